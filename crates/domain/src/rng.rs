@@ -1,0 +1,67 @@
+//! Randomness as a parameter.
+
+use std::sync::{Mutex, PoisonError};
+
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+
+/// The port through which randomness comes in.
+pub trait Rng: Send + Sync + 'static {
+    /// Fills `bytes` with unpredictable bytes.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// The thread-local cryptographic generator, seeded by the operating system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemRng;
+
+impl Rng for SystemRng {
+    fn fill(&self, bytes: &mut [u8]) {
+        rand::rng().fill_bytes(bytes);
+    }
+}
+
+/// The same bytes at each run, for tests.
+#[derive(Debug)]
+pub struct SeededRng(Mutex<StdRng>);
+
+impl SeededRng {
+    /// A sequence that `seed` decides.
+    pub fn new(seed: u64) -> Self {
+        Self(Mutex::new(StdRng::seed_from_u64(seed)))
+    }
+}
+
+impl Rng for SeededRng {
+    fn fill(&self, bytes: &mut [u8]) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .fill_bytes(bytes);
+    }
+}
+
+/// `length` characters, each drawn evenly from the ASCII `alphabet` (at most 256 of them).
+pub fn random_string(rng: &dyn Rng, alphabet: &[u8], length: usize) -> String {
+    let size = alphabet.len().min(256);
+    if size == 0 {
+        return String::new();
+    }
+    // The largest multiple of `size` that a byte can hold: what lies above would favour the first characters.
+    let limit = 256 - 256 % size;
+    let mut drawn = String::with_capacity(length);
+    while drawn.len() < length {
+        let mut bytes = [0; 64];
+        rng.fill(&mut bytes);
+        let usable = bytes
+            .iter()
+            .map(|byte| usize::from(*byte))
+            .filter(|byte| *byte < limit);
+        drawn.extend(
+            usable
+                .filter_map(|byte| alphabet.get(byte % size))
+                .take(length - drawn.len())
+                .map(|c| char::from(*c)),
+        );
+    }
+    drawn
+}

@@ -1,0 +1,5 @@
+//! The storage port and its backends.
+
+mod port;
+
+pub use port::*;
