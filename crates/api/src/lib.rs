@@ -6,6 +6,7 @@
 pub mod codec;
 mod generated;
 pub mod reflect;
+pub mod resource;
 
 pub use generated::octelium::{
     api::{
