@@ -1,1 +1,3 @@
-//! Placeholder until the first slice lands.
+//! Control plane: use cases, gRPC API, authentication endpoints, OAuth2.
+
+pub mod resource;

@@ -1,0 +1,218 @@
+//! The declared keys of each kind. Entries are derived from the message alone, so that whoever writes a document
+//! writes the same ones.
+
+use api::{core_v1 as core, meta_v1::ObjectReference};
+use aws_lc_rs::digest;
+use prost::Message as _;
+use store::IndexEntry;
+
+/// User: the e-mail address. Unique.
+pub const EMAIL: &str = "email";
+/// User: `<identity provider name>\0<identifier>`. Unique.
+pub const IDENTITY: &str = "identity";
+/// User: the name of each Group.
+pub const GROUP: &str = "group";
+/// Service: the uid of the Namespace.
+pub const NAMESPACE: &str = "namespace";
+/// Service: each host name under the Cluster's domain. Unique.
+pub const HOSTNAME: &str = "hostname";
+/// Session, Credential, Device, Authenticator: the uid of the User.
+pub const USER: &str = "user";
+/// Session: the uid of the Credential that made it.
+pub const CREDENTIAL: &str = "credential";
+/// Session, Authenticator: the uid of the Device.
+pub const DEVICE: &str = "device";
+/// Session of an OAUTH2 Credential: see [`grant_key`]. Unique.
+pub const GRANT: &str = "grant";
+/// Credential: the public id, which is the OAuth2 client id. Unique.
+pub const ID: &str = "id";
+/// Device: the id that the client computes. Unique.
+pub const DEVICE_ID: &str = "device-id";
+/// Device: the serial number. Unique.
+pub const SERIAL: &str = "serial";
+/// Policy: the uid of the parent.
+pub const PARENT: &str = "parent";
+
+/// What [`super::codec::Resource::indexes`] stands on.
+pub(super) trait Indexed {
+    /// All entries.
+    fn entries(&self) -> Vec<IndexEntry>;
+}
+
+/// The value of [`GRANT`]: there is one Session per OAUTH2 Credential, version of it and set of scopes.
+pub fn grant_key(credential_uid: &str, version: u32, scopes: &[core::Scope]) -> String {
+    let mut encoded: Vec<Vec<u8>> = scopes
+        .iter()
+        .map(core::Scope::encode_length_delimited_to_vec)
+        .collect();
+    encoded.sort_unstable();
+    encoded.dedup();
+    let hash = digest::digest(&digest::SHA256, &encoded.concat());
+    let hash: String = hash
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("{credential_uid}/{version}/{hash}")
+}
+
+impl Indexed for core::User {
+    fn entries(&self) -> Vec<IndexEntry> {
+        let Some(spec) = &self.spec else {
+            return Vec::new();
+        };
+        let email = Some(&spec.email)
+            .filter(|email| !email.is_empty())
+            .map(|email| unique(EMAIL, email.clone()));
+        let identities = spec.authentication.iter().flat_map(|a| &a.identities);
+        let identities = identities.map(|identity| {
+            let value = format!("{}\0{}", identity.identity_provider, identity.identifier);
+            unique(IDENTITY, value)
+        });
+        let groups = spec.groups.iter().map(|group| plain(GROUP, group.clone()));
+        email.into_iter().chain(identities).chain(groups).collect()
+    }
+}
+
+impl Indexed for core::Service {
+    fn entries(&self) -> Vec<IndexEntry> {
+        let Some(status) = &self.status else {
+            return Vec::new();
+        };
+        let hostnames = std::iter::once(&status.primary_hostname)
+            .chain(&status.additional_hostnames)
+            .filter(|hostname| !hostname.is_empty())
+            .map(|hostname| unique(HOSTNAME, hostname.clone()));
+        reference(NAMESPACE, status.namespace_ref.as_ref())
+            .into_iter()
+            .chain(hostnames)
+            .collect()
+    }
+}
+
+impl Indexed for core::Session {
+    fn entries(&self) -> Vec<IndexEntry> {
+        use core::session::status::authentication::info::Details;
+        let Some(status) = &self.status else {
+            return Vec::new();
+        };
+        let info = status
+            .initial_authentication
+            .as_ref()
+            .and_then(|authentication| authentication.info.as_ref());
+        let is_grant = matches!(
+            info.and_then(|info| info.details.as_ref()),
+            Some(Details::Credential(by)) if by.r#type() == core::credential::spec::Type::Oauth2
+        );
+        let grant = status
+            .credential_ref
+            .as_ref()
+            .filter(|_| is_grant)
+            .map(|by| {
+                let key = grant_key(&by.uid, status.credential_version, &status.scopes);
+                unique(GRANT, key)
+            });
+        reference(USER, status.user_ref.as_ref())
+            .into_iter()
+            .chain(reference(CREDENTIAL, status.credential_ref.as_ref()))
+            .chain(reference(DEVICE, status.device_ref.as_ref()))
+            .chain(grant)
+            .collect()
+    }
+}
+
+impl Indexed for core::Credential {
+    fn entries(&self) -> Vec<IndexEntry> {
+        let Some(status) = &self.status else {
+            return Vec::new();
+        };
+        let id = Some(&status.id)
+            .filter(|id| !id.is_empty())
+            .map(|id| unique(ID, id.clone()));
+        reference(USER, status.user_ref.as_ref())
+            .into_iter()
+            .chain(id)
+            .collect()
+    }
+}
+
+impl Indexed for core::Device {
+    fn entries(&self) -> Vec<IndexEntry> {
+        let Some(status) = &self.status else {
+            return Vec::new();
+        };
+        let present = |index, value: &String| {
+            Some(value)
+                .filter(|value| !value.is_empty())
+                .map(|value| unique(index, value.clone()))
+        };
+        reference(USER, status.user_ref.as_ref())
+            .into_iter()
+            .chain(present(DEVICE_ID, &status.id))
+            .chain(present(SERIAL, &status.serial_number))
+            .collect()
+    }
+}
+
+impl Indexed for core::Authenticator {
+    fn entries(&self) -> Vec<IndexEntry> {
+        let Some(status) = &self.status else {
+            return Vec::new();
+        };
+        reference(USER, status.user_ref.as_ref())
+            .into_iter()
+            .chain(reference(DEVICE, status.device_ref.as_ref()))
+            .collect()
+    }
+}
+
+impl Indexed for core::Policy {
+    fn entries(&self) -> Vec<IndexEntry> {
+        let parent = self
+            .status
+            .as_ref()
+            .and_then(|s| s.parent_policy_ref.as_ref());
+        reference(PARENT, parent).into_iter().collect()
+    }
+}
+
+macro_rules! without_indexes {
+    ($($kind:ident),*) => {$(
+        impl Indexed for core::$kind {
+            fn entries(&self) -> Vec<IndexEntry> {
+                Vec::new()
+            }
+        }
+    )*};
+}
+
+without_indexes!(
+    IdentityProvider,
+    Namespace,
+    Group,
+    Secret,
+    Config,
+    Region,
+    Gateway
+);
+
+fn reference(index: &'static str, to: Option<&ObjectReference>) -> Option<IndexEntry> {
+    let to = to.filter(|to| !to.uid.is_empty())?;
+    Some(plain(index, to.uid.clone()))
+}
+
+fn plain(index: &'static str, value: String) -> IndexEntry {
+    IndexEntry {
+        index,
+        value,
+        unique: false,
+    }
+}
+
+fn unique(index: &'static str, value: String) -> IndexEntry {
+    IndexEntry {
+        index,
+        value,
+        unique: true,
+    }
+}

@@ -1,0 +1,57 @@
+//! Reading of resources from the store.
+
+use domain::{clock::UnixMillis, id::Uid};
+use store::{Order, Query, Store, StoreError};
+
+use super::codec::{Resource, Stored, decode};
+
+/// The resource with this uid.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn by_uid<T: Resource>(
+    store: &dyn Store,
+    uid: Uid,
+    now: UnixMillis,
+) -> Result<Option<Stored<T>>, StoreError> {
+    let document = store.get(T::KIND, uid, now).await?;
+    document.as_ref().map(decode).transpose()
+}
+
+/// The resource with this name.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn by_name<T: Resource>(
+    store: &dyn Store,
+    name: &str,
+    now: UnixMillis,
+) -> Result<Option<Stored<T>>, StoreError> {
+    let document = store.get_by_name(T::KIND, name, now).await?;
+    document.as_ref().map(decode).transpose()
+}
+
+/// Those with an index entry, oldest first, up to `limit`, and how many there are in all.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn by_index<T: Resource>(
+    store: &dyn Store,
+    index: &'static str,
+    value: &str,
+    limit: u32,
+    now: UnixMillis,
+) -> Result<(Vec<Stored<T>>, u64), StoreError> {
+    let page = store
+        .list(Query {
+            kind: T::KIND,
+            index: Some((index, value.to_owned())),
+            order: Order::Created,
+            offset: 0,
+            limit,
+            now,
+        })
+        .await?;
+    let resources: Result<Vec<_>, _> = page.documents.iter().map(decode).collect();
+    Ok((resources?, page.total))
+}
