@@ -362,6 +362,16 @@ pub trait Store: Send + Sync + 'static {
     /// A page of documents.
     async fn list(&self, query: Query) -> Result<Page, StoreError>;
 
+    /// Documents of a kind ordered by uid, those after `after` only, up to `limit`: reads all of them at a cost
+    /// that does not grow with how many were read before. Fewer than `limit` means that there are no more.
+    async fn scan(
+        &self,
+        kind: Kind,
+        after: Option<Uid>,
+        limit: u32,
+        now: UnixMillis,
+    ) -> Result<Vec<Document>, StoreError>;
+
     /// The opened secret of a document; `None` where the document or its secret is not there.
     async fn secret(&self, kind: Kind, uid: Uid) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError>;
 
