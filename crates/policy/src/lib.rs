@@ -1,1 +1,18 @@
-//! Placeholder until the first slice lands.
+//! The policy engine: CEL conditions over User, Groups, Session, Device, Service and request, rule lists, and
+//! decisions with their reason.
+//!
+//! Everything is parsed, type-checked against the contract and compiled when a resource is written or loaded;
+//! a decision parses nothing, allocates nothing on its comparison path and is bounded in time and memory.
+//! What cannot be evaluated never allows.
+
+mod context;
+mod decision;
+mod list;
+mod problem;
+mod set;
+
+pub use context::{Fields, Grpc, NoFields, Request, Subject, Target};
+pub use decision::{Decision, Effect, Reason, decide};
+pub use list::{EvalType, RuleList, check_condition, check_eval, check_policy};
+pub use problem::Problem;
+pub use set::PolicySet;
