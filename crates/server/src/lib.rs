@@ -1,3 +1,13 @@
-//! Control plane: use cases, gRPC API, authentication endpoints, OAuth2.
+//! Control plane: use cases, the gRPC API, the authentication endpoints and OAuth2.
+//!
+//! [`Context`] is what every use case gets first. Transport stays in [`grpc`] and `oauth2`; below them there are
+//! no HTTP types.
 
+pub mod audit;
+mod context;
+mod error;
+pub mod grpc;
 pub mod resource;
+
+pub use context::{Actor, Caller, Context, Domain, InvalidDomain, Principal};
+pub use error::{Error, ErrorKind};

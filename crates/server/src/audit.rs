@@ -1,0 +1,78 @@
+//! Audit events: what happened to an identity, a Credential or a resource. Never holds a secret.
+
+use std::collections::BTreeMap;
+
+use api::{
+    meta_v1::{Metadata, ObjectReference},
+    platform_v1::{AuditEvent, audit_event::Outcome},
+};
+use domain::kind::Kind;
+use store::Operation;
+
+use crate::{Actor, Context};
+
+/// What became of a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It was made.
+    Created,
+    /// It was changed.
+    Updated,
+    /// It was deleted.
+    Deleted,
+    /// It got a new secret.
+    Rotated,
+}
+
+impl Change {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Deleted => "deleted",
+            Self::Rotated => "rotated",
+        }
+    }
+}
+
+/// The step that records a change in the transaction that makes it: type `<kind>.<change>`.
+pub fn change(
+    ctx: &Context,
+    actor: &Actor,
+    change: Change,
+    kind: Kind,
+    metadata: &Metadata,
+) -> Operation {
+    Operation::Audit(AuditEvent {
+        outcome: Outcome::Success.into(),
+        r#type: format!("{}.{}", kind.as_str().to_lowercase(), change.as_str()),
+        actor_ref: reference_to(Kind::Session, actor.principal.session.metadata.as_ref()),
+        user_ref: reference_to(Kind::User, actor.principal.user.metadata.as_ref()),
+        resource_ref: reference_to(kind, Some(metadata)),
+        request_id: actor.request_id.clone(),
+        ip_address: actor.ip.map(|ip| ip.to_string()).unwrap_or_default(),
+        user_agent: actor.user_agent.clone(),
+        ..event(ctx)
+    })
+}
+
+/// An event of now, yet without content.
+fn event(ctx: &Context) -> AuditEvent {
+    AuditEvent {
+        uid: ctx.new_uid().to_string(),
+        at: Some(ctx.now().to_proto()),
+        count: 1,
+        attrs: BTreeMap::new(),
+        ..AuditEvent::default()
+    }
+}
+
+fn reference_to(kind: Kind, metadata: Option<&Metadata>) -> Option<ObjectReference> {
+    metadata.map(|metadata| ObjectReference {
+        api_version: "core/v1".to_owned(),
+        kind: kind.as_str().to_owned(),
+        uid: metadata.uid.clone(),
+        name: metadata.name.clone(),
+        resource_version: String::new(),
+    })
+}

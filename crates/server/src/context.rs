@@ -1,0 +1,156 @@
+//! What every use case gets: the ports, and who asks.
+
+use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
+
+use api::core_v1;
+use domain::{
+    clock::{Clock, UnixMillis},
+    id::Uid,
+    rng::Rng,
+};
+use store::Store;
+use tokio_util::sync::CancellationToken;
+
+/// The Cluster as seen by one replica. Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub rng: Arc<dyn Rng>,
+    /// The Cluster's name.
+    pub domain: Domain,
+    /// The Cluster's uid: the audience of its tokens.
+    pub cluster_uid: Uid,
+}
+
+impl Context {
+    /// The present instant.
+    pub fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
+    /// A new uid.
+    pub fn new_uid(&self) -> Uid {
+        Uid::random(&*self.rng)
+    }
+}
+
+/// The Cluster's domain, with the port where it is not 443: `example.com`, `localhost:8443`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Domain {
+    authority: Arc<str>,
+    host_length: usize,
+}
+
+/// Not `host` or `host:port`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a domain; write host or host:port, as example.com or localhost:8443")]
+pub struct InvalidDomain;
+
+impl Domain {
+    /// Without the port: what certificates, host names and `WebAuthn` have.
+    pub fn host(&self) -> &str {
+        self.authority.get(..self.host_length).unwrap_or_default()
+    }
+
+    /// With the port where it is not 443.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// `https://` and the authority: the issuer (RFC 8414 §2).
+    pub fn url(&self) -> String {
+        format!("https://{}", self.authority)
+    }
+}
+
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.authority)
+    }
+}
+
+impl FromStr for Domain {
+    type Err = InvalidDomain;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDomain> {
+        let text = text.to_ascii_lowercase();
+        let (host, port) = match text.split_once(':') {
+            Some((host, port)) => (host, Some(port.parse::<u16>().map_err(|_| InvalidDomain)?)),
+            None => (text.as_str(), None),
+        };
+        let label = |label: &str| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        };
+        if host.len() > 253 || !host.split('.').all(label) || port == Some(0) {
+            return Err(InvalidDomain);
+        }
+        let authority = match port {
+            None | Some(443) => host.to_owned(),
+            Some(port) => format!("{host}:{port}"),
+        };
+        Ok(Self {
+            authority: authority.into(),
+            host_length: host.len(),
+        })
+    }
+}
+
+/// Whoever sent a request, known or not.
+#[derive(Debug, Clone, Default)]
+pub struct Caller {
+    /// Names the request in logs, audit and the reply.
+    pub request_id: String,
+    /// Where it came from, as far as the listener trusts it.
+    pub ip: Option<IpAddr>,
+    /// As sent, shortened to 220 bytes.
+    pub user_agent: String,
+}
+
+/// Whoever sent an authenticated request. In the `http::Extensions` of each of them.
+#[derive(Clone)]
+pub struct Actor {
+    /// As whom.
+    pub principal: Arc<Principal>,
+    /// Names the request in logs, audit and the reply.
+    pub request_id: String,
+    /// Where it came from, as far as the listener trusts it.
+    pub ip: Option<IpAddr>,
+    /// As sent, shortened to 220 bytes.
+    pub user_agent: String,
+}
+
+/// A Session that has been authenticated, with everything that a decision about it needs.
+pub struct Principal {
+    /// The Session.
+    pub session: Arc<core_v1::Session>,
+    /// Its User.
+    pub user: Arc<core_v1::User>,
+    /// The Credential that it came from.
+    pub credential: Option<Arc<core_v1::Credential>>,
+    /// The Device that it is on.
+    pub device: Option<Arc<core_v1::Device>>,
+    /// From here on the token is not accepted.
+    pub valid_until: UnixMillis,
+    /// Cancelled when the token, Session, User, Credential or Device no longer stands: open streams end.
+    pub revoked: CancellationToken,
+}
+
+impl Principal {
+    /// What the Session may be used for; empty is everything.
+    pub fn scopes(&self) -> &[core_v1::Scope] {
+        self.session
+            .status
+            .as_ref()
+            .map(|status| status.scopes.as_slice())
+            .unwrap_or_default()
+    }
+}
