@@ -32,7 +32,9 @@ fn packages_depend_in_one_direction() {
     let packages = folders(&root().join("crates"));
     for package in &packages {
         let Some((_, allowed)) = DIRECTIONS.iter().find(|(name, _)| name == package) else {
-            problems.push(format!("crates/{package}: its place in the layout is not declared"));
+            problems.push(format!(
+                "crates/{package}: its place in the layout is not declared"
+            ));
             continue;
         };
         let manifest = root().join("crates").join(package).join("Cargo.toml");
@@ -71,7 +73,9 @@ fn files_are_short() {
         let path = relative(&file);
         let lines = without_tests(&path, &read(&file)).lines().count();
         if lines > MAX_LINES {
-            problems.push(format!("{path}: {lines} lines without its tests, {MAX_LINES} at most"));
+            problems.push(format!(
+                "{path}: {lines} lines without its tests, {MAX_LINES} at most"
+            ));
         }
     }
     assert_none(&problems);
@@ -129,7 +133,9 @@ fn without_tests(path: &str, text: &str) -> String {
     if is_test {
         return String::new();
     }
-    let before = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"));
+    let before = text
+        .lines()
+        .take_while(|line| !line.starts_with("#[cfg(test)]"));
     before.map(|line| format!("{line}\n")).collect()
 }
 
@@ -182,7 +188,11 @@ fn relative(file: &Path) -> String {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .unwrap()
+        .to_owned()
 }
 
 fn read(file: &Path) -> String {
