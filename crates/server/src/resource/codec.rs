@@ -3,107 +3,37 @@
 //! The body of a document is the encoded wire message. What the store knows better than the body (uid, name,
 //! creation, revision) is filled in from the document at each reading.
 
-use api::{core_v1 as core, meta_v1 as meta, platform_v1 as platform};
+use api::{core_v1 as core, resource::Object};
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
-use prost::{Message, Name};
 use store::{Document, IndexEntry, NewDocument, Revision, SecretWrite, StoreError};
 
-/// The `apiVersion` of every resource.
-pub const API_VERSION: &str = "core/v1";
-
-/// A kind of resource as its message type.
-pub trait Resource: Message + Name + Default + Clone + PartialEq + Send + Sync + 'static {
+/// A kind of resource, as the store has it.
+pub trait Resource: Object {
     /// Which kind.
-    const KIND: Kind;
-    /// Its `List` message.
-    type List: Message + Default + Send + 'static;
+    const DOCUMENT: Kind;
 
-    /// As it was sent; `None` where it was left out.
-    fn metadata(&self) -> Option<&meta::Metadata>;
-    /// An empty one is put in where there was none.
-    fn metadata_mut(&mut self) -> &mut meta::Metadata;
-    /// Whether there is a spec.
-    fn has_spec(&self) -> bool;
-    /// Whether both have the same spec.
-    fn same_spec(&self, other: &Self) -> bool;
-    /// Puts in `apiVersion`, `kind`, and an empty spec and status where there was none: clients dereference them.
-    fn complete(&mut self);
-    /// As one resource of any kind.
-    fn into_resource(self) -> platform::Resource;
-    /// One page of a list.
-    fn list(items: Vec<Self>, meta: meta::ListResponseMeta) -> Self::List;
     /// By which declared keys it is found; see [`super::index`].
     fn indexes(&self) -> Vec<IndexEntry>;
+
     /// When it drops out of reads by itself.
     fn expires_at(&self) -> Option<UnixMillis> {
         None
     }
 
-    /// The name; empty where there is none.
-    fn name(&self) -> &str {
-        self.metadata()
-            .map_or("", |metadata| metadata.name.as_str())
-    }
-
-    /// A reference to it.
-    fn reference(&self) -> meta::ObjectReference {
-        let metadata = self.metadata();
-        meta::ObjectReference {
-            api_version: API_VERSION.to_owned(),
-            kind: Self::KIND.as_str().to_owned(),
-            uid: metadata.map(|m| m.uid.clone()).unwrap_or_default(),
-            name: metadata.map(|m| m.name.clone()).unwrap_or_default(),
-            resource_version: metadata
-                .map(|m| m.resource_version.clone())
-                .unwrap_or_default(),
-        }
+    /// Puts in `apiVersion`, `kind`, and whatever is missing of metadata, spec and status: clients dereference
+    /// them.
+    fn complete(&mut self) {
+        self.stamp();
+        self.metadata_mut();
+        self.spec_mut();
+        self.status_mut();
     }
 }
 
 macro_rules! resources {
-    ($($kind:ident, $list:ident $(, expires: $expires:path)?;)*) => {$(
+    ($($kind:ident $(expires at $expires:path)?;)*) => {$(
         impl Resource for core::$kind {
-            const KIND: Kind = Kind::$kind;
-            type List = core::$list;
-
-            fn metadata(&self) -> Option<&meta::Metadata> {
-                self.metadata.as_ref()
-            }
-
-            fn metadata_mut(&mut self) -> &mut meta::Metadata {
-                self.metadata.get_or_insert_default()
-            }
-
-            fn has_spec(&self) -> bool {
-                self.spec.is_some()
-            }
-
-            fn same_spec(&self, other: &Self) -> bool {
-                self.spec == other.spec
-            }
-
-            fn complete(&mut self) {
-                API_VERSION.clone_into(&mut self.api_version);
-                stringify!($kind).clone_into(&mut self.kind);
-                self.metadata.get_or_insert_default();
-                self.spec.get_or_insert_default();
-                self.status.get_or_insert_default();
-            }
-
-            fn into_resource(self) -> platform::Resource {
-                platform::Resource {
-                    resource: Some(platform::resource::Resource::$kind(self)),
-                }
-            }
-
-            fn list(items: Vec<Self>, meta: meta::ListResponseMeta) -> Self::List {
-                core::$list {
-                    api_version: API_VERSION.to_owned(),
-                    kind: stringify!($list).to_owned(),
-                    items,
-                    list_response_meta: Some(meta),
-                }
-            }
+            const DOCUMENT: Kind = Kind::$kind;
 
             fn indexes(&self) -> Vec<IndexEntry> {
                 super::index::Indexed::entries(self)
@@ -117,64 +47,21 @@ macro_rules! resources {
 }
 
 resources! {
-    Policy, PolicyList;
-    IdentityProvider, IdentityProviderList;
-    Namespace, NamespaceList;
-    Group, GroupList;
-    User, UserList;
-    Service, ServiceList;
-    Credential, CredentialList;
-    Secret, SecretList;
-    Config, ConfigList;
-    Session, SessionList, expires: session_expiry;
-    Device, DeviceList;
-    Authenticator, AuthenticatorList;
-    Region, RegionList;
-    Gateway, GatewayList;
-}
-
-impl Resource for core::ClusterConfig {
-    const KIND: Kind = Kind::ClusterConfig;
-    // There is one of it and no list of it on the wire.
-    type List = core::ClusterConfig;
-
-    fn metadata(&self) -> Option<&meta::Metadata> {
-        self.metadata.as_ref()
-    }
-
-    fn metadata_mut(&mut self) -> &mut meta::Metadata {
-        self.metadata.get_or_insert_default()
-    }
-
-    fn has_spec(&self) -> bool {
-        self.spec.is_some()
-    }
-
-    fn same_spec(&self, other: &Self) -> bool {
-        self.spec == other.spec
-    }
-
-    fn complete(&mut self) {
-        API_VERSION.clone_into(&mut self.api_version);
-        Kind::ClusterConfig.as_str().clone_into(&mut self.kind);
-        self.metadata.get_or_insert_default();
-        self.spec.get_or_insert_default();
-        self.status.get_or_insert_default();
-    }
-
-    fn into_resource(self) -> platform::Resource {
-        platform::Resource {
-            resource: Some(platform::resource::Resource::ClusterConfig(self)),
-        }
-    }
-
-    fn list(items: Vec<Self>, _: meta::ListResponseMeta) -> Self::List {
-        items.into_iter().next().unwrap_or_default()
-    }
-
-    fn indexes(&self) -> Vec<IndexEntry> {
-        Vec::new()
-    }
+    Policy;
+    IdentityProvider;
+    Namespace;
+    Group;
+    User;
+    Service;
+    Credential;
+    Secret;
+    Config;
+    ClusterConfig;
+    Session expires at session_expiry;
+    Device;
+    Authenticator;
+    Region;
+    Gateway;
 }
 
 /// A resource as it was read.
@@ -227,7 +114,7 @@ pub fn encode<T: Resource>(
     secret: SecretWrite,
 ) -> NewDocument {
     NewDocument {
-        kind: T::KIND,
+        kind: T::DOCUMENT,
         uid,
         name: message.name().to_owned(),
         created_at,

@@ -1,7 +1,10 @@
 //! The declared keys of each kind. Entries are derived from the message alone, so that whoever writes a document
 //! writes the same ones.
 
-use api::{core_v1 as core, meta_v1::ObjectReference};
+use api::{
+    core_v1 as core,
+    meta_v1::{Metadata, ObjectReference},
+};
 use aws_lc_rs::digest;
 use prost::Message as _;
 use store::IndexEntry;
@@ -14,6 +17,8 @@ pub const IDENTITY: &str = "identity";
 pub const GROUP: &str = "group";
 /// Service: the uid of the Namespace.
 pub const NAMESPACE: &str = "namespace";
+/// Service and Namespace: what those who are no administrators may list; see [`listed_key`].
+pub const LISTED: &str = "listed";
 /// Service: each host name under the Cluster's domain. Unique.
 pub const HOSTNAME: &str = "hostname";
 /// Session, Credential, Device, Authenticator: the uid of the User.
@@ -56,6 +61,12 @@ pub fn grant_key(credential_uid: &str, version: u32, scopes: &[core::Scope]) -> 
     format!("{credential_uid}/{version}/{hash}")
 }
 
+/// The value of [`LISTED`]: all (`""`), or those of one Namespace, of one mode, or of both.
+pub fn listed_key(namespace_uid: Option<&str>, mode: Option<i32>) -> String {
+    let mode = mode.map(|mode| mode.to_string()).unwrap_or_default();
+    format!("{}/{mode}", namespace_uid.unwrap_or_default())
+}
+
 impl Indexed for core::User {
     fn entries(&self) -> Vec<IndexEntry> {
         let Some(spec) = &self.spec else {
@@ -83,9 +94,32 @@ impl Indexed for core::Service {
             .chain(&status.additional_hostnames)
             .filter(|hostname| !hostname.is_empty())
             .map(|hostname| unique(HOSTNAME, hostname.clone()));
-        reference(NAMESPACE, status.namespace_ref.as_ref())
+        let namespace = status.namespace_ref.as_ref();
+        let namespace_uid = namespace.map(|namespace| namespace.uid.as_str());
+        let mode = self.spec.as_ref().map(|spec| spec.mode);
+        let listed = [
+            (None, None),
+            (namespace_uid, None),
+            (None, mode),
+            (namespace_uid, mode),
+        ];
+        let listed = listed
+            .into_iter()
+            .filter(|_| !is_hidden(self.metadata.as_ref()))
+            .map(|(namespace, mode)| plain(LISTED, listed_key(namespace, mode)));
+        reference(NAMESPACE, namespace)
             .into_iter()
             .chain(hostnames)
+            .chain(listed)
+            .collect()
+    }
+}
+
+impl Indexed for core::Namespace {
+    fn entries(&self) -> Vec<IndexEntry> {
+        Some(plain(LISTED, listed_key(None, None)))
+            .filter(|_| !is_hidden(self.metadata.as_ref()))
+            .into_iter()
             .collect()
     }
 }
@@ -188,13 +222,17 @@ macro_rules! without_indexes {
 
 without_indexes!(
     IdentityProvider,
-    Namespace,
     Group,
     Secret,
     Config,
+    ClusterConfig,
     Region,
     Gateway
 );
+
+fn is_hidden(metadata: Option<&Metadata>) -> bool {
+    metadata.is_some_and(|metadata| metadata.is_user_hidden || metadata.is_system_hidden)
+}
 
 fn reference(index: &'static str, to: Option<&ObjectReference>) -> Option<IndexEntry> {
     let to = to.filter(|to| !to.uid.is_empty())?;

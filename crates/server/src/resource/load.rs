@@ -14,7 +14,7 @@ pub async fn by_uid<T: Resource>(
     uid: Uid,
     now: UnixMillis,
 ) -> Result<Option<Stored<T>>, StoreError> {
-    let document = store.get(T::KIND, uid, now).await?;
+    let document = store.get(T::DOCUMENT, uid, now).await?;
     document.as_ref().map(decode).transpose()
 }
 
@@ -27,7 +27,7 @@ pub async fn by_name<T: Resource>(
     name: &str,
     now: UnixMillis,
 ) -> Result<Option<Stored<T>>, StoreError> {
-    let document = store.get_by_name(T::KIND, name, now).await?;
+    let document = store.get_by_name(T::DOCUMENT, name, now).await?;
     document.as_ref().map(decode).transpose()
 }
 
@@ -44,7 +44,7 @@ pub async fn by_index<T: Resource>(
 ) -> Result<(Vec<Stored<T>>, u64), StoreError> {
     let page = store
         .list(Query {
-            kind: T::KIND,
+            kind: T::DOCUMENT,
             index: Some((index, value.to_owned())),
             order: Order::Created,
             offset: 0,
