@@ -1,6 +1,12 @@
 //! Pure rules of the platform: nothing here does input or output, reads a clock or rolls dice by itself.
 
 pub mod clock;
+pub mod credential;
+pub mod duration;
 pub mod id;
 pub mod kind;
+pub mod name;
 pub mod rng;
+pub mod scope;
+
+pub mod token;

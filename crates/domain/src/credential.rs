@@ -1,0 +1,209 @@
+//! What a Credential allows: pure transitions. The caller reads the Credential and writes the changed one by
+//! compare-and-set.
+//!
+//! The secret of a Credential is a token that is known by its token id. Each *generation* of it has a token id and
+//! a version; the Sessions that it made and their tokens carry the version. At most two generations live: the
+//! current one and, while an overlap lasts, the one before.
+
+use api::core_v1;
+use aws_lc_rs::digest;
+use subtle::ConstantTimeEq as _;
+
+use crate::{clock::UnixMillis, id::Uid};
+
+mod refusal;
+mod rotation;
+
+pub use refusal::Refusal;
+pub use rotation::{Rotation, rotate};
+
+/// By how much a clock may lag behind the one that wrote an instant before that instant counts as one of the future.
+pub(crate) const CLOCK_TOLERANCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Which generation of its secret authenticated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Generation {
+    /// The newest.
+    Current {
+        /// Goes into the Session and its tokens.
+        version: u32,
+    },
+    /// The one before, in its overlap.
+    Overlapping {
+        /// Goes into the Session and its tokens.
+        version: u32,
+        /// When it ends, and with it the Sessions that it made.
+        until: UnixMillis,
+    },
+}
+
+impl Generation {
+    /// Goes into the Session and its tokens.
+    pub fn version(self) -> u32 {
+        match self {
+            Self::Current { version } | Self::Overlapping { version, .. } => version,
+        }
+    }
+}
+
+/// What becomes of a Credential after it was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterUse {
+    /// It is written back.
+    Keep,
+    /// It asked to be deleted with its last use.
+    Delete,
+}
+
+/// Decides whether the holder of the token `token_id` may authenticate by `credential` at `now`. Changes nothing: a
+/// [`counted`] Credential is then written with [`record_use`] in the transaction that creates the Session.
+///
+/// # Errors
+/// The first reason against it.
+pub fn redeem(
+    credential: &core_v1::Credential,
+    token_id: Uid,
+    now: UnixMillis,
+) -> Result<Generation, Refusal> {
+    let status = credential.status.as_ref().ok_or(Refusal::Incomplete)?;
+    let generation = if is_token_id(&status.token_id, token_id) {
+        Generation::Current {
+            version: status.version,
+        }
+    } else {
+        let until = overlap_end(status, now).ok_or(Refusal::Superseded)?;
+        if !is_token_id(&status.previous_token_id, token_id) {
+            return Err(Refusal::Superseded);
+        }
+        Generation::Overlapping {
+            version: status.previous_version,
+            until,
+        }
+    };
+    accepts_version(credential, generation.version(), now)?;
+    let spec = credential.spec.as_ref().ok_or(Refusal::Incomplete)?;
+    if counted(credential) && status.total_authentications >= spec.max_authentications {
+        return Err(Refusal::UsedUp);
+    }
+    Ok(generation)
+}
+
+/// Whether what came from the generation `version` of `credential` still stands: its Sessions, their tokens and
+/// their open streams. A Credential that is used up keeps its Sessions.
+///
+/// # Errors
+/// The first reason against it.
+pub fn accepts_version(
+    credential: &core_v1::Credential,
+    version: u32,
+    now: UnixMillis,
+) -> Result<(), Refusal> {
+    usable(credential, now)?;
+    let status = credential.status.as_ref().ok_or(Refusal::Incomplete)?;
+    // 0 is the version of a Credential that never had a secret, and of tokens without a Credential.
+    let is_current = version != 0 && version == status.version;
+    let is_previous = version != 0 && version == status.previous_version;
+    if is_current || (is_previous && overlap_end(status, now).is_some()) {
+        Ok(())
+    } else {
+        Err(Refusal::Superseded)
+    }
+}
+
+/// When what came from the generation `version` ends at the latest; `None` where only a change can end it.
+pub fn version_ends_at(credential: &core_v1::Credential, version: u32) -> Option<UnixMillis> {
+    let expires_at = credential.spec.as_ref().and_then(|spec| spec.expires_at);
+    let overlap = credential
+        .status
+        .as_ref()
+        .filter(|status| version != status.version && version == status.previous_version)
+        .and_then(|status| status.previous_expires_at);
+    [expires_at, overlap]
+        .iter()
+        .flatten()
+        .map(UnixMillis::from_proto)
+        .min()
+}
+
+/// Whether the number of its uses is limited, so that each has to be counted in the transaction that it is for.
+pub fn counted(credential: &core_v1::Credential) -> bool {
+    credential
+        .spec
+        .as_ref()
+        .is_some_and(|spec| spec.max_authentications > 0)
+}
+
+/// Counts `uses` that [`redeem`] allowed, the last of them at `now`.
+pub fn record_use(credential: &mut core_v1::Credential, uses: u32, now: UnixMillis) -> AfterUse {
+    let status = credential.status.get_or_insert_default();
+    status.total_authentications = status.total_authentications.saturating_add(uses);
+    status.last_used_at = Some(now.to_proto());
+    let total = status.total_authentications;
+    match &credential.spec {
+        Some(spec)
+            if spec.auto_delete
+                && spec.max_authentications > 0
+                && total >= spec.max_authentications =>
+        {
+            AfterUse::Delete
+        }
+        _ => AfterUse::Keep,
+    }
+}
+
+/// Checks the code verifier of a Credential that is bound to one: the challenge is its SHA-256. A Credential that is
+/// not bound must be used without one.
+///
+/// # Errors
+/// [`Refusal::WrongVerifier`].
+pub fn check_verifier(credential: &core_v1::Credential, verifier: &[u8]) -> Result<(), Refusal> {
+    let challenge = credential
+        .status
+        .as_ref()
+        .and_then(|status| status.pkce.as_ref())
+        .map(|pkce| pkce.code_challenge.as_slice());
+    let matches = match challenge {
+        None => verifier.is_empty(),
+        Some(challenge) => {
+            let digest = digest::digest(&digest::SHA256, verifier);
+            !verifier.is_empty() && bool::from(digest.as_ref().ct_eq(challenge))
+        }
+    };
+    if matches {
+        Ok(())
+    } else {
+        Err(Refusal::WrongVerifier)
+    }
+}
+
+/// Refuses a Credential that is disabled, locked or expired, whatever its secret.
+pub(crate) fn usable(credential: &core_v1::Credential, now: UnixMillis) -> Result<(), Refusal> {
+    let spec = credential.spec.as_ref().ok_or(Refusal::Incomplete)?;
+    let status = credential.status.as_ref().ok_or(Refusal::Incomplete)?;
+    if spec.is_disabled {
+        return Err(Refusal::Disabled);
+    }
+    if status.is_locked {
+        return Err(Refusal::Locked);
+    }
+    match &spec.expires_at {
+        Some(expires_at) if now >= UnixMillis::from_proto(expires_at) => Err(Refusal::Expired),
+        _ => Ok(()),
+    }
+}
+
+/// The end of the overlap in which the generation before lives at `now`. A clock that stands before the rotation
+/// has jumped back, and would let an overlap begin again that had ended.
+fn overlap_end(status: &core_v1::credential::Status, now: UnixMillis) -> Option<UnixMillis> {
+    let rotated_at = UnixMillis::from_proto(status.last_rotation_at.as_ref()?);
+    let until = UnixMillis::from_proto(status.previous_expires_at.as_ref()?);
+    let begun = now.saturating_add(CLOCK_TOLERANCE) >= rotated_at;
+    (begun && now < until).then_some(until)
+}
+
+fn is_token_id(stored: &str, presented: Uid) -> bool {
+    bool::from(stored.as_bytes().ct_eq(presented.to_string().as_bytes()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! Why a proof of identity, or what came from one, does not hold.
+
+/// Why a Credential, a Session or a token is refused. What it says is told only to whom has proved to hold it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[allow(missing_docs, reason = "each says it in its message")]
+pub enum Refusal {
+    #[error("the stored object is incomplete")]
+    Incomplete,
+
+    #[error("the Credential is disabled")]
+    Disabled,
+    #[error("the Credential is locked")]
+    Locked,
+    #[error("the Credential has expired")]
+    Expired,
+    #[error("the Credential has been used as often as it may be")]
+    UsedUp,
+    #[error("the secret of the Credential was replaced")]
+    Superseded,
+    #[error("the Credential does not exist any more")]
+    Gone,
+    #[error("the code verifier does not match the one that the Credential is bound to")]
+    WrongVerifier,
+    #[error(
+        "the secret of an access-token Credential cannot change without ending the Session that it is"
+    )]
+    SessionIsSecret,
+    #[error("the Credential cannot be rotated any more")]
+    RotatedTooOften,
+
+    #[error("the Session has expired")]
+    SessionExpired,
+    #[error("the Session is rejected")]
+    SessionRejected,
+    #[error("the Session waits for approval")]
+    SessionPending,
+    #[error("the Session is locked")]
+    SessionLocked,
+    #[error("the Session needs an Authenticator first")]
+    AuthenticatorRequired,
+    #[error("tokens of this Session are not refreshed")]
+    NotRefreshable,
+
+    #[error("the User is disabled")]
+    UserDisabled,
+    #[error("the User is locked")]
+    UserLocked,
+    #[error("the Session belongs to another User")]
+    WrongUser,
+
+    #[error("the Device does not exist any more")]
+    DeviceGone,
+    #[error("the Device is not active")]
+    DeviceInactive,
+    #[error("the Device is locked")]
+    DeviceLocked,
+
+    #[error("the token has expired")]
+    TokenExpired,
+    #[error("the token was replaced")]
+    TokenSuperseded,
+    #[error("the token is of another type or of another Session")]
+    WrongToken,
+}
+
+impl Refusal {
+    /// A stable word for the audit log.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Incomplete => "object_incomplete",
+            Self::Disabled => "credential_disabled",
+            Self::Locked => "credential_locked",
+            Self::Expired => "credential_expired",
+            Self::UsedUp => "credential_used_up",
+            Self::Superseded => "credential_superseded",
+            Self::Gone => "credential_gone",
+            Self::WrongVerifier => "code_verifier",
+            Self::SessionIsSecret => "credential_session_is_secret",
+            Self::RotatedTooOften => "credential_rotated_too_often",
+            Self::SessionExpired => "session_expired",
+            Self::SessionRejected => "session_rejected",
+            Self::SessionPending => "session_pending",
+            Self::SessionLocked => "session_locked",
+            Self::AuthenticatorRequired => "authenticator_required",
+            Self::NotRefreshable => "not_refreshable",
+            Self::UserDisabled => "user_disabled",
+            Self::UserLocked => "user_locked",
+            Self::WrongUser => "wrong_user",
+            Self::DeviceGone => "device_gone",
+            Self::DeviceInactive => "device_inactive",
+            Self::DeviceLocked => "device_locked",
+            Self::TokenExpired => "token_expired",
+            Self::TokenSuperseded => "token_superseded",
+            Self::WrongToken => "wrong_token",
+        }
+    }
+}
