@@ -4,6 +4,7 @@
 //! A resource is one protobuf message end to end: API, stored document and policy context.
 
 pub mod codec;
+pub mod document;
 mod generated;
 pub mod reflect;
 pub mod resource;
