@@ -8,5 +8,6 @@ pub mod kind;
 pub mod name;
 pub mod rng;
 pub mod scope;
+pub mod session;
 
 pub mod token;

@@ -1,0 +1,51 @@
+//! Sessions: how they begin, for how long they and their tokens live, and whether they still stand. Pure
+//! transitions; the caller reads the Session and writes the changed one by compare-and-set.
+
+mod check;
+mod create;
+mod lifetimes;
+mod refresh;
+
+pub use check::{accepts_access_token, check, stands};
+pub use create::{
+    NewSession, credential_info, downstream, new_name, new_session, refresh_info, session_type,
+    under_credential,
+};
+pub use lifetimes::{
+    Lifetimes, access_token_expiry, default_state, lifetimes, max_per_user, refresh_token_expiry,
+};
+pub use refresh::{Refresh, refresh, rotate_tokens};
+
+use api::core_v1::{
+    Session, credential,
+    session::status::{Authentication, authentication::info::Details},
+};
+
+/// Whether the Session holds the access tokens of any number of replicas of an OAuth2 client side by side. Such
+/// tokens have ids of their own, which the Session does not know; one is revoked alone by a record of its id.
+pub fn is_shared(session: &Session) -> bool {
+    credential_type(session) == Some(credential::spec::Type::Oauth2)
+}
+
+/// By which type of Credential the Session began.
+fn credential_type(session: &Session) -> Option<credential::spec::Type> {
+    let status = session.status.as_ref()?;
+    match &status
+        .initial_authentication
+        .as_ref()?
+        .info
+        .as_ref()?
+        .details
+    {
+        Some(Details::Credential(credential)) => Some(credential.r#type()),
+        _ => None,
+    }
+}
+
+/// The authentication that the present tokens come from.
+fn current(session: &Session) -> Option<&Authentication> {
+    session.status.as_ref()?.authentication.as_ref()
+}
+
+#[cfg(test)]
+mod tests;

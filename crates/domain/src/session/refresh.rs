@@ -1,0 +1,148 @@
+//! Refresh with reuse detection (RFC 9700 §4.14.2).
+
+use std::time::Duration;
+
+use api::core_v1::{
+    Session, credential,
+    session::status::{
+        Authentication,
+        authentication::{Info, info},
+    },
+};
+
+use super::{current, lifetimes};
+use crate::{
+    clock::UnixMillis,
+    credential::{CLOCK_TOLERANCE, Refusal},
+    id::Uid,
+};
+
+/// For how long a client that lost the reply may repeat its refresh.
+pub(super) const REPEAT_WINDOW: Duration = Duration::from_secs(30);
+const RATE_WINDOW: Duration = Duration::from_secs(3_600);
+const REFRESHES_IN_RATE_WINDOW: usize = 5;
+const MOST_AUTHENTICATIONS_KEPT: usize = 100;
+
+/// What a valid refresh token of a Session is answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refresh {
+    /// New tokens: see [`rotate_tokens`].
+    Rotate,
+    /// The present tokens again, with the same ids and expiry: the client has probably lost the reply to the same
+    /// request. Nothing is written.
+    Remint,
+    /// Somebody has a copy of a refresh token that was replaced: the Session is revoked.
+    Reuse,
+    /// The client may keep its access token a while; refused as «already exists».
+    TooSoon,
+}
+
+/// Decides on the refresh token `token_id` of `session`, whose signature, type and expiry were checked. Whether the
+/// Session [stands](super::stands) at all is to be asked before.
+///
+/// # Errors
+/// Where the refresh token of this Session is too old, or tokens of such Sessions are not refreshed.
+pub fn refresh(session: &Session, token_id: Uid, now: UnixMillis) -> Result<Refresh, Refusal> {
+    let status = session.status.as_ref().ok_or(Refusal::Incomplete)?;
+    let authentication = current(session).ok_or(Refusal::Incomplete)?;
+    let set_at = set_at(authentication).ok_or(Refusal::Incomplete)?;
+    let token_id = token_id.to_string();
+    if authentication.token_id != token_id {
+        // It was signed for this Session, so it was valid once.
+        let is_repeated = status
+            .last_authentications
+            .first()
+            .is_some_and(|previous| previous.token_id == token_id)
+            && within(authentication, REPEAT_WINDOW, now);
+        return Ok(if is_repeated {
+            Refresh::Remint
+        } else {
+            Refresh::Reuse
+        });
+    }
+    if !is_refreshable(session) {
+        return Err(Refusal::NotRefreshable);
+    }
+    if status.required_authenticator_ref.is_some() {
+        return Err(Refusal::AuthenticatorRequired);
+    }
+    let end = lifetimes::refresh_token_end(session).ok_or(Refusal::Incomplete)?;
+    if now >= end {
+        return Err(Refusal::TokenExpired);
+    }
+    let lifetime = lifetimes::access_token_duration(session).ok_or(Refusal::Incomplete)?;
+    let is_past_half = now >= set_at.saturating_add(lifetime / 2);
+    if !is_past_half && refreshes_within(session, RATE_WINDOW, now) >= REFRESHES_IN_RATE_WINDOW {
+        return Ok(Refresh::TooSoon);
+    }
+    Ok(Refresh::Rotate)
+}
+
+/// Gives `session` tokens with the id `new_token_id`, for whichever reason `info` says. Those before are remembered,
+/// and the lifetimes that the Session began with are kept.
+pub fn rotate_tokens(session: &mut Session, new_token_id: Uid, now: UnixMillis, info: Info) {
+    let status = session.status.get_or_insert_default();
+    let previous = status.authentication.take();
+    let durations = status.initial_authentication.as_ref().or(previous.as_ref());
+    status.authentication = Some(Authentication {
+        info: Some(info),
+        set_at: Some(now.to_proto()),
+        token_id: new_token_id.to_string(),
+        access_token_duration: durations.and_then(|from| from.access_token_duration),
+        refresh_token_duration: durations.and_then(|from| from.refresh_token_duration),
+    });
+    if let Some(previous) = previous {
+        status.last_authentications.insert(0, previous);
+        status
+            .last_authentications
+            .truncate(MOST_AUTHENTICATIONS_KEPT);
+    }
+    status.total_authentications = status.total_authentications.saturating_add(1);
+}
+
+/// Whether `authentication` is a refresh that happened less than `window` ago. One that lies in the future of the
+/// clock happened we do not know when, and is taken as long ago.
+pub(super) fn within(authentication: &Authentication, window: Duration, now: UnixMillis) -> bool {
+    let Some(set_at) = set_at(authentication) else {
+        return false;
+    };
+    let is_past = now.saturating_add(CLOCK_TOLERANCE) >= set_at;
+    is_a_refresh(authentication) && is_past && now < set_at.saturating_add(window)
+}
+
+pub(super) fn set_at(authentication: &Authentication) -> Option<UnixMillis> {
+    authentication.set_at.as_ref().map(UnixMillis::from_proto)
+}
+
+fn is_a_refresh(authentication: &Authentication) -> bool {
+    authentication
+        .info
+        .as_ref()
+        .is_some_and(|info| info.r#type() == info::Type::RefreshToken)
+}
+
+fn is_refreshable(session: &Session) -> bool {
+    let is_browser = session
+        .status
+        .as_ref()
+        .is_some_and(|status| status.is_browser);
+    let has_refresh_tokens = match super::credential_type(session) {
+        Some(credential::spec::Type::Oauth2 | credential::spec::Type::AccessToken) => false,
+        Some(credential::spec::Type::AuthToken | credential::spec::Type::Unknown) | None => true,
+    };
+    has_refresh_tokens && !is_browser
+}
+
+fn refreshes_within(session: &Session, window: Duration, now: UnixMillis) -> usize {
+    let earlier = session
+        .status
+        .iter()
+        .flat_map(|status| &status.last_authentications);
+    current(session)
+        .into_iter()
+        .chain(earlier)
+        .filter(|authentication| is_a_refresh(authentication))
+        .filter_map(set_at)
+        .filter(|set_at| now.since(*set_at) < window)
+        .count()
+}
