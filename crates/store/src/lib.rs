@@ -1,5 +1,17 @@
 //! The storage port and its backends.
+//!
+//! [`Store`] is all that the rest of the system knows. A backend is one folder here, and passes the one
+//! conformance suite; a new resource kind changes none of them.
 
+mod error;
+mod migration;
+mod open;
 mod port;
+mod row;
+pub mod seal;
+pub mod sqlite;
+#[cfg(feature = "testing")]
+pub mod testing;
 
+pub use open::{Location, StoreConfig, open};
 pub use port::*;

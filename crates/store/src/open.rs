@@ -1,0 +1,42 @@
+//! Opening the store that the configuration names.
+
+use std::{path::PathBuf, sync::Arc};
+
+use domain::clock::Clock;
+
+use crate::{Store, StoreError, seal::MasterKeys, sqlite::Sqlite};
+
+/// Where the store is and how its secrets are sealed.
+#[derive(Clone)]
+pub struct StoreConfig {
+    /// Where.
+    pub location: Location,
+    /// The master key. An embedded store makes its own where none is given.
+    pub keys: Option<MasterKeys>,
+    /// For what happens at the first start.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Where a store is.
+#[derive(Clone)]
+pub enum Location {
+    /// Embedded, in this directory.
+    Directory(PathBuf),
+}
+
+/// Opens the store, makes it where it is not there, and brings it up to date.
+///
+/// # Errors
+/// Where it cannot be reached, is of a newer version, or is sealed under another master key.
+pub async fn open(config: StoreConfig) -> Result<Arc<dyn Store>, StoreError> {
+    match config.location {
+        Location::Directory(directory) => {
+            tokio::task::spawn_blocking(move || {
+                let store = Sqlite::open(&directory, config.keys, config.clock.as_ref())?;
+                Ok(Arc::new(store) as Arc<dyn Store>)
+            })
+            .await
+            .map_err(|error| StoreError::new("opening the store").caused_by(error))?
+        }
+    }
+}

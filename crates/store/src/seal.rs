@@ -1,0 +1,311 @@
+//! Sealing of secrets: AES-256-GCM under a master key, bound to the document and the field.
+//!
+//! A sealed secret is `0x01 || key id (8 bytes) || nonce (12) || ciphertext || tag (16)`. The associated data is
+//! `kind/uid/field`, so that a ciphertext moved to another document or field does not open (NIST SP 800-38D).
+//! The nonce is random: a master key is good for 2^32 secrets.
+
+use std::fmt;
+
+use aws_lc_rs::{
+    aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
+    hmac,
+};
+use domain::{id::Uid, kind::Kind, rng::Rng};
+use zeroize::Zeroizing;
+
+use crate::StoreError;
+
+mod file;
+
+pub use file::load_or_create;
+
+/// Of the layout of a sealed secret.
+const VERSION: u8 = 1;
+const KEY_ID_LEN: usize = 8;
+const TAG_LEN: usize = 16;
+const HEADER_LEN: usize = 1 + KEY_ID_LEN + NONCE_LEN;
+const KEY_LEN: usize = 32;
+
+/// The key under which secrets are sealed. Never printed.
+#[derive(Clone)]
+pub struct MasterKey(Zeroizing<[u8; KEY_LEN]>);
+
+/// Not 64 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a master key is 64 hexadecimal digits (32 random bytes): make one with `openssl rand -hex 32`"
+)]
+pub struct InvalidMasterKey;
+
+impl MasterKey {
+    /// A new one.
+    pub fn random(rng: &dyn Rng) -> Self {
+        let mut bytes = Zeroizing::new([0; KEY_LEN]);
+        rng.fill(bytes.as_mut_slice());
+        Self(bytes)
+    }
+
+    /// From 64 hexadecimal digits; white space around them is ignored.
+    ///
+    /// # Errors
+    /// Where it is something else.
+    pub fn parse(text: &str) -> Result<Self, InvalidMasterKey> {
+        let digits = text.trim().as_bytes();
+        if digits.len() != 2 * KEY_LEN || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(InvalidMasterKey);
+        }
+        let mut bytes = Zeroizing::new([0; KEY_LEN]);
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|_| InvalidMasterKey)?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| InvalidMasterKey)?;
+        }
+        Ok(Self(bytes))
+    }
+
+    /// What [`MasterKey::parse`] reads.
+    pub fn to_text(&self) -> Zeroizing<String> {
+        use fmt::Write as _;
+        let mut text = Zeroizing::new(String::with_capacity(2 * KEY_LEN));
+        for byte in self.0.iter() {
+            // Writing to a string never fails.
+            let _ = write!(text, "{byte:02x}");
+        }
+        text
+    }
+
+    /// Tells keys apart without telling anything about them.
+    pub(crate) fn id(&self) -> KeyId {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.as_slice());
+        let tag = hmac::sign(&key, b"master key id");
+        let mut id = [0; KEY_ID_LEN];
+        for (to, from) in id.iter_mut().zip(tag.as_ref()) {
+            *to = *from;
+        }
+        KeyId(id)
+    }
+}
+
+/// Names a master key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KeyId([u8; KEY_ID_LEN]);
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The master key that seals, and former ones that still open what was sealed before a rotation.
+#[derive(Clone)]
+pub struct MasterKeys {
+    present: MasterKey,
+    former: Vec<MasterKey>,
+}
+
+impl MasterKeys {
+    /// Seals under `present`.
+    pub fn new(present: MasterKey) -> Self {
+        Self {
+            present,
+            former: Vec::new(),
+        }
+    }
+
+    /// Opens what was sealed under `former` too.
+    #[must_use]
+    pub fn with_former(mut self, former: MasterKey) -> Self {
+        self.former.push(former);
+        self
+    }
+
+    pub(crate) fn sealer(&self) -> Result<Sealer, StoreError> {
+        let key = |key: &MasterKey| {
+            RandomizedNonceKey::new(&AES_256_GCM, key.0.as_slice())
+                .map(|sealing| (key.id(), sealing))
+                .map_err(|_| StoreError::new("the master key cannot be used"))
+        };
+        Ok(Sealer {
+            present: key(&self.present)?,
+            former: self.former.iter().map(key).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// Which secret: what the ciphertext is bound to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) uid: Uid,
+    pub(crate) field: &'a str,
+}
+
+impl Place<'_> {
+    /// The sealed part of a document.
+    pub(crate) fn of_document(kind: Kind, uid: Uid) -> Self {
+        Self {
+            kind: kind.as_str(),
+            uid,
+            field: "secret",
+        }
+    }
+
+    /// The value by which a wrong master key is noticed at the start.
+    pub(crate) fn of_cluster(uid: Uid) -> Self {
+        Self {
+            kind: "Cluster",
+            uid,
+            field: "key-check",
+        }
+    }
+
+    fn associated_data(&self) -> Aad<Vec<u8>> {
+        Aad::from(format!("{}/{}/{}", self.kind, self.uid, self.field).into_bytes())
+    }
+}
+
+/// Seals and opens.
+pub(crate) struct Sealer {
+    present: (KeyId, RandomizedNonceKey),
+    former: Vec<(KeyId, RandomizedNonceKey)>,
+}
+
+impl Sealer {
+    /// Seals under the present key.
+    pub(crate) fn seal(&self, place: Place<'_>, secret: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let (id, key) = &self.present;
+        // Of the final size from the start: growing would leave a copy of the secret behind.
+        let mut sealed = Vec::with_capacity(HEADER_LEN + secret.len() + TAG_LEN);
+        sealed.push(VERSION);
+        sealed.extend_from_slice(&id.0);
+        sealed.extend_from_slice(&[0; NONCE_LEN]);
+        sealed.extend_from_slice(secret);
+        let (header, text) = sealed.split_at_mut(HEADER_LEN);
+        let (nonce, tag) = key
+            .seal_in_place_separate_tag(place.associated_data(), text)
+            .map_err(|_| StoreError::new("sealing a secret failed"))?;
+        if let Some(to) = header.get_mut(1 + KEY_ID_LEN..) {
+            to.copy_from_slice(nonce.as_ref());
+        }
+        sealed.extend_from_slice(tag.as_ref());
+        Ok(sealed)
+    }
+
+    /// Opens what any known key sealed at the same place.
+    pub(crate) fn open(
+        &self,
+        place: Place<'_>,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        let broken = || {
+            StoreError::new(format!(
+                "the secret of {} {} does not open: it was altered or moved",
+                place.kind, place.uid
+            ))
+        };
+        let id = key_id(sealed).ok_or_else(broken)?;
+        let (_, key) = self.key(id).ok_or_else(|| {
+            StoreError::new(format!(
+                "the secret of {} {} is sealed under the master key {id}, which was not given",
+                place.kind, place.uid
+            ))
+        })?;
+        let (header, text) = sealed.split_at_checked(HEADER_LEN).ok_or_else(broken)?;
+        let nonce = header.get(1 + KEY_ID_LEN..).ok_or_else(broken)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| broken())?;
+        let mut opened = Zeroizing::new(text.to_vec());
+        let length = key
+            .open_in_place(nonce, place.associated_data(), &mut opened)
+            .map_err(|_| broken())?
+            .len();
+        opened.truncate(length);
+        Ok(opened)
+    }
+
+    /// Whether the keys are those under which `sealed`, made by this at the same place, was sealed.
+    pub(crate) fn check(&self, place: Place<'_>, sealed: &[u8]) -> Result<(), StoreError> {
+        match key_id(sealed) {
+            Some(id) if self.key(id).is_none() => Err(StoreError::new(format!(
+                "the database is sealed under the master key {id}; the key that was given is {}",
+                self.present.0
+            ))),
+            _ => self.open(place, sealed).map(|_| ()),
+        }
+    }
+
+    /// Whether it is sealed under the present key.
+    pub(crate) fn is_present(&self, sealed: &[u8]) -> bool {
+        key_id(sealed) == Some(self.present.0)
+    }
+
+    fn key(&self, id: KeyId) -> Option<&(KeyId, RandomizedNonceKey)> {
+        std::iter::once(&self.present)
+            .chain(&self.former)
+            .find(|(known, _)| *known == id)
+    }
+}
+
+fn key_id(sealed: &[u8]) -> Option<KeyId> {
+    let (version, rest) = sealed.split_first()?;
+    let id = rest.get(..KEY_ID_LEN)?.try_into().ok()?;
+    (*version == VERSION).then_some(KeyId(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::rng::SeededRng;
+
+    use super::*;
+
+    fn key(seed: u64) -> MasterKey {
+        MasterKey::random(&SeededRng::new(seed))
+    }
+
+    fn place(seed: u64) -> Place<'static> {
+        Place::of_document(Kind::Secret, Uid::random(&SeededRng::new(seed)))
+    }
+
+    #[test]
+    fn what_is_sealed_opens_at_its_place_only() {
+        let sealer = MasterKeys::new(key(1)).sealer().unwrap();
+        let sealed = sealer.seal(place(1), b"hunter2").unwrap();
+        assert!(!sealed.windows(7).any(|window| window == b"hunter2"));
+        assert_eq!(sealer.open(place(1), &sealed).unwrap().as_slice(), b"hunter2");
+        assert!(sealer.open(place(2), &sealed).is_err(), "moved to another document");
+        let other_field = Place { field: "other", ..place(1) };
+        assert!(sealer.open(other_field, &sealed).is_err(), "moved to another field");
+    }
+
+    #[test]
+    fn no_altered_byte_goes_unnoticed() {
+        let sealer = MasterKeys::new(key(1)).sealer().unwrap();
+        let sealed = sealer.seal(place(1), b"x").unwrap();
+        for index in 0..sealed.len() {
+            let mut altered = sealed.clone();
+            altered[index] ^= 1;
+            assert!(sealer.open(place(1), &altered).is_err(), "byte {index}");
+            assert!(sealer.open(place(1), &sealed[..index]).is_err(), "cut at {index}");
+        }
+    }
+
+    #[test]
+    fn a_former_key_opens_and_does_not_seal() {
+        let old = MasterKeys::new(key(1)).sealer().unwrap();
+        let both = MasterKeys::new(key(2)).with_former(key(1)).sealer().unwrap();
+        let sealed = old.seal(place(1), b"secret").unwrap();
+        assert!(!both.is_present(&sealed));
+        assert_eq!(both.open(place(1), &sealed).unwrap().as_slice(), b"secret");
+        let resealed = both.seal(place(1), b"secret").unwrap();
+        assert!(both.is_present(&resealed));
+        let error = old.open(place(1), &resealed).unwrap_err();
+        assert!(error.to_string().contains("which was not given"), "{error}");
+    }
+
+    #[test]
+    fn a_master_key_reads_what_it_writes() {
+        let text = key(3).to_text();
+        assert!(MasterKey::parse(&format!("{}\n", *text)).unwrap().id() == key(3).id());
+        for bad in ["", "00", &"g".repeat(64), &"0".repeat(65), &"é".repeat(32)] {
+            assert!(MasterKey::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

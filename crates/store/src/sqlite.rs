@@ -1,0 +1,281 @@
+//! The embedded backend: one SQLite database in a directory.
+//!
+//! Write-ahead log, flushed at each commit. One thread writes, in group commits; readers are pooled and run on
+//! blocking threads. Other processes may open the same database meanwhile (backup, recovery).
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use api::platform_v1::AuditEvent;
+use async_trait::async_trait;
+use domain::{
+    clock::{Clock, UnixMillis},
+    id::Uid,
+    kind::Kind,
+    rng::SystemRng,
+};
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use crate::{
+    AuditQuery, Changes, CommitError, Committed, Counter, Cursor, Document, FeedState, Page, Query,
+    Store, StoreError, Transaction, Usage,
+    seal::{MasterKeys, Place, Sealer, load_or_create},
+};
+
+mod audit;
+mod change;
+mod collect;
+mod connection;
+mod document;
+mod ephemeral;
+mod feed;
+mod query;
+mod readers;
+mod schema;
+mod transaction;
+mod writer;
+
+use feed::Feed;
+use readers::Readers;
+use writer::Writer;
+
+/// The name of the database in its directory.
+pub const DATABASE_FILE: &str = "octelium.db";
+/// The name of the master key in the directory, where none was given.
+pub const MASTER_KEY_FILE: &str = "master-key";
+
+/// The embedded store.
+pub struct Sqlite {
+    cluster_uid: Uid,
+    sealer: Sealer,
+    readers: Readers,
+    writer: Writer,
+    feed: Feed,
+    /// Removed when the store goes.
+    #[cfg(feature = "testing")]
+    pub(crate) temporary: Option<tempfile::TempDir>,
+}
+
+impl Sqlite {
+    /// Opens the store in `directory`, which is made where it is not there, and brings it up to date.
+    ///
+    /// Without `keys`, the master key is read from [`MASTER_KEY_FILE`]; it is made together with the database.
+    ///
+    /// # Errors
+    /// Where the directory cannot be used, the database is of a newer version, or the master key is not the one
+    /// under which its secrets are sealed.
+    pub fn open(
+        directory: &Path,
+        keys: Option<MasterKeys>,
+        clock: &dyn Clock,
+    ) -> Result<Self, StoreError> {
+        connection::prepare_directory(directory)?;
+        let path = directory.join(DATABASE_FILE);
+        let keys = match keys {
+            Some(keys) => keys,
+            None => own_key(directory, &path)?,
+        };
+        let sealer = keys.sealer()?;
+        let mut writing = connection::open_writer(&path)?;
+        let cluster_uid = schema::prepare(&mut writing, &sealer, clock.now(), &SystemRng)?;
+        let head = change::head(&writing)?;
+        let feed = Feed::start(connection::open_reader(&path)?, head)?;
+        Ok(Self {
+            cluster_uid,
+            sealer,
+            readers: Readers::new(path),
+            writer: Writer::start(writing, feed.publisher())?,
+            feed,
+            #[cfg(feature = "testing")]
+            temporary: None,
+        })
+    }
+
+    /// Seals what is to be sealed, on the caller's thread.
+    fn seal(&self, transaction: Transaction) -> Result<transaction::Prepared, StoreError> {
+        transaction::prepare(transaction, &self.sealer)
+    }
+}
+
+/// A database whose key is gone must not get a new one: nothing that it seals would ever open again.
+fn own_key(directory: &Path, database: &Path) -> Result<MasterKeys, StoreError> {
+    let path: PathBuf = directory.join(MASTER_KEY_FILE);
+    if database.exists() && !path.exists() {
+        return Err(StoreError::new(format!(
+            "{} is there, its master key {} is not: put the key back, or give it by configuration",
+            database.display(),
+            path.display()
+        )));
+    }
+    load_or_create(&path, &SystemRng).map(MasterKeys::new)
+}
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn get(
+        &self,
+        kind: Kind,
+        uid: Uid,
+        now: UnixMillis,
+    ) -> Result<Option<Document>, StoreError> {
+        self.readers
+            .read(move |connection| query::get(connection, kind, uid, now))
+            .await
+    }
+
+    async fn get_by_name(
+        &self,
+        kind: Kind,
+        name: &str,
+        now: UnixMillis,
+    ) -> Result<Option<Document>, StoreError> {
+        let name = name.to_owned();
+        self.readers
+            .read(move |connection| query::get_by_name(connection, kind, &name, now))
+            .await
+    }
+
+    async fn list(&self, query: Query) -> Result<Page, StoreError> {
+        self.readers
+            .read(move |connection| query::list(connection, &query))
+            .await
+    }
+
+    async fn scan(
+        &self,
+        kind: Kind,
+        after: Option<Uid>,
+        limit: u32,
+        now: UnixMillis,
+    ) -> Result<Vec<Document>, StoreError> {
+        self.readers
+            .read(move |connection| query::scan(connection, kind, after, limit, now))
+            .await
+    }
+
+    async fn secret(&self, kind: Kind, uid: Uid) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        let sealed = self
+            .readers
+            .read(move |connection| query::sealed(connection, kind, uid))
+            .await?;
+        sealed
+            .map(|sealed| self.sealer.open(Place::of_document(kind, uid), &sealed))
+            .transpose()
+    }
+
+    async fn commit(&self, transaction: Transaction) -> Result<Committed, CommitError> {
+        let prepared = self.seal(transaction)?;
+        self.writer
+            .write(move |connection| transaction::run(connection, &prepared))
+            .await
+    }
+
+    async fn take(
+        &self,
+        kind: &'static str,
+        key: &[u8],
+        now: UnixMillis,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let key = key.to_vec();
+        self.writer
+            .write(move |connection| ephemeral::take(connection, kind, &key, now))
+            .await
+    }
+
+    async fn count(
+        &self,
+        key: &str,
+        window: Duration,
+        now: UnixMillis,
+    ) -> Result<Counter, StoreError> {
+        let key = key.to_owned();
+        self.writer
+            .write(move |connection| ephemeral::count(connection, &key, window, now))
+            .await
+    }
+
+    async fn counter(&self, key: &str, now: UnixMillis) -> Result<Option<Counter>, StoreError> {
+        let key = key.to_owned();
+        self.readers
+            .read(move |connection| ephemeral::counter(connection, &key, now))
+            .await
+    }
+
+    async fn reset_counter(&self, key: &str) -> Result<(), StoreError> {
+        let key = key.to_owned();
+        self.writer
+            .write(move |connection| ephemeral::reset_counter(connection, &key))
+            .await
+    }
+
+    async fn add_usage(&self, usage: BTreeMap<Uid, Usage>) -> Result<(), StoreError> {
+        if usage.is_empty() {
+            return Ok(());
+        }
+        self.writer
+            .write(move |connection| ephemeral::add_usage(connection, &usage))
+            .await
+    }
+
+    async fn usage(&self, uids: &[Uid]) -> Result<BTreeMap<Uid, Usage>, StoreError> {
+        let uids = uids.to_vec();
+        self.readers
+            .read(move |connection| ephemeral::usage(connection, &uids))
+            .await
+    }
+
+    async fn changes(&self, after: Cursor, limit: u32) -> Result<Changes, StoreError> {
+        self.readers
+            .read(move |connection| change::after(connection, after, limit))
+            .await
+    }
+
+    fn feed(&self) -> watch::Receiver<FeedState> {
+        self.feed.subscribe()
+    }
+
+    async fn append_audit(&self, events: Vec<AuditEvent>) -> Result<(), StoreError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.writer
+            .write(move |connection| audit::append(connection, &events))
+            .await
+    }
+
+    async fn audit(&self, query: AuditQuery) -> Result<(Vec<AuditEvent>, u64), StoreError> {
+        self.readers
+            .read(move |connection| audit::list(connection, &query))
+            .await
+    }
+
+    async fn collect(&self, now: UnixMillis) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        // In slices, so that logins go on meanwhile.
+        loop {
+            let slice = self
+                .writer
+                .write(move |connection| collect::slice(connection, now))
+                .await?;
+            removed += slice;
+            if slice == 0 {
+                return Ok(removed);
+            }
+        }
+    }
+
+    fn cluster_uid(&self) -> Uid {
+        self.cluster_uid
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.readers
+            .read(|connection| change::head(connection).map(|_| ()))
+            .await
+    }
+}
+

@@ -1,0 +1,78 @@
+//! The change feed: woken after each commit of this process, and by looking for those of others.
+
+use std::{
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rusqlite::Connection;
+use tokio::sync::watch;
+
+use super::change;
+use crate::{Cursor, FeedState, StoreError};
+
+/// How often the database is asked for changes of other processes.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often a feed in which nothing happens says so.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Runs until it is dropped.
+pub(super) struct Feed {
+    state: watch::Sender<FeedState>,
+    /// Its end stops the thread.
+    _stop: mpsc::Sender<()>,
+}
+
+impl Feed {
+    /// Starts at `head`.
+    pub(super) fn start(connection: Connection, head: Cursor) -> Result<Self, StoreError> {
+        let (state, _) = watch::channel(FeedState {
+            cursor: head,
+            confirmed: Instant::now(),
+        });
+        let (stop, stopped) = mpsc::channel();
+        let publisher = Publisher(state.clone());
+        thread::Builder::new()
+            .name("store-feed".to_owned())
+            .spawn(move || look(&connection, &stopped, &publisher))
+            .map_err(|error| StoreError::new("starting the change feed").caused_by(error))?;
+        Ok(Self { state, _stop: stop })
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<FeedState> {
+        self.state.subscribe()
+    }
+
+    pub(super) fn publisher(&self) -> Publisher {
+        Publisher(self.state.clone())
+    }
+}
+
+/// Tells the subscribers.
+pub(super) struct Publisher(watch::Sender<FeedState>);
+
+impl Publisher {
+    /// All changes up to `head` are committed. Wakes where there are new ones or the heartbeat is due.
+    pub(super) fn publish(&self, head: Cursor) {
+        self.0.send_if_modified(|state| {
+            let now = Instant::now();
+            let wake = head > state.cursor || now.duration_since(state.confirmed) >= HEARTBEAT;
+            if wake {
+                state.cursor = state.cursor.max(head);
+                state.confirmed = now;
+            }
+            wake
+        });
+    }
+}
+
+fn look(connection: &Connection, stopped: &mpsc::Receiver<()>, publisher: &Publisher) {
+    while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+        match change::head(connection) {
+            Ok(head) => publisher.publish(head),
+            // Without a heartbeat the feed grows stale, and those who rely on it refuse.
+            Err(error) => tracing::warn!(%error, "the change feed could not be read"),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Migrations, the Cluster's uid, and the check of the master key.
+
+use domain::{clock::UnixMillis, id::Uid, rng::Rng};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+
+use crate::{
+    StoreError,
+    migration::pending,
+    row,
+    seal::{Place, Sealer},
+};
+
+const CLUSTER_UID: &str = "cluster-uid";
+const KEY_CHECK: &str = "key-check";
+
+/// Brings the schema up to date and returns the Cluster's uid, which the first migration makes.
+pub(super) fn prepare(
+    connection: &mut Connection,
+    sealer: &Sealer,
+    now: UnixMillis,
+    rng: &dyn Rng,
+) -> Result<Uid, StoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(
+        "CREATE TABLE IF NOT EXISTS migrations (
+           number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT",
+    )?;
+    let applied: u32 = transaction.query_row(
+        "SELECT coalesce(max(number), 0) FROM migrations",
+        [],
+        |row| row.get(0),
+    )?;
+    for migration in pending(applied)? {
+        transaction.execute_batch(migration.sqlite).map_err(|error| {
+            StoreError::new(format!("migration {}: {error}", migration.name))
+        })?;
+        transaction.execute(
+            "INSERT INTO migrations (number, name, applied_at) VALUES (?1, ?2, ?3)",
+            params![migration.number, migration.name, now.0],
+        )?;
+    }
+    let uid = cluster_uid(&transaction, rng)?;
+    check_key(&transaction, sealer, uid)?;
+    transaction.commit()?;
+    Ok(uid)
+}
+
+/// The value of `name`.
+pub(super) fn meta(connection: &Connection, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT value FROM meta WHERE name = ?1")?
+        .query_row([name], |row| row.get(0))
+        .optional()?)
+}
+
+/// Sets the value of `name`.
+pub(super) fn set_meta(
+    connection: &Connection,
+    name: &str,
+    value: &[u8],
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO meta (name, value) VALUES (?1, ?2)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        )?
+        .execute(params![name, value])?;
+    Ok(())
+}
+
+fn cluster_uid(connection: &Connection, rng: &dyn Rng) -> Result<Uid, StoreError> {
+    if let Some(bytes) = meta(connection, CLUSTER_UID)? {
+        return row::uid(&bytes);
+    }
+    let uid = Uid::random(rng);
+    set_meta(connection, CLUSTER_UID, uid.as_bytes())?;
+    Ok(uid)
+}
+
+/// A value sealed at the first start tells at every later one whether the key is the right one.
+fn check_key(connection: &Connection, sealer: &Sealer, cluster: Uid) -> Result<(), StoreError> {
+    let place = Place::of_cluster(cluster);
+    if let Some(sealed) = meta(connection, KEY_CHECK)? {
+        return sealer.check(place, &sealed);
+    }
+    set_meta(connection, KEY_CHECK, &sealer.seal(place, &[])?)
+}

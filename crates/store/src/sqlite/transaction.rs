@@ -1,0 +1,114 @@
+//! Carrying out a transaction, inside a savepoint of the writer.
+
+use domain::clock::UnixMillis;
+use rusqlite::Connection;
+
+use super::{audit, change, document, ephemeral};
+use crate::{
+    CommitError, Committed, Expected, NewDocument, Operation, SecretWrite, StoreError, Transaction,
+    seal::{Place, Sealer},
+};
+
+/// A transaction without open secrets.
+pub(super) struct Prepared {
+    steps: Vec<Step>,
+    now: UnixMillis,
+}
+
+enum Step {
+    Put {
+        document: NewDocument,
+        sealed: Option<Vec<u8>>,
+        expected: Expected,
+    },
+    Other(Operation),
+}
+
+/// Seals the secrets of `transaction`.
+pub(super) fn prepare(
+    transaction: Transaction,
+    sealer: &Sealer,
+) -> Result<Prepared, StoreError> {
+    let prepare = |operation| match operation {
+        Operation::Put(mut document, expected) => {
+            let sealed = match std::mem::replace(&mut document.secret, SecretWrite::Keep) {
+                SecretWrite::Keep => None,
+                SecretWrite::Set(secret) => {
+                    let place = Place::of_document(document.kind, document.uid);
+                    Some(sealer.seal(place, &secret)?)
+                }
+            };
+            Ok(Step::Put {
+                document,
+                sealed,
+                expected,
+            })
+        }
+        other => Ok(Step::Other(other)),
+    };
+    Ok(Prepared {
+        steps: transaction
+            .operations
+            .into_iter()
+            .map(prepare)
+            .collect::<Result<_, StoreError>>()?,
+        now: transaction.now,
+    })
+}
+
+/// Carries out all steps; an error leaves it to the caller to roll back.
+pub(super) fn run(connection: &Connection, prepared: &Prepared) -> Result<Committed, CommitError> {
+    let now = prepared.now;
+    let mut revisions = Vec::new();
+    for step in &prepared.steps {
+        match step {
+            Step::Put {
+                document,
+                sealed,
+                expected,
+            } => revisions.push(document::put(
+                connection,
+                document,
+                sealed.as_deref(),
+                *expected,
+                now,
+            )?),
+            Step::Other(operation) => run_other(connection, operation, now)?,
+        }
+    }
+    Ok(Committed {
+        revisions,
+        cursor: change::head(connection)?,
+    })
+}
+
+fn run_other(
+    connection: &Connection,
+    operation: &Operation,
+    now: UnixMillis,
+) -> Result<(), CommitError> {
+    match operation {
+        Operation::Put(..) => Err(StoreError::new("a step was not prepared").into()),
+        Operation::Delete(kind, uid, revision) => {
+            document::delete(connection, *kind, *uid, *revision, now)
+        }
+        Operation::Unchanged(kind, uid, revision) => {
+            document::unchanged(connection, *kind, *uid, *revision, now)
+        }
+        Operation::Limit {
+            kind,
+            index,
+            value,
+            below,
+        } => document::limit(connection, *kind, index, value, *below, now),
+        Operation::Record {
+            kind,
+            key,
+            value,
+            expires_at,
+        } => ephemeral::record(connection, kind, key, value, *expires_at, now),
+        Operation::Audit(event) => {
+            Ok(audit::append(connection, std::slice::from_ref(event))?)
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The one thread that writes: group commit by savepoints.
+//!
+//! What waits in the queue becomes one SQLite transaction, in which each piece of work has a savepoint of its
+//! own: one that fails leaves nothing behind and takes no other with it. Nobody gets an answer, not even a
+//! refusal, before the flush: a refusal may rest on work of the same group.
+
+use std::thread;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{change, feed::Publisher};
+use crate::StoreError;
+
+/// How much may wait.
+const QUEUE: usize = 4096;
+/// How much is flushed at once.
+const GROUP: usize = 256;
+
+/// Does its work in its savepoint and returns how to answer, once it is known whether the group was flushed.
+type Work = Box<dyn FnOnce(&Connection) -> Result<Answer, StoreError> + Send>;
+type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// Hands work to the writing thread.
+pub(super) struct Writer {
+    queue: mpsc::Sender<Work>,
+}
+
+impl Writer {
+    /// Starts the thread, which ends with the `Writer`.
+    pub(super) fn start(connection: Connection, publisher: Publisher) -> Result<Self, StoreError> {
+        let (queue, work) = mpsc::channel(QUEUE);
+        thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || write_groups(&connection, work, &publisher))
+            .map_err(|error| StoreError::new("starting the writer").caused_by(error))?;
+        Ok(Self { queue })
+    }
+
+    /// Does `work` in a savepoint and returns its result once that is durable.
+    pub(super) async fn write<T, E>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let work: Work = Box::new(move |connection| {
+            let result = in_savepoint(connection, work)?;
+            let answer: Answer = Box::new(move |flushed| {
+                // Whoever asked may have gone; the work is done all the same.
+                let _ = answer.send(flushed.map_err(E::from).and(result));
+            });
+            Ok(answer)
+        });
+        self.queue
+            .send(work)
+            .await
+            .map_err(|_| StoreError::transient("the writer has stopped"))?;
+        answered.await.map_err(|_| {
+            StoreError::transient("the write was interrupted; it may or may not have happened")
+        })?
+    }
+}
+
+fn in_savepoint<T, E>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, E>,
+) -> Result<Result<T, E>, StoreError> {
+    connection.prepare_cached("SAVEPOINT work")?.execute([])?;
+    let result = work(connection);
+    if connection.is_autocommit() {
+        return Err(StoreError::transient(
+            "SQLite gave up the transaction: the disk may be full or failing",
+        ));
+    }
+    if result.is_err() {
+        connection.prepare_cached("ROLLBACK TO work")?.execute([])?;
+    }
+    connection.prepare_cached("RELEASE work")?.execute([])?;
+    Ok(result)
+}
+
+fn write_groups(connection: &Connection, mut queue: mpsc::Receiver<Work>, publisher: &Publisher) {
+    let mut group = Vec::with_capacity(GROUP);
+    while queue.blocking_recv_many(&mut group, GROUP) > 0 {
+        let mut answers = Vec::with_capacity(group.len());
+        let flushed = write_group(connection, &mut group, &mut queue, &mut answers);
+        group.clear();
+        if let Err(error) = &flushed {
+            tracing::error!(%error, works = answers.len(), "a group of writes failed");
+            if !connection.is_autocommit() {
+                let _ = connection.execute_batch("ROLLBACK");
+            }
+        }
+        let head = flushed.as_ref().ok().copied();
+        let flushed = flushed.map(|_| ());
+        if let Some(head) = head {
+            publisher.publish(head);
+        }
+        for answer in answers {
+            answer(flushed.clone());
+        }
+    }
+}
+
+/// Does the work of one group and flushes it. Returns the last change.
+fn write_group(
+    connection: &Connection,
+    group: &mut Vec<Work>,
+    queue: &mut mpsc::Receiver<Work>,
+    answers: &mut Vec<Answer>,
+) -> Result<crate::Cursor, StoreError> {
+    connection
+        .prepare_cached("BEGIN IMMEDIATE")?
+        .execute([])?;
+    for work in group.drain(..) {
+        answers.push(work(connection)?);
+    }
+    // What came meanwhile shares the flush.
+    while answers.len() < GROUP
+        && let Ok(work) = queue.try_recv()
+    {
+        answers.push(work(connection)?);
+    }
+    let head = change::head(connection)?;
+    connection.prepare_cached("COMMIT")?.execute([])?;
+    Ok(head)
+}

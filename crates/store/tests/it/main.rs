@@ -1,0 +1,4 @@
+//! One suite, run against every backend.
+
+mod conformance;
+mod fixture;
