@@ -30,7 +30,9 @@ migrations! {
 ///
 /// # Errors
 /// Where the database was made by a newer version of this program.
-pub(crate) fn pending(applied: u32) -> Result<impl Iterator<Item = &'static Migration>, StoreError> {
+pub(crate) fn pending(
+    applied: u32,
+) -> Result<impl Iterator<Item = &'static Migration>, StoreError> {
     let latest = MIGRATIONS.last().map_or(0, |migration| migration.number);
     if applied > latest {
         return Err(StoreError::new(format!(
@@ -51,7 +53,11 @@ mod tests {
     fn numbers_count_from_one_and_open_the_file_names() {
         for (index, migration) in MIGRATIONS.iter().enumerate() {
             assert_eq!(usize::try_from(migration.number).unwrap(), index + 1);
-            assert!(migration.name.starts_with(&format!("{:04}-", migration.number)));
+            assert!(
+                migration
+                    .name
+                    .starts_with(&format!("{:04}-", migration.number))
+            );
         }
     }
 

@@ -30,13 +30,11 @@ pub enum Location {
 /// Where it cannot be reached, is of a newer version, or is sealed under another master key.
 pub async fn open(config: StoreConfig) -> Result<Arc<dyn Store>, StoreError> {
     match config.location {
-        Location::Directory(directory) => {
-            tokio::task::spawn_blocking(move || {
-                let store = Sqlite::open(&directory, config.keys, config.clock.as_ref())?;
-                Ok(Arc::new(store) as Arc<dyn Store>)
-            })
-            .await
-            .map_err(|error| StoreError::new("opening the store").caused_by(error))?
-        }
+        Location::Directory(directory) => tokio::task::spawn_blocking(move || {
+            let store = Sqlite::open(&directory, config.keys, config.clock.as_ref())?;
+            Ok(Arc::new(store) as Arc<dyn Store>)
+        })
+        .await
+        .map_err(|error| StoreError::new("opening the store").caused_by(error))?,
     }
 }

@@ -99,7 +99,11 @@ impl AuditColumns {
                 .and_then(|reference| reference.uid.parse().ok())
         };
         Self {
-            at: event.at.as_ref().map(UnixMillis::from_proto).unwrap_or_default(),
+            at: event
+                .at
+                .as_ref()
+                .map(UnixMillis::from_proto)
+                .unwrap_or_default(),
             user: uid(&event.user_ref),
             resource: uid(&event.resource_ref),
         }
@@ -108,6 +112,7 @@ impl AuditColumns {
 
 /// Reads an audit event.
 pub(crate) fn audit_event(body: &[u8]) -> Result<AuditEvent, StoreError> {
-    AuditEvent::decode(body)
-        .map_err(|error| StoreError::new("the database holds a malformed audit event").caused_by(error))
+    AuditEvent::decode(body).map_err(|error| {
+        StoreError::new("the database holds a malformed audit event").caused_by(error)
+    })
 }

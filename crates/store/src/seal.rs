@@ -269,10 +269,22 @@ mod tests {
         let sealer = MasterKeys::new(key(1)).sealer().unwrap();
         let sealed = sealer.seal(place(1), b"hunter2").unwrap();
         assert!(!sealed.windows(7).any(|window| window == b"hunter2"));
-        assert_eq!(sealer.open(place(1), &sealed).unwrap().as_slice(), b"hunter2");
-        assert!(sealer.open(place(2), &sealed).is_err(), "moved to another document");
-        let other_field = Place { field: "other", ..place(1) };
-        assert!(sealer.open(other_field, &sealed).is_err(), "moved to another field");
+        assert_eq!(
+            sealer.open(place(1), &sealed).unwrap().as_slice(),
+            b"hunter2"
+        );
+        assert!(
+            sealer.open(place(2), &sealed).is_err(),
+            "moved to another document"
+        );
+        let other_field = Place {
+            field: "other",
+            ..place(1)
+        };
+        assert!(
+            sealer.open(other_field, &sealed).is_err(),
+            "moved to another field"
+        );
     }
 
     #[test]
@@ -283,14 +295,20 @@ mod tests {
             let mut altered = sealed.clone();
             altered[index] ^= 1;
             assert!(sealer.open(place(1), &altered).is_err(), "byte {index}");
-            assert!(sealer.open(place(1), &sealed[..index]).is_err(), "cut at {index}");
+            assert!(
+                sealer.open(place(1), &sealed[..index]).is_err(),
+                "cut at {index}"
+            );
         }
     }
 
     #[test]
     fn a_former_key_opens_and_does_not_seal() {
         let old = MasterKeys::new(key(1)).sealer().unwrap();
-        let both = MasterKeys::new(key(2)).with_former(key(1)).sealer().unwrap();
+        let both = MasterKeys::new(key(2))
+            .with_former(key(1))
+            .sealer()
+            .unwrap();
         let sealed = old.seal(place(1), b"secret").unwrap();
         assert!(!both.is_present(&sealed));
         assert_eq!(both.open(place(1), &sealed).unwrap().as_slice(), b"secret");

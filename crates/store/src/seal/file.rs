@@ -18,8 +18,7 @@ use crate::StoreError;
 /// # Errors
 /// Where it cannot be read or written, is malformed, or others than its owner may read it.
 pub fn load_or_create(path: &Path, rng: &dyn Rng) -> Result<MasterKey, StoreError> {
-    let failed =
-        |error| StoreError::new(format!("master key {}", path.display())).caused_by(error);
+    let failed = |error| StoreError::new(format!("master key {}", path.display())).caused_by(error);
     let created = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -53,8 +52,7 @@ fn read(path: &Path) -> Result<MasterKey, StoreError> {
     }
     let mut text = Zeroizing::new(String::with_capacity(128));
     file.read_to_string(&mut text).map_err(failed)?;
-    MasterKey::parse(&text)
-        .map_err(|error| StoreError::new(format!("master key {shown}: {error}")))
+    MasterKey::parse(&text).map_err(|error| StoreError::new(format!("master key {shown}: {error}")))
 }
 
 /// So that the file outlives a power cut as surely as what is sealed under it.

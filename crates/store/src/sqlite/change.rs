@@ -79,9 +79,9 @@ pub(super) fn trim(connection: &Connection, before: UnixMillis) -> Result<u64, S
 
 fn trimmed(connection: &Connection) -> Result<Cursor, StoreError> {
     let bytes = meta(connection, TRIMMED)?.and_then(|bytes| bytes.try_into().ok());
-    Ok(Cursor(
-        bytes.map_or(0, |bytes| row::from_column(i64::from_be_bytes(bytes))),
-    ))
+    Ok(Cursor(bytes.map_or(0, |bytes| {
+        row::from_column(i64::from_be_bytes(bytes))
+    })))
 }
 
 fn read(row: &Row<'_>) -> Result<Change, StoreError> {

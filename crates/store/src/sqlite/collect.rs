@@ -21,7 +21,9 @@ pub(super) fn slice(connection: &Connection, now: UnixMillis) -> Result<u64, Sto
            (SELECT kind, key FROM records WHERE expires_at <= ?1 LIMIT ?2)",
         "DELETE FROM counters WHERE key IN (SELECT key FROM counters WHERE resets_at <= ?1 LIMIT ?2)",
     ] {
-        let count = connection.prepare_cached(sql)?.execute(params![now.0, SLICE])?;
+        let count = connection
+            .prepare_cached(sql)?
+            .execute(params![now.0, SLICE])?;
         removed += u64::try_from(count).unwrap_or(u64::MAX);
     }
     Ok(removed + change::trim(connection, now.saturating_sub(row::CHANGES_KEPT))?)

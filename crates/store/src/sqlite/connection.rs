@@ -1,11 +1,6 @@
 //! Connections and how they are set.
 
-use std::{
-    fs::DirBuilder,
-    os::unix::fs::DirBuilderExt as _,
-    path::Path,
-    time::Duration,
-};
+use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt as _, path::Path, time::Duration};
 
 use rusqlite::Connection;
 
@@ -58,9 +53,8 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
 }
 
 fn open(path: &Path) -> Result<Connection, StoreError> {
-    let connection = Connection::open(path).map_err(|error| {
-        StoreError::new(format!("database {}: {error}", path.display()))
-    })?;
+    let connection = Connection::open(path)
+        .map_err(|error| StoreError::new(format!("database {}: {error}", path.display())))?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)

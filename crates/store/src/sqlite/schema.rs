@@ -31,9 +31,9 @@ pub(super) fn prepare(
         |row| row.get(0),
     )?;
     for migration in pending(applied)? {
-        transaction.execute_batch(migration.sqlite).map_err(|error| {
-            StoreError::new(format!("migration {}: {error}", migration.name))
-        })?;
+        transaction
+            .execute_batch(migration.sqlite)
+            .map_err(|error| StoreError::new(format!("migration {}: {error}", migration.name)))?;
         transaction.execute(
             "INSERT INTO migrations (number, name, applied_at) VALUES (?1, ?2, ?3)",
             params![migration.number, migration.name, now.0],

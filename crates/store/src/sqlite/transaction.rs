@@ -25,10 +25,7 @@ enum Step {
 }
 
 /// Seals the secrets of `transaction`.
-pub(super) fn prepare(
-    transaction: Transaction,
-    sealer: &Sealer,
-) -> Result<Prepared, StoreError> {
+pub(super) fn prepare(transaction: Transaction, sealer: &Sealer) -> Result<Prepared, StoreError> {
     let prepare = |operation| match operation {
         Operation::Put(mut document, expected) => {
             let sealed = match std::mem::replace(&mut document.secret, SecretWrite::Keep) {
@@ -107,8 +104,6 @@ fn run_other(
             value,
             expires_at,
         } => ephemeral::record(connection, kind, key, value, *expires_at, now),
-        Operation::Audit(event) => {
-            Ok(audit::append(connection, std::slice::from_ref(event))?)
-        }
+        Operation::Audit(event) => Ok(audit::append(connection, std::slice::from_ref(event))?),
     }
 }

@@ -113,9 +113,7 @@ fn write_group(
     queue: &mut mpsc::Receiver<Work>,
     answers: &mut Vec<Answer>,
 ) -> Result<crate::Cursor, StoreError> {
-    connection
-        .prepare_cached("BEGIN IMMEDIATE")?
-        .execute([])?;
+    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     for work in group.drain(..) {
         answers.push(work(connection)?);
     }

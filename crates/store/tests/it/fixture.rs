@@ -2,12 +2,7 @@
 
 use std::{any::Any, sync::Arc};
 
-use domain::{
-    clock::UnixMillis,
-    id::Uid,
-    kind::Kind,
-    rng::SystemRng,
-};
+use domain::{clock::UnixMillis, id::Uid, kind::Kind, rng::SystemRng};
 use store::{
     CommitError, Committed, Expected, IndexEntry, NewDocument, Operation, Revision, SecretWrite,
     Store, Transaction, testing,

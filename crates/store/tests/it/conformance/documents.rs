@@ -4,15 +4,16 @@ use domain::{clock::UnixMillis, kind::Kind};
 use store::{CommitError, Expected, Operation, Order, Query, Revision, SecretWrite};
 use zeroize::Zeroizing;
 
-use crate::fixture::{
-    Fixture, NOW, commit, commit_at, create, document, entry, uid, update,
-};
+use crate::fixture::{Fixture, NOW, commit, commit_at, create, document, entry, uid, update};
 
 pub(super) async fn a_document_is_read_as_it_was_written(cluster: Fixture) {
     let mut new = document(Kind::User, "alice");
     new.body = (0..=255).collect();
     new.expires_at = Some(UnixMillis(NOW.0 + 1));
-    assert_eq!(create(&cluster.store, new.clone()).await.unwrap(), Revision(1));
+    assert_eq!(
+        create(&cluster.store, new.clone()).await.unwrap(),
+        Revision(1)
+    );
     for store in [&cluster.store, &cluster.replica] {
         let read = store.get(Kind::User, new.uid, NOW).await.unwrap().unwrap();
         assert_eq!(read.kind, Kind::User);
@@ -25,7 +26,10 @@ pub(super) async fn a_document_is_read_as_it_was_written(cluster: Fixture) {
         let by_name = store.get_by_name(Kind::User, "alice", NOW).await.unwrap();
         assert_eq!(by_name, Some(read));
         assert_eq!(store.get(Kind::Group, new.uid, NOW).await.unwrap(), None);
-        assert_eq!(store.get_by_name(Kind::Group, "alice", NOW).await.unwrap(), None);
+        assert_eq!(
+            store.get_by_name(Kind::Group, "alice", NOW).await.unwrap(),
+            None
+        );
     }
 }
 
@@ -40,13 +44,28 @@ pub(super) async fn e01_an_update_needs_the_present_revision(cluster: Fixture) {
         let refused = update(&cluster.replica, user.clone(), stale).await;
         assert!(matches!(refused, Err(CommitError::Conflict { uid, .. }) if uid == user.uid));
     }
-    let read = cluster.store.get(Kind::User, user.uid, NOW).await.unwrap().unwrap();
-    assert_eq!((read.body.as_slice(), read.revision), (b"second".as_slice(), second));
-    let refused = commit(&cluster.store, vec![Operation::Delete(Kind::User, user.uid, Some(first))]).await;
-    assert!(matches!(refused, Err(CommitError::Conflict { .. })));
-    commit(&cluster.store, vec![Operation::Delete(Kind::User, user.uid, Some(second))])
+    let read = cluster
+        .store
+        .get(Kind::User, user.uid, NOW)
         .await
+        .unwrap()
         .unwrap();
+    assert_eq!(
+        (read.body.as_slice(), read.revision),
+        (b"second".as_slice(), second)
+    );
+    let refused = commit(
+        &cluster.store,
+        vec![Operation::Delete(Kind::User, user.uid, Some(first))],
+    )
+    .await;
+    assert!(matches!(refused, Err(CommitError::Conflict { .. })));
+    commit(
+        &cluster.store,
+        vec![Operation::Delete(Kind::User, user.uid, Some(second))],
+    )
+    .await
+    .unwrap();
 }
 
 pub(super) async fn w06_an_update_after_a_delete_resurrects_nothing(cluster: Fixture) {
@@ -58,8 +77,18 @@ pub(super) async fn w06_an_update_after_a_delete_resurrects_nothing(cluster: Fix
     assert!(matches!(refused, Err(CommitError::Conflict { .. })));
     let refused = commit(&cluster.store, delete()).await;
     assert!(matches!(refused, Err(CommitError::Conflict { .. })));
-    assert_eq!(cluster.store.get(Kind::User, user.uid, NOW).await.unwrap(), None);
-    assert_eq!(cluster.store.get_by_name(Kind::User, "alice", NOW).await.unwrap(), None);
+    assert_eq!(
+        cluster.store.get(Kind::User, user.uid, NOW).await.unwrap(),
+        None
+    );
+    assert_eq!(
+        cluster
+            .store
+            .get_by_name(Kind::User, "alice", NOW)
+            .await
+            .unwrap(),
+        None
+    );
     assert_eq!(create(&cluster.store, user).await.unwrap(), Revision(1));
 }
 
@@ -85,17 +114,37 @@ pub(super) async fn a_failed_transaction_leaves_nothing_behind(cluster: Fixture)
     )
     .await;
     assert!(matches!(refused, Err(CommitError::NameTaken { name, .. }) if name == "alice"));
-    assert_eq!(cluster.store.get(Kind::User, user.uid, NOW).await.unwrap(), None);
-    assert!(cluster.store.get(Kind::User, taken.uid, NOW).await.unwrap().is_some());
+    assert_eq!(
+        cluster.store.get(Kind::User, user.uid, NOW).await.unwrap(),
+        None
+    );
+    assert!(
+        cluster
+            .store
+            .get(Kind::User, taken.uid, NOW)
+            .await
+            .unwrap()
+            .is_some()
+    );
     assert_eq!(cluster.store.take("code", b"k", NOW).await.unwrap(), None);
     create(&cluster.store, user).await.unwrap();
 }
 
 pub(super) async fn a_name_is_taken_once_per_kind(cluster: Fixture) {
-    create(&cluster.store, document(Kind::User, "alice")).await.unwrap();
+    create(&cluster.store, document(Kind::User, "alice"))
+        .await
+        .unwrap();
     let refused = create(&cluster.store, document(Kind::User, "alice")).await;
-    assert!(matches!(refused, Err(CommitError::NameTaken { kind: Kind::User, .. })));
-    create(&cluster.store, document(Kind::Group, "alice")).await.unwrap();
+    assert!(matches!(
+        refused,
+        Err(CommitError::NameTaken {
+            kind: Kind::User,
+            ..
+        })
+    ));
+    create(&cluster.store, document(Kind::Group, "alice"))
+        .await
+        .unwrap();
     let mut bob = document(Kind::User, "bob");
     let revision = create(&cluster.store, bob.clone()).await.unwrap();
     bob.name = "alice".to_owned();
@@ -103,7 +152,14 @@ pub(super) async fn a_name_is_taken_once_per_kind(cluster: Fixture) {
     assert!(matches!(refused, Err(CommitError::NameTaken { name, .. }) if name == "alice"));
     bob.name = "robert".to_owned();
     update(&cluster.store, bob, revision).await.unwrap();
-    assert_eq!(cluster.store.get_by_name(Kind::User, "bob", NOW).await.unwrap(), None);
+    assert_eq!(
+        cluster
+            .store
+            .get_by_name(Kind::User, "bob", NOW)
+            .await
+            .unwrap(),
+        None
+    );
 }
 
 pub(super) async fn a_uid_is_taken_once(cluster: Fixture) {
@@ -121,24 +177,39 @@ pub(super) async fn a_unique_index_value_is_taken_once_per_kind(cluster: Fixture
         user.indexes = vec![entry("email", email, true), entry("group", "staff", false)];
         user
     };
-    create(&cluster.store, with_email("alice", "a@example.com")).await.unwrap();
+    create(&cluster.store, with_email("alice", "a@example.com"))
+        .await
+        .unwrap();
     let refused = create(&cluster.store, with_email("mallory", "a@example.com")).await;
-    assert!(matches!(refused, Err(CommitError::IndexTaken { index: "email", .. })));
+    assert!(matches!(
+        refused,
+        Err(CommitError::IndexTaken { index: "email", .. })
+    ));
     let bob = with_email("bob", "b@example.com");
     let revision = create(&cluster.store, bob.clone()).await.unwrap();
     let mut stolen = bob.clone();
     stolen.indexes = vec![entry("email", "a@example.com", true)];
     let refused = update(&cluster.store, stolen, revision).await;
-    assert!(matches!(refused, Err(CommitError::IndexTaken { index: "email", .. })));
+    assert!(matches!(
+        refused,
+        Err(CommitError::IndexTaken { index: "email", .. })
+    ));
     let mut group = document(Kind::Group, "group");
     group.indexes = vec![entry("email", "a@example.com", true)];
     create(&cluster.store, group).await.unwrap();
     // Longer than what an index of a database takes, different in the last byte only.
     let long = "x".repeat(4000);
-    create(&cluster.store, with_email("long1", &format!("{long}1"))).await.unwrap();
-    create(&cluster.store, with_email("long2", &format!("{long}2"))).await.unwrap();
+    create(&cluster.store, with_email("long1", &format!("{long}1")))
+        .await
+        .unwrap();
+    create(&cluster.store, with_email("long2", &format!("{long}2")))
+        .await
+        .unwrap();
     let refused = create(&cluster.store, with_email("long3", &format!("{long}2"))).await;
-    assert!(matches!(refused, Err(CommitError::IndexTaken { index: "email", .. })));
+    assert!(matches!(
+        refused,
+        Err(CommitError::IndexTaken { index: "email", .. })
+    ));
 }
 
 pub(super) async fn index_entries_follow_the_document(cluster: Fixture) {
@@ -157,16 +228,31 @@ pub(super) async fn index_entries_follow_the_document(cluster: Fixture) {
         entry("user", "with\0nul", false),
     ];
     let revision = create(&cluster.store, session.clone()).await.unwrap();
-    assert_eq!(cluster.replica.list(by("with\0nul")).await.unwrap().total, 1);
+    assert_eq!(
+        cluster.replica.list(by("with\0nul")).await.unwrap().total,
+        1
+    );
     assert_eq!(cluster.replica.list(by("with")).await.unwrap().total, 0);
     session.indexes = vec![entry("user", "other", false)];
-    let revision = update(&cluster.store, session.clone(), revision).await.unwrap();
-    assert_eq!(cluster.replica.list(by("with\0nul")).await.unwrap().total, 0);
-    let page = cluster.replica.list(by("other")).await.unwrap();
-    assert_eq!(page.documents[0].uid, session.uid);
-    commit(&cluster.store, vec![Operation::Delete(Kind::Session, session.uid, Some(revision))])
+    let revision = update(&cluster.store, session.clone(), revision)
         .await
         .unwrap();
+    assert_eq!(
+        cluster.replica.list(by("with\0nul")).await.unwrap().total,
+        0
+    );
+    let page = cluster.replica.list(by("other")).await.unwrap();
+    assert_eq!(page.documents[0].uid, session.uid);
+    commit(
+        &cluster.store,
+        vec![Operation::Delete(
+            Kind::Session,
+            session.uid,
+            Some(revision),
+        )],
+    )
+    .await
+    .unwrap();
     assert_eq!(cluster.replica.list(by("other")).await.unwrap().total, 0);
 }
 
@@ -190,14 +276,32 @@ pub(super) async fn an_expired_document_is_gone(cluster: Fixture) {
     };
     let before = UnixMillis(NOW.0 + 999);
     let after = UnixMillis(NOW.0 + 1000);
-    assert!(store.get(Kind::Session, session.uid, before).await.unwrap().is_some());
+    assert!(
+        store
+            .get(Kind::Session, session.uid, before)
+            .await
+            .unwrap()
+            .is_some()
+    );
     assert_eq!(store.list(query(before)).await.unwrap().total, 1);
     assert_eq!(store.list(by_user(before)).await.unwrap().total, 1);
-    assert_eq!(store.get(Kind::Session, session.uid, after).await.unwrap(), None);
-    assert_eq!(store.get_by_name(Kind::Session, "one", after).await.unwrap(), None);
+    assert_eq!(
+        store.get(Kind::Session, session.uid, after).await.unwrap(),
+        None
+    );
+    assert_eq!(
+        store
+            .get_by_name(Kind::Session, "one", after)
+            .await
+            .unwrap(),
+        None
+    );
     assert_eq!(store.list(query(after)).await.unwrap().total, 0);
     assert_eq!(store.list(by_user(after)).await.unwrap().total, 0);
-    assert_eq!(store.scan(Kind::Session, None, 10, after).await.unwrap(), []);
+    assert_eq!(
+        store.scan(Kind::Session, None, 10, after).await.unwrap(),
+        []
+    );
     for operation in [
         Operation::Put(session.clone(), Expected::Revision(Revision(1))),
         Operation::Delete(Kind::Session, session.uid, None),
@@ -217,8 +321,13 @@ pub(super) async fn an_expired_document_is_gone(cluster: Fixture) {
         below: 1,
     };
     let refused = commit_at(store, after, vec![limit.clone()]).await;
-    assert!(matches!(refused, Err(CommitError::LimitReached { index: "user", .. })));
-    commit_at(store, UnixMillis(NOW.0 + 5000), vec![limit]).await.unwrap();
+    assert!(matches!(
+        refused,
+        Err(CommitError::LimitReached { index: "user", .. })
+    ));
+    commit_at(store, UnixMillis(NOW.0 + 5000), vec![limit])
+        .await
+        .unwrap();
 }
 
 pub(super) async fn an_expired_document_stands_in_nobodys_way(cluster: Fixture) {
@@ -231,14 +340,21 @@ pub(super) async fn an_expired_document_stands_in_nobodys_way(cluster: Fixture) 
         user
     };
     let same_uid = expiring("same-uid", "1");
-    for user in [same_uid.clone(), expiring("same-name", "2"), expiring("same-email", "3"), expiring("renamed", "4")] {
+    for user in [
+        same_uid.clone(),
+        expiring("same-name", "2"),
+        expiring("same-email", "3"),
+        expiring("renamed", "4"),
+    ] {
         create(store, user).await.unwrap();
     }
     let mut again = expiring("again", "5");
     again.uid = same_uid.uid;
     for mut user in [again, expiring("same-name", "6"), expiring("third", "3")] {
         user.expires_at = None;
-        commit_at(store, after, vec![Operation::Put(user, Expected::Absent)]).await.unwrap();
+        commit_at(store, after, vec![Operation::Put(user, Expected::Absent)])
+            .await
+            .unwrap();
     }
     let mut last = document(Kind::User, "last");
     create(store, last.clone()).await.unwrap();
@@ -246,18 +362,31 @@ pub(super) async fn an_expired_document_stands_in_nobodys_way(cluster: Fixture) 
     last.indexes = vec![entry("email", "4", true)];
     let put = Operation::Put(last, Expected::Revision(Revision(1)));
     commit_at(store, after, vec![put]).await.unwrap();
-    assert_eq!(store.scan(Kind::User, None, 10, after).await.unwrap().len(), 4);
-    assert_eq!(store.collect(after).await.unwrap(), 0, "each was removed with its entries");
+    assert_eq!(
+        store.scan(Kind::User, None, 10, after).await.unwrap().len(),
+        4
+    );
+    assert_eq!(
+        store.collect(after).await.unwrap(),
+        0,
+        "each was removed with its entries"
+    );
 }
 
 pub(super) async fn a_list_is_ordered_paged_and_counted(cluster: Fixture) {
     for (name, created) in [("b", 3), ("a", 1), ("d", 2), ("c", 4)] {
         let mut user = document(Kind::User, name);
         user.created_at = UnixMillis(created);
-        user.indexes = vec![entry("group", if created < 4 { "staff" } else { "other" }, false)];
+        user.indexes = vec![entry(
+            "group",
+            if created < 4 { "staff" } else { "other" },
+            false,
+        )];
         create(&cluster.store, user).await.unwrap();
     }
-    create(&cluster.store, document(Kind::Group, "group")).await.unwrap();
+    create(&cluster.store, document(Kind::Group, "group"))
+        .await
+        .unwrap();
     let list = async |index: Option<&str>, order, offset, limit| {
         let page = cluster
             .replica
@@ -271,21 +400,40 @@ pub(super) async fn a_list_is_ordered_paged_and_counted(cluster: Fixture) {
             })
             .await
             .unwrap();
-        let names: String = page.documents.iter().map(|user| user.name.as_str()).collect();
+        let names: String = page
+            .documents
+            .iter()
+            .map(|user| user.name.as_str())
+            .collect();
         (names, page.total)
     };
     let expect = |names: &str, total| (names.to_owned(), total);
     assert_eq!(list(None, Order::Created, 0, 10).await, expect("adbc", 4));
-    assert_eq!(list(None, Order::CreatedDescending, 0, 10).await, expect("cbda", 4));
+    assert_eq!(
+        list(None, Order::CreatedDescending, 0, 10).await,
+        expect("cbda", 4)
+    );
     assert_eq!(list(None, Order::Name, 0, 10).await, expect("abcd", 4));
-    assert_eq!(list(None, Order::NameDescending, 0, 10).await, expect("dcba", 4));
+    assert_eq!(
+        list(None, Order::NameDescending, 0, 10).await,
+        expect("dcba", 4)
+    );
     assert_eq!(list(None, Order::Created, 1, 2).await, expect("db", 4));
     assert_eq!(list(None, Order::Created, 3, 2).await, expect("c", 4));
     assert_eq!(list(None, Order::Created, 9, 2).await, expect("", 4));
     assert_eq!(list(None, Order::Created, 0, 0).await, expect("", 4));
-    assert_eq!(list(Some("staff"), Order::Created, 0, 2).await, expect("ad", 3));
-    assert_eq!(list(Some("staff"), Order::NameDescending, 0, 10).await, expect("dba", 3));
-    assert_eq!(list(Some("none"), Order::Created, 0, 10).await, expect("", 0));
+    assert_eq!(
+        list(Some("staff"), Order::Created, 0, 2).await,
+        expect("ad", 3)
+    );
+    assert_eq!(
+        list(Some("staff"), Order::NameDescending, 0, 10).await,
+        expect("dba", 3)
+    );
+    assert_eq!(
+        list(Some("none"), Order::Created, 0, 10).await,
+        expect("", 0)
+    );
 }
 
 pub(super) async fn a_scan_reads_each_document_once(cluster: Fixture) {
@@ -298,7 +446,11 @@ pub(super) async fn a_scan_reads_each_document_once(cluster: Fixture) {
     expected.sort_unstable();
     let mut read = Vec::new();
     loop {
-        let page = cluster.replica.scan(Kind::User, read.last().copied(), 10, NOW).await.unwrap();
+        let page = cluster
+            .replica
+            .scan(Kind::User, read.last().copied(), 10, NOW)
+            .await
+            .unwrap();
         let is_last = page.len() < 10;
         read.extend(page.into_iter().map(|user| user.uid));
         if is_last {
@@ -310,7 +462,14 @@ pub(super) async fn a_scan_reads_each_document_once(cluster: Fixture) {
 
 pub(super) async fn a_secret_is_kept_replaced_and_opened(cluster: Fixture) {
     let store = &cluster.store;
-    let secret = async |uid| cluster.replica.secret(Kind::Secret, uid).await.unwrap().map(|secret| secret.to_vec());
+    let secret = async |uid| {
+        cluster
+            .replica
+            .secret(Kind::Secret, uid)
+            .await
+            .unwrap()
+            .map(|secret| secret.to_vec())
+    };
     let mut document = document(Kind::Secret, "password");
     let first = create(store, document.clone()).await.unwrap();
     assert_eq!(secret(document.uid).await, None);
@@ -340,6 +499,14 @@ pub(super) async fn unchanged_holds_at_the_present_revision_only(cluster: Fixtur
     commit(store, session("first", revision)).await.unwrap();
     update(store, user.clone(), revision).await.unwrap();
     let refused = commit(store, session("second", revision)).await;
-    assert!(matches!(refused, Err(CommitError::Conflict { kind: Kind::User, uid }) if uid == user.uid));
-    assert_eq!(store.get_by_name(Kind::Session, "second", NOW).await.unwrap(), None);
+    assert!(
+        matches!(refused, Err(CommitError::Conflict { kind: Kind::User, uid }) if uid == user.uid)
+    );
+    assert_eq!(
+        store
+            .get_by_name(Kind::Session, "second", NOW)
+            .await
+            .unwrap(),
+        None
+    );
 }

@@ -35,20 +35,34 @@ pub(super) async fn e01_w01_of_64_racing_updates_one_wins(cluster: Fixture) {
         panic!("{winners:?} won");
     };
     assert_eq!(revision, Revision(2));
-    let read = cluster.store.get(Kind::User, user.uid, NOW).await.unwrap().unwrap();
+    let read = cluster
+        .store
+        .get(Kind::User, user.uid, NOW)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(read.body, format!("by {winner}").into_bytes());
 }
 
 pub(super) async fn of_64_racing_creations_under_one_name_one_wins(cluster: Fixture) {
-    let results = race(replicas(&cluster).map(|(_, store)| async move {
-        create(&store, document(Kind::User, "alice")).await
-    }))
+    let results = race(
+        replicas(&cluster)
+            .map(|(_, store)| async move { create(&store, document(Kind::User, "alice")).await }),
+    )
     .await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
     for error in results.into_iter().filter_map(Result::err) {
         assert!(matches!(error, CommitError::NameTaken { .. }), "{error}");
     }
-    assert_eq!(cluster.store.scan(Kind::User, None, 10, NOW).await.unwrap().len(), 1);
+    assert_eq!(
+        cluster
+            .store
+            .scan(Kind::User, None, 10, NOW)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 pub(super) async fn of_64_racing_creations_under_one_unique_value_one_wins(cluster: Fixture) {
@@ -60,9 +74,20 @@ pub(super) async fn of_64_racing_creations_under_one_unique_value_one_wins(clust
     .await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
     for error in results.into_iter().filter_map(Result::err) {
-        assert!(matches!(error, CommitError::IndexTaken { index: "email", .. }), "{error}");
+        assert!(
+            matches!(error, CommitError::IndexTaken { index: "email", .. }),
+            "{error}"
+        );
     }
-    assert_eq!(cluster.store.scan(Kind::User, None, 10, NOW).await.unwrap().len(), 1);
+    assert_eq!(
+        cluster
+            .store
+            .scan(Kind::User, None, 10, NOW)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 pub(super) async fn w04_a_limit_holds_against_64_racing_creations(cluster: Fixture) {
@@ -75,7 +100,13 @@ pub(super) async fn w04_a_limit_holds_against_64_racing_creations(cluster: Fixtu
             value: "alice".to_owned(),
             below: 10,
         };
-        async move { commit(&store, vec![limit, Operation::Put(session, Expected::Absent)]).await }
+        async move {
+            commit(
+                &store,
+                vec![limit, Operation::Put(session, Expected::Absent)],
+            )
+            .await
+        }
     }))
     .await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 10);
@@ -102,9 +133,10 @@ pub(super) async fn w05_of_64_racing_takers_one_gets_the_record(cluster: Fixture
             expires_at: UnixMillis(NOW.0 + 1000),
         };
         commit(&cluster.store, vec![record]).await.unwrap();
-        let taken = race(replicas(&cluster).map(|(_, store)| async move {
-            store.take("code", &[round], NOW).await.unwrap()
-        }))
+        let taken = race(
+            replicas(&cluster)
+                .map(|(_, store)| async move { store.take("code", &[round], NOW).await.unwrap() }),
+        )
         .await;
         let taken: Vec<_> = taken.into_iter().flatten().collect();
         assert_eq!(taken, [b"value"]);
@@ -134,7 +166,10 @@ pub(super) async fn a_racing_delete_and_update_agree(cluster: Fixture) {
         let revision = create(&cluster.store, user.clone()).await.unwrap();
         let (updated, deleted) = tokio::join!(
             update(&cluster.store, user.clone(), revision),
-            commit(&cluster.replica, vec![Operation::Delete(Kind::User, user.uid, Some(revision))]),
+            commit(
+                &cluster.replica,
+                vec![Operation::Delete(Kind::User, user.uid, Some(revision))]
+            ),
         );
         assert!(updated.is_ok() != deleted.is_ok(), "exactly one wins");
         let read = cluster.store.get(Kind::User, user.uid, NOW).await.unwrap();
@@ -144,7 +179,11 @@ pub(super) async fn a_racing_delete_and_update_agree(cluster: Fixture) {
 
 pub(super) async fn racing_counts_lose_no_hit(cluster: Fixture) {
     let mut counts: Vec<_> = race(replicas(&cluster).map(|(_, store)| async move {
-        store.count("key", Duration::from_secs(60), NOW).await.unwrap().count
+        store
+            .count("key", Duration::from_secs(60), NOW)
+            .await
+            .unwrap()
+            .count
     }))
     .await;
     counts.sort_unstable();
