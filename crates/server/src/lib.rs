@@ -4,9 +4,11 @@
 //! no HTTP types.
 
 pub mod audit;
+mod directory;
 mod context;
 mod error;
 pub mod grpc;
+pub mod keys;
 pub mod resource;
 
 pub use context::{Actor, Caller, Context, Domain, InvalidDomain, Principal};

@@ -1,0 +1,93 @@
+//! What has been invalidated lately, so that a read which began before does not put back what is old.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+};
+
+use domain::id::Uid;
+
+/// How many are remembered. A read that outlasts as many invalidations counts as invalidated.
+const REMEMBERED: usize = 8192;
+
+/// The last invalidations, numbered.
+#[derive(Default)]
+pub(super) struct Invalidations(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    recent: VecDeque<Uid>,
+}
+
+/// A moment in the sequence of invalidations.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment(u64);
+
+impl Invalidations {
+    /// To be taken before a read begins.
+    pub(super) fn now(&self) -> Moment {
+        Moment(self.lock().next)
+    }
+
+    /// To be noted after the new state can be read, and before caches are cleared of `uid`.
+    pub(super) fn note(&self, uid: Uid) {
+        let mut state = self.lock();
+        state.next += 1;
+        state.recent.push_back(uid);
+        if state.recent.len() > REMEMBERED {
+            state.recent.pop_front();
+        }
+    }
+
+    /// Whether any of `uids` was invalidated after `moment`.
+    pub(super) fn any_since(&self, moment: Moment, uids: &[Uid]) -> bool {
+        let state = self.lock();
+        let passed = usize::try_from(state.next - moment.0).unwrap_or(usize::MAX);
+        if passed > state.recent.len() {
+            return true;
+        }
+        state
+            .recent
+            .iter()
+            .rev()
+            .take(passed)
+            .any(|uid| uids.contains(uid))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::rng::SeededRng;
+
+    use super::*;
+
+    #[test]
+    fn only_what_was_noted_after_the_moment_counts() {
+        let rng = SeededRng::new(1);
+        let [first, second] = [Uid::random(&rng), Uid::random(&rng)];
+        let invalidations = Invalidations::default();
+        invalidations.note(first);
+        let moment = invalidations.now();
+        assert!(!invalidations.any_since(moment, &[first, second]));
+        invalidations.note(second);
+        assert!(invalidations.any_since(moment, &[first, second]));
+        assert!(!invalidations.any_since(moment, &[first]));
+    }
+
+    #[test]
+    fn a_read_that_outlasts_the_memory_counts_as_invalidated() {
+        let rng = SeededRng::new(1);
+        let [watched, other] = [Uid::random(&rng), Uid::random(&rng)];
+        let invalidations = Invalidations::default();
+        let moment = invalidations.now();
+        for _ in 0..=REMEMBERED {
+            invalidations.note(other);
+        }
+        assert!(invalidations.any_since(moment, &[watched]));
+    }
+}

@@ -1,0 +1,55 @@
+//! A signing key as it is stored.
+
+use domain::{clock::UnixMillis, id::Uid, kind::Kind};
+use prost::Message as _;
+use store::{Document, IndexEntry, NewDocument, SecretWrite};
+
+/// Of which there is one per generation, whoever makes it: replicas cannot fork.
+const GENERATION: &str = "generation";
+
+/// The open part of a signing key.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Record {
+    /// The 32 bytes of RFC 8032.
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) public_key: Vec<u8>,
+    /// Counts from 1.
+    #[prost(uint64, tag = "2")]
+    pub(super) generation: u64,
+    /// From when on it signs: later than it is published, except for the very first.
+    #[prost(int64, tag = "3")]
+    pub(super) signs_from_millis: i64,
+}
+
+impl Record {
+    pub(super) fn signs_from(&self) -> UnixMillis {
+        UnixMillis(self.signs_from_millis)
+    }
+
+    pub(super) fn decode_from(document: &Document) -> Result<Self, prost::DecodeError> {
+        Self::decode(document.body.as_slice())
+    }
+
+    /// The document of a new key.
+    pub(super) fn to_document(
+        &self,
+        key: &domain::token::SigningKey,
+        now: UnixMillis,
+    ) -> NewDocument {
+        let id: Uid = key.id();
+        NewDocument {
+            kind: Kind::SigningKey,
+            uid: id,
+            name: id.to_string(),
+            created_at: now,
+            expires_at: None,
+            body: self.encode_to_vec(),
+            indexes: vec![IndexEntry {
+                index: GENERATION,
+                value: self.generation.to_string(),
+                unique: true,
+            }],
+            secret: SecretWrite::Set(key.to_pkcs8()),
+        }
+    }
+}
