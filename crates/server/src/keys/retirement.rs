@@ -83,7 +83,7 @@ impl Keyring {
         let mut oldest: Option<UnixMillis> = None;
         let mut after = None;
         loop {
-            let documents = self.store.scan(T::KIND, after, PAGE, now).await?;
+            let documents = self.store.scan(T::DOCUMENT, after, PAGE, now).await?;
             for document in &documents {
                 let signed = signed_at(&decode::<T>(document)?.message, now);
                 oldest = match (oldest, signed) {
