@@ -6,7 +6,7 @@ mod create;
 mod lifetimes;
 mod refresh;
 
-pub use check::{accepts_access_token, check, stands};
+pub use check::{accepts_access_token, access_token_ends_at, check, stands};
 pub use create::{
     NewSession, credential_info, downstream, new_name, new_session, refresh_info, session_type,
     under_credential,

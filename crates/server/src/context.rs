@@ -2,14 +2,14 @@
 
 use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
 
-use api::core_v1;
 use domain::{
     clock::{Clock, UnixMillis},
     id::Uid,
     rng::Rng,
 };
 use store::Store;
-use tokio_util::sync::CancellationToken;
+
+use crate::{Directory, Principal, keys::Keyring};
 
 /// The Cluster as seen by one replica. Cheap to clone.
 #[derive(Clone)]
@@ -20,6 +20,10 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub rng: Arc<dyn Rng>,
+    /// What this replica knows of the Cluster.
+    pub directory: Arc<Directory>,
+    /// What signs tokens.
+    pub keys: Arc<Keyring>,
     /// The Cluster's name.
     pub domain: Domain,
     /// The Cluster's uid: the audience of its tokens.
@@ -126,31 +130,4 @@ pub struct Actor {
     pub ip: Option<IpAddr>,
     /// As sent, shortened to 220 bytes.
     pub user_agent: String,
-}
-
-/// A Session that has been authenticated, with everything that a decision about it needs.
-pub struct Principal {
-    /// The Session.
-    pub session: Arc<core_v1::Session>,
-    /// Its User.
-    pub user: Arc<core_v1::User>,
-    /// The Credential that it came from.
-    pub credential: Option<Arc<core_v1::Credential>>,
-    /// The Device that it is on.
-    pub device: Option<Arc<core_v1::Device>>,
-    /// From here on the token is not accepted.
-    pub valid_until: UnixMillis,
-    /// Cancelled when the token, Session, User, Credential or Device no longer stands: open streams end.
-    pub revoked: CancellationToken,
-}
-
-impl Principal {
-    /// What the Session may be used for; empty is everything.
-    pub fn scopes(&self) -> &[core_v1::Scope] {
-        self.session
-            .status
-            .as_ref()
-            .map(|status| status.scopes.as_slice())
-            .unwrap_or_default()
-    }
 }

@@ -95,11 +95,12 @@ impl Keyring {
         let current = keys.0.iter().rev().find(|key| key.signs_from <= now);
         // A clock that was set back to before the first key: the oldest is the one that all replicas know.
         let key = current.or_else(|| keys.0.first());
-        key.map(|key| Signer(key.clone())).ok_or_else(|| StoreError {
-            context: "no signing key".to_owned(),
-            transient: true,
-            source: None,
-        })
+        key.map(|key| Signer(key.clone()))
+            .ok_or_else(|| StoreError {
+                context: "no signing key".to_owned(),
+                transient: true,
+                source: None,
+            })
     }
 
     /// The key of this id, fetched from the store where it is not known yet.
@@ -134,16 +135,21 @@ impl Keyring {
         let before = self.keys.load();
         let mut keys = Vec::with_capacity(documents.len());
         for document in &documents {
-            match before.0.iter().find(|key| key.verifying.id() == document.uid) {
+            match before
+                .0
+                .iter()
+                .find(|key| key.verifying.id() == document.uid)
+            {
                 Some(known) => keys.push(known.clone()),
                 None => keys.extend(self.open_key(document).await?.map(Arc::new)),
             }
         }
         keys.sort_by_key(|key| key.generation);
-        let has_lost = before
-            .0
-            .iter()
-            .any(|old| !keys.iter().any(|key| key.verifying.id() == old.verifying.id()));
+        let has_lost = before.0.iter().any(|old| {
+            !keys
+                .iter()
+                .any(|key| key.verifying.id() == old.verifying.id())
+        });
         self.keys.store(Arc::new(Keys(keys)));
         if has_lost {
             self.epoch.fetch_add(1, Ordering::AcqRel);
@@ -194,7 +200,10 @@ impl Keyring {
         };
         let now = self.clock.now();
         let mut transaction = Transaction::at(now);
-        transaction.push(Operation::Put(record.to_document(&key, now), Expected::Absent));
+        transaction.push(Operation::Put(
+            record.to_document(&key, now),
+            Expected::Absent,
+        ));
         match self.store.commit(transaction).await {
             Ok(_) => {
                 tracing::info!(key = %key.id(), generation, signs_from = %signs_from, "published a signing key");

@@ -4,12 +4,13 @@
 //! no HTTP types.
 
 pub mod audit;
-mod directory;
 mod context;
+pub mod directory;
 mod error;
 pub mod grpc;
 pub mod keys;
 pub mod resource;
 
-pub use context::{Actor, Caller, Context, Domain, InvalidDomain, Principal};
+pub use context::{Actor, Caller, Context, Domain, InvalidDomain};
+pub use directory::{Directory, Principal, ServiceEntry, Unauthenticated};
 pub use error::{Error, ErrorKind};

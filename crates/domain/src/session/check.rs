@@ -130,6 +130,21 @@ pub fn accepts_access_token(
     }
 }
 
+/// Until when [`accepts_access_token`] accepts a token that it accepts now, as far as the Session decides: the token's
+/// own expiry, that of the Session and that of its Credential come on top. `None` where the Session sets no end.
+pub fn access_token_ends_at(session: &Session, claims: &Claims) -> Option<UnixMillis> {
+    if is_shared(session) {
+        return None;
+    }
+    let present = current(session)?;
+    let set_at = refresh::set_at(present)?;
+    if present.token_id == claims.token_id.to_string() {
+        Some(set_at.saturating_add(lifetimes::access_token_duration(session)?))
+    } else {
+        Some(set_at.saturating_add(PREVIOUS_TOKEN_WINDOW))
+    }
+}
+
 /// Access tokens hold whole seconds; the Session knows their end to the millisecond.
 fn check_window(
     lifetime: Option<Duration>,

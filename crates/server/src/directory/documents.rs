@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::{clock::UnixMillis, id::Uid};
-use store::{Store, StoreError};
+use store::{Revision, Store, StoreError};
 
 use super::{cache::Cache, invalidation::Invalidations};
 use crate::resource::{
@@ -11,8 +11,35 @@ use crate::resource::{
     load,
 };
 
+/// A resource as it was read, cheap to clone.
+pub(crate) struct Known<T> {
+    pub(crate) uid: Uid,
+    pub(crate) revision: Revision,
+    pub(crate) message: Arc<T>,
+}
+
+impl<T> Clone for Known<T> {
+    fn clone(&self) -> Self {
+        Self {
+            uid: self.uid,
+            revision: self.revision,
+            message: self.message.clone(),
+        }
+    }
+}
+
+impl<T> From<Stored<T>> for Known<T> {
+    fn from(stored: Stored<T>) -> Self {
+        Self {
+            uid: stored.uid,
+            revision: stored.revision,
+            message: Arc::new(stored.message),
+        }
+    }
+}
+
 /// A bounded cache of the resources of one kind.
-pub(super) struct Documents<T>(Cache<Uid, Arc<Stored<T>>>);
+pub(super) struct Documents<T>(Cache<Uid, Known<T>>);
 
 impl<T: Resource> Documents<T> {
     pub(super) fn new(capacity: usize) -> Self {
@@ -26,7 +53,7 @@ impl<T: Resource> Documents<T> {
         store: &dyn Store,
         invalidations: &Invalidations,
         now: UnixMillis,
-    ) -> Result<Option<Arc<Stored<T>>>, StoreError> {
+    ) -> Result<Option<Known<T>>, StoreError> {
         if let Some(known) = self.0.get(&uid) {
             return Ok(Some(known));
         }
@@ -34,10 +61,11 @@ impl<T: Resource> Documents<T> {
         let Some(stored) = load::by_uid::<T>(store, uid, now).await? else {
             return Ok(None);
         };
-        let stored = Arc::new(stored);
+        let stored = Known::from(stored);
         // What was invalidated while it was read may be old: it is used for this once by whoever checks again.
-        self.0
-            .insert_if(uid, stored.clone(), || !invalidations.any_since(moment, &[uid]));
+        self.0.insert_if(uid, stored.clone(), || {
+            !invalidations.any_since(moment, &[uid])
+        });
         Ok(Some(stored))
     }
 

@@ -5,7 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use api::core_v1::{ClusterConfig, Group, Namespace, Policy, Service};
+use api::{
+    core_v1::{ClusterConfig, Group, Namespace, Policy, Service},
+    resource::Object as _,
+};
 use arc_swap::ArcSwap;
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use policy::{PolicySet, Target};
@@ -74,24 +77,36 @@ impl Held {
     }
 
     /// Reads everything anew.
-    pub(super) async fn reload(&self, store: &dyn Store, now: UnixMillis) -> Result<(), StoreError> {
+    pub(super) async fn reload(
+        &self,
+        store: &dyn Store,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
         let policies: Vec<Stored<Policy>> = all(store, now).await?;
         let namespaces: Vec<Stored<Namespace>> = all(store, now).await?;
         let groups: Vec<Stored<Group>> = all(store, now).await?;
         let configs: Vec<Stored<ClusterConfig>> = all(store, now).await?;
         let services: Vec<Stored<Service>> = all(store, now).await?;
 
-        let names = policies.iter().map(|policy| (policy.uid, policy.message.name().to_owned()));
+        let names = policies
+            .iter()
+            .map(|policy| (policy.uid, policy.message.name().to_owned()));
         self.policy_names.store(Arc::new(names.collect()));
         let policies = policies.into_iter().map(|policy| policy.message);
         self.policies.store(Arc::new(PolicySet::new(policies)));
-        let namespaces = namespaces.into_iter().map(|one| (one.uid, Arc::new(one.message)));
+        let namespaces = namespaces
+            .into_iter()
+            .map(|one| (one.uid, Arc::new(one.message)));
         self.namespaces.store(Arc::new(namespaces.collect()));
         let mut held = Groups::default();
         groups.into_iter().for_each(|group| held.put(group));
         self.groups.store(Arc::new(held));
         self.config.store(Arc::new(
-            configs.into_iter().next().map(|config| config.message).unwrap_or_default(),
+            configs
+                .into_iter()
+                .next()
+                .map(|config| config.message)
+                .unwrap_or_default(),
         ));
         let services = services.into_iter().map(|one| (one.uid, Arc::new(one)));
         self.rebuild_services(services.collect());
@@ -146,11 +161,17 @@ impl Held {
 
     pub(super) fn namespace(&self, name: &str) -> Option<Arc<Namespace>> {
         let namespaces = self.namespaces.load();
-        namespaces.values().find(|namespace| namespace.name() == name).cloned()
+        namespaces
+            .values()
+            .find(|namespace| namespace.name() == name)
+            .cloned()
     }
 
     fn apply_policies(&self, changes: &[(Kind, Uid, Option<Document>)]) -> Result<(), StoreError> {
-        let changes: Vec<_> = changes.iter().filter(|(kind, ..)| *kind == Kind::Policy).collect();
+        let changes: Vec<_> = changes
+            .iter()
+            .filter(|(kind, ..)| *kind == Kind::Policy)
+            .collect();
         if changes.is_empty() {
             return Ok(());
         }
@@ -247,7 +268,9 @@ impl Held {
             for hostname in hostnames(&service.message) {
                 services.by_host.insert(hostname.to_owned(), entry.clone());
             }
-            services.by_name.insert(service.message.name().to_owned(), entry);
+            services
+                .by_name
+                .insert(service.message.name().to_owned(), entry);
         }
         services.by_uid = by_uid;
         services.config = config.clone();
@@ -259,7 +282,8 @@ impl Groups {
     fn put(&mut self, group: Stored<Group>) {
         let name = group.message.name().to_owned();
         self.names.insert(group.uid, name.clone());
-        self.by_name.insert(name, (group.uid, Arc::new(group.message)));
+        self.by_name
+            .insert(name, (group.uid, Arc::new(group.message)));
     }
 
     fn remove(&mut self, uid: Uid) {

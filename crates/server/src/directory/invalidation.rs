@@ -40,6 +40,13 @@ impl Invalidations {
         }
     }
 
+    /// As [`Self::note`], of everything.
+    pub(super) fn note_all(&self) {
+        let mut state = self.lock();
+        state.next += 1;
+        state.recent.clear();
+    }
+
     /// Whether any of `uids` was invalidated after `moment`.
     pub(super) fn any_since(&self, moment: Moment, uids: &[Uid]) -> bool {
         let state = self.lock();

@@ -104,8 +104,12 @@ impl Keyring {
 /// so it counts as having been signed with the Credential.
 fn credential_signed_at(credential: &Credential, now: UnixMillis) -> Option<UnixMillis> {
     let status = credential.status.as_ref()?;
-    let expires_at = credential.spec.as_ref().and_then(|spec| spec.expires_at.as_ref());
-    if expires_at.is_some_and(|at| UnixMillis::from_proto(at) <= now) || status.token_id.is_empty() {
+    let expires_at = credential
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.expires_at.as_ref());
+    if expires_at.is_some_and(|at| UnixMillis::from_proto(at) <= now) || status.token_id.is_empty()
+    {
         return None;
     }
     let in_overlap = status
@@ -113,7 +117,10 @@ fn credential_signed_at(credential: &Credential, now: UnixMillis) -> Option<Unix
         .as_ref()
         .is_some_and(|until| now < UnixMillis::from_proto(until));
     let signed_at = if in_overlap {
-        credential.metadata.as_ref().and_then(|metadata| metadata.created_at.as_ref())
+        credential
+            .metadata
+            .as_ref()
+            .and_then(|metadata| metadata.created_at.as_ref())
     } else {
         status.last_rotation_at.as_ref()
     };
@@ -122,6 +129,9 @@ fn credential_signed_at(credential: &Credential, now: UnixMillis) -> Option<Unix
 
 /// A Session's tokens were signed since it was made; how long each lives may have been changed since, so all count.
 fn session_signed_at(session: &Session, _now: UnixMillis) -> Option<UnixMillis> {
-    let created_at = session.metadata.as_ref().and_then(|metadata| metadata.created_at.as_ref());
+    let created_at = session
+        .metadata
+        .as_ref()
+        .and_then(|metadata| metadata.created_at.as_ref());
     Some(created_at.map_or(UnixMillis(0), UnixMillis::from_proto))
 }

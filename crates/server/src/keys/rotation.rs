@@ -45,7 +45,8 @@ impl Keyring {
                 let next = signs_from.saturating_add(schedule.signs_for);
                 if now >= next.saturating_sub(schedule.published_before) {
                     let earliest = now.saturating_add(schedule.published_before);
-                    self.publish(rng, generation + 1, next.max(earliest)).await?;
+                    self.publish(rng, generation + 1, next.max(earliest))
+                        .await?;
                 }
             }
         }

@@ -1,0 +1,314 @@
+//! The Sessions that this replica knows, and who is to be told when one no longer stands.
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use domain::{clock::UnixMillis, id::Uid, token::Claims};
+use tokio_util::sync::CancellationToken;
+
+use super::principal::Standing;
+
+/// How many tokens of one Session can have open streams. The oldest gives way to one more.
+const LIVE_TOKENS: usize = 1024;
+const FIRST: [u8; 16] = [0; 16];
+const LAST: [u8; 16] = [0xff; 16];
+
+/// Bounded by a number of Sessions. Those with tokens in use keep their slot, so that revocation reaches them.
+pub(super) struct Sessions {
+    table: Mutex<Table>,
+    capacity: usize,
+}
+
+#[derive(Default)]
+struct Table {
+    slots: HashMap<Uid, Slot>,
+    /// What a Session depends on, and the Session.
+    dependents: BTreeSet<(Uid, Uid)>,
+    /// When the first token of a Session ends.
+    timers: BTreeSet<(UnixMillis, Uid)>,
+    /// Sessions that have a `Standing`, in the order in which they are looked at when room is needed.
+    hand: VecDeque<Uid>,
+    standing: usize,
+}
+
+struct Slot {
+    standing: Option<Arc<Standing>>,
+    revoked: CancellationToken,
+    dependencies: Vec<Uid>,
+    live: Vec<LiveToken>,
+    scheduled: Option<UnixMillis>,
+}
+
+/// A token by which something may be open.
+struct LiveToken {
+    claims: Claims,
+    revoked: CancellationToken,
+    valid_until: UnixMillis,
+}
+
+impl Sessions {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            table: Mutex::default(),
+            capacity: capacity.max(1),
+        }
+    }
+
+    pub(super) fn get(&self, session: Uid) -> Option<Arc<Standing>> {
+        let standing = self.lock().slots.get(&session)?.standing.clone()?;
+        standing.touch();
+        Some(standing)
+    }
+
+    /// Puts in what `build` makes where `holds`, asked while nothing can be outdated. `token_end` says until when a
+    /// token is accepted under the new `Standing`; those that no longer are end now.
+    pub(super) fn insert(
+        &self,
+        session: Uid,
+        dependencies: Vec<Uid>,
+        holds: impl FnOnce() -> bool,
+        build: impl FnOnce() -> Standing,
+        token_end: impl Fn(&Standing, &Claims) -> Option<UnixMillis>,
+    ) -> Option<Arc<Standing>> {
+        let mut table = self.lock();
+        if !holds() {
+            return None;
+        }
+        let mut slot = table.take(session).unwrap_or_else(Slot::empty);
+        if let Some(before) = slot.standing.take() {
+            before.outdate();
+            table.standing -= 1;
+        }
+        let standing = Arc::new(build());
+        slot.live.retain_mut(|token| {
+            match token_end(&standing, &token.claims) {
+                Some(end) => token.valid_until = end,
+                None => token.revoked.cancel(),
+            }
+            !token.revoked.is_cancelled()
+        });
+        slot.standing = Some(standing.clone());
+        slot.dependencies = dependencies;
+        table.standing += 1;
+        table.hand.push_back(session);
+        table.put(session, slot);
+        table.shrink(self.capacity);
+        Some(standing)
+    }
+
+    /// Registers a token under `standing`, and makes what tells of its end; `None` where `standing` is outdated.
+    pub(super) fn watch(
+        &self,
+        standing: &Standing,
+        claims: Claims,
+        valid_until: UnixMillis,
+    ) -> Option<CancellationToken> {
+        let mut table = self.lock();
+        if !standing.is_current() {
+            return None;
+        }
+        let mut slot = table.take(standing.uid)?;
+        let known = slot
+            .live
+            .iter()
+            .find(|token| token.claims.token_id == claims.token_id);
+        let revoked = match known {
+            Some(known) => known.revoked.clone(),
+            None => {
+                let revoked = slot.revoked.child_token();
+                if slot.live.len() >= LIVE_TOKENS {
+                    slot.live.remove(0).revoked.cancel();
+                }
+                slot.live.push(LiveToken {
+                    claims,
+                    revoked: revoked.clone(),
+                    valid_until,
+                });
+                revoked
+            }
+        };
+        table.put(standing.uid, slot);
+        Some(revoked)
+    }
+
+    /// Outdates every Session that depends on one of `uids`. Returns those that have tokens in use and so are to be
+    /// checked anew now; the others are when they are asked for.
+    pub(super) fn outdate(&self, uids: impl IntoIterator<Item = Uid>) -> Vec<Uid> {
+        let mut table = self.lock();
+        let mut sessions = BTreeSet::new();
+        for uid in uids {
+            let (Ok(first), Ok(last)) = (Uid::from_bytes(&FIRST), Uid::from_bytes(&LAST)) else {
+                continue;
+            };
+            let range = (uid, first)..=(uid, last);
+            sessions.extend(table.dependents.range(range).map(|(_, session)| *session));
+        }
+        sessions
+            .into_iter()
+            .filter(|session| table.outdate(*session))
+            .collect()
+    }
+
+    /// As [`Self::outdate`], of all Sessions.
+    pub(super) fn outdate_all(&self) -> Vec<Uid> {
+        let mut table = self.lock();
+        let sessions: Vec<Uid> = table.slots.keys().copied().collect();
+        sessions
+            .into_iter()
+            .filter(|session| table.outdate(*session))
+            .collect()
+    }
+
+    /// The Session no longer stands: ends all that is open by its tokens.
+    pub(super) fn revoke(&self, session: Uid) {
+        let slot = {
+            let mut table = self.lock();
+            let slot = table.take(session);
+            if let Some(standing) = slot.as_ref().and_then(|slot| slot.standing.as_ref()) {
+                standing.outdate();
+                table.standing -= 1;
+            }
+            slot
+        };
+        // Outside of the lock: waiters may be woken.
+        if let Some(slot) = slot {
+            slot.revoked.cancel();
+        }
+    }
+
+    /// One token of the Session was revoked alone.
+    pub(super) fn revoke_token(&self, session: Uid, token_id: Uid) {
+        self.end_revoked(session, |of| of == token_id);
+    }
+
+    /// Ends what is open by those tokens of the Session that `is_revoked`.
+    pub(super) fn end_revoked(&self, session: Uid, is_revoked: impl Fn(Uid) -> bool) {
+        let mut table = self.lock();
+        if let Some(slot) = table.slots.get_mut(&session) {
+            slot.live.retain(|token| {
+                let ends = is_revoked(token.claims.token_id);
+                if ends {
+                    token.revoked.cancel();
+                }
+                !ends
+            });
+        }
+    }
+
+    /// Ends what is open by tokens that have come to their end.
+    pub(super) fn end_tokens(&self, now: UnixMillis) {
+        let mut table = self.lock();
+        while let Some((at, session)) = table.timers.first().copied().filter(|(at, _)| *at <= now) {
+            let Some(mut slot) = table.take(session) else {
+                table.timers.remove(&(at, session));
+                continue;
+            };
+            slot.live.retain(|token| {
+                let has_ended = token.valid_until <= now;
+                if has_ended {
+                    token.revoked.cancel();
+                }
+                !has_ended
+            });
+            table.put(session, slot);
+        }
+    }
+
+    /// How many Sessions are known, and how many tokens of them are in use.
+    pub(super) fn size(&self) -> (usize, usize) {
+        let table = self.lock();
+        let tokens = table.slots.values().map(|slot| slot.live.len()).sum();
+        (table.standing, tokens)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    fn empty() -> Self {
+        Self {
+            standing: None,
+            revoked: CancellationToken::new(),
+            dependencies: Vec::new(),
+            live: Vec::new(),
+            scheduled: None,
+        }
+    }
+}
+
+impl Table {
+    /// Takes a slot out, with all that points to it.
+    fn take(&mut self, session: Uid) -> Option<Slot> {
+        let mut slot = self.slots.remove(&session)?;
+        for dependency in &slot.dependencies {
+            self.dependents.remove(&(*dependency, session));
+        }
+        if let Some(at) = slot.scheduled.take() {
+            self.timers.remove(&(at, session));
+        }
+        Some(slot)
+    }
+
+    /// Puts a slot in, unless nothing is left in it.
+    fn put(&mut self, session: Uid, mut slot: Slot) {
+        if slot.standing.is_none() && slot.live.is_empty() {
+            return;
+        }
+        for dependency in &slot.dependencies {
+            self.dependents.insert((*dependency, session));
+        }
+        slot.scheduled = slot.live.iter().map(|token| token.valid_until).min();
+        if let Some(at) = slot.scheduled {
+            self.timers.insert((at, session));
+        }
+        self.slots.insert(session, slot);
+    }
+
+    /// True where tokens of it are in use.
+    fn outdate(&mut self, session: Uid) -> bool {
+        let Some(mut slot) = self.take(session) else {
+            return false;
+        };
+        if let Some(standing) = slot.standing.take() {
+            standing.outdate();
+            self.standing -= 1;
+        }
+        let is_in_use = !slot.live.is_empty();
+        self.put(session, slot);
+        is_in_use
+    }
+
+    /// Forgets what Sessions stand on that were not used lately. Their tokens in use stay known.
+    fn shrink(&mut self, capacity: usize) {
+        while self.standing > capacity {
+            let Some(session) = self.hand.pop_front() else {
+                return;
+            };
+            match self
+                .slots
+                .get(&session)
+                .and_then(|slot| slot.standing.as_ref())
+            {
+                Some(standing) if standing.was_used() => self.hand.push_back(session),
+                Some(_) => {
+                    self.outdate(session);
+                }
+                None => {}
+            }
+        }
+        if self.hand.len() > 2 * self.standing + 64 {
+            let mut seen = BTreeSet::new();
+            let slots = &self.slots;
+            self.hand.retain(|session| {
+                let stands = slots
+                    .get(session)
+                    .is_some_and(|slot| slot.standing.is_some());
+                stands && seen.insert(*session)
+            });
+        }
+    }
+}
