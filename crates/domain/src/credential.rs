@@ -18,7 +18,7 @@ pub use refusal::Refusal;
 pub use rotation::{Rotation, rotate};
 
 /// By how much a clock may lag behind the one that wrote an instant before that instant counts as one of the future.
-pub(crate) const CLOCK_TOLERANCE: std::time::Duration = std::time::Duration::from_secs(60);
+pub(crate) const CLOCK_TOLERANCE: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// Which generation of its secret authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

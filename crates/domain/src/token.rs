@@ -219,3 +219,6 @@ impl SigningKey {
         Token(SecretString::from(URL_SAFE_NO_PAD.encode(bytes)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -240,3 +240,6 @@ fn billionths(number: &str) -> Option<i128> {
 fn split_where(text: &str, stop: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(stop).unwrap_or(text.len()))
 }
+
+#[cfg(test)]
+mod tests;

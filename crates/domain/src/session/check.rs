@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// For how long the access token before a refresh lives on, for requests that are under way.
-const PREVIOUS_TOKEN_WINDOW: Duration = Duration::from_secs(60);
+const PREVIOUS_TOKEN_WINDOW: Duration = Duration::from_mins(1);
 
 /// Whether requests of `session` may be decided at all: it [`stands`], is ACTIVE, and wants no Authenticator first.
 /// The caller passes the User, Credential and Device that the Session refers to, each as it is now.

@@ -1,4 +1,4 @@
-//! Durations and limits: the User decides, else the ClusterConfig, else the default. Each is honoured exactly.
+//! Durations and limits: the User decides, else the `ClusterConfig`, else the default. Each is honoured exactly.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use api::{
 
 use crate::{clock::UnixMillis, credential, duration, token};
 
-const HOUR: Duration = Duration::from_secs(3_600);
+const HOUR: Duration = Duration::from_hours(1);
 const MOST_SESSIONS: u32 = 10_000;
 
 /// For how long a Session and its tokens live.
@@ -27,7 +27,7 @@ pub struct Lifetimes {
     pub refresh_token: Duration,
 }
 
-/// What the ClusterConfig has for Users of one type, or the defaults.
+/// What the `ClusterConfig` has for Users of one type, or the defaults.
 struct Settings<'a> {
     client: Option<&'a meta_v1::Duration>,
     clientless: Option<&'a meta_v1::Duration>,

@@ -19,7 +19,7 @@ use crate::{
 
 /// For how long a client that lost the reply may repeat its refresh.
 pub(super) const REPEAT_WINDOW: Duration = Duration::from_secs(30);
-const RATE_WINDOW: Duration = Duration::from_secs(3_600);
+const RATE_WINDOW: Duration = Duration::from_hours(1);
 const REFRESHES_IN_RATE_WINDOW: usize = 5;
 const MOST_AUTHENTICATIONS_KEPT: usize = 100;
 
