@@ -56,6 +56,21 @@ pub fn change(
     })
 }
 
+/// As [`change`], for what the Cluster does by itself.
+pub fn change_by_cluster(
+    ctx: &Context,
+    change: Change,
+    kind: Kind,
+    metadata: &Metadata,
+) -> Operation {
+    Operation::Audit(AuditEvent {
+        outcome: Outcome::Success.into(),
+        r#type: format!("{}.{}", kind.as_str().to_lowercase(), change.as_str()),
+        resource_ref: reference_to(kind, Some(metadata)),
+        ..event(ctx)
+    })
+}
+
 /// An event of now, yet without content.
 fn event(ctx: &Context) -> AuditEvent {
     AuditEvent {

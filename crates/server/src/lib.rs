@@ -4,6 +4,7 @@
 //! no HTTP types.
 
 pub mod audit;
+pub mod bootstrap;
 mod context;
 pub mod directory;
 mod error;

@@ -3,6 +3,28 @@
 //! A write is planned in a [`draft::Draft`], which overlays the store with what has been staged, and commits as
 //! one transaction. A single call plans one step, `apply` many; both go through the same rules, one file a kind.
 
+pub mod administrators;
+mod attrs;
+pub mod author;
+mod authorization;
+pub mod cluster_config;
 pub mod codec;
+mod config;
+mod credential;
+mod device;
+pub mod draft;
+mod duration;
+mod group;
 pub mod index;
 pub mod load;
+pub mod metadata;
+mod namespace;
+mod policy;
+pub mod read;
+mod secret;
+pub mod served;
+mod service;
+mod session;
+mod unserved;
+mod user;
+pub mod write;

@@ -5,8 +5,7 @@ use api::{
     core_v1 as core,
     meta_v1::{Metadata, ObjectReference},
 };
-use aws_lc_rs::digest;
-use prost::Message as _;
+use domain::scope;
 use store::IndexEntry;
 
 /// User: the e-mail address. Unique.
@@ -46,19 +45,7 @@ pub(super) trait Indexed {
 
 /// The value of [`GRANT`]: there is one Session per OAUTH2 Credential, version of it and set of scopes.
 pub fn grant_key(credential_uid: &str, version: u32, scopes: &[core::Scope]) -> String {
-    let mut encoded: Vec<Vec<u8>> = scopes
-        .iter()
-        .map(core::Scope::encode_length_delimited_to_vec)
-        .collect();
-    encoded.sort_unstable();
-    encoded.dedup();
-    let hash = digest::digest(&digest::SHA256, &encoded.concat());
-    let hash: String = hash
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("{credential_uid}/{version}/{hash}")
+    format!("{credential_uid}/{version}/{}", scope::hash(scopes))
 }
 
 /// The value of [`LISTED`]: all (`""`), or those of one Namespace, of one mode, or of both.

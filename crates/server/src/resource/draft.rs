@@ -1,0 +1,401 @@
+//! A transaction in the making: the store as it will be, were the draft committed now.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use api::meta_v1::Metadata;
+use domain::{clock::UnixMillis, id::Uid, kind::Kind};
+use store::{
+    CommitError, Document, Expected, IndexEntry, NewDocument, Operation, Revision, SecretWrite,
+    Transaction,
+};
+
+use super::{
+    author::Author,
+    codec::{self, Resource, Stored},
+    index, load,
+};
+use crate::{
+    Context, Error,
+    audit::{self, Change},
+};
+
+/// Reads through what is staged to the store, and commits what is staged as one transaction.
+///
+/// What a rule has read with [`Draft::require`] must still be at that revision when the transaction commits, so a
+/// rule that held while planning holds when it counts.
+pub struct Draft<'a> {
+    /// The Cluster.
+    pub context: &'a Context,
+    /// On whose behalf.
+    pub author: &'a Author,
+    /// The instant of the whole transaction.
+    pub now: UnixMillis,
+    read: BTreeMap<(Kind, String), Option<Document>>,
+    staged: BTreeMap<(Kind, String), Staged>,
+    /// The name of each staged uid.
+    names: BTreeMap<(Kind, Uid), String>,
+    /// In the order in which they were staged.
+    order: Vec<(Kind, String)>,
+    guards: BTreeMap<(Kind, Uid), Revision>,
+    limits: Vec<Operation>,
+    audit: Vec<Operation>,
+    weakened: Weakened,
+}
+
+/// What is changed or deleted that somebody's access to the API may rest on.
+#[derive(Debug, Clone, Default)]
+pub struct Weakened {
+    /// Something that many share: a Group, a Policy, the `ClusterConfig`.
+    pub shared: bool,
+    /// The Users of which something is.
+    pub users: BTreeSet<Uid>,
+}
+
+enum Staged {
+    Put {
+        document: Document,
+        write: Box<NewDocument>,
+        expected: Expected,
+    },
+    Delete {
+        uid: Uid,
+        revision: Option<Revision>,
+    },
+}
+
+impl<'a> Draft<'a> {
+    /// Nothing staged yet.
+    pub fn new(context: &'a Context, author: &'a Author) -> Self {
+        Self {
+            context,
+            author,
+            now: context.now(),
+            read: BTreeMap::new(),
+            staged: BTreeMap::new(),
+            names: BTreeMap::new(),
+            order: Vec::new(),
+            guards: BTreeMap::new(),
+            limits: Vec::new(),
+            audit: Vec::new(),
+            weakened: Weakened::default(),
+        }
+    }
+
+    /// What is changed or deleted that somebody's access to the API may rest on.
+    pub fn weakened(&self) -> &Weakened {
+        &self.weakened
+    }
+
+    /// Forgets everything that is staged: nothing will be committed.
+    pub fn discard(&mut self) {
+        self.staged.clear();
+        self.names.clear();
+        self.order.clear();
+        self.audit.clear();
+    }
+
+    /// The resource of this name.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn find<T: Resource>(&mut self, name: &str) -> Result<Option<Stored<T>>, Error> {
+        let key = (T::DOCUMENT, name.to_owned());
+        match self.staged.get(&key) {
+            Some(Staged::Put { document, .. }) => return Ok(Some(codec::decode(document)?)),
+            Some(Staged::Delete { .. }) => return Ok(None),
+            None => {}
+        }
+        let document = match self.read.get(&key) {
+            Some(document) => document.clone(),
+            None => {
+                let store = &self.context.store;
+                let document = store.get_by_name(T::DOCUMENT, name, self.now).await?;
+                self.read.insert(key, document.clone());
+                document
+            }
+        };
+        Ok(document.as_ref().map(codec::decode).transpose()?)
+    }
+
+    /// The resource with this uid.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn find_by_uid<T: Resource>(&mut self, uid: Uid) -> Result<Option<Stored<T>>, Error> {
+        if let Some(staged) = self.staged_with_uid(T::DOCUMENT, uid) {
+            return match staged {
+                Staged::Put { document, .. } => Ok(Some(codec::decode(document)?)),
+                Staged::Delete { .. } => Ok(None),
+            };
+        }
+        Ok(load::by_uid(&*self.context.store, uid, self.now).await?)
+    }
+
+    /// The resource of this name, held at its revision until the transaction commits.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn require<T: Resource>(&mut self, name: &str) -> Result<Option<Stored<T>>, Error> {
+        let found = self.find::<T>(name).await?;
+        if let Some(found) = &found {
+            self.hold(found);
+        }
+        Ok(found)
+    }
+
+    /// Makes the transaction fail unless the resource is still at the revision that was read. What is staged is
+    /// held by its own write.
+    pub fn hold<T: Resource>(&mut self, read: &Stored<T>) {
+        self.hold_revision(T::DOCUMENT, read.uid, read.revision);
+    }
+
+    /// As [`Draft::hold`], by kind, uid and revision.
+    pub fn hold_revision(&mut self, kind: Kind, uid: Uid, revision: Revision) {
+        if self.staged_with_uid(kind, uid).is_none() {
+            self.guards.insert((kind, uid), revision);
+        }
+    }
+
+    /// At most `limit` resources with an index entry.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn by_index<T: Resource>(
+        &mut self,
+        index: &'static str,
+        value: &str,
+        limit: u32,
+    ) -> Result<Vec<Stored<T>>, Error> {
+        let staged = self
+            .staged
+            .iter()
+            .filter(|((kind, _), _)| *kind == T::DOCUMENT);
+        let staged_count = u32::try_from(staged.count()).unwrap_or(u32::MAX);
+        let store = &*self.context.store;
+        let limit_with_staged = limit.saturating_add(staged_count);
+        let (stored, _) =
+            load::by_index::<T>(store, index, value, limit_with_staged, self.now).await?;
+        let mut found: Vec<Stored<T>> = stored
+            .into_iter()
+            .filter(|stored| self.staged_with_uid(T::DOCUMENT, stored.uid).is_none())
+            .collect();
+        for staged in self.staged.values() {
+            if let Staged::Put {
+                document, write, ..
+            } = staged
+                && document.kind == T::DOCUMENT
+                && write
+                    .indexes
+                    .iter()
+                    .any(|entry| entry.index == index && entry.value == value)
+            {
+                found.push(codec::decode(document)?);
+            }
+        }
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(found)
+    }
+
+    /// Makes the transaction fail unless, with everything in it done, fewer than `below` resources have an index
+    /// entry.
+    pub fn limit(&mut self, kind: Kind, index: &'static str, value: impl Into<String>, below: u32) {
+        self.limits.push(Operation::Limit {
+            kind,
+            index,
+            value: value.into(),
+            below,
+        });
+    }
+
+    /// Stages a new resource and returns it as it will be read.
+    ///
+    /// # Errors
+    /// Where it cannot be read back.
+    pub fn create<T: Resource>(&mut self, mut message: T, secret: SecretWrite) -> Result<T, Error> {
+        let uid = self.context.new_uid();
+        self.sign(message.metadata_mut());
+        message.metadata_mut().uid = uid.to_string();
+        message.metadata_mut().created_at = Some(self.now.to_proto());
+        message.complete();
+        let write = codec::encode(uid, self.now, &message, secret);
+        self.stage(write, Revision(1), Expected::Absent)
+    }
+
+    /// Stages the next revision of a resource and returns it as it will be read.
+    ///
+    /// # Errors
+    /// Where it cannot be read back.
+    pub fn replace<T: Resource>(
+        &mut self,
+        old: &Stored<T>,
+        mut message: T,
+        secret: SecretWrite,
+    ) -> Result<T, Error> {
+        self.sign(message.metadata_mut());
+        message.metadata_mut().updated_at = Some(self.now.to_proto());
+        message.complete();
+        let write = codec::encode(old.uid, old.created_at, &message, secret);
+        let key = (T::DOCUMENT, write.name.clone());
+        // Staged twice in one draft: the first write has not happened yet.
+        let (revision, expected) = match self.staged.get(&key) {
+            Some(Staged::Put {
+                document, expected, ..
+            }) => (document.revision, *expected),
+            _ => (
+                Revision(old.revision.0.saturating_add(1)),
+                Expected::Revision(old.revision),
+            ),
+        };
+        self.stage(write, revision, expected)
+    }
+
+    /// Stages the deletion of a resource at the revision that was read.
+    pub fn delete<T: Resource>(&mut self, old: &Stored<T>) {
+        self.remove(old, Some(old.revision));
+        if let Some(metadata) = old.message.metadata() {
+            self.audit_change(Change::Deleted, T::DOCUMENT, metadata);
+        }
+    }
+
+    /// Stages the deletion of what goes with another resource, at whatever revision it is.
+    pub fn delete_dependent<T: Resource>(&mut self, old: &Stored<T>) {
+        if self.staged_with_uid(T::DOCUMENT, old.uid).is_some() {
+            return;
+        }
+        self.remove(old, None);
+        if let Some(metadata) = old.message.metadata() {
+            self.audit_change(Change::Deleted, T::DOCUMENT, metadata);
+        }
+    }
+
+    /// Whether the draft deletes the resource.
+    pub fn deletes(&self, kind: Kind, uid: Uid) -> bool {
+        matches!(self.staged_with_uid(kind, uid), Some(Staged::Delete { .. }))
+    }
+
+    /// Carries out everything, or nothing.
+    ///
+    /// # Errors
+    /// Where something has changed since it was read, or the store fails.
+    pub async fn commit(self) -> Result<(), CommitError> {
+        if self.staged.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = Transaction::at(self.now);
+        let mut puts = Vec::new();
+        let mut staged = self.staged;
+        // Names and unique values are freed before they are taken.
+        for key in self.order {
+            match staged.remove(&key) {
+                Some(Staged::Put {
+                    write, expected, ..
+                }) => {
+                    puts.push(Operation::Put(*write, expected));
+                }
+                Some(Staged::Delete { uid, revision }) => {
+                    transaction.push(Operation::Delete(key.0, uid, revision));
+                }
+                None => {}
+            }
+        }
+        transaction.operations.extend(puts);
+        for ((kind, uid), revision) in self.guards {
+            transaction.push(Operation::Unchanged(kind, uid, revision));
+        }
+        // Counted when everything else has happened.
+        transaction.operations.extend(self.limits);
+        transaction.operations.extend(self.audit);
+        self.context.store.commit(transaction).await.map(drop)
+    }
+
+    fn stage<T: Resource>(
+        &mut self,
+        write: NewDocument,
+        revision: Revision,
+        expected: Expected,
+    ) -> Result<T, Error> {
+        let document = Document {
+            kind: write.kind,
+            uid: write.uid,
+            name: write.name.clone(),
+            revision,
+            created_at: write.created_at,
+            expires_at: write.expires_at,
+            body: write.body.clone(),
+        };
+        let stored = codec::decode::<T>(&document)?;
+        let change = match expected {
+            Expected::Absent => Change::Created,
+            Expected::Revision(_) => Change::Updated,
+        };
+        if let Some(metadata) = stored.message.metadata() {
+            self.audit_change(change, T::DOCUMENT, metadata);
+        }
+        if change == Change::Updated {
+            self.weaken(write.kind, write.uid, &write.indexes);
+        }
+        self.guards.remove(&(write.kind, write.uid));
+        let key = (write.kind, write.name.clone());
+        self.note(&key, write.uid);
+        let write = Box::new(write);
+        self.staged.insert(
+            key,
+            Staged::Put {
+                document,
+                write,
+                expected,
+            },
+        );
+        Ok(stored.message)
+    }
+
+    fn remove<T: Resource>(&mut self, old: &Stored<T>, revision: Option<Revision>) {
+        let key = (T::DOCUMENT, old.message.name().to_owned());
+        self.guards.remove(&(T::DOCUMENT, old.uid));
+        let uid = old.uid;
+        self.note(&key, uid);
+        self.weaken(T::DOCUMENT, uid, &old.message.indexes());
+        self.staged.insert(key, Staged::Delete { uid, revision });
+    }
+
+    fn weaken(&mut self, kind: Kind, uid: Uid, indexes: &[IndexEntry]) {
+        match kind {
+            Kind::Group | Kind::Policy | Kind::ClusterConfig => self.weakened.shared = true,
+            Kind::User => {
+                self.weakened.users.insert(uid);
+            }
+            Kind::Credential | Kind::Session | Kind::Device => {
+                let of_user = indexes.iter().filter(|entry| entry.index == index::USER);
+                let users = of_user.filter_map(|entry| entry.value.parse::<Uid>().ok());
+                self.weakened.users.extend(users);
+            }
+            _ => {}
+        }
+    }
+
+    fn note(&mut self, key: &(Kind, String), uid: Uid) {
+        if self.names.insert((key.0, uid), key.1.clone()).is_none() {
+            self.order.push(key.clone());
+        }
+    }
+
+    fn sign(&self, metadata: &mut Metadata) {
+        metadata.actor_ref = self.author.session();
+        self.author
+            .operation()
+            .clone_into(&mut metadata.actor_operation);
+    }
+
+    fn audit_change(&mut self, change: Change, kind: Kind, metadata: &Metadata) {
+        let event = match self.author.actor() {
+            Some(actor) => audit::change(self.context, actor, change, kind, metadata),
+            None => audit::change_by_cluster(self.context, change, kind, metadata),
+        };
+        self.audit.push(event);
+    }
+
+    fn staged_with_uid(&self, kind: Kind, uid: Uid) -> Option<&Staged> {
+        let name = self.names.get(&(kind, uid))?;
+        self.staged.get(&(kind, name.clone()))
+    }
+}

@@ -1,0 +1,37 @@
+//! Groups.
+
+use api::{
+    core_v1::{Group, User},
+    resource::Object as _,
+};
+use domain::kind::Kind;
+
+use super::{attrs, authorization, codec::Stored, draft::Draft, index, write::Managed};
+use crate::Error;
+
+impl Managed for Group {
+    async fn prepare(
+        draft: &mut Draft<'_>,
+        new: &mut Self,
+        _old: Option<&Stored<Self>>,
+    ) -> Result<(), Error> {
+        let spec = new.spec_mut();
+        attrs::check("spec.attrs", spec.attrs.as_ref())?;
+        authorization::check(draft, spec.authorization.as_ref()).await
+    }
+
+    async fn release(draft: &mut Draft<'_>, old: &Stored<Self>) -> Result<(), Error> {
+        let name = old.message.name();
+        if !draft
+            .by_index::<User>(index::GROUP, name, 1)
+            .await?
+            .is_empty()
+        {
+            return Err(Error::denied(
+                "There are Users belonging to this Group. Take them out of it first",
+            ));
+        }
+        draft.limit(Kind::User, index::GROUP, name, 1);
+        Ok(())
+    }
+}

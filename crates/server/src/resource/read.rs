@@ -1,0 +1,280 @@
+//! Get and list.
+
+use std::future::Future;
+
+use api::{
+    core_v1 as core,
+    meta_v1::{
+        CommonListOptions, GetOptions, ListResponseMeta, ObjectReference,
+        common_list_options::order_by::{Mode, Type},
+    },
+    resource::{Listed, Object as _},
+};
+use domain::{clock::UnixMillis, id::Uid};
+use store::{Order, Query};
+
+use super::{
+    codec::{self, Resource, Stored},
+    load, metadata,
+    write::{Managed, parse_uid},
+};
+use crate::{Context, Error, ErrorKind};
+
+const DEFAULT_ITEMS: u32 = 200;
+const MOST_ITEMS: u32 = 1000;
+const LAST_PAGE: u32 = 10_000;
+
+/// A kind that clients read.
+pub trait Readable: Managed {
+    /// Adds what is known but not part of the document.
+    fn decorate(
+        _context: &Context,
+        _items: &mut [Stored<Self>],
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        async { Ok(()) }
+    }
+}
+
+impl Readable for core::Policy {}
+impl Readable for core::IdentityProvider {}
+impl Readable for core::Namespace {}
+impl Readable for core::Group {}
+impl Readable for core::User {}
+impl Readable for core::Service {}
+impl Readable for core::Secret {}
+impl Readable for core::Config {}
+impl Readable for core::ClusterConfig {}
+impl Readable for core::Session {}
+impl Readable for core::Device {}
+impl Readable for core::Authenticator {}
+impl Readable for core::Region {}
+impl Readable for core::Gateway {}
+
+impl Readable for core::Credential {
+    /// Uses that are counted in batches are beside the document.
+    async fn decorate(context: &Context, items: &mut [Stored<Self>]) -> Result<(), Error> {
+        let uids: Vec<Uid> = items.iter().map(|item| item.uid).collect();
+        let usage = context.store.usage(&uids).await?;
+        for item in items {
+            let Some(usage) = usage.get(&item.uid) else {
+                continue;
+            };
+            let status = item.message.status_mut();
+            let count = u32::try_from(usage.count).unwrap_or(u32::MAX);
+            status.total_authentications = status.total_authentications.saturating_add(count);
+            let last = status.last_used_at.as_ref().map(UnixMillis::from_proto);
+            if last.is_none_or(|last| last < usage.last_at) {
+                status.last_used_at = Some(usage.last_at.to_proto());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One resource, by name, or by uid where no name is given.
+///
+/// # Errors
+/// Where there is none, or neither is given.
+pub async fn get<T: Readable>(context: &Context, which: &GetOptions) -> Result<T, Error> {
+    let (found, label) = if which.name.is_empty() {
+        let uid = parse_uid(&which.uid)?;
+        let found = load::by_uid::<T>(&*context.store, uid, context.now()).await?;
+        (found, uid.to_string())
+    } else {
+        let name = T::stored_name(&which.name);
+        metadata::check_stored_name(&name)?;
+        let found = load::by_name::<T>(&*context.store, &name, context.now()).await?;
+        (found, name)
+    };
+    let mut found = found.ok_or_else(|| Error::not_found(T::DOCUMENT, label))?;
+    T::decorate(context, std::slice::from_mut(&mut found)).await?;
+    Ok(found.message)
+}
+
+/// One page of the resources with an index entry, or of all.
+///
+/// # Errors
+/// Where there is no such page.
+pub async fn list<T: Readable + Listed>(
+    context: &Context,
+    common: Option<&CommonListOptions>,
+    index: Option<(&'static str, String)>,
+) -> Result<T::List, Error> {
+    let (mut items, meta) = page::<T>(context, common, index).await?;
+    T::decorate(context, &mut items).await?;
+    let items = items.into_iter().map(|item| item.message).collect();
+    Ok(T::list(items, meta))
+}
+
+/// One page, and what is said about it.
+///
+/// # Errors
+/// Where there is no such page.
+pub async fn page<T: Resource>(
+    context: &Context,
+    common: Option<&CommonListOptions>,
+    index: Option<(&'static str, String)>,
+) -> Result<(Vec<Stored<T>>, ListResponseMeta), Error> {
+    let paging = Paging::new(common)?;
+    let page = context
+        .store
+        .list(Query {
+            kind: T::DOCUMENT,
+            index,
+            order: paging.order,
+            offset: paging.offset(),
+            limit: paging.items,
+            now: context.now(),
+        })
+        .await?;
+    let meta = paging.meta(page.documents.len(), page.total)?;
+    let items: Result<Vec<_>, _> = page.documents.iter().map(codec::decode).collect();
+    Ok((items?, meta))
+}
+
+/// Which part of a list is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Paging {
+    /// From 0.
+    pub page: u32,
+    /// 1 to 1000.
+    pub items: u32,
+    /// In which order.
+    pub order: Order,
+}
+
+impl Paging {
+    /// # Errors
+    /// Where the page number is out of bounds.
+    pub fn new(common: Option<&CommonListOptions>) -> Result<Self, Error> {
+        let common = common.copied().unwrap_or_default();
+        if common.page > LAST_PAGE {
+            return Err(Error::invalid("Page number is too high"));
+        }
+        let items = match common.items_per_page {
+            0 => DEFAULT_ITEMS,
+            items => items.min(MOST_ITEMS),
+        };
+        let order_by = common.order_by.unwrap_or_default();
+        let is_descending = order_by.mode() == Mode::Desc;
+        let order = match (order_by.r#type(), is_descending) {
+            (Type::Name, false) => Order::Name,
+            (Type::Name, true) => Order::NameDescending,
+            (Type::CreatedAt, true) => Order::CreatedDescending,
+            // Without a type the mode says nothing.
+            (Type::CreatedAt, false) | (Type::Unset, _) => Order::Created,
+        };
+        Ok(Self {
+            page: common.page,
+            items,
+            order,
+        })
+    }
+
+    /// How many items are before the page.
+    pub fn offset(self) -> u64 {
+        u64::from(self.page) * u64::from(self.items)
+    }
+
+    /// What is said about a page that has `count` of `total` items.
+    ///
+    /// # Errors
+    /// Where the page is past the end.
+    pub fn meta(self, count: usize, total: u64) -> Result<ListResponseMeta, Error> {
+        if count == 0 && self.page > 0 {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                "Not Items found for that page",
+            ));
+        }
+        let end = self.offset() + u64::try_from(count).unwrap_or(u64::MAX);
+        Ok(ListResponseMeta {
+            page: self.page,
+            items_per_page: self.items,
+            total_count: u32::try_from(total).unwrap_or(u32::MAX),
+            has_more: end < total,
+        })
+    }
+}
+
+/// The index entry by which a list is filtered that names another resource; `None` where it names none.
+///
+/// # Errors
+/// Where there is no such resource.
+pub async fn filter<T: Readable>(
+    context: &Context,
+    index: &'static str,
+    reference: Option<&ObjectReference>,
+) -> Result<Option<(&'static str, String)>, Error> {
+    let Some(reference) = reference else {
+        return Ok(None);
+    };
+    let which = GetOptions {
+        uid: reference.uid.clone(),
+        name: reference.name.clone(),
+    };
+    let found = get::<T>(context, &which).await?;
+    Ok(Some((index, found.uid().to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use api::meta_v1::common_list_options::OrderBy;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn options(page: u32, items: u32, r#type: i32, mode: i32) -> CommonListOptions {
+        CommonListOptions {
+            page,
+            items_per_page: items,
+            order_by: Some(OrderBy { r#type, mode }),
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_those_that_clients_expect() {
+        let paging = Paging::new(None).unwrap();
+        assert_eq!((paging.page, paging.items), (0, 200));
+        assert_eq!(paging.order, Order::Created);
+        let meta = paging.meta(0, 0).unwrap();
+        assert!(!meta.has_more && meta.total_count == 0);
+        // DESC without a type, as clients send it.
+        assert_eq!(
+            Paging::new(Some(&options(0, 0, 0, 2))).unwrap().order,
+            Order::Created
+        );
+        assert_eq!(
+            Paging::new(Some(&options(0, 5000, 1, 2))).unwrap().items,
+            1000
+        );
+    }
+
+    #[test]
+    fn a_page_past_the_end_is_not_found() {
+        let error = Paging::new(Some(&options(1, 10, 0, 0)))
+            .unwrap()
+            .meta(0, 10)
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        let error = Paging::new(Some(&options(10_001, 0, 0, 0))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    }
+
+    proptest! {
+        #[test]
+        fn a21_whatever_the_numbers_say_a_page_is_within_bounds(
+            page: u32, items: u32, r#type: i32, mode: i32, total in 0_u64..100_000,
+        ) {
+            let Ok(paging) = Paging::new(Some(&options(page, items, r#type, mode))) else {
+                prop_assert!(page > LAST_PAGE);
+                return Ok(());
+            };
+            prop_assert!((1..=MOST_ITEMS).contains(&paging.items));
+            let count = total.saturating_sub(paging.offset()).min(u64::from(paging.items));
+            if let Ok(meta) = paging.meta(usize::try_from(count).unwrap(), total) {
+                prop_assert_eq!(meta.has_more, paging.offset() + count < total);
+            }
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Services: what may be written, and what follows from it.
+
+use api::{
+    core_v1::{
+        Namespace, Region, Secret, Service,
+        service::{
+            Spec, Status,
+            spec::{Mode, config},
+            status::Address,
+        },
+    },
+    meta_v1::DualStackIp,
+    reflect,
+    resource::Object as _,
+};
+use domain::name;
+
+mod http;
+mod upstream;
+
+use super::{attrs, authorization, codec::Stored, draft::Draft, served, write::Managed};
+use crate::Error;
+
+const DEFAULT: &str = "default";
+/// Taken by the Cluster's own listeners in existing installations, and so in clients.
+const RESERVED_PORTS: &[u32] = &[49094, 49095];
+
+impl Managed for Service {
+    const NAME_PARTS: usize = 2;
+
+    fn stored_name(name: &str) -> String {
+        if name.is_empty() {
+            return String::new();
+        }
+        name::service_full_name(name)
+    }
+
+    async fn prepare(
+        draft: &mut Draft<'_>,
+        new: &mut Self,
+        old: Option<&Stored<Self>>,
+    ) -> Result<(), Error> {
+        let full_name = new.name().to_owned();
+        let spec = new.spec_mut();
+        served::check(reflect::dynamic(spec).as_ref(), served::SERVICE)?;
+        check_mode(spec)?;
+        attrs::check("spec.attrs", spec.attrs.as_ref())?;
+        check_exposure(spec)?;
+        authorization::check(draft, spec.authorization.as_ref()).await?;
+        let is_built_in = draft.author.is_cluster();
+        if !is_built_in {
+            check_config(draft, spec).await?;
+        }
+        let status = derive(draft, &full_name, spec, old).await?;
+        *new.status_mut() = status;
+        Ok(())
+    }
+}
+
+fn check_mode(spec: &Spec) -> Result<(), Error> {
+    match Mode::try_from(spec.mode) {
+        Ok(Mode::Http | Mode::Grpc | Mode::Web) => Ok(()),
+        Ok(Mode::Unset) => Err(Error::invalid("spec.mode must be set: HTTP, GRPC or WEB")),
+        Ok(mode) => Err(Error::invalid(format!(
+            "spec.mode {} is not served yet: use HTTP, GRPC or WEB",
+            mode.as_str_name()
+        ))),
+        Err(_) => Err(Error::invalid(
+            "spec.mode is unknown: use HTTP, GRPC or WEB",
+        )),
+    }
+}
+
+fn check_exposure(spec: &Spec) -> Result<(), Error> {
+    let authorization = spec.authorization.as_ref();
+    let enable_anonymous = authorization.is_some_and(|a| a.enable_anonymous);
+    if enable_anonymous && !spec.is_anonymous {
+        return Err(Error::invalid(
+            "spec.authorization.enableAnonymous needs spec.isAnonymous",
+        ));
+    }
+    if spec.is_anonymous {
+        if !spec.is_public {
+            return Err(Error::invalid("spec.isAnonymous needs spec.isPublic"));
+        }
+        let is_authorized =
+            authorization.is_some_and(|a| !a.policies.is_empty() || !a.inline_policies.is_empty());
+        if is_authorized && !enable_anonymous {
+            return Err(Error::invalid(
+                "spec.authorization has no effect on an anonymous Service: set \
+                 spec.authorization.enableAnonymous, or leave it out",
+            ));
+        }
+    }
+    if spec.port > u32::from(u16::MAX) || RESERVED_PORTS.contains(&spec.port) {
+        return Err(Error::invalid(format!(
+            "spec.port {} is invalid: it must be from 1 to 65535, and not 49094 or 49095",
+            spec.port
+        )));
+    }
+    Ok(())
+}
+
+async fn check_config(draft: &mut Draft<'_>, spec: &Spec) -> Result<(), Error> {
+    let config = spec
+        .config
+        .as_ref()
+        .ok_or_else(|| Error::invalid("spec.config must be set"))?;
+    if !config.name.is_empty() && config.name != DEFAULT {
+        return Err(Error::invalid(
+            "spec.config.name must be `default` or left out",
+        ));
+    }
+    let answers_itself = match &config.r#type {
+        Some(config::Type::Http(http)) => {
+            http::check(http)?;
+            for secret in http::secrets(http) {
+                // Held neither here nor at its deletion: a Secret may go while it is in use.
+                if draft.find::<Secret>(&secret).await?.is_none() {
+                    return Err(Error::invalid(format!("The Secret {secret} is not found")));
+                }
+            }
+            http.response.is_some()
+        }
+        // Refused before by the list of what is served.
+        Some(_) | None => false,
+    };
+    match &config.upstream {
+        Some(upstream) => upstream::check(upstream, spec.port != 0),
+        None if answers_itself => Ok(()),
+        None => Err(Error::invalid(
+            "spec.config.upstream must be set, with a url or loadbalance",
+        )),
+    }
+}
+
+async fn derive(
+    draft: &mut Draft<'_>,
+    full_name: &str,
+    spec: &Spec,
+    old: Option<&Stored<Service>>,
+) -> Result<Status, Error> {
+    let (short, namespace_name) = full_name.split_once('.').unwrap_or((full_name, DEFAULT));
+    let namespace = draft
+        .require::<Namespace>(namespace_name)
+        .await?
+        .ok_or_else(|| Error::invalid(format!("The Namespace {namespace_name} does not exist")))?;
+    let is_own = namespace.message.metadata().is_some_and(|m| m.is_system)
+        && namespace_name != DEFAULT
+        && !draft.author.is_cluster();
+    if is_own {
+        return Err(Error::denied(format!(
+            "The Namespace {namespace_name} is the Cluster's own"
+        )));
+    }
+    if namespace_name == DEFAULT
+        && short != DEFAULT
+        && old.is_none()
+        && draft.find::<Namespace>(short).await?.is_some()
+    {
+        return Err(Error::invalid(format!(
+            "metadata.name: there is a Namespace {short} already, which has the same host name"
+        )));
+    }
+    let region_name = match spec.region.as_str() {
+        "" => DEFAULT,
+        name => name,
+    };
+    let region = draft
+        .find::<Region>(region_name)
+        .await?
+        .ok_or_else(|| Error::invalid(format!("The Region {region_name} does not exist")))?;
+    let primary_hostname = match (short, namespace_name) {
+        (short, DEFAULT) => short.to_owned(),
+        (DEFAULT, namespace) => namespace.to_owned(),
+        _ => full_name.to_owned(),
+    };
+    let additional_hostnames = Some(full_name.to_owned())
+        .filter(|full_name| *full_name != primary_hostname)
+        .into_iter()
+        .collect();
+    Ok(Status {
+        // Clients read the first entry. It has no IP address: there is no private network behind the gateway.
+        addresses: vec![Address {
+            dual_stack_ip: Some(DualStackIp::default()),
+            pod_ref: None,
+        }],
+        namespace_ref: Some(namespace.message.reference()),
+        region_ref: Some(region.message.reference()),
+        primary_hostname,
+        additional_hostnames,
+        port: port(spec)?,
+        managed_service: None,
+    })
+}
+
+fn port(spec: &Spec) -> Result<u32, Error> {
+    if spec.port != 0 {
+        return Ok(spec.port);
+    }
+    let upstream = spec.config.as_ref().and_then(|c| c.upstream.as_ref());
+    if let Some(port) = upstream.and_then(upstream::port) {
+        // What the upstream speaks TLS on is plain where the Service itself has no TLS.
+        return Ok(if port == 443 && !spec.is_tls {
+            80
+        } else {
+            port
+        });
+    }
+    match spec.mode() {
+        Mode::Http | Mode::Web | Mode::Mcp | Mode::Llm if spec.is_tls => Ok(443),
+        Mode::Http | Mode::Web | Mode::Mcp | Mode::Llm => Ok(80),
+        Mode::Ssh => Ok(22),
+        Mode::Dns => Ok(53),
+        Mode::Postgres => Ok(5432),
+        Mode::Mysql => Ok(3306),
+        Mode::Socks5 => Ok(1080),
+        Mode::Unset | Mode::Tcp | Mode::Udp | Mode::Kubernetes | Mode::Grpc | Mode::RdpWeb => Err(
+            Error::invalid("Service port number needs to be explicitly specified"),
+        ),
+    }
+}

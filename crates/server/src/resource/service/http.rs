@@ -1,0 +1,216 @@
+//! The HTTP part of a Service's config.
+
+use api::core_v1::service::spec::config::{
+    Http,
+    http::{
+        Auth, Header, Path, auth,
+        header::{ForwardedMode, KeyValue, host, key_value},
+        response,
+    },
+};
+use http::{HeaderName, HeaderValue};
+
+use crate::Error;
+
+const HEADERS: usize = 256;
+const PREFIX_LENGTH: usize = 512;
+const INLINE_BYTES: usize = 50_000;
+const PATH: &str = "spec.config.http";
+
+/// Checks everything that needs no other resource.
+///
+/// # Errors
+/// A text that names the field.
+pub(super) fn check(http: &Http) -> Result<(), Error> {
+    if let Some(header) = &http.header {
+        check_header(header)?;
+    }
+    if let Some(path) = &http.path {
+        check_path(path)?;
+    }
+    if let Some(auth) = &http.auth {
+        check_auth(auth)?;
+    }
+    if let Some(response) = &http.response {
+        let Some(response::Type::Direct(direct)) = &response.r#type else {
+            return Err(Error::invalid(format!(
+                "{PATH}.response.direct must be set"
+            )));
+        };
+        check_direct(direct)?;
+    }
+    Ok(())
+}
+
+/// The Secrets that it names.
+pub(super) fn secrets(http: &Http) -> Vec<String> {
+    let Some(auth) = http.auth.as_ref().and_then(|auth| auth.r#type.as_ref()) else {
+        return Vec::new();
+    };
+    let secret = match auth {
+        auth::Type::Bearer(bearer) => match &bearer.r#type {
+            Some(auth::bearer::Type::FromSecret(secret)) => Some(secret),
+            None => None,
+        },
+        auth::Type::Basic(basic) => match basic.password.as_ref().and_then(|p| p.r#type.as_ref()) {
+            Some(auth::basic::password::Type::FromSecret(secret)) => Some(secret),
+            None => None,
+        },
+        auth::Type::Custom(custom) => match custom.value.as_ref().and_then(|v| v.r#type.as_ref()) {
+            Some(auth::custom::value::Type::FromSecret(secret)) => Some(secret),
+            None => None,
+        },
+        // Refused before by the list of what is served.
+        auth::Type::Oauth2ClientCredentials(_) | auth::Type::Sigv4(_) => None,
+    };
+    secret.cloned().into_iter().collect()
+}
+
+fn check_header(header: &Header) -> Result<(), Error> {
+    let path = format!("{PATH}.header");
+    for (field, entries) in [
+        ("addRequestHeaders", &header.add_request_headers),
+        ("addResponseHeaders", &header.add_response_headers),
+    ] {
+        let path = format!("{path}.{field}");
+        check_count(&path, entries.len())?;
+        for (index, entry) in entries.iter().enumerate() {
+            check_entry(&format!("{path}[{index}]"), entry)?;
+        }
+    }
+    for (field, names) in [
+        ("removeRequestHeaders", &header.remove_request_headers),
+        ("removeResponseHeaders", &header.remove_response_headers),
+    ] {
+        let path = format!("{path}.{field}");
+        check_count(&path, names.len())?;
+        for (index, name) in names.iter().enumerate() {
+            check_name(&format!("{path}[{index}]"), name)?;
+        }
+    }
+    if ForwardedMode::try_from(header.forwarded_mode).is_err() {
+        return Err(Error::invalid(format!(
+            "{path}.forwardedMode must be DROP, OBFUSCATE or TRANSPARENT"
+        )));
+    }
+    match header.host.as_ref().map(|host| &host.r#type) {
+        None | Some(Some(host::Type::Preserve(_) | host::Type::Eval(_))) => Ok(()),
+        Some(Some(host::Type::Value(value))) => match value.parse::<http::uri::Authority>() {
+            Ok(authority) if !authority.as_str().contains('@') => Ok(()),
+            _ => Err(Error::invalid(format!(
+                "{path}.host.value {value:?} is not a host"
+            ))),
+        },
+        Some(None) => Err(Error::invalid(format!(
+            "{path}.host must have preserve or value"
+        ))),
+    }
+}
+
+fn check_entry(path: &str, entry: &KeyValue) -> Result<(), Error> {
+    check_name(&format!("{path}.key"), &entry.key)?;
+    match &entry.r#type {
+        Some(key_value::Type::Value(value)) if HeaderValue::from_str(value).is_ok() => Ok(()),
+        Some(key_value::Type::Value(_)) => Err(Error::invalid(format!(
+            "{path}.value has a character that a header may not have"
+        ))),
+        Some(key_value::Type::Eval(_)) | None => {
+            Err(Error::invalid(format!("{path}.value must be set")))
+        }
+    }
+}
+
+fn check_name(path: &str, name: &str) -> Result<(), Error> {
+    let parsed = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| Error::invalid(format!("{path} {name:?} is not the name of a header")))?;
+    if parsed.as_str().replace('_', "-").starts_with("x-octelium-") {
+        return Err(Error::invalid(format!(
+            "{path} {name:?}: headers that begin with X-Octelium- are the Cluster's own"
+        )));
+    }
+    Ok(())
+}
+
+fn check_count(path: &str, count: usize) -> Result<(), Error> {
+    if count <= HEADERS {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "{path} has {count} entries; at most {HEADERS} are allowed"
+    )))
+}
+
+fn check_path(path: &Path) -> Result<(), Error> {
+    for (field, prefix) in [
+        ("addPrefix", &path.add_prefix),
+        ("removePrefix", &path.remove_prefix),
+    ] {
+        let is_path = prefix.starts_with('/')
+            && prefix.len() <= PREFIX_LENGTH
+            && prefix.bytes().all(|byte| byte.is_ascii_graphic())
+            && !prefix.contains(['?', '#', '%', '\\'])
+            && !prefix
+                .split('/')
+                .any(|segment| matches!(segment, "." | ".."));
+        if !prefix.is_empty() && !is_path {
+            return Err(Error::invalid(format!(
+                "{PATH}.path.{field} {prefix:?} is invalid: it must be a path of at most {PREFIX_LENGTH} characters \
+                 that begins with a slash, without query, dot segments or percent-encoding"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn check_auth(auth: &Auth) -> Result<(), Error> {
+    let missing = |what: &str| Err(Error::invalid(format!("{PATH}.auth.{what} must be set")));
+    let named = |secret: Option<&String>| secret.is_some_and(|secret| !secret.is_empty());
+    let has_secret = named(
+        secrets(&Http {
+            auth: Some(auth.clone()),
+            ..Http::default()
+        })
+        .first(),
+    );
+    match &auth.r#type {
+        None => missing("bearer, basic or custom"),
+        Some(auth::Type::Bearer(_)) if !has_secret => missing("bearer.fromSecret"),
+        Some(auth::Type::Basic(_)) if !has_secret => missing("basic.password.fromSecret"),
+        Some(auth::Type::Basic(basic)) if basic.username.contains([':', '\r', '\n']) => {
+            Err(Error::invalid(format!(
+                "{PATH}.auth.basic.username must not hold a colon or a line break"
+            )))
+        }
+        Some(auth::Type::Custom(_)) if !has_secret => missing("custom.value.fromSecret"),
+        Some(auth::Type::Custom(custom)) => {
+            check_name(&format!("{PATH}.auth.custom.header"), &custom.header)
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+fn check_direct(direct: &response::Direct) -> Result<(), Error> {
+    let path = format!("{PATH}.response.direct");
+    if direct.status_code != 0 && !(200..=599).contains(&direct.status_code) {
+        return Err(Error::invalid(format!(
+            "{path}.statusCode is {}; it must be from 200 to 599",
+            direct.status_code
+        )));
+    }
+    if HeaderValue::from_str(&direct.content_type).is_err() {
+        return Err(Error::invalid(format!(
+            "{path}.contentType has a character that a header may not have"
+        )));
+    }
+    let length = match &direct.r#type {
+        None => 0,
+        Some(response::direct::Type::Inline(text)) => text.len(),
+        Some(response::direct::Type::InlineBytes(bytes)) => bytes.len(),
+    };
+    if length > INLINE_BYTES {
+        return Err(Error::invalid(format!(
+            "{path} has {length} bytes; at most {INLINE_BYTES} are allowed"
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! Kinds of the contract of which clients write nothing yet, or never.
+
+use api::{
+    core_v1::{Authenticator, Gateway, IdentityProvider, Region},
+    resource::Object as _,
+};
+use domain::kind::Kind;
+
+use super::{codec::Stored, draft::Draft, write, write::Managed};
+use crate::Error;
+
+impl Managed for IdentityProvider {
+    fn check_creatable(_draft: &Draft<'_>) -> Result<(), Error> {
+        Err(Error::invalid("IdentityProvider: spec is not served yet"))
+    }
+
+    async fn prepare(
+        _draft: &mut Draft<'_>,
+        _new: &mut Self,
+        _old: Option<&Stored<Self>>,
+    ) -> Result<(), Error> {
+        Err(Error::invalid("IdentityProvider: spec is not served yet"))
+    }
+}
+
+impl Managed for Authenticator {
+    fn check_creatable(_draft: &Draft<'_>) -> Result<(), Error> {
+        Err(write::not_creatable(Kind::Authenticator))
+    }
+
+    async fn prepare(
+        _draft: &mut Draft<'_>,
+        _new: &mut Self,
+        _old: Option<&Stored<Self>>,
+    ) -> Result<(), Error> {
+        Err(Error::invalid("Authenticator: spec is not served yet"))
+    }
+}
+
+/// The Region is the Cluster's alone.
+impl Managed for Region {
+    fn check_creatable(draft: &Draft<'_>) -> Result<(), Error> {
+        if draft.author.is_cluster() {
+            return Ok(());
+        }
+        Err(write::not_creatable(Kind::Region))
+    }
+
+    async fn prepare(
+        draft: &mut Draft<'_>,
+        new: &mut Self,
+        _old: Option<&Stored<Self>>,
+    ) -> Result<(), Error> {
+        if !draft.author.is_cluster() {
+            return Err(Error::invalid("A Region cannot be written through the API"));
+        }
+        env!("CARGO_PKG_VERSION").clone_into(&mut new.status_mut().version);
+        let domain = draft.context.domain.host();
+        domain.clone_into(&mut new.status_mut().public_hostname);
+        Ok(())
+    }
+}
+
+impl Managed for Gateway {
+    fn check_creatable(_draft: &Draft<'_>) -> Result<(), Error> {
+        Err(write::not_creatable(Kind::Gateway))
+    }
+
+    async fn prepare(
+        _draft: &mut Draft<'_>,
+        _new: &mut Self,
+        _old: Option<&Stored<Self>>,
+    ) -> Result<(), Error> {
+        Err(Error::invalid(
+            "A Gateway cannot be written through the API",
+        ))
+    }
+}

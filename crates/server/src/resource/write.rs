@@ -1,0 +1,276 @@
+//! Create, update and delete: what they have in common.
+
+use std::future::Future;
+
+use api::meta_v1::{DeleteOptions, Metadata};
+use domain::{id::Uid, kind::Kind};
+use store::{CommitError, SecretWrite};
+
+use super::{
+    administrators,
+    author::Author,
+    codec::{Resource, Stored},
+    draft::Draft,
+    metadata,
+};
+use crate::{Context, Error, ErrorKind};
+
+/// How often a transaction is planned anew because something that it had read has changed.
+const ATTEMPTS: usize = 128;
+
+/// A kind that clients write, with its rules.
+pub trait Managed: Resource {
+    /// How many parts between dots a name may have.
+    const NAME_PARTS: usize = 1;
+
+    /// The name under which `name` is stored.
+    fn stored_name(name: &str) -> String {
+        name.to_owned()
+    }
+
+    /// Whether clients create it, or why they don't.
+    fn check_creatable(_draft: &Draft<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Takes over what an update may change: metadata texts and spec, unless the kind says otherwise.
+    fn overlay(old: &Self, sent: Self) -> Self {
+        let mut new = sent;
+        let metadata = metadata::overlay(old.metadata(), new.metadata());
+        *new.metadata_mut() = metadata;
+        new.set_status(old.status().cloned());
+        new
+    }
+
+    /// Takes the secret part out of the message, checked.
+    fn take_secret(&mut self) -> Result<SecretWrite, Error> {
+        Ok(SecretWrite::Keep)
+    }
+
+    /// Checks a new revision against all rules, and derives its status.
+    fn prepare(
+        draft: &mut Draft<'_>,
+        new: &mut Self,
+        old: Option<&Stored<Self>>,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Refuses the deletion, or stages what goes with it.
+    fn release(
+        _draft: &mut Draft<'_>,
+        _old: &Stored<Self>,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        async { Ok(()) }
+    }
+}
+
+/// Something that is planned in a draft, anew at each attempt.
+pub trait Plan: Sync {
+    /// What the caller gets.
+    type Output: Send;
+
+    /// Stages the steps.
+    fn stage(
+        &self,
+        draft: &mut Draft<'_>,
+    ) -> impl Future<Output = Result<Self::Output, Error>> + Send;
+}
+
+/// Plans and commits, anew where something has changed in between.
+///
+/// # Errors
+/// What the plan says, or that the store fails.
+pub async fn transact<P: Plan>(
+    context: &Context,
+    author: &Author,
+    plan: &P,
+) -> Result<P::Output, Error> {
+    for _ in 0..ATTEMPTS {
+        let mut draft = Draft::new(context, author);
+        let output = plan.stage(&mut draft).await?;
+        match draft.commit().await {
+            Ok(()) => return Ok(output),
+            Err(CommitError::Store(error)) => return Err(error.into()),
+            // What holds now is found out, and told, by planning again.
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
+    Err(Error::new(
+        ErrorKind::Conflict,
+        "The objects involved keep changing; try again",
+    ))
+}
+
+/// Creates a resource.
+pub struct Create<T>(pub T);
+
+/// Replaces metadata texts and spec of a resource.
+pub struct Update<T>(pub T);
+
+/// Deletes a resource.
+pub struct Delete<T> {
+    which: DeleteOptions,
+    kind: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T> Delete<T> {
+    /// The one that is named.
+    pub fn new(which: DeleteOptions) -> Self {
+        Self {
+            which,
+            kind: std::marker::PhantomData,
+        }
+    }
+}
+
+impl<T: Managed> Plan for Create<T> {
+    type Output = T;
+
+    async fn stage(&self, draft: &mut Draft<'_>) -> Result<T, Error> {
+        create(draft, self.0.clone()).await
+    }
+}
+
+impl<T: Managed> Plan for Update<T> {
+    type Output = T;
+
+    async fn stage(&self, draft: &mut Draft<'_>) -> Result<T, Error> {
+        let sent = self.0.clone();
+        let sent_metadata = sent.metadata().cloned().unwrap_or_default();
+        let name = &sent_metadata.name;
+        let old = find::<T>(draft, name, &sent_metadata.uid).await?;
+        let updated = update(draft, &old, sent).await?.unwrap_or(old.message);
+        administrators::check(draft).await?;
+        Ok(updated)
+    }
+}
+
+impl<T: Managed> Plan for Delete<T> {
+    type Output = ();
+
+    async fn stage(&self, draft: &mut Draft<'_>) -> Result<(), Error> {
+        let old = find::<T>(draft, &self.which.name, &self.which.uid).await?;
+        delete(draft, &old).await?;
+        administrators::check(draft).await
+    }
+}
+
+/// Stages a new resource.
+///
+/// # Errors
+/// Where it breaks a rule, or is there already.
+pub async fn create<T: Managed>(draft: &mut Draft<'_>, sent: T) -> Result<T, Error> {
+    T::check_creatable(draft)?;
+    let sent_metadata = sent
+        .metadata()
+        .ok_or_else(|| Error::invalid("Resource metadata must be set"))?;
+    if sent.spec().is_none() {
+        return Err(Error::invalid("Resource spec must be set"));
+    }
+    let full_name = T::stored_name(&sent_metadata.name);
+    metadata::check_name(&full_name, T::NAME_PARTS)?;
+    metadata::check(sent_metadata)?;
+    let metadata = Metadata {
+        name: full_name.clone(),
+        ..metadata::accepted(sent_metadata, draft.author)
+    };
+    if draft.find::<T>(&full_name).await?.is_some() {
+        return Err(Error::already_exists(T::DOCUMENT, full_name));
+    }
+    let mut new = sent;
+    *new.metadata_mut() = metadata;
+    new.set_status(None);
+    let secret = new.take_secret()?;
+    new.complete();
+    T::prepare(draft, &mut new, None).await?;
+    draft.create(new, secret)
+}
+
+/// Stages the next revision of `old`; `None` where `sent` changes nothing.
+///
+/// # Errors
+/// Where it breaks a rule, or `sent` was made from another revision.
+pub async fn update<T: Managed>(
+    draft: &mut Draft<'_>,
+    old: &Stored<T>,
+    sent: T,
+) -> Result<Option<T>, Error> {
+    let sent_metadata = sent
+        .metadata()
+        .ok_or_else(|| Error::invalid("Resource metadata must be set"))?;
+    if sent.spec().is_none() {
+        return Err(Error::invalid("Resource spec must be set"));
+    }
+    refuse_system(draft, old)?;
+    metadata::check(sent_metadata)?;
+    let made_from = &sent_metadata.resource_version;
+    if !made_from.is_empty() && *made_from != old.revision.0.to_string() {
+        return Err(Error::conflict(T::DOCUMENT, old.message.name()));
+    }
+    let mut sent = sent;
+    let secret = sent.take_secret()?;
+    let mut new = T::overlay(&old.message, sent);
+    new.complete();
+    let has_secret = matches!(secret, SecretWrite::Set(_));
+    if new == old.message && !has_secret {
+        return Ok(None);
+    }
+    T::prepare(draft, &mut new, Some(old)).await?;
+    draft.replace(old, new, secret).map(Some)
+}
+
+/// Stages the deletion of `old` and of what goes with it.
+///
+/// # Errors
+/// Where it may not be deleted.
+pub async fn delete<T: Managed>(draft: &mut Draft<'_>, old: &Stored<T>) -> Result<(), Error> {
+    refuse_system(draft, old)?;
+    draft.delete(old);
+    T::release(draft, old).await
+}
+
+/// The resource of this name, or, where no name is given, with this uid.
+///
+/// # Errors
+/// Where there is none, or neither is given.
+pub async fn find<T: Managed>(
+    draft: &mut Draft<'_>,
+    name: &str,
+    uid: &str,
+) -> Result<Stored<T>, Error> {
+    let (found, which) = if name.is_empty() {
+        let uid = parse_uid(uid)?;
+        (draft.find_by_uid::<T>(uid).await?, uid.to_string())
+    } else {
+        let name = T::stored_name(name);
+        metadata::check_stored_name(&name)?;
+        (draft.find::<T>(&name).await?, name)
+    };
+    found.ok_or_else(|| Error::not_found(T::DOCUMENT, which))
+}
+
+/// A uid as clients send it.
+///
+/// # Errors
+/// Where it is missing or no UUID version 4.
+pub fn parse_uid(uid: &str) -> Result<Uid, Error> {
+    if uid.is_empty() {
+        return Err(Error::invalid("Either a name or a uid must be set"));
+    }
+    let parsed: Option<Uid> = uid.parse().ok();
+    parsed
+        .filter(Uid::is_random)
+        .ok_or_else(|| Error::invalid(format!("The uid {uid:?} is not a UUID version 4")))
+}
+
+/// The error for a kind of which clients make none.
+pub fn not_creatable(kind: Kind) -> Error {
+    Error::invalid(format!("A {kind} cannot be created through the API"))
+}
+
+fn refuse_system<T: Resource>(draft: &Draft<'_>, old: &Stored<T>) -> Result<(), Error> {
+    let is_system = old.message.metadata().is_some_and(|m| m.is_system);
+    if is_system && !draft.author.is_cluster() {
+        return Err(Error::denied("This is a System Resource"));
+    }
+    Ok(())
+}
