@@ -1,6 +1,122 @@
 //! What an empty Cluster begins with.
 
+use api::core_v1::{ClusterConfig, Credential};
+use domain::{
+    clock::UnixMillis,
+    credential::{self, Rotation},
+    id::Uid,
+    token::{Claims, Token, TokenType},
+};
+use store::SecretWrite;
+
+use crate::{
+    Context, Error,
+    resource::{
+        author::Author,
+        cluster_config,
+        codec::Stored,
+        draft::Draft,
+        write::{self, Managed, Plan},
+    },
+};
+
+mod objects;
+
 /// The Service that the API is.
 pub const API_SERVICE: &str = "default.octelium-api";
 /// Its Namespace.
 pub const API_NAMESPACE: &str = "octelium-api";
+/// The Credential with which an administrator begins.
+pub const ROOT_CREDENTIAL: &str = "root-init";
+
+/// What an empty Cluster began with.
+pub struct Bootstrap {
+    /// The token of [`ROOT_CREDENTIAL`]; `None` where the Cluster had begun before. It is nowhere else.
+    pub root_token: Option<Token>,
+}
+
+/// Puts the built-in objects into an empty Cluster, in one transaction. Of replicas that begin together one does, and
+/// gets the token.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn bootstrap(context: &Context) -> Result<Bootstrap, Error> {
+    let author = Author::cluster("bootstrap");
+    let plan = Begin {
+        token_id: context.new_uid(),
+    };
+    let Some(root) = write::transact(context, &author, &plan).await? else {
+        return Ok(Bootstrap { root_token: None });
+    };
+    let signer = context.keys.signer(context.now())?;
+    let expires_at = root
+        .message
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.expires_at.as_ref());
+    let claims = Claims {
+        token_type: TokenType::Credential,
+        key_id: signer.id(),
+        subject: root.uid,
+        token_id: plan.token_id,
+        // Tokens hold whole seconds.
+        expires_at: expires_at.map(|expires_at| {
+            UnixMillis::from_seconds(UnixMillis::from_proto(expires_at).seconds())
+        }),
+        credential_version: root
+            .message
+            .status
+            .as_ref()
+            .map_or(0, |status| status.version),
+        audience: context.cluster_uid,
+    };
+    Ok(Bootstrap {
+        root_token: Some(signer.sign(&claims)),
+    })
+}
+
+struct Begin {
+    token_id: Uid,
+}
+
+impl Plan for Begin {
+    type Output = Option<Stored<Credential>>;
+
+    async fn stage(&self, draft: &mut Draft<'_>) -> Result<Self::Output, Error> {
+        if draft
+            .find::<ClusterConfig>(cluster_config::NAME)
+            .await?
+            .is_some()
+        {
+            return Ok(None);
+        }
+        create(draft, objects::policies()).await?;
+        create(draft, [objects::region()]).await?;
+        create(draft, [objects::cluster_config()]).await?;
+        create(draft, objects::namespaces()).await?;
+        create(draft, objects::users()).await?;
+        create(draft, objects::services()).await?;
+        create(draft, [objects::root_credential(draft.now)]).await?;
+        let root = draft.find::<Credential>(ROOT_CREDENTIAL).await?;
+        let mut root = root.ok_or_else(|| Error::internal("the root Credential was not staged"))?;
+        credential::rotate(
+            &mut root.message,
+            Rotation::EndSessions,
+            self.token_id,
+            draft.now,
+        )
+        .map_err(|refusal| Error::internal(refusal.reason()))?;
+        draft.replace(&root, root.message.clone(), SecretWrite::Keep)?;
+        Ok(Some(root))
+    }
+}
+
+async fn create<T: Managed>(
+    draft: &mut Draft<'_>,
+    objects: impl IntoIterator<Item = T>,
+) -> Result<(), Error> {
+    for object in objects {
+        write::create(draft, object).await?;
+    }
+    Ok(())
+}

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use api::meta_v1::Metadata;
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use store::{
-    CommitError, Document, Expected, IndexEntry, NewDocument, Operation, Revision, SecretWrite,
-    Transaction,
+    CommitError, Cursor, Document, Expected, IndexEntry, NewDocument, Operation, Revision,
+    SecretWrite, Transaction,
 };
 
 use super::{
@@ -273,13 +273,13 @@ impl<'a> Draft<'a> {
         matches!(self.staged_with_uid(kind, uid), Some(Staged::Delete { .. }))
     }
 
-    /// Carries out everything, or nothing.
+    /// Carries out everything, or nothing. Where there was something to do, says how far the change log has come.
     ///
     /// # Errors
     /// Where something has changed since it was read, or the store fails.
-    pub async fn commit(self) -> Result<(), CommitError> {
+    pub async fn commit(self) -> Result<Option<Cursor>, CommitError> {
         if self.staged.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let mut transaction = Transaction::at(self.now);
         let mut puts = Vec::new();
@@ -305,7 +305,8 @@ impl<'a> Draft<'a> {
         // Counted when everything else has happened.
         transaction.operations.extend(self.limits);
         transaction.operations.extend(self.audit);
-        self.context.store.commit(transaction).await.map(drop)
+        let committed = self.context.store.commit(transaction).await?;
+        Ok(Some(committed.cursor))
     }
 
     fn stage<T: Resource>(
@@ -328,7 +329,9 @@ impl<'a> Draft<'a> {
             Expected::Absent => Change::Created,
             Expected::Revision(_) => Change::Updated,
         };
-        if let Some(metadata) = stored.message.metadata() {
+        if let Some(metadata) = stored.message.metadata()
+            && self.staged_with_uid(write.kind, write.uid).is_none()
+        {
             self.audit_change(change, T::DOCUMENT, metadata);
         }
         if change == Change::Updated {

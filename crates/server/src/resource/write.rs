@@ -88,7 +88,13 @@ pub async fn transact<P: Plan>(
         let mut draft = Draft::new(context, author);
         let output = plan.stage(&mut draft).await?;
         match draft.commit().await {
-            Ok(()) => return Ok(output),
+            Ok(cursor) => {
+                // The Cluster writes before its directory runs.
+                if let Some(cursor) = cursor.filter(|_| !author.is_cluster()) {
+                    context.directory.catch_up(cursor).await;
+                }
+                return Ok(output);
+            }
             Err(CommitError::Store(error)) => return Err(error.into()),
             // What holds now is found out, and told, by planning again.
             Err(_) => tokio::task::yield_now().await,
