@@ -4,6 +4,10 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost_reflect::DescriptorPool;
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "Cargo tells a build script where to write through the environment"
+)]
 fn main() -> Result<(), Box<dyn Error>> {
     let root = "proto";
     let files = [

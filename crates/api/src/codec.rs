@@ -11,7 +11,7 @@ use tonic_prost::{ProstCodec, ProstEncoder};
 
 mod strict;
 
-pub use strict::{Violation, check};
+pub use strict::{Violation, check, check_as};
 
 /// Encodes as protobuf; decodes as protobuf after [`check`].
 #[derive(Debug, Clone, Copy)]

@@ -1,11 +1,11 @@
 //! Walks encoded messages beside their descriptors.
 
 use prost::{
-    Name,
+    DecodeError, Name,
     bytes::Buf,
     encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field},
 };
-use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 
 use crate::reflect;
 
@@ -47,6 +47,23 @@ pub enum Violation {
     },
 }
 
+impl Violation {
+    /// The same, found inside of `field`.
+    fn inside(mut self, field: &str) -> Self {
+        let (Self::UnknownField { path, .. }
+        | Self::UnknownEnumValue { path, .. }
+        | Self::Malformed { path }
+        | Self::TooDeep { path }) = &mut self;
+        if path.is_empty() {
+            field.clone_into(path);
+        } else {
+            path.insert(0, '.');
+            path.insert_str(0, field);
+        }
+        self
+    }
+}
+
 fn at(path: &str) -> String {
     if path.is_empty() {
         String::new()
@@ -61,34 +78,39 @@ fn at(path: &str) -> String {
 /// A [`Violation`] naming the first place.
 pub fn check<M: Name>(bytes: &[u8]) -> Result<(), Violation> {
     match reflect::descriptor::<M>() {
-        Some(descriptor) => message(&descriptor, bytes, &mut Vec::new()),
+        Some(descriptor) => check_as(&descriptor, bytes),
         // Well-known types that are not in our files.
         None => Ok(()),
     }
 }
 
+/// As [`check`], for the message that `descriptor` describes.
+///
+/// # Errors
+/// A [`Violation`] naming the first place.
+pub fn check_as(descriptor: &MessageDescriptor, bytes: &[u8]) -> Result<(), Violation> {
+    message(descriptor, bytes, MAX_DEPTH)
+}
+
 fn message(
     descriptor: &MessageDescriptor,
     mut bytes: &[u8],
-    path: &mut Vec<String>,
+    depth_left: usize,
 ) -> Result<(), Violation> {
-    if path.len() > MAX_DEPTH {
-        return Err(Violation::TooDeep {
-            path: path.join("."),
-        });
-    }
+    let depth_left = depth_left.checked_sub(1).ok_or(Violation::TooDeep {
+        path: String::new(),
+    })?;
     while bytes.has_remaining() {
-        let (number, wire) = decode_key(&mut bytes).map_err(|_| malformed(path))?;
+        let (number, wire) = decode_key(&mut bytes).map_err(malformed)?;
         let Some(field) = descriptor.get_field(number) else {
             return Err(Violation::UnknownField {
                 message: descriptor.full_name().to_owned(),
                 number,
-                path: path.join("."),
+                path: String::new(),
             });
         };
-        path.push(field.json_name().to_owned());
-        self::field(&field, wire, number, &mut bytes, path)?;
-        path.pop();
+        self::field(&field, wire, number, &mut bytes, depth_left)
+            .map_err(|violation| violation.inside(field.json_name()))?;
     }
     Ok(())
 }
@@ -98,30 +120,30 @@ fn field(
     wire: WireType,
     number: u32,
     bytes: &mut &[u8],
-    path: &mut Vec<String>,
+    depth_left: usize,
 ) -> Result<(), Violation> {
     match (field.kind(), wire) {
         (Kind::Message(nested), WireType::LengthDelimited) => {
-            message(&nested, take(bytes, path)?, path)
+            message(&nested, take(bytes)?, depth_left)
         }
-        (Kind::Enum(values), WireType::Varint) => enum_value(&values, bytes, path),
+        (Kind::Enum(values), WireType::Varint) => enum_value(&values, bytes),
         (Kind::Enum(values), WireType::LengthDelimited) => {
-            let mut packed = take(bytes, path)?;
+            let mut packed = take(bytes)?;
             while packed.has_remaining() {
-                enum_value(&values, &mut packed, path)?;
+                enum_value(&values, &mut packed)?;
             }
             Ok(())
         }
-        _ => skip_field(wire, number, bytes, DecodeContext::default()).map_err(|_| malformed(path)),
+        // No message of the contract has groups, in which unknown fields could hide.
+        (_, WireType::StartGroup | WireType::EndGroup) => Err(Violation::Malformed {
+            path: String::new(),
+        }),
+        _ => skip_field(wire, number, bytes, DecodeContext::default()).map_err(malformed),
     }
 }
 
-fn enum_value(
-    values: &prost_reflect::EnumDescriptor,
-    bytes: &mut &[u8],
-    path: &[String],
-) -> Result<(), Violation> {
-    let raw = decode_varint(bytes).map_err(|_| malformed(path))?;
+fn enum_value(values: &EnumDescriptor, bytes: &mut &[u8]) -> Result<(), Violation> {
+    let raw = decode_varint(bytes).map_err(malformed)?;
     #[allow(
         clippy::cast_possible_truncation,
         reason = "protobuf enums are the low 32 bits"
@@ -129,25 +151,28 @@ fn enum_value(
     let value = raw as i32;
     if values.get_value(value).is_none() {
         return Err(Violation::UnknownEnumValue {
-            path: path.join("."),
+            path: String::new(),
             value,
         });
     }
     Ok(())
 }
 
-fn take<'a>(bytes: &mut &'a [u8], path: &[String]) -> Result<&'a [u8], Violation> {
-    let length = decode_varint(bytes).map_err(|_| malformed(path))?;
-    let length = usize::try_from(length).map_err(|_| malformed(path))?;
-    let (head, tail) = bytes
-        .split_at_checked(length)
-        .ok_or_else(|| malformed(path))?;
+fn take<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], Violation> {
+    let length = decode_varint(bytes).map_err(malformed)?;
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    let (head, tail) = bytes.split_at_checked(length).ok_or(Violation::Malformed {
+        path: String::new(),
+    })?;
     *bytes = tail;
     Ok(head)
 }
 
-fn malformed(path: &[String]) -> Violation {
+fn malformed(_: DecodeError) -> Violation {
     Violation::Malformed {
-        path: path.join("."),
+        path: String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,17 +30,17 @@ fn at(offset: Duration) -> UnixMillis {
     NOW.saturating_add(offset)
 }
 
-fn metadata(uid: Uid, name: &str) -> Option<meta_v1::Metadata> {
-    Some(meta_v1::Metadata {
+fn metadata(uid: Uid, name: &str) -> meta_v1::Metadata {
+    meta_v1::Metadata {
         uid: uid.to_string(),
         name: name.to_owned(),
         ..meta_v1::Metadata::default()
-    })
+    }
 }
 
 fn some_user() -> User {
     User {
-        metadata: metadata(id(10), "robot"),
+        metadata: Some(metadata(id(10), "robot")),
         spec: Some(user::Spec {
             r#type: user::spec::Type::Workload.into(),
             ..user::Spec::default()
@@ -52,7 +52,7 @@ fn some_user() -> User {
 /// Its first secret has the token id 1 and the version 1.
 fn some_credential(r#type: credential::spec::Type) -> Credential {
     let mut credential = Credential {
-        metadata: metadata(id(20), "robot-key"),
+        metadata: Some(metadata(id(20), "robot-key")),
         spec: Some(credential::Spec {
             r#type: r#type.into(),
             ..credential::Spec::default()

@@ -7,10 +7,10 @@ use rstest::rstest;
 use super::*;
 use crate::{duration, name, rng::SeededRng, scope};
 
-fn seconds(count: u32) -> Option<meta_v1::Duration> {
-    Some(meta_v1::Duration {
+fn seconds(count: u32) -> meta_v1::Duration {
+    meta_v1::Duration {
         r#type: Some(Unit::Seconds(count)),
-    })
+    }
 }
 
 fn human() -> User {
@@ -65,10 +65,10 @@ fn a_user_of_unknown_type_gets_the_shorter_defaults() {
 #[test]
 fn w15_short_durations_are_honoured_exactly() {
     let user = user_with(user::spec::Session {
-        client_duration: seconds(5),
-        clientless_duration: seconds(6),
-        access_token_duration: seconds(1),
-        refresh_token_duration: seconds(2),
+        client_duration: Some(seconds(5)),
+        clientless_duration: Some(seconds(6)),
+        access_token_duration: Some(seconds(1)),
+        refresh_token_duration: Some(seconds(2)),
         ..user::spec::Session::default()
     });
     let config = ClusterConfig::default();
@@ -87,16 +87,16 @@ fn w15_short_durations_are_honoured_exactly() {
 #[test]
 fn the_user_decides_before_the_cluster_and_zero_falls_through() {
     let config = config_with(cluster_config::spec::session::Workload {
-        access_token_duration: seconds(100),
-        refresh_token_duration: seconds(200),
-        client_duration: seconds(300),
+        access_token_duration: Some(seconds(100)),
+        refresh_token_duration: Some(seconds(200)),
+        client_duration: Some(seconds(300)),
         max_per_user: 7,
         default_state: State::Pending.into(),
         ..cluster_config::spec::session::Workload::default()
     });
     let user = user_with(user::spec::Session {
-        access_token_duration: seconds(10),
-        refresh_token_duration: seconds(0),
+        access_token_duration: Some(seconds(10)),
+        refresh_token_duration: Some(seconds(0)),
         ..user::spec::Session::default()
     });
     let found = lifetimes(&user, &config, Type::Client);
@@ -122,8 +122,8 @@ fn the_user_decides_before_the_cluster_and_zero_falls_through() {
 #[test]
 fn a_refresh_token_lives_at_least_as_long_as_the_access_token() {
     let user = user_with(user::spec::Session {
-        access_token_duration: seconds(100),
-        refresh_token_duration: seconds(10),
+        access_token_duration: Some(seconds(100)),
+        refresh_token_duration: Some(seconds(10)),
         ..user::spec::Session::default()
     });
     let found = lifetimes(&user, &ClusterConfig::default(), Type::Client);
