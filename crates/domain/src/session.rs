@@ -12,7 +12,8 @@ pub use create::{
     under_credential,
 };
 pub use lifetimes::{
-    Lifetimes, access_token_expiry, default_state, lifetimes, max_per_user, refresh_token_expiry,
+    Lifetimes, access_token_expiry, default_state, is_over, lifetimes, max_per_user,
+    refresh_token_expiry,
 };
 pub use refresh::{Refresh, refresh, rotate_tokens};
 

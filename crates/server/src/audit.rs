@@ -9,7 +9,11 @@ use api::{
 use domain::kind::Kind;
 use store::Operation;
 
-use crate::{Actor, Context};
+use crate::{Actor, Caller, Context};
+
+mod batch;
+
+pub use batch::AuditBatch;
 
 /// What became of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub enum Change {
     Updated,
     /// It was deleted.
     Deleted,
+    /// It got its first secret.
+    Issued,
     /// It got a new secret.
     Rotated,
 }
@@ -30,6 +36,7 @@ impl Change {
             Self::Created => "created",
             Self::Updated => "updated",
             Self::Deleted => "deleted",
+            Self::Issued => "issued",
             Self::Rotated => "rotated",
         }
     }
@@ -69,6 +76,49 @@ pub fn change_by_cluster(
         resource_ref: reference_to(kind, Some(metadata)),
         ..event(ctx)
     })
+}
+
+/// Something that a caller did who is not, or not yet, a Session.
+pub(crate) struct Entry<'a> {
+    /// `<object>.<what happened>`.
+    pub(crate) event_type: &'static str,
+    /// What it happened to.
+    pub(crate) resource: Option<(Kind, &'a Metadata)>,
+    /// Whose it is.
+    pub(crate) user: Option<&'a Metadata>,
+    /// The Session that acted.
+    pub(crate) session: Option<&'a Metadata>,
+}
+
+/// The event of something that was done.
+pub(crate) fn done(ctx: &Context, caller: &Caller, entry: Entry<'_>) -> AuditEvent {
+    AuditEvent {
+        outcome: Outcome::Success.into(),
+        r#type: entry.event_type.to_owned(),
+        actor_ref: reference_to(Kind::Session, entry.session),
+        user_ref: reference_to(Kind::User, entry.user),
+        resource_ref: entry
+            .resource
+            .and_then(|(kind, metadata)| reference_to(kind, Some(metadata))),
+        request_id: caller.request_id.clone(),
+        ip_address: caller.ip.map(|ip| ip.to_string()).unwrap_or_default(),
+        user_agent: caller.user_agent.clone(),
+        ..event(ctx)
+    }
+}
+
+/// The event of something that was refused, for a stable `reason`.
+pub(crate) fn refused(
+    ctx: &Context,
+    caller: &Caller,
+    entry: Entry<'_>,
+    reason: &'static str,
+) -> AuditEvent {
+    AuditEvent {
+        outcome: Outcome::Refused.into(),
+        reason: reason.to_owned(),
+        ..done(ctx, caller, entry)
+    }
 }
 
 /// An event of now, yet without content.

@@ -7,9 +7,12 @@ use domain::{
     id::Uid,
     rng::Rng,
 };
-use store::Store;
+use store::{Store, StoreError};
 
-use crate::{Directory, Principal, keys::Keyring};
+use crate::{
+    Directory, Principal, audit::AuditBatch, authentication, directory, keys::Keyring,
+    usage::UsageBatch,
+};
 
 /// The Cluster as seen by one replica. Cheap to clone.
 #[derive(Clone)]
@@ -24,6 +27,11 @@ pub struct Context {
     pub directory: Arc<Directory>,
     /// What signs tokens.
     pub keys: Arc<Keyring>,
+    /// Audit events that are written in batches.
+    pub audit: Arc<AuditBatch>,
+    /// Uses that are counted in batches.
+    pub usage: Arc<UsageBatch>,
+    pub(crate) authentication: Arc<authentication::State>,
     /// The Cluster's name.
     pub domain: Domain,
     /// The Cluster's uid: the audience of its tokens.
@@ -31,6 +39,34 @@ pub struct Context {
 }
 
 impl Context {
+    /// Reads what is held in memory, and makes the first signing key of a new Cluster. Nothing is kept true before
+    /// [`Context::run`].
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+        domain: Domain,
+        limits: directory::Limits,
+    ) -> Result<Self, StoreError> {
+        let keys = Arc::new(Keyring::open(store.clone(), clock.clone(), &*rng).await?);
+        let directory = Directory::open(store.clone(), clock.clone(), keys.clone(), limits).await?;
+        Ok(Self {
+            cluster_uid: store.cluster_uid(),
+            store,
+            clock,
+            rng,
+            directory: Arc::new(directory),
+            keys,
+            audit: Arc::default(),
+            usage: Arc::default(),
+            authentication: Arc::default(),
+            domain,
+        })
+    }
+
     /// The present instant.
     pub fn now(&self) -> UnixMillis {
         self.clock.now()

@@ -4,6 +4,8 @@
 //! no HTTP types.
 
 pub mod audit;
+pub mod authentication;
+mod background;
 pub mod bootstrap;
 mod context;
 pub mod directory;
@@ -11,7 +13,9 @@ mod error;
 pub mod grpc;
 pub mod keys;
 pub mod resource;
+mod usage;
 
 pub use context::{Actor, Caller, Context, Domain, InvalidDomain};
 pub use directory::{Directory, Principal, ServiceEntry, Unauthenticated};
 pub use error::{Error, ErrorKind};
+pub use usage::UsageBatch;

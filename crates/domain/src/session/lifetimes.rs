@@ -109,6 +109,20 @@ pub fn refresh_token_expiry(session: &Session, credential: Option<&Credential>) 
     bounded(session, credential, end)
 }
 
+/// Whether no token of `session` can be accepted any more, whatever happens: it has expired, or it was not refreshed
+/// in time.
+pub fn is_over(session: &Session, now: UnixMillis) -> bool {
+    let expires_at = session
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.expires_at.as_ref());
+    if expires_at.is_none_or(|at| now >= UnixMillis::from_proto(at)) {
+        return true;
+    }
+    // Never shorter than the access token's.
+    !super::is_shared(session) && refresh_token_end(session).is_none_or(|end| now >= end)
+}
+
 /// For how long access tokens of the present authentication live.
 pub(super) fn access_token_duration(session: &Session) -> Option<Duration> {
     let duration = super::current(session)?.access_token_duration.as_ref()?;

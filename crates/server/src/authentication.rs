@@ -1,0 +1,58 @@
+//! How identities are proved and Sessions begin, live on and end.
+
+mod begin;
+pub mod issue;
+mod login;
+mod logout;
+pub(crate) mod reap;
+mod refresh;
+pub(crate) mod secret;
+mod sign;
+
+use std::sync::Arc;
+
+use domain::id::Uid;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+pub(crate) use begin::{Beginning, begin};
+pub use login::{Login, with_authentication_token};
+pub use logout::logout;
+pub use refresh::with_refresh_token;
+pub(crate) use sign::{SessionTokens, access_token};
+
+use crate::directory::cache::Cache;
+
+const STRIPES: usize = 256;
+const VERIFIED_SECRETS: usize = 50_000;
+const GRANTS: usize = 50_000;
+
+/// What authentication remembers between requests of one replica.
+pub(crate) struct State {
+    secrets: Cache<[u8; 32], secret::Verified>,
+    /// The Session of each grant, by its key.
+    pub(crate) grants: Cache<(Uid, u32, Arc<str>), Uid>,
+    stripes: Vec<Arc<Mutex<()>>>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            secrets: Cache::new(VERIFIED_SECRETS),
+            grants: Cache::new(GRANTS),
+            stripes: (0..STRIPES).map(|_| Arc::default()).collect(),
+        }
+    }
+}
+
+impl State {
+    /// Waits for its turn at what is written by compare-and-set, so that within a replica nobody loses a race.
+    pub(crate) async fn turn(&self, uid: Uid) -> OwnedMutexGuard<()> {
+        let index = uid
+            .as_bytes()
+            .iter()
+            .fold(0, |sum, byte| sum * 31 + usize::from(*byte))
+            % STRIPES;
+        let stripe = self.stripes.get(index).cloned().unwrap_or_default();
+        stripe.lock_owned().await
+    }
+}

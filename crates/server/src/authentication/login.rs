@@ -1,0 +1,152 @@
+//! Login by an authentication token.
+
+use api::{
+    auth_v1::SessionToken,
+    core_v1::{Scope, credential::spec::Type},
+};
+use domain::{credential, kind::Kind, scope, session};
+use store::CommitError;
+
+use super::{
+    begin::{Beginning, begin, failure, is_race},
+    reap,
+    secret::{self, Failed, Proof, Purpose},
+    sign::SessionTokens,
+};
+use crate::{
+    Caller, Context, Error,
+    audit::{self, Entry},
+};
+
+/// How often a login that lost a race is tried again. Each loss means that somebody else has won.
+const ATTEMPTS: usize = 64;
+
+/// What a login is made of.
+pub struct Login<'a> {
+    /// The authentication token.
+    pub token: &'a str,
+    /// What the Session shall be restricted to; see [`domain::scope`].
+    pub scopes: &'a [String],
+    /// For a Credential that is bound to a code challenge.
+    pub code_verifier: &'a [u8],
+}
+
+/// Begins a Session by the authentication token of a Credential.
+///
+/// # Errors
+/// `InvalidArgument` for the scopes; `Unauthenticated` where the token is not, or no longer, good;
+/// `PermissionDenied` where the User may not log in or has too many Sessions.
+pub async fn with_authentication_token(
+    ctx: &Context,
+    login: Login<'_>,
+    caller: &Caller,
+) -> Result<SessionToken, Error> {
+    let scopes = scope::parse(login.scopes).map_err(|error| Error::invalid(error.to_string()))?;
+    match attempt(ctx, &login, &scopes, caller).await {
+        Ok(tokens) => Ok(tokens),
+        Err(failed) => {
+            refused(ctx, caller, "session.created", &failed);
+            Err(failed.error)
+        }
+    }
+}
+
+/// Audits a refusal.
+pub(crate) fn refused(ctx: &Context, caller: &Caller, event_type: &'static str, failed: &Failed) {
+    let Some(reason) = failed.error.reason() else {
+        return;
+    };
+    let credential = failed
+        .credential
+        .as_ref()
+        .and_then(|known| known.message.metadata.as_ref());
+    let entry = Entry {
+        event_type,
+        resource: credential.map(|metadata| (Kind::Credential, metadata)),
+        user: None,
+        session: None,
+    };
+    ctx.audit.add(audit::refused(ctx, caller, entry, reason));
+}
+
+async fn attempt(
+    ctx: &Context,
+    login: &Login<'_>,
+    scopes: &[Scope],
+    caller: &Caller,
+) -> Result<SessionToken, Failed> {
+    let claims = secret::verify(ctx, login.token).await?;
+    let known = ctx
+        .directory
+        .credential(claims.subject)
+        .await
+        .map_err(Error::from)?;
+    let _turn = match &known {
+        Some(known) if credential::counted(&known.message) => {
+            Some(ctx.authentication.turn(claims.subject).await)
+        }
+        _ => None,
+    };
+    let mut was_reaped = false;
+    for _ in 0..ATTEMPTS {
+        let now = ctx.now();
+        let proof = secret::prove(
+            ctx,
+            claims.clone(),
+            Type::AuthToken,
+            Purpose::Authenticate,
+            now,
+        )
+        .await?;
+        let told = |error: Error| Failed {
+            error,
+            credential: Some(proof.credential.clone()),
+        };
+        credential::check_verifier(&proof.credential.message, login.code_verifier)
+            .map_err(|refusal| told(secret::unauthenticated(refusal.reason())))?;
+        let user = secret::user(ctx, &proof.credential.message)
+            .await
+            .map_err(told)?;
+        let beginning = Beginning {
+            proof: &proof,
+            user: &user,
+            scopes: scopes.to_vec(),
+            session_type: session::session_type(&proof.credential.message, &caller.user_agent),
+            caller,
+            replaces: None,
+        };
+        let stale = [proof.credential.uid, user.uid];
+        match begin(ctx, beginning, now).await {
+            Ok((session, _)) => {
+                let by = session_credential(&proof, &session);
+                let tokens = SessionTokens::sign(ctx, &session, by, now).map_err(told)?;
+                if by.is_none() || credential::counted(&proof.credential.message) {
+                    // It was written: the next login need not lose against this one.
+                    ctx.directory.forget(&stale);
+                }
+                return Ok(tokens.to_proto(now));
+            }
+            Err(error) if is_race(&error) => ctx.directory.forget(&stale),
+            Err(CommitError::LimitReached { .. }) if !was_reaped => {
+                was_reaped = true;
+                reap::of_user(ctx, user.uid)
+                    .await
+                    .map_err(|error| told(error.into()))?;
+            }
+            Err(error) => return Err(told(failure(error))),
+        }
+    }
+    Err(Error::unavailable("the login lost too many races").into())
+}
+
+/// The Credential, where the Session stands and falls with it.
+fn session_credential<'a>(
+    proof: &'a Proof,
+    session: &api::core_v1::Session,
+) -> Option<&'a api::core_v1::Credential> {
+    let reference = session
+        .status
+        .as_ref()
+        .and_then(|status| status.credential_ref.as_ref());
+    reference.map(|_| &*proof.credential.message)
+}

@@ -1,0 +1,218 @@
+//! New tokens for a Session, by its refresh token.
+
+use api::{
+    auth_v1::SessionToken,
+    core_v1::{Credential, Device, Session, User},
+    meta_v1::ObjectReference,
+};
+use domain::{
+    clock::UnixMillis,
+    credential::Refusal,
+    id::Uid,
+    kind::Kind,
+    session::{self, Refresh},
+    token::TokenType,
+};
+use store::{CommitError, Expected, Operation, SecretWrite, Transaction};
+
+use super::{
+    secret::{self, UNAUTHENTICATED},
+    sign::SessionTokens,
+};
+use crate::{
+    Caller, Context, Error, ErrorKind,
+    audit::{self, Entry},
+    resource::{
+        codec::{self, Resource, Stored},
+        load,
+    },
+};
+
+const ATTEMPTS: usize = 16;
+
+/// What a Session stands on, read from the store.
+pub(super) struct Read {
+    pub(super) session: Stored<Session>,
+    user: Stored<User>,
+    credential: Option<Stored<Credential>>,
+}
+
+/// Gives the holder of a refresh token new tokens. The one that was used may be repeated for a little while, for
+/// clients that lost the reply; after that it gives away that somebody has a copy, and the Session ends.
+///
+/// # Errors
+/// `Unauthenticated` where the token or the Session is not, or no longer, good; `PermissionDenied` where the User
+/// may not log in; `AlreadyExists` where the present tokens are good for a while.
+pub async fn with_refresh_token(
+    ctx: &Context,
+    refresh_token: &str,
+    caller: &Caller,
+) -> Result<SessionToken, Error> {
+    attempt(ctx, refresh_token, caller)
+        .await
+        .inspect_err(|error| {
+            if error.kind() != ErrorKind::AlreadyExists
+                && let Some(reason) = error.reason()
+            {
+                let entry = Entry {
+                    event_type: "session.refreshed",
+                    resource: None,
+                    user: None,
+                    session: None,
+                };
+                ctx.audit.add(audit::refused(ctx, caller, entry, reason));
+            }
+        })
+}
+
+async fn attempt(ctx: &Context, token: &str, caller: &Caller) -> Result<SessionToken, Error> {
+    let claims = ctx.directory.verify(token, TokenType::Refresh).await;
+    let claims = claims.map_err(secret::from_unauthenticated)?;
+    for _ in 0..ATTEMPTS {
+        let now = ctx.now();
+        let read = read(ctx, claims.subject, now).await?;
+        let session = &read.session.message;
+        let by = read.credential.as_ref().map(|stored| &stored.message);
+        match session::refresh(session, claims.token_id, now).map_err(told)? {
+            Refresh::Remint => return Ok(SessionTokens::sign(ctx, session, by, now)?.to_proto(now)),
+            Refresh::TooSoon => {
+                return Err(Error::new(
+                    ErrorKind::AlreadyExists,
+                    "The present access token is good for a while; use it",
+                )
+                .because("refresh_too_soon"));
+            }
+            Refresh::Reuse => {
+                revoke(ctx, &read, caller, now).await?;
+                return Err(secret::unauthenticated("refresh_token_reused"));
+            }
+            Refresh::Rotate => match rotate(ctx, &read, caller, now).await {
+                Ok(rotated) => {
+                    return Ok(SessionTokens::sign(ctx, &rotated, by, now)?.to_proto(now));
+                }
+                Err(CommitError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            },
+        }
+    }
+    Err(Error::unavailable("the refresh lost too many races"))
+}
+
+/// The Session and what it stands on, where it stands.
+pub(super) async fn read(ctx: &Context, uid: Uid, now: UnixMillis) -> Result<Read, Error> {
+    let session = load::by_uid::<Session>(&*ctx.store, uid, now).await?;
+    let session = session.ok_or_else(|| secret::unauthenticated("session_gone"))?;
+    let status = session.message.status.clone().unwrap_or_default();
+    let user = by_reference::<User>(ctx, status.user_ref.as_ref(), now).await?;
+    let user = user.ok_or_else(|| secret::unauthenticated("user_gone"))?;
+    let credential = by_reference::<Credential>(ctx, status.credential_ref.as_ref(), now).await?;
+    let device = by_reference::<Device>(ctx, status.device_ref.as_ref(), now).await?;
+    session::stands(
+        &session.message,
+        &user.message,
+        credential.as_ref().map(|stored| &stored.message),
+        device.as_ref().map(|stored| &stored.message),
+        now,
+    )
+    .map_err(told)?;
+    Ok(Read {
+        session,
+        user,
+        credential,
+    })
+}
+
+async fn by_reference<T: Resource>(
+    ctx: &Context,
+    reference: Option<&ObjectReference>,
+    now: UnixMillis,
+) -> Result<Option<Stored<T>>, Error> {
+    let Some(reference) = reference else {
+        return Ok(None);
+    };
+    let Ok(uid) = reference.uid.parse() else {
+        return Ok(None);
+    };
+    Ok(load::by_uid::<T>(&*ctx.store, uid, now).await?)
+}
+
+async fn rotate(
+    ctx: &Context,
+    read: &Read,
+    caller: &Caller,
+    now: UnixMillis,
+) -> Result<Session, CommitError> {
+    let mut session = read.session.message.clone();
+    let info = session::refresh_info(session::downstream(caller.ip, &caller.user_agent));
+    session::rotate_tokens(&mut session, ctx.new_uid(), now, info);
+    let document = codec::encode(
+        read.session.uid,
+        read.session.created_at,
+        &session,
+        SecretWrite::Keep,
+    );
+    let mut transaction = Transaction::at(now);
+    transaction.push(Operation::Put(
+        document,
+        Expected::Revision(read.session.revision),
+    ));
+    transaction.push(Operation::Unchanged(
+        Kind::User,
+        read.user.uid,
+        read.user.revision,
+    ));
+    if let Some(credential) = &read.credential {
+        transaction.push(Operation::Unchanged(
+            Kind::Credential,
+            credential.uid,
+            credential.revision,
+        ));
+    }
+    transaction.push(Operation::Audit(audit::done(
+        ctx,
+        caller,
+        entry(read, "session.refreshed"),
+    )));
+    ctx.store.commit(transaction).await?;
+    Ok(session)
+}
+
+/// Somebody has a copy of a refresh token: neither they nor the owner keep the Session.
+async fn revoke(ctx: &Context, read: &Read, caller: &Caller, now: UnixMillis) -> Result<(), Error> {
+    let mut transaction = Transaction::at(now);
+    transaction.push(Operation::Delete(Kind::Session, read.session.uid, None));
+    let mut event = audit::done(ctx, caller, entry(read, "session.revoked"));
+    "refresh_token_reused".clone_into(&mut event.reason);
+    transaction.push(Operation::Audit(event));
+    match ctx.store.commit(transaction).await {
+        Ok(committed) => {
+            ctx.directory.catch_up(committed.cursor).await;
+            Ok(())
+        }
+        // It is gone already.
+        Err(CommitError::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) fn entry<'a>(read: &'a Read, event_type: &'static str) -> Entry<'a> {
+    let session = read.session.message.metadata.as_ref();
+    Entry {
+        event_type,
+        resource: session.map(|metadata| (Kind::Session, metadata)),
+        user: read.user.message.metadata.as_ref(),
+        session,
+    }
+}
+
+/// Whoever holds the refresh token of a Session may know why it is of no use.
+pub(super) fn told(refusal: Refusal) -> Error {
+    let kind = match refusal {
+        Refusal::UserDisabled
+        | Refusal::UserLocked
+        | Refusal::AuthenticatorRequired
+        | Refusal::NotRefreshable => ErrorKind::PermissionDenied,
+        _ => ErrorKind::Unauthenticated,
+    };
+    Error::new(kind, format!("{UNAUTHENTICATED}: {refusal}")).because(refusal.reason())
+}

@@ -1,0 +1,243 @@
+//! The secret of a Credential, as it is presented.
+
+use domain::{
+    clock::UnixMillis,
+    credential::{self, Generation, Refusal},
+    token::{self, Claims, TokenType},
+};
+
+use api::core_v1::{Credential, User, credential::spec::Type};
+
+use crate::{
+    Context, Error, ErrorKind, Unauthenticated,
+    directory::{Known, fingerprint},
+};
+
+/// The one text of all failures before identity is proved.
+pub(crate) const UNAUTHENTICATED: &str = "Unauthenticated User";
+
+/// A secret whose signature was found good under this count of the keys that were taken away.
+#[derive(Clone)]
+pub(super) struct Verified {
+    claims: Claims,
+    key_epoch: u64,
+}
+
+/// A Credential that was proved to be held, and may be used.
+pub(crate) struct Proof {
+    pub(crate) claims: Claims,
+    pub(crate) credential: Known<Credential>,
+    pub(crate) generation: Generation,
+}
+
+/// Why a proof failed: whether the caller may learn the reason depends on whether they hold the present secret.
+pub(crate) struct Failed {
+    pub(crate) error: Error,
+    /// The Credential that the secret is, or was, of.
+    pub(crate) credential: Option<Known<Credential>>,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            credential: None,
+        }
+    }
+}
+
+/// What a secret may be proved for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To begin a Session, or to be granted a token.
+    Authenticate,
+    /// To ask about what it got before; possible when used up.
+    Manage,
+}
+
+/// The claims of a secret of this Cluster. The signature of one that was seen before is not verified again.
+pub(crate) async fn verify(ctx: &Context, secret: &str) -> Result<Claims, Error> {
+    if secret.len() > token::MAX_LENGTH {
+        return Err(unauthenticated("token_malformed"));
+    }
+    let key = fingerprint(secret);
+    let key_epoch = ctx.keys.epoch();
+    if let Some(verified) = ctx.authentication.secrets.get(&key)
+        && verified.key_epoch == key_epoch
+    {
+        return match verified.claims.check_expiry(ctx.now()) {
+            Ok(()) => Ok(verified.claims),
+            Err(error) => Err(unauthenticated(error.reason())),
+        };
+    }
+    let claims = ctx.directory.verify(secret, TokenType::Credential).await;
+    let claims = claims.map_err(from_unauthenticated)?;
+    let verified = Verified {
+        claims: claims.clone(),
+        key_epoch,
+    };
+    ctx.authentication.secrets.insert(key, verified);
+    Ok(claims)
+}
+
+/// Proves that `claims`, which were verified, are of the present secret of a usable Credential of this type.
+pub(crate) async fn prove(
+    ctx: &Context,
+    claims: Claims,
+    of: Type,
+    purpose: Purpose,
+    now: UnixMillis,
+) -> Result<Proof, Failed> {
+    let mut is_fresh = false;
+    loop {
+        let credential = ctx
+            .directory
+            .credential(claims.subject)
+            .await
+            .map_err(Error::from)?;
+        let Some(credential) = credential else {
+            return Err(unauthenticated("credential_gone").into());
+        };
+        let refusal = match credential::redeem(&credential.message, claims.token_id, now) {
+            Err(Refusal::UsedUp) if purpose == Purpose::Manage => {
+                generation(&credential.message, &claims)
+            }
+            outcome => outcome,
+        };
+        let refusal = match refusal {
+            Ok(generation) => {
+                let is_type = credential
+                    .message
+                    .spec
+                    .as_ref()
+                    .is_some_and(|spec| spec.r#type() == of);
+                if is_type {
+                    return Ok(Proof {
+                        claims,
+                        credential,
+                        generation,
+                    });
+                }
+                return Err(Failed {
+                    error: Error::new(
+                        ErrorKind::Unauthenticated,
+                        format!("{UNAUTHENTICATED}: the Credential is of another type"),
+                    )
+                    .because("credential_type"),
+                    credential: Some(credential),
+                });
+            }
+            Err(refusal) => refusal,
+        };
+        if is_fresh {
+            let error = match refusal {
+                // Whoever holds a former secret learns nothing of the present one.
+                Refusal::Superseded | Refusal::Incomplete => unauthenticated(refusal.reason()),
+                _ if holds_former(&credential.message, &claims) => {
+                    unauthenticated(refusal.reason())
+                }
+                told => Error::new(
+                    ErrorKind::Unauthenticated,
+                    format!("{UNAUTHENTICATED}: {told}"),
+                )
+                .because(told.reason()),
+            };
+            return Err(Failed {
+                error,
+                credential: Some(credential),
+            });
+        }
+        // It may have been changed by another replica a moment ago.
+        ctx.directory.forget(&[claims.subject]);
+        is_fresh = true;
+    }
+}
+
+/// The User of a Credential, who may log in.
+pub(crate) async fn user(ctx: &Context, credential: &Credential) -> Result<Known<User>, Error> {
+    let reference = credential
+        .status
+        .as_ref()
+        .and_then(|status| status.user_ref.as_ref());
+    let uid = reference.and_then(|reference| reference.uid.parse().ok());
+    let uid = uid.ok_or_else(|| unauthenticated("object_incomplete"))?;
+    let mut is_fresh = false;
+    loop {
+        let user = ctx
+            .directory
+            .user(uid)
+            .await?
+            .ok_or_else(|| unauthenticated("user_gone"))?;
+        match may_log_in(&user.message) {
+            Ok(()) => return Ok(user),
+            Err(refusal) if is_fresh => {
+                return Err(
+                    Error::denied(format!("{}", Sentence(refusal))).because(refusal.reason())
+                );
+            }
+            Err(_) => {
+                ctx.directory.forget(&[uid]);
+                is_fresh = true;
+            }
+        }
+    }
+}
+
+/// A failure before identity is proved.
+pub(crate) fn unauthenticated(reason: &'static str) -> Error {
+    Error::new(ErrorKind::Unauthenticated, UNAUTHENTICATED).because(reason)
+}
+
+pub(crate) fn from_unauthenticated(error: Unauthenticated) -> Error {
+    match error {
+        Unauthenticated::Refused { reason } => unauthenticated(reason),
+        Unauthenticated::Unavailable => Error::unavailable(error),
+    }
+}
+
+fn may_log_in(user: &User) -> Result<(), Refusal> {
+    if user.spec.as_ref().is_none_or(|spec| spec.is_disabled) {
+        return Err(Refusal::UserDisabled);
+    }
+    if user.status.as_ref().is_some_and(|status| status.is_locked) {
+        return Err(Refusal::UserLocked);
+    }
+    Ok(())
+}
+
+fn holds_former(credential: &Credential, claims: &Claims) -> bool {
+    let present = credential
+        .status
+        .as_ref()
+        .map(|status| status.token_id.as_str());
+    present != Some(claims.token_id.to_string().as_str())
+}
+
+/// The generation of a secret that is used up.
+fn generation(credential: &Credential, claims: &Claims) -> Result<Generation, Refusal> {
+    let status = credential.status.as_ref().ok_or(Refusal::Incomplete)?;
+    if status.token_id == claims.token_id.to_string() {
+        Ok(Generation::Current {
+            version: status.version,
+        })
+    } else {
+        Err(Refusal::UsedUp)
+    }
+}
+
+/// A refusal as a sentence of its own.
+struct Sentence(Refusal);
+
+impl std::fmt::Display for Sentence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = self.0.to_string();
+        let mut characters = text.chars();
+        let first = characters.next().map(|first| first.to_ascii_uppercase());
+        write!(
+            f,
+            "{}{}",
+            first.map(String::from).unwrap_or_default(),
+            characters.as_str()
+        )
+    }
+}

@@ -1,0 +1,69 @@
+//! What a replica does beside answering requests.
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Context, authentication, keys::Schedule};
+
+/// How often batches are written: what a crash may lose.
+const FLUSH: Duration = Duration::from_millis(500);
+/// How often expired rows are removed from the store.
+const COLLECT: Duration = Duration::from_mins(1);
+/// How often signing keys are looked at.
+const KEYS: Duration = Duration::from_mins(10);
+/// How often Sessions are looked for that can never be used again.
+const REAP: Duration = Duration::from_hours(1);
+
+impl Context {
+    /// Follows the Cluster, writes batches and tidies up until `stop`; then writes what is left.
+    pub async fn run(&self, stop: CancellationToken) {
+        tokio::join!(
+            self.directory.clone().run(stop.clone()),
+            self.every(FLUSH, &stop, async || {
+                self.usage.flush(&*self.store).await?;
+                self.audit.flush(&*self.store).await
+            }),
+            self.every(COLLECT, &stop, async || {
+                self.store.collect(self.now()).await.map(|_| ())
+            }),
+            self.every(KEYS, &stop, async || {
+                self.keys.maintain(Schedule::default(), &*self.rng).await
+            }),
+            self.every(REAP, &stop, async || authentication::reap::all(self).await),
+        );
+        self.flush().await;
+    }
+
+    /// Writes what is counted and audited in batches.
+    pub async fn flush(&self) {
+        for result in [
+            self.usage.flush(&*self.store).await,
+            self.audit.flush(&*self.store).await,
+        ] {
+            if let Err(error) = result {
+                tracing::error!(%error, "a batch could not be written");
+            }
+        }
+    }
+
+    async fn every(
+        &self,
+        period: Duration,
+        stop: &CancellationToken,
+        work: impl AsyncFn() -> Result<(), store::StoreError>,
+    ) {
+        let mut tick = interval(period);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = tick.tick() => {}
+            }
+            if let Err(error) = work().await {
+                tracing::error!(%error, "work in the background failed; it is tried again");
+            }
+        }
+    }
+}
