@@ -17,7 +17,8 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 pub(crate) use begin::{Beginning, begin};
 pub use login::{Login, with_authentication_token};
 pub use logout::logout;
-pub use refresh::with_refresh_token;
+pub use refresh::{check_refresh_token, with_refresh_token};
+pub(crate) use secret::UNAUTHENTICATED;
 pub(crate) use sign::{SessionTokens, access_token};
 
 use crate::directory::cache::Cache;

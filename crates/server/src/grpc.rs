@@ -1,8 +1,11 @@
 //! The gRPC surface: one file a service, each method being extract, use case, convert.
 
+pub mod auth;
 pub mod core;
+mod router;
 pub mod status;
 
+pub use router::grpc_router;
 use tonic::{Request, Status};
 
 use crate::{Actor, Error, ErrorKind, resource::author::Author};

@@ -3,6 +3,7 @@
 //! [`Context`] is what every use case gets first. Transport stays in [`grpc`] and `oauth2`; below them there are
 //! no HTTP types.
 
+mod access;
 pub mod audit;
 pub mod authentication;
 mod background;
@@ -15,7 +16,9 @@ pub mod keys;
 pub mod resource;
 mod usage;
 
+pub use access::{Peer, RequestId};
 pub use context::{Actor, Caller, Context, Domain, InvalidDomain};
 pub use directory::{Directory, Principal, ServiceEntry, Unauthenticated};
 pub use error::{Error, ErrorKind};
+pub use grpc::grpc_router;
 pub use usage::UsageBatch;

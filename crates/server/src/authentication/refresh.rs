@@ -65,6 +65,25 @@ pub async fn with_refresh_token(
         })
 }
 
+/// Whether the holder of this refresh token has a Session.
+///
+/// # Errors
+/// `Unauthenticated` where not.
+pub async fn check_refresh_token(ctx: &Context, refresh_token: &str) -> Result<(), Error> {
+    let claims = ctx
+        .directory
+        .verify(refresh_token, TokenType::Refresh)
+        .await;
+    let claims = claims.map_err(secret::from_unauthenticated)?;
+    let now = ctx.now();
+    let read = read(ctx, claims.subject, now).await?;
+    match session::refresh(&read.session.message, claims.token_id, now) {
+        Ok(Refresh::Reuse) => Err(secret::unauthenticated("token_superseded")),
+        Ok(_) | Err(Refusal::AuthenticatorRequired) => Ok(()),
+        Err(refusal) => Err(told(refusal)),
+    }
+}
+
 async fn attempt(ctx: &Context, token: &str, caller: &Caller) -> Result<SessionToken, Error> {
     let claims = ctx.directory.verify(token, TokenType::Refresh).await;
     let claims = claims.map_err(secret::from_unauthenticated)?;

@@ -1,0 +1,198 @@
+//! Who may call which method of the gRPC API: token → Session → scopes → Policies. The API is a Service like any
+//! other, so the same Policies decide.
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use domain::{rng::random_string, scope};
+use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
+use policy::{Grpc, NoFields};
+
+use crate::{
+    Actor, Caller, Context, Error, ErrorKind, Principal, Unauthenticated,
+    audit::{self, Entry},
+    bootstrap::API_SERVICE,
+};
+
+mod fields;
+mod guard;
+mod method;
+mod token;
+
+use fields::Headers;
+use method::Method;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const UNAUTHORIZED: HeaderName = HeaderName::from_static("x-octelium-unauthorized");
+const ID_ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+const LONGEST_USER_AGENT: usize = 220;
+
+/// The address that a request came from, as far as the listener trusts it. The listener puts it into the
+/// extensions of each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
+
+/// The id of a request, where the listener gives it one: in the extensions of the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestId(pub String);
+
+/// Decides, and lets through with an [`Actor`] in the extensions; a [`Caller`] is in those of every request.
+pub(crate) async fn decide(State(ctx): State<Context>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let caller = caller(&ctx, &parts.headers, &parts.extensions);
+    let request_id = HeaderValue::from_str(&caller.request_id).ok();
+    let admitted = admit(&ctx, &caller, &parts).await;
+    let mut request = Request::from_parts(parts, body);
+    let mut response = match admitted {
+        Ok(None) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Ok(Some(principal)) => {
+            let revoked = principal.revoked.clone();
+            request.extensions_mut().insert(Actor {
+                principal,
+                request_id: caller.request_id.clone(),
+                ip: caller.ip,
+                user_agent: caller.user_agent.clone(),
+            });
+            request.extensions_mut().insert(caller);
+            next.run(request)
+                .await
+                .map(|body| guard::until(revoked, body))
+        }
+        Err(error) => refusal(error),
+    };
+    if let Some(id) = request_id {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// Whoever sent a request with these headers.
+pub(crate) fn caller(ctx: &Context, headers: &HeaderMap, extensions: &http::Extensions) -> Caller {
+    let user_agent = headers
+        .get(header::USER_AGENT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    Caller {
+        request_id: extensions.get::<RequestId>().map_or_else(
+            || random_string(&*ctx.rng, ID_ALPHABET, 16),
+            |id| id.0.clone(),
+        ),
+        ip: extensions.get::<Peer>().map(|peer| peer.0),
+        user_agent: user_agent.chars().take(LONGEST_USER_AGENT).collect(),
+    }
+}
+
+/// `None` for a method that anybody may call.
+async fn admit(
+    ctx: &Context,
+    caller: &Caller,
+    request: &Parts,
+) -> Result<Option<Arc<Principal>>, Error> {
+    let path = request.uri.path();
+    let method = Method::parse(path)
+        .ok_or_else(|| Error::new(ErrorKind::Unimplemented, "There is no such method"))?;
+    if method.is_anonymous() {
+        return Ok(None);
+    }
+    let refused = |reason: &'static str, principal: Option<&Principal>| {
+        let entry = Entry {
+            event_type: "api.called",
+            resource: None,
+            user: principal.and_then(|principal| principal.user.metadata.as_ref()),
+            session: principal.and_then(|principal| principal.session.metadata.as_ref()),
+        };
+        let mut event = audit::refused(ctx, caller, entry, reason);
+        if principal.is_some() {
+            // Of strangers, not even that.
+            event.attrs.insert("method".to_owned(), path.to_owned());
+        }
+        ctx.audit.add(event);
+    };
+
+    let unauthenticated = || Error::new(ErrorKind::Unauthenticated, "Octelium: Unauthenticated");
+    let token = match token::of(&request.headers) {
+        Ok(Some(token)) => token,
+        Ok(None) => return Err(unauthenticated()),
+        Err(reason) => {
+            refused(reason, None);
+            return Err(unauthenticated());
+        }
+    };
+    let principal = match ctx.directory.authenticate(token).await {
+        Ok(principal) => principal,
+        Err(Unauthenticated::Refused { reason }) => {
+            refused(reason, None);
+            return Err(unauthenticated());
+        }
+        Err(error @ Unauthenticated::Unavailable) => return Err(Error::unavailable(error)),
+    };
+
+    let unauthorized = || Error::denied("Octelium: Unauthorized");
+    if !scope::allows_method(
+        principal.scopes(),
+        method.short_package(),
+        method.service,
+        method.name,
+    ) {
+        refused("scope", Some(&principal));
+        return Err(unauthorized());
+    }
+    let Some(api) = ctx.directory.service_by_name(API_SERVICE) else {
+        return Err(Error::internal("the Service of the API is missing"));
+    };
+    let ip = caller.ip.map(|ip| ip.to_string()).unwrap_or_default();
+    let host = request.uri.host().unwrap_or_default();
+    let decision = policy::decide(
+        &ctx.directory.policies(),
+        Some(&principal.subject),
+        &api.target,
+        &policy::Request {
+            ip: &ip,
+            method: "POST",
+            path,
+            uri: path,
+            host,
+            scheme: "https",
+            protocol: "HTTP/2.0",
+            size: 0,
+            headers: &Headers(&request.headers),
+            query: &NoFields,
+            body: &[],
+            body_map: None,
+            grpc: Some(Grpc {
+                package: method.package,
+                service: method.service,
+                service_full_name: method.service_full_name,
+                method: method.name,
+            }),
+        },
+        ctx.now(),
+    );
+    if !decision.allowed {
+        tracing::info!(request_id = caller.request_id, path, reason = %decision.reason, "refused by Policy");
+        refused("policy", Some(&principal));
+        return Err(unauthorized());
+    }
+    Ok(Some(principal))
+}
+
+fn refusal(error: Error) -> Response {
+    let is_refusal = matches!(
+        error.kind(),
+        ErrorKind::Unauthenticated | ErrorKind::PermissionDenied
+    );
+    let mut response = tonic::Status::from(error).into_http::<Body>();
+    if is_refusal {
+        let headers = response.headers_mut();
+        headers.insert(UNAUTHORIZED, HeaderValue::from_static("true"));
+    }
+    response
+}

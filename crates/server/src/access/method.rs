@@ -1,0 +1,101 @@
+//! The method that a request calls.
+
+/// Parts of the path `/<package>.<Service>/<Method>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Method<'a> {
+    pub(super) package: &'a str,
+    pub(super) service: &'a str,
+    pub(super) service_full_name: &'a str,
+    pub(super) name: &'a str,
+}
+
+impl<'a> Method<'a> {
+    /// `None` where the path is not exactly of that form.
+    pub(super) fn parse(path: &'a str) -> Option<Self> {
+        let (service_full_name, name) = path.strip_prefix('/')?.split_once('/')?;
+        let (package, service) = service_full_name.rsplit_once('.')?;
+        let is_name = |text: &str| {
+            !text.is_empty()
+                && text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        };
+        let is_valid = package.split('.').all(is_name) && is_name(service) && is_name(name);
+        is_valid.then_some(Self {
+            package,
+            service,
+            service_full_name,
+            name,
+        })
+    }
+
+    /// Whether anybody may call it: logging in comes before having a token, and what the API is made of is public.
+    pub(super) fn is_anonymous(self) -> bool {
+        matches!(
+            self.service_full_name,
+            "octelium.api.main.auth.v1.MainService"
+                | "grpc.health.v1.Health"
+                | "grpc.reflection.v1.ServerReflection"
+                | "grpc.reflection.v1alpha.ServerReflection"
+        )
+    }
+
+    /// The package as scopes have it: `core` for `octelium.api.main.core.v1`.
+    pub(super) fn short_package(self) -> &'a str {
+        let inner = self
+            .package
+            .strip_prefix("octelium.api.main.")
+            .or_else(|| self.package.strip_prefix("octelium."));
+        inner
+            .and_then(|inner| inner.strip_suffix(".v1"))
+            .unwrap_or(self.package)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_exactly_two_parts_of_plain_names() {
+        let method = Method::parse("/octelium.api.main.core.v1.MainService/GetUser").unwrap();
+        assert_eq!(method.package, "octelium.api.main.core.v1");
+        assert_eq!((method.service, method.name), ("MainService", "GetUser"));
+        assert_eq!(method.short_package(), "core");
+        let ours = Method::parse("/octelium.platform.v1.MainService/Apply").unwrap();
+        assert_eq!(ours.short_package(), "platform");
+        for path in [
+            "",
+            "/",
+            "octelium.api.main.core.v1.MainService/GetUser",
+            "/octelium.api.main.core.v1.MainService/",
+            "/octelium.api.main.core.v1.MainService/GetUser/",
+            "//octelium.api.main.core.v1.MainService/GetUser",
+            "/octelium.api.main.auth.v1.MainService/../octelium.api.main.core.v1.MainService/GetUser",
+            "/octelium.api.main.core.v1.MainService/Get%55ser",
+            "/octelium..core.v1.MainService/GetUser",
+            "/MainService/GetUser",
+        ] {
+            assert_eq!(Method::parse(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_login_and_what_is_public_is_anonymous() {
+        let is_anonymous = |path| Method::parse(path).unwrap().is_anonymous();
+        assert!(is_anonymous(
+            "/octelium.api.main.auth.v1.MainService/Logout"
+        ));
+        assert!(is_anonymous("/grpc.health.v1.Health/Check"));
+        assert!(!is_anonymous(
+            "/octelium.api.main.core.v1.MainService/GetUser"
+        ));
+        assert!(!is_anonymous(
+            "/octelium.api.main.user.v1.MainService/GetStatus"
+        ));
+        assert!(!is_anonymous("/octelium.platform.v1.MainService/Apply"));
+        assert!(!is_anonymous(
+            "/octelium.api.main.auth.v1.MainServiceX/Logout"
+        ));
+    }
+}

@@ -1,0 +1,68 @@
+//! Where a request's token is.
+
+use domain::token;
+use http::{HeaderMap, header};
+
+/// From `x-octelium-auth`, else from a Bearer of our form; never from cookies, which this host does not take.
+/// The first that is there counts: there is no fall-back from a bad one.
+///
+/// # Errors
+/// A stable word, where it is not clear which token is meant.
+pub(super) fn of(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
+    let explicit = single(headers, "x-octelium-auth")?;
+    // A client that talks through a local proxy sends an empty one.
+    if let Some(token) = explicit.filter(|token| !token.is_empty()) {
+        return Ok(Some(token));
+    }
+    let Some(value) = single(headers, header::AUTHORIZATION.as_str())? else {
+        return Ok(None);
+    };
+    // RFC 9110 §11.1: the scheme is case-insensitive.
+    let bearer = value
+        .split_once(' ')
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    Ok(bearer
+        .map(|(_, token)| token.trim_start_matches(' '))
+        .filter(|token| token::decode(token).is_ok()))
+}
+
+fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, &'static str> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err("token_ambiguous");
+    }
+    value.to_str().map(Some).map_err(|_| "token_malformed")
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn an_explicit_token_counts_and_two_are_refused() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(of(&headers), Ok(None));
+        headers.insert("x-octelium-auth", HeaderValue::from_static("explicit"));
+        headers.insert("authorization", HeaderValue::from_static("Bearer other"));
+        assert_eq!(of(&headers), Ok(Some("explicit")));
+        headers.append("x-octelium-auth", HeaderValue::from_static("second"));
+        assert_eq!(of(&headers), Err("token_ambiguous"));
+    }
+
+    #[test]
+    fn a_bearer_that_is_not_of_our_form_is_none() {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            "authorization",
+            HeaderValue::from_static("Bearer eyJhbGciOiJub25lIn0.e30."),
+        );
+        assert_eq!(of(&headers), Ok(None));
+        headers.insert("authorization", HeaderValue::from_static("Basic dTpw"));
+        assert_eq!(of(&headers), Ok(None));
+    }
+}

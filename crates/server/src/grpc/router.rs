@@ -1,0 +1,48 @@
+//! All services behind one listener.
+
+use api::{
+    auth_v1::main_service_server::MainServiceServer as AuthServer,
+    core_v1::main_service_server::MainServiceServer as CoreServer,
+};
+use axum::{Router, middleware};
+use tonic::service::Routes;
+use tonic_health::ServingStatus;
+
+use super::{auth::Auth, core::Core};
+use crate::{Context, access};
+
+/// The gRPC API of the Cluster, for the host `octelium-api.<domain>`: every method is decided by the access layer
+/// before it is called.
+///
+/// # Errors
+/// Where the descriptors of the contract cannot be read: the build has then failed its own test.
+pub async fn grpc_router(ctx: Context) -> Result<Router, Box<dyn std::error::Error + Send + Sync>> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_service_status("", ServingStatus::Serving).await;
+    let mut routes = Routes::new(AuthServer::new(Auth::new(ctx.clone())))
+        .add_service(CoreServer::new(Core::new(ctx.clone())))
+        .add_service(health_service);
+    for reflection in [Reflection::V1, Reflection::V1Alpha] {
+        routes = reflection.add_to(routes)?;
+    }
+    let decide = middleware::from_fn_with_state(ctx, access::decide);
+    Ok(routes.prepare().into_axum_router().layer(decide))
+}
+
+/// Older clients know the older version alone.
+enum Reflection {
+    V1,
+    V1Alpha,
+}
+
+impl Reflection {
+    fn add_to(&self, routes: Routes) -> Result<Routes, tonic_reflection::server::Error> {
+        let builder = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(api::reflect::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        Ok(match self {
+            Self::V1 => routes.add_service(builder.build_v1()?),
+            Self::V1Alpha => routes.add_service(builder.build_v1alpha()?),
+        })
+    }
+}
