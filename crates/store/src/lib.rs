@@ -7,11 +7,13 @@ mod error;
 mod migration;
 mod open;
 mod port;
+pub mod postgres;
+mod prepared;
 mod row;
 pub mod seal;
 pub mod sqlite;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use open::{Location, StoreConfig, open};
+pub use open::{DatabaseUrl, Location, StoreConfig, open};
 pub use port::*;

@@ -9,6 +9,7 @@ pub(crate) struct Migration {
     /// What it does, as its file is called.
     pub(crate) name: &'static str,
     pub(crate) sqlite: &'static str,
+    pub(crate) postgres: &'static str,
 }
 
 macro_rules! migrations {
@@ -18,6 +19,7 @@ macro_rules! migrations {
             number: $number,
             name: $file,
             sqlite: include_str!(concat!("../migrations/sqlite/", $file, ".sql")),
+            postgres: include_str!(concat!("../migrations/postgres/", $file, ".sql")),
         },)*];
     };
 }

@@ -4,7 +4,14 @@ use std::{path::PathBuf, sync::Arc};
 
 use domain::clock::Clock;
 
-use crate::{Store, StoreError, seal::MasterKeys, sqlite::Sqlite};
+use zeroize::Zeroizing;
+
+use crate::{
+    Store, StoreError,
+    postgres::{Postgres, PostgresOptions},
+    seal::MasterKeys,
+    sqlite::Sqlite,
+};
 
 /// Where the store is and how its secrets are sealed.
 #[derive(Clone)]
@@ -22,6 +29,8 @@ pub struct StoreConfig {
 pub enum Location {
     /// Embedded, in this directory.
     Directory(PathBuf),
+    /// On a PostgreSQL server. The master key must be given: the replicas share it.
+    Postgres(PostgresOptions),
 }
 
 /// Opens the store, makes it where it is not there, and brings it up to date.
@@ -36,5 +45,30 @@ pub async fn open(config: StoreConfig) -> Result<Arc<dyn Store>, StoreError> {
         })
         .await
         .map_err(|error| StoreError::new("opening the store").caused_by(error))?,
+        Location::Postgres(options) => {
+            let keys = config.keys.ok_or_else(|| {
+                StoreError::new(
+                    "a store on PostgreSQL needs a master key, the same for all replicas: make one with \
+                     `openssl rand -hex 32` and give it by configuration",
+                )
+            })?;
+            let store = Postgres::connect(&options, &keys, config.clock.as_ref()).await?;
+            Ok(Arc::new(store))
+        }
+    }
+}
+
+/// The URL of a database. May hold a password: never printed.
+#[derive(Clone)]
+pub struct DatabaseUrl(Zeroizing<String>);
+
+impl DatabaseUrl {
+    /// Of `postgres://…`.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self(Zeroizing::new(url.into()))
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
     }
 }

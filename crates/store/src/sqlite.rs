@@ -23,6 +23,7 @@ use zeroize::Zeroizing;
 use crate::{
     AuditQuery, Changes, CommitError, Committed, Counter, Cursor, Document, FeedState, Page, Query,
     Store, StoreError, Transaction, Usage,
+    prepared::prepare,
     seal::{MasterKeys, Place, Sealer, load_or_create},
 };
 
@@ -94,11 +95,6 @@ impl Sqlite {
             temporary: None,
         })
     }
-
-    /// Seals what is to be sealed, on the caller's thread.
-    fn seal(&self, transaction: Transaction) -> Result<transaction::Prepared, StoreError> {
-        transaction::prepare(transaction, &self.sealer)
-    }
 }
 
 /// A database whose key is gone must not get a new one: nothing that it seals would ever open again.
@@ -168,7 +164,7 @@ impl Store for Sqlite {
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Committed, CommitError> {
-        let prepared = self.seal(transaction)?;
+        let prepared = prepare(transaction, &self.sealer)?;
         self.writer
             .write(move |connection| transaction::run(connection, &prepared))
             .await

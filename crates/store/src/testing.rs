@@ -9,10 +9,15 @@ use std::{path::Path, sync::Arc};
 use domain::{clock::SystemClock, rng::SeededRng};
 
 use crate::{
-    Store,
+    DatabaseUrl, Store,
+    postgres::{Postgres, PostgresOptions},
     seal::{MasterKey, MasterKeys},
     sqlite::Sqlite,
 };
+
+mod server;
+
+pub use server::Server;
 
 /// An empty embedded store in a directory of its own, which goes with it.
 ///
@@ -36,4 +41,39 @@ pub fn sqlite_in(directory: &Path) -> Sqlite {
 /// The master key of all throw-away stores.
 pub fn master_keys() -> MasterKeys {
     MasterKeys::new(MasterKey::random(&SeededRng::new(1)))
+}
+
+/// An empty store on a PostgreSQL server that is started for this process and ends with it.
+///
+/// # Panics
+/// Where PostgreSQL is not installed or does not start.
+pub async fn postgres() -> Arc<dyn Store> {
+    let url = postgres_database().await;
+    Arc::new(postgres_at(&url).await)
+}
+
+/// The URL of an empty database on that server.
+///
+/// # Panics
+/// Where PostgreSQL is not installed or does not start.
+pub async fn postgres_database() -> DatabaseUrl {
+    let server = tokio::task::spawn_blocking(Server::shared)
+        .await
+        .expect("a throw-away server");
+    server.database().await
+}
+
+/// A replica on the database at `url`.
+///
+/// # Panics
+/// Where it cannot connect.
+pub async fn postgres_at(url: &DatabaseUrl) -> Postgres {
+    let options = PostgresOptions {
+        url: url.clone(),
+        ca_certificate: None,
+        connections: 4,
+    };
+    Postgres::connect(&options, &master_keys(), &SystemClock)
+        .await
+        .expect("a store on the throw-away server")
 }

@@ -5,53 +5,9 @@ use rusqlite::Connection;
 
 use super::{audit, change, document, ephemeral};
 use crate::{
-    CommitError, Committed, Expected, NewDocument, Operation, SecretWrite, StoreError, Transaction,
-    seal::{Place, Sealer},
+    CommitError, Committed, Operation, StoreError,
+    prepared::{Prepared, Step},
 };
-
-/// A transaction without open secrets.
-pub(super) struct Prepared {
-    steps: Vec<Step>,
-    now: UnixMillis,
-}
-
-enum Step {
-    Put {
-        document: NewDocument,
-        sealed: Option<Vec<u8>>,
-        expected: Expected,
-    },
-    Other(Operation),
-}
-
-/// Seals the secrets of `transaction`.
-pub(super) fn prepare(transaction: Transaction, sealer: &Sealer) -> Result<Prepared, StoreError> {
-    let prepare = |operation| match operation {
-        Operation::Put(mut document, expected) => {
-            let sealed = match std::mem::replace(&mut document.secret, SecretWrite::Keep) {
-                SecretWrite::Keep => None,
-                SecretWrite::Set(secret) => {
-                    let place = Place::of_document(document.kind, document.uid);
-                    Some(sealer.seal(place, &secret)?)
-                }
-            };
-            Ok(Step::Put {
-                document,
-                sealed,
-                expected,
-            })
-        }
-        other => Ok(Step::Other(other)),
-    };
-    Ok(Prepared {
-        steps: transaction
-            .operations
-            .into_iter()
-            .map(prepare)
-            .collect::<Result<_, StoreError>>()?,
-        now: transaction.now,
-    })
-}
 
 /// Carries out all steps; an error leaves it to the caller to roll back.
 pub(super) fn run(connection: &Connection, prepared: &Prepared) -> Result<Committed, CommitError> {

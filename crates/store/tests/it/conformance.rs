@@ -4,15 +4,19 @@ mod documents;
 mod races;
 
 macro_rules! conformance {
-    ($($module:ident: $($test:ident)*;)*) => {
-        mod sqlite {
+    (@backend $backend:ident $($module:ident: $($test:ident)*;)*) => {
+        mod $backend {
             $($(
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $test() {
-                    super::$module::$test(crate::fixture::sqlite().await).await;
+                    super::$module::$test(crate::fixture::$backend().await).await;
                 }
             )*)*
         }
+    };
+    ($($module:ident: $($test:ident)*;)*) => {
+        conformance! { @backend sqlite $($module: $($test)*;)* }
+        conformance! { @backend postgres $($module: $($test)*;)* }
     };
 }
 

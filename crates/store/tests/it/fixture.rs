@@ -27,6 +27,15 @@ pub(crate) async fn sqlite() -> Fixture {
     }
 }
 
+pub(crate) async fn postgres() -> Fixture {
+    let database = testing::postgres_database().await;
+    Fixture {
+        store: Arc::new(testing::postgres_at(&database).await),
+        replica: Arc::new(testing::postgres_at(&database).await),
+        _kept: Box::new(()),
+    }
+}
+
 pub(crate) fn uid() -> Uid {
     Uid::random(&SystemRng)
 }

@@ -1,0 +1,225 @@
+//! The backend for many replicas: PostgreSQL 15 or later.
+//!
+//! READ COMMITTED with guarded statements; group commit per replica; a change log whose numbers are visible in
+//! their order. Needs connections that keep their session (`LISTEN`, prepared statements): a pooler in between
+//! must not work per transaction.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use api::platform_v1::AuditEvent;
+use async_trait::async_trait;
+use deadpool_postgres::{Client, Pool};
+use domain::{
+    clock::{Clock, UnixMillis},
+    id::Uid,
+    kind::Kind,
+    rng::SystemRng,
+};
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use crate::{
+    AuditQuery, Changes, CommitError, Committed, Counter, Cursor, DatabaseUrl, Document, FeedState,
+    Page, Query, Store, StoreError, Transaction, Usage,
+    prepared::prepare,
+    seal::{MasterKeys, Place, Sealer},
+};
+
+mod audit;
+mod change;
+mod collect;
+mod connection;
+mod ephemeral;
+mod error;
+mod feed;
+mod group;
+mod holder;
+mod lock;
+mod query;
+mod schema;
+mod statement;
+mod step;
+mod writer;
+
+use connection::{Connector, no_connection};
+use feed::Feed;
+use writer::Writer;
+
+/// How to reach the database.
+#[derive(Clone)]
+pub struct PostgresOptions {
+    /// `postgres://user:password@host:port/database?sslmode=…`. Without `sslmode=disable`, TLS is required for
+    /// any host but this one.
+    pub url: DatabaseUrl,
+    /// The authorities, in PEM, that the server's certificate may come from; those of the system where `None`.
+    pub ca_certificate: Option<PathBuf>,
+    /// How many connections this replica reads with. Three more write, listen and notify.
+    pub connections: usize,
+}
+
+/// The store that replicas share.
+pub struct Postgres {
+    cluster_uid: Uid,
+    sealer: Sealer,
+    pool: Pool,
+    writer: Writer,
+    feed: Feed,
+}
+
+impl Postgres {
+    /// Connects and brings the database up to date.
+    ///
+    /// # Errors
+    /// Where the server cannot be reached, the database is of a newer version, or `keys` are not those under
+    /// which its secrets are sealed.
+    pub async fn connect(
+        options: &PostgresOptions,
+        keys: &MasterKeys,
+        clock: &dyn Clock,
+    ) -> Result<Self, StoreError> {
+        let sealer = keys.sealer()?;
+        let connector = Connector::new(options)?;
+        let mut client = connector.connect().await?;
+        let cluster_uid = schema::prepare(&mut client, &sealer, clock.now(), &SystemRng).await?;
+        let head = change::head(&client)
+            .await
+            .map_err(|error| error::failed("reading the change log", &error))?;
+        let feed = Feed::start(&connector, head);
+        Ok(Self {
+            cluster_uid,
+            sealer,
+            pool: connector.pool(options.connections.max(1))?,
+            writer: Writer::start(connector, feed.publisher()),
+            feed,
+        })
+    }
+
+    async fn client(&self) -> Result<Client, StoreError> {
+        self.pool.get().await.map_err(|error| no_connection(&error))
+    }
+}
+
+#[async_trait]
+impl Store for Postgres {
+    async fn get(
+        &self,
+        kind: Kind,
+        uid: Uid,
+        now: UnixMillis,
+    ) -> Result<Option<Document>, StoreError> {
+        query::get(&self.client().await?, kind, uid, now).await
+    }
+
+    async fn get_by_name(
+        &self,
+        kind: Kind,
+        name: &str,
+        now: UnixMillis,
+    ) -> Result<Option<Document>, StoreError> {
+        query::get_by_name(&self.client().await?, kind, name, now).await
+    }
+
+    async fn list(&self, query: Query) -> Result<Page, StoreError> {
+        query::list(&self.client().await?, &query).await
+    }
+
+    async fn scan(
+        &self,
+        kind: Kind,
+        after: Option<Uid>,
+        limit: u32,
+        now: UnixMillis,
+    ) -> Result<Vec<Document>, StoreError> {
+        query::scan(&self.client().await?, kind, after, limit, now).await
+    }
+
+    async fn secret(&self, kind: Kind, uid: Uid) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        let sealed = query::sealed(&self.client().await?, kind, uid).await?;
+        sealed
+            .map(|sealed| self.sealer.open(Place::of_document(kind, uid), &sealed))
+            .transpose()
+    }
+
+    async fn commit(&self, transaction: Transaction) -> Result<Committed, CommitError> {
+        let prepared = prepare(transaction, &self.sealer)?;
+        self.writer.commit(prepared).await
+    }
+
+    async fn take(
+        &self,
+        kind: &'static str,
+        key: &[u8],
+        now: UnixMillis,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        ephemeral::take(&self.client().await?, kind, key, now).await
+    }
+
+    async fn count(
+        &self,
+        key: &str,
+        window: Duration,
+        now: UnixMillis,
+    ) -> Result<Counter, StoreError> {
+        ephemeral::count(&self.client().await?, key, window, now).await
+    }
+
+    async fn counter(&self, key: &str, now: UnixMillis) -> Result<Option<Counter>, StoreError> {
+        ephemeral::counter(&self.client().await?, key, now).await
+    }
+
+    async fn reset_counter(&self, key: &str) -> Result<(), StoreError> {
+        ephemeral::reset_counter(&self.client().await?, key).await
+    }
+
+    async fn add_usage(&self, usage: BTreeMap<Uid, Usage>) -> Result<(), StoreError> {
+        ephemeral::add_usage(&self.client().await?, &usage).await
+    }
+
+    async fn usage(&self, uids: &[Uid]) -> Result<BTreeMap<Uid, Usage>, StoreError> {
+        ephemeral::usage(&self.client().await?, uids).await
+    }
+
+    async fn changes(&self, after: Cursor, limit: u32) -> Result<Changes, StoreError> {
+        change::after(&self.client().await?, after, limit).await
+    }
+
+    fn feed(&self) -> watch::Receiver<FeedState> {
+        self.feed.subscribe()
+    }
+
+    async fn append_audit(&self, events: Vec<AuditEvent>) -> Result<(), StoreError> {
+        audit::append(&self.client().await?, &events).await
+    }
+
+    async fn audit(&self, query: AuditQuery) -> Result<(Vec<AuditEvent>, u64), StoreError> {
+        audit::list(&self.client().await?, &query).await
+    }
+
+    async fn collect(&self, now: UnixMillis) -> Result<u64, StoreError> {
+        let mut client = self.client().await?;
+        let mut removed = 0;
+        // In slices, so that locks are held shortly.
+        loop {
+            let (slice, cursor) = collect::slice(&mut client, now).await?;
+            if let Some(cursor) = cursor {
+                self.feed.publisher().committed(cursor);
+            }
+            removed += slice;
+            if slice == 0 {
+                return Ok(removed);
+            }
+        }
+    }
+
+    fn cluster_uid(&self) -> Uid {
+        self.cluster_uid
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.client()
+            .await?
+            .batch_execute("SELECT 1")
+            .await
+            .map_err(|error| error::failed("ping", &error))
+    }
+}

@@ -1,0 +1,216 @@
+//! One group of transactions as one transaction of the database.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::Poll,
+};
+
+use deadpool_postgres::ClientWrapper;
+use tokio_postgres::{Error, error::SqlState};
+
+use super::{
+    change::{self, PendingChange},
+    error::{failed, is_consequence, is_of_statement},
+    holder,
+    lock::Locks,
+    statement::Statements,
+    step::{self, Done},
+};
+use crate::{
+    CommitError, Cursor, NewDocument, Revision, StoreError,
+    prepared::{Prepared, Step},
+};
+
+/// How often a transaction is tried again after documents that stood in its way had expired or gone.
+const EVICTIONS: usize = 3;
+/// How many statements are sent without waiting.
+const PIPELINE: usize = 32;
+
+/// What became of each transaction, in order, and the last change of them all.
+pub(super) struct GroupOutcome {
+    pub(super) results: Vec<Result<Vec<Revision>, CommitError>>,
+    pub(super) cursor: Option<Cursor>,
+}
+
+/// Nothing was answered.
+pub(super) struct GroupFailure {
+    pub(super) error: StoreError,
+    /// Surely nothing was committed.
+    pub(super) rolled_back: bool,
+}
+
+/// Carries out `group` and commits.
+pub(super) async fn commit(
+    client: &ClientWrapper,
+    statements: &Statements,
+    group: &[&Prepared],
+) -> Result<GroupOutcome, GroupFailure> {
+    let before_commit = |error: Error| GroupFailure {
+        error: failed("writing", &error),
+        rolled_back: true,
+    };
+    let outcome = write(client, statements, group)
+        .await
+        .map_err(before_commit)?;
+    client
+        .batch_execute("COMMIT")
+        .await
+        .map_err(|error| GroupFailure {
+            rolled_back: error.as_db_error().is_some(),
+            error: failed("committing", &error),
+        })?;
+    Ok(outcome)
+}
+
+async fn write(
+    client: &ClientWrapper,
+    statements: &Statements,
+    group: &[&Prepared],
+) -> Result<GroupOutcome, Error> {
+    let mut locks = Locks::default();
+    for prepared in group {
+        locks.add(prepared);
+    }
+    let (begun, locked) = tokio::join!(
+        biased;
+        client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED"),
+        locks.take(client, &statements.lock),
+    );
+    begun?;
+    locked?;
+    let mut results = Vec::with_capacity(group.len());
+    let mut changes = Vec::new();
+    for prepared in group {
+        let mut own_changes = Vec::new();
+        let result = transaction(client, statements, prepared, &mut own_changes).await?;
+        if result.is_ok() {
+            changes.append(&mut own_changes);
+        }
+        results.push(result);
+    }
+    let cursor = change::append(&**client, &statements.append_changes, &changes).await?;
+    Ok(GroupOutcome { results, cursor })
+}
+
+/// One transaction in a savepoint, which it leaves rolled back unless it succeeds.
+async fn transaction(
+    client: &ClientWrapper,
+    statements: &Statements,
+    prepared: &Prepared,
+    changes: &mut Vec<PendingChange>,
+) -> Result<Result<Vec<Revision>, CommitError>, Error> {
+    let mut expired = Vec::new();
+    client.batch_execute("SAVEPOINT work").await?;
+    for _ in 0..=EVICTIONS {
+        changes.clear();
+        holder::remove_expired(client, statements, &expired, prepared.now, changes).await?;
+        let refusal = match attempt(client, statements, prepared, changes).await? {
+            Attempt::Done(revisions) => {
+                client.batch_execute("RELEASE work").await?;
+                return Ok(Ok(revisions));
+            }
+            Attempt::Refused(refusal) => Some(refusal),
+            Attempt::Held {
+                document,
+                is_stored,
+            } => {
+                let holders = holder::find(client, statements, document, is_stored).await?;
+                holder::sort_out(document, holders, prepared.now, &mut expired)
+            }
+            Attempt::Violated(document) => {
+                client.batch_execute("ROLLBACK TO work").await?;
+                let holders = holder::find(client, statements, document, true).await?;
+                let found = !holders.is_empty();
+                let refusal = holder::sort_out(document, holders, prepared.now, &mut expired);
+                // Nobody else has the name: an earlier step of the same transaction took it.
+                refusal.or_else(|| (!found).then(|| holder::name_taken(document)))
+            }
+        };
+        client.batch_execute("ROLLBACK TO work").await?;
+        if let Some(refusal) = refusal {
+            client.batch_execute("RELEASE work").await?;
+            return Ok(Err(refusal));
+        }
+    }
+    client.batch_execute("RELEASE work").await?;
+    Ok(Err(StoreError::transient("PostgreSQL: too many writers of one name").into()))
+}
+
+enum Attempt<'a> {
+    Done(Vec<Revision>),
+    Refused(CommitError),
+    /// Another document has the uid, the name or a unique value. The savepoint still holds what was done.
+    Held {
+        document: &'a NewDocument,
+        /// The document itself was written, its index entries were not.
+        is_stored: bool,
+    },
+    /// Another document has the name. The savepoint takes nothing but a rollback.
+    Violated(&'a NewDocument),
+}
+
+async fn attempt<'a>(
+    client: &ClientWrapper,
+    statements: &Statements,
+    prepared: &'a Prepared,
+    changes: &mut Vec<PendingChange>,
+) -> Result<Attempt<'a>, Error> {
+    let mut revisions = Vec::new();
+    for steps in prepared.steps.chunks(PIPELINE) {
+        let sent = steps
+            .iter()
+            .map(|step| step::run(client, statements, step, prepared.now))
+            .collect();
+        for (step, done) in steps.iter().zip(in_order(sent).await) {
+            match (done, step) {
+                (Ok(Done::Put(revision, change)), _) => {
+                    revisions.push(revision);
+                    changes.extend(change);
+                }
+                (Ok(Done::Other(change)), _) => changes.extend(change),
+                (Ok(Done::Refused(refusal)), _) => return Ok(Attempt::Refused(refusal)),
+                (Ok(Done::Held { is_stored }), Step::Put { document, .. }) => {
+                    return Ok(Attempt::Held {
+                        document,
+                        is_stored,
+                    });
+                }
+                // An update has no `ON CONFLICT`; the one constraint that it can violate is that of the name.
+                (Err(error), Step::Put { document, .. })
+                    if error.code() == Some(&SqlState::UNIQUE_VIOLATION) =>
+                {
+                    return Ok(Attempt::Violated(document));
+                }
+                (Err(error), _) if is_of_statement(&error) && !is_consequence(&error) => {
+                    return Ok(Attempt::Refused(failed("writing", &error).into()));
+                }
+                (Err(error), _) => return Err(error),
+                (Ok(Done::Held { .. }), Step::Other(_)) => {
+                    return Ok(Attempt::Refused(CommitError::RecordTaken));
+                }
+            }
+        }
+    }
+    Ok(Attempt::Done(revisions))
+}
+
+/// Polls each first in the order given, so that their messages are sent in that order, and waits for all.
+async fn in_order<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
+    let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
+    let mut results: Vec<Option<T>> = futures.iter().map(|_| None).collect();
+    poll_fn(|context| {
+        let mut is_ready = true;
+        for (future, result) in futures.iter_mut().zip(&mut results) {
+            if result.is_none() {
+                match Pin::as_mut(future).poll(context) {
+                    Poll::Ready(value) => *result = Some(value),
+                    Poll::Pending => is_ready = false,
+                }
+            }
+        }
+        if is_ready { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    results.into_iter().flatten().collect()
+}

@@ -1,0 +1,129 @@
+//! Documents that have the uid, the name or a unique index value that another one is to get.
+//!
+//! One that has expired and was not collected yet stands in nobody's way: it is removed and the transaction
+//! tried again.
+
+use deadpool_postgres::ClientWrapper;
+use domain::{clock::UnixMillis, id::Uid, kind::Kind};
+use tokio_postgres::Error;
+
+use super::{change::PendingChange, statement::Statements};
+use crate::{CommitError, NewDocument, row};
+
+pub(super) struct Holder {
+    uid: Vec<u8>,
+    expires_at: i64,
+    /// The unique index; `None` where it has the uid or the name.
+    index: Option<String>,
+}
+
+/// Whoever has what `document` is to get.
+pub(super) async fn find(
+    client: &ClientWrapper,
+    statements: &Statements,
+    document: &NewDocument,
+    is_stored: bool,
+) -> Result<Vec<Holder>, Error> {
+    let unique: Vec<row::EntryRow> = row::entries(&document.indexes)
+        .into_iter()
+        .filter(|entry| entry.unique)
+        .collect();
+    let names: Vec<&str> = unique.iter().map(|entry| entry.name).collect();
+    let values: Vec<&[u8]> = unique.iter().map(|entry| entry.value.as_slice()).collect();
+    let uid = document.uid.as_bytes().as_slice();
+    let rows = client
+        .query(
+            &statements.holders,
+            &[
+                &document.kind.as_str(),
+                &uid,
+                &is_stored,
+                &document.name,
+                &names,
+                &values,
+            ],
+        )
+        .await?;
+    let mut holders = rows
+        .iter()
+        .map(|row| {
+            Ok(Holder {
+                uid: row.try_get(0)?,
+                expires_at: row.try_get(1)?,
+                index: row.try_get(2)?,
+            })
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
+    // The uid weighs most, then the name, then the indexes.
+    holders.sort_by_key(|holder| (holder.uid != uid, holder.index.is_some()));
+    Ok(holders)
+}
+
+/// The refusal, where one of `holders` is live; otherwise all of them are to be removed.
+pub(super) fn sort_out(
+    document: &NewDocument,
+    holders: Vec<Holder>,
+    now: UnixMillis,
+    expired: &mut Vec<(Kind, Vec<u8>)>,
+) -> Option<CommitError> {
+    for holder in holders {
+        if holder.expires_at > now.0 {
+            return Some(refusal(document, &holder));
+        }
+        expired.push((document.kind, holder.uid));
+    }
+    None
+}
+
+/// Removes documents that have expired.
+pub(super) async fn remove_expired(
+    client: &ClientWrapper,
+    statements: &Statements,
+    expired: &[(Kind, Vec<u8>)],
+    now: UnixMillis,
+    changes: &mut Vec<PendingChange>,
+) -> Result<(), Error> {
+    for (kind, uid) in expired {
+        let rows = client
+            .query(
+                &statements.remove_expired,
+                &[&kind.as_str(), &[uid.as_slice()].as_slice(), &now.0],
+            )
+            .await?;
+        for row in rows {
+            if let Ok(uid) = Uid::from_bytes(row.try_get(0)?) {
+                changes.push(PendingChange {
+                    at: now,
+                    kind: *kind,
+                    uid,
+                    name: row.try_get(1)?,
+                    revision: None,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn name_taken(document: &NewDocument) -> CommitError {
+    CommitError::NameTaken {
+        kind: document.kind,
+        name: document.name.clone(),
+    }
+}
+
+fn refusal(document: &NewDocument, holder: &Holder) -> CommitError {
+    let kind = document.kind;
+    let index = holder.index.as_deref().and_then(|index| {
+        let entry = document.indexes.iter().find(|entry| entry.index == index)?;
+        Some(entry.index)
+    });
+    match index {
+        Some(index) => CommitError::IndexTaken { kind, index },
+        None if holder.uid == document.uid.as_bytes() => CommitError::Conflict {
+            kind,
+            uid: document.uid,
+        },
+        None => name_taken(document),
+    }
+}

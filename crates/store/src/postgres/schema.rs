@@ -1,0 +1,110 @@
+//! Migrations, the Cluster's uid, and the check of the master key.
+
+use deadpool_postgres::ClientWrapper;
+use domain::{clock::UnixMillis, id::Uid, rng::Rng};
+use tokio_postgres::{Error, Transaction};
+
+use super::{error::failed, lock};
+use crate::{
+    StoreError,
+    migration::pending,
+    row,
+    seal::{Place, Sealer},
+};
+
+const CLUSTER_UID: &str = "cluster-uid";
+const KEY_CHECK: &str = "key-check";
+
+/// Brings the schema up to date and returns the Cluster's uid, which the first migration makes. Replicas that
+/// start together wait for one another.
+pub(super) async fn prepare(
+    client: &mut ClientWrapper,
+    sealer: &Sealer,
+    now: UnixMillis,
+    rng: &dyn Rng,
+) -> Result<Uid, StoreError> {
+    let migrating = |error: Error| failed("migrating", &error);
+    let client: &mut tokio_postgres::Client = client;
+    let transaction = client.transaction().await.map_err(migrating)?;
+    transaction
+        .batch_execute(&format!(
+            "SET LOCAL statement_timeout = 0;
+             SELECT pg_advisory_xact_lock({});
+             CREATE TABLE IF NOT EXISTS migrations (
+               number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)",
+            lock::MIGRATION
+        ))
+        .await
+        .map_err(migrating)?;
+    let applied: i32 = transaction
+        .query_one("SELECT coalesce(max(number), 0) FROM migrations", &[])
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(migrating)?;
+    for migration in pending(u32::try_from(applied).unwrap_or(0))? {
+        let context = format!("migration {}", migration.name);
+        transaction
+            .batch_execute(migration.postgres)
+            .await
+            .map_err(|error| failed(&context, &error))?;
+        let number = i32::try_from(migration.number).unwrap_or(i32::MAX);
+        transaction
+            .execute(
+                "INSERT INTO migrations (number, name, applied_at) VALUES ($1, $2, $3)",
+                &[&number, &migration.name, &now.0],
+            )
+            .await
+            .map_err(|error| failed(&context, &error))?;
+    }
+    let uid = cluster_uid(&transaction, rng).await?;
+    check_key(&transaction, sealer, uid).await?;
+    transaction.commit().await.map_err(migrating)?;
+    Ok(uid)
+}
+
+async fn meta(transaction: &Transaction<'_>, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    transaction
+        .query_opt("SELECT value FROM meta WHERE name = $1", &[&name])
+        .await
+        .and_then(|row| row.map(|row| row.try_get(0)).transpose())
+        .map_err(|error| failed("reading meta", &error))
+}
+
+/// Sets the value of `name`.
+pub(super) async fn set_meta(
+    transaction: &Transaction<'_>,
+    name: &str,
+    value: &[u8],
+) -> Result<(), StoreError> {
+    transaction
+        .execute(
+            "INSERT INTO meta (name, value) VALUES ($1, $2)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            &[&name, &value],
+        )
+        .await
+        .map(|_| ())
+        .map_err(|error| failed("writing meta", &error))
+}
+
+async fn cluster_uid(transaction: &Transaction<'_>, rng: &dyn Rng) -> Result<Uid, StoreError> {
+    if let Some(bytes) = meta(transaction, CLUSTER_UID).await? {
+        return row::uid(&bytes);
+    }
+    let uid = Uid::random(rng);
+    set_meta(transaction, CLUSTER_UID, uid.as_bytes()).await?;
+    Ok(uid)
+}
+
+/// A value sealed at the first start tells at every later one whether the key is the right one.
+async fn check_key(
+    transaction: &Transaction<'_>,
+    sealer: &Sealer,
+    cluster: Uid,
+) -> Result<(), StoreError> {
+    let place = Place::of_cluster(cluster);
+    if let Some(sealed) = meta(transaction, KEY_CHECK).await? {
+        return sealer.check(place, &sealed);
+    }
+    set_meta(transaction, KEY_CHECK, &sealer.seal(place, &[])?).await
+}

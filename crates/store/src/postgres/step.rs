@@ -1,0 +1,244 @@
+//! Sending the steps of one transaction and reading what they did.
+
+use deadpool_postgres::ClientWrapper;
+use domain::{clock::UnixMillis, kind::Kind};
+use prost::Message as _;
+use tokio_postgres::Error;
+
+use super::{
+    change::PendingChange,
+    statement::Statements,
+};
+use crate::{
+    CommitError, Expected, NewDocument, Operation, Revision,
+    prepared::Step,
+    row,
+};
+
+/// What a step did.
+pub(super) enum Done {
+    /// What it should, and what of it belongs into the change log.
+    Put(Revision, Option<PendingChange>),
+    /// Likewise, without a revision.
+    Other(Option<PendingChange>),
+    /// The uid, the name or a unique index value is held by another document, which may have expired.
+    Held {
+        /// The document was written, not all of its index entries were.
+        is_stored: bool,
+    },
+    /// The expectation did not hold.
+    Refused(CommitError),
+}
+
+/// Carries out `step`. Its statement is sent when this is first polled.
+pub(super) async fn run(
+    client: &ClientWrapper,
+    statements: &Statements,
+    step: &Step,
+    now: UnixMillis,
+) -> Result<Done, Error> {
+    match step {
+        Step::Put {
+            document,
+            sealed,
+            expected,
+        } => put(client, statements, document, sealed.as_deref(), *expected, now).await,
+        Step::Other(operation) => other(client, statements, operation, now).await,
+    }
+}
+
+async fn put(
+    client: &ClientWrapper,
+    statements: &Statements,
+    document: &NewDocument,
+    sealed: Option<&[u8]>,
+    expected: Expected,
+    now: UnixMillis,
+) -> Result<Done, Error> {
+    let entries = row::entries(&document.indexes);
+    let names: Vec<&str> = entries.iter().map(|entry| entry.name).collect();
+    let values: Vec<&[u8]> = entries.iter().map(|entry| entry.value.as_slice()).collect();
+    let unique: Vec<bool> = entries.iter().map(|entry| entry.unique).collect();
+    let kind = document.kind.as_str();
+    let uid = document.uid.as_bytes().as_slice();
+    let expires_at = row::expiry_to_column(document.expires_at);
+    let row = match expected {
+        Expected::Absent => {
+            client
+                .query_one(
+                    &statements.insert,
+                    &[
+                        &kind,
+                        &uid,
+                        &document.name,
+                        &document.created_at.0,
+                        &expires_at,
+                        &document.body,
+                        &sealed,
+                        &names,
+                        &values,
+                        &unique,
+                    ],
+                )
+                .await?
+        }
+        Expected::Revision(revision) => {
+            client
+                .query_one(
+                    &statements.update,
+                    &[
+                        &kind,
+                        &uid,
+                        &document.name,
+                        &expires_at,
+                        &document.body,
+                        &sealed,
+                        &row::to_column(revision.0),
+                        &now.0,
+                        &names,
+                        &values,
+                        &unique,
+                    ],
+                )
+                .await?
+        }
+    };
+    let revision: Option<i64> = row.try_get(0)?;
+    let has_all_entries: bool = row.try_get(1)?;
+    let is_new = expected == Expected::Absent;
+    Ok(match revision {
+        None if is_new => Done::Held { is_stored: false },
+        None => Done::Refused(CommitError::Conflict {
+            kind: document.kind,
+            uid: document.uid,
+        }),
+        Some(_) if !has_all_entries => Done::Held { is_stored: true },
+        Some(revision) => {
+            let revision = Revision(row::from_column(revision));
+            // Replicas fetch Sessions when they first meet them, so that logins do not wait for the log.
+            let is_logged = !(is_new && document.kind == Kind::Session);
+            let change = is_logged.then(|| PendingChange {
+                at: now,
+                kind: document.kind,
+                uid: document.uid,
+                name: document.name.clone(),
+                revision: Some(revision),
+            });
+            Done::Put(revision, change)
+        }
+    })
+}
+
+async fn other(
+    client: &ClientWrapper,
+    statements: &Statements,
+    operation: &Operation,
+    now: UnixMillis,
+) -> Result<Done, Error> {
+    let (holds, refusal) = match operation {
+        Operation::Delete(kind, uid, revision) => {
+            let revision = revision.map(|revision| row::to_column(revision.0));
+            let deleted = client
+                .query_opt(
+                    &statements.delete,
+                    &[&kind.as_str(), &uid.as_bytes().as_slice(), &now.0, &revision],
+                )
+                .await?;
+            return match deleted {
+                None => Ok(Done::Refused(CommitError::Conflict {
+                    kind: *kind,
+                    uid: *uid,
+                })),
+                Some(row) => Ok(Done::Other(Some(PendingChange {
+                    at: now,
+                    kind: *kind,
+                    uid: *uid,
+                    name: row.try_get(0)?,
+                    revision: None,
+                }))),
+            };
+        }
+        Operation::Unchanged(kind, uid, revision) => {
+            let found = client
+                .query_opt(
+                    &statements.unchanged,
+                    &[
+                        &kind.as_str(),
+                        &uid.as_bytes().as_slice(),
+                        &row::to_column(revision.0),
+                        &now.0,
+                    ],
+                )
+                .await?;
+            let refusal = CommitError::Conflict {
+                kind: *kind,
+                uid: *uid,
+            };
+            (found.is_some(), refusal)
+        }
+        Operation::Limit {
+            kind,
+            index,
+            value,
+            below,
+        } => {
+            let below = i64::from(*below);
+            let row = client
+                .query_one(
+                    &statements.limit,
+                    &[
+                        &kind.as_str(),
+                        index,
+                        &row::index_value(value),
+                        &now.0,
+                        &below,
+                    ],
+                )
+                .await?;
+            let refusal = CommitError::LimitReached { kind: *kind, index };
+            (row.try_get::<_, i64>(0)? < below, refusal)
+        }
+        Operation::Record {
+            kind,
+            key,
+            value,
+            expires_at,
+        } => {
+            let stored = client
+                .query_opt(
+                    &statements.record,
+                    &[kind, key, value, &expires_at.0, &now.0],
+                )
+                .await?;
+            (stored.is_some(), CommitError::RecordTaken)
+        }
+        Operation::Audit(event) => {
+            let columns = row::AuditColumns::of(event);
+            client
+                .execute(
+                    &statements.audit,
+                    &[
+                        &columns.at.0,
+                        &event.r#type,
+                        &columns.user.as_ref().map(|uid| uid.as_bytes().as_slice()),
+                        &columns.resource.as_ref().map(|uid| uid.as_bytes().as_slice()),
+                        &event.encode_to_vec(),
+                    ],
+                )
+                .await?;
+            return Ok(Done::Other(None));
+        }
+        // `prepare` makes a step of its own of each `Put`; failing is the safe answer to one that slipped by.
+        Operation::Put(document, _) => {
+            return Ok(Done::Refused(CommitError::Conflict {
+                kind: document.kind,
+                uid: document.uid,
+            }));
+        }
+    };
+    Ok(if holds {
+        Done::Other(None)
+    } else {
+        Done::Refused(refusal)
+    })
+}

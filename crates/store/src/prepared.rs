@@ -1,0 +1,55 @@
+//! Transactions as backends get them: without open secrets.
+
+use domain::clock::UnixMillis;
+
+use crate::{
+    Expected, NewDocument, Operation, SecretWrite, StoreError, Transaction,
+    seal::{Place, Sealer},
+};
+
+/// A transaction whose secrets are sealed. Can be carried out again after a failure.
+pub(crate) struct Prepared {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) now: UnixMillis,
+}
+
+pub(crate) enum Step {
+    Put {
+        /// Its `secret` was moved into `sealed`.
+        document: NewDocument,
+        /// `None` keeps what is there.
+        sealed: Option<Vec<u8>>,
+        expected: Expected,
+    },
+    /// Anything but a `Put`.
+    Other(Operation),
+}
+
+/// Seals the secrets of `transaction`.
+pub(crate) fn prepare(transaction: Transaction, sealer: &Sealer) -> Result<Prepared, StoreError> {
+    let prepare = |operation| match operation {
+        Operation::Put(mut document, expected) => {
+            let sealed = match std::mem::replace(&mut document.secret, SecretWrite::Keep) {
+                SecretWrite::Keep => None,
+                SecretWrite::Set(secret) => {
+                    let place = Place::of_document(document.kind, document.uid);
+                    Some(sealer.seal(place, &secret)?)
+                }
+            };
+            Ok(Step::Put {
+                document,
+                sealed,
+                expected,
+            })
+        }
+        other => Ok(Step::Other(other)),
+    };
+    Ok(Prepared {
+        steps: transaction
+            .operations
+            .into_iter()
+            .map(prepare)
+            .collect::<Result<_, StoreError>>()?,
+        now: transaction.now,
+    })
+}

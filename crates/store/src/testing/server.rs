@@ -1,0 +1,137 @@
+//! One throw-away PostgreSQL server per test binary.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::PathBuf,
+    process::{ChildStdin, Command, Stdio},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use crate::DatabaseUrl;
+
+/// A running server. It ends, and its files go, with the process, however that ends.
+pub struct Server {
+    directory: PathBuf,
+    databases: AtomicU32,
+    /// The server stops when this is closed.
+    _life_line: ChildStdin,
+}
+
+/// Starts a server on a socket in a directory of its own, as an unprivileged user where this one is root, and
+/// waits for the end of its standard input.
+const SCRIPT: &str = r#"
+set -eu
+directory=$(mktemp -d /tmp/octelium-postgres.XXXXXX)
+trap 'rm -rf "$directory"' EXIT
+trap '' INT TERM HUP
+run=
+if [ "$(id -u)" = 0 ]; then
+  user=nobody
+  if id postgres >/dev/null 2>&1; then user=postgres; fi
+  chown "$user" "$directory"
+  run="setpriv --reuid=$user --regid=$(id -g "$user") --clear-groups"
+fi
+cd "$directory"
+$run "$1/initdb" -D "$directory/data" -U postgres --auth=trust --encoding=UTF8 --locale=C.UTF-8 --no-sync >"$directory/initdb.log" 2>&1 \
+  || { cat "$directory/initdb.log" >&2; exit 1; }
+$run "$1/postgres" -D "$directory/data" -k "$directory" -c listen_addresses= -c fsync=off \
+  -c full_page_writes=off -c max_connections=400 -c shared_buffers=64MB -c autovacuum=off \
+  -c max_locks_per_transaction=256 >"$directory/server.log" 2>&1 </dev/null &
+server=$!
+until "$1/pg_isready" -q -h "$directory" -U postgres; do
+  kill -0 "$server" 2>/dev/null || { cat "$directory/server.log" >&2; exit 1; }
+  sleep 0.05
+done
+echo "$directory"
+read -r _ || true
+kill -QUIT "$server"
+wait "$server" || true
+"#;
+
+impl Server {
+    /// The server of this process.
+    pub(super) fn shared() -> Arc<Self> {
+        static SERVER: OnceLock<Arc<Server>> = OnceLock::new();
+        Arc::clone(SERVER.get_or_init(|| Arc::new(Self::start())))
+    }
+
+    /// The URL of a new, empty database.
+    pub(super) async fn database(&self) -> DatabaseUrl {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let (client, connection) = tokio_postgres::connect(
+            self.url("postgres").expose(),
+            tokio_postgres::NoTls,
+        )
+        .await
+        .expect("a connection to the throw-away server");
+        let connection = tokio::spawn(connection);
+        client
+            .batch_execute(&format!("CREATE DATABASE {name}"))
+            .await
+            .expect("a throw-away database");
+        drop(client);
+        let _ = connection.await;
+        self.url(&name)
+    }
+
+    fn url(&self, database: &str) -> DatabaseUrl {
+        let directory = self.directory.display().to_string().replace('/', "%2F");
+        DatabaseUrl::new(format!("postgres://postgres@{directory}/{database}"))
+    }
+
+    fn start() -> Self {
+        let programs = programs();
+        let mut child = Command::new("sh")
+            .arg("-c")
+            .arg(SCRIPT)
+            .arg("throw-away-postgres")
+            .arg(programs)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("sh");
+        let life_line = child.stdin.take().expect("a pipe");
+        let output = child.stdout.take().expect("a pipe");
+        let mut directory = String::new();
+        BufReader::new(output)
+            .read_line(&mut directory)
+            .expect("the directory of the throw-away server");
+        assert!(
+            !directory.trim().is_empty(),
+            "the throw-away PostgreSQL server did not start; see above"
+        );
+        Self {
+            directory: PathBuf::from(directory.trim()),
+            databases: AtomicU32::new(0),
+            _life_line: life_line,
+        }
+    }
+}
+
+/// Where `initdb` and `postgres` are: Debian does not put them on the path.
+fn programs() -> PathBuf {
+    let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|version| {
+            let number = version.file_name().to_str()?.parse().ok()?;
+            Some((number, version.path().join("bin")))
+        })
+        .chain(["/usr/bin", "/usr/local/bin"].map(|directory| (0, PathBuf::from(directory))))
+        .filter(|(_, directory)| {
+            ["initdb", "postgres", "pg_isready"]
+                .iter()
+                .all(|program| directory.join(program).exists())
+        })
+        .collect();
+    versions.sort();
+    let (_, newest) = versions.pop().expect(
+        "PostgreSQL is not installed, and these tests run against the real one. Install it with \
+         `scripts/install-test-tools` (Debian: `apt-get install postgresql`)",
+    );
+    newest
+}
