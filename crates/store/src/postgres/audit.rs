@@ -18,7 +18,12 @@ pub(super) async fn append(client: &Client, events: &[AuditEvent]) -> Result<(),
         .collect();
     let resources: Vec<Option<&[u8]>> = columns
         .iter()
-        .map(|columns| columns.resource.as_ref().map(|uid| uid.as_bytes().as_slice()))
+        .map(|columns| {
+            columns
+                .resource
+                .as_ref()
+                .map(|uid| uid.as_bytes().as_slice())
+        })
         .collect();
     let bodies: Vec<Vec<u8>> = events.iter().map(prost::Message::encode_to_vec).collect();
     rows(

@@ -38,7 +38,10 @@ pub(super) async fn slice(
             .map_err(collecting)?;
     }
     removed += trim(&transaction, now.saturating_sub(row::CHANGES_KEPT)).await?;
-    let append = transaction.prepare(APPEND_CHANGES).await.map_err(collecting)?;
+    let append = transaction
+        .prepare(APPEND_CHANGES)
+        .await
+        .map_err(collecting)?;
     let cursor = change::append(&transaction, &append, &changes.changes)
         .await
         .map_err(collecting)?;

@@ -133,7 +133,10 @@ fn is_remote(host: &Host) -> bool {
     match host {
         Host::Unix(_) => false,
         Host::Tcp(name) => {
-            name != "localhost" && !name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+            name != "localhost"
+                && !name
+                    .parse::<IpAddr>()
+                    .is_ok_and(|address| address.is_loopback())
         }
     }
 }

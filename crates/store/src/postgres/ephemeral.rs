@@ -67,9 +67,13 @@ pub(super) async fn counter(
 
 /// Forgets a counter.
 pub(super) async fn reset_counter(client: &Client, key: &str) -> Result<(), StoreError> {
-    rows(client, "DELETE FROM counters WHERE key = $1", &[&key.as_bytes()])
-        .await
-        .map(|_| ())
+    rows(
+        client,
+        "DELETE FROM counters WHERE key = $1",
+        &[&key.as_bytes()],
+    )
+    .await
+    .map(|_| ())
 }
 
 /// Adds usage, in the order of the uids: replicas that flush together do not deadlock.
@@ -78,7 +82,10 @@ pub(super) async fn add_usage(
     usage: &BTreeMap<Uid, Usage>,
 ) -> Result<(), StoreError> {
     let uids: Vec<&[u8]> = usage.keys().map(|uid| uid.as_bytes().as_slice()).collect();
-    let counts: Vec<i64> = usage.values().map(|usage| row::to_column(usage.count)).collect();
+    let counts: Vec<i64> = usage
+        .values()
+        .map(|usage| row::to_column(usage.count))
+        .collect();
     let last_at: Vec<i64> = usage.values().map(|usage| usage.last_at.0).collect();
     rows(
         client,

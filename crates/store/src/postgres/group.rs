@@ -134,7 +134,10 @@ async fn transaction(
         }
     }
     client.batch_execute("RELEASE work").await?;
-    Ok(Err(StoreError::transient("PostgreSQL: too many writers of one name").into()))
+    Ok(Err(StoreError::transient(
+        "PostgreSQL: too many writers of one name",
+    )
+    .into()))
 }
 
 enum Attempt<'a> {
@@ -209,7 +212,11 @@ async fn in_order<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
                 }
             }
         }
-        if is_ready { Poll::Ready(()) } else { Poll::Pending }
+        if is_ready {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     })
     .await;
     results.into_iter().flatten().collect()

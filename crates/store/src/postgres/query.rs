@@ -121,8 +121,7 @@ async fn page(client: &Client, query: &Query) -> Result<Vec<Document>, StoreErro
                  ORDER BY {order} LIMIT $3 OFFSET $4"
             );
             let value = row::index_value(value);
-            let parameters: Parameters<'_> =
-                &[&kind, &query.now.0, &limit, &offset, name, &value];
+            let parameters: Parameters<'_> = &[&kind, &query.now.0, &limit, &offset, name, &value];
             documents(client, &sql, parameters).await
         }
     }

@@ -5,15 +5,8 @@ use domain::{clock::UnixMillis, kind::Kind};
 use prost::Message as _;
 use tokio_postgres::Error;
 
-use super::{
-    change::PendingChange,
-    statement::Statements,
-};
-use crate::{
-    CommitError, Expected, NewDocument, Operation, Revision,
-    prepared::Step,
-    row,
-};
+use super::{change::PendingChange, statement::Statements};
+use crate::{CommitError, Expected, NewDocument, Operation, Revision, prepared::Step, row};
 
 /// What a step did.
 pub(super) enum Done {
@@ -42,7 +35,17 @@ pub(super) async fn run(
             document,
             sealed,
             expected,
-        } => put(client, statements, document, sealed.as_deref(), *expected, now).await,
+        } => {
+            put(
+                client,
+                statements,
+                document,
+                sealed.as_deref(),
+                *expected,
+                now,
+            )
+            .await
+        }
         Step::Other(operation) => other(client, statements, operation, now).await,
     }
 }
@@ -141,7 +144,12 @@ async fn other(
             let deleted = client
                 .query_opt(
                     &statements.delete,
-                    &[&kind.as_str(), &uid.as_bytes().as_slice(), &now.0, &revision],
+                    &[
+                        &kind.as_str(),
+                        &uid.as_bytes().as_slice(),
+                        &now.0,
+                        &revision,
+                    ],
                 )
                 .await?;
             return match deleted {
@@ -221,7 +229,10 @@ async fn other(
                         &columns.at.0,
                         &event.r#type,
                         &columns.user.as_ref().map(|uid| uid.as_bytes().as_slice()),
-                        &columns.resource.as_ref().map(|uid| uid.as_bytes().as_slice()),
+                        &columns
+                            .resource
+                            .as_ref()
+                            .map(|uid| uid.as_bytes().as_slice()),
                         &event.encode_to_vec(),
                     ],
                 )

@@ -61,12 +61,10 @@ impl Server {
     /// The URL of a new, empty database.
     pub(super) async fn database(&self) -> DatabaseUrl {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
-        let (client, connection) = tokio_postgres::connect(
-            self.url("postgres").expose(),
-            tokio_postgres::NoTls,
-        )
-        .await
-        .expect("a connection to the throw-away server");
+        let (client, connection) =
+            tokio_postgres::connect(self.url("postgres").expose(), tokio_postgres::NoTls)
+                .await
+                .expect("a connection to the throw-away server");
         let connection = tokio::spawn(connection);
         client
             .batch_execute(&format!("CREATE DATABASE {name}"))
