@@ -1,1 +1,24 @@
-//! Placeholder until the first slice lands.
+//! The data plane: accept → route → authenticate → authorize → forward → record.
+//!
+//! One canonical request is built once and used by both Policy and upstream; what could be read in two ways is
+//! refused. [`Gateway::handle`] is the whole of it; everything it needs to know about Users and Services comes in
+//! through the two ports [`Identity`] and [`Directory`].
+
+mod authorize;
+mod body;
+mod canonical;
+mod config;
+mod denial;
+mod forward;
+mod gateway;
+pub mod listener;
+mod port;
+mod record;
+mod route;
+mod upstream;
+
+pub use body::{Body, BodyError};
+pub use config::Config;
+pub use gateway::Gateway;
+pub use port::{Directory, Identity, Principal, Rejection};
+pub use route::Route;

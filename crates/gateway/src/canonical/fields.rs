@@ -1,0 +1,221 @@
+//! Header fields of a request: each once, end to end, and none that only we may say.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::canonical::{
+    Ambiguity, Credentials, cookie,
+    field_name::{Class, classify},
+};
+
+const X_OCTELIUM_AUTH: HeaderName = HeaderName::from_static("x-octelium-auth");
+
+/// What [`clean`] took out and still matters.
+pub(super) struct Taken {
+    pub(super) credentials: Credentials,
+    pub(super) websocket: bool,
+    pub(super) trailers: bool,
+}
+
+/// Removes everything that is not for the upstream, and joins repeated fields (RFC 9110 §5.3).
+pub(super) fn clean(headers: &mut HeaderMap, grpc: bool) -> Result<Taken, Ambiguity> {
+    check_expectation(headers)?;
+    let websocket = asks_for_websocket(headers);
+    let trailers = has_token(headers, &header::TE, b"trailers");
+    // First, so that it cannot name away what is added later; and before the Policy looks, so that it sees no more
+    // than the upstream.
+    remove_connection_options(headers)?;
+
+    let repeats = headers.len() != headers.keys_len();
+    let mut removed = Vec::new();
+    let mut repeated = Vec::new();
+    for name in headers.keys() {
+        match classify(name.as_str(), grpc) {
+            Class::HopByHop | Class::Reserved => removed.push(name.clone()),
+            Class::Single if repeats && count(headers, name) > 1 => {
+                return Err(Ambiguity::RepeatedField);
+            }
+            Class::EndToEnd if repeats && count(headers, name) > 1 => repeated.push(name.clone()),
+            Class::Single | Class::EndToEnd => {}
+        }
+    }
+    for name in &removed {
+        headers.remove(name);
+    }
+    let credentials = Credentials {
+        explicit: headers.remove(X_OCTELIUM_AUTH),
+        authorization: headers.remove(header::AUTHORIZATION),
+    };
+    clean_cookies(headers);
+    for name in repeated {
+        if let Some(joined) = join(headers, &name) {
+            headers.insert(name, joined);
+        }
+    }
+    Ok(Taken {
+        credentials,
+        websocket,
+        trailers,
+    })
+}
+
+/// Removes the fields that `Connection` names (RFC 9110 §7.6.1), except those that frame the message.
+pub(crate) fn remove_connection_options(headers: &mut HeaderMap) -> Result<(), Ambiguity> {
+    let mut named = Vec::new();
+    for value in headers.get_all(header::CONNECTION) {
+        for option in value.as_bytes().split(|&byte| byte == b',') {
+            let option = option.trim_ascii();
+            if option.is_empty()
+                || option.eq_ignore_ascii_case(b"close")
+                || option.eq_ignore_ascii_case(b"keep-alive")
+                || option.eq_ignore_ascii_case(b"upgrade")
+            {
+                continue;
+            }
+            let name =
+                HeaderName::from_bytes(option).map_err(|_| Ambiguity::ConnectionOption)?;
+            if name != header::CONTENT_LENGTH && name != header::CONTENT_TYPE {
+                named.push(name);
+            }
+        }
+    }
+    for name in named {
+        headers.remove(name);
+    }
+    Ok(())
+}
+
+fn clean_cookies(headers: &mut HeaderMap) {
+    if !headers.contains_key(header::COOKIE) {
+        return;
+    }
+    match cookie::clean(headers.get_all(header::COOKIE).iter()) {
+        Some(cookies) => headers.insert(header::COOKIE, cookies),
+        None => headers.remove(header::COOKIE),
+    };
+}
+
+fn check_expectation(headers: &HeaderMap) -> Result<(), Ambiguity> {
+    match headers
+        .get_all(header::EXPECT)
+        .iter()
+        .all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    {
+        true => Ok(()),
+        false => Err(Ambiguity::Expectation),
+    }
+}
+
+/// No other protocol may be switched to: what follows an upgrade is not decided request by request.
+fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    let mut protocols = headers.get_all(header::UPGRADE).iter();
+    let websocket = protocols
+        .next()
+        .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    websocket
+        && protocols.next().is_none()
+        && has_token(headers, &header::CONNECTION, b"upgrade")
+}
+
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &[u8]) -> bool {
+    headers.get_all(name).iter().any(|value| {
+        value
+            .as_bytes()
+            .split(|&byte| byte == b',')
+            .any(|option| option.trim_ascii().eq_ignore_ascii_case(token))
+    })
+}
+
+fn count(headers: &HeaderMap, name: &HeaderName) -> usize {
+    headers.get_all(name).iter().count()
+}
+
+fn join(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next()?;
+    let second = values.next()?;
+    let mut joined = first.as_bytes().to_vec();
+    for value in std::iter::once(second).chain(values) {
+        joined.extend_from_slice(b", ");
+        joined.extend_from_slice(value.as_bytes());
+    }
+    HeaderValue::from_bytes(&joined).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for &(name, value) in fields {
+            headers.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_static(value),
+            );
+        }
+        headers
+    }
+
+    #[test]
+    fn c01_connection_options_are_removed_before_anything_is_added() {
+        let mut headers = headers(&[
+            ("connection", "close, X-Custom"),
+            ("Connection", "accept , content-length"),
+            ("x-custom", "1"),
+            ("accept", "*/*"),
+            ("content-length", "0"),
+            ("x-kept", "1"),
+        ]);
+        clean(&mut headers, false).unwrap();
+        let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["content-length", "x-kept"]);
+    }
+
+    #[test]
+    fn c08_a_repeated_field_becomes_one_value() {
+        let mut headers = headers(&[("x-role", "user"), ("X-Role", "admin"), ("accept", "*/*")]);
+        clean(&mut headers, false).unwrap();
+        assert_eq!(headers.get_all("x-role").iter().count(), 1);
+        assert_eq!(headers["x-role"], "user, admin");
+    }
+
+    #[test]
+    fn c08_a_repeated_single_field_is_refused() {
+        for name in ["authorization", "x-octelium-auth", "content-type", "origin"] {
+            let mut headers = headers(&[(name, "a"), (name, "b")]);
+            assert_eq!(
+                clean(&mut headers, false).map(|_| ()),
+                Err(Ambiguity::RepeatedField),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn c17_only_a_websocket_is_an_upgrade() {
+        let asks = |fields| clean(&mut headers(fields), false).unwrap().websocket;
+        assert!(asks(&[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")]));
+        assert!(!asks(&[("upgrade", "websocket")]));
+        assert!(!asks(&[("connection", "upgrade"), ("upgrade", "h2c")]));
+        assert!(!asks(&[("connection", "upgrade"), ("upgrade", "websocket, h2c")]));
+        assert!(!asks(&[
+            ("connection", "upgrade"),
+            ("upgrade", "websocket"),
+            ("upgrade", "h2c")
+        ]));
+    }
+
+    #[test]
+    fn credentials_are_kept_apart() {
+        let mut headers = headers(&[
+            ("authorization", "Basic eA=="),
+            ("x-octelium-auth", "token"),
+            ("x_octelium_auth", "alias"),
+        ]);
+        let taken = clean(&mut headers, false).unwrap();
+        assert!(headers.is_empty());
+        assert_eq!(taken.credentials.explicit.unwrap(), "token");
+        assert_eq!(taken.credentials.authorization.unwrap(), "Basic eA==");
+    }
+}

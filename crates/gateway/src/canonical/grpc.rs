@@ -1,0 +1,88 @@
+//! What makes a request a gRPC call.
+
+use http::{HeaderMap, header};
+use policy::Grpc;
+
+use crate::canonical::Ambiguity;
+
+/// By content type: `application/grpc`, with a `+` or `;` suffix or none. The web variant is plain HTTP to us.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return false;
+    };
+    match value.as_bytes().split_at_checked(b"application/grpc".len()) {
+        Some((kind, suffix)) => {
+            kind.eq_ignore_ascii_case(b"application/grpc")
+                && matches!(suffix.first(), None | Some(b'+' | b';' | b' '))
+        }
+        None => false,
+    }
+}
+
+/// Reads `/package.Service/Method`.
+pub(crate) fn parse_call(path: &str, query: Option<&str>) -> Result<Grpc<'_>, Ambiguity> {
+    let (service_full_name, method) = path
+        .strip_prefix('/')
+        .and_then(|call| call.split_once('/'))
+        .ok_or(Ambiguity::GrpcPath)?;
+    let identifiers = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+    };
+    let (package, service) = service_full_name
+        .rsplit_once('.')
+        .unwrap_or(("", service_full_name));
+    let whole = query.is_none() && !service.is_empty() && !method.is_empty();
+    match whole && identifiers(service_full_name) && identifiers(method) {
+        true => Ok(Grpc {
+            package,
+            service,
+            service_full_name,
+            method,
+        }),
+        false => Err(Ambiguity::GrpcPath),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[test]
+    fn a_call_is_named_by_its_path() {
+        let call = parse_call("/octelium.api.main.core.v1.MainService/ListUser", None).unwrap();
+        assert_eq!(call.package, "octelium.api.main.core.v1");
+        assert_eq!(call.service, "MainService");
+        assert_eq!(call.method, "ListUser");
+        assert_eq!(parse_call("/Echo/Say", None).unwrap().package, "");
+    }
+
+    #[rstest]
+    #[case("pkg.Service/Method", None)]
+    #[case("/pkg.Service", None)]
+    #[case("/pkg.Service/", None)]
+    #[case("//Method", None)]
+    #[case("/pkg./Method", None)]
+    #[case("/pkg.Service/Method/", None)]
+    #[case("/pkg.Service/Method/More", None)]
+    #[case("/pkg.Service/Method", Some("x=y"))]
+    #[case("/pkg.Service/Me%74hod", None)]
+    fn c10_other_paths_are_no_calls(#[case] path: &str, #[case] query: Option<&str>) {
+        assert_eq!(parse_call(path, query), Err(Ambiguity::GrpcPath));
+    }
+
+    #[rstest]
+    #[case("application/grpc", true)]
+    #[case("application/grpc+proto", true)]
+    #[case("Application/gRPC; x", true)]
+    #[case("application/grpc-web", false)]
+    #[case("application/grpcx", false)]
+    #[case("application/json", false)]
+    fn the_content_type_makes_a_call(#[case] content_type: &str, #[case] expected: bool) {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
+        assert_eq!(is_grpc(&headers), expected);
+    }
+}

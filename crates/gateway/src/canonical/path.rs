@@ -1,0 +1,148 @@
+//! Paths that everyone reads alike (RFC 3986 §3.3, §6.2).
+//!
+//! Nothing is rewritten: a path passes as it came or not at all, so Policy and upstream see the same bytes.
+
+use crate::canonical::Ambiguity;
+
+/// Refuses a path that an upstream could read in another way than a Policy.
+pub(super) fn check(path: &str) -> Result<(), Ambiguity> {
+    let relative = path.strip_prefix('/').ok_or(Ambiguity::Target)?;
+    let mut segments = relative.split('/').peekable();
+    while let Some(segment) = segments.next() {
+        // Only the last may be empty: a trailing slash.
+        if segment.is_empty() && segments.peek().is_some() {
+            return Err(Ambiguity::EmptySegment);
+        }
+        check_segment(segment)?;
+    }
+    Ok(())
+}
+
+/// Refuses a query with bytes that have to be encoded.
+pub(super) fn check_query(query: &str) -> Result<(), Ambiguity> {
+    match query.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(()),
+        false => Err(Ambiguity::UnencodedByte),
+    }
+}
+
+fn check_segment(segment: &str) -> Result<(), Ambiguity> {
+    let mut encoded = false;
+    for byte in segment.bytes() {
+        match byte {
+            b'%' => encoded = true,
+            b'\\' => return Err(Ambiguity::Separator),
+            // Servlet containers cut it off before they match a path; others do not.
+            b';' => return Err(Ambiguity::PathParameter),
+            byte if !byte.is_ascii_graphic() => return Err(Ambiguity::UnencodedByte),
+            _ => {}
+        }
+    }
+    match encoded {
+        true => check_decoded(segment.as_bytes()),
+        false => check_dots(segment.as_bytes()),
+    }
+}
+
+fn check_decoded(segment: &[u8]) -> Result<(), Ambiguity> {
+    let mut decoded = Vec::with_capacity(segment.len());
+    let mut rest = segment;
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let &[high, low, ref tail @ ..] = rest else {
+            return Err(Ambiguity::Escape);
+        };
+        rest = tail;
+        match escaped(high, low).ok_or(Ambiguity::Escape)? {
+            b'/' | b'\\' => return Err(Ambiguity::Separator),
+            b'%' if matches!(rest, &[high, low, ..] if escaped(high, low).is_some()) => {
+                return Err(Ambiguity::DoubleEncoding);
+            }
+            byte => decoded.push(byte),
+        }
+    }
+    // Also refuses overlong forms and surrogates.
+    let text = std::str::from_utf8(&decoded).map_err(|_| Ambiguity::NotUtf8)?;
+    if text.chars().any(char::is_control) {
+        return Err(Ambiguity::ControlCharacter);
+    }
+    check_dots(&decoded)
+}
+
+fn check_dots(decoded: &[u8]) -> Result<(), Ambiguity> {
+    let name = decoded.split(|&byte| byte == b';').next();
+    match name {
+        Some(b"." | b"..") => Err(Ambiguity::DotSegment),
+        _ => Ok(()),
+    }
+}
+
+fn escaped(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("/")]
+    #[case("/a/b")]
+    #[case("/a/b/")]
+    #[case("/.well-known/x")]
+    #[case("/a..b/...")]
+    #[case("/caf%C3%A9")]
+    #[case("/100%25")]
+    #[case("/a%20b")]
+    #[case("/a%3Bb")]
+    #[case("/v1/things:search,one+two@x=y")]
+    fn c05_unambiguous_paths_pass(#[case] path: &str) {
+        assert_eq!(check(path), Ok(()));
+    }
+
+    #[rstest]
+    #[case("", Ambiguity::Target)]
+    #[case("*", Ambiguity::Target)]
+    #[case("a/b", Ambiguity::Target)]
+    #[case("/public/../admin", Ambiguity::DotSegment)]
+    #[case("/public/..", Ambiguity::DotSegment)]
+    #[case("/./admin", Ambiguity::DotSegment)]
+    #[case("/admin/.", Ambiguity::DotSegment)]
+    #[case("/%2e%2e/admin", Ambiguity::DotSegment)]
+    #[case("/%2E./admin", Ambiguity::DotSegment)]
+    #[case("/.%2e/admin", Ambiguity::DotSegment)]
+    #[case("/..%3b/admin", Ambiguity::DotSegment)]
+    #[case("/..;/admin", Ambiguity::PathParameter)]
+    #[case("/admin;a=b", Ambiguity::PathParameter)]
+    #[case("/a%2fb", Ambiguity::Separator)]
+    #[case("/a%2Fb", Ambiguity::Separator)]
+    #[case("/a%5cb", Ambiguity::Separator)]
+    #[case("/a\\b", Ambiguity::Separator)]
+    #[case("//admin", Ambiguity::EmptySegment)]
+    #[case("/a//b", Ambiguity::EmptySegment)]
+    #[case("/a//", Ambiguity::EmptySegment)]
+    #[case("/a%00", Ambiguity::ControlCharacter)]
+    #[case("/a%0d%0ab", Ambiguity::ControlCharacter)]
+    #[case("/a%7f", Ambiguity::ControlCharacter)]
+    #[case("/a%C2%85", Ambiguity::ControlCharacter)]
+    #[case("/%252e%252e/admin", Ambiguity::DoubleEncoding)]
+    #[case("/a%252fb", Ambiguity::DoubleEncoding)]
+    #[case("/%c0%ae%c0%ae/admin", Ambiguity::NotUtf8)]
+    #[case("/%e0%80%af", Ambiguity::NotUtf8)]
+    #[case("/%ff", Ambiguity::NotUtf8)]
+    #[case("/%u002e", Ambiguity::Escape)]
+    #[case("/%", Ambiguity::Escape)]
+    #[case("/%2", Ambiguity::Escape)]
+    #[case("/caf\u{e9}", Ambiguity::UnencodedByte)]
+    #[case("/a\tb", Ambiguity::UnencodedByte)]
+    fn c05_ambiguous_paths_are_refused(#[case] path: &str, #[case] ambiguity: Ambiguity) {
+        assert_eq!(check(path), Err(ambiguity));
+    }
+}

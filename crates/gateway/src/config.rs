@@ -1,0 +1,42 @@
+//! What an operator may set.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::rng::{Rng, SystemRng};
+
+/// Limits and time-outs of the gateway, the same for all Services.
+#[derive(Clone)]
+pub struct Config {
+    /// Domain of the Cluster, without a port. Origins below it are those that `allowClusterServices` means.
+    pub domain: String,
+    /// How long resolving, connecting and the TLS handshake with an upstream may take together.
+    pub connect_timeout: Duration,
+    /// How long an upstream may take to begin its response once it has the whole request. Calls of gRPC have
+    /// deadlines of their own and are not limited by it.
+    pub response_timeout: Duration,
+    /// How long a client may pause within a request body. Streams of gRPC may pause for any time.
+    pub body_idle_timeout: Duration,
+    /// How long an unused connection to an upstream is kept.
+    pub idle_connection_timeout: Duration,
+    /// How many unused connections are kept for each endpoint.
+    pub idle_connections: usize,
+    /// Whether an upstream may have a link-local address, which is where clouds serve their metadata.
+    pub allow_link_local_upstreams: bool,
+    /// Where request ids come from.
+    pub rng: Arc<dyn Rng>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            domain: "localhost".to_owned(),
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(60),
+            body_idle_timeout: Duration::from_secs(60),
+            idle_connection_timeout: Duration::from_secs(60),
+            idle_connections: 256,
+            allow_link_local_upstreams: false,
+            rng: Arc::new(SystemRng),
+        }
+    }
+}

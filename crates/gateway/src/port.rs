@@ -1,0 +1,64 @@
+//! What the gateway asks of the rest of the system.
+
+use std::sync::Arc;
+
+use api::core_v1;
+use async_trait::async_trait;
+use domain::clock::UnixMillis;
+use policy::{PolicySet, Subject};
+use tokio_util::sync::CancellationToken;
+
+use crate::Route;
+
+/// Who is behind a token, and which Policies there are.
+#[async_trait]
+pub trait Identity: Send + Sync + 'static {
+    /// The caller that an access token stands for. Answers from memory except where it sees a Session first.
+    ///
+    /// # Errors
+    /// Where the token proves nothing, or nothing can be said at present.
+    async fn authenticate(&self, token: &str) -> Result<Principal, Rejection>;
+
+    /// The named Policies as they are now.
+    fn policies(&self) -> PolicySet;
+
+    /// Whether the view of the Cluster is recent enough to decide by.
+    fn is_fresh(&self) -> bool;
+}
+
+/// Which Service a host name means.
+pub trait Directory: Send + Sync + 'static {
+    /// The public, enabled Service at `host` (lower case, no port).
+    fn route(&self, host: &str) -> Option<Arc<Route>>;
+}
+
+/// A caller whose token was found good.
+#[derive(Clone)]
+pub struct Principal {
+    /// What Policies see of it.
+    pub subject: Arc<Subject>,
+    /// Cancelled once the Session no longer stands: open streams end with it.
+    pub revoked: CancellationToken,
+    /// When the access token ends.
+    pub valid_until: UnixMillis,
+    /// Name of the Session.
+    pub session: Arc<str>,
+    /// Name of the User.
+    pub user: Arc<str>,
+    /// What the Session is restricted to; empty: not restricted.
+    pub scopes: Arc<[core_v1::Scope]>,
+    /// Name of the Credential that the Session came from.
+    pub credential: Option<Arc<str>>,
+}
+
+/// Why a token was not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejection {
+    /// It proves nothing, or what it stood for no longer stands.
+    Unauthenticated {
+        /// A stable word for the log; never shown to the caller.
+        reason: &'static str,
+    },
+    /// It could not be checked at present.
+    Unavailable,
+}
