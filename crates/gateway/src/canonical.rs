@@ -21,8 +21,9 @@ pub(crate) use cookie::is_reserved_cookie;
 pub(crate) use field_name::{is_hop_by_hop, is_ours};
 pub(crate) use fields::remove_connection_options;
 pub(crate) use framing::Length;
-pub(crate) use grpc::is_grpc;
+pub(crate) use grpc::{is_grpc, parse_call};
 pub(crate) use host::Host;
+pub(crate) use path::check as check_path;
 pub(crate) use view::{HeaderView, QueryView};
 
 /// A request of which every part has one meaning.

@@ -5,7 +5,7 @@
 use crate::canonical::Ambiguity;
 
 /// Refuses a path that an upstream could read in another way than a Policy.
-pub(super) fn check(path: &str) -> Result<(), Ambiguity> {
+pub(crate) fn check(path: &str) -> Result<(), Ambiguity> {
     let relative = path.strip_prefix('/').ok_or(Ambiguity::Target)?;
     let mut segments = relative.split('/').peekable();
     while let Some(segment) = segments.next() {

@@ -1,0 +1,102 @@
+//! Bodies on their way through: streamed, counted, and cut where the right to them ends.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+
+mod request;
+mod response;
+mod transfer;
+mod watch;
+
+pub(crate) use request::{Bounds, RequestBody};
+pub(crate) use response::Proxied;
+pub(crate) use transfer::{Transfer, TransferState};
+pub(crate) use watch::Watch;
+
+/// Body of a response of the gateway.
+pub struct Body(Inner);
+
+enum Inner {
+    Empty,
+    Full(Bytes),
+    Proxied(Box<Proxied>),
+}
+
+/// Why a body ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The Session behind the request no longer stands.
+    #[error("access was revoked")]
+    Revoked,
+    /// The client sent more than the Service takes.
+    #[error("the request body is too large")]
+    TooLarge,
+    /// The client paused for too long.
+    #[error("the client paused for too long")]
+    Idle,
+    /// The client's connection broke.
+    #[error("the client broke off")]
+    Client(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The upstream's connection broke.
+    #[error("the upstream broke off")]
+    Upstream(#[source] hyper::Error),
+}
+
+impl Body {
+    /// Nothing.
+    pub(crate) fn empty() -> Self {
+        Self(Inner::Empty)
+    }
+
+    pub(crate) fn full(bytes: Bytes) -> Self {
+        match bytes.is_empty() {
+            true => Self::empty(),
+            false => Self(Inner::Full(bytes)),
+        }
+    }
+
+    pub(crate) fn proxied(body: Proxied) -> Self {
+        Self(Inner::Proxied(Box::new(body)))
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.0 {
+            Inner::Empty => Poll::Ready(None),
+            Inner::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.0 = Inner::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Inner::Proxied(body) => body.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Inner::Empty => true,
+            Inner::Full(_) => false,
+            Inner::Proxied(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Inner::Empty => SizeHint::with_exact(0),
+            Inner::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Inner::Proxied(body) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Response bodies on their way to the client.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::{
+    body::{BodyError, Watch},
+    record::Record,
+    upstream::Lease,
+};
+
+/// The body of an upstream's response, with everything that has to last as long as it does.
+pub(crate) struct Proxied {
+    /// `None` once it has ended.
+    pub(crate) upstream: Option<Incoming>,
+    pub(crate) watch: Watch,
+    /// The connection, to be used again once the body was read to its end.
+    pub(crate) lease: Option<Lease>,
+    /// Written to the log when this is dropped.
+    pub(crate) record: Box<Record>,
+    pub(crate) grpc: bool,
+}
+
+impl Proxied {
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(upstream) = &mut self.upstream else {
+            return Poll::Ready(None);
+        };
+        if self.watch.is_over() {
+            return self.cut();
+        }
+        match Pin::new(&mut *upstream).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                self.record.add_sent(length as u64);
+                if upstream.is_end_stream() {
+                    self.finish();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.upstream = None;
+                self.record.set_error("upstream_broke_off");
+                Poll::Ready(Some(Err(BodyError::Upstream(error))))
+            }
+            Poll::Ready(None) => {
+                self.finish();
+                Poll::Ready(None)
+            }
+            Poll::Pending => match self.watch.poll_over(cx) {
+                Poll::Ready(()) => self.cut(),
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.upstream.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        match &self.upstream {
+            Some(upstream) => upstream.size_hint(),
+            None => SizeHint::with_exact(0),
+        }
+    }
+
+    fn finish(&mut self) {
+        self.upstream = None;
+        self.record.set_complete();
+        if let Some(lease) = self.lease.take() {
+            lease.release();
+        }
+    }
+
+    /// Ends a stream whose Session no longer stands. gRPC has a status for it; elsewhere only breaking off tells the
+    /// client that what it has is not the whole.
+    fn cut(&mut self) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let sized = self.size_hint().exact().is_some();
+        self.upstream = None;
+        self.lease = None;
+        self.record.set_error("revoked");
+        if !self.grpc || sized {
+            return Poll::Ready(Some(Err(BodyError::Revoked)));
+        }
+        let mut trailers = HeaderMap::with_capacity(2);
+        trailers.insert("grpc-status", HeaderValue::from_static("16"));
+        trailers.insert("grpc-message", HeaderValue::from_static("access was revoked"));
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+}

@@ -1,0 +1,171 @@
+//! Everything that is answered without the upstream, and its one form on the wire.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use crate::{body::Body, canonical::Ambiguity, record::RequestId};
+
+/// Why a request got no response of its Service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Denial {
+    /// It can be read in two ways.
+    Ambiguous(Ambiguity),
+    /// There is no public Service of that name, or one that nobody may know of.
+    NoService,
+    /// What is known of the Cluster is too old to decide by.
+    Stale,
+    /// The token cannot be checked at present.
+    IdentityUnavailable,
+    /// It came without a token.
+    NoToken,
+    /// The token is not or no longer good.
+    InvalidToken,
+    /// The Session's scopes leave this Service out.
+    Scope,
+    /// The Policies.
+    Policy,
+    /// The origin may not read responses of this Service.
+    Origin,
+    /// The body is longer than the Service takes.
+    BodyTooLarge,
+    /// The client paused for too long within the body.
+    BodyIdle,
+    /// The client broke off within the body.
+    BodyBroken,
+    /// No endpoint could be reached, or it broke off.
+    UpstreamUnavailable,
+    /// The upstream took too long to begin its response.
+    UpstreamTimeout,
+}
+
+/// RFC 9110 status, gRPC status, words for the caller.
+struct Form {
+    status: StatusCode,
+    grpc: &'static str,
+    message: &'static str,
+}
+
+impl Denial {
+    /// A stable word for the log.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Ambiguous(ambiguity) => ambiguity.reason(),
+            Self::NoService => "no_service",
+            Self::Stale => "stale",
+            Self::IdentityUnavailable => "identity_unavailable",
+            Self::NoToken => "no_token",
+            Self::InvalidToken => "invalid_token",
+            Self::Scope => "scope",
+            Self::Policy => "policy",
+            Self::Origin => "origin",
+            Self::BodyTooLarge => "body_too_large",
+            Self::BodyIdle => "body_idle",
+            Self::BodyBroken => "body_broken",
+            Self::UpstreamUnavailable => "upstream_unavailable",
+            Self::UpstreamTimeout => "upstream_timeout",
+        }
+    }
+
+    /// The response. Carries the id by which the log knows more; gRPC gets a response that is trailers only.
+    pub(crate) fn response(self, grpc: bool, id: RequestId) -> Response<Body> {
+        let Form {
+            status,
+            grpc: grpc_status,
+            message,
+        } = self.form();
+        let mut response = match grpc {
+            true => {
+                let mut response = Response::new(Body::empty());
+                let headers = response.headers_mut();
+                set(headers, header::CONTENT_TYPE.as_str(), "application/grpc");
+                set(headers, "grpc-status", grpc_status);
+                set(headers, "grpc-message", message);
+                response
+            }
+            false => {
+                let text = [message.as_bytes(), b"\n"].concat();
+                let mut response = Response::new(Body::full(Bytes::from(text)));
+                *response.status_mut() = status;
+                let headers = response.headers_mut();
+                set(headers, header::CONTENT_TYPE.as_str(), "text/plain; charset=utf-8");
+                response
+            }
+        };
+        let headers = response.headers_mut();
+        set(headers, header::CACHE_CONTROL.as_str(), "no-store");
+        if let Ok(id) = HeaderValue::from_str(id.as_str()) {
+            headers.insert("x-request-id", id);
+        }
+        if let Some(challenge) = self.challenge() {
+            set(headers, header::WWW_AUTHENTICATE.as_str(), challenge);
+        }
+        if matches!(self, Self::NoToken | Self::InvalidToken | Self::Scope | Self::Policy) {
+            set(headers, "x-octelium-unauthorized", "true");
+        }
+        if self == Self::BodyTooLarge || self == Self::BodyIdle {
+            set(headers, header::CONNECTION.as_str(), "close");
+        }
+        response
+    }
+
+    /// RFC 6750 §3.
+    fn challenge(self) -> Option<&'static str> {
+        match self {
+            Self::NoToken => Some("Bearer realm=\"octelium\""),
+            Self::InvalidToken => Some(
+                "Bearer realm=\"octelium\", error=\"invalid_token\", \
+                 error_description=\"The access token is invalid, has expired or was revoked\"",
+            ),
+            Self::Scope => Some("Bearer realm=\"octelium\", error=\"insufficient_scope\""),
+            _ => None,
+        }
+    }
+
+    fn form(self) -> Form {
+        let (status, grpc, message) = match self {
+            Self::Ambiguous(ambiguity) => (ambiguity.status(), "3", ambiguity.message()),
+            Self::NoService => (StatusCode::NOT_FOUND, "12", "not found"),
+            Self::Stale | Self::IdentityUnavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "14",
+                "access cannot be decided at present; try again",
+            ),
+            Self::NoToken => (StatusCode::UNAUTHORIZED, "16", "an access token is required"),
+            Self::InvalidToken => (
+                StatusCode::UNAUTHORIZED,
+                "16",
+                "the access token is invalid, has expired or was revoked",
+            ),
+            Self::Scope => (
+                StatusCode::FORBIDDEN,
+                "7",
+                "the scopes of this Session do not include this Service",
+            ),
+            Self::Policy => (StatusCode::FORBIDDEN, "7", "access was denied"),
+            Self::Origin => (StatusCode::FORBIDDEN, "7", "the origin is not allowed"),
+            Self::BodyTooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "8",
+                "the request body is larger than this Service takes",
+            ),
+            Self::BodyIdle => (StatusCode::REQUEST_TIMEOUT, "4", "the request body took too long"),
+            Self::BodyBroken => (StatusCode::BAD_REQUEST, "1", "the request body broke off"),
+            Self::UpstreamUnavailable => {
+                (StatusCode::BAD_GATEWAY, "14", "the upstream cannot be reached")
+            }
+            Self::UpstreamTimeout => {
+                (StatusCode::GATEWAY_TIMEOUT, "4", "the upstream took too long")
+            }
+        };
+        // Of a Service of gRPC, a caller that is none cannot read the status in trailers.
+        Form {
+            status,
+            grpc,
+            message,
+        }
+    }
+}
+
+fn set(headers: &mut HeaderMap, name: &'static str, value: &'static str) {
+    headers.insert(name, HeaderValue::from_static(value));
+}

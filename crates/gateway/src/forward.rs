@@ -1,0 +1,206 @@
+//! Sending a permitted request on and bringing its response back.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, StatusCode, Uri, header};
+use http_body::Body as HttpBody;
+use hyper::upgrade::OnUpgrade;
+
+use crate::{
+    Config, Route,
+    authorize::Permit,
+    body::{Bounds, RequestBody, Transfer, TransferState, Watch},
+    canonical::{Ambiguity, Canonical, Length},
+    denial::Denial,
+    record::Record,
+    route::{Action, HostRule, Proxy},
+    upstream::{Answer, ConnectError, Outgoing, SendError},
+};
+
+mod answer;
+mod cookies;
+mod response;
+mod tunnel;
+mod websocket;
+
+pub(crate) use answer::{Served, UpstreamResponse};
+
+/// A canonical request with what came along.
+pub(crate) struct Inbound<B> {
+    pub(crate) request: Canonical,
+    pub(crate) body: B,
+    /// The client's connection, should it become a WebSocket.
+    pub(crate) upgrade: Option<OnUpgrade>,
+    pub(crate) client: IpAddr,
+}
+
+/// Does what the Service does with a permitted request.
+pub(crate) async fn forward<B>(
+    permit: Permit,
+    inbound: Inbound<B>,
+    config: &Config,
+    record: &mut Record,
+) -> Result<Served, Denial>
+where
+    B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (route, watch) = permit.into_parts();
+    let origin = inbound.request.headers.get(header::ORIGIN).cloned();
+    let proxy = match &route.action {
+        Action::Direct(direct) => {
+            return Ok(Served::Here(response::direct(direct, &route, origin.as_ref())));
+        }
+        Action::Proxy(proxy) => proxy,
+    };
+    check_length(&route, inbound.request.length)?;
+
+    let grpc = inbound.request.grpc;
+    let websocket =
+        inbound.request.websocket && inbound.upgrade.is_some() && proxy.upstream.can_upgrade();
+    let Inbound {
+        request,
+        body,
+        upgrade,
+        client,
+    } = inbound;
+    let (body, transfer) = match request.length {
+        Length::Exact(0) => (RequestBody::Empty, None),
+        Length::Exact(_) | Length::Unknown => {
+            let transfer = Arc::new(Transfer::default());
+            let bounds = Bounds {
+                limit: route.body_limit,
+                idle: (!grpc).then_some(config.body_idle_timeout),
+                watch: watch.another(),
+            };
+            let body = RequestBody::stream(body, bounds, Arc::clone(&transfer));
+            (body, Some(transfer))
+        }
+    };
+    record.transfer.clone_from(&transfer);
+    let outgoing = Outgoing {
+        host: match &proxy.host {
+            HostRule::Upstream => None,
+            HostRule::Preserve => Some(request.host.authority().clone()),
+            HostRule::Fixed(host) => Some(host.clone()),
+        },
+        request: prepare(proxy, request, body, client, websocket)?,
+        transfer: transfer.clone(),
+    };
+
+    let patience = (!grpc).then_some(config.response_timeout);
+    let answer = answer(proxy, outgoing, &watch, patience, transfer.as_deref(), record).await?;
+    record.endpoint = Some(Arc::clone(&answer.endpoint));
+    let upgrade = match (answer.response.status(), websocket) {
+        (StatusCode::SWITCHING_PROTOCOLS, true) => upgrade,
+        (StatusCode::SWITCHING_PROTOCOLS, false) => return Err(Denial::UpstreamUnavailable),
+        _ => None,
+    };
+    let response = UpstreamResponse::new(answer, &route, proxy, watch, upgrade, origin.as_ref(), grpc)
+        .ok_or(Denial::UpstreamUnavailable)?;
+    Ok(Served::Upstream(Box::new(response)))
+}
+
+fn check_length(route: &Route, length: Length) -> Result<(), Denial> {
+    match (route.body_limit, length) {
+        (Some(limit), Length::Exact(length)) if length > limit => Err(Denial::BodyTooLarge),
+        _ => Ok(()),
+    }
+}
+
+/// The request as the upstream gets it, but for its host. What is added here is added last: nothing of the client's
+/// can take it away or stand beside it.
+fn prepare(
+    proxy: &Proxy,
+    canonical: Canonical,
+    body: RequestBody,
+    client: IpAddr,
+    websocket: bool,
+) -> Result<Request<RequestBody>, Denial> {
+    let Canonical {
+        method,
+        target,
+        host,
+        mut headers,
+        trailers,
+        ..
+    } = canonical;
+    let target = proxy
+        .path
+        .apply(target)
+        .ok_or(Denial::Ambiguous(Ambiguity::Target))?;
+    proxy.forwarded.apply(client, &host, &mut headers);
+    proxy.request_headers.apply(&mut headers);
+    if let Some(credential) = &proxy.credential {
+        headers.insert(&credential.name, credential.value.clone());
+    }
+    if websocket {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    if trailers && !proxy.upstream.can_upgrade() {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = Uri::from(target);
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// Waits for the response as long as the right to it stands and the upstream is not silent for too long.
+async fn answer(
+    proxy: &Proxy,
+    outgoing: Outgoing,
+    watch: &Watch,
+    patience: Option<Duration>,
+    transfer: Option<&Transfer>,
+    record: &Record,
+) -> Result<Answer, Denial> {
+    let sent = tokio::select! {
+        biased;
+        sent = proxy.upstream.send(outgoing) => sent,
+        () = watch.over() => return Err(Denial::InvalidToken),
+        () = silence(patience, transfer) => return Err(Denial::UpstreamTimeout),
+    };
+    sent.map_err(|error| {
+        let denial = match transfer.map(Transfer::state) {
+            Some(TransferState::TooLarge) => Denial::BodyTooLarge,
+            Some(TransferState::Idle) => Denial::BodyIdle,
+            Some(TransferState::Revoked) => Denial::InvalidToken,
+            Some(TransferState::ClientGone) => Denial::BodyBroken,
+            Some(TransferState::Running | TransferState::Finished) | None => match &error {
+                SendError::Connect {
+                    error: ConnectError::Timeout,
+                    ..
+                } => Denial::UpstreamTimeout,
+                SendError::Connect { .. } | SendError::Broken { .. } | SendError::Invalid => {
+                    tracing::warn!(
+                        request_id = record.id.as_str(),
+                        service = record.route.as_ref().map(|route| route.name()),
+                        %error,
+                        "the upstream failed"
+                    );
+                    Denial::UpstreamUnavailable
+                }
+            },
+        };
+        denial
+    })
+}
+
+/// Returns once the upstream has neither taken anything of the body nor answered for `patience`.
+async fn silence(patience: Option<Duration>, transfer: Option<&Transfer>) {
+    let Some(patience) = patience else {
+        return std::future::pending().await;
+    };
+    loop {
+        let before = transfer.map(Transfer::progress);
+        tokio::time::sleep(patience).await;
+        let moved = transfer.map(Transfer::progress) != before;
+        if !moved && !transfer.is_some_and(Transfer::awaits_client) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The response of an upstream on its way to the client.
+
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http_body::Body as _;
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+
+use crate::{
+    Route,
+    body::{Body, Proxied, Watch},
+    forward::{response, tunnel},
+    record::Record,
+    route::Proxy,
+    upstream::{Answer, Lease},
+};
+
+/// Who made the response.
+pub(crate) enum Served {
+    /// We did.
+    Here(Response<Body>),
+    /// An upstream did.
+    Upstream(Box<UpstreamResponse>),
+}
+
+/// Head, body and everything that has to last as long as the body does.
+pub(crate) struct UpstreamResponse {
+    status: StatusCode,
+    headers: HeaderMap,
+    kind: Kind,
+    watch: Watch,
+    grpc: bool,
+}
+
+enum Kind {
+    Body {
+        incoming: Incoming,
+        lease: Option<Lease>,
+    },
+    WebSocket {
+        client: OnUpgrade,
+        upstream: OnUpgrade,
+    },
+}
+
+impl UpstreamResponse {
+    /// `upgrade`: the client's connection, where upstream and client agree to make a WebSocket of theirs. `None` where
+    /// the upstream agrees to something else.
+    pub(super) fn new(
+        answer: Answer,
+        route: &Route,
+        proxy: &Proxy,
+        watch: Watch,
+        upgrade: Option<OnUpgrade>,
+        origin: Option<&HeaderValue>,
+        grpc: bool,
+    ) -> Option<Self> {
+        let Answer {
+            mut response,
+            lease,
+            ..
+        } = answer;
+        let tunnel = match upgrade {
+            Some(client) => {
+                let protocol = response.headers().get(header::UPGRADE)?;
+                if !protocol.as_bytes().eq_ignore_ascii_case(b"websocket") {
+                    return None;
+                }
+                Some((client, hyper::upgrade::on(&mut response)))
+            }
+            None => None,
+        };
+        let (head, incoming) = response.into_parts();
+        let kind = match tunnel {
+            Some((client, upstream)) => Kind::WebSocket { client, upstream },
+            None => Kind::Body { incoming, lease },
+        };
+        let status = head.status;
+        let mut headers = head.headers;
+        response::clean(&mut headers);
+        proxy.response_headers.apply(&mut headers);
+        if let Some(cors) = &route.cors {
+            cors.apply(origin, &mut headers);
+        }
+        if matches!(kind, Kind::WebSocket { .. }) {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        }
+        Some(Self {
+            status,
+            headers,
+            kind,
+            watch,
+            grpc,
+        })
+    }
+
+    /// The response for the client. `record` is written when its body has ended.
+    pub(crate) fn into_response(self, mut record: Box<Record>) -> Response<Body> {
+        record.set_status(self.status);
+        let body = match self.kind {
+            Kind::WebSocket { client, upstream } => {
+                tunnel::open(client, upstream, self.watch, record);
+                Body::empty()
+            }
+            Kind::Body { incoming, lease } if incoming.is_end_stream() => {
+                if let Some(lease) = lease {
+                    lease.release();
+                }
+                record.set_complete();
+                Body::empty()
+            }
+            Kind::Body { incoming, lease } => Body::proxied(Proxied {
+                upstream: Some(incoming),
+                watch: self.watch,
+                lease,
+                record,
+                grpc: self.grpc,
+            }),
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
+    }
+}

@@ -1,0 +1,144 @@
+//! One request from its arrival to its response.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use domain::clock::Clock;
+use http::{Request, Response, StatusCode, request::Parts};
+use http_body::Body as HttpBody;
+use hyper::upgrade::OnUpgrade;
+
+use crate::{
+    Body, Config, Directory, Identity, Route,
+    authorize::authorize,
+    canonical::{Canonical, Length, is_grpc},
+    denial::Denial,
+    forward::{Inbound, Served, forward},
+    record::{Outcome, Record, RequestId},
+    route::Preflight,
+};
+
+/// The data plane. Cheap to share; has no state of its own besides its ports.
+pub struct Gateway {
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) identity: Arc<dyn Identity>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) config: Config,
+}
+
+impl Gateway {
+    /// A gateway to the Services of `directory` for the callers that `identity` knows.
+    pub fn new(
+        directory: Arc<dyn Directory>,
+        identity: Arc<dyn Identity>,
+        clock: Arc<dyn Clock>,
+        config: Config,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            directory,
+            identity,
+            clock,
+            config,
+        })
+    }
+
+    /// Answers one request, which came from the network at `peer`. Never fails: what cannot be answered by the
+    /// Service is answered by a status.
+    ///
+    /// Dropping the future, or the body of the response, aborts the request at the upstream.
+    pub async fn handle<B>(&self, request: Request<B>, peer: SocketAddr) -> Response<Body>
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (parts, body) = request.into_parts();
+        let client = peer.ip().to_canonical();
+        let id = RequestId::random(&*self.config.rng);
+        let grpc = is_grpc(&parts.headers);
+        let mut record = Box::new(Record::new(id, client, parts.method.clone(), parts.version));
+        match self.serve(parts, body, client, &mut record).await {
+            Ok(Served::Here(response)) => {
+                record.set_status(response.status());
+                record.add_sent(HttpBody::size_hint(response.body()).lower());
+                record.set_complete();
+                response
+            }
+            Ok(Served::Upstream(response)) => response.into_response(record),
+            Err(denial) => {
+                let response = denial.response(grpc, id);
+                if !matches!(record.outcome, Outcome::Denied(_)) {
+                    record.outcome = Outcome::Refused(denial.reason());
+                }
+                record.set_status(response.status());
+                record.set_complete();
+                response
+            }
+        }
+    }
+
+    async fn serve<B>(
+        &self,
+        mut parts: Parts,
+        body: B,
+        client: IpAddr,
+        record: &mut Record,
+    ) -> Result<Served, Denial>
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let upgrade = parts.extensions.remove::<OnUpgrade>();
+        let length = match (body.is_end_stream(), body.size_hint().exact()) {
+            (true, _) => Length::Exact(0),
+            (false, Some(length)) => Length::Exact(length),
+            (false, None) => Length::Unknown,
+        };
+        let mut request = Canonical::read(parts, length).map_err(Denial::Ambiguous)?;
+        record.set_request(&request);
+        if !self.identity.is_fresh() {
+            return Err(Denial::Stale);
+        }
+        let route = self
+            .directory
+            .route(request.host.name())
+            .ok_or(Denial::NoService)?;
+        record.route = Some(Arc::clone(&route));
+        if let Some(response) = preflight(&route, &request, record)? {
+            return Ok(Served::Here(response));
+        }
+        let permit = authorize(self, route, &mut request, client, record).await?;
+        let inbound = Inbound {
+            request,
+            body,
+            upgrade,
+            client,
+        };
+        forward(permit, inbound, &self.config, record).await
+    }
+}
+
+/// Answers a CORS preflight, which carries no credentials.
+fn preflight(
+    route: &Route,
+    request: &Canonical,
+    record: &mut Record,
+) -> Result<Option<Response<Body>>, Denial> {
+    let answer = route
+        .cors
+        .as_ref()
+        .and_then(|cors| cors.preflight(&request.method, &request.headers));
+    match answer {
+        None => Ok(None),
+        Some(Preflight::Refused) => Err(Denial::Origin),
+        Some(Preflight::Allowed(headers)) => {
+            record.outcome = Outcome::Open("preflight");
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            *response.headers_mut() = headers;
+            Ok(Some(response))
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What is left of a request: one line in the access log, and numbers.
+
+use std::{net::IpAddr, sync::Arc};
+
+use http::{Method, StatusCode, Version, uri::PathAndQuery};
+use tokio::time::Instant;
+
+use crate::{Principal, Route, body::Transfer, canonical::Canonical, upstream::Endpoint};
+
+mod metrics;
+mod request_id;
+
+pub(crate) use metrics::RouteMetrics;
+pub(crate) use request_id::RequestId;
+
+/// Everything worth knowing about one request; written when it is dropped, which is when its response has ended or was
+/// given up. Queries are left out: they hold secrets too often.
+pub(crate) struct Record {
+    pub(crate) id: RequestId,
+    pub(crate) started: Instant,
+    pub(crate) client: IpAddr,
+    pub(crate) method: Method,
+    pub(crate) version: Version,
+    pub(crate) target: Option<PathAndQuery>,
+    pub(crate) host: Option<Box<str>>,
+    pub(crate) route: Option<Arc<Route>>,
+    pub(crate) user: Option<Arc<str>>,
+    pub(crate) session: Option<Arc<str>>,
+    pub(crate) credential: Option<Arc<str>>,
+    pub(crate) outcome: Outcome,
+    pub(crate) endpoint: Option<Arc<Endpoint>>,
+    /// Of the request body.
+    pub(crate) transfer: Option<Arc<Transfer>>,
+    status: Option<StatusCode>,
+    sent: u64,
+    error: Option<&'static str>,
+    complete: bool,
+}
+
+/// How the request was decided.
+#[derive(Debug, Clone)]
+pub(crate) enum Outcome {
+    /// The client went away before it was.
+    Undecided,
+    /// For a reason that has a word.
+    Refused(&'static str),
+    /// By the Policies.
+    Denied(policy::Reason),
+    /// By the Policies.
+    Allowed(policy::Reason),
+    /// Anyone may; or nothing was to be decided.
+    Open(&'static str),
+}
+
+impl Record {
+    pub(crate) fn new(id: RequestId, client: IpAddr, method: Method, version: Version) -> Self {
+        Self {
+            id,
+            started: Instant::now(),
+            client,
+            method,
+            version,
+            target: None,
+            host: None,
+            route: None,
+            user: None,
+            session: None,
+            credential: None,
+            outcome: Outcome::Undecided,
+            endpoint: None,
+            transfer: None,
+            status: None,
+            sent: 0,
+            error: None,
+            complete: false,
+        }
+    }
+
+    pub(crate) fn set_request(&mut self, request: &Canonical) {
+        self.target = Some(request.target.clone());
+        self.host = Some(Box::from(request.host.name()));
+    }
+
+    pub(crate) fn set_principal(&mut self, principal: &Principal) {
+        self.user = Some(Arc::clone(&principal.user));
+        self.session = Some(Arc::clone(&principal.session));
+        self.credential.clone_from(&principal.credential);
+    }
+
+    pub(crate) fn set_status(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+
+    pub(crate) fn add_sent(&mut self, bytes: u64) {
+        self.sent += bytes;
+    }
+
+    pub(crate) fn set_complete(&mut self) {
+        self.complete = true;
+    }
+
+    pub(crate) fn set_error(&mut self, error: &'static str) {
+        self.error = Some(error);
+    }
+
+    fn error(&self) -> Option<&'static str> {
+        match (self.error, self.complete) {
+            (None, false) => Some("client_went_away"),
+            (error, _) => error,
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let elapsed = self.started.elapsed();
+        let received = self.transfer.as_ref().map_or(0, |transfer| transfer.bytes());
+        match &self.route {
+            Some(route) => {
+                route.metrics.record(self.status, elapsed, received, self.sent);
+            }
+            None => metrics::count_unrouted(),
+        }
+        let reason: &dyn std::fmt::Display = match &self.outcome {
+            Outcome::Undecided => &"",
+            Outcome::Refused(word) | Outcome::Open(word) => word,
+            Outcome::Denied(reason) | Outcome::Allowed(reason) => reason,
+        };
+        let decision = match &self.outcome {
+            Outcome::Undecided => "undecided",
+            Outcome::Refused(_) => "refused",
+            Outcome::Denied(_) => "denied",
+            Outcome::Allowed(_) => "allowed",
+            Outcome::Open(_) => "open",
+        };
+        tracing::info!(
+            target: "gateway::access",
+            request_id = self.id.as_str(),
+            client = %self.client,
+            host = self.host.as_deref(),
+            method = self.method.as_str(),
+            path = self.target.as_ref().map(PathAndQuery::path),
+            version = ?self.version,
+            status = self.status.map(|status| status.as_u16()),
+            service = self.route.as_ref().map(|route| route.name()),
+            user = self.user.as_deref(),
+            session = self.session.as_deref(),
+            credential = self.credential.as_deref(),
+            decision,
+            %reason,
+            upstream = self.endpoint.as_ref().map(|endpoint| endpoint.authority.as_str()),
+            received,
+            sent = self.sent,
+            duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+            error = self.error(),
+            "request"
+        );
+    }
+}

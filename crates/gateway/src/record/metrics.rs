@@ -1,0 +1,69 @@
+//! Numbers per Service. Handles are looked up once, so that a request costs no search for them.
+
+use std::{sync::OnceLock, time::Duration};
+
+use http::StatusCode;
+use metrics::{Counter, Histogram, counter, histogram};
+
+/// `gateway_requests_total{service,code}` with the class of the status (`2xx`),
+/// `gateway_request_duration_seconds{service}`, `gateway_received_bytes_total{service}`,
+/// `gateway_sent_bytes_total{service}`.
+pub(crate) struct RouteMetrics {
+    service: String,
+    /// By class of status; the first is for requests without a response.
+    requests: [OnceLock<Counter>; 6],
+    duration: OnceLock<Histogram>,
+    received: OnceLock<Counter>,
+    sent: OnceLock<Counter>,
+}
+
+impl RouteMetrics {
+    pub(crate) fn new(service: &str) -> Self {
+        Self {
+            service: service.to_owned(),
+            requests: Default::default(),
+            duration: OnceLock::new(),
+            received: OnceLock::new(),
+            sent: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn record(
+        &self,
+        status: Option<StatusCode>,
+        duration: Duration,
+        received: u64,
+        sent: u64,
+    ) {
+        let service = || self.service.clone();
+        let class = status.map_or(0, |status| usize::from(status.as_u16() / 100));
+        if let Some(requests) = self.requests.get(class) {
+            const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+            let code = CLASSES.get(class).copied().unwrap_or_default();
+            requests
+                .get_or_init(|| counter!("gateway_requests_total", "service" => service(), "code" => code))
+                .increment(1);
+        }
+        self.duration
+            .get_or_init(|| histogram!("gateway_request_duration_seconds", "service" => service()))
+            .record(duration.as_secs_f64());
+        if received > 0 {
+            self.received
+                .get_or_init(|| counter!("gateway_received_bytes_total", "service" => service()))
+                .increment(received);
+        }
+        if sent > 0 {
+            self.sent
+                .get_or_init(|| counter!("gateway_sent_bytes_total", "service" => service()))
+                .increment(sent);
+        }
+    }
+}
+
+/// A request that reached no Service.
+pub(crate) fn count_unrouted() {
+    static UNROUTED: OnceLock<Counter> = OnceLock::new();
+    UNROUTED
+        .get_or_init(|| counter!("gateway_unrouted_requests_total"))
+        .increment(1);
+}

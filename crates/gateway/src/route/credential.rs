@@ -1,0 +1,101 @@
+//! What we prove ourselves to an upstream with.
+
+use api::core_v1::service::spec::config::http::{
+    Auth,
+    auth::{Type, basic, bearer, custom},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{HeaderName, HeaderValue, header};
+
+use crate::{canonical, route::Problems};
+
+/// A header field from a Secret. Never shown by `Debug`.
+pub(crate) struct UpstreamCredential {
+    pub(crate) name: HeaderName,
+    pub(crate) value: HeaderValue,
+}
+
+impl UpstreamCredential {
+    pub(super) fn compile(
+        auth: &Auth,
+        secrets: &dyn Fn(&str) -> Option<Vec<u8>>,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        const PATH: &str = "spec.config.http.auth";
+        let mut secret = |name: Option<&String>| match name {
+            None => {
+                problems.add(PATH, "names no Secret; set fromSecret");
+                None
+            }
+            Some(name) => {
+                let value = secrets(name);
+                if value.is_none() {
+                    problems.add(PATH, &format!("names the Secret {name}, which does not exist"));
+                }
+                value
+            }
+        };
+        let (name, value) = match &auth.r#type {
+            None => return None,
+            Some(Type::Bearer(bearer)) => {
+                let name = bearer.r#type.as_ref().map(|bearer::Type::FromSecret(name)| name);
+                let token = secret(name)?;
+                (header::AUTHORIZATION, [b"Bearer ", token.as_slice()].concat())
+            }
+            Some(Type::Basic(basic)) => {
+                let password = basic.password.as_ref().and_then(|password| {
+                    let basic::password::Type::FromSecret(name) = password.r#type.as_ref()?;
+                    Some(name)
+                });
+                let password = secret(password)?;
+                let pair = [basic.username.as_bytes(), b":", password.as_slice()].concat();
+                let value = format!("Basic {}", STANDARD.encode(pair));
+                (header::AUTHORIZATION, value.into_bytes())
+            }
+            Some(Type::Custom(custom)) => {
+                let name = custom.value.as_ref().and_then(|value| {
+                    let custom::value::Type::FromSecret(name) = value.r#type.as_ref()?;
+                    Some(name)
+                });
+                let value = secret(name)?;
+                match HeaderName::from_bytes(custom.header.as_bytes()) {
+                    Ok(name) if may_carry(&name) => (name, value),
+                    _ => {
+                        problems.add(&format!("{PATH}.custom.header"), "cannot be set");
+                        return None;
+                    }
+                }
+            }
+            Some(Type::Oauth2ClientCredentials(_)) => {
+                problems.add(
+                    &format!("{PATH}.oauth2ClientCredentials"),
+                    "is not served yet; use bearer, basic or custom",
+                );
+                return None;
+            }
+            Some(Type::Sigv4(_)) => {
+                problems.add(
+                    &format!("{PATH}.sigv4"),
+                    "is not served yet; use bearer, basic or custom",
+                );
+                return None;
+            }
+        };
+        // A final line end is an editor's, not the secret's.
+        match HeaderValue::from_bytes(value.trim_ascii_end()) {
+            Ok(mut value) => {
+                value.set_sensitive(true);
+                Some(Self { name, value })
+            }
+            Err(_) => {
+                problems.add(PATH, "has a Secret that cannot be a header value");
+                None
+            }
+        }
+    }
+}
+
+fn may_carry(name: &HeaderName) -> bool {
+    let framing = name == header::HOST || name == header::CONTENT_LENGTH;
+    !framing && !canonical::is_hop_by_hop(name.as_str()) && !canonical::is_ours(name.as_str())
+}

@@ -1,0 +1,1 @@
+//! Services that compile, and those that do not.

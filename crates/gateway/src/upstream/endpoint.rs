@@ -1,0 +1,165 @@
+//! One address of an upstream.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderValue, uri::{Authority, Scheme}};
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::ServerName;
+use tokio_rustls::TlsConnector;
+
+use crate::{
+    Config,
+    route::Problems,
+    upstream::{
+        connect::{self, ConnectError},
+        health::Health,
+        http1::{self, Http1Pool},
+        http2::{self, Http2Slot},
+        tls::Trust,
+        url::{Protocol, UpstreamUrl},
+    },
+};
+
+/// An endpoint with the connections to it.
+pub(crate) struct Endpoint {
+    pub(crate) authority: Authority,
+    /// The same, for `Host`.
+    pub(crate) host_header: HeaderValue,
+    pub(super) health: Health,
+    pub(super) http1: Http1Pool,
+    pub(super) http2: Http2Slot,
+    protocol: Protocol,
+    host: String,
+    port: u16,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+    connect_timeout: Duration,
+    allow_link_local: bool,
+}
+
+/// A connection that can send one request.
+pub(super) enum Connection {
+    Http1 {
+        sender: http1::Sender,
+        /// It has carried a request before.
+        reused: bool,
+    },
+    Http2(http2::Sender),
+}
+
+impl Endpoint {
+    pub(super) fn new(
+        url: UpstreamUrl,
+        trust: &mut Trust,
+        settings: &Config,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let tls = match url.tls {
+            false => None,
+            true => {
+                let connector = trust.connector(url.protocol, problems)?;
+                match ServerName::try_from(url.host.clone()) {
+                    Ok(name) => Some((connector, name)),
+                    Err(_) => {
+                        problems.add("spec.config.upstream", "has a host that TLS cannot name");
+                        return None;
+                    }
+                }
+            }
+        };
+        Some(Self {
+            host_header: HeaderValue::from_str(url.authority.as_str()).ok()?,
+            authority: url.authority,
+            health: Health::default(),
+            http1: Http1Pool::new(settings.idle_connection_timeout, settings.idle_connections),
+            http2: Http2Slot::default(),
+            protocol: url.protocol,
+            host: url.host,
+            port: url.port,
+            tls,
+            connect_timeout: settings.connect_timeout,
+            allow_link_local: settings.allow_link_local_upstreams,
+        })
+    }
+
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// For the pseudo-header of HTTP/2.
+    pub(super) fn scheme(&self) -> Scheme {
+        match self.tls {
+            Some(_) => Scheme::HTTPS,
+            None => Scheme::HTTP,
+        }
+    }
+
+    /// A pooled connection or a new one; `fresh`: a new one. Counts failures.
+    pub(super) async fn connection(self: &Arc<Self>, fresh: bool) -> Result<Connection, ConnectError> {
+        let ready = match self.protocol {
+            Protocol::Http1 if !fresh => self.http1.take().await.map(|sender| Connection::Http1 {
+                sender,
+                reused: true,
+            }),
+            Protocol::Http1 => None,
+            Protocol::Http2 => self.http2.current().map(Connection::Http2),
+        };
+        if let Some(connection) = ready {
+            return Ok(connection);
+        }
+        let opened = tokio::time::timeout(self.connect_timeout, async {
+            match self.protocol {
+                Protocol::Http1 => self.open_http1().await,
+                Protocol::Http2 => self.open_http2().await.map(Connection::Http2),
+            }
+        })
+        .await
+        .unwrap_or(Err(ConnectError::Timeout));
+        match &opened {
+            Ok(_) => self.health.succeeded(),
+            Err(_) => self.health.failed(),
+        }
+        opened
+    }
+
+    async fn open_http1(&self) -> Result<Connection, ConnectError> {
+        let tcp = connect::connect(&self.host, self.port, self.allow_link_local).await?;
+        let sender = match &self.tls {
+            None => http1::handshake(TokioIo::new(tcp)).await?,
+            Some((connector, name)) => {
+                let tls = connector
+                    .connect(name.clone(), tcp)
+                    .await
+                    .map_err(ConnectError::Tls)?;
+                http1::handshake(TokioIo::new(tls)).await?
+            }
+        };
+        Ok(Connection::Http1 {
+            sender,
+            reused: false,
+        })
+    }
+
+    /// Only one request connects; the others wait for its connection.
+    async fn open_http2(&self) -> Result<http2::Sender, ConnectError> {
+        let _turn = self.http2.turn().await;
+        if let Some(sender) = self.http2.current() {
+            return Ok(sender);
+        }
+        let tcp = connect::connect(&self.host, self.port, self.allow_link_local).await?;
+        let sender = match &self.tls {
+            None => http2::handshake(TokioIo::new(tcp)).await?,
+            Some((connector, name)) => {
+                let tls = connector
+                    .connect(name.clone(), tcp)
+                    .await
+                    .map_err(ConnectError::Tls)?;
+                if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
+                    return Err(ConnectError::NoHttp2);
+                }
+                http2::handshake(TokioIo::new(tls)).await?
+            }
+        };
+        self.http2.set(sender.clone());
+        Ok(sender)
+    }
+}

@@ -1,0 +1,122 @@
+//! Connections of HTTP/1.1: one request at a time each.
+
+use std::{
+    future::poll_fn,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use hyper::{
+    client::conn::http1::{self, SendRequest},
+    rt::{Read, Write},
+};
+use tokio::time::Instant;
+
+use crate::{
+    body::{RequestBody, Transfer, TransferState},
+    upstream::{Endpoint, connect::ConnectError},
+};
+
+pub(super) type Sender = SendRequest<RequestBody>;
+
+/// Unused connections to one endpoint. The one used last is used next, so that the others can grow old.
+pub(super) struct Http1Pool {
+    idle: Mutex<Vec<Idle>>,
+    timeout: Duration,
+    most: usize,
+}
+
+struct Idle {
+    sender: Sender,
+    since: Instant,
+}
+
+/// A connection whose response is still being read. Dropped instead of [released](Lease::release), it is closed.
+pub(crate) struct Lease {
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) sender: Sender,
+    pub(super) transfer: Option<Arc<Transfer>>,
+}
+
+impl Http1Pool {
+    pub(super) fn new(timeout: Duration, most: usize) -> Self {
+        Self {
+            idle: Mutex::new(Vec::new()),
+            timeout,
+            most,
+        }
+    }
+
+    /// A connection that can send at once.
+    pub(super) async fn take(&self) -> Option<Sender> {
+        while let Some(mut sender) = self.pop() {
+            // The response was read to its end, so this waits for no more than a turn of the connection's task.
+            if sender.is_ready() || poll_fn(|cx| sender.poll_ready(cx)).await.is_ok() {
+                return Some(sender);
+            }
+        }
+        None
+    }
+
+    fn pop(&self) -> Option<Sender> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(Idle { sender, since }) = idle.pop() {
+            if since.elapsed() >= self.timeout {
+                // All below are older.
+                idle.clear();
+                return None;
+            }
+            if !sender.is_closed() {
+                return Some(sender);
+            }
+        }
+        None
+    }
+
+    fn put(&self, sender: Sender) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = idle
+            .iter()
+            .take_while(|connection| connection.since.elapsed() >= self.timeout)
+            .count();
+        idle.drain(..old);
+        if idle.len() < self.most && !sender.is_closed() {
+            idle.push(Idle {
+                sender,
+                since: Instant::now(),
+            });
+        }
+    }
+}
+
+impl Lease {
+    /// Gives the connection back. The response must have been read to its end; a request that is still being sent
+    /// would delay the next one, so then the connection is closed.
+    pub(crate) fn release(self) {
+        let sent = self
+            .transfer
+            .is_none_or(|transfer| transfer.state() == TransferState::Finished);
+        if sent {
+            self.endpoint.http1.put(self.sender);
+        }
+    }
+}
+
+/// Starts to speak HTTP/1.1.
+pub(super) async fn handshake<T>(io: T) -> Result<Sender, ConnectError>
+where
+    T: Read + Write + Unpin + Send + 'static,
+{
+    let (sender, connection) = http1::Builder::new()
+        .max_headers(256)
+        .max_buf_size(128 * 1024)
+        .handshake(io)
+        .await
+        .map_err(ConnectError::Handshake)?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%error, "upstream connection ended");
+        }
+    });
+    Ok(sender)
+}

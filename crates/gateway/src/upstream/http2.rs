@@ -1,0 +1,68 @@
+//! The connection of HTTP/2 to an endpoint, shared by all requests.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use hyper::{
+    client::conn::http2::{self, SendRequest},
+    rt::{Read, Write},
+};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::MutexGuard;
+
+use crate::{body::RequestBody, upstream::connect::ConnectError};
+
+pub(super) type Sender = SendRequest<RequestBody>;
+
+/// The connection in use, and the turn of who makes the next.
+#[derive(Default)]
+pub(super) struct Http2Slot {
+    current: Mutex<Option<Sender>>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Http2Slot {
+    /// A handle of the connection, if it lives.
+    pub(super) fn current(&self) -> Option<Sender> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_some_and(Sender::is_closed) {
+            *current = None;
+        }
+        current.clone()
+    }
+
+    pub(super) fn set(&self, sender: Sender) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+    }
+
+    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+}
+
+/// Starts to speak HTTP/2.
+pub(super) async fn handshake<T>(io: T) -> Result<Sender, ConnectError>
+where
+    T: Read + Write + Unpin + Send + 'static,
+{
+    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(1024 * 1024)
+        .initial_connection_window_size(4 * 1024 * 1024)
+        .max_frame_size(64 * 1024)
+        .max_send_buf_size(256 * 1024)
+        .max_header_list_size(64 * 1024)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(10))
+        .handshake(io)
+        .await
+        .map_err(ConnectError::Handshake)?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "upstream connection ended");
+        }
+    });
+    Ok(sender)
+}

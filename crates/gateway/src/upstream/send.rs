@@ -1,0 +1,172 @@
+//! Sending one request: which endpoint, which connection, and when to try again.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Request, Response, Uri, Version, header, uri};
+use hyper::body::Incoming;
+
+use crate::{
+    body::{RequestBody, Transfer},
+    upstream::{
+        Endpoint, Lease, Upstream, connect::ConnectError, endpoint::Connection, url::Protocol,
+    },
+};
+
+/// A request without its host.
+pub(crate) struct Outgoing {
+    /// Its URI is a path with a query.
+    pub(crate) request: Request<RequestBody>,
+    /// `None`: that of the endpoint.
+    pub(crate) host: Option<HeaderValue>,
+    /// Of a streamed body.
+    pub(crate) transfer: Option<Arc<Transfer>>,
+}
+
+/// A response and where it came from.
+pub(crate) struct Answer {
+    pub(crate) response: Response<Incoming>,
+    pub(crate) endpoint: Arc<Endpoint>,
+    /// Of an HTTP/1.1 connection.
+    pub(crate) lease: Option<Lease>,
+}
+
+/// Why there is no response.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    #[error("{endpoint}: {error}")]
+    Connect {
+        endpoint: uri::Authority,
+        #[source]
+        error: ConnectError,
+    },
+    #[error("{endpoint}: {error}")]
+    Broken {
+        endpoint: uri::Authority,
+        #[source]
+        error: hyper::Error,
+    },
+    #[error("the request cannot be sent")]
+    Invalid,
+}
+
+/// Connections that turn out to be dead are no fault of the request; more than so many are.
+const MOST_RETRIES: usize = 3;
+
+impl Upstream {
+    /// Sends a request. It is sent again only where the upstream cannot have acted on it: no connection came about, or
+    /// nothing of it was sent; or where it may be repeated (RFC 9110 §9.2.2), has no body, and a pooled connection
+    /// died under it.
+    pub(crate) async fn send(&self, outgoing: Outgoing) -> Result<Answer, SendError> {
+        let Outgoing {
+            mut request,
+            host,
+            transfer,
+        } = outgoing;
+        let bodyless = matches!(request.body(), RequestBody::Empty);
+        let repeatable = bodyless && request.method().is_idempotent();
+        let mut refused = 0;
+        let mut retries = 0;
+        loop {
+            let endpoint = self.pick().ok_or(SendError::Invalid)?;
+            let mut connection = match endpoint.connection(retries > 0).await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    refused += 1;
+                    if refused < self.endpoints.len() {
+                        continue;
+                    }
+                    return Err(SendError::Connect {
+                        endpoint: endpoint.authority.clone(),
+                        error,
+                    });
+                }
+            };
+            address(&mut request, endpoint, host.as_ref())?;
+            let spare = (repeatable && connection.is_reused()).then(|| copy(&request));
+            let sent = match &mut connection {
+                Connection::Http1 { sender, .. } => sender.try_send_request(request).await,
+                Connection::Http2(sender) => sender.try_send_request(request).await,
+            };
+            let mut failure = match sent {
+                Ok(response) => {
+                    return Ok(Answer {
+                        response,
+                        endpoint: Arc::clone(endpoint),
+                        lease: connection.into_lease(endpoint, transfer),
+                    });
+                }
+                Err(failure) => failure,
+            };
+            match failure.take_message().or(spare) {
+                Some(again) if retries < MOST_RETRIES => {
+                    retries += 1;
+                    request = again;
+                }
+                _ => {
+                    return Err(SendError::Broken {
+                        endpoint: endpoint.authority.clone(),
+                        error: failure.into_error(),
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl Connection {
+    fn is_reused(&self) -> bool {
+        match self {
+            Self::Http1 { reused, .. } => *reused,
+            Self::Http2(_) => true,
+        }
+    }
+
+    fn into_lease(self, endpoint: &Arc<Endpoint>, transfer: Option<Arc<Transfer>>) -> Option<Lease> {
+        match self {
+            Self::Http1 { sender, .. } => Some(Lease {
+                endpoint: Arc::clone(endpoint),
+                sender,
+                transfer,
+            }),
+            Self::Http2(_) => None,
+        }
+    }
+}
+
+/// Writes host and URI in the form of the endpoint's protocol.
+fn address(
+    request: &mut Request<RequestBody>,
+    endpoint: &Endpoint,
+    host: Option<&HeaderValue>,
+) -> Result<(), SendError> {
+    match endpoint.protocol() {
+        Protocol::Http1 => {
+            let host = host.unwrap_or(&endpoint.host_header).clone();
+            request.headers_mut().insert(header::HOST, host);
+            *request.version_mut() = Version::HTTP_11;
+        }
+        Protocol::Http2 => {
+            let authority = match host {
+                None => endpoint.authority.clone(),
+                Some(host) => {
+                    uri::Authority::try_from(host.as_bytes()).map_err(|_| SendError::Invalid)?
+                }
+            };
+            let mut parts = std::mem::take(request.uri_mut()).into_parts();
+            parts.scheme = Some(endpoint.scheme());
+            parts.authority = Some(authority);
+            *request.uri_mut() = Uri::from_parts(parts).map_err(|_| SendError::Invalid)?;
+            *request.version_mut() = Version::HTTP_2;
+        }
+    }
+    Ok(())
+}
+
+fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::Empty);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}

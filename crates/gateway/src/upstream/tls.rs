@@ -1,0 +1,141 @@
+//! TLS towards upstreams.
+
+use std::sync::{Arc, LazyLock};
+
+use api::core_v1::service::spec::config::Tls;
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
+use tokio_rustls::TlsConnector;
+
+use crate::{route::Problems, upstream::url::Protocol};
+
+/// What a Service trusts, and the client configuration made from it when one is needed.
+pub(super) struct Trust {
+    roots: Roots,
+    connector: Option<TlsConnector>,
+}
+
+enum Roots {
+    System,
+    Given(RootCertStore),
+    /// `insecureSkipVerify`
+    Anything,
+}
+
+static SYSTEM_ROOTS: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    Arc::new(store)
+});
+
+impl Trust {
+    pub(super) fn new(spec: Option<&Tls>, problems: &mut Problems) -> Self {
+        Self {
+            roots: spec.map_or(Roots::System, |spec| roots(spec, problems)),
+            connector: None,
+        }
+    }
+
+    /// One for all endpoints of a Service: they share its sessions.
+    pub(super) fn connector(&mut self, protocol: Protocol, problems: &mut Problems) -> Option<TlsConnector> {
+        if self.connector.is_none() {
+            match client_config(&self.roots, protocol) {
+                Ok(config) => self.connector = Some(TlsConnector::from(Arc::new(config))),
+                Err(error) => problems.add("spec.config.tls", &format!("cannot be used: {error}")),
+            }
+        }
+        self.connector.clone()
+    }
+}
+
+fn roots(spec: &Tls, problems: &mut Problems) -> Roots {
+    if spec.client_certificate.is_some() {
+        problems.add("spec.config.tls.clientCertificate", "is not served yet");
+    }
+    if spec.insecure_skip_verify {
+        return Roots::Anything;
+    }
+    if spec.trusted_c_as.is_empty() {
+        return Roots::System;
+    }
+    let mut store = match spec.append_to_system_pool {
+        true => RootCertStore::clone(&SYSTEM_ROOTS),
+        false => RootCertStore::empty(),
+    };
+    for (index, text) in spec.trusted_c_as.iter().enumerate() {
+        let added = CertificateDer::pem_slice_iter(text.as_bytes())
+            .map(|certificate| Some(store.add(certificate.ok()?).is_ok()))
+            .collect::<Option<Vec<bool>>>();
+        if added.is_none_or(|added| added.is_empty() || added.contains(&false)) {
+            problems.add(
+                &format!("spec.config.tls.trustedCAs[{index}]"),
+                "is no certificate in PEM",
+            );
+        }
+    }
+    Roots::Given(store)
+}
+
+fn client_config(roots: &Roots, protocol: Protocol) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?;
+    let mut config = match roots {
+        Roots::System => builder.with_root_certificates(Arc::clone(&SYSTEM_ROOTS)),
+        Roots::Given(store) => builder.with_root_certificates(store.clone()),
+        Roots::Anything => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))),
+    }
+    .with_no_client_auth();
+    config.alpn_protocols = vec![match protocol {
+        Protocol::Http1 => b"http/1.1".to_vec(),
+        Protocol::Http2 => b"h2".to_vec(),
+    }];
+    Ok(config)
+}
+
+/// Takes any certificate, as `insecureSkipVerify` asks for; the handshake must still be signed by its key.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,106 @@
+//! URLs of upstreams.
+
+use http::{Uri, uri::Authority};
+
+/// An upstream's URL, taken apart.
+#[derive(Debug)]
+pub(super) struct UpstreamUrl {
+    /// As it goes into `Host`: without a port that the scheme implies.
+    pub(super) authority: Authority,
+    /// A name, or an address without brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) protocol: Protocol,
+    pub(super) tls: bool,
+}
+
+/// What is spoken with an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Schemes `http`, `ws`, `h2c`, `grpc` without TLS, `https`, `wss`, `grpcs` with it.
+pub(super) fn parse(text: &str, prefer_http2: bool) -> Result<UpstreamUrl, &'static str> {
+    let uri: Uri = text.parse().map_err(|_| "is no URL")?;
+    let (tls, protocol) = match (uri.scheme_str(), prefer_http2) {
+        (Some("http"), false) | (Some("ws"), _) => (false, Protocol::Http1),
+        (Some("h2c" | "grpc"), _) | (Some("http"), true) => (false, Protocol::Http2),
+        (Some("https"), false) | (Some("wss"), _) => (true, Protocol::Http1),
+        (Some("https"), true) | (Some("grpcs"), _) => (true, Protocol::Http2),
+        (None, _) => return Err("has no scheme; begin with http://, https:// or h2c://"),
+        (Some(_), _) => return Err("has a scheme that is not served; use http, https, h2c, ws or wss"),
+    };
+    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+        return Err("has a path or query; use spec.config.http.path.addPrefix");
+    }
+    let authority = uri.authority().ok_or("has no host")?;
+    if authority.as_str().contains('@') {
+        return Err("has credentials; use spec.config.http.auth");
+    }
+    let implied = if tls { 443 } else { 80 };
+    let port = authority.port_u16().unwrap_or(implied);
+    let bracketed = authority.host();
+    if bracketed.is_empty() || port == 0 || authority.as_str().ends_with(':') {
+        return Err("has no host or no valid port");
+    }
+    let host = bracketed
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(bracketed);
+    let text = match port == implied {
+        true => bracketed.to_owned(),
+        false => format!("{bracketed}:{port}"),
+    };
+    Ok(UpstreamUrl {
+        authority: text.parse().map_err(|_| "is no URL")?,
+        host: host.to_ascii_lowercase(),
+        port,
+        protocol,
+        tls,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("http://a", false, "a", 80, Protocol::Http1, false)]
+    #[case("http://a:80/", false, "a", 80, Protocol::Http1, false)]
+    #[case("http://127.0.0.1:8080", true, "127.0.0.1:8080", 8080, Protocol::Http2, false)]
+    #[case("https://a", false, "a", 443, Protocol::Http1, true)]
+    #[case("https://a:8443", true, "a:8443", 8443, Protocol::Http2, true)]
+    #[case("h2c://[::1]:50051", false, "[::1]:50051", 50051, Protocol::Http2, false)]
+    #[case("ws://a", true, "a", 80, Protocol::Http1, false)]
+    #[case("wss://a", false, "a", 443, Protocol::Http1, true)]
+    fn an_url_says_how_to_connect(
+        #[case] text: &str,
+        #[case] http2: bool,
+        #[case] authority: &str,
+        #[case] port: u16,
+        #[case] protocol: Protocol,
+        #[case] tls: bool,
+    ) {
+        let url = parse(text, http2).unwrap();
+        assert_eq!(url.authority, authority);
+        assert_eq!((url.port, url.protocol, url.tls), (port, protocol, tls));
+    }
+
+    #[rstest]
+    #[case("a")]
+    #[case("/a")]
+    #[case("ftp://a")]
+    #[case("http://")]
+    #[case("http://a/base")]
+    #[case("http://a?x=y")]
+    #[case("http://user:password@a")]
+    #[case("http://a:0")]
+    #[case("http://a:99999")]
+    fn other_urls_are_refused(#[case] text: &str) {
+        assert!(parse(text, false).is_err());
+    }
+}
