@@ -69,15 +69,12 @@ pub(crate) async fn authorize(
         Some(principal) => {
             let remaining = principal.valid_until.since(gateway.clock.now());
             Watch::new(principal.revoked, remaining)
-        },
+        }
     };
     Ok(Permit { route, watch })
 }
 
-async fn authenticate(
-    gateway: &Gateway,
-    token: Option<&HeaderValue>,
-) -> Result<Principal, Denial> {
+async fn authenticate(gateway: &Gateway, token: Option<&HeaderValue>) -> Result<Principal, Denial> {
     let token = token.ok_or(Denial::NoToken)?;
     let token = token.to_str().map_err(|_| Denial::InvalidToken)?;
     let principal = match gateway.identity.authenticate(token).await {
@@ -143,7 +140,13 @@ fn decide(
         },
     };
     let policies = gateway.identity.policies();
-    let decision = policy::decide(&policies, subject, &route.target, &seen, gateway.clock.now());
+    let decision = policy::decide(
+        &policies,
+        subject,
+        &route.target,
+        &seen,
+        gateway.clock.now(),
+    );
     // Whatever was decided, it was about another request than the upstream would see.
     if query.was_misread() {
         return Err(Denial::Ambiguous(Ambiguity::Query));

@@ -78,10 +78,7 @@ impl Canonical {
             Some(_) => return Err(Ambiguity::Target),
         }
         let host = Host::take(&uri, &mut headers)?;
-        let target = uri
-            .into_parts()
-            .path_and_query
-            .ok_or(Ambiguity::Target)?;
+        let target = uri.into_parts().path_and_query.ok_or(Ambiguity::Target)?;
         path::check(target.path())?;
         if let Some(query) = target.query() {
             path::check_query(query)?;

@@ -87,7 +87,11 @@ impl Denial {
                 let mut response = Response::new(Body::full(Bytes::from(text)));
                 *response.status_mut() = status;
                 let headers = response.headers_mut();
-                set(headers, header::CONTENT_TYPE.as_str(), "text/plain; charset=utf-8");
+                set(
+                    headers,
+                    header::CONTENT_TYPE.as_str(),
+                    "text/plain; charset=utf-8",
+                );
                 response
             }
         };
@@ -99,7 +103,10 @@ impl Denial {
         if let Some(challenge) = self.challenge() {
             set(headers, header::WWW_AUTHENTICATE.as_str(), challenge);
         }
-        if matches!(self, Self::NoToken | Self::InvalidToken | Self::Scope | Self::Policy) {
+        if matches!(
+            self,
+            Self::NoToken | Self::InvalidToken | Self::Scope | Self::Policy
+        ) {
             set(headers, "x-octelium-unauthorized", "true");
         }
         if self == Self::BodyTooLarge || self == Self::BodyIdle {
@@ -130,7 +137,11 @@ impl Denial {
                 "14",
                 "access cannot be decided at present; try again",
             ),
-            Self::NoToken => (StatusCode::UNAUTHORIZED, "16", "an access token is required"),
+            Self::NoToken => (
+                StatusCode::UNAUTHORIZED,
+                "16",
+                "an access token is required",
+            ),
             Self::InvalidToken => (
                 StatusCode::UNAUTHORIZED,
                 "16",
@@ -148,14 +159,22 @@ impl Denial {
                 "8",
                 "the request body is larger than this Service takes",
             ),
-            Self::BodyIdle => (StatusCode::REQUEST_TIMEOUT, "4", "the request body took too long"),
+            Self::BodyIdle => (
+                StatusCode::REQUEST_TIMEOUT,
+                "4",
+                "the request body took too long",
+            ),
             Self::BodyBroken => (StatusCode::BAD_REQUEST, "1", "the request body broke off"),
-            Self::UpstreamUnavailable => {
-                (StatusCode::BAD_GATEWAY, "14", "the upstream cannot be reached")
-            }
-            Self::UpstreamTimeout => {
-                (StatusCode::GATEWAY_TIMEOUT, "4", "the upstream took too long")
-            }
+            Self::UpstreamUnavailable => (
+                StatusCode::BAD_GATEWAY,
+                "14",
+                "the upstream cannot be reached",
+            ),
+            Self::UpstreamTimeout => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "4",
+                "the upstream took too long",
+            ),
         };
         // Of a Service of gRPC, a caller that is none cannot read the status in trailers.
         Form {

@@ -50,7 +50,11 @@ where
     let origin = inbound.request.headers.get(header::ORIGIN).cloned();
     let proxy = match &route.action {
         Action::Direct(direct) => {
-            return Ok(Served::Here(response::direct(direct, &route, origin.as_ref())));
+            return Ok(Served::Here(response::direct(
+                direct,
+                &route,
+                origin.as_ref(),
+            )));
         }
         Action::Proxy(proxy) => proxy,
     };
@@ -90,15 +94,24 @@ where
     };
 
     let patience = (!grpc).then_some(config.response_timeout);
-    let answer = answer(proxy, outgoing, &watch, patience, transfer.as_deref(), record).await?;
+    let answer = answer(
+        proxy,
+        outgoing,
+        &watch,
+        patience,
+        transfer.as_deref(),
+        record,
+    )
+    .await?;
     record.endpoint = Some(Arc::clone(&answer.endpoint));
     let upgrade = match (answer.response.status(), websocket) {
         (StatusCode::SWITCHING_PROTOCOLS, true) => upgrade,
         (StatusCode::SWITCHING_PROTOCOLS, false) => return Err(Denial::UpstreamUnavailable),
         _ => None,
     };
-    let response = UpstreamResponse::new(answer, &route, proxy, watch, upgrade, origin.as_ref(), grpc)
-        .ok_or(Denial::UpstreamUnavailable)?;
+    let response =
+        UpstreamResponse::new(answer, &route, proxy, watch, upgrade, origin.as_ref(), grpc)
+            .ok_or(Denial::UpstreamUnavailable)?;
     Ok(Served::Upstream(Box::new(response)))
 }
 

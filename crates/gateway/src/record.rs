@@ -114,10 +114,15 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let elapsed = self.started.elapsed();
-        let received = self.transfer.as_ref().map_or(0, |transfer| transfer.bytes());
+        let received = self
+            .transfer
+            .as_ref()
+            .map_or(0, |transfer| transfer.bytes());
         match &self.route {
             Some(route) => {
-                route.metrics.record(self.status, elapsed, received, self.sent);
+                route
+                    .metrics
+                    .record(self.status, elapsed, received, self.sent);
             }
             None => metrics::count_unrouted(),
         }

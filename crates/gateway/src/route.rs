@@ -124,7 +124,10 @@ fn compile(
     settings: &Config,
     problems: &mut Problems,
 ) -> Option<Route> {
-    let name = service.metadata.as_ref().map_or("", |metadata| &metadata.name);
+    let name = service
+        .metadata
+        .as_ref()
+        .map_or("", |metadata| &metadata.name);
     let Some(spec) = &service.spec else {
         problems.add("spec", "is missing");
         return None;
@@ -134,7 +137,10 @@ fn compile(
         SpecMode::Grpc => Mode::Grpc,
         SpecMode::Web => Mode::Web,
         other => {
-            let served = format!("{} is not served; use HTTP, GRPC or WEB", other.as_str_name());
+            let served = format!(
+                "{} is not served; use HTTP, GRPC or WEB",
+                other.as_str_name()
+            );
             problems.add("spec.mode", &served);
             return None;
         }
@@ -211,12 +217,21 @@ fn refuse_unserved(config: &ServiceConfig, http: &Http, problems: &mut Problems)
     let body = http.body.as_ref();
     let unserved = [
         (!config.parent.is_empty(), "spec.config.parent"),
-        (config.client_certificate.is_some(), "spec.config.clientCertificate"),
+        (
+            config.client_certificate.is_some(),
+            "spec.config.clientCertificate",
+        ),
         (!http.plugins.is_empty(), "spec.config.http.plugins"),
         (http.retry.is_some(), "spec.config.http.retry"),
-        (http.enable_request_buffering, "spec.config.http.enableRequestBuffering"),
+        (
+            http.enable_request_buffering,
+            "spec.config.http.enableRequestBuffering",
+        ),
         (http.visibility.is_some(), "spec.config.http.visibility"),
-        (body.is_some_and(|body| body.mode != 0), "spec.config.http.body.mode"),
+        (
+            body.is_some_and(|body| body.mode != 0),
+            "spec.config.http.body.mode",
+        ),
         (
             body.is_some_and(|body| body.validation.is_some()),
             "spec.config.http.body.validation",

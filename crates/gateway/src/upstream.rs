@@ -24,9 +24,9 @@ mod send;
 mod tls;
 mod url;
 
+pub(crate) use connect::ConnectError;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use http1::Lease;
-pub(crate) use connect::ConnectError;
 pub(crate) use send::{Answer, Outgoing, SendError};
 
 /// The endpoints of a Service. All speak the same protocol.
@@ -71,7 +71,10 @@ impl Upstream {
         let mut trust = tls::Trust::new(config.tls.as_ref(), problems);
         for (path, url, user) in &urls {
             if !user.is_empty() {
-                problems.add(path, "is served by a User's client, which is not served yet");
+                problems.add(
+                    path,
+                    "is served by a User's client, which is not served yet",
+                );
             }
             match url::parse(url, prefer_http2) {
                 Ok(url) => endpoints.extend(Endpoint::new(url, &mut trust, settings, problems)),

@@ -28,7 +28,10 @@ impl IpText {
 impl Write for IpText {
     fn write_str(&mut self, text: &str) -> std::fmt::Result {
         let end = self.length + text.len();
-        let slot = self.bytes.get_mut(self.length..end).ok_or(std::fmt::Error)?;
+        let slot = self
+            .bytes
+            .get_mut(self.length..end)
+            .ok_or(std::fmt::Error)?;
         slot.copy_from_slice(text.as_bytes());
         self.length = end;
         Ok(())
@@ -41,7 +44,11 @@ mod tests {
 
     #[test]
     fn every_address_fits() {
-        for text in ["192.0.2.255", "::1", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"] {
+        for text in [
+            "192.0.2.255",
+            "::1",
+            "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
+        ] {
             assert_eq!(IpText::new(text.parse().unwrap()).as_str(), text);
         }
     }

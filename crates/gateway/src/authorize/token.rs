@@ -83,8 +83,14 @@ mod tests {
         #[case] foreign: Option<&str>,
     ) {
         let presented = read(explicit, authorization);
-        assert_eq!(presented.token().map(|value| value.to_str().unwrap()), token);
+        assert_eq!(
+            presented.token().map(|value| value.to_str().unwrap()),
+            token
+        );
         let passed = presented.foreign();
-        assert_eq!(passed.as_ref().map(|value| value.to_str().unwrap()), foreign);
+        assert_eq!(
+            passed.as_ref().map(|value| value.to_str().unwrap()),
+            foreign
+        );
     }
 }

@@ -95,7 +95,10 @@ impl Proxied {
         }
         let mut trailers = HeaderMap::with_capacity(2);
         trailers.insert("grpc-status", HeaderValue::from_static("16"));
-        trailers.insert("grpc-message", HeaderValue::from_static("access was revoked"));
+        trailers.insert(
+            "grpc-message",
+            HeaderValue::from_static("access was revoked"),
+        );
         Poll::Ready(Some(Ok(Frame::trailers(trailers))))
     }
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 /// what really waits.
 pub(crate) struct Watch {
     standing: Option<Standing>,
-    armed: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    armed: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
 }
 
 #[derive(Clone)]
@@ -70,10 +70,13 @@ impl Watch {
     }
 
     /// Waits for the end.
-    pub(crate) async fn over(&self) {
-        match &self.standing {
-            Some(standing) => wait(standing.clone()).await,
-            None => std::future::pending().await,
+    pub(crate) fn over(&self) -> impl Future<Output = ()> + Send + use<> {
+        let standing = self.standing.clone();
+        async move {
+            match standing {
+                Some(standing) => wait(standing).await,
+                None => std::future::pending().await,
+            }
         }
     }
 }

@@ -66,6 +66,9 @@ mod tests {
     fn c22_our_cookies_are_taken_out(#[case] lines: &[&str], #[case] expected: Option<&str>) {
         let lines: Vec<HeaderValue> = lines.iter().map(|line| line.parse().unwrap()).collect();
         let cleaned = clean(lines.iter());
-        assert_eq!(cleaned.as_ref().map(|value| value.to_str().unwrap()), expected);
+        assert_eq!(
+            cleaned.as_ref().map(|value| value.to_str().unwrap()),
+            expected
+        );
     }
 }

@@ -22,7 +22,10 @@ pub(super) fn classify(name: &str, foreign_spelling: bool) -> Class {
         _ if is_hop_by_hop(name) => return Class::HopByHop,
         _ => {}
     }
-    if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+    if name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    {
         return match is_reserved(name) {
             true => Class::Reserved,
             false => Class::EndToEnd,
@@ -33,7 +36,13 @@ pub(super) fn classify(name: &str, foreign_spelling: bool) -> Class {
     }
     let folded: String = name
         .chars()
-        .map(|character| if character.is_ascii_alphanumeric() { character } else { '-' })
+        .map(|character| {
+            if character.is_ascii_alphanumeric() {
+                character
+            } else {
+                '-'
+            }
+        })
         .collect();
     match is_reserved(&folded) || classify(&folded, false) != Class::EndToEnd {
         true => Class::Reserved,
@@ -62,18 +71,30 @@ pub(crate) fn is_hop_by_hop(name: &str) -> bool {
 pub(crate) fn is_ours(name: &str) -> bool {
     const PREFIX: &[u8] = b"x-octelium";
     name.len() >= PREFIX.len()
-        && name.bytes().zip(PREFIX).all(|(byte, &expected)| match expected {
-            b'-' => !byte.is_ascii_alphanumeric(),
-            expected => byte.eq_ignore_ascii_case(&expected),
-        })
+        && name
+            .bytes()
+            .zip(PREFIX)
+            .all(|(byte, &expected)| match expected {
+                b'-' => !byte.is_ascii_alphanumeric(),
+                expected => byte.eq_ignore_ascii_case(&expected),
+            })
 }
 
 /// What proxies say of a request, and what makes an upstream see another request than the one decided.
 fn is_reserved(name: &str) -> bool {
     match name {
-        "forwarded" | "via" | "x-real-ip" | "x-client-ip" | "x-cluster-client-ip"
-        | "true-client-ip" | "x-http-method" | "x-http-method-override" | "x-method-override"
-        | "client-ip" | "x-host" | "proxy" => true,
+        "forwarded"
+        | "via"
+        | "x-real-ip"
+        | "x-client-ip"
+        | "x-cluster-client-ip"
+        | "true-client-ip"
+        | "x-http-method"
+        | "x-http-method-override"
+        | "x-method-override"
+        | "client-ip"
+        | "x-host"
+        | "proxy" => true,
         _ => {
             is_ours(name)
                 || name.starts_with("x-forwarded")

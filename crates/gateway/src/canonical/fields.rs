@@ -71,8 +71,7 @@ pub(crate) fn remove_connection_options(headers: &mut HeaderMap) -> Result<(), A
             {
                 continue;
             }
-            let name =
-                HeaderName::from_bytes(option).map_err(|_| Ambiguity::ConnectionOption)?;
+            let name = HeaderName::from_bytes(option).map_err(|_| Ambiguity::ConnectionOption)?;
             if name != header::CONTENT_LENGTH && name != header::CONTENT_TYPE {
                 named.push(name);
             }
@@ -111,9 +110,7 @@ fn asks_for_websocket(headers: &HeaderMap) -> bool {
     let websocket = protocols
         .next()
         .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    websocket
-        && protocols.next().is_none()
-        && has_token(headers, &header::CONNECTION, b"upgrade")
+    websocket && protocols.next().is_none() && has_token(headers, &header::CONNECTION, b"upgrade")
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &[u8]) -> bool {
@@ -195,10 +192,16 @@ mod tests {
     #[test]
     fn c17_only_a_websocket_is_an_upgrade() {
         let asks = |fields| clean(&mut headers(fields), false).unwrap().websocket;
-        assert!(asks(&[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")]));
+        assert!(asks(&[
+            ("connection", "keep-alive, Upgrade"),
+            ("upgrade", "WebSocket")
+        ]));
         assert!(!asks(&[("upgrade", "websocket")]));
         assert!(!asks(&[("connection", "upgrade"), ("upgrade", "h2c")]));
-        assert!(!asks(&[("connection", "upgrade"), ("upgrade", "websocket, h2c")]));
+        assert!(!asks(&[
+            ("connection", "upgrade"),
+            ("upgrade", "websocket, h2c")
+        ]));
         assert!(!asks(&[
             ("connection", "upgrade"),
             ("upgrade", "websocket"),

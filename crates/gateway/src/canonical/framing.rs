@@ -85,7 +85,10 @@ mod tests {
     #[case(&[("content-length", "")])]
     #[case(&[("content-length", "18446744073709551616")])]
     fn c17_double_or_malformed_framing_is_refused(#[case] fields: &[(&str, &str)]) {
-        assert_eq!(check(&headers(fields), Length::Unknown), Err(Ambiguity::Framing));
+        assert_eq!(
+            check(&headers(fields), Length::Unknown),
+            Err(Ambiguity::Framing)
+        );
     }
 
     #[test]

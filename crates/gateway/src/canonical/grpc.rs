@@ -20,7 +20,7 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 /// Reads `/package.Service/Method`.
-pub(crate) fn parse_call(path: &str, query: Option<&str>) -> Result<Grpc<'_>, Ambiguity> {
+pub(crate) fn parse_call<'a>(path: &'a str, query: Option<&str>) -> Result<Grpc<'a>, Ambiguity> {
     let (service_full_name, method) = path
         .strip_prefix('/')
         .and_then(|call| call.split_once('/'))

@@ -31,9 +31,7 @@ impl Host {
                     HeaderValue::from_str(authority.as_str()).map_err(|_| Ambiguity::Host)?;
                 match header {
                     Some(header)
-                        if !header
-                            .as_bytes()
-                            .eq_ignore_ascii_case(authority.as_bytes()) =>
+                        if !header.as_bytes().eq_ignore_ascii_case(authority.as_bytes()) =>
                     {
                         Err(Ambiguity::HostMismatch)
                     }
@@ -63,8 +61,9 @@ impl Host {
         let bytes = authority.as_bytes();
         let length = name_length(bytes)?;
         let authority = match bytes.iter().any(u8::is_ascii_uppercase) {
-            true => HeaderValue::from_bytes(&bytes.to_ascii_lowercase())
-                .map_err(|_| Ambiguity::Host)?,
+            true => {
+                HeaderValue::from_bytes(&bytes.to_ascii_lowercase()).map_err(|_| Ambiguity::Host)?
+            }
             false => authority,
         };
         Ok(Self { authority, length })
@@ -86,7 +85,8 @@ fn name_length(authority: &[u8]) -> Result<usize, Ambiguity> {
     }
     let literal = name.starts_with(b"[") && name.ends_with(b"]");
     let plain = |&byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    let in_literal = |&byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'[' | b']' | b':' | b'.');
+    let in_literal =
+        |&byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'[' | b']' | b':' | b'.');
     let valid = match literal {
         true => name.iter().all(in_literal),
         false => !name.starts_with(b".") && name.iter().all(plain),
@@ -128,7 +128,10 @@ mod tests {
         #[case] name: &str,
         #[case] authority: &str,
     ) {
-        assert_eq!(host(uri, hosts), Ok((name.to_owned(), authority.to_owned())));
+        assert_eq!(
+            host(uri, hosts),
+            Ok((name.to_owned(), authority.to_owned()))
+        );
     }
 
     #[rstest]

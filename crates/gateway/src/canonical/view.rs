@@ -114,7 +114,11 @@ impl Fields for QueryView<'_> {
         }
         let parameters = &self.parsed().parameters;
         for (index, (name, value)) in parameters.iter().enumerate() {
-            if parameters.iter().take(index).any(|(earlier, _)| earlier == name) {
+            if parameters
+                .iter()
+                .take(index)
+                .any(|(earlier, _)| earlier == name)
+            {
                 self.misread.store(true, Ordering::Relaxed);
             } else {
                 visit(name, value);

@@ -28,7 +28,10 @@ fn clean_one(cookie: HeaderValue) -> Option<HeaderValue> {
     let mut parts = bytes.split(|&byte| byte == b';');
     let pair = parts.next()?;
     let is_domain = |attribute: &&[u8]| {
-        let name = attribute.split(|&byte| byte == b'=').next().unwrap_or_default();
+        let name = attribute
+            .split(|&byte| byte == b'=')
+            .next()
+            .unwrap_or_default();
         name.trim_ascii().eq_ignore_ascii_case(b"domain")
     };
     if !parts.clone().any(|attribute| is_domain(&attribute)) {
@@ -83,7 +86,12 @@ mod tests {
         ]);
         assert_eq!(
             cleaned,
-            ["a=1; Path=/", "b=2", "c=3; Path=/; Secure; HttpOnly", "d=4; Path=/"]
+            [
+                "a=1; Path=/",
+                "b=2",
+                "c=3; Path=/; Secure; HttpOnly",
+                "d=4; Path=/"
+            ]
         );
     }
 }

@@ -41,7 +41,9 @@ impl RouteMetrics {
             const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
             let code = CLASSES.get(class).copied().unwrap_or_default();
             requests
-                .get_or_init(|| counter!("gateway_requests_total", "service" => service(), "code" => code))
+                .get_or_init(
+                    || counter!("gateway_requests_total", "service" => service(), "code" => code),
+                )
                 .increment(1);
         }
         self.duration

@@ -28,7 +28,10 @@ pub(crate) enum Preflight {
 
 impl Cors {
     pub(super) fn compile(spec: &CorsSpec, domain: &str, problems: &mut Problems) -> Self {
-        let any_origin = spec.allow_origin_string_match.iter().any(|origin| origin == "*");
+        let any_origin = spec
+            .allow_origin_string_match
+            .iter()
+            .any(|origin| origin == "*");
         if any_origin && spec.allow_credentials {
             problems.add(
                 "spec.config.http.cors.allowOriginStringMatch",

@@ -30,7 +30,10 @@ impl UpstreamCredential {
             Some(name) => {
                 let value = secrets(name);
                 if value.is_none() {
-                    problems.add(PATH, &format!("names the Secret {name}, which does not exist"));
+                    problems.add(
+                        PATH,
+                        &format!("names the Secret {name}, which does not exist"),
+                    );
                 }
                 value
             }
@@ -38,9 +41,15 @@ impl UpstreamCredential {
         let (name, value) = match &auth.r#type {
             None => return None,
             Some(Type::Bearer(bearer)) => {
-                let name = bearer.r#type.as_ref().map(|bearer::Type::FromSecret(name)| name);
+                let name = bearer
+                    .r#type
+                    .as_ref()
+                    .map(|bearer::Type::FromSecret(name)| name);
                 let token = secret(name)?;
-                (header::AUTHORIZATION, [b"Bearer ", token.as_slice()].concat())
+                (
+                    header::AUTHORIZATION,
+                    [b"Bearer ", token.as_slice()].concat(),
+                )
             }
             Some(Type::Basic(basic)) => {
                 let password = basic.password.as_ref().and_then(|password| {

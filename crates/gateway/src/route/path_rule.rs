@@ -18,8 +18,16 @@ impl PathRule {
             return Self::default();
         };
         Self {
-            removed: prefix(&spec.remove_prefix, "spec.config.http.path.removePrefix", problems),
-            added: prefix(&spec.add_prefix, "spec.config.http.path.addPrefix", problems),
+            removed: prefix(
+                &spec.remove_prefix,
+                "spec.config.http.path.removePrefix",
+                problems,
+            ),
+            added: prefix(
+                &spec.add_prefix,
+                "spec.config.http.path.addPrefix",
+                problems,
+            ),
         }
     }
 
@@ -54,7 +62,10 @@ fn prefix(text: &str, path: &str, problems: &mut Problems) -> String {
     }
     let prefix = format!("/{trimmed}");
     if crate::canonical::check_path(&prefix).is_err() || prefix.contains(['?', '#']) {
-        problems.add(path, "must be a plain path, without dots, double slashes and query");
+        problems.add(
+            path,
+            "must be a plain path, without dots, double slashes and query",
+        );
     }
     prefix
 }

@@ -94,7 +94,10 @@ mod tests {
     #[case("::1", false)]
     #[case("fd00::1", false)]
     #[case("192.0.2.1", false)]
-    fn c23_metadata_addresses_are_known_in_every_form(#[case] address: &str, #[case] expected: bool) {
+    fn c23_metadata_addresses_are_known_in_every_form(
+        #[case] address: &str,
+        #[case] expected: bool,
+    ) {
         assert_eq!(is_link_local(address.parse().unwrap()), expected);
     }
 

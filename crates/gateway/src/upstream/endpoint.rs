@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderValue, uri::{Authority, Scheme}};
+use http::{
+    HeaderValue,
+    uri::{Authority, Scheme},
+};
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use tokio_rustls::TlsConnector;
@@ -94,7 +97,10 @@ impl Endpoint {
     }
 
     /// A pooled connection or a new one; `fresh`: a new one. Counts failures.
-    pub(super) async fn connection(self: &Arc<Self>, fresh: bool) -> Result<Connection, ConnectError> {
+    pub(super) async fn connection(
+        self: &Arc<Self>,
+        fresh: bool,
+    ) -> Result<Connection, ConnectError> {
         let ready = match self.protocol {
             Protocol::Http1 if !fresh => self.http1.take().await.map(|sender| Connection::Http1 {
                 sender,

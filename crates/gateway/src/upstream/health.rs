@@ -38,7 +38,8 @@ impl Health {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).min(6);
         let rest = Duration::from_millis(500 << failures).min(Duration::from_secs(30));
         let rest = u64::try_from(rest.as_millis()).unwrap_or(u64::MAX);
-        self.rests_until.store(millis().saturating_add(rest), Ordering::Relaxed);
+        self.rests_until
+            .store(millis().saturating_add(rest), Ordering::Relaxed);
     }
 }
 

@@ -121,7 +121,11 @@ impl Connection {
         }
     }
 
-    fn into_lease(self, endpoint: &Arc<Endpoint>, transfer: Option<Arc<Transfer>>) -> Option<Lease> {
+    fn into_lease(
+        self,
+        endpoint: &Arc<Endpoint>,
+        transfer: Option<Arc<Transfer>>,
+    ) -> Option<Lease> {
         match self {
             Self::Http1 { sender, .. } => Some(Lease {
                 endpoint: Arc::clone(endpoint),

@@ -41,7 +41,11 @@ impl Trust {
     }
 
     /// One for all endpoints of a Service: they share its sessions.
-    pub(super) fn connector(&mut self, protocol: Protocol, problems: &mut Problems) -> Option<TlsConnector> {
+    pub(super) fn connector(
+        &mut self,
+        protocol: Protocol,
+        problems: &mut Problems,
+    ) -> Option<TlsConnector> {
         if self.connector.is_none() {
             match client_config(&self.roots, protocol) {
                 Ok(config) => self.connector = Some(TlsConnector::from(Arc::new(config))),

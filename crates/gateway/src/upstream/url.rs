@@ -30,7 +30,9 @@ pub(super) fn parse(text: &str, prefer_http2: bool) -> Result<UpstreamUrl, &'sta
         (Some("https"), false) | (Some("wss"), _) => (true, Protocol::Http1),
         (Some("https"), true) | (Some("grpcs"), _) => (true, Protocol::Http2),
         (None, _) => return Err("has no scheme; begin with http://, https:// or h2c://"),
-        (Some(_), _) => return Err("has a scheme that is not served; use http, https, h2c, ws or wss"),
+        (Some(_), _) => {
+            return Err("has a scheme that is not served; use http, https, h2c, ws or wss");
+        }
     };
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
         return Err("has a path or query; use spec.config.http.path.addPrefix");
@@ -40,9 +42,15 @@ pub(super) fn parse(text: &str, prefer_http2: bool) -> Result<UpstreamUrl, &'sta
         return Err("has credentials; use spec.config.http.auth");
     }
     let implied = if tls { 443 } else { 80 };
-    let port = authority.port_u16().unwrap_or(implied);
     let bracketed = authority.host();
-    if bracketed.is_empty() || port == 0 || authority.as_str().ends_with(':') {
+    let port = match (
+        authority.port_u16(),
+        bracketed.len() == authority.as_str().len(),
+    ) {
+        (None, true) => implied,
+        (port, _) => port.unwrap_or(0),
+    };
+    if bracketed.is_empty() || port == 0 {
         return Err("has no host or no valid port");
     }
     let host = bracketed
@@ -71,10 +79,24 @@ mod tests {
     #[rstest]
     #[case("http://a", false, "a", 80, Protocol::Http1, false)]
     #[case("http://a:80/", false, "a", 80, Protocol::Http1, false)]
-    #[case("http://127.0.0.1:8080", true, "127.0.0.1:8080", 8080, Protocol::Http2, false)]
+    #[case(
+        "http://127.0.0.1:8080",
+        true,
+        "127.0.0.1:8080",
+        8080,
+        Protocol::Http2,
+        false
+    )]
     #[case("https://a", false, "a", 443, Protocol::Http1, true)]
     #[case("https://a:8443", true, "a:8443", 8443, Protocol::Http2, true)]
-    #[case("h2c://[::1]:50051", false, "[::1]:50051", 50051, Protocol::Http2, false)]
+    #[case(
+        "h2c://[::1]:50051",
+        false,
+        "[::1]:50051",
+        50051,
+        Protocol::Http2,
+        false
+    )]
     #[case("ws://a", true, "a", 80, Protocol::Http1, false)]
     #[case("wss://a", false, "a", 443, Protocol::Http1, true)]
     fn an_url_says_how_to_connect(

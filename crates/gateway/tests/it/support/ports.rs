@@ -1,0 +1,50 @@
+//! Fakes of the two ports.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use gateway::{Directory, Identity, Principal, Rejection, Route};
+use policy::PolicySet;
+
+#[derive(Default)]
+pub(crate) struct FakeIdentity {
+    pub(crate) principals: Mutex<HashMap<String, Principal>>,
+    pub(crate) policies: Mutex<PolicySet>,
+    pub(crate) stale: AtomicBool,
+    pub(crate) unavailable: AtomicBool,
+}
+
+#[async_trait]
+impl Identity for FakeIdentity {
+    async fn authenticate(&self, token: &str) -> Result<Principal, Rejection> {
+        if self.unavailable.load(Ordering::SeqCst) {
+            return Err(Rejection::Unavailable);
+        }
+        let principals = self.principals.lock().unwrap();
+        let unknown = Rejection::Unauthenticated { reason: "unknown" };
+        principals.get(token).cloned().ok_or(unknown)
+    }
+
+    fn policies(&self) -> PolicySet {
+        self.policies.lock().unwrap().clone()
+    }
+
+    fn is_fresh(&self) -> bool {
+        !self.stale.load(Ordering::SeqCst)
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct FakeDirectory(pub(crate) Mutex<HashMap<String, Arc<Route>>>);
+
+impl Directory for FakeDirectory {
+    fn route(&self, host: &str) -> Option<Arc<Route>> {
+        self.0.lock().unwrap().get(host).cloned()
+    }
+}

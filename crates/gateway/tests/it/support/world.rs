@@ -1,0 +1,264 @@
+//! One gateway and everything around it.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use api::{
+    core_v1::{
+        InlinePolicy, Namespace, Policy, Service, Session, User, condition, policy as policy_v1,
+        service::{
+            self,
+            spec::{
+                Authorization, Config as ServiceConfig,
+                config::{Http, Type, Upstream as UpstreamSpec, upstream},
+            },
+        },
+    },
+    meta_v1::Metadata,
+};
+use domain::clock::{Clock, ManualClock, UnixMillis};
+use gateway::{Config, Gateway, Principal, Route, listener};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use policy::{Subject, Target};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::ports::{FakeDirectory, FakeIdentity};
+
+pub(crate) const HOST: &str = "app.example.com";
+pub(crate) const TOKEN: &str = "AQoGb25lLXRva2Vu";
+
+pub(crate) struct World {
+    pub(crate) address: SocketAddr,
+    pub(crate) identity: Arc<FakeIdentity>,
+    pub(crate) directory: Arc<FakeDirectory>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) config: Config,
+    secrets: Mutex<Vec<(String, Vec<u8>)>>,
+}
+
+/// A Service of mode HTTP that everyone with a token may use.
+pub(crate) fn service(url: &str) -> Service {
+    Service {
+        metadata: Some(Metadata {
+            name: "app.default".to_owned(),
+            ..Metadata::default()
+        }),
+        spec: Some(service::Spec {
+            mode: service::spec::Mode::Http.into(),
+            is_public: true,
+            authorization: Some(Authorization {
+                inline_policies: vec![inline("allow", vec![rule("allow", matches_any(), true)])],
+                ..Authorization::default()
+            }),
+            config: Some(ServiceConfig {
+                upstream: Some(UpstreamSpec {
+                    r#type: Some(upstream::Type::Url(url.to_owned())),
+                    ..UpstreamSpec::default()
+                }),
+                ..ServiceConfig::default()
+            }),
+            ..service::Spec::default()
+        }),
+        ..Service::default()
+    }
+}
+
+pub(crate) trait ServiceExt: Sized {
+    fn spec_mut(&mut self) -> &mut service::Spec;
+
+    fn with(mut self, change: impl FnOnce(&mut service::Spec)) -> Self {
+        change(self.spec_mut());
+        self
+    }
+
+    fn config(self, change: impl FnOnce(&mut ServiceConfig)) -> Self {
+        self.with(|spec| change(spec.config.get_or_insert_default()))
+    }
+
+    fn http(self, change: impl FnOnce(&mut Http)) -> Self {
+        self.config(|config| {
+            let http = config.r#type.get_or_insert(Type::Http(Http::default()));
+            if let Type::Http(http) = http {
+                change(http);
+            }
+        })
+    }
+
+    fn anonymous(self) -> Self {
+        self.with(|spec| {
+            spec.is_anonymous = true;
+            spec.authorization = None;
+        })
+    }
+
+    /// Replaces the Policies of the Service by one with these rules.
+    fn rules(self, rules: Vec<policy_v1::spec::Rule>) -> Self {
+        self.with(|spec| {
+            let authorization = spec.authorization.get_or_insert_default();
+            authorization.inline_policies = vec![inline("rules", rules)];
+        })
+    }
+}
+
+impl ServiceExt for Service {
+    fn spec_mut(&mut self) -> &mut service::Spec {
+        self.spec.get_or_insert_default()
+    }
+}
+
+pub(crate) fn matches_any() -> condition::Type {
+    condition::Type::MatchAny(true)
+}
+
+pub(crate) fn matches(expression: &str) -> condition::Type {
+    condition::Type::Match(expression.to_owned())
+}
+
+pub(crate) fn rule(name: &str, condition: condition::Type, allow: bool) -> policy_v1::spec::Rule {
+    let effect = match allow {
+        true => policy_v1::spec::rule::Effect::Allow,
+        false => policy_v1::spec::rule::Effect::Deny,
+    };
+    policy_v1::spec::Rule {
+        name: name.to_owned(),
+        condition: Some(api::core_v1::Condition {
+            r#type: Some(condition),
+        }),
+        effect: effect.into(),
+        priority: 0,
+    }
+}
+
+fn inline(name: &str, rules: Vec<policy_v1::spec::Rule>) -> InlinePolicy {
+    InlinePolicy {
+        name: name.to_owned(),
+        spec: Some(policy_v1::Spec {
+            rules,
+            ..policy_v1::Spec::default()
+        }),
+    }
+}
+
+impl World {
+    /// A gateway with one token and no Services.
+    pub(crate) async fn start() -> Self {
+        Self::with_config(Config {
+            domain: "example.com".to_owned(),
+            ..Config::default()
+        })
+        .await
+    }
+
+    pub(crate) async fn with_config(config: Config) -> Self {
+        let identity = Arc::new(FakeIdentity::default());
+        let directory = Arc::new(FakeDirectory::default());
+        let clock = Arc::new(ManualClock::at(UnixMillis(1_700_000_000_000)));
+        let gateway = Gateway::new(
+            Arc::clone(&directory) as _,
+            Arc::clone(&identity) as _,
+            Arc::clone(&clock) as _,
+            config.clone(),
+        );
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(accept(listener, gateway));
+        let world = Self {
+            address,
+            identity,
+            directory,
+            clock,
+            config,
+            secrets: Mutex::default(),
+        };
+        world.grant(TOKEN, Duration::from_secs(3600));
+        world
+    }
+
+    pub(crate) fn secret(&self, name: &str, value: &str) {
+        let value = value.as_bytes().to_vec();
+        self.secrets.lock().unwrap().push((name.to_owned(), value));
+    }
+
+    /// Serves `service` at [`HOST`].
+    pub(crate) fn serve(&self, service: &Service) {
+        self.serve_at(HOST, service);
+    }
+
+    pub(crate) fn serve_at(&self, host: &str, service: &Service) {
+        let route = self.compile(service).unwrap();
+        let mut routes = self.directory.0.lock().unwrap();
+        routes.insert(host.to_owned(), Arc::new(route));
+    }
+
+    pub(crate) fn compile(&self, service: &Service) -> Result<Route, Vec<String>> {
+        let target = Target::new(service, &Namespace::default(), None);
+        let secrets = self.secrets.lock().unwrap().clone();
+        let find = |name: &str| {
+            let (_, value) = secrets.iter().find(|(secret, _)| secret == name)?;
+            Some(value.clone())
+        };
+        Route::compile(service, Arc::new(target), &find, &self.config)
+    }
+
+    /// Makes `token` good for `duration`; cancelling what is returned ends its Session.
+    pub(crate) fn grant(&self, token: &str, duration: Duration) -> CancellationToken {
+        self.grant_scoped(token, duration, &[])
+    }
+
+    pub(crate) fn grant_scoped(
+        &self,
+        token: &str,
+        duration: Duration,
+        scopes: &[&str],
+    ) -> CancellationToken {
+        let revoked = CancellationToken::new();
+        let scopes: Vec<String> = scopes.iter().map(|&scope| scope.to_owned()).collect();
+        let principal = Principal {
+            subject: Arc::new(Subject::new(
+                &User::default(),
+                &[],
+                &Session::default(),
+                None,
+            )),
+            revoked: revoked.clone(),
+            valid_until: self.clock.now().saturating_add(duration),
+            session: Arc::from("session"),
+            user: Arc::from("user"),
+            scopes: domain::scope::parse(&scopes).unwrap().into(),
+            credential: None,
+        };
+        let mut principals = self.identity.principals.lock().unwrap();
+        principals.insert(token.to_owned(), principal);
+        revoked
+    }
+
+    pub(crate) fn set_policies(&self, policies: impl IntoIterator<Item = Policy>) {
+        *self.identity.policies.lock().unwrap() = policy::PolicySet::new(policies);
+    }
+}
+
+async fn accept(listener: TcpListener, gateway: Arc<Gateway>) {
+    let builder = Arc::new(listener::builder(&listener::Limits::default()));
+    loop {
+        let Ok((stream, peer)) = listener.accept().await else {
+            return;
+        };
+        stream.set_nodelay(true).unwrap();
+        let gateway = Arc::clone(&gateway);
+        let builder = Arc::clone(&builder);
+        tokio::spawn(async move {
+            let service = service_fn(move |request| {
+                let gateway = Arc::clone(&gateway);
+                async move { Ok::<_, std::convert::Infallible>(gateway.handle(request, peer).await) }
+            });
+            let _ = builder
+                .serve_connection_with_upgrades(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
