@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use store::StoreError;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -21,17 +22,10 @@ impl Context {
     pub async fn run(&self, stop: CancellationToken) {
         tokio::join!(
             self.directory.clone().run(stop.clone()),
-            self.every(FLUSH, &stop, async || {
-                self.usage.flush(&*self.store).await?;
-                self.audit.flush(&*self.store).await
-            }),
-            self.every(COLLECT, &stop, async || {
-                self.store.collect(self.now()).await.map(|_| ())
-            }),
-            self.every(KEYS, &stop, async || {
-                self.keys.maintain(Schedule::default(), &*self.rng).await
-            }),
-            self.every(REAP, &stop, async || authentication::reap::all(self).await),
+            every(FLUSH, &stop, || self.write_batches()),
+            every(COLLECT, &stop, || self.collect()),
+            every(KEYS, &stop, || self.keys.maintain(Schedule::default(), &*self.rng)),
+            every(REAP, &stop, || authentication::reap::all(self)),
         );
         self.flush().await;
     }
@@ -48,22 +42,29 @@ impl Context {
         }
     }
 
-    async fn every(
-        &self,
-        period: Duration,
-        stop: &CancellationToken,
-        work: impl AsyncFn() -> Result<(), store::StoreError>,
-    ) {
-        let mut tick = interval(period);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = tick.tick() => {}
-            }
-            if let Err(error) = work().await {
-                tracing::error!(%error, "work in the background failed; it is tried again");
-            }
+    async fn write_batches(&self) -> Result<(), StoreError> {
+        self.usage.flush(&*self.store).await?;
+        self.audit.flush(&*self.store).await
+    }
+
+    async fn collect(&self) -> Result<(), StoreError> {
+        self.store.collect(self.now()).await.map(|_| ())
+    }
+}
+
+async fn every<F>(period: Duration, stop: &CancellationToken, work: impl Fn() -> F)
+where
+    F: Future<Output = Result<(), StoreError>>,
+{
+    let mut tick = interval(period);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        if let Err(error) = work().await {
+            tracing::error!(%error, "work in the background failed; it is tried again");
         }
     }
 }
