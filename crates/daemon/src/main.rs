@@ -1,1 +1,53 @@
-fn main() {}
+//! `octeliumd`: the whole Cluster in one program. Reads settings, puts the parts together, and runs them.
+
+mod admin;
+mod arguments;
+mod certificates;
+mod control_plane;
+mod dispatch;
+mod doctor;
+mod files;
+mod landing;
+mod listener;
+mod logging;
+mod migrate;
+mod names;
+mod quickstart;
+mod running;
+mod serve;
+mod settings;
+mod sites;
+mod storage;
+mod tls;
+
+use std::{
+    io::{Write as _, stderr},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use clap::Parser as _;
+
+use crate::arguments::{Arguments, Command};
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to tell that standard error is gone.
+            let _ = writeln!(stderr(), "octeliumd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("asynchronous runtime")?;
+    match arguments.command {
+        Command::Quickstart(serving) => runtime.block_on(quickstart::run(serving.with_file()?)),
+        Command::Serve(serving) => runtime.block_on(serve::run(serving.with_file()?)),
+        Command::Migrate(settings) => runtime.block_on(migrate::run(settings.with_file()?)),
+        Command::Doctor(settings) => runtime.block_on(doctor::run(settings.with_file()?)),
+        _ => anyhow::bail!("x"),
+    }
+}

@@ -1,0 +1,102 @@
+//! Health and metrics, on a listener of their own without TLS.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, extract::State, routing::get};
+use http::{StatusCode, header};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use store::Store;
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+/// A store that takes longer to answer is not ready.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// Bounds of the histograms of durations, in seconds.
+const BUCKETS: &[f64] = &[
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+];
+
+/// Collects the metrics of the process.
+///
+/// # Errors
+/// Where the process collects metrics already.
+pub(crate) fn collect_metrics() -> anyhow::Result<PrometheusHandle> {
+    let recorder = PrometheusBuilder::new()
+        .set_buckets(BUCKETS)?
+        .build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder)?;
+    metrics::describe_counter!(
+        "octelium_requests_total",
+        "Requests by the part of the Cluster that answered and the class of the status."
+    );
+    metrics::describe_histogram!(
+        "octelium_request_seconds",
+        "Seconds from a request's head to its answer's head, by part of the Cluster."
+    );
+    Ok(handle)
+}
+
+/// What the admin listener reports on.
+#[derive(Clone)]
+pub(crate) struct Admin {
+    /// Asked whether it answers.
+    pub(crate) store: Arc<dyn Store>,
+    /// The age of the store's last confirmation from which requests are refused.
+    pub(crate) stale_after: Duration,
+    /// Cancelled when the process is asked to end.
+    pub(crate) stop: CancellationToken,
+    /// Of the process.
+    pub(crate) metrics: PrometheusHandle,
+}
+
+impl Admin {
+    /// Serves until `end`.
+    pub(crate) async fn serve(self, socket: TcpListener, end: CancellationToken) {
+        let router = Router::new()
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/readyz", get(ready))
+            .route("/metrics", get(render))
+            .with_state(self);
+        let serving = axum::serve(socket, router).with_graceful_shutdown(end.cancelled_owned());
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "admin listener ended");
+        }
+    }
+
+    /// Why requests would not be answered; `None` where they would.
+    async fn unready(&self) -> Option<&'static str> {
+        if self.stop.is_cancelled() {
+            return Some("shutting down\n");
+        }
+        if self.store.feed().borrow().confirmed.elapsed() > self.stale_after {
+            return Some("the store has not confirmed its state for too long\n");
+        }
+        match timeout(PING_TIMEOUT, self.store.ping()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => {
+                tracing::warn!(error = %error, "store does not answer");
+                Some("the store does not answer\n")
+            }
+            Err(_) => Some("the store does not answer in time\n"),
+        }
+    }
+}
+
+async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
+    match admin.unready().await {
+        None => (StatusCode::OK, "ready\n"),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason),
+    }
+}
+
+async fn render(State(admin): State<Admin>) -> ([(header::HeaderName, &'static str); 1], String) {
+    admin.metrics.run_upkeep();
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        admin.metrics.render(),
+    )
+}

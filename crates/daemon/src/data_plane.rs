@@ -1,0 +1,4 @@
+//! The control plane as the gateway sees it.
+
+pub(crate) mod identity;
+pub(crate) mod routes;

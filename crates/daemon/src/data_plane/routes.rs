@@ -1,0 +1,201 @@
+//! Which Service a host name means, compiled when it is first asked for after a change.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use api::core_v1::{
+    secret::{Data, data},
+    service::spec::Mode,
+};
+use domain::{clock::Clock, kind::Kind};
+use gateway::{Config, Route};
+use moka::sync::Cache;
+use prost::Message as _;
+use server::{Directory, ServiceEntry};
+use store::{Changes, Cursor, Store, StoreError};
+use tokio::{runtime::Handle, task::block_in_place};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    names::{Names, Site},
+    tls::issuing::KnownHosts,
+};
+
+/// How many changes are read at a time.
+const BATCH: u32 = 1000;
+
+/// The gateway's port to the Services.
+pub(crate) struct Routes {
+    directory: Arc<Directory>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    names: Names,
+    config: Config,
+    /// By host.
+    compiled: Cache<String, Compiled>,
+}
+
+#[derive(Clone)]
+struct Compiled {
+    /// What it was compiled from: another entry means that something has changed.
+    entry: Arc<ServiceEntry>,
+    /// `None` where it did not compile.
+    route: Option<Arc<Route>>,
+    /// The Secrets whose values are in it.
+    secrets: Arc<BTreeSet<String>>,
+}
+
+impl Routes {
+    /// Nothing is compiled yet. Follow changes with [`Self::follow`].
+    pub(crate) fn new(context: &server::Context, names: Names, config: Config) -> Self {
+        Self {
+            directory: Arc::clone(&context.directory),
+            store: Arc::clone(&context.store),
+            clock: Arc::clone(&context.clock),
+            names,
+            config,
+            compiled: Cache::new(100_000),
+        }
+    }
+
+    /// Forgets what was compiled with a Secret that has changed, and what is no longer served, until `stop`.
+    pub(crate) async fn follow(self: Arc<Self>, stop: CancellationToken) {
+        let mut feed = self.store.feed();
+        let mut cursor = feed.borrow().cursor;
+        loop {
+            match stop.run_until_cancelled(feed.changed()).await {
+                Some(Ok(())) => {}
+                Some(Err(_)) | None => return,
+            }
+            let target = feed.borrow_and_update().cursor;
+            while cursor < target {
+                match self.take_over(cursor).await {
+                    Ok(next) => cursor = next,
+                    Err(error) => {
+                        tracing::warn!(%error, "changes of Secrets not read; they are read again");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn take_over(&self, after: Cursor) -> Result<Cursor, StoreError> {
+        let changes = match self.store.changes(after, BATCH).await? {
+            Changes::Trimmed(cursor) => {
+                self.compiled.invalidate_all();
+                return Ok(cursor);
+            }
+            Changes::Next(changes) => changes,
+        };
+        for change in &changes {
+            match change.kind {
+                Kind::Secret => self.forget(|_, compiled| compiled.secrets.contains(&change.name)),
+                Kind::Service if change.revision.is_none() => {
+                    self.forget(|host, _| self.entry(host).is_none());
+                }
+                _ => {}
+            }
+        }
+        Ok(changes.last().map_or(after, |change| change.cursor))
+    }
+
+    fn forget(&self, matches: impl Fn(&str, &Compiled) -> bool) {
+        for (host, compiled) in &self.compiled {
+            if matches(&host, &compiled) {
+                self.compiled.invalidate(host.as_str());
+            }
+        }
+    }
+
+    /// The Service at `host` if it is one that the listener serves.
+    fn entry(&self, host: &str) -> Option<Arc<ServiceEntry>> {
+        let hostname = host
+            .strip_suffix(self.names.domain().host())?
+            .strip_suffix('.')?;
+        let entry = self.directory.service_by_host(hostname)?;
+        let spec = entry.service.spec.as_ref()?;
+        let served = match spec.mode() {
+            Mode::Http | Mode::Grpc | Mode::Web => spec.is_public && !spec.is_disabled,
+            _ => false,
+        };
+        served.then_some(entry)
+    }
+
+    fn compile(&self, host: &str, entry: Arc<ServiceEntry>) -> Option<Arc<Route>> {
+        let used = Mutex::new(BTreeSet::new());
+        let failure = Mutex::new(None);
+        let secret = |name: &str| {
+            lock(&used).insert(name.to_owned());
+            match block_in_place(|| Handle::current().block_on(self.secret(name))) {
+                Ok(value) => value,
+                Err(error) => {
+                    *lock(&failure) = Some(error);
+                    None
+                }
+            }
+        };
+        let target = Arc::clone(&entry.target);
+        let route = Route::compile(&entry.service, target, &secret, &self.config);
+        if let Some(error) = lock(&failure).take() {
+            // Not remembered: the next request asks again.
+            tracing::warn!(host, %error, "Secrets of a Service not read");
+            return None;
+        }
+        let route = match route {
+            Ok(route) => Some(Arc::new(route)),
+            Err(problems) => {
+                tracing::warn!(host, problems = problems.join("; "), "Service not served");
+                None
+            }
+        };
+        let compiled = Compiled {
+            entry,
+            route: route.clone(),
+            secrets: Arc::new(std::mem::take(&mut *lock(&used))),
+        };
+        self.compiled.insert(host.to_owned(), compiled);
+        route
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let now = self.clock.now();
+        let Some(document) = self.store.get_by_name(Kind::Secret, name, now).await? else {
+            return Ok(None);
+        };
+        let Some(data) = self.store.secret(Kind::Secret, document.uid).await? else {
+            return Ok(None);
+        };
+        let data = Data::decode(data.as_slice()).map_err(|error| StoreError {
+            context: format!("Secret {name}"),
+            transient: false,
+            source: Some(Arc::new(error)),
+        })?;
+        Ok(data.r#type.map(|data| match data {
+            data::Type::Value(text) => text.into_bytes(),
+            data::Type::ValueBytes(bytes) => bytes,
+        }))
+    }
+}
+
+impl gateway::Directory for Routes {
+    fn route(&self, host: &str) -> Option<Arc<Route>> {
+        let entry = self.entry(host)?;
+        match self.compiled.get(host) {
+            Some(compiled) if Arc::ptr_eq(&compiled.entry, &entry) => compiled.route,
+            _ => self.compile(host, entry),
+        }
+    }
+}
+
+impl KnownHosts for Routes {
+    fn is_known(&self, host: &str) -> bool {
+        self.names.site(host) != Site::Service || self.entry(host).is_some()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,178 @@
+//! Sends each request to the part of the Cluster that its host stands for.
+
+use std::{net::IpAddr, sync::Arc, time::Instant};
+
+use axum::body::Body;
+use domain::rng::{Rng, random_string};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, uri::Authority};
+use hyper::body::Incoming;
+
+use crate::{
+    listener::Connection,
+    names::{Names, Site},
+    sites::Sites,
+};
+
+const ID_ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+const ID_LENGTH: usize = 16;
+
+/// The names and what stands behind them.
+pub(crate) struct Dispatch {
+    names: Names,
+    sites: Sites,
+    rng: Arc<dyn Rng>,
+}
+
+impl Dispatch {
+    /// Answers for `names` by `sites`.
+    pub(crate) fn new(names: Names, sites: Sites, rng: Arc<dyn Rng>) -> Self {
+        Self { names, sites, rng }
+    }
+
+    /// Answers a request. One line of the log says how; for Services the gateway writes it, with the decision.
+    pub(crate) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        connection: &Connection,
+    ) -> Response<Body> {
+        let started = Instant::now();
+        let id = random_string(&*self.rng, ID_ALPHABET, ID_LENGTH);
+        let line = Line {
+            id: id.clone(),
+            peer: connection.peer.ip(),
+            method: request.method().clone(),
+            // Without the query: it can hold what is secret.
+            path: request.uri().path().to_owned(),
+            started,
+        };
+        let host = match host(&request) {
+            Ok(host) => host,
+            Err(problem) => {
+                let response = plain(StatusCode::BAD_REQUEST, problem);
+                line.write("none", "", response.status());
+                return response;
+            }
+        };
+        if disagrees(connection, &host) {
+            let response = plain(
+                StatusCode::MISDIRECTED_REQUEST,
+                "The host of the request is not the one that the connection was made for.\n",
+            );
+            line.write("none", &host, response.status());
+            return response;
+        }
+        let site = self.names.site(&host);
+        let response = match site {
+            Site::Api => self.sites.api(request, connection, id).await,
+            Site::Cluster => self.sites.cluster(request, connection, id).await,
+            Site::Portal => self.portal(),
+            Site::Service => return self.sites.service(request, connection).await,
+        };
+        line.write(site.as_str(), &host, response.status());
+        response
+    }
+
+    /// Every page is at the domain itself.
+    fn portal(&self) -> Response<Body> {
+        let mut response = plain(StatusCode::PERMANENT_REDIRECT, "");
+        if let Ok(location) = HeaderValue::try_from(format!("{}/", self.names.domain().url())) {
+            response.headers_mut().insert(header::LOCATION, location);
+        }
+        response
+    }
+}
+
+/// What the log says of a request.
+struct Line {
+    id: String,
+    peer: IpAddr,
+    method: Method,
+    path: String,
+    started: Instant,
+}
+
+impl Line {
+    fn write(self, site: &'static str, host: &str, status: StatusCode) {
+        let elapsed = self.started.elapsed();
+        let status = status.as_u16();
+        metrics::counter!("octelium_requests_total", "site" => site, "status" => status_class(status))
+            .increment(1);
+        metrics::histogram!("octelium_request_seconds", "site" => site).record(elapsed);
+        tracing::info!(
+            request_id = self.id,
+            site,
+            client = %self.peer,
+            host,
+            method = %self.method,
+            path = self.path,
+            status,
+            elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+            "request"
+        );
+    }
+}
+
+impl Site {
+    /// As in logs and metrics.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Cluster => "cluster",
+            Self::Portal => "portal",
+            Self::Service => "service",
+        }
+    }
+}
+
+/// A short answer in plain text.
+pub(crate) fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+}
+
+/// The host of a request, in lower case and without the port.
+fn host(request: &Request<Incoming>) -> Result<Arc<str>, &'static str> {
+    let mut headers = request.headers().get_all(header::HOST).iter();
+    let header = match (headers.next(), headers.next()) {
+        (None, _) => None,
+        (Some(header), None) => Some(
+            Authority::try_from(header.as_bytes())
+                .map_err(|_| "The Host header is not a host.\n")?,
+        ),
+        (Some(_), Some(_)) => return Err("The request has more than one Host header.\n"),
+    };
+    let authority = match (request.uri().authority(), header) {
+        (None, None) => return Err("The request names no host.\n"),
+        (Some(authority), None) => authority.clone(),
+        (None, Some(header)) => header,
+        (Some(authority), Some(header)) if *authority == header => header,
+        (Some(_), Some(_)) => return Err("The request names two hosts.\n"),
+    };
+    if authority.as_str().contains('@') {
+        return Err("The host holds user information.\n");
+    }
+    Ok(authority.host().to_ascii_lowercase().into())
+}
+
+/// RFC 9110, 7.4: the certificate was for another name, so what the client checked does not hold here.
+fn disagrees(connection: &Connection, host: &str) -> bool {
+    connection
+        .server_name
+        .as_deref()
+        .is_some_and(|name| name != host)
+}
+
+fn status_class(status: u16) -> &'static str {
+    match status {
+        0..=199 => "1xx",
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        _ => "5xx",
+    }
+}

@@ -1,0 +1,72 @@
+//! `octeliumd doctor`: looks for what is wrong, and says what to do.
+
+mod authority;
+mod documents;
+mod report;
+mod surroundings;
+
+use std::{
+    io::{Write as _, stdout},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, bail};
+use domain::clock::{Clock, SystemClock};
+
+use self::report::Report;
+use crate::{arguments::Offline, logging, storage};
+
+/// Looks at everything, and prints what it found.
+///
+/// # Errors
+/// Where something is wrong: after everything has been looked at.
+pub(crate) async fn run(mut settings: Offline) -> anyhow::Result<()> {
+    settings.logs.log.get_or_insert_with(|| "warn".to_owned());
+    logging::start(&settings.logs)?;
+    let mut report = Report::default();
+    examine(&settings, &mut report).await;
+    let mut out = stdout().lock();
+    write!(out, "{report}")?;
+    out.flush()?;
+    match report.problems() {
+        0 => Ok(()),
+        1 => bail!("there is a problem"),
+        problems => bail!("there are {problems} problems"),
+    }
+}
+
+async fn examine(settings: &Offline, report: &mut Report) {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let Some(data_dir) = &settings.store.data_dir else {
+        report.problem(
+            "data directory",
+            "none is given: --data-dir or OCTELIUM_DATA_DIR",
+        );
+        return;
+    };
+    if !data_dir.exists() {
+        report.problem(
+            "data directory",
+            format!(
+                "{} is not there: `octeliumd serve` makes it",
+                data_dir.display()
+            ),
+        );
+        return;
+    }
+    surroundings::examine(data_dir, report);
+    let opened = storage::open(&settings.store, data_dir, Arc::clone(&clock))
+        .await
+        .context("store");
+    let store = match opened {
+        Ok(store) => store,
+        Err(error) => return report.problem("store", format!("{error:#}")),
+    };
+    match store.ping().await {
+        Ok(()) => report.fine("store", format!("answers; Cluster {}", store.cluster_uid())),
+        Err(error) => return report.problem("store", error.to_string()),
+    }
+    let now = clock.now();
+    authority::examine(store.as_ref(), data_dir, now, report).await;
+    documents::examine(store.as_ref(), now, report).await;
+}

@@ -1,0 +1,94 @@
+//! The documents in the store: whether they parse, whether their secrets open, whether what they name is there.
+
+use std::collections::BTreeSet;
+
+use api::core_v1::{Group, Namespace, Service, User};
+use domain::{clock::UnixMillis, kind::Kind};
+use prost::Message;
+use store::{Document, Store, StoreError};
+
+use super::Report;
+use crate::storage::all;
+
+/// Kinds with a sealed part.
+const SEALED: [Kind; 4] = [
+    Kind::SigningKey,
+    Kind::Certificate,
+    Kind::Secret,
+    Kind::Config,
+];
+/// Clocks of replicas may differ by this much, in milliseconds.
+const CLOCK_TOLERANCE: i64 = 60_000;
+
+/// Looks at all of them.
+pub(crate) async fn examine(store: &dyn Store, now: UnixMillis, report: &mut Report) {
+    if let Err(error) = examine_all(store, now, report).await {
+        report.problem("documents", error.to_string());
+    }
+}
+
+async fn examine_all(
+    store: &dyn Store,
+    now: UnixMillis,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let mut latest = UnixMillis(0);
+    let mut count = 0_usize;
+    for kind in SEALED {
+        for document in all(store, kind, now).await? {
+            count += 1;
+            latest = latest.max(document.created_at);
+            if let Err(error) = store.secret(kind, document.uid).await {
+                report.problem(format!("{kind} {}", document.name), error.to_string());
+            }
+        }
+    }
+    if all(store, Kind::SigningKey, now).await?.is_empty() {
+        report.warning("signing keys", "there are none: the first start makes one");
+    }
+    let policies = all(store, Kind::Policy, now).await?;
+    let names: BTreeSet<_> = policies.into_iter().map(|policy| policy.name).collect();
+    for kind in [Kind::User, Kind::Group, Kind::Namespace, Kind::Service] {
+        for document in all(store, kind, now).await? {
+            count += 1;
+            latest = latest.max(document.created_at);
+            let subject = format!("{kind} {}", document.name);
+            let Ok(used) = policies_of(kind, &document) else {
+                report.problem(subject, "its document does not parse");
+                continue;
+            };
+            for policy in used.iter().filter(|policy| !names.contains(*policy)) {
+                let text =
+                    format!("Policy {policy} is not there: everything that needs it is denied");
+                report.warning(subject.clone(), text);
+            }
+        }
+    }
+    report.fine("documents", format!("{count} read, their secrets open"));
+    if latest.0 > now.0 + CLOCK_TOLERANCE {
+        report.problem(
+            "clock",
+            format!("the latest document is of {latest}, and it is {now}: set the clock"),
+        );
+    }
+    Ok(())
+}
+
+fn policies_of(kind: Kind, document: &Document) -> Result<Vec<String>, prost::DecodeError> {
+    macro_rules! policies {
+        ($message:ty) => {
+            <$message>::decode(document.body.as_slice())?
+                .spec
+                .and_then(|spec| spec.authorization)
+                .map(|authorization| authorization.policies)
+                .unwrap_or_default()
+        };
+    }
+    Ok(match kind {
+        Kind::User => policies!(User),
+        Kind::Group => policies!(Group),
+        Kind::Namespace => policies!(Namespace),
+        Kind::Service => policies!(Service),
+        _ => Vec::new(),
+    })
+}

@@ -1,0 +1,66 @@
+//! What was found.
+
+use std::fmt;
+
+/// Findings in the order in which they were made.
+#[derive(Default)]
+pub(crate) struct Report(Vec<Finding>);
+
+struct Finding {
+    severity: Severity,
+    subject: String,
+    text: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Severity {
+    Fine,
+    Warning,
+    Problem,
+}
+
+impl Report {
+    /// It is as it should be.
+    pub(crate) fn fine(&mut self, subject: impl Into<String>, text: impl Into<String>) {
+        self.add(Severity::Fine, subject.into(), text.into());
+    }
+
+    /// It works, and may not be what was meant.
+    pub(crate) fn warning(&mut self, subject: impl Into<String>, text: impl Into<String>) {
+        self.add(Severity::Warning, subject.into(), text.into());
+    }
+
+    /// It does not work.
+    pub(crate) fn problem(&mut self, subject: impl Into<String>, text: impl Into<String>) {
+        self.add(Severity::Problem, subject.into(), text.into());
+    }
+
+    /// How many things do not work.
+    pub(crate) fn problems(&self) -> usize {
+        let problems = self.0.iter();
+        problems
+            .filter(|finding| finding.severity == Severity::Problem)
+            .count()
+    }
+
+    fn add(&mut self, severity: Severity, subject: String, text: String) {
+        self.0.push(Finding {
+            severity,
+            subject,
+            text,
+        });
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|finding| {
+            let severity = match finding.severity {
+                Severity::Fine => "ok     ",
+                Severity::Warning => "warning",
+                Severity::Problem => "problem",
+            };
+            writeln!(f, "{severity}  {}: {}", finding.subject, finding.text)
+        })
+    }
+}

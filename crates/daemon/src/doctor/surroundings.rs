@@ -1,0 +1,39 @@
+//! The data directory and what lies in it.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use super::Report;
+use crate::running::ROOT_TOKEN_FILE;
+
+/// Looks at who may read what.
+pub(crate) fn examine(data_dir: &Path, report: &mut Report) {
+    let mut exposed = false;
+    for name in [".", "master-key", "octelium.db", ROOT_TOKEN_FILE] {
+        let path = data_dir.join(name);
+        let Ok(metadata) = fs::metadata(&path) else {
+            continue;
+        };
+        let mode = metadata.permissions().mode() & 0o777;
+        // The database holds no secret in clear, and lies in a directory that only its owner enters.
+        let allowed = if name == "octelium.db" { 0o755 } else { 0o700 };
+        if mode & !allowed != 0 {
+            exposed = true;
+            report.problem(
+                path.display().to_string(),
+                format!(
+                    "others may use it (mode {mode:o}): chmod go= {}",
+                    path.display()
+                ),
+            );
+        }
+    }
+    if !exposed {
+        report.fine("permissions", "state is for its owner alone");
+    }
+    if data_dir.join(ROOT_TOKEN_FILE).exists() {
+        report.warning(
+            ROOT_TOKEN_FILE,
+            "the first token of User root is still there: remove the file once it is no longer needed",
+        );
+    }
+}

@@ -1,0 +1,80 @@
+//! The files that the daemon leaves in the data directory.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+
+/// Where the state is when nothing else is said.
+pub(crate) const DEFAULT_DATA_DIR: &str = "octelium-data";
+
+/// Makes the data directory, for its owner alone, where there is none.
+///
+/// # Errors
+/// Where it cannot be made.
+pub(crate) fn create_directory(path: &Path) -> anyhow::Result<PathBuf> {
+    let context = || format!("data directory {}", path.display());
+    if !path.exists() {
+        fs::create_dir_all(path).with_context(context)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).with_context(context)?;
+    }
+    path.canonicalize().with_context(context)
+}
+
+/// Writes a file that only its owner can read, wholly or not at all.
+///
+/// # Errors
+/// Where it cannot be written.
+pub(crate) fn write_secret(path: &Path, content: &str) -> anyhow::Result<()> {
+    write(path, content, 0o600)
+}
+
+/// Writes a file that everybody may read, wholly or not at all.
+///
+/// # Errors
+/// Where it cannot be written.
+pub(crate) fn write_public(path: &Path, content: &str) -> anyhow::Result<()> {
+    write(path, content, 0o644)
+}
+
+fn write(path: &Path, content: &str, mode: u32) -> anyhow::Result<()> {
+    let context = || format!("file {}", path.display());
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".{}", std::process::id()));
+    let temporary = PathBuf::from(temporary);
+    let write = || {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .open(&temporary)?;
+        file.write_all(content.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().with_context(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_for_its_owner_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secret");
+        write_secret(&path, "one").unwrap();
+        write_secret(&path, "two").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two");
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+}

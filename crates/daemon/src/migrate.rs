@@ -1,0 +1,27 @@
+//! `octeliumd migrate`: brings the store to this version's schema without serving.
+
+use std::{
+    io::{Write as _, stdout},
+    sync::Arc,
+};
+
+use domain::clock::SystemClock;
+
+use crate::{arguments::Offline, logging, storage};
+
+/// Opens the store, which migrates it.
+///
+/// # Errors
+/// Where it cannot be opened, or is of a newer version.
+pub(crate) async fn run(settings: Offline) -> anyhow::Result<()> {
+    logging::start(&settings.logs)?;
+    let data_dir = storage::data_dir(&settings.store)?;
+    let store = storage::open(&settings.store, &data_dir, Arc::new(SystemClock)).await?;
+    writeln!(
+        stdout(),
+        "The store of Cluster {} has the schema of octeliumd {}.",
+        store.cluster_uid(),
+        env!("CARGO_PKG_VERSION")
+    )?;
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! The names that the listener answers to.
+
+use anyhow::{Context as _, ensure};
+use server::Domain;
+
+/// The names at and below the Cluster's domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Names(Domain);
+
+/// Which part of the Cluster a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Site {
+    /// `octelium-api.<domain>`: gRPC.
+    Api,
+    /// `<domain>`: OAuth2 and pages.
+    Cluster,
+    /// `portal.<domain>`: where people look for the pages.
+    Portal,
+    /// Any other: a Service, if anything.
+    Service,
+}
+
+impl Names {
+    /// From `host` or `host:port`.
+    ///
+    /// # Errors
+    /// Where the host is not a DNS name, or the port is not one.
+    pub(crate) fn parse(domain: &str) -> anyhow::Result<Self> {
+        let parsed: Domain = domain
+            .parse()
+            .with_context(|| format!("domain {domain:?}"))?;
+        ensure!(
+            parsed.host().parse::<std::net::IpAddr>().is_err(),
+            "domain {domain:?}: Services are served at names below the domain, so it cannot be an address; \
+             `localhost` works without DNS"
+        );
+        Ok(Self(parsed))
+    }
+
+    /// The domain.
+    pub(crate) fn domain(&self) -> &Domain {
+        &self.0
+    }
+
+    /// `<prefix>.<domain>`, with the port where it is not 443.
+    pub(crate) fn below(&self, prefix: &str) -> String {
+        format!("{prefix}.{}", self.0.authority())
+    }
+
+    /// What `host`, in lower case and without a port, stands for.
+    pub(crate) fn site(&self, host: &str) -> Site {
+        if host == self.0.host() {
+            return Site::Cluster;
+        }
+        match host
+            .strip_suffix(self.0.host())
+            .and_then(|rest| rest.strip_suffix('.'))
+        {
+            Some("octelium-api") => Site::Api,
+            Some("portal") => Site::Portal,
+            _ => Site::Service,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_other_than_443_shows() {
+        let names = Names::parse("localhost:8443").unwrap();
+        assert_eq!(names.below("demo"), "demo.localhost:8443");
+        let names = Names::parse("example.com:443").unwrap();
+        assert_eq!(names.below("demo"), "demo.example.com");
+    }
+
+    #[test]
+    fn names_that_cannot_be_served_are_refused() {
+        for domain in [
+            "",
+            "a..b",
+            "-a.b",
+            "a:0",
+            "a:x",
+            "a:70000",
+            "127.0.0.1",
+            "127.0.0.1:8443",
+            "a/b",
+            "[::1]:8443",
+        ] {
+            assert!(Names::parse(domain).is_err(), "{domain}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_compared_whole() {
+        let names = Names::parse("example.com:8443").unwrap();
+        let cases = [
+            ("example.com", Site::Cluster),
+            ("octelium-api.example.com", Site::Api),
+            ("portal.example.com", Site::Portal),
+            ("demo.example.com", Site::Service),
+            ("x.octelium-api.example.com", Site::Service),
+            ("octelium-apiexample.com", Site::Service),
+            ("evilexample.com", Site::Service),
+            ("example.com.evil.net", Site::Service),
+        ];
+        for (host, site) in cases {
+            assert_eq!(names.site(host), site, "{host}");
+        }
+    }
+}
+impl crate::tls::issuing::KnownHosts for Names {
+    fn is_known(&self, host: &str) -> bool {
+        self.site(host) != Site::Service
+    }
+}

@@ -1,0 +1,251 @@
+//! A replica that serves: the parts put together, from bound sockets to the drain at the end.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow, bail, ensure};
+use domain::{
+    clock::{Clock, SystemClock, UnixMillis},
+    rng::{Rng, SystemRng},
+};
+use rustls_pki_types::CertificateDer;
+use store::Store;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admin::{Admin, collect_metrics},
+    certificates::Certificates,
+    control_plane::ControlPlane,
+    dispatch::Dispatch,
+    files,
+    landing::with_landing,
+    listener::Listener,
+    names::Names,
+    settings::{ListenSettings, StoreSettings},
+    sites::Sites,
+    storage, tls,
+};
+
+/// The authentication token of User `root`, in the data directory.
+pub(crate) const ROOT_TOKEN_FILE: &str = "root-token";
+/// The certificate that clients must trust, in the data directory.
+pub(crate) const CA_FILE: &str = "ca.pem";
+
+const DEFAULT_PORT: u16 = 8443;
+const DEFAULT_ADMIN_PORT: u16 = 8444;
+const DEFAULT_STALE_AFTER: Duration = Duration::from_secs(5);
+const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+const DEFAULT_MAX_CONNECTIONS: u32 = 20_000;
+
+/// A replica that serves until it is asked to end.
+pub(crate) struct Instance {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    data_dir: PathBuf,
+    names: Names,
+    address: SocketAddr,
+    authority: Option<CertificateDer<'static>>,
+    control_plane: ControlPlane,
+    /// No further connections.
+    stop: CancellationToken,
+    /// The last request has been answered.
+    end: CancellationToken,
+    serving: JoinHandle<()>,
+    admin: JoinHandle<()>,
+}
+
+impl Instance {
+    /// Opens the store, binds the sockets, and begins to serve.
+    ///
+    /// # Errors
+    /// Where a setting is wrong, the store does not open, or an address cannot be bound. Says which.
+    pub(crate) async fn start(
+        store: StoreSettings,
+        listen: ListenSettings,
+    ) -> anyhow::Result<Self> {
+        let metrics = collect_metrics()?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let rng: Arc<dyn Rng> = Arc::new(SystemRng);
+        let (socket, address) = bind(listen.listen, DEFAULT_PORT).await?;
+        let (admin_socket, admin_address) = bind(listen.admin_listen, DEFAULT_ADMIN_PORT).await?;
+        let names = names(listen.domain.as_deref(), address)?;
+        let stale_after = seconds(listen.feed_stale_after, DEFAULT_STALE_AFTER);
+        let data_dir = storage::data_dir(&store)?;
+        let store = storage::open(&store, &data_dir, Arc::clone(&clock)).await?;
+
+        let control_plane = ControlPlane::start(
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            Arc::clone(&rng),
+            names.domain().clone(),
+            stale_after,
+        )
+        .await?;
+        let context = control_plane.context();
+        if let Some(token) = control_plane.root_token() {
+            let path = data_dir.join(ROOT_TOKEN_FILE);
+            files::write_secret(&path, token.expose())?;
+            tracing::info!(path = %path.display(), "authentication token of User root written");
+        }
+        let certificates = Certificates::open(
+            &listen,
+            store.as_ref(),
+            Arc::new(names.clone()) as _,
+            names.domain().host(),
+            Arc::clone(&clock),
+            Arc::clone(&rng),
+        )
+        .await?;
+        if let Some(pem) = certificates.pem() {
+            let path = data_dir.join(CA_FILE);
+            files::write_public(&path, pem)?;
+            tracing::info!(path = %path.display(), "certificate that clients must trust written");
+        }
+        let sites = Sites::new(
+            server::grpc_router(context.clone())
+                .await
+                .map_err(|error| anyhow!("API: {error}"))?,
+            with_landing(axum::Router::new()),
+        );
+
+        let stop = CancellationToken::new();
+        let end = CancellationToken::new();
+        let listener = Listener {
+            socket,
+            tls: TlsAcceptor::from(tls::server_config(certificates.resolver())?),
+            dispatch: Arc::new(Dispatch::new(names.clone(), sites, rng)),
+            max_connections: usize::try_from(
+                listen.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS),
+            )?,
+            drain_timeout: seconds(listen.drain_timeout, DEFAULT_DRAIN_TIMEOUT),
+        };
+        let admin = Admin {
+            store: Arc::clone(&store),
+            stale_after,
+            stop: stop.clone(),
+            metrics,
+        };
+        let serving = tokio::spawn(listener.serve(stop.clone()));
+        let admin = tokio::spawn(admin.serve(admin_socket, end.clone()));
+        tracing::info!(
+            domain = %names.domain(),
+            address = %address,
+            admin_address = %admin_address,
+            data_dir = %data_dir.display(),
+            "serving"
+        );
+        Ok(Self {
+            store,
+            clock,
+            data_dir,
+            names,
+            address,
+            authority: certificates.authority(),
+            control_plane,
+            stop,
+            end,
+            serving,
+            admin,
+        })
+    }
+
+    /// Serves until SIGTERM or SIGINT, then lets open requests end and writes what is still in memory.
+    ///
+    /// # Errors
+    /// Where signals cannot be awaited, or a part has failed.
+    pub(crate) async fn wait(self) -> anyhow::Result<()> {
+        let mut serving = self.serving;
+        tokio::select! {
+            signal = termination() => tracing::info!(signal = signal?, "shutting down"),
+            _ = &mut serving => bail!("the listener has ended"),
+        }
+        self.stop.cancel();
+        serving.await.context("listener")?;
+        self.control_plane.finish().await;
+        self.end.cancel();
+        self.admin.await.context("admin listener")?;
+        tracing::info!("ended");
+        Ok(())
+    }
+
+    /// The store.
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The present instant.
+    pub(crate) fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
+    /// Where the state is, as an absolute path.
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// The names that are served.
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Where they are served.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The certificate that clients must trust; `None` where the operator's is served.
+    pub(crate) fn authority(&self) -> Option<&CertificateDer<'static>> {
+        self.authority.as_ref()
+    }
+
+    /// Cancelled once the last request has been answered.
+    pub(crate) fn ending(&self) -> CancellationToken {
+        self.end.clone()
+    }
+}
+
+async fn bind(
+    address: Option<SocketAddr>,
+    default_port: u16,
+) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let address = address.unwrap_or((Ipv4Addr::LOCALHOST, default_port).into());
+    let bind = async {
+        let socket = TcpListener::bind(address).await?;
+        let bound = socket.local_addr()?;
+        Ok::<_, std::io::Error>((socket, bound))
+    };
+    bind.await
+        .with_context(|| format!("cannot listen at {address}"))
+}
+
+/// On loopback, `localhost` with the port is what clients can reach without DNS.
+fn names(domain: Option<&str>, address: SocketAddr) -> anyhow::Result<Names> {
+    if let Some(domain) = domain {
+        return Names::parse(domain);
+    }
+    ensure!(
+        address.ip().is_loopback(),
+        "no domain is given: --domain or OCTELIUM_DOMAIN, as `example.com`"
+    );
+    Names::parse(&format!("localhost:{}", address.port()))
+}
+
+fn seconds(given: Option<u32>, default: Duration) -> Duration {
+    given.map_or(default, |seconds| Duration::from_secs(seconds.into()))
+}
+
+async fn termination() -> anyhow::Result<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    })
+}

@@ -1,0 +1,15 @@
+//! `octeliumd serve`.
+
+use crate::{arguments::Serving, logging, running::Instance};
+
+/// Serves until the process is asked to end.
+///
+/// # Errors
+/// Where a setting is wrong or the parts do not start.
+pub(crate) async fn run(serving: Serving) -> anyhow::Result<()> {
+    logging::start(&serving.logs)?;
+    Instance::start(serving.store, serving.listen)
+        .await?
+        .wait()
+        .await
+}

@@ -1,0 +1,70 @@
+//! What stands behind the names: the API, the Cluster's own pages and endpoints, and the Services.
+
+use std::convert::Infallible;
+
+use axum::{Router, body::Body};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use server::{Peer, RequestId};
+use tower::ServiceExt as _;
+
+use crate::listener::Connection;
+
+/// The parts that answer requests.
+pub(crate) struct Sites {
+    api: Router,
+    cluster: Router,
+}
+
+impl Sites {
+    /// The API, the Cluster's own pages and endpoints, and the Services.
+    pub(crate) fn new(api: Router, cluster: Router) -> Self {
+        Self { api, cluster }
+    }
+
+    /// gRPC.
+    pub(crate) async fn api(
+        &self,
+        request: Request<Incoming>,
+        connection: &Connection,
+        id: String,
+    ) -> Response<Body> {
+        route(&self.api, request, connection, id).await
+    }
+
+    /// OAuth2 and pages.
+    pub(crate) async fn cluster(
+        &self,
+        request: Request<Incoming>,
+        connection: &Connection,
+        id: String,
+    ) -> Response<Body> {
+        route(&self.cluster, request, connection, id).await
+    }
+
+    /// Services.
+    pub(crate) async fn service(
+        &self,
+        request: Request<Incoming>,
+        connection: &Connection,
+    ) -> Response<Body> {
+        let _ = (self, request, connection);
+        crate::dispatch::plain(http::StatusCode::NOT_FOUND, "")
+    }
+}
+
+async fn route(
+    router: &Router,
+    mut request: Request<Incoming>,
+    connection: &Connection,
+    id: String,
+) -> Response<Body> {
+    let extensions = request.extensions_mut();
+    extensions.insert(Peer(connection.peer.ip().to_canonical()));
+    extensions.insert(RequestId(id));
+    let answer: Result<_, Infallible> = router.clone().oneshot(request.map(Body::new)).await;
+    match answer {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}

@@ -1,0 +1,94 @@
+//! The store that the settings name.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, ensure};
+use domain::{
+    clock::{Clock, UnixMillis},
+    kind::Kind,
+    rng::SystemRng,
+};
+use store::{
+    Document, Location, Store, StoreConfig, StoreError,
+    seal::{MasterKeys, load_or_create},
+};
+
+use crate::{files, settings::StoreSettings};
+
+/// How many documents are read at a time.
+const PAGE: u32 = 1000;
+
+/// The data directory, made where it is not there.
+///
+/// # Errors
+/// Where none is given, or it cannot be made.
+pub(crate) fn data_dir(settings: &StoreSettings) -> anyhow::Result<PathBuf> {
+    let path = settings
+        .data_dir
+        .as_deref()
+        .context("no data directory is given: --data-dir or OCTELIUM_DATA_DIR")?;
+    files::create_directory(path)
+}
+
+/// Opens the store and brings it to this version's schema.
+///
+/// # Errors
+/// Where it cannot be opened, or its master key is missing or another.
+pub(crate) async fn open(
+    settings: &StoreSettings,
+    data_dir: &Path,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Arc<dyn Store>> {
+    let config = StoreConfig {
+        location: location(settings, data_dir),
+        keys: master_keys(settings)?,
+        clock,
+    };
+    Ok(store::open(config).await?)
+}
+
+/// All documents of a kind.
+///
+/// # Errors
+/// Where the store fails.
+pub(crate) async fn all(
+    store: &dyn Store,
+    kind: Kind,
+    now: UnixMillis,
+) -> Result<Vec<Document>, StoreError> {
+    let mut documents: Vec<Document> = Vec::new();
+    loop {
+        let after = documents.last().map(|document| document.uid);
+        let page = store.scan(kind, after, PAGE, now).await?;
+        let is_last = page.len() < PAGE as usize;
+        documents.extend(page);
+        if is_last {
+            return Ok(documents);
+        }
+    }
+}
+
+/// Where the settings say that the store is.
+pub(crate) fn location(settings: &StoreSettings, data_dir: &Path) -> Location {
+    Location::Directory(data_dir.to_owned())
+}
+
+fn master_keys(settings: &StoreSettings) -> anyhow::Result<Option<MasterKeys>> {
+    let Some(path) = &settings.master_key_file else {
+        ensure!(
+            settings.database_url.is_none(),
+            "PostgreSQL needs a master key that all replicas share: \
+             `openssl rand -hex 32 > FILE; chmod 600 FILE`, then --master-key-file FILE"
+        );
+        return Ok(None);
+    };
+    ensure!(
+        path.exists(),
+        "master key file {} is not there",
+        path.display()
+    );
+    Ok(Some(MasterKeys::new(load_or_create(path, &SystemRng)?)))
+}
