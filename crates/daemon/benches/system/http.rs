@@ -1,0 +1,96 @@
+//! Kept connections to a replica.
+
+use std::{net::SocketAddr, path::Path, sync::Arc};
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+/// Where to connect to, and whom to trust.
+#[derive(Clone)]
+pub struct Target {
+    address: SocketAddr,
+    roots: Arc<RootCertStore>,
+}
+
+impl Target {
+    /// A replica with its own authority.
+    pub fn new(address: SocketAddr, ca: &Path) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_file(ca).unwrap())
+            .unwrap();
+        Self {
+            address,
+            roots: Arc::new(roots),
+        }
+    }
+
+    /// HTTP/1.1.
+    pub async fn http1(&self, host: &str) -> Http1 {
+        let stream = self.connect(host, b"http/1.1").await;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        Http1 {
+            sender,
+            authority: format!("{host}:{}", self.address.port()),
+        }
+    }
+
+    /// HTTP/2, for gRPC.
+    pub async fn http2(&self, host: &str) -> http2::SendRequest<tonic::body::Body> {
+        let stream = self.connect(host, b"h2").await;
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        sender
+    }
+
+    async fn connect(&self, host: &str, protocol: &[u8]) -> TlsStream<TcpStream> {
+        let mut config =
+            ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(Arc::clone(&self.roots))
+                .with_no_client_auth();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let name = ServerName::try_from(host.to_owned()).unwrap();
+        TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+            .unwrap()
+    }
+}
+
+/// A kept connection of HTTP/1.1.
+pub struct Http1 {
+    sender: http1::SendRequest<Full<Bytes>>,
+    authority: String,
+}
+
+impl Http1 {
+    /// Sends a request, reads the answer.
+    pub async fn send(
+        &mut self,
+        request: http::request::Builder,
+        body: Bytes,
+    ) -> (StatusCode, Bytes) {
+        let request: Request<_> = request
+            .header("host", &self.authority)
+            .body(Full::new(body))
+            .unwrap();
+        self.sender.ready().await.unwrap();
+        let response = self.sender.send_request(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        (head.status, body.collect().await.unwrap().to_bytes())
+    }
+}

@@ -1,0 +1,87 @@
+//! Load: as much as possible, or at a rate that does not wait for answers.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// Does `total` pieces of work by as many workers as there are, each as fast as it can. Returns how long it took and
+/// each latency.
+pub async fn closed_loop<W, F>(workers: Vec<W>, total: usize, work: F) -> (Duration, Vec<Duration>)
+where
+    W: Send + 'static,
+    F: AsyncWork<W>,
+{
+    let next = Arc::new(AtomicUsize::new(0));
+    let begun = Instant::now();
+    let mut running = Vec::new();
+    for mut worker in workers {
+        let next = Arc::clone(&next);
+        let work = work.clone();
+        running.push(tokio::spawn(async move {
+            let mut latencies = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= total {
+                    return latencies;
+                }
+                let begun = Instant::now();
+                work.run(&mut worker, number).await;
+                latencies.push(begun.elapsed());
+            }
+        }));
+    }
+    let mut latencies = Vec::with_capacity(total);
+    for worker in running {
+        latencies.extend(worker.await.unwrap());
+    }
+    (begun.elapsed(), latencies)
+}
+
+/// Does `total` pieces of work that are due at `per_second`. A latency counts from when the work was due.
+pub async fn open_loop<W, F>(
+    workers: Vec<W>,
+    total: usize,
+    per_second: f64,
+    work: F,
+) -> (Duration, Vec<Duration>)
+where
+    W: Send + 'static,
+    F: AsyncWork<W>,
+{
+    let next = Arc::new(AtomicUsize::new(0));
+    let begun = Instant::now();
+    let mut running = Vec::new();
+    for mut worker in workers {
+        let next = Arc::clone(&next);
+        let work = work.clone();
+        running.push(tokio::spawn(async move {
+            let mut latencies = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= total {
+                    return latencies;
+                }
+                #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
+                let due = begun + Duration::from_secs_f64(number as f64 / per_second);
+                tokio::time::sleep_until(due.into()).await;
+                work.run(&mut worker, number).await;
+                latencies.push(due.elapsed());
+            }
+        }));
+    }
+    let mut latencies = Vec::with_capacity(total);
+    for worker in running {
+        latencies.extend(worker.await.unwrap());
+    }
+    (begun.elapsed(), latencies)
+}
+
+/// One piece of work.
+pub trait AsyncWork<W>: Clone + Send + Sync + 'static {
+    /// Does the piece with this number.
+    fn run(&self, worker: &mut W, number: usize) -> impl Future<Output = ()> + Send;
+}

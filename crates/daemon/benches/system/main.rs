@@ -1,0 +1,34 @@
+//! Whole-system measurements of a real `octeliumd` on its embedded, durable store.
+//!
+//! `cargo bench -p daemon --bench system [-- SCENARIO…]` prints one line a figure, tab-separated. Latencies of
+//! open-loop runs count from the instant at which a request was due, so that a stall is not hidden by the requests
+//! that it holds back.
+
+mod api;
+mod figures;
+mod http;
+mod load;
+mod replica;
+mod scenario;
+
+use figures::Figures;
+
+fn main() {
+    // Cargo passes `--bench`; what does not begin with a dash names a scenario.
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    let runtime = tokio::runtime::Runtime::new().expect("an asynchronous runtime");
+    let mut figures = Figures::start();
+    for (name, is_quick, run) in scenario::ALL {
+        let chosen = if wanted.is_empty() {
+            is_quick
+        } else {
+            wanted.iter().any(|wanted| wanted == name)
+        };
+        if chosen {
+            runtime.block_on(run(&mut figures));
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! What is measured.
+
+mod grants;
+mod logins;
+mod memory;
+mod revocation;
+mod start;
+
+use std::pin::Pin;
+
+use crate::figures::Figures;
+
+type Run = for<'a> fn(&'a mut Figures) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+/// The name, whether it runs when none is asked for, and what it does.
+pub const ALL: [(&str, bool, Run); 5] = [
+    ("cold-start", true, |figures| Box::pin(start::run(figures))),
+    ("oauth2-grants", true, |figures| {
+        Box::pin(grants::run(figures))
+    }),
+    ("one-time-logins", true, |figures| {
+        Box::pin(logins::run(figures))
+    }),
+    ("revocation", true, |figures| {
+        Box::pin(revocation::run(figures))
+    }),
+    ("sessions-memory", false, |figures| {
+        Box::pin(memory::run(figures))
+    }),
+];

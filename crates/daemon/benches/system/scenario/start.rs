@@ -1,0 +1,32 @@
+//! From nothing to the first answered request, and what an idle replica holds.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::{figures::Figures, http::Target, replica::Replica};
+
+const RUNS: usize = 10;
+
+pub async fn run(figures: &mut Figures) {
+    let mut latencies = Vec::new();
+    for _ in 0..RUNS {
+        let begun = Instant::now();
+        let replica = Replica::start();
+        let target = Target::new(replica.address, &replica.data_dir().join("ca.pem"));
+        let request = http::Request::builder().uri("/");
+        let (status, _) = target
+            .http1("localhost")
+            .await
+            .send(request, Bytes::new())
+            .await;
+        assert_eq!(status, 200);
+        latencies.push(begun.elapsed());
+    }
+    figures.latencies("cold-start", &mut latencies, "<= 300");
+
+    let replica = Replica::start();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let resident = replica.resident_megabytes();
+    figures.add("idle", "resident", resident, "MB", "<= 40");
+}

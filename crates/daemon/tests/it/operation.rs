@@ -1,0 +1,88 @@
+//! Health, metrics, logs, shutdown.
+
+use std::time::Duration;
+
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+
+use crate::support::{
+    cluster::Cluster,
+    https::get,
+    scene::{Scene, WEB},
+};
+
+async fn report(cluster: &Cluster, path: &str) -> (u16, String) {
+    let stream = tokio::net::TcpStream::connect(cluster.admin_address)
+        .await
+        .unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let request = Request::builder()
+        .uri(path)
+        .header("host", "admin")
+        .body(Full::new(bytes::Bytes::new()))
+        .unwrap();
+    let (head, body) = sender.send_request(request).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    (
+        head.status.as_u16(),
+        String::from_utf8_lossy(&body).into_owned(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_and_metrics() {
+    let scene = Scene::start().await;
+    let token = scene.access_token("cred01");
+    assert_eq!(scene.https.get(WEB, "/", &token).await.status, 200);
+    assert_eq!(report(&scene.cluster, "/healthz").await.0, 200);
+    assert_eq!(report(&scene.cluster, "/readyz").await.0, 200);
+    let (status, metrics) = report(&scene.cluster, "/metrics").await;
+    assert_eq!(status, 200);
+    let counted = metrics.lines().any(|line| {
+        line.starts_with("octelium_requests_total") && line.contains("site=\"service\"")
+    });
+    assert!(counted, "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_line_of_the_log_is_an_object_and_every_request_has_one() {
+    let scene = Scene::start().await;
+    let token = scene.access_token("cred01");
+    scene
+        .https
+        .get(WEB, "/a-path?secret=in-the-query", &token)
+        .await;
+    let log = scene.cluster.log();
+    let mut lines = 0;
+    for line in log.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).expect(line);
+        lines += usize::from(line["path"] == "/a-path" && line["status"] == 200);
+    }
+    assert_eq!(lines, 1, "{log}");
+    assert!(!log.contains("in-the-query"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_runs_at_shutdown_is_answered() {
+    let mut scene = Scene::start().await;
+    let token = scene.access_token("cred01");
+    let mut connection = scene.https.connect(WEB).await.unwrap();
+    let slow = tokio::spawn(async move { connection.send(get("/slow", &token)).await });
+    while scene.upstream.served() == 0 {
+        tokio::task::yield_now().await;
+    }
+    scene.cluster.signal("TERM");
+    assert_eq!(slow.await.unwrap().body, "slow");
+    let ended = tokio::task::spawn_blocking(move || scene.cluster.wait());
+    let ended = tokio::time::timeout(Duration::from_secs(10), ended).await;
+    assert!(
+        ended
+            .expect("it ends with its last request")
+            .unwrap()
+            .success()
+    );
+}

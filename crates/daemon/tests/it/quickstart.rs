@@ -1,0 +1,106 @@
+//! `octeliumd quickstart`, and every command that it says to try.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use crate::support::program::{folder, octeliumd, run};
+
+struct Quickstart {
+    process: Child,
+    told: String,
+}
+
+impl Quickstart {
+    fn start(directory: &Path, listen: &str) -> Self {
+        folder();
+        let mut process = Command::new(octeliumd())
+            .args([
+                "quickstart",
+                "--listen",
+                listen,
+                "--admin-listen",
+                "127.0.0.1:0",
+            ])
+            .current_dir(directory)
+            .env_remove("OCTELIUM_DOMAIN")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut told = String::new();
+        for line in BufReader::new(process.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            told.push_str(&line);
+            told.push('\n');
+            if line.contains("could not be set up") || line.contains("create credential") {
+                break;
+            }
+        }
+        Self { process, told }
+    }
+
+    fn port(&self) -> String {
+        let (_, rest) = self
+            .told
+            .split_once("Serving at https://127.0.0.1:")
+            .expect(&self.told);
+        rest.split(|c: char| !c.is_ascii_digit())
+            .next()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// The indented lines after `Try`.
+    fn commands(&self) -> String {
+        let (_, rest) = self.told.split_once("Try").expect(&self.told);
+        let commands = rest.lines().skip(1).filter(|line| line.starts_with("  "));
+        commands.map(|line| format!("{}\n", line.trim())).collect()
+    }
+
+    fn stop(&mut self) {
+        let command = format!("kill -TERM {}", self.process.id());
+        run(Command::new("sh").arg("-c").arg(command)).success();
+        assert!(self.process.wait().unwrap().success());
+    }
+}
+
+impl Drop for Quickstart {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn it_shows_an_allowed_and_a_denied_request_and_its_commands_work() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut first = Quickstart::start(directory.path(), "127.0.0.1:0");
+    assert!(first.told.contains("/hello -> 200"), "{}", first.told);
+    assert!(first.told.contains("/hello -> 403"), "{}", first.told);
+    let typed = |commands: &str| {
+        run(Command::new("sh")
+            .arg("-ec")
+            .arg(commands)
+            .env("OCTELIUM_HOME", directory.path().join("client"))
+            .current_dir(directory.path()))
+    };
+    let tried = typed(&first.commands()).success();
+    assert!(
+        tried.stdout.contains("hello from the demo upstream"),
+        "{tried:#?}"
+    );
+    assert!(tried.stdout.contains("Access Token:"), "{tried:#?}");
+
+    // The second run goes on from the state of the first.
+    let port = first.port();
+    first.stop();
+    let second = Quickstart::start(directory.path(), &format!("127.0.0.1:{port}"));
+    assert!(second.told.contains("/hello -> 200"), "{}", second.told);
+    assert!(second.told.contains("/hello -> 403"), "{}", second.told);
+    let again = second.commands().replace("my-token", "my-other-token");
+    typed(&again).success();
+}

@@ -1,0 +1,281 @@
+//! A running `octeliumd`, and people at their terminals.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use super::program::{self, Outcome, octeliumd, run};
+
+/// How long a program may take to start or to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A replica that serves. Ends with the value; then its log must hold no secret.
+pub struct Cluster {
+    process: Child,
+    log: Arc<Mutex<String>>,
+    secrets: Arc<Mutex<Vec<String>>>,
+    directory: Arc<TempDir>,
+    arguments: Vec<String>,
+    /// Where it serves.
+    pub address: SocketAddr,
+    /// Where it reports on itself.
+    pub admin_address: SocketAddr,
+}
+
+impl Cluster {
+    /// A fresh one on SQLite, at ports that were free.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// As [`Self::start`], with more arguments.
+    pub fn start_with(arguments: &[&str]) -> Self {
+        let arguments = arguments
+            .iter()
+            .map(|&argument| argument.to_owned())
+            .collect();
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        Self::spawn(
+            directory,
+            "127.0.0.1:0",
+            arguments,
+            Arc::default(),
+            Arc::default(),
+        )
+    }
+
+    fn spawn(
+        directory: Arc<TempDir>,
+        listen: &str,
+        arguments: Vec<String>,
+        log: Arc<Mutex<String>>,
+        secrets: Arc<Mutex<Vec<String>>>,
+    ) -> Self {
+        let mut process = Command::new(octeliumd())
+            .arg("serve")
+            .arg("--data-dir")
+            .arg(directory.path().join("data"))
+            .args(["--listen", listen, "--admin-listen", "127.0.0.1:0"])
+            .args([
+                "--log-format",
+                "json",
+                "--log",
+                "debug,h2=info,hyper=info,rustls=info",
+            ])
+            .args(&arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = follow(&mut process, Arc::clone(&log));
+        let serving = lines
+            .recv_timeout(PATIENCE)
+            .unwrap_or_else(|_| panic!("octeliumd did not start:\n{}", log.lock().unwrap()));
+        let address = |key: &str| serving[key].as_str().unwrap().parse().unwrap();
+        Self {
+            address: address("address"),
+            admin_address: address("admin_address"),
+            process,
+            log,
+            secrets,
+            directory,
+            arguments,
+        }
+    }
+
+    /// The same state, served again at the same address. The one before must have ended.
+    pub fn restart(mut self) -> Self {
+        assert!(
+            self.process.try_wait().unwrap().is_some(),
+            "it still serves"
+        );
+        Self::spawn(
+            Arc::clone(&self.directory),
+            &self.address.to_string(),
+            self.arguments.clone(),
+            Arc::clone(&self.log),
+            Arc::clone(&self.secrets),
+        )
+    }
+
+    /// Another replica on the same PostgreSQL.
+    pub fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// `localhost:<port>`.
+    pub fn domain(&self) -> String {
+        format!("localhost:{}", self.address.port())
+    }
+
+    /// The certificate to trust.
+    pub fn ca(&self) -> PathBuf {
+        self.data_dir().join("ca.pem")
+    }
+
+    /// The first authentication token of User `root`.
+    pub fn root_token(&self) -> String {
+        let token = std::fs::read_to_string(self.data_dir().join("root-token")).unwrap();
+        self.secret(token.trim())
+    }
+
+    /// Remembers what must never stand in a log. Returns it.
+    pub fn secret(&self, secret: &str) -> String {
+        assert!(secret.len() > 15, "not a secret: {secret:?}");
+        self.secrets.lock().unwrap().push(secret.to_owned());
+        secret.to_owned()
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.wait()
+    }
+
+    /// Ends it at once.
+    pub fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
+        let command = format!("kill -{name} {}", self.process.id());
+        run(Command::new("sh").arg("-c").arg(command)).success();
+    }
+
+    /// Waits until it has ended.
+    pub fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status;
+            }
+            thread::yield_now();
+        }
+        panic!("octeliumd did not end:\n{}", self.log());
+    }
+
+    /// The id of the process.
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Somebody with a home directory of their own.
+    pub fn person(&self) -> Person {
+        Person {
+            domain: self.domain(),
+            ca: self.ca(),
+            home: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// Somebody who has logged in as User `root`.
+    pub fn administrator(&self) -> Person {
+        let person = self.person();
+        let token = self.data_dir().join("root-token");
+        self.root_token();
+        person
+            .sh(&format!(
+                "octeliumctl login --auth-token-file '{}'",
+                token.display()
+            ))
+            .success();
+        person
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if thread::panicking() {
+            eprintln!("--- log of octeliumd\n{}", tail(&self.log()));
+            return;
+        }
+        let log = self.log();
+        for secret in self.secrets.lock().unwrap().iter() {
+            assert!(!log.contains(secret), "a secret is in the log:\n{log}");
+        }
+    }
+}
+
+/// Somebody at a terminal.
+pub struct Person {
+    domain: String,
+    ca: PathBuf,
+    home: TempDir,
+}
+
+impl Person {
+    /// Types a command into a shell that finds the programs.
+    pub fn sh(&self, command: &str) -> Outcome {
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(command);
+        run(self.at(&mut shell))
+    }
+
+    /// As [`Self::sh`], with `input` on its standard input.
+    pub fn sh_with_input(&self, command: &str, input: &str) -> Outcome {
+        let file = self.home.path().join("input");
+        std::fs::write(&file, input).unwrap();
+        self.sh(&format!("{command} < '{}'", file.display()))
+    }
+
+    /// Where their clients keep state.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    fn at<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        let folders = [program::folder(), "/usr/bin".into(), "/bin".into()];
+        command
+            .env_clear()
+            .env("PATH", std::env::join_paths(folders).unwrap())
+            .env("HOME", self.home.path())
+            .env("OCTELIUM_HOME", self.home.path().join("octelium"))
+            .env("OCTELIUM_DOMAIN", &self.domain)
+            .env("OCTELIUM_CA_CERT", &self.ca)
+            .current_dir(self.home.path())
+    }
+}
+
+/// Collects the log. Passes on the line that says that it serves.
+fn follow(process: &mut Child, log: Arc<Mutex<String>>) -> mpsc::Receiver<serde_json::Value> {
+    let stderr = process.stderr.take().unwrap();
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            let mut log = log.lock().unwrap();
+            log.push_str(&line);
+            log.push('\n');
+            drop(log);
+            let Ok(line) = serde_json::from_str::<serde_json::Value>(&line) else {
+                continue;
+            };
+            if line["message"] == "serving" {
+                let _ = sender.send(line);
+            }
+        }
+    });
+    receiver
+}
+
+fn tail(log: &str) -> String {
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(60)..].join("\n")
+}

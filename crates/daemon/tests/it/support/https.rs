@@ -1,0 +1,154 @@
+//! HTTPS as a client without any library of ours would speak it.
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::TlsConnector;
+
+use super::cluster::Cluster;
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, as text.
+    pub body: String,
+}
+
+impl Answer {
+    /// The body as JSON.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
+    }
+
+    /// A header as text; empty where it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// Where requests go, and whom to trust.
+#[derive(Clone)]
+pub struct Https {
+    address: SocketAddr,
+    tls: TlsConnector,
+}
+
+impl Https {
+    /// For a Cluster with its own authority.
+    pub fn new(cluster: &Cluster) -> Self {
+        Self::trusting(cluster.address, &cluster.ca())
+    }
+
+    /// For an address, trusting the certificate in a file.
+    pub fn trusting(address: SocketAddr, authority: &Path) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_file(authority).unwrap())
+            .unwrap();
+        let mut config =
+            ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self {
+            address,
+            tls: TlsConnector::from(Arc::new(config)),
+        }
+    }
+
+    /// A connection whose certificate is for `host`.
+    pub async fn connect(&self, host: &str) -> std::io::Result<Connection> {
+        let stream = TcpStream::connect(self.address).await?;
+        let name = ServerName::try_from(host.to_owned()).unwrap();
+        let stream = self.tls.connect(name, stream).await?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        Ok(Connection {
+            sender,
+            authority: format!("{host}:{}", self.address.port()),
+        })
+    }
+
+    /// One request on a connection of its own.
+    pub async fn send(&self, host: &str, request: Request<String>) -> Answer {
+        self.connect(host).await.unwrap().send(request).await
+    }
+
+    /// `GET` with an access token.
+    pub async fn get(&self, host: &str, path: &str, token: &str) -> Answer {
+        self.send(host, get(path, token)).await
+    }
+}
+
+/// A kept connection.
+pub struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    authority: String,
+}
+
+impl Connection {
+    /// One request; the Host header is set where it is not there.
+    pub async fn send(&mut self, request: Request<String>) -> Answer {
+        self.try_send(request).await.unwrap()
+    }
+
+    /// As [`Self::send`], where the connection may end.
+    pub async fn try_send(&mut self, request: Request<String>) -> hyper::Result<Answer> {
+        let mut request = request.map(|body| Full::new(Bytes::from(body)));
+        let authority = self.authority.parse().unwrap();
+        request.headers_mut().entry("host").or_insert(authority);
+        let exchange = async {
+            let response = self.sender.send_request(request).await?;
+            let (head, body) = response.into_parts();
+            let body = body.collect().await?.to_bytes();
+            Ok(Answer {
+                status: head.status,
+                headers: head.headers,
+                body: String::from_utf8_lossy(&body).into_owned(),
+            })
+        };
+        timeout(Duration::from_secs(30), exchange)
+            .await
+            .expect("an answer within 30 s")
+    }
+}
+
+/// `GET` with an access token.
+pub fn get(path: &str, token: &str) -> Request<String> {
+    Request::builder()
+        .method(Method::GET)
+        .uri(path)
+        .header("authorization", format!("Bearer {token}"))
+        .body(String::new())
+        .unwrap()
+}
+
+/// A form for the token endpoint and its like.
+pub fn form(path: &str, basic: Option<(&str, &str)>, body: &str) -> Request<String> {
+    use base64::Engine as _;
+    let mut request = Request::builder()
+        .method(Method::POST)
+        .uri(path)
+        .header("content-type", "application/x-www-form-urlencoded");
+    if let Some((id, secret)) = basic {
+        let pair = base64::engine::general_purpose::STANDARD.encode(format!("{id}:{secret}"));
+        request = request.header("authorization", format!("Basic {pair}"));
+    }
+    request.body(body.to_owned()).unwrap()
+}

@@ -1,0 +1,64 @@
+//! An upstream that says what reached it.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use axum::{Json, Router, extract::State};
+use http::{HeaderMap, Method, Uri};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+/// Answers on a loopback port until the test ends.
+pub struct Upstream {
+    /// Where.
+    pub address: SocketAddr,
+    served: Arc<AtomicU64>,
+}
+
+impl Upstream {
+    /// Begins to answer. `/slow` takes a second.
+    pub async fn start() -> Self {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let served = Arc::new(AtomicU64::new(0));
+        let router = Router::new()
+            .route("/slow", axum::routing::get(slow))
+            .fallback(echo)
+            .with_state(Arc::clone(&served));
+        tokio::spawn(async move { axum::serve(socket, router).await.unwrap() });
+        Self { address, served }
+    }
+
+    /// How many requests reached it.
+    pub fn served(&self) -> u64 {
+        self.served.load(Ordering::SeqCst)
+    }
+}
+
+async fn slow(State(served): State<Arc<AtomicU64>>) -> &'static str {
+    served.fetch_add(1, Ordering::SeqCst);
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    "slow"
+}
+
+async fn echo(
+    State(served): State<Arc<AtomicU64>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Json<Value> {
+    served.fetch_add(1, Ordering::SeqCst);
+    let headers: serde_json::Map<String, Value> = headers
+        .iter()
+        .map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            (name.to_string(), Value::String(value))
+        })
+        .collect();
+    Json(json!({"method": method.as_str(), "path": uri.path(), "headers": headers}))
+}
