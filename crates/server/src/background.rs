@@ -24,7 +24,9 @@ impl Context {
             self.directory.clone().run(stop.clone()),
             every(FLUSH, &stop, || self.write_batches()),
             every(COLLECT, &stop, || self.collect()),
-            every(KEYS, &stop, || self.keys.maintain(Schedule::default(), &*self.rng)),
+            every(KEYS, &stop, || self
+                .keys
+                .maintain(Schedule::default(), &*self.rng)),
             every(REAP, &stop, || authentication::reap::all(self)),
         );
         self.flush().await;
