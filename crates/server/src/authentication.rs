@@ -14,12 +14,13 @@ use std::sync::Arc;
 use domain::id::Uid;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-pub(crate) use begin::{Beginning, begin};
+pub(crate) use begin::{Beginning, begin, failure, is_race, loosen};
+pub(crate) use login::refused;
 pub use login::{Login, with_authentication_token};
 pub use logout::logout;
 pub use refresh::{check_refresh_token, with_refresh_token};
 pub(crate) use secret::UNAUTHENTICATED;
-pub(crate) use sign::{SessionTokens, access_token};
+pub(crate) use sign::{access_token, seconds_until};
 
 use crate::directory::cache::Cache;
 

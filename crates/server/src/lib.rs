@@ -13,6 +13,7 @@ pub mod directory;
 mod error;
 pub mod grpc;
 pub mod keys;
+mod oauth2;
 pub mod resource;
 mod usage;
 
@@ -21,4 +22,5 @@ pub use context::{Actor, Caller, Context, Domain, InvalidDomain};
 pub use directory::{Directory, Principal, ServiceEntry, Unauthenticated};
 pub use error::{Error, ErrorKind};
 pub use grpc::grpc_router;
+pub use oauth2::oauth2_router;
 pub use usage::UsageBatch;

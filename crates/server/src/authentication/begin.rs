@@ -164,7 +164,7 @@ fn new_session(
 }
 
 /// Sessions outlive a Credential that is deleted because it was used as often as it may: that is no revocation.
-async fn loosen(
+pub(crate) async fn loosen(
     ctx: &Context,
     transaction: &mut Transaction,
     credential: &Known<Credential>,

@@ -1,0 +1,41 @@
+//! Authorization server metadata (RFC 8414): what is served, and nothing else.
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+
+use super::{INTROSPECT, REVOKE, TOKEN};
+use crate::Context;
+
+const METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
+
+#[derive(Serialize)]
+pub(super) struct Metadata {
+    issuer: String,
+    token_endpoint: String,
+    token_endpoint_auth_methods_supported: [&'static str; 2],
+    introspection_endpoint: String,
+    introspection_endpoint_auth_methods_supported: [&'static str; 2],
+    revocation_endpoint: String,
+    revocation_endpoint_auth_methods_supported: [&'static str; 2],
+    grant_types_supported: [&'static str; 1],
+    /// Required, and empty: there is no authorization endpoint.
+    response_types_supported: [&'static str; 0],
+    /// Those that need no name; the others name a Service or a method.
+    scopes_supported: [&'static str; 2],
+}
+
+pub(super) async fn serve(State(ctx): State<Context>) -> Json<Metadata> {
+    let issuer = ctx.domain.url();
+    Json(Metadata {
+        token_endpoint: format!("{issuer}{TOKEN}"),
+        token_endpoint_auth_methods_supported: METHODS,
+        introspection_endpoint: format!("{issuer}{INTROSPECT}"),
+        introspection_endpoint_auth_methods_supported: METHODS,
+        revocation_endpoint: format!("{issuer}{REVOKE}"),
+        revocation_endpoint_auth_methods_supported: METHODS,
+        grant_types_supported: ["client_credentials"],
+        response_types_supported: [],
+        scopes_supported: ["api:*", "service:*"],
+        issuer,
+    })
+}

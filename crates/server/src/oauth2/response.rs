@@ -1,0 +1,194 @@
+//! The one place where outcomes become OAuth 2.0 replies (RFC 6749 §5).
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use crate::{Caller, Context, Error, ErrorKind};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What a request gets.
+pub(super) enum Reply {
+    /// 200 with a JSON object.
+    Json(Vec<u8>),
+    /// 200 without a body.
+    Empty,
+}
+
+impl Reply {
+    pub(super) fn json(body: &impl Serialize) -> Result<Self, Failure> {
+        serde_json::to_vec(body)
+            .map(Self::Json)
+            .map_err(|error| Error::internal(error).into())
+    }
+}
+
+/// The `error` of a refusal (RFC 6749 §5.2), and those that say that it is not the client's mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FailureCode {
+    /// Malformed.
+    InvalidRequest,
+    /// The client did not authenticate.
+    InvalidClient,
+    /// The token is of another client.
+    InvalidGrant,
+    /// The client did authenticate, and may not.
+    UnauthorizedClient,
+    /// Another grant than ours.
+    UnsupportedGrantType,
+    /// Not a scope.
+    InvalidScope,
+    /// Too many Sessions.
+    TooMany,
+    /// Worth trying again.
+    TemporarilyUnavailable,
+    /// Ours.
+    ServerError,
+}
+
+/// Why a request is refused.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: FailureCode,
+    description: String,
+    /// What it came from, for the log.
+    pub(super) error: Option<Error>,
+}
+
+impl Failure {
+    pub(super) fn new(code: FailureCode, description: impl Into<String>) -> Self {
+        Self {
+            code,
+            description: description.into(),
+            error: None,
+        }
+    }
+
+    /// Before the client is known there is one text for all.
+    pub(super) fn unknown_client() -> Self {
+        Self::new(FailureCode::InvalidClient, "client authentication failed")
+    }
+}
+
+impl From<Error> for Failure {
+    /// For what is not about the client's identity.
+    fn from(error: Error) -> Self {
+        let code = match error.kind() {
+            ErrorKind::InvalidArgument | ErrorKind::NotFound | ErrorKind::AlreadyExists => {
+                FailureCode::InvalidRequest
+            }
+            ErrorKind::PermissionDenied if error.reason() == Some("session_limit") => {
+                FailureCode::TooMany
+            }
+            ErrorKind::PermissionDenied
+            | ErrorKind::FailedPrecondition
+            | ErrorKind::Unimplemented => FailureCode::UnauthorizedClient,
+            ErrorKind::Unauthenticated => FailureCode::InvalidClient,
+            ErrorKind::RateLimited { .. } => FailureCode::TooMany,
+            ErrorKind::Conflict | ErrorKind::Unavailable => FailureCode::TemporarilyUnavailable,
+            ErrorKind::Internal => FailureCode::ServerError,
+        };
+        Self {
+            code,
+            description: described(error.public()),
+            error: Some(error),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    error: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    error_description: &'a str,
+}
+
+/// The reply of an outcome. None of them may be kept by a cache.
+pub(super) fn finish(ctx: &Context, caller: &Caller, outcome: Result<Reply, Failure>) -> Response {
+    let mut response = match outcome {
+        Ok(Reply::Empty) => StatusCode::OK.into_response(),
+        Ok(Reply::Json(body)) => json(StatusCode::OK, body),
+        Err(failure) => refusal(ctx, caller, &failure),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    if let Ok(id) = HeaderValue::from_str(&caller.request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    response
+}
+
+fn refusal(ctx: &Context, caller: &Caller, failure: &Failure) -> Response {
+    if let Some(fault) = failure.error.as_ref().and_then(Error::fault) {
+        tracing::error!(request_id = caller.request_id, error = %fault, "an OAuth 2.0 request failed");
+    }
+    let (status, error) = match failure.code {
+        FailureCode::InvalidRequest => (StatusCode::BAD_REQUEST, "invalid_request"),
+        FailureCode::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client"),
+        FailureCode::InvalidGrant => (StatusCode::BAD_REQUEST, "invalid_grant"),
+        FailureCode::UnauthorizedClient => (StatusCode::BAD_REQUEST, "unauthorized_client"),
+        FailureCode::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
+        FailureCode::InvalidScope => (StatusCode::BAD_REQUEST, "invalid_scope"),
+        FailureCode::TooMany => (StatusCode::TOO_MANY_REQUESTS, "access_denied"),
+        FailureCode::TemporarilyUnavailable => {
+            (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
+        }
+        FailureCode::ServerError => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
+    };
+    let body = ErrorBody {
+        error,
+        error_description: &failure.description,
+    };
+    let mut response = json(status, serde_json::to_vec(&body).unwrap_or_default());
+    let headers = response.headers_mut();
+    if failure.code == FailureCode::InvalidClient {
+        let challenge = format!(
+            "Basic realm=\"{}\", charset=\"UTF-8\"",
+            ctx.domain.authority()
+        );
+        if let Ok(challenge) = HeaderValue::from_str(&challenge) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+    }
+    let retry_after = match failure.error.as_ref().map(Error::kind) {
+        Some(ErrorKind::RateLimited { retry_after }) => Some(retry_after),
+        _ if failure.code == FailureCode::TemporarilyUnavailable => Some(Duration::from_secs(1)),
+        _ if failure.code == FailureCode::TooMany => Some(Duration::from_mins(1)),
+        _ => None,
+    };
+    if let Some(after) = retry_after {
+        headers.insert(
+            header::RETRY_AFTER,
+            HeaderValue::from(after.as_secs().max(1)),
+        );
+    }
+    response
+}
+
+fn json(status: StatusCode, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let content_type = HeaderValue::from_static("application/json");
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+/// Only what RFC 6749 §5.2 allows in `error_description`.
+fn described(text: &str) -> String {
+    text.chars()
+        .map(|character| match character {
+            '"' | '`' => '\'',
+            ' '..='~' if character != '\\' => character,
+            _ => '?',
+        })
+        .collect()
+}

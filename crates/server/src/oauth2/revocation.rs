@@ -1,0 +1,85 @@
+//! Token revocation (RFC 7009): one access token, and not those beside it.
+
+use api::core_v1::Session;
+use domain::{kind::Kind, token::TokenType};
+use http::HeaderMap;
+use store::{CommitError, Expected, Operation, Transaction};
+
+use super::{Failure, FailureCode, Form, client, response::Reply};
+use crate::{
+    Caller, Context, Error, Unauthenticated,
+    audit::{self, Entry},
+    authentication::secret::Purpose,
+    directory::revoked,
+    resource::load,
+};
+
+const EVENT: &str = "token.revoked";
+
+/// 200 says that the token is of no use any more, also where it never was of any (RFC 7009 §2.2).
+pub(super) async fn revoke(
+    ctx: &Context,
+    headers: &HeaderMap,
+    form: &Form,
+    caller: &Caller,
+) -> Result<Reply, Failure> {
+    let client = client::authenticate(ctx, headers, form, Purpose::Manage, caller, EVENT).await?;
+    let Some(token) = form.get("token") else {
+        return Err(Failure::new(
+            FailureCode::InvalidRequest,
+            "token is missing",
+        ));
+    };
+    let claims = match ctx.directory.verify(token, TokenType::Access).await {
+        Ok(claims) => claims,
+        Err(Unauthenticated::Refused { .. }) => return Ok(Reply::Empty),
+        Err(error @ Unauthenticated::Unavailable) => return Err(Error::unavailable(error).into()),
+    };
+    let now = ctx.now();
+    let session = load::by_uid::<Session>(&*ctx.store, claims.subject, now)
+        .await
+        .map_err(Error::from)?;
+    let Some(session) = session else {
+        return Ok(Reply::Empty);
+    };
+    let status = session.message.status.as_ref();
+    let by = status.and_then(|status| status.credential_ref.as_ref());
+    if by.is_none_or(|by| by.uid != client.credential.uid.to_string()) {
+        return Err(Failure::new(
+            FailureCode::InvalidGrant,
+            "the token was not issued to this client",
+        ));
+    }
+    let Some(expires_at) = claims.expires_at else {
+        return Ok(Reply::Empty);
+    };
+    let mut transaction = Transaction::at(now);
+    let record = revoked::record(claims.subject, claims.token_id, expires_at, now);
+    transaction.push(Operation::Put(record, Expected::Absent));
+    let credential = client.credential.message.metadata.as_ref();
+    let mut event = audit::done(
+        ctx,
+        caller,
+        Entry {
+            event_type: EVENT,
+            resource: credential.map(|metadata| (Kind::Credential, metadata)),
+            user: None,
+            session: session.message.metadata.as_ref(),
+        },
+    );
+    event.user_ref = status.and_then(|status| status.user_ref.clone());
+    event
+        .attrs
+        .insert("token".to_owned(), claims.token_id.to_string());
+    transaction.push(Operation::Audit(event));
+    match ctx.store.commit(transaction).await {
+        Ok(committed) => {
+            // What is answered with 200 has happened here.
+            ctx.directory.catch_up(committed.cursor).await;
+            Ok(Reply::Empty)
+        }
+        // It was revoked before.
+        Err(CommitError::Conflict { .. } | CommitError::NameTaken { .. }) => Ok(Reply::Empty),
+        Err(error) => Err(Error::from(error).into()),
+    }
+}
