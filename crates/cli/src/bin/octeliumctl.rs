@@ -1,1 +1,5 @@
-fn main() {}
+//! `octeliumctl` administers a Cluster.
+
+fn main() -> std::process::ExitCode {
+    cli::main(cli::Program::Octeliumctl)
+}

@@ -1,0 +1,130 @@
+//! The command lines of the two programs.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    Program,
+    command::{
+        apply, completion, create, delete, diff, get, login, logout, status, token, update,
+        user_get, version, whoami,
+    },
+    context::Context,
+    failure::{Failure, Outcome},
+};
+
+/// Administer a Cluster.
+#[derive(Parser)]
+#[command(
+    name = "octeliumctl",
+    after_help = "Example:\n  export OCTELIUM_DOMAIN=example.com\n  octeliumctl login --auth-token -\n  octeliumctl create credential --user microservice1 cred01"
+)]
+pub(crate) struct Octeliumctl {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    pub(crate) command: OcteliumctlCommand,
+}
+
+/// Log in to a Cluster and see what it offers.
+#[derive(Parser)]
+#[command(
+    name = "octelium",
+    after_help = "Example:\n  export OCTELIUM_DOMAIN=example.com\n  octelium login --auth-token -\n  octelium get service"
+)]
+pub(crate) struct Octelium {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    pub(crate) command: OcteliumCommand,
+}
+
+/// Flags that every command takes.
+#[derive(Args, Default)]
+pub(crate) struct Global {
+    /// The Cluster: host or host:port [env: OCTELIUM_DOMAIN]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        value_name = "DOMAIN"
+    )]
+    pub(crate) domain: Option<String>,
+    /// Where the login is kept; `mem` keeps nothing [env: OCTELIUM_HOME]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        value_name = "DIR"
+    )]
+    pub(crate) homedir: Option<String>,
+    /// Log out after the command [env: OCTELIUM_LOGOUT=true]
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) logout: bool,
+}
+
+/// What `octeliumctl` does.
+#[derive(Subcommand)]
+pub(crate) enum OcteliumctlCommand {
+    Login(login::LoginArgs),
+    Logout(logout::LogoutArgs),
+    Status(status::StatusArgs),
+    Whoami(whoami::WhoamiArgs),
+    Version(version::VersionArgs),
+    Get(get::GetArgs),
+    Create(create::CreateArgs),
+    Update(update::UpdateArgs),
+    #[command(visible_aliases = ["del", "rm"])]
+    Delete(delete::DeleteArgs),
+    Apply(apply::ApplyArgs),
+    Diff(diff::DiffArgs),
+    Token(token::TokenArgs),
+    Completion(completion::CompletionArgs),
+}
+
+/// What `octelium` does.
+#[derive(Subcommand)]
+pub(crate) enum OcteliumCommand {
+    Login(login::LoginArgs),
+    Logout(logout::LogoutArgs),
+    Status(status::StatusArgs),
+    Whoami(whoami::WhoamiArgs),
+    Version(version::VersionArgs),
+    Get(user_get::UserGetArgs),
+    Token(token::TokenArgs),
+    Completion(completion::CompletionArgs),
+}
+
+impl OcteliumctlCommand {
+    pub(crate) async fn run(self, context: &Context) -> Result<Outcome, Failure> {
+        match self {
+            Self::Login(args) => login::run(context, args).await,
+            Self::Logout(_) => logout::run(context).await,
+            Self::Status(args) => status::run(context, args).await,
+            Self::Whoami(args) => whoami::run(context, args).await,
+            Self::Version(args) => version::run(context, args),
+            Self::Get(args) => get::run(context, args).await,
+            Self::Create(args) => create::run(context, args).await,
+            Self::Update(args) => update::run(context, args).await,
+            Self::Delete(args) => delete::run(context, args).await,
+            Self::Apply(args) => apply::run(context, args).await,
+            Self::Diff(args) => diff::run(context, args).await,
+            Self::Token(args) => token::run(context, args),
+            Self::Completion(args) => completion::run(context, Program::Octeliumctl, args),
+        }
+    }
+}
+
+impl OcteliumCommand {
+    pub(crate) async fn run(self, context: &Context) -> Result<Outcome, Failure> {
+        match self {
+            Self::Login(args) => login::run(context, args).await,
+            Self::Logout(_) => logout::run(context).await,
+            Self::Status(args) => status::run(context, args).await,
+            Self::Whoami(args) => whoami::run(context, args).await,
+            Self::Version(args) => version::run(context, args),
+            Self::Get(args) => user_get::run(context, args).await,
+            Self::Token(args) => token::run(context, args),
+            Self::Completion(args) => completion::run(context, Program::Octelium, args),
+        }
+    }
+}

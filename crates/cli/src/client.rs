@@ -1,0 +1,300 @@
+//! The Cluster as a logged-in User sees it: finds a token, keeps it fresh, calls, and calls again where that
+//! is safe.
+
+use std::time::Duration;
+
+use api::{
+    auth_v1::{
+        AuthenticateWithAuthenticationTokenRequest, AuthenticateWithRefreshTokenRequest,
+        LogoutRequest, SessionToken,
+    },
+    config_v1::state::Domain,
+};
+use domain::clock::{Clock as _, SystemClock, UnixMillis};
+use secrecy::{ExposeSecret as _, SecretString};
+use tonic::{Code, Status, transport::Channel};
+
+use crate::{
+    cluster::Cluster,
+    connection,
+    context::Context,
+    failure::Failure,
+    rpc::{self, Rpc},
+    state::{Locked, StateStore},
+    tls,
+};
+
+mod freshness;
+
+use freshness::Standing;
+
+/// How often a safe call is made where the Cluster is not available, and how long to wait between.
+const BACKOFF: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
+/// Logging out must not keep anybody waiting.
+const LOGOUT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Whether making a call twice does the same as making it once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// It does.
+    Safe,
+    /// It may not.
+    Unsafe,
+}
+
+/// A connection to a Cluster and what authenticates it.
+pub(crate) struct Client {
+    cluster: Cluster,
+    channel: Channel,
+    store: StateStore,
+    /// `OCTELIUM_ACCESS_TOKEN`: used as it is.
+    fixed: Option<SecretString>,
+    /// `OCTELIUM_AUTH_TOKEN`: makes a Session where there is none.
+    authentication_token: Option<SecretString>,
+    assertion: bool,
+}
+
+impl Client {
+    /// Connects to the Cluster that the command line or the environment names.
+    ///
+    /// # Errors
+    /// None is named, or it cannot be reached.
+    pub(crate) async fn connect(context: &Context) -> Result<Self, Failure> {
+        let environment = &context.environment;
+        let cluster = Cluster::from_environment(context.domain.as_deref(), environment)?;
+        let store = StateStore::open(context.homedir.as_deref(), environment)?;
+        let tls = tls::config(environment, &context.terminal)?;
+        let secret = |name| {
+            environment
+                .get(name)
+                .map(|token| SecretString::from(token.trim()))
+        };
+        Ok(Self {
+            channel: connection::open(&cluster, tls).await?,
+            cluster,
+            store,
+            fixed: secret("OCTELIUM_ACCESS_TOKEN"),
+            authentication_token: secret("OCTELIUM_AUTH_TOKEN"),
+            assertion: environment.get("OCTELIUM_AUTH_ASSERTION").is_some(),
+        })
+    }
+
+    /// The domain of the Cluster, `host[:port]`.
+    pub(crate) fn domain(&self) -> &str {
+        &self.cluster.domain
+    }
+
+    /// Calls with a valid token. A call that was refused as unauthenticated is made once more with a new token;
+    /// a call that is safe to repeat is made up to three times where the Cluster is not available.
+    ///
+    /// # Errors
+    /// There is no way to authenticate, or the call failed.
+    pub(crate) async fn call<T>(
+        &self,
+        repeat: Repeat,
+        call: impl AsyncFn(Rpc) -> Result<T, Status>,
+    ) -> Result<T, Failure> {
+        let mut backoff = BACKOFF.iter();
+        let mut token = self.token(None).await?;
+        let mut renewed = false;
+        loop {
+            let rpc = Rpc::with_access_token(self.channel.clone(), &token)?;
+            let status = match call(rpc).await {
+                Ok(answer) => return Ok(answer),
+                Err(status) => status,
+            };
+            match status.code() {
+                Code::Unauthenticated if !renewed && self.fixed.is_none() => {
+                    renewed = true;
+                    token = self.token(Some(&token)).await?;
+                }
+                Code::Unavailable if repeat == Repeat::Safe => match backoff.next() {
+                    Some(pause) => tokio::time::sleep(*pause).await,
+                    None => return Err(self.failure(&status)),
+                },
+                _ => return Err(self.failure(&status)),
+            }
+        }
+    }
+
+    /// Makes a Session with an authentication token, in place of the one that there may be, which is ended.
+    ///
+    /// # Errors
+    /// The token is not accepted.
+    pub(crate) async fn log_in(
+        &self,
+        token: &SecretString,
+        scopes: Vec<String>,
+    ) -> Result<(), Failure> {
+        let locked = self.store.lock().await?;
+        let before = locked.get(&self.cluster.domain)?;
+        self.authenticate(&locked, token, scopes).await?;
+        if let Some(refresh_token) = before.as_ref().and_then(refresh_token) {
+            self.end_session(&refresh_token).await;
+        }
+        Ok(())
+    }
+
+    /// Ends the Session and forgets it. `false` where there was none.
+    ///
+    /// # Errors
+    /// The local state cannot be changed.
+    pub(crate) async fn log_out(&self) -> Result<bool, Failure> {
+        let locked = self.store.lock().await?;
+        let Some(entry) = locked.get(&self.cluster.domain)? else {
+            return Ok(false);
+        };
+        if let Some(refresh_token) = refresh_token(&entry) {
+            self.end_session(&refresh_token).await;
+        }
+        locked.set(&self.cluster.domain, None)?;
+        Ok(true)
+    }
+
+    /// A token that is accepted as far as this machine knows, and not `refused`.
+    async fn token(&self, refused: Option<&SecretString>) -> Result<SecretString, Failure> {
+        if let Some(token) = &self.fixed {
+            return Ok(token.clone());
+        }
+        if refused.is_none()
+            && let Some(entry) = self.store.get(&self.cluster.domain)?
+            && let Standing::Fresh(token) = freshness::standing(&entry, now())
+        {
+            return Ok(token);
+        }
+        // Whoever comes second finds what the first has fetched.
+        let locked = self.store.lock().await?;
+        let entry = locked.get(&self.cluster.domain)?;
+        let standing = match &entry {
+            Some(entry) => freshness::standing(entry, now()),
+            None => Standing::Gone,
+        };
+        match standing {
+            Standing::Fresh(token)
+                if refused.is_none_or(|old| old.expose_secret() != token.expose_secret()) =>
+            {
+                Ok(token)
+            }
+            Standing::Fresh(token) => self.refresh(&locked, entry.as_ref(), token, true).await,
+            Standing::Due(token) => self.refresh(&locked, entry.as_ref(), token, false).await,
+            Standing::Gone => {
+                self.authenticate_by_environment(&locked, entry.is_some())
+                    .await
+            }
+        }
+    }
+
+    async fn refresh(
+        &self,
+        locked: &Locked<'_>,
+        entry: Option<&Domain>,
+        current: SecretString,
+        refused: bool,
+    ) -> Result<SecretString, Failure> {
+        let refresh_token = entry.and_then(refresh_token).unwrap_or_default();
+        let answer = rpc::auth(self.channel.clone(), Some(&refresh_token))?
+            .authenticate_with_refresh_token(AuthenticateWithRefreshTokenRequest::default())
+            .await;
+        match answer {
+            Ok(answer) => self.keep(locked, answer.into_inner()),
+            // Too soon: what we have is still good.
+            Err(status) if status.code() == Code::AlreadyExists && !refused => Ok(current),
+            Err(status) if status.code() == Code::AlreadyExists => Err(Failure::unauthenticated(
+                "the Cluster refuses the access token that it has just issued",
+            )
+            .hint("octelium logout, then log in again")),
+            Err(status) if status.code() == Code::Unauthenticated => {
+                locked.set(&self.cluster.domain, None)?;
+                self.authenticate_by_environment(locked, true).await
+            }
+            Err(status) => Err(self.failure(&status)),
+        }
+    }
+
+    async fn authenticate_by_environment(
+        &self,
+        locked: &Locked<'_>,
+        ended: bool,
+    ) -> Result<SecretString, Failure> {
+        if let Some(token) = &self.authentication_token {
+            return self.authenticate(locked, token, Vec::new()).await;
+        }
+        if self.assertion {
+            return Err(Failure::usage(
+                "OCTELIUM_AUTH_ASSERTION: logging in with an assertion is not served yet",
+            )
+            .hint("use an authentication token: OCTELIUM_AUTH_TOKEN, or octelium login --auth-token -"));
+        }
+        let domain = &self.cluster.domain;
+        let what = if ended {
+            format!("your Session at {domain} has ended")
+        } else {
+            format!("you are not logged in to {domain}")
+        };
+        Err(Failure::unauthenticated(what).hint(format!(
+            "octelium login --domain {domain} --auth-token - (reads the token from standard input), or set OCTELIUM_AUTH_TOKEN"
+        )))
+    }
+
+    async fn authenticate(
+        &self,
+        locked: &Locked<'_>,
+        token: &SecretString,
+        scopes: Vec<String>,
+    ) -> Result<SecretString, Failure> {
+        let answer = rpc::auth(self.channel.clone(), None)?
+            .authenticate_with_authentication_token(AuthenticateWithAuthenticationTokenRequest {
+                authentication_token: token.expose_secret().to_owned(),
+                scopes,
+                ..Default::default()
+            })
+            .await
+            .map_err(|status| {
+                let failure = self.failure(&status);
+                if status.code() == Code::Unauthenticated {
+                    failure.hint(
+                        "the authentication token is not accepted: it may have been rotated, used up, disabled, or be of another Cluster",
+                    )
+                } else {
+                    failure
+                }
+            })?;
+        self.keep(locked, answer.into_inner())
+    }
+
+    fn keep(&self, locked: &Locked<'_>, token: SessionToken) -> Result<SecretString, Failure> {
+        let access_token = SecretString::from(token.access_token.as_str());
+        let entry = Domain {
+            session_token: Some(token),
+            session_token_set_at: Some(now().to_proto()),
+        };
+        locked.set(&self.cluster.domain, Some(entry))?;
+        Ok(access_token)
+    }
+
+    /// Failing is no reason to keep anything.
+    async fn end_session(&self, refresh_token: &SecretString) {
+        if let Ok(mut auth) = rpc::auth(self.channel.clone(), Some(refresh_token)) {
+            let call = auth.logout(LogoutRequest::default());
+            tokio::time::timeout(LOGOUT_TIMEOUT, call).await.ok();
+        }
+    }
+
+    fn failure(&self, status: &Status) -> Failure {
+        let failure = Failure::of_status(status);
+        match (status.code(), &self.fixed) {
+            (Code::Unauthenticated, Some(_)) => failure
+                .hint("the token in OCTELIUM_ACCESS_TOKEN is not accepted; it may have expired"),
+            _ => failure,
+        }
+    }
+}
+
+fn refresh_token(entry: &Domain) -> Option<SecretString> {
+    let token = &entry.session_token.as_ref()?.refresh_token;
+    (!token.is_empty()).then(|| SecretString::from(token.as_str()))
+}
+
+fn now() -> UnixMillis {
+    SystemClock.now()
+}

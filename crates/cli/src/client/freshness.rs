@@ -1,0 +1,91 @@
+//! Whether the saved tokens are still good, by this machine's clock.
+
+use api::config_v1::state::Domain;
+use domain::clock::UnixMillis;
+use secrecy::SecretString;
+
+/// What can be done with an entry of the local state.
+pub(super) enum Standing {
+    /// The access token is good.
+    Fresh(SecretString),
+    /// The access token is about to expire, or has; the refresh token is good.
+    Due(SecretString),
+    /// Nothing: one must log in.
+    Gone,
+}
+
+/// Access tokens are refreshed at half of their life. Those of less than an hour last until ten minutes before
+/// their end, or half of their life where that is later. A lifetime of 0 does not end.
+pub(super) fn standing(entry: &Domain, now: UnixMillis) -> Standing {
+    let Some(token) = &entry.session_token else {
+        return Standing::Gone;
+    };
+    let set_at = entry
+        .session_token_set_at
+        .as_ref()
+        .map_or(0, |time| UnixMillis::from_proto(time).seconds());
+    let age = now.seconds().saturating_sub(set_at);
+    if token.refresh_token.is_empty() || age >= token.refresh_token_expires_in {
+        return Standing::Gone;
+    }
+    let access_token = SecretString::from(token.access_token.as_str());
+    let life = token.expires_in;
+    let gap = if life < 3600 {
+        (life / 2).min(600)
+    } else {
+        life / 2
+    };
+    // A clock that was set back must not make tokens immortal.
+    if life > 0 && (age > life - gap || age < 0) {
+        Standing::Due(access_token)
+    } else {
+        Standing::Fresh(access_token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::auth_v1::SessionToken;
+
+    use super::*;
+
+    fn at(age: i64, expires_in: i64, refresh_token_expires_in: i64) -> &'static str {
+        let entry = Domain {
+            session_token: Some(SessionToken {
+                access_token: "a".to_owned(),
+                refresh_token: "r".to_owned(),
+                expires_in,
+                refresh_token_expires_in,
+            }),
+            session_token_set_at: Some(UnixMillis::from_seconds(1_000_000).to_proto()),
+        };
+        match standing(&entry, UnixMillis::from_seconds(1_000_000 + age)) {
+            Standing::Fresh(_) => "fresh",
+            Standing::Due(_) => "due",
+            Standing::Gone => "gone",
+        }
+    }
+
+    #[test]
+    fn tokens_are_refreshed_before_they_expire() {
+        let day = 86_400;
+        assert_eq!(at(7200, 4 * 3600, day), "fresh");
+        assert_eq!(at(7201, 4 * 3600, day), "due");
+        assert_eq!(at(1200, 1800, day), "fresh");
+        assert_eq!(at(1201, 1800, day), "due");
+        assert_eq!(at(30, 60, day), "fresh");
+        assert_eq!(at(31, 60, day), "due");
+        assert_eq!(at(day - 1, 0, day), "fresh");
+    }
+
+    #[test]
+    fn without_a_refresh_token_one_must_log_in() {
+        assert_eq!(at(100, 3600, 100), "gone");
+        assert_eq!(at(0, 3600, 0), "gone");
+        assert_eq!(at(-5, 3600, 86_400), "due");
+        assert!(matches!(
+            standing(&Domain::default(), UnixMillis(0)),
+            Standing::Gone
+        ));
+    }
+}

@@ -1,0 +1,16 @@
+//! One file a command.
+
+pub(crate) mod apply;
+pub(crate) mod completion;
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod diff;
+pub(crate) mod get;
+pub(crate) mod login;
+pub(crate) mod logout;
+pub(crate) mod status;
+pub(crate) mod token;
+pub(crate) mod update;
+pub(crate) mod user_get;
+pub(crate) mod version;
+pub(crate) mod whoami;

@@ -1,0 +1,301 @@
+//! The resources that files hold.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use api::{
+    document::{self, Position, Problem},
+    platform_v1::Resource,
+};
+use clap::Args;
+
+use crate::{
+    context::Context,
+    failure::{Failure, Reason},
+    input,
+    kind::Kind,
+};
+
+/// How deep directories may nest: links can make circles.
+const MAX_DEPTH: usize = 32;
+
+/// What is applied where nothing is included or excluded, in the order in which objects need each other.
+const DEFAULT: [Kind; 7] = [
+    Kind::Policy,
+    Kind::IdentityProvider,
+    Kind::Namespace,
+    Kind::Group,
+    Kind::User,
+    Kind::Service,
+    Kind::Credential,
+];
+
+/// Which files, and what of them.
+#[derive(Args)]
+pub(crate) struct ManifestArgs {
+    /// Files, directories (every .yaml and .yml in them), or `-` for standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+    /// Delete what the files do not name. Built-in objects stay
+    #[arg(long)]
+    prune: bool,
+    /// Only these kinds (repeatable, or separated by commas)
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    include: Vec<String>,
+    /// All but these kinds (repeatable, or separated by commas)
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    exclude: Vec<String>,
+    /// Secrets too
+    #[arg(long)]
+    include_secret: bool,
+}
+
+/// A resource and where it was read.
+pub(crate) struct Entry {
+    /// The resource.
+    pub(crate) resource: Resource,
+    /// The file.
+    pub(crate) source: String,
+    /// Where in the file.
+    pub(crate) position: Position,
+}
+
+/// What is to be applied.
+pub(crate) struct Manifest {
+    /// The resources, in the order in which they need each other.
+    pub(crate) entries: Vec<Entry>,
+    /// The kinds of which everything else is deleted.
+    pub(crate) prune: Vec<Kind>,
+}
+
+impl Manifest {
+    /// Reads everything before anything is done.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files.
+    pub(crate) fn load(context: &Context, args: &ManifestArgs) -> Result<Self, Failure> {
+        let selected = Selected::new(args)?;
+        let mut problems = Vec::new();
+        let mut entries = Vec::new();
+        let mut skipped: Vec<Kind> = Vec::new();
+        for path in paths(&args.files)? {
+            let bytes = input::read(&path, document::MAX_BYTES)?;
+            let source = input::source_name(&path);
+            match document::parse(source, &bytes) {
+                Err(found) => problems.extend(found),
+                Ok(found) => {
+                    for (position, resource) in found {
+                        let entry = Entry {
+                            resource,
+                            source: source.to_owned(),
+                            position,
+                        };
+                        match selected.verdict(&entry) {
+                            Verdict::Take => entries.push(entry),
+                            Verdict::Skip(kind) => skipped.push(kind),
+                            Verdict::Refuse(problem) => problems.push(problem),
+                        }
+                    }
+                }
+            }
+        }
+        problems.extend(duplicates(&entries));
+        if !problems.is_empty() {
+            return Err(refuse(&problems));
+        }
+        if !args.include_secret && skipped.contains(&Kind::Secret) {
+            context
+                .terminal
+                .warn("Secrets are skipped; --include-secret takes them too");
+        }
+        entries.sort_by_key(|entry| order(&entry.resource));
+        Ok(Self {
+            entries,
+            prune: if args.prune {
+                selected.pruned()
+            } else {
+                Vec::new()
+            },
+        })
+    }
+}
+
+enum Verdict {
+    Take,
+    Skip(Kind),
+    Refuse(Problem),
+}
+
+struct Selected {
+    kinds: Vec<Kind>,
+    /// Whether `--include` has named them.
+    narrowed: bool,
+}
+
+impl Selected {
+    fn new(args: &ManifestArgs) -> Result<Self, Failure> {
+        let parse = |words: &[String]| -> Result<Vec<Kind>, Failure> {
+            words.iter().map(|word| kind(word)).collect()
+        };
+        let included = parse(&args.include)?;
+        let excluded = parse(&args.exclude)?;
+        let narrowed = !included.is_empty();
+        let mut kinds = if narrowed { included } else { DEFAULT.to_vec() };
+        if args.include_secret && !kinds.contains(&Kind::Secret) {
+            kinds.push(Kind::Secret);
+        }
+        kinds.retain(|kind| !excluded.contains(kind));
+        Ok(Self { kinds, narrowed })
+    }
+
+    /// Configs are applied with the rest, but deleted only where they are asked for; the ClusterConfig always is
+    /// applied.
+    fn verdict(&self, entry: &Entry) -> Verdict {
+        let kind = entry.resource.kind().and_then(Kind::parse);
+        match kind {
+            Some(Kind::ClusterConfig) => Verdict::Take,
+            Some(kind) if self.kinds.contains(&kind) => Verdict::Take,
+            Some(Kind::Config) if !self.narrowed => Verdict::Take,
+            Some(
+                kind @ (Kind::Session
+                | Kind::Device
+                | Kind::Authenticator
+                | Kind::Region
+                | Kind::Gateway),
+            ) => Verdict::Refuse(Problem {
+                source_name: entry.source.clone(),
+                position: Some(entry.position),
+                message: format!("a {} cannot be applied: the Cluster makes it", kind.name()),
+            }),
+            Some(kind) => Verdict::Skip(kind),
+            None => Verdict::Skip(Kind::User),
+        }
+    }
+
+    fn pruned(&self) -> Vec<Kind> {
+        self.kinds
+            .iter()
+            .copied()
+            .filter(|kind| *kind != Kind::ClusterConfig)
+            .collect()
+    }
+}
+
+fn kind(word: &str) -> Result<Kind, Failure> {
+    let applied = || {
+        DEFAULT
+            .into_iter()
+            .chain([Kind::Secret, Kind::Config, Kind::ClusterConfig])
+    };
+    Kind::parse(word)
+        .filter(|kind| applied().any(|applied| applied == *kind))
+        .ok_or_else(|| {
+            let names: Vec<&str> = applied().map(Kind::name).collect();
+            let failure = Failure::usage(format!("`{word}` is no kind that can be applied"));
+            match document::closest(word, names.iter().copied()) {
+                Some(closest) => failure.hint(format!("did you mean {closest}?")),
+                None => failure.hint(format!("these can: {}", names.join(", "))),
+            }
+        })
+}
+
+/// The files behind the arguments.
+fn paths(arguments: &[String]) -> Result<Vec<String>, Failure> {
+    let mut paths = Vec::new();
+    for argument in arguments {
+        if argument != "-" && Path::new(argument).is_dir() {
+            walk(Path::new(argument), 0, &mut paths)?;
+        } else {
+            paths.push(argument.clone());
+        }
+    }
+    Ok(paths)
+}
+
+fn walk(directory: &Path, depth: usize, paths: &mut Vec<String>) -> Result<(), Failure> {
+    let failed =
+        |error: std::io::Error| Failure::input(format!("{}: {error}", directory.display()));
+    if depth > MAX_DEPTH {
+        return Err(Failure::input(format!(
+            "{}: directories nest deeper than {MAX_DEPTH}",
+            directory.display()
+        )));
+    }
+    let mut found: Vec<PathBuf> = fs::read_dir(directory)
+        .map_err(failed)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .map_err(failed)?;
+    found.sort();
+    for path in found {
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let yaml = path
+            .extension()
+            .is_some_and(|extension| extension == "yaml" || extension == "yml");
+        if hidden {
+        } else if path.is_dir() {
+            walk(&path, depth + 1, paths)?;
+        } else if yaml {
+            paths.push(path.to_string_lossy().into_owned());
+        }
+    }
+    Ok(())
+}
+
+/// What tells objects apart: there is one ClusterConfig, by whatever name.
+fn identity(resource: &Resource) -> (&'static str, String) {
+    match resource.kind() {
+        Some("Service") => ("Service", Kind::Service.full_name(resource.name())),
+        Some("ClusterConfig") => ("ClusterConfig", String::new()),
+        kind => (kind.unwrap_or_default(), resource.name().to_owned()),
+    }
+}
+
+fn duplicates(entries: &[Entry]) -> Vec<Problem> {
+    let mut seen: HashMap<_, &Entry> = HashMap::new();
+    let mut problems = Vec::new();
+    for entry in entries {
+        let identity = identity(&entry.resource);
+        let (kind, name) = &identity;
+        let message = seen.get(&identity).map(|first| {
+            format!(
+                "{kind} `{name}` is already at {}:{}",
+                first.source, first.position
+            )
+        });
+        match message {
+            Some(message) => problems.push(Problem {
+                source_name: entry.source.clone(),
+                position: Some(entry.position),
+                message,
+            }),
+            None => {
+                seen.insert(identity, entry);
+            }
+        }
+    }
+    problems
+}
+
+fn refuse(problems: &[Problem]) -> Failure {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    Failure::new(Reason::Failed, "InvalidDocument", lines.join("\n")).hint("nothing was changed")
+}
+
+fn order(resource: &Resource) -> usize {
+    let kind = resource.kind().and_then(Kind::parse);
+    match kind {
+        Some(Kind::Secret) => 0,
+        Some(Kind::Config) => 1,
+        Some(Kind::ClusterConfig) => DEFAULT.len() + 2,
+        _ => DEFAULT
+            .iter()
+            .position(|default| Some(*default) == kind)
+            .map_or(DEFAULT.len() + 3, |index| index + 2),
+    }
+}

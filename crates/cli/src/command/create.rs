@@ -1,0 +1,88 @@
+//! `create`
+
+use api::{meta_v1::Metadata, platform_v1::Resource};
+use clap::{Args, Subcommand};
+
+use crate::{
+    client::Client,
+    context::Context,
+    failure::{Failure, Outcome},
+    kind::Kind,
+    output::{self, OutputArgs},
+    remote,
+};
+
+pub(crate) mod credential;
+pub(crate) mod plain;
+pub(crate) mod service;
+pub(crate) mod user;
+pub(crate) mod value;
+
+/// Create resources
+#[derive(Args)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct CreateArgs {
+    #[command(subcommand)]
+    target: Target,
+}
+
+#[derive(Subcommand)]
+enum Target {
+    #[command(visible_aliases = ["cred", "creds", "credentials"])]
+    Credential(credential::CredentialArgs),
+    #[command(visible_aliases = ["usr"])]
+    User(user::UserArgs),
+    #[command(visible_aliases = ["grp"])]
+    Group(plain::GroupArgs),
+    #[command(visible_aliases = ["ns"])]
+    Namespace(plain::NamespaceArgs),
+    #[command(visible_aliases = ["svc"])]
+    Service(service::ServiceArgs),
+    #[command(visible_aliases = ["sec", "secrets"])]
+    Secret(value::SecretArgs),
+    #[command(visible_aliases = ["cfg", "conf"])]
+    Config(value::ConfigArgs),
+}
+
+/// Creates one object.
+pub(crate) async fn run(context: &Context, args: CreateArgs) -> Result<Outcome, Failure> {
+    let (resource, output) = match args.target {
+        Target::Credential(args) => return credential::run(context, args).await,
+        Target::User(args) => args.resource(),
+        Target::Group(args) => args.resource(),
+        Target::Namespace(args) => args.resource(),
+        Target::Service(args) => args.resource()?,
+        Target::Secret(args) => args.resource(context)?,
+        Target::Config(args) => args.resource(context)?,
+    };
+    let client = Client::connect(context).await?;
+    let created = remote::create(&client, resource).await?;
+    done(context, &created, output, "created")
+}
+
+/// Reports a changed object.
+pub(crate) fn done(
+    context: &Context,
+    resource: &Resource,
+    output: OutputArgs,
+    verb: &str,
+) -> Result<Outcome, Failure> {
+    let kind = resource.kind().and_then(Kind::parse);
+    match (kind, output.output) {
+        (Some(kind), Some(format)) => output::object(context, kind, resource, format)?,
+        _ => context.terminal.say(&format!(
+            "{} `{}` successfully {verb}",
+            resource.kind().unwrap_or("Object"),
+            resource.name()
+        )),
+    }
+    Ok(Outcome::Done)
+}
+
+/// Metadata with a name alone.
+pub(crate) fn named(name: &str) -> Option<Metadata> {
+    Some(Metadata {
+        name: name.to_owned(),
+        ..Metadata::default()
+    })
+}

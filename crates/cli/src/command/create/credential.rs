@@ -1,0 +1,306 @@
+//! `create credential`
+
+use api::{
+    core_v1::{
+        self, CredentialToken, GenerateCredentialTokenRequest,
+        credential::spec::{Authorization, Type},
+        credential_token::Type as Token,
+        session::status::Type as SessionType,
+    },
+    meta_v1::{self, ObjectReference},
+    platform_v1::RotateCredentialRequest,
+    reflect,
+    resource::Object as _,
+};
+use clap::{Args, ValueEnum};
+use domain::rng::random_string;
+
+use super::named;
+use crate::{
+    client::{Client, Repeat},
+    context::Context,
+    failure::{Failure, Outcome},
+    output::{self, Format, OutputArgs},
+    remote,
+};
+
+/// No part of a name is longer.
+const MAX_NAME: usize = 40;
+
+/// Create a Credential of a User and show its secret, or rotate one
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  octeliumctl create credential --user microservice1 --expire-in 6months cred01\n  octeliumctl create credential --rotate --overlap 24h cred01"
+)]
+pub(crate) struct CredentialArgs {
+    /// Its name; where none is given one is made up
+    name: Option<String>,
+    /// The User that it authenticates
+    #[arg(long, value_name = "USER", required_unless_present = "rotate")]
+    user: Option<String>,
+    /// What it is: a token to log in with, an OAuth2 client, or a bearer token [default: auth-token]
+    #[arg(long, value_enum, value_name = "TYPE")]
+    r#type: Option<CredentialType>,
+    /// The type of the Sessions that it makes
+    #[arg(long, value_enum, value_name = "TYPE")]
+    session_type: Option<SessionKind>,
+    /// How long it works: 600seconds, 45minutes, 7hour, 3days, 2weeks, 6months
+    #[arg(long, value_name = "DURATION")]
+    expire_in: Option<String>,
+    /// It authenticates once
+    #[arg(long, conflicts_with = "max_authn")]
+    one_time: bool,
+    /// It authenticates so many times
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_authn: Option<u32>,
+    /// A Policy on the Sessions that it makes (repeatable)
+    #[arg(long, value_name = "POLICY")]
+    policy: Vec<String>,
+    /// Make a new secret; the one before and the Sessions that it made end at once
+    #[arg(
+        long,
+        requires = "name",
+        conflicts_with_all = ["user", "type", "session_type", "expire_in", "one_time", "max_authn", "policy"]
+    )]
+    rotate: bool,
+    /// With --rotate: let the Sessions live on
+    #[arg(long, requires = "rotate", conflicts_with = "overlap")]
+    keep_sessions: bool,
+    /// With --rotate: for how long the secret before and its Sessions still work
+    #[arg(long, requires = "rotate", value_name = "DURATION")]
+    overlap: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CredentialType {
+    AuthToken,
+    #[value(name = "oauth2")]
+    Oauth2,
+    AccessToken,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SessionKind {
+    Client,
+    Clientless,
+}
+
+/// Creates or rotates, and prints the secret.
+pub(crate) async fn run(context: &Context, args: CredentialArgs) -> Result<Outcome, Failure> {
+    if args.rotate {
+        return rotate(context, &args).await;
+    }
+    let credential = args.credential(context)?;
+    let name = credential.name().to_owned();
+    let client = Client::connect(context).await?;
+    remote::create(&client, credential.into_resource()).await?;
+    let token = client
+        .call(Repeat::Unsafe, async |rpc| {
+            let request = GenerateCredentialTokenRequest {
+                credential_ref: reference(&name),
+            };
+            rpc.core().generate_credential_token(request).await
+        })
+        .await
+        .map_err(|failure| {
+            let hint = format!(
+                "the Credential {name} was created, but has no secret; octeliumctl create cred --rotate {name} makes one"
+            );
+            failure.hint(hint)
+        })?
+        .into_inner();
+    if args.output.output.is_none() {
+        context
+            .terminal
+            .say(&format!("Credential {name} successfully created"));
+    }
+    print(context, &token, args.output.output)
+}
+
+async fn rotate(context: &Context, args: &CredentialArgs) -> Result<Outcome, Failure> {
+    let name = args.name.as_deref().unwrap_or_default();
+    let now = context.now();
+    let overlap = args
+        .overlap
+        .as_deref()
+        .map(|text| {
+            domain::duration::parse_expire_in(text, now)
+                .map(|until| domain::duration::to_proto(until.since(now)))
+                .map_err(|error| Failure::usage(format!("--overlap: {error}")))
+        })
+        .transpose()?;
+    let client = Client::connect(context).await?;
+    let token = if args.keep_sessions || overlap.is_some() {
+        rotate_gently(&client, name, args.keep_sessions, overlap).await?
+    } else {
+        client
+            .call(Repeat::Unsafe, async |rpc| {
+                let request = GenerateCredentialTokenRequest {
+                    credential_ref: reference(name),
+                };
+                rpc.core().generate_credential_token(request).await
+            })
+            .await?
+            .into_inner()
+    };
+    if args.output.output.is_none() {
+        context
+            .terminal
+            .say(&format!("Credential {name} successfully rotated"));
+    }
+    print(context, &token, args.output.output)
+}
+
+async fn rotate_gently(
+    client: &Client,
+    name: &str,
+    keep_sessions: bool,
+    overlap: Option<meta_v1::Duration>,
+) -> Result<CredentialToken, Failure> {
+    let answer = client
+        .call(Repeat::Unsafe, async |rpc| {
+            let request = RotateCredentialRequest {
+                credential_ref: reference(name),
+                keep_sessions,
+                overlap,
+            };
+            rpc.platform().rotate_credential(request).await
+        })
+        .await?;
+    Ok(answer.into_inner())
+}
+
+/// The labels are those of the manual.
+fn print(
+    context: &Context,
+    token: &CredentialToken,
+    format: Option<Format>,
+) -> Result<Outcome, Failure> {
+    if let Some(format) = format {
+        if let Some(message) = reflect::dynamic(token) {
+            output::message(context, &message, format)?;
+        }
+        return Ok(Outcome::Done);
+    }
+    let terminal = &context.terminal;
+    match &token.r#type {
+        Some(Token::AuthenticationToken(token)) => {
+            terminal.line(&format!(
+                "Authentication Token: {}",
+                token.authentication_token
+            ))?;
+        }
+        Some(Token::Oauth2Credentials(client)) => {
+            terminal.line(&format!("Client ID: {}", client.client_id))?;
+            terminal.line(&format!("Client Secret: {}", client.client_secret))?;
+        }
+        Some(Token::AccessToken(token)) => {
+            terminal.line(&format!("Access Token: {}", token.access_token))?;
+        }
+        None => {
+            return Err(Failure::input(
+                "the Cluster answered with a kind of token unknown here",
+            ));
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+impl CredentialArgs {
+    fn credential(&self, context: &Context) -> Result<core_v1::Credential, Failure> {
+        let user = self.user.clone().unwrap_or_default();
+        let credential_type = self.r#type.unwrap_or(CredentialType::AuthToken);
+        let session_type = match (credential_type, self.session_type) {
+            (CredentialType::Oauth2, Some(SessionKind::Client)) => {
+                return Err(Failure::usage(
+                    "an OAuth2 client makes CLIENTLESS Sessions only",
+                ));
+            }
+            (CredentialType::Oauth2, _) | (_, Some(SessionKind::Clientless)) => {
+                SessionType::Clientless
+            }
+            (_, Some(SessionKind::Client) | None) => SessionType::Client,
+        };
+        let expires_at = self
+            .expire_in
+            .as_deref()
+            .map(|text| {
+                domain::duration::parse_expire_in(text, context.now())
+                    .map_err(|error| Failure::usage(format!("--expire-in: {error}")))
+            })
+            .transpose()?;
+        let name = self.name.clone().unwrap_or_else(|| {
+            let suffix = random_string(context.rng(), b"abcdefghijklmnopqrstuvwxyz0123456789", 4);
+            generated_name(&user, credential_type, &suffix)
+        });
+        Ok(core_v1::Credential {
+            metadata: named(&name),
+            spec: Some(core_v1::credential::Spec {
+                r#type: credential_type.wire().into(),
+                user,
+                max_authentications: self.max_authn.unwrap_or(u32::from(self.one_time)),
+                expires_at: expires_at.map(domain::clock::UnixMillis::to_proto),
+                session_type: session_type.into(),
+                authorization: (!self.policy.is_empty()).then(|| Authorization {
+                    policies: self.policy.clone(),
+                    inline_policies: Vec::new(),
+                }),
+                ..core_v1::credential::Spec::default()
+            }),
+            ..core_v1::Credential::default()
+        })
+    }
+}
+
+impl CredentialType {
+    fn wire(self) -> Type {
+        match self {
+            Self::AuthToken => Type::AuthToken,
+            Self::Oauth2 => Type::Oauth2,
+            Self::AccessToken => Type::AccessToken,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::AuthToken => "auth-token",
+            Self::Oauth2 => "oauth2",
+            Self::AccessToken => "access-token",
+        }
+    }
+}
+
+/// `<user>-<type>-<suffix>`, the user's name cut where it would be too long.
+fn generated_name(user: &str, credential_type: CredentialType, suffix: &str) -> String {
+    let rest = format!("-{}-{suffix}", credential_type.word());
+    let room = MAX_NAME.saturating_sub(rest.len());
+    let user: String = user.chars().take(room).collect();
+    format!("{}{rest}", user.trim_end_matches('-'))
+}
+
+fn reference(name: &str) -> Option<ObjectReference> {
+    Some(ObjectReference {
+        name: name.to_owned(),
+        ..ObjectReference::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generated_names_are_valid_also_for_long_users() {
+        assert_eq!(
+            generated_name("microservice1", CredentialType::AuthToken, "a1b2"),
+            "microservice1-auth-token-a1b2"
+        );
+        let long = format!("{}-b", "a".repeat(38));
+        for credential_type in CredentialType::value_variants() {
+            let name = generated_name(&long, *credential_type, "a1b2");
+            domain::name::check(&name, 1).unwrap();
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! `create user`
+
+use api::{
+    core_v1::{self, user::spec::Type},
+    platform_v1::Resource,
+    resource::Object as _,
+};
+use clap::{Args, ValueEnum};
+
+use super::named;
+use crate::output::OutputArgs;
+
+/// Create a User
+#[derive(Args)]
+#[command(after_help = "Example:\n  octeliumctl create user --type workload microservice1")]
+pub(crate) struct UserArgs {
+    /// Its name
+    name: String,
+    /// A person or a program
+    #[arg(long, value_enum, value_name = "TYPE")]
+    r#type: UserType,
+    /// The e-mail address of a person
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+    /// A Group that it belongs to (repeatable)
+    #[arg(long, value_name = "GROUP")]
+    group: Vec<String>,
+    /// A Policy on its Sessions (repeatable)
+    #[arg(long, value_name = "POLICY")]
+    policy: Vec<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum UserType {
+    Human,
+    Workload,
+}
+
+impl UserArgs {
+    pub(super) fn resource(self) -> (Resource, OutputArgs) {
+        let user_type = match self.r#type {
+            UserType::Human => Type::Human,
+            UserType::Workload => Type::Workload,
+        };
+        let authorization = (!self.policy.is_empty()).then(|| core_v1::user::spec::Authorization {
+            policies: self.policy,
+            inline_policies: Vec::new(),
+        });
+        let user = core_v1::User {
+            metadata: named(&self.name),
+            spec: Some(core_v1::user::Spec {
+                r#type: user_type.into(),
+                email: self.email.unwrap_or_default(),
+                groups: self.group,
+                authorization,
+                ..core_v1::user::Spec::default()
+            }),
+            ..core_v1::User::default()
+        };
+        (user.into_resource(), self.output)
+    }
+}

@@ -1,0 +1,161 @@
+//! `create secret`, `create config`, and the values of `update secret` and `update config`.
+
+use api::{core_v1, platform_v1::Resource, resource::Object as _};
+use clap::{Args, ValueEnum};
+
+use super::named;
+use crate::{context::Context, failure::Failure, input, output::OutputArgs};
+
+/// The largest Config; a Secret is smaller.
+const MAX_VALUE: usize = 3 << 20;
+
+/// Create a Secret
+#[derive(Args)]
+#[command(after_help = "Example:\n  octeliumctl create secret --file password.txt pg-password")]
+pub(crate) struct SecretArgs {
+    /// Its name
+    pub(crate) name: String,
+    #[command(flatten)]
+    value: SecretValueArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Create a Config
+#[derive(Args)]
+#[command(after_help = "Example:\n  octeliumctl create config --file settings.json settings")]
+pub(crate) struct ConfigArgs {
+    /// Its name
+    pub(crate) name: String,
+    #[command(flatten)]
+    value: ConfigValueArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// What a Secret holds.
+#[derive(Args)]
+pub(crate) struct SecretValueArgs {
+    /// The value; better not on the command line, where others on this machine can see it
+    #[arg(long, value_name = "VALUE", conflicts_with_all = ["file", "cert", "cert_key"])]
+    value: Option<String>,
+    /// A file that holds the value; `-` is standard input
+    #[arg(short = 'f', long, value_name = "FILE", conflicts_with_all = ["cert", "cert_key"])]
+    file: Option<String>,
+    /// What it is [default: value]
+    #[arg(long, value_enum, value_name = "TYPE")]
+    r#type: Option<SecretType>,
+    /// A certificate chain in PEM form
+    #[arg(long, value_name = "FILE", requires = "cert_key")]
+    cert: Option<String>,
+    /// The private key of the certificate in PEM form
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    cert_key: Option<String>,
+}
+
+/// What a Config holds.
+#[derive(Args)]
+pub(crate) struct ConfigValueArgs {
+    /// The value
+    #[arg(
+        long,
+        value_name = "VALUE",
+        conflicts_with = "file",
+        required_unless_present = "file"
+    )]
+    value: Option<String>,
+    /// A file that holds the value; `-` is standard input
+    #[arg(short = 'f', long, value_name = "FILE")]
+    file: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SecretType {
+    Value,
+    Cert,
+}
+
+impl SecretArgs {
+    pub(super) fn resource(self, context: &Context) -> Result<(Resource, OutputArgs), Failure> {
+        let mut secret = core_v1::Secret {
+            metadata: named(&self.name),
+            spec: Some(core_v1::secret::Spec::default()),
+            ..core_v1::Secret::default()
+        };
+        self.value.set(context, &mut secret)?;
+        Ok((secret.into_resource(), self.output))
+    }
+}
+
+impl SecretValueArgs {
+    /// Puts the value in.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn set(
+        &self,
+        context: &Context,
+        secret: &mut core_v1::Secret,
+    ) -> Result<(), Failure> {
+        use core_v1::secret::{Data, data, spec};
+        if let (Some(cert), Some(key)) = (&self.cert, &self.cert_key) {
+            secret.spec_mut().data = Some(spec::Data {
+                r#type: Some(spec::data::Type::Value(text(cert)?)),
+            });
+            secret.data = Some(Data {
+                r#type: Some(data::Type::Value(text(key)?)),
+            });
+            return Ok(());
+        }
+        if self.r#type == Some(SecretType::Cert) {
+            return Err(Failure::usage("--type cert needs --cert and --cert-key"));
+        }
+        let value = match (&self.value, &self.file) {
+            (Some(value), _) => value.clone().into_bytes(),
+            (None, Some(path)) => input::read(path, MAX_VALUE)?,
+            (None, None) => context
+                .terminal
+                .secret("Value: ", "give --value, or --file (`-` is standard input)")?
+                .into_bytes(),
+        };
+        secret.data = Some(Data {
+            r#type: Some(data::Type::ValueBytes(value)),
+        });
+        Ok(())
+    }
+}
+
+impl ConfigArgs {
+    pub(super) fn resource(self, _: &Context) -> Result<(Resource, OutputArgs), Failure> {
+        let config = core_v1::Config {
+            metadata: named(&self.name),
+            spec: Some(core_v1::config::Spec::default()),
+            data: Some(self.value.data()?),
+            ..core_v1::Config::default()
+        };
+        Ok((config.into_resource(), self.output))
+    }
+}
+
+impl ConfigValueArgs {
+    /// The value.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn data(&self) -> Result<core_v1::config::Data, Failure> {
+        use core_v1::config::{Data, data};
+        let value = match (&self.value, &self.file) {
+            (Some(value), _) => value.clone().into_bytes(),
+            (None, Some(path)) => input::read(path, MAX_VALUE)?,
+            (None, None) => return Err(Failure::usage("give --value or --file")),
+        };
+        Ok(Data {
+            r#type: Some(data::Type::ValueBytes(value)),
+        })
+    }
+}
+
+fn text(path: &str) -> Result<String, Failure> {
+    String::from_utf8(input::read(path, MAX_VALUE)?)
+        .map_err(|_| Failure::input(format!("{}: not text", input::source_name(path))))
+}

@@ -1,0 +1,199 @@
+//! `get`
+
+use api::meta_v1::{CommonListOptions, common_list_options};
+use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
+
+use crate::{
+    client::Client,
+    context::Context,
+    failure::{Failure, Outcome},
+    kind::{Filter, Kind},
+    output::{self, Format, OutputArgs},
+    remote::{self, Selection},
+};
+
+mod audit;
+mod watch;
+
+/// Show resources and audit events
+#[derive(Args)]
+pub(crate) struct GetArgs {
+    #[command(subcommand)]
+    target: Target,
+}
+
+/// What is shown.
+enum Target {
+    Kind(Kind, KindArgs),
+    Audit(audit::AuditArgs),
+}
+
+/// The flags of all kinds.
+#[derive(Args)]
+struct KindArgs {
+    /// One object by name; without a name all are listed
+    name: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+    /// Only those of this User
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// Only those in this Namespace
+    #[arg(short = 'n', long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    #[command(flatten)]
+    paging: PagingArgs,
+    /// Go on showing what changes: rows, or one JSON object a line
+    #[arg(short = 'w', long)]
+    watch: bool,
+    /// Watch only what changed after this `cursor` of an earlier watch
+    #[arg(long, value_name = "CURSOR", requires = "watch")]
+    after_cursor: Option<u64>,
+}
+
+/// Parts of long lists.
+#[derive(Args)]
+pub(crate) struct PagingArgs {
+    /// One page alone, the first being 1
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    page: Option<u32>,
+    /// How many objects a page has
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    items_per_page: Option<u32>,
+    /// Sort by name
+    #[arg(long)]
+    order_by_name: bool,
+    /// Last first
+    #[arg(long)]
+    order_reverse: bool,
+}
+
+impl PagingArgs {
+    /// As the API has it, where pages count from 0.
+    pub(crate) fn options(&self) -> CommonListOptions {
+        use common_list_options::{
+            OrderBy,
+            order_by::{Mode, Type},
+        };
+        let order_by = (self.order_by_name || self.order_reverse).then(|| OrderBy {
+            r#type: if self.order_by_name {
+                Type::Name
+            } else {
+                Type::CreatedAt
+            }
+            .into(),
+            mode: if self.order_reverse {
+                Mode::Desc
+            } else {
+                Mode::Asc
+            }
+            .into(),
+        });
+        CommonListOptions {
+            page: self.page.map_or(0, |page| page.saturating_sub(1)),
+            items_per_page: self.items_per_page.unwrap_or(0),
+            order_by,
+        }
+    }
+
+    /// Whether not everything is wanted.
+    pub(crate) fn one_page(&self) -> bool {
+        self.page.is_some() || self.items_per_page.is_some()
+    }
+}
+
+/// Prints objects.
+pub(crate) async fn run(context: &Context, args: GetArgs) -> Result<Outcome, Failure> {
+    match args.target {
+        Target::Kind(kind, args) => of_kind(context, kind, args).await,
+        Target::Audit(args) => audit::run(context, args).await,
+    }
+}
+
+async fn of_kind(context: &Context, kind: Kind, args: KindArgs) -> Result<Outcome, Failure> {
+    let unfit =
+        |flag: &str| Failure::usage(format!("{} have no {flag} to select by", kind.plural()));
+    if args.user.is_some() && kind.filter() != Some(Filter::User) {
+        return Err(unfit("--user"));
+    }
+    if args.namespace.is_some() && kind.filter() != Some(Filter::Namespace) {
+        return Err(unfit("--namespace"));
+    }
+    let client = Client::connect(context).await?;
+    let selection = Selection {
+        common: args.paging.options(),
+        one_page: args.paging.one_page(),
+        user: args.user,
+        namespace: args.namespace,
+    };
+    if args.watch {
+        let watched = watch::Watched {
+            kind,
+            name: args.name.map(|name| kind.full_name(&name)),
+            selection,
+            after_cursor: args.after_cursor.unwrap_or(0),
+        };
+        let format = args.output.output.unwrap_or(Format::Table);
+        return watch::run(context, &client, &watched, format).await;
+    }
+    if args.name.is_some() || kind.is_single() {
+        let name = args.name.as_deref().unwrap_or("default");
+        let resource = remote::get(&client, kind, name).await?;
+        let format = args.output.output.unwrap_or(Format::Yaml);
+        output::object(context, kind, &resource, format)?;
+    } else {
+        let listing = remote::list(&client, kind, &selection).await?;
+        let format = args.output.output.unwrap_or(Format::Table);
+        output::listing(context, kind, &listing, format)?;
+    }
+    Ok(Outcome::Done)
+}
+
+impl FromArgMatches for Target {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let missing = || clap::Error::new(clap::error::ErrorKind::MissingSubcommand);
+        let (word, matches) = matches.subcommand().ok_or_else(missing)?;
+        if word == "audit" {
+            return audit::AuditArgs::from_arg_matches(matches).map(Self::Audit);
+        }
+        let kind = Kind::parse(word).ok_or_else(missing)?;
+        KindArgs::from_arg_matches(matches).map(|args| Self::Kind(kind, args))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Subcommand for Target {
+    fn augment_subcommands(command: Command) -> Command {
+        let kinds = Kind::ALL.iter().map(|kind| {
+            let word = kind.word();
+            KindArgs::augment_args(Command::new(word))
+                .visible_aliases(kind.aliases())
+                .about(format!("Show {}", kind.plural()))
+                .after_help(format!("Example:\n  octeliumctl get {word} -o json"))
+                .mut_arg("user", |arg| arg.hide(kind.filter() != Some(Filter::User)))
+                .mut_arg("namespace", |arg| {
+                    arg.hide(kind.filter() != Some(Filter::Namespace))
+                })
+        });
+        let audit = audit::AuditArgs::augment_args(Command::new("audit"))
+            .about("Show audit events, newest first")
+            .after_help("Example:\n  octeliumctl get audit --user alice --since 24h");
+        command
+            .subcommand_required(true)
+            .arg_required_else_help(true)
+            .subcommands(kinds)
+            .subcommand(audit)
+    }
+
+    fn augment_subcommands_for_update(command: Command) -> Command {
+        Self::augment_subcommands(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        name == "audit" || Kind::parse(name).is_some()
+    }
+}

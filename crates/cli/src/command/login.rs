@@ -1,0 +1,105 @@
+//! `login`
+
+use api::user_v1::GetStatusRequest;
+use clap::Args;
+use secrecy::SecretString;
+
+use crate::{
+    client::{Client, Repeat},
+    context::Context,
+    failure::{Failure, Outcome},
+    input,
+};
+
+/// Log in to the Cluster
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  octelium login --domain example.com --auth-token-file token.txt"
+)]
+pub(crate) struct LoginArgs {
+    /// An authentication token; `-` reads it from standard input [env: OCTELIUM_AUTH_TOKEN]
+    #[arg(long, value_name = "TOKEN", conflicts_with_all = ["auth_token_file", "web", "assertion"])]
+    auth_token: Option<String>,
+    /// A file that holds the authentication token
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["web", "assertion"])]
+    auth_token_file: Option<String>,
+    /// Log in by browser (not served yet)
+    #[arg(long, conflicts_with = "assertion")]
+    web: bool,
+    /// Log in with an assertion of a workload's platform (not served yet)
+    #[arg(long, value_name = "ASSERTION")]
+    assertion: Option<String>,
+    /// Narrow the Session to a scope, such as `service:*` or `api:core` (repeatable, or separated by commas)
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',')]
+    scope: Vec<String>,
+}
+
+/// Makes a Session, in place of the one that there may be.
+pub(crate) async fn run(context: &Context, args: LoginArgs) -> Result<Outcome, Failure> {
+    let not_served = |what: &str| {
+        Failure::usage(format!("{what} is not served yet")).hint(
+            "log in with an authentication token: --auth-token - reads it from standard input",
+        )
+    };
+    if args.web {
+        return Err(not_served("logging in by browser"));
+    }
+    if args.assertion.is_some() {
+        return Err(not_served("logging in with an assertion"));
+    }
+    domain::scope::parse(&args.scope).map_err(|error| Failure::usage(error.to_string()))?;
+
+    let token = match (&args.auth_token, &args.auth_token_file) {
+        (Some(path), _) if path == "-" => Some(input::read_secret(path)?),
+        (_, Some(path)) => Some(input::read_secret(path)?),
+        (Some(token), None) => Some(SecretString::from(token.trim())),
+        (None, None) => context
+            .environment
+            .get("OCTELIUM_AUTH_TOKEN")
+            .map(|token| SecretString::from(token.trim())),
+    };
+    if context.environment.get("OCTELIUM_ACCESS_TOKEN").is_some() {
+        context
+            .terminal
+            .warn("OCTELIUM_ACCESS_TOKEN is set and goes before any login");
+    }
+    let client = Client::connect(context).await?;
+    if let Some(token) = &token {
+        client.log_in(token, args.scope).await?;
+    } else if !args.scope.is_empty() {
+        return Err(Failure::usage("--scope needs a new login")
+            .hint("give the authentication token: --auth-token - reads it from standard input"));
+    }
+    // Without a token this only tells whether one is logged in.
+    greet(context, &client, token.is_some()).await?;
+    Ok(Outcome::Done)
+}
+
+async fn greet(context: &Context, client: &Client, logged_in: bool) -> Result<(), Failure> {
+    let answer = client
+        .call(Repeat::Safe, async |rpc| {
+            rpc.user().get_status(GetStatusRequest {}).await
+        })
+        .await;
+    let status = match answer {
+        Ok(answer) => answer.into_inner(),
+        // The scope or a Policy may forbid to ask; the login stands.
+        Err(_) if logged_in => {
+            context.terminal.say("You are now authenticated");
+            return Ok(());
+        }
+        Err(failure) => return Err(failure),
+    };
+    let metadata = status
+        .user
+        .and_then(|user| user.metadata)
+        .unwrap_or_default();
+    let mut name = metadata.name;
+    if !metadata.display_name.is_empty() {
+        name = format!("{name} ({})", metadata.display_name);
+    }
+    let adverb = if logged_in { "now" } else { "already" };
+    let text = format!("You are {adverb} authenticated as {name}");
+    context.terminal.say(&crate::terminal::printable(&text));
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! One HTTP/2 connection to the API.
+
+use std::{
+    error::Error as _,
+    fmt,
+    future::Future,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::{cluster::Cluster, failure::Failure};
+
+/// How long reaching the Cluster may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an answer may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Connects.
+///
+/// # Errors
+/// The Cluster cannot be reached; the failure says where it was looked for, what happened and what to do.
+pub(crate) async fn open(cluster: &Cluster, tls: ClientConfig) -> Result<Channel, Failure> {
+    // Our connector speaks TLS; the scheme only decides the `:scheme` of requests.
+    let uri = format!("https://{}:{}", cluster.api_host, cluster.port);
+    let endpoint = Endpoint::from_shared(uri)
+        .and_then(|endpoint| {
+            endpoint.user_agent(concat!("octelium-cli/", env!("CARGO_PKG_VERSION")))
+        })
+        .map_err(|error| Failure::usage(format!("`{}` is not a domain: {error}", cluster.domain)))?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(REQUEST_TIMEOUT)
+        .http2_keep_alive_interval(Duration::from_secs(45))
+        .keep_alive_timeout(Duration::from_secs(15));
+    let connector = Connector {
+        cluster: cluster.clone(),
+        tls: Arc::new(tls),
+    };
+    endpoint
+        .connect_with_connector(connector)
+        .await
+        .map_err(|error| unreachable(cluster, &error))
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+enum ConnectError {
+    /// The name has no address.
+    Resolve(io::Error),
+    /// Nobody listens, or nobody answers.
+    Tcp(SocketAddr, io::Error),
+    /// TLS failed, a certificate mostly.
+    Tls(io::Error),
+    /// The peer does not speak HTTP/2.
+    NoHttp2,
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resolve(error) => write!(f, "the name cannot be resolved: {error}"),
+            Self::Tcp(address, error) => write!(f, "{address}: {error}"),
+            Self::Tls(error) => write!(f, "TLS: {error}"),
+            Self::NoHttp2 => f.write_str("the server does not offer HTTP/2 (ALPN h2)"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+fn unreachable(cluster: &Cluster, error: &tonic::transport::Error) -> Failure {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(error) = inner.downcast_ref::<ConnectError>() {
+            return Failure::unavailable(format!("cannot reach {}: {error}", place(cluster)))
+                .hint(advice(error));
+        }
+        cause = inner.source();
+    }
+    Failure::unavailable(format!(
+        "cannot reach {}: no connection within {} s",
+        place(cluster),
+        CONNECT_TIMEOUT.as_secs()
+    ))
+    .hint("check the domain and the network")
+}
+
+fn place(cluster: &Cluster) -> String {
+    let name = format!("{}:{}", cluster.api_host, cluster.port);
+    let (host, port) = &cluster.address;
+    if *host == cluster.api_host && *port == cluster.port {
+        name
+    } else {
+        format!("{name} (at {host}:{port})")
+    }
+}
+
+fn advice(error: &ConnectError) -> String {
+    match error {
+        ConnectError::Resolve(_) => {
+            "check the domain (--domain or OCTELIUM_DOMAIN); `octelium-api.<domain>` must resolve"
+        }
+        ConnectError::Tcp(..) => {
+            "check that octeliumd is running and that the port is right: --domain takes `host:port`"
+        }
+        ConnectError::Tls(error) if error.to_string().contains("UnknownIssuer") => {
+            "the Cluster has a CA of its own: set OCTELIUM_CA_CERT to its ca.pem (octeliumd prints the path at start)"
+        }
+        ConnectError::Tls(_) => "check that the domain is the one that the Cluster serves",
+        ConnectError::NoHttp2 => "check that it is octeliumd that listens there",
+    }
+    .to_owned()
+}
+
+#[derive(Clone)]
+struct Connector {
+    cluster: Cluster,
+    tls: Arc<ClientConfig>,
+}
+
+impl tower_service::Service<Uri> for Connector {
+    type Response = TokioIo<TlsStream<TcpStream>>;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move { this.connect().await.map(TokioIo::new) })
+    }
+}
+
+impl Connector {
+    async fn connect(&self) -> Result<TlsStream<TcpStream>, ConnectError> {
+        let (host, port) = &self.cluster.address;
+        let stream = dial(&addresses(host, *port).await?).await?;
+        // Small requests and answers must not wait for each other.
+        stream.set_nodelay(true).ok();
+        let name = ServerName::try_from(self.cluster.api_host.clone())
+            .map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
+        let stream = TlsConnector::from(self.tls.clone())
+            .connect(name, stream)
+            .await
+            .map_err(ConnectError::Tls)?;
+        if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+            return Err(ConnectError::NoHttp2);
+        }
+        Ok(stream)
+    }
+}
+
+/// `localhost` and everything below it is this machine (RFC 6761, section 6.3).
+async fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+    if host == "localhost" || host.ends_with(".localhost") {
+        return Ok(vec![
+            (Ipv4Addr::LOCALHOST, port).into(),
+            (Ipv6Addr::LOCALHOST, port).into(),
+        ]);
+    }
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![(address, port).into()]);
+    }
+    tokio::net::lookup_host((host, port))
+        .await
+        .map(Iterator::collect)
+        .map_err(ConnectError::Resolve)
+}
+
+/// The first that answers; the error is that of the first.
+async fn dial(addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
+    let mut first = None;
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => {
+                first.get_or_insert(ConnectError::Tcp(*address, error));
+            }
+        }
+    }
+    Err(first.unwrap_or_else(|| {
+        ConnectError::Resolve(io::Error::new(io::ErrorKind::NotFound, "no addresses"))
+    }))
+}

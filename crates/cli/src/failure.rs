@@ -1,0 +1,192 @@
+//! How commands end: exit codes, and errors that say what to do next.
+
+use std::process::ExitCode;
+
+use tonic::{Code, Status};
+
+/// A command that did what it was asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Exit code 0.
+    Done,
+    /// `diff` found some: exit code 3.
+    Differences,
+}
+
+/// Why a command failed, as its exit code says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// 1: the request is wrong or the Cluster failed.
+    Failed,
+    /// 2: the command line is wrong, or the user cancelled.
+    Usage,
+    /// 4: there is no Session, or it has ended.
+    AuthenticationNeeded,
+    /// 5: a Policy or a rule forbids it.
+    Denied,
+    /// 6: there is no such object.
+    NotFound,
+    /// 7: it exists already, or was changed meanwhile.
+    Conflict,
+    /// 8: the Cluster cannot be reached, or did not answer in time.
+    Unavailable,
+}
+
+/// An error for the user.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What the exit code says.
+    pub(crate) reason: Reason,
+    /// A stable word, for machines: a gRPC code such as `NotFound`, or `Usage`, `Input` and the like.
+    pub(crate) code: &'static str,
+    /// What went wrong. May have several lines.
+    pub(crate) message: String,
+    /// What to do about it.
+    pub(crate) hint: Option<String>,
+    /// By which the Cluster's log knows the request.
+    pub(crate) request_id: Option<String>,
+}
+
+impl Outcome {
+    /// The exit code.
+    pub(crate) fn exit_code(self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Done => 0,
+            Self::Differences => 3,
+        })
+    }
+}
+
+impl Reason {
+    /// The exit code.
+    pub(crate) fn exit_code(self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::AuthenticationNeeded => 4,
+            Self::Denied => 5,
+            Self::NotFound => 6,
+            Self::Conflict => 7,
+            Self::Unavailable => 8,
+        })
+    }
+
+    /// What a gRPC code means to the user.
+    pub(crate) fn of_code(code: Code) -> Self {
+        match code {
+            Code::Unauthenticated => Self::AuthenticationNeeded,
+            Code::PermissionDenied => Self::Denied,
+            Code::NotFound => Self::NotFound,
+            // The Cluster reports a lost update as OutOfRange.
+            Code::AlreadyExists | Code::OutOfRange | Code::Aborted => Self::Conflict,
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Self::Unavailable,
+            Code::Ok
+            | Code::Unknown
+            | Code::InvalidArgument
+            | Code::ResourceExhausted
+            | Code::FailedPrecondition
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::DataLoss => Self::Failed,
+        }
+    }
+}
+
+impl Failure {
+    /// A failure of this machine's making: a file, an input.
+    pub(crate) fn input(message: impl Into<String>) -> Self {
+        Self::new(Reason::Failed, "Input", message)
+    }
+
+    /// The command line is wrong.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Reason::Usage, "Usage", message)
+    }
+
+    /// There is no Session.
+    pub(crate) fn unauthenticated(message: impl Into<String>) -> Self {
+        Self::new(Reason::AuthenticationNeeded, "Unauthenticated", message)
+    }
+
+    /// The Cluster cannot be reached.
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(Reason::Unavailable, "Unavailable", message)
+    }
+
+    /// Any.
+    pub(crate) fn new(reason: Reason, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            code,
+            message: message.into(),
+            hint: None,
+            request_id: None,
+        }
+    }
+
+    /// With advice.
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// What the Cluster answered.
+    pub(crate) fn of_status(status: &Status) -> Self {
+        let code = code_name(status.code());
+        let message = match status.message() {
+            "" => code.to_owned(),
+            text => format!("{text} ({code})"),
+        };
+        let mut failure = Self::new(Reason::of_code(status.code()), code, message);
+        failure.request_id = status
+            .metadata()
+            .get("x-request-id")
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
+        failure.hint = advice(status.code()).map(str::to_owned);
+        failure
+    }
+}
+
+/// The name of a code as gRPC libraries spell it.
+pub(crate) fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "Canceled",
+        Code::Unknown => "Unknown",
+        Code::InvalidArgument => "InvalidArgument",
+        Code::DeadlineExceeded => "DeadlineExceeded",
+        Code::NotFound => "NotFound",
+        Code::AlreadyExists => "AlreadyExists",
+        Code::PermissionDenied => "PermissionDenied",
+        Code::ResourceExhausted => "ResourceExhausted",
+        Code::FailedPrecondition => "FailedPrecondition",
+        Code::Aborted => "Aborted",
+        Code::OutOfRange => "OutOfRange",
+        Code::Unimplemented => "Unimplemented",
+        Code::Internal => "Internal",
+        Code::Unavailable => "Unavailable",
+        Code::DataLoss => "DataLoss",
+        Code::Unauthenticated => "Unauthenticated",
+    }
+}
+
+fn advice(code: Code) -> Option<&'static str> {
+    match code {
+        Code::Unauthenticated => Some("log in again: octelium login --auth-token -"),
+        Code::PermissionDenied => Some(
+            "`octelium whoami` shows who you are; an administrator can attach a Policy that allows it",
+        ),
+        Code::OutOfRange | Code::Aborted => {
+            Some("somebody else changed the object meanwhile: read it again and repeat")
+        }
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Some(
+            "the Cluster did not answer; try again, and look at the log of octeliumd if it lasts",
+        ),
+        Code::Unimplemented => {
+            Some("the Cluster does not offer this; it may be of another version")
+        }
+        _ => None,
+    }
+}

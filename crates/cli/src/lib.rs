@@ -1,0 +1,117 @@
+//! `octeliumctl` and `octelium`.
+//!
+//! A command reads arguments, calls the API and prints: data to standard output, everything else to standard
+//! error. `docs/cli.md` lists exit codes, variables and forms of output.
+
+use std::process::ExitCode;
+
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+
+mod args;
+mod client;
+mod cluster;
+mod command;
+mod connection;
+mod context;
+mod environment;
+mod failure;
+mod input;
+mod kind;
+mod output;
+mod remote;
+mod rpc;
+mod state;
+mod terminal;
+mod tls;
+
+use args::{Octelium, Octeliumctl};
+use context::Context;
+use environment::Environment;
+use failure::{Failure, Outcome};
+use output::Format;
+use terminal::Terminal;
+
+/// Which of the two programs runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// For administrators.
+    Octeliumctl,
+    /// For Users.
+    Octelium,
+}
+
+/// Runs a program with the arguments and the environment of this process.
+pub fn main(program: Program) -> ExitCode {
+    let mut command = match program {
+        Program::Octeliumctl => Octeliumctl::command(),
+        Program::Octelium => Octelium::command(),
+    };
+    let matches = match command.try_get_matches_from_mut(std::env::args_os()) {
+        Ok(matches) => matches,
+        Err(error) => return refuse(&error),
+    };
+    let environment = Environment::of_process();
+    let terminal = Terminal::new(&environment, wants_json(&matches));
+    let global = args::Global::from_arg_matches(&matches).unwrap_or_default();
+    let context = Context {
+        terminal,
+        domain: global.domain,
+        homedir: global.homedir,
+        environment,
+    };
+    let log_out = global.logout || context.environment.is_true("OCTELIUM_LOGOUT");
+    match run(program, &matches, &context, log_out) {
+        Ok(outcome) => outcome.exit_code(),
+        Err(failure) => {
+            context.terminal.fail(&failure);
+            failure.reason.exit_code()
+        }
+    }
+}
+
+fn run(
+    program: Program,
+    matches: &ArgMatches,
+    context: &Context,
+    log_out: bool,
+) -> Result<Outcome, Failure> {
+    let usage = |error: clap::Error| Failure::usage(error.to_string());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::input(format!("cannot start: {error}")))?;
+    runtime.block_on(async {
+        let outcome = match program {
+            Program::Octeliumctl => {
+                let octeliumctl = Octeliumctl::from_arg_matches(matches).map_err(usage)?;
+                octeliumctl.command.run(context).await?
+            }
+            Program::Octelium => {
+                let octelium = Octelium::from_arg_matches(matches).map_err(usage)?;
+                octelium.command.run(context).await?
+            }
+        };
+        if log_out {
+            command::logout::run(context).await?;
+        }
+        Ok(outcome)
+    })
+}
+
+/// Help and version are data; what is wrong is talk.
+fn refuse(error: &clap::Error) -> ExitCode {
+    // Nobody may be listening.
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+fn wants_json(matches: &ArgMatches) -> bool {
+    let here = matches
+        .try_get_one::<Format>("output")
+        .ok()
+        .flatten()
+        .is_some_and(|format| *format == Format::Json);
+    here || matches
+        .subcommand()
+        .is_some_and(|(_, matches)| wants_json(matches))
+}

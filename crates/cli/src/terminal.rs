@@ -1,0 +1,139 @@
+//! Where text goes: data to standard output, talk to standard error.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use crate::{
+    environment::Environment,
+    failure::{Failure, Reason},
+};
+
+/// The three standard streams.
+pub(crate) struct Terminal {
+    colour: bool,
+    json_errors: bool,
+}
+
+impl Terminal {
+    /// Colour only where standard error is a terminal and `NO_COLOR` is not set (no-color.org).
+    pub(crate) fn new(environment: &Environment, json_errors: bool) -> Self {
+        let dumb = environment.get("TERM") == Some("dumb");
+        Self {
+            colour: environment.get("NO_COLOR").is_none() && !dumb && io::stderr().is_terminal(),
+            json_errors,
+        }
+    }
+
+    /// Writes data, as given.
+    ///
+    /// # Errors
+    /// Nobody reads.
+    pub(crate) fn data(&self, text: &str) -> Result<(), Failure> {
+        let mut stdout = io::stdout().lock();
+        stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush())
+            .map_err(|error| Failure::input(format!("cannot write to standard output: {error}")))
+    }
+
+    /// Writes one line of data.
+    ///
+    /// # Errors
+    /// Nobody reads.
+    pub(crate) fn line(&self, text: &str) -> Result<(), Failure> {
+        self.data(&format!("{text}\n"))
+    }
+
+    /// Says something to the person, in one line.
+    pub(crate) fn say(&self, text: &str) {
+        // Whoever has closed standard error does not want to hear.
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+
+    /// Warns the person.
+    pub(crate) fn warn(&self, text: &str) {
+        self.say(&format!("{} {text}", self.paint("33", "warning:")));
+    }
+
+    /// Tells why the command failed.
+    pub(crate) fn fail(&self, failure: &Failure) {
+        if self.json_errors {
+            let mut error = serde_json::json!({
+                "code": failure.code,
+                "message": failure.message,
+            });
+            if let Some(fields) = error.as_object_mut() {
+                if let Some(hint) = &failure.hint {
+                    fields.insert("hint".to_owned(), hint.as_str().into());
+                }
+                if let Some(id) = &failure.request_id {
+                    fields.insert("requestId".to_owned(), id.as_str().into());
+                }
+            }
+            self.say(&serde_json::json!({ "error": error }).to_string());
+            return;
+        }
+        self.say(&format!(
+            "{} {}",
+            self.paint("1;31", "error:"),
+            printable(&failure.message)
+        ));
+        if let Some(hint) = &failure.hint {
+            self.say(&format!(
+                "{} {}",
+                self.paint("36", "hint:"),
+                printable(hint)
+            ));
+        }
+        if let Some(id) = &failure.request_id {
+            self.say(&format!("request id: {}", printable(id)));
+        }
+    }
+
+    /// Asks; `None` where nobody can be asked.
+    pub(crate) fn confirm(&self, question: &str) -> Option<bool> {
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return None;
+        }
+        let mut stderr = io::stderr().lock();
+        let _ = write!(stderr, "{question} [y/N] ");
+        let _ = stderr.flush();
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer).ok()?;
+        Some(matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+
+    /// Asks for a secret without showing it.
+    ///
+    /// # Errors
+    /// Standard input is not a terminal; `instead` says what to do then.
+    pub(crate) fn secret(&self, prompt: &str, instead: &str) -> Result<String, Failure> {
+        if !io::stdin().is_terminal() {
+            return Err(
+                Failure::new(Reason::Usage, "Usage", "no value is given").hint(instead.to_owned())
+            );
+        }
+        rpassword::prompt_password(prompt)
+            .map_err(|error| Failure::input(format!("cannot read from the terminal: {error}")))
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.colour {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// The text without what would steer the terminal; line breaks stay.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control() && c != '\n' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,78 @@
+//! Whom to trust.
+
+use std::{fs, path::Path, sync::Arc};
+
+use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+
+use crate::{environment::Environment, failure::Failure, terminal::Terminal};
+
+mod danger;
+
+/// HTTP/2 over TLS 1.2 or later. Trusts the certificates in `OCTELIUM_CA_CERT` alone where it is set, else
+/// those of the system, which `SSL_CERT_FILE` and `SSL_CERT_DIR` replace.
+///
+/// # Errors
+/// A certificate file cannot be read, or there is nothing to trust.
+pub(crate) fn config(
+    environment: &Environment,
+    terminal: &Terminal,
+) -> Result<ClientConfig, Failure> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Failure::input(format!("TLS is not available: {error}")))?;
+    let mut config = if environment.is_true("OCTELIUM_INSECURE_TLS") {
+        terminal.warn("OCTELIUM_INSECURE_TLS is set: the Cluster's certificate is not checked");
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(danger::AnyCertificate))
+            .with_no_client_auth()
+    } else {
+        builder
+            .with_root_certificates(roots(environment)?)
+            .with_no_client_auth()
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+fn roots(environment: &Environment) -> Result<RootCertStore, Failure> {
+    let mut roots = RootCertStore::empty();
+    if let Some(path) = environment.get("OCTELIUM_CA_CERT") {
+        for certificate in read(Path::new(path))? {
+            roots
+                .add(certificate)
+                .map_err(|error| Failure::input(format!("OCTELIUM_CA_CERT: {path}: {error}")))?;
+        }
+        return Ok(roots);
+    }
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let why = found
+            .errors
+            .first()
+            .map(|error| format!(": {error}"))
+            .unwrap_or_default();
+        return Err(
+            Failure::input(format!("no trusted root certificates are found{why}"))
+                .hint("install ca-certificates, or name the Cluster's CA in OCTELIUM_CA_CERT"),
+        );
+    }
+    Ok(roots)
+}
+
+fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let shown = path.display();
+    let text = fs::read(path)
+        .map_err(|error| Failure::input(format!("OCTELIUM_CA_CERT: {shown}: {error}")))?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure::input(format!("OCTELIUM_CA_CERT: {shown}: {error}")))?;
+    if certificates.is_empty() {
+        return Err(Failure::input(format!(
+            "OCTELIUM_CA_CERT: {shown} holds no certificate in PEM form"
+        )));
+    }
+    Ok(certificates)
+}
