@@ -123,3 +123,61 @@ impl Clock for ManualClock {
         UnixMillis(self.0.load(Ordering::SeqCst))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn e06_instants_stay_in_range_at_both_ends_of_time() {
+        let end = UnixMillis(i64::MAX);
+        assert_eq!(end.saturating_add(Duration::MAX), end);
+        assert_eq!(
+            UnixMillis(i64::MIN).saturating_sub(Duration::MAX),
+            UnixMillis(i64::MIN)
+        );
+        assert_eq!(UnixMillis(i64::MIN).since(end), Duration::ZERO);
+        assert_eq!(UnixMillis::from_seconds(i64::MAX), end);
+        let beyond = prost_types::Timestamp {
+            seconds: i64::MAX,
+            nanos: i32::MAX,
+        };
+        assert_eq!(UnixMillis::from_proto(&beyond), end);
+    }
+
+    #[test]
+    fn e06_the_years_2038_and_9999_are_written_as_they_are() {
+        assert_eq!(
+            UnixMillis(2_147_483_648_000).to_string(),
+            "2038-01-19T03:14:08Z"
+        );
+        assert_eq!(
+            UnixMillis(253_370_764_800_000).to_string(),
+            "9999-01-01T00:00:00Z"
+        );
+        assert_eq!(UnixMillis(-1).to_string(), "1969-12-31T23:59:59.999Z");
+        assert_eq!(UnixMillis(i64::MAX).to_string(), format!("{} ms", i64::MAX));
+    }
+
+    #[test]
+    fn e06_a_clock_can_jump_a_day_either_way() {
+        let day = Duration::from_hours(24);
+        let clock = ManualClock::at(UnixMillis(1_000));
+        clock.advance(day);
+        assert_eq!(clock.now(), UnixMillis(86_401_000));
+        clock.set(clock.now().saturating_sub(day * 2));
+        assert_eq!(clock.now(), UnixMillis(1_000 - 86_400_000));
+        assert_eq!(clock.now().since(UnixMillis(1_000)), Duration::ZERO);
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_to_the_wire_comes_back(millis in -62_135_596_800_000_i64..253_402_300_800_000) {
+            let instant = UnixMillis(millis);
+            prop_assert_eq!(UnixMillis::from_proto(&instant.to_proto()), instant);
+            prop_assert!((0..1_000_000_000).contains(&instant.to_proto().nanos));
+        }
+    }
+}

@@ -65,3 +65,36 @@ impl FromStr for Uid {
         Uuid::try_parse(text).map(Self).map_err(|_| InvalidUid)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::SeededRng;
+
+    #[test]
+    fn a_new_id_is_a_random_uuid_and_reads_back() {
+        let uid = Uid::random(&SeededRng::new(1));
+        assert!(uid.is_random());
+        assert_eq!(uid.to_string().parse(), Ok(uid));
+        assert_eq!(Uid::from_bytes(uid.as_bytes()), Ok(uid));
+        assert!(!Uid::from_bytes(&[0; 16]).unwrap().is_random());
+    }
+
+    #[test]
+    fn other_spellings_are_refused() {
+        let text = "6fa459ea-ee8a-4ca4-894e-db77e160355e";
+        assert!(text.parse::<Uid>().is_ok());
+        for spelling in [
+            "",
+            "6fa459eaee8a4ca4894edb77e160355e",
+            "{6fa459ea-ee8a-4ca4-894e-db77e160355e}",
+            "urn:uuid:6fa459ea-ee8a-4ca4-894e-db77e160355e",
+            "6fa459ea-ee8a-4ca4-894e-db77e160355",
+            "6fa459ea-ee8a-4ca4-894e-db77e160355g",
+            "6fa459ea_ee8a_4ca4_894e_db77e160355e",
+        ] {
+            assert_eq!(spelling.parse::<Uid>(), Err(InvalidUid), "{spelling}");
+        }
+        assert_eq!(Uid::from_bytes(&[1; 15]), Err(InvalidUid));
+    }
+}

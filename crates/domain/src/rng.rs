@@ -65,3 +65,39 @@ pub fn random_string(rng: &dyn Rng, alphabet: &[u8], length: usize) -> String {
     }
     drawn
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_random_string_is_of_its_alphabet_and_length() {
+        for length in [0, 1, 63, 64, 65, 1_000] {
+            let drawn = random_string(&SystemRng, b"abc", length);
+            assert_eq!(drawn.len(), length);
+            assert!(drawn.bytes().all(|byte| b"abc".contains(&byte)));
+        }
+        assert_eq!(random_string(&SystemRng, b"", 10), "");
+    }
+
+    #[test]
+    fn each_character_is_as_likely_as_the_others() {
+        let alphabet: Vec<u8> = (0..200).collect();
+        let drawn = random_string(&SeededRng::new(1), &alphabet[..100], 100_000);
+        for byte in &alphabet[..100] {
+            let count = drawn.bytes().filter(|found| found == byte).count();
+            assert!((800..1_200).contains(&count), "{byte}: {count}");
+        }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_bytes_and_the_system_does_not() {
+        let bytes = |rng: &dyn Rng| {
+            let mut bytes = [0; 32];
+            rng.fill(&mut bytes);
+            bytes
+        };
+        assert_eq!(bytes(&SeededRng::new(5)), bytes(&SeededRng::new(5)));
+        assert_ne!(bytes(&SystemRng), bytes(&SystemRng));
+    }
+}

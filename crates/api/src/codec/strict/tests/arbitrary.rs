@@ -42,7 +42,9 @@ impl Maker {
     fn message(&mut self, descriptor: &MessageDescriptor, depth: usize) -> DynamicMessage {
         let mut message = DynamicMessage::new(descriptor.clone());
         for field in descriptor.fields() {
-            if self.next() % 2 == 0 && (depth > 0 || !matches!(field.kind(), Kind::Message(_))) {
+            if self.next().is_multiple_of(2)
+                && (depth > 0 || !matches!(field.kind(), Kind::Message(_)))
+            {
                 let value = self.field(&field, depth);
                 message.set_field(&field, value);
             }
@@ -86,7 +88,7 @@ impl Maker {
             Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => Value::I64(random as i64),
             Kind::Uint32 | Kind::Fixed32 => Value::U32(random as u32),
             Kind::Uint64 | Kind::Fixed64 => Value::U64(random),
-            Kind::Bool => Value::Bool(random % 2 == 0),
+            Kind::Bool => Value::Bool(random.is_multiple_of(2)),
             Kind::String => Value::String(format!("ü{random}")),
             Kind::Bytes => Value::Bytes(random.to_be_bytes().to_vec().into()),
             Kind::Enum(values) => {
