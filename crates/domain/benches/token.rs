@@ -32,7 +32,7 @@ fn tokens(criterion: &mut Criterion) {
     group.bench_function("decode", |b| {
         b.iter(|| {
             let _ = black_box(token::decode(black_box(token.expose())));
-        })
+        });
     });
     group.bench_function("decode and verify", |b| {
         b.iter(|| {
