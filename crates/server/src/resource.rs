@@ -4,7 +4,9 @@
 //! one transaction. A single call plans one step, `apply` many; both go through the same rules, one file a kind.
 
 pub mod administrators;
+pub mod apply;
 mod attrs;
+pub mod audit;
 pub mod author;
 mod authorization;
 pub mod cluster_config;
@@ -27,4 +29,6 @@ mod service;
 mod session;
 mod unserved;
 mod user;
+pub mod visible;
+pub mod watch;
 pub mod write;

@@ -27,7 +27,7 @@ impl From<Error> for Status {
 
 /// Existing clients retry Unavailable, ResourceExhausted, Unknown, Aborted, DataLoss, Internal and
 /// DeadlineExceeded sixteen times, so none of these stands for a client's mistake.
-fn code(kind: ErrorKind) -> Code {
+pub(crate) fn code(kind: ErrorKind) -> Code {
     match kind {
         ErrorKind::InvalidArgument => Code::InvalidArgument,
         ErrorKind::NotFound => Code::NotFound,

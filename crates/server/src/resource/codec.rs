@@ -3,7 +3,7 @@
 //! The body of a document is the encoded wire message. What the store knows better than the body (uid, name,
 //! creation, revision) is filled in from the document at each reading.
 
-use api::{core_v1 as core, resource::Object};
+use api::{core_v1 as core, platform_v1::Resource as AnyResource, resource::Object};
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use store::{Document, IndexEntry, NewDocument, Revision, SecretWrite, StoreError};
 
@@ -123,6 +123,38 @@ pub fn encode<T: Resource>(
         indexes: message.indexes(),
         secret,
     }
+}
+
+/// Reads a document of any kind; `None` for a kind that is no resource.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_any(document: &Document) -> Result<Option<AnyResource>, StoreError> {
+    macro_rules! decode {
+        ($($kind:ident),*) => {
+            match document.kind {
+                $(Kind::$kind => decode::<core::$kind>(document)?.message.into_resource(),)*
+                Kind::SigningKey | Kind::Certificate | Kind::RevokedToken => return Ok(None),
+            }
+        };
+    }
+    Ok(Some(decode!(
+        Policy,
+        IdentityProvider,
+        Namespace,
+        Group,
+        User,
+        Service,
+        Credential,
+        Secret,
+        Config,
+        ClusterConfig,
+        Session,
+        Device,
+        Authenticator,
+        Region,
+        Gateway
+    )))
 }
 
 fn session_expiry(session: &core::Session) -> Option<UnixMillis> {

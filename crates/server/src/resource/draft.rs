@@ -92,6 +92,8 @@ impl<'a> Draft<'a> {
         self.names.clear();
         self.order.clear();
         self.audit.clear();
+        self.guards.clear();
+        self.limits.clear();
     }
 
     /// The resource of this name.
@@ -259,7 +261,7 @@ impl<'a> Draft<'a> {
 
     /// Stages the deletion of what goes with another resource, at whatever revision it is.
     pub fn delete_dependent<T: Resource>(&mut self, old: &Stored<T>) {
-        if self.staged_with_uid(T::DOCUMENT, old.uid).is_some() {
+        if self.deletes(T::DOCUMENT, old.uid) {
             return;
         }
         self.remove(old, None);

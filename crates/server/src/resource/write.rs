@@ -206,7 +206,6 @@ pub async fn update<T: Managed>(
     if sent.spec().is_none() {
         return Err(Error::invalid("Resource spec must be set"));
     }
-    refuse_system(draft, old)?;
     metadata::check(sent_metadata)?;
     let made_from = &sent_metadata.resource_version;
     if !made_from.is_empty() && *made_from != old.revision.0.to_string() {
@@ -220,6 +219,7 @@ pub async fn update<T: Managed>(
     if new == old.message && !has_secret {
         return Ok(None);
     }
+    refuse_system(draft, old)?;
     T::prepare(draft, &mut new, Some(old)).await?;
     draft.replace(old, new, secret).map(Some)
 }

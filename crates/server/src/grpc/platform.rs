@@ -1,0 +1,69 @@
+//! `octelium.platform.v1.MainService`: what this implementation adds to the contract.
+
+use std::pin::Pin;
+
+use api::{
+    core_v1::CredentialToken,
+    platform_v1::{
+        ApplyRequest, ApplyResponse, AuditEventList, ListAuditEventOptions,
+        RotateCredentialRequest, WatchEvent, WatchRequest, main_service_server::MainService,
+    },
+};
+use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
+use tonic::{Request, Response, Status};
+
+use super::{actor, author};
+use crate::{
+    Context, Error,
+    resource::{apply::Apply, audit, watch, write::transact},
+};
+
+/// Serves the additions.
+#[derive(Clone)]
+pub struct Platform(Context);
+
+impl Platform {
+    /// With everything that its methods need.
+    pub fn new(context: Context) -> Self {
+        Self(context)
+    }
+}
+
+#[tonic::async_trait]
+impl MainService for Platform {
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchEvent, Status>> + Send>>;
+
+    async fn apply(
+        &self,
+        request: Request<ApplyRequest>,
+    ) -> Result<Response<ApplyResponse>, Status> {
+        let author = author(&request, "/octelium.platform.v1.MainService/Apply")?;
+        let response = transact(&self.0, &author, &Apply(request.into_inner())).await?;
+        Ok(Response::new(response))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let actor = actor(&request)?;
+        let events = watch::watch(self.0.clone(), actor, request.get_ref())?;
+        let events = ReceiverStream::new(events).map(|event| event.map_err(Status::from));
+        Ok(Response::new(Box::pin(events)))
+    }
+
+    async fn list_audit_event(
+        &self,
+        request: Request<ListAuditEventOptions>,
+    ) -> Result<Response<AuditEventList>, Status> {
+        let list = audit::list(&self.0, request.get_ref()).await?;
+        Ok(Response::new(list))
+    }
+
+    async fn rotate_credential(
+        &self,
+        _request: Request<RotateCredentialRequest>,
+    ) -> Result<Response<CredentialToken>, Status> {
+        Err(Error::invalid("not served yet").into())
+    }
+}

@@ -1,0 +1,88 @@
+//! Reads audit events.
+
+use api::{
+    core_v1::User,
+    meta_v1::ObjectReference,
+    platform_v1::{AuditEventList, ListAuditEventOptions},
+};
+use domain::{clock::UnixMillis, id::Uid, kind::Kind};
+use store::AuditQuery;
+
+use super::{load, read::Paging, write::parse_uid};
+use crate::{Context, Error};
+
+/// One page of audit events, newest first.
+///
+/// # Errors
+/// Where there is no such page, User or resource.
+pub async fn list(
+    context: &Context,
+    options: &ListAuditEventOptions,
+) -> Result<AuditEventList, Error> {
+    let order_by = options.common.as_ref().and_then(|common| common.order_by);
+    if order_by.is_some_and(|order| order.r#type != 0) {
+        return Err(Error::invalid(
+            "common.orderBy is not served for audit events: they come newest first",
+        ));
+    }
+    let paging = Paging::new(options.common.as_ref())?;
+    let user = match &options.user_ref {
+        Some(reference) => Some(user(context, reference).await?),
+        None => None,
+    };
+    let resource = match &options.resource_ref {
+        Some(reference) => Some(resource(context, reference).await?),
+        None => None,
+    };
+    let instant =
+        |timestamp: &Option<prost_types::Timestamp>| timestamp.as_ref().map(UnixMillis::from_proto);
+    let (items, total) = context
+        .store
+        .audit(AuditQuery {
+            user,
+            resource,
+            event_type: Some(options.r#type.clone()).filter(|r#type| !r#type.is_empty()),
+            since: instant(&options.since),
+            until: instant(&options.until),
+            offset: paging.offset(),
+            limit: paging.items,
+        })
+        .await?;
+    let meta = paging.meta(items.len(), total)?;
+    Ok(AuditEventList {
+        api_version: "platform/v1".to_owned(),
+        kind: "AuditEventList".to_owned(),
+        items,
+        list_response_meta: Some(meta),
+    })
+}
+
+/// A User that is gone has events still, which are found by its uid.
+async fn user(context: &Context, reference: &ObjectReference) -> Result<Uid, Error> {
+    if !reference.uid.is_empty() {
+        return parse_uid(&reference.uid);
+    }
+    let name = &reference.name;
+    let found = load::by_name::<User>(&*context.store, name, context.now()).await?;
+    let found = found.ok_or_else(|| Error::not_found(Kind::User, name))?;
+    Ok(found.uid)
+}
+
+async fn resource(context: &Context, reference: &ObjectReference) -> Result<Uid, Error> {
+    if !reference.uid.is_empty() {
+        return parse_uid(&reference.uid);
+    }
+    let kind: Kind = reference
+        .kind
+        .parse()
+        .map_err(|_| Error::invalid("resourceRef must have a uid, or a kind and a name"))?;
+    let name = match kind {
+        Kind::Service => domain::name::service_full_name(&reference.name),
+        _ => reference.name.clone(),
+    };
+    let store = &context.store;
+    let found = store.get_by_name(kind, &name, context.now()).await?;
+    found
+        .map(|document| document.uid)
+        .ok_or_else(|| Error::not_found(kind, name))
+}

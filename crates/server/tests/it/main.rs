@@ -1,0 +1,4 @@
+//! The control plane on real stores.
+
+mod cluster;
+mod resources;
