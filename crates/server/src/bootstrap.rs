@@ -2,7 +2,6 @@
 
 use api::core_v1::{ClusterConfig, Credential};
 use domain::{
-    clock::UnixMillis,
     credential::{self, Rotation},
     id::Uid,
     token::{Claims, Token, TokenType},
@@ -16,6 +15,7 @@ use crate::{
         cluster_config,
         codec::Stored,
         draft::Draft,
+        load,
         write::{self, Managed, Plan},
     },
 };
@@ -49,20 +49,13 @@ pub async fn bootstrap(context: &Context) -> Result<Bootstrap, Error> {
         return Ok(Bootstrap { root_token: None });
     };
     let signer = context.keys.signer(context.now())?;
-    let expires_at = root
-        .message
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.expires_at.as_ref());
     let claims = Claims {
         token_type: TokenType::Credential,
         key_id: signer.id(),
         subject: root.uid,
         token_id: plan.token_id,
-        // Tokens hold whole seconds.
-        expires_at: expires_at.map(|expires_at| {
-            UnixMillis::from_seconds(UnixMillis::from_proto(expires_at).seconds())
-        }),
+        // That of the Credential counts.
+        expires_at: None,
         credential_version: root
             .message
             .status
@@ -90,13 +83,18 @@ impl Plan for Begin {
         {
             return Ok(None);
         }
-        create(draft, objects::policies()).await?;
-        create(draft, [objects::region()]).await?;
-        create(draft, [objects::cluster_config()]).await?;
-        create(draft, objects::namespaces()).await?;
-        create(draft, objects::users()).await?;
-        create(draft, objects::services()).await?;
-        create(draft, [objects::root_credential(draft.now)]).await?;
+        if let Err(error) = create_all(draft).await {
+            // Another replica has come first, between two reads.
+            let store = &*draft.context.store;
+            let begun = load::by_name::<ClusterConfig>(store, cluster_config::NAME, draft.now);
+            return match begun.await? {
+                Some(_) => {
+                    draft.discard();
+                    Ok(None)
+                }
+                None => Err(error),
+            };
+        }
         let root = draft.find::<Credential>(ROOT_CREDENTIAL).await?;
         let mut root = root.ok_or_else(|| Error::internal("the root Credential was not staged"))?;
         credential::rotate(
@@ -109,6 +107,16 @@ impl Plan for Begin {
         draft.replace(&root, root.message.clone(), SecretWrite::Keep)?;
         Ok(Some(root))
     }
+}
+
+async fn create_all(draft: &mut Draft<'_>) -> Result<(), Error> {
+    create(draft, objects::policies()).await?;
+    create(draft, [objects::region()]).await?;
+    create(draft, [objects::cluster_config()]).await?;
+    create(draft, objects::namespaces()).await?;
+    create(draft, objects::users()).await?;
+    create(draft, objects::services()).await?;
+    create(draft, [objects::root_credential(draft.now)]).await
 }
 
 async fn create<T: Managed>(

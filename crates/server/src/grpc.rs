@@ -25,3 +25,7 @@ fn actor<T>(request: &Request<T>) -> Result<Actor, Status> {
 fn author<T>(request: &Request<T>, operation: &str) -> Result<Author, Status> {
     Ok(Author::new(actor(request)?, operation))
 }
+
+fn credential_ref_missing() -> Error {
+    Error::invalid("credentialRef must be set")
+}

@@ -7,9 +7,10 @@ use api::{
 };
 use tonic::{Request, Response, Status};
 
-use super::author;
+use super::{actor, author, credential_ref_missing};
 use crate::{
-    Context, Error,
+    Context,
+    authentication::issue,
     resource::{
         cluster_config::{self, UpdateClusterConfig},
         index,
@@ -181,9 +182,12 @@ macro_rules! core_service {
 
             async fn generate_credential_token(
                 &self,
-                _request: Request<core::GenerateCredentialTokenRequest>,
+                request: Request<core::GenerateCredentialTokenRequest>,
             ) -> Result<Response<core::CredentialToken>, Status> {
-                Err(Error::invalid("not served yet").into())
+                let actor = actor(&request)?;
+                let credential = request.into_inner().credential_ref;
+                let credential = credential.ok_or_else(credential_ref_missing)?;
+                Ok(Response::new(issue::generate(&self.0, &actor, &credential).await?))
             }
         }
     };

@@ -9,12 +9,14 @@ use api::{
         RotateCredentialRequest, WatchEvent, WatchRequest, main_service_server::MainService,
     },
 };
+use domain::{credential::Rotation, duration};
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
-use super::{actor, author};
+use super::{actor, author, credential_ref_missing};
 use crate::{
     Context, Error,
+    authentication::issue,
     resource::{apply::Apply, audit, watch, write::transact},
 };
 
@@ -62,8 +64,26 @@ impl MainService for Platform {
 
     async fn rotate_credential(
         &self,
-        _request: Request<RotateCredentialRequest>,
+        request: Request<RotateCredentialRequest>,
     ) -> Result<Response<CredentialToken>, Status> {
-        Err(Error::invalid("not served yet").into())
+        let actor = actor(&request)?;
+        let request = request.into_inner();
+        let rotation = rotation(&request)?;
+        let credential = request.credential_ref.ok_or_else(credential_ref_missing)?;
+        let token = issue::rotate(&self.0, &actor, &credential, rotation).await?;
+        Ok(Response::new(token))
+    }
+}
+
+fn rotation(request: &RotateCredentialRequest) -> Result<Rotation, Error> {
+    match (request.keep_sessions, &request.overlap) {
+        (true, Some(_)) => Err(Error::invalid(
+            "keepSessions and overlap cannot be set together",
+        )),
+        (true, None) => Ok(Rotation::KeepSessions),
+        (false, None) => Ok(Rotation::EndSessions),
+        (false, Some(overlap)) => duration::check(overlap)
+            .map(Rotation::Overlap)
+            .map_err(|error| Error::invalid(format!("overlap: {error}"))),
     }
 }

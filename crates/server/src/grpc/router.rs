@@ -3,12 +3,14 @@
 use api::{
     auth_v1::main_service_server::MainServiceServer as AuthServer,
     core_v1::main_service_server::MainServiceServer as CoreServer,
+    platform_v1::main_service_server::MainServiceServer as PlatformServer,
+    user_v1::main_service_server::MainServiceServer as UserServer,
 };
 use axum::{Router, middleware};
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 
-use super::{auth::Auth, core::Core};
+use super::{auth::Auth, core::Core, platform::Platform, user::User};
 use crate::{Context, access};
 
 /// The gRPC API of the Cluster, for the host `octelium-api.<domain>`: every method is decided by the access layer
@@ -21,6 +23,8 @@ pub async fn grpc_router(ctx: Context) -> Result<Router, Box<dyn std::error::Err
     health.set_service_status("", ServingStatus::Serving).await;
     let mut routes = Routes::new(AuthServer::new(Auth::new(ctx.clone())))
         .add_service(CoreServer::new(Core::new(ctx.clone())))
+        .add_service(UserServer::new(User::new(ctx.clone())))
+        .add_service(PlatformServer::new(Platform::new(ctx.clone())))
         .add_service(health_service);
     for reflection in [Reflection::V1, Reflection::V1Alpha] {
         routes = reflection.add_to(routes)?;

@@ -2,12 +2,25 @@
 
 use std::{str::FromStr as _, sync::Arc};
 
+use api::{
+    core_v1::{Credential, CredentialToken, credential_token::Type},
+    resource::Object as _,
+};
 use domain::{
     clock::{ManualClock, UnixMillis},
     rng::SystemRng,
     token::Token,
 };
-use server::{Context, Directory, Domain, bootstrap, directory::Limits, keys::Keyring};
+use server::{
+    Actor, Caller, Context, Domain, Error,
+    authentication::{Login, issue, with_authentication_token},
+    bootstrap,
+    directory::Limits,
+    resource::{
+        author::Author,
+        write::{Create, Managed, Plan, transact},
+    },
+};
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
@@ -26,29 +39,17 @@ impl Cluster {
     /// A replica on `store`, which begins the Cluster where it is the first.
     pub(crate) async fn on(store: Arc<dyn Store>) -> Self {
         let clock = Arc::new(ManualClock::at(START));
-        let keys = Keyring::open(store.clone(), clock.clone(), &SystemRng)
-            .await
-            .unwrap();
-        let keys = Arc::new(keys);
-        let directory = Directory::open(
-            store.clone(),
+        let context = Context::open(
+            store,
             clock.clone(),
-            keys.clone(),
+            Arc::new(SystemRng),
+            Domain::from_str("localhost:8443").unwrap(),
             Limits::default(),
         );
-        let directory = Arc::new(directory.await.unwrap());
-        let stop = CancellationToken::new();
-        tokio::spawn(directory.clone().run(stop.clone()));
-        let context = Context {
-            cluster_uid: store.cluster_uid(),
-            store,
-            clock: clock.clone(),
-            rng: Arc::new(SystemRng),
-            directory,
-            keys,
-            domain: Domain::from_str("localhost:8443").unwrap(),
-        };
+        let context = context.await.unwrap();
         let begun = bootstrap::bootstrap(&context).await.unwrap();
+        let stop = CancellationToken::new();
+        tokio::spawn(context.directory.clone().run(stop.clone()));
         Self {
             context,
             clock,
@@ -56,10 +57,74 @@ impl Cluster {
             stop,
         }
     }
+
+    /// The first administrator, logged in.
+    pub(crate) async fn root(&self) -> Actor {
+        self.log_in(self.root_token.as_ref().unwrap().expose())
+            .await
+            .unwrap()
+    }
+
+    /// The access token of a new Session.
+    pub(crate) async fn access_token(&self, token: &str) -> Result<String, Error> {
+        let login = Login {
+            token,
+            scopes: &[],
+            code_verifier: &[],
+        };
+        let caller = Caller {
+            user_agent: "octelium-cli".to_owned(),
+            ..Caller::default()
+        };
+        let tokens = with_authentication_token(&self.context, login, &caller).await?;
+        Ok(tokens.access_token)
+    }
+
+    /// Whoever holds an authentication token.
+    pub(crate) async fn log_in(&self, token: &str) -> Result<Actor, Error> {
+        let access_token = self.access_token(token).await?;
+        let principal = self.context.directory.authenticate(&access_token).await;
+        Ok(Actor {
+            principal: principal.unwrap(),
+            request_id: "request".to_owned(),
+            ip: None,
+            user_agent: "test".to_owned(),
+        })
+    }
+
+    /// Carries out a plan as somebody.
+    pub(crate) async fn run<P: Plan>(&self, actor: &Actor, plan: P) -> Result<P::Output, Error> {
+        transact(&self.context, &Author::new(actor.clone(), "/test"), &plan).await
+    }
+
+    /// Creates a resource that is written as YAML.
+    pub(crate) async fn create<T: Managed>(&self, actor: &Actor, yaml: &str) -> Result<T, Error> {
+        self.run(actor, Create(parse::<T>(yaml))).await
+    }
+
+    /// A Credential and a new token of it.
+    pub(crate) async fn issue(&self, actor: &Actor, yaml: &str) -> (Credential, String) {
+        let credential: Credential = self.create(actor, yaml).await.unwrap();
+        let token = issue::generate(&self.context, actor, &credential.reference()).await;
+        let Ok(CredentialToken {
+            r#type: Some(Type::AuthenticationToken(token)),
+        }) = token
+        else {
+            panic!("no authentication token: {token:?}");
+        };
+        (credential, token.authentication_token)
+    }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// A resource as people write it.
+pub(crate) fn parse<T: Managed>(yaml: &str) -> T {
+    let documents = api::document::parse("test", yaml.as_bytes()).unwrap();
+    let (_, resource) = documents.into_iter().next().unwrap();
+    T::from_resource(resource).unwrap()
 }

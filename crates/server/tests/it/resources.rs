@@ -1,3 +1,8 @@
 //! Resources.
 
+mod administrators;
+mod apply;
 mod bootstrap;
+mod rules;
+mod update;
+mod watch;
