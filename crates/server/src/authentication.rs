@@ -49,11 +49,9 @@ impl Default for State {
 impl State {
     /// Waits for its turn at what is written by compare-and-set, so that within a replica nobody loses a race.
     pub(crate) async fn turn(&self, uid: Uid) -> OwnedMutexGuard<()> {
-        let index = uid
-            .as_bytes()
-            .iter()
-            .fold(0, |sum, byte| sum * 31 + usize::from(*byte))
-            % STRIPES;
+        let index = uid.as_bytes().iter().fold(0_usize, |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add(usize::from(*byte))
+        }) % STRIPES;
         let stripe = self.stripes.get(index).cloned().unwrap_or_default();
         stripe.lock_owned().await
     }
