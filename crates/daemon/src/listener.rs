@@ -51,7 +51,9 @@ impl Listener {
         let drain = CancellationToken::new();
         let abort = CancellationToken::new();
         let permits = Arc::new(Semaphore::new(self.max_connections));
-        let builder = Arc::new(auto::Builder::new(TokioExecutor::new()));
+        let builder = Arc::new(gateway::listener::builder(
+            &gateway::listener::Limits::default(),
+        ));
 
         loop {
             let Some(permit) = or_stop(&stop, Arc::clone(&permits).acquire_owned()).await else {

@@ -4,6 +4,7 @@ mod admin;
 mod arguments;
 mod certificates;
 mod control_plane;
+mod data_plane;
 mod dispatch;
 mod doctor;
 mod files;

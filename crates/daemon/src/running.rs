@@ -12,6 +12,7 @@ use domain::{
     clock::{Clock, SystemClock, UnixMillis},
     rng::{Rng, SystemRng},
 };
+use gateway::Gateway;
 use rustls_pki_types::CertificateDer;
 use store::Store;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -22,6 +23,7 @@ use crate::{
     admin::{Admin, collect_metrics},
     certificates::Certificates,
     control_plane::ControlPlane,
+    data_plane::{identity::Identity, routes::Routes},
     dispatch::Dispatch,
     files,
     landing::with_landing,
@@ -93,10 +95,17 @@ impl Instance {
             files::write_secret(&path, token.expose())?;
             tracing::info!(path = %path.display(), "authentication token of User root written");
         }
+        let gateway_config = gateway::Config {
+            domain: names.domain().host().to_owned(),
+            rng: Arc::clone(&rng),
+            ..gateway::Config::default()
+        };
+        let routes = Arc::new(Routes::new(context, names.clone(), gateway_config.clone()));
+        control_plane.spawn(|stop| Arc::clone(&routes).follow(stop));
         let certificates = Certificates::open(
             &listen,
             store.as_ref(),
-            Arc::new(names.clone()) as _,
+            Arc::clone(&routes) as _,
             names.domain().host(),
             Arc::clone(&clock),
             Arc::clone(&rng),
@@ -107,11 +116,13 @@ impl Instance {
             files::write_public(&path, pem)?;
             tracing::info!(path = %path.display(), "certificate that clients must trust written");
         }
+        let identity = Arc::new(Identity(Arc::clone(&context.directory)));
         let sites = Sites::new(
             server::grpc_router(context.clone())
                 .await
                 .map_err(|error| anyhow!("API: {error}"))?,
-            with_landing(axum::Router::new()),
+            with_landing(server::oauth2_router(context.clone())),
+            Gateway::new(routes, identity, Arc::clone(&clock), gateway_config),
         );
 
         let stop = CancellationToken::new();

@@ -1,8 +1,9 @@
 //! What stands behind the names: the API, the Cluster's own pages and endpoints, and the Services.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{Router, body::Body};
+use gateway::Gateway;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use server::{Peer, RequestId};
@@ -14,12 +15,17 @@ use crate::listener::Connection;
 pub(crate) struct Sites {
     api: Router,
     cluster: Router,
+    gateway: Arc<Gateway>,
 }
 
 impl Sites {
     /// The API, the Cluster's own pages and endpoints, and the Services.
-    pub(crate) fn new(api: Router, cluster: Router) -> Self {
-        Self { api, cluster }
+    pub(crate) fn new(api: Router, cluster: Router, gateway: Arc<Gateway>) -> Self {
+        Self {
+            api,
+            cluster,
+            gateway,
+        }
     }
 
     /// gRPC.
@@ -48,8 +54,10 @@ impl Sites {
         request: Request<Incoming>,
         connection: &Connection,
     ) -> Response<Body> {
-        let _ = (self, request, connection);
-        crate::dispatch::plain(http::StatusCode::NOT_FOUND, "")
+        self.gateway
+            .handle(request, connection.peer)
+            .await
+            .map(Body::new)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod crash;
 mod credentials_page;
+mod existing_clients;
 mod listener;
 mod login;
 mod oauth2;
