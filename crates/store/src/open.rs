@@ -7,7 +7,7 @@ use domain::clock::Clock;
 use zeroize::Zeroizing;
 
 use crate::{
-    Store, StoreError,
+    Backend, Store, StoreError,
     postgres::{Postgres, PostgresOptions},
     seal::MasterKeys,
     sqlite::Sqlite,
@@ -38,13 +38,23 @@ pub enum Location {
 /// # Errors
 /// Where it cannot be reached, is of a newer version, or is sealed under another master key.
 pub async fn open(config: StoreConfig) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(open_backend(config).await?.store())
+}
+
+/// As [`open`], for what the port does not offer.
+///
+/// # Errors
+/// As of [`open`].
+pub async fn open_backend(config: StoreConfig) -> Result<Backend, StoreError> {
     match config.location {
-        Location::Directory(directory) => tokio::task::spawn_blocking(move || {
-            let store = Sqlite::open(&directory, config.keys, config.clock.as_ref())?;
-            Ok(Arc::new(store) as Arc<dyn Store>)
-        })
-        .await
-        .map_err(|error| StoreError::new("opening the store").caused_by(error))?,
+        Location::Directory(directory) => {
+            let store = tokio::task::spawn_blocking(move || {
+                Sqlite::open(&directory, config.keys, config.clock.as_ref())
+            })
+            .await
+            .map_err(|error| StoreError::new("opening the store").caused_by(error))??;
+            Ok(Backend::Sqlite(Arc::new(store)))
+        }
         Location::Postgres(options) => {
             let keys = config.keys.ok_or_else(|| {
                 StoreError::new(
@@ -53,7 +63,7 @@ pub async fn open(config: StoreConfig) -> Result<Arc<dyn Store>, StoreError> {
                 )
             })?;
             let store = Postgres::connect(&options, &keys, config.clock.as_ref()).await?;
-            Ok(Arc::new(store))
+            Ok(Backend::Postgres(Arc::new(store)))
         }
     }
 }

@@ -15,26 +15,29 @@ use domain::{
     kind::Kind,
     rng::SystemRng,
 };
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use zeroize::Zeroizing;
 
 use crate::{
     AuditQuery, Changes, CommitError, Committed, Counter, Cursor, DatabaseUrl, Document, FeedState,
-    Page, Query, Store, StoreError, Transaction, Usage,
+    Finding, Page, Query, Store, StoreError, Transaction, Usage,
     prepared::prepare,
     seal::{MasterKeys, Place, Sealer},
+    transfer::{Item, Load},
 };
 
 mod audit;
 mod change;
 mod collect;
 mod connection;
+mod dump;
 mod ephemeral;
 mod error;
 mod feed;
 mod group;
 mod holder;
 mod lock;
+mod maintenance;
 mod query;
 mod schema;
 mod statement;
@@ -61,6 +64,7 @@ pub struct PostgresOptions {
 pub struct Postgres {
     cluster_uid: Uid,
     sealer: Sealer,
+    connector: Connector,
     pool: Pool,
     writer: Writer,
     feed: Feed,
@@ -89,13 +93,52 @@ impl Postgres {
             cluster_uid,
             sealer,
             pool: connector.pool(options.connections.max(1))?,
-            writer: Writer::start(connector, feed.publisher()),
+            writer: Writer::start(connector.clone(), feed.publisher()),
+            connector,
             feed,
         })
     }
 
     async fn client(&self) -> Result<Client, StoreError> {
         self.pool.get().await.map_err(|error| no_connection(&error))
+    }
+}
+
+/// What more is asked of it than the port offers: see [`crate::Backend`].
+impl Postgres {
+    pub(crate) fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
+    pub(crate) async fn check(&self) -> Result<Vec<Finding>, StoreError> {
+        let client = self.connector.connect().await?;
+        maintenance::check(&client, &self.sealer).await
+    }
+
+    pub(crate) async fn reseal(&self) -> Result<u64, StoreError> {
+        let mut client = self.connector.connect().await?;
+        maintenance::reseal(&mut client, &self.sealer).await
+    }
+
+    pub(crate) fn dump(&self, items: mpsc::Sender<Result<Item, StoreError>>) {
+        let connector = self.connector.clone();
+        tokio::spawn(async move {
+            match connector.connect().await {
+                Ok(client) => dump::dump(&client, &items).await,
+                Err(error) => {
+                    let _ = items.send(Err(error)).await;
+                }
+            }
+        });
+    }
+
+    pub(crate) async fn load(
+        &self,
+        cluster_uid: Uid,
+        mut items: mpsc::Receiver<Load>,
+    ) -> Result<bool, StoreError> {
+        let mut client = self.connector.connect().await?;
+        dump::load(&mut client, &self.sealer, cluster_uid, &mut items).await
     }
 }
 

@@ -89,6 +89,16 @@ impl MasterKey {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KeyId([u8; KEY_ID_LEN]);
 
+impl KeyId {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -119,14 +129,13 @@ impl MasterKeys {
     }
 
     pub(crate) fn sealer(&self) -> Result<Sealer, StoreError> {
-        let key = |key: &MasterKey| {
-            RandomizedNonceKey::new(&AES_256_GCM, key.0.as_slice())
-                .map(|sealing| (key.id(), sealing))
-                .map_err(|_| StoreError::new("the master key cannot be used"))
-        };
         Ok(Sealer {
-            present: key(&self.present)?,
-            former: self.former.iter().map(key).collect::<Result<_, _>>()?,
+            present: SealingKey::of(&self.present)?,
+            former: self
+                .former
+                .iter()
+                .map(SealingKey::of)
+                .collect::<Result<_, _>>()?,
         })
     }
 }
@@ -165,14 +174,35 @@ impl Place<'_> {
 
 /// Seals and opens.
 pub(crate) struct Sealer {
-    present: (KeyId, RandomizedNonceKey),
-    former: Vec<(KeyId, RandomizedNonceKey)>,
+    present: SealingKey,
+    former: Vec<SealingKey>,
+}
+
+struct SealingKey {
+    id: KeyId,
+    aead: RandomizedNonceKey,
+    /// Authenticates backups.
+    mac: hmac::Key,
+}
+
+impl SealingKey {
+    fn of(key: &MasterKey) -> Result<Self, StoreError> {
+        let aead = RandomizedNonceKey::new(&AES_256_GCM, key.0.as_slice())
+            .map_err(|_| StoreError::new("the master key cannot be used"))?;
+        let derive = hmac::Key::new(hmac::HMAC_SHA256, key.0.as_slice());
+        let derived = hmac::sign(&derive, b"authentication of backups");
+        Ok(Self {
+            id: key.id(),
+            aead,
+            mac: hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()),
+        })
+    }
 }
 
 impl Sealer {
     /// Seals under the present key.
     pub(crate) fn seal(&self, place: Place<'_>, secret: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let (id, key) = &self.present;
+        let SealingKey { id, aead, .. } = &self.present;
         // Of the final size from the start: growing would leave a copy of the secret behind.
         let mut sealed = Vec::with_capacity(HEADER_LEN + secret.len() + TAG_LEN);
         sealed.push(VERSION);
@@ -180,7 +210,7 @@ impl Sealer {
         sealed.extend_from_slice(&[0; NONCE_LEN]);
         sealed.extend_from_slice(secret);
         let (header, text) = sealed.split_at_mut(HEADER_LEN);
-        let (nonce, tag) = key
+        let (nonce, tag) = aead
             .seal_in_place_separate_tag(place.associated_data(), text)
             .map_err(|_| StoreError::new("sealing a secret failed"))?;
         if let Some(to) = header.get_mut(1 + KEY_ID_LEN..) {
@@ -203,7 +233,7 @@ impl Sealer {
             ))
         };
         let id = key_id(sealed).ok_or_else(broken)?;
-        let (_, key) = self.key(id).ok_or_else(|| {
+        let key = self.key(id).ok_or_else(|| {
             StoreError::new(format!(
                 "the secret of {} {} is sealed under the master key {id}, which was not given",
                 place.kind, place.uid
@@ -214,6 +244,7 @@ impl Sealer {
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| broken())?;
         let mut opened = Zeroizing::new(text.to_vec());
         let length = key
+            .aead
             .open_in_place(nonce, place.associated_data(), &mut opened)
             .map_err(|_| broken())?
             .len();
@@ -226,7 +257,7 @@ impl Sealer {
         match key_id(sealed) {
             Some(id) if self.key(id).is_none() => Err(StoreError::new(format!(
                 "the database is sealed under the master key {id}; the key that was given is {}",
-                self.present.0
+                self.present.id
             ))),
             _ => self.open(place, sealed).map(|_| ()),
         }
@@ -234,13 +265,24 @@ impl Sealer {
 
     /// Whether it is sealed under the present key.
     pub(crate) fn is_present(&self, sealed: &[u8]) -> bool {
-        key_id(sealed) == Some(self.present.0)
+        key_id(sealed) == Some(self.present.id)
     }
 
-    fn key(&self, id: KeyId) -> Option<&(KeyId, RandomizedNonceKey)> {
+    /// For authenticating a backup under the present key.
+    pub(crate) fn authenticate(&self) -> (KeyId, hmac::Context) {
+        let context = hmac::Context::with_key(&self.present.mac);
+        (self.present.id, context)
+    }
+
+    /// For authenticating a backup made under the key `id`; `None` where that is not known.
+    pub(crate) fn authenticate_with(&self, id: KeyId) -> Option<hmac::Context> {
+        self.key(id).map(|key| hmac::Context::with_key(&key.mac))
+    }
+
+    fn key(&self, id: KeyId) -> Option<&SealingKey> {
         std::iter::once(&self.present)
             .chain(&self.former)
-            .find(|(known, _)| *known == id)
+            .find(|key| key.id == id)
     }
 }
 

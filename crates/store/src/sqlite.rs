@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,14 +18,18 @@ use domain::{
     kind::Kind,
     rng::SystemRng,
 };
-use tokio::sync::watch;
+use tokio::{
+    sync::{mpsc, watch},
+    task::spawn_blocking,
+};
 use zeroize::Zeroizing;
 
 use crate::{
-    AuditQuery, Changes, CommitError, Committed, Counter, Cursor, Document, FeedState, Page, Query,
-    Store, StoreError, Transaction, Usage,
+    AuditQuery, Changes, CommitError, Committed, Counter, Cursor, Document, FeedState, Finding,
+    Page, Query, Store, StoreError, Transaction, Usage,
     prepared::prepare,
     seal::{MasterKeys, Place, Sealer, load_or_create},
+    transfer::{Item, Load},
 };
 
 mod audit;
@@ -32,8 +37,10 @@ mod change;
 mod collect;
 mod connection;
 mod document;
+mod dump;
 mod ephemeral;
 mod feed;
+mod maintenance;
 mod query;
 mod readers;
 mod schema;
@@ -52,7 +59,8 @@ pub const MASTER_KEY_FILE: &str = "master-key";
 /// The embedded store.
 pub struct Sqlite {
     cluster_uid: Uid,
-    sealer: Sealer,
+    path: PathBuf,
+    sealer: Arc<Sealer>,
     readers: Readers,
     writer: Writer,
     feed: Feed,
@@ -80,7 +88,7 @@ impl Sqlite {
             Some(keys) => keys,
             None => own_key(directory, &path)?,
         };
-        let sealer = keys.sealer()?;
+        let sealer = Arc::new(keys.sealer()?);
         let mut writing = connection::open_writer(&path)?;
         let cluster_uid = schema::prepare(&mut writing, &sealer, clock.now(), &SystemRng)?;
         let head = change::head(&writing)?;
@@ -88,12 +96,58 @@ impl Sqlite {
         Ok(Self {
             cluster_uid,
             sealer,
-            readers: Readers::new(path),
+            readers: Readers::new(path.clone()),
+            path,
             writer: Writer::start(writing, feed.publisher())?,
             feed,
             #[cfg(feature = "testing")]
             temporary: None,
         })
+    }
+}
+
+/// What more is asked of it than the port offers: see [`crate::Backend`].
+impl Sqlite {
+    pub(crate) fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
+    pub(crate) async fn check(&self) -> Result<Vec<Finding>, StoreError> {
+        let sealer = Arc::clone(&self.sealer);
+        self.readers
+            .read(move |connection| maintenance::check(connection, &sealer))
+            .await
+    }
+
+    pub(crate) async fn reseal(&self) -> Result<u64, StoreError> {
+        let sealer = Arc::clone(&self.sealer);
+        self.writer
+            .write(move |connection| maintenance::reseal(connection, &sealer))
+            .await
+    }
+
+    pub(crate) fn dump(&self, items: mpsc::Sender<Result<Item, StoreError>>) {
+        let path = self.path.clone();
+        spawn_blocking(move || match connection::open_reader(&path) {
+            Ok(mut connection) => dump::dump(&mut connection, &items),
+            Err(error) => {
+                let _ = items.blocking_send(Err(error));
+            }
+        });
+    }
+
+    pub(crate) async fn load(
+        &self,
+        cluster_uid: Uid,
+        mut items: mpsc::Receiver<Load>,
+    ) -> Result<bool, StoreError> {
+        let (path, sealer) = (self.path.clone(), Arc::clone(&self.sealer));
+        spawn_blocking(move || {
+            let mut connection = connection::open_writer(&path)?;
+            dump::load(&mut connection, &sealer, cluster_uid, &mut items)
+        })
+        .await
+        .map_err(|error| StoreError::new("the restore was interrupted").caused_by(error))?
     }
 }
 

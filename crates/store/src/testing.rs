@@ -77,3 +77,15 @@ pub async fn postgres_at(url: &DatabaseUrl) -> Postgres {
         .await
         .expect("a store on the throw-away server")
 }
+
+/// A plain connection to the database at `url`, for tests that do to it what others might.
+///
+/// # Panics
+/// Where it cannot connect.
+pub async fn postgres_client(url: &DatabaseUrl) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url.expose(), tokio_postgres::NoTls)
+        .await
+        .expect("a connection to the throw-away server");
+    tokio::spawn(connection);
+    client
+}

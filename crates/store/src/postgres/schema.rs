@@ -96,6 +96,26 @@ async fn cluster_uid(transaction: &Transaction<'_>, rng: &dyn Rng) -> Result<Uid
     Ok(uid)
 }
 
+/// Makes the database one of another Cluster.
+pub(super) async fn adopt(
+    transaction: &Transaction<'_>,
+    sealer: &Sealer,
+    cluster: Uid,
+) -> Result<(), StoreError> {
+    set_meta(transaction, CLUSTER_UID, cluster.as_bytes()).await?;
+    seal_key_check(transaction, sealer).await
+}
+
+/// Puts the present master key into the place of a former one.
+pub(super) async fn seal_key_check(
+    transaction: &Transaction<'_>,
+    sealer: &Sealer,
+) -> Result<(), StoreError> {
+    let cluster = meta(transaction, CLUSTER_UID).await?.unwrap_or_default();
+    let place = Place::of_cluster(row::uid(&cluster)?);
+    set_meta(transaction, KEY_CHECK, &sealer.seal(place, &[])?).await
+}
+
 /// A value sealed at the first start tells at every later one whether the key is the right one.
 async fn check_key(
     transaction: &Transaction<'_>,

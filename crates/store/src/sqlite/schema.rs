@@ -77,6 +77,23 @@ fn cluster_uid(connection: &Connection, rng: &dyn Rng) -> Result<Uid, StoreError
     Ok(uid)
 }
 
+/// Makes the database one of another Cluster.
+pub(super) fn adopt(
+    connection: &Connection,
+    sealer: &Sealer,
+    cluster: Uid,
+) -> Result<(), StoreError> {
+    set_meta(connection, CLUSTER_UID, cluster.as_bytes())?;
+    seal_key_check(connection, sealer)
+}
+
+/// Puts the present master key into the place of a former one.
+pub(super) fn seal_key_check(connection: &Connection, sealer: &Sealer) -> Result<(), StoreError> {
+    let cluster = meta(connection, CLUSTER_UID)?.unwrap_or_default();
+    let place = Place::of_cluster(row::uid(&cluster)?);
+    set_meta(connection, KEY_CHECK, &sealer.seal(place, &[])?)
+}
+
 /// A value sealed at the first start tells at every later one whether the key is the right one.
 fn check_key(connection: &Connection, sealer: &Sealer, cluster: Uid) -> Result<(), StoreError> {
     let place = Place::of_cluster(cluster);

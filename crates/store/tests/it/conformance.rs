@@ -1,6 +1,9 @@
 //! What every backend must do, races included.
 
+mod audit;
+mod changes;
 mod documents;
+mod ephemeral;
 mod races;
 
 macro_rules! conformance {
@@ -36,6 +39,23 @@ conformance! {
         a_secret_is_kept_replaced_and_opened
         unchanged_holds_at_the_present_revision_only
         a_uid_is_taken_once;
+    ephemeral:
+        a_record_is_taken_once_and_expires
+        a_live_record_is_not_replaced
+        a_counter_counts_in_fixed_windows
+        usage_adds_up_and_goes_with_its_document
+        collecting_removes_what_expired_and_nothing_else;
+    audit:
+        audit_events_are_found_newest_first
+        an_audit_event_stands_or_falls_with_its_transaction;
+    changes:
+        every_change_but_the_creation_of_a_session_is_logged
+        a_failed_transaction_logs_nothing
+        a_trimmed_log_says_so
+        a_cursor_of_another_history_reads_everything_anew
+        racing_changes_leave_no_gap
+        the_feed_wakes_the_other_replica_within_500_ms
+        the_feed_beats_while_nothing_happens;
     races:
         e01_w01_of_64_racing_updates_one_wins
         of_64_racing_creations_under_one_name_one_wins

@@ -1,0 +1,325 @@
+//! Backup and restore: a dump that knows no backend, from either into an empty store of either.
+//!
+//! A backup is one consistent state: documents with their index entries, audit events, usage and counters. Single-use
+//! records are left out, since one that was consumed after the backup must not come back, and so is the change
+//! log. Secrets stay sealed under the master key, which is not in the backup and without which it is of no use;
+//! the same key authenticates it, so that nobody without it can slip a document in.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::{constant_time, hmac};
+use domain::{clock::UnixMillis, kind::Kind};
+use prost::Message as _;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    sync::mpsc,
+};
+
+use crate::{
+    Backend, StoreConfig, StoreError, row,
+    seal::{KeyId, Place, Sealer},
+};
+
+mod format;
+
+pub(crate) use format::{
+    DumpedCounter, DumpedDocument, DumpedEntry, DumpedUsage, Header, Item, Record,
+};
+use format::{LONGEST_RECORD, MAC_LEN, MAGIC, VERSION};
+
+/// How many items are between the store and the file.
+const BUFFERED: usize = 256;
+
+/// What was written or read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Documents by kind.
+    pub documents: BTreeMap<Kind, u64>,
+    /// Audit events.
+    pub audit_events: u64,
+    /// When the backup was made.
+    pub created_at: UnixMillis,
+}
+
+/// What to leave out of a restore.
+#[derive(Debug, Clone, Default)]
+pub struct ImportOptions {
+    /// Documents of these kinds stay behind, as Sessions that may have been revoked since.
+    pub without: Vec<Kind>,
+}
+
+/// A message to a store that is being filled.
+pub(crate) enum Load {
+    Item(Item),
+    /// The backup is complete and authentic: commit. Without it, nothing stays.
+    Finish,
+}
+
+/// Writes a backup of `backend` to `target`, as of one instant; others go on writing to the store meanwhile.
+///
+/// # Errors
+/// Where the store or `target` fails.
+pub async fn export(
+    backend: &Backend,
+    target: impl AsyncWrite + Send + Unpin,
+    now: UnixMillis,
+) -> Result<Summary, StoreError> {
+    let sealer = backend.sealer();
+    let (key_id, context) = sealer.authenticate();
+    let mut output = Output { target, context };
+    let header = Header {
+        version: VERSION,
+        cluster_uid: backend.cluster_uid().as_bytes().to_vec(),
+        created_at: now.0,
+        key_id: key_id.as_bytes().to_vec(),
+    };
+    output.write(MAGIC).await?;
+    output.write_record(&header.encode_to_vec()).await?;
+    let mut summary = Summary {
+        created_at: now,
+        ..Summary::default()
+    };
+    let mut items: u64 = 0;
+    let mut dump = backend.dump(BUFFERED);
+    while let Some(item) = dump.recv().await {
+        let item = match item? {
+            Item::Document(document) => Item::Document(under_present_key(document, sealer)?),
+            other => other,
+        };
+        summary.add(&item)?;
+        items += 1;
+        let record = Record { item: Some(item) };
+        output.write_record(&record.encode_to_vec()).await?;
+    }
+    output.finish(items).await?;
+    Ok(summary)
+}
+
+/// Fills the empty store of `config` from a backup: wholly, or not at all.
+///
+/// A master key other than that of the backup must know the latter as a former one
+/// ([`MasterKeys::with_former`](crate::seal::MasterKeys::with_former)). The Cluster keeps the uid that it had.
+///
+/// # Errors
+/// Where the store is not empty, the backup is damaged, altered, or of another version, or its master key was
+/// not given.
+pub async fn import(
+    config: StoreConfig,
+    source: impl AsyncRead + Send + Unpin,
+    options: &ImportOptions,
+) -> Result<Summary, StoreError> {
+    let backend = crate::open_backend(config).await?;
+    let sealer = backend.sealer();
+    let mut input = Input {
+        source,
+        seen: MAGIC.to_vec(),
+        context: None,
+    };
+    let header = input.read_header(sealer).await?;
+    let (load, loading) = mpsc::channel(BUFFERED);
+    let cluster_uid = row::uid(&header.cluster_uid)?;
+    let loaded = backend.load(cluster_uid, loading);
+    let read = read_items(&mut input, sealer, options, load);
+    let (loaded, read) = tokio::join!(loaded, read);
+    // What the store says comes first: where it gives up, reading fails for no reason of its own.
+    let is_committed = loaded?;
+    let mut summary = read?;
+    if !is_committed {
+        return Err(StoreError::new("the restore was given up"));
+    }
+    summary.created_at = UnixMillis(header.created_at);
+    Ok(summary)
+}
+
+async fn read_items(
+    input: &mut Input<impl AsyncRead + Send + Unpin>,
+    sealer: &Sealer,
+    options: &ImportOptions,
+    load: mpsc::Sender<Load>,
+) -> Result<Summary, StoreError> {
+    let gone = || StoreError::new("the store stopped reading the backup");
+    let mut summary = Summary::default();
+    let mut items: u64 = 0;
+    while let Some(record) = input.read_record().await? {
+        items += 1;
+        let record =
+            Record::decode(record.as_slice()).map_err(|_| damaged("a malformed record"))?;
+        let item = match record.item {
+            None => return Err(damaged("an unknown record")),
+            Some(Item::Document(document)) => {
+                if options.without.contains(&row::kind(&document.kind)?) {
+                    continue;
+                }
+                Item::Document(under_present_key(document, sealer)?)
+            }
+            Some(other) => other,
+        };
+        summary.add(&item)?;
+        load.send(Load::Item(item)).await.map_err(|_| gone())?;
+    }
+    input.check_end(items).await?;
+    load.send(Load::Finish).await.map_err(|_| gone())?;
+    Ok(summary)
+}
+
+impl Summary {
+    fn add(&mut self, item: &Item) -> Result<(), StoreError> {
+        match item {
+            Item::Document(document) => {
+                *self
+                    .documents
+                    .entry(row::kind(&document.kind)?)
+                    .or_default() += 1;
+            }
+            Item::Audit(_) => self.audit_events += 1,
+            Item::Usage(_) | Item::Counter(_) => {}
+        }
+        Ok(())
+    }
+}
+
+fn under_present_key(
+    mut document: DumpedDocument,
+    sealer: &Sealer,
+) -> Result<DumpedDocument, StoreError> {
+    if let Some(sealed) = &document.sealed
+        && !sealer.is_present(sealed)
+    {
+        let place = Place::of_document(row::kind(&document.kind)?, row::uid(&document.uid)?);
+        document.sealed = Some(sealer.seal(place, &sealer.open(place, sealed)?)?);
+    }
+    Ok(document)
+}
+
+struct Output<W> {
+    target: W,
+    context: hmac::Context,
+}
+
+impl<W: AsyncWrite + Unpin> Output<W> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.context.update(bytes);
+        self.write_unauthenticated(bytes).await
+    }
+
+    async fn write_record(&mut self, record: &[u8]) -> Result<(), StoreError> {
+        let length = u32::try_from(record.len())
+            .ok()
+            .filter(|length| *length <= LONGEST_RECORD)
+            .ok_or_else(|| StoreError::new("a document is too large for a backup"))?;
+        self.write(&length.to_be_bytes()).await?;
+        self.write(record).await
+    }
+
+    async fn finish(mut self, items: u64) -> Result<(), StoreError> {
+        self.write(&0_u32.to_be_bytes()).await?;
+        self.write(&items.to_be_bytes()).await?;
+        let mac = self.context.clone().sign();
+        self.write_unauthenticated(mac.as_ref()).await?;
+        self.target
+            .shutdown()
+            .await
+            .map_err(|error| StoreError::new("writing the backup").caused_by(error))
+    }
+
+    async fn write_unauthenticated(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.target
+            .write_all(bytes)
+            .await
+            .map_err(|error| StoreError::new("writing the backup").caused_by(error))
+    }
+}
+
+struct Input<R> {
+    source: R,
+    /// Read before the key was known.
+    seen: Vec<u8>,
+    context: Option<hmac::Context>,
+}
+
+impl<R: AsyncRead + Unpin> Input<R> {
+    async fn read_header(&mut self, sealer: &Sealer) -> Result<Header, StoreError> {
+        let mut magic = vec![0; MAGIC.len()];
+        self.source
+            .read_exact(&mut magic)
+            .await
+            .map_err(|_| StoreError::new("this is not a backup"))?;
+        if magic != MAGIC {
+            return Err(StoreError::new("this is not a backup"));
+        }
+        let record = self
+            .read_record()
+            .await?
+            .ok_or_else(|| damaged("no header"))?;
+        let header =
+            Header::decode(record.as_slice()).map_err(|_| damaged("a malformed header"))?;
+        if header.version != VERSION {
+            return Err(StoreError::new(format!(
+                "the backup has the layout {}, this version reads {VERSION}",
+                header.version
+            )));
+        }
+        let key_id = KeyId::from_bytes(&header.key_id).ok_or_else(|| damaged("no key id"))?;
+        let mut context = sealer.authenticate_with(key_id).ok_or_else(|| {
+            StoreError::new(format!(
+                "the backup was made under the master key {key_id}, which was not given"
+            ))
+        })?;
+        context.update(&self.seen);
+        self.seen = Vec::new();
+        self.context = Some(context);
+        Ok(header)
+    }
+
+    /// The next record; `None` at the end of them.
+    async fn read_record(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut length = [0; 4];
+        self.read(&mut length).await?;
+        let length = u32::from_be_bytes(length);
+        if length == 0 {
+            return Ok(None);
+        }
+        if length > LONGEST_RECORD {
+            return Err(damaged("a record that is too long"));
+        }
+        let mut record = vec![0; usize::try_from(length).unwrap_or(0)];
+        self.read(&mut record).await?;
+        Ok(Some(record))
+    }
+
+    async fn check_end(&mut self, items: u64) -> Result<(), StoreError> {
+        let mut count = [0; 8];
+        self.read(&mut count).await?;
+        let mut mac = [0; MAC_LEN];
+        self.source
+            .read_exact(&mut mac)
+            .await
+            .map_err(|_| damaged("it ends too early"))?;
+        let expected = self
+            .context
+            .take()
+            .ok_or_else(|| damaged("no header"))?
+            .sign();
+        let is_authentic = constant_time::verify_slices_are_equal(expected.as_ref(), &mac).is_ok();
+        if !is_authentic || u64::from_be_bytes(count) != items {
+            return Err(damaged("its contents are not those that were written"));
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self, bytes: &mut [u8]) -> Result<(), StoreError> {
+        self.source
+            .read_exact(bytes)
+            .await
+            .map_err(|_| damaged("it ends too early"))?;
+        match &mut self.context {
+            Some(context) => context.update(bytes),
+            None => self.seen.extend_from_slice(bytes),
+        }
+        Ok(())
+    }
+}
+
+fn damaged(how: &str) -> StoreError {
+    StoreError::new(format!("the backup is damaged or was altered: {how}"))
+}

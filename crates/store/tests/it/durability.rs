@@ -1,0 +1,110 @@
+//! A process that is killed at any point loses nothing that it had acknowledged.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Command, Stdio},
+    sync::Arc,
+};
+
+use domain::{kind::Kind, rng::SeededRng};
+use store::{Expected, Operation, Revision, Store, Transaction, testing};
+
+use crate::fixture::{NOW, document};
+
+const DIRECTORY: &str = "STORE_TEST_VICTIM_DIRECTORY";
+const WRITERS: usize = 8;
+
+/// Not a test by itself: what the test below starts as a process of its own, and kills.
+#[tokio::test(flavor = "multi_thread")]
+async fn victim() {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "how the test tells its child what to do"
+    )]
+    let Ok(directory) = std::env::var(DIRECTORY) else {
+        return;
+    };
+    let store: Arc<dyn Store> = Arc::new(testing::sqlite_in(Path::new(&directory)));
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|_| tokio::spawn(write_forever(Arc::clone(&store))))
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+}
+
+/// Creates a document, updates it, and tells of each acknowledged write.
+async fn write_forever(store: Arc<dyn Store>) {
+    loop {
+        let user = document(Kind::User, &crate::fixture::uid().to_string());
+        let mut expected = Expected::Absent;
+        for _ in 0..2 {
+            let mut transaction = Transaction::at(NOW);
+            transaction.push(Operation::Put(user.clone(), expected));
+            let revision = store.commit(transaction).await.unwrap().revisions[0];
+            expected = Expected::Revision(revision);
+            let line = format!("\nacknowledged {} {}\n", user.uid, revision.0);
+            std::io::stdout().write_all(line.as_bytes()).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_process_loses_no_acknowledged_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let rng = SeededRng::new(7);
+    let mut acknowledged = Vec::new();
+    for _ in 0..5 {
+        let mut bytes = [0; 1];
+        domain::rng::Rng::fill(&rng, &mut bytes);
+        let lines = 100 + usize::from(bytes[0]) * 4;
+        acknowledged.extend(run_and_kill(directory.path(), lines));
+        let store = testing::sqlite_in(directory.path());
+        for (uid, revision) in &acknowledged {
+            let uid = uid.parse().unwrap();
+            let read = store.get(Kind::User, uid, NOW).await.unwrap();
+            let read = read.unwrap_or_else(|| panic!("{uid} is lost"));
+            assert!(read.revision >= Revision(*revision), "{uid} fell back");
+        }
+    }
+    assert!(acknowledged.len() > 500);
+}
+
+/// Runs the victim until it has acknowledged `lines` writes, kills it, and returns all that it acknowledged.
+fn run_and_kill(directory: &Path, lines: usize) -> Vec<(String, u64)> {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "durability::victim",
+            "--exact",
+            "--nocapture",
+            "--test-threads=1",
+        ])
+        .env(DIRECTORY, directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    let mut acknowledged = Vec::new();
+    for line in output.lines().map_while(Result::ok) {
+        let Some(rest) = line.strip_prefix("acknowledged ") else {
+            continue;
+        };
+        // The last line may have been cut by the kill.
+        let Some((uid, revision)) = rest.split_once(' ') else {
+            continue;
+        };
+        if let (36, Ok(revision)) = (uid.len(), revision.parse()) {
+            acknowledged.push((uid.to_owned(), revision));
+        }
+        if acknowledged.len() == lines {
+            // SIGKILL; what it had written before is read on.
+            child.kill().unwrap();
+        }
+    }
+    child.wait().unwrap();
+    assert!(acknowledged.len() >= lines, "the victim ended by itself");
+    acknowledged
+}
