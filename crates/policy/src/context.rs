@@ -1,6 +1,29 @@
 //! What a decision is about.
 
 use api::core_v1;
+use prost::Message;
+
+use crate::{
+    RuleList,
+    document::Document,
+    list::{SUBJECT, TARGET},
+    set::Attachments,
+    wire,
+};
+
+/// Name of an owner and what its `spec.authorization` attaches: each kind has a type of its own for that.
+macro_rules! attached {
+    ($owner:expr, $authorization:expr) => {
+        (
+            $owner
+                .metadata
+                .as_ref()
+                .map_or("", |metadata| metadata.name.as_str()),
+            $authorization.policies.as_slice(),
+            $authorization.inline_policies.as_slice(),
+        )
+    };
+}
 
 /// Named values of a request that are read one by one: headers (names in lower case), query parameters.
 pub trait Fields: Sync {
@@ -67,30 +90,108 @@ pub struct Grpc<'a> {
 }
 
 /// Who asks: the part of `ctx` and the Policies that a Session brings, made once per change of them.
-pub struct Subject {}
+pub struct Subject {
+    pub(crate) document: Document,
+    pub(crate) attachments: Attachments,
+}
 
 impl Subject {
     /// Takes what Policies may read from the resources, which may then change.
     pub fn new(
-        _user: &core_v1::User,
-        _groups: &[core_v1::Group],
-        _session: &core_v1::Session,
-        _device: Option<&core_v1::Device>,
+        user: &core_v1::User,
+        groups: &[core_v1::Group],
+        session: &core_v1::Session,
+        device: Option<&core_v1::Device>,
     ) -> Self {
-        Self {}
+        let mut bytes = Vec::new();
+        put(&mut bytes, 2, session);
+        put(&mut bytes, 3, user);
+        for group in groups {
+            put(&mut bytes, 4, group);
+        }
+        if let Some(device) = device {
+            put(&mut bytes, 5, device);
+        }
+        let user_authorization = user
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.authorization.as_ref());
+        let session_authorization = session
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.authorization.as_ref());
+        let device_authorization = device
+            .and_then(|device| device.spec.as_ref())
+            .and_then(|spec| spec.authorization.as_ref());
+        let groups = groups.iter().filter_map(|group| {
+            let authorization = group.spec.as_ref()?.authorization.as_ref()?;
+            Some(attached!(group, authorization))
+        });
+        let owners = user_authorization
+            .map(|authorization| attached!(user, authorization))
+            .into_iter()
+            .chain(groups)
+            .chain(session_authorization.map(|authorization| attached!(session, authorization)))
+            .chain(
+                device
+                    .zip(device_authorization)
+                    .map(|(device, authorization)| attached!(device, authorization)),
+            );
+        Self {
+            document: Document::new(RuleList::Policy.schema().layout(SUBJECT), bytes),
+            attachments: Attachments::new(owners),
+        }
+    }
+
+    /// Memory that this takes by itself, in bytes.
+    pub fn weight(&self) -> usize {
+        self.document.weight() + self.attachments.weight()
     }
 }
 
 /// What is asked for: the part of `ctx` and the Policies that a Service brings.
-pub struct Target {}
+pub struct Target {
+    pub(crate) document: Document,
+    pub(crate) attachments: Attachments,
+}
 
 impl Target {
     /// Takes what Policies may read from the resources, which may then change.
     pub fn new(
-        _service: &core_v1::Service,
-        _namespace: &core_v1::Namespace,
-        _cluster: Option<&core_v1::ClusterConfig>,
+        service: &core_v1::Service,
+        namespace: &core_v1::Namespace,
+        cluster: Option<&core_v1::ClusterConfig>,
     ) -> Self {
-        Self {}
+        let mut bytes = Vec::new();
+        put(&mut bytes, 6, service);
+        put(&mut bytes, 7, namespace);
+        let service_authorization = service
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.authorization.as_ref());
+        let namespace_authorization = namespace
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.authorization.as_ref());
+        let cluster_authorization = cluster
+            .and_then(|cluster| cluster.spec.as_ref())
+            .and_then(|spec| spec.authorization.as_ref());
+        let owners = service_authorization
+            .map(|authorization| attached!(service, authorization))
+            .into_iter()
+            .chain(namespace_authorization.map(|authorization| attached!(namespace, authorization)))
+            .chain(
+                cluster
+                    .zip(cluster_authorization)
+                    .map(|(cluster, authorization)| attached!(cluster, authorization)),
+            );
+        Self {
+            document: Document::new(RuleList::Policy.schema().layout(TARGET), bytes),
+            attachments: Attachments::new(owners),
+        }
     }
+}
+
+pub(crate) fn put(bytes: &mut Vec<u8>, number: u32, message: &impl Message) {
+    wire::put_message(bytes, number, &message.encode_to_vec());
 }

@@ -5,14 +5,20 @@
 //! a decision parses nothing, allocates nothing on its comparison path and is bounded in time and memory.
 //! What cannot be evaluated never allows.
 
+mod cel;
+mod condition;
 mod context;
 mod decision;
+mod document;
 mod list;
 mod problem;
+mod rule;
+mod schema;
 mod set;
+mod wire;
 
 pub use context::{Fields, Grpc, NoFields, Request, Subject, Target};
-pub use decision::{Decision, Effect, Reason, decide};
+pub use decision::{Decision, Effect, Reason, Step, StepOutcome, decide, explain};
 pub use list::{EvalType, RuleList, check_condition, check_eval, check_policy};
 pub use problem::Problem;
 pub use set::PolicySet;

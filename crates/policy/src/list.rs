@@ -1,8 +1,16 @@
-//! The rule lists of the contract and the checks that run when a resource is written.
+//! The rule lists of the contract, what `ctx` is in each, and the checks that run when a resource is written.
+
+use std::sync::OnceLock;
 
 use api::core_v1;
 
-use crate::Problem;
+use crate::{
+    Problem,
+    cel::{self, Environment},
+    condition::{self, Compiled},
+    document::Layout,
+    schema::{self, Field, Kind, MessageType, Shape},
+};
 
 /// Which rule list an expression belongs to, and so which fields `ctx` has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,25 +42,178 @@ pub enum EvalType {
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn check_condition(
-    _list: RuleList,
-    _condition: &core_v1::Condition,
-) -> Result<(), Vec<Problem>> {
-    Ok(())
+pub fn check_condition(list: RuleList, condition: &core_v1::Condition) -> Result<(), Vec<Problem>> {
+    condition::compile(list, condition, "condition").map(|_: Compiled| ())
 }
 
 /// Checks the rules and enforcement rules of a Policy or an inline Policy.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn check_policy(_spec: &core_v1::policy::Spec) -> Result<(), Vec<Problem>> {
-    Ok(())
+pub fn check_policy(spec: &core_v1::policy::Spec) -> Result<(), Vec<Problem>> {
+    let problems = crate::rule::check(spec);
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems)
+    }
 }
 
 /// Checks an expression that must yield a value of a certain type.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn check_eval(_list: RuleList, _source: &str, _want: EvalType) -> Result<(), Vec<Problem>> {
-    Ok(())
+pub fn check_eval(list: RuleList, source: &str, want: EvalType) -> Result<(), Vec<Problem>> {
+    condition::expression(list, source, want, "").map(|_| ())
+}
+
+/// `ctx` of a rule list: its fields and how they are stored.
+pub(crate) struct ContextSchema {
+    pub(crate) root: &'static MessageType,
+    pub(crate) layouts: Vec<Layout>,
+    documents: fn(u32) -> Option<u8>,
+}
+
+impl ContextSchema {
+    /// Which document has the field of that number; `None` for the request, which is not stored.
+    pub(crate) fn document(&self, number: u32) -> Option<u8> {
+        (self.documents)(number)
+    }
+
+    fn new(root: &'static MessageType, count: u8, documents: fn(u32) -> Option<u8>) -> Self {
+        let layouts = (0..count)
+            .map(|document| Layout::new(root, |field| documents(field.number) == Some(document)))
+            .collect();
+        Self {
+            root,
+            layouts,
+            documents,
+        }
+    }
+
+    /// The layout of one of the documents.
+    pub(crate) fn layout(&self, document: u8) -> &Layout {
+        static EMPTY: OnceLock<Layout> = OnceLock::new();
+        self.layouts
+            .get(usize::from(document))
+            .unwrap_or_else(|| EMPTY.get_or_init(|| Layout::new(schema::message(""), |_| false)))
+    }
+}
+
+/// Document of the User, the Groups, the Session and the Device.
+pub(crate) const SUBJECT: u8 = 0;
+/// Document of the Service and the Namespace.
+pub(crate) const TARGET: u8 = 1;
+
+impl RuleList {
+    /// What expressions of this list may refer to.
+    pub(crate) fn environment(self) -> Environment<'static> {
+        Environment {
+            context: Some(self.schema()),
+            attributes: self == Self::Policy,
+            ..Environment::default()
+        }
+    }
+
+    pub(crate) fn schema(self) -> &'static ContextSchema {
+        static POLICY: OnceLock<ContextSchema> = OnceLock::new();
+        static ENFORCEMENT: OnceLock<ContextSchema> = OnceLock::new();
+        static AUTHENTICATOR: OnceLock<ContextSchema> = OnceLock::new();
+        static PROVIDER: OnceLock<ContextSchema> = OnceLock::new();
+        static AAL: OnceLock<ContextSchema> = OnceLock::new();
+        match self {
+            Self::Policy => POLICY.get_or_init(|| {
+                let root = schema::message("octelium.api.main.core.v1.RequestContext");
+                ContextSchema::new(root, 2, |number| match number {
+                    1 => None,
+                    6 | 7 => Some(TARGET),
+                    _ => Some(SUBJECT),
+                })
+            }),
+            Self::Enforcement => ENFORCEMENT.get_or_init(|| {
+                stored(vec![
+                    message(USER, "user", "User"),
+                    message(SESSION, "session", "Session"),
+                    message(IDENTITY_PROVIDER, "identityProvider", "IdentityProvider"),
+                    message(AUTHENTICATOR_LIST, "authenticatorList", "AuthenticatorList"),
+                ])
+            }),
+            Self::AuthenticatorPostAuthentication => AUTHENTICATOR.get_or_init(|| {
+                stored(vec![
+                    message(USER, "user", "User"),
+                    message(SESSION, "session", "Session"),
+                    message(AUTHENTICATOR_FIELD, "authenticator", "Authenticator"),
+                    message(INFO, "info", "Session.Status.Authentication.Info"),
+                ])
+            }),
+            Self::IdentityProviderPostAuthentication => PROVIDER.get_or_init(|| {
+                stored(vec![
+                    message(USER, "user", "User"),
+                    message(IDENTITY_PROVIDER, "identityProvider", "IdentityProvider"),
+                    message(
+                        INFO,
+                        "authenticationInfo",
+                        "Session.Status.Authentication.Info",
+                    ),
+                ])
+            }),
+            Self::Aal => AAL.get_or_init(|| {
+                stored(vec![
+                    field(ASSERTION, "assertion", Kind::Text),
+                    field(ASSERTION_MAP, "assertionMap", Kind::Object),
+                ])
+            }),
+        }
+    }
+}
+
+// Numbers of the fields of `ctx` that have no message of their own in the contract.
+pub(crate) const USER: u32 = 1;
+pub(crate) const SESSION: u32 = 2;
+pub(crate) const IDENTITY_PROVIDER: u32 = 3;
+pub(crate) const AUTHENTICATOR_LIST: u32 = 4;
+pub(crate) const AUTHENTICATOR_FIELD: u32 = 5;
+pub(crate) const INFO: u32 = 6;
+pub(crate) const ASSERTION: u32 = 7;
+pub(crate) const ASSERTION_MAP: u32 = 8;
+
+/// A schema that is stored in one document.
+fn stored(fields: Vec<Field>) -> ContextSchema {
+    // Lives as long as the program, as all schemas do; made once per rule list.
+    let root = Box::leak(Box::new(MessageType::synthetic("ctx", fields)));
+    ContextSchema::new(root, 1, |_| Some(SUBJECT))
+}
+
+fn message(number: u32, name: &str, message: &str) -> Field {
+    let id = schema::message_id(&format!("octelium.api.main.core.v1.{message}"));
+    field(number, name, id.map_or(Kind::Object, Kind::Message))
+}
+
+fn field(number: u32, name: &str, kind: Kind) -> Field {
+    Field {
+        name: name.to_owned(),
+        number,
+        shape: Shape::Explicit(kind),
+    }
+}
+
+/// Turns mistakes into problems with line and column.
+pub(crate) fn problems(path: &str, source: &str, mistakes: Vec<cel::Mistake>) -> Vec<Problem> {
+    mistakes
+        .into_iter()
+        .map(|mistake| {
+            let offset = usize::try_from(mistake.offset).unwrap_or(0);
+            let before = source.get(..offset).unwrap_or(source);
+            let line = before.matches('\n').count() + 1;
+            let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+            let column = before.get(start..).unwrap_or_default().chars().count() + 1;
+            Problem {
+                path: path.to_owned(),
+                line: u32::try_from(line).unwrap_or(u32::MAX),
+                column: u32::try_from(column).unwrap_or(u32::MAX),
+                message: mistake.message,
+                suggestion: mistake.suggestion,
+            }
+        })
+        .collect()
 }

@@ -1,39 +1,214 @@
-//! All named Policies of a Cluster, compiled.
+//! All named Policies of a Cluster, compiled, and the Policies that an owner attaches.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc, LazyLock, Mutex, PoisonError, Weak,
+    atomic::{AtomicU64, Ordering},
+};
 
-use api::core_v1;
-use hashbrown::HashMap;
+use api::core_v1::{self, InlinePolicy};
+use arc_swap::ArcSwapOption;
+use hashbrown::{HashMap, HashSet};
+use prost::Message as _;
+
+use crate::rule::Policy;
 
 /// An immutable set of compiled Policies; cheap to clone and to share.
-#[derive(Clone, Default)]
-pub struct PolicySet(Arc<HashMap<Arc<str>, Arc<core_v1::Policy>>>);
+#[derive(Clone)]
+pub struct PolicySet(Arc<Inner>);
+
+struct Inner {
+    /// Differs between any two sets of this process.
+    id: u64,
+    policies: HashMap<Arc<str>, Arc<Policy>>,
+}
+
+impl Default for PolicySet {
+    fn default() -> Self {
+        Self::of(HashMap::new())
+    }
+}
 
 impl PolicySet {
-    /// Compiles `policies`; one that does not compile is kept and never allows.
+    /// Compiles `policies`; one that does not compile is kept: its rules fail, and never allow.
     pub fn new(policies: impl IntoIterator<Item = core_v1::Policy>) -> Self {
-        policies
-            .into_iter()
-            .fold(Self::default(), |set, policy| set.with(policy))
+        Self::of(policies.into_iter().map(|policy| entry(&policy)).collect())
     }
 
     /// The set with `policy` added or replaced.
     #[must_use]
     pub fn with(&self, policy: core_v1::Policy) -> Self {
-        let mut policies = (*self.0).clone();
-        let name = policy
-            .metadata
-            .as_ref()
-            .map_or("", |metadata| &metadata.name);
-        policies.insert(Arc::from(name), Arc::new(policy));
-        Self(Arc::new(policies))
+        let mut policies = self.0.policies.clone();
+        let (name, policy) = entry(&policy);
+        policies.insert(name, policy);
+        Self::of(policies)
     }
 
     /// The set without the Policy of that name.
     #[must_use]
     pub fn without(&self, name: &str) -> Self {
-        let mut policies = (*self.0).clone();
+        let mut policies = self.0.policies.clone();
         policies.remove(name);
-        Self(Arc::new(policies))
+        Self::of(policies)
     }
+
+    /// Number of Policies.
+    pub fn len(&self) -> usize {
+        self.0.policies.len()
+    }
+
+    /// Whether there is no Policy.
+    pub fn is_empty(&self) -> bool {
+        self.0.policies.is_empty()
+    }
+
+    fn of(policies: HashMap<Arc<str>, Arc<Policy>>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::new(Inner { id, policies }))
+    }
+}
+
+fn entry(policy: &core_v1::Policy) -> (Arc<str>, Arc<Policy>) {
+    let name = policy
+        .metadata
+        .as_ref()
+        .map_or("", |metadata| &metadata.name);
+    let spec = policy.spec.clone().unwrap_or_default();
+    let compiled = Policy::compile(name, &spec);
+    (compiled.name.clone(), Arc::new(compiled))
+}
+
+/// What one owner attaches: names of Policies, and Policies of its own.
+pub(crate) struct Attachments {
+    items: Box<[Attachment]>,
+    /// Of the last set that asked.
+    resolved: ArcSwapOption<Resolved>,
+}
+
+enum Attachment {
+    Named(Arc<str>),
+    Inline(Arc<Policy>),
+}
+
+/// The Policies of an owner in one set: each once, in order.
+pub(crate) struct Resolved {
+    set: u64,
+    pub(crate) policies: Box<[Arc<Policy>]>,
+    /// One that is attached and does not exist.
+    pub(crate) missing: Option<Arc<str>>,
+    /// One bit for each rank that any rule has.
+    pub(crate) ranks: u32,
+}
+
+impl Attachments {
+    /// The attachments of several owners, in order.
+    pub(crate) fn new<'o>(
+        owners: impl IntoIterator<Item = (&'o str, &'o [String], &'o [InlinePolicy])>,
+    ) -> Self {
+        let mut items = Vec::new();
+        for (owner, names, inline) in owners {
+            items.extend(
+                names
+                    .iter()
+                    .map(|name| Attachment::Named(Arc::from(name.as_str()))),
+            );
+            for (index, policy) in inline.iter().enumerate() {
+                items.push(Attachment::Inline(shared(owner, index, policy)));
+            }
+        }
+        Self {
+            items: items.into(),
+            resolved: ArcSwapOption::const_empty(),
+        }
+    }
+
+    /// The Policies of this owner in `set`.
+    #[inline]
+    pub(crate) fn resolve<R>(&self, set: &PolicySet, run: impl FnOnce(&Resolved) -> R) -> R {
+        let cached = self.resolved.load();
+        if let Some(resolved) = &*cached
+            && resolved.set == set.0.id
+        {
+            return run(resolved);
+        }
+        drop(cached);
+        let resolved = Arc::new(self.look_up(set));
+        self.resolved.store(Some(resolved.clone()));
+        run(&resolved)
+    }
+
+    /// Memory that this takes by itself, in bytes: names may be counted twice, shared Policies are not.
+    pub(crate) fn weight(&self) -> usize {
+        let names = self.items.iter().map(|item| match item {
+            Attachment::Named(name) => name.len() + 2 * size_of::<usize>(),
+            Attachment::Inline(_) => 0,
+        });
+        let resolved = self.resolved.load();
+        let resolved = resolved.as_ref().map_or(0, |resolved| {
+            size_of::<Resolved>() + resolved.policies.len() * size_of::<Arc<Policy>>()
+        });
+        size_of::<Self>()
+            + self.items.len() * size_of::<Attachment>()
+            + names.sum::<usize>()
+            + resolved
+    }
+
+    fn look_up(&self, set: &PolicySet) -> Resolved {
+        let mut policies = Vec::new();
+        let mut missing = None;
+        let mut seen = HashSet::new();
+        for item in &self.items {
+            match item {
+                Attachment::Inline(policy) => policies.push(policy.clone()),
+                Attachment::Named(name) => {
+                    for name in with_parents(name) {
+                        match set.0.policies.get(name) {
+                            Some(policy) if seen.insert(name) => policies.push(policy.clone()),
+                            Some(_) => {}
+                            None => missing = missing.or_else(|| Some(Arc::from(name))),
+                        }
+                    }
+                }
+            }
+        }
+        Resolved {
+            set: set.0.id,
+            ranks: policies
+                .iter()
+                .fold(0, |ranks, policy| ranks | policy.ranks),
+            policies: policies.into(),
+            missing,
+        }
+    }
+}
+
+/// `a.b.c` brings `b.c` and `c`.
+fn with_parents(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(name), |name| {
+        name.split_once('.').map(|(_, parent)| parent)
+    })
+}
+
+/// Compiles an inline Policy, once for all owners that have the same: Sessions get theirs from a Credential.
+fn shared(owner: &str, index: usize, inline: &InlinePolicy) -> Arc<Policy> {
+    static KNOWN: LazyLock<Mutex<HashMap<Vec<u8>, Weak<Policy>>>> = LazyLock::new(Mutex::default);
+    let name = if inline.name.is_empty() {
+        format!("{owner}/inlinePolicies[{index}]")
+    } else {
+        format!("{owner}/{}", inline.name)
+    };
+    let spec = inline.spec.clone().unwrap_or_default();
+    let mut key = name.as_bytes().to_vec();
+    key.push(0);
+    key.extend(spec.encode_to_vec());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(policy) = known.get(&key).and_then(Weak::upgrade) {
+        return policy;
+    }
+    if known.len() == known.capacity() {
+        known.retain(|_, policy| policy.strong_count() > 0);
+    }
+    let policy = Arc::new(Policy::compile(&name, &spec));
+    known.insert(key, Arc::downgrade(&policy));
+    policy
 }

@@ -1,0 +1,31 @@
+//! The Common Expression Language: parse, check against declared types, compile, evaluate.
+//!
+//! Follows the public language definition (google/cel-spec). Message construction is refused when an
+//! expression is checked.
+
+mod access;
+mod arithmetic;
+mod ast;
+mod check;
+mod collection;
+mod compare;
+mod error;
+mod escape;
+mod eval;
+mod functions;
+mod lexer;
+mod macros;
+mod node;
+mod parser;
+mod signature;
+mod time;
+pub(crate) mod types;
+mod value;
+
+pub(crate) use ast::Mistake;
+pub(crate) use check::{Environment, Program, compile};
+pub(crate) use error::Error;
+pub(crate) use eval::{EXPRESSION_BUDGET, Evaluation, Inputs};
+
+#[cfg(test)]
+mod conformance;

@@ -1,0 +1,343 @@
+//! Operators, and the comparisons that are compiled to one step.
+
+use std::sync::LazyLock;
+
+use super::{
+    super::{
+        ast::{Expr, ExprKind, Literal, Mistake, Operator},
+        functions::Function,
+        node::{Node, Place, RequestField, TextSource},
+        signature::{Signature, signature},
+        types::Type,
+        value::Value,
+    },
+    Checked, Checker, suggest,
+};
+use crate::schema::{EnumType, Kind, Shape};
+
+impl Checker<'_> {
+    pub(super) fn not(&mut self, offset: u32, operand: &Expr) -> Checked {
+        let _ = offset;
+        (Node::Not(Box::new(self.bool("!", operand))), Type::Bool)
+    }
+
+    pub(super) fn negate(&mut self, offset: u32, operand: &Expr) -> Checked {
+        let (node, ty) = self.value(operand);
+        let ty = self.resolve(offset, "-", &SIGNATURES.negate, &[ty]);
+        (Node::Negate(Box::new(node)), ty)
+    }
+
+    pub(super) fn binary(
+        &mut self,
+        offset: u32,
+        operator: Operator,
+        left: &Expr,
+        right: &Expr,
+    ) -> Checked {
+        let (left_node, left_type) = self.value(left);
+        let (right_node, right_type) = self.value(right);
+        let left_known = self.inference.shallow(&left_type);
+        let right_known = self.inference.shallow(&right_type);
+        if matches!(
+            operator,
+            Operator::Equal | Operator::NotEqual | Operator::In
+        ) {
+            let before = self.mistakes.len();
+            if let Type::Enum(names) = left_known {
+                self.enum_names(names, right);
+            }
+            if let (Type::Enum(names), false) = (&right_known, operator == Operator::In) {
+                self.enum_names(names, left);
+            }
+            if let (Type::List(element), Operator::In) = (&right_known, operator)
+                && let Type::Enum(names) = self.inference.shallow(element)
+            {
+                self.enum_names(names, left);
+            }
+            if self.mistakes.len() > before {
+                return (Node::Unknown(Box::from("")), Type::Bool);
+            }
+        }
+        let types = [left_type, right_type];
+        let symbol = operator.symbol();
+        let before = self.mistakes.len();
+        let ty = self.resolve(offset, symbol, SIGNATURES.of(operator), &types);
+        if let Some(mistake) = self
+            .mistakes
+            .get_mut(before..)
+            .and_then(|new| new.first_mut())
+        {
+            mistake.suggestion = hint(&left_known, &right_known);
+        }
+        (specialise(operator, left_node, right_node), ty)
+    }
+
+    /// Literals that are compared with an enum must be among its names.
+    fn enum_names(&mut self, names: &EnumType, expr: &Expr) {
+        match &expr.kind {
+            ExprKind::Literal(Literal::Text(text)) => {
+                if names.number(text).is_some() {
+                    return;
+                }
+                let owner = names.short_name();
+                let mut mistake =
+                    Mistake::new(expr.offset, format!("{owner} has no value \"{text}\""));
+                mistake.suggestion = suggest::suggestion(text, names.names()).or_else(|| {
+                    let all: Vec<&str> = names.names().collect();
+                    Some(format!("its values are {}", all.join(", ")))
+                });
+                self.mistakes.push(mistake);
+            }
+            ExprKind::Literal(Literal::Int(_)) => self.mistakes.push(
+                Mistake::new(
+                    expr.offset,
+                    format!("{} is compared by name", names.short_name()),
+                )
+                .suggest("write the name of the value as text"),
+            ),
+            ExprKind::List(elements) => {
+                for element in elements {
+                    self.enum_names(names, &element.value);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A comparison that needs no values, where the operands allow it.
+fn specialise(operator: Operator, left: Node, right: Node) -> Node {
+    match operator {
+        Operator::Equal | Operator::NotEqual => {
+            let negated = operator == Operator::NotEqual;
+            let (left, right) = match (left, right) {
+                (literal @ Node::Text(_), other) => (other, literal),
+                other => other,
+            };
+            match (left, right) {
+                (Node::Slot(place, Kind::Enum(names)), Node::Text(text)) => {
+                    match names.number(&text) {
+                        Some(number) => Node::EnumIn(place, Box::new([number]), negated),
+                        None => Node::Constant(Value::Bool(negated)),
+                    }
+                }
+                (left, Node::Text(text)) => match text_source(left) {
+                    Ok(source) => Node::TextIs(source, text, negated),
+                    Err(left) => general(operator, left, Node::Text(text)),
+                },
+                (left, right) => general(operator, left, right),
+            }
+        }
+        Operator::In => match (left, right) {
+            (Node::Text(text), Node::Repeated(place, field))
+                if matches!(field.shape, Shape::List(Kind::Text)) =>
+            {
+                Node::RepeatedHas(place, field.number, text)
+            }
+            (left, Node::List(elements)) => text_in(left, elements),
+            (left, right) => general(operator, left, right),
+        },
+        _ => general(operator, left, right),
+    }
+}
+
+fn text_in(left: Node, elements: Box<[(Node, bool)]>) -> Node {
+    let literals: Option<Vec<Box<str>>> = elements
+        .iter()
+        .map(|element| match element {
+            (Node::Text(text), false) => Some(text.clone()),
+            _ => None,
+        })
+        .collect();
+    let Some(literals) = literals else {
+        return general(Operator::In, left, Node::List(elements));
+    };
+    if let Node::Slot(place, Kind::Enum(names)) = left {
+        let numbers = literals
+            .iter()
+            .filter_map(|literal| names.number(literal))
+            .collect();
+        return Node::EnumIn(place, numbers, false);
+    }
+    match text_source(left) {
+        Ok(source) => Node::TextIn(source, literals.into()),
+        Err(left) => general(Operator::In, left, Node::List(elements)),
+    }
+}
+
+/// `startsWith` and `endsWith` of a literal; otherwise the call.
+pub(super) fn text_test(name: &str, mut nodes: Vec<Node>, function: &'static Function) -> Node {
+    let literal = match (name, nodes.as_slice()) {
+        ("startsWith" | "endsWith", [_, Node::Text(text)]) => text.clone(),
+        _ => return Node::Call(function, nodes.into()),
+    };
+    let target = nodes.swap_remove(0);
+    match (text_source(target), name) {
+        (Ok(source), "startsWith") => Node::TextStarts(source, literal),
+        (Ok(source), _) => Node::TextEnds(source, literal),
+        (Err(target), _) => Node::Call(function, Box::new([target, Node::Text(literal)])),
+    }
+}
+
+/// Where a text can be read without becoming a value; otherwise the node again.
+fn text_source(node: Node) -> Result<TextSource, Node> {
+    match node {
+        Node::Slot(place @ Place { .. }, Kind::Text) => Ok(TextSource::Slot(place)),
+        Node::RequestField(
+            RequestField::Size
+            | RequestField::Headers
+            | RequestField::Query
+            | RequestField::Body
+            | RequestField::BodyMap,
+        ) => Err(node),
+        Node::RequestField(field) => Ok(TextSource::Request(field)),
+        Node::Index {
+            operand,
+            index,
+            optional: false,
+        } => match (*operand, *index) {
+            (Node::RequestField(RequestField::Headers), Node::Text(name)) => {
+                Ok(TextSource::Header(name))
+            }
+            (Node::RequestField(RequestField::Query), Node::Text(name)) => {
+                Ok(TextSource::Query(name))
+            }
+            (operand, index) => Err(Node::Index {
+                operand: Box::new(operand),
+                index: Box::new(index),
+                optional: false,
+            }),
+        },
+        Node::Select {
+            operand,
+            field,
+            optional: false,
+        } => match *operand {
+            Node::RequestField(RequestField::Headers) => Ok(TextSource::Header(field)),
+            Node::RequestField(RequestField::Query) => Ok(TextSource::Query(field)),
+            operand => Err(Node::Select {
+                operand: Box::new(operand),
+                field,
+                optional: false,
+            }),
+        },
+        other => Err(other),
+    }
+}
+
+fn general(operator: Operator, left: Node, right: Node) -> Node {
+    Node::Binary(operator, Box::new(left), Box::new(right))
+}
+
+fn hint(left: &Type, right: &Type) -> Option<String> {
+    match (left, right) {
+        (Type::Timestamp, Type::Text) | (Type::Text, Type::Timestamp) => {
+            Some("wrap the text: timestamp(\"2026-01-02T15:04:05Z\")".to_owned())
+        }
+        (Type::Duration, Type::Text) | (Type::Text, Type::Duration) => {
+            Some("wrap the text: duration(\"1h30m\")".to_owned())
+        }
+        (Type::Int, Type::Double) | (Type::Double, Type::Int) => {
+            Some("convert with int(…) or double(…)".to_owned())
+        }
+        (Type::Text, _) | (_, Type::Text) => Some("convert with string(…)".to_owned()),
+        _ => None,
+    }
+}
+
+struct Signatures {
+    negate: Vec<Signature>,
+    equality: Vec<Signature>,
+    order: Vec<Signature>,
+    add: Vec<Signature>,
+    subtract: Vec<Signature>,
+    multiply: Vec<Signature>,
+    remainder: Vec<Signature>,
+    contained: Vec<Signature>,
+}
+
+impl Signatures {
+    fn of(&self, operator: Operator) -> &[Signature] {
+        match operator {
+            Operator::Add => &self.add,
+            Operator::Subtract => &self.subtract,
+            Operator::Multiply | Operator::Divide => &self.multiply,
+            Operator::Remainder => &self.remainder,
+            Operator::Equal | Operator::NotEqual => &self.equality,
+            Operator::In => &self.contained,
+            Operator::Less
+            | Operator::LessOrEqual
+            | Operator::Greater
+            | Operator::GreaterOrEqual => &self.order,
+        }
+    }
+}
+
+static SIGNATURES: LazyLock<Signatures> = LazyLock::new(|| {
+    let read = |lines: &[&str]| {
+        lines
+            .iter()
+            .copied()
+            .filter_map(signature)
+            .collect::<Vec<_>>()
+    };
+    let mixed = [
+        "int, uint -> bool",
+        "int, double -> bool",
+        "uint, int -> bool",
+        "uint, double -> bool",
+        "double, int -> bool",
+        "double, uint -> bool",
+    ];
+    let equality = [&["A, A -> bool"][..], &mixed].concat();
+    let order = [
+        &[
+            "bool, bool -> bool",
+            "int, int -> bool",
+            "uint, uint -> bool",
+            "double, double -> bool",
+            "string, string -> bool",
+            "bytes, bytes -> bool",
+            "timestamp, timestamp -> bool",
+            "duration, duration -> bool",
+        ][..],
+        &mixed,
+    ]
+    .concat();
+    Signatures {
+        negate: read(&["int -> int", "double -> double"]),
+        equality: read(&equality),
+        order: read(&order),
+        add: read(&[
+            "int, int -> int",
+            "uint, uint -> uint",
+            "double, double -> double",
+            "string, string -> string",
+            "bytes, bytes -> bytes",
+            "list(A), list(A) -> list(A)",
+            "duration, duration -> duration",
+            "timestamp, duration -> timestamp",
+            "duration, timestamp -> timestamp",
+        ]),
+        subtract: read(&[
+            "int, int -> int",
+            "uint, uint -> uint",
+            "double, double -> double",
+            "timestamp, timestamp -> duration",
+            "timestamp, duration -> timestamp",
+            "duration, duration -> duration",
+        ]),
+        multiply: read(&[
+            "int, int -> int",
+            "uint, uint -> uint",
+            "double, double -> double",
+        ]),
+        remainder: read(&["int, int -> int", "uint, uint -> uint"]),
+        contained: read(&[
+            "A, list(A) -> bool",
+            "A, map(A, B) -> bool",
+            "int, list(double) -> bool",
+            "int, list(uint) -> bool",
+        ]),
+    }
+});

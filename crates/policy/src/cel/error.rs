@@ -1,0 +1,59 @@
+//! Why an expression has no value.
+
+use std::fmt;
+
+/// A failed evaluation. Names kinds and types, never values of the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Error {
+    NoSuchKey,
+    NoSuchField,
+    NoSuchOverload(Box<str>),
+    /// Only where the expression was not checked.
+    Unknown(Box<str>),
+    IndexOutOfBounds,
+    DivisionByZero,
+    Overflow,
+    OutOfRange(&'static str),
+    DuplicateKey,
+    InvalidKey,
+    NotBool,
+    InvalidArgument(&'static str),
+    InvalidRegex,
+    NoValue,
+    /// The work that one evaluation may do is used up.
+    TooExpensive,
+}
+
+impl Error {
+    /// No function of that name takes such arguments.
+    pub(crate) fn overload(function: &str) -> Self {
+        Self::NoSuchOverload(Box::from(function))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchKey => f.write_str("no such key"),
+            Self::NoSuchField => f.write_str("no such field"),
+            Self::NoSuchOverload(function) => {
+                write!(
+                    f,
+                    "no such overload: {function} does not take values of these types"
+                )
+            }
+            Self::Unknown(name) => write!(f, "undeclared reference to {name}"),
+            Self::IndexOutOfBounds => f.write_str("index out of bounds"),
+            Self::DivisionByZero => f.write_str("division by zero"),
+            Self::Overflow => f.write_str("integer overflow"),
+            Self::OutOfRange(what) => write!(f, "{what} out of range"),
+            Self::DuplicateKey => f.write_str("a map has the same key twice"),
+            Self::InvalidKey => f.write_str("unsupported key type"),
+            Self::NotBool => f.write_str("the value is not a bool"),
+            Self::InvalidArgument(what) => f.write_str(what),
+            Self::InvalidRegex => f.write_str("invalid or too large regular expression"),
+            Self::NoValue => f.write_str("the optional has no value"),
+            Self::TooExpensive => f.write_str("the expression costs too much to evaluate"),
+        }
+    }
+}

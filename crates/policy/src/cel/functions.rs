@@ -1,0 +1,112 @@
+//! The functions that expressions can call.
+
+use std::sync::LazyLock;
+
+use hashbrown::HashMap;
+
+use super::{
+    eval::{Evaluation, Outcome},
+    signature::{Signature, signature},
+    value::Value,
+};
+
+mod conversion;
+mod encoding;
+mod format;
+mod json;
+mod list;
+mod math;
+mod network;
+mod optional;
+mod standard;
+mod text;
+mod timestamp;
+
+pub(crate) use standard::regex;
+
+/// How a function is run: its target first, if it has one.
+pub(crate) type Run = for<'a> fn(&mut Evaluation<'a>, &[Value<'a>]) -> Outcome<'a>;
+
+/// A function and what it takes.
+pub(crate) struct Function {
+    pub(crate) signatures: Vec<Signature>,
+    pub(crate) run: Run,
+}
+
+/// One line of the tables: name, with a leading dot where it is called on a target; signatures; code.
+type Line = (&'static str, &'static [&'static str], Run);
+
+/// The function of that name, called on a target or not.
+pub(crate) fn find(name: &str, member: bool) -> Option<&'static Function> {
+    let tables = &*FUNCTIONS;
+    if member {
+        tables.member.get(name)
+    } else {
+        tables.global.get(name)
+    }
+}
+
+/// The names of all functions, called on a target or not.
+pub(crate) fn names(member: bool) -> impl Iterator<Item = &'static str> {
+    let tables = &*FUNCTIONS;
+    let table = if member {
+        &tables.member
+    } else {
+        &tables.global
+    };
+    table.keys().copied()
+}
+
+struct Tables {
+    global: HashMap<&'static str, Function>,
+    member: HashMap<&'static str, Function>,
+}
+
+static FUNCTIONS: LazyLock<Tables> = LazyLock::new(|| {
+    let mut tables = Tables {
+        global: HashMap::new(),
+        member: HashMap::new(),
+    };
+    for (name, signatures, run) in lines() {
+        let signatures = signatures.iter().copied().filter_map(signature).collect();
+        match name.strip_prefix('.') {
+            Some(name) => tables.member.insert(name, Function { signatures, run }),
+            None => tables.global.insert(name, Function { signatures, run }),
+        };
+    }
+    tables
+});
+
+fn lines() -> impl Iterator<Item = Line> {
+    [
+        standard::FUNCTIONS,
+        conversion::FUNCTIONS,
+        text::FUNCTIONS,
+        encoding::FUNCTIONS,
+        json::FUNCTIONS,
+        list::FUNCTIONS,
+        math::FUNCTIONS,
+        network::FUNCTIONS,
+        optional::FUNCTIONS,
+        timestamp::FUNCTIONS,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_signature_can_be_read_and_every_name_is_there_once() {
+        let mut seen = std::collections::BTreeSet::new();
+        for (name, signatures, _) in lines() {
+            assert!(seen.insert(name), "{name} is defined twice");
+            for text in signatures {
+                assert!(signature(text).is_some(), "{name}: {text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Standard functions on strings, collections and any value.
+
+use std::sync::Arc;
+
+use regex::{Regex, RegexBuilder};
+
+use super::{Evaluation, Line, Outcome, Value};
+use crate::cel::{collection, error::Error};
+
+pub(super) const FUNCTIONS: &[Line] = &[
+    ("size", SIZE, size),
+    (".size", SIZE, size),
+    ("dyn", &["A -> dyn"], |_, arguments| match arguments {
+        [value] => Ok(value.clone()),
+        _ => Err(Error::overload("dyn")),
+    }),
+    ("type", &["A -> type"], |_, arguments| match arguments {
+        [value] => Ok(Value::Type(Arc::from(value.type_name()))),
+        _ => Err(Error::overload("type")),
+    }),
+    (".contains", TEXT_TEST, |evaluation, arguments| {
+        test(evaluation, arguments, "contains", |text, part| {
+            text.contains(part)
+        })
+    }),
+    (".startsWith", TEXT_TEST, |evaluation, arguments| {
+        test(evaluation, arguments, "startsWith", |text, part| {
+            text.starts_with(part)
+        })
+    }),
+    (".endsWith", TEXT_TEST, |evaluation, arguments| {
+        test(evaluation, arguments, "endsWith", |text, part| {
+            text.ends_with(part)
+        })
+    }),
+    (".matches", TEXT_TEST, matches),
+    ("matches", TEXT_TEST, matches),
+];
+
+const SIZE: &[&str] = &[
+    "string -> int",
+    "bytes -> int",
+    "list(A) -> int",
+    "map(A, B) -> int",
+];
+const TEXT_TEST: &[&str] = &["string, string -> bool"];
+
+/// Longest pattern that is built at run time.
+const MAX_DYNAMIC_PATTERN: usize = 512;
+/// Memory of a compiled pattern, in bytes.
+const MAX_REGEX_MEMORY: usize = 256 * 1024;
+
+/// Compiles a pattern within bounds; matching is linear in the text.
+pub(crate) fn regex(pattern: &str) -> Result<Regex, Error> {
+    RegexBuilder::new(pattern)
+        .size_limit(MAX_REGEX_MEMORY)
+        .dfa_size_limit(MAX_REGEX_MEMORY)
+        .nest_limit(50)
+        .build()
+        .map_err(|_| Error::InvalidRegex)
+}
+
+fn size<'a>(evaluation: &mut Evaluation<'a>, arguments: &[Value<'a>]) -> Outcome<'a> {
+    let [value] = arguments else {
+        return Err(Error::overload("size"));
+    };
+    let size = if let Some(text) = value.as_str() {
+        evaluation.charge_bytes(text.len())?;
+        text.chars().count()
+    } else if let Some(bytes) = value.as_bytes() {
+        bytes.len()
+    } else {
+        collection::length(evaluation, value)?.ok_or_else(|| Error::overload("size"))?
+    };
+    Ok(Value::Int(i64::try_from(size).unwrap_or(i64::MAX)))
+}
+
+fn test<'a>(
+    evaluation: &mut Evaluation<'a>,
+    arguments: &[Value<'a>],
+    name: &str,
+    run: fn(&str, &str) -> bool,
+) -> Outcome<'a> {
+    match arguments {
+        [text, part] => match (text.as_str(), part.as_str()) {
+            (Some(text), Some(part)) => {
+                evaluation.charge_bytes(text.len() + part.len())?;
+                Ok(Value::Bool(run(text, part)))
+            }
+            _ => Err(Error::overload(name)),
+        },
+        _ => Err(Error::overload(name)),
+    }
+}
+
+fn matches<'a>(evaluation: &mut Evaluation<'a>, arguments: &[Value<'a>]) -> Outcome<'a> {
+    let [text, pattern] = arguments else {
+        return Err(Error::overload("matches"));
+    };
+    let (Some(text), Some(pattern)) = (text.as_str(), pattern.as_str()) else {
+        return Err(Error::overload("matches"));
+    };
+    if pattern.len() > MAX_DYNAMIC_PATTERN {
+        return Err(Error::InvalidRegex);
+    }
+    // Building costs as much as thousands of comparisons.
+    evaluation.charge(5_000)?;
+    evaluation.charge_bytes(text.len().saturating_mul(4))?;
+    Ok(Value::Bool(regex(pattern)?.is_match(text)))
+}

@@ -1,0 +1,72 @@
+//! Signatures of functions, written as text such as `list(A), int -> A`.
+
+use std::sync::Arc;
+
+use super::types::Type;
+
+/// One overload.
+#[derive(Clone)]
+pub(crate) struct Signature {
+    pub(crate) parameters: Vec<Type>,
+    pub(crate) result: Type,
+}
+
+/// Reads a signature; `None` where it is malformed, which a test excludes for every one that is written here.
+pub(crate) fn signature(text: &str) -> Option<Signature> {
+    let (parameters, result) = text.split_once("->")?;
+    Some(Signature {
+        parameters: types(parameters)?,
+        result: ty(result)?,
+    })
+}
+
+fn types(text: &str) -> Option<Vec<Type>> {
+    let mut parts = Vec::new();
+    let mut depth = 0_u32;
+    let mut start = 0;
+    for (index, character) in text.char_indices() {
+        match character {
+            '(' => depth += 1,
+            ')' => depth = depth.checked_sub(1)?,
+            ',' if depth == 0 => {
+                parts.push(text.get(start..index)?);
+                start = index + 1;
+            }
+            _ => {}
+        }
+    }
+    let last = text.get(start..)?;
+    if !last.trim().is_empty() {
+        parts.push(last);
+    }
+    parts.into_iter().map(ty).collect()
+}
+
+fn ty(text: &str) -> Option<Type> {
+    let text = text.trim();
+    if let Some((name, rest)) = text.split_once('(') {
+        let inner = types(rest.strip_suffix(')')?)?;
+        return match (name, inner.as_slice()) {
+            ("list", [element]) => Some(Type::list(element.clone())),
+            ("map", [key, value]) => Some(Type::map(key.clone(), value.clone())),
+            ("optional", [inner]) => Some(Type::optional(inner.clone())),
+            _ => None,
+        };
+    }
+    Some(match text {
+        "dyn" => Type::Dyn,
+        "null" => Type::Null,
+        "bool" => Type::Bool,
+        "int" => Type::Int,
+        "uint" => Type::Uint,
+        "double" => Type::Double,
+        "string" => Type::Text,
+        "bytes" => Type::Bytes,
+        "timestamp" => Type::Timestamp,
+        "duration" => Type::Duration,
+        "type" => Type::Type,
+        "net.IP" | "net.CIDR" => Type::Opaque(Arc::from(text), Arc::from([])),
+        "A" | "B" => Type::Parameter(Arc::from(text)),
+        _ => return None,
+    })
+}

@@ -1,0 +1,324 @@
+//! Types, and what is known of them while an expression is checked.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use crate::schema::{EnumType, MessageType};
+
+/// The type of an expression.
+#[derive(Clone)]
+pub(crate) enum Type {
+    /// Known at run time only.
+    Dyn,
+    Null,
+    Bool,
+    Int,
+    Uint,
+    Double,
+    Text,
+    Bytes,
+    Timestamp,
+    Duration,
+    List(Arc<Type>),
+    Map(Arc<Type>, Arc<Type>),
+    /// The type of types.
+    Type,
+    Message(&'static MessageType),
+    /// A text that is one of the names of an enum.
+    Enum(&'static EnumType),
+    /// `optional_type` and others that are told apart by name.
+    Opaque(Arc<str>, Arc<[Type]>),
+    /// A parameter of a signature.
+    Parameter(Arc<str>),
+    /// A parameter while it is solved.
+    Variable(u32),
+}
+
+impl Type {
+    pub(crate) fn list(element: Type) -> Self {
+        Self::List(Arc::new(element))
+    }
+
+    pub(crate) fn map(key: Type, value: Type) -> Self {
+        Self::Map(Arc::new(key), Arc::new(value))
+    }
+
+    pub(crate) fn optional(inner: Type) -> Self {
+        Self::Opaque(Arc::from(OPTIONAL), Arc::from([inner]))
+    }
+
+    /// What is inside an optional.
+    pub(crate) fn as_optional(&self) -> Option<&Type> {
+        match self {
+            Self::Opaque(name, parameters) if &**name == OPTIONAL => parameters.first(),
+            _ => None,
+        }
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::List(a), Self::List(b)) => a.same(b),
+            (Self::Map(a, b), Self::Map(c, d)) => a.same(c) && b.same(d),
+            (Self::Message(a), Self::Message(b)) => std::ptr::eq(*a, *b),
+            (Self::Enum(a), Self::Enum(b)) => std::ptr::eq(*a, *b),
+            (Self::Opaque(a, x), Self::Opaque(b, y)) => {
+                a == b && x.len() == y.len() && x.iter().zip(y.iter()).all(|(x, y)| x.same(y))
+            }
+            (Self::Parameter(a), Self::Parameter(b)) => a == b,
+            (Self::Variable(a), Self::Variable(b)) => a == b,
+            _ => self.is_simple() && std::mem::discriminant(self) == std::mem::discriminant(other),
+        }
+    }
+
+    fn is_simple(&self) -> bool {
+        !matches!(
+            self,
+            Self::List(_)
+                | Self::Map(..)
+                | Self::Message(_)
+                | Self::Enum(_)
+                | Self::Opaque(..)
+                | Self::Parameter(_)
+                | Self::Variable(_)
+        )
+    }
+}
+
+/// Name of the type of optionals.
+pub(crate) const OPTIONAL: &str = "optional_type";
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dyn | Self::Variable(_) => f.write_str("dyn"),
+            Self::Null => f.write_str("null"),
+            Self::Bool => f.write_str("bool"),
+            Self::Int => f.write_str("int"),
+            Self::Uint => f.write_str("uint"),
+            Self::Double => f.write_str("double"),
+            Self::Text => f.write_str("string"),
+            Self::Bytes => f.write_str("bytes"),
+            Self::Timestamp => f.write_str("timestamp"),
+            Self::Duration => f.write_str("duration"),
+            Self::List(element) => write!(f, "list({element})"),
+            Self::Map(key, value) => write!(f, "map({key}, {value})"),
+            Self::Type => f.write_str("type"),
+            Self::Message(message) => f.write_str(message.short_name()),
+            Self::Enum(names) => write!(f, "string (a {})", names.short_name()),
+            Self::Opaque(name, parameters) => {
+                f.write_str(name)?;
+                for (index, parameter) in parameters.iter().enumerate() {
+                    f.write_str(if index == 0 { "(" } else { ", " })?;
+                    write!(f, "{parameter}")?;
+                }
+                f.write_str(if parameters.is_empty() { "" } else { ")" })
+            }
+            Self::Parameter(name) => f.write_str(name),
+        }
+    }
+}
+
+/// What type variables stand for.
+#[derive(Clone, Default)]
+pub(crate) struct Inference {
+    solved: BTreeMap<u32, Type>,
+    next: u32,
+}
+
+impl Inference {
+    pub(crate) fn fresh(&mut self) -> Type {
+        self.next += 1;
+        Type::Variable(self.next)
+    }
+
+    /// Replaces the parameters of a signature by fresh variables; `names` keeps them for one call.
+    pub(crate) fn instantiate(&mut self, ty: &Type, names: &mut BTreeMap<Arc<str>, Type>) -> Type {
+        match ty {
+            Type::Parameter(name) => match names.get(name) {
+                Some(known) => known.clone(),
+                None => {
+                    let fresh = self.fresh();
+                    names.insert(name.clone(), fresh.clone());
+                    fresh
+                }
+            },
+            Type::List(element) => Type::list(self.instantiate(element, names)),
+            Type::Map(key, value) => {
+                Type::map(self.instantiate(key, names), self.instantiate(value, names))
+            }
+            Type::Opaque(name, parameters) => Type::Opaque(
+                name.clone(),
+                parameters
+                    .iter()
+                    .map(|parameter| self.instantiate(parameter, names))
+                    .collect(),
+            ),
+            other => other.clone(),
+        }
+    }
+
+    /// What is known of a type, its outermost part.
+    pub(crate) fn shallow(&self, ty: &Type) -> Type {
+        let mut current = ty;
+        while let Type::Variable(id) = current {
+            match self.solved.get(id) {
+                Some(next) => current = next,
+                None => break,
+            }
+        }
+        current.clone()
+    }
+
+    /// What is known of a type; what is not is `dyn`.
+    pub(crate) fn resolve(&self, ty: &Type) -> Type {
+        match self.shallow(ty) {
+            Type::Variable(_) | Type::Parameter(_) => Type::Dyn,
+            Type::List(element) => Type::list(self.resolve(&element)),
+            Type::Map(key, value) => Type::map(self.resolve(&key), self.resolve(&value)),
+            Type::Opaque(name, parameters) => Type::Opaque(
+                name,
+                parameters
+                    .iter()
+                    .map(|parameter| self.resolve(parameter))
+                    .collect(),
+            ),
+            other => other,
+        }
+    }
+
+    /// Whether values of type `from` may stand where `to` is wanted; keeps what that says of variables.
+    pub(crate) fn assign(&mut self, to: &Type, from: &Type) -> bool {
+        let before = self.solved.clone();
+        let fits = self.assignable(to, from);
+        if !fits {
+            self.solved = before;
+        }
+        fits
+    }
+
+    /// As [`Self::assign`] for several at once.
+    pub(crate) fn assign_all(&mut self, to: &[Type], from: &[Type]) -> bool {
+        if to.len() != from.len() {
+            return false;
+        }
+        let before = self.solved.clone();
+        let fits = from
+            .iter()
+            .zip(to)
+            .all(|(from, to)| self.assignable(from, to));
+        if !fits {
+            self.solved = before;
+        }
+        fits
+    }
+
+    /// Whether two types are one, as far as is known.
+    pub(crate) fn same(&self, first: &Type, second: &Type) -> bool {
+        self.resolve(first).same(&self.resolve(second))
+    }
+
+    /// The common type of two elements of a literal.
+    pub(crate) fn join(&mut self, previous: &Type, current: &Type) -> Type {
+        if self.assign(previous, current) {
+            return self.most_general(previous, current);
+        }
+        match (self.shallow(previous), self.shallow(current)) {
+            (Type::Enum(_), Type::Enum(_)) => Type::Text,
+            _ => Type::Dyn,
+        }
+    }
+
+    fn assignable(&mut self, first: &Type, second: &Type) -> bool {
+        if let Type::Variable(id) = second {
+            let (valid, known) = self.substitute(first, *id, second);
+            if valid {
+                return true;
+            }
+            if known {
+                return false;
+            }
+        }
+        if let Type::Variable(id) = first {
+            return self.substitute(second, *id, first).0;
+        }
+        match (first, second) {
+            (Type::Dyn, _) | (_, Type::Dyn) => true,
+            (Type::Null, other) | (other, Type::Null) => matches!(
+                other,
+                Type::Null | Type::Duration | Type::Timestamp | Type::Opaque(..) | Type::Message(_)
+            ),
+            (Type::Enum(_), Type::Text) | (Type::Text, Type::Enum(_)) => true,
+            (Type::List(a), Type::List(b)) => self.assignable(a, b),
+            (Type::Map(a, b), Type::Map(c, d)) => self.assignable(a, c) && self.assignable(b, d),
+            (Type::Opaque(a, x), Type::Opaque(b, y)) => {
+                a == b
+                    && x.len() == y.len()
+                    && x.iter().zip(y.iter()).all(|(x, y)| self.assignable(x, y))
+            }
+            _ => first.same(second),
+        }
+    }
+
+    /// Takes `ty` as value of the variable `id`: whether that holds, and whether one was known before.
+    fn substitute(&mut self, ty: &Type, id: u32, variable: &Type) -> (bool, bool) {
+        if ty.same(variable) {
+            return (true, true);
+        }
+        if let Some(known) = self.solved.get(&id).cloned() {
+            if ty.same(&known) {
+                return (true, true);
+            }
+            if !self.assignable(ty, &known) {
+                return (false, true);
+            }
+            let general = self.most_general(ty, &known);
+            if !self.occurs(id, &general) {
+                self.solved.insert(id, general);
+            }
+            return (true, true);
+        }
+        if self.occurs(id, ty) {
+            return (false, false);
+        }
+        self.solved.insert(id, ty.clone());
+        (true, false)
+    }
+
+    fn occurs(&self, id: u32, ty: &Type) -> bool {
+        match ty {
+            Type::Variable(other) => {
+                *other == id
+                    || self
+                        .solved
+                        .get(other)
+                        .is_some_and(|next| self.occurs(id, next))
+            }
+            Type::List(element) => self.occurs(id, element),
+            Type::Map(key, value) => self.occurs(id, key) || self.occurs(id, value),
+            Type::Opaque(_, parameters) => parameters.iter().any(|inner| self.occurs(id, inner)),
+            _ => false,
+        }
+    }
+
+    fn most_general(&self, first: &Type, second: &Type) -> Type {
+        match (first, second) {
+            (Type::Enum(a), Type::Enum(b)) if !std::ptr::eq(*a, *b) => Type::Text,
+            (Type::Enum(_), Type::Text) => Type::Text,
+            _ if less_specific(first, second) => first.clone(),
+            _ => second.clone(),
+        }
+    }
+}
+
+fn less_specific(first: &Type, second: &Type) -> bool {
+    match (first, second) {
+        (Type::Dyn | Type::Variable(_), _) => true,
+        (_, Type::Dyn | Type::Variable(_)) => false,
+        (Type::Opaque(a, x), Type::Opaque(b, y)) => {
+            a == b && x.len() == y.len() && x.iter().zip(y.iter()).all(|(x, y)| less_specific(x, y))
+        }
+        (Type::List(a), Type::List(b)) => less_specific(a, b),
+        (Type::Map(a, b), Type::Map(c, d)) => less_specific(a, c) && less_specific(b, d),
+        (Type::Type, Type::Type) => true,
+        _ => first.same(second),
+    }
+}

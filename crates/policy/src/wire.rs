@@ -1,0 +1,136 @@
+//! Reading encoded messages in place.
+//!
+//! The bytes are always our own encoding of a message in memory, so malformed ones cannot occur; where one did,
+//! it would read as unset.
+
+/// One field of a message.
+#[derive(Clone, Copy)]
+pub(crate) struct Raw<'a> {
+    pub(crate) number: u32,
+    pub(crate) value: RawValue<'a>,
+    /// Where the value begins, its length included.
+    pub(crate) start: usize,
+}
+
+/// A value before its type is known.
+#[derive(Clone, Copy)]
+pub(crate) enum RawValue<'a> {
+    Varint(u64),
+    Fixed32(u32),
+    Fixed64(u64),
+    Bytes(&'a [u8]),
+}
+
+impl<'a> RawValue<'a> {
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            _ => &[],
+        }
+    }
+
+    pub(crate) fn number(self) -> u64 {
+        match self {
+            Self::Varint(value) | Self::Fixed64(value) => value,
+            Self::Fixed32(value) => u64::from(value),
+            Self::Bytes(_) => 0,
+        }
+    }
+}
+
+/// The fields of a message in the order of their bytes.
+#[derive(Clone)]
+pub(crate) struct Fields<'a> {
+    bytes: &'a [u8],
+    position: usize,
+}
+
+/// Walks over an encoded message.
+pub(crate) fn fields(bytes: &[u8]) -> Fields<'_> {
+    Fields { bytes, position: 0 }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Raw<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Raw<'a>> {
+        let key = varint(self.bytes, &mut self.position)?;
+        let start = self.position;
+        let value = value(self.bytes, &mut self.position, key & 7)?;
+        Some(Raw {
+            number: u32::try_from(key >> 3).ok()?,
+            value,
+            start,
+        })
+    }
+}
+
+/// The value that begins at `position` and has that wire type.
+#[inline]
+pub(crate) fn value<'a>(bytes: &'a [u8], position: &mut usize, wire: u64) -> Option<RawValue<'a>> {
+    match wire {
+        0 => varint(bytes, position).map(RawValue::Varint),
+        1 => {
+            let end = position.checked_add(8)?;
+            let raw = bytes.get(*position..end)?.try_into().ok()?;
+            *position = end;
+            Some(RawValue::Fixed64(u64::from_le_bytes(raw)))
+        }
+        2 => length_delimited(bytes, position).map(RawValue::Bytes),
+        5 => {
+            let end = position.checked_add(4)?;
+            let raw = bytes.get(*position..end)?.try_into().ok()?;
+            *position = end;
+            Some(RawValue::Fixed32(u32::from_le_bytes(raw)))
+        }
+        _ => None,
+    }
+}
+
+#[inline]
+pub(crate) fn length_delimited<'a>(bytes: &'a [u8], position: &mut usize) -> Option<&'a [u8]> {
+    let length = usize::try_from(varint(bytes, position)?).ok()?;
+    let end = position.checked_add(length)?;
+    let value = bytes.get(*position..end)?;
+    *position = end;
+    Some(value)
+}
+
+#[inline]
+pub(crate) fn varint(bytes: &[u8], position: &mut usize) -> Option<u64> {
+    let first = *bytes.get(*position)?;
+    *position += 1;
+    if first < 0x80 {
+        return Some(u64::from(first));
+    }
+    let mut value = u64::from(first & 0x7f);
+    let mut shift = 7;
+    loop {
+        let byte = *bytes.get(*position)?;
+        *position += 1;
+        value |= u64::from(byte & 0x7f).checked_shl(shift)?;
+        if byte < 0x80 {
+            return Some(value);
+        }
+        shift += 7;
+        if shift > 63 {
+            return None;
+        }
+    }
+}
+
+/// Appends a field of a message type.
+pub(crate) fn put_message(buffer: &mut Vec<u8>, number: u32, message: &[u8]) {
+    put_varint(buffer, u64::from(number) << 3 | 2);
+    put_varint(buffer, message.len() as u64);
+    buffer.extend_from_slice(message);
+}
+
+fn put_varint(buffer: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        buffer.push((value as u8 & 0x7f) | 0x80);
+        value >>= 7;
+    }
+    buffer.push(value as u8);
+}
