@@ -49,8 +49,7 @@ pub fn builder(limits: &Limits) -> Builder<TokioExecutor> {
         .max_buf_size(limits.head_size.max(64 * 1024))
         .max_headers(limits.head_fields)
         .half_close(false)
-        .keep_alive(true)
-        .pipeline_flush(true);
+        .keep_alive(true);
     builder
         .http2()
         .timer(TokioTimer::new())

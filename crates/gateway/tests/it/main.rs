@@ -2,5 +2,11 @@
 
 mod authentication;
 mod canonical;
-
+mod grpc;
+mod headers;
+mod hostile;
+mod proxying;
+mod revocation;
 mod support;
+mod upstreams;
+mod websocket;

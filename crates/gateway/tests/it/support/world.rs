@@ -236,10 +236,6 @@ impl World {
         principals.insert(token.to_owned(), principal);
         revoked
     }
-
-    pub(crate) fn set_policies(&self, policies: impl IntoIterator<Item = Policy>) {
-        *self.identity.policies.lock().unwrap() = policy::PolicySet::new(policies);
-    }
 }
 
 async fn accept(listener: TcpListener, gateway: Arc<Gateway>) {

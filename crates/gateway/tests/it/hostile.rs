@@ -1,0 +1,166 @@
+//! Malformed and malicious bytes on the client's side.
+
+use std::time::Duration;
+
+use rstest::rstest;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::support::{
+    Upstream, World, raw, service,
+    world::{HOST, ServiceExt},
+};
+
+/// What comes after the first request may never be seen by the upstream as a request of its own.
+const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: app.example.com\r\n\r\n";
+
+#[rstest]
+#[case("Content-Length: 5\r\nContent-Length: 6")]
+#[case("Content-Length: +5")]
+#[case("Content-Length: 0x5")]
+#[case("Content-Length: 5, 5")]
+#[case("Content-Length: -1")]
+#[case("Content-Length: 99999999999999999999")]
+#[case("Transfer-Encoding: xchunked")]
+#[case("Transfer-Encoding: chunked, identity")]
+#[case("Transfer-Encoding: gzip, chunked")]
+#[case("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity")]
+#[case("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked")]
+#[case("Transfer-Encoding\u{b}: chunked")]
+#[case("Transfer-Encoding : chunked")]
+#[case("X: y\r\n folded: z")]
+#[case("X: y\rz: w")]
+#[case("X: y\0")]
+#[tokio::test]
+async fn c17_malformed_framing_is_refused(#[case] fields: &str) {
+    let world = World::start().await;
+    let upstream = Upstream::recording(&[]).await;
+    world.serve(&service(&upstream.url()).anonymous());
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n{fields}\r\n\r\n{SMUGGLED}"
+    );
+    let answer = raw(world.address, request.as_bytes()).await;
+    let text = String::from_utf8_lossy(&answer);
+    assert!(text.starts_with("HTTP/1.1 400"), "{text}");
+    assert_eq!(text.matches("HTTP/1.1").count(), 1);
+    assert_eq!(upstream.seen(), []);
+}
+
+#[rstest]
+#[case("Content-Length: 4\r\nTransfer-Encoding: chunked")]
+#[case("Transfer-Encoding: chunked\r\nContent-Length: 4")]
+#[tokio::test]
+async fn c17_nothing_is_smuggled_by_two_framings(#[case] fields: &str) {
+    let world = World::start().await;
+    let upstream = Upstream::recording(&[]).await;
+    world.serve(&service(&upstream.url()).anonymous());
+    let request = format!("POST / HTTP/1.1\r\nHost: {HOST}\r\n{fields}\r\n\r\n0\r\n\r\n{SMUGGLED}");
+    // The chunked framing counts and the connection ends (RFC 9112 §6.3), so what follows is nobody's request.
+    let answer = raw(world.address, request.as_bytes()).await;
+    assert_eq!(
+        String::from_utf8_lossy(&answer).matches("HTTP/1.1").count(),
+        1
+    );
+    let seen = upstream.seen();
+    assert!(
+        seen.iter()
+            .all(|seen| seen.target == "/" && seen.body.is_empty()),
+        "{seen:?}"
+    );
+    assert!(
+        seen.iter()
+            .all(|seen| seen.header("content-length").is_none())
+    );
+}
+
+#[rstest]
+#[case("POST / HTTP/1.0\r\nHost: app.example.com\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")]
+#[case("GET / HTTP/1.1\r\n\r\n")]
+#[case("GET /a b HTTP/1.1\r\nHost: app.example.com\r\n\r\n")]
+#[case("GET / HTTP/1.1\r\nHost: app.example.com\r\nBad Name: x\r\n\r\n")]
+#[case("G\u{0}T / HTTP/1.1\r\nHost: app.example.com\r\n\r\n")]
+#[case("GET / HTTP/9.9\r\nHost: app.example.com\r\n\r\n")]
+#[case("GET app.example.com HTTP/1.1\r\nHost: app.example.com\r\n\r\n")]
+#[case("OPTIONS * HTTP/1.1\r\nHost: app.example.com\r\nConnection: close\r\n\r\n")]
+#[tokio::test]
+async fn c17_malformed_requests_are_refused(#[case] request: &str) {
+    let world = World::start().await;
+    let upstream = Upstream::recording(&[]).await;
+    world.serve(&service(&upstream.url()).anonymous());
+    let request = match request.contains("Host") {
+        true => request.to_owned(),
+        false => request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"),
+    };
+    let answer = raw(world.address, request.as_bytes()).await;
+    let text = String::from_utf8_lossy(&answer);
+    assert!(
+        text.is_empty() || text.starts_with("HTTP/1.1 400"),
+        "{text}"
+    );
+    assert_eq!(upstream.seen(), []);
+}
+
+#[rstest]
+#[case("Connection: upgrade, http2-settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__")]
+#[case("Connection: upgrade\r\nUpgrade: TLS/1.0")]
+#[case("Connection: upgrade\r\nUpgrade: websocket, h2c")]
+#[tokio::test]
+async fn c17_only_websockets_are_upgrades(#[case] fields: &str) {
+    let world = World::start().await;
+    let upstream = Upstream::recording(&[]).await;
+    world.serve(&service(&upstream.url()).anonymous());
+    let mut stream = TcpStream::connect(world.address).await.unwrap();
+    let request = format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n{fields}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 15];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    assert_eq!(upstream.one().names(), ["host"]);
+}
+
+#[tokio::test]
+async fn c18_an_early_response_leaves_no_poisoned_connection() {
+    let world = World::start().await;
+    // Answers each head at once, whatever body may follow, and would take the body for the next request.
+    let (upstream, heads) = Upstream::verbatim().await;
+    world.serve(&service(&upstream.url()).anonymous());
+    let mut stream = TcpStream::connect(world.address).await.unwrap();
+    let head = format!(
+        "POST /first HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {}\r\n\r\n",
+        SMUGGLED.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 15];
+    stream.read_exact(&mut answer).await.unwrap();
+    // Another client's request does not wait for, or run into, the unfinished one.
+    let reply = timeout(
+        Duration::from_secs(2),
+        crate::support::client::get(world.address, "/second", &[]),
+    );
+    assert_eq!(reply.await.unwrap().status, 200);
+    let heads = heads.lock().unwrap().clone();
+    assert_eq!(heads.len(), 2);
+    assert_eq!(upstream.connections(), 2);
+}
+
+#[tokio::test]
+async fn c19_too_many_or_too_large_fields_are_refused() {
+    let world = World::start().await;
+    let upstream = Upstream::recording(&[]).await;
+    world.serve(&service(&upstream.url()).anonymous());
+    let many: String = (0..1000).map(|index| format!("X-{index}: y\r\n")).collect();
+    let large = format!("X-Large: {}\r\n", "y".repeat(512 * 1024));
+    for fields in [many, large] {
+        let request = format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n{fields}\r\n");
+        let answer = raw(world.address, request.as_bytes()).await;
+        let text = String::from_utf8_lossy(&answer);
+        assert!(
+            text.is_empty() || text.starts_with("HTTP/1.1 431"),
+            "{text}"
+        );
+    }
+    assert_eq!(upstream.seen(), []);
+}
