@@ -21,8 +21,6 @@ mod header_rules;
 mod host_rule;
 mod path_rule;
 mod problems;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use cors::{Cors, Preflight};
 pub(crate) use direct::DirectResponse;

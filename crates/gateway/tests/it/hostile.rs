@@ -83,7 +83,7 @@ async fn c17_nothing_is_smuggled_by_two_framings(#[case] fields: &str) {
 #[case("GET / HTTP/1.1\r\nHost: app.example.com\r\nBad Name: x\r\n\r\n")]
 #[case("G\u{0}T / HTTP/1.1\r\nHost: app.example.com\r\n\r\n")]
 #[case("GET / HTTP/9.9\r\nHost: app.example.com\r\n\r\n")]
-#[case("GET app.example.com HTTP/1.1\r\nHost: app.example.com\r\n\r\n")]
+#[case("GET app.example.com HTTP/1.1\r\nHost: app.example.com\r\nConnection: close\r\n\r\n")]
 #[case("OPTIONS * HTTP/1.1\r\nHost: app.example.com\r\nConnection: close\r\n\r\n")]
 #[tokio::test]
 async fn c17_malformed_requests_are_refused(#[case] request: &str) {

@@ -8,7 +8,7 @@ use std::{
 
 use api::{
     core_v1::{
-        InlinePolicy, Namespace, Policy, Service, Session, User, condition, policy as policy_v1,
+        InlinePolicy, Namespace, Service, Session, User, condition, policy as policy_v1,
         service::{
             self,
             spec::{

@@ -1,1 +1,0 @@
-//! Services that compile, and those that do not.
