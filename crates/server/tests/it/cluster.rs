@@ -30,7 +30,6 @@ pub(crate) const START: UnixMillis = UnixMillis(1_795_305_600_000);
 /// One replica.
 pub(crate) struct Cluster {
     pub(crate) context: Context,
-    pub(crate) clock: Arc<ManualClock>,
     pub(crate) root_token: Option<Token>,
     stop: CancellationToken,
 }
@@ -41,7 +40,7 @@ impl Cluster {
         let clock = Arc::new(ManualClock::at(START));
         let context = Context::open(
             store,
-            clock.clone(),
+            clock,
             Arc::new(SystemRng),
             Domain::from_str("localhost:8443").unwrap(),
             Limits::default(),
@@ -52,7 +51,6 @@ impl Cluster {
         tokio::spawn(context.directory.clone().run(stop.clone()));
         Self {
             context,
-            clock,
             root_token: begun.root_token,
             stop,
         }

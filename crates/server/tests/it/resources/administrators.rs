@@ -94,6 +94,11 @@ async fn e08_the_last_administrator_is_neither_removed_nor_locked_out_on_sqlite(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn e08_the_last_administrator_is_neither_removed_nor_locked_out_on_postgres() {
+    e08_the_last_administrator(store::testing::postgres().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn e08_a_shared_policy_is_not_turned_against_the_last_administrator() {
     let cluster = Cluster::on(store::testing::sqlite()).await;
     let root = cluster.root().await;
@@ -126,8 +131,17 @@ spec: {rules: [{effect: ALLOW, condition: {match: 'ctx.user.metadata.name == \"n
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn e08_two_administrators_who_remove_each_other_do_not_both_succeed() {
-    let cluster = Cluster::on(store::testing::sqlite()).await;
+async fn e08_two_administrators_who_remove_each_other_do_not_both_succeed_on_sqlite() {
+    e08_mutual_removal(store::testing::sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e08_two_administrators_who_remove_each_other_do_not_both_succeed_on_postgres() {
+    e08_mutual_removal(store::testing::postgres().await).await;
+}
+
+async fn e08_mutual_removal(store: std::sync::Arc<dyn store::Store>) {
+    let cluster = Cluster::on(store).await;
     let root = cluster.root().await;
     let mut actors = Vec::new();
     for name in ["bob", "eve"] {

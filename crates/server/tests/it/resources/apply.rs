@@ -61,7 +61,10 @@ data: {value: hush-hush}
 fn request(yaml: &str) -> ApplyRequest {
     let documents = api::document::parse("test", yaml.as_bytes()).unwrap();
     ApplyRequest {
-        resources: documents.into_iter().map(|(_, resource)| resource).collect(),
+        resources: documents
+            .into_iter()
+            .map(|(_, resource)| resource)
+            .collect(),
         ..ApplyRequest::default()
     }
 }
@@ -83,7 +86,9 @@ fn actions(response: &ApplyResponse) -> Vec<(Action, &str)> {
 async fn names<T: Readable + Listed>(cluster: &Cluster) -> Vec<String> {
     let list = read::list::<T>(&cluster.context, None, None).await.unwrap();
     let (items, _) = T::items(list);
-    items.iter().map(|item| item.name().to_owned()).collect()
+    let mut names: Vec<String> = items.iter().map(|item| item.name().to_owned()).collect();
+    names.sort_unstable();
+    names
 }
 
 #[tokio::test]
@@ -100,7 +105,12 @@ async fn a_whole_team_is_applied_in_whatever_order_and_then_unchanged() {
 
     let response = apply(&cluster, &root, request(TEAM)).await;
     assert_eq!(response.problems, []);
-    assert!(response.results.iter().all(|result| result.action() == Action::Created));
+    assert!(
+        response
+            .results
+            .iter()
+            .all(|result| result.action() == Action::Created)
+    );
     // In the order of the request.
     assert_eq!(response.results[0].name, "alice-token");
     assert_eq!(response.results[7].name, "upstream");
@@ -121,16 +131,28 @@ async fn a20_neither_apply_nor_reading_nor_audit_shows_secret_data() {
     let root = cluster.root().await;
     let first = apply(&cluster, &root, request(TEAM)).await;
     let second = apply(&cluster, &root, request(TEAM)).await;
-    let which = GetOptions { name: "upstream".to_owned(), ..GetOptions::default() };
+    let which = GetOptions {
+        name: "upstream".to_owned(),
+        ..GetOptions::default()
+    };
     let secret: Secret = read::get(&cluster.context, &which).await.unwrap();
     assert!(secret.data.is_none());
-    let query = AuditQuery { limit: 1000, ..AuditQuery::default() };
+    let query = AuditQuery {
+        limit: 1000,
+        ..AuditQuery::default()
+    };
     let (events, _) = cluster.context.store.audit(query).await.unwrap();
     assert!(events.iter().any(|event| event.r#type == "secret.created"));
     let shown = format!("{first:?}{second:?}{secret:?}{events:?}");
     assert!(!shown.contains("hush"));
     let uid = secret.uid().parse().unwrap();
-    let sealed = cluster.context.store.secret(Kind::Secret, uid).await.unwrap().unwrap();
+    let sealed = cluster
+        .context
+        .store
+        .secret(Kind::Secret, uid)
+        .await
+        .unwrap()
+        .unwrap();
     assert!(sealed.windows(9).any(|window| window == b"hush-hush"));
 }
 
@@ -155,13 +177,17 @@ async fn e02_apply_is_atomic(store: Arc<dyn Store>) {
         problems,
         [
             (Some(8), invalid, "The Group nobody does not exist"),
-            (Some(9), invalid, "spec.mode POSTGRES is not served yet: use HTTP, GRPC or WEB"),
+            (
+                Some(9),
+                invalid,
+                "spec.mode POSTGRES is not served yet: use HTTP, GRPC or WEB"
+            ),
             (Some(10), invalid, "A Session cannot be applied"),
         ]
     );
     assert!(response.results.is_empty());
     assert!(names::<Group>(&cluster).await.is_empty());
-    assert_eq!(names::<User>(&cluster).await, ["root", "octelium"]);
+    assert_eq!(names::<User>(&cluster).await, ["octelium", "root"]);
     let changes = cluster.context.store.changes(before, 100).await.unwrap();
     assert!(
         matches!(&changes, store::Changes::Next(changes)
@@ -175,9 +201,23 @@ async fn e02_apply_with_a_problem_leaves_nothing_behind_on_sqlite() {
     e02_apply_is_atomic(store::testing::sqlite()).await;
 }
 
+#[tokio::test]
+async fn e02_apply_with_a_problem_leaves_nothing_behind_on_postgres() {
+    e02_apply_is_atomic(store::testing::postgres().await).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn e02_applies_that_race_leave_the_whole_of_one() {
-    let cluster = Arc::new(Cluster::on(store::testing::sqlite()).await);
+async fn e02_applies_that_race_leave_the_whole_of_one_on_sqlite() {
+    e02_racing_applies(store::testing::sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e02_applies_that_race_leave_the_whole_of_one_on_postgres() {
+    e02_racing_applies(store::testing::postgres().await).await;
+}
+
+async fn e02_racing_applies(store: Arc<dyn Store>) {
+    let cluster = Arc::new(Cluster::on(store).await);
     let root = cluster.root().await;
     let appliers = (0..8).map(|applier| {
         let (cluster, root) = (cluster.clone(), root.clone());
@@ -191,7 +231,9 @@ async fn e02_applies_that_race_leave_the_whole_of_one() {
     for applier in appliers.collect::<Vec<_>>() {
         assert_eq!(applier.await.unwrap().problems, []);
     }
-    let list = read::list::<Group>(&cluster.context, None, None).await.unwrap();
+    let list = read::list::<Group>(&cluster.context, None, None)
+        .await
+        .unwrap();
     let mut authors: Vec<String> = list
         .items
         .iter()
@@ -205,7 +247,15 @@ async fn e02_applies_that_race_leave_the_whole_of_one() {
 async fn e03_pruning_spares_what_is_built_in_and_never_empties_a_kind_unasked() {
     let cluster = Cluster::on(store::testing::sqlite()).await;
     let root = cluster.root().await;
-    let all = ["Policy", "Namespace", "Group", "User", "Service", "Credential", "Secret"];
+    let all = [
+        "Policy",
+        "Namespace",
+        "Group",
+        "User",
+        "Service",
+        "Credential",
+        "Secret",
+    ];
     apply(&cluster, &root, request(TEAM)).await;
 
     // The wrong file, or none at all.
@@ -216,14 +266,24 @@ async fn e03_pruning_spares_what_is_built_in_and_never_empties_a_kind_unasked() 
     let refused = apply(&cluster, &root, empty.clone()).await;
     assert_eq!(refused.problems.len(), all.len(), "{:?}", refused.problems);
     assert!(refused.results.is_empty());
-    assert!(refused.problems.iter().all(|problem| problem.code == Code::FailedPrecondition as u32));
+    assert!(
+        refused
+            .problems
+            .iter()
+            .all(|problem| problem.code == Code::FailedPrecondition as u32)
+    );
     assert_eq!(names::<Group>(&cluster).await, ["team"]);
 
     // The plan is shown all the same.
     empty.dry_run = true;
     let planned = apply(&cluster, &root, empty.clone()).await;
     assert_eq!(planned.results.len(), 8);
-    assert!(planned.results.iter().all(|result| result.action() == Action::Deleted));
+    assert!(
+        planned
+            .results
+            .iter()
+            .all(|result| result.action() == Action::Deleted)
+    );
     assert_eq!(names::<Group>(&cluster).await, ["team"]);
 
     empty.dry_run = false;
@@ -232,7 +292,7 @@ async fn e03_pruning_spares_what_is_built_in_and_never_empties_a_kind_unasked() 
     assert_eq!(pruned.problems, []);
     assert_eq!(pruned.results.len(), 8);
     assert!(names::<Group>(&cluster).await.is_empty());
-    assert_eq!(names::<User>(&cluster).await, ["root", "octelium"]);
+    assert_eq!(names::<User>(&cluster).await, ["octelium", "root"]);
     assert_eq!(names::<Policy>(&cluster).await.len(), 5);
     // The Session that did it lives on.
     apply(&cluster, &root, request(TEAM)).await;
@@ -256,7 +316,11 @@ spec: {type: HUMAN}
     keep.prune_kinds = vec!["User".to_owned()];
     keep.allow_prune_all = true;
     let response = apply(&cluster, &root, keep).await;
-    let named: Vec<_> = response.problems.iter().map(|problem| problem.name.as_str()).collect();
+    let named: Vec<_> = response
+        .problems
+        .iter()
+        .map(|problem| problem.name.as_str())
+        .collect();
     assert_eq!(named, ["alice-token"]);
     assert!(names::<User>(&cluster).await.contains(&"alice".to_owned()));
 }

@@ -1,1 +1,642 @@
+//! What is refused, with which code and words.
 
+use api::{
+    core_v1::{
+        Config, Credential, Device, Group, IdentityProvider, Namespace, Policy, Secret, Service,
+        Session, User,
+    },
+    meta_v1::{CommonListOptions, DeleteOptions, GetOptions},
+    resource::Object as _,
+};
+use rstest::rstest;
+use server::{
+    ErrorKind,
+    resource::{
+        cluster_config::UpdateClusterConfig,
+        index, read,
+        write::{Create, Delete, Managed, Update},
+    },
+};
+
+use crate::cluster::{Cluster, parse};
+
+fn named(name: &str) -> DeleteOptions {
+    DeleteOptions {
+        name: name.to_owned(),
+        ..DeleteOptions::default()
+    }
+}
+
+async fn refused<T: Managed>(yaml: &str) -> (ErrorKind, String) {
+    let cluster = Cluster::on(store::testing::sqlite()).await;
+    let root = cluster.root().await;
+    let group = "{kind: Group, metadata: {name: team}, spec: {}}";
+    cluster.create::<Group>(&root, group).await.unwrap();
+    let human = "{kind: User, metadata: {name: alice}, spec: {type: HUMAN, email: alice@example.com, groups: [team]}}";
+    cluster.create::<User>(&root, human).await.unwrap();
+    let secret = "{kind: Secret, metadata: {name: one}, spec: {}, data: {value: x}}";
+    cluster.create::<Secret>(&root, secret).await.unwrap();
+    let error = cluster.create::<T>(&root, yaml).await.err().unwrap();
+    (error.kind(), error.public().to_owned())
+}
+
+#[rstest]
+#[case::there(
+    "{kind: User, metadata: {name: alice}, spec: {type: HUMAN}}",
+    "The User alice already exists"
+)]
+#[case::email(
+    "{kind: User, metadata: {name: eve}, spec: {type: HUMAN, email: alice@example.com}}",
+    "The email `alice@example.com` already exists for another User"
+)]
+#[tokio::test]
+async fn a_user_that_is_there_is_not_created_again(#[case] yaml: &str, #[case] message: &str) {
+    let (kind, text) = refused::<User>(yaml).await;
+    assert_eq!((kind, text.as_str()), (ErrorKind::AlreadyExists, message));
+}
+
+#[rstest]
+#[case::name(
+    "{kind: User, metadata: {name: Bob}, spec: {type: HUMAN}}",
+    "metadata.name"
+)]
+#[case::dotted(
+    "{kind: User, metadata: {name: bob.eve}, spec: {type: HUMAN}}",
+    "metadata.name"
+)]
+#[case::kind_of_user("{kind: User, metadata: {name: bob}, spec: {}}", "spec.type")]
+#[case::workload_email(
+    "{kind: User, metadata: {name: bob}, spec: {type: WORKLOAD, email: bob@example.com}}",
+    "spec.email"
+)]
+#[case::upper_case_email(
+    "{kind: User, metadata: {name: bob}, spec: {type: HUMAN, email: Bob@example.com}}",
+    "spec.email"
+)]
+#[case::group(
+    "{kind: User, metadata: {name: bob}, spec: {type: HUMAN, groups: [nobody]}}",
+    "The Group nobody does not exist"
+)]
+#[case::policy(
+    "{kind: User, metadata: {name: bob}, spec: {type: HUMAN, authorization: {policies: [none]}}}",
+    "The Policy none does not exist"
+)]
+#[case::provider(
+    "{kind: User, metadata: {name: bob}, spec: {type: HUMAN, authentication: {identities: [{identityProvider: idp, identifier: x}]}}}",
+    "The IdentityProvider idp does not exist"
+)]
+#[case::state(
+    "{kind: User, metadata: {name: bob}, spec: {type: HUMAN, session: {defaultState: REJECTED}}}",
+    "spec.session.defaultState"
+)]
+#[case::duration(
+    "{kind: User, metadata: {name: bob}, spec: {type: HUMAN, session: {accessTokenDuration: {milliseconds: 5}}}}",
+    "spec.session.accessTokenDuration"
+)]
+#[case::sessions(
+    "{kind: User, metadata: {name: bob}, spec: {type: HUMAN, session: {maxPerUser: 10001}}}",
+    "spec.session.maxPerUser"
+)]
+#[case::attrs(
+    "{kind: User, metadata: {name: bob}, spec: {type: HUMAN, attrs: {Team: x}}}",
+    "spec.attrs"
+)]
+#[case::effect(
+    "{kind: User, metadata: {name: bob}, spec: {type: HUMAN, authorization: {inlinePolicies: [{spec: {rules: [{condition: {matchAny: true}}]}}]}}}",
+    "spec.authorization.inlinePolicies[0].spec.rules[0].effect"
+)]
+#[tokio::test]
+async fn a_user_that_breaks_a_rule_is_refused(#[case] yaml: &str, #[case] message: &str) {
+    let (kind, text) = refused::<User>(yaml).await;
+    assert_eq!(kind, ErrorKind::InvalidArgument);
+    assert!(text.starts_with(message), "{text}");
+}
+
+#[rstest]
+#[case::human_oauth2("{type: OAUTH2, user: alice}", "spec.type")]
+#[case::kind_of_credential("{user: alice}", "spec.type")]
+#[case::user("{type: AUTH_TOKEN, user: nobody}", "The User nobody does not exist")]
+#[case::no_user("{type: AUTH_TOKEN}", "spec.user")]
+#[case::past(
+    "{type: AUTH_TOKEN, user: alice, expiresAt: '2026-11-21T00:00:00Z'}",
+    "spec.expiresAt"
+)]
+#[case::far(
+    "{type: AUTH_TOKEN, user: alice, expiresAt: '2029-11-21T00:00:00Z'}",
+    "spec.expiresAt"
+)]
+#[case::uses(
+    "{type: AUTH_TOKEN, user: alice, maxAuthentications: 1000001}",
+    "spec.maxAuthentications"
+)]
+#[case::auto_delete("{type: AUTH_TOKEN, user: alice, autoDelete: true}", "spec.autoDelete")]
+#[tokio::test]
+async fn a_credential_that_breaks_a_rule_is_refused(#[case] spec: &str, #[case] message: &str) {
+    let yaml = format!("{{kind: Credential, metadata: {{name: cred}}, spec: {spec}}}");
+    let (kind, text) = refused::<Credential>(&yaml).await;
+    assert_eq!(kind, ErrorKind::InvalidArgument);
+    assert!(text.starts_with(message), "{text}");
+}
+
+#[rstest]
+#[case::mode("web", "{mode: SSH}", "spec.mode SSH is not served yet")]
+#[case::no_mode("web", "{}", "spec.mode must be set")]
+#[case::no_config("web", "{mode: HTTP}", "spec.config must be set")]
+#[case::container(
+    "web",
+    "{mode: HTTP, config: {upstream: {container: {port: 80, image: x}}}}",
+    "spec.config.upstream.container is not served yet"
+)]
+#[case::plugins(
+    "web",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {plugins: [{name: x}]}}}",
+    "spec.config.http.plugins is not served yet"
+)]
+#[case::url(
+    "web",
+    "{mode: HTTP, config: {upstream: {url: 'a:80'}}}",
+    "spec.config.upstream.url"
+)]
+#[case::secret(
+    "web",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {auth: {bearer: {fromSecret: two}}}}}",
+    "The Secret two is not found"
+)]
+#[case::namespace(
+    "web.nowhere",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}}}",
+    "The Namespace nowhere does not exist"
+)]
+#[case::parts(
+    "a1.b2.c3",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}}}",
+    "metadata.name"
+)]
+#[case::anonymous(
+    "web",
+    "{mode: HTTP, isAnonymous: true, config: {upstream: {url: 'http://a'}}}",
+    "spec.isAnonymous needs spec.isPublic"
+)]
+#[case::enable_anonymous(
+    "web",
+    "{mode: HTTP, authorization: {enableAnonymous: true}, config: {upstream: {url: 'http://a'}}}",
+    "spec.authorization.enableAnonymous"
+)]
+#[case::region(
+    "web",
+    "{mode: HTTP, region: mars, config: {upstream: {url: 'http://a'}}}",
+    "The Region mars does not exist"
+)]
+#[case::config_name(
+    "web",
+    "{mode: HTTP, config: {name: other, upstream: {url: 'http://a'}}}",
+    "spec.config.name"
+)]
+#[case::identity_header(
+    "web",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {header: {addRequestHeaders: [{key: X_Octelium-User, value: root}]}}}}",
+    "spec.config.http.header.addRequestHeaders[0].key"
+)]
+#[tokio::test]
+async fn a_service_that_breaks_a_rule_is_refused(
+    #[case] name: &str,
+    #[case] spec: &str,
+    #[case] message: &str,
+) {
+    let yaml = format!("{{kind: Service, metadata: {{name: {name}}}, spec: {spec}}}");
+    let (kind, text) = refused::<Service>(&yaml).await;
+    assert_eq!(kind, ErrorKind::InvalidArgument);
+    assert!(text.starts_with(message), "{text}");
+}
+
+#[rstest]
+#[case::namespace_reserved(
+    "{kind: Namespace, metadata: {name: octelium-more}, spec: {}}",
+    "metadata.name"
+)]
+#[tokio::test]
+async fn a_namespace_that_is_reserved_is_refused(#[case] yaml: &str, #[case] message: &str) {
+    let (kind, text) = refused::<Namespace>(yaml).await;
+    assert_eq!(kind, ErrorKind::InvalidArgument);
+    assert!(text.starts_with(message), "{text}");
+}
+
+#[tokio::test]
+async fn what_is_not_served_is_refused_by_name() {
+    let (kind, text) = refused::<IdentityProvider>(
+        "{kind: IdentityProvider, metadata: {name: idp}, spec: {github: {clientID: x}}}",
+    )
+    .await;
+    assert_eq!(kind, ErrorKind::InvalidArgument);
+    assert_eq!(text, "IdentityProvider: spec is not served yet");
+
+    let cluster = Cluster::on(store::testing::sqlite()).await;
+    let root = cluster.root().await;
+    let config = parse(
+        "{kind: ClusterConfig, metadata: {name: any}, spec: {dns: {fallbackZone: {servers: [1.1.1.1]}}}}",
+    );
+    let error = cluster
+        .run(&root, UpdateClusterConfig(config))
+        .await
+        .unwrap_err();
+    assert_eq!(error.public(), "spec.dns is not served yet: leave it out");
+    let config = parse(
+        "{kind: ClusterConfig, metadata: {name: any}, spec: {session: {human: {clientDuration: {hours: 3}}}}}",
+    );
+    let config = cluster
+        .run(&root, UpdateClusterConfig(config))
+        .await
+        .unwrap();
+    assert_eq!(config.name(), "default");
+    assert_eq!(config.status().unwrap().domain, "localhost:8443");
+}
+
+#[tokio::test]
+async fn the_spec_comes_back_as_it_was_sent_with_everything_that_clients_dereference() {
+    let cluster = Cluster::on(store::testing::sqlite()).await;
+    let root = cluster.root().await;
+    let yaml = "
+kind: Service
+metadata: {name: web, displayName: Web, labels: {tier: front}, tags: [one]}
+spec:
+  mode: HTTP
+  isPublic: true
+  config: {upstream: {url: 'http://LOCALHOST:8080/'}}
+  attrs: {team: [a, b], nested: {deepKey: 1.5}}
+";
+    let sent: Service = parse(yaml);
+    let created = cluster.run(&root, Create(sent.clone())).await.unwrap();
+    let which = GetOptions {
+        name: "web".to_owned(),
+        ..GetOptions::default()
+    };
+    let read: Service = read::get(&cluster.context, &which).await.unwrap();
+    assert_eq!(read, created);
+    assert_eq!(read.spec, sent.spec);
+    assert_eq!(
+        (read.api_version.as_str(), read.kind.as_str()),
+        ("core/v1", "Service")
+    );
+    let metadata = read.metadata().unwrap();
+    assert_eq!(
+        (metadata.name.as_str(), metadata.display_name.as_str()),
+        ("web.default", "Web")
+    );
+    let status = read.status().unwrap();
+    assert_eq!(
+        (status.primary_hostname.as_str(), status.port),
+        ("web", 8080)
+    );
+    assert_eq!(status.namespace_ref.as_ref().unwrap().name, "default");
+    assert_eq!(status.addresses.len(), 1);
+
+    // An update keeps what the Cluster knows and clears what is left out.
+    let update: Service = parse(
+        "{kind: Service, metadata: {name: web.default}, spec: {mode: HTTP, config: {upstream: {url: 'https://localhost'}}}}",
+    );
+    let updated = cluster.run(&root, Update(update)).await.unwrap();
+    assert_eq!(updated.uid(), created.uid());
+    assert_eq!(updated.status().unwrap().port, 80);
+    assert!(updated.metadata().unwrap().labels.is_empty());
+}
+
+#[tokio::test]
+async fn system_objects_are_neither_changed_nor_deleted() {
+    let cluster = Cluster::on(store::testing::sqlite()).await;
+    let root = cluster.root().await;
+    for name in [
+        "default.octelium-api",
+        "auth.octelium-api",
+        "default.default",
+        "portal",
+    ] {
+        let error = cluster
+            .run(&root, Delete::<Service>::new(named(name)))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (error.kind(), error.public()),
+            (ErrorKind::PermissionDenied, "This is a System Resource")
+        );
+    }
+    for name in ["default", "octelium", "octelium-api"] {
+        let error = cluster
+            .run(&root, Delete::<Namespace>::new(named(name)))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    }
+    let error = cluster
+        .run(&root, Delete::<User>::new(named("octelium")))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    let policy: Policy = parse("{kind: Policy, metadata: {name: deny-all}, spec: {rules: []}}");
+    let error = cluster.run(&root, Update(policy)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    // A client cannot make one.
+    let sent: Group = {
+        let mut group: Group = parse("{kind: Group, metadata: {name: team}, spec: {}}");
+        group.metadata_mut().is_system = true;
+        group.metadata_mut().uid = "00000000-0000-4000-8000-000000000000".to_owned();
+        group
+    };
+    let created = cluster.run(&root, Create(sent)).await.unwrap();
+    assert!(!created.metadata().unwrap().is_system);
+    assert_ne!(created.uid(), "00000000-0000-4000-8000-000000000000");
+}
+
+#[tokio::test]
+async fn what_others_stand_on_is_not_deleted_and_a_user_takes_along_what_stands_on_it() {
+    let cluster = Cluster::on(store::testing::sqlite()).await;
+    let root = cluster.root().await;
+    for (yaml, error) in [
+        ("team", "There are Users belonging to this Group"),
+        ("shop", "Namespace has existing Services"),
+        ("staff", "There are Policies"),
+    ] {
+        match yaml {
+            "team" => {
+                cluster
+                    .create::<Group>(&root, "{kind: Group, metadata: {name: team}, spec: {}}")
+                    .await
+                    .unwrap();
+                cluster.create::<User>(&root, "{kind: User, metadata: {name: bob}, spec: {type: WORKLOAD, groups: [team]}}").await.unwrap();
+                let refused = cluster
+                    .run(&root, Delete::<Group>::new(named("team")))
+                    .await
+                    .unwrap_err();
+                assert!(refused.public().starts_with(error));
+            }
+            "shop" => {
+                cluster
+                    .create::<Namespace>(
+                        &root,
+                        "{kind: Namespace, metadata: {name: shop}, spec: {}}",
+                    )
+                    .await
+                    .unwrap();
+                cluster.create::<Service>(&root, "{kind: Service, metadata: {name: web.shop}, spec: {mode: HTTP, config: {upstream: {url: 'http://a'}}}}").await.unwrap();
+                let refused = cluster
+                    .run(&root, Delete::<Namespace>::new(named("shop")))
+                    .await
+                    .unwrap_err();
+                assert!(refused.public().starts_with(error));
+            }
+            _ => {
+                cluster
+                    .create::<Policy>(&root, "{kind: Policy, metadata: {name: staff}, spec: {}}")
+                    .await
+                    .unwrap();
+                let child = cluster
+                    .create::<Policy>(
+                        &root,
+                        "{kind: Policy, metadata: {name: readers.staff}, spec: {}}",
+                    )
+                    .await
+                    .unwrap();
+                assert_eq!(
+                    child
+                        .status()
+                        .unwrap()
+                        .parent_policy_ref
+                        .as_ref()
+                        .unwrap()
+                        .name,
+                    "staff"
+                );
+                let refused = cluster
+                    .run(&root, Delete::<Policy>::new(named("staff")))
+                    .await
+                    .unwrap_err();
+                assert!(refused.public().starts_with(error));
+            }
+        }
+    }
+    let orphan = cluster
+        .create::<Policy>(
+            &root,
+            "{kind: Policy, metadata: {name: one.nowhere}, spec: {}}",
+        )
+        .await;
+    assert_eq!(orphan.unwrap_err().kind(), ErrorKind::InvalidArgument);
+
+    let (_, token) = cluster
+        .issue(
+            &root,
+            "{kind: Credential, metadata: {name: bob-token}, spec: {type: AUTH_TOKEN, user: bob}}",
+        )
+        .await;
+    let bob = cluster.log_in(&token).await.unwrap();
+    cluster
+        .run(&root, Delete::<User>::new(named("bob")))
+        .await
+        .unwrap();
+    assert!(bob.principal.revoked.is_cancelled());
+    assert!(cluster.log_in(&token).await.is_err());
+    let of_bob = Some((index::USER, bob.principal.user.uid().to_owned()));
+    let sessions = read::list::<Session>(&cluster.context, None, of_bob.clone())
+        .await
+        .unwrap();
+    let credentials = read::list::<Credential>(&cluster.context, None, of_bob)
+        .await
+        .unwrap();
+    assert!(sessions.items.is_empty() && credentials.items.is_empty());
+}
+
+#[tokio::test]
+async fn nobody_deletes_or_disables_what_they_act_by() {
+    let cluster = Cluster::on(store::testing::sqlite()).await;
+    let root = cluster.root().await;
+    let error = cluster
+        .run(&root, Delete::<User>::new(named("root")))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.public()),
+        (
+            ErrorKind::PermissionDenied,
+            "You cannot delete your own User account"
+        )
+    );
+    let disabled: User =
+        parse("{kind: User, metadata: {name: root}, spec: {type: WORKLOAD, isDisabled: true}}");
+    let error = cluster.run(&root, Update(disabled)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    let own = root.principal.session.name().to_owned();
+    let error = cluster
+        .run(&root, Delete::<Session>::new(named(&own)))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.public()),
+        (ErrorKind::PermissionDenied, "Cannot delete own Session")
+    );
+    let mut session = (*root.principal.session).clone();
+    session.metadata_mut().resource_version.clear();
+    session
+        .spec_mut()
+        .set_state(api::core_v1::session::spec::State::Pending);
+    let error = cluster.run(&root, Update(session)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+}
+
+#[tokio::test]
+async fn a_credential_keeps_its_type_and_user_and_gets_an_id() {
+    let cluster = Cluster::on(store::testing::sqlite()).await;
+    let root = cluster.root().await;
+    let made: Credential = cluster
+        .create(
+            &root,
+            "{kind: Credential, metadata: {name: one}, spec: {type: OAUTH2, user: root}}",
+        )
+        .await
+        .unwrap();
+    let status = made.status().unwrap();
+    let is_part = |part: &str| {
+        part.len() == 4
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    };
+    let (one, two) = status.id.split_once('-').unwrap();
+    assert!(is_part(one) && is_part(two), "{}", status.id);
+    assert_eq!(status.user_ref.as_ref().unwrap().name, "root");
+    assert!(status.token_id.is_empty());
+    for (spec, message) in [
+        (
+            "{type: AUTH_TOKEN, user: root}",
+            "The Credential type cannot be modified",
+        ),
+        (
+            "{type: OAUTH2, user: octelium}",
+            "The Credential User cannot be modified",
+        ),
+    ] {
+        let yaml = format!("{{kind: Credential, metadata: {{name: one}}, spec: {spec}}}");
+        let error = cluster
+            .run(&root, Update(parse::<Credential>(&yaml)))
+            .await
+            .unwrap_err();
+        assert_eq!(error.public(), message);
+    }
+}
+
+#[tokio::test]
+async fn a14_an_object_is_reached_by_its_own_name_and_kind_alone() {
+    let cluster = Cluster::on(store::testing::sqlite()).await;
+    let root = cluster.root().await;
+    let one = "{kind: Secret, metadata: {name: one}, spec: {}, data: {value: x}}";
+    let secret = cluster.create::<Secret>(&root, one).await.unwrap();
+    let by_uid = DeleteOptions {
+        uid: secret.uid().to_owned(),
+        ..DeleteOptions::default()
+    };
+    // The uid of another kind.
+    let error = cluster
+        .run(&root, Delete::<Config>::new(by_uid.clone()))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let error = cluster
+        .run(&root, Delete::<Device>::new(by_uid.clone()))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    for uid in [
+        "",
+        "x",
+        "00000000-0000-0000-0000-000000000000",
+        "%",
+        "' OR 1=1 --",
+    ] {
+        let which = DeleteOptions {
+            uid: uid.to_owned(),
+            ..DeleteOptions::default()
+        };
+        let error = cluster
+            .run(&root, Delete::<Secret>::new(which))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{uid}");
+    }
+    for name in ["' OR 1=1 --", "%", "o_e", "one\0", "../one", "ONE"] {
+        let error = cluster
+            .run(&root, Delete::<Secret>::new(named(name)))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(
+                error.kind(),
+                ErrorKind::InvalidArgument | ErrorKind::NotFound
+            ),
+            "{name}"
+        );
+    }
+    cluster
+        .run(&root, Delete::<Secret>::new(by_uid))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a21_pages_hold_each_object_once_and_those_of_another_user_never() {
+    let cluster = Cluster::on(store::testing::sqlite()).await;
+    let root = cluster.root().await;
+    for name in ["bob", "eve"] {
+        let user = format!("{{kind: User, metadata: {{name: {name}}}, spec: {{type: WORKLOAD}}}}");
+        cluster.create::<User>(&root, &user).await.unwrap();
+        for number in 10..17 {
+            let credential = format!(
+                "{{kind: Credential, metadata: {{name: {name}-{number}}}, spec: {{type: OAUTH2, user: {name}}}}}"
+            );
+            cluster
+                .create::<Credential>(&root, &credential)
+                .await
+                .unwrap();
+        }
+    }
+    let bob = api::meta_v1::ObjectReference {
+        name: "bob".to_owned(),
+        ..Default::default()
+    };
+    let filter = read::filter::<User>(&cluster.context, index::USER, Some(&bob))
+        .await
+        .unwrap();
+    let mut names = Vec::new();
+    for page in 0.. {
+        let common = CommonListOptions {
+            page,
+            items_per_page: 3,
+            order_by: Some(api::meta_v1::common_list_options::OrderBy { r#type: 1, mode: 2 }),
+        };
+        let list = read::list::<Credential>(&cluster.context, Some(&common), filter.clone())
+            .await
+            .unwrap();
+        let meta = list.list_response_meta.unwrap();
+        assert_eq!(
+            (meta.page, meta.items_per_page, meta.total_count),
+            (page, 3, 7)
+        );
+        names.extend(list.items.iter().map(|item| item.name().to_owned()));
+        if !meta.has_more {
+            let past = CommonListOptions {
+                page: page + 1,
+                ..common
+            };
+            let error = read::list::<Credential>(&cluster.context, Some(&past), filter)
+                .await
+                .unwrap_err();
+            assert_eq!(
+                (error.kind(), error.public()),
+                (ErrorKind::NotFound, "Not Items found for that page")
+            );
+            break;
+        }
+    }
+    let expected: Vec<String> = (10..17)
+        .rev()
+        .map(|number| format!("bob-{number}"))
+        .collect();
+    assert_eq!(names, expected);
+}

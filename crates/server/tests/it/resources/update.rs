@@ -73,6 +73,11 @@ async fn e01_w01_of_concurrent_updates_none_is_lost_on_sqlite() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn e01_w01_of_concurrent_updates_none_is_lost_on_postgres() {
+    e01_concurrent_updates(store::testing::postgres().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_version_the_last_writer_wins_and_nobody_is_refused() {
     let cluster = Arc::new(Cluster::on(store::testing::sqlite()).await);
     let root = cluster.root().await;
@@ -129,8 +134,17 @@ async fn a_stale_version_is_a_conflict_and_an_equal_object_no_new_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w06_an_update_that_races_a_deletion_does_not_bring_the_object_back() {
-    let cluster = Arc::new(Cluster::on(store::testing::sqlite()).await);
+async fn w06_an_update_that_races_a_deletion_does_not_bring_the_object_back_on_sqlite() {
+    w06_racing_deletions(store::testing::sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w06_an_update_that_races_a_deletion_does_not_bring_the_object_back_on_postgres() {
+    w06_racing_deletions(store::testing::postgres().await).await;
+}
+
+async fn w06_racing_deletions(store: Arc<dyn Store>) {
+    let cluster = Arc::new(Cluster::on(store).await);
     let root = cluster.root().await;
     for round in 0..20 {
         let first = cluster.create::<Group>(&root, GROUP).await.unwrap();
@@ -154,8 +168,17 @@ async fn w06_an_update_that_races_a_deletion_does_not_bring_the_object_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_group_does_not_go_while_somebody_joins_it() {
-    let cluster = Arc::new(Cluster::on(store::testing::sqlite()).await);
+async fn a_group_does_not_go_while_somebody_joins_it_on_sqlite() {
+    racing_joins(store::testing::sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_does_not_go_while_somebody_joins_it_on_postgres() {
+    racing_joins(store::testing::postgres().await).await;
+}
+
+async fn racing_joins(store: Arc<dyn Store>) {
+    let cluster = Arc::new(Cluster::on(store).await);
     let root = cluster.root().await;
     for round in 0..20 {
         cluster.create::<Group>(&root, GROUP).await.unwrap();
