@@ -49,8 +49,13 @@ settings! {
         /// `postgres://…` of the store; the embedded SQLite store where absent. Give it in the variable or the
         /// file where it holds a password
         database_url: String = "database-url", "OCTELIUM_DATABASE_URL", "URL";
-        /// File of the 32-byte master key in base64; made in the data directory where absent and the store is
-        /// the embedded one
+        /// PEM file of the authorities that the database server's certificate may come from; those of the system
+        /// where absent
+        database_ca: PathBuf = "database-ca", "OCTELIUM_DATABASE_CA", "FILE";
+        /// How many connections to the database this replica reads with [default: 16]
+        database_connections: u16 = "database-connections", "OCTELIUM_DATABASE_CONNECTIONS", "NUMBER";
+        /// File of the master key: 64 hexadecimal digits. The embedded store makes its own in the data directory
+        /// where none is given; replicas on PostgreSQL share one
         master_key_file: PathBuf = "master-key-file", "OCTELIUM_MASTER_KEY_FILE", "FILE";
     }
     /// What is served, and where.

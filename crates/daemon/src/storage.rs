@@ -12,7 +12,8 @@ use domain::{
     rng::SystemRng,
 };
 use store::{
-    Document, Location, Store, StoreConfig, StoreError,
+    DatabaseUrl, Document, Location, Store, StoreConfig, StoreError,
+    postgres::PostgresOptions,
     seal::{MasterKeys, load_or_create},
 };
 
@@ -20,6 +21,8 @@ use crate::{files, settings::StoreSettings};
 
 /// How many documents are read at a time.
 const PAGE: u32 = 1000;
+/// How many connections to PostgreSQL read.
+const DEFAULT_CONNECTIONS: u16 = 16;
 
 /// The data directory, made where it is not there.
 ///
@@ -71,9 +74,19 @@ pub(crate) async fn all(
     }
 }
 
-/// Where the settings say that the store is.
-pub(crate) fn location(settings: &StoreSettings, data_dir: &Path) -> Location {
-    Location::Directory(data_dir.to_owned())
+fn location(settings: &StoreSettings, data_dir: &Path) -> Location {
+    let Some(url) = &settings.database_url else {
+        return Location::Directory(data_dir.to_owned());
+    };
+    Location::Postgres(PostgresOptions {
+        url: DatabaseUrl::new(url),
+        ca_certificate: settings.database_ca.clone(),
+        connections: settings
+            .database_connections
+            .unwrap_or(DEFAULT_CONNECTIONS)
+            .max(1)
+            .into(),
+    })
 }
 
 fn master_keys(settings: &StoreSettings) -> anyhow::Result<Option<MasterKeys>> {

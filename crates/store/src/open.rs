@@ -78,7 +78,8 @@ impl DatabaseUrl {
         Self(Zeroizing::new(url.into()))
     }
 
-    pub(crate) fn expose(&self) -> &str {
+    /// Its text, for whoever connects by it.
+    pub fn expose(&self) -> &str {
         &self.0
     }
 }

@@ -8,6 +8,7 @@ mod login;
 mod oauth2;
 mod operation;
 mod quickstart;
+mod replicas;
 mod revocation;
 mod support;
 mod tidy;

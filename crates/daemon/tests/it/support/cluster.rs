@@ -1,8 +1,10 @@
 //! A running `octeliumd`, and people at their terminals.
 
 use std::{
+    fs::{self, Permissions},
     io::{BufRead as _, BufReader},
     net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, mpsc},
@@ -43,6 +45,25 @@ impl Cluster {
             .map(|&argument| argument.to_owned())
             .collect();
         let directory = Arc::new(tempfile::tempdir().unwrap());
+        Self::spawn(
+            directory,
+            "127.0.0.1:0",
+            arguments,
+            Arc::default(),
+            Arc::default(),
+        )
+    }
+
+    /// A replica on PostgreSQL. All replicas of a test share one master key.
+    pub fn start_on(database_url: &str, arguments: &[&str]) -> Self {
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        let key = directory.path().join("master-key");
+        fs::write(&key, "5a".repeat(32)).unwrap();
+        fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+        let key = key.to_str().unwrap();
+        let mut all = vec!["--database-url", database_url, "--master-key-file", key];
+        all.extend(arguments);
+        let arguments = all.into_iter().map(str::to_owned).collect();
         Self::spawn(
             directory,
             "127.0.0.1:0",
@@ -107,7 +128,7 @@ impl Cluster {
         )
     }
 
-    /// Another replica on the same PostgreSQL.
+    /// Where its state is.
     pub fn data_dir(&self) -> PathBuf {
         self.directory.path().join("data")
     }

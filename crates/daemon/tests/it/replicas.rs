@@ -1,0 +1,98 @@
+//! Two replicas on one PostgreSQL.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{
+    cluster::Cluster,
+    https::{Https, form, get},
+    scene::{Scene, WEB},
+};
+
+/// The published bound between replicas, with room for a loaded machine.
+const BOUND: Duration = Duration::from_secs(2);
+
+/// A scene on the first replica, and a second one.
+async fn replicas() -> (Scene, Cluster) {
+    let database = store::testing::postgres_database().await;
+    let first = Cluster::start_on(database.expose(), &[]);
+    let domain = first.domain();
+    let second = Cluster::start_on(database.expose(), &["--domain", &domain]);
+    (Scene::on(first).await, second)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_replica_grants_the_other_takes_at_once() {
+    let (scene, second) = replicas().await;
+    assert_eq!(
+        std::fs::read(scene.cluster.ca()).unwrap(),
+        std::fs::read(second.ca()).unwrap(),
+        "replicas agree on the authority"
+    );
+    assert!(
+        !second.data_dir().join("root-token").exists(),
+        "only one began the Cluster"
+    );
+    let other = Https::new(&second);
+    let client = scene.oauth2_client("cred01");
+    let basic = Some((client.0.as_str(), client.1.as_str()));
+    for _ in 0..20 {
+        let request = form("/oauth2/token", basic, "grant_type=client_credentials");
+        let reply = scene.https.send("localhost", request).await.json();
+        let token = scene
+            .cluster
+            .secret(reply["access_token"].as_str().unwrap());
+        let answer = other.get(WEB, "/", &token).await;
+        assert_eq!(answer.status, 200, "{answer:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a01_parallel_uses_of_a_one_time_token_on_two_replicas_make_one_session() {
+    let (scene, second) = replicas().await;
+    let made = scene
+        .admin
+        .sh("octeliumctl create cred --user microservice1 --one-time once")
+        .success();
+    let token = scene.cluster.secret(&made.value("Authentication Token:"));
+    let mut logins = Vec::new();
+    for number in 0..16 {
+        let cluster = if number % 2 == 0 {
+            &scene.cluster
+        } else {
+            &second
+        };
+        let person = cluster.person();
+        let login = format!("octelium login --auth-token {token}");
+        logins.push(tokio::task::spawn_blocking(move || {
+            person.sh(&login).code == 0
+        }));
+    }
+    let mut accepted = 0;
+    for login in logins {
+        accepted += u32::from(login.await.unwrap());
+    }
+    assert_eq!(accepted, 1);
+    let sessions = scene
+        .admin
+        .sh("octeliumctl get session --user microservice1 -o json")
+        .success();
+    let sessions: serde_json::Value = serde_json::from_str(&sessions.stdout).unwrap();
+    assert_eq!(sessions["items"].as_array().unwrap().len(), 1, "{sessions}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a03_what_one_replica_revokes_the_other_refuses_within_the_bound() {
+    let (scene, second) = replicas().await;
+    let token = scene.access_token("cred01");
+    let mut connection = Https::new(&second).connect(WEB).await.unwrap();
+    assert_eq!(connection.send(get("/", &token)).await.status, 200);
+    scene.admin.sh("octeliumctl delete cred cred01").success();
+    let revoked = Instant::now();
+    loop {
+        match connection.send(get("/", &token)).await.status.as_u16() {
+            401 => break,
+            200 => assert!(revoked.elapsed() < BOUND, "still accepted after {BOUND:?}"),
+            other => panic!("{other}"),
+        }
+    }
+}
