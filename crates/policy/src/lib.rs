@@ -10,6 +10,8 @@ mod condition;
 mod context;
 mod decision;
 mod document;
+mod expression;
+mod facts;
 mod list;
 mod problem;
 mod rule;
@@ -19,6 +21,8 @@ mod wire;
 
 pub use context::{Fields, Grpc, NoFields, Request, Subject, Target};
 pub use decision::{Decision, Effect, Reason, Step, StepOutcome, decide, explain};
+pub use expression::{Condition, EvalError, Scope, TextExpression};
+pub use facts::{Facts, Match, OnError, Rules};
 pub use list::{EvalType, RuleList, check_condition, check_eval, check_policy};
 pub use problem::Problem;
 pub use set::PolicySet;

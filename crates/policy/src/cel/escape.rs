@@ -14,6 +14,16 @@ pub(crate) fn text(body: &str) -> Result<String, String> {
         let code = match escape(&mut characters)? {
             Escape::Simple(character) => character,
             Escape::Byte(value) => char::from(value),
+            Escape::Unicode(value @ 0xd800..0xdc00) => {
+                let low = match (characters.next(), characters.next()) {
+                    (Some('\\'), Some('u')) => digits(&mut characters, 4, 16, 0)?,
+                    _ => 0,
+                };
+                char::decode_utf16([value, low].map(|unit| u16::try_from(unit).unwrap_or(0)))
+                    .next()
+                    .and_then(Result::ok)
+                    .ok_or("half of a surrogate pair is missing")?
+            }
             Escape::Unicode(value) => {
                 char::from_u32(value).ok_or("the escape is no Unicode character")?
             }

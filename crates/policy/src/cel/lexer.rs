@@ -274,15 +274,14 @@ impl<'a> Lexer<'a> {
                 .suggest(format!("close it with {quote}")));
         };
         let body = body.get(..length).unwrap_or_default();
-        let body = body.replace("\r\n", "\n").replace('\r', "\n");
         let literal = match (bytes, raw) {
             (false, true) => Literal::Text(Arc::from(body)),
             (false, false) => Literal::Text(Arc::from(
-                escape::text(&body).map_err(|message| Mistake::new(offset, message))?,
+                escape::text(body).map_err(|message| Mistake::new(offset, message))?,
             )),
-            (true, true) => Literal::Bytes(Arc::from(body.into_bytes())),
+            (true, true) => Literal::Bytes(Arc::from(body.as_bytes())),
             (true, false) => Literal::Bytes(Arc::from(
-                escape::bytes(&body).map_err(|message| Mistake::new(offset, message))?,
+                escape::bytes(body).map_err(|message| Mistake::new(offset, message))?,
             )),
         };
         self.position += prefix.len() + length + 2 * quote.len();

@@ -12,7 +12,7 @@ use super::{
 
 /// Deepest nesting. The public suite asks for 12 to 32 levels.
 const MAX_HEIGHT: u16 = 100;
-const MAX_NODES: usize = 5_000;
+const MAX_NODES: usize = 4_000;
 /// Longest source in characters.
 pub(crate) const MAX_SOURCE: usize = 10_000;
 

@@ -1,0 +1,194 @@
+//! How long decisions take.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
+
+use std::{hint::black_box, time::Duration};
+
+use api::{
+    core_v1::{
+        Condition, Group, Namespace, Policy, Service, Session, User, condition,
+        policy::{
+            Spec,
+            spec::{Rule, rule},
+        },
+        service, session, user,
+    },
+    meta_v1::Metadata,
+};
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
+use domain::clock::UnixMillis;
+use policy::{NoFields, PolicySet, Request, Subject, Target, decide};
+
+const NOW: UnixMillis = UnixMillis(1_795_316_400_000);
+
+fn named(name: &str) -> Option<Metadata> {
+    Some(Metadata {
+        name: name.to_owned(),
+        uid: "3f9c1c52-6e0e-4d37-9a6b-0d1f3d0c7a11".to_owned(),
+        ..Metadata::default()
+    })
+}
+
+fn subject() -> Subject {
+    let user = User {
+        metadata: named("alice"),
+        spec: Some(user::Spec {
+            groups: vec!["dev".to_owned(), "ops".to_owned()],
+            email: "alice@example.com".to_owned(),
+            r#type: user::spec::Type::Human.into(),
+            ..user::Spec::default()
+        }),
+        ..User::default()
+    };
+    let groups = ["dev", "ops"].map(|name| Group {
+        metadata: named(name),
+        ..Group::default()
+    });
+    let session = Session {
+        metadata: named("alice-abc123"),
+        status: Some(session::Status {
+            r#type: session::status::Type::Client.into(),
+            ..session::Status::default()
+        }),
+        ..Session::default()
+    };
+    Subject::new(&user, &groups, &session, None)
+}
+
+fn target(policies: usize) -> Target {
+    let service = Service {
+        metadata: named("api.default"),
+        spec: Some(service::Spec {
+            port: 8080,
+            authorization: Some(service::spec::Authorization {
+                policies: (0..policies)
+                    .map(|index| format!("policy-{index}"))
+                    .collect(),
+                ..service::spec::Authorization::default()
+            }),
+            ..service::Spec::default()
+        }),
+        ..Service::default()
+    };
+    Target::new(
+        &service,
+        &Namespace {
+            metadata: named("default"),
+            ..Namespace::default()
+        },
+        None,
+    )
+}
+
+fn request() -> Request<'static> {
+    Request {
+        ip: "10.1.2.3",
+        method: "GET",
+        path: "/admin/users",
+        uri: "/admin/users?limit=1",
+        host: "api.example.com",
+        scheme: "https",
+        protocol: "HTTP/2.0",
+        size: 2_000,
+        headers: &NoFields,
+        query: &NoFields,
+        body: b"",
+        body_map: None,
+        grpc: None,
+    }
+}
+
+/// Policies of three rules with one comparison each; the one rule of that number over all matches.
+fn policies(total: usize, matching: Option<usize>) -> PolicySet {
+    const COMPARISONS: [(&str, &str, &str); 3] = [
+        (
+            "ctx.user.spec.email",
+            "bob@example.com",
+            "alice@example.com",
+        ),
+        ("ctx.request.http.path", "/other/paths", "/admin/users"),
+        ("ctx.session.status.type", "CLIENTLESS", "CLIENT"),
+    ];
+    PolicySet::new((0..total).map(|index| {
+        let rules = COMPARISONS
+            .iter()
+            .enumerate()
+            .map(|(place, (field, wrong, right))| {
+                let value = if matching == Some(index * 3 + place) {
+                    right
+                } else {
+                    wrong
+                };
+                Rule {
+                    condition: Some(Condition {
+                        r#type: Some(condition::Type::Match(format!("{field} == \"{value}\""))),
+                    }),
+                    effect: rule::Effect::Allow.into(),
+                    ..Rule::default()
+                }
+            });
+        Policy {
+            metadata: named(&format!("policy-{index}")),
+            spec: Some(Spec {
+                rules: rules.collect(),
+                ..Spec::default()
+            }),
+            ..Policy::default()
+        }
+    }))
+}
+
+fn decisions(criterion: &mut Criterion) {
+    let (subject, request) = (subject(), request());
+    let mut group = criterion.benchmark_group("decision");
+    group
+        .measurement_time(Duration::from_secs(3))
+        .warm_up_time(Duration::from_secs(1));
+    for total in [10, 1_000, 10_000] {
+        let target = target(10);
+        let none = policies(total, None);
+        group.bench_with_input(BenchmarkId::new("no match", total), &none, |bench, set| {
+            bench.iter(|| decide(set, Some(&subject), &target, black_box(&request), NOW));
+        });
+        let sets: Vec<PolicySet> = (0..30)
+            .step_by(3)
+            .map(|place| policies(total, Some(place + place / 3 % 3)))
+            .collect();
+        let targets: Vec<Target> = sets.iter().map(|_| crate::target(10)).collect();
+        let subjects: Vec<Subject> = sets.iter().map(|_| crate::subject()).collect();
+        let mut next = 0;
+        group.bench_function(BenchmarkId::new("uniform match", total), |bench| {
+            bench.iter(|| {
+                next = (next + 1) % sets.len();
+                decide(
+                    &sets[next],
+                    Some(&subjects[next]),
+                    &targets[next],
+                    black_box(&request),
+                    NOW,
+                )
+            });
+        });
+        if total > 10 {
+            continue;
+        }
+        let one = Service {
+            metadata: named("one.default"),
+            ..Service::default()
+        };
+        let empty = Target::new(&one, &Namespace::default(), None);
+        group.bench_function("nothing attached", |bench| {
+            bench.iter(|| decide(&none, Some(&subject), &empty, black_box(&request), NOW));
+        });
+    }
+    group.finish();
+}
+
+fn making(criterion: &mut Criterion) {
+    criterion.bench_function("subject", |bench| {
+        bench.iter_batched(|| (), |()| subject(), BatchSize::SmallInput)
+    });
+    criterion.bench_function("compile a policy", |bench| bench.iter(|| policies(1, None)));
+}
+
+criterion_group!(benches, decisions, making);
+criterion_main!(benches);
