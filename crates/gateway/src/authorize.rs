@@ -86,16 +86,18 @@ async fn authenticate(gateway: &Gateway, token: Option<&HeaderValue>) -> Result<
         Err(Rejection::Unavailable) => return Err(Denial::IdentityUnavailable),
     };
     let expired = principal.valid_until <= gateway.clock.now();
-    match expired || principal.revoked.is_cancelled() {
-        true => Err(Denial::InvalidToken),
-        false => Ok(principal),
+    if expired || principal.revoked.is_cancelled() {
+        Err(Denial::InvalidToken)
+    } else {
+        Ok(principal)
     }
 }
 
 fn check_scopes(scopes: &[Scope], route: &Route) -> Result<(), Denial> {
-    match scope::allows_service(scopes, &route.name, false) {
-        true => Ok(()),
-        false => Err(Denial::Scope),
+    if scope::allows_service(scopes, &route.name, false) {
+        Ok(())
+    } else {
+        Err(Denial::Scope)
     }
 }
 
@@ -134,9 +136,10 @@ fn decide(
         query: &query,
         body: &[],
         body_map: None,
-        grpc: match request.grpc {
-            true => parse_call(request.target.path(), request.target.query()).ok(),
-            false => None,
+        grpc: if request.grpc {
+            parse_call(request.target.path(), request.target.query()).ok()
+        } else {
+            None
         },
     };
     let policies = gateway.identity.policies();
@@ -154,15 +157,12 @@ fn decide(
     if headers.was_misread() {
         return Err(Denial::Ambiguous(Ambiguity::HeaderText));
     }
-    match decision.allowed {
-        true => {
-            record.outcome = Outcome::Allowed(decision.reason);
-            Ok(())
-        }
-        false => {
-            record.outcome = Outcome::Denied(decision.reason);
-            Err(Denial::Policy)
-        }
+    if decision.allowed {
+        record.outcome = Outcome::Allowed(decision.reason);
+        Ok(())
+    } else {
+        record.outcome = Outcome::Denied(decision.reason);
+        Err(Denial::Policy)
     }
 }
 

@@ -54,9 +54,10 @@ impl Body {
     }
 
     pub(crate) fn full(bytes: Bytes) -> Self {
-        match bytes.is_empty() {
-            true => Self::empty(),
-            false => Self(Inner::Full(bytes)),
+        if bytes.is_empty() {
+            Self::empty()
+        } else {
+            Self(Inner::Full(bytes))
         }
     }
 

@@ -31,9 +31,9 @@ impl Default for Config {
         Self {
             domain: "localhost".to_owned(),
             connect_timeout: Duration::from_secs(5),
-            response_timeout: Duration::from_secs(60),
-            body_idle_timeout: Duration::from_secs(60),
-            idle_connection_timeout: Duration::from_secs(60),
+            response_timeout: Duration::from_mins(1),
+            body_idle_timeout: Duration::from_mins(1),
+            idle_connection_timeout: Duration::from_mins(1),
             idle_connections: 256,
             allow_link_local_upstreams: false,
             rng: Arc::new(SystemRng),

@@ -73,27 +73,24 @@ impl Denial {
             grpc: grpc_status,
             message,
         } = self.form();
-        let mut response = match grpc {
-            true => {
-                let mut response = Response::new(Body::empty());
-                let headers = response.headers_mut();
-                set(headers, header::CONTENT_TYPE.as_str(), "application/grpc");
-                set(headers, "grpc-status", grpc_status);
-                set(headers, "grpc-message", message);
-                response
-            }
-            false => {
-                let text = [message.as_bytes(), b"\n"].concat();
-                let mut response = Response::new(Body::full(Bytes::from(text)));
-                *response.status_mut() = status;
-                let headers = response.headers_mut();
-                set(
-                    headers,
-                    header::CONTENT_TYPE.as_str(),
-                    "text/plain; charset=utf-8",
-                );
-                response
-            }
+        let mut response = if grpc {
+            let mut response = Response::new(Body::empty());
+            let headers = response.headers_mut();
+            set(headers, header::CONTENT_TYPE.as_str(), "application/grpc");
+            set(headers, "grpc-status", grpc_status);
+            set(headers, "grpc-message", message);
+            response
+        } else {
+            let text = [message.as_bytes(), b"\n"].concat();
+            let mut response = Response::new(Body::full(Bytes::from(text)));
+            *response.status_mut() = status;
+            let headers = response.headers_mut();
+            set(
+                headers,
+                header::CONTENT_TYPE.as_str(),
+                "text/plain; charset=utf-8",
+            );
+            response
         };
         let headers = response.headers_mut();
         set(headers, header::CACHE_CONTROL.as_str(), "no-store");

@@ -25,6 +25,7 @@ mod tunnel;
 mod websocket;
 
 pub(crate) use answer::{Served, UpstreamResponse};
+pub(crate) use response::clean;
 
 /// A canonical request with what came along.
 pub(crate) struct Inbound<B> {
@@ -177,29 +178,26 @@ async fn answer(
         () = watch.over() => return Err(Denial::InvalidToken),
         () = silence(patience, transfer) => return Err(Denial::UpstreamTimeout),
     };
-    sent.map_err(|error| {
-        let denial = match transfer.map(Transfer::state) {
-            Some(TransferState::TooLarge) => Denial::BodyTooLarge,
-            Some(TransferState::Idle) => Denial::BodyIdle,
-            Some(TransferState::Revoked) => Denial::InvalidToken,
-            Some(TransferState::ClientGone) => Denial::BodyBroken,
-            Some(TransferState::Running | TransferState::Finished) | None => match &error {
-                SendError::Connect {
-                    error: ConnectError::Timeout,
-                    ..
-                } => Denial::UpstreamTimeout,
-                SendError::Connect { .. } | SendError::Broken { .. } | SendError::Invalid => {
-                    tracing::warn!(
-                        request_id = record.id.as_str(),
-                        service = record.route.as_ref().map(|route| route.name()),
-                        %error,
-                        "the upstream failed"
-                    );
-                    Denial::UpstreamUnavailable
-                }
-            },
-        };
-        denial
+    sent.map_err(|error| match transfer.map(Transfer::state) {
+        Some(TransferState::TooLarge) => Denial::BodyTooLarge,
+        Some(TransferState::Idle) => Denial::BodyIdle,
+        Some(TransferState::Revoked) => Denial::InvalidToken,
+        Some(TransferState::ClientGone) => Denial::BodyBroken,
+        Some(TransferState::Running | TransferState::Finished) | None => match &error {
+            SendError::Connect {
+                error: ConnectError::Timeout,
+                ..
+            } => Denial::UpstreamTimeout,
+            SendError::Connect { .. } | SendError::Broken { .. } | SendError::Invalid => {
+                tracing::warn!(
+                    request_id = record.id.as_str(),
+                    service = record.route.as_ref().map(|route| route.name()),
+                    %error,
+                    "the upstream failed"
+                );
+                Denial::UpstreamUnavailable
+            }
+        },
     })
 }
 

@@ -33,7 +33,7 @@ impl Default for Limits {
             head_fields: 128,
             streams: 256,
             resets: 32,
-            keep_alive: (Duration::from_secs(60), Duration::from_secs(20)),
+            keep_alive: (Duration::from_mins(1), Duration::from_secs(20)),
         }
     }
 }

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 
 use crate::{
     body::{BodyError, Watch},
+    forward::clean,
     record::Record,
     upstream::Lease,
 };
@@ -40,7 +41,10 @@ impl Proxied {
             return self.cut();
         }
         match Pin::new(&mut *upstream).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    clean(trailers);
+                }
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 self.record.add_sent(length as u64);
                 if upstream.is_end_stream() {

@@ -38,9 +38,10 @@ pub(super) fn clean<'a>(lines: impl Iterator<Item = &'a HeaderValue>) -> Option<
             joined.extend_from_slice(pair);
         }
     }
-    match joined.is_empty() {
-        true => None,
-        false => HeaderValue::from_bytes(&joined).ok(),
+    if joined.is_empty() {
+        None
+    } else {
+        HeaderValue::from_bytes(&joined).ok()
     }
 }
 

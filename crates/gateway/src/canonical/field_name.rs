@@ -26,9 +26,10 @@ pub(super) fn classify(name: &str, foreign_spelling: bool) -> Class {
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     {
-        return match is_reserved(name) {
-            true => Class::Reserved,
-            false => Class::EndToEnd,
+        return if is_reserved(name) {
+            Class::Reserved
+        } else {
+            Class::EndToEnd
         };
     }
     if !foreign_spelling {
@@ -44,9 +45,10 @@ pub(super) fn classify(name: &str, foreign_spelling: bool) -> Class {
             }
         })
         .collect();
-    match is_reserved(&folded) || classify(&folded, false) != Class::EndToEnd {
-        true => Class::Reserved,
-        false => Class::EndToEnd,
+    if is_reserved(&folded) || classify(&folded, false) != Class::EndToEnd {
+        Class::Reserved
+    } else {
+        Class::EndToEnd
     }
 }
 

@@ -94,13 +94,14 @@ fn clean_cookies(headers: &mut HeaderMap) {
 }
 
 fn check_expectation(headers: &HeaderMap) -> Result<(), Ambiguity> {
-    match headers
+    if headers
         .get_all(header::EXPECT)
         .iter()
         .all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
     {
-        true => Ok(()),
-        false => Err(Ambiguity::Expectation),
+        Ok(())
+    } else {
+        Err(Ambiguity::Expectation)
     }
 }
 

@@ -52,9 +52,10 @@ pub(super) fn check(headers: &HeaderMap, parsed: Length) -> Result<Length, Ambig
 fn decimal(value: &HeaderValue) -> Option<u64> {
     let text = value.to_str().ok()?;
     // `u64::from_str` would take a sign.
-    match text.bytes().all(|byte| byte.is_ascii_digit()) {
-        true => text.parse().ok(),
-        false => None,
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        text.parse().ok()
+    } else {
+        None
     }
 }
 

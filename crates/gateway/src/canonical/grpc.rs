@@ -33,14 +33,15 @@ pub(crate) fn parse_call<'a>(path: &'a str, query: Option<&str>) -> Result<Grpc<
         .rsplit_once('.')
         .unwrap_or(("", service_full_name));
     let whole = query.is_none() && !service.is_empty() && !method.is_empty();
-    match whole && identifiers(service_full_name) && identifiers(method) {
-        true => Ok(Grpc {
+    if whole && identifiers(service_full_name) && identifiers(method) {
+        Ok(Grpc {
             package,
             service,
             service_full_name,
             method,
-        }),
-        false => Err(Ambiguity::GrpcPath),
+        })
+    } else {
+        Err(Ambiguity::GrpcPath)
     }
 }
 

@@ -60,11 +60,10 @@ impl Host {
     fn parse(authority: HeaderValue) -> Result<Self, Ambiguity> {
         let bytes = authority.as_bytes();
         let length = name_length(bytes)?;
-        let authority = match bytes.iter().any(u8::is_ascii_uppercase) {
-            true => {
-                HeaderValue::from_bytes(&bytes.to_ascii_lowercase()).map_err(|_| Ambiguity::Host)?
-            }
-            false => authority,
+        let authority = if bytes.iter().any(u8::is_ascii_uppercase) {
+            HeaderValue::from_bytes(&bytes.to_ascii_lowercase()).map_err(|_| Ambiguity::Host)?
+        } else {
+            authority
         };
         Ok(Self { authority, length })
     }
@@ -87,13 +86,15 @@ fn name_length(authority: &[u8]) -> Result<usize, Ambiguity> {
     let plain = |&byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
     let in_literal =
         |&byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'[' | b']' | b':' | b'.');
-    let valid = match literal {
-        true => name.iter().all(in_literal),
-        false => !name.starts_with(b".") && name.iter().all(plain),
+    let valid = if literal {
+        name.iter().all(in_literal)
+    } else {
+        !name.starts_with(b".") && name.iter().all(plain)
     };
-    match valid && !name.is_empty() && name.len() <= 255 {
-        true => Ok(name.len()),
-        false => Err(Ambiguity::Host),
+    if valid && !name.is_empty() && name.len() <= 255 {
+        Ok(name.len())
+    } else {
+        Err(Ambiguity::Host)
     }
 }
 

@@ -20,9 +20,10 @@ pub(crate) fn check(path: &str) -> Result<(), Ambiguity> {
 
 /// Refuses a query with bytes that have to be encoded.
 pub(super) fn check_query(query: &str) -> Result<(), Ambiguity> {
-    match query.bytes().all(|byte| byte.is_ascii_graphic()) {
-        true => Ok(()),
-        false => Err(Ambiguity::UnencodedByte),
+    if query.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(())
+    } else {
+        Err(Ambiguity::UnencodedByte)
     }
 }
 
@@ -38,9 +39,10 @@ fn check_segment(segment: &str) -> Result<(), Ambiguity> {
             _ => {}
         }
     }
-    match encoded {
-        true => check_decoded(segment.as_bytes()),
-        false => check_dots(segment.as_bytes()),
+    if encoded {
+        check_decoded(segment.as_bytes())
+    } else {
+        check_dots(segment.as_bytes())
     }
 }
 

@@ -10,8 +10,8 @@ use crate::{
     route::DirectResponse,
 };
 
-/// Removes what is not for the client, or what only we may say to it.
-pub(super) fn clean(headers: &mut HeaderMap) {
+/// Removes what is not for the client, or what only we may say to it; from trailers too.
+pub(crate) fn clean(headers: &mut HeaderMap) {
     if remove_connection_options(headers).is_err() {
         // Malformed, so it names nothing; it is removed below.
         tracing::debug!("an upstream's Connection header is malformed");

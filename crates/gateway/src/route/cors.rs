@@ -40,16 +40,17 @@ impl Cors {
         }
         let mut value = |field: &str, text: &str| match text {
             "" => None,
-            text => match HeaderValue::from_str(text) {
-                Ok(value) => Some(value),
-                Err(_) => {
+            text => {
+                if let Ok(value) = HeaderValue::from_str(text) {
+                    Some(value)
+                } else {
                     problems.add(
                         &format!("spec.config.http.cors.{field}"),
                         "is no header value",
                     );
                     None
                 }
-            },
+            }
         };
         Self {
             any_origin,

@@ -91,15 +91,12 @@ impl UpstreamCredential {
             }
         };
         // A final line end is an editor's, not the secret's.
-        match HeaderValue::from_bytes(value.trim_ascii_end()) {
-            Ok(mut value) => {
-                value.set_sensitive(true);
-                Some(Self { name, value })
-            }
-            Err(_) => {
-                problems.add(PATH, "has a Secret that cannot be a header value");
-                None
-            }
+        if let Ok(mut value) = HeaderValue::from_bytes(value.trim_ascii_end()) {
+            value.set_sensitive(true);
+            Some(Self { name, value })
+        } else {
+            problems.add(PATH, "has a Secret that cannot be a header value");
+            None
         }
     }
 }

@@ -35,13 +35,14 @@ impl DirectResponse {
         };
         let content_type = match direct.content_type.as_str() {
             "" => None,
-            text => match HeaderValue::from_str(text) {
-                Ok(value) => Some(value),
-                Err(_) => {
+            text => {
+                if let Ok(value) = HeaderValue::from_str(text) {
+                    Some(value)
+                } else {
                     problems.add(&format!("{PATH}.contentType"), "is no header value");
                     None
                 }
-            },
+            }
         };
         let body = match &direct.r#type {
             None => Bytes::new(),

@@ -45,9 +45,10 @@ impl HeaderRules {
             headers.remove(name);
         }
         for added in &self.added {
-            match added.append {
-                true => headers.append(&added.name, added.value.clone()),
-                false => headers.insert(&added.name, added.value.clone()).is_some(),
+            if added.append {
+                headers.append(&added.name, added.value.clone())
+            } else {
+                headers.insert(&added.name, added.value.clone()).is_some()
             };
         }
     }

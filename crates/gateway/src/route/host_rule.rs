@@ -23,12 +23,11 @@ impl HostRule {
             Some(host::Type::Preserve(true)) => Self::Preserve,
             Some(host::Type::Value(text)) => {
                 let authority = text.parse::<Authority>().is_ok();
-                match (authority, HeaderValue::from_str(text)) {
-                    (true, Ok(value)) => Self::Fixed(value),
-                    _ => {
-                        problems.add(&format!("{PATH}.value"), "is no host");
-                        Self::Upstream
-                    }
+                if let (true, Ok(value)) = (authority, HeaderValue::from_str(text)) {
+                    Self::Fixed(value)
+                } else {
+                    problems.add(&format!("{PATH}.value"), "is no host");
+                    Self::Upstream
                 }
             }
             Some(host::Type::Eval(_)) => {

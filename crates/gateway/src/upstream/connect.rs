@@ -62,10 +62,10 @@ fn is_link_local(address: IpAddr) -> bool {
         IpAddr::V6(address) => {
             const AWS: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
             let embedded = match address.segments() {
-                // RFC 6052 §2.1
-                [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some([high, low]),
-                // RFC 3056 §2
-                [0x2002, high, low, ..] => Some([high, low]),
+                // RFC 6052 §2.1, RFC 3056 §2
+                [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+                    Some([high, low])
+                }
                 _ => None,
             };
             let embedded = embedded.is_some_and(|[high, low]| {

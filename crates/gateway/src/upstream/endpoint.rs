@@ -56,18 +56,16 @@ impl Endpoint {
         settings: &Config,
         problems: &mut Problems,
     ) -> Option<Self> {
-        let tls = match url.tls {
-            false => None,
-            true => {
-                let connector = trust.connector(url.protocol, problems)?;
-                match ServerName::try_from(url.host.clone()) {
-                    Ok(name) => Some((connector, name)),
-                    Err(_) => {
-                        problems.add("spec.config.upstream", "has a host that TLS cannot name");
-                        return None;
-                    }
-                }
+        let tls = if url.tls {
+            let connector = trust.connector(url.protocol, problems)?;
+            if let Ok(name) = ServerName::try_from(url.host.clone()) {
+                Some((connector, name))
+            } else {
+                problems.add("spec.config.upstream", "has a host that TLS cannot name");
+                return None;
             }
+        } else {
+            None
         };
         Some(Self {
             host_header: HeaderValue::from_str(url.authority.as_str()).ok()?,

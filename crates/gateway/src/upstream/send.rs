@@ -82,7 +82,7 @@ impl Upstream {
                 }
             };
             address(&mut request, endpoint, host.as_ref())?;
-            let spare = (repeatable && connection.is_reused()).then(|| copy(&request));
+            let spare = (repeatable && connection.is_used()).then(|| copy(&request));
             let sent = match &mut connection {
                 Connection::Http1 { sender, .. } => sender.try_send_request(request).await,
                 Connection::Http2(sender) => sender.try_send_request(request).await,
@@ -97,6 +97,7 @@ impl Upstream {
                 }
                 Err(failure) => failure,
             };
+            let spare = spare.filter(|_| connection.is_dead());
             match failure.take_message().or(spare) {
                 Some(again) if retries < MOST_RETRIES => {
                     retries += 1;
@@ -114,10 +115,19 @@ impl Upstream {
 }
 
 impl Connection {
-    fn is_reused(&self) -> bool {
+    /// It has carried a request before, or may have.
+    fn is_used(&self) -> bool {
         match self {
             Self::Http1 { reused, .. } => *reused,
             Self::Http2(_) => true,
+        }
+    }
+
+    /// A failure was that of the connection: of one request alone it would not close it.
+    fn is_dead(&self) -> bool {
+        match self {
+            Self::Http1 { .. } => true,
+            Self::Http2(sender) => sender.is_closed(),
         }
     }
 

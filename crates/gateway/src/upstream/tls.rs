@@ -66,9 +66,10 @@ fn roots(spec: &Tls, problems: &mut Problems) -> Roots {
     if spec.trusted_c_as.is_empty() {
         return Roots::System;
     }
-    let mut store = match spec.append_to_system_pool {
-        true => RootCertStore::clone(&SYSTEM_ROOTS),
-        false => RootCertStore::empty(),
+    let mut store = if spec.append_to_system_pool {
+        RootCertStore::clone(&SYSTEM_ROOTS)
+    } else {
+        RootCertStore::empty()
     };
     for (index, text) in spec.trusted_c_as.iter().enumerate() {
         let added = CertificateDer::pem_slice_iter(text.as_bytes())

@@ -57,9 +57,10 @@ pub(super) fn parse(text: &str, prefer_http2: bool) -> Result<UpstreamUrl, &'sta
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))
         .unwrap_or(bracketed);
-    let text = match port == implied {
-        true => bracketed.to_owned(),
-        false => format!("{bracketed}:{port}"),
+    let text = if port == implied {
+        bracketed.to_owned()
+    } else {
+        format!("{bracketed}:{port}")
     };
     Ok(UpstreamUrl {
         authority: text.parse().map_err(|_| "is no URL")?,

@@ -90,7 +90,7 @@ async fn an_expired_or_revoked_token_is_refused() {
     world.clock.advance(Duration::from_secs(3601));
     let expired = get_authorized(world.address, "/", &[]).await;
     assert_unauthorized(&expired, 401, Some("invalid_token"));
-    world.grant(TOKEN, Duration::from_secs(60)).cancel();
+    world.grant(TOKEN, Duration::from_mins(1)).cancel();
     let revoked = get_authorized(world.address, "/", &[]).await;
     assert_unauthorized(&revoked, 401, Some("invalid_token"));
 }
@@ -119,12 +119,12 @@ async fn scopes_restrict_what_policies_allow() {
     let world = World::start().await;
     let upstream = Upstream::recording(&[]).await;
     world.serve(&service(&upstream.url()));
-    world.grant_scoped(TOKEN, Duration::from_secs(60), &["service:other"]);
+    world.grant_scoped(TOKEN, Duration::from_mins(1), &["service:other"]);
     let reply = get_authorized(world.address, "/", &[]).await;
     assert_unauthorized(&reply, 403, Some("insufficient_scope"));
     world.grant_scoped(
         TOKEN,
-        Duration::from_secs(60),
+        Duration::from_mins(1),
         &["service:other", "service:app"],
     );
     assert_eq!(get_authorized(world.address, "/", &[]).await.status, 200);

@@ -246,7 +246,7 @@ async fn c15_an_open_call_ends_with_its_session() {
     let world = World::start().await;
     let upstream = echo().await;
     world.serve(&grpc_service(&upstream.url()));
-    let revoked = world.grant(TOKEN, Duration::from_secs(3600));
+    let revoked = world.grant(TOKEN, Duration::from_hours(1));
     let (messages, channel) = mpsc::unbounded_channel();
     let body = StreamBody::new(receiver(channel));
     let request = call(PATH, Some(TOKEN), BodyExt::boxed(SyncBody(Box::pin(body))));

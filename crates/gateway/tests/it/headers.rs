@@ -1,10 +1,13 @@
 //! What an upstream learns, and what a client does.
 
-use api::core_v1::service::spec::config::http::{
-    Auth, Cors, Header, Path, Response as ResponseSpec,
-    auth::{self, Bearer, Custom, basic, bearer, custom},
-    header::{ForwardedMode, Host, KeyValue, host, key_value},
-    response::{self, Direct, direct},
+use api::core_v1::service::spec::{
+    DynamicConfig,
+    config::http::{
+        Auth, Cors, Header, Path, Response as ResponseSpec,
+        auth::{self, Bearer, Custom, basic, bearer, custom},
+        header::{ForwardedMode, Host, KeyValue, host, key_value},
+        response::{self, Direct, direct},
+    },
 };
 use rstest::rstest;
 
@@ -329,7 +332,7 @@ async fn what_cannot_be_served_does_not_compile() {
     let mode = base().with(|spec| spec.mode = api::core_v1::service::spec::Mode::Ssh.into());
     assert!(problems(mode).contains("spec.mode SSH"));
     assert!(problems(service("ftp://x")).contains("spec.config.upstream.url"));
-    let dynamic = base().with(|spec| spec.dynamic_config = Some(Default::default()));
+    let dynamic = base().with(|spec| spec.dynamic_config = Some(DynamicConfig::default()));
     assert!(problems(dynamic).contains("spec.dynamicConfig"));
 }
 

@@ -1,10 +1,17 @@
 //! The gateway as clients and upstreams see it: real sockets on both sides, fakes of its two ports behind it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
 
 mod authentication;
 mod canonical;
 mod grpc;
 mod headers;
 mod hostile;
+mod http2;
 mod proxying;
 mod revocation;
 mod support;

@@ -62,7 +62,7 @@ async fn c15_a_streaming_response_is_cut_when_its_session_ends() {
     let world = World::start().await;
     let upstream = ticking().await;
     world.serve(&service(&upstream.url()));
-    let revoked = world.grant(TOKEN, Duration::from_secs(3600));
+    let revoked = world.grant(TOKEN, Duration::from_hours(1));
     let mut stream = open(&world).await;
     read_until(&mut stream, b"tick\r\n").await;
     revoked.cancel();
@@ -95,7 +95,7 @@ async fn c15_a_request_that_waits_is_answered_when_its_session_ends() {
     })
     .await;
     world.serve(&service(&upstream.url()));
-    let revoked = world.grant(TOKEN, Duration::from_secs(3600));
+    let revoked = world.grant(TOKEN, Duration::from_hours(1));
     let mut stream = open(&world).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     revoked.cancel();
@@ -112,7 +112,7 @@ async fn c15_an_upload_ends_with_its_session() {
     let world = World::start().await;
     let upstream = Upstream::recording(&[]).await;
     world.serve(&service(&upstream.url()));
-    let revoked = world.grant(TOKEN, Duration::from_secs(3600));
+    let revoked = world.grant(TOKEN, Duration::from_hours(1));
     let mut stream = TcpStream::connect(world.address).await.unwrap();
     let request = format!(
         "POST / HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 100\r\n\r\nsome"
@@ -133,7 +133,7 @@ async fn c15_a_websocket_is_closed_with_its_session() {
     let world = World::start().await;
     let upstream = crate::websocket::echo().await;
     world.serve(&service(&upstream.url()));
-    let revoked = world.grant(TOKEN, Duration::from_secs(3600));
+    let revoked = world.grant(TOKEN, Duration::from_hours(1));
     let token = format!("Authorization: Bearer {TOKEN}\r\n");
     let (mut stream, head) = crate::websocket::open(&world, &token).await;
     assert!(head.starts_with("HTTP/1.1 101"));

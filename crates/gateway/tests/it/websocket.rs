@@ -1,4 +1,4 @@
-//! WebSockets.
+//! `WebSockets`.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Clients that send what they are told, byte for byte.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -72,14 +72,14 @@ pub(crate) async fn send(
         .iter()
         .any(|field| field.to_ascii_lowercase().starts_with("host:"))
     {
-        request.push_str(&format!("Host: {HOST}\r\n"));
+        write!(request, "Host: {HOST}\r\n").unwrap();
     }
     for field in fields {
         request.push_str(field);
         request.push_str("\r\n");
     }
     if !body.is_empty() {
-        request.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        write!(request, "Content-Length: {}\r\n", body.len()).unwrap();
     }
     request.push_str("\r\n");
     request.push_str(body);
@@ -103,9 +103,10 @@ pub(crate) fn parse(answer: &[u8]) -> Reply {
             .unwrap_or_else(|| panic!("no status: {text}"))
             .parse()
             .unwrap(),
-        body: match chunked {
-            true => unchunk(body),
-            false => body.to_owned(),
+        body: if chunked {
+            unchunk(body)
+        } else {
+            body.to_owned()
         },
         headers,
     }
@@ -119,7 +120,7 @@ fn unchunk(mut text: &str) -> String {
             break;
         }
         body.push_str(&rest[..size]);
-        text = &rest[size..].trim_start_matches("\r\n");
+        text = rest[size..].trim_start_matches("\r\n");
     }
     body
 }

@@ -120,9 +120,10 @@ pub(crate) fn matches(expression: &str) -> condition::Type {
 }
 
 pub(crate) fn rule(name: &str, condition: condition::Type, allow: bool) -> policy_v1::spec::Rule {
-    let effect = match allow {
-        true => policy_v1::spec::rule::Effect::Allow,
-        false => policy_v1::spec::rule::Effect::Deny,
+    let effect = if allow {
+        policy_v1::spec::rule::Effect::Allow
+    } else {
+        policy_v1::spec::rule::Effect::Deny
     };
     policy_v1::spec::Rule {
         name: name.to_owned(),
@@ -175,7 +176,7 @@ impl World {
             config,
             secrets: Mutex::default(),
         };
-        world.grant(TOKEN, Duration::from_secs(3600));
+        world.grant(TOKEN, Duration::from_hours(1));
         world
     }
 

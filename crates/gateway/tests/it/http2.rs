@@ -1,0 +1,276 @@
+//! HTTP/2 on the client's side: whole requests, and frames that no library would send.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::{HeaderValue, Method, Request};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::support::{
+    Upstream, World,
+    client::get,
+    service,
+    world::{HOST, ServiceExt, TOKEN},
+};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+async fn client(world: &World) -> http2::SendRequest<Full<Bytes>> {
+    let stream = TcpStream::connect(world.address).await.unwrap();
+    let io = TokioIo::new(stream);
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+fn request(method: Method, path: &str, body: &'static str) -> Request<Full<Bytes>> {
+    Request::builder()
+        .method(method)
+        .uri(format!("https://{HOST}:8443{path}"))
+        .header("x-octelium-auth", TOKEN)
+        .body(Full::new(Bytes::from(body)))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn streams_become_requests_of_http1() {
+    let world = World::start().await;
+    let upstream = Upstream::recording(&[("set-cookie", "a=1"), ("set-cookie", "b=2")]).await;
+    world.serve(&service(&upstream.url()));
+    let mut client = client(&world).await;
+    let mut post = request(Method::POST, "/a?b", "body");
+    for cookie in ["a=b", "octelium_auth=secret", "c=d"] {
+        post.headers_mut()
+            .append("cookie", HeaderValue::from_static(cookie));
+    }
+    let response = client.send_request(post).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers().get_all("set-cookie").iter().count(), 2);
+    assert_eq!(
+        response.into_body().collect().await.unwrap().to_bytes(),
+        "hello"
+    );
+    let seen = upstream.one();
+    assert_eq!(
+        (seen.method.as_str(), seen.target.as_str()),
+        ("POST", "/a?b")
+    );
+    assert_eq!(seen.body, b"body");
+    assert_eq!(seen.header("cookie"), Some("a=b; c=d"));
+    let address = upstream.address.to_string();
+    assert_eq!(seen.header("host"), Some(address.as_str()));
+}
+
+#[tokio::test]
+async fn many_streams_of_one_connection_run_side_by_side() {
+    let world = World::start().await;
+    let upstream = Upstream::recording(&[]).await;
+    world.serve(&service(&upstream.url()));
+    let client = client(&world).await;
+    let streams = (0..200).map(|_| {
+        let mut client = client.clone();
+        async move {
+            let response = client
+                .send_request(request(Method::GET, "/", ""))
+                .await
+                .unwrap();
+            response.into_body().collect().await.unwrap().to_bytes()
+        }
+    });
+    assert!(join_all(streams).await.iter().all(|body| body == "hello"));
+    assert!(upstream.connections() <= 200);
+    // What was opened for them is used again.
+    let before = upstream.connections();
+    for _ in 0..20 {
+        assert_eq!(
+            get(world.address, "/", &[&format!("X-Octelium-Auth: {TOKEN}")])
+                .await
+                .status,
+            200
+        );
+    }
+    assert_eq!(upstream.connections(), before);
+}
+
+/// Frames of RFC 9113 §4.1 written by hand.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// Literal fields without indexing and Huffman coding (RFC 7541 §6.2.2).
+fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).unwrap());
+            block.extend(text.as_bytes());
+        }
+    }
+    block
+}
+
+const GET: [(&str, &str); 4] = [
+    (":method", "GET"),
+    (":scheme", "https"),
+    (":authority", HOST),
+    (":path", "/"),
+];
+
+async fn speak(world: &World, frames: &[Vec<u8>]) -> TcpStream {
+    let mut stream = TcpStream::connect(world.address).await.unwrap();
+    let mut bytes = PREFACE.to_vec();
+    bytes.extend(frame(4, 0, 0, &[]));
+    for frame in frames {
+        bytes.extend(frame);
+    }
+    let _ = stream.write_all(&bytes).await;
+    stream
+}
+
+/// Kinds and payloads of frames until there are no more, or none for a while.
+async fn answer(stream: &mut TcpStream) -> Vec<(u8, u32, Vec<u8>)> {
+    let mut frames = Vec::new();
+    while let Ok(Ok(frame)) = timeout(Duration::from_millis(300), read_frame(stream)).await {
+        frames.push(frame);
+    }
+    frames
+}
+
+async fn read_frame(stream: &mut TcpStream) -> std::io::Result<(u8, u32, Vec<u8>)> {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await?;
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+    let mut payload = vec![0; length];
+    stream.read_exact(&mut payload).await?;
+    Ok((
+        head[3],
+        u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
+        payload,
+    ))
+}
+
+/// `END_STREAM` and `END_HEADERS`.
+const WHOLE: u8 = 0x05;
+
+#[tokio::test]
+async fn c17_streams_with_fields_of_http1_are_refused() {
+    let world = World::start().await;
+    let upstream = Upstream::recording(&[]).await;
+    world.serve(&service(&upstream.url()).anonymous());
+    let forged: [&[(&str, &str)]; 9] = [
+        &[("transfer-encoding", "chunked")],
+        &[("connection", "x-identity")],
+        &[("upgrade", "websocket")],
+        &[("keep-alive", "1")],
+        &[("X-Upper", "case")],
+        &[("x-injected", "a\r\nhost: b")],
+        &[("x-nul", "a\0b")],
+        &[("content-length", "5")],
+        &[(":path", "/twice")],
+    ];
+    for extra in forged {
+        let block = fields(&[&GET[..], extra].concat());
+        let mut stream = speak(&world, &[frame(1, WHOLE, 1, &block)]).await;
+        let frames = answer(&mut stream).await;
+        // RST_STREAM or GOAWAY, or our 400 (index 12 of the static table), and never the upstream's answer.
+        let refused = frames.iter().any(|(kind, stream, payload)| {
+            *kind == 3
+                || *kind == 7
+                || (*kind == 1 && *stream == 1 && payload.first() == Some(&0x8c))
+        });
+        assert!(refused, "{extra:?} {frames:?}");
+        assert_eq!(upstream.seen(), [], "{extra:?}");
+    }
+}
+
+#[tokio::test]
+async fn c09_c17_forged_pseudo_headers_are_refused() {
+    let world = World::start().await;
+    let upstream = Upstream::recording(&[]).await;
+    world.serve(&service(&upstream.url()).anonymous());
+    let with = |index: usize, value: &'static str| {
+        let mut pseudo = GET;
+        pseudo[index].1 = value;
+        fields(&pseudo)
+    };
+    for block in [
+        with(3, ""),
+        with(3, "no-slash"),
+        with(3, "*"),
+        with(3, "/../admin"),
+        with(3, "/a b"),
+        with(2, "app.example.com."),
+        with(2, "user@app.example.com"),
+        with(2, ""),
+        with(0, "G T"),
+        with(0, "TRACE"),
+        fields(&GET[1..]),
+    ] {
+        let mut stream = speak(&world, &[frame(1, WHOLE, 1, &block)]).await;
+        let frames = answer(&mut stream).await;
+        let passed = frames
+            .iter()
+            .any(|(kind, _, payload)| *kind == 1 && payload.first() == Some(&0x88));
+        assert!(!passed, "{frames:?}");
+        assert_eq!(upstream.seen(), []);
+    }
+}
+
+#[tokio::test]
+async fn c19_rapid_resets_end_the_connection() {
+    let world = World::start().await;
+    let upstream = Upstream::accepting(|mut stream| async move {
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
+    world.serve(&service(&upstream.url()).anonymous());
+    let block = fields(&GET);
+    let frames: Vec<Vec<u8>> = (0..5000)
+        .flat_map(|index| {
+            let stream = 2 * index + 1;
+            [
+                frame(1, WHOLE, stream, &block),
+                frame(3, 0, stream, &[0, 0, 0, 8]),
+            ]
+        })
+        .collect();
+    let mut stream = speak(&world, &frames).await;
+    let frames = answer(&mut stream).await;
+    assert!(
+        frames.is_empty() || frames.iter().any(|(kind, ..)| *kind == 7),
+        "{frames:?}"
+    );
+    let mut rest = Vec::new();
+    let closed = timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
+    assert!(closed.is_ok(), "still open");
+    assert!(upstream.connections() < 1000, "{}", upstream.connections());
+}
+
+#[tokio::test]
+async fn c19_a_flood_of_continuations_ends_the_connection() {
+    let world = World::start().await;
+    let upstream = Upstream::recording(&[]).await;
+    world.serve(&service(&upstream.url()).anonymous());
+    let mut frames = vec![frame(1, 1, 1, &fields(&GET))];
+    let filler = fields(&[("x-filler", &"y".repeat(100))]).repeat(100);
+    frames.extend((0..2000).map(|_| frame(9, 0, 1, &filler)));
+    let mut stream = speak(&world, &frames).await;
+    let mut rest = Vec::new();
+    let closed = timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
+    assert!(closed.is_ok(), "still open");
+    assert_eq!(upstream.seen(), []);
+}
