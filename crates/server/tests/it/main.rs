@@ -1,4 +1,5 @@
 //! The control plane on real stores.
 
+mod authorization;
 mod cluster;
 mod resources;
