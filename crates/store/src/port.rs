@@ -102,6 +102,10 @@ pub enum Expected {
 }
 
 /// One step of a [`Transaction`].
+#[allow(
+    clippy::large_enum_variant,
+    reason = "lives shortly; a box would cost an allocation each"
+)]
 #[derive(Debug, Clone)]
 pub enum Operation {
     /// Writes a document where `expected` holds.

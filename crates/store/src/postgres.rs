@@ -104,6 +104,20 @@ impl Postgres {
     }
 }
 
+/// Reads, and once more where the connection turns out to have been lost while it was idle.
+macro_rules! read {
+    ($store:ident, $client:ident => $read:expr) => {{
+        let $client = $store.client().await?;
+        match $read.await {
+            Err(error) if error.transient && $client.is_closed() => {
+                let $client = $store.client().await?;
+                $read.await
+            }
+            result => result,
+        }
+    }};
+}
+
 /// What more is asked of it than the port offers: see [`crate::Backend`].
 impl Postgres {
     pub(crate) fn sealer(&self) -> &Sealer {
@@ -150,7 +164,7 @@ impl Store for Postgres {
         uid: Uid,
         now: UnixMillis,
     ) -> Result<Option<Document>, StoreError> {
-        query::get(&self.client().await?, kind, uid, now).await
+        read!(self, client => query::get(&client, kind, uid, now))
     }
 
     async fn get_by_name(
@@ -159,11 +173,11 @@ impl Store for Postgres {
         name: &str,
         now: UnixMillis,
     ) -> Result<Option<Document>, StoreError> {
-        query::get_by_name(&self.client().await?, kind, name, now).await
+        read!(self, client => query::get_by_name(&client, kind, name, now))
     }
 
     async fn list(&self, query: Query) -> Result<Page, StoreError> {
-        query::list(&self.client().await?, &query).await
+        read!(self, client => query::list(&client, &query))
     }
 
     async fn scan(
@@ -173,11 +187,11 @@ impl Store for Postgres {
         limit: u32,
         now: UnixMillis,
     ) -> Result<Vec<Document>, StoreError> {
-        query::scan(&self.client().await?, kind, after, limit, now).await
+        read!(self, client => query::scan(&client, kind, after, limit, now))
     }
 
     async fn secret(&self, kind: Kind, uid: Uid) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        let sealed = query::sealed(&self.client().await?, kind, uid).await?;
+        let sealed = read!(self, client => query::sealed(&client, kind, uid))?;
         sealed
             .map(|sealed| self.sealer.open(Place::of_document(kind, uid), &sealed))
             .transpose()
@@ -207,7 +221,7 @@ impl Store for Postgres {
     }
 
     async fn counter(&self, key: &str, now: UnixMillis) -> Result<Option<Counter>, StoreError> {
-        ephemeral::counter(&self.client().await?, key, now).await
+        read!(self, client => ephemeral::counter(&client, key, now))
     }
 
     async fn reset_counter(&self, key: &str) -> Result<(), StoreError> {
@@ -219,11 +233,11 @@ impl Store for Postgres {
     }
 
     async fn usage(&self, uids: &[Uid]) -> Result<BTreeMap<Uid, Usage>, StoreError> {
-        ephemeral::usage(&self.client().await?, uids).await
+        read!(self, client => ephemeral::usage(&client, uids))
     }
 
     async fn changes(&self, after: Cursor, limit: u32) -> Result<Changes, StoreError> {
-        change::after(&self.client().await?, after, limit).await
+        read!(self, client => change::after(&client, after, limit))
     }
 
     fn feed(&self) -> watch::Receiver<FeedState> {
@@ -235,7 +249,7 @@ impl Store for Postgres {
     }
 
     async fn audit(&self, query: AuditQuery) -> Result<(Vec<AuditEvent>, u64), StoreError> {
-        audit::list(&self.client().await?, &query).await
+        read!(self, client => audit::list(&client, &query))
     }
 
     async fn collect(&self, now: UnixMillis) -> Result<u64, StoreError> {

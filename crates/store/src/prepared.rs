@@ -13,6 +13,10 @@ pub(crate) struct Prepared {
     pub(crate) now: UnixMillis,
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "lives shortly; a box would cost an allocation each"
+)]
 pub(crate) enum Step {
     Put {
         /// Its `secret` was moved into `sealed`.

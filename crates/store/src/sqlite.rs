@@ -55,6 +55,8 @@ use writer::Writer;
 pub const DATABASE_FILE: &str = "octelium.db";
 /// The name of the master key in the directory, where none was given.
 pub const MASTER_KEY_FILE: &str = "master-key";
+/// The name of the master key that takes its place while [`rotate_own_key`] is under way.
+const NEXT_MASTER_KEY_FILE: &str = "master-key.next";
 
 /// The embedded store.
 pub struct Sqlite {
@@ -86,7 +88,7 @@ impl Sqlite {
         let path = directory.join(DATABASE_FILE);
         let keys = match keys {
             Some(keys) => keys,
-            None => own_key(directory, &path)?,
+            None => own_keys(directory, &path)?,
         };
         let sealer = Arc::new(keys.sealer()?);
         let mut writing = connection::open_writer(&path)?;
@@ -151,9 +153,33 @@ impl Sqlite {
     }
 }
 
+/// Replaces the master key that the store in `directory` keeps beside its database, and seals all secrets anew.
+/// Returns how many. Nobody else may have the store open. Interrupted, it goes on when it is called again; until
+/// then the store opens with both keys.
+///
+/// # Errors
+/// Where the store does not open, or a secret in it does not.
+pub async fn rotate_own_key(directory: &Path, clock: &dyn Clock) -> Result<u64, StoreError> {
+    let next = directory.join(NEXT_MASTER_KEY_FILE);
+    if !directory.join(MASTER_KEY_FILE).exists() {
+        return Err(StoreError::new(format!(
+            "{} has no master key of its own to replace",
+            directory.display()
+        )));
+    }
+    load_or_create(&next, &SystemRng)?;
+    let store = Sqlite::open(directory, None, clock)?;
+    let resealed = store.reseal().await?;
+    drop(store);
+    std::fs::rename(&next, directory.join(MASTER_KEY_FILE))
+        .and_then(|()| std::fs::File::open(directory)?.sync_all())
+        .map_err(|error| StoreError::new("replacing the master key").caused_by(error))?;
+    Ok(resealed)
+}
+
 /// A database whose key is gone must not get a new one: nothing that it seals would ever open again.
-fn own_key(directory: &Path, database: &Path) -> Result<MasterKeys, StoreError> {
-    let path: PathBuf = directory.join(MASTER_KEY_FILE);
+fn own_keys(directory: &Path, database: &Path) -> Result<MasterKeys, StoreError> {
+    let path = directory.join(MASTER_KEY_FILE);
     if database.exists() && !path.exists() {
         return Err(StoreError::new(format!(
             "{} is there, its master key {} is not: put the key back, or give it by configuration",
@@ -161,7 +187,12 @@ fn own_key(directory: &Path, database: &Path) -> Result<MasterKeys, StoreError> 
             path.display()
         )));
     }
-    load_or_create(&path, &SystemRng).map(MasterKeys::new)
+    let key = load_or_create(&path, &SystemRng)?;
+    let next = directory.join(NEXT_MASTER_KEY_FILE);
+    if next.exists() {
+        return Ok(MasterKeys::new(load_or_create(&next, &SystemRng)?).with_former(key));
+    }
+    Ok(MasterKeys::new(key))
 }
 
 #[async_trait]

@@ -54,7 +54,7 @@ pub(super) async fn list(
     let mut parameters: Vec<&(dyn ToSql + Sync)> = Vec::new();
     let mut require = |condition: &str, parameter| {
         parameters.push(parameter);
-        conditions.push_str(&format!(" AND {condition} ${}", parameters.len()));
+        conditions = format!("{conditions} AND {condition} ${}", parameters.len());
     };
     if let Some(since) = &since {
         require("at >=", since);

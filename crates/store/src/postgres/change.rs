@@ -91,16 +91,15 @@ pub(super) async fn after(
         .map_err(reading)?;
     let mut changes = Vec::with_capacity(rows.len());
     for row in rows {
-        match row.try_get::<_, Option<i64>>(0).map_err(reading)? {
-            Some(cursor) => changes.push(read(cursor, &row)?),
-            None => {
-                let head = Cursor(row::from_column(row.try_get(5).map_err(reading)?));
-                let trimmed: Option<&[u8]> = row.try_get(6).map_err(reading)?;
-                // Beyond the head: the reader knew another history, which a restored backup does not have.
-                if after < trimmed_of(trimmed) || after > head {
-                    return Ok(Changes::Trimmed(head));
-                }
-            }
+        if let Some(cursor) = row.try_get::<_, Option<i64>>(0).map_err(reading)? {
+            changes.push(read(cursor, &row)?);
+            continue;
+        }
+        let head = Cursor(row::from_column(row.try_get(5).map_err(reading)?));
+        let trimmed: Option<&[u8]> = row.try_get(6).map_err(reading)?;
+        // Beyond the head: the reader knew another history, which a restored backup does not have.
+        if after < trimmed_of(trimmed) || after > head {
+            return Ok(Changes::Trimmed(head));
         }
     }
     changes.sort_by_key(|change| change.cursor);

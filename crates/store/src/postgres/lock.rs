@@ -18,6 +18,11 @@ use crate::{
 
 /// Held from before change numbers are assigned until commit.
 pub(super) const CHANGE_LOG: i64 = 0x0c7e_11a3_0000_0001;
+/// Held shared by each group; a group that would need too many locks holds this one alone. The least number, so
+/// that it is taken first.
+const ALL: i64 = i64::MIN;
+/// A server has a few thousand locks for all of its clients.
+const MOST_LOCKS: usize = 1000;
 /// Held while the schema is migrated.
 pub(super) const MIGRATION: i64 = 0x0c7e_11a3_0000_0002;
 
@@ -63,8 +68,12 @@ impl Locks {
         client: &ClientWrapper,
         statement: &Statement,
     ) -> Result<(), tokio_postgres::Error> {
-        let keys: Vec<i64> = self.0.keys().copied().collect();
-        let shared: Vec<bool> = self.0.values().map(|mode| *mode == Mode::Shared).collect();
+        let (mut keys, mut shared) = (vec![ALL], vec![false]);
+        if self.0.len() <= MOST_LOCKS {
+            shared = vec![true];
+            keys.extend(self.0.keys());
+            shared.extend(self.0.values().map(|mode| *mode == Mode::Shared));
+        }
         client.query(statement, &[&keys, &shared]).await.map(|_| ())
     }
 

@@ -1,12 +1,14 @@
 //! Sending the steps of one transaction and reading what they did.
 
 use deadpool_postgres::ClientWrapper;
-use domain::{clock::UnixMillis, kind::Kind};
+use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use prost::Message as _;
-use tokio_postgres::Error;
+use tokio_postgres::{Error, types::ToSql};
 
 use super::{change::PendingChange, statement::Statements};
 use crate::{CommitError, Expected, NewDocument, Operation, Revision, prepared::Step, row};
+
+type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// What a step did.
 pub(super) enum Done {
@@ -138,51 +140,20 @@ async fn other(
     operation: &Operation,
     now: UnixMillis,
 ) -> Result<Done, Error> {
-    let (holds, refusal) = match operation {
+    match operation {
         Operation::Delete(kind, uid, revision) => {
-            let revision = revision.map(|revision| row::to_column(revision.0));
-            let deleted = client
-                .query_opt(
-                    &statements.delete,
-                    &[
-                        &kind.as_str(),
-                        &uid.as_bytes().as_slice(),
-                        &now.0,
-                        &revision,
-                    ],
-                )
-                .await?;
-            return match deleted {
-                None => Ok(Done::Refused(CommitError::Conflict {
-                    kind: *kind,
-                    uid: *uid,
-                })),
-                Some(row) => Ok(Done::Other(Some(PendingChange {
-                    at: now,
-                    kind: *kind,
-                    uid: *uid,
-                    name: row.try_get(0)?,
-                    revision: None,
-                }))),
-            };
+            delete(client, statements, (*kind, *uid), *revision, now).await
         }
         Operation::Unchanged(kind, uid, revision) => {
-            let found = client
-                .query_opt(
-                    &statements.unchanged,
-                    &[
-                        &kind.as_str(),
-                        &uid.as_bytes().as_slice(),
-                        &row::to_column(revision.0),
-                        &now.0,
-                    ],
-                )
-                .await?;
+            let revision = row::to_column(revision.0);
+            let (kind_column, uid_column) = (kind.as_str(), uid.as_bytes().as_slice());
+            let parameters: Parameters<'_> = &[&kind_column, &uid_column, &revision, &now.0];
+            let found = client.query_opt(&statements.unchanged, parameters).await?;
             let refusal = CommitError::Conflict {
                 kind: *kind,
                 uid: *uid,
             };
-            (found.is_some(), refusal)
+            Ok(done_if(found.is_some(), refusal))
         }
         Operation::Limit {
             kind,
@@ -191,20 +162,11 @@ async fn other(
             below,
         } => {
             let below = i64::from(*below);
-            let row = client
-                .query_one(
-                    &statements.limit,
-                    &[
-                        &kind.as_str(),
-                        index,
-                        &row::index_value(value),
-                        &now.0,
-                        &below,
-                    ],
-                )
-                .await?;
+            let value = row::index_value(value);
+            let parameters: Parameters<'_> = &[&kind.as_str(), index, &value, &now.0, &below];
+            let row = client.query_one(&statements.limit, parameters).await?;
             let refusal = CommitError::LimitReached { kind: *kind, index };
-            (row.try_get::<_, i64>(0)? < below, refusal)
+            Ok(done_if(row.try_get::<_, i64>(0)? < below, refusal))
         }
         Operation::Record {
             kind,
@@ -212,44 +174,60 @@ async fn other(
             value,
             expires_at,
         } => {
-            let stored = client
-                .query_opt(
-                    &statements.record,
-                    &[kind, key, value, &expires_at.0, &now.0],
-                )
-                .await?;
-            (stored.is_some(), CommitError::RecordTaken)
+            let parameters: Parameters<'_> = &[kind, key, value, &expires_at.0, &now.0];
+            let stored = client.query_opt(&statements.record, parameters).await?;
+            Ok(done_if(stored.is_some(), CommitError::RecordTaken))
         }
         Operation::Audit(event) => {
             let columns = row::AuditColumns::of(event);
-            client
-                .execute(
-                    &statements.audit,
-                    &[
-                        &columns.at.0,
-                        &event.r#type,
-                        &columns.user.as_ref().map(|uid| uid.as_bytes().as_slice()),
-                        &columns
-                            .resource
-                            .as_ref()
-                            .map(|uid| uid.as_bytes().as_slice()),
-                        &event.encode_to_vec(),
-                    ],
-                )
-                .await?;
-            return Ok(Done::Other(None));
+            let parameters: Parameters<'_> = &[
+                &columns.at.0,
+                &event.r#type,
+                &columns.user.as_ref().map(|uid| uid.as_bytes().as_slice()),
+                &columns
+                    .resource
+                    .as_ref()
+                    .map(|uid| uid.as_bytes().as_slice()),
+                &event.encode_to_vec(),
+            ];
+            client.execute(&statements.audit, parameters).await?;
+            Ok(Done::Other(None))
         }
         // `prepare` makes a step of its own of each `Put`; failing is the safe answer to one that slipped by.
-        Operation::Put(document, _) => {
-            return Ok(Done::Refused(CommitError::Conflict {
-                kind: document.kind,
-                uid: document.uid,
-            }));
-        }
+        Operation::Put(document, _) => Ok(Done::Refused(CommitError::Conflict {
+            kind: document.kind,
+            uid: document.uid,
+        })),
+    }
+}
+
+async fn delete(
+    client: &ClientWrapper,
+    statements: &Statements,
+    (kind, uid): (Kind, Uid),
+    revision: Option<Revision>,
+    now: UnixMillis,
+) -> Result<Done, Error> {
+    let revision = revision.map(|revision| row::to_column(revision.0));
+    let (kind_column, uid_column) = (kind.as_str(), uid.as_bytes().as_slice());
+    let parameters: Parameters<'_> = &[&kind_column, &uid_column, &now.0, &revision];
+    let deleted = client.query_opt(&statements.delete, parameters).await?;
+    let Some(row) = deleted else {
+        return Ok(Done::Refused(CommitError::Conflict { kind, uid }));
     };
-    Ok(if holds {
+    Ok(Done::Other(Some(PendingChange {
+        at: now,
+        kind,
+        uid,
+        name: row.try_get(0)?,
+        revision: None,
+    })))
+}
+
+fn done_if(holds: bool, refusal: CommitError) -> Done {
+    if holds {
         Done::Other(None)
     } else {
         Done::Refused(refusal)
-    })
+    }
 }

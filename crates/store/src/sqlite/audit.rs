@@ -1,6 +1,7 @@
 //! Audit events.
 
 use api::platform_v1::AuditEvent;
+use domain::id::Uid;
 use prost::Message as _;
 use rusqlite::{Connection, params, params_from_iter, types::Value};
 
@@ -16,8 +17,8 @@ pub(super) fn append(connection: &Connection, events: &[AuditEvent]) -> Result<(
         statement.execute(params![
             columns.at.0,
             event.r#type,
-            columns.user.as_ref().map(|uid| uid.as_bytes()),
-            columns.resource.as_ref().map(|uid| uid.as_bytes()),
+            columns.user.as_ref().map(Uid::as_bytes),
+            columns.resource.as_ref().map(Uid::as_bytes),
             event.encode_to_vec()
         ])?;
     }
@@ -49,7 +50,7 @@ pub(super) fn list(
 
 /// Only the conditions that are asked for, so that each combination finds its index.
 fn filter(query: &AuditQuery) -> (String, Vec<Value>) {
-    let uid = |uid: domain::id::Uid| Value::Blob(uid.as_bytes().to_vec());
+    let uid = |uid: Uid| Value::Blob(uid.as_bytes().to_vec());
     let conditions = [
         ("at >= ?", query.since.map(|at| Value::Integer(at.0))),
         ("at < ?", query.until.map(|at| Value::Integer(at.0))),

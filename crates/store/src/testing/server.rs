@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader},
     path::PathBuf,
-    process::{ChildStdin, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -18,6 +18,8 @@ pub struct Server {
     databases: AtomicU32,
     /// The server stops when this is closed.
     _life_line: ChildStdin,
+    /// Ends by itself after this process.
+    _child: Child,
 }
 
 /// Starts a server on a socket in a directory of its own, as an unprivileged user where this one is root, and
@@ -105,6 +107,7 @@ impl Server {
             directory: PathBuf::from(directory.trim()),
             databases: AtomicU32::new(0),
             _life_line: life_line,
+            _child: child,
         }
     }
 }

@@ -64,5 +64,6 @@ conformance! {
         w05_of_64_racing_takers_one_gets_the_record
         of_64_racing_records_one_is_stored
         a_racing_delete_and_update_agree
+        e01_racing_transactions_over_several_documents_are_serial
         racing_counts_lose_no_hit;
 }

@@ -84,7 +84,7 @@ async fn fill(store: &Arc<dyn Store>) {
         .await
         .unwrap();
     store
-        .count("login/alice", Duration::from_secs(60), NOW)
+        .count("login/alice", Duration::from_mins(1), NOW)
         .await
         .unwrap();
 }
@@ -327,4 +327,42 @@ async fn a_check_finds_what_is_wrong() {
             "{findings:?}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_replaces_a_master_key_of_its_own() {
+    let path = tempfile::tempdir().unwrap();
+    let own = || StoreConfig {
+        location: directory(path.path()),
+        keys: None,
+        clock: Arc::new(SystemClock),
+    };
+    let read_key = || std::fs::read_to_string(path.path().join("master-key")).unwrap();
+    fill(&store::open(own()).await.unwrap()).await;
+    let before = read_key();
+    // As after an interruption: the next key is there, nothing is sealed under it yet.
+    store::seal::load_or_create(
+        &path.path().join("master-key.next"),
+        &domain::rng::SystemRng,
+    )
+    .unwrap();
+    assert_eq!(
+        open_backend(own()).await.unwrap().check().await.unwrap(),
+        []
+    );
+    assert_eq!(
+        store::sqlite::rotate_own_key(path.path(), &SystemClock)
+            .await
+            .unwrap(),
+        1
+    );
+    assert_ne!(read_key(), before);
+    let rotated = open_backend(own()).await.unwrap();
+    assert_eq!(rotated.check().await.unwrap(), []);
+    let former = MasterKeys::new(MasterKey::parse(&before).unwrap());
+    assert!(
+        open_backend(config(directory(path.path()), former))
+            .await
+            .is_err()
+    );
 }

@@ -90,7 +90,7 @@ pub(super) async fn a_trimmed_log_says_so(cluster: Fixture) {
         create(store, document(Kind::User, name)).await.unwrap();
     }
     let old = all_changes(store, Cursor(0)).await;
-    let later = NOW.saturating_add(Duration::from_secs(7200));
+    let later = NOW.saturating_add(Duration::from_hours(2));
     let put = Operation::Put(document(Kind::User, "d"), Expected::Absent);
     let committed = commit_at(store, later, vec![put]).await.unwrap();
     assert_eq!(store.collect(later).await.unwrap(), 3);

@@ -147,10 +147,10 @@ pub(super) async fn a_name_is_taken_once_per_kind(cluster: Fixture) {
         .unwrap();
     let mut bob = document(Kind::User, "bob");
     let revision = create(&cluster.store, bob.clone()).await.unwrap();
-    bob.name = "alice".to_owned();
+    "alice".clone_into(&mut bob.name);
     let refused = update(&cluster.store, bob.clone(), revision).await;
     assert!(matches!(refused, Err(CommitError::NameTaken { name, .. }) if name == "alice"));
-    bob.name = "robert".to_owned();
+    "robert".clone_into(&mut bob.name);
     update(&cluster.store, bob, revision).await.unwrap();
     assert_eq!(
         cluster
@@ -358,7 +358,7 @@ pub(super) async fn an_expired_document_stands_in_nobodys_way(cluster: Fixture) 
     }
     let mut last = document(Kind::User, "last");
     create(store, last.clone()).await.unwrap();
-    last.name = "renamed".to_owned();
+    "renamed".clone_into(&mut last.name);
     last.indexes = vec![entry("email", "4", true)];
     let put = Operation::Put(last, Expected::Revision(Revision(1)));
     commit_at(store, after, vec![put]).await.unwrap();

@@ -55,7 +55,7 @@ pub(super) async fn a_live_record_is_not_replaced(cluster: Fixture) {
 }
 
 pub(super) async fn a_counter_counts_in_fixed_windows(cluster: Fixture) {
-    let window = Duration::from_secs(60);
+    let window = Duration::from_mins(1);
     let end = NOW.saturating_add(window);
     let counter = |count| Counter {
         count,
