@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, StatusCode, Uri, header};
+use http::{HeaderValue, Request, StatusCode, header};
 use http_body::Body as HttpBody;
 use hyper::upgrade::OnUpgrade;
 
@@ -90,7 +90,11 @@ where
             HostRule::Preserve => Some(request.host.authority().clone()),
             HostRule::Fixed(host) => Some(host.clone()),
         },
-        request: prepare(proxy, request, body, client, websocket)?,
+        target: proxy
+            .path
+            .apply(request.target.clone())
+            .ok_or(Denial::Ambiguous(Ambiguity::Target))?,
+        request: prepare(proxy, request, body, client, websocket),
         transfer: transfer.clone(),
     };
 
@@ -131,19 +135,14 @@ fn prepare(
     body: RequestBody,
     client: IpAddr,
     websocket: bool,
-) -> Result<Request<RequestBody>, Denial> {
+) -> Request<RequestBody> {
     let Canonical {
         method,
-        target,
         host,
         mut headers,
         trailers,
         ..
     } = canonical;
-    let target = proxy
-        .path
-        .apply(target)
-        .ok_or(Denial::Ambiguous(Ambiguity::Target))?;
     proxy.forwarded.apply(client, &host, &mut headers);
     proxy.request_headers.apply(&mut headers);
     if let Some(credential) = &proxy.credential {
@@ -158,9 +157,8 @@ fn prepare(
     }
     let mut request = Request::new(body);
     *request.method_mut() = method;
-    *request.uri_mut() = Uri::from(target);
     *request.headers_mut() = headers;
-    Ok(request)
+    request
 }
 
 /// Waits for the response as long as the right to it stands and the upstream is not silent for too long.

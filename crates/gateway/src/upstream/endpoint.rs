@@ -26,7 +26,9 @@ use crate::{
 /// An endpoint with the connections to it.
 pub(crate) struct Endpoint {
     pub(crate) authority: Authority,
-    /// The same, for `Host`.
+    /// Put before each path.
+    pub(super) base: String,
+    /// The authority for `Host`.
     pub(crate) host_header: HeaderValue,
     pub(super) health: Health,
     pub(super) http1: Http1Pool,
@@ -70,6 +72,7 @@ impl Endpoint {
         Some(Self {
             host_header: HeaderValue::from_str(url.authority.as_str()).ok()?,
             authority: url.authority,
+            base: url.base,
             health: Health::default(),
             http1: Http1Pool::new(settings.idle_connection_timeout, settings.idle_connections),
             http2: Http2Slot::default(),

@@ -10,12 +10,15 @@ use hyper::{
     client::conn::http1::{self, SendRequest},
     rt::{Read, Write},
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     body::{RequestBody, Transfer, TransferState},
     upstream::{Endpoint, connect::ConnectError},
 };
+
+/// How long a pooled connection may take to be ready for the next request.
+const LONGEST_TURN: Duration = Duration::from_millis(10);
 
 pub(super) type Sender = SendRequest<RequestBody>;
 
@@ -50,8 +53,13 @@ impl Http1Pool {
     /// A connection that can send at once.
     pub(super) async fn take(&self) -> Option<Sender> {
         while let Some(mut sender) = self.pop() {
-            // The response was read to its end, so this waits for no more than a turn of the connection's task.
-            if sender.is_ready() || poll_fn(|cx| sender.poll_ready(cx)).await.is_ok() {
+            if sender.is_ready() {
+                return Some(sender);
+            }
+            // The response was read to its end, so mostly this waits for a turn of the connection's task. One that
+            // still sends a body to an upstream that has answered without reading it is given up.
+            let ready = poll_fn(|cx| sender.poll_ready(cx));
+            if let Ok(Ok(())) = timeout(LONGEST_TURN, ready).await {
                 return Some(sender);
             }
         }

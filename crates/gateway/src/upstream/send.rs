@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, Response, Uri, Version, header, uri};
+use http::{
+    HeaderValue, Request, Response, Uri, Version, header,
+    uri::{self, PathAndQuery},
+};
 use hyper::body::Incoming;
 
 use crate::{
@@ -14,8 +17,9 @@ use crate::{
 
 /// A request without its host.
 pub(crate) struct Outgoing {
-    /// Its URI is a path with a query.
+    /// Its URI is written when it is sent.
     pub(crate) request: Request<RequestBody>,
+    pub(crate) target: PathAndQuery,
     /// `None`: that of the endpoint.
     pub(crate) host: Option<HeaderValue>,
     /// Of a streamed body.
@@ -59,6 +63,7 @@ impl Upstream {
     pub(crate) async fn send(&self, outgoing: Outgoing) -> Result<Answer, SendError> {
         let Outgoing {
             mut request,
+            target,
             host,
             transfer,
         } = outgoing;
@@ -81,7 +86,7 @@ impl Upstream {
                     });
                 }
             };
-            address(&mut request, endpoint, host.as_ref())?;
+            address(&mut request, endpoint, &target, host.as_ref())?;
             let spare = (repeatable && connection.is_used()).then(|| copy(&request));
             let sent = match &mut connection {
                 Connection::Http1 { sender, .. } => sender.try_send_request(request).await,
@@ -151,10 +156,18 @@ impl Connection {
 fn address(
     request: &mut Request<RequestBody>,
     endpoint: &Endpoint,
+    target: &PathAndQuery,
     host: Option<&HeaderValue>,
 ) -> Result<(), SendError> {
+    let target = if endpoint.base.is_empty() {
+        target.clone()
+    } else {
+        let target = format!("{}{target}", endpoint.base);
+        PathAndQuery::try_from(target).map_err(|_| SendError::Invalid)?
+    };
     match endpoint.protocol() {
         Protocol::Http1 => {
+            *request.uri_mut() = Uri::from(target);
             let host = host.unwrap_or(&endpoint.host_header).clone();
             request.headers_mut().insert(header::HOST, host);
             *request.version_mut() = Version::HTTP_11;
@@ -166,7 +179,8 @@ fn address(
                     uri::Authority::try_from(host.as_bytes()).map_err(|_| SendError::Invalid)?
                 }
             };
-            let mut parts = std::mem::take(request.uri_mut()).into_parts();
+            let mut parts = uri::Parts::default();
+            parts.path_and_query = Some(target);
             parts.scheme = Some(endpoint.scheme());
             parts.authority = Some(authority);
             *request.uri_mut() = Uri::from_parts(parts).map_err(|_| SendError::Invalid)?;

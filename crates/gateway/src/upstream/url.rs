@@ -2,6 +2,8 @@
 
 use http::{Uri, uri::Authority};
 
+use crate::canonical::check_path;
+
 /// An upstream's URL, taken apart.
 #[derive(Debug)]
 pub(super) struct UpstreamUrl {
@@ -10,6 +12,8 @@ pub(super) struct UpstreamUrl {
     /// A name, or an address without brackets.
     pub(super) host: String,
     pub(super) port: u16,
+    /// Put before each path: empty, or whole segments without a slash at the end.
+    pub(super) base: String,
     pub(super) protocol: Protocol,
     pub(super) tls: bool,
 }
@@ -34,8 +38,9 @@ pub(super) fn parse(text: &str, prefer_http2: bool) -> Result<UpstreamUrl, &'sta
             return Err("has a scheme that is not served; use http, https, h2c, ws or wss");
         }
     };
-    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-        return Err("has a path or query; use spec.config.http.path.addPrefix");
+    let base = uri.path().trim_end_matches('/');
+    if uri.query().is_some() || !(base.is_empty() || check_path(base).is_ok()) {
+        return Err("has a query, or a path that is not plain");
     }
     let authority = uri.authority().ok_or("has no host")?;
     if authority.as_str().contains('@') {
@@ -66,6 +71,7 @@ pub(super) fn parse(text: &str, prefer_http2: bool) -> Result<UpstreamUrl, &'sta
         authority: text.parse().map_err(|_| "is no URL")?,
         host: host.to_ascii_lowercase(),
         port,
+        base: base.to_owned(),
         protocol,
         tls,
     })
@@ -113,12 +119,20 @@ mod tests {
         assert_eq!((url.port, url.protocol, url.tls), (port, protocol, tls));
     }
 
+    #[test]
+    fn a_path_of_an_url_is_put_before_others() {
+        assert_eq!(parse("http://a", false).unwrap().base, "");
+        assert_eq!(parse("http://a/", false).unwrap().base, "");
+        assert_eq!(parse("http://a/b/c/", false).unwrap().base, "/b/c");
+    }
+
     #[rstest]
     #[case("a")]
     #[case("/a")]
     #[case("ftp://a")]
     #[case("http://")]
-    #[case("http://a/base")]
+    #[case("http://a/base/../x")]
+    #[case("http://a//base")]
     #[case("http://a?x=y")]
     #[case("http://user:password@a")]
     #[case("http://a:0")]

@@ -185,7 +185,8 @@ async fn c22_our_cookies_stay_ours_in_both_directions() {
 async fn configured_fields_hosts_and_paths_are_applied() {
     let world = World::start().await;
     let upstream = Upstream::recording(&[("server", "theirs"), ("x-removed", "1")]).await;
-    world.serve(&service(&upstream.url()).anonymous().http(|http| {
+    let url = format!("{}/base/", upstream.url());
+    world.serve(&service(&url).anonymous().http(|http| {
         http.header = Some(Header {
             add_request_headers: vec![
                 field("X-Set", "new"),
@@ -210,7 +211,7 @@ async fn configured_fields_hosts_and_paths_are_applied() {
     let fields = ["X-Set: old", "X-Appended: one", "X-Removed: 1"];
     let reply = get(world.address, "/api/things?q=1", &fields).await;
     let seen = upstream.one();
-    assert_eq!(seen.target, "/v1/things?q=1");
+    assert_eq!(seen.target, "/base/v1/things?q=1");
     assert_eq!(seen.header("host"), Some("virtual.internal:81"));
     assert_eq!(seen.header("x-set"), Some("new"));
     let appended: Vec<_> = seen

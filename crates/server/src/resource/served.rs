@@ -20,6 +20,9 @@ pub const SERVICE: &[&str] = &[
     "config.name",
     "config.upstream.url",
     "config.upstream.loadbalance.endpoints.url",
+    "config.tls.trustedCAs",
+    "config.tls.appendToSystemPool",
+    "config.tls.insecureSkipVerify",
     "config.http.header.addRequestHeaders.key",
     "config.http.header.addRequestHeaders.value",
     "config.http.header.addRequestHeaders.append",
@@ -29,6 +32,7 @@ pub const SERVICE: &[&str] = &[
     "config.http.header.addResponseHeaders.append",
     "config.http.header.removeResponseHeaders",
     "config.http.header.forwardedMode",
+    "config.http.header.authorizationMode",
     "config.http.header.host.preserve",
     "config.http.header.host.value",
     "config.http.path.addPrefix",
@@ -39,6 +43,7 @@ pub const SERVICE: &[&str] = &[
     "config.http.auth.basic",
     "config.http.auth.custom",
     "config.http.isUpstreamHTTP2",
+    "config.http.listenHTTP2",
     "config.http.response.direct",
 ];
 
