@@ -30,6 +30,7 @@ pub(crate) const START: UnixMillis = UnixMillis(1_795_305_600_000);
 /// One replica.
 pub(crate) struct Cluster {
     pub(crate) context: Context,
+    pub(crate) clock: Arc<ManualClock>,
     pub(crate) root_token: Option<Token>,
     stop: CancellationToken,
 }
@@ -40,7 +41,7 @@ impl Cluster {
         let clock = Arc::new(ManualClock::at(START));
         let context = Context::open(
             store,
-            clock,
+            clock.clone(),
             Arc::new(SystemRng),
             Domain::from_str("localhost:8443").unwrap(),
             Limits::default(),
@@ -51,6 +52,7 @@ impl Cluster {
         tokio::spawn(context.directory.clone().run(stop.clone()));
         Self {
             context,
+            clock,
             root_token: begun.root_token,
             stop,
         }

@@ -1,0 +1,135 @@
+//! Introspection and revocation: of a client's own tokens alone.
+
+use std::sync::Arc;
+
+use rstest::rstest;
+
+use crate::{
+    failing::Failing,
+    replicas::{Backend, Replicas, authenticate, log_in},
+};
+
+#[rstest]
+#[case::sqlite(Backend::Sqlite)]
+#[case::postgres(Backend::Postgres)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a14_a_client_learns_of_and_revokes_its_own_tokens_alone(#[case] backend: Backend) {
+    let replicas = Replicas::start(backend, 1).await;
+    let ctx = replicas.context(0);
+    let user = replicas.workload("ci").await;
+    let (_, owner) = replicas.client("ci", "").await;
+    // Even of the same User.
+    let (_, other) = replicas.client("ci", "").await;
+    let token = owner.grant(ctx, Some("service:nginx")).await.access_token();
+
+    let introspected = owner.manage(ctx, "/oauth2/introspect", &token).await.json();
+    assert_eq!(introspected["active"], true);
+    assert_eq!(introspected["client_id"], owner.id.as_str());
+    assert_eq!(introspected["scope"], "service:nginx");
+    assert_eq!(introspected["username"], "ci");
+    assert_eq!(
+        introspected["sub"],
+        user.metadata.as_ref().unwrap().uid.as_str()
+    );
+    assert_eq!(introspected["token_type"], "Bearer");
+    assert!(introspected["exp"].is_i64());
+
+    let inactive = serde_json::json!({ "active": false });
+    assert_eq!(
+        other.manage(ctx, "/oauth2/introspect", &token).await.json(),
+        inactive
+    );
+    for foreign in ["garbage", &owner.secret, &token[..token.len() - 1]] {
+        assert_eq!(
+            owner
+                .manage(ctx, "/oauth2/introspect", foreign)
+                .await
+                .json(),
+            inactive
+        );
+        assert_eq!(
+            owner.manage(ctx, "/oauth2/revoke", foreign).await.status,
+            200
+        );
+    }
+    let login = replicas.credential("AUTH_TOKEN", "ci", "").await;
+    let login = replicas.issue(&login).await;
+    let login = log_in(ctx, &login).await.unwrap();
+    assert_eq!(
+        owner
+            .manage(ctx, "/oauth2/introspect", &login.access_token)
+            .await
+            .json(),
+        inactive
+    );
+
+    for foreign in [&token, &login.access_token] {
+        let reply = other.manage(ctx, "/oauth2/revoke", foreign).await;
+        assert_eq!(
+            (reply.status.as_u16(), reply.error().as_str()),
+            (400, "invalid_grant")
+        );
+        authenticate(ctx, foreign).await.unwrap();
+    }
+    assert_eq!(
+        owner.manage(ctx, "/oauth2/revoke", &token).await.status,
+        200
+    );
+    assert_eq!(
+        owner.manage(ctx, "/oauth2/introspect", &token).await.json(),
+        inactive
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_used_up_still_manages_what_it_got() {
+    let replicas = Replicas::start(Backend::Sqlite, 1).await;
+    let ctx = replicas.context(0);
+    replicas.workload("ci").await;
+    let (_, client) = replicas.client("ci", "maxAuthentications: 1").await;
+    let token = client.grant(ctx, None).await.access_token();
+    assert_eq!(client.grant(ctx, None).await.status, 401);
+    assert_eq!(
+        client
+            .manage(ctx, "/oauth2/introspect", &token)
+            .await
+            .json()["active"],
+        true
+    );
+    assert_eq!(
+        client.manage(ctx, "/oauth2/revoke", &token).await.status,
+        200
+    );
+    assert_eq!(
+        client
+            .manage(ctx, "/oauth2/introspect", &token)
+            .await
+            .json()["active"],
+        false
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a12_a_revocation_that_the_store_did_not_take_is_not_answered_with_200() {
+    let store = Arc::new(Failing::over(store::testing::sqlite()));
+    let replicas = Replicas::on(vec![store.clone()]).await;
+    let ctx = replicas.context(0);
+    replicas.workload("ci").await;
+    let (_, client) = replicas.client("ci", "").await;
+    let token = client.grant(ctx, None).await.access_token();
+
+    store.fail(true);
+    let reply = client.manage(ctx, "/oauth2/revoke", &token).await;
+    assert_eq!(
+        (reply.status.as_u16(), reply.error().as_str()),
+        (503, "temporarily_unavailable")
+    );
+    assert!(reply.header("retry-after").is_some());
+    authenticate(ctx, &token).await.unwrap();
+    store.fail(false);
+    assert_eq!(
+        client.manage(ctx, "/oauth2/revoke", &token).await.status,
+        200
+    );
+    assert!(authenticate(ctx, &token).await.is_err());
+}
