@@ -117,6 +117,8 @@ async fn serve_connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "no-delay not set");
     }
+    let stall = gateway::listener::Limits::default().stall;
+    let stream = gateway::listener::StallTimeout::new(stream, stall);
     let stream = match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {

@@ -7,6 +7,10 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 
+mod stall;
+
+pub use stall::StallTimeout;
+
 /// What one connection may take.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -21,6 +25,8 @@ pub struct Limits {
     /// Streams of HTTP/2 that a client may reset before we look at them (rapid reset), and errors of its own that it
     /// may make.
     pub resets: usize,
+    /// How long a client may leave unread what it is sent; to be given to a [`StallTimeout`].
+    pub stall: Duration,
     /// How often an HTTP/2 connection is asked whether it lives, and how long it may take to answer.
     pub keep_alive: (Duration, Duration),
 }
@@ -31,8 +37,9 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(30),
             head_size: 64 * 1024,
             head_fields: 128,
-            streams: 256,
+            streams: 128,
             resets: 32,
+            stall: Duration::from_secs(60),
             keep_alive: (Duration::from_mins(1), Duration::from_secs(20)),
         }
     }
@@ -59,7 +66,8 @@ pub fn builder(limits: &Limits) -> Builder<TokioExecutor> {
         .max_header_list_size(u32::try_from(limits.head_size).unwrap_or(u32::MAX))
         .initial_stream_window_size(256 * 1024)
         .initial_connection_window_size(1024 * 1024)
-        .max_send_buf_size(256 * 1024)
+        // What a client that gives no window can make us hold for each stream.
+        .max_send_buf_size(64 * 1024)
         .keep_alive_interval(limits.keep_alive.0)
         .keep_alive_timeout(limits.keep_alive.1);
     builder
