@@ -1,5 +1,10 @@
 //! How long decisions take.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
+#![allow(
+    missing_docs,
+    clippy::unnecessary_wraps,
+    clippy::indexing_slicing,
+    reason = "a benchmark, and its builders read best short"
+)]
 
 use std::{hint::black_box, time::Duration};
 
@@ -185,7 +190,7 @@ fn decisions(criterion: &mut Criterion) {
 
 fn making(criterion: &mut Criterion) {
     criterion.bench_function("subject", |bench| {
-        bench.iter_batched(|| (), |()| subject(), BatchSize::SmallInput)
+        bench.iter_batched(|| (), |()| subject(), BatchSize::SmallInput);
     });
     criterion.bench_function("compile a policy", |bench| bench.iter(|| policies(1, None)));
 }

@@ -36,6 +36,10 @@ impl PolicySet {
 
     /// The set with `policy` added or replaced.
     #[must_use]
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "callers hand over what they have decoded, as to `new`"
+    )]
     pub fn with(&self, policy: core_v1::Policy) -> Self {
         let mut policies = self.0.policies.clone();
         let (name, policy) = entry(&policy);

@@ -12,15 +12,14 @@ use crate::{
 };
 
 /// The value of a singular field; the default of its kind where it is unset.
-pub(crate) fn from_raw<'a>(kind: Kind, raw: Option<RawValue<'a>>) -> Value<'a> {
+pub(crate) fn from_raw(kind: Kind, raw: Option<RawValue<'_>>) -> Value<'_> {
     let number = raw.map_or(0, RawValue::number);
     let bytes = raw.map_or(&[][..], RawValue::bytes);
     match kind {
         Kind::Bool => Value::Bool(number != 0),
-        Kind::Int | Kind::Fixed64 => Value::Int(number.cast_signed()),
+        Kind::Int | Kind::Fixed32 | Kind::Fixed64 => Value::Int(number.cast_signed()),
         Kind::Uint => Value::Int(i64::try_from(number).unwrap_or(i64::MAX)),
         Kind::Zigzag => Value::Int((number >> 1).cast_signed() ^ -(number & 1).cast_signed()),
-        Kind::Fixed32 => Value::Int(number.cast_signed()),
         Kind::Signed32 => Value::Int(i64::from(low_word(number).cast_signed())),
         Kind::Float => Value::Double(f64::from(f32::from_bits(low_word(number)))),
         Kind::Double => Value::Double(f64::from_bits(number)),
@@ -87,7 +86,7 @@ pub(crate) fn has_number(message: &[u8], number: u32) -> bool {
 }
 
 /// The elements of a repeated field.
-pub(crate) fn elements<'a>(list: Repeated<'a>) -> Vec<Value<'a>> {
+pub(crate) fn elements(list: Repeated<'_>) -> Vec<Value<'_>> {
     let mut output = Vec::new();
     for raw in wire::fields(list.message).filter(|raw| raw.number == list.number) {
         match raw.value {
@@ -105,7 +104,7 @@ pub(crate) fn elements<'a>(list: Repeated<'a>) -> Vec<Value<'a>> {
 }
 
 /// Key and value of an entry of a map field; keys of maps of the contract are texts.
-pub(crate) fn entries<'a>(map: Repeated<'a>) -> impl Iterator<Item = (&'a str, Value<'a>)> {
+pub(crate) fn entries(map: Repeated<'_>) -> impl Iterator<Item = (&str, Value<'_>)> {
     wire::fields(map.message)
         .filter(move |raw| raw.number == map.number)
         .map(move |raw| {

@@ -22,16 +22,16 @@ pub(crate) fn negate<'a>(value: &Value<'_>) -> Outcome<'a> {
 pub(crate) fn binary<'a>(
     evaluation: &mut Evaluation<'a>,
     operator: Operator,
-    left: Value<'a>,
-    right: Value<'a>,
+    left: &Value<'a>,
+    right: &Value<'a>,
 ) -> Outcome<'a> {
-    match (&left, &right) {
+    match (left, right) {
         (Value::Int(left), Value::Int(right)) => int(operator, *left, *right).map(Value::Int),
         (Value::Uint(left), Value::Uint(right)) => uint(operator, *left, *right).map(Value::Uint),
         (Value::Double(left), Value::Double(right)) => double(operator, *left, *right),
         _ => match operator {
-            Operator::Add => add(evaluation, &left, &right),
-            Operator::Subtract => subtract(&left, &right),
+            Operator::Add => add(evaluation, left, right),
+            Operator::Subtract => subtract(left, right),
             other => Err(Error::overload(other.symbol())),
         },
     }

@@ -213,7 +213,7 @@ impl Checker<'_> {
                 return Some((Node::Attributes, Type::map(Type::Text, Type::Dyn)));
             }
             if let Some(name) = type_name(&name) {
-                return Some((Node::Constant(Value::Type(Arc::from(name))), Type::Type));
+                return Some((Node::Constant(Value::Type(Arc::from(name))), Type::Meta));
             }
         }
         None

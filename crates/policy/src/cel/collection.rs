@@ -184,8 +184,7 @@ pub(crate) fn has<'a>(
 ) -> Result<bool, Error> {
     match operand {
         // What is missing in a Struct is null, and has nothing in it.
-        Value::Null => Ok(false),
-        Value::Optional(None) => Ok(false),
+        Value::Null | Value::Optional(None) => Ok(false),
         Value::Optional(Some(inner)) => has(evaluation, inner, field),
         Value::Message(message, bytes) => {
             evaluation.charge_bytes(bytes.len())?;

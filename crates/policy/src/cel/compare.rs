@@ -117,6 +117,10 @@ pub(crate) fn order(
 }
 
 /// How two values are ordered; `None` where they are not of ordered types.
+#[allow(
+    clippy::option_option,
+    reason = "not comparable, or comparable and unordered"
+)]
 pub(crate) fn partial(
     evaluation: &mut Evaluation<'_>,
     left: &Value<'_>,
@@ -142,6 +146,10 @@ pub(crate) fn partial(
 }
 
 /// Order of two numbers; `Some(None)` where one is not a number, `None` where a value is of another type.
+#[allow(
+    clippy::option_option,
+    reason = "not comparable, or comparable and unordered"
+)]
 pub(crate) fn numeric(left: &Value<'_>, right: &Value<'_>) -> Option<Option<Ordering>> {
     Some(match (left, right) {
         (Value::Int(left), Value::Int(right)) => Some(left.cmp(right)),

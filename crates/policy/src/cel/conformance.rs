@@ -256,7 +256,7 @@ fn ty(json: &Json) -> Option<Type> {
             content.get("key_type").map_or(Some(Type::Dyn), ty)?,
             content.get("value_type").map_or(Some(Type::Dyn), ty)?,
         ),
-        "type" => Type::Type,
+        "type" => Type::Meta,
         "type_param" => Type::Parameter(Arc::from(content.as_str()?)),
         "abstract_type" => {
             let parameters = content.get("parameter_types").and_then(Json::as_array);

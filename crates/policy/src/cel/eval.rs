@@ -74,16 +74,12 @@ impl<'a> Evaluation<'a> {
     /// Pays for work about to be done.
     #[inline]
     pub(crate) fn charge(&mut self, units: usize) -> Result<(), Error> {
-        match self.budget.checked_sub(units as u64) {
-            Some(left) => {
-                self.budget = left;
-                Ok(())
-            }
-            None => {
-                self.budget = 0;
-                Err(Error::TooExpensive)
-            }
+        if let Some(left) = self.budget.checked_sub(units as u64) {
+            self.budget = left;
+            return Ok(());
         }
+        self.budget = 0;
+        Err(Error::TooExpensive)
     }
 
     /// Pays for making or reading so many bytes.
@@ -290,7 +286,7 @@ impl<'a> Evaluation<'a> {
                     | Operator::Subtract
                     | Operator::Multiply
                     | Operator::Divide
-                    | Operator::Remainder => arithmetic::binary(self, *operator, left, right),
+                    | Operator::Remainder => arithmetic::binary(self, *operator, &left, &right),
                     _ => self.relation(*operator, &left, &right).map(Value::Bool),
                 }
             }

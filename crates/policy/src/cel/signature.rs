@@ -64,7 +64,7 @@ fn ty(text: &str) -> Option<Type> {
         "bytes" => Type::Bytes,
         "timestamp" => Type::Timestamp,
         "duration" => Type::Duration,
-        "type" => Type::Type,
+        "type" => Type::Meta,
         "net.IP" | "net.CIDR" => Type::Opaque(Arc::from(text), Arc::from([])),
         "A" | "B" => Type::Parameter(Arc::from(text)),
         _ => return None,

@@ -21,7 +21,7 @@ pub(crate) enum Type {
     List(Arc<Type>),
     Map(Arc<Type>, Arc<Type>),
     /// The type of types.
-    Type,
+    Meta,
     Message(&'static MessageType),
     /// A text that is one of the names of an enum.
     Enum(&'static EnumType),
@@ -101,7 +101,7 @@ impl fmt::Display for Type {
             Self::Duration => f.write_str("duration"),
             Self::List(element) => write!(f, "list({element})"),
             Self::Map(key, value) => write!(f, "map({key}, {value})"),
-            Self::Type => f.write_str("type"),
+            Self::Meta => f.write_str("type"),
             Self::Message(message) => f.write_str(message.short_name()),
             Self::Enum(names) => write!(f, "string (a {})", names.short_name()),
             Self::Opaque(name, parameters) => {
@@ -133,14 +133,14 @@ impl Inference {
     /// Replaces the parameters of a signature by fresh variables; `names` keeps them for one call.
     pub(crate) fn instantiate(&mut self, ty: &Type, names: &mut BTreeMap<Arc<str>, Type>) -> Type {
         match ty {
-            Type::Parameter(name) => match names.get(name) {
-                Some(known) => known.clone(),
-                None => {
-                    let fresh = self.fresh();
-                    names.insert(name.clone(), fresh.clone());
-                    fresh
+            Type::Parameter(name) => {
+                if let Some(known) = names.get(name) {
+                    return known.clone();
                 }
-            },
+                let fresh = self.fresh();
+                names.insert(name.clone(), fresh.clone());
+                fresh
+            }
             Type::List(element) => Type::list(self.instantiate(element, names)),
             Type::Map(key, value) => {
                 Type::map(self.instantiate(key, names), self.instantiate(value, names))
@@ -219,7 +219,7 @@ impl Inference {
     /// The common type of two elements of a literal.
     pub(crate) fn join(&mut self, previous: &Type, current: &Type) -> Type {
         if self.assign(previous, current) {
-            return self.most_general(previous, current);
+            return most_general(previous, current);
         }
         match (self.shallow(previous), self.shallow(current)) {
             (Type::Enum(_), Type::Enum(_)) => Type::Text,
@@ -241,12 +241,14 @@ impl Inference {
             return self.substitute(second, *id, first).0;
         }
         match (first, second) {
-            (Type::Dyn, _) | (_, Type::Dyn) => true,
+            (Type::Dyn, _)
+            | (_, Type::Dyn)
+            | (Type::Enum(_), Type::Text)
+            | (Type::Text, Type::Enum(_)) => true,
             (Type::Null, other) | (other, Type::Null) => matches!(
                 other,
                 Type::Null | Type::Duration | Type::Timestamp | Type::Opaque(..) | Type::Message(_)
             ),
-            (Type::Enum(_), Type::Text) | (Type::Text, Type::Enum(_)) => true,
             (Type::List(a), Type::List(b)) => self.assignable(a, b),
             (Type::Map(a, b), Type::Map(c, d)) => self.assignable(a, c) && self.assignable(b, d),
             (Type::Opaque(a, x), Type::Opaque(b, y)) => {
@@ -270,7 +272,7 @@ impl Inference {
             if !self.assignable(ty, &known) {
                 return (false, true);
             }
-            let general = self.most_general(ty, &known);
+            let general = most_general(ty, &known);
             if !self.occurs(id, &general) {
                 self.solved.insert(id, general);
             }
@@ -298,27 +300,26 @@ impl Inference {
             _ => false,
         }
     }
+}
 
-    fn most_general(&self, first: &Type, second: &Type) -> Type {
-        match (first, second) {
-            (Type::Enum(a), Type::Enum(b)) if !std::ptr::eq(*a, *b) => Type::Text,
-            (Type::Enum(_), Type::Text) => Type::Text,
-            _ if less_specific(first, second) => first.clone(),
-            _ => second.clone(),
-        }
+fn most_general(first: &Type, second: &Type) -> Type {
+    match (first, second) {
+        (Type::Enum(a), Type::Enum(b)) if !std::ptr::eq(*a, *b) => Type::Text,
+        (Type::Enum(_), Type::Text) => Type::Text,
+        _ if less_specific(first, second) => first.clone(),
+        _ => second.clone(),
     }
 }
 
 fn less_specific(first: &Type, second: &Type) -> bool {
     match (first, second) {
-        (Type::Dyn | Type::Variable(_), _) => true,
+        (Type::Dyn | Type::Variable(_), _) | (Type::Meta, Type::Meta) => true,
         (_, Type::Dyn | Type::Variable(_)) => false,
         (Type::Opaque(a, x), Type::Opaque(b, y)) => {
             a == b && x.len() == y.len() && x.iter().zip(y.iter()).all(|(x, y)| less_specific(x, y))
         }
         (Type::List(a), Type::List(b)) => less_specific(a, b),
         (Type::Map(a, b), Type::Map(c, d)) => less_specific(a, c) && less_specific(b, d),
-        (Type::Type, Type::Type) => true,
         _ => first.same(second),
     }
 }

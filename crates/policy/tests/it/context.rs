@@ -80,7 +80,7 @@ use crate::support::{grpc_request, holds, holds_for};
 #[case(r#"ctx.session.status.authentication.info.authenticator.aaguid.startsWith("cb69481e")"#)]
 #[case("!has(ctx.session.status.authentication.info.credential)")]
 // Functions beyond the standard.
-#[case(r#"ctx.user.spec.email.toUpper().toLower() == ctx.user.spec.email"#)]
+#[case("ctx.user.spec.email.toUpper().toLower() == ctx.user.spec.email")]
 #[case(r#"json.parse('{"a": [1, 2.5]}').a[1] == 2.5"#)]
 #[case(r#"json.marshal({"a": [1, true]}) == '{"a":[1,true]}'"#)]
 #[case("json.marshal(ctx.user.spec.attrs.nested) == '{\"a\":\"b\"}'")]

@@ -1,6 +1,9 @@
 //! Expressions that are meant to hurt: refused, or bounded.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
 
 use policy::{RuleList, check_condition};
 use rstest::rstest;
@@ -42,10 +45,9 @@ fn c24_deep_or_large_expressions_are_refused(#[case] source: String) {
 fn doubling(times: usize) -> String {
     let mut source = String::from("cel.bind(a0, 'aaaaaaaaaaaaaaaa', ");
     for index in 1..=times {
-        source += &format!("cel.bind(a{index}, a{0} + a{0}, ", index - 1);
+        write!(source, "cel.bind(a{index}, a{0} + a{0}, ", index - 1).unwrap();
     }
-    source += &format!("size(a{times}) > 0");
-    source + &")".repeat(times + 1)
+    source + &format!("size(a{times}) > 0") + &")".repeat(times + 1)
 }
 
 #[rstest]
