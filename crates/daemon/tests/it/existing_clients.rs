@@ -15,7 +15,17 @@ use crate::support::{
 #[tokio::test(flavor = "multi_thread")]
 async fn an_application_authenticates_with_a_token_through_plain_grpc() {
     let scene = Scene::start().await;
-    let token = scene.authentication_token("cred01");
+    // The Credential leaves it to the client which type of Session it gets.
+    let credential = "kind: Credential\nmetadata: {name: cred01}\nspec: {type: AUTH_TOKEN, user: microservice1}\n";
+    scene
+        .admin
+        .sh_with_input("octeliumctl apply -", credential)
+        .success();
+    let made = scene
+        .admin
+        .sh("octeliumctl create cred --rotate cred01")
+        .success();
+    let token = scene.cluster.secret(&made.value("Authentication Token:"));
     let told = python(&scene.cluster, "authentication_token.py", &token).success();
     let told: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
     assert_eq!(told["user"], "microservice1");
