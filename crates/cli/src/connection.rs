@@ -114,7 +114,12 @@ fn advice(error: &ConnectError) -> String {
         ConnectError::Tcp(..) => {
             "check that octeliumd is running and that the port is right: --domain takes `host:port`"
         }
-        ConnectError::Tls(error) if error.to_string().contains("UnknownIssuer") => {
+        // The second is what a Cluster that was made anew under the same name looks like.
+        ConnectError::Tls(error)
+            if ["UnknownIssuer", "BadSignature"]
+                .iter()
+                .any(|word| error.to_string().contains(word)) =>
+        {
             "the Cluster has a CA of its own: set OCTELIUM_CA_CERT to its ca.pem (octeliumd prints the path at start)"
         }
         ConnectError::Tls(_) => "check that the domain is the one that the Cluster serves",
