@@ -41,7 +41,7 @@ pub(crate) struct Octelium {
 /// Flags that every command takes.
 #[derive(Args, Default)]
 pub(crate) struct Global {
-    /// The Cluster: host or host:port [env: OCTELIUM_DOMAIN]
+    /// The Cluster: host or host:port [env: `OCTELIUM_DOMAIN`]
     #[arg(
         long,
         global = true,
@@ -49,7 +49,7 @@ pub(crate) struct Global {
         value_name = "DOMAIN"
     )]
     pub(crate) domain: Option<String>,
-    /// Where the login is kept; `mem` keeps nothing [env: OCTELIUM_HOME]
+    /// Where the login is kept; `mem` keeps nothing [env: `OCTELIUM_HOME`]
     #[arg(
         long,
         global = true,
@@ -57,7 +57,7 @@ pub(crate) struct Global {
         value_name = "DIR"
     )]
     pub(crate) homedir: Option<String>,
-    /// Log out after the command [env: OCTELIUM_LOGOUT=true]
+    /// Log out after the command [env: `OCTELIUM_LOGOUT=true`]
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) logout: bool,
 }

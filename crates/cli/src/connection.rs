@@ -25,7 +25,7 @@ use crate::{cluster::Cluster, failure::Failure};
 /// How long reaching the Cluster may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an answer may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Connects.
 ///

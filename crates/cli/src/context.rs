@@ -17,16 +17,20 @@ pub(crate) struct Context {
     pub(crate) domain: Option<String>,
     /// `--homedir`
     pub(crate) homedir: Option<String>,
+    /// Time.
+    pub(crate) clock: SystemClock,
+    /// Randomness.
+    pub(crate) rng: SystemRng,
 }
 
 impl Context {
     /// The present instant.
     pub(crate) fn now(&self) -> UnixMillis {
-        SystemClock.now()
+        self.clock.now()
     }
 
     /// Unpredictable bytes.
-    pub(crate) fn rng(&self) -> &'static dyn Rng {
-        &SystemRng
+    pub(crate) fn rng(&self) -> &dyn Rng {
+        &self.rng
     }
 }

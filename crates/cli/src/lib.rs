@@ -58,6 +58,8 @@ pub fn main(program: Program) -> ExitCode {
         domain: global.domain,
         homedir: global.homedir,
         environment,
+        clock: domain::clock::SystemClock,
+        rng: domain::rng::SystemRng,
     };
     let log_out = global.logout || context.environment.is_true("OCTELIUM_LOGOUT");
     match run(program, &matches, &context, log_out) {

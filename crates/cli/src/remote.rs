@@ -213,7 +213,7 @@ macro_rules! calls {
                 let mut core = rpc.core();
                 match resource.resource.clone() {
                     $(Some(Body::$created(object)) => {
-                        Ok(core.$create(object).await?.into_inner().into_resource())
+                        Ok(Box::pin(core.$create(object)).await?.into_inner().into_resource())
                     })*
                     _ => Err(Status::new(Code::Unimplemented, "this kind cannot be created")),
                 }
@@ -230,7 +230,7 @@ macro_rules! calls {
                 let mut core = rpc.core();
                 match resource.resource.clone() {
                     $(Some(Body::$updated(object)) => {
-                        Ok(core.$update(object).await?.into_inner().into_resource())
+                        Ok(Box::pin(core.$update(object)).await?.into_inner().into_resource())
                     })*
                     _ => Err(Status::new(Code::Unimplemented, "this kind cannot be updated")),
                 }

@@ -13,6 +13,10 @@ pub(crate) struct Terminal {
     json_errors: bool,
 }
 
+#[allow(
+    clippy::unused_self,
+    reason = "only who was given the streams may use them"
+)]
 impl Terminal {
     /// Colour only where standard error is a terminal and `NO_COLOR` is not set (no-color.org).
     pub(crate) fn new(environment: &Environment, json_errors: bool) -> Self {

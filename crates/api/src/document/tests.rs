@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use super::*;
 use crate::core_v1::{condition, credential, user};
 use crate::platform_v1::resource::Resource as Body;
@@ -224,7 +226,7 @@ fn e04_an_alias_bomb_is_refused_quickly() {
     for level in 1..30 {
         let below = level - 1;
         let uses = vec![format!("*a{below}"); 9].join(", ");
-        text += &format!("    a{level}: &a{level} [{uses}]\n");
+        writeln!(text, "    a{level}: &a{level} [{uses}]").unwrap();
     }
     let found = problems(&text);
     assert!(found[0].contains("too much"), "{found:?}");

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Print a script that completes commands in a shell
-#[derive(Args)]
+#[derive(Clone, Copy, Args)]
 #[command(after_help = "Example:\n  source <(octeliumctl completion bash)")]
 pub(crate) struct CompletionArgs {
     /// The shell

@@ -80,9 +80,9 @@ pub(crate) fn done(
 }
 
 /// Metadata with a name alone.
-pub(crate) fn named(name: &str) -> Option<Metadata> {
-    Some(Metadata {
+pub(crate) fn named(name: &str) -> Metadata {
+    Metadata {
         name: name.to_owned(),
         ..Metadata::default()
-    })
+    }
 }

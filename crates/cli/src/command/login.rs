@@ -17,7 +17,7 @@ use crate::{
     after_help = "Example:\n  octelium login --domain example.com --auth-token-file token.txt"
 )]
 pub(crate) struct LoginArgs {
-    /// An authentication token; `-` reads it from standard input [env: OCTELIUM_AUTH_TOKEN]
+    /// An authentication token; `-` reads it from standard input [env: `OCTELIUM_AUTH_TOKEN`]
     #[arg(long, value_name = "TOKEN", conflicts_with_all = ["auth_token_file", "web", "assertion"])]
     auth_token: Option<String>,
     /// A file that holds the authentication token

@@ -198,7 +198,7 @@ impl Target {
     fn change(&self, context: &Context, resource: &mut Resource) -> Result<(), Failure> {
         match (self, &mut resource.resource) {
             (Self::Secret { value, .. }, Some(Body::Secret(secret))) => {
-                value.set(context, secret)?
+                value.set(context, secret)?;
             }
             (Self::Config { value, .. }, Some(Body::Config(config))) => {
                 config.data = Some(value.data()?);

@@ -91,9 +91,9 @@ async fn service(
     show(
         context,
         &[service],
-        value,
+        value.as_ref(),
         format,
-        "Services",
+        Kind::Service,
         (&SERVICE, service_row),
     )
 }
@@ -130,9 +130,9 @@ async fn services(context: &Context, client: &Client, args: ServiceArgs) -> Resu
     show(
         context,
         &list.items,
-        value,
+        value.as_ref(),
         format,
-        "Services",
+        Kind::Service,
         (&SERVICE, service_row),
     )
 }
@@ -160,9 +160,9 @@ async fn namespaces(
     show(
         context,
         &list.items,
-        value,
+        value.as_ref(),
         format,
-        "Namespaces",
+        Kind::Namespace,
         (&NAMESPACE, namespace_row),
     )
 }
@@ -173,18 +173,18 @@ type Columns<T> = (&'static [&'static str], fn(&T) -> Vec<String>);
 fn show<T>(
     context: &Context,
     items: &[T],
-    value: Option<serde_json::Value>,
+    value: Option<&serde_json::Value>,
     format: Format,
-    plural: &str,
+    kind: Kind,
     (header, row): Columns<T>,
 ) -> Result<(), Failure> {
     match format {
-        Format::Json | Format::Yaml => match &value {
+        Format::Json | Format::Yaml => match value {
             Some(value) => output::value(context, value, format),
             None => Ok(()),
         },
         Format::Table | Format::Wide if items.is_empty() => {
-            context.terminal.say(&format!("No {plural} found"));
+            context.terminal.say(&format!("No {} found", kind.plural()));
             Ok(())
         }
         Format::Table | Format::Wide => {
@@ -194,9 +194,8 @@ fn show<T>(
         }
         Format::Name => items.iter().try_for_each(|item| {
             let row = row(item);
-            context
-                .terminal
-                .line(row.first().map_or("", String::as_str))
+            let name = row.first().map_or("", String::as_str);
+            context.terminal.line(&format!("{}/{name}", kind.word()))
         }),
     }
 }

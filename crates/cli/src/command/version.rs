@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Show the version of this program
-#[derive(Args)]
+#[derive(Clone, Copy, Args)]
 #[command(after_help = "Example:\n  octelium version -o json")]
 pub(crate) struct VersionArgs {
     #[command(flatten)]

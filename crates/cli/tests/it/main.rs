@@ -1,5 +1,16 @@
 //! The programs as they are run, against a Cluster that the test plays.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::assigning_clones,
+    clippy::cast_possible_truncation,
+    clippy::unnecessary_wraps,
+    reason = "tests"
+)]
+
 mod apply;
 mod credentials;
 mod exit;

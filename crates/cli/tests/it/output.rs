@@ -50,7 +50,7 @@ fn change(state: &mut State) {
             if credential.metadata.as_ref().unwrap().name == "cred01" {
                 status.total_authentications = 2;
                 status.last_used_at = Some(prost_types::Timestamp {
-                    seconds: now() - 5 * 3_600 - 100,
+                    seconds: now() - 5 * 3_600 - 61,
                     nanos: 0,
                 });
             }

@@ -103,6 +103,7 @@ impl Manifest {
             }
         }
         problems.extend(duplicates(&entries));
+        problems.sort_by(|a, b| (&a.source_name, a.position).cmp(&(&b.source_name, b.position)));
         if !problems.is_empty() {
             return Err(refuse(&problems));
         }
@@ -151,7 +152,7 @@ impl Selected {
         Ok(Self { kinds, narrowed })
     }
 
-    /// Configs are applied with the rest, but deleted only where they are asked for; the ClusterConfig always is
+    /// Configs are applied with the rest, but deleted only where they are asked for; the `ClusterConfig` always is
     /// applied.
     fn verdict(&self, entry: &Entry) -> Verdict {
         let kind = entry.resource.kind().and_then(Kind::parse);
@@ -247,7 +248,7 @@ fn walk(directory: &Path, depth: usize, paths: &mut Vec<String>) -> Result<(), F
     Ok(())
 }
 
-/// What tells objects apart: there is one ClusterConfig, by whatever name.
+/// What tells objects apart: there is one `ClusterConfig`, by whatever name.
 fn identity(resource: &Resource) -> (&'static str, String) {
     match resource.kind() {
         Some("Service") => ("Service", Kind::Service.full_name(resource.name())),

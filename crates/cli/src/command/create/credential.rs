@@ -99,7 +99,7 @@ pub(crate) async fn run(context: &Context, args: CredentialArgs) -> Result<Outco
     let token = client
         .call(Repeat::Unsafe, async |rpc| {
             let request = GenerateCredentialTokenRequest {
-                credential_ref: reference(&name),
+                credential_ref: Some(reference(&name)),
             };
             rpc.core().generate_credential_token(request).await
         })
@@ -138,7 +138,7 @@ async fn rotate(context: &Context, args: &CredentialArgs) -> Result<Outcome, Fai
         client
             .call(Repeat::Unsafe, async |rpc| {
                 let request = GenerateCredentialTokenRequest {
-                    credential_ref: reference(name),
+                    credential_ref: Some(reference(name)),
                 };
                 rpc.core().generate_credential_token(request).await
             })
@@ -162,7 +162,7 @@ async fn rotate_gently(
     let answer = client
         .call(Repeat::Unsafe, async |rpc| {
             let request = RotateCredentialRequest {
-                credential_ref: reference(name),
+                credential_ref: Some(reference(name)),
                 keep_sessions,
                 overlap,
             };
@@ -236,7 +236,7 @@ impl CredentialArgs {
             generated_name(&user, credential_type, &suffix)
         });
         Ok(core_v1::Credential {
-            metadata: named(&name),
+            metadata: Some(named(&name)),
             spec: Some(core_v1::credential::Spec {
                 r#type: credential_type.wire().into(),
                 user,
@@ -280,11 +280,11 @@ fn generated_name(user: &str, credential_type: CredentialType, suffix: &str) -> 
     format!("{}{rest}", user.trim_end_matches('-'))
 }
 
-fn reference(name: &str) -> Option<ObjectReference> {
-    Some(ObjectReference {
+fn reference(name: &str) -> ObjectReference {
+    ObjectReference {
         name: name.to_owned(),
         ..ObjectReference::default()
-    })
+    }
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ impl GroupArgs {
                 inline_policies: Vec::new(),
             });
         let group = core_v1::Group {
-            metadata: named(&self.name),
+            metadata: Some(named(&self.name)),
             spec: Some(core_v1::group::Spec {
                 authorization,
                 ..core_v1::group::Spec::default()
@@ -59,7 +59,7 @@ impl NamespaceArgs {
                 inline_policies: Vec::new(),
             });
         let namespace = core_v1::Namespace {
-            metadata: named(&self.name),
+            metadata: Some(named(&self.name)),
             spec: Some(core_v1::namespace::Spec {
                 authorization,
                 ..core_v1::namespace::Spec::default()

@@ -27,7 +27,7 @@ pub(crate) struct ServiceArgs {
     /// What it speaks
     #[arg(long, value_enum, value_name = "MODE", default_value = "http")]
     mode: ServiceMode,
-    /// Where requests go, such as http://127.0.0.1:9000
+    /// Where requests go, such as `http://127.0.0.1:9000`
     #[arg(long, value_name = "URL")]
     upstream: String,
     /// The port that it listens at
@@ -84,7 +84,7 @@ impl ServiceArgs {
             ..Authorization::default()
         });
         let service = core_v1::Service {
-            metadata: named(&name),
+            metadata: Some(named(&name)),
             spec: Some(core_v1::service::Spec {
                 mode: mode.into(),
                 port: self.port.map_or(0, u32::from),

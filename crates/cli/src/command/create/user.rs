@@ -49,7 +49,7 @@ impl UserArgs {
             inline_policies: Vec::new(),
         });
         let user = core_v1::User {
-            metadata: named(&self.name),
+            metadata: Some(named(&self.name)),
             spec: Some(core_v1::user::Spec {
                 r#type: user_type.into(),
                 email: self.email.unwrap_or_default(),

@@ -78,7 +78,7 @@ enum SecretType {
 impl SecretArgs {
     pub(super) fn resource(self, context: &Context) -> Result<(Resource, OutputArgs), Failure> {
         let mut secret = core_v1::Secret {
-            metadata: named(&self.name),
+            metadata: Some(named(&self.name)),
             spec: Some(core_v1::secret::Spec::default()),
             ..core_v1::Secret::default()
         };
@@ -128,7 +128,7 @@ impl SecretValueArgs {
 impl ConfigArgs {
     pub(super) fn resource(self, _: &Context) -> Result<(Resource, OutputArgs), Failure> {
         let config = core_v1::Config {
-            metadata: named(&self.name),
+            metadata: Some(named(&self.name)),
             spec: Some(core_v1::config::Spec::default()),
             data: Some(self.value.data()?),
             ..core_v1::Config::default()
