@@ -12,6 +12,7 @@ mod grpc;
 mod headers;
 mod hostile;
 mod http2;
+mod log;
 mod proxying;
 mod revocation;
 mod support;

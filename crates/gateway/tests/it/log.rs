@@ -1,0 +1,158 @@
+//! The access log.
+
+use std::{
+    io::{self, Write},
+    sync::{Arc, Mutex},
+};
+
+use api::core_v1::service::spec::config::http::{
+    Auth,
+    auth::{self, Bearer, bearer},
+};
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::support::{
+    Upstream, World,
+    client::{get, get_authorized},
+    service,
+    world::{ServiceExt, TOKEN, matches, rule},
+};
+
+/// Everything logged on this thread, at every level.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The lines of requests so far.
+    fn requests(&self) -> Vec<String> {
+        let text = self.text();
+        let lines = text.lines().filter(|line| line.contains("gateway::access"));
+        lines.map(str::to_owned).collect()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+fn capture() -> (Log, tracing::subscriber::DefaultGuard) {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(log.clone())
+        .finish();
+    (log, tracing::subscriber::set_default(subscriber))
+}
+
+#[tokio::test]
+async fn each_request_leaves_one_line_with_its_decision() {
+    let (log, _guard) = capture();
+    let world = World::start().await;
+    let upstream = Upstream::recording(&[]).await;
+    world.serve(&service(&upstream.url()).rules(vec![
+        rule(
+            "no-admin",
+            matches(r#"ctx.request.http.path == "/admin""#),
+            false,
+        ),
+        rule("others", matches("true"), true),
+    ]));
+    get_authorized(world.address, "/things?page=1", &[]).await;
+    get_authorized(world.address, "/admin", &[]).await;
+    get(world.address, "/", &[]).await;
+    get(world.address, "/../x", &[]).await;
+    get(world.address, "/", &["Host: unknown.example.com"]).await;
+    let lines = log.requests();
+    let expected: [&[&str]; 5] = [
+        &[
+            r#""status":200"#,
+            r#""decision":"allowed""#,
+            r#""path":"/things""#,
+            r#""user":"user""#,
+            r#""session":"session""#,
+            r#""service":"app.default""#,
+            r#""sent":5"#,
+            "rule others",
+        ],
+        &[r#""status":403"#, r#""decision":"denied""#, "rule no-admin"],
+        &[
+            r#""status":401"#,
+            r#""decision":"refused""#,
+            r#""reason":"no_token""#,
+        ],
+        &[r#""status":400"#, r#""reason":"path_dot_segment""#],
+        &[r#""status":404"#, r#""reason":"no_service""#],
+    ];
+    assert_eq!(lines.len(), expected.len(), "{lines:#?}");
+    for (line, parts) in lines.iter().zip(expected) {
+        for part in parts {
+            assert!(line.contains(part), "{part} is not in {line}");
+        }
+        assert!(!line.contains("client_went_away"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a20_no_secret_of_a_request_is_logged_at_any_level() {
+    let (log, _guard) = capture();
+    let world = World::start().await;
+    let upstream = Upstream::recording(&[("set-cookie", "theirs=upstream-cookie")]).await;
+    world.secret("upstream", "upstream-secret");
+    world.serve(&service(&upstream.url()).http(|http| {
+        http.auth = Some(Auth {
+            r#type: Some(auth::Type::Bearer(Bearer {
+                r#type: Some(bearer::Type::FromSecret("upstream".to_owned())),
+            })),
+        });
+    }));
+    let fields = [
+        "Cookie: theirs=client-cookie; octelium_auth=our-cookie",
+        "X-Api-Key: api-key",
+    ];
+    get_authorized(world.address, "/?access_token=query-secret", &fields).await;
+    get(
+        world.address,
+        "/?x=query-secret",
+        &["X-Octelium-Auth: AQobad-token"],
+    )
+    .await;
+    world.serve(&service("http://127.0.0.1:1"));
+    get_authorized(world.address, "/?x=query-secret", &fields).await;
+    let text = log.text();
+    assert_eq!(log.requests().len(), 3);
+    let ours: String = text
+        .lines()
+        .filter(|line| line.contains("gateway"))
+        .collect();
+    for secret in [
+        TOKEN,
+        "bad-token",
+        "upstream-secret",
+        "query-secret",
+        "our-cookie",
+        "client-cookie",
+        "upstream-cookie",
+        "api-key",
+    ] {
+        assert!(!text.contains(secret), "{secret} is in the log");
+    }
+}
