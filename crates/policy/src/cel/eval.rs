@@ -13,7 +13,7 @@ use super::{
     collection,
     compare::{self, equal},
     error::Error,
-    node::{Loop, Node, Place, TextSource},
+    node::{Node, Place, TextSource},
     value::{Map, Value},
 };
 use crate::{
@@ -22,6 +22,8 @@ use crate::{
     schema::{Kind, Shape},
     wire::RawValue,
 };
+
+mod loops;
 
 /// Units of work that one expression may do; one is about ten nanoseconds.
 pub(crate) const EXPRESSION_BUDGET: u64 = 200_000;
@@ -411,150 +413,6 @@ impl<'a> Evaluation<'a> {
             }
         }
         Ok(Value::Map(Arc::new(output)))
-    }
-
-    fn optional_map(&mut self, target: &'a Node, body: &'a Node, flat: bool) -> Outcome<'a> {
-        match self.value(target)? {
-            Value::Optional(None) => Ok(Value::Optional(None)),
-            Value::Optional(Some(inner)) => {
-                let outer = self.locals.len();
-                self.locals.push(Ok((*inner).clone()));
-                let result = self.value(body);
-                self.locals.truncate(outer);
-                match (result?, flat) {
-                    (value, false) => Ok(Value::some(value)),
-                    (value @ Value::Optional(_), true) => Ok(value),
-                    _ => Err(Error::overload("optFlatMap")),
-                }
-            }
-            _ => Err(Error::overload("optMap")),
-        }
-    }
-
-    fn quantifier(&mut self, body: &'a Loop) -> Result<bool, Error> {
-        let decisive = match body.kind {
-            ComprehensionKind::All => Some(false),
-            ComprehensionKind::Exists => Some(true),
-            _ => None,
-        };
-        let mut failed = None;
-        let mut count = 0_u32;
-        self.each(body, |this| {
-            match (this.test(&body.body), decisive) {
-                (Ok(value), Some(decisive)) if value == decisive => return Ok(false),
-                (Ok(value), None) => count += u32::from(value),
-                (Ok(_), Some(_)) => {}
-                (Err(Error::TooExpensive), _) => return Err(Error::TooExpensive),
-                (Err(error), Some(_)) => {
-                    if failed.is_none() {
-                        failed = Some(error);
-                    }
-                }
-                (Err(error), None) => return Err(error),
-            }
-            Ok(true)
-        })
-        .and_then(|finished| match (decisive, finished, failed) {
-            (Some(decisive), false, _) => Ok(decisive),
-            (_, _, Some(error)) => Err(error),
-            (Some(decisive), true, None) => Ok(!decisive),
-            (None, _, None) => Ok(count == 1),
-        })
-    }
-
-    fn collect_list(&mut self, body: &'a Loop) -> Outcome<'a> {
-        let mut output = Vec::new();
-        self.each(body, |this| {
-            if let Some(filter) = &body.filter
-                && !this.test(filter)?
-            {
-                return Ok(true);
-            }
-            if body.kind == ComprehensionKind::Filter {
-                if this.test(&body.body)?
-                    && let Some(element) = this.locals.last()
-                {
-                    output.push(element.clone()?);
-                }
-            } else {
-                output.push(this.value(&body.body)?);
-            }
-            Ok(true)
-        })?;
-        Ok(Value::list(output))
-    }
-
-    fn collect_map(&mut self, body: &'a Loop) -> Outcome<'a> {
-        let mut output = Map::default();
-        self.each(body, |this| {
-            if let Some(filter) = &body.filter
-                && !this.test(filter)?
-            {
-                return Ok(true);
-            }
-            let result = this.value(&body.body)?;
-            if body.kind == ComprehensionKind::Map {
-                let key = this
-                    .locals
-                    .iter()
-                    .rev()
-                    .nth(1)
-                    .cloned()
-                    .ok_or(Error::NoValue)??;
-                if !output.insert(key, result) {
-                    return Err(Error::DuplicateKey);
-                }
-                return Ok(true);
-            }
-            for (key, value) in collection::pairs(this, &result)?.ok_or(Error::NoSuchKey)? {
-                if !output.insert(key, value) {
-                    return Err(Error::DuplicateKey);
-                }
-            }
-            Ok(true)
-        })?;
-        Ok(Value::Map(Arc::new(output)))
-    }
-
-    /// Runs `step` with the names of a loop bound to each element, until it returns false; true at the end.
-    fn each(
-        &mut self,
-        body: &'a Loop,
-        mut step: impl FnMut(&mut Self) -> Result<bool, Error>,
-    ) -> Result<bool, Error> {
-        let range = self.value(&body.range)?;
-        let outer = self.locals.len();
-        let mut run = |this: &mut Self, first: Value<'a>, second: Option<Value<'a>>| {
-            this.charge(2)?;
-            this.locals.push(Ok(first));
-            this.locals.extend(second.map(Ok));
-            let more = step(this);
-            this.locals.truncate(outer);
-            more
-        };
-        if let Some(elements) = collection::items(self, &range)? {
-            for (index, element) in elements.iter().enumerate() {
-                let more = if body.two {
-                    let index = Value::Int(i64::try_from(index).unwrap_or(i64::MAX));
-                    run(self, index, Some(element.clone()))
-                } else {
-                    run(self, element.clone(), None)
-                };
-                if !more? {
-                    return Ok(false);
-                }
-            }
-            return Ok(true);
-        }
-        let Some(pairs) = collection::pairs(self, &range)? else {
-            return Err(Error::overload("a loop"));
-        };
-        for (key, value) in pairs {
-            if !run(self, key, body.two.then_some(value))? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     #[inline]

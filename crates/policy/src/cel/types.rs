@@ -306,6 +306,8 @@ fn most_general(first: &Type, second: &Type) -> Type {
     match (first, second) {
         (Type::Enum(a), Type::Enum(b)) if !std::ptr::eq(*a, *b) => Type::Text,
         (Type::Enum(_), Type::Text) => Type::Text,
+        // What may be null is more general than null.
+        (Type::Null, other) | (other, Type::Null) => other.clone(),
         _ if less_specific(first, second) => first.clone(),
         _ => second.clone(),
     }

@@ -12,7 +12,6 @@ pub(super) const FUNCTIONS: &[Line] = &[
             "double -> int",
             "string -> int",
             "timestamp -> int",
-            "duration -> int",
         ],
         int,
     ),
@@ -65,11 +64,7 @@ pub(super) const FUNCTIONS: &[Line] = &[
     ),
     (
         "duration",
-        &[
-            "duration -> duration",
-            "string -> duration",
-            "int -> duration",
-        ],
+        &["duration -> duration", "string -> duration"],
         duration,
     ),
 ];
@@ -100,7 +95,6 @@ fn int<'a>(_: &mut Evaluation<'a>, arguments: &[Value<'a>]) -> Outcome<'a> {
             }
         }
         Value::Timestamp(instant) => instant.seconds,
-        Value::Duration(nanos) => nanos / 1_000_000_000,
         other => {
             let text = other.as_str().ok_or_else(|| Error::overload("int"))?;
             text.parse()
@@ -206,10 +200,6 @@ fn duration<'a>(_: &mut Evaluation<'a>, arguments: &[Value<'a>]) -> Outcome<'a> 
     let value = one("duration", arguments)?;
     match value {
         Value::Duration(_) => Ok(value.clone()),
-        Value::Int(seconds) => seconds
-            .checked_mul(1_000_000_000)
-            .map(Value::Duration)
-            .ok_or(Error::OutOfRange("duration")),
         other => time::parse_duration(other.as_str().ok_or_else(|| Error::overload("duration"))?),
     }
 }
