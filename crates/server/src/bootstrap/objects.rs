@@ -19,7 +19,7 @@ use domain::clock::UnixMillis;
 use super::{API_NAMESPACE, API_SERVICE, ROOT_CREDENTIAL};
 use crate::resource::{cluster_config, metadata::built_in};
 
-const ROOT_LIFETIME: Duration = Duration::from_secs(180 * 24 * 3600);
+const ROOT_LIFETIME: Duration = Duration::from_hours(180 * 24);
 
 const IS_API: &str = r#"ctx.namespace.metadata.name == "octelium-api""#;
 const IS_USER_API: &str = r#"ctx.request.grpc.package == "octelium.api.main.user.v1""#;

@@ -13,6 +13,9 @@ use tonic_health::ServingStatus;
 use super::{auth::Auth, core::Core, platform::Platform, user::User};
 use crate::{Context, access};
 
+/// How large a request to apply may be; those of the other services are at most 4 MiB.
+const APPLIED_BYTES: usize = 16 * 1024 * 1024;
+
 /// The gRPC API of the Cluster, for the host `octelium-api.<domain>`: every method is decided by the access layer
 /// before it is called.
 ///
@@ -24,7 +27,10 @@ pub async fn grpc_router(ctx: Context) -> Result<Router, Box<dyn std::error::Err
     let mut routes = Routes::new(AuthServer::new(Auth::new(ctx.clone())))
         .add_service(CoreServer::new(Core::new(ctx.clone())))
         .add_service(UserServer::new(User::new(ctx.clone())))
-        .add_service(PlatformServer::new(Platform::new(ctx.clone())))
+        .add_service(
+            PlatformServer::new(Platform::new(ctx.clone()))
+                .max_decoding_message_size(APPLIED_BYTES),
+        )
         .add_service(health_service);
     for reflection in [Reflection::V1, Reflection::V1Alpha] {
         routes = reflection.add_to(routes)?;

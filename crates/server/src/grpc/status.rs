@@ -25,8 +25,8 @@ impl From<Error> for Status {
     }
 }
 
-/// Existing clients retry Unavailable, ResourceExhausted, Unknown, Aborted, DataLoss, Internal and
-/// DeadlineExceeded sixteen times, so none of these stands for a client's mistake.
+/// Existing clients retry Unavailable, `ResourceExhausted`, Unknown, Aborted, `DataLoss`, Internal and
+/// `DeadlineExceeded` sixteen times, so none of these stands for a client's mistake.
 pub(crate) fn code(kind: ErrorKind) -> Code {
     match kind {
         ErrorKind::InvalidArgument => Code::InvalidArgument,

@@ -43,7 +43,8 @@ type Evidence = Vec<(Kind, Uid, Revision)>;
 /// Where that is so, or the store fails.
 pub async fn check(draft: &mut Draft<'_>) -> Result<(), Error> {
     let weakened = draft.weakened().clone();
-    if draft.author.is_cluster() || !(weakened.shared || !weakened.users.is_empty()) {
+    let takes_nothing = !weakened.shared && weakened.users.is_empty();
+    if draft.author.is_cluster() || takes_nothing {
         return Ok(());
     }
     let author = draft.author;

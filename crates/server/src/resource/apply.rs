@@ -50,11 +50,11 @@ impl Plan for Apply {
         let mut planned = Planned::default();
         for index in self.order(&mut planned) {
             if let Some(resource) = self.0.resources.get(index) {
-                let outcome = apply(draft, resource.clone()).await;
+                let outcome = Box::pin(apply(draft, resource.clone())).await;
                 planned.take(index, resource, outcome)?;
             }
         }
-        prune::prune(draft, &self.0, &mut planned).await?;
+        Box::pin(prune::prune(draft, &self.0, &mut planned)).await?;
         planned.check_kept(draft);
         if let Err(error) = administrators::check(draft).await {
             planned.refuse(error)?;
@@ -227,8 +227,11 @@ async fn apply_one<T: Managed>(draft: &mut Draft<'_>, sent: T) -> Result<Applied
         name => draft.find::<T>(name).await?,
     };
     let (action, before, after) = match old {
-        None => (Action::Created, None, write::create(draft, sent).await?),
-        Some(old) => match write::update(draft, &old, sent).await? {
+        None => {
+            let created = Box::pin(write::create(draft, sent)).await?;
+            (Action::Created, None, created)
+        }
+        Some(old) => match Box::pin(write::update(draft, &old, sent)).await? {
             Some(new) => (Action::Updated, Some(old.message), new),
             None => (Action::Unchanged, Some(old.message.clone()), old.message),
         },

@@ -18,7 +18,7 @@ use crate::Error;
 
 const AUTHENTICATIONS: u32 = 1_000_000;
 /// Two years of 366 days.
-const LIFETIME: Duration = Duration::from_secs(2 * 366 * 24 * 3600);
+const LIFETIME: Duration = Duration::from_hours(2 * 366 * 24);
 const ID_ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 const ID_PART: usize = 4;
 
@@ -58,7 +58,7 @@ impl Managed for Credential {
             .require::<User>(&name)
             .await?
             .ok_or_else(|| Error::invalid(format!("The User {name} does not exist")))?;
-        let user_type = user.message.spec().map(|spec| spec.r#type());
+        let user_type = user.message.spec().map(api::core_v1::user::Spec::r#type);
         if r#type != Type::AuthToken && user_type != Some(UserType::Workload) {
             return Err(Error::invalid(
                 "spec.type: OAUTH2 and ACCESS_TOKEN Credentials are for WORKLOAD Users only",

@@ -107,14 +107,13 @@ impl<'a> Draft<'a> {
             Some(Staged::Delete { .. }) => return Ok(None),
             None => {}
         }
-        let document = match self.read.get(&key) {
-            Some(document) => document.clone(),
-            None => {
-                let store = &self.context.store;
-                let document = store.get_by_name(T::DOCUMENT, name, self.now).await?;
-                self.read.insert(key, document.clone());
-                document
-            }
+        let document = if let Some(document) = self.read.get(&key) {
+            document.clone()
+        } else {
+            let store = &self.context.store;
+            let document = store.get_by_name(T::DOCUMENT, name, self.now).await?;
+            self.read.insert(key, document.clone());
+            document
         };
         Ok(document.as_ref().map(codec::decode).transpose()?)
     }

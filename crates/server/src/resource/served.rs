@@ -43,6 +43,7 @@ pub const SERVICE: &[&str] = &[
     "config.http.auth.basic",
     "config.http.auth.custom",
     "config.http.isUpstreamHTTP2",
+    // The listener speaks whatever the client does.
     "config.http.listenHTTP2",
     "config.http.response.direct",
 ];

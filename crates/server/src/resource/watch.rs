@@ -86,13 +86,13 @@ struct Watcher {
 impl Watcher {
     async fn run(mut self, after: Option<Cursor>) -> Result<(), Error> {
         let mut sessions = NewSessions::starting_at(self.context.now());
-        let mut cursor = match after.filter(|_| self.kind != Kind::Session) {
-            Some(after) => after,
-            None => {
-                let cursor = self.feed.borrow_and_update().cursor;
-                self.send_all(cursor).await?;
-                cursor
-            }
+        let resumed = after.filter(|_| self.kind != Kind::Session);
+        let mut cursor = if let Some(after) = resumed {
+            after
+        } else {
+            let cursor = self.feed.borrow_and_update().cursor;
+            self.send_all(cursor).await?;
+            cursor
         };
         self.send(Type::Synced, None, cursor).await?;
         loop {

@@ -28,7 +28,10 @@ pub trait Managed: Resource {
         name.to_owned()
     }
 
-    /// Whether clients create it, or why they don't.
+    /// Whether clients create it.
+    ///
+    /// # Errors
+    /// Why they don't.
     fn check_creatable(_draft: &Draft<'_>) -> Result<(), Error> {
         Ok(())
     }
@@ -43,6 +46,9 @@ pub trait Managed: Resource {
     }
 
     /// Takes the secret part out of the message, checked.
+    ///
+    /// # Errors
+    /// What is wrong with it.
     fn take_secret(&mut self) -> Result<SecretWrite, Error> {
         Ok(SecretWrite::Keep)
     }
@@ -86,7 +92,7 @@ pub async fn transact<P: Plan>(
 ) -> Result<P::Output, Error> {
     for _ in 0..ATTEMPTS {
         let mut draft = Draft::new(context, author);
-        let output = plan.stage(&mut draft).await?;
+        let output = Box::pin(plan.stage(&mut draft)).await?;
         match draft.commit().await {
             Ok(cursor) => {
                 // The Cluster writes before its directory runs.

@@ -48,18 +48,20 @@ pub(super) fn secrets(http: &Http) -> Vec<String> {
         return Vec::new();
     };
     let secret = match auth {
-        auth::Type::Bearer(bearer) => match &bearer.r#type {
-            Some(auth::bearer::Type::FromSecret(secret)) => Some(secret),
-            None => None,
-        },
-        auth::Type::Basic(basic) => match basic.password.as_ref().and_then(|p| p.r#type.as_ref()) {
-            Some(auth::basic::password::Type::FromSecret(secret)) => Some(secret),
-            None => None,
-        },
-        auth::Type::Custom(custom) => match custom.value.as_ref().and_then(|v| v.r#type.as_ref()) {
-            Some(auth::custom::value::Type::FromSecret(secret)) => Some(secret),
-            None => None,
-        },
+        auth::Type::Bearer(bearer) => bearer
+            .r#type
+            .as_ref()
+            .map(|auth::bearer::Type::FromSecret(secret)| secret),
+        auth::Type::Basic(basic) => basic
+            .password
+            .as_ref()
+            .and_then(|password| password.r#type.as_ref())
+            .map(|auth::basic::password::Type::FromSecret(secret)| secret),
+        auth::Type::Custom(custom) => custom
+            .value
+            .as_ref()
+            .and_then(|value| value.r#type.as_ref())
+            .map(|auth::custom::value::Type::FromSecret(secret)| secret),
         // Refused before by the list of what is served.
         auth::Type::Oauth2ClientCredentials(_) | auth::Type::Sigv4(_) => None,
     };

@@ -14,6 +14,7 @@ const SCHEMES: &[(&str, u32)] = &[
     ("grpc", 80),
     ("https", 443),
     ("wss", 443),
+    ("grpcs", 443),
 ];
 
 /// Checks that there is exactly one kind of upstream, and all its URLs.
@@ -90,7 +91,7 @@ fn parse(path: &str, url: &str) -> Result<Address, Error> {
         .iter()
         .find(|(known, _)| *known == scheme)
         .ok_or_else(|| {
-            invalid("the scheme is not served; use http, https, h2c, grpc, ws or wss")
+            invalid("the scheme is not served; use http, https, h2c, grpc, grpcs, ws or wss")
         })?;
     let authority = uri.authority().ok_or_else(|| invalid("it has no host"))?;
     if authority.host().is_empty() {
@@ -100,6 +101,11 @@ fn parse(path: &str, url: &str) -> Result<Address, Error> {
         // Would be shown to everybody who may read the Service.
         return Err(invalid(
             "it must not hold a user or password; use spec.config.http.auth",
+        ));
+    }
+    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+        return Err(invalid(
+            "it must have no path and no query; use spec.config.http.path.addPrefix",
         ));
     }
     let port = authority.port_u16().map_or(*default_port, u32::from);
@@ -123,7 +129,7 @@ mod tests {
 
     #[rstest]
     #[case("http://localhost", 80)]
-    #[case("https://example.com/path", 443)]
+    #[case("https://example.com/", 443)]
     #[case("http://127.0.0.1:8080", 8080)]
     #[case("h2c://[::1]:50051", 50051)]
     #[case("http://[::1]", 80)]
@@ -138,6 +144,8 @@ mod tests {
     #[case("ftp://localhost")]
     #[case("http://")]
     #[case("http://user:password@localhost")]
+    #[case("http://localhost/path")]
+    #[case("http://localhost?query")]
     #[case("http://localhost:0")]
     #[case("http://localhost:99999")]
     #[case("http://local host")]
