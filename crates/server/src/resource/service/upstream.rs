@@ -103,9 +103,9 @@ fn parse(path: &str, url: &str) -> Result<Address, Error> {
             "it must not hold a user or password; use spec.config.http.auth",
         ));
     }
-    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+    if uri.query().is_some() || !is_plain(uri.path().trim_end_matches('/')) {
         return Err(invalid(
-            "it must have no path and no query; use spec.config.http.path.addPrefix",
+            "it must have no query, and no path with empty or dot segments or percent-encoding",
         ));
     }
     let port = authority.port_u16().map_or(*default_port, u32::from);
@@ -113,6 +113,17 @@ fn parse(path: &str, url: &str) -> Result<Address, Error> {
         return Err(invalid("the port must be from 1 to 65535"));
     }
     Ok(Address { scheme, port })
+}
+
+/// Nothing that an upstream could read otherwise than the gateway.
+fn is_plain(path: &str) -> bool {
+    path.is_empty()
+        || (path.starts_with('/')
+            && !path.contains(['%', '\\', ';'])
+            && path
+                .split('/')
+                .skip(1)
+                .all(|segment| !matches!(segment, "" | "." | "..")))
 }
 
 /// `host:` or `host:text`, which `port_u16` takes as no port.
@@ -130,6 +141,7 @@ mod tests {
     #[rstest]
     #[case("http://localhost", 80)]
     #[case("https://example.com/", 443)]
+    #[case("https://example.com/base/path/", 443)]
     #[case("http://127.0.0.1:8080", 8080)]
     #[case("h2c://[::1]:50051", 50051)]
     #[case("http://[::1]", 80)]
@@ -144,7 +156,9 @@ mod tests {
     #[case("ftp://localhost")]
     #[case("http://")]
     #[case("http://user:password@localhost")]
-    #[case("http://localhost/path")]
+    #[case("http://localhost/a/../b")]
+    #[case("http://localhost/a//b")]
+    #[case("http://localhost/%2e%2e")]
     #[case("http://localhost?query")]
     #[case("http://localhost:0")]
     #[case("http://localhost:99999")]
