@@ -253,7 +253,7 @@ impl Client {
                 let failure = self.failure(&status);
                 if status.code() == Code::Unauthenticated {
                     failure.hint(
-                        "the authentication token is not accepted: it may have been rotated, used up, disabled, or be of another Cluster",
+                        "the authentication token is not accepted: it may have been rotated, used up, disabled, or be of another Cluster; `octeliumctl create cred --rotate NAME` makes a new one",
                     )
                 } else {
                     failure

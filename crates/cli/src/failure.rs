@@ -144,7 +144,7 @@ impl Failure {
             .get("x-request-id")
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned);
-        failure.hint = advice(status.code()).map(str::to_owned);
+        failure.hint = advice(status).map(str::to_owned);
         failure
     }
 }
@@ -172,12 +172,17 @@ pub(crate) fn code_name(code: Code) -> &'static str {
     }
 }
 
-fn advice(code: Code) -> Option<&'static str> {
-    match code {
+fn advice(status: &Status) -> Option<&'static str> {
+    match status.code() {
         Code::Unauthenticated => Some("log in again: octelium login --auth-token -"),
-        Code::PermissionDenied => Some(
-            "`octelium whoami` shows who you are; an administrator can attach a Policy that allows it",
-        ),
+        // What a Policy denies has no reason; what a rule forbids says it.
+        Code::PermissionDenied
+            if status.message().is_empty() || status.message().contains("Unauthorized") =>
+        {
+            Some(
+                "`octelium whoami` shows who you are; an administrator can attach a Policy that allows it",
+            )
+        }
         Code::OutOfRange | Code::Aborted => {
             Some("somebody else changed the object meanwhile: read it again and repeat")
         }

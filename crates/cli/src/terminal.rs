@@ -7,6 +7,9 @@ use crate::{
     failure::{Failure, Reason},
 };
 
+/// The code of the failure to write where the reader has seen enough, as `head` does. It is not reported.
+pub(crate) const NOBODY_READS: &str = "NobodyReads";
+
 /// The three standard streams.
 pub(crate) struct Terminal {
     colour: bool,
@@ -36,7 +39,10 @@ impl Terminal {
         stdout
             .write_all(text.as_bytes())
             .and_then(|()| stdout.flush())
-            .map_err(|error| Failure::input(format!("cannot write to standard output: {error}")))
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::BrokenPipe => Failure::new(Reason::Failed, NOBODY_READS, ""),
+                _ => Failure::input(format!("cannot write to standard output: {error}")),
+            })
     }
 
     /// Writes one line of data.

@@ -46,6 +46,14 @@ fn errors_in_json_mode_are_json() {
         .refuse("core.v1.MainService/ListUser", Code::PermissionDenied, "no");
     let error: serde_json::Value =
         serde_json::from_str(&world.ctl("get user -o json").failed(5)).unwrap();
+    assert_eq!(error["error"].get("hint"), None, "the rule says it all");
+    world.cluster.refuse(
+        "core.v1.MainService/ListUser",
+        Code::PermissionDenied,
+        "Octelium: Unauthorized",
+    );
+    let error: serde_json::Value =
+        serde_json::from_str(&world.ctl("get user -o json").failed(5)).unwrap();
     assert!(error["error"]["hint"].as_str().unwrap().contains("whoami"));
 }
 

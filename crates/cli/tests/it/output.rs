@@ -184,3 +184,22 @@ fn create_update_and_delete() {
     world.ctl("rm ns prod").ok();
     world.ctl("delete clusterconfig default").failed(2);
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let world = cluster();
+    let mut child = world
+        .command("octeliumctl", &["get", "user"])
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
+fn names_are_alike_in_both_programs() {
+    let world = World::logged_in();
+    assert_eq!(world.octelium("get ns -o name").ok(), "namespace/default\n");
+}
