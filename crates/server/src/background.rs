@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use store::StoreError;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Context, authentication, keys::Schedule};
@@ -58,7 +58,8 @@ async fn every<F>(period: Duration, stop: &CancellationToken, work: impl Fn() ->
 where
     F: Future<Output = Result<(), StoreError>>,
 {
-    let mut tick = interval(period);
+    // Not while the first requests come in.
+    let mut tick = interval_at(Instant::now() + period, period);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {

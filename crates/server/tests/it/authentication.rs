@@ -1,4 +1,6 @@
 //! Proofs of identity, tokens and what becomes of them, on both stores and several replicas.
 
+mod api;
+mod keys;
 mod one_time;
 mod revocation;

@@ -7,7 +7,7 @@ use api::{
     platform_v1::AuditEvent,
     resource::Object as _,
 };
-use domain::{clock::ManualClock, id::Uid, kind::Kind};
+use domain::{id::Uid, kind::Kind};
 use server::{
     Actor, Caller, Context, Error, Principal, Unauthenticated,
     authentication::{self, Login, issue},
@@ -64,10 +64,6 @@ impl Replicas {
         &self.all[0]
     }
 
-    pub(crate) fn last(&self) -> &Cluster {
-        self.all.last().unwrap()
-    }
-
     pub(crate) fn context(&self, replica: usize) -> &Context {
         &self.all[replica % self.all.len()].context
     }
@@ -76,10 +72,6 @@ impl Replicas {
         self.all
             .iter()
             .for_each(|cluster| cluster.clock.advance(by));
-    }
-
-    pub(crate) fn clock(&self) -> &ManualClock {
-        &self.all[0].clock
     }
 
     /// A WORKLOAD User.

@@ -1,0 +1,290 @@
+//! The gRPC API through the whole router: who may call what, and what is left behind.
+
+use std::{convert::Infallible, time::Duration};
+
+use api::{
+    auth_v1::{
+        AuthenticateWithAuthenticationTokenRequest, GetAvailableAuthenticatorRequest,
+        main_service_client::MainServiceClient as AuthClient,
+    },
+    core_v1::{Credential, ListUserOptions, main_service_client::MainServiceClient as CoreClient},
+    platform_v1::audit_event::Outcome,
+    resource::Object as _,
+    user_v1::{GetStatusRequest, main_service_client::MainServiceClient as UserClient},
+};
+use rstest::rstest;
+use server::{Context, Domain, directory::Limits, grpc_router};
+use tonic::{Code, Request, body::Body, metadata::MetadataValue};
+use tower::{ServiceExt as _, util::BoxCloneSyncService};
+
+use crate::replicas::{Backend, Replicas, authenticate, log_in, log_in_with};
+
+type Router =
+    BoxCloneSyncService<http::Request<Body>, http::Response<axum::body::Body>, Infallible>;
+
+async fn router(ctx: &Context) -> Router {
+    let router = grpc_router(ctx.clone()).await.unwrap();
+    BoxCloneSyncService::new(
+        router.map_request(|request: http::Request<Body>| request.map(axum::body::Body::new)),
+    )
+}
+
+fn with<T>(message: T, name: &'static str, value: &str) -> Request<T> {
+    let mut request = Request::new(message);
+    let value = MetadataValue::try_from(value).unwrap();
+    request.metadata_mut().insert(name, value);
+    request
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a18_only_an_access_token_that_policies_allow_opens_the_api() {
+    let replicas = Replicas::start(Backend::Sqlite, 1).await;
+    let ctx = replicas.context(0);
+    let mut core = CoreClient::new(router(ctx).await);
+    let mut user = UserClient::new(router(ctx).await);
+    replicas.workload("plain").await;
+    let credential = replicas.credential("AUTH_TOKEN", "plain", "").await;
+    let secret = replicas.issue(&credential).await;
+    let plain = log_in(ctx, &secret).await.unwrap();
+    let spec = "authorization: { policies: [allow-all] }";
+    let powerful = replicas.credential("AUTH_TOKEN", "plain", spec).await;
+    let powerful_secret = replicas.issue(&powerful).await;
+    let admin = log_in(ctx, &powerful_secret).await.unwrap();
+    let (_, client) = replicas.client("plain", "").await;
+    let grant = client.grant(ctx, None).await.access_token();
+    let scopes = ["service:nginx".to_owned()];
+    let narrow = log_in_with(ctx, &powerful_secret, &scopes, &[])
+        .await
+        .unwrap();
+    let scopes = ["api:core.MainService/ListUser".to_owned()];
+    let one_method = log_in_with(ctx, &powerful_secret, &scopes, &[])
+        .await
+        .unwrap();
+
+    let mut list = async |name, value: &str| {
+        let request = with(ListUserOptions::default(), name, value);
+        core.list_user(request).await.map(|_| ()).map_err(|status| {
+            let marked = status.metadata().get("x-octelium-unauthorized").is_some();
+            assert!(marked, "{status:?}");
+            (status.code(), status.message().to_owned())
+        })
+    };
+    let unauthenticated = Err((
+        Code::Unauthenticated,
+        "Octelium: Unauthenticated".to_owned(),
+    ));
+    let unauthorized = Err((Code::PermissionDenied, "Octelium: Unauthorized".to_owned()));
+    let token = "x-octelium-auth";
+    assert_eq!(list(token, &admin.access_token).await, Ok(()));
+    for scheme in ["Bearer", "bearer", "BEARER"] {
+        let value = format!("{scheme} {}", admin.access_token);
+        assert_eq!(list("authorization", &value).await, Ok(()), "W48");
+    }
+    assert_eq!(list(token, &one_method.access_token).await, Ok(()));
+    for refused in [&admin.refresh_token, &secret, &client.secret, "garbage"] {
+        assert_eq!(list(token, refused).await, unauthenticated);
+        assert_eq!(
+            list("authorization", &format!("Bearer {refused}")).await,
+            unauthenticated
+        );
+    }
+    assert_eq!(
+        list("cookie", &format!("octelium_auth={}", admin.access_token)).await,
+        unauthenticated
+    );
+    for denied in [&plain.access_token, &grant, &narrow.access_token] {
+        assert_eq!(list(token, denied).await, unauthorized);
+    }
+    // Anybody with a Session may call the user API, where its scopes have it.
+    let mut status = async |value: &str| {
+        let request = with(GetStatusRequest::default(), "x-octelium-auth", value);
+        user.get_status(request)
+            .await
+            .map(|_| ())
+            .map_err(|status| status.code())
+    };
+    assert_eq!(status(&plain.access_token).await, Ok(()));
+    assert_eq!(status(&grant).await, Ok(()));
+    assert_eq!(
+        status(&narrow.access_token).await,
+        Err(Code::PermissionDenied)
+    );
+    assert_eq!(
+        status(&one_method.access_token).await,
+        Err(Code::PermissionDenied)
+    );
+
+    // W19: an edit of the Credential's Policies reaches the Sessions that it made.
+    replicas
+        .edit(&powerful, |credential: &mut Credential| {
+            credential.spec_mut().authorization = None;
+        })
+        .await;
+    replicas.settle().await;
+    assert_eq!(list(token, &admin.access_token).await, unauthorized);
+    let allowed = api::core_v1::credential::spec::Authorization {
+        policies: vec!["octelium-api-read-only".to_owned()],
+        inline_policies: Vec::new(),
+    };
+    replicas
+        .edit(&credential, |credential: &mut Credential| {
+            credential.spec_mut().authorization = Some(allowed.clone());
+        })
+        .await;
+    replicas.settle().await;
+    assert_eq!(list(token, &plain.access_token).await, Ok(()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn login_takes_no_notice_of_a_stale_refresh_token() {
+    let replicas = Replicas::start(Backend::Sqlite, 1).await;
+    let ctx = replicas.context(0);
+    let mut auth = AuthClient::new(router(ctx).await);
+    replicas.workload("ci").await;
+    let credential = replicas.credential("AUTH_TOKEN", "ci", "").await;
+    let message = AuthenticateWithAuthenticationTokenRequest {
+        authentication_token: replicas.issue(&credential).await,
+        ..AuthenticateWithAuthenticationTokenRequest::default()
+    };
+    let request = with(message, "x-octelium-refresh-token", "stale");
+    let tokens = auth
+        .authenticate_with_authentication_token(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(tokens.refresh_token_expires_in > 0);
+    // A client that is not ours gets a CLIENTLESS Session.
+    let principal = authenticate(ctx, &tokens.access_token).await.unwrap();
+    let session_type = principal.session.status.as_ref().unwrap().r#type();
+    assert_eq!(
+        session_type,
+        api::core_v1::session::status::Type::Clientless
+    );
+    let available = GetAvailableAuthenticatorRequest::default();
+    let request = with(available, "x-octelium-refresh-token", &tokens.refresh_token);
+    let available = auth
+        .get_available_authenticator(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(available.main_authenticator.is_none());
+    let request = with(
+        GetAvailableAuthenticatorRequest::default(),
+        "x-octelium-refresh-token",
+        "stale",
+    );
+    let status = auth.get_available_authenticator(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated);
+}
+
+#[rstest]
+#[case::sqlite(Backend::Sqlite)]
+#[case::postgres(Backend::Postgres)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a20_w66_everything_is_audited_and_no_secret_is_in_it(#[case] backend: Backend) {
+    let replicas = Replicas::start(backend, 1).await;
+    let ctx = replicas.context(0);
+    replicas.workload("ci").await;
+    let credential = replicas.credential("AUTH_TOKEN", "ci", "").await;
+    let secret = replicas.issue(&credential).await;
+    let tokens = log_in(ctx, &secret).await.unwrap();
+    let rotated = replicas.issue(&credential).await;
+    for _ in 0..50 {
+        log_in(ctx, &secret).await.unwrap_err();
+    }
+    let again = log_in(ctx, &rotated).await.unwrap();
+    let refreshed = crate::replicas::refresh(ctx, &again.refresh_token)
+        .await
+        .unwrap();
+    let (_, client) = replicas.client("ci", "").await;
+    let granted = client.grant(ctx, None).await.access_token();
+    client.manage(ctx, "/oauth2/revoke", &granted).await;
+    server::authentication::logout(ctx, &refreshed.refresh_token, &crate::replicas::caller())
+        .await
+        .unwrap();
+
+    let audit = replicas.audit().await;
+    let count = |event_type: &str, outcome: Outcome| -> u64 {
+        audit
+            .iter()
+            .filter(|event| event.r#type == event_type && event.outcome() == outcome)
+            .map(|event| event.count)
+            .sum()
+    };
+    for event_type in [
+        "credential.created",
+        "credential.issued",
+        "credential.rotated",
+        "session.created",
+        "session.refreshed",
+        "session.ended",
+        "token.revoked",
+    ] {
+        assert!(count(event_type, Outcome::Success) > 0, "{event_type}");
+    }
+    assert_eq!(
+        count("session.created", Outcome::Refused),
+        50,
+        "equal refusals fold into a count"
+    );
+    let refusal = audit
+        .iter()
+        .find(|event| event.outcome() == Outcome::Refused)
+        .unwrap();
+    assert_eq!(refusal.reason, "credential_superseded");
+    assert_eq!(refusal.ip_address, "192.0.2.7");
+    assert_eq!(refusal.resource_ref.as_ref().unwrap().uid, credential.uid());
+
+    let written = format!("{audit:?}");
+    for secret in [
+        &secret,
+        &rotated,
+        &tokens.access_token,
+        &tokens.refresh_token,
+        &refreshed.access_token,
+        &client.secret,
+        &granted,
+    ] {
+        assert!(!written.contains(secret.as_str()));
+        // Not even without the envelope.
+        assert!(!written.contains(&secret[secret.len() - 40..]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_answered_from_what_the_store_has_not_confirmed_lately() {
+    let store = store::testing::sqlite();
+    let replicas = Replicas::on(vec![store.clone()]).await;
+    replicas.workload("ci").await;
+    let credential = replicas.credential("AUTH_TOKEN", "ci", "").await;
+    let tokens = log_in(replicas.context(0), &replicas.issue(&credential).await)
+        .await
+        .unwrap();
+    // A replica that has begun, and whose feed nobody follows.
+    let limits = Limits {
+        stale_after: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let clock = replicas.first().clock.clone();
+    let domain: Domain = "localhost:8443".parse().unwrap();
+    let ctx = Context::open(
+        store,
+        clock,
+        std::sync::Arc::new(domain::rng::SystemRng),
+        domain,
+        limits,
+    );
+    let ctx = ctx.await.unwrap();
+    authenticate(&ctx, &tokens.access_token).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    let outcome = authenticate(&ctx, &tokens.access_token).await.map(|_| ());
+    assert_eq!(outcome, Err(server::Unauthenticated::Unavailable));
+    let mut user = UserClient::new(router(&ctx).await);
+    let request = with(
+        GetStatusRequest::default(),
+        "x-octelium-auth",
+        &tokens.access_token,
+    );
+    let status = user.get_status(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+}
