@@ -118,7 +118,12 @@ impl Routes {
         let entry = self.directory.service_by_host(hostname)?;
         let spec = entry.service.spec.as_ref()?;
         let served = match spec.mode() {
-            Mode::Http | Mode::Grpc | Mode::Web => spec.is_public && !spec.is_disabled,
+            // The built-in ones without a configuration are answered by the Cluster itself, at names of their own.
+            Mode::Http | Mode::Grpc | Mode::Web => {
+                spec.is_public
+                    && !spec.is_disabled
+                    && (spec.config.is_some() || spec.dynamic_config.is_some())
+            }
             _ => false,
         };
         served.then_some(entry)

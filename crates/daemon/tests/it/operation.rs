@@ -42,10 +42,18 @@ async fn health_and_metrics() {
     assert_eq!(report(&scene.cluster, "/readyz").await.0, 200);
     let (status, metrics) = report(&scene.cluster, "/metrics").await;
     assert_eq!(status, 200);
-    let counted = metrics.lines().any(|line| {
-        line.starts_with("octelium_requests_total") && line.contains("site=\"service\"")
-    });
-    assert!(counted, "{metrics}");
+    for counter in [
+        "octelium_requests_total{site=\"api\",status=\"2xx\"}",
+        "gateway_requests_total{service=\"web.default\",code=\"2xx\"}",
+    ] {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(counter));
+        let count: u64 = line
+            .unwrap_or_else(|| panic!("{metrics}"))
+            .trim()
+            .parse()
+            .unwrap();
+        assert!(count > 0, "{counter}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
