@@ -85,6 +85,15 @@ pub(crate) struct Restore {
     /// authenticate as they are. Without this, each must be rotated first
     #[arg(long, env = "OCTELIUM_TRUST_CREDENTIALS")]
     pub(crate) trust_credentials: bool,
+    /// The database that an empty one at `--database-url` takes the place of: its revocations are carried over
+    #[arg(
+        long,
+        env = "OCTELIUM_FORMER_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        conflicts_with = "trust_credentials"
+    )]
+    pub(crate) former_database_url: Option<String>,
     /// The rest.
     #[command(flatten)]
     pub(crate) offline: Offline,
@@ -117,6 +126,32 @@ impl Serving {
             listen: self.listen.or(&file),
             logs: self.logs.or(&file),
             file: self.file,
+        })
+    }
+}
+
+impl Backup {
+    /// Fills in what the configuration file says.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub(crate) fn with_file(self) -> anyhow::Result<Self> {
+        Ok(Self {
+            offline: self.offline.with_file()?,
+            ..self
+        })
+    }
+}
+
+impl Restore {
+    /// Fills in what the configuration file says.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub(crate) fn with_file(self) -> anyhow::Result<Self> {
+        Ok(Self {
+            offline: self.offline.with_file()?,
+            ..self
         })
     }
 }

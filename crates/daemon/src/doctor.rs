@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use domain::clock::{Clock, SystemClock};
 
 use self::report::Report;
@@ -55,13 +55,20 @@ async fn examine(settings: &Offline, report: &mut Report) {
         return;
     }
     surroundings::examine(data_dir, report);
-    let opened = storage::open(&settings.store, data_dir, Arc::clone(&clock))
-        .await
-        .context("store");
-    let store = match opened {
-        Ok(store) => store,
+    let opened = storage::open_backend(&settings.store, data_dir, Arc::clone(&clock)).await;
+    let backend = match opened {
+        Ok(backend) => backend,
         Err(error) => return report.problem("store", format!("{error:#}")),
     };
+    match backend.check().await {
+        Ok(findings) => {
+            for finding in findings {
+                report.problem("store", finding.0);
+            }
+        }
+        Err(error) => return report.problem("store", error.to_string()),
+    }
+    let store = backend.store();
     match store.ping().await {
         Ok(()) => report.fine("store", format!("answers; Cluster {}", store.cluster_uid())),
         Err(error) => return report.problem("store", error.to_string()),

@@ -1,13 +1,13 @@
 //! The files that the daemon leaves in the data directory.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::Write as _,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 /// Where the state is when nothing else is said.
 pub(crate) const DEFAULT_DATA_DIR: &str = "octelium-data";
@@ -39,6 +39,30 @@ pub(crate) fn write_secret(path: &Path, content: &str) -> anyhow::Result<()> {
 /// Where it cannot be written.
 pub(crate) fn write_public(path: &Path, content: &str) -> anyhow::Result<()> {
     write(path, content, 0o644)
+}
+
+/// Keeps others from serving or replacing the state in a directory, until the file is dropped.
+///
+/// # Errors
+/// Where somebody does already.
+pub(crate) fn lock(data_dir: &Path) -> anyhow::Result<File> {
+    let path = data_dir.join("lock");
+    let context = || format!("lock {}", path.display());
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .with_context(context)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "{} is in use by another octeliumd: stop it first",
+            data_dir.display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).with_context(context),
+    }
 }
 
 fn write(path: &Path, content: &str, mode: u32) -> anyhow::Result<()> {

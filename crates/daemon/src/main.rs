@@ -2,6 +2,7 @@
 
 mod admin;
 mod arguments;
+mod backup;
 mod certificates;
 mod control_plane;
 mod data_plane;
@@ -14,6 +15,8 @@ mod logging;
 mod migrate;
 mod names;
 mod quickstart;
+mod recover;
+mod restore;
 mod running;
 mod serve;
 mod settings;
@@ -49,6 +52,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Serve(serving) => runtime.block_on(serve::run(serving.with_file()?)),
         Command::Migrate(settings) => runtime.block_on(migrate::run(settings.with_file()?)),
         Command::Doctor(settings) => runtime.block_on(doctor::run(settings.with_file()?)),
-        _ => anyhow::bail!("x"),
+        Command::Backup(settings) => runtime.block_on(backup::run(settings.with_file()?)),
+        Command::Restore(settings) => runtime.block_on(restore::run(settings.with_file()?)),
+        Command::Recover(settings) => runtime.block_on(recover::run(settings.with_file()?)),
     }
 }

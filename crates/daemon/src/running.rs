@@ -1,6 +1,7 @@
 //! A replica that serves: the parts put together, from bound sockets to the drain at the end.
 
 use std::{
+    fs::File,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
@@ -60,6 +61,7 @@ pub(crate) struct Instance {
     end: CancellationToken,
     serving: JoinHandle<()>,
     admin: JoinHandle<()>,
+    _lock: File,
 }
 
 impl Instance {
@@ -79,6 +81,7 @@ impl Instance {
         let names = names(listen.domain.as_deref(), address)?;
         let stale_after = seconds(listen.feed_stale_after, DEFAULT_STALE_AFTER);
         let data_dir = storage::data_dir(&store)?;
+        let lock = files::lock(&data_dir)?;
         let store = storage::open(&store, &data_dir, Arc::clone(&clock)).await?;
 
         let control_plane = ControlPlane::start(
@@ -163,6 +166,7 @@ impl Instance {
             end,
             serving,
             admin,
+            _lock: lock,
         })
     }
 

@@ -12,9 +12,10 @@ use domain::{
     rng::SystemRng,
 };
 use store::{
-    DatabaseUrl, Document, Location, Store, StoreConfig, StoreError,
+    Backend, DatabaseUrl, Document, Location, Store, StoreConfig, StoreError,
     postgres::PostgresOptions,
     seal::{MasterKeys, load_or_create},
+    sqlite::MASTER_KEY_FILE,
 };
 
 use crate::{files, settings::StoreSettings};
@@ -45,12 +46,55 @@ pub(crate) async fn open(
     data_dir: &Path,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<Arc<dyn Store>> {
-    let config = StoreConfig {
+    Ok(open_backend(settings, data_dir, clock).await?.store())
+}
+
+/// As [`open`], for what the port does not offer.
+///
+/// # Errors
+/// As of [`open`].
+pub(crate) async fn open_backend(
+    settings: &StoreSettings,
+    data_dir: &Path,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Backend> {
+    Ok(store::open_backend(config(settings, data_dir, clock)?).await?)
+}
+
+/// The store that the settings name.
+///
+/// # Errors
+/// Where its master key is missing.
+pub(crate) fn config(
+    settings: &StoreSettings,
+    data_dir: &Path,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<StoreConfig> {
+    Ok(StoreConfig {
         location: location(settings, data_dir),
         keys: master_keys(settings)?,
         clock,
-    };
-    Ok(store::open(config).await?)
+    })
+}
+
+/// The master key of the embedded store, which must be there already.
+///
+/// # Errors
+/// Where it is not, or cannot be read.
+pub(crate) fn present_master_keys(
+    settings: &StoreSettings,
+    data_dir: &Path,
+) -> anyhow::Result<MasterKeys> {
+    if let Some(keys) = master_keys(settings)? {
+        return Ok(keys);
+    }
+    let path = data_dir.join(MASTER_KEY_FILE);
+    ensure!(
+        path.exists(),
+        "{} is not there: put the master key of the backed-up Cluster there, or name it by --master-key-file",
+        path.display()
+    );
+    Ok(MasterKeys::new(load_or_create(&path, &SystemRng)?))
 }
 
 /// All documents of a kind.

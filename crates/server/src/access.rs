@@ -176,12 +176,27 @@ async fn admit(
         },
         ctx.now(),
     );
-    if !decision.allowed {
+    if !decision.allowed && is_recovery(&principal) {
+        tracing::warn!(
+            request_id = caller.request_id,
+            path,
+            "allowed to get back in"
+        );
+    } else if !decision.allowed {
         tracing::info!(request_id = caller.request_id, path, reason = %decision.reason, "refused by Policy");
         refused("policy", Some(&principal));
         return Err(unauthorized());
     }
     Ok(Some(principal))
+}
+
+/// Whether the Session is one to get back in by.
+fn is_recovery(principal: &Principal) -> bool {
+    principal
+        .credential
+        .as_ref()
+        .and_then(|credential| credential.status.as_ref())
+        .is_some_and(|status| status.recovery)
 }
 
 fn refusal(error: Error) -> Response {

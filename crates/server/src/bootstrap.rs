@@ -21,6 +21,9 @@ use crate::{
 };
 
 mod objects;
+mod recovery;
+
+pub use recovery::recover;
 
 /// The Service that the API is.
 pub const API_SERVICE: &str = "default.octelium-api";
@@ -48,24 +51,25 @@ pub async fn bootstrap(context: &Context) -> Result<Bootstrap, Error> {
     let Some(root) = write::transact(context, &author, &plan).await? else {
         return Ok(Bootstrap { root_token: None });
     };
+    Ok(Bootstrap {
+        root_token: Some(sign(context, &root, plan.token_id)?),
+    })
+}
+
+/// The authentication token of a Credential that has been rotated to `token_id`.
+fn sign(context: &Context, credential: &Stored<Credential>, token_id: Uid) -> Result<Token, Error> {
     let signer = context.keys.signer(context.now())?;
-    let claims = Claims {
+    let status = credential.message.status.as_ref();
+    Ok(signer.sign(&Claims {
         token_type: TokenType::Credential,
         key_id: signer.id(),
-        subject: root.uid,
-        token_id: plan.token_id,
+        subject: credential.uid,
+        token_id,
         // That of the Credential counts.
         expires_at: None,
-        credential_version: root
-            .message
-            .status
-            .as_ref()
-            .map_or(0, |status| status.version),
+        credential_version: status.map_or(0, |status| status.version),
         audience: context.cluster_uid,
-    };
-    Ok(Bootstrap {
-        root_token: Some(signer.sign(&claims)),
-    })
+    }))
 }
 
 struct Begin {

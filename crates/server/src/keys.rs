@@ -21,7 +21,9 @@ use domain::{
     rng::Rng,
     token::{SigningKey, VerifyingKey},
 };
-use store::{CommitError, Document, Expected, Operation, Store, StoreError, Transaction};
+use store::{
+    CommitError, Document, Expected, IndexEntry, Operation, Store, StoreError, Transaction,
+};
 
 mod record;
 mod retirement;
@@ -35,6 +37,14 @@ pub use rotation::Schedule;
 const UNKNOWN_FOR: Duration = Duration::from_secs(5);
 /// How many unknown key ids are asked for within [`UNKNOWN_FOR`].
 const UNKNOWN_AT_MOST: usize = 64;
+
+/// The index entries of a stored signing key, for whoever copies it to another store.
+///
+/// # Errors
+/// Where it does not parse.
+pub fn indexes(document: &Document) -> Result<Vec<IndexEntry>, prost::DecodeError> {
+    Record::decode_from(document).map(|record| record.indexes())
+}
 
 /// All signing keys of the Cluster, as far as this replica knows.
 pub struct Keyring {

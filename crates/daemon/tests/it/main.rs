@@ -9,6 +9,7 @@ mod oauth2;
 mod operation;
 mod quickstart;
 mod replicas;
+mod restore;
 mod revocation;
 mod support;
 mod tidy;

@@ -1,7 +1,10 @@
 //! A Session begins, in the transaction that redeems what it was made by: exactly as many as may, and nothing is
 //! left of those that may not.
 
-use api::core_v1::{Credential, Session, User, session::status::Type};
+use api::core_v1::{
+    Credential, Session, User,
+    session::{spec::State, status::Type},
+};
 use domain::{
     clock::UnixMillis,
     credential::{self, AfterUse, Generation},
@@ -142,6 +145,10 @@ fn new_session(
     let version = match proof.generation {
         Generation::Current { version } | Generation::Overlapping { version, .. } => version,
     };
+    let is_recovery = credential
+        .status
+        .as_ref()
+        .is_some_and(|status| status.recovery);
     let caller = beginning.caller;
     session::new_session(NewSession {
         uid: ctx.new_uid(),
@@ -158,7 +165,12 @@ fn new_session(
             session::downstream(caller.ip, &caller.user_agent),
         ),
         lifetimes: session::lifetimes(&user.message, &config, beginning.session_type),
-        state: session::default_state(&user.message, &config),
+        state: if is_recovery {
+            // Nobody is there to approve it.
+            State::Active
+        } else {
+            session::default_state(&user.message, &config)
+        },
         now,
     })
 }

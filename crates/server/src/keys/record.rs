@@ -30,6 +30,14 @@ impl Record {
         Self::decode(document.body.as_slice())
     }
 
+    pub(super) fn indexes(&self) -> Vec<IndexEntry> {
+        vec![IndexEntry {
+            index: GENERATION,
+            value: self.generation.to_string(),
+            unique: true,
+        }]
+    }
+
     /// The document of a new key.
     pub(super) fn to_document(
         &self,
@@ -44,11 +52,7 @@ impl Record {
             created_at: now,
             expires_at: None,
             body: self.encode_to_vec(),
-            indexes: vec![IndexEntry {
-                index: GENERATION,
-                value: self.generation.to_string(),
-                unique: true,
-            }],
+            indexes: self.indexes(),
             secret: SecretWrite::Set(key.to_pkcs8()),
         }
     }

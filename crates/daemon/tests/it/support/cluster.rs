@@ -54,6 +54,15 @@ impl Cluster {
         )
     }
 
+    /// On SQLite, with a data directory that somebody has prepared.
+    pub fn prepare(prepare: impl FnOnce(&Path)) -> Self {
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        let data_dir = directory.path().join("data");
+        fs::create_dir(&data_dir).unwrap();
+        prepare(&data_dir);
+        Self::spawn(directory, "127.0.0.1:0", Vec::new(), Arc::default(), Arc::default())
+    }
+
     /// A replica on PostgreSQL. All replicas of a test share one master key.
     pub fn start_on(database_url: &str, arguments: &[&str]) -> Self {
         let directory = Arc::new(tempfile::tempdir().unwrap());

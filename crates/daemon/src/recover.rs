@@ -1,0 +1,44 @@
+//! `octeliumd recover`: lets whoever has the store and its master key back in.
+
+use std::{
+    io::{Write as _, stdout},
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use domain::{clock::SystemClock, rng::SystemRng};
+use server::{Context, bootstrap, directory::Limits};
+
+use crate::{arguments::Offline, files, logging, names::Names, storage};
+
+/// The token, in the data directory.
+const TOKEN_FILE: &str = "recovery-token";
+
+/// Makes a one-time token of User `root`.
+///
+/// # Errors
+/// Where the store does not open.
+pub(crate) async fn run(mut settings: Offline) -> anyhow::Result<()> {
+    settings.logs.log.get_or_insert_with(|| "warn".to_owned());
+    logging::start(&settings.logs)?;
+    let data_dir = storage::data_dir(&settings.store)?;
+    let clock = Arc::new(SystemClock);
+    let store = storage::open(&settings.store, &data_dir, clock.clone()).await?;
+    // Nothing is served, so the name does not matter.
+    let domain = Names::parse("localhost")?.domain().clone();
+    let context = Context::open(store, clock, Arc::new(SystemRng), domain, Limits::default())
+        .await
+        .context("state of the Cluster")?;
+    let token = bootstrap::recover(&context).await.context("recovery")?;
+    context.flush().await;
+    let path = data_dir.join(TOKEN_FILE);
+    files::write_secret(&path, token.expose())?;
+    writeln!(
+        stdout(),
+        "A one-time token of User root is in {path}. For 15 minutes the API asks no Policy about it:\n  \
+         octeliumctl login --auth-token-file {path}\n\
+         The Sessions that User root had have ended. Remove the file when you are done.",
+        path = path.display()
+    )?;
+    Ok(())
+}

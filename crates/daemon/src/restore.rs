@@ -1,0 +1,152 @@
+//! `octeliumd restore`: puts a backup in the place of what is there, and never brings back what was revoked since.
+//!
+//! Where the store that it replaces is there, its revocations are carried over. Where it is not, nobody knows what
+//! was revoked: then all Sessions end, and each Credential authenticates only once it has been rotated.
+
+mod carry_over;
+mod distrust;
+mod swap;
+
+use std::{
+    io::{Write as _, stdout},
+    path::Path,
+    sync::Arc,
+};
+
+use anyhow::{Context as _, ensure};
+use domain::{
+    clock::{Clock as _, SystemClock},
+    kind::Kind,
+    rng::SystemRng,
+};
+use store::{
+    Store, StoreConfig,
+    transfer::{self, ImportOptions, Summary},
+};
+
+use crate::{arguments::Restore, files::lock, logging, settings::StoreSettings, storage};
+
+/// Restores a backup.
+///
+/// # Errors
+/// Where the store is served, the backup does not belong to it, is damaged, or is sealed under another master key. Then
+/// everything is as it was.
+pub(crate) async fn run(mut restore: Restore) -> anyhow::Result<()> {
+    let settings = &mut restore.offline;
+    settings.logs.log.get_or_insert_with(|| "warn".to_owned());
+    logging::start(&settings.logs)?;
+    let data_dir = storage::data_dir(&settings.store)?;
+    let _lock = lock(&data_dir)?;
+    if settings.store.database_url.is_some() {
+        on_server(&restore, &data_dir).await
+    } else {
+        embedded(&restore, &data_dir).await
+    }
+}
+
+/// Into a directory of its own, which then takes the place of what is there.
+async fn embedded(restore: &Restore, data_dir: &Path) -> anyhow::Result<()> {
+    let settings = &restore.offline.store;
+    let keys = storage::present_master_keys(settings, data_dir)?;
+    let staging = swap::Staging::create(data_dir)?;
+    let config = |directory: &Path| StoreConfig {
+        location: store::Location::Directory(directory.to_owned()),
+        keys: Some(keys.clone()),
+        clock: Arc::new(SystemClock),
+    };
+    let former = if swap::is_there(data_dir) {
+        Some(
+            store::open(config(data_dir))
+                .await
+                .context("the store that is there")?,
+        )
+    } else {
+        None
+    };
+    let told = fill(restore, config(staging.path()), former).await?;
+    let kept = staging.take_place()?;
+    let mut out = stdout().lock();
+    writeln!(out, "{told}")?;
+    if let Some(kept) = kept {
+        writeln!(out, "What was there is kept as {}*.", kept.display())?;
+    }
+    Ok(())
+}
+
+/// Into an empty database.
+async fn on_server(restore: &Restore, data_dir: &Path) -> anyhow::Result<()> {
+    let settings = &restore.offline.store;
+    let former = match &restore.former_database_url {
+        None => None,
+        Some(url) => {
+            let former = StoreSettings {
+                database_url: Some(url.clone()),
+                ..settings.clone()
+            };
+            let former = storage::open(&former, data_dir, Arc::new(SystemClock));
+            Some(former.await.context("the former database")?)
+        }
+    };
+    let config = storage::config(settings, data_dir, Arc::new(SystemClock))?;
+    let told = fill(restore, config, former).await?;
+    writeln!(stdout(), "{told}")?;
+    Ok(())
+}
+
+async fn fill(
+    restore: &Restore,
+    config: StoreConfig,
+    former: Option<Arc<dyn Store>>,
+) -> anyhow::Result<String> {
+    let context = || restore.input.display().to_string();
+    let input = tokio::fs::File::open(&restore.input)
+        .await
+        .with_context(context)?;
+    let options = ImportOptions {
+        without: match former {
+            Some(_) => Vec::new(),
+            None => vec![Kind::Session],
+        },
+    };
+    let summary = transfer::import(config.clone(), input, &options)
+        .await
+        .with_context(context)?;
+    let restored = store::open(config).await?;
+    let now = SystemClock.now();
+    let what_became = match former {
+        Some(former) => {
+            ensure!(
+                former.cluster_uid() == restored.cluster_uid(),
+                "the backup is of Cluster {}, and what is there is Cluster {}: restore into an empty place",
+                restored.cluster_uid(),
+                former.cluster_uid()
+            );
+            let carried =
+                carry_over::carry_over(former.as_ref(), restored.as_ref(), summary.created_at, now);
+            carried.await?.to_string()
+        }
+        None if restore.trust_credentials => {
+            "All Sessions have ended. Credentials authenticate as of the backup, those included that were \
+             revoked since."
+                .to_owned()
+        }
+        None => {
+            let credentials = distrust::distrust(restored.as_ref(), &SystemRng, now).await?;
+            format!(
+                "All Sessions have ended, and each of the {credentials} Credentials must be rotated before it \
+                 authenticates again: `octeliumd recover` lets you in, `octeliumctl create cred --rotate NAME` \
+                 rotates one."
+            )
+        }
+    };
+    Ok(format!("{}\n{what_became}", restored_text(&summary)))
+}
+
+fn restored_text(summary: &Summary) -> String {
+    format!(
+        "Restored {} documents and {} audit events as of {}.",
+        summary.documents.values().sum::<u64>(),
+        summary.audit_events,
+        summary.created_at
+    )
+}

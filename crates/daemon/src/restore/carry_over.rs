@@ -1,0 +1,116 @@
+//! What was revoked after the backup was made stays revoked.
+
+mod rules;
+mod verbatim;
+
+use std::{collections::BTreeMap, fmt};
+
+use domain::{clock::UnixMillis, kind::Kind};
+use server::resource::codec::{self, Resource};
+use store::{Expected, Operation, SecretWrite, Store, Transaction};
+
+use crate::storage::all;
+
+/// How many changes are written at a time.
+const BATCH: usize = 500;
+
+/// What was done to the restored documents.
+#[derive(Default)]
+pub(super) struct Carried {
+    changed: BTreeMap<Kind, usize>,
+    removed: BTreeMap<Kind, usize>,
+}
+
+/// What becomes of a restored document.
+enum Verdict<T> {
+    Stays,
+    Becomes(T),
+    Goes,
+}
+
+/// Carries the revocations of `former` over into `restored`, a backup of it that was made at `backed_up_at`; its
+/// signing keys and its audit trail since go with them.
+pub(super) async fn carry_over(
+    former: &dyn Store,
+    restored: &dyn Store,
+    backed_up_at: UnixMillis,
+    now: UnixMillis,
+) -> anyhow::Result<Carried> {
+    let mut carried = Carried::default();
+    apply(former, restored, now, rules::credential, &mut carried).await?;
+    apply(former, restored, now, rules::user, &mut carried).await?;
+    apply(former, restored, now, rules::session, &mut carried).await?;
+    apply(former, restored, now, rules::device, &mut carried).await?;
+    verbatim::remove_what_is_gone(former, restored, Kind::Authenticator, now, &mut carried).await?;
+    verbatim::remove_what_is_gone(former, restored, Kind::SigningKey, now, &mut carried).await?;
+    verbatim::copy_signing_keys(former, restored, now).await?;
+    verbatim::copy_revoked_tokens(former, restored, now).await?;
+    verbatim::copy_audit(former, restored, backed_up_at).await?;
+    Ok(carried)
+}
+
+async fn apply<T: Resource>(
+    former: &dyn Store,
+    restored: &dyn Store,
+    now: UnixMillis,
+    rule: fn(restored: T, former: Option<T>) -> Verdict<T>,
+    carried: &mut Carried,
+) -> anyhow::Result<()> {
+    let mut operations = Vec::new();
+    for document in all(restored, T::DOCUMENT, now).await? {
+        let stored = codec::decode::<T>(&document)?;
+        let then = former.get(T::DOCUMENT, document.uid, now).await?;
+        let then = then.as_ref().map(codec::decode::<T>).transpose()?;
+        match rule(stored.message, then.map(|then| then.message)) {
+            Verdict::Stays => {}
+            Verdict::Becomes(message) => {
+                *carried.changed.entry(T::DOCUMENT).or_default() += 1;
+                let document =
+                    codec::encode(stored.uid, stored.created_at, &message, SecretWrite::Keep);
+                operations.push(Operation::Put(
+                    document,
+                    Expected::Revision(stored.revision),
+                ));
+            }
+            Verdict::Goes => {
+                *carried.removed.entry(T::DOCUMENT).or_default() += 1;
+                operations.push(Operation::Delete(T::DOCUMENT, stored.uid, None));
+            }
+        }
+    }
+    write(restored, operations, now).await
+}
+
+async fn write(
+    restored: &dyn Store,
+    operations: Vec<Operation>,
+    now: UnixMillis,
+) -> anyhow::Result<()> {
+    for batch in operations.chunks(BATCH) {
+        let mut transaction = Transaction::at(now);
+        transaction.operations = batch.to_vec();
+        restored.commit(transaction).await?;
+    }
+    Ok(())
+}
+
+impl fmt::Display for Carried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "What was revoked since stays revoked:")?;
+        let mut is_empty = true;
+        for (verb, counts) in [("changed", &self.changed), ("removed", &self.removed)] {
+            for (kind, count) in counts {
+                is_empty = false;
+                write!(
+                    f,
+                    " {count} {kind}{} {verb};",
+                    if *count == 1 { "" } else { "s" }
+                )?;
+            }
+        }
+        if is_empty {
+            write!(f, " nothing was.")?;
+        }
+        Ok(())
+    }
+}

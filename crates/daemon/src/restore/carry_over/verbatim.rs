@@ -1,0 +1,124 @@
+//! What is carried over as it stands.
+
+use std::collections::BTreeSet;
+
+use domain::{clock::UnixMillis, id::Uid, kind::Kind};
+use store::{
+    AuditQuery, Document, Expected, IndexEntry, NewDocument, Operation, SecretWrite, Store,
+    StoreError,
+};
+
+use super::{Carried, write};
+use crate::storage::all;
+
+/// How many audit events are read at a time.
+const PAGE: u32 = 1000;
+
+/// Removes what is no longer in `former`.
+pub(super) async fn remove_what_is_gone(
+    former: &dyn Store,
+    restored: &dyn Store,
+    kind: Kind,
+    now: UnixMillis,
+    carried: &mut Carried,
+) -> anyhow::Result<()> {
+    let present = uids(former, kind, now).await?;
+    let mut operations = Vec::new();
+    for uid in uids(restored, kind, now).await?.difference(&present) {
+        *carried.removed.entry(kind).or_default() += 1;
+        operations.push(Operation::Delete(kind, *uid, None));
+    }
+    write(restored, operations, now).await
+}
+
+/// What was issued since is signed by keys that were made since.
+pub(super) async fn copy_signing_keys(
+    former: &dyn Store,
+    restored: &dyn Store,
+    now: UnixMillis,
+) -> anyhow::Result<()> {
+    let mut operations = Vec::new();
+    for document in missing(former, restored, Kind::SigningKey, now).await? {
+        let Some(secret) = former.secret(Kind::SigningKey, document.uid).await? else {
+            continue;
+        };
+        let indexes = server::keys::indexes(&document)?;
+        operations.push(copy(document, indexes, SecretWrite::Set(secret)));
+    }
+    write(restored, operations, now).await
+}
+
+/// Tokens that were revoked one by one.
+pub(super) async fn copy_revoked_tokens(
+    former: &dyn Store,
+    restored: &dyn Store,
+    now: UnixMillis,
+) -> anyhow::Result<()> {
+    let missing = missing(former, restored, Kind::RevokedToken, now).await?;
+    let operations = missing
+        .into_iter()
+        .map(|document| copy(document, Vec::new(), SecretWrite::Keep))
+        .collect();
+    write(restored, operations, now).await
+}
+
+/// What happened since is not forgotten.
+pub(super) async fn copy_audit(
+    former: &dyn Store,
+    restored: &dyn Store,
+    since: UnixMillis,
+) -> anyhow::Result<()> {
+    let mut events = Vec::new();
+    loop {
+        let (page, total) = former
+            .audit(AuditQuery {
+                since: Some(since),
+                offset: u64::try_from(events.len())?,
+                limit: PAGE,
+                ..AuditQuery::default()
+            })
+            .await?;
+        let is_last = page.is_empty();
+        events.extend(page);
+        if is_last || u64::try_from(events.len())? >= total {
+            break;
+        }
+    }
+    // They were read newest first.
+    events.reverse();
+    for page in events.chunks(usize::try_from(PAGE)?) {
+        restored.append_audit(page.to_vec()).await?;
+    }
+    Ok(())
+}
+
+async fn missing(
+    former: &dyn Store,
+    restored: &dyn Store,
+    kind: Kind,
+    now: UnixMillis,
+) -> Result<Vec<Document>, StoreError> {
+    let there = uids(restored, kind, now).await?;
+    let mut documents = all(former, kind, now).await?;
+    documents.retain(|document| !there.contains(&document.uid));
+    Ok(documents)
+}
+
+async fn uids(store: &dyn Store, kind: Kind, now: UnixMillis) -> Result<BTreeSet<Uid>, StoreError> {
+    let documents = all(store, kind, now).await?;
+    Ok(documents.into_iter().map(|document| document.uid).collect())
+}
+
+fn copy(document: Document, indexes: Vec<IndexEntry>, secret: SecretWrite) -> Operation {
+    let document = NewDocument {
+        kind: document.kind,
+        uid: document.uid,
+        name: document.name,
+        created_at: document.created_at,
+        expires_at: document.expires_at,
+        body: document.body,
+        indexes,
+        secret,
+    };
+    Operation::Put(document, Expected::Absent)
+}

@@ -1,0 +1,190 @@
+//! Backup, restore and recovery.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::support::{
+    cluster::Cluster,
+    https::{Https, form},
+    program::{Outcome, octeliumd, run},
+    scene::{Scene, WEB},
+};
+
+fn octeliumd_with(data_dir: &Path, arguments: &[&str]) -> Outcome {
+    let mut command = Command::new(octeliumd());
+    command.args(arguments).arg("--data-dir").arg(data_dir);
+    run(&mut command)
+}
+
+/// A backup of a Cluster that serves.
+fn back_up(cluster: &Cluster, directory: &Path) -> PathBuf {
+    let file = directory.join("backup");
+    octeliumd_with(&cluster.data_dir(), &["backup", file.to_str().unwrap()]).success();
+    file
+}
+
+async fn status(https: &Https, token: &str) -> u16 {
+    https.get(WEB, "/", token).await.status.as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e05_a_restore_over_a_cluster_brings_back_nothing_that_was_revoked_since() {
+    let mut scene = Scene::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let kept = scene.access_token("kept");
+    let deleted = scene.access_token("deleted");
+    let rotated = scene.access_token("rotated");
+    let disabled = scene.access_token("disabled");
+    let client = scene.oauth2_client("client");
+    let basic = Some((client.0.as_str(), client.1.as_str()));
+    let grant = || form("/oauth2/token", basic, "grant_type=client_credentials");
+    let reply = scene.https.send("localhost", grant()).await.json();
+    let revoked = scene.cluster.secret(reply["access_token"].as_str().unwrap());
+    let person = scene.cluster.person();
+    let login = scene.authentication_token("login");
+    person.sh(&format!("octelium login --auth-token {login}")).success();
+
+    let file = back_up(&scene.cluster, directory.path());
+    scene.admin.sh("octeliumctl delete cred deleted").success();
+    let new = scene.admin.sh("octeliumctl create cred --rotate rotated").success();
+    let new = scene.cluster.secret(&new.value("Access Token:"));
+    let document = "kind: Credential\nmetadata:\n  name: disabled\nspec:\n  type: ACCESS_TOKEN\n  \
+                    user: microservice1\n  sessionType: CLIENT\n  isDisabled: true\n";
+    scene.admin.sh_with_input("octeliumctl apply -", document).success();
+    let body = format!("token={revoked}");
+    let revoke = form("/oauth2/revoke", basic, &body);
+    assert_eq!(scene.https.send("localhost", revoke).await.status, 200);
+    person.sh("octelium logout").success();
+    scene.admin.sh("octeliumctl create group made-after-the-backup").success();
+
+    let data_dir = scene.cluster.data_dir();
+    let refused = octeliumd_with(&data_dir, &["restore", file.to_str().unwrap()]);
+    assert_ne!(refused.code, 0, "it is being served: {refused:#?}");
+    assert!(scene.cluster.terminate().success());
+    octeliumd_with(&data_dir, &["restore", file.to_str().unwrap()]).success();
+    scene.cluster = scene.cluster.restart();
+
+    let https = &scene.https;
+    assert_eq!(status(https, &kept).await, 200);
+    assert_eq!(status(https, &new).await, 200);
+    for (what, token) in [
+        ("deleted", &deleted),
+        ("rotated", &rotated),
+        ("disabled", &disabled),
+        ("revoked", &revoked),
+    ] {
+        assert_eq!(status(https, token).await, 401, "{what}");
+    }
+    let sessions = scene.admin.sh("octeliumctl get session --user microservice1 -o json").success();
+    assert!(!sessions.stdout.contains("\"login\""), "{}", sessions.stdout);
+    // Content is that of the backup, and what happened since is still on record.
+    assert_eq!(scene.admin.sh("octeliumctl get group made-after-the-backup").code, 6);
+    let audit = scene.admin.sh("octeliumctl get audit -o json --items-per-page 1000").success();
+    assert!(audit.stdout.contains("credential.rotated"), "{}", audit.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e05_where_nobody_knows_what_was_revoked_nothing_authenticates_before_it_is_rotated() {
+    let scene = Scene::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let session = scene.access_token("session");
+    let login = scene.authentication_token("login");
+    let file = back_up(&scene.cluster, directory.path());
+    let key = fs::read(scene.cluster.data_dir().join("master-key")).unwrap();
+
+    let elsewhere = Cluster::prepare(|data_dir| {
+        let refused = octeliumd_with(data_dir, &["restore", file.to_str().unwrap()]);
+        assert!(refused.stderr.contains("master key"), "{refused:#?}");
+        write_key(data_dir, &key);
+        octeliumd_with(data_dir, &["restore", file.to_str().unwrap()]).success();
+    });
+    let https = Https::new(&elsewhere);
+    assert_eq!(status(&https, &session).await, 401);
+    let person = elsewhere.person();
+    let log_in = format!("octelium login --auth-token {login}");
+    assert_eq!(person.sh(&log_in).code, 4);
+
+    octeliumd_with(&elsewhere.data_dir(), &["recover"]).success();
+    let token = elsewhere.data_dir().join("recovery-token");
+    person.sh(&format!("octeliumctl login --auth-token-file '{}'", token.display())).success();
+    let rotated = person.sh("octeliumctl create cred --rotate login").success();
+    let rotated = elsewhere.secret(&rotated.value("Authentication Token:"));
+    elsewhere.person().sh(&format!("octelium login --auth-token {rotated}")).success();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_can_be_trusted_where_the_operator_says_so() {
+    let scene = Scene::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let session = scene.access_token("session");
+    let login = scene.authentication_token("login");
+    let file = back_up(&scene.cluster, directory.path());
+    let key = fs::read(scene.cluster.data_dir().join("master-key")).unwrap();
+    let elsewhere = Cluster::prepare(|data_dir| {
+        write_key(data_dir, &key);
+        let arguments = ["restore", "--trust-credentials", file.to_str().unwrap()];
+        octeliumd_with(data_dir, &arguments).success();
+    });
+    assert_eq!(status(&Https::new(&elsewhere), &session).await, 401, "Sessions end");
+    elsewhere.person().sh(&format!("octelium login --auth-token {login}")).success();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_backup_changes_nothing() {
+    let mut scene = Scene::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let kept = scene.access_token("kept");
+    let file = back_up(&scene.cluster, directory.path());
+    let mut bytes = fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    assert!(scene.cluster.terminate().success());
+    let data_dir = scene.cluster.data_dir();
+    let refused = octeliumd_with(&data_dir, &["restore", file.to_str().unwrap()]);
+    assert_ne!(refused.code, 0, "{refused:#?}");
+    scene.cluster = scene.cluster.restart();
+    assert_eq!(status(&scene.https, &kept).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e08_whoever_has_the_store_gets_back_in_for_a_while() {
+    let cluster = Cluster::start();
+    octeliumd_with(&cluster.data_dir(), &["recover"]).success();
+    let token = fs::read_to_string(cluster.data_dir().join("recovery-token")).unwrap();
+    let token = cluster.secret(token.trim());
+    let person = cluster.person();
+    let log_in = format!("octeliumctl login --auth-token {token}");
+    person.sh(&log_in).success();
+    person.sh("octeliumctl create user somebody").success();
+    assert_eq!(cluster.person().sh(&log_in).code, 4, "it is for one login");
+    let session = person.sh("octeliumctl get session --user root -o json").success();
+    let session: serde_json::Value = serde_json::from_str(&session.stdout).unwrap();
+    assert_eq!(session["items"].as_array().unwrap().len(), 1, "{session}");
+    let audit = person.sh("octeliumctl get audit -o json").success();
+    assert!(audit.stdout.contains("recovery-"), "{}", audit.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_finds_nothing_wrong_with_a_cluster_that_serves_and_what_is_wrong_with_others() {
+    let mut cluster = Cluster::start();
+    let data_dir = cluster.data_dir();
+    let healthy = octeliumd_with(&data_dir, &["doctor"]).success();
+    assert!(!healthy.stdout.contains("problem"), "{healthy:#?}");
+    assert!(cluster.terminate().success());
+    octeliumd_with(&data_dir, &["migrate"]).success();
+    fs::remove_file(data_dir.join("master-key")).unwrap();
+    let ill = octeliumd_with(&data_dir, &["doctor"]);
+    assert_eq!(ill.code, 1, "{ill:#?}");
+    assert!(ill.stdout.contains("master key"), "{ill:#?}");
+}
+
+fn write_key(data_dir: &Path, key: &[u8]) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = data_dir.join("master-key");
+    fs::write(&path, key).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+}

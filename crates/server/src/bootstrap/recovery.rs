@@ -1,0 +1,133 @@
+//! Getting back into a Cluster whose administrators have locked themselves out.
+
+use std::time::Duration;
+
+use api::{
+    core_v1::{Credential, Session, User, credential, session::status::Type as SessionType},
+    meta_v1::Metadata,
+};
+use domain::{
+    credential::{Rotation, rotate},
+    id::Uid,
+    rng::random_string,
+    token::Token,
+};
+use store::SecretWrite;
+
+use super::{objects, sign};
+use crate::{
+    Context, Error,
+    resource::{
+        author::Author,
+        codec::Stored,
+        draft::Draft,
+        index,
+        write::{self, Plan},
+    },
+};
+
+/// How long the token and its Session are good for.
+const LIFETIME: Duration = Duration::from_secs(15 * 60);
+const ROOT: &str = "root";
+const SUFFIX_ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+/// How many Sessions are ended at a time.
+const SESSIONS: u32 = 1000;
+
+/// Makes a one-time authentication token of User `root`, which is made or enabled where need be, and whose Sessions
+/// end. The API asks no Policy about the Session that the token makes. All of it ends after 15 minutes.
+///
+/// For whoever has the store and its master key, who could change anything anyway.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn recover(context: &Context) -> Result<Token, Error> {
+    let plan = Recover {
+        token_id: context.new_uid(),
+        name: format!(
+            "recovery-{}",
+            random_string(&*context.rng, SUFFIX_ALPHABET, 8)
+        ),
+    };
+    let author = Author::cluster("recover");
+    let credential = write::transact(context, &author, &plan).await?;
+    sign(context, &credential, plan.token_id)
+}
+
+struct Recover {
+    token_id: Uid,
+    name: String,
+}
+
+impl Plan for Recover {
+    type Output = Stored<Credential>;
+
+    async fn stage(&self, draft: &mut Draft<'_>) -> Result<Self::Output, Error> {
+        stage_root(draft).await?;
+        let expires_at = draft.now.saturating_add(LIFETIME);
+        let credential = Credential {
+            metadata: Some(Metadata {
+                name: self.name.clone(),
+                description: "Made to get back in".to_owned(),
+                ..Metadata::default()
+            }),
+            spec: Some(credential::Spec {
+                r#type: credential::spec::Type::AuthToken.into(),
+                user: ROOT.to_owned(),
+                session_type: SessionType::Client.into(),
+                max_authentications: 1,
+                expires_at: Some(expires_at.to_proto()),
+                ..credential::Spec::default()
+            }),
+            ..Credential::default()
+        };
+        write::create(draft, credential).await?;
+        let mut staged = draft
+            .find::<Credential>(&self.name)
+            .await?
+            .ok_or_else(|| Error::internal("the recovery Credential was not staged"))?;
+        rotate(
+            &mut staged.message,
+            Rotation::EndSessions,
+            self.token_id,
+            draft.now,
+        )
+        .map_err(|refusal| Error::internal(refusal.reason()))?;
+        staged.message.status.get_or_insert_default().recovery = true;
+        draft.replace(&staged, staged.message.clone(), SecretWrite::Keep)?;
+        Ok(staged)
+    }
+}
+
+/// User `root`, as one who may log in.
+async fn stage_root(draft: &mut Draft<'_>) -> Result<(), Error> {
+    let Some(root) = draft.find::<User>(ROOT).await? else {
+        for user in objects::users() {
+            if user
+                .metadata
+                .as_ref()
+                .is_some_and(|metadata| metadata.name == ROOT)
+            {
+                write::create(draft, user).await?;
+            }
+        }
+        return Ok(());
+    };
+    let uid = root.uid.to_string();
+    for session in draft
+        .by_index::<Session>(index::USER, &uid, SESSIONS)
+        .await?
+    {
+        draft.delete(&session);
+    }
+    let mut enabled = root.message.clone();
+    if let Some(spec) = &mut enabled.spec {
+        spec.is_disabled = false;
+    }
+    if let Some(status) = &mut enabled.status {
+        status.is_locked = false;
+    }
+    if enabled != root.message {
+        draft.replace(&root, enabled, SecretWrite::Keep)?;
+    }
+    Ok(())
+}
