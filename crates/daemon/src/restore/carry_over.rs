@@ -44,6 +44,7 @@ pub(super) async fn carry_over(
     verbatim::remove_what_is_gone(former, restored, Kind::Authenticator, now, &mut carried).await?;
     verbatim::remove_what_is_gone(former, restored, Kind::SigningKey, now, &mut carried).await?;
     verbatim::copy_signing_keys(former, restored, now).await?;
+    verbatim::copy_sessions(former, restored, now).await?;
     verbatim::copy_revoked_tokens(former, restored, now).await?;
     verbatim::copy_audit(former, restored, backed_up_at).await?;
     Ok(carried)

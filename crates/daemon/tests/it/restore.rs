@@ -42,23 +42,36 @@ async fn e05_a_restore_over_a_cluster_brings_back_nothing_that_was_revoked_since
     let basic = Some((client.0.as_str(), client.1.as_str()));
     let grant = || form("/oauth2/token", basic, "grant_type=client_credentials");
     let reply = scene.https.send("localhost", grant()).await.json();
-    let revoked = scene.cluster.secret(reply["access_token"].as_str().unwrap());
+    let revoked = scene
+        .cluster
+        .secret(reply["access_token"].as_str().unwrap());
     let person = scene.cluster.person();
     let login = scene.authentication_token("login");
-    person.sh(&format!("octelium login --auth-token {login}")).success();
+    person
+        .sh(&format!("octelium login --auth-token {login}"))
+        .success();
 
     let file = back_up(&scene.cluster, directory.path());
     scene.admin.sh("octeliumctl delete cred deleted").success();
-    let new = scene.admin.sh("octeliumctl create cred --rotate rotated").success();
+    let new = scene
+        .admin
+        .sh("octeliumctl create cred --rotate rotated")
+        .success();
     let new = scene.cluster.secret(&new.value("Access Token:"));
     let document = "kind: Credential\nmetadata:\n  name: disabled\nspec:\n  type: ACCESS_TOKEN\n  \
                     user: microservice1\n  sessionType: CLIENT\n  isDisabled: true\n";
-    scene.admin.sh_with_input("octeliumctl apply -", document).success();
+    scene
+        .admin
+        .sh_with_input("octeliumctl apply -", document)
+        .success();
     let body = format!("token={revoked}");
     let revoke = form("/oauth2/revoke", basic, &body);
     assert_eq!(scene.https.send("localhost", revoke).await.status, 200);
     person.sh("octelium logout").success();
-    scene.admin.sh("octeliumctl create group made-after-the-backup").success();
+    scene
+        .admin
+        .sh("octeliumctl create group made-after-the-backup")
+        .success();
 
     let data_dir = scene.cluster.data_dir();
     let refused = octeliumd_with(&data_dir, &["restore", file.to_str().unwrap()]);
@@ -78,12 +91,32 @@ async fn e05_a_restore_over_a_cluster_brings_back_nothing_that_was_revoked_since
     ] {
         assert_eq!(status(https, token).await, 401, "{what}");
     }
-    let sessions = scene.admin.sh("octeliumctl get session --user microservice1 -o json").success();
-    assert!(!sessions.stdout.contains("\"login\""), "{}", sessions.stdout);
+    let sessions = scene
+        .admin
+        .sh("octeliumctl get session --user microservice1 -o json")
+        .success();
+    assert!(
+        !sessions.stdout.contains("\"login\""),
+        "{}",
+        sessions.stdout
+    );
     // Content is that of the backup, and what happened since is still on record.
-    assert_eq!(scene.admin.sh("octeliumctl get group made-after-the-backup").code, 6);
-    let audit = scene.admin.sh("octeliumctl get audit -o json --items-per-page 1000").success();
-    assert!(audit.stdout.contains("credential.rotated"), "{}", audit.stdout);
+    assert_eq!(
+        scene
+            .admin
+            .sh("octeliumctl get group made-after-the-backup")
+            .code,
+        6
+    );
+    let audit = scene
+        .admin
+        .sh("octeliumctl get audit -o json --items-per-page 1000")
+        .success();
+    assert!(
+        audit.stdout.contains("credential.rotated"),
+        "{}",
+        audit.stdout
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,10 +142,20 @@ async fn e05_where_nobody_knows_what_was_revoked_nothing_authenticates_before_it
 
     octeliumd_with(&elsewhere.data_dir(), &["recover"]).success();
     let token = elsewhere.data_dir().join("recovery-token");
-    person.sh(&format!("octeliumctl login --auth-token-file '{}'", token.display())).success();
-    let rotated = person.sh("octeliumctl create cred --rotate login").success();
+    person
+        .sh(&format!(
+            "octeliumctl login --auth-token-file '{}'",
+            token.display()
+        ))
+        .success();
+    let rotated = person
+        .sh("octeliumctl create cred --rotate login")
+        .success();
     let rotated = elsewhere.secret(&rotated.value("Authentication Token:"));
-    elsewhere.person().sh(&format!("octelium login --auth-token {rotated}")).success();
+    elsewhere
+        .person()
+        .sh(&format!("octelium login --auth-token {rotated}"))
+        .success();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,8 +171,15 @@ async fn credentials_can_be_trusted_where_the_operator_says_so() {
         let arguments = ["restore", "--trust-credentials", file.to_str().unwrap()];
         octeliumd_with(data_dir, &arguments).success();
     });
-    assert_eq!(status(&Https::new(&elsewhere), &session).await, 401, "Sessions end");
-    elsewhere.person().sh(&format!("octelium login --auth-token {login}")).success();
+    assert_eq!(
+        status(&Https::new(&elsewhere), &session).await,
+        401,
+        "Sessions end"
+    );
+    elsewhere
+        .person()
+        .sh(&format!("octelium login --auth-token {login}"))
+        .success();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,9 +209,13 @@ async fn e08_whoever_has_the_store_gets_back_in_for_a_while() {
     let person = cluster.person();
     let log_in = format!("octeliumctl login --auth-token {token}");
     person.sh(&log_in).success();
-    person.sh("octeliumctl create user somebody").success();
+    person
+        .sh("octeliumctl create user --type workload somebody")
+        .success();
     assert_eq!(cluster.person().sh(&log_in).code, 4, "it is for one login");
-    let session = person.sh("octeliumctl get session --user root -o json").success();
+    let session = person
+        .sh("octeliumctl get session --user root -o json")
+        .success();
     let session: serde_json::Value = serde_json::from_str(&session.stdout).unwrap();
     assert_eq!(session["items"].as_array().unwrap().len(), 1, "{session}");
     let audit = person.sh("octeliumctl get audit -o json").success();

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use api::core_v1::Session;
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
+use server::resource::codec;
 use store::{
     AuditQuery, Document, Expected, IndexEntry, NewDocument, Operation, SecretWrite, Store,
     StoreError,
@@ -44,6 +46,27 @@ pub(super) async fn copy_signing_keys(
         };
         let indexes = server::keys::indexes(&document)?;
         operations.push(copy(document, indexes, SecretWrite::Set(secret)));
+    }
+    write(restored, operations, now).await
+}
+
+/// Logins since then: the token that a rotation made may be one of them. Whether they stand depends on what they
+/// came from, as ever.
+pub(super) async fn copy_sessions(
+    former: &dyn Store,
+    restored: &dyn Store,
+    now: UnixMillis,
+) -> anyhow::Result<()> {
+    let mut operations = Vec::new();
+    for document in missing(former, restored, Kind::Session, now).await? {
+        let session = codec::decode::<Session>(&document)?;
+        let document = codec::encode(
+            session.uid,
+            session.created_at,
+            &session.message,
+            SecretWrite::Keep,
+        );
+        operations.push(Operation::Put(document, Expected::Absent));
     }
     write(restored, operations, now).await
 }

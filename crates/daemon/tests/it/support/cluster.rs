@@ -60,7 +60,13 @@ impl Cluster {
         let data_dir = directory.path().join("data");
         fs::create_dir(&data_dir).unwrap();
         prepare(&data_dir);
-        Self::spawn(directory, "127.0.0.1:0", Vec::new(), Arc::default(), Arc::default())
+        Self::spawn(
+            directory,
+            "127.0.0.1:0",
+            Vec::new(),
+            Arc::default(),
+            Arc::default(),
+        )
     }
 
     /// A replica on PostgreSQL. All replicas of a test share one master key.
