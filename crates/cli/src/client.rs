@@ -61,6 +61,12 @@ impl Client {
     /// None is named, or it cannot be reached.
     pub(crate) async fn connect(context: &Context) -> Result<Self, Failure> {
         let environment = &context.environment;
+        if environment.get("OCTELIUM_AUTH_PROXY_SOCKET").is_some() {
+            return Err(Failure::usage(
+                "OCTELIUM_AUTH_PROXY_SOCKET: authenticating through a socket is not served yet",
+            )
+            .hint("unset it and log in, or set OCTELIUM_AUTH_TOKEN"));
+        }
         let cluster = Cluster::from_environment(context.domain.as_deref(), environment)?;
         let store = StateStore::open(context.homedir.as_deref(), environment)?;
         let tls = tls::config(environment, &context.terminal)?;

@@ -138,6 +138,10 @@ impl Failure {
             "" => code.to_owned(),
             text => format!("{text} ({code})"),
         };
+        if is_too_large(status) {
+            return Self::new(Reason::Failed, code, message)
+                .hint("send less at once: split the files");
+        }
         let mut failure = Self::new(Reason::of_code(status.code()), code, message);
         failure.request_id = status
             .metadata()
@@ -147,6 +151,11 @@ impl Failure {
         failure.hint = advice(status).map(str::to_owned);
         failure
     }
+}
+
+/// gRPC libraries answer a request beyond the server's limit with the code that otherwise means a lost update.
+fn is_too_large(status: &Status) -> bool {
+    status.code() == Code::OutOfRange && status.message().contains("message length too large")
 }
 
 /// The name of a code as gRPC libraries spell it.

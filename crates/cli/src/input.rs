@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read as _},
+    io::{self, IsTerminal as _, Read as _},
     path::Path,
 };
 
@@ -40,12 +40,19 @@ pub(crate) fn read(path: &str, limit: usize) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// A secret in a file, or on standard input for `-`, without the white space around it.
+/// A secret in a file, or on standard input for `-`, without the white space around it. A terminal is asked
+/// without showing what is typed.
 ///
 /// # Errors
 /// It cannot be read, or is no text.
 pub(crate) fn read_secret(path: &str) -> Result<SecretString, Failure> {
-    let bytes = Zeroizing::new(read(path, MAX_SECRET)?);
+    let bytes = if path == "-" && io::stdin().is_terminal() {
+        let typed = rpassword::prompt_password("Token: ")
+            .map_err(|error| Failure::input(format!("cannot read from the terminal: {error}")))?;
+        Zeroizing::new(typed.into_bytes())
+    } else {
+        Zeroizing::new(read(path, MAX_SECRET)?)
+    };
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| Failure::input(format!("{}: not text", source_name(path))))?
         .trim();

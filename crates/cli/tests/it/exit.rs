@@ -24,6 +24,13 @@ fn exit_codes_are_those_of_the_manual() {
         let stderr = world.ctl("delete user alice").failed(expected);
         assert!(stderr.starts_with("error: because ("), "{stderr}");
     }
+    let too_large = "Error, decoded message length too large: found 9 bytes";
+    world.cluster.refuse(
+        "core.v1.MainService/DeleteUser",
+        Code::OutOfRange,
+        too_large,
+    );
+    world.ctl("delete user alice").failed(1);
     world.ctl("delete user alice").failed(6);
     world.ctl("get nothing").failed(2);
     world.ctl("frobnicate").failed(2);
@@ -132,6 +139,10 @@ fn without_a_domain_the_command_line_is_wrong() {
 #[test]
 fn what_is_not_served_is_said() {
     let world = World::new();
+    let mut socket = World::logged_in();
+    socket.set("OCTELIUM_AUTH_PROXY_SOCKET", "/tmp/x.sock");
+    let stderr = socket.ctl("get user").failed(2);
+    assert!(stderr.contains("not served yet"), "{stderr}");
     for flags in ["--web", "--assertion k8s"] {
         let stderr = world.octelium(&format!("login {flags}")).failed(2);
         assert!(stderr.contains("not served yet"), "{stderr}");

@@ -58,7 +58,7 @@ pub(super) async fn run(
         context
             .terminal
             .say(&format!("{}; taking it up again", failure.message));
-        tokio::time::sleep(Duration::from_millis(200) * 2_u32.pow(attempts)).await;
+        tokio::time::sleep(Duration::from_millis(100) * 2_u32.pow(attempts)).await;
     }
 }
 
