@@ -78,7 +78,10 @@ impl Denial {
             let headers = response.headers_mut();
             set(headers, header::CONTENT_TYPE.as_str(), "application/grpc");
             set(headers, "grpc-status", grpc_status);
-            set(headers, "grpc-message", message);
+            // Percent-encoded, as the protocol has it.
+            if let Ok(message) = HeaderValue::from_str(&message.replace('%', "%25")) {
+                headers.insert("grpc-message", message);
+            }
             response
         } else {
             let text = [message.as_bytes(), b"\n"].concat();
@@ -173,7 +176,6 @@ impl Denial {
                 "the upstream took too long",
             ),
         };
-        // Of a Service of gRPC, a caller that is none cannot read the status in trailers.
         Form {
             status,
             grpc,

@@ -11,6 +11,9 @@ mod stall;
 
 pub use stall::StallTimeout;
 
+/// What the parser keeps on its stack; for any other number it allocates at each request.
+const DEFAULT_HEAD_FIELDS: usize = 100;
+
 /// What one connection may take.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -36,10 +39,10 @@ impl Default for Limits {
         Self {
             head_timeout: Duration::from_secs(30),
             head_size: 64 * 1024,
-            head_fields: 128,
+            head_fields: DEFAULT_HEAD_FIELDS,
             streams: 128,
             resets: 32,
-            stall: Duration::from_secs(60),
+            stall: Duration::from_mins(1),
             keep_alive: (Duration::from_mins(1), Duration::from_secs(20)),
         }
     }
@@ -54,9 +57,11 @@ pub fn builder(limits: &Limits) -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(limits.head_size.max(64 * 1024))
-        .max_headers(limits.head_fields)
         .half_close(false)
         .keep_alive(true);
+    if limits.head_fields != DEFAULT_HEAD_FIELDS {
+        builder.http1().max_headers(limits.head_fields);
+    }
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -116,7 +116,6 @@ where
     T: Read + Write + Unpin + Send + 'static,
 {
     let (sender, connection) = http1::Builder::new()
-        .max_headers(256)
         .max_buf_size(128 * 1024)
         .handshake(io)
         .await
