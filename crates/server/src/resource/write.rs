@@ -17,6 +17,8 @@ use crate::{Context, Error, ErrorKind};
 
 /// How often a transaction is planned anew because something that it had read has changed.
 const ATTEMPTS: usize = 128;
+/// How often the store may refuse what planning had found no fault with.
+const REFUSALS: usize = 8;
 
 /// A kind that clients write, with its rules.
 pub trait Managed: Resource {
@@ -90,6 +92,7 @@ pub async fn transact<P: Plan>(
     author: &Author,
     plan: &P,
 ) -> Result<P::Output, Error> {
+    let mut refusals = 0;
     for _ in 0..ATTEMPTS {
         let mut draft = Draft::new(context, author);
         let output = Box::pin(plan.stage(&mut draft)).await?;
@@ -103,7 +106,14 @@ pub async fn transact<P: Plan>(
             }
             Err(CommitError::Store(error)) => return Err(error.into()),
             // What holds now is found out, and told, by planning again.
-            Err(_) => tokio::task::yield_now().await,
+            Err(CommitError::Conflict { .. }) => tokio::task::yield_now().await,
+            Err(error) => {
+                refusals += 1;
+                if refusals == REFUSALS {
+                    return Err(error.into());
+                }
+                tokio::task::yield_now().await;
+            }
         }
     }
     Err(Error::new(

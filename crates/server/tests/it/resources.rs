@@ -2,6 +2,7 @@
 
 mod administrators;
 mod apply;
+mod audit;
 mod bootstrap;
 mod rules;
 mod update;

@@ -640,3 +640,34 @@ async fn a21_pages_hold_each_object_once_and_those_of_another_user_never() {
         .collect();
     assert_eq!(names, expected);
 }
+
+#[tokio::test]
+async fn what_is_wrong_with_an_expression_is_told_with_line_and_column() {
+    let spec = "
+kind: Policy
+metadata: {name: staff}
+spec:
+  rules:
+    - effect: ALLOW
+      condition: {matchAny: true}
+    - effect: ALLOW
+      condition:
+        all:
+          of:
+            - match: |-
+                true &&
+                  ctx.user.spec.nonsense == 1
+";
+    let (kind, text) = refused::<Policy>(spec).await;
+    assert_eq!(kind, ErrorKind::InvalidArgument);
+    assert!(
+        text.starts_with("spec.rules[1].condition.all.of[0].match: 2:"),
+        "{text}"
+    );
+    assert!(text.contains("nonsense"), "{text}");
+
+    let opa = "{kind: Policy, metadata: {name: staff}, spec: {rules: [{effect: ALLOW, condition: {opa: {inline: 'package x'}}}]}}";
+    let (kind, text) = refused::<Policy>(opa).await;
+    assert_eq!(kind, ErrorKind::InvalidArgument);
+    assert!(text.contains("spec.rules[0].condition.opa"), "{text}");
+}
