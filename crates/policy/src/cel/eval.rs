@@ -320,6 +320,7 @@ impl<'a> Evaluation<'a> {
                 self.locals.truncate(outer);
                 result
             }
+            Node::OptionalOr(parts, value) => self.optional_or(parts, *value),
             Node::OptionalMap { target, body, flat } => self.optional_map(target, body, *flat),
             // The others have been answered by `value`.
             _ => Err(Error::NoValue),
@@ -440,6 +441,7 @@ impl<'a> Evaluation<'a> {
         self.varint(place) as i32
     }
 
+    #[inline]
     fn message(&self, place: Place) -> &'a [u8] {
         self.document(place)
             .and_then(|document| document.slice(place.slot))

@@ -18,11 +18,12 @@ mod list;
 mod math;
 mod network;
 mod optional;
+mod pattern;
 mod standard;
 mod text;
 mod timestamp;
 
-pub(crate) use standard::regex;
+pub(crate) use pattern::regex;
 
 /// How a function is run: its target first, if it has one.
 pub(crate) type Run = for<'a> fn(&mut Evaluation<'a>, &[Value<'a>]) -> Outcome<'a>;

@@ -273,15 +273,17 @@ impl<'a> Lexer<'a> {
             return Err(Mistake::new(offset, "the text does not end")
                 .suggest(format!("close it with {quote}")));
         };
+        // Line ends in a literal are line feeds, however the text was saved, as in the reference implementations.
         let body = body.get(..length).unwrap_or_default();
+        let body = body.replace("\r\n", "\n").replace('\r', "\n");
         let literal = match (bytes, raw) {
-            (false, true) => Literal::Text(Arc::from(body)),
+            (false, true) => Literal::Text(Arc::from(body.as_str())),
             (false, false) => Literal::Text(Arc::from(
-                escape::text(body).map_err(|message| Mistake::new(offset, message))?,
+                escape::text(&body).map_err(|message| Mistake::new(offset, message))?,
             )),
             (true, true) => Literal::Bytes(Arc::from(body.as_bytes())),
             (true, false) => Literal::Bytes(Arc::from(
-                escape::bytes(body).map_err(|message| Mistake::new(offset, message))?,
+                escape::bytes(&body).map_err(|message| Mistake::new(offset, message))?,
             )),
         };
         self.position += prefix.len() + length + 2 * quote.len();

@@ -76,6 +76,8 @@ pub(crate) enum Node {
         body: Box<Node>,
         flat: bool,
     },
+    /// `or` of two optionals, or `orValue` where the flag is set; the second is evaluated only where it is needed.
+    OptionalOr(Box<[Node; 2]>, bool),
     /// A text against a literal, or unequal where the flag is set.
     TextIs(TextSource, Box<str>, bool),
     TextIn(TextSource, Box<[Box<str>]>),

@@ -104,6 +104,12 @@ impl Checker<'_> {
         if name == "matches" {
             return self.matches(arguments.first(), function, nodes, ty);
         }
+        if matches!(name, "or" | "orValue") {
+            return match <[Node; 2]>::try_from(nodes) {
+                Ok(parts) => (Node::OptionalOr(Box::new(parts), name == "orValue"), ty),
+                Err(nodes) => (Node::Call(function, nodes.into()), ty),
+            };
+        }
         (operator::text_test(name, nodes, function), ty)
     }
 

@@ -61,7 +61,9 @@ impl Checker<'_> {
         let types = [left_type, right_type];
         let symbol = operator.symbol();
         let before = self.mistakes.len();
-        let ty = self.resolve(offset, symbol, SIGNATURES.of(operator), &types);
+        // Numbers of different types are equal or not where `ctx` is concerned: all its integers are int.
+        let mixed = self.environment.context.is_some();
+        let ty = self.resolve(offset, symbol, SIGNATURES.of(operator, mixed), &types);
         if let Some(mistake) = self
             .mistakes
             .get_mut(before..)
@@ -257,14 +259,18 @@ struct Signatures {
 }
 
 impl Signatures {
-    fn of(&self, operator: Operator) -> &[Signature] {
+    fn of(&'static self, operator: Operator, mixed: bool) -> &'static [Signature] {
+        let strict = |signatures: &'static [Signature], count| {
+            let first = signatures.get(..count).unwrap_or(signatures);
+            if mixed { signatures } else { first }
+        };
         match operator {
             Operator::Add => &self.add,
             Operator::Subtract => &self.subtract,
             Operator::Multiply | Operator::Divide => &self.multiply,
             Operator::Remainder => &self.remainder,
-            Operator::Equal | Operator::NotEqual => &self.equality,
-            Operator::In => &self.contained,
+            Operator::Equal | Operator::NotEqual => strict(&self.equality, 1),
+            Operator::In => strict(&self.contained, 2),
             Operator::Less
             | Operator::LessOrEqual
             | Operator::Greater

@@ -240,7 +240,8 @@ impl Checker<'_> {
                 (fits, (*element).clone())
             }
             Type::Map(key, value) => {
-                let numeric = is_number(&self.inference.shallow(&key))
+                let numeric = self.environment.context.is_some()
+                    && is_number(&self.inference.shallow(&key))
                     && is_number(&self.inference.shallow(&index_type));
                 (
                     numeric || self.inference.assign(&key, &index_type),

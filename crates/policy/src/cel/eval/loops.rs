@@ -37,6 +37,20 @@ impl<'a> Evaluation<'a> {
         }
     }
 
+    pub(super) fn optional_or(&mut self, parts: &'a [Node; 2], value: bool) -> Outcome<'a> {
+        let [first, second] = parts;
+        match (self.value(first)?, value) {
+            (Value::Optional(Some(inner)), true) => Ok((*inner).clone()),
+            (first @ Value::Optional(Some(_)), false) => Ok(first),
+            (Value::Optional(None), true) => self.value(second),
+            (Value::Optional(None), false) => match self.value(second)? {
+                second @ Value::Optional(_) => Ok(second),
+                _ => Err(Error::overload("or")),
+            },
+            _ => Err(Error::overload(if value { "orValue" } else { "or" })),
+        }
+    }
+
     pub(super) fn quantifier(&mut self, body: &'a Loop) -> Result<bool, Error> {
         let decisive = match body.kind {
             ComprehensionKind::All => Some(false),

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use regex::{Regex, RegexBuilder};
-
-use super::{Evaluation, Line, Outcome, Value};
+use super::{Evaluation, Line, Outcome, Value, pattern::regex};
 use crate::cel::{collection, error::Error};
 
 pub(super) const FUNCTIONS: &[Line] = &[
@@ -47,18 +45,6 @@ const TEXT_TEST: &[&str] = &["string, string -> bool"];
 
 /// Longest pattern that is built at run time.
 const MAX_DYNAMIC_PATTERN: usize = 512;
-/// Memory of a compiled pattern, in bytes.
-const MAX_REGEX_MEMORY: usize = 256 * 1024;
-
-/// Compiles a pattern within bounds; matching is linear in the text.
-pub(crate) fn regex(pattern: &str) -> Result<Regex, Error> {
-    RegexBuilder::new(pattern)
-        .size_limit(MAX_REGEX_MEMORY)
-        .dfa_size_limit(MAX_REGEX_MEMORY)
-        .nest_limit(50)
-        .build()
-        .map_err(|_| Error::InvalidRegex)
-}
 
 fn size<'a>(evaluation: &mut Evaluation<'a>, arguments: &[Value<'a>]) -> Outcome<'a> {
     let [value] = arguments else {
