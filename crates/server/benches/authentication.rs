@@ -6,6 +6,7 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,
+    clippy::cast_precision_loss,
     reason = "a benchmark"
 )]
 
@@ -92,8 +93,8 @@ async fn fixture() -> Fixture {
     credential
         .spec_mut()
         .set_type(core::credential::spec::Type::Oauth2);
-    credential.spec_mut().user = "user-0".to_owned();
-    credential.status_mut().id = "aaaa-bbbb".to_owned();
+    "user-0".clone_into(&mut credential.spec_mut().user);
+    "aaaa-bbbb".clone_into(&mut credential.status_mut().id);
     credential.status_mut().user_ref = Some(users[0].reference());
     let token_id = ctx.new_uid();
     credential::rotate(&mut credential, Rotation::EndSessions, token_id, ctx.now()).unwrap();
@@ -144,7 +145,7 @@ async fn sessions(fixture: &Fixture) -> Vec<String> {
     by.metadata = Some(metadata("login"));
     by.spec_mut()
         .set_type(core::credential::spec::Type::AuthToken);
-    by.status_mut().id = "cccc-dddd".to_owned();
+    "cccc-dddd".clone_into(&mut by.status_mut().id);
     put(ctx, [&by]).await;
     let mut tokens = Vec::with_capacity(SESSIONS);
     let config = core::ClusterConfig::default();

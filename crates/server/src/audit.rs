@@ -79,6 +79,7 @@ pub fn change_by_cluster(
 }
 
 /// Something that a caller did who is not, or not yet, a Session.
+#[derive(Clone, Copy)]
 pub(crate) struct Entry<'a> {
     /// `<object>.<what happened>`.
     pub(crate) event_type: &'static str,

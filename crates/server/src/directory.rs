@@ -232,7 +232,7 @@ impl Directory {
         self.held.policies()
     }
 
-    /// The ClusterConfig; the defaults where there is none yet.
+    /// The `ClusterConfig`; the defaults where there is none yet.
     pub fn cluster_config(&self) -> Arc<ClusterConfig> {
         self.held.config()
     }

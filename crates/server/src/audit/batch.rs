@@ -68,7 +68,9 @@ impl AuditBatch {
         let events: Vec<AuditEvent> = taken.into_values().collect();
         let written = store.append_audit(events.clone()).await;
         if written.is_err() {
-            events.into_iter().for_each(|event| self.add(event));
+            for event in events {
+                self.add(event);
+            }
         }
         written
     }

@@ -226,27 +226,23 @@ fn token(
     now: UnixMillis,
 ) -> Result<CredentialToken, Error> {
     let credential = &stored.message;
-    let r#type = match session {
-        Some(session) => {
-            let tokens = SessionTokens::sign(ctx, session, Some(credential), now)?;
-            credential_token::Type::AccessToken(credential_token::AccessToken {
-                access_token: tokens.into_access().expose().to_owned(),
+    let r#type = if let Some(session) = session {
+        let tokens = SessionTokens::sign(ctx, session, Some(credential), now)?;
+        credential_token::Type::AccessToken(credential_token::AccessToken {
+            access_token: tokens.into_access().expose().to_owned(),
+        })
+    } else {
+        let secret = sign(ctx, stored, token_id, now)?.expose().to_owned();
+        if credential_type(credential) == Type::Oauth2 {
+            let status = credential.status.as_ref();
+            credential_token::Type::Oauth2Credentials(credential_token::OAuth2Credentials {
+                client_id: status.map(|status| status.id.clone()).unwrap_or_default(),
+                client_secret: secret,
             })
-        }
-        None => {
-            let secret = sign(ctx, stored, token_id, now)?;
-            let secret = secret.expose().to_owned();
-            if credential_type(credential) == Type::Oauth2 {
-                let status = credential.status.as_ref();
-                credential_token::Type::Oauth2Credentials(credential_token::OAuth2Credentials {
-                    client_id: status.map(|status| status.id.clone()).unwrap_or_default(),
-                    client_secret: secret,
-                })
-            } else {
-                credential_token::Type::AuthenticationToken(credential_token::AuthenticationToken {
-                    authentication_token: secret,
-                })
-            }
+        } else {
+            credential_token::Type::AuthenticationToken(credential_token::AuthenticationToken {
+                authentication_token: secret,
+            })
         }
     };
     Ok(CredentialToken {
@@ -320,7 +316,7 @@ fn credential_type(credential: &Credential) -> Type {
     credential
         .spec
         .as_ref()
-        .map_or(Type::Unknown, |spec| spec.r#type())
+        .map_or(Type::Unknown, api::core_v1::credential::Spec::r#type)
 }
 
 fn sentence(text: &str) -> String {

@@ -1,4 +1,4 @@
-//! What is held whole: Policies, Services, Namespaces, Groups and the ClusterConfig.
+//! What is held whole: Policies, Services, Namespaces, Groups and the `ClusterConfig`.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -99,7 +99,9 @@ impl Held {
             .map(|one| (one.uid, Arc::new(one.message)));
         self.namespaces.store(Arc::new(namespaces.collect()));
         let mut held = Groups::default();
-        groups.into_iter().for_each(|group| held.put(group));
+        for group in groups {
+            held.put(group);
+        }
         self.groups.store(Arc::new(held));
         self.config.store(Arc::new(
             configs
@@ -193,7 +195,7 @@ impl Held {
         Ok(())
     }
 
-    /// Namespaces, Groups and the ClusterConfig. True where the targets of all Services are to be built anew.
+    /// Namespaces, Groups and the `ClusterConfig`. True where the targets of all Services are to be built anew.
     fn apply_surroundings(
         &self,
         changes: &[(Kind, Uid, Option<Document>)],

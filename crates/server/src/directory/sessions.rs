@@ -114,20 +114,19 @@ impl Sessions {
             .live
             .iter()
             .find(|token| token.claims.token_id == claims.token_id);
-        let revoked = match known {
-            Some(known) => known.revoked.clone(),
-            None => {
-                let revoked = slot.revoked.child_token();
-                if slot.live.len() >= LIVE_TOKENS {
-                    slot.live.remove(0).revoked.cancel();
-                }
-                slot.live.push(LiveToken {
-                    claims,
-                    revoked: revoked.clone(),
-                    valid_until,
-                });
-                revoked
+        let revoked = if let Some(known) = known {
+            known.revoked.clone()
+        } else {
+            let revoked = slot.revoked.child_token();
+            if slot.live.len() >= LIVE_TOKENS {
+                slot.live.remove(0).revoked.cancel();
             }
+            slot.live.push(LiveToken {
+                claims,
+                revoked: revoked.clone(),
+                valid_until,
+            });
+            revoked
         };
         table.put(standing.uid, slot);
         Some(revoked)

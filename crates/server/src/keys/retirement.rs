@@ -10,7 +10,7 @@ use super::{Keyring, Schedule};
 use crate::resource::codec::{Resource, decode};
 
 /// Clocks of replicas may differ: a token may have been signed that much after its key's time.
-const CLOCK_DIFFERENCE: Duration = Duration::from_secs(600);
+const CLOCK_DIFFERENCE: Duration = Duration::from_mins(10);
 const PAGE: u32 = 1000;
 
 impl Keyring {
@@ -128,6 +128,10 @@ fn credential_signed_at(credential: &Credential, now: UnixMillis) -> Option<Unix
 }
 
 /// A Session's tokens were signed since it was made; how long each lives may have been changed since, so all count.
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "of the type of those of other kinds"
+)]
 fn session_signed_at(session: &Session, _now: UnixMillis) -> Option<UnixMillis> {
     let created_at = session
         .metadata

@@ -393,7 +393,7 @@ fn issue(
         .session
         .status
         .as_ref()
-        .map(|status| status.r#type());
+        .map(api::core_v1::session::Status::r#type);
     let lifetimes = session::lifetimes(
         user,
         &ctx.directory.cluster_config(),

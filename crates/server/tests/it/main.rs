@@ -5,6 +5,9 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::large_futures,
+    clippy::cast_precision_loss,
+    clippy::duration_suboptimal_units,
+    clippy::too_many_lines,
     reason = "a test that cannot go on has failed"
 )]
 

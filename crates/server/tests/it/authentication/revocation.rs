@@ -81,14 +81,14 @@ async fn a03_w12_what_ends_a_credential_ends_all_that_came_from_it(
         End::Disable => {
             replicas
                 .edit(&credential, |c: &mut Credential| {
-                    c.spec_mut().is_disabled = true
+                    c.spec_mut().is_disabled = true;
                 })
                 .await;
         }
         End::Lock => {
             replicas
                 .edit(&credential, |c: &mut Credential| {
-                    c.status_mut().is_locked = true
+                    c.status_mut().is_locked = true;
                 })
                 .await;
         }
@@ -97,7 +97,7 @@ async fn a03_w12_what_ends_a_credential_ends_all_that_came_from_it(
             let at = START.saturating_add(Duration::from_secs(60)).to_proto();
             replicas
                 .edit(&credential, |c: &mut Credential| {
-                    c.spec_mut().expires_at = Some(at)
+                    c.spec_mut().expires_at = Some(at);
                 })
                 .await;
             replicas.settle().await;

@@ -223,7 +223,7 @@ async fn w26_who_may_not_is_told_so_and_a_limit_is_429(#[case] backend: Backend)
 
     replicas
         .edit(&credential, |c: &mut Credential| {
-            c.spec_mut().is_disabled = true
+            c.spec_mut().is_disabled = true;
         })
         .await;
     replicas.settle().await;
@@ -301,7 +301,7 @@ async fn a03_a_client_disabled_while_requests_run_is_stopped_everywhere(#[case] 
     tokio::time::sleep(Duration::from_millis(50)).await;
     replicas
         .edit(&credential, |c: &mut Credential| {
-            c.spec_mut().is_disabled = true
+            c.spec_mut().is_disabled = true;
         })
         .await;
     while let Some(outcome) = running.join_next().await {
