@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How often the operator's files are looked at.
-const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
+const REFRESH_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Where certificates come from.
 pub(crate) enum Certificates {

@@ -65,21 +65,21 @@ pub(crate) fn lock(data_dir: &Path) -> anyhow::Result<File> {
     }
 }
 
-fn write(path: &Path, content: &str, mode: u32) -> anyhow::Result<()> {
+fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     let context = || format!("file {}", path.display());
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}", std::process::id()));
-    let temporary = PathBuf::from(temporary);
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let staged = PathBuf::from(name);
     let write = || {
         let mut file = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(true)
             .mode(mode)
-            .open(&temporary)?;
-        file.write_all(content.as_bytes())?;
+            .open(&staged)?;
+        file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&temporary, path)
+        fs::rename(&staged, path)
     };
     write().with_context(context)
 }

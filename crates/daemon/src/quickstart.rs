@@ -8,7 +8,7 @@ mod upstream;
 use std::{
     io::{Write as _, stdout},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -92,7 +92,7 @@ impl<'a> Demo<'a> {
     }
 
     /// Makes what is missing as User `root`.
-    async fn set_up(&self, missing: Vec<Resource>, client_file: &PathBuf) -> anyhow::Result<()> {
+    async fn set_up(&self, missing: Vec<Resource>, client_file: &Path) -> anyhow::Result<()> {
         let token_file = self.instance.data_dir().join(ROOT_TOKEN_FILE);
         let token = std::fs::read_to_string(&token_file)
             .with_context(|| token_file.display().to_string())?;

@@ -19,7 +19,7 @@ use super::{http::Target, replica::Replica};
 
 /// A kept connection to the API.
 #[derive(Clone)]
-pub struct Api {
+pub(crate) struct Api {
     sender: SendRequest<tonic::body::Body>,
     origin: Uri,
     access_token: Option<Arc<AsciiMetadataValue>>,
@@ -51,7 +51,7 @@ macro_rules! call {
 
 impl Api {
     /// Nobody yet.
-    pub async fn connect(replica: &Replica, target: &Target) -> Self {
+    pub(crate) async fn connect(replica: &Replica, target: &Target) -> Self {
         Self {
             sender: target.http2("octelium-api.localhost").await,
             origin: format!("https://octelium-api.{}", replica.domain())
@@ -62,7 +62,7 @@ impl Api {
     }
 
     /// User `root`.
-    pub async fn administrator(replica: &Replica, target: &Target) -> Self {
+    pub(crate) async fn administrator(replica: &Replica, target: &Target) -> Self {
         let mut api = Self::connect(replica, target).await;
         let token = std::fs::read_to_string(replica.data_dir().join("root-token")).unwrap();
         let session = api.log_in(token.trim().to_owned()).await;
@@ -71,7 +71,7 @@ impl Api {
     }
 
     /// Authenticates with an authentication token.
-    pub async fn log_in(&self, token: String) -> SessionToken {
+    pub(crate) async fn log_in(&self, token: String) -> SessionToken {
         call!(
             self,
             auth_v1,
@@ -84,7 +84,7 @@ impl Api {
     }
 
     /// Makes everything in a file of documents.
-    pub async fn apply_documents(&self, text: &str) {
+    pub(crate) async fn apply_documents(&self, text: &str) {
         let resources = api::document::parse("bench", text.as_bytes()).expect("documents");
         self.apply(
             resources
@@ -96,7 +96,7 @@ impl Api {
     }
 
     /// Makes resources.
-    pub async fn apply(&self, resources: Vec<Resource>) {
+    pub(crate) async fn apply(&self, resources: Vec<Resource>) {
         let request = ApplyRequest {
             resources,
             ..ApplyRequest::default()
@@ -106,7 +106,7 @@ impl Api {
     }
 
     /// Makes Users and, for each, a Credential of the same name.
-    pub async fn make_workloads(&self, names: &[String], spec: &credential::Spec) {
+    pub(crate) async fn make_workloads(&self, names: &[String], spec: &credential::Spec) {
         for names in names.chunks(200) {
             let mut resources: Vec<_> = names.iter().map(|name| workload(name)).collect();
             resources.extend(names.iter().map(|name| credential(name, spec)));
@@ -115,7 +115,7 @@ impl Api {
     }
 
     /// Makes the secret of a Credential.
-    pub async fn secret(&self, credential: &str) -> Secret {
+    pub(crate) async fn secret(&self, credential: &str) -> Secret {
         let reply: CredentialToken = call!(
             self,
             core_v1,
@@ -144,14 +144,14 @@ impl Api {
     }
 
     /// Disables a Credential.
-    pub async fn disable(&self, name: &str, spec: &credential::Spec) {
+    pub(crate) async fn disable(&self, name: &str, spec: &credential::Spec) {
         let spec = credential::Spec {
             is_disabled: true,
             user: name.to_owned(),
             ..spec.clone()
         };
         let message = Credential {
-            metadata: metadata(name),
+            metadata: Some(metadata(name)),
             spec: Some(spec),
             ..Credential::default()
         };
@@ -161,15 +161,15 @@ impl Api {
 
 /// What a Credential gives.
 #[derive(Clone)]
-pub struct Secret {
+pub(crate) struct Secret {
     /// Of an OAuth2 client.
-    pub id: String,
+    pub(crate) id: String,
     /// The token or the client's secret.
-    pub secret: String,
+    pub(crate) secret: String,
 }
 
 /// The spec of a Credential of a type.
-pub fn spec(credential_type: credential::spec::Type, uses: u32) -> credential::Spec {
+pub(crate) fn spec(credential_type: credential::spec::Type, uses: u32) -> credential::Spec {
     let session_type = match credential_type {
         credential::spec::Type::Oauth2 => session::status::Type::Clientless,
         _ => session::status::Type::Client,
@@ -193,7 +193,7 @@ fn workload(name: &str) -> Resource {
     };
     Resource {
         resource: Some(resource::Resource::User(User {
-            metadata: metadata(name),
+            metadata: Some(metadata(name)),
             spec: Some(spec),
             ..User::default()
         })),
@@ -207,16 +207,16 @@ fn credential(name: &str, spec: &credential::Spec) -> Resource {
     };
     Resource {
         resource: Some(resource::Resource::Credential(Credential {
-            metadata: metadata(name),
+            metadata: Some(metadata(name)),
             spec: Some(spec),
             ..Credential::default()
         })),
     }
 }
 
-fn metadata(name: &str) -> Option<Metadata> {
-    Some(Metadata {
+fn metadata(name: &str) -> Metadata {
+    Metadata {
         name: name.to_owned(),
         ..Metadata::default()
-    })
+    }
 }

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 /// Prints each figure as it is known.
-pub struct Figures;
+pub(crate) struct Figures {
+    count: usize,
+}
 
 impl Figures {
     /// Says what is measured where.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         println!(
             "# cores={cores} store=sqlite durability=full version={}",
@@ -15,16 +17,29 @@ impl Figures {
         );
         println!("# the load comes from the same machine and shares its cores");
         println!("scenario\tmetric\tvalue\tunit\ttarget");
-        Self
+        Self { count: 0 }
     }
 
     /// One figure. `target` is what it should be, as `>= 5000`; empty where there is none.
-    pub fn add(&mut self, scenario: &str, metric: &str, value: f64, unit: &str, target: &str) {
+    pub(crate) fn add(
+        &mut self,
+        scenario: &str,
+        metric: &str,
+        value: f64,
+        unit: &str,
+        target: &str,
+    ) {
+        self.count += 1;
         println!("{scenario}\t{metric}\t{value:.2}\t{unit}\t{target}");
     }
 
     /// Percentiles of latencies.
-    pub fn latencies(&mut self, scenario: &str, latencies: &mut [Duration], target_p99: &str) {
+    pub(crate) fn latencies(
+        &mut self,
+        scenario: &str,
+        latencies: &mut [Duration],
+        target_p99: &str,
+    ) {
         latencies.sort_unstable();
         for (metric, percent, target) in
             [("p50", 50, ""), ("p99", 99, target_p99), ("max", 100, "")]

@@ -14,14 +14,14 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// Where to connect to, and whom to trust.
 #[derive(Clone)]
-pub struct Target {
+pub(crate) struct Target {
     address: SocketAddr,
     roots: Arc<RootCertStore>,
 }
 
 impl Target {
     /// A replica with its own authority.
-    pub fn new(address: SocketAddr, ca: &Path) -> Self {
+    pub(crate) fn new(address: SocketAddr, ca: &Path) -> Self {
         let mut roots = RootCertStore::empty();
         roots
             .add(CertificateDer::from_pem_file(ca).unwrap())
@@ -33,7 +33,7 @@ impl Target {
     }
 
     /// HTTP/1.1.
-    pub async fn http1(&self, host: &str) -> Http1 {
+    pub(crate) async fn http1(&self, host: &str) -> Http1 {
         let stream = self.connect(host, b"http/1.1").await;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
@@ -44,7 +44,7 @@ impl Target {
     }
 
     /// HTTP/2, for gRPC.
-    pub async fn http2(&self, host: &str) -> http2::SendRequest<tonic::body::Body> {
+    pub(crate) async fn http2(&self, host: &str) -> http2::SendRequest<tonic::body::Body> {
         let stream = self.connect(host, b"h2").await;
         let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
             .await
@@ -72,14 +72,14 @@ impl Target {
 }
 
 /// A kept connection of HTTP/1.1.
-pub struct Http1 {
+pub(crate) struct Http1 {
     sender: http1::SendRequest<Full<Bytes>>,
     authority: String,
 }
 
 impl Http1 {
     /// Sends a request, reads the answer.
-    pub async fn send(
+    pub(crate) async fn send(
         &mut self,
         request: http::request::Builder,
         body: Bytes,

@@ -10,7 +10,11 @@ use std::{
 
 /// Does `total` pieces of work by as many workers as there are, each as fast as it can. Returns how long it took and
 /// each latency.
-pub async fn closed_loop<W, F>(workers: Vec<W>, total: usize, work: F) -> (Duration, Vec<Duration>)
+pub(crate) async fn closed_loop<W, F>(
+    workers: Vec<W>,
+    total: usize,
+    work: F,
+) -> (Duration, Vec<Duration>)
 where
     W: Send + 'static,
     F: AsyncWork<W>,
@@ -42,7 +46,7 @@ where
 }
 
 /// Does `total` pieces of work that are due at `per_second`. A latency counts from when the work was due.
-pub async fn open_loop<W, F>(
+pub(crate) async fn open_loop<W, F>(
     workers: Vec<W>,
     total: usize,
     per_second: f64,
@@ -81,7 +85,7 @@ where
 }
 
 /// One piece of work.
-pub trait AsyncWork<W>: Clone + Send + Sync + 'static {
+pub(crate) trait AsyncWork<W>: Clone + Send + Sync + 'static {
     /// Does the piece with this number.
     fn run(&self, worker: &mut W, number: usize) -> impl Future<Output = ()> + Send;
 }

@@ -7,7 +7,6 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
-    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -16,20 +15,17 @@ use tempfile::TempDir;
 const TICKS: f64 = 100.0;
 
 /// A running `octeliumd`.
-pub struct Replica {
+pub(crate) struct Replica {
     process: Child,
     directory: TempDir,
     /// Where it serves.
-    pub address: SocketAddr,
-    /// From before its start to its first line that says that it serves.
-    pub started_in: Duration,
+    pub(crate) address: SocketAddr,
 }
 
 impl Replica {
     /// On an empty store.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let begun = Instant::now();
         let mut process = Command::new(env!("CARGO_BIN_EXE_octeliumd"))
             .arg("serve")
             .arg("--data-dir")
@@ -54,28 +50,26 @@ impl Replica {
                 break line["address"].as_str().unwrap().parse().unwrap();
             }
         };
-        let started_in = begun.elapsed();
         thread::spawn(move || lines.for_each(drop));
         Self {
             process,
             directory,
             address,
-            started_in,
         }
     }
 
     /// The data directory.
-    pub fn data_dir(&self) -> PathBuf {
+    pub(crate) fn data_dir(&self) -> PathBuf {
         self.directory.path().join("data")
     }
 
     /// `localhost:<port>`.
-    pub fn domain(&self) -> String {
+    pub(crate) fn domain(&self) -> String {
         format!("localhost:{}", self.address.port())
     }
 
     /// CPU time that it has used, in seconds.
-    pub fn cpu_seconds(&self) -> f64 {
+    pub(crate) fn cpu_seconds(&self) -> f64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
         let (_, fields) = stat.rsplit_once(')').unwrap();
         let ticks: f64 = fields
@@ -88,7 +82,7 @@ impl Replica {
     }
 
     /// Resident memory, in MB (10^6 bytes).
-    pub fn resident_megabytes(&self) -> f64 {
+    pub(crate) fn resident_megabytes(&self) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let line = status
             .lines()

@@ -13,7 +13,7 @@ use crate::figures::Figures;
 type Run = for<'a> fn(&'a mut Figures) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// The name, whether it runs when none is asked for, and what it does.
-pub const ALL: [(&str, bool, Run); 5] = [
+pub(crate) const ALL: [(&str, bool, Run); 5] = [
     ("cold-start", true, |figures| Box::pin(start::run(figures))),
     ("oauth2-grants", true, |figures| {
         Box::pin(grants::run(figures))

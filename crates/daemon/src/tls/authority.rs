@@ -16,11 +16,11 @@ use zeroize::Zeroizing;
 /// The name of the authority's document.
 pub(crate) const NAME: &str = "authority";
 /// How long the authority lives: longer than any machine that runs it.
-const AUTHORITY_LIFETIME: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
+const AUTHORITY_LIFETIME: Duration = Duration::from_hours(20 * 365 * 24);
 /// How long an issued certificate lives.
-pub(crate) const LEAF_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+pub(crate) const LEAF_LIFETIME: Duration = Duration::from_hours(30 * 24);
 /// Certificates begin earlier by this, for clients whose clocks are behind.
-const CLOCK_SKEW: Duration = Duration::from_secs(24 * 3600);
+const CLOCK_SKEW: Duration = Duration::from_hours(24);
 
 /// The authority with its key.
 pub(crate) struct Authority {

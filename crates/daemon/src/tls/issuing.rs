@@ -46,7 +46,7 @@ impl IssuingResolver {
             rng,
             issued: Cache::builder()
                 .max_capacity(4096)
-                .time_to_live(LEAF_LIFETIME.min(Duration::from_secs(24 * 3600)))
+                .time_to_live(LEAF_LIFETIME.min(Duration::from_hours(24)))
                 .build(),
         }
     }

@@ -33,11 +33,10 @@ async fn what_was_acknowledged_survives_a_kill() {
 async fn e02_an_apply_that_is_killed_is_done_wholly_or_not_at_all() {
     let mut scene = Scene::start().await;
     for round in 0..5_u64 {
-        let documents: String = (0..200)
-            .map(|number| {
-                format!("---\nkind: Group\nmetadata:\n  name: group-{round}-{number}\nspec: {{}}\n")
-            })
-            .collect();
+        let group = |number| {
+            format!("kind: Group\nmetadata:\n  name: group-{round}-{number}\nspec: {{}}\n")
+        };
+        let documents = (0..200).map(group).collect::<Vec<_>>().join("---\n");
         let admin = &scene.admin;
         let cluster = &mut scene.cluster;
         std::thread::scope(|scope| {

@@ -58,7 +58,7 @@ impl Quickstart {
     fn commands(&self) -> String {
         let (_, rest) = self.told.split_once("Try").expect(&self.told);
         let commands = rest.lines().skip(1).filter(|line| line.starts_with("  "));
-        commands.map(|line| format!("{}\n", line.trim())).collect()
+        commands.map(str::trim).collect::<Vec<_>>().join("\n")
     }
 
     fn stop(&mut self) {

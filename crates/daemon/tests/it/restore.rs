@@ -134,11 +134,11 @@ async fn e05_where_nobody_knows_what_was_revoked_nothing_authenticates_before_it
         write_key(data_dir, &key);
         octeliumd_with(data_dir, &["restore", file.to_str().unwrap()]).success();
     });
-    let https = Https::new(&elsewhere);
-    assert_eq!(status(&https, &session).await, 401);
+    let clients = Https::new(&elsewhere);
+    assert_eq!(status(&clients, &session).await, 401);
     let person = elsewhere.person();
-    let log_in = format!("octelium login --auth-token {login}");
-    assert_eq!(person.sh(&log_in).code, 4);
+    let old_login = format!("octelium login --auth-token {login}");
+    assert_eq!(person.sh(&old_login).code, 4);
 
     octeliumd_with(&elsewhere.data_dir(), &["recover"]).success();
     let token = elsewhere.data_dir().join("recovery-token");

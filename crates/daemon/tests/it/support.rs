@@ -1,7 +1,7 @@
 //! What the stories are told with: the real programs, a Cluster in a temporary directory, plain HTTPS.
 
-pub mod cluster;
-pub mod https;
-pub mod program;
-pub mod scene;
-pub mod upstream;
+pub(crate) mod cluster;
+pub(crate) mod https;
+pub(crate) mod program;
+pub(crate) mod scene;
+pub(crate) mod upstream;

@@ -135,7 +135,7 @@ fn without_tests(path: &str, text: &str) -> String {
     let before = text
         .lines()
         .take_while(|line| !line.starts_with("#[cfg(test)]"));
-    before.map(|line| format!("{line}\n")).collect()
+    before.collect::<Vec<_>>().join("\n")
 }
 
 /// The names under `[dependencies]` and `[build-dependencies]`.

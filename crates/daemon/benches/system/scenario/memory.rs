@@ -22,7 +22,7 @@ impl AsyncWork<Api> for LogIn {
     }
 }
 
-pub async fn run(figures: &mut Figures) {
+pub(crate) async fn run(figures: &mut Figures) {
     let replica = Replica::start();
     let target = Target::new(replica.address, &replica.data_dir().join("ca.pem"));
     let api = Api::administrator(&replica, &target).await;

@@ -8,7 +8,7 @@ use crate::{figures::Figures, http::Target, replica::Replica};
 
 const RUNS: usize = 10;
 
-pub async fn run(figures: &mut Figures) {
+pub(crate) async fn run(figures: &mut Figures) {
     let mut latencies = Vec::new();
     for _ in 0..RUNS {
         let begun = Instant::now();

@@ -17,29 +17,29 @@ use tempfile::TempDir;
 use super::program::{self, Outcome, octeliumd, run};
 
 /// How long a program may take to start or to end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A replica that serves. Ends with the value; then its log must hold no secret.
-pub struct Cluster {
+pub(crate) struct Cluster {
     process: Child,
     log: Arc<Mutex<String>>,
     secrets: Arc<Mutex<Vec<String>>>,
     directory: Arc<TempDir>,
     arguments: Vec<String>,
     /// Where it serves.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// Where it reports on itself.
-    pub admin_address: SocketAddr,
+    pub(crate) admin_address: SocketAddr,
 }
 
 impl Cluster {
     /// A fresh one on SQLite, at ports that were free.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(&[])
     }
 
     /// As [`Self::start`], with more arguments.
-    pub fn start_with(arguments: &[&str]) -> Self {
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let arguments = arguments
             .iter()
             .map(|&argument| argument.to_owned())
@@ -55,7 +55,7 @@ impl Cluster {
     }
 
     /// On SQLite, with a data directory that somebody has prepared.
-    pub fn prepare(prepare: impl FnOnce(&Path)) -> Self {
+    pub(crate) fn prepare(prepare: impl FnOnce(&Path)) -> Self {
         let directory = Arc::new(tempfile::tempdir().unwrap());
         let data_dir = directory.path().join("data");
         fs::create_dir(&data_dir).unwrap();
@@ -70,7 +70,7 @@ impl Cluster {
     }
 
     /// A replica on PostgreSQL. All replicas of a test share one master key.
-    pub fn start_on(database_url: &str, arguments: &[&str]) -> Self {
+    pub(crate) fn start_on(database_url: &str, arguments: &[&str]) -> Self {
         let directory = Arc::new(tempfile::tempdir().unwrap());
         let key = directory.path().join("master-key");
         fs::write(&key, "5a".repeat(32)).unwrap();
@@ -129,7 +129,7 @@ impl Cluster {
     }
 
     /// The same state, served again at the same address. The one before must have ended.
-    pub fn restart(mut self) -> Self {
+    pub(crate) fn restart(mut self) -> Self {
         assert!(
             self.process.try_wait().unwrap().is_some(),
             "it still serves"
@@ -144,58 +144,58 @@ impl Cluster {
     }
 
     /// Where its state is.
-    pub fn data_dir(&self) -> PathBuf {
+    pub(crate) fn data_dir(&self) -> PathBuf {
         self.directory.path().join("data")
     }
 
     /// `localhost:<port>`.
-    pub fn domain(&self) -> String {
+    pub(crate) fn domain(&self) -> String {
         format!("localhost:{}", self.address.port())
     }
 
     /// The certificate to trust.
-    pub fn ca(&self) -> PathBuf {
+    pub(crate) fn ca(&self) -> PathBuf {
         self.data_dir().join("ca.pem")
     }
 
     /// The first authentication token of User `root`.
-    pub fn root_token(&self) -> String {
+    pub(crate) fn root_token(&self) -> String {
         let token = std::fs::read_to_string(self.data_dir().join("root-token")).unwrap();
         self.secret(token.trim())
     }
 
     /// Remembers what must never stand in a log. Returns it.
-    pub fn secret(&self, secret: &str) -> String {
+    pub(crate) fn secret(&self, secret: &str) -> String {
         assert!(secret.len() > 15, "not a secret: {secret:?}");
         self.secrets.lock().unwrap().push(secret.to_owned());
         secret.to_owned()
     }
 
     /// What it has logged.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
     /// Asks it to end, and waits until it has.
-    pub fn terminate(&mut self) -> ExitStatus {
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
         self.signal("TERM");
         self.wait()
     }
 
     /// Ends it at once.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
     /// Sends a signal.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let command = format!("kill -{name} {}", self.process.id());
         run(Command::new("sh").arg("-c").arg(command)).success();
     }
 
     /// Waits until it has ended.
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(status) = self.process.try_wait().unwrap() {
@@ -206,13 +206,8 @@ impl Cluster {
         panic!("octeliumd did not end:\n{}", self.log());
     }
 
-    /// The id of the process.
-    pub fn process_id(&self) -> u32 {
-        self.process.id()
-    }
-
     /// Somebody with a home directory of their own.
-    pub fn person(&self) -> Person {
+    pub(crate) fn person(&self) -> Person {
         Person {
             domain: self.domain(),
             ca: self.ca(),
@@ -221,7 +216,7 @@ impl Cluster {
     }
 
     /// Somebody who has logged in as User `root`.
-    pub fn administrator(&self) -> Person {
+    pub(crate) fn administrator(&self) -> Person {
         let person = self.person();
         let token = self.data_dir().join("root-token");
         self.root_token();
@@ -251,7 +246,7 @@ impl Drop for Cluster {
 }
 
 /// Somebody at a terminal.
-pub struct Person {
+pub(crate) struct Person {
     domain: String,
     ca: PathBuf,
     home: TempDir,
@@ -259,21 +254,21 @@ pub struct Person {
 
 impl Person {
     /// Types a command into a shell that finds the programs.
-    pub fn sh(&self, command: &str) -> Outcome {
+    pub(crate) fn sh(&self, command: &str) -> Outcome {
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(command);
         run(self.at(&mut shell))
     }
 
     /// As [`Self::sh`], with `input` on its standard input.
-    pub fn sh_with_input(&self, command: &str, input: &str) -> Outcome {
+    pub(crate) fn sh_with_input(&self, command: &str, input: &str) -> Outcome {
         let file = self.home.path().join("input");
         std::fs::write(&file, input).unwrap();
         self.sh(&format!("{command} < '{}'", file.display()))
     }
 
     /// Where their clients keep state.
-    pub fn home(&self) -> &Path {
+    pub(crate) fn home(&self) -> &Path {
         self.home.path()
     }
 

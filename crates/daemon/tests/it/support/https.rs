@@ -16,24 +16,24 @@ use super::cluster::Cluster;
 
 /// An answer, read to its end.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The status.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// The headers.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// The body, as text.
-    pub body: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
     /// The body as JSON.
     #[track_caller]
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
     }
 
     /// A header as text; empty where it is not there.
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .map_or("", |value| value.to_str().unwrap())
@@ -42,19 +42,19 @@ impl Answer {
 
 /// Where requests go, and whom to trust.
 #[derive(Clone)]
-pub struct Https {
+pub(crate) struct Https {
     address: SocketAddr,
     tls: TlsConnector,
 }
 
 impl Https {
     /// For a Cluster with its own authority.
-    pub fn new(cluster: &Cluster) -> Self {
+    pub(crate) fn new(cluster: &Cluster) -> Self {
         Self::trusting(cluster.address, &cluster.ca())
     }
 
     /// For an address, trusting the certificate in a file.
-    pub fn trusting(address: SocketAddr, authority: &Path) -> Self {
+    pub(crate) fn trusting(address: SocketAddr, authority: &Path) -> Self {
         let mut roots = RootCertStore::empty();
         roots
             .add(CertificateDer::from_pem_file(authority).unwrap())
@@ -73,7 +73,7 @@ impl Https {
     }
 
     /// A connection whose certificate is for `host`.
-    pub async fn connect(&self, host: &str) -> std::io::Result<Connection> {
+    pub(crate) async fn connect(&self, host: &str) -> std::io::Result<Connection> {
         let stream = TcpStream::connect(self.address).await?;
         let name = ServerName::try_from(host.to_owned()).unwrap();
         let stream = self.tls.connect(name, stream).await?;
@@ -86,30 +86,30 @@ impl Https {
     }
 
     /// One request on a connection of its own.
-    pub async fn send(&self, host: &str, request: Request<String>) -> Answer {
+    pub(crate) async fn send(&self, host: &str, request: Request<String>) -> Answer {
         self.connect(host).await.unwrap().send(request).await
     }
 
     /// `GET` with an access token.
-    pub async fn get(&self, host: &str, path: &str, token: &str) -> Answer {
+    pub(crate) async fn get(&self, host: &str, path: &str, token: &str) -> Answer {
         self.send(host, get(path, token)).await
     }
 }
 
 /// A kept connection.
-pub struct Connection {
+pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     authority: String,
 }
 
 impl Connection {
     /// One request; the Host header is set where it is not there.
-    pub async fn send(&mut self, request: Request<String>) -> Answer {
+    pub(crate) async fn send(&mut self, request: Request<String>) -> Answer {
         self.try_send(request).await.unwrap()
     }
 
     /// As [`Self::send`], where the connection may end.
-    pub async fn try_send(&mut self, request: Request<String>) -> hyper::Result<Answer> {
+    pub(crate) async fn try_send(&mut self, request: Request<String>) -> hyper::Result<Answer> {
         let mut request = request.map(|body| Full::new(Bytes::from(body)));
         let authority = self.authority.parse().unwrap();
         request.headers_mut().entry("host").or_insert(authority);
@@ -130,7 +130,7 @@ impl Connection {
 }
 
 /// `GET` with an access token.
-pub fn get(path: &str, token: &str) -> Request<String> {
+pub(crate) fn get(path: &str, token: &str) -> Request<String> {
     Request::builder()
         .method(Method::GET)
         .uri(path)
@@ -140,7 +140,7 @@ pub fn get(path: &str, token: &str) -> Request<String> {
 }
 
 /// A form for the token endpoint and its like.
-pub fn form(path: &str, basic: Option<(&str, &str)>, body: &str) -> Request<String> {
+pub(crate) fn form(path: &str, basic: Option<(&str, &str)>, body: &str) -> Request<String> {
     use base64::Engine as _;
     let mut request = Request::builder()
         .method(Method::POST)

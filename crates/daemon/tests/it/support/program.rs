@@ -6,7 +6,7 @@ use std::{
 };
 
 /// `octeliumd`.
-pub fn octeliumd() -> &'static Path {
+pub(crate) fn octeliumd() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_octeliumd"))
 }
 
@@ -14,7 +14,7 @@ pub fn octeliumd() -> &'static Path {
 ///
 /// # Panics
 /// Where the clients have not been built.
-pub fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     let folder = octeliumd().parent().unwrap();
     for program in ["octeliumctl", "octelium"] {
         assert!(
@@ -28,26 +28,26 @@ pub fn folder() -> PathBuf {
 
 /// What a program wrote, and how it ended.
 #[derive(Debug)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// The exit code.
-    pub code: i32,
+    pub(crate) code: i32,
     /// Standard output.
-    pub stdout: String,
+    pub(crate) stdout: String,
     /// Standard error.
-    pub stderr: String,
+    pub(crate) stderr: String,
 }
 
 impl Outcome {
     /// Itself, where the program succeeded.
     #[track_caller]
-    pub fn success(self) -> Self {
+    pub(crate) fn success(self) -> Self {
         assert_eq!(self.code, 0, "{self:#?}");
         self
     }
 
     /// What follows `label` on its line of standard output.
     #[track_caller]
-    pub fn value(&self, label: &str) -> String {
+    pub(crate) fn value(&self, label: &str) -> String {
         let line = self
             .stdout
             .lines()
@@ -60,7 +60,7 @@ impl Outcome {
 
 /// Runs a program to its end, with nothing on its standard input.
 #[track_caller]
-pub fn run(command: &mut Command) -> Outcome {
+pub(crate) fn run(command: &mut Command) -> Outcome {
     let output = command
         .stdin(Stdio::null())
         .output()

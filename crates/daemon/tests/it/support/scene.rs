@@ -7,28 +7,28 @@ use super::{
 };
 
 /// A Cluster with `Service` `web`, which lets User `microservice1` read.
-pub struct Scene {
+pub(crate) struct Scene {
     /// Somebody who may do everything.
-    pub admin: Person,
+    pub(crate) admin: Person,
     /// Clients.
-    pub https: Https,
+    pub(crate) https: Https,
     /// Behind the Service.
-    pub upstream: Upstream,
+    pub(crate) upstream: Upstream,
     /// Last: it looks through its log when it goes.
-    pub cluster: Cluster,
+    pub(crate) cluster: Cluster,
 }
 
 /// The host of the Service.
-pub const WEB: &str = "web.localhost";
+pub(crate) const WEB: &str = "web.localhost";
 
 impl Scene {
     /// On SQLite.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::on(Cluster::start()).await
     }
 
     /// On a Cluster that serves already.
-    pub async fn on(cluster: Cluster) -> Self {
+    pub(crate) async fn on(cluster: Cluster) -> Self {
         let upstream = Upstream::start().await;
         let admin = cluster.administrator();
         let documents =
@@ -45,7 +45,7 @@ impl Scene {
     }
 
     /// An OAuth2 client of `microservice1`: its id and its secret.
-    pub fn oauth2_client(&self, name: &str) -> (String, String) {
+    pub(crate) fn oauth2_client(&self, name: &str) -> (String, String) {
         let command = format!("octeliumctl create cred --type oauth2 --user microservice1 {name}");
         let made = self.admin.sh(&command).success();
         let secret = made.value("Client Secret:");
@@ -53,7 +53,7 @@ impl Scene {
     }
 
     /// An access token of `microservice1`.
-    pub fn access_token(&self, name: &str) -> String {
+    pub(crate) fn access_token(&self, name: &str) -> String {
         let command =
             format!("octeliumctl create cred --type access-token --user microservice1 {name}");
         let made = self.admin.sh(&command).success();
@@ -61,7 +61,7 @@ impl Scene {
     }
 
     /// An authentication token of `microservice1`.
-    pub fn authentication_token(&self, name: &str) -> String {
+    pub(crate) fn authentication_token(&self, name: &str) -> String {
         let command = format!("octeliumctl create credential --user microservice1 {name}");
         let made = self.admin.sh(&command).success();
         self.cluster.secret(&made.value("Authentication Token:"))

@@ -14,15 +14,15 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 /// Answers on a loopback port until the test ends.
-pub struct Upstream {
+pub(crate) struct Upstream {
     /// Where.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     served: Arc<AtomicU64>,
 }
 
 impl Upstream {
     /// Begins to answer. `/slow` takes a second.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let served = Arc::new(AtomicU64::new(0));
@@ -35,7 +35,7 @@ impl Upstream {
     }
 
     /// How many requests reached it.
-    pub fn served(&self) -> u64 {
+    pub(crate) fn served(&self) -> u64 {
         self.served.load(Ordering::SeqCst)
     }
 }
