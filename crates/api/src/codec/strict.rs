@@ -122,24 +122,47 @@ fn field(
     bytes: &mut &[u8],
     depth_left: usize,
 ) -> Result<(), Violation> {
-    match (field.kind(), wire) {
-        (Kind::Message(nested), WireType::LengthDelimited) => {
-            message(&nested, take(bytes)?, depth_left)
-        }
-        (Kind::Enum(values), WireType::Varint) => enum_value(&values, bytes),
-        (Kind::Enum(values), WireType::LengthDelimited) => {
+    // A decoder may take the bytes for another wire type than they say, and then sees other fields than we do.
+    let is_packed = field.is_list() && wire == WireType::LengthDelimited;
+    if wire != wire_type(&field.kind()) && !(is_packed && is_packable(&field.kind())) {
+        return Err(Violation::Malformed {
+            path: String::new(),
+        });
+    }
+    match field.kind() {
+        Kind::Message(nested) => message(&nested, take(bytes)?, depth_left),
+        Kind::Enum(values) if is_packed => {
             let mut packed = take(bytes)?;
             while packed.has_remaining() {
                 enum_value(&values, &mut packed)?;
             }
             Ok(())
         }
-        // No message of the contract has groups, in which unknown fields could hide.
-        (_, WireType::StartGroup | WireType::EndGroup) => Err(Violation::Malformed {
-            path: String::new(),
-        }),
+        Kind::Enum(values) => enum_value(&values, bytes),
         _ => skip_field(wire, number, bytes, DecodeContext::default()).map_err(malformed),
     }
+}
+
+/// How a single value is encoded. No message of the contract has groups.
+fn wire_type(kind: &Kind) -> WireType {
+    match kind {
+        Kind::Int32
+        | Kind::Int64
+        | Kind::Uint32
+        | Kind::Uint64
+        | Kind::Sint32
+        | Kind::Sint64
+        | Kind::Bool
+        | Kind::Enum(_) => WireType::Varint,
+        Kind::Fixed32 | Kind::Sfixed32 | Kind::Float => WireType::ThirtyTwoBit,
+        Kind::Fixed64 | Kind::Sfixed64 | Kind::Double => WireType::SixtyFourBit,
+        Kind::String | Kind::Bytes | Kind::Message(_) => WireType::LengthDelimited,
+    }
+}
+
+/// Whether a list of such values may be encoded as one field.
+fn is_packable(kind: &Kind) -> bool {
+    wire_type(kind) != WireType::LengthDelimited
 }
 
 fn enum_value(values: &EnumDescriptor, bytes: &mut &[u8]) -> Result<(), Violation> {

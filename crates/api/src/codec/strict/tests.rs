@@ -143,18 +143,97 @@ fn an_unknown_value_of_an_enum_is_refused() {
 
 #[test]
 fn an_unknown_value_among_packed_ones_is_refused() {
-    let mut packed = Vec::new();
-    for value in [0, 1, 2, 250] {
-        encode_varint(value, &mut packed);
-    }
-    let found = check::<core_v1::User>(&nested(4, &nested(3, &packed)));
+    // The contract has no repeated enum yet.
+    let repeated = repeated_enum();
+    let pack = |values: &[u64]| {
+        let mut packed = Vec::new();
+        for value in values {
+            encode_varint(*value, &mut packed);
+        }
+        nested(1, &packed)
+    };
+    assert_eq!(check_as(&repeated, &pack(&[0, 1, 0])), Ok(()));
+    assert_eq!(check_as(&repeated, &varint(1, 1)), Ok(()));
     let expected = Violation::UnknownEnumValue {
-        path: "spec.type".to_owned(),
+        path: "list".to_owned(),
         value: 250,
     };
-    assert_eq!(found, Err(expected));
-    let cut = check::<core_v1::User>(&nested(4, &nested(3, &[0x80])));
-    assert_eq!(cut, malformed_at("spec.type"));
+    assert_eq!(check_as(&repeated, &pack(&[0, 1, 250])), Err(expected));
+    assert_eq!(
+        check_as(&repeated, &nested(1, &[0x80])),
+        malformed_at("list")
+    );
+    // A field that holds one value is not packed.
+    let single = check::<core_v1::User>(&nested(4, &nested(3, &[1])));
+    assert_eq!(single, malformed_at("spec.type"));
+}
+
+/// `message Repeated { enum Choice { A = 0; B = 1; } repeated Choice list = 1; }`
+fn repeated_enum() -> MessageDescriptor {
+    use prost_types::{
+        DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldDescriptorProto,
+        FileDescriptorProto,
+        field_descriptor_proto::{Label, Type},
+    };
+    let value = |name: &str, number| EnumValueDescriptorProto {
+        name: Some(name.to_owned()),
+        number: Some(number),
+        ..EnumValueDescriptorProto::default()
+    };
+    let list = FieldDescriptorProto {
+        name: Some("list".to_owned()),
+        number: Some(1),
+        label: Some(Label::Repeated.into()),
+        r#type: Some(Type::Enum.into()),
+        type_name: Some(".test.Choice".to_owned()),
+        ..FieldDescriptorProto::default()
+    };
+    let file = FileDescriptorProto {
+        name: Some("test.proto".to_owned()),
+        package: Some("test".to_owned()),
+        syntax: Some("proto3".to_owned()),
+        message_type: vec![DescriptorProto {
+            name: Some("Repeated".to_owned()),
+            field: vec![list],
+            ..DescriptorProto::default()
+        }],
+        enum_type: vec![EnumDescriptorProto {
+            name: Some("Choice".to_owned()),
+            value: vec![value("A", 0), value("B", 1)],
+            ..EnumDescriptorProto::default()
+        }],
+        ..FileDescriptorProto::default()
+    };
+    let mut pool = prost_reflect::DescriptorPool::new();
+    pool.add_file_descriptor_proto(file).unwrap();
+    pool.get_message_by_name("test.Repeated").unwrap()
+}
+
+#[test]
+fn a_wrong_wire_type_hides_nothing() {
+    // Session.metadata.annotations, a map, as four bytes. A decoder that takes them for a length and an entry finds
+    // the unknown field 429 behind it.
+    let bytes = [
+        0x1a, 0x0a, 0x1a, 0x00, 0xcd, 0x00, 0x00, 0xea, 0x1a, 0x00, 0x1a, 0x00,
+    ];
+    assert_eq!(
+        check::<core_v1::Session>(&bytes),
+        malformed_at("metadata.annotations")
+    );
+    let eight = [key(4, WireType::SixtyFourBit), vec![0; 8]].concat();
+    for (bytes, path) in [
+        (varint(4, 1), "spec"),
+        (eight, "spec"),
+        (varint(1, 1), "apiVersion"),
+        (nested(4, &nested(7, b"")), "spec.isDisabled"),
+        (nested(4, &key(3, WireType::ThirtyTwoBit)), "spec.type"),
+    ] {
+        assert_eq!(
+            check::<core_v1::User>(&bytes),
+            malformed_at(path),
+            "{bytes:?}"
+        );
+    }
 }
 
 #[test]
