@@ -138,7 +138,7 @@ async fn a_request_that_may_not_be_repeated_is_not() {
 #[tokio::test]
 async fn an_unreachable_upstream_is_502_and_a_silent_one_504() {
     let world = World::with_config(Config {
-        response_timeout: Duration::from_millis(200),
+        response_timeout: SECOND,
         ..Config::default()
     })
     .await;
@@ -163,7 +163,7 @@ async fn an_unreachable_upstream_is_502_and_a_silent_one_504() {
 #[tokio::test]
 async fn a_slow_body_is_no_silence_of_the_upstream() {
     let world = World::with_config(Config {
-        response_timeout: Duration::from_millis(150),
+        response_timeout: Duration::from_millis(700),
         ..Config::default()
     })
     .await;
@@ -175,7 +175,7 @@ async fn a_slow_body_is_no_silence_of_the_upstream() {
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     for _ in 0..4 {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
         stream.write_all(b"x").await.unwrap();
     }
     let mut answer = Vec::new();
