@@ -161,7 +161,7 @@ fn on_cpu(mut run: impl FnMut()) -> impl FnMut(u64) -> Duration {
             run();
         }
         match (before, spent()) {
-            (Some(before), Some(after)) if after > before => after - before,
+            (Some(before), Some(after)) if after > before => after.saturating_sub(before),
             _ => started.elapsed(),
         }
     }

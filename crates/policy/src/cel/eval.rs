@@ -195,6 +195,9 @@ impl<'a> Evaluation<'a> {
             Node::Constant(value) => Ok(value.clone()),
             Node::Text(text) => Ok(Value::Str(text)),
             Node::Slot(place, kind) => {
+                if matches!(kind, Kind::Text | Kind::Bytes) {
+                    self.charge(self.message(*place).len() / 64)?;
+                }
                 let raw = self
                     .document(*place)
                     .and_then(|document| document.raw(place.slot, *kind));
@@ -366,6 +369,8 @@ impl<'a> Evaluation<'a> {
 
     /// `&&` where `decisive` is false, `||` where it is true: an error counts only where nothing decides.
     fn absorb(&mut self, operands: &'a [Node], decisive: bool) -> Result<bool, Error> {
+        // The operands may be steps that cost nothing by themselves.
+        self.charge(operands.len())?;
         let mut failed = None;
         for operand in operands {
             match self.test(operand) {

@@ -61,6 +61,11 @@ fn doubling(times: usize) -> String {
     format!("size({list}.map(a, {list}.map(b, {list}.map(c, {list}.map(d, {list})))).map(x, x)) > 0")
 })]
 #[case::replacing("'a'.replace('a', 'aaaaaaaaaaaaaaaa').replace('a', 'aaaaaaaaaaaaaaaa').replace('a', 'aaaaaaaaaaaaaaaa').replace('a', 'aaaaaaaaaaaaaaaa').replace('a', 'aaaaaaaaaaaaaaaa').replace('a', 'aaaaaaaaaaaaaaaa').size() > 0".to_owned())]
+#[case::cheap_steps({
+    let list = "[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]";
+    let steps = "ctx.user.spec.email == 'x' || ".repeat(150);
+    format!("{list}.all(a, {list}.all(b, {list}.all(c, {steps} true)))")
+})]
 #[case::formatting("'%.1000f'.format([1.0]).replace('0', '%.1000f').size() > 0 && [1,2,3,4,5,6,7,8,9].all(a, [1,2,3,4,5,6,7,8,9].all(b, [1,2,3,4,5,6,7,8,9].all(c, [1,2,3,4,5,6,7,8,9].all(d, '%.1000f'.format([1.0]) != ''))))".to_owned())]
 #[case::patterns("[1,2,3,4,5,6,7,8,9].all(a, [1,2,3,4,5,6,7,8,9].all(b, ctx.user.spec.email.matches('a{' + string(a + b) + '}') || true))".to_owned())]
 fn c24_expensive_expressions_stop_and_deny(#[case] source: String) {

@@ -5,9 +5,7 @@ use api::core_v1::policy::{
     spec::{Rule, rule},
 };
 use policy::{Effect, PolicySet, Reason, decide};
-use proptest::prelude::{
-    ProptestConfig, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest,
-};
+use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use crate::support::*;
 
@@ -180,8 +178,7 @@ fn decision(policies: &[Vec<Written>]) -> policy::Decision {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
+    // As many cases as PROPTEST_CASES says.
     #[test]
     fn c14_the_compiled_matcher_agrees_with_a_naive_one(policies in policies()) {
         let found = decision(&policies);
