@@ -146,6 +146,8 @@ impl Sqlite {
         let (path, sealer) = (self.path.clone(), Arc::clone(&self.sealer));
         spawn_blocking(move || {
             let mut connection = connection::open_writer(&path)?;
+            // One transaction of any size: it must not have to fit into memory.
+            connection.execute_batch("PRAGMA cache_spill = ON")?;
             dump::load(&mut connection, &sealer, cluster_uid, &mut items)
         })
         .await

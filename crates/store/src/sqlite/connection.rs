@@ -21,15 +21,20 @@ pub(super) fn prepare_directory(directory: &Path) -> Result<(), StoreError> {
 }
 
 /// The connection that writes.
+///
+/// Pages of random keys make up most of what a login writes. They are kept until commit rather than spilled and
+/// read again, and reach the database file in large checkpoints, which write each page once. Temporary storage is
+/// not kept in memory: SQLite shortens a statement journal that is there by walking through all of it, which makes
+/// large transactions quadratic.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let connection = open(path)?;
     connection.execute_batch(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
-         PRAGMA cache_size = -8192;
-         PRAGMA wal_autocheckpoint = 4096;
-         PRAGMA journal_size_limit = 67108864;
-         PRAGMA temp_store = MEMORY;",
+         PRAGMA cache_size = -16384;
+         PRAGMA cache_spill = OFF;
+         PRAGMA wal_autocheckpoint = 16384;
+         PRAGMA journal_size_limit = 67108864;",
     )?;
     let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
     if mode != "wal" {
