@@ -34,6 +34,8 @@ pub struct Draft<'a> {
     staged: BTreeMap<(Kind, String), Staged>,
     /// The name of each staged uid.
     names: BTreeMap<(Kind, Uid), String>,
+    /// The names of what is, or was, staged with an index entry.
+    entries: BTreeMap<(Kind, &'static str, String), BTreeSet<String>>,
     /// In the order in which they were staged.
     order: Vec<(Kind, String)>,
     guards: BTreeMap<(Kind, Uid), Revision>,
@@ -73,6 +75,7 @@ impl<'a> Draft<'a> {
             read: BTreeMap::new(),
             staged: BTreeMap::new(),
             names: BTreeMap::new(),
+            entries: BTreeMap::new(),
             order: Vec::new(),
             guards: BTreeMap::new(),
             limits: Vec::new(),
@@ -167,11 +170,7 @@ impl<'a> Draft<'a> {
         value: &str,
         limit: u32,
     ) -> Result<Vec<Stored<T>>, Error> {
-        let staged = self
-            .staged
-            .iter()
-            .filter(|((kind, _), _)| *kind == T::DOCUMENT);
-        let staged_count = u32::try_from(staged.count()).unwrap_or(u32::MAX);
+        let staged_count = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
         let store = &*self.context.store;
         let limit_with_staged = limit.saturating_add(staged_count);
         let (stored, _) =
@@ -180,11 +179,12 @@ impl<'a> Draft<'a> {
             .into_iter()
             .filter(|stored| self.staged_with_uid(T::DOCUMENT, stored.uid).is_none())
             .collect();
-        for staged in self.staged.values() {
-            if let Staged::Put {
+        let key = (T::DOCUMENT, index, value.to_owned());
+        for name in self.entries.get(&key).into_iter().flatten() {
+            // Staged once more without the entry, perhaps.
+            if let Some(Staged::Put {
                 document, write, ..
-            } = staged
-                && document.kind == T::DOCUMENT
+            }) = self.staged.get(&(T::DOCUMENT, name.clone()))
                 && write
                     .indexes
                     .iter()
@@ -341,6 +341,13 @@ impl<'a> Draft<'a> {
         self.guards.remove(&(write.kind, write.uid));
         let key = (write.kind, write.name.clone());
         self.note(&key, write.uid);
+        for entry in &write.indexes {
+            let names = self
+                .entries
+                .entry((key.0, entry.index, entry.value.clone()))
+                .or_default();
+            names.insert(key.1.clone());
+        }
         let write = Box::new(write);
         self.staged.insert(
             key,

@@ -324,3 +324,31 @@ spec: {type: HUMAN}
     assert_eq!(named, ["alice-token"]);
     assert!(names::<User>(&cluster).await.contains(&"alice".to_owned()));
 }
+
+#[tokio::test]
+async fn thousands_of_resources_are_applied_in_one_go() {
+    let cluster = Cluster::on(store::testing::sqlite()).await;
+    let root = cluster.root().await;
+    let groups = (0..10)
+        .map(|group| format!("---\nkind: Group\nmetadata: {{name: group-{group}}}\nspec: {{}}\n"));
+    let users = (0..2000).map(|user| {
+        let group = user % 10;
+        format!("---\nkind: User\nmetadata: {{name: user-{user}}}\nspec: {{type: HUMAN, email: user-{user}@example.com, groups: [group-{group}]}}\n")
+    });
+    let yaml: String = users.chain(groups).collect();
+    let started = std::time::Instant::now();
+    let response = apply(&cluster, &root, request(&yaml)).await;
+    assert_eq!((response.problems.len(), response.results.len()), (0, 2010));
+    println!(
+        "{} resources in {:?}",
+        response.results.len(),
+        started.elapsed()
+    );
+    let again = apply(&cluster, &root, request(&yaml)).await;
+    assert!(
+        again
+            .results
+            .iter()
+            .all(|result| result.action() == Action::Unchanged)
+    );
+}
