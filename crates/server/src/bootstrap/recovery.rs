@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How long the token and its Session are good for.
-const LIFETIME: Duration = Duration::from_secs(15 * 60);
+const LIFETIME: Duration = Duration::from_mins(15);
 const ROOT: &str = "root";
 const SUFFIX_ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 /// How many Sessions are ended at a time.
