@@ -70,7 +70,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             sessions: 20_000,
-            tokens: 40_000,
+            tokens: 20_000,
             documents: 20_000,
             stale_after: Duration::from_secs(5),
         }
