@@ -114,6 +114,7 @@ impl Connection {
         let authority = self.authority.parse().unwrap();
         request.headers_mut().entry("host").or_insert(authority);
         let exchange = async {
+            self.sender.ready().await?;
             let response = self.sender.send_request(request).await?;
             let (head, body) = response.into_parts();
             let body = body.collect().await?.to_bytes();
