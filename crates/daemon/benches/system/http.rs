@@ -78,6 +78,18 @@ pub(crate) struct Http1 {
 }
 
 impl Http1 {
+    /// Without TLS, for peers that are measured so.
+    pub(crate) async fn plain(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        Self {
+            sender,
+            authority: address.to_string(),
+        }
+    }
+
     /// Sends a request, reads the answer.
     pub(crate) async fn send(
         &mut self,

@@ -70,15 +70,7 @@ impl Replica {
 
     /// CPU time that it has used, in seconds.
     pub(crate) fn cpu_seconds(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
-        let (_, fields) = stat.rsplit_once(')').unwrap();
-        let ticks: f64 = fields
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .map(|field| field.parse::<f64>().unwrap())
-            .sum();
-        ticks / TICKS
+        cpu_seconds(self.process.id())
     }
 
     /// Resident memory, in MB (10^6 bytes).
@@ -98,4 +90,17 @@ impl Drop for Replica {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// The CPU time that a process has used, in seconds.
+pub(crate) fn cpu_seconds(process: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let ticks: f64 = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(|field| field.parse::<f64>().unwrap())
+        .sum();
+    ticks / TICKS
 }

@@ -3,6 +3,7 @@
 mod grants;
 mod logins;
 mod memory;
+mod peer;
 mod revocation;
 mod start;
 
@@ -13,10 +14,13 @@ use crate::figures::Figures;
 type Run = for<'a> fn(&'a mut Figures) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// The name, whether it runs when none is asked for, and what it does.
-pub(crate) const ALL: [(&str, bool, Run); 5] = [
+pub(crate) const ALL: [(&str, bool, Run); 6] = [
     ("cold-start", true, |figures| Box::pin(start::run(figures))),
     ("oauth2-grants", true, |figures| {
         Box::pin(grants::run(figures))
+    }),
+    ("oidc-provider-grants", false, |figures| {
+        Box::pin(peer::run(figures))
     }),
     ("one-time-logins", true, |figures| {
         Box::pin(logins::run(figures))

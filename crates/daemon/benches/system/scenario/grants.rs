@@ -17,15 +17,21 @@ const CONNECTIONS: usize = 16;
 const GRANTS: usize = 40_000;
 const RATE: f64 = 1000.0;
 
+/// Grants to some clients in turn.
 #[derive(Clone)]
-struct Grant(Vec<String>);
+pub(super) struct Grant {
+    /// Of the token endpoint.
+    pub(super) path: &'static str,
+    /// Their `Authorization` headers.
+    pub(super) clients: Vec<String>,
+}
 
 impl AsyncWork<Http1> for Grant {
     async fn run(&self, connection: &mut Http1, number: usize) {
         let request = http::Request::builder()
             .method(Method::POST)
-            .uri("/oauth2/token")
-            .header("authorization", &self.0[number % self.0.len()])
+            .uri(self.path)
+            .header("authorization", &self.clients[number % self.clients.len()])
             .header("content-type", "application/x-www-form-urlencoded");
         let body = Bytes::from_static(b"grant_type=client_credentials");
         let (status, body) = connection.send(request, body).await;
@@ -49,7 +55,10 @@ pub(crate) async fn run(figures: &mut Figures) {
             STANDARD.encode(format!("{id}:{secret}"))
         ));
     }
-    let grant = Grant(clients);
+    let grant = Grant {
+        path: "/oauth2/token",
+        clients,
+    };
     closed_loop(connections(&target).await, 2000, grant.clone()).await;
 
     let cpu = replica.cpu_seconds();
