@@ -64,8 +64,9 @@ pub struct Sqlite {
     path: PathBuf,
     sealer: Arc<Sealer>,
     readers: Readers,
-    writer: Writer,
     feed: Feed,
+    /// After the others: the last connection to close leaves no log behind if it may write.
+    writer: Writer,
     /// Removed when the store goes.
     #[cfg(feature = "testing")]
     pub(crate) temporary: Option<tempfile::TempDir>,

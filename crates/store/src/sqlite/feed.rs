@@ -2,14 +2,14 @@
 
 use std::{
     sync::mpsc::{self, RecvTimeoutError},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use rusqlite::Connection;
 use tokio::sync::watch;
 
-use super::change;
+use super::{change, writer::finish};
 use crate::{Cursor, FeedState, StoreError};
 
 /// How often the database is asked for changes of other processes.
@@ -20,8 +20,9 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Runs until it is dropped.
 pub(super) struct Feed {
     state: watch::Sender<FeedState>,
-    /// Its end stops the thread.
-    _stop: mpsc::Sender<()>,
+    /// Its end stops the thread. `None` only while it is dropped.
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Feed {
@@ -33,11 +34,15 @@ impl Feed {
         });
         let (stop, stopped) = mpsc::channel();
         let publisher = Publisher(state.clone());
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("store-feed".to_owned())
             .spawn(move || look(&connection, &stopped, &publisher))
             .map_err(|error| StoreError::new("starting the change feed").caused_by(error))?;
-        Ok(Self { state, _stop: stop })
+        Ok(Self {
+            state,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     pub(super) fn subscribe(&self) -> watch::Receiver<FeedState> {
@@ -46,6 +51,13 @@ impl Feed {
 
     pub(super) fn publisher(&self) -> Publisher {
         Publisher(self.state.clone())
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.stop = None;
+        finish(self.thread.take());
     }
 }
 

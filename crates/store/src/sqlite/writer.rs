@@ -4,7 +4,7 @@
 //! own: one that fails leaves nothing behind and takes no other with it. Nobody gets an answer, not even a
 //! refusal, before the flush: a refusal may rest on work of the same group.
 
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -23,18 +23,23 @@ type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// Hands work to the writing thread.
 pub(super) struct Writer {
-    queue: mpsc::Sender<Work>,
+    /// `None` only while it is dropped.
+    queue: Option<mpsc::Sender<Work>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
-    /// Starts the thread, which ends with the `Writer`.
+    /// Starts the thread. Dropping the `Writer` waits until what is queued is done and the database is closed.
     pub(super) fn start(connection: Connection, publisher: Publisher) -> Result<Self, StoreError> {
         let (queue, work) = mpsc::channel(QUEUE);
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || write_groups(&connection, work, &publisher))
             .map_err(|error| StoreError::new("starting the writer").caused_by(error))?;
-        Ok(Self { queue })
+        Ok(Self {
+            queue: Some(queue),
+            thread: Some(thread),
+        })
     }
 
     /// Does `work` in a savepoint and returns its result once that is durable.
@@ -55,13 +60,28 @@ impl Writer {
             });
             Ok(answer)
         });
-        self.queue
-            .send(work)
-            .await
-            .map_err(|_| StoreError::transient("the writer has stopped"))?;
+        let stopped = || StoreError::transient("the writer has stopped");
+        let queue = self.queue.as_ref().ok_or_else(stopped)?;
+        queue.send(work).await.map_err(|_| stopped())?;
         answered.await.map_err(|_| {
             StoreError::transient("the write was interrupted; it may or may not have happened")
         })?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue = None;
+        finish(self.thread.take());
+    }
+}
+
+/// Waits for a thread, and with it for the connection that it holds. Whoever moves or deletes the files of a store
+/// that was dropped must not race against its closing.
+pub(super) fn finish(thread: Option<JoinHandle<()>>) {
+    let Some(thread) = thread else { return };
+    if thread.thread().id() != thread::current().id() && thread.join().is_err() {
+        tracing::error!("a thread of the store has panicked");
     }
 }
 

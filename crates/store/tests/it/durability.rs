@@ -108,3 +108,30 @@ fn run_and_kill(directory: &Path, lines: usize) -> Vec<(String, u64)> {
     assert!(acknowledged.len() >= lines, "the victim ended by itself");
     acknowledged
 }
+
+/// What a restore relies on when it moves the database: nothing of a dropped store is still in a log, or written later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_store_has_closed_its_files() {
+    for _ in 0..20 {
+        let directory = tempfile::tempdir().unwrap();
+        let store = testing::sqlite_in(directory.path());
+        let mut transaction = Transaction::at(NOW);
+        let user = document(Kind::User, "alice");
+        transaction.push(Operation::Put(user.clone(), Expected::Absent));
+        store.commit(transaction).await.unwrap();
+        assert!(
+            store
+                .get(Kind::User, user.uid, NOW)
+                .await
+                .unwrap()
+                .is_some()
+        );
+        drop(store);
+        let files: Vec<_> = std::fs::read_dir(directory.path())
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.starts_with(store::sqlite::DATABASE_FILE))
+            .collect();
+        assert_eq!(files, [store::sqlite::DATABASE_FILE]);
+    }
+}
