@@ -61,11 +61,13 @@ fn check_decoded(segment: &[u8]) -> Result<(), Ambiguity> {
         rest = tail;
         match escaped(high, low).ok_or(Ambiguity::Escape)? {
             b'/' | b'\\' => return Err(Ambiguity::Separator),
-            b'%' if matches!(rest, &[high, low, ..] if escaped(high, low).is_some()) => {
-                return Err(Ambiguity::DoubleEncoding);
-            }
             byte => decoded.push(byte),
         }
+    }
+    // On the decoded bytes: the digits behind an encoded percent sign may be encoded themselves.
+    let mut escapes = decoded.windows(3);
+    if escapes.any(|bytes| matches!(bytes, &[b'%', high, low] if escaped(high, low).is_some())) {
+        return Err(Ambiguity::DoubleEncoding);
     }
     // Also refuses overlong forms and surrogates.
     let text = std::str::from_utf8(&decoded).map_err(|_| Ambiguity::NotUtf8)?;
@@ -185,6 +187,8 @@ mod tests {
     #[case("/a%C2%85", Ambiguity::ControlCharacter)]
     #[case("/%252e%252e/admin", Ambiguity::DoubleEncoding)]
     #[case("/a%252fb", Ambiguity::DoubleEncoding)]
+    #[case("/%252%65%252%65/admin", Ambiguity::DoubleEncoding)]
+    #[case("/%25%32e/admin", Ambiguity::DoubleEncoding)]
     #[case("/%c0%ae%c0%ae/admin", Ambiguity::NotUtf8)]
     #[case("/%e0%80%af", Ambiguity::NotUtf8)]
     #[case("/%ff", Ambiguity::NotUtf8)]
