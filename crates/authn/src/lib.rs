@@ -1,1 +1,1 @@
-//! Placeholder until the first slice lands.
+//! Proofs of identity beyond Credentials: authenticators and identity providers. None is served yet.
