@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod credential;
+pub mod device;
 pub mod duration;
 pub mod id;
 pub mod kind;
@@ -9,5 +10,4 @@ pub mod name;
 pub mod rng;
 pub mod scope;
 pub mod session;
-
 pub mod token;

@@ -1,6 +1,7 @@
 //! How identities are proved and Sessions begin, live on and end.
 
 mod begin;
+pub mod device;
 pub mod issue;
 mod login;
 mod logout;

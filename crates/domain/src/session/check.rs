@@ -44,6 +44,9 @@ pub fn check(
         State::Pending => return Err(Refusal::SessionPending),
         State::Rejected | State::Unknown => return Err(Refusal::SessionRejected),
     }
+    if device_state(device).is_some_and(|state| state != device::spec::State::Active) {
+        return Err(Refusal::DeviceInactive);
+    }
     match status.authenticator_action() {
         AuthenticatorAction::AuthenticationRequired | AuthenticatorAction::RegistrationRequired => {
             Err(Refusal::AuthenticatorRequired)
@@ -54,8 +57,8 @@ pub fn check(
     }
 }
 
-/// As [`check`], for what a Session may do while it waits for approval or for an Authenticator: refresh its tokens,
-/// use an Authenticator, log out.
+/// As [`check`], for what a Session may do while it, or its Device, waits for approval or it wants an Authenticator:
+/// refresh its tokens, use an Authenticator, log out.
 ///
 /// # Errors
 /// The first reason against it.
@@ -203,9 +206,12 @@ fn check_device(
     if !refers_to(device.metadata.as_ref(), &reference.uid) {
         return Err(Refusal::DeviceGone);
     }
-    let spec = device.spec.as_ref().ok_or(Refusal::Incomplete)?;
-    if spec.state() != device::spec::State::Active {
-        return Err(Refusal::DeviceInactive);
+    match device_state(Some(device)).ok_or(Refusal::Incomplete)? {
+        // As a Session that waits for approval, one on a Device that does goes on to be refreshed.
+        device::spec::State::Active | device::spec::State::Pending => {}
+        device::spec::State::Rejected | device::spec::State::Unknown => {
+            return Err(Refusal::DeviceInactive);
+        }
     }
     if device
         .status
@@ -215,6 +221,10 @@ fn check_device(
         return Err(Refusal::DeviceLocked);
     }
     Ok(())
+}
+
+fn device_state(device: Option<&Device>) -> Option<device::spec::State> {
+    device?.spec.as_ref().map(device::Spec::state)
 }
 
 fn refers_to(metadata: Option<&Metadata>, uid: &str) -> bool {

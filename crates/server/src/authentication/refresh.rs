@@ -33,8 +33,9 @@ const ATTEMPTS: usize = 16;
 /// What a Session stands on, read from the store.
 pub(super) struct Read {
     pub(super) session: Stored<Session>,
-    user: Stored<User>,
+    pub(super) user: Stored<User>,
     credential: Option<Stored<Credential>>,
+    pub(super) device: Option<Stored<Device>>,
 }
 
 /// Gives the holder of a refresh token new tokens. The one that was used may be repeated for a little while, for
@@ -70,16 +71,20 @@ pub async fn with_refresh_token(
 /// # Errors
 /// `Unauthenticated` where not.
 pub async fn check_refresh_token(ctx: &Context, refresh_token: &str) -> Result<(), Error> {
-    let claims = ctx
-        .directory
-        .verify(refresh_token, TokenType::Refresh)
-        .await;
+    holder(ctx, refresh_token, ctx.now()).await.map(|_| ())
+}
+
+/// The Session of whoever holds this refresh token, and what it stands on.
+///
+/// # Errors
+/// `Unauthenticated` where there is none.
+pub(super) async fn holder(ctx: &Context, token: &str, now: UnixMillis) -> Result<Read, Error> {
+    let claims = ctx.directory.verify(token, TokenType::Refresh).await;
     let claims = claims.map_err(secret::from_unauthenticated)?;
-    let now = ctx.now();
     let read = read(ctx, claims.subject, now).await?;
     match session::refresh(&read.session.message, claims.token_id, now) {
         Ok(Refresh::Reuse) => Err(secret::unauthenticated("token_superseded")),
-        Ok(_) | Err(Refusal::AuthenticatorRequired) => Ok(()),
+        Ok(_) | Err(Refusal::AuthenticatorRequired) => Ok(read),
         Err(refusal) => Err(told(refusal)),
     }
 }
@@ -138,6 +143,7 @@ pub(super) async fn read(ctx: &Context, uid: Uid, now: UnixMillis) -> Result<Rea
         session,
         user,
         credential,
+        device,
     })
 }
 

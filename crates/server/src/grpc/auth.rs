@@ -1,4 +1,4 @@
-//! `octelium.api.main.auth.v1.MainService`: login, refresh, logout.
+//! `octelium.api.main.auth.v1.MainService`: login, refresh, logout, registration of Devices.
 //!
 //! The caller is known by the metadata `x-octelium-refresh-token`, or by what the call itself proves; access tokens
 //! are of no use here.
@@ -9,8 +9,9 @@ use api::{
     auth_v1::{
         self as auth, AuthenticateWithAuthenticationTokenRequest,
         AuthenticateWithRefreshTokenRequest, GetAvailableAuthenticatorRequest,
-        GetAvailableAuthenticatorResponse, LogoutRequest, LogoutResponse, SessionToken,
-        main_service_server::MainService,
+        GetAvailableAuthenticatorResponse, LogoutRequest, LogoutResponse,
+        RegisterDeviceBeginRequest, RegisterDeviceBeginResponse, RegisterDeviceFinishRequest,
+        RegisterDeviceFinishResponse, SessionToken, main_service_server::MainService,
     },
     meta_v1::{DeleteOptions, GetOptions, OperationResult},
 };
@@ -18,12 +19,12 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     Caller, Context, Error, ErrorKind,
-    authentication::{self, Login, UNAUTHENTICATED},
+    authentication::{self, Login, UNAUTHENTICATED, device},
 };
 
 const REFRESH_TOKEN: &str = "x-octelium-refresh-token";
 
-/// Serves login, refresh and logout.
+/// Serves login, refresh, logout and the registration of Devices.
 #[derive(Clone)]
 pub struct Auth(Context);
 
@@ -129,11 +130,28 @@ impl MainService for Auth {
         }))
     }
 
+    async fn register_device_begin(
+        &self,
+        request: Request<RegisterDeviceBeginRequest>,
+    ) -> Result<Response<RegisterDeviceBeginResponse>, Status> {
+        let token = refresh_token(&request)?;
+        let info = request.get_ref().info.as_ref();
+        let begun = device::begin(&self.0, token, info, &caller(&request)).await?;
+        Ok(Response::new(begun))
+    }
+
+    async fn register_device_finish(
+        &self,
+        request: Request<RegisterDeviceFinishRequest>,
+    ) -> Result<Response<RegisterDeviceFinishResponse>, Status> {
+        let token = refresh_token(&request)?;
+        device::finish(&self.0, token, request.get_ref(), &caller(&request)).await?;
+        Ok(Response::new(RegisterDeviceFinishResponse {}))
+    }
+
     unserved! {
         authenticate_with_assertion(auth::AuthenticateWithAssertionRequest) -> SessionToken: "login by assertions";
         authenticate_with_authenticator(auth::AuthenticateWithAuthenticatorRequest) -> SessionToken: "Authenticators";
-        register_device_begin(auth::RegisterDeviceBeginRequest) -> auth::RegisterDeviceBeginResponse: "the registration of Devices";
-        register_device_finish(auth::RegisterDeviceFinishRequest) -> auth::RegisterDeviceFinishResponse: "the registration of Devices";
         get_authenticator(GetOptions) -> auth::Authenticator: "Authenticators";
         create_authenticator(auth::CreateAuthenticatorRequest) -> auth::Authenticator: "Authenticators";
         update_authenticator(auth::Authenticator) -> auth::Authenticator: "Authenticators";

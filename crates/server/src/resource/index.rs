@@ -30,9 +30,10 @@ pub const DEVICE: &str = "device";
 pub const GRANT: &str = "grant";
 /// Credential: the public id, which is the OAuth2 client id. Unique.
 pub const ID: &str = "id";
-/// Device: the id that the client computes. Unique.
+/// Device: `<uid of the User>/<id that the client computes>`. Unique: ids are claims, so nobody can take that of
+/// another User's machine.
 pub const DEVICE_ID: &str = "device-id";
-/// Device: the serial number. Unique.
+/// Device: `<uid of the User>/<serial number>`. Unique.
 pub const SERIAL: &str = "serial";
 /// Policy: the uid of the parent.
 pub const PARENT: &str = "parent";
@@ -52,6 +53,11 @@ pub fn grant_key(credential_uid: &str, version: u32, scopes: &[core::Scope]) -> 
 pub fn listed_key(namespace_uid: Option<&str>, mode: Option<i32>) -> String {
     let mode = mode.map(|mode| mode.to_string()).unwrap_or_default();
     format!("{}/{mode}", namespace_uid.unwrap_or_default())
+}
+
+/// The value of [`DEVICE_ID`] and [`SERIAL`].
+pub fn claim_key(user_uid: &str, value: &str) -> String {
+    format!("{user_uid}/{value}")
 }
 
 impl Indexed for core::User {
@@ -162,10 +168,12 @@ impl Indexed for core::Device {
         let Some(status) = &self.status else {
             return Vec::new();
         };
+        let user = status.user_ref.as_ref();
+        let user = user.map_or("", |user| user.uid.as_str());
         let present = |index, value: &String| {
             Some(value)
                 .filter(|value| !value.is_empty())
-                .map(|value| unique(index, value.clone()))
+                .map(|value| unique(index, claim_key(user, value)))
         };
         reference(USER, status.user_ref.as_ref())
             .into_iter()

@@ -1,0 +1,297 @@
+//! Registration of the Device that a Session is on, as command-line clients do after login.
+//!
+//! What a client says of its machine is not proved, so it says nothing about the machines of other Users: ids and
+//! serial numbers are unique for each User alone, and no answer tells whether somebody else has registered one.
+
+use std::{str::FromStr as _, time::Duration};
+
+use api::{
+    auth_v1::{
+        RegisterDeviceBeginResponse, RegisterDeviceFinishRequest,
+        register_device_begin_request::Info,
+    },
+    core_v1::{
+        Device, Session,
+        session::{spec::State, status::Type},
+    },
+};
+use domain::{
+    clock::UnixMillis,
+    device::{self, Facts, NewDevice},
+    id::Uid,
+    kind::Kind,
+    session,
+};
+use prost::Message as _;
+use store::{CommitError, Expected, Operation, SecretWrite, Transaction};
+
+use super::refresh::{self, Read};
+use crate::{
+    Caller, Context, Error, ErrorKind,
+    audit::{self, Entry},
+    resource::{
+        codec::{self, Stored},
+        index, load,
+    },
+};
+
+const RECORD: &str = "device-registration";
+const LIFETIME: Duration = Duration::from_secs(20);
+const ATTEMPTS: usize = 16;
+
+/// Begins the registration of the machine of whoever holds the refresh token. Nothing is asked of the client: what
+/// it could answer would prove nothing.
+///
+/// # Errors
+/// `AlreadyExists` where the Session is on a Device, or the User has registered this machine before: the Session is
+/// on that Device from then on. `InvalidArgument` for what is said of the machine; `PermissionDenied` for Sessions
+/// that cannot be on a Device; `Unauthenticated` without a Session.
+pub async fn begin(
+    ctx: &Context,
+    refresh_token: &str,
+    info: Option<&Info>,
+    caller: &Caller,
+) -> Result<RegisterDeviceBeginResponse, Error> {
+    let info = info.ok_or_else(|| Error::invalid("info must be set"))?;
+    let facts = Facts::read(info).map_err(|invalid| Error::invalid(invalid.to_string()))?;
+    for _ in 0..ATTEMPTS {
+        let now = ctx.now();
+        let read = candidate(ctx, refresh_token, now).await?;
+        let device = registered(ctx, &read, &facts, now).await?;
+        if let Some(device) = device {
+            match reattach(ctx, &read, &device, caller, now).await {
+                Ok(()) => return Err(already(&device)),
+                Err(CommitError::Conflict { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let uid = ctx.new_uid();
+        let mut value = read.session.uid.as_bytes().to_vec();
+        info.encode(&mut value).map_err(Error::internal)?;
+        let mut transaction = Transaction::at(now);
+        transaction.push(Operation::Record {
+            kind: RECORD,
+            key: uid.as_bytes().to_vec(),
+            value,
+            expires_at: now.saturating_add(LIFETIME),
+        });
+        ctx.store.commit(transaction).await?;
+        return Ok(RegisterDeviceBeginResponse {
+            uid: uid.to_string(),
+            requests: Vec::new(),
+        });
+    }
+    Err(Error::unavailable("the registration lost too many races"))
+}
+
+/// Registers the machine: the Session is on the new Device from then on.
+///
+/// # Errors
+/// As [`begin`]; `PermissionDenied` where the registration was not begun by this Session, has been finished, or took
+/// longer than 20 s, and where the User has as many Devices as it may.
+pub async fn finish(
+    ctx: &Context,
+    refresh_token: &str,
+    request: &RegisterDeviceFinishRequest,
+    caller: &Caller,
+) -> Result<(), Error> {
+    if !request.responses.is_empty() {
+        return Err(Error::invalid("responses must be empty: nothing was asked"));
+    }
+    let mut holder = candidate(ctx, refresh_token, ctx.now()).await?;
+    let facts = begun(ctx, &request.uid, holder.session.uid).await?;
+    for _ in 0..ATTEMPTS {
+        let now = ctx.now();
+        match register(ctx, &holder, facts.clone(), caller, now).await {
+            Ok(()) => return Ok(()),
+            Err(CommitError::Conflict { .. } | CommitError::NameTaken { .. }) => {}
+            // Another Session of the User was quicker.
+            Err(CommitError::IndexTaken { .. }) => {
+                if let Some(device) = registered(ctx, &holder, &facts, now).await? {
+                    match reattach(ctx, &holder, &device, caller, now).await {
+                        Ok(()) => return Err(already(&device)),
+                        Err(CommitError::Conflict { .. }) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+            }
+            Err(CommitError::LimitReached { .. }) => {
+                return Err(Error::denied(
+                    "The User has reached the number of Devices that it may have",
+                )
+                .because("device_limit"));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        holder = candidate(ctx, refresh_token, ctx.now()).await?;
+    }
+    Err(Error::unavailable("the registration lost too many races"))
+}
+
+/// A Session that may be put on a Device.
+async fn candidate(ctx: &Context, refresh_token: &str, now: UnixMillis) -> Result<Read, Error> {
+    let read = refresh::holder(ctx, refresh_token, now).await?;
+    if let Some(device) = &read.device {
+        return Err(already(device));
+    }
+    let session = &read.session.message;
+    let status = session.status.as_ref();
+    if status.is_none_or(|status| status.r#type() != Type::Client || status.is_browser) {
+        return Err(Error::denied("Only CLIENT Sessions can be on a Device"));
+    }
+    let spec = session.spec.as_ref();
+    if spec.is_none_or(|spec| spec.state() != State::Active) {
+        return Err(Error::denied("The Session waits for approval"));
+    }
+    Ok(read)
+}
+
+/// What was said at the beginning, once.
+async fn begun(ctx: &Context, uid: &str, session: Uid) -> Result<Facts, Error> {
+    let unknown = || {
+        Error::denied(
+            "The registration of the Device was not begun, or has expired; begin it again",
+        )
+    };
+    let uid = Uid::from_str(uid).map_err(|_| unknown())?;
+    let value = ctx.store.take(RECORD, uid.as_bytes(), ctx.now()).await?;
+    let value = value.ok_or_else(unknown)?;
+    let (of, info) = value
+        .split_at_checked(session.as_bytes().len())
+        .ok_or_else(unknown)?;
+    if of != session.as_bytes() {
+        return Err(unknown());
+    }
+    let info = Info::decode(info).map_err(Error::internal)?;
+    Facts::read(&info).map_err(Error::internal)
+}
+
+/// The Device of the same User that is this machine.
+async fn registered(
+    ctx: &Context,
+    read: &Read,
+    facts: &Facts,
+    now: UnixMillis,
+) -> Result<Option<Stored<Device>>, Error> {
+    let user = read.user.uid.to_string();
+    let claims = [
+        (index::DEVICE_ID, &facts.id),
+        (index::SERIAL, &facts.serial_number),
+    ];
+    for (index, claim) in claims {
+        if claim.is_empty() {
+            continue;
+        }
+        let key = index::claim_key(&user, claim);
+        let (found, _) = load::by_index::<Device>(&*ctx.store, index, &key, 1, now).await?;
+        if let Some(device) = found.into_iter().next() {
+            return Ok(Some(device));
+        }
+    }
+    Ok(None)
+}
+
+async fn register(
+    ctx: &Context,
+    read: &Read,
+    facts: Facts,
+    caller: &Caller,
+    now: UnixMillis,
+) -> Result<(), CommitError> {
+    let user = &read.user.message;
+    let config = ctx.directory.cluster_config();
+    let user_name = user.metadata.as_ref().map_or("", |m| m.name.as_str());
+    let uid = ctx.new_uid();
+    let device = device::new_device(NewDevice {
+        uid,
+        name: session::new_name(user_name, &*ctx.rng),
+        user,
+        facts,
+        state: device::default_state(user, &config),
+        now,
+    });
+    let mut transaction = Transaction::at(now);
+    transaction.push(Operation::Unchanged(
+        Kind::User,
+        read.user.uid,
+        read.user.revision,
+    ));
+    transaction.push(Operation::Limit {
+        kind: Kind::Device,
+        index: index::USER,
+        value: read.user.uid.to_string(),
+        below: device::max_per_user(user, &config),
+    });
+    transaction.push(Operation::Put(
+        codec::encode(uid, now, &device, SecretWrite::Keep),
+        Expected::Absent,
+    ));
+    attach(ctx, transaction, read, &device, caller, "device.registered").await
+}
+
+/// Puts the Session on a Device that is there, and stays there.
+async fn reattach(
+    ctx: &Context,
+    read: &Read,
+    device: &Stored<Device>,
+    caller: &Caller,
+    now: UnixMillis,
+) -> Result<(), CommitError> {
+    let mut transaction = Transaction::at(now);
+    transaction.push(Operation::Unchanged(
+        Kind::Device,
+        device.uid,
+        device.revision,
+    ));
+    attach(
+        ctx,
+        transaction,
+        read,
+        &device.message,
+        caller,
+        "device.attached",
+    )
+    .await
+}
+
+async fn attach(
+    ctx: &Context,
+    mut transaction: Transaction,
+    read: &Read,
+    device: &Device,
+    caller: &Caller,
+    event_type: &'static str,
+) -> Result<(), CommitError> {
+    let mut session: Session = read.session.message.clone();
+    if let Some(status) = &mut session.status {
+        status.device_ref = device::device_reference(device);
+    }
+    let document = codec::encode(
+        read.session.uid,
+        read.session.created_at,
+        &session,
+        SecretWrite::Keep,
+    );
+    transaction.push(Operation::Put(
+        document,
+        Expected::Revision(read.session.revision),
+    ));
+    let entry = Entry {
+        resource: device.metadata.as_ref().map(|m| (Kind::Device, m)),
+        ..refresh::entry(read, event_type)
+    };
+    transaction.push(Operation::Audit(audit::done(ctx, caller, entry)));
+    let committed = ctx.store.commit(transaction).await?;
+    // A Device that waits for approval holds its Session up from now on, here too.
+    ctx.directory.catch_up(committed.cursor).await;
+    Ok(())
+}
+
+fn already(device: &Stored<Device>) -> Error {
+    let metadata = device.message.metadata.as_ref();
+    let name = metadata.map_or("", |metadata| metadata.name.as_str());
+    Error::new(
+        ErrorKind::AlreadyExists,
+        format!("The Session is on the Device {name}"),
+    )
+}
