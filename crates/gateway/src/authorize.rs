@@ -1,37 +1,42 @@
-//! Whether a request may pass: token → Principal → scopes → Policies.
+//! Whether a request may pass: token → Principal → scopes → configuration → Policies → expressions.
 
 use std::{net::IpAddr, sync::Arc};
 
-use api::core_v1::Scope;
-use domain::scope;
-use http::{HeaderValue, Version, header};
-use policy::{Request, Subject};
+use api::core_v1::Scope as SessionScope;
+use domain::{clock::UnixMillis, scope};
+use http::{HeaderValue, header};
+use policy::{Request, Scope, Subject};
 
 use crate::{
     Gateway, Principal, Rejection, Route,
     body::Watch,
-    canonical::{Ambiguity, Canonical, HeaderView, QueryView, parse_call},
+    canonical::{Ambiguity, Canonical, parse_call},
     denial::Denial,
     record::{Outcome, Record},
-    route::{Access, Mode},
+    route::{Access, Choice, Computed, Failure, Mode, Plan},
 };
 
 mod ip_text;
+mod seen;
 mod token;
 
 use ip_text::IpText;
+pub(crate) use seen::Seen;
 pub(crate) use token::Presented;
 
-/// The right to send one request to one Service. Only [`authorize`] makes it.
+/// The right to send one request to one Service by one of its configurations. Only [`authorize`] makes it.
 pub(crate) struct Permit {
     route: Arc<Route>,
+    choice: Choice,
+    computed: Computed,
     watch: Watch,
 }
 
 impl Permit {
-    /// Gives the right away: the Service, and what ends a stream.
-    pub(crate) fn into_parts(self) -> (Arc<Route>, Watch) {
-        (self.route, self.watch)
+    /// Gives the right away: the Service, its configuration, what the expressions of that yield, and what ends a
+    /// stream.
+    pub(crate) fn into_parts(self) -> (Arc<Route>, Choice, Computed, Watch) {
+        (self.route, self.choice, self.computed, self.watch)
     }
 }
 
@@ -54,24 +59,118 @@ pub(crate) async fn authorize(
             Some(principal)
         }
     };
+    let case = Case {
+        gateway,
+        route: &route,
+        subject: principal.as_ref().map(|principal| &*principal.subject),
+        client,
+        now: gateway.clock.now(),
+    };
+    let choice = case.choose(request, record)?;
+    let plan = route.plan(choice).ok_or(Denial::NoConfig)?;
     // Before the Policies look, as they see what the upstream sees.
-    if let (true, Some(foreign)) = (route.passes_authorization, presented.foreign()) {
+    if let (true, Some(foreign)) = (plan.passes_authorization, presented.foreign()) {
         request.headers.insert(header::AUTHORIZATION, foreign);
     }
-    if route.access == Access::Anyone {
-        record.outcome = Outcome::Open("anonymous");
-    } else {
-        let subject = principal.as_ref().map(|principal| &*principal.subject);
-        decide(gateway, &route, subject, request, client, record)?;
-    }
+    let computed = case.decide(plan, request, record)?;
+    let now = case.now;
     let watch = match principal {
         None => Watch::unlimited(),
         Some(principal) => {
-            let remaining = principal.valid_until.since(gateway.clock.now());
+            let remaining = principal.valid_until.since(now);
             Watch::new(principal.revoked, remaining)
         }
     };
-    Ok(Permit { route, watch })
+    Ok(Permit {
+        route,
+        choice,
+        computed,
+        watch,
+    })
+}
+
+/// Who asks for what, and when.
+struct Case<'a> {
+    gateway: &'a Gateway,
+    route: &'a Route,
+    subject: Option<&'a Subject>,
+    client: IpAddr,
+    now: UnixMillis,
+}
+
+impl Case<'_> {
+    /// Which configuration of the Service it is about.
+    fn choose(&self, request: &Canonical, record: &Record) -> Result<Choice, Denial> {
+        if !self.route.has_rules() {
+            return Ok(Choice::Default);
+        }
+        let seen = Seen::new(request, self.client);
+        let choice = self.route.choose(&self.scope(&seen.request()));
+        seen.check()?;
+        choice.map_err(|failure| self.failed(&failure, record))
+    }
+
+    /// Asks the Policies, then the expressions.
+    fn decide(
+        &self,
+        plan: &Plan,
+        request: &Canonical,
+        record: &mut Record,
+    ) -> Result<Computed, Denial> {
+        if self.route.access == Access::Anyone {
+            record.outcome = Outcome::Open("anonymous");
+            if !plan.has_expressions() {
+                return Ok(Computed::default());
+            }
+        }
+        let seen = Seen::new(request, self.client);
+        let view = seen.request();
+        if self.route.access != Access::Anyone {
+            self.ask_policies(&seen, &view, record)?;
+        }
+        let computed = plan.compute(&self.scope(&view));
+        seen.check()?;
+        computed.map_err(|failure| self.failed(&failure, record))
+    }
+
+    fn ask_policies(
+        &self,
+        seen: &Seen<'_>,
+        view: &Request<'_>,
+        record: &mut Record,
+    ) -> Result<(), Denial> {
+        let policies = self.gateway.identity.policies();
+        let decision = policy::decide(&policies, self.subject, &self.route.target, view, self.now);
+        // Whatever was decided, it was about another request than the upstream would see.
+        seen.check()?;
+        if decision.allowed {
+            record.outcome = Outcome::Allowed(decision.reason);
+            Ok(())
+        } else {
+            record.outcome = Outcome::Denied(decision.reason);
+            Err(Denial::Policy)
+        }
+    }
+
+    fn scope<'a>(&'a self, request: &'a Request<'a>) -> Scope<'a> {
+        Scope {
+            subject: self.subject,
+            target: &self.route.target,
+            request,
+            now: self.now,
+        }
+    }
+
+    /// The log tells the Service's owner what to mend.
+    fn failed(&self, failure: &Failure, record: &Record) -> Denial {
+        tracing::warn!(
+            request_id = record.id.as_str(),
+            service = self.route.name(),
+            %failure,
+            "an expression of the Service failed"
+        );
+        Denial::Expression
+    }
 }
 
 async fn authenticate(gateway: &Gateway, token: Option<&HeaderValue>) -> Result<Principal, Denial> {
@@ -93,7 +192,7 @@ async fn authenticate(gateway: &Gateway, token: Option<&HeaderValue>) -> Result<
     }
 }
 
-fn check_scopes(scopes: &[Scope], route: &Route) -> Result<(), Denial> {
+fn check_scopes(scopes: &[SessionScope], route: &Route) -> Result<(), Denial> {
     if scope::allows_service(scopes, &route.name, false) {
         Ok(())
     } else {
@@ -109,68 +208,5 @@ fn check_mode(route: &Route, request: &Canonical) -> Result<(), Denial> {
             .map(|_| ())
             .map_err(Denial::Ambiguous),
         (Mode::Http | Mode::Web, _) => Ok(()),
-    }
-}
-
-fn decide(
-    gateway: &Gateway,
-    route: &Route,
-    subject: Option<&Subject>,
-    request: &Canonical,
-    client: IpAddr,
-    record: &mut Record,
-) -> Result<(), Denial> {
-    let headers = HeaderView::new(&request.headers);
-    let query = QueryView::new(request.target.query());
-    let ip = IpText::new(client);
-    let seen = Request {
-        ip: ip.as_str(),
-        method: request.method.as_str(),
-        path: request.target.path(),
-        uri: request.target.as_str(),
-        host: request.host.name(),
-        scheme: "https",
-        protocol: protocol(request.version),
-        size: request.length.as_policy_size(),
-        headers: &headers,
-        query: &query,
-        body: &[],
-        body_map: None,
-        grpc: if request.grpc {
-            parse_call(request.target.path(), request.target.query()).ok()
-        } else {
-            None
-        },
-    };
-    let policies = gateway.identity.policies();
-    let decision = policy::decide(
-        &policies,
-        subject,
-        &route.target,
-        &seen,
-        gateway.clock.now(),
-    );
-    // Whatever was decided, it was about another request than the upstream would see.
-    if query.was_misread() {
-        return Err(Denial::Ambiguous(Ambiguity::Query));
-    }
-    if headers.was_misread() {
-        return Err(Denial::Ambiguous(Ambiguity::HeaderText));
-    }
-    if decision.allowed {
-        record.outcome = Outcome::Allowed(decision.reason);
-        Ok(())
-    } else {
-        record.outcome = Outcome::Denied(decision.reason);
-        Err(Denial::Policy)
-    }
-}
-
-fn protocol(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_10 => "HTTP/1.0",
-        Version::HTTP_2 => "HTTP/2.0",
-        Version::HTTP_3 => "HTTP/3.0",
-        _ => "HTTP/1.1",
     }
 }

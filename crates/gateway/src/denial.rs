@@ -24,6 +24,10 @@ pub(crate) enum Denial {
     Scope,
     /// The Policies.
     Policy,
+    /// An expression of the Service has no usable value for it.
+    Expression,
+    /// The Service has no configuration for it.
+    NoConfig,
     /// The origin may not read responses of this Service.
     Origin,
     /// The body is longer than the Service takes.
@@ -57,6 +61,8 @@ impl Denial {
             Self::InvalidToken => "invalid_token",
             Self::Scope => "scope",
             Self::Policy => "policy",
+            Self::Expression => "expression",
+            Self::NoConfig => "no_config",
             Self::Origin => "origin",
             Self::BodyTooLarge => "body_too_large",
             Self::BodyIdle => "body_idle",
@@ -105,7 +111,12 @@ impl Denial {
         }
         if matches!(
             self,
-            Self::NoToken | Self::InvalidToken | Self::Scope | Self::Policy
+            Self::NoToken
+                | Self::InvalidToken
+                | Self::Scope
+                | Self::Policy
+                | Self::Expression
+                | Self::NoConfig
         ) {
             set(headers, "x-octelium-unauthorized", "true");
         }
@@ -153,6 +164,11 @@ impl Denial {
                 "the scopes of this Session do not include this Service",
             ),
             Self::Policy => (StatusCode::FORBIDDEN, "7", "access was denied"),
+            Self::Expression | Self::NoConfig => (
+                StatusCode::FORBIDDEN,
+                "7",
+                "this Service is not configured for this request",
+            ),
             Self::Origin => (StatusCode::FORBIDDEN, "7", "the origin is not allowed"),
             Self::BodyTooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,

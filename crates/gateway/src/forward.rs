@@ -8,13 +8,13 @@ use http_body::Body as HttpBody;
 use hyper::upgrade::OnUpgrade;
 
 use crate::{
-    Config, Route,
+    Config,
     authorize::Permit,
     body::{Bounds, RequestBody, Transfer, TransferState, Watch},
     canonical::{Ambiguity, Canonical, Length},
     denial::Denial,
     record::Record,
-    route::{Action, HostRule, Proxy},
+    route::{Action, ComputedFields, HostRule, Plan, Proxy},
     upstream::{Answer, ConnectError, Outgoing, SendError},
 };
 
@@ -24,6 +24,7 @@ mod response;
 mod tunnel;
 mod websocket;
 
+use answer::ResponseRules;
 pub(crate) use answer::{Served, UpstreamResponse};
 pub(crate) use response::clean;
 
@@ -47,19 +48,20 @@ where
     B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let (route, watch) = permit.into_parts();
+    let (route, choice, computed, watch) = permit.into_parts();
+    let plan = route.plan(choice).ok_or(Denial::NoConfig)?;
     let origin = inbound.request.headers.get(header::ORIGIN).cloned();
-    let proxy = match &route.action {
+    let proxy = match &plan.action {
         Action::Direct(direct) => {
             return Ok(Served::Here(response::direct(
                 direct,
-                &route,
+                plan,
                 origin.as_ref(),
             )));
         }
         Action::Proxy(proxy) => proxy,
     };
-    check_length(&route, inbound.request.length)?;
+    check_length(plan, inbound.request.length)?;
 
     let grpc = inbound.request.grpc;
     let websocket =
@@ -75,7 +77,7 @@ where
         Length::Exact(_) | Length::Unknown => {
             let transfer = Arc::new(Transfer::default());
             let bounds = Bounds {
-                limit: route.body_limit,
+                limit: plan.body_limit,
                 idle: (!grpc).then_some(config.body_idle_timeout),
                 watch: watch.another(),
             };
@@ -89,12 +91,20 @@ where
             HostRule::Upstream => None,
             HostRule::Preserve => Some(request.host.authority().clone()),
             HostRule::Fixed(host) => Some(host.clone()),
+            HostRule::Computed(_) => computed.host,
         },
         target: proxy
             .path
             .apply(request.target.clone())
             .ok_or(Denial::Ambiguous(Ambiguity::Target))?,
-        request: prepare(proxy, request, body, client, websocket),
+        request: prepare(
+            proxy,
+            computed.request_headers,
+            request,
+            body,
+            client,
+            websocket,
+        ),
         transfer: transfer.clone(),
     };
 
@@ -114,14 +124,19 @@ where
         (StatusCode::SWITCHING_PROTOCOLS, false) => return Err(Denial::UpstreamUnavailable),
         _ => None,
     };
-    let response =
-        UpstreamResponse::new(answer, &route, proxy, watch, upgrade, origin.as_ref(), grpc)
-            .ok_or(Denial::UpstreamUnavailable)?;
+    let rules = ResponseRules {
+        headers: &proxy.response_headers,
+        computed: computed.response_headers,
+        cors: plan.cors.as_ref(),
+        origin: origin.as_ref(),
+    };
+    let response = UpstreamResponse::new(answer, rules, watch, upgrade, grpc)
+        .ok_or(Denial::UpstreamUnavailable)?;
     Ok(Served::Upstream(Box::new(response)))
 }
 
-fn check_length(route: &Route, length: Length) -> Result<(), Denial> {
-    match (route.body_limit, length) {
+fn check_length(plan: &Plan, length: Length) -> Result<(), Denial> {
+    match (plan.body_limit, length) {
         (Some(limit), Length::Exact(length)) if length > limit => Err(Denial::BodyTooLarge),
         _ => Ok(()),
     }
@@ -131,6 +146,7 @@ fn check_length(route: &Route, length: Length) -> Result<(), Denial> {
 /// can take it away or stand beside it.
 fn prepare(
     proxy: &Proxy,
+    computed: ComputedFields,
     canonical: Canonical,
     body: RequestBody,
     client: IpAddr,
@@ -144,7 +160,7 @@ fn prepare(
         ..
     } = canonical;
     proxy.forwarded.apply(client, &host, &mut headers);
-    proxy.request_headers.apply(&mut headers);
+    proxy.request_headers.apply(computed, &mut headers);
     if let Some(credential) = &proxy.credential {
         headers.insert(&credential.name, credential.value.clone());
     }

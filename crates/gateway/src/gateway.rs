@@ -18,7 +18,7 @@ use crate::{
     denial::Denial,
     forward::{Inbound, Served, forward},
     record::{Outcome, Record, RequestId},
-    route::Preflight,
+    route::{Choice, Preflight},
 };
 
 /// The data plane. Cheap to share; has no state of its own besides its ports.
@@ -126,9 +126,10 @@ fn preflight(
     request: &Canonical,
     record: &mut Record,
 ) -> Result<Option<Response<Body>>, Denial> {
+    // Who asks is not known, so no rule can choose another configuration.
     let answer = route
-        .cors
-        .as_ref()
+        .plan(Choice::Default)
+        .and_then(|plan| plan.cors.as_ref())
         .and_then(|cors| cors.preflight(&request.method, &request.headers));
     match answer {
         None => Ok(None),

@@ -2,35 +2,37 @@
 
 use std::sync::Arc;
 
-use api::core_v1::{
-    Service,
-    service::spec::{
-        Config as ServiceConfig, Mode as SpecMode,
-        config::{Http, Type, http::header::AuthorizationMode},
-    },
-};
-use policy::Target;
+use api::core_v1::{Service, service::spec::Mode as SpecMode};
+use policy::{Scope, Target};
 
-use crate::{Config, record::RouteMetrics, upstream::Upstream};
+use crate::{Config, record::RouteMetrics};
 
 mod cors;
 mod credential;
 mod direct;
+mod dynamic;
+mod expression;
 mod forwarded;
 mod header_rules;
 mod host_rule;
 mod path_rule;
+mod plan;
 mod problems;
 
 pub(crate) use cors::{Cors, Preflight};
 pub(crate) use direct::DirectResponse;
+pub(crate) use dynamic::Choice;
+pub(crate) use expression::Failure;
 pub(crate) use forwarded::ForwardedMode;
-pub(crate) use header_rules::HeaderRules;
+pub(crate) use header_rules::{Computed as ComputedFields, HeaderRules};
 pub(crate) use host_rule::HostRule;
 pub(crate) use path_rule::PathRule;
+pub(crate) use plan::{Action, Computed, Plan, Proxy};
 pub(crate) use problems::Problems;
 
 use credential::UpstreamCredential;
+use dynamic::Dynamic;
+use plan::Compiler;
 
 /// A public Service with its upstreams and their pooled connections.
 pub struct Route {
@@ -38,12 +40,9 @@ pub struct Route {
     pub(crate) mode: Mode,
     pub(crate) access: Access,
     pub(crate) target: Arc<Target>,
-    /// Whether the client's own `Authorization` goes to the upstream.
-    pub(crate) passes_authorization: bool,
-    pub(crate) cors: Option<Cors>,
-    /// In bytes.
-    pub(crate) body_limit: Option<u64>,
-    pub(crate) action: Action,
+    /// `spec.config`
+    default: Option<Plan>,
+    dynamic: Option<Box<Dynamic>>,
     pub(crate) metrics: RouteMetrics,
 }
 
@@ -67,25 +66,6 @@ pub(crate) enum Access {
     Anyone,
     /// Anyone whom the Policies of Service, Namespace and Cluster let.
     AnyoneByPolicy,
-}
-
-/// What is done with a permitted request.
-pub(crate) enum Action {
-    /// Answered from here.
-    Direct(DirectResponse),
-    /// Sent on.
-    Proxy(Box<Proxy>),
-}
-
-/// How a request is sent on.
-pub(crate) struct Proxy {
-    pub(crate) upstream: Upstream,
-    pub(crate) path: PathRule,
-    pub(crate) host: HostRule,
-    pub(crate) forwarded: ForwardedMode,
-    pub(crate) request_headers: HeaderRules,
-    pub(crate) response_headers: HeaderRules,
-    pub(crate) credential: Option<UpstreamCredential>,
 }
 
 impl Route {
@@ -112,6 +92,32 @@ impl Route {
     /// `service.namespace`
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// One configuration of the Service; `None` where it has no `spec.config` and that is what is chosen.
+    pub(crate) fn plan(&self, choice: Choice) -> Option<&Plan> {
+        match (choice, &self.dynamic) {
+            (Choice::Default, _) => self.default.as_ref(),
+            (Choice::Named(index), Some(dynamic)) => dynamic.plan(index),
+            (Choice::Named(_), None) => None,
+        }
+    }
+
+    /// Whether the configuration depends on the request.
+    pub(crate) fn has_rules(&self) -> bool {
+        self.dynamic.is_some()
+    }
+
+    /// The configuration for a request.
+    ///
+    /// # Errors
+    /// Where that cannot be said.
+    pub(crate) fn choose(&self, scope: &Scope<'_>) -> Result<Choice, Failure> {
+        let choice = match &self.dynamic {
+            Some(dynamic) => dynamic.choose(scope)?,
+            None => None,
+        };
+        Ok(choice.unwrap_or(Choice::Default))
     }
 }
 
@@ -143,57 +149,31 @@ fn compile(
             return None;
         }
     };
-    if spec.dynamic_config.is_some() {
-        problems.add("spec.dynamicConfig", "is not served yet; use spec.config");
-    }
-    let default_config = ServiceConfig::default();
-    let config = spec.config.as_ref().unwrap_or(&default_config);
-    let default_http = Http::default();
-    let http = match &config.r#type {
-        None => &default_http,
-        Some(Type::Http(http)) => http,
-        Some(_) => {
-            problems.add("spec.config", "must be of type http for this mode");
-            return None;
-        }
-    };
-    refuse_unserved(config, http, problems);
-
     let access = access(spec.is_anonymous, spec.authorization.as_ref());
-    let header = http.header.clone().unwrap_or_default();
-    let passes_authorization = match header.authorization_mode() {
-        AuthorizationMode::Unset => access != Access::Authenticated,
-        AuthorizationMode::Pass => true,
-        AuthorizationMode::Delete => false,
+    let compiler = Compiler {
+        mode,
+        access,
+        secrets,
+        settings,
     };
-    let limit = http.body.as_ref().map_or(0, |body| body.max_request_size);
-    let action = match &http.response {
-        Some(response) => Action::Direct(DirectResponse::compile(response, problems)?),
-        None => Action::Proxy(Box::new(Proxy {
-            path: PathRule::compile(http.path.as_ref(), problems),
-            host: HostRule::compile(header.host.as_ref(), problems),
-            forwarded: ForwardedMode::from(header.forwarded_mode()),
-            request_headers: HeaderRules::for_requests(&header, problems),
-            response_headers: HeaderRules::for_responses(&header, problems),
-            credential: http
-                .auth
-                .as_ref()
-                .and_then(|auth| UpstreamCredential::compile(auth, secrets, problems)),
-            upstream: Upstream::compile(config, http, mode, settings, problems)?,
-        })),
+    let default = match &spec.config {
+        Some(config) => Some(compiler.plan(config, problems)?),
+        None => None,
     };
+    let dynamic = spec
+        .dynamic_config
+        .as_ref()
+        .map(|dynamic| Box::new(Dynamic::compile(dynamic, &compiler, problems)));
+    if default.is_none() && dynamic.is_none() {
+        problems.add("spec.config", "is missing");
+    }
     Some(Route {
         name: Arc::from(name),
         mode,
         access,
         target,
-        passes_authorization,
-        cors: http
-            .cors
-            .as_ref()
-            .map(|cors| Cors::compile(cors, &settings.domain, problems)),
-        body_limit: (limit > 0).then_some(u64::from(limit)),
-        action,
+        default,
+        dynamic,
         metrics: RouteMetrics::new(name),
     })
 }
@@ -207,35 +187,5 @@ fn access(
         (false, _) => Access::Authenticated,
         (true, false) => Access::Anyone,
         (true, true) => Access::AnyoneByPolicy,
-    }
-}
-
-/// A field that would be ignored is refused instead.
-fn refuse_unserved(config: &ServiceConfig, http: &Http, problems: &mut Problems) {
-    let body = http.body.as_ref();
-    let unserved = [
-        (!config.parent.is_empty(), "spec.config.parent"),
-        (
-            config.client_certificate.is_some(),
-            "spec.config.clientCertificate",
-        ),
-        (!http.plugins.is_empty(), "spec.config.http.plugins"),
-        (http.retry.is_some(), "spec.config.http.retry"),
-        (
-            http.enable_request_buffering,
-            "spec.config.http.enableRequestBuffering",
-        ),
-        (http.visibility.is_some(), "spec.config.http.visibility"),
-        (
-            body.is_some_and(|body| body.mode != 0),
-            "spec.config.http.body.mode",
-        ),
-        (
-            body.is_some_and(|body| body.validation.is_some()),
-            "spec.config.http.body.validation",
-        ),
-    ];
-    for (_, path) in unserved.iter().filter(|(set, _)| *set) {
-        problems.add(path, "is not served yet; leave it out");
     }
 }

@@ -5,11 +5,10 @@ use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 
 use crate::{
-    Route,
     body::{Body, Proxied, Watch},
     forward::{response, tunnel},
     record::Record,
-    route::Proxy,
+    route::{ComputedFields, Cors, HeaderRules},
     upstream::{Answer, Lease},
 };
 
@@ -30,6 +29,15 @@ pub(crate) struct UpstreamResponse {
     grpc: bool,
 }
 
+/// What a Service changes in the head of a response.
+pub(super) struct ResponseRules<'a> {
+    pub(super) headers: &'a HeaderRules,
+    pub(super) computed: ComputedFields,
+    pub(super) cors: Option<&'a Cors>,
+    /// That of the request.
+    pub(super) origin: Option<&'a HeaderValue>,
+}
+
 enum Kind {
     Body {
         incoming: Incoming,
@@ -46,11 +54,9 @@ impl UpstreamResponse {
     /// the upstream agrees to something else.
     pub(super) fn new(
         answer: Answer,
-        route: &Route,
-        proxy: &Proxy,
+        rules: ResponseRules<'_>,
         watch: Watch,
         upgrade: Option<OnUpgrade>,
-        origin: Option<&HeaderValue>,
         grpc: bool,
     ) -> Option<Self> {
         let Answer {
@@ -76,9 +82,9 @@ impl UpstreamResponse {
         let status = head.status;
         let mut headers = head.headers;
         response::clean(&mut headers);
-        proxy.response_headers.apply(&mut headers);
-        if let Some(cors) = &route.cors {
-            cors.apply(origin, &mut headers);
+        rules.headers.apply(rules.computed, &mut headers);
+        if let Some(cors) = rules.cors {
+            cors.apply(rules.origin, &mut headers);
         }
         if matches!(kind, Kind::WebSocket { .. }) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));

@@ -3,11 +3,10 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 
 use crate::{
-    Route,
     body::Body,
     canonical::{is_hop_by_hop, is_ours, remove_connection_options},
     forward::cookies,
-    route::DirectResponse,
+    route::{DirectResponse, Plan},
 };
 
 /// Removes what is not for the client, or what only we may say to it; from trailers too.
@@ -33,7 +32,7 @@ pub(crate) fn clean(headers: &mut HeaderMap) {
 /// A response that is configuration.
 pub(super) fn direct(
     direct: &DirectResponse,
-    route: &Route,
+    plan: &Plan,
     origin: Option<&HeaderValue>,
 ) -> Response<Body> {
     let mut response = Response::new(Body::full(direct.body.clone()));
@@ -42,7 +41,7 @@ pub(super) fn direct(
     if let Some(content_type) = &direct.content_type {
         headers.insert(header::CONTENT_TYPE, content_type.clone());
     }
-    if let Some(cors) = &route.cors {
+    if let Some(cors) = &plan.cors {
         cors.apply(origin, headers);
     }
     response

@@ -5,21 +5,37 @@ use api::core_v1::service::spec::config::http::{
     header::{KeyValue, key_value},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use policy::Scope;
 
-use crate::{canonical, route::Problems};
+use crate::{
+    canonical,
+    route::{
+        Problems,
+        expression::{Expression, Failure, FailureKind},
+    },
+};
 
 /// First removes, then adds.
 #[derive(Default)]
 pub(crate) struct HeaderRules {
     removed: Vec<HeaderName>,
     added: Vec<Added>,
+    has_expressions: bool,
 }
 
 struct Added {
     name: HeaderName,
-    value: HeaderValue,
+    value: Value,
     append: bool,
 }
+
+enum Value {
+    Fixed(HeaderValue),
+    Computed(Expression),
+}
+
+/// What the expressions of rules yield for one request, in their order.
+pub(crate) type Computed = Vec<Option<HeaderValue>>;
 
 impl HeaderRules {
     pub(super) fn for_requests(spec: &Header, problems: &mut Problems) -> Self {
@@ -40,16 +56,59 @@ impl HeaderRules {
         )
     }
 
-    pub(crate) fn apply(&self, headers: &mut HeaderMap) {
+    pub(crate) fn has_expressions(&self) -> bool {
+        self.has_expressions
+    }
+
+    /// Evaluates the expressions. A text that is empty stands for no field.
+    ///
+    /// # Errors
+    /// Where one has no value, or one that no field can have.
+    pub(crate) fn compute(&self, scope: &Scope<'_>) -> Result<Computed, Failure> {
+        if !self.has_expressions {
+            return Ok(Computed::new());
+        }
+        let expressions = self.added.iter().filter_map(|added| match &added.value {
+            Value::Computed(expression) => Some(expression),
+            Value::Fixed(_) => None,
+        });
+        expressions
+            .map(|expression| {
+                let text = expression.evaluate(scope)?;
+                if text.is_empty() {
+                    return Ok(None);
+                }
+                HeaderValue::try_from(text.into_bytes())
+                    .map(Some)
+                    .map_err(|_| expression.failure(FailureKind::NoFieldValue))
+            })
+            .collect()
+    }
+
+    /// `computed`: what [`Self::compute`] gave.
+    pub(crate) fn apply(&self, computed: Computed, headers: &mut HeaderMap) {
         for name in &self.removed {
             headers.remove(name);
         }
+        let mut computed = computed.into_iter();
         for added in &self.added {
-            if added.append {
-                headers.append(&added.name, added.value.clone())
-            } else {
-                headers.insert(&added.name, added.value.clone()).is_some()
+            let value = match &added.value {
+                Value::Fixed(value) => Some(value.clone()),
+                Value::Computed(_) => computed.next().flatten(),
             };
+            match value {
+                Some(value) if added.append => {
+                    headers.append(&added.name, value);
+                }
+                Some(value) => {
+                    headers.insert(&added.name, value);
+                }
+                None if added.append => {}
+                // What the other side says of it must not stand where ours would.
+                None => {
+                    headers.remove(&added.name);
+                }
+            }
         }
     }
 
@@ -69,28 +128,38 @@ impl HeaderRules {
             let Some(name) = field_name(&field.key, &format!("{path}.key"), problems) else {
                 continue;
             };
-            let text = match &field.r#type {
-                Some(key_value::Type::Value(text)) => text.as_str(),
-                None => "",
-                Some(key_value::Type::Eval(_)) => {
-                    problems.add(&format!("{path}.eval"), "is not served yet; use value");
-                    continue;
+            let value = match &field.r#type {
+                Some(key_value::Type::Eval(source)) => {
+                    Expression::compile(source, &format!("{path}.eval"), problems)
+                        .map(Value::Computed)
                 }
+                Some(key_value::Type::Value(text)) => {
+                    fixed(text, &format!("{path}.value"), problems)
+                }
+                None => fixed("", &format!("{path}.value"), problems),
             };
-            match HeaderValue::from_str(text) {
-                Ok(value) => rules.added.push(Added {
-                    name,
-                    value,
-                    append: field.append,
-                }),
-                Err(_) => problems.add(&format!("{path}.value"), "is no header value"),
-            }
+            let Some(value) = value else { continue };
+            rules.has_expressions |= matches!(value, Value::Computed(_));
+            rules.added.push(Added {
+                name,
+                value,
+                append: field.append,
+            });
         }
         rules
     }
 }
 
-fn field_name(text: &str, path: &str, problems: &mut Problems) -> Option<HeaderName> {
+fn fixed(text: &str, path: &str, problems: &mut Problems) -> Option<Value> {
+    if let Ok(value) = HeaderValue::from_str(text) {
+        return Some(Value::Fixed(value));
+    }
+    problems.add(path, "is no header value");
+    None
+}
+
+/// A field that configuration may set.
+pub(super) fn field_name(text: &str, path: &str, problems: &mut Problems) -> Option<HeaderName> {
     let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
         problems.add(path, "is no header name");
         return None;

@@ -2,8 +2,12 @@
 
 use api::core_v1::service::spec::config::http::header::{Host as HostSpec, host};
 use http::{HeaderValue, uri::Authority};
+use policy::Scope;
 
-use crate::route::Problems;
+use crate::route::{
+    Problems,
+    expression::{Expression, Failure, FailureKind},
+};
 
 /// The `Host` or `:authority` of a request to an upstream.
 pub(crate) enum HostRule {
@@ -13,6 +17,8 @@ pub(crate) enum HostRule {
     Preserve,
     /// A fixed one.
     Fixed(HeaderValue),
+    /// Another for each request.
+    Computed(Expression),
 }
 
 impl HostRule {
@@ -22,18 +28,41 @@ impl HostRule {
             None | Some(host::Type::Preserve(false)) => Self::Upstream,
             Some(host::Type::Preserve(true)) => Self::Preserve,
             Some(host::Type::Value(text)) => {
-                let authority = text.parse::<Authority>().is_ok();
-                if let (true, Ok(value)) = (authority, HeaderValue::from_str(text)) {
+                if let Some(value) = authority(text) {
                     Self::Fixed(value)
                 } else {
                     problems.add(&format!("{PATH}.value"), "is no host");
                     Self::Upstream
                 }
             }
-            Some(host::Type::Eval(_)) => {
-                problems.add(&format!("{PATH}.eval"), "is not served yet; use value");
-                Self::Upstream
+            Some(host::Type::Eval(source)) => {
+                Expression::compile(source, &format!("{PATH}.eval"), problems)
+                    .map_or(Self::Upstream, Self::Computed)
             }
         }
     }
+
+    /// The host that an expression yields; `None` where there is none.
+    ///
+    /// # Errors
+    /// Where it has no value, or one that is no host.
+    pub(crate) fn compute(&self, scope: &Scope<'_>) -> Result<Option<HeaderValue>, Failure> {
+        let Self::Computed(expression) = self else {
+            return Ok(None);
+        };
+        let text = expression.evaluate(scope)?;
+        match authority(&text) {
+            Some(value) => Ok(Some(value)),
+            None => Err(expression.failure(FailureKind::NoHost)),
+        }
+    }
+}
+
+/// Host and port, without user information.
+fn authority(text: &str) -> Option<HeaderValue> {
+    let authority = text.parse::<Authority>().ok()?;
+    if authority.host().is_empty() || text.contains('@') {
+        return None;
+    }
+    HeaderValue::from_str(text).ok()
 }

@@ -1,13 +1,10 @@
 //! What an upstream learns, and what a client does.
 
-use api::core_v1::service::spec::{
-    DynamicConfig,
-    config::http::{
-        Auth, Cors, Header, Path, Response as ResponseSpec,
-        auth::{self, Bearer, Custom, basic, bearer, custom},
-        header::{ForwardedMode, Host, KeyValue, host, key_value},
-        response::{self, Direct, direct},
-    },
+use api::core_v1::service::spec::config::http::{
+    Auth, Cors, Header, Path, Response as ResponseSpec,
+    auth::{self, Bearer, Custom, basic, bearer, custom},
+    header::{ForwardedMode, Host, KeyValue, host, key_value},
+    response::{self, Direct, direct},
 };
 use rstest::rstest;
 
@@ -301,17 +298,6 @@ async fn what_cannot_be_served_does_not_compile() {
     let base = || service("http://127.0.0.1:1");
     let missing = base().http(|http| http.auth = Some(bearer_auth("missing")));
     assert!(problems(missing).contains("Secret missing, which does not exist"));
-    let eval = base().http(|http| {
-        http.header = Some(Header {
-            add_request_headers: vec![KeyValue {
-                key: "X-User".to_owned(),
-                append: false,
-                r#type: Some(key_value::Type::Eval("ctx.user.metadata.name".to_owned())),
-            }],
-            ..Header::default()
-        });
-    });
-    assert!(problems(eval).contains("addRequestHeaders[0].eval"));
     for name in [
         "Host",
         "Content-Length",
@@ -333,8 +319,6 @@ async fn what_cannot_be_served_does_not_compile() {
     let mode = base().with(|spec| spec.mode = api::core_v1::service::spec::Mode::Ssh.into());
     assert!(problems(mode).contains("spec.mode SSH"));
     assert!(problems(service("ftp://x")).contains("spec.config.upstream.url"));
-    let dynamic = base().with(|spec| spec.dynamic_config = Some(DynamicConfig::default()));
-    assert!(problems(dynamic).contains("spec.dynamicConfig"));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
 
 mod authentication;
 mod canonical;
+mod expressions;
 mod grpc;
 mod headers;
 mod hostile;

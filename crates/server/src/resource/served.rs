@@ -1,6 +1,7 @@
 //! Which fields of a spec are served. What a client sets and nobody acts upon is refused, never ignored.
 //!
-//! To serve a field, add its path here; a path stands for everything below it.
+//! To serve a field, add its path here; a path stands for everything below it. What is served in `config` is served in
+//! each of `dynamicConfig.configs`.
 
 use prost_reflect::{DynamicMessage, Value};
 
@@ -17,6 +18,9 @@ pub const SERVICE: &[&str] = &[
     "isPublic",
     "isAnonymous",
     "isDisabled",
+    "dynamicConfig.rules.condition",
+    "dynamicConfig.rules.configName",
+    "dynamicConfig.rules.eval",
     "config.name",
     "config.upstream.url",
     "config.upstream.loadbalance.endpoints.url",
@@ -25,16 +29,19 @@ pub const SERVICE: &[&str] = &[
     "config.tls.insecureSkipVerify",
     "config.http.header.addRequestHeaders.key",
     "config.http.header.addRequestHeaders.value",
+    "config.http.header.addRequestHeaders.eval",
     "config.http.header.addRequestHeaders.append",
     "config.http.header.removeRequestHeaders",
     "config.http.header.addResponseHeaders.key",
     "config.http.header.addResponseHeaders.value",
+    "config.http.header.addResponseHeaders.eval",
     "config.http.header.addResponseHeaders.append",
     "config.http.header.removeResponseHeaders",
     "config.http.header.forwardedMode",
     "config.http.header.authorizationMode",
     "config.http.header.host.preserve",
     "config.http.header.host.value",
+    "config.http.header.host.eval",
     "config.http.path.addPrefix",
     "config.http.path.removePrefix",
     "config.http.cors",
@@ -47,6 +54,9 @@ pub const SERVICE: &[&str] = &[
     "config.http.listenHTTP2",
     "config.http.response.direct",
 ];
+
+const CONFIG: &str = "config";
+const DYNAMIC_CONFIGS: &str = "dynamicConfig.configs";
 
 /// `ClusterConfig.spec`.
 pub const CLUSTER_CONFIG: &[&str] = &["authorization", "session"];
@@ -74,6 +84,10 @@ fn check_message(
             format!("{table}.{name}")
         };
         let path = format!("{path}.{name}");
+        let table = match table.as_str() {
+            DYNAMIC_CONFIGS => CONFIG.to_owned(),
+            _ => table,
+        };
         if served.contains(&table.as_str()) {
             continue;
         }
@@ -140,13 +154,23 @@ mod tests {
     #[case(
         r#"{"config": {"http": {"header": {"addRequestHeaders": [{"key": "a", "value": "b"}]}}}}"#
     )]
+    #[case(
+        r#"{"dynamicConfig": {"rules": [{"eval": "x"}], "configs": [{"upstream": {"url": "http://a"}}]}}"#
+    )]
     #[case(r#"{"config": {"http": {"auth": {"bearer": {"fromSecret": "one"}}}}}"#)]
     fn what_is_served_passes(#[case] json: &str) {
         check(Some(&spec(json)), SERVICE).unwrap();
     }
 
     #[rstest]
-    #[case(r#"{"dynamicConfig": {}}"#, "spec.dynamicConfig")]
+    #[case(
+        r#"{"dynamicConfig": {"rules": [{"opa": "x"}]}}"#,
+        "spec.dynamicConfig.rules[0].opa"
+    )]
+    #[case(
+        r#"{"dynamicConfig": {"configs": [{"name": "a"}, {"ssh": {"user": "x"}}]}}"#,
+        "spec.dynamicConfig.configs[1].ssh"
+    )]
     #[case(r#"{"deployment": {"replicas": 2}}"#, "spec.deployment")]
     #[case(r#"{"config": {"ssh": {"user": "x"}}}"#, "spec.config.ssh")]
     #[case(
@@ -162,8 +186,8 @@ mod tests {
         "spec.config.http.plugins"
     )]
     #[case(
-        r#"{"config": {"http": {"header": {"addRequestHeaders": [{"key": "a"}, {"eval": "b"}]}}}}"#,
-        "spec.config.http.header.addRequestHeaders[1].eval"
+        r#"{"config": {"http": {"visibility": {"enableRequestBody": true}}}}"#,
+        "spec.config.http.visibility"
     )]
     fn what_is_not_served_is_named(#[case] json: &str, #[case] path: &str) {
         let error = check(Some(&spec(json)), SERVICE).unwrap_err();

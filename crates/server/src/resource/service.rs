@@ -5,7 +5,7 @@ use api::{
         Namespace, Region, Secret, Service,
         service::{
             Spec, Status,
-            spec::{Mode, config},
+            spec::{Config, Mode, config},
             status::Address,
         },
     },
@@ -15,6 +15,8 @@ use api::{
 };
 use domain::name;
 
+mod dynamic;
+mod expression;
 mod http;
 mod upstream;
 
@@ -49,7 +51,7 @@ impl Managed for Service {
         authorization::check(draft, spec.authorization.as_ref()).await?;
         let is_built_in = draft.author.is_cluster();
         if !is_built_in {
-            check_config(draft, spec).await?;
+            check_configs(draft, spec).await?;
         }
         let status = derive(draft, &full_name, spec, old).await?;
         *new.status_mut() = status;
@@ -101,19 +103,44 @@ fn check_exposure(spec: &Spec) -> Result<(), Error> {
     Ok(())
 }
 
-async fn check_config(draft: &mut Draft<'_>, spec: &Spec) -> Result<(), Error> {
-    let config = spec
-        .config
-        .as_ref()
-        .ok_or_else(|| Error::invalid("spec.config must be set"))?;
-    if !config.name.is_empty() && config.name != DEFAULT {
-        return Err(Error::invalid(
-            "spec.config.name must be `default` or left out",
-        ));
+async fn check_configs(draft: &mut Draft<'_>, spec: &Spec) -> Result<(), Error> {
+    let has_port = spec.port != 0;
+    if let Some(config) = &spec.config {
+        if !config.name.is_empty() && config.name != DEFAULT {
+            return Err(Error::invalid(
+                "spec.config.name must be `default` or left out",
+            ));
+        }
+        check_config(draft, "spec.config", config, has_port).await?;
     }
+    match &spec.dynamic_config {
+        None if spec.config.is_none() => Err(Error::invalid("spec.config must be set")),
+        None => Ok(()),
+        Some(dynamic) => {
+            dynamic::check(dynamic, spec.config.is_some())?;
+            if spec.config.is_none() && (dynamic.configs.is_empty() || dynamic.rules.is_empty()) {
+                return Err(Error::invalid(
+                    "spec.config must be set, or spec.dynamicConfig have configs and rules",
+                ));
+            }
+            for (index, config) in dynamic.configs.iter().enumerate() {
+                let path = format!("{}.configs[{index}]", dynamic::PATH);
+                check_config(draft, &path, config, has_port).await?;
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn check_config(
+    draft: &mut Draft<'_>,
+    path: &str,
+    config: &Config,
+    has_port: bool,
+) -> Result<(), Error> {
     let answers_itself = match &config.r#type {
         Some(config::Type::Http(http)) => {
-            http::check(http)?;
+            http::check(&format!("{path}.http"), http)?;
             for secret in http::secrets(http) {
                 // Held neither here nor at its deletion: a Secret may go while it is in use.
                 if draft.find::<Secret>(&secret).await?.is_none() {
@@ -126,11 +153,11 @@ async fn check_config(draft: &mut Draft<'_>, spec: &Spec) -> Result<(), Error> {
         Some(_) | None => false,
     };
     match &config.upstream {
-        Some(upstream) => upstream::check(upstream, spec.port != 0),
+        Some(upstream) => upstream::check(&format!("{path}.upstream"), upstream, has_port),
         None if answers_itself => Ok(()),
-        None => Err(Error::invalid(
-            "spec.config.upstream must be set, with a url or loadbalance",
-        )),
+        None => Err(Error::invalid(format!(
+            "{path}.upstream must be set, with a url or loadbalance"
+        ))),
     }
 }
 
@@ -198,7 +225,13 @@ fn port(spec: &Spec) -> Result<u32, Error> {
     if spec.port != 0 {
         return Ok(spec.port);
     }
-    let upstream = spec.config.as_ref().and_then(|c| c.upstream.as_ref());
+    let dynamic = spec.dynamic_config.iter().flat_map(|d| &d.configs);
+    let mut upstreams = spec
+        .config
+        .iter()
+        .chain(dynamic)
+        .map(|c| c.upstream.as_ref());
+    let upstream = upstreams.next().flatten();
     if let Some(port) = upstream.and_then(upstream::port) {
         // What the upstream speaks TLS on is plain where the Service itself has no TLS.
         return Ok(if port == 443 && !spec.is_tls {

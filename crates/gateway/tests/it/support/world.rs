@@ -16,6 +16,7 @@ use api::{
                 config::{Http, Type, Upstream as UpstreamSpec, upstream},
             },
         },
+        user,
     },
     meta_v1::Metadata,
 };
@@ -217,15 +218,36 @@ impl World {
         duration: Duration,
         scopes: &[&str],
     ) -> CancellationToken {
+        self.grant_to(&User::default(), token, duration, scopes)
+    }
+
+    /// Makes [`TOKEN`] that of a User.
+    pub(crate) fn grant_user(&self, name: &str, groups: &[&str]) -> CancellationToken {
+        let user = User {
+            metadata: Some(Metadata {
+                name: name.to_owned(),
+                ..Metadata::default()
+            }),
+            spec: Some(user::Spec {
+                groups: groups.iter().map(|&group| group.to_owned()).collect(),
+                ..user::Spec::default()
+            }),
+            ..User::default()
+        };
+        self.grant_to(&user, TOKEN, Duration::from_hours(1), &[])
+    }
+
+    fn grant_to(
+        &self,
+        user: &User,
+        token: &str,
+        duration: Duration,
+        scopes: &[&str],
+    ) -> CancellationToken {
         let revoked = CancellationToken::new();
         let scopes: Vec<String> = scopes.iter().map(|&scope| scope.to_owned()).collect();
         let principal = Principal {
-            subject: Arc::new(Subject::new(
-                &User::default(),
-                &[],
-                &Session::default(),
-                None,
-            )),
+            subject: Arc::new(Subject::new(user, &[], &Session::default(), None)),
             revoked: revoked.clone(),
             valid_until: self.clock.now().saturating_add(duration),
             session: Arc::from("session"),

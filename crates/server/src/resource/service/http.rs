@@ -10,34 +10,34 @@ use api::core_v1::service::spec::config::{
 };
 use http::{HeaderName, HeaderValue};
 
+use super::expression;
 use crate::Error;
 
 const HEADERS: usize = 256;
 const PREFIX_LENGTH: usize = 512;
 const INLINE_BYTES: usize = 50_000;
-const PATH: &str = "spec.config.http";
 
-/// Checks everything that needs no other resource.
+/// Checks everything that needs no other resource. `path`: where it is in the Service.
 ///
 /// # Errors
 /// A text that names the field.
-pub(super) fn check(http: &Http) -> Result<(), Error> {
+pub(super) fn check(path: &str, http: &Http) -> Result<(), Error> {
     if let Some(header) = &http.header {
-        check_header(header)?;
+        check_header(&format!("{path}.header"), header)?;
     }
-    if let Some(path) = &http.path {
-        check_path(path)?;
+    if let Some(prefixes) = &http.path {
+        check_path(&format!("{path}.path"), prefixes)?;
     }
     if let Some(auth) = &http.auth {
-        check_auth(auth)?;
+        check_auth(&format!("{path}.auth"), auth)?;
     }
     if let Some(response) = &http.response {
         let Some(response::Type::Direct(direct)) = &response.r#type else {
             return Err(Error::invalid(format!(
-                "{PATH}.response.direct must be set"
+                "{path}.response.direct must be set"
             )));
         };
-        check_direct(direct)?;
+        check_direct(&format!("{path}.response.direct"), direct)?;
     }
     Ok(())
 }
@@ -68,8 +68,7 @@ pub(super) fn secrets(http: &Http) -> Vec<String> {
     secret.cloned().into_iter().collect()
 }
 
-fn check_header(header: &Header) -> Result<(), Error> {
-    let path = format!("{PATH}.header");
+fn check_header(path: &str, header: &Header) -> Result<(), Error> {
     for (field, entries) in [
         ("addRequestHeaders", &header.add_request_headers),
         ("addResponseHeaders", &header.add_response_headers),
@@ -96,7 +95,10 @@ fn check_header(header: &Header) -> Result<(), Error> {
         )));
     }
     match header.host.as_ref().map(|host| &host.r#type) {
-        None | Some(Some(host::Type::Preserve(_) | host::Type::Eval(_))) => Ok(()),
+        None | Some(Some(host::Type::Preserve(_))) => Ok(()),
+        Some(Some(host::Type::Eval(source))) => {
+            expression::check_text(&format!("{path}.host.eval"), source)
+        }
         Some(Some(host::Type::Value(value))) => match value.parse::<http::uri::Authority>() {
             Ok(authority) if !authority.as_str().contains('@') => Ok(()),
             _ => Err(Error::invalid(format!(
@@ -104,7 +106,7 @@ fn check_header(header: &Header) -> Result<(), Error> {
             ))),
         },
         Some(None) => Err(Error::invalid(format!(
-            "{path}.host must have preserve or value"
+            "{path}.host must have preserve, value or eval"
         ))),
     }
 }
@@ -116,9 +118,10 @@ fn check_entry(path: &str, entry: &KeyValue) -> Result<(), Error> {
         Some(key_value::Type::Value(_)) => Err(Error::invalid(format!(
             "{path}.value has a character that a header may not have"
         ))),
-        Some(key_value::Type::Eval(_)) | None => {
-            Err(Error::invalid(format!("{path}.value must be set")))
+        Some(key_value::Type::Eval(source)) => {
+            expression::check_text(&format!("{path}.eval"), source)
         }
+        None => Err(Error::invalid(format!("{path}.value or eval must be set"))),
     }
 }
 
@@ -142,10 +145,10 @@ fn check_count(path: &str, count: usize) -> Result<(), Error> {
     )))
 }
 
-fn check_path(path: &Path) -> Result<(), Error> {
+fn check_path(path: &str, prefixes: &Path) -> Result<(), Error> {
     for (field, prefix) in [
-        ("addPrefix", &path.add_prefix),
-        ("removePrefix", &path.remove_prefix),
+        ("addPrefix", &prefixes.add_prefix),
+        ("removePrefix", &prefixes.remove_prefix),
     ] {
         let is_path = prefix.starts_with('/')
             && prefix.len() <= PREFIX_LENGTH
@@ -156,7 +159,7 @@ fn check_path(path: &Path) -> Result<(), Error> {
                 .any(|segment| matches!(segment, "." | ".."));
         if !prefix.is_empty() && !is_path {
             return Err(Error::invalid(format!(
-                "{PATH}.path.{field} {prefix:?} is invalid: it must be a path of at most {PREFIX_LENGTH} characters \
+                "{path}.{field} {prefix:?} is invalid: it must be a path of at most {PREFIX_LENGTH} characters \
                  that begins with a slash, without query, dot segments or percent-encoding"
             )));
         }
@@ -164,8 +167,8 @@ fn check_path(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_auth(auth: &Auth) -> Result<(), Error> {
-    let missing = |what: &str| Err(Error::invalid(format!("{PATH}.auth.{what} must be set")));
+fn check_auth(path: &str, auth: &Auth) -> Result<(), Error> {
+    let missing = |what: &str| Err(Error::invalid(format!("{path}.{what} must be set")));
     let named = |secret: Option<&String>| secret.is_some_and(|secret| !secret.is_empty());
     let has_secret = named(
         secrets(&Http {
@@ -180,19 +183,18 @@ fn check_auth(auth: &Auth) -> Result<(), Error> {
         Some(auth::Type::Basic(_)) if !has_secret => missing("basic.password.fromSecret"),
         Some(auth::Type::Basic(basic)) if basic.username.contains([':', '\r', '\n']) => {
             Err(Error::invalid(format!(
-                "{PATH}.auth.basic.username must not hold a colon or a line break"
+                "{path}.basic.username must not hold a colon or a line break"
             )))
         }
         Some(auth::Type::Custom(_)) if !has_secret => missing("custom.value.fromSecret"),
         Some(auth::Type::Custom(custom)) => {
-            check_name(&format!("{PATH}.auth.custom.header"), &custom.header)
+            check_name(&format!("{path}.custom.header"), &custom.header)
         }
         Some(_) => Ok(()),
     }
 }
 
-fn check_direct(direct: &response::Direct) -> Result<(), Error> {
-    let path = format!("{PATH}.response.direct");
+fn check_direct(path: &str, direct: &response::Direct) -> Result<(), Error> {
     if direct.status_code != 0 && !(200..=599).contains(&direct.status_code) {
         return Err(Error::invalid(format!(
             "{path}.statusCode is {}; it must be from 200 to 599",

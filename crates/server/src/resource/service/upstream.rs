@@ -17,20 +17,20 @@ const SCHEMES: &[(&str, u32)] = &[
     ("grpcs", 443),
 ];
 
-/// Checks that there is exactly one kind of upstream, and all its URLs.
+/// Checks that there is exactly one kind of upstream, and all its URLs. `path`: where it is in the Service.
 ///
 /// # Errors
 /// A text that names the field.
-pub(super) fn check(upstream: &Upstream, has_port: bool) -> Result<(), Error> {
+pub(super) fn check(path: &str, upstream: &Upstream, has_port: bool) -> Result<(), Error> {
     match &upstream.r#type {
-        None => Err(Error::invalid(
-            "spec.config.upstream must have a url or loadbalance",
-        )),
-        Some(Type::Url(url)) => parse("spec.config.upstream.url", url).map(drop),
+        None => Err(Error::invalid(format!(
+            "{path} must have a url or loadbalance"
+        ))),
+        Some(Type::Url(url)) => parse(&format!("{path}.url"), url).map(drop),
         // Refused before by the list of what is served.
         Some(Type::Container(_)) => Ok(()),
         Some(Type::Loadbalance(balanced)) => {
-            let path = "spec.config.upstream.loadbalance.endpoints";
+            let path = format!("{path}.loadbalance.endpoints");
             if !(1..=ENDPOINTS).contains(&balanced.endpoints.len()) {
                 return Err(Error::invalid(format!(
                     "{path} must have 1 to {ENDPOINTS} entries"

@@ -192,6 +192,42 @@ async fn a_credential_that_breaks_a_rule_is_refused(#[case] spec: &str, #[case] 
     "{mode: HTTP, config: {name: other, upstream: {url: 'http://a'}}}",
     "spec.config.name"
 )]
+#[case::w40_expression(
+    "web",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {header: {addRequestHeaders: [{key: X-User, eval: ctx.usr}]}}}}",
+    "spec.config.http.header.addRequestHeaders[0].eval: 1:"
+)]
+#[case::w59_expression_of_another_type(
+    "web",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {header: {host: {eval: 1 + 1}}}}}",
+    "spec.config.http.header.host.eval: 1:1: the expression must yield string"
+)]
+#[case::empty_dynamic_config("web", "{mode: HTTP, dynamicConfig: {}}", "spec.config must be set")]
+#[case::default_name(
+    "web",
+    "{mode: HTTP, dynamicConfig: {configs: [{name: default, upstream: {url: 'http://a'}}], rules: [{}]}}",
+    "spec.dynamicConfig.configs[0].name: `default`"
+)]
+#[case::same_name(
+    "web",
+    "{mode: HTTP, dynamicConfig: {configs: [{name: one, upstream: {url: 'http://a'}}, {name: one, upstream: {url: 'http://a'}}]}}",
+    "spec.dynamicConfig.configs[1].name"
+)]
+#[case::dynamic_url(
+    "web",
+    "{mode: HTTP, dynamicConfig: {configs: [{name: one, upstream: {url: 'a:80'}}], rules: [{condition: {matchAny: true}, configName: one}]}}",
+    "spec.dynamicConfig.configs[0].upstream.url"
+)]
+#[case::unknown_config(
+    "web",
+    "{mode: HTTP, dynamicConfig: {configs: [{name: one, upstream: {url: 'http://a'}}], rules: [{condition: {matchAny: true}, configName: two}]}}",
+    "spec.dynamicConfig.rules[0].configName"
+)]
+#[case::no_condition(
+    "web",
+    "{mode: HTTP, dynamicConfig: {configs: [{name: one, upstream: {url: 'http://a'}}], rules: [{configName: one}]}}",
+    "spec.dynamicConfig.rules[0].condition must be set"
+)]
 #[case::identity_header(
     "web",
     "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {header: {addRequestHeaders: [{key: X_Octelium-User, value: root}]}}}}",

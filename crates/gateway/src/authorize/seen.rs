@@ -1,0 +1,77 @@
+//! A request as Policies and expressions see it.
+
+use std::net::IpAddr;
+
+use http::Version;
+use policy::Request;
+
+use crate::{
+    authorize::IpText,
+    canonical::{Ambiguity, Canonical, HeaderView, QueryView, parse_call},
+    denial::Denial,
+};
+
+/// Reads nothing before it is asked for.
+pub(crate) struct Seen<'a> {
+    request: &'a Canonical,
+    headers: HeaderView<'a>,
+    query: QueryView<'a>,
+    ip: IpText,
+}
+
+impl<'a> Seen<'a> {
+    pub(crate) fn new(request: &'a Canonical, client: IpAddr) -> Self {
+        Self {
+            request,
+            headers: HeaderView::new(&request.headers),
+            query: QueryView::new(request.target.query()),
+            ip: IpText::new(client),
+        }
+    }
+
+    pub(crate) fn request(&self) -> Request<'_> {
+        let request = self.request;
+        Request {
+            ip: self.ip.as_str(),
+            method: request.method.as_str(),
+            path: request.target.path(),
+            uri: request.target.as_str(),
+            host: request.host.name(),
+            scheme: "https",
+            protocol: protocol(request.version),
+            size: request.length.as_policy_size(),
+            headers: &self.headers,
+            query: &self.query,
+            body: &[],
+            body_map: None,
+            grpc: if request.grpc {
+                parse_call(request.target.path(), request.target.query()).ok()
+            } else {
+                None
+            },
+        }
+    }
+
+    /// Checks what has been read so far.
+    ///
+    /// # Errors
+    /// Where it was about another request than the upstream would see.
+    pub(crate) fn check(&self) -> Result<(), Denial> {
+        if self.query.was_misread() {
+            return Err(Denial::Ambiguous(Ambiguity::Query));
+        }
+        if self.headers.was_misread() {
+            return Err(Denial::Ambiguous(Ambiguity::HeaderText));
+        }
+        Ok(())
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        Version::HTTP_3 => "HTTP/3.0",
+        _ => "HTTP/1.1",
+    }
+}

@@ -1,0 +1,150 @@
+//! Which of several configurations a request gets.
+
+use std::collections::HashMap;
+
+use api::core_v1::service::spec::{DynamicConfig, dynamic_config::rule::Type};
+use policy::{Condition, Scope};
+
+use crate::route::{
+    Compiler, Plan, Problems,
+    expression::{Expression, Failure, FailureKind},
+};
+
+const PATH: &str = "spec.dynamicConfig";
+/// The name of `spec.config`.
+const DEFAULT: &str = "default";
+
+/// The configurations besides `spec.config`, and the rules that choose among them.
+#[derive(Default)]
+pub(crate) struct Dynamic {
+    plans: Vec<Plan>,
+    names: HashMap<String, usize>,
+    rules: Vec<Rule>,
+}
+
+/// One of the configurations of a Service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// `spec.config`
+    Default,
+    /// That of this place in `spec.dynamicConfig.configs`.
+    Named(usize),
+}
+
+struct Rule {
+    condition: Condition,
+    path: Box<str>,
+    config: Config,
+}
+
+enum Config {
+    Named(Choice),
+    Computed(Expression),
+}
+
+impl Dynamic {
+    pub(super) fn compile(
+        spec: &DynamicConfig,
+        compiler: &Compiler<'_>,
+        problems: &mut Problems,
+    ) -> Self {
+        let mut dynamic = Self::default();
+        for (index, config) in spec.configs.iter().enumerate() {
+            let path = format!("{PATH}.configs[{index}]");
+            if config.name.is_empty() || config.name == DEFAULT {
+                problems.add(&format!("{path}.name"), "must be set, and not to default");
+            } else if dynamic.names.insert(config.name.clone(), index).is_some() {
+                problems.add(
+                    &format!("{path}.name"),
+                    "is that of another configuration too",
+                );
+            }
+            problems.of_config(Some(path));
+            dynamic.plans.extend(compiler.plan(config, problems));
+            problems.of_config(None);
+        }
+        for (index, rule) in spec.rules.iter().enumerate() {
+            let path = format!("{PATH}.rules[{index}]");
+            let condition = rule.condition.clone().unwrap_or_default();
+            let condition = match Condition::compile(&condition) {
+                Ok(condition) => condition,
+                Err(found) => {
+                    for problem in found {
+                        problems.add(&path, &problem.to_string());
+                    }
+                    continue;
+                }
+            };
+            let config = match &rule.r#type {
+                Some(Type::ConfigName(name)) => {
+                    if let Some(choice) = dynamic.find(name) {
+                        Config::Named(choice)
+                    } else {
+                        let path = format!("{path}.configName");
+                        problems.add(&path, "is not the name of a configuration");
+                        continue;
+                    }
+                }
+                Some(Type::Eval(source)) => {
+                    let path = format!("{path}.eval");
+                    match Expression::compile(source, &path, problems) {
+                        Some(expression) => Config::Computed(expression),
+                        None => continue,
+                    }
+                }
+                Some(Type::Opa(_)) => {
+                    problems.add(&format!("{path}.opa"), "is not served; use eval");
+                    continue;
+                }
+                None => {
+                    problems.add(&path, "names no configuration; set configName or eval");
+                    continue;
+                }
+            };
+            dynamic.rules.push(Rule {
+                condition,
+                path: path.into(),
+                config,
+            });
+        }
+        dynamic
+    }
+
+    /// What the first rule that matches names; `None` where none does.
+    ///
+    /// # Errors
+    /// Where a rule that comes before cannot be evaluated: what it would have chosen is not guessed.
+    pub(super) fn choose(&self, scope: &Scope<'_>) -> Result<Option<Choice>, Failure> {
+        for rule in &self.rules {
+            let matches = rule.condition.holds(scope).map_err(|error| Failure {
+                path: rule.path.clone(),
+                error: error.into(),
+            })?;
+            if !matches {
+                continue;
+            }
+            return match &rule.config {
+                Config::Named(choice) => Ok(Some(*choice)),
+                Config::Computed(expression) => {
+                    let name = expression.evaluate(scope)?;
+                    match self.find(&name) {
+                        Some(choice) => Ok(Some(choice)),
+                        None => Err(expression.failure(FailureKind::NoConfig)),
+                    }
+                }
+            };
+        }
+        Ok(None)
+    }
+
+    pub(super) fn plan(&self, index: usize) -> Option<&Plan> {
+        self.plans.get(index)
+    }
+
+    fn find(&self, name: &str) -> Option<Choice> {
+        if name == DEFAULT {
+            return Some(Choice::Default);
+        }
+        self.names.get(name).copied().map(Choice::Named)
+    }
+}

@@ -1,0 +1,63 @@
+//! Expressions in the configuration of a Service.
+
+use policy::{EvalError, Scope, TextExpression};
+
+use crate::route::Problems;
+
+/// An expression that yields text, compiled with the Service.
+pub(crate) struct Expression {
+    compiled: TextExpression,
+    path: Box<str>,
+}
+
+/// An expression or a condition that has no usable value for a request, and where it is.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {error}")]
+pub(crate) struct Failure {
+    pub(crate) path: Box<str>,
+    pub(crate) error: FailureKind,
+}
+
+/// Names kinds and types, never request data.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FailureKind {
+    #[error(transparent)]
+    Eval(#[from] EvalError),
+    #[error("the text is no value of a header field")]
+    NoFieldValue,
+    #[error("the text is no host")]
+    NoHost,
+    #[error("the text is not the name of a configuration")]
+    NoConfig,
+}
+
+impl Expression {
+    /// `path`: that of the field, for whoever has to mend it.
+    pub(super) fn compile(source: &str, path: &str, problems: &mut Problems) -> Option<Self> {
+        match TextExpression::compile(source) {
+            Ok(compiled) => Some(Self {
+                compiled,
+                path: problems.path(path).into(),
+            }),
+            Err(found) => {
+                for problem in found {
+                    problems.add(path, &problem.to_string());
+                }
+                None
+            }
+        }
+    }
+
+    pub(crate) fn evaluate(&self, scope: &Scope<'_>) -> Result<String, Failure> {
+        self.compiled
+            .evaluate(scope)
+            .map_err(|error| self.failure(error.into()))
+    }
+
+    pub(crate) fn failure(&self, error: FailureKind) -> Failure {
+        Failure {
+            path: self.path.clone(),
+            error,
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! One configuration of a Service.
+
+use api::core_v1::service::spec::{
+    Config as ServiceConfig,
+    config::{
+        Http, Type,
+        http::{Header, header::AuthorizationMode},
+    },
+};
+use http::HeaderValue;
+use policy::Scope;
+
+use crate::{
+    Config,
+    route::{
+        Access, Cors, DirectResponse, Failure, ForwardedMode, HeaderRules, HostRule, Mode,
+        PathRule, Problems, UpstreamCredential, header_rules,
+    },
+    upstream::Upstream,
+};
+
+/// `spec.config`, or another configuration that rules choose.
+pub(crate) struct Plan {
+    /// Whether the client's own `Authorization` goes to the upstream.
+    pub(crate) passes_authorization: bool,
+    pub(crate) cors: Option<Cors>,
+    /// In bytes.
+    pub(crate) body_limit: Option<u64>,
+    pub(crate) action: Action,
+}
+
+/// What is done with a permitted request.
+pub(crate) enum Action {
+    /// Answered from here.
+    Direct(DirectResponse),
+    /// Sent on.
+    Proxy(Box<Proxy>),
+}
+
+/// How a request is sent on.
+pub(crate) struct Proxy {
+    pub(crate) upstream: Upstream,
+    pub(crate) path: PathRule,
+    pub(crate) host: HostRule,
+    pub(crate) forwarded: ForwardedMode,
+    pub(crate) request_headers: HeaderRules,
+    pub(crate) response_headers: HeaderRules,
+    pub(crate) credential: Option<UpstreamCredential>,
+}
+
+/// What the expressions of a configuration yield for one request.
+#[derive(Default)]
+pub(crate) struct Computed {
+    pub(crate) request_headers: header_rules::Computed,
+    pub(crate) response_headers: header_rules::Computed,
+    pub(crate) host: Option<HeaderValue>,
+}
+
+impl Plan {
+    /// Whether anything in it depends on the request.
+    pub(crate) fn has_expressions(&self) -> bool {
+        match &self.action {
+            Action::Direct(_) => false,
+            Action::Proxy(proxy) => {
+                proxy.request_headers.has_expressions()
+                    || proxy.response_headers.has_expressions()
+                    || matches!(proxy.host, HostRule::Computed(_))
+            }
+        }
+    }
+
+    /// Evaluates its expressions.
+    ///
+    /// # Errors
+    /// Where one has no usable value.
+    pub(crate) fn compute(&self, scope: &Scope<'_>) -> Result<Computed, Failure> {
+        match &self.action {
+            Action::Direct(_) => Ok(Computed::default()),
+            Action::Proxy(proxy) => Ok(Computed {
+                request_headers: proxy.request_headers.compute(scope)?,
+                response_headers: proxy.response_headers.compute(scope)?,
+                host: proxy.host.compute(scope)?,
+            }),
+        }
+    }
+}
+
+/// What all configurations of a Service are compiled with.
+pub(super) struct Compiler<'a> {
+    pub(super) mode: Mode,
+    pub(super) access: Access,
+    pub(super) secrets: &'a dyn Fn(&str) -> Option<Vec<u8>>,
+    pub(super) settings: &'a Config,
+}
+
+impl Compiler<'_> {
+    /// `None` only with a problem.
+    pub(super) fn plan(&self, config: &ServiceConfig, problems: &mut Problems) -> Option<Plan> {
+        let default_http = Http::default();
+        let http = match &config.r#type {
+            None => &default_http,
+            Some(Type::Http(http)) => http,
+            Some(_) => {
+                problems.add("spec.config", "must be of type http for this mode");
+                return None;
+            }
+        };
+        refuse_unserved(config, http, problems);
+        let default_header = Header::default();
+        let header = http.header.as_ref().unwrap_or(&default_header);
+        let limit = http.body.as_ref().map_or(0, |body| body.max_request_size);
+        Some(Plan {
+            passes_authorization: match header.authorization_mode() {
+                AuthorizationMode::Unset => self.access != Access::Authenticated,
+                AuthorizationMode::Pass => true,
+                AuthorizationMode::Delete => false,
+            },
+            cors: http
+                .cors
+                .as_ref()
+                .map(|cors| Cors::compile(cors, &self.settings.domain, problems)),
+            body_limit: (limit > 0).then_some(u64::from(limit)),
+            action: self.action(config, http, header, problems)?,
+        })
+    }
+
+    fn action(
+        &self,
+        config: &ServiceConfig,
+        http: &Http,
+        header: &Header,
+        problems: &mut Problems,
+    ) -> Option<Action> {
+        if let Some(response) = &http.response {
+            return DirectResponse::compile(response, problems).map(Action::Direct);
+        }
+        Some(Action::Proxy(Box::new(Proxy {
+            path: PathRule::compile(http.path.as_ref(), problems),
+            host: HostRule::compile(header.host.as_ref(), problems),
+            forwarded: ForwardedMode::from(header.forwarded_mode()),
+            request_headers: HeaderRules::for_requests(header, problems),
+            response_headers: HeaderRules::for_responses(header, problems),
+            credential: http
+                .auth
+                .as_ref()
+                .and_then(|auth| UpstreamCredential::compile(auth, self.secrets, problems)),
+            upstream: Upstream::compile(config, http, self.mode, self.settings, problems)?,
+        })))
+    }
+}
+
+/// A field that would be ignored is refused instead.
+fn refuse_unserved(config: &ServiceConfig, http: &Http, problems: &mut Problems) {
+    let body = http.body.as_ref();
+    let unserved = [
+        (!config.parent.is_empty(), "spec.config.parent"),
+        (
+            config.client_certificate.is_some(),
+            "spec.config.clientCertificate",
+        ),
+        (!http.plugins.is_empty(), "spec.config.http.plugins"),
+        (http.retry.is_some(), "spec.config.http.retry"),
+        (
+            http.enable_request_buffering,
+            "spec.config.http.enableRequestBuffering",
+        ),
+        (http.visibility.is_some(), "spec.config.http.visibility"),
+        (http.identity.is_some(), "spec.config.http.identity"),
+        (http.timeouts.is_some(), "spec.config.http.timeouts"),
+        (
+            body.is_some_and(|body| body.mode != 0),
+            "spec.config.http.body.mode",
+        ),
+        (
+            body.is_some_and(|body| body.validation.is_some()),
+            "spec.config.http.body.validation",
+        ),
+    ];
+    for (_, path) in unserved.iter().filter(|(set, _)| *set) {
+        problems.add(path, "is not served yet; leave it out");
+    }
+}
