@@ -120,7 +120,11 @@ impl Denial {
         ) {
             set(headers, "x-octelium-unauthorized", "true");
         }
-        if self == Self::BodyTooLarge || self == Self::BodyIdle {
+        // Nothing that follows on the connection may be taken for a request where this one was unclear, or unfinished.
+        if matches!(
+            self,
+            Self::Ambiguous(_) | Self::BodyTooLarge | Self::BodyIdle
+        ) {
             set(headers, header::CONNECTION.as_str(), "close");
         }
         response

@@ -101,7 +101,7 @@ async fn many_streams_of_one_connection_run_side_by_side() {
 }
 
 /// Frames of RFC 9113 §4.1 written by hand.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = length[1..].to_vec();
     frame.extend([kind, flags]);
@@ -111,7 +111,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Literal fields without indexing and Huffman coding (RFC 7541 §6.2.2).
-fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
         block.push(0);
@@ -123,14 +123,14 @@ fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
     block
 }
 
-const GET: [(&str, &str); 4] = [
+pub(crate) const GET: [(&str, &str); 4] = [
     (":method", "GET"),
     (":scheme", "https"),
     (":authority", HOST),
     (":path", "/"),
 ];
 
-async fn speak(world: &World, frames: &[Vec<u8>]) -> TcpStream {
+pub(crate) async fn speak(world: &World, frames: &[Vec<u8>]) -> TcpStream {
     let mut stream = TcpStream::connect(world.address).await.unwrap();
     let mut bytes = PREFACE.to_vec();
     bytes.extend(frame(4, 0, 0, &[]));
@@ -150,7 +150,7 @@ async fn answer(stream: &mut TcpStream) -> Vec<(u8, u32, Vec<u8>)> {
     frames
 }
 
-async fn read_frame(stream: &mut TcpStream) -> std::io::Result<(u8, u32, Vec<u8>)> {
+pub(crate) async fn read_frame(stream: &mut TcpStream) -> std::io::Result<(u8, u32, Vec<u8>)> {
     let mut head = [0; 9];
     stream.read_exact(&mut head).await?;
     let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
@@ -164,7 +164,7 @@ async fn read_frame(stream: &mut TcpStream) -> std::io::Result<(u8, u32, Vec<u8>
 }
 
 /// `END_STREAM` and `END_HEADERS`.
-const WHOLE: u8 = 0x05;
+pub(crate) const WHOLE: u8 = 0x05;
 
 #[tokio::test]
 async fn c17_streams_with_fields_of_http1_are_refused() {
