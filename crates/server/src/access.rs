@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 use domain::{rng::random_string, scope};
-use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use policy::{Grpc, NoFields};
 
 use crate::{
@@ -22,10 +22,12 @@ use crate::{
 mod fields;
 mod guard;
 mod method;
+mod standing;
 mod token;
 
 use fields::Headers;
 use method::Method;
+use standing::Standing;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const UNAUTHORIZED: HeaderName = HeaderName::from_static("x-octelium-unauthorized");
@@ -46,7 +48,8 @@ pub(crate) async fn decide(State(ctx): State<Context>, request: Request, next: N
     let (parts, body) = request.into_parts();
     let caller = caller(&ctx, &parts.headers, &parts.extensions);
     let request_id = HeaderValue::from_str(&caller.request_id).ok();
-    let admitted = admit(&ctx, &caller, &parts).await;
+    let admitted = admit(&ctx, &caller, &parts.uri, &parts.headers).await;
+    let is_streaming = Method::parse(parts.uri.path()).is_some_and(Method::is_streaming);
     let mut request = Request::from_parts(parts, body);
     let mut response = match admitted {
         Ok(None) => {
@@ -54,7 +57,14 @@ pub(crate) async fn decide(State(ctx): State<Context>, request: Request, next: N
             next.run(request).await
         }
         Ok(Some(principal)) => {
-            let revoked = principal.revoked.clone();
+            // What is answered at once was decided a moment ago; what goes on is decided again.
+            let standing = is_streaming.then(|| Standing {
+                ctx: ctx.clone(),
+                caller: caller.clone(),
+                uri: request.uri().clone(),
+                headers: request.headers().clone(),
+                revoked: principal.revoked.clone(),
+            });
             request.extensions_mut().insert(Actor {
                 principal,
                 request_id: caller.request_id.clone(),
@@ -62,9 +72,11 @@ pub(crate) async fn decide(State(ctx): State<Context>, request: Request, next: N
                 user_agent: caller.user_agent.clone(),
             });
             request.extensions_mut().insert(caller);
-            next.run(request)
-                .await
-                .map(|body| guard::until(revoked, body))
+            let response = next.run(request).await;
+            match standing {
+                Some(standing) => response.map(|body| guard::until(standing.ends(), body)),
+                None => response,
+            }
         }
         Err(error) => refusal(error),
     };
@@ -94,9 +106,10 @@ pub(crate) fn caller(ctx: &Context, headers: &HeaderMap, extensions: &http::Exte
 async fn admit(
     ctx: &Context,
     caller: &Caller,
-    request: &Parts,
+    uri: &Uri,
+    headers: &HeaderMap,
 ) -> Result<Option<Arc<Principal>>, Error> {
-    let path = request.uri.path();
+    let path = uri.path();
     let method = Method::parse(path)
         .ok_or_else(|| Error::new(ErrorKind::Unimplemented, "There is no such method"))?;
     if method.is_anonymous() {
@@ -118,7 +131,7 @@ async fn admit(
     };
 
     let unauthenticated = || Error::new(ErrorKind::Unauthenticated, "Octelium: Unauthenticated");
-    let token = match token::of(&request.headers) {
+    let token = match token::of(headers) {
         Ok(Some(token)) => token,
         Ok(None) => return Err(unauthenticated()),
         Err(reason) => {
@@ -149,7 +162,7 @@ async fn admit(
         return Err(Error::internal("the Service of the API is missing"));
     };
     let ip = caller.ip.map(|ip| ip.to_string()).unwrap_or_default();
-    let host = request.uri.host().unwrap_or_default();
+    let host = uri.host().unwrap_or_default();
     let decision = policy::decide(
         &ctx.directory.policies(),
         Some(&principal.subject),
@@ -163,7 +176,7 @@ async fn admit(
             scheme: "https",
             protocol: "HTTP/2.0",
             size: 0,
-            headers: &Headers(&request.headers),
+            headers: &Headers(headers),
             query: &NoFields,
             body: &[],
             body_map: None,

@@ -25,7 +25,10 @@ use policy::{PolicySet, Subject};
 use store::{Cursor, Store, StoreError};
 use tokio::sync::watch;
 
-use crate::{keys::Keyring, resource::load};
+use crate::{
+    keys::Keyring,
+    resource::{codec, load},
+};
 
 pub(crate) mod cache;
 mod documents;
@@ -276,6 +279,11 @@ impl Directory {
         }
     }
 
+    /// Told each time that changes have been taken over here.
+    pub(crate) fn changes(&self) -> watch::Receiver<Cursor> {
+        self.applied.subscribe()
+    }
+
     /// How many Sessions are known with all they stand on, and how many tokens of them are in use.
     pub fn size(&self) -> (usize, usize) {
         self.sessions.size()
@@ -497,6 +505,11 @@ enum Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
+        if codec::is_damage(&error) {
+            // No other reading will do better, and nothing else must wait for it.
+            tracing::error!(%error, "what a Session stands on is damaged; it is refused");
+            return gone("document_damaged", &[]);
+        }
         Self::Unavailable(error)
     }
 }

@@ -1,6 +1,7 @@
-//! Ends a streaming reply when whom it is for no longer stands.
+//! Ends a streaming reply when it is no longer allowed.
 
 use std::{
+    future::Future,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -9,23 +10,25 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tonic::Status;
 
-/// `body`, until `revoked` is cancelled: then the call ends as unauthenticated.
-pub(super) fn until(revoked: CancellationToken, body: Body) -> Body {
+use crate::Error;
+
+/// `body`, until `ends` says why there is no more of it.
+pub(super) fn until(ends: impl Future<Output = Error> + Send + 'static, body: Body) -> Body {
     if body.is_end_stream() {
         return body;
     }
     Body::new(Guarded {
         body: Some(body),
-        revoked: Box::pin(revoked.cancelled_owned()),
+        ends: Box::pin(ends),
     })
 }
 
 struct Guarded {
     /// `None` once it has ended.
     body: Option<Body>,
-    revoked: Pin<Box<WaitForCancellationFutureOwned>>,
+    ends: Pin<Box<dyn Future<Output = Error> + Send>>,
 }
 
 impl HttpBody for Guarded {
@@ -39,23 +42,20 @@ impl HttpBody for Guarded {
         let Some(body) = &mut self.body else {
             return Poll::Ready(None);
         };
-        // What is ready goes out first: a reply that was complete stays complete.
-        if let Poll::Ready(frame) = Pin::new(body).poll_frame(context) {
-            let ends = !matches!(&frame, Some(Ok(frame)) if frame.is_data());
-            let is_revoked = !ends && self.revoked.as_mut().poll(context).is_ready();
-            if !is_revoked {
-                return Poll::Ready(frame);
-            }
-        } else if self.revoked.as_mut().poll(context).is_pending() {
-            return Poll::Pending;
+        let frame = Pin::new(body).poll_frame(context);
+        // A reply that ends by itself ends as it wants.
+        if matches!(&frame, Poll::Ready(frame) if !matches!(frame, Some(Ok(frame)) if frame.is_data()))
+        {
+            return frame;
         }
+        let Poll::Ready(error) = self.ends.as_mut().poll(context) else {
+            return frame;
+        };
         self.body = None;
         let mut trailers = HeaderMap::new();
-        trailers.insert("grpc-status", HeaderValue::from_static("16"));
-        trailers.insert(
-            "grpc-message",
-            HeaderValue::from_static("Octelium: Unauthenticated"),
-        );
+        if Status::from(error).add_header(&mut trailers).is_err() {
+            trailers.insert("grpc-status", HeaderValue::from_static("16"));
+        }
         Poll::Ready(Some(Ok(Frame::trailers(trailers))))
     }
 

@@ -1,5 +1,18 @@
 //! The method that a request calls.
 
+use std::{collections::BTreeSet, sync::LazyLock};
+
+/// The paths of the methods whose reply is a stream.
+static STREAMING: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let methods = api::reflect::pool()
+        .services()
+        .flat_map(|service| service.methods().collect::<Vec<_>>());
+    methods
+        .filter(prost_reflect::MethodDescriptor::is_server_streaming)
+        .map(|method| method.full_name().to_owned())
+        .collect()
+});
+
 /// Parts of the path `/<package>.<Service>/<Method>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Method<'a> {
@@ -40,6 +53,11 @@ impl<'a> Method<'a> {
         )
     }
 
+    /// Whether its reply is a stream, which may outlive what allowed it.
+    pub(super) fn is_streaming(self) -> bool {
+        STREAMING.contains(&format!("{}.{}", self.service_full_name, self.name))
+    }
+
     /// The package as scopes have it: `core` for `octelium.api.main.core.v1`.
     pub(super) fn short_package(self) -> &'a str {
         let inner = self
@@ -78,6 +96,19 @@ mod tests {
         ] {
             assert_eq!(Method::parse(path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn a_reply_is_a_stream_where_the_contract_says_so() {
+        let is_streaming = |path| Method::parse(path).unwrap().is_streaming();
+        assert!(is_streaming("/octelium.platform.v1.MainService/Watch"));
+        assert!(is_streaming(
+            "/octelium.api.main.user.v1.MainService/Connect"
+        ));
+        assert!(!is_streaming("/octelium.platform.v1.MainService/Apply"));
+        assert!(!is_streaming(
+            "/octelium.api.main.core.v1.MainService/DeleteCredential"
+        ));
     }
 
     #[test]

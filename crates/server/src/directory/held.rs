@@ -82,11 +82,12 @@ impl Held {
         store: &dyn Store,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
-        let policies: Vec<Stored<Policy>> = all(store, now).await?;
-        let namespaces: Vec<Stored<Namespace>> = all(store, now).await?;
-        let groups: Vec<Stored<Group>> = all(store, now).await?;
-        let configs: Vec<Stored<ClusterConfig>> = all(store, now).await?;
-        let services: Vec<Stored<Service>> = all(store, now).await?;
+        let policies: Vec<Stored<Policy>> = all_undamaged(store, now).await?;
+        let namespaces: Vec<Stored<Namespace>> = all_undamaged(store, now).await?;
+        let groups: Vec<Stored<Group>> = all_undamaged(store, now).await?;
+        let configs = all(store, Kind::ClusterConfig, now).await?;
+        let config = configs.first().map(decode::<ClusterConfig>).transpose()?;
+        let services: Vec<Stored<Service>> = all_undamaged(store, now).await?;
 
         let names = policies
             .iter()
@@ -103,13 +104,8 @@ impl Held {
             held.put(group);
         }
         self.groups.store(Arc::new(held));
-        self.config.store(Arc::new(
-            configs
-                .into_iter()
-                .next()
-                .map(|config| config.message)
-                .unwrap_or_default(),
-        ));
+        let config = config.map(|config| config.message).unwrap_or_default();
+        self.config.store(Arc::new(config));
         let services = services.into_iter().map(|one| (one.uid, Arc::new(one)));
         self.rebuild_services(services.collect());
         Ok(())
@@ -120,14 +116,14 @@ impl Held {
         &self,
         changes: &[(Kind, Uid, Option<Document>)],
     ) -> Result<(), StoreError> {
-        self.apply_policies(changes)?;
+        self.apply_policies(changes);
         let rebuilds_all = self.apply_surroundings(changes)?;
         let mut services = self.services.load().by_uid.clone();
         let mut has_changed = rebuilds_all;
         for (_, uid, document) in changes.iter().filter(|(kind, ..)| *kind == Kind::Service) {
             has_changed = true;
-            match document {
-                Some(document) => services.insert(*uid, Arc::new(decode(document)?)),
+            match document.as_ref().and_then(undamaged) {
+                Some(service) => services.insert(*uid, Arc::new(service)),
                 None => services.remove(uid),
             };
         }
@@ -169,13 +165,13 @@ impl Held {
             .cloned()
     }
 
-    fn apply_policies(&self, changes: &[(Kind, Uid, Option<Document>)]) -> Result<(), StoreError> {
+    fn apply_policies(&self, changes: &[(Kind, Uid, Option<Document>)]) {
         let changes: Vec<_> = changes
             .iter()
             .filter(|(kind, ..)| *kind == Kind::Policy)
             .collect();
         if changes.is_empty() {
-            return Ok(());
+            return;
         }
         let mut policies = self.policies();
         let mut names = HashMap::clone(&self.policy_names.load());
@@ -184,15 +180,13 @@ impl Held {
             if let Some(name) = names.remove(uid) {
                 policies = policies.without(&name);
             }
-            if let Some(document) = document {
-                let policy: Stored<Policy> = decode(document)?;
+            if let Some(policy) = document.as_ref().and_then(undamaged::<Policy>) {
                 names.insert(*uid, policy.message.name().to_owned());
                 policies = policies.with(policy.message);
             }
         }
         self.policies.store(Arc::new(policies));
         self.policy_names.store(Arc::new(names));
-        Ok(())
     }
 
     /// Namespaces, Groups and the `ClusterConfig`. True where the targets of all Services are to be built anew.
@@ -207,9 +201,8 @@ impl Held {
             match kind {
                 Kind::Namespace => {
                     rebuilds_all = true;
-                    match document {
-                        Some(document) => {
-                            let namespace: Stored<Namespace> = decode(document)?;
+                    match document.as_ref().and_then(undamaged::<Namespace>) {
+                        Some(namespace) => {
                             namespaces.insert(*uid, Arc::new(namespace.message));
                         }
                         None => {
@@ -220,8 +213,8 @@ impl Held {
                 Kind::Group => {
                     let groups = groups.get_or_insert_with(|| self.groups.load().copy());
                     groups.remove(*uid);
-                    if let Some(document) = document {
-                        groups.put(decode(document)?);
+                    if let Some(group) = document.as_ref().and_then(undamaged) {
+                        groups.put(group);
                     }
                 }
                 Kind::ClusterConfig => {
@@ -305,21 +298,37 @@ impl Groups {
 }
 
 /// Every document of a kind.
-async fn all<T: Resource>(
-    store: &dyn Store,
-    now: UnixMillis,
-) -> Result<Vec<Stored<T>>, StoreError> {
+async fn all(store: &dyn Store, kind: Kind, now: UnixMillis) -> Result<Vec<Document>, StoreError> {
     let mut found = Vec::new();
     let mut after = None;
     loop {
-        let documents = store.scan(T::DOCUMENT, after, PAGE, now).await?;
-        for document in &documents {
-            found.push(decode(document)?);
-        }
-        if u32::try_from(documents.len()).unwrap_or(PAGE) < PAGE {
+        let documents = store.scan(kind, after, PAGE, now).await?;
+        let is_last = u32::try_from(documents.len()).unwrap_or(PAGE) < PAGE;
+        after = documents.last().map(|document| document.uid);
+        found.extend(documents);
+        if is_last {
             return Ok(found);
         }
-        after = documents.last().map(|document| document.uid);
+    }
+}
+
+async fn all_undamaged<T: Resource>(
+    store: &dyn Store,
+    now: UnixMillis,
+) -> Result<Vec<Stored<T>>, StoreError> {
+    let documents = all(store, T::DOCUMENT, now).await?;
+    Ok(documents.iter().filter_map(undamaged).collect())
+}
+
+/// The resource. One that is damaged is as if it were not there: what refers to it is denied, and everything else goes
+/// on.
+fn undamaged<T: Resource>(document: &Document) -> Option<Stored<T>> {
+    match decode(document) {
+        Ok(resource) => Some(resource),
+        Err(error) => {
+            tracing::error!(%error, "a document is damaged; what refers to it is denied");
+            None
+        }
     }
 }
 

@@ -106,6 +106,12 @@ pub fn decode<T: Resource>(document: &Document) -> Result<Stored<T>, StoreError>
     })
 }
 
+/// Whether what failed is that a document is damaged, and not that the store does not answer.
+pub fn is_damage(error: &StoreError) -> bool {
+    let source = error.source.as_ref();
+    source.is_some_and(|source| source.is::<prost::DecodeError>())
+}
+
 /// The document to be written for a message.
 pub fn encode<T: Resource>(
     uid: Uid,

@@ -5,3 +5,4 @@ mod device;
 mod keys;
 mod one_time;
 mod revocation;
+mod standing;

@@ -19,17 +19,17 @@ use tower::{ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::replicas::{Backend, Replicas, authenticate, log_in, log_in_with};
 
-type Router =
+pub(super) type Router =
     BoxCloneSyncService<http::Request<Body>, http::Response<axum::body::Body>, Infallible>;
 
-async fn router(ctx: &Context) -> Router {
+pub(super) async fn router(ctx: &Context) -> Router {
     let router = grpc_router(ctx.clone()).await.unwrap();
     BoxCloneSyncService::new(
         router.map_request(|request: http::Request<Body>| request.map(axum::body::Body::new)),
     )
 }
 
-fn with<T>(message: T, name: &'static str, value: &str) -> Request<T> {
+pub(super) fn with<T>(message: T, name: &'static str, value: &str) -> Request<T> {
     let mut request = Request::new(message);
     let value = MetadataValue::try_from(value).unwrap();
     request.metadata_mut().insert(name, value);
