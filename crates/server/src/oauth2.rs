@@ -4,13 +4,12 @@
 use axum::{
     Router,
     extract::{DefaultBodyLimit, State},
-    response::Response,
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
 
-use crate::{Context, access};
+use crate::{Caller, Context, access};
 
 mod client;
 mod form;
@@ -22,7 +21,7 @@ mod revocation;
 mod token;
 
 use form::Form;
-use response::{Failure, FailureCode};
+use response::{Failure, FailureCode, Reply};
 
 const TOKEN: &str = "/oauth2/token";
 const INTROSPECT: &str = "/oauth2/introspect";
@@ -34,9 +33,9 @@ const LARGEST_BODY: usize = 16 * 1024;
 /// The OAuth 2.0 endpoints, for the host `<domain>`.
 pub fn oauth2_router(ctx: Context) -> Router {
     Router::new()
-        .route(TOKEN, post(token))
-        .route(INTROSPECT, post(introspect))
-        .route(REVOKE, post(revoke))
+        .route(TOKEN, endpoint(Endpoint::Token))
+        .route(INTROSPECT, endpoint(Endpoint::Introspection))
+        .route(REVOKE, endpoint(Endpoint::Revocation))
         .route(METADATA, get(metadata::serve))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(ctx)
@@ -44,49 +43,45 @@ pub fn oauth2_router(ctx: Context) -> Router {
 
 type Body = Result<Bytes, axum::extract::rejection::BytesRejection>;
 
-async fn token(
-    State(ctx): State<Context>,
-    uri: Uri,
-    headers: HeaderMap,
-    extensions: http::Extensions,
-    body: Body,
-) -> Response {
-    let caller = access::caller(&ctx, &headers, &extensions);
-    let outcome = match form(&uri, &headers, body) {
-        Ok(form) => token::grant(&ctx, &headers, &form, &caller).await,
-        Err(failure) => Err(failure),
-    };
-    response::finish(&ctx, &caller, outcome)
+/// What a client asks for.
+#[derive(Clone, Copy)]
+enum Endpoint {
+    Token,
+    Introspection,
+    Revocation,
 }
 
-async fn introspect(
-    State(ctx): State<Context>,
-    uri: Uri,
-    headers: HeaderMap,
-    extensions: http::Extensions,
-    body: Body,
-) -> Response {
-    let caller = access::caller(&ctx, &headers, &extensions);
-    let outcome = match form(&uri, &headers, body) {
-        Ok(form) => introspection::introspect(&ctx, &headers, &form, &caller).await,
-        Err(failure) => Err(failure),
+/// All endpoints read a form and authenticate the client that sent it.
+fn endpoint(endpoint: Endpoint) -> MethodRouter<Context> {
+    let handler = async move |State(ctx): State<Context>,
+                              uri: Uri,
+                              headers: HeaderMap,
+                              extensions: http::Extensions,
+                              body: Body| {
+        let caller = access::caller(&ctx, &headers, &extensions);
+        let outcome = match form(&uri, &headers, body) {
+            Ok(form) => endpoint.answer(&ctx, &headers, &form, &caller).await,
+            Err(failure) => Err(failure),
+        };
+        response::finish(&ctx, &caller, outcome)
     };
-    response::finish(&ctx, &caller, outcome)
+    post(handler)
 }
 
-async fn revoke(
-    State(ctx): State<Context>,
-    uri: Uri,
-    headers: HeaderMap,
-    extensions: http::Extensions,
-    body: Body,
-) -> Response {
-    let caller = access::caller(&ctx, &headers, &extensions);
-    let outcome = match form(&uri, &headers, body) {
-        Ok(form) => revocation::revoke(&ctx, &headers, &form, &caller).await,
-        Err(failure) => Err(failure),
-    };
-    response::finish(&ctx, &caller, outcome)
+impl Endpoint {
+    async fn answer(
+        self,
+        ctx: &Context,
+        headers: &HeaderMap,
+        form: &Form,
+        caller: &Caller,
+    ) -> Result<Reply, Failure> {
+        match self {
+            Self::Token => token::grant(ctx, headers, form, caller).await,
+            Self::Introspection => introspection::introspect(ctx, headers, form, caller).await,
+            Self::Revocation => revocation::revoke(ctx, headers, form, caller).await,
+        }
+    }
 }
 
 fn form(uri: &Uri, headers: &HeaderMap, body: Body) -> Result<Form, Failure> {
