@@ -16,6 +16,15 @@ use crate::{Context, access};
 /// How large a request to apply may be; those of the other services are at most 4 MiB.
 const APPLIED_BYTES: usize = 16 * 1024 * 1024;
 
+/// What the health service tells of: the whole, and each service.
+const SERVICES: &[&str] = &[
+    "",
+    "octelium.api.main.auth.v1.MainService",
+    "octelium.api.main.core.v1.MainService",
+    "octelium.api.main.user.v1.MainService",
+    "octelium.platform.v1.MainService",
+];
+
 /// The gRPC API of the Cluster, for the host `octelium-api.<domain>`: every method is decided by the access layer
 /// before it is called.
 ///
@@ -23,7 +32,10 @@ const APPLIED_BYTES: usize = 16 * 1024 * 1024;
 /// Where the descriptors of the contract cannot be read: the build has then failed its own test.
 pub async fn grpc_router(ctx: Context) -> Result<Router, Box<dyn std::error::Error + Send + Sync>> {
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_service_status("", ServingStatus::Serving).await;
+    for service in SERVICES {
+        let serving = ServingStatus::Serving;
+        health.set_service_status(*service, serving).await;
+    }
     let mut routes = Routes::new(AuthServer::new(Auth::new(ctx.clone())))
         .add_service(CoreServer::new(Core::new(ctx.clone())))
         .add_service(UserServer::new(User::new(ctx.clone())))
@@ -50,9 +62,22 @@ impl Reflection {
         let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(api::reflect::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        // Each adds itself to what it tells of; both tell of both.
         Ok(match self {
-            Self::V1 => routes.add_service(builder.build_v1()?),
-            Self::V1Alpha => routes.add_service(builder.build_v1alpha()?),
+            Self::V1 => routes.add_service(
+                builder
+                    .register_encoded_file_descriptor_set(
+                        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+                    )
+                    .build_v1()?,
+            ),
+            Self::V1Alpha => routes.add_service(
+                builder
+                    .register_encoded_file_descriptor_set(
+                        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+                    )
+                    .build_v1alpha()?,
+            ),
         })
     }
 }

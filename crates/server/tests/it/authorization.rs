@@ -66,6 +66,81 @@ async fn every_method_is_in_the_table_and_decided_as_it_says() {
     );
 }
 
+#[tokio::test]
+async fn health_and_reflection_tell_of_every_service() {
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    use tonic_reflection::pb::{
+        v1::{
+            ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+            server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+        },
+        v1alpha,
+    };
+    let cluster = Cluster::on(store::testing::sqlite()).await;
+    let router = grpc_router(cluster.context.clone()).await.unwrap();
+    let router = router.map_request(|request: Request<tonic::body::Body>| request.map(Body::new));
+    let ours: Vec<String> = DescriptorPool::decode(api::reflect::DESCRIPTORS)
+        .unwrap()
+        .services()
+        .map(|service| service.full_name().to_owned())
+        .collect();
+    let mut health = HealthClient::new(router.clone());
+    for service in ours.iter().cloned().chain([String::new()]) {
+        let check = HealthCheckRequest { service };
+        let serving = health.check(check).await.unwrap().into_inner();
+        assert_eq!(serving.status, 1);
+    }
+
+    let names = ours.iter().map(String::as_str).chain([
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+    ]);
+    let names: std::collections::BTreeSet<String> = names.map(str::to_owned).collect();
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut client = ServerReflectionClient::new(router.clone());
+    let replies = client
+        .server_reflection_info(tokio_stream::once(request))
+        .await;
+    let reply = replies.unwrap().into_inner().message().await.unwrap();
+    let Some(MessageResponse::ListServicesResponse(listed)) = reply.unwrap().message_response
+    else {
+        panic!("no list");
+    };
+    let listed: std::collections::BTreeSet<_> = listed
+        .service
+        .into_iter()
+        .map(|service| service.name)
+        .collect();
+    assert_eq!(listed, names);
+
+    let request = v1alpha::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(
+            v1alpha::server_reflection_request::MessageRequest::ListServices(String::new()),
+        ),
+    };
+    let mut client = v1alpha::server_reflection_client::ServerReflectionClient::new(router.clone());
+    let replies = client
+        .server_reflection_info(tokio_stream::once(request))
+        .await;
+    let reply = replies.unwrap().into_inner().message().await.unwrap();
+    let Some(v1alpha::server_reflection_response::MessageResponse::ListServicesResponse(listed)) =
+        reply.unwrap().message_response
+    else {
+        panic!("no list");
+    };
+    let listed: std::collections::BTreeSet<_> = listed
+        .service
+        .into_iter()
+        .map(|service| service.name)
+        .collect();
+    assert_eq!(listed, names);
+}
+
 /// A refusal of the access layer is marked; whatever else comes back comes from the method itself.
 async fn outcome(router: Router, method: &str, token: Option<&str>) -> &'static str {
     let mut request = Request::post(format!("https://octelium-api.localhost/{method}"))
