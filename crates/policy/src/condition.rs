@@ -121,6 +121,13 @@ fn children(
     path: &str,
     depth: usize,
 ) -> Result<Box<[Compiled]>, Vec<Problem>> {
+    if conditions.is_empty() {
+        // `all` of nothing would match everything.
+        return Err(vec![Problem::at(
+            format!("{path}.of"),
+            "there are no conditions",
+        )]);
+    }
     if conditions.len() > MAX_CHILDREN {
         let message = format!("there are more than {MAX_CHILDREN} conditions");
         return Err(vec![Problem::at(format!("{path}.of"), message)]);

@@ -707,3 +707,20 @@ spec:
     assert_eq!(kind, ErrorKind::InvalidArgument);
     assert!(text.contains("spec.rules[0].condition.opa"), "{text}");
 }
+
+#[rstest]
+#[case("all")]
+#[case("any")]
+#[case("none")]
+#[tokio::test]
+async fn a_condition_of_no_conditions_is_refused(#[case] quantifier: &str) {
+    let policy = format!(
+        "{{kind: Policy, metadata: {{name: all}}, spec: {{rules: [{{effect: ALLOW, condition: {{{quantifier}: {{of: []}}}}}}]}}}}"
+    );
+    let (kind, text) = refused::<Policy>(&policy).await;
+    assert_eq!(kind, ErrorKind::InvalidArgument);
+    assert!(
+        text.contains(&format!("spec.rules[0].condition.{quantifier}.of")),
+        "{text}"
+    );
+}
