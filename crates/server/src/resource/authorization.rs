@@ -3,14 +3,14 @@
 use api::{core_v1 as core, core_v1::InlinePolicy};
 use domain::name;
 
-use super::{draft::Draft, policy};
+use super::{codec::Stored, draft::Draft, policy};
 use crate::Error;
 
 const POLICIES: usize = 100;
 const INLINE_POLICIES: usize = 100;
 
 /// What every kind's `authorization` has.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Attached<'a> {
     /// Names of Policies.
     policies: &'a [String],
@@ -18,48 +18,51 @@ pub(super) struct Attached<'a> {
     inline: &'a [InlinePolicy],
 }
 
-macro_rules! attached {
-    ($($module:ident),*) => {$(
-        impl<'a> From<&'a core::$module::spec::Authorization> for Attached<'a> {
-            fn from(authorization: &'a core::$module::spec::Authorization) -> Self {
-                Self {
+/// A kind that Policies are attached to.
+pub(super) trait Authorized {
+    /// Its `spec.authorization`.
+    fn attached(&self) -> Attached<'_>;
+}
+
+macro_rules! authorized {
+    ($($kind:ident),*) => {$(
+        impl Authorized for core::$kind {
+            fn attached(&self) -> Attached<'_> {
+                let authorization = self.spec.as_ref().and_then(|spec| spec.authorization.as_ref());
+                authorization.map_or_else(Attached::default, |authorization| Attached {
                     policies: &authorization.policies,
                     inline: &authorization.inline_policies,
-                }
+                })
             }
         }
     )*};
 }
 
-attached!(
-    namespace,
-    user,
-    service,
-    session,
-    credential,
-    group,
-    device,
-    cluster_config
+authorized!(
+    Namespace,
+    User,
+    Service,
+    Session,
+    Credential,
+    Group,
+    Device,
+    ClusterConfig
 );
 
 /// Checks `spec.authorization`: every named Policy exists, every inline one is valid.
 ///
+/// What the revision before has already is not looked at again: a Policy may be deleted while it is attached, which
+/// denies, and must not keep anybody from disabling the object.
+///
 /// # Errors
 /// A text that names the Policy, and, for an expression, line and column.
-pub(super) async fn check<'a, A>(
+pub(super) async fn check<T: Authorized>(
     draft: &mut Draft<'_>,
-    authorization: Option<&'a A>,
-) -> Result<(), Error>
-where
-    Attached<'a>: From<&'a A>,
-{
-    let Some(authorization) = authorization else {
-        return Ok(());
-    };
-    check_attached(draft, authorization.into()).await
-}
-
-async fn check_attached(draft: &mut Draft<'_>, attached: Attached<'_>) -> Result<(), Error> {
+    new: &T,
+    old: Option<&Stored<T>>,
+) -> Result<(), Error> {
+    let attached = new.attached();
+    let before = old.map_or_else(Attached::default, |old| old.message.attached());
     let too_many = |field: &str, count: usize, limit: usize| {
         Err(Error::invalid(format!(
             "spec.authorization.{field} has {count} entries; at most {limit} are allowed"
@@ -72,11 +75,17 @@ async fn check_attached(draft: &mut Draft<'_>, attached: Attached<'_>) -> Result
         return too_many("inlinePolicies", attached.inline.len(), INLINE_POLICIES);
     }
     for name in attached.policies {
+        if before.policies.contains(name) {
+            continue;
+        }
         if draft.find::<core::Policy>(name).await?.is_none() {
             return Err(Error::invalid(format!("The Policy {name} does not exist")));
         }
     }
     for (index, inline) in attached.inline.iter().enumerate() {
+        if before.inline.contains(inline) {
+            continue;
+        }
         let path = format!("spec.authorization.inlinePolicies[{index}]");
         if !inline.name.is_empty() {
             name::check(&inline.name, 1)

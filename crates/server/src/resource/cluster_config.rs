@@ -13,10 +13,10 @@ use api::{
 
 use super::{
     administrators, authorization,
-    codec::{Resource, Stored},
+    codec::Stored,
     draft::Draft,
     duration, served,
-    write::{self, Managed, Plan},
+    write::{self, Managed, Origin, Plan},
 };
 use crate::Error;
 
@@ -26,25 +26,20 @@ pub const NAME: &str = "default";
 const SESSIONS: u32 = 1000;
 
 impl Managed for ClusterConfig {
+    const ORIGIN: Origin = Origin::Cluster;
+
     fn stored_name(_name: &str) -> String {
         NAME.to_owned()
-    }
-
-    fn check_creatable(draft: &Draft<'_>) -> Result<(), Error> {
-        if draft.author.is_cluster() {
-            return Ok(());
-        }
-        Err(write::not_creatable(Self::DOCUMENT))
     }
 
     async fn prepare(
         draft: &mut Draft<'_>,
         new: &mut Self,
-        _old: Option<&Stored<Self>>,
+        old: Option<&Stored<Self>>,
     ) -> Result<(), Error> {
+        authorization::check(draft, new, old).await?;
         let spec = new.spec_mut();
         served::check(reflect::dynamic(spec).as_ref(), served::CLUSTER_CONFIG)?;
-        authorization::check(draft, spec.authorization.as_ref()).await?;
         if let Some(session) = &spec.session {
             if let Some(human) = &session.human {
                 check_session("spec.session.human", &human.into())?;

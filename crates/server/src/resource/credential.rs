@@ -28,6 +28,7 @@ impl Managed for Credential {
         new: &mut Self,
         old: Option<&Stored<Self>>,
     ) -> Result<(), Error> {
+        authorization::check(draft, new, old).await?;
         let spec = new.spec_mut();
         if matches!(Type::try_from(spec.r#type), Err(_) | Ok(Type::Unknown)) {
             return Err(Error::invalid(
@@ -40,9 +41,12 @@ impl Managed for Credential {
             ));
         }
         check_uses(spec)?;
-        check_expiry(spec, draft.now)?;
-        authorization::check(draft, spec.authorization.as_ref()).await?;
-        if let Some(old) = old.and_then(|old| old.message.spec()) {
+        let before = old.and_then(|old| old.message.spec());
+        // One that has expired can still be disabled.
+        if before.is_none_or(|before| before.expires_at != spec.expires_at) {
+            check_expiry(spec, draft.now)?;
+        }
+        if let Some(old) = before {
             if old.r#type != spec.r#type {
                 return Err(Error::invalid("The Credential type cannot be modified"));
             }

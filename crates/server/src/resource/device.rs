@@ -4,36 +4,26 @@ use api::{
     core_v1::{Authenticator, Device, Session, device::spec::State},
     resource::Object as _,
 };
-use domain::kind::Kind;
 
 use super::{
     authorization,
     codec::{Resource, Stored},
     draft::Draft,
-    index, write,
-    write::Managed,
+    index,
+    write::{Managed, Origin},
 };
 use crate::Error;
 
 impl Managed for Device {
-    fn check_creatable(_draft: &Draft<'_>) -> Result<(), Error> {
-        Err(write::not_creatable(Kind::Device))
-    }
-
-    fn overlay(old: &Self, sent: Self) -> Self {
-        Self {
-            spec: sent.spec,
-            ..old.clone()
-        }
-    }
+    const ORIGIN: Origin = Origin::Authentication;
 
     async fn prepare(
         draft: &mut Draft<'_>,
         new: &mut Self,
         old: Option<&Stored<Self>>,
     ) -> Result<(), Error> {
+        authorization::check(draft, new, old).await?;
         let spec = new.spec_mut();
-        authorization::check(draft, spec.authorization.as_ref()).await?;
         let state = State::try_from(spec.state);
         if matches!(state, Err(_) | Ok(State::Unknown)) {
             return Err(Error::invalid(

@@ -8,6 +8,7 @@ use store::{
     CommitError, Cursor, Document, Expected, IndexEntry, NewDocument, Operation, Revision,
     SecretWrite, Transaction,
 };
+use subtle::ConstantTimeEq as _;
 
 use super::{
     author::Author,
@@ -157,6 +158,27 @@ impl<'a> Draft<'a> {
     pub fn hold_revision(&mut self, kind: Kind, uid: Uid, revision: Revision) {
         if self.staged_with_uid(kind, uid).is_none() {
             self.guards.insert((kind, uid), revision);
+        }
+    }
+
+    /// Whether `secret` is what is sealed with the resource already. Whoever may write it learns that and no more.
+    ///
+    /// # Errors
+    /// Where the store cannot answer at present.
+    pub async fn has_secret<T: Resource>(&self, uid: Uid, secret: &[u8]) -> Result<bool, Error> {
+        if self.staged_with_uid(T::DOCUMENT, uid).is_some() {
+            return Ok(false);
+        }
+        match self.context.store.secret(T::DOCUMENT, uid).await {
+            Ok(sealed) => {
+                Ok(sealed.is_some_and(|sealed| bool::from(sealed.as_slice().ct_eq(secret))))
+            }
+            Err(error) if error.transient => Err(error.into()),
+            Err(error) => {
+                // One that does not open is replaced.
+                tracing::error!(%error, "a secret does not open");
+                Ok(false)
+            }
         }
     }
 

@@ -13,11 +13,10 @@ impl Managed for Group {
     async fn prepare(
         draft: &mut Draft<'_>,
         new: &mut Self,
-        _old: Option<&Stored<Self>>,
+        old: Option<&Stored<Self>>,
     ) -> Result<(), Error> {
-        let spec = new.spec_mut();
-        attrs::check("spec.attrs", spec.attrs.as_ref())?;
-        authorization::check(draft, spec.authorization.as_ref()).await
+        attrs::check("spec.attrs", new.spec_mut().attrs.as_ref())?;
+        authorization::check(draft, new, old).await
     }
 
     async fn release(draft: &mut Draft<'_>, old: &Stored<Self>) -> Result<(), Error> {

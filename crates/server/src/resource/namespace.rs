@@ -18,9 +18,9 @@ impl Managed for Namespace {
         new: &mut Self,
         old: Option<&Stored<Self>>,
     ) -> Result<(), Error> {
+        authorization::check(draft, new, old).await?;
         let spec = new.spec_mut();
         attrs::check("spec.attrs", spec.attrs.as_ref())?;
-        authorization::check(draft, spec.authorization.as_ref()).await?;
         if old.is_some() || draft.author.is_cluster() {
             return Ok(());
         }

@@ -43,15 +43,15 @@ impl Managed for Service {
         old: Option<&Stored<Self>>,
     ) -> Result<(), Error> {
         let full_name = new.name().to_owned();
+        authorization::check(draft, new, old).await?;
         let spec = new.spec_mut();
         served::check(reflect::dynamic(spec).as_ref(), served::SERVICE)?;
         check_mode(spec)?;
         attrs::check("spec.attrs", spec.attrs.as_ref())?;
         check_exposure(spec)?;
-        authorization::check(draft, spec.authorization.as_ref()).await?;
         let is_built_in = draft.author.is_cluster();
         if !is_built_in {
-            check_configs(draft, spec).await?;
+            check_configs(draft, spec, &named_secrets(old)).await?;
         }
         let status = derive(draft, &full_name, spec, old).await?;
         *new.status_mut() = status;
@@ -103,7 +103,11 @@ fn check_exposure(spec: &Spec) -> Result<(), Error> {
     Ok(())
 }
 
-async fn check_configs(draft: &mut Draft<'_>, spec: &Spec) -> Result<(), Error> {
+async fn check_configs(
+    draft: &mut Draft<'_>,
+    spec: &Spec,
+    known_secrets: &[String],
+) -> Result<(), Error> {
     let has_port = spec.port != 0;
     if let Some(config) = &spec.config {
         if !config.name.is_empty() && config.name != DEFAULT {
@@ -111,7 +115,7 @@ async fn check_configs(draft: &mut Draft<'_>, spec: &Spec) -> Result<(), Error> 
                 "spec.config.name must be `default` or left out",
             ));
         }
-        check_config(draft, "spec.config", config, has_port).await?;
+        check_config(draft, "spec.config", config, has_port, known_secrets).await?;
     }
     match &spec.dynamic_config {
         None if spec.config.is_none() => Err(Error::invalid("spec.config must be set")),
@@ -125,7 +129,7 @@ async fn check_configs(draft: &mut Draft<'_>, spec: &Spec) -> Result<(), Error> 
             }
             for (index, config) in dynamic.configs.iter().enumerate() {
                 let path = format!("{}.configs[{index}]", dynamic::PATH);
-                check_config(draft, &path, config, has_port).await?;
+                check_config(draft, &path, config, has_port, known_secrets).await?;
             }
             Ok(())
         }
@@ -137,13 +141,17 @@ async fn check_config(
     path: &str,
     config: &Config,
     has_port: bool,
+    known_secrets: &[String],
 ) -> Result<(), Error> {
     let answers_itself = match &config.r#type {
         Some(config::Type::Http(http)) => {
             http::check(&format!("{path}.http"), http)?;
             for secret in http::secrets(http) {
-                // Held neither here nor at its deletion: a Secret may go while it is in use.
-                if draft.find::<Secret>(&secret).await?.is_none() {
+                // Held neither here nor at its deletion: a Secret may go while it is in use, which must not keep
+                // anybody from disabling the Service.
+                if !known_secrets.contains(&secret)
+                    && draft.find::<Secret>(&secret).await?.is_none()
+                {
                     return Err(Error::invalid(format!("The Secret {secret} is not found")));
                 }
             }
@@ -159,6 +167,23 @@ async fn check_config(
             "{path}.upstream must be set, with a url or loadbalance"
         ))),
     }
+}
+
+/// The Secrets that the revision before names.
+fn named_secrets(old: Option<&Stored<Service>>) -> Vec<String> {
+    let spec = old.and_then(|old| old.message.spec.as_ref());
+    let dynamic = spec.and_then(|spec| spec.dynamic_config.as_ref());
+    let configs = spec
+        .and_then(|spec| spec.config.as_ref())
+        .into_iter()
+        .chain(dynamic.into_iter().flat_map(|dynamic| &dynamic.configs));
+    configs
+        .filter_map(|config| match &config.r#type {
+            Some(config::Type::Http(http)) => Some(http::secrets(http)),
+            Some(_) | None => None,
+        })
+        .flatten()
+        .collect()
 }
 
 async fn derive(

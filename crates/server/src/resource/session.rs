@@ -4,30 +4,26 @@ use api::{
     core_v1::{Session, session::spec::State},
     resource::Object as _,
 };
-use domain::{clock::UnixMillis, kind::Kind};
+use domain::clock::UnixMillis;
 
-use super::{authorization, codec::Stored, draft::Draft, write, write::Managed};
+use super::{
+    authorization,
+    codec::Stored,
+    draft::Draft,
+    write::{Managed, Origin},
+};
 use crate::Error;
 
 impl Managed for Session {
-    fn check_creatable(_draft: &Draft<'_>) -> Result<(), Error> {
-        Err(write::not_creatable(Kind::Session))
-    }
-
-    fn overlay(old: &Self, sent: Self) -> Self {
-        Self {
-            spec: sent.spec,
-            ..old.clone()
-        }
-    }
+    const ORIGIN: Origin = Origin::Authentication;
 
     async fn prepare(
         draft: &mut Draft<'_>,
         new: &mut Self,
         old: Option<&Stored<Self>>,
     ) -> Result<(), Error> {
+        authorization::check(draft, new, old).await?;
         let spec = new.spec_mut();
-        authorization::check(draft, spec.authorization.as_ref()).await?;
         let state = State::try_from(spec.state);
         if matches!(state, Err(_) | Ok(State::Unknown)) {
             return Err(Error::invalid(

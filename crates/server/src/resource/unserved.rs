@@ -4,9 +4,12 @@ use api::{
     core_v1::{Authenticator, Gateway, IdentityProvider, Region},
     resource::Object as _,
 };
-use domain::kind::Kind;
 
-use super::{codec::Stored, draft::Draft, write, write::Managed};
+use super::{
+    codec::Stored,
+    draft::Draft,
+    write::{Managed, Origin},
+};
 use crate::Error;
 
 impl Managed for IdentityProvider {
@@ -24,9 +27,7 @@ impl Managed for IdentityProvider {
 }
 
 impl Managed for Authenticator {
-    fn check_creatable(_draft: &Draft<'_>) -> Result<(), Error> {
-        Err(write::not_creatable(Kind::Authenticator))
-    }
+    const ORIGIN: Origin = Origin::Authentication;
 
     async fn prepare(
         _draft: &mut Draft<'_>,
@@ -39,12 +40,7 @@ impl Managed for Authenticator {
 
 /// The Region is the Cluster's alone.
 impl Managed for Region {
-    fn check_creatable(draft: &Draft<'_>) -> Result<(), Error> {
-        if draft.author.is_cluster() {
-            return Ok(());
-        }
-        Err(write::not_creatable(Kind::Region))
-    }
+    const ORIGIN: Origin = Origin::Cluster;
 
     async fn prepare(
         draft: &mut Draft<'_>,
@@ -62,9 +58,7 @@ impl Managed for Region {
 }
 
 impl Managed for Gateway {
-    fn check_creatable(_draft: &Draft<'_>) -> Result<(), Error> {
-        Err(write::not_creatable(Kind::Gateway))
-    }
+    const ORIGIN: Origin = Origin::Cluster;
 
     async fn prepare(
         _draft: &mut Draft<'_>,

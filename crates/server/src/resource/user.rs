@@ -32,6 +32,7 @@ impl Managed for User {
         old: Option<&Stored<Self>>,
     ) -> Result<(), Error> {
         let uid = old.map(|old| old.uid);
+        authorization::check(draft, new, old).await?;
         let spec = new.spec_mut();
         if matches!(Type::try_from(spec.r#type), Err(_) | Ok(Type::Unknown)) {
             return Err(Error::invalid("spec.type must be HUMAN or WORKLOAD"));
@@ -41,8 +42,7 @@ impl Managed for User {
         check_session(spec.session.as_ref())?;
         check_email(spec)?;
         check_groups(draft, spec).await?;
-        authorization::check(draft, spec.authorization.as_ref()).await?;
-        check_identities(draft, spec).await?;
+        check_identities(draft, spec, old.and_then(|old| old.message.spec())).await?;
         if spec.is_disabled && uid.is_some_and(|uid| draft.author.is_own_user(uid)) {
             return Err(Error::denied("You cannot disable your own User account"));
         }
@@ -161,7 +161,11 @@ async fn check_groups(draft: &mut Draft<'_>, spec: &Spec) -> Result<(), Error> {
     Ok(())
 }
 
-async fn check_identities(draft: &mut Draft<'_>, spec: &Spec) -> Result<(), Error> {
+async fn check_identities(
+    draft: &mut Draft<'_>,
+    spec: &Spec,
+    before: Option<&Spec>,
+) -> Result<(), Error> {
     let Some(authentication) = &spec.authentication else {
         return Ok(());
     };
@@ -185,7 +189,10 @@ async fn check_identities(draft: &mut Draft<'_>, spec: &Spec) -> Result<(), Erro
     for (index, identity) in identities.iter().enumerate() {
         let path = format!("spec.authentication.identities[{index}]");
         let provider = &identity.identity_provider;
-        if draft.find::<IdentityProvider>(provider).await?.is_none() {
+        let before = before.and_then(|before| before.authentication.as_ref());
+        // An IdentityProvider may be deleted while it is named.
+        let is_known = before.is_some_and(|before| before.identities.contains(identity));
+        if !is_known && draft.find::<IdentityProvider>(provider).await?.is_none() {
             return Err(Error::invalid(format!(
                 "The IdentityProvider {provider} does not exist"
             )));

@@ -20,29 +20,50 @@ const ATTEMPTS: usize = 128;
 /// How often the store may refuse what planning had found no fault with.
 const REFUSALS: usize = 8;
 
+/// Who makes the objects of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Whoever calls the API.
+    Clients,
+    /// Authentication, for the User who authenticates. Administrators change the spec alone.
+    Authentication,
+    /// The Cluster, for itself.
+    Cluster,
+}
+
 /// A kind that clients write, with its rules.
 pub trait Managed: Resource {
     /// How many parts between dots a name may have.
     const NAME_PARTS: usize = 1;
+
+    /// Who makes it.
+    const ORIGIN: Origin = Origin::Clients;
 
     /// The name under which `name` is stored.
     fn stored_name(name: &str) -> String {
         name.to_owned()
     }
 
-    /// Whether clients create it.
+    /// Whether this author creates it.
     ///
     /// # Errors
-    /// Why they don't.
-    fn check_creatable(_draft: &Draft<'_>) -> Result<(), Error> {
-        Ok(())
+    /// Why not.
+    fn check_creatable(draft: &Draft<'_>) -> Result<(), Error> {
+        match Self::ORIGIN {
+            Origin::Clients => Ok(()),
+            Origin::Authentication => Err(not_creatable(Self::DOCUMENT)),
+            Origin::Cluster if draft.author.is_cluster() => Ok(()),
+            Origin::Cluster => Err(not_creatable(Self::DOCUMENT)),
+        }
     }
 
-    /// Takes over what an update may change: metadata texts and spec, unless the kind says otherwise.
+    /// Takes over what an update may change.
     fn overlay(old: &Self, sent: Self) -> Self {
         let mut new = sent;
-        let metadata = metadata::overlay(old.metadata(), new.metadata());
-        *new.metadata_mut() = metadata;
+        *new.metadata_mut() = match Self::ORIGIN {
+            Origin::Clients | Origin::Cluster => metadata::overlay(old.metadata(), new.metadata()),
+            Origin::Authentication => old.metadata().cloned().unwrap_or_default(),
+        };
         new.set_status(old.status().cloned());
         new
     }
@@ -228,7 +249,12 @@ pub async fn update<T: Managed>(
         return Err(Error::conflict(T::DOCUMENT, old.message.name()));
     }
     let mut sent = sent;
-    let secret = sent.take_secret()?;
+    let secret = match sent.take_secret()? {
+        SecretWrite::Set(secret) if draft.has_secret::<T>(old.uid, &secret).await? => {
+            SecretWrite::Keep
+        }
+        secret => secret,
+    };
     let mut new = T::overlay(&old.message, sent);
     new.complete();
     let has_secret = matches!(secret, SecretWrite::Set(_));
@@ -284,8 +310,7 @@ pub fn parse_uid(uid: &str) -> Result<Uid, Error> {
         .ok_or_else(|| Error::invalid(format!("The uid {uid:?} is not a UUID version 4")))
 }
 
-/// The error for a kind of which clients make none.
-pub fn not_creatable(kind: Kind) -> Error {
+fn not_creatable(kind: Kind) -> Error {
     Error::invalid(format!("A {kind} cannot be created through the API"))
 }
 

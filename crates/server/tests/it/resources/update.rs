@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use api::{
-    core_v1::{Group, User},
+    core_v1::{Credential, Group, Policy, Secret, Service, User},
     meta_v1::{DeleteOptions, GetOptions},
     resource::Object as _,
 };
@@ -9,7 +9,7 @@ use server::{
     ErrorKind,
     resource::{
         read,
-        write::{Delete, Update},
+        write::{Create, Delete, Update},
     },
 };
 use store::Store;
@@ -206,4 +206,60 @@ async fn racing_joins(store: Arc<dyn Store>) {
                 .unwrap();
         }
     }
+}
+
+/// What is attached may be deleted. That denies, and must not keep anybody from taking more away.
+#[tokio::test]
+async fn what_was_deleted_meanwhile_keeps_nobody_from_disabling_what_names_it() {
+    let cluster = Cluster::on(store::testing::sqlite()).await;
+    let root = cluster.root().await;
+    let policy = "{kind: Policy, metadata: {name: staff}, spec: {rules: [{effect: ALLOW, condition: {matchAny: true}}]}}";
+    cluster.create::<Policy>(&root, policy).await.unwrap();
+    let secret = "{kind: Secret, metadata: {name: key}, spec: {}, data: {value: x}}";
+    cluster.create::<Secret>(&root, secret).await.unwrap();
+    let user = |is_disabled: bool, policies: &str| {
+        parse::<User>(&format!(
+            "{{kind: User, metadata: {{name: ci}}, spec: {{type: WORKLOAD, isDisabled: {is_disabled}, authorization: {{policies: [{policies}]}}}}}}"
+        ))
+    };
+    let credential = |is_disabled: bool| {
+        parse::<Credential>(&format!(
+            "{{kind: Credential, metadata: {{name: ci-token}}, spec: {{type: AUTH_TOKEN, user: ci, isDisabled: {is_disabled}, \
+             expiresAt: 2026-11-22T00:01:00Z, authorization: {{policies: [staff]}}}}}}"
+        ))
+    };
+    let service = |is_disabled: bool| {
+        parse::<Service>(&format!(
+            "{{kind: Service, metadata: {{name: web}}, spec: {{mode: HTTP, isPublic: true, isDisabled: {is_disabled}, \
+             config: {{upstream: {{url: 'http://127.0.0.1:1'}}, http: {{auth: {{bearer: {{fromSecret: key}}}}}}}}}}}}"
+        ))
+    };
+    cluster
+        .run(&root, Create(user(false, "staff")))
+        .await
+        .unwrap();
+    cluster.run(&root, Create(credential(false))).await.unwrap();
+    cluster.run(&root, Create(service(false))).await.unwrap();
+    cluster
+        .run(&root, Delete::<Policy>::new(delete("staff")))
+        .await
+        .unwrap();
+    cluster
+        .run(&root, Delete::<Secret>::new(delete("key")))
+        .await
+        .unwrap();
+    cluster.clock.advance(std::time::Duration::from_secs(120));
+
+    cluster
+        .run(&root, Update(user(true, "staff")))
+        .await
+        .unwrap();
+    cluster.run(&root, Update(credential(true))).await.unwrap();
+    cluster.run(&root, Update(service(true))).await.unwrap();
+    // What is new has to be there.
+    let added = cluster.run(&root, Update(user(true, "staff, more"))).await;
+    assert_eq!(
+        added.unwrap_err().public(),
+        "The Policy more does not exist"
+    );
 }
