@@ -18,6 +18,7 @@ const ID_LENGTH: usize = 16;
 
 /// The names and what stands behind them.
 pub(crate) struct Dispatch {
+    strict_transport: Option<HeaderValue>,
     names: Names,
     sites: Sites,
     rng: Arc<dyn Rng>,
@@ -26,7 +27,12 @@ pub(crate) struct Dispatch {
 impl Dispatch {
     /// Answers for `names` by `sites`.
     pub(crate) fn new(names: Names, sites: Sites, rng: Arc<dyn Rng>) -> Self {
-        Self { names, sites, rng }
+        Self {
+            strict_transport: strict_transport(names.domain().host()),
+            names,
+            sites,
+            rng,
+        }
     }
 
     /// Answers a request. One line of the log says how; for Services the gateway writes it, with the decision.
@@ -64,11 +70,19 @@ impl Dispatch {
         let site = self.names.site(&host);
         let response = match site {
             Site::Api => self.sites.api(request, connection, id).await,
-            Site::Cluster => self.sites.cluster(request, connection, id).await,
-            Site::Portal => self.portal(),
+            Site::Cluster => self.secure_only(self.sites.cluster(request, connection, id).await),
+            Site::Portal => self.secure_only(self.portal()),
             Site::Service => return self.sites.service(request, connection).await,
         };
         line.write(site.as_str(), &host, response.status());
+        response
+    }
+
+    fn secure_only(&self, mut response: Response<Body>) -> Response<Body> {
+        if let Some(value) = &self.strict_transport {
+            let headers = response.headers_mut();
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, value.clone());
+        }
         response
     }
 
@@ -80,6 +94,13 @@ impl Dispatch {
         }
         response
     }
+}
+
+/// RFC 6797: whoever was here once comes back by TLS alone, for a year. Not at names that are everybody's own machine,
+/// where other programs serve without.
+fn strict_transport(host: &str) -> Option<HeaderValue> {
+    let is_local = host == "localhost" || host.ends_with(".localhost");
+    (!is_local).then(|| HeaderValue::from_static("max-age=31536000"))
 }
 
 /// What the log says of a request.

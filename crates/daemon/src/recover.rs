@@ -21,7 +21,7 @@ const TOKEN_FILE: &str = "recovery-token";
 pub(crate) async fn run(mut settings: Offline) -> anyhow::Result<()> {
     settings.logs.log.get_or_insert_with(|| "warn".to_owned());
     logging::start(&settings.logs)?;
-    let data_dir = storage::data_dir(&settings.store)?;
+    let data_dir = storage::present_data_dir(&settings.store)?;
     let clock = Arc::new(SystemClock);
     let store = storage::open(&settings.store, &data_dir, clock.clone()).await?;
     // Nothing is served, so the name does not matter.

@@ -15,7 +15,7 @@ use store::{
     Backend, DatabaseUrl, Document, Location, Store, StoreConfig, StoreError,
     postgres::PostgresOptions,
     seal::{MasterKeys, load_or_create},
-    sqlite::MASTER_KEY_FILE,
+    sqlite::{DATABASE_FILE, MASTER_KEY_FILE},
 };
 
 use crate::{files, settings::StoreSettings};
@@ -35,6 +35,23 @@ pub(crate) fn data_dir(settings: &StoreSettings) -> anyhow::Result<PathBuf> {
         .as_deref()
         .context("no data directory is given: --data-dir or OCTELIUM_DATA_DIR")?;
     files::create_directory(path)
+}
+
+/// The data directory of a store that has begun: what is done to one must not begin another by a mistyped path.
+///
+/// # Errors
+/// Where none is given, or there is no store.
+pub(crate) fn present_data_dir(settings: &StoreSettings) -> anyhow::Result<PathBuf> {
+    if settings.database_url.is_none() {
+        let path = settings.data_dir.as_deref().unwrap_or(Path::new(""));
+        let database = path.join(DATABASE_FILE);
+        ensure!(
+            settings.data_dir.is_none() || database.exists(),
+            "{} is not there: is this the data directory of a Cluster?",
+            database.display()
+        );
+    }
+    data_dir(settings)
 }
 
 /// Opens the store and brings it to this version's schema.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use api::core_v1::{Group, Namespace, Service, User};
+use api::core_v1::{Group, Namespace, Policy, Service, User};
 use domain::{clock::UnixMillis, kind::Kind};
 use prost::Message;
 use store::{Document, Store, StoreError};
@@ -47,6 +47,15 @@ async fn examine_all(
         report.warning("signing keys", "there are none: the first start makes one");
     }
     let policies = all(store, Kind::Policy, now).await?;
+    for policy in &policies {
+        count += 1;
+        if Policy::decode(policy.body.as_slice()).is_err() {
+            report.problem(
+                format!("Policy {}", policy.name),
+                "its document does not parse: everything that needs it is denied",
+            );
+        }
+    }
     let names: BTreeSet<_> = policies.into_iter().map(|policy| policy.name).collect();
     for kind in [Kind::User, Kind::Group, Kind::Namespace, Kind::Service] {
         for document in all(store, kind, now).await? {

@@ -1,10 +1,7 @@
 //! Clients that we have not written: plain gRPC from Python, as an application uses it, and doing over it what
 //! existing command-line clients do.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::Path, process::Command};
 
 use crate::support::{
     cluster::Cluster,
@@ -47,7 +44,7 @@ async fn existing_command_line_clients_get_what_they_need() {
 /// Runs a script of `clients/python`.
 fn python(cluster: &Cluster, script: &str, token: &str) -> Outcome {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let mut command = Command::new(interpreter());
+    let mut command = Command::new(program::python());
     command
         .arg("-B")
         .arg(tests.join("clients/python").join(script))
@@ -57,16 +54,4 @@ fn python(cluster: &Cluster, script: &str, token: &str) -> Outcome {
         .env("TOKEN", token)
         .env("PROTO", tests.join("../../api/proto"));
     run(&mut command)
-}
-
-/// The Python that has `grpcio`.
-fn interpreter() -> PathBuf {
-    let target = program::octeliumd().ancestors().nth(2).unwrap();
-    let interpreter = target.join("test-tools/python/bin/python");
-    assert!(
-        interpreter.exists(),
-        "{} is not there: run scripts/install-test-tools",
-        interpreter.display()
-    );
-    interpreter
 }

@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 
 use crate::support::{
     cluster::Cluster,
-    https::get,
+    https::{Https, get},
     scene::{Scene, WEB},
 };
 
@@ -93,4 +93,27 @@ async fn a_request_that_runs_at_shutdown_is_answered() {
             .unwrap()
             .success()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_and_oauth2_are_for_tls_alone_where_the_domain_is_not_this_machine() {
+    let cluster = Cluster::start_with(&["--domain", "cluster.test"]);
+    let https = Https::new(&cluster);
+    for path in [
+        "/",
+        "/oauth2/token",
+        "/.well-known/oauth-authorization-server",
+        "/nothing",
+    ] {
+        let answer = https.get("cluster.test", path, "").await;
+        assert_eq!(
+            answer.header("strict-transport-security"),
+            "max-age=31536000",
+            "{path}"
+        );
+    }
+    let local = Cluster::start();
+    let answer = Https::new(&local).get("localhost", "/", "").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("strict-transport-security"), "");
 }

@@ -9,7 +9,7 @@ use std::{
 use crate::support::{
     cluster::Cluster,
     https::{Https, form},
-    program::{Outcome, octeliumd, run},
+    program::{self, Outcome, octeliumd, run},
     scene::{Scene, WEB},
 };
 
@@ -241,4 +241,50 @@ fn write_key(data_dir: &Path, key: &[u8]) {
     let path = data_dir.join("master-key");
     fs::write(&path, key).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[test]
+fn a_mistyped_data_directory_is_not_made_into_a_cluster() {
+    let directory = tempfile::tempdir().unwrap();
+    let elsewhere = directory.path().join("elsewhere");
+    let backup = directory.path().join("backup");
+    for arguments in [vec!["backup", backup.to_str().unwrap()], vec!["recover"]] {
+        let refused = octeliumd_with(&elsewhere, &arguments);
+        assert_eq!(refused.code, 1, "{refused:#?}");
+        assert!(refused.stderr.contains("is not there"), "{refused:#?}");
+    }
+    assert!(!elsewhere.exists() && !backup.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_policy_denies_what_needs_it_and_the_doctor_tells() {
+    let mut scene = Scene::start().await;
+    let plain = scene.access_token("plain");
+    let command =
+        "octeliumctl create cred --type access-token --user microservice1 --policy policy1 careful";
+    let careful = scene.admin.sh(command).success().value("Access Token:");
+    let careful = scene.cluster.secret(&careful);
+    assert_eq!(status(&scene.https, &careful).await, 200);
+
+    scene.cluster.terminate();
+    let database = scene.cluster.data_dir().join("octelium.db");
+    let damage = "import sqlite3, sys\n\
+        store = sqlite3.connect(sys.argv[1])\n\
+        changed = store.execute(\"UPDATE documents SET body = x'ffff' WHERE kind = 'Policy' AND name = 'policy1'\")\n\
+        assert changed.rowcount == 1\n\
+        store.commit()\n";
+    let mut python = Command::new(program::python());
+    run(python.arg("-c").arg(damage).arg(&database)).success();
+    let ill = octeliumd_with(&scene.cluster.data_dir(), &["doctor"]);
+    assert_eq!(ill.code, 1, "{ill:#?}");
+    assert!(ill.stdout.contains("Policy policy1"), "{ill:#?}");
+
+    let cluster = scene.cluster.restart();
+    assert_eq!(status(&scene.https, &careful).await, 403);
+    assert_eq!(status(&scene.https, &plain).await, 200);
+    assert!(
+        cluster.log().contains("Policy policy1"),
+        "{}",
+        cluster.log()
+    );
 }

@@ -26,6 +26,21 @@ pub(crate) fn folder() -> PathBuf {
     folder.to_owned()
 }
 
+/// The Python that has `grpcio`.
+///
+/// # Panics
+/// Where it is not installed.
+pub(crate) fn python() -> PathBuf {
+    let target = octeliumd().ancestors().nth(2).unwrap();
+    let interpreter = target.join("test-tools/python/bin/python");
+    assert!(
+        interpreter.exists(),
+        "{} is not there: run scripts/install-test-tools",
+        interpreter.display()
+    );
+    interpreter
+}
+
 /// What a program wrote, and how it ended.
 #[derive(Debug)]
 pub(crate) struct Outcome {
