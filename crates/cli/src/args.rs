@@ -5,8 +5,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     Program,
     command::{
-        apply, completion, create, delete, diff, get, login, logout, status, token, update,
-        user_get, version, whoami,
+        apply, completion, create, delete, diff, explain, get, login, logout, status, token,
+        update, user_get, version, whoami,
     },
     context::Context,
     failure::{Failure, Outcome},
@@ -77,6 +77,7 @@ pub(crate) enum OcteliumctlCommand {
     Delete(delete::DeleteArgs),
     Apply(apply::ApplyArgs),
     Diff(diff::DiffArgs),
+    Explain(explain::ExplainArgs),
     Token(token::TokenArgs),
     Completion(completion::CompletionArgs),
 }
@@ -108,6 +109,7 @@ impl OcteliumctlCommand {
             Self::Delete(args) => delete::run(context, args).await,
             Self::Apply(args) => apply::run(context, args).await,
             Self::Diff(args) => diff::run(context, args).await,
+            Self::Explain(args) => explain::run(context, &args),
             Self::Token(args) => token::run(context, args),
             Self::Completion(args) => completion::run(context, Program::Octeliumctl, args),
         }

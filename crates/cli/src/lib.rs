@@ -113,7 +113,7 @@ fn wants_json(matches: &ArgMatches) -> bool {
         .try_get_one::<Format>("output")
         .ok()
         .flatten()
-        .is_some_and(|format| *format == Format::Json);
+        .is_some_and(|format| matches!(format, Format::Json | Format::Jsonl));
     here || matches
         .subcommand()
         .is_some_and(|(_, matches)| wants_json(matches))

@@ -1,16 +1,27 @@
 //! How objects are shown.
 
-use api::{document, platform_v1::Resource};
-use prost_reflect::DynamicMessage;
+use std::{ffi::OsStr, str::FromStr};
 
-use crate::{context::Context, failure::Failure, kind::Kind, remote::Listing};
+use api::{document, platform_v1::Resource, reflect};
+use clap::{
+    Arg, Command,
+    builder::{PossibleValue, StringValueParser, TypedValueParser},
+};
+use prost::Name;
+use prost_reflect::DynamicMessage;
+use serde_json::Value;
+
+use crate::{context::Context, failure::Failure, kind::Kind, remote::Listing, terminal::printable};
 
 pub(crate) mod age;
 pub(crate) mod columns;
+mod path;
 pub(crate) mod table;
 
+use path::Path;
+
 /// The forms of `-o`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Format {
     /// Columns for people.
     Table,
@@ -18,22 +29,96 @@ pub(crate) enum Format {
     Wide,
     /// Protobuf JSON; a list is one List message.
     Json,
+    /// The same, one object a line.
+    Jsonl,
     /// The same in YAML.
-    #[value(alias = "yml")]
     Yaml,
     /// `kind/name`, one a line.
     Name,
+    /// What a path finds in the JSON form, one value a line.
+    JsonPath(Path),
+    /// One field of each object, one a line; empty where it is not set.
+    Field(Path),
+}
+
+impl Format {
+    /// Whether it has more columns than a table has otherwise.
+    pub(crate) fn is_wide(&self) -> bool {
+        *self == Self::Wide
+    }
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text.split_once('=') {
+            Some(("jsonpath", path)) => Self::JsonPath(path.parse()?),
+            Some(("field", path)) => Self::Field(path.parse()?),
+            _ => match text {
+                "table" => Self::Table,
+                "wide" => Self::Wide,
+                "json" => Self::Json,
+                "jsonl" => Self::Jsonl,
+                "yaml" | "yml" => Self::Yaml,
+                "name" => Self::Name,
+                _ => {
+                    return Err(
+                        "it must be table, wide, json, jsonl, yaml, name, jsonpath=PATH or field=PATH"
+                            .to_owned(),
+                    );
+                }
+            },
+        })
+    }
+}
+
+/// Offers the forms to help and completion.
+#[derive(Clone)]
+struct FormatParser;
+
+impl TypedValueParser for FormatParser {
+    type Value = Format;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<Format, clap::Error> {
+        StringValueParser::new()
+            .try_map(|text| text.parse::<Format>())
+            .parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let forms = [
+            ("table", "Columns for people"),
+            ("wide", "More columns"),
+            ("json", "Protobuf JSON; a list is one List message"),
+            ("jsonl", "The same, one object a line"),
+            ("yaml", "The same in YAML"),
+            ("name", "`kind/name`, one a line"),
+            (
+                "jsonpath=PATH",
+                "What the path finds in the JSON, as `$.items[*].metadata.name`",
+            ),
+            ("field=PATH", "One field of each object, as `metadata.name`"),
+        ];
+        let forms = forms.map(|(name, help)| PossibleValue::new(name).help(help));
+        Some(Box::new(forms.into_iter()))
+    }
 }
 
 /// `-o` of most commands.
-#[derive(Debug, Clone, Copy, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct OutputArgs {
     /// How to print
     #[arg(
         short = 'o',
         long = "output",
         alias = "out",
-        value_enum,
+        value_parser = FormatParser,
         value_name = "FORMAT"
     )]
     pub(crate) output: Option<Format>,
@@ -47,7 +132,7 @@ pub(crate) fn object(
     context: &Context,
     kind: Kind,
     resource: &Resource,
-    format: Format,
+    format: &Format,
 ) -> Result<(), Failure> {
     match format {
         Format::Table | Format::Wide => {
@@ -55,13 +140,15 @@ pub(crate) fn object(
                 items: vec![resource.clone()],
                 message: None,
             };
-            listing_table(context, kind, &listing, format == Format::Wide)
+            listing_table(context, kind, &listing, format.is_wide())
         }
         Format::Name => context.terminal.line(&name(kind, resource)),
-        Format::Json | Format::Yaml => match resource.dynamic() {
-            Some(message) => self::message(context, &message, format),
-            None => Ok(()),
-        },
+        Format::Json | Format::Jsonl | Format::Yaml | Format::JsonPath(_) | Format::Field(_) => {
+            match resource.dynamic() {
+                Some(message) => self::message(context, &message, format),
+                None => Ok(()),
+            }
+        }
     }
 }
 
@@ -73,23 +160,21 @@ pub(crate) fn listing(
     context: &Context,
     kind: Kind,
     listing: &Listing,
-    format: Format,
+    format: &Format,
 ) -> Result<(), Failure> {
     match format {
-        Format::Table | Format::Wide => {
-            listing_table(context, kind, listing, format == Format::Wide)
-        }
+        Format::Table | Format::Wide => listing_table(context, kind, listing, format.is_wide()),
         Format::Name => listing
             .items
             .iter()
             .try_for_each(|item| context.terminal.line(&name(kind, item))),
-        Format::Json | Format::Yaml => {
+        Format::Json | Format::Jsonl | Format::Yaml | Format::JsonPath(_) | Format::Field(_) => {
             let Some(message) = &listing.message else {
                 return Ok(());
             };
-            let mut value = document::to_json(message);
-            with_items(&mut value);
-            self::value(context, &value, format)
+            let mut list = document::to_json(message);
+            with_items(&mut list);
+            value(context, &list, format)
         }
     }
 }
@@ -101,26 +186,57 @@ pub(crate) fn listing(
 pub(crate) fn message(
     context: &Context,
     message: &DynamicMessage,
-    format: Format,
+    format: &Format,
 ) -> Result<(), Failure> {
     value(context, &document::to_json(message), format)
 }
 
-/// Prints a JSON value as JSON, else as YAML.
+/// Prints a JSON value: of a list in the forms that have one line for each object, each of them; as YAML where the form
+/// is one for resources alone.
 ///
 /// # Errors
 /// Nobody reads.
-pub(crate) fn value(
-    context: &Context,
-    value: &serde_json::Value,
-    format: Format,
-) -> Result<(), Failure> {
+pub(crate) fn value(context: &Context, value: &Value, format: &Format) -> Result<(), Failure> {
+    let terminal = &context.terminal;
     match format {
-        Format::Json => context.terminal.line(&format!("{value:#}")),
-        Format::Yaml | Format::Table | Format::Wide | Format::Name => context
-            .terminal
-            .line(document::json_to_yaml(value).trim_end()),
+        Format::Json => terminal.line(&format!("{value:#}")),
+        Format::Jsonl => objects(value).try_for_each(|object| terminal.line(&object.to_string())),
+        Format::JsonPath(path) => path
+            .find(value)
+            .into_iter()
+            .try_for_each(|found| terminal.line(&plain(found))),
+        Format::Field(path) => objects(value).try_for_each(|object| {
+            let found: Vec<String> = path.find(object).into_iter().map(plain).collect();
+            terminal.line(&found.join(" "))
+        }),
+        Format::Yaml | Format::Table | Format::Wide | Format::Name => {
+            terminal.line(document::json_to_yaml(value).trim_end())
+        }
     }
+}
+
+/// The objects of a list, else the one.
+fn objects(value: &Value) -> impl Iterator<Item = &Value> {
+    match value.get("items") {
+        Some(Value::Array(items)) => items.iter(),
+        _ => std::slice::from_ref(value).iter(),
+    }
+}
+
+/// Texts as they are, without what would steer the terminal; everything else as JSON.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => printable(text),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+/// A List message as JSON.
+pub(crate) fn list_value<M: Name>(list: &M) -> Option<Value> {
+    let mut value = document::to_json(&reflect::dynamic(list)?);
+    with_items(&mut value);
+    Some(value)
 }
 
 /// `kind/name`.
@@ -129,7 +245,7 @@ pub(crate) fn name(kind: Kind, resource: &Resource) -> String {
 }
 
 /// Protobuf JSON leaves empty lists out; a List without `items` surprises.
-pub(crate) fn with_items(list: &mut serde_json::Value) {
+fn with_items(list: &mut Value) {
     if let Some(fields) = list.as_object_mut() {
         fields
             .entry("items")

@@ -67,9 +67,12 @@ impl Terminal {
     /// Tells why the command failed.
     pub(crate) fn fail(&self, failure: &Failure) {
         if self.json_errors {
+            // The code has a place of its own here.
+            let code = format!(" ({})", failure.code);
+            let message = failure.message.strip_suffix(&code);
             let mut error = serde_json::json!({
                 "code": failure.code,
-                "message": failure.message,
+                "message": message.unwrap_or(&failure.message),
             });
             if let Some(fields) = error.as_object_mut() {
                 if let Some(hint) = &failure.hint {

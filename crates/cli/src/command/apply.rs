@@ -47,7 +47,7 @@ pub(crate) async fn run(context: &Context, args: ApplyArgs) -> Result<Outcome, F
     let client = Client::connect(context).await?;
     if args.dry_run {
         let planned = plan::call(&client, &manifest, plan::Mode::DryRun).await?;
-        report(context, &planned, format, true)?;
+        report(context, &planned, &format, true)?;
         return Ok(Outcome::Done);
     }
     let mut mode = plan::Mode::Careful;
@@ -62,7 +62,7 @@ pub(crate) async fn run(context: &Context, args: ApplyArgs) -> Result<Outcome, F
         }
     }
     let applied = plan::call(&client, &manifest, mode).await?;
-    report(context, &applied, format, false)?;
+    report(context, &applied, &format, false)?;
     Ok(Outcome::Done)
 }
 
@@ -93,11 +93,11 @@ fn confirm(context: &Context, planned: &ApplyResponse, emptied: &[&str]) -> Resu
 fn report(
     context: &Context,
     response: &ApplyResponse,
-    format: Format,
+    format: &Format,
     dry_run: bool,
 ) -> Result<(), Failure> {
     match format {
-        Format::Json | Format::Yaml => {
+        Format::Json | Format::Jsonl | Format::Yaml | Format::JsonPath(_) | Format::Field(_) => {
             if let Some(message) = reflect::dynamic(response) {
                 let mut value = document::to_json(&message);
                 if let Some(fields) = value.as_object_mut() {

@@ -69,7 +69,7 @@ pub(crate) fn done(
 ) -> Result<Outcome, Failure> {
     let kind = resource.kind().and_then(Kind::parse);
     match (kind, output.output) {
-        (Some(kind), Some(format)) => output::object(context, kind, resource, format)?,
+        (Some(kind), Some(format)) => output::object(context, kind, resource, &format)?,
         _ => context.terminal.say(&format!(
             "{} `{}` successfully {verb}",
             resource.kind().unwrap_or("Object"),

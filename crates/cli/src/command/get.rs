@@ -18,6 +18,8 @@ mod watch;
 /// Show resources and audit events
 #[derive(Args)]
 pub(crate) struct GetArgs {
+    #[command(flatten)]
+    paging: PagingArgs,
     #[command(subcommand)]
     target: Target,
 }
@@ -41,8 +43,6 @@ struct KindArgs {
     /// Only those in this Namespace
     #[arg(short = 'n', long, value_name = "NAMESPACE")]
     namespace: Option<String>,
-    #[command(flatten)]
-    paging: PagingArgs,
     /// Go on showing what changes: rows, or one JSON object a line
     #[arg(short = 'w', long)]
     watch: bool,
@@ -55,16 +55,16 @@ struct KindArgs {
 #[derive(Args)]
 pub(crate) struct PagingArgs {
     /// One page alone, the first being 1
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     page: Option<u32>,
-    /// How many objects a page has
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// How many objects a page has, 1000 at the most; 0 leaves it to the Cluster
+    #[arg(long, global = true, value_name = "N")]
     items_per_page: Option<u32>,
     /// Sort by name
-    #[arg(long)]
+    #[arg(long, global = true)]
     order_by_name: bool,
     /// Last first
-    #[arg(long)]
+    #[arg(long, global = true)]
     order_reverse: bool,
 }
 
@@ -98,19 +98,24 @@ impl PagingArgs {
 
     /// Whether not everything is wanted.
     pub(crate) fn one_page(&self) -> bool {
-        self.page.is_some() || self.items_per_page.is_some()
+        self.page.is_some() || self.items_per_page.is_some_and(|items| items > 0)
     }
 }
 
 /// Prints objects.
 pub(crate) async fn run(context: &Context, args: GetArgs) -> Result<Outcome, Failure> {
     match args.target {
-        Target::Kind(kind, args) => of_kind(context, kind, args).await,
-        Target::Audit(args) => audit::run(context, args).await,
+        Target::Kind(kind, kind_args) => of_kind(context, kind, kind_args, &args.paging).await,
+        Target::Audit(audit_args) => audit::run(context, audit_args, &args.paging).await,
     }
 }
 
-async fn of_kind(context: &Context, kind: Kind, args: KindArgs) -> Result<Outcome, Failure> {
+async fn of_kind(
+    context: &Context,
+    kind: Kind,
+    args: KindArgs,
+    paging: &PagingArgs,
+) -> Result<Outcome, Failure> {
     let unfit =
         |flag: &str| Failure::usage(format!("{} have no {flag} to select by", kind.plural()));
     if args.user.is_some() && kind.filter() != Some(Filter::User) {
@@ -121,8 +126,8 @@ async fn of_kind(context: &Context, kind: Kind, args: KindArgs) -> Result<Outcom
     }
     let client = Client::connect(context).await?;
     let selection = Selection {
-        common: args.paging.options(),
-        one_page: args.paging.one_page(),
+        common: paging.options(),
+        one_page: paging.one_page(),
         user: args.user,
         namespace: args.namespace,
     };
@@ -134,17 +139,17 @@ async fn of_kind(context: &Context, kind: Kind, args: KindArgs) -> Result<Outcom
             after_cursor: args.after_cursor.unwrap_or(0),
         };
         let format = args.output.output.unwrap_or(Format::Table);
-        return watch::run(context, &client, &watched, format).await;
+        return watch::run(context, &client, &watched, &format).await;
     }
     if args.name.is_some() || kind.is_single() {
         let name = args.name.as_deref().unwrap_or("default");
         let resource = remote::get(&client, kind, name).await?;
         let format = args.output.output.unwrap_or(Format::Yaml);
-        output::object(context, kind, &resource, format)?;
+        output::object(context, kind, &resource, &format)?;
     } else {
         let listing = remote::list(&client, kind, &selection).await?;
         let format = args.output.output.unwrap_or(Format::Table);
-        output::listing(context, kind, &listing, format)?;
+        output::listing(context, kind, &listing, &format)?;
     }
     Ok(Outcome::Done)
 }

@@ -1,6 +1,9 @@
 //! `status`
 
-use api::{reflect, user_v1::GetStatusRequest};
+use api::{
+    reflect,
+    user_v1::{GetStatusRequest, GetStatusResponse},
+};
 use clap::Args;
 
 use crate::{
@@ -21,18 +24,20 @@ pub(crate) struct StatusArgs {
 /// Prints what the Cluster knows about the caller.
 pub(crate) async fn run(context: &Context, args: StatusArgs) -> Result<Outcome, Failure> {
     let client = Client::connect(context).await?;
+    let status = fetch(&client).await?;
+    if let Some(message) = reflect::dynamic(&status) {
+        let format = args.output.output.unwrap_or(Format::Yaml);
+        output::message(context, &message, &format)?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// What the Cluster knows about the caller.
+pub(super) async fn fetch(client: &Client) -> Result<GetStatusResponse, Failure> {
     let status = client
         .call(Repeat::Safe, async |rpc| {
             rpc.user().get_status(GetStatusRequest {}).await
         })
-        .await?
-        .into_inner();
-    if let Some(message) = reflect::dynamic(&status) {
-        output::message(
-            context,
-            &message,
-            args.output.output.unwrap_or(Format::Yaml),
-        )?;
-    }
-    Ok(Outcome::Done)
+        .await?;
+    Ok(status.into_inner())
 }

@@ -68,6 +68,6 @@ pub(crate) fn run(context: &Context, args: TokenArgs) -> Result<Outcome, Failure
     if let (Some(expires_at), Some(fields)) = (claims.expires_at, value.as_object_mut()) {
         fields.insert("expiresAt".to_owned(), expires_at.to_string().into());
     }
-    output::value(context, &value, args.output.output.unwrap_or(Format::Yaml))?;
+    output::value(context, &value, &args.output.output.unwrap_or(Format::Yaml))?;
     Ok(Outcome::Done)
 }

@@ -1,7 +1,7 @@
 //! `update`
 
 use api::{
-    core_v1::{authenticator, device, session},
+    core_v1::{authenticator, credential, device, session},
     platform_v1::{Resource, resource::Resource as Body},
 };
 use clap::{Args, Subcommand};
@@ -35,86 +35,54 @@ enum Target {
         visible_aliases = ["sec", "secrets"],
         after_help = "Example:\n  octeliumctl update secret --file password.txt pg-password"
     )]
-    Secret {
-        #[command(flatten)]
-        named: NamedArgs,
-        #[command(flatten)]
-        value: SecretValueArgs,
-    },
+    Secret(ChangeArgs<SecretValueArgs>),
     /// Replace the value of a Config
     #[command(
         visible_aliases = ["cfg", "conf"],
         after_help = "Example:\n  octeliumctl update config --file settings.json settings"
     )]
-    Config {
-        #[command(flatten)]
-        named: NamedArgs,
-        #[command(flatten)]
-        value: ConfigValueArgs,
-    },
+    Config(ChangeArgs<ConfigValueArgs>),
     /// Approve or reject a Device
     #[command(
         visible_alias = "dev",
         after_help = "Example:\n  octeliumctl update device --approve alice-laptop"
     )]
-    Device {
-        #[command(flatten)]
-        named: NamedArgs,
-        #[command(flatten)]
-        verdict: VerdictArgs,
-    },
+    Device(ChangeArgs<VerdictArgs>),
     /// Approve or reject an Authenticator
     #[command(
         visible_alias = "authn",
         after_help = "Example:\n  octeliumctl update authenticator --approve alice-key"
     )]
-    Authenticator {
-        #[command(flatten)]
-        named: NamedArgs,
-        #[command(flatten)]
-        verdict: VerdictArgs,
-    },
+    Authenticator(ChangeArgs<VerdictArgs>),
     /// Approve, reject, or change the end of a Session
     #[command(
         visible_alias = "sess",
         after_help = "Example:\n  octeliumctl update session --expire-in 2hours alice-x1y2z3"
     )]
-    Session {
-        #[command(flatten)]
-        named: NamedArgs,
-        #[command(flatten)]
-        change: SessionArgs,
-    },
+    Session(ChangeArgs<SessionArgs>),
     /// Disable or enable a User
     #[command(
         visible_alias = "usr",
         after_help = "Example:\n  octeliumctl update user --disable alice"
     )]
-    User {
-        #[command(flatten)]
-        named: NamedArgs,
-        #[command(flatten)]
-        switch: SwitchArgs,
-    },
+    User(ChangeArgs<SwitchArgs>),
     /// Disable, enable or limit a Credential
     #[command(
         visible_aliases = ["cred", "creds"],
         after_help = "Example:\n  octeliumctl update credential --disable cred01"
     )]
-    Credential {
-        #[command(flatten)]
-        named: NamedArgs,
-        #[command(flatten)]
-        change: CredentialArgs,
-    },
+    Credential(ChangeArgs<CredentialArgs>),
 }
 
+/// An object and what is to be changed in it.
 #[derive(Args)]
-struct NamedArgs {
+struct ChangeArgs<T: Args> {
     /// Which
     name: String,
     #[command(flatten)]
     output: OutputArgs,
+    #[command(flatten)]
+    change: T,
 }
 
 #[derive(Args)]
@@ -172,85 +140,101 @@ struct CredentialArgs {
 
 /// Reads, changes and writes one object; somebody else's change in between is a conflict.
 pub(crate) async fn run(context: &Context, args: UpdateArgs) -> Result<Outcome, Failure> {
-    let (kind, named) = args.target.which();
-    let output = named.output;
-    let name = named.name.clone();
+    let (kind, name, output) = args.target.which();
     let client = Client::connect(context).await?;
-    let mut resource = remote::get(&client, kind, &name).await?;
+    let mut resource = remote::get(&client, kind, name).await?;
     args.target.change(context, &mut resource)?;
     let updated = remote::update(&client, resource).await?;
-    done(context, &updated, output, "updated")
+    done(context, &updated, output.clone(), "updated")
 }
 
 impl Target {
-    fn which(&self) -> (Kind, &NamedArgs) {
+    fn which(&self) -> (Kind, &str, &OutputArgs) {
         match self {
-            Self::Secret { named, .. } => (Kind::Secret, named),
-            Self::Config { named, .. } => (Kind::Config, named),
-            Self::Device { named, .. } => (Kind::Device, named),
-            Self::Authenticator { named, .. } => (Kind::Authenticator, named),
-            Self::Session { named, .. } => (Kind::Session, named),
-            Self::User { named, .. } => (Kind::User, named),
-            Self::Credential { named, .. } => (Kind::Credential, named),
+            Self::Secret(args) => args.which(Kind::Secret),
+            Self::Config(args) => args.which(Kind::Config),
+            Self::Device(args) => args.which(Kind::Device),
+            Self::Authenticator(args) => args.which(Kind::Authenticator),
+            Self::Session(args) => args.which(Kind::Session),
+            Self::User(args) => args.which(Kind::User),
+            Self::Credential(args) => args.which(Kind::Credential),
         }
     }
 
     fn change(&self, context: &Context, resource: &mut Resource) -> Result<(), Failure> {
         match (self, &mut resource.resource) {
-            (Self::Secret { value, .. }, Some(Body::Secret(secret))) => {
-                value.set(context, secret)?;
+            (Self::Secret(args), Some(Body::Secret(secret))) => {
+                args.change.set(context, secret)?;
             }
-            (Self::Config { value, .. }, Some(Body::Config(config))) => {
-                config.data = Some(value.data()?);
+            (Self::Config(args), Some(Body::Config(config))) => {
+                config.data = Some(args.change.data()?);
             }
-            (Self::Device { verdict, .. }, Some(Body::Device(device))) => {
+            (Self::Device(args), Some(Body::Device(device))) => {
                 use device::spec::State;
-                let state = if verdict.approve {
-                    State::Active
-                } else {
-                    State::Rejected
-                };
+                let state = args.change.choose(State::Active, State::Rejected);
                 device.spec.get_or_insert_default().set_state(state);
             }
-            (Self::Authenticator { verdict, .. }, Some(Body::Authenticator(authenticator))) => {
+            (Self::Authenticator(args), Some(Body::Authenticator(authenticator))) => {
                 use authenticator::spec::State;
-                let state = if verdict.approve {
-                    State::Active
-                } else {
-                    State::Rejected
-                };
+                let state = args.change.choose(State::Active, State::Rejected);
                 authenticator.spec.get_or_insert_default().set_state(state);
             }
-            (Self::Session { change, .. }, Some(Body::Session(session))) => {
-                use session::spec::State;
+            (Self::Session(args), Some(Body::Session(session))) => {
                 let spec = session.spec.get_or_insert_default();
-                if change.approve {
-                    spec.set_state(State::Active);
-                } else if change.reject {
-                    spec.set_state(State::Rejected);
-                }
-                if let Some(text) = &change.expire_in {
-                    spec.expires_at = Some(expiry(context, text)?);
-                }
+                args.change.change(context, spec)?;
             }
-            (Self::User { switch, .. }, Some(Body::User(user))) => {
-                user.spec.get_or_insert_default().is_disabled = switch.disable;
+            (Self::User(args), Some(Body::User(user))) => {
+                user.spec.get_or_insert_default().is_disabled = args.change.disable;
             }
-            (Self::Credential { change, .. }, Some(Body::Credential(credential))) => {
+            (Self::Credential(args), Some(Body::Credential(credential))) => {
                 let spec = credential.spec.get_or_insert_default();
-                spec.is_disabled = change.disable || spec.is_disabled && !change.enable;
-                if let Some(text) = &change.expire_in {
-                    spec.expires_at = Some(expiry(context, text)?);
-                }
-                if let Some(limit) = change.max_authn {
-                    spec.max_authentications = limit;
-                }
+                args.change.change(context, spec)?;
             }
             _ => {
                 return Err(Failure::input(
                     "the Cluster answered with another kind of object",
                 ));
             }
+        }
+        Ok(())
+    }
+}
+
+impl<T: Args> ChangeArgs<T> {
+    fn which(&self, kind: Kind) -> (Kind, &str, &OutputArgs) {
+        (kind, &self.name, &self.output)
+    }
+}
+
+impl VerdictArgs {
+    fn choose<S>(&self, approved: S, rejected: S) -> S {
+        if self.approve { approved } else { rejected }
+    }
+}
+
+impl SessionArgs {
+    fn change(&self, context: &Context, spec: &mut session::Spec) -> Result<(), Failure> {
+        use session::spec::State;
+        if self.approve {
+            spec.set_state(State::Active);
+        } else if self.reject {
+            spec.set_state(State::Rejected);
+        }
+        if let Some(text) = &self.expire_in {
+            spec.expires_at = Some(expiry(context, text)?);
+        }
+        Ok(())
+    }
+}
+
+impl CredentialArgs {
+    fn change(&self, context: &Context, spec: &mut credential::Spec) -> Result<(), Failure> {
+        spec.is_disabled = self.disable || spec.is_disabled && !self.enable;
+        if let Some(text) = &self.expire_in {
+            spec.expires_at = Some(expiry(context, text)?);
+        }
+        if let Some(limit) = self.max_authn {
+            spec.max_authentications = limit;
         }
         Ok(())
     }

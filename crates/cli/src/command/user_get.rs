@@ -20,6 +20,8 @@ use crate::{
 /// Show Services and Namespaces
 #[derive(Args)]
 pub(crate) struct UserGetArgs {
+    #[command(flatten)]
+    paging: PagingArgs,
     #[command(subcommand)]
     target: Target,
 }
@@ -42,15 +44,11 @@ struct ServiceArgs {
     #[arg(short = 'n', long, value_name = "NAMESPACE")]
     namespace: Option<String>,
     #[command(flatten)]
-    paging: PagingArgs,
-    #[command(flatten)]
     output: OutputArgs,
 }
 
 #[derive(Args)]
 struct NamespaceArgs {
-    #[command(flatten)]
-    paging: PagingArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -64,8 +62,10 @@ pub(crate) async fn run(context: &Context, args: UserGetArgs) -> Result<Outcome,
             output,
             ..
         }) => service(context, &client, &name, output).await?,
-        Target::Service(args) => services(context, &client, args).await?,
-        Target::Namespace(args) => namespaces(context, &client, args).await?,
+        Target::Service(service) => services(context, &client, service, &args.paging).await?,
+        Target::Namespace(namespace) => {
+            namespaces(context, &client, namespace, &args.paging).await?;
+        }
     }
     Ok(Outcome::Done)
 }
@@ -92,14 +92,19 @@ async fn service(
         context,
         &[service],
         value.as_ref(),
-        format,
+        &format,
         Kind::Service,
         (&SERVICE, service_row),
     )
 }
 
-async fn services(context: &Context, client: &Client, args: ServiceArgs) -> Result<(), Failure> {
-    let common = args.paging.options();
+async fn services(
+    context: &Context,
+    client: &Client,
+    args: ServiceArgs,
+    paging: &PagingArgs,
+) -> Result<(), Failure> {
+    let common = paging.options();
     let fetch = async |common: CommonListOptions| {
         let options = ListServiceOptions {
             common: Some(common),
@@ -115,23 +120,19 @@ async fn services(context: &Context, client: &Client, args: ServiceArgs) -> Resu
     let mut list = fetch(common).await?.into_inner();
     let mut page = common;
     let more = |meta: Option<api::meta_v1::ListResponseMeta>| meta.unwrap_or_default().has_more;
-    while !args.paging.one_page() && more(list.list_response_meta) {
+    while !paging.one_page() && more(list.list_response_meta) {
         page.page += 1;
         let next = fetch(page).await?.into_inner();
         list.items.extend(next.items);
         list.list_response_meta = next.list_response_meta;
     }
     let format = args.output.output.unwrap_or(Format::Table);
-    let value = reflect::dynamic(&list).map(|message| {
-        let mut value = document::to_json(&message);
-        output::with_items(&mut value);
-        value
-    });
+    let value = output::list_value(&list);
     show(
         context,
         &list.items,
         value.as_ref(),
-        format,
+        &format,
         Kind::Service,
         (&SERVICE, service_row),
     )
@@ -141,9 +142,10 @@ async fn namespaces(
     context: &Context,
     client: &Client,
     args: NamespaceArgs,
+    paging: &PagingArgs,
 ) -> Result<(), Failure> {
     let options = ListNamespaceOptions {
-        common: Some(args.paging.options()),
+        common: Some(paging.options()),
     };
     let list = client
         .call(Repeat::Safe, async |rpc| {
@@ -152,16 +154,12 @@ async fn namespaces(
         .await?
         .into_inner();
     let format = args.output.output.unwrap_or(Format::Table);
-    let value = reflect::dynamic(&list).map(|message| {
-        let mut value = document::to_json(&message);
-        output::with_items(&mut value);
-        value
-    });
+    let value = output::list_value(&list);
     show(
         context,
         &list.items,
         value.as_ref(),
-        format,
+        &format,
         Kind::Namespace,
         (&NAMESPACE, namespace_row),
     )
@@ -174,15 +172,17 @@ fn show<T>(
     context: &Context,
     items: &[T],
     value: Option<&serde_json::Value>,
-    format: Format,
+    format: &Format,
     kind: Kind,
     (header, row): Columns<T>,
 ) -> Result<(), Failure> {
     match format {
-        Format::Json | Format::Yaml => match value {
-            Some(value) => output::value(context, value, format),
-            None => Ok(()),
-        },
+        Format::Json | Format::Jsonl | Format::Yaml | Format::JsonPath(_) | Format::Field(_) => {
+            match value {
+                Some(value) => output::value(context, value, format),
+                None => Ok(()),
+            }
+        }
         Format::Table | Format::Wide if items.is_empty() => {
             context.terminal.say(&format!("No {} found", kind.plural()));
             Ok(())

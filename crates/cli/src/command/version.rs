@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Show the version of this program
-#[derive(Clone, Copy, Args)]
+#[derive(Clone, Args)]
 #[command(after_help = "Example:\n  octelium version -o json")]
 pub(crate) struct VersionArgs {
     #[command(flatten)]
@@ -22,6 +22,6 @@ pub(crate) fn run(context: &Context, args: VersionArgs) -> Result<Outcome, Failu
         "releaseVersion": env!("CARGO_PKG_VERSION"),
         "apiVersion": "v1",
     });
-    output::value(context, &value, args.output.output.unwrap_or(Format::Yaml))?;
+    output::value(context, &value, &args.output.output.unwrap_or(Format::Yaml))?;
     Ok(Outcome::Done)
 }

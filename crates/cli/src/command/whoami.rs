@@ -1,10 +1,11 @@
 //! `whoami`
 
-use api::{reflect, user_v1::GetStatusRequest};
+use api::reflect;
 use clap::Args;
 
+use super::status;
 use crate::{
-    client::{Client, Repeat},
+    client::Client,
     context::Context,
     failure::{Failure, Outcome},
     output::{self, Format, OutputArgs},
@@ -22,15 +23,12 @@ pub(crate) struct WhoamiArgs {
 /// Prints User and Session in a few lines; `-o name` the User alone.
 pub(crate) async fn run(context: &Context, args: WhoamiArgs) -> Result<Outcome, Failure> {
     let client = Client::connect(context).await?;
-    let status = client
-        .call(Repeat::Safe, async |rpc| {
-            rpc.user().get_status(GetStatusRequest {}).await
-        })
-        .await?
-        .into_inner();
+    let status = status::fetch(&client).await?;
     let format = args.output.output.unwrap_or(Format::Table);
-    if let (Format::Json | Format::Yaml, Some(message)) = (format, reflect::dynamic(&status)) {
-        output::message(context, &message, format)?;
+    if !matches!(format, Format::Table | Format::Wide | Format::Name) {
+        if let Some(message) = reflect::dynamic(&status) {
+            output::message(context, &message, &format)?;
+        }
         return Ok(Outcome::Done);
     }
     let user = status.user.unwrap_or_default();

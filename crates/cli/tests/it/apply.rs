@@ -213,3 +213,16 @@ fn diff_tells_differences_by_its_exit_code() {
     world.write("b.yaml", "kind: User\nmetadata: {name: bad_one}\n");
     world.ctl("diff b.yaml").failed(1);
 }
+
+#[test]
+fn the_cluster_config_needs_no_name() {
+    let world = World::logged_in();
+    let document = "kind: ClusterConfig\nspec: {}\n";
+    world.run("octeliumctl", &["apply", "-"], document).ok();
+    let Some(api::platform_v1::resource::Resource::ClusterConfig(config)) =
+        last(&world).resources.remove(0).resource
+    else {
+        panic!("no ClusterConfig");
+    };
+    assert!(config.metadata.is_some());
+}

@@ -189,3 +189,26 @@ fn a_credential_without_a_secret_is_not_lost() {
         "{stderr}"
     );
 }
+
+#[test]
+fn the_secret_is_shown_in_every_form_or_nothing_is_done() {
+    let world = World::logged_in();
+    let stdout = world
+        .ctl("create cred --user microservice1 -o table cred01")
+        .ok();
+    assert_eq!(stdout, "Authentication Token: AQ-cred01\n");
+    let field =
+        "create cred --user microservice1 cred02 -o field=authenticationToken.authenticationToken";
+    assert_eq!(world.ctl(field).ok(), "AQ-cred02\n");
+    let calls = world.cluster.methods().len();
+    let refused = world
+        .ctl("create cred --user microservice1 -o name cred03")
+        .failed(2);
+    assert!(refused.contains("shown once"), "{refused}");
+    world.ctl("create cred --rotate -o name cred01").failed(2);
+    assert_eq!(world.cluster.methods().len(), calls);
+    world
+        .ctl("create cred --type OAUTH2 --user microservice1 cred04")
+        .ok();
+    assert_eq!(created(&world).r#type(), Type::Oauth2);
+}

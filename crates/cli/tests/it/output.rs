@@ -203,3 +203,102 @@ fn names_are_alike_in_both_programs() {
     let world = World::logged_in();
     assert_eq!(world.octelium("get ns -o name").ok(), "namespace/default\n");
 }
+
+#[test]
+fn lines_paths_and_fields() {
+    let world = cluster();
+    let lines = world.ctl("get users -o jsonl").ok();
+    let objects: Vec<serde_json::Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(objects.len(), 2);
+    assert_eq!(objects[1]["metadata"]["name"], "microservice1");
+    assert_eq!(world.ctl("get groups -o jsonl").ok(), "");
+    let one = world.ctl("get user alice -o jsonl").ok();
+    assert_eq!(one.lines().count(), 1);
+
+    assert_eq!(
+        world
+            .ctl("get users -o jsonpath=$.items[*].metadata.name")
+            .ok(),
+        "alice\nmicroservice1\n"
+    );
+    assert_eq!(
+        world
+            .ctl("get user alice -o jsonpath={.spec.groups[-1]}")
+            .ok(),
+        "ops\n"
+    );
+    assert_eq!(
+        world.ctl("get users -o field=spec.email").ok(),
+        "alice@example.com\n\n"
+    );
+    assert_eq!(
+        world.ctl("get user alice -o field=spec.groups").ok(),
+        "[\"dev\",\"ops\"]\n"
+    );
+    // Nothing of an object steers the terminal.
+    assert_eq!(
+        world
+            .ctl("get user alice -o field=metadata.displayName")
+            .ok(),
+        "Alice \u{fffd}[31mA.\n"
+    );
+    let refused = world.ctl("get users -o jsonpath=a..b").failed(2);
+    assert!(refused.contains("is no path"), "{refused}");
+    assert_eq!(
+        world.octelium("get ns -o field=metadata.name").ok(),
+        "default\n"
+    );
+    assert_eq!(world.octelium("version -o field=apiVersion").ok(), "v1\n");
+}
+
+#[test]
+fn pages_are_asked_for_before_or_after_the_kind() {
+    let world = cluster();
+    let two = "user/alice\nuser/microservice1\n";
+    assert_eq!(world.ctl("get --items-per-page 0 users -o name").ok(), two);
+    world.cluster.state().page_size = 1;
+    for line in [
+        "get --page 2 users -o name",
+        "get users --page 2 -o name",
+        "get --page 2 --items-per-page 5000 users -o name",
+    ] {
+        assert_eq!(world.ctl(line).ok(), "user/microservice1\n", "{line}");
+    }
+}
+
+#[test]
+fn a_value_may_come_from_standard_input() {
+    let world = World::logged_in();
+    let arguments = ["create", "secret", "--value", "-", "s1"];
+    world.run("octeliumctl", &arguments, "piped").ok();
+    let secret: api::core_v1::Secret = world.cluster.request("core.v1.MainService/CreateSecret");
+    assert_eq!(
+        secret.data.unwrap().r#type,
+        Some(api::core_v1::secret::data::Type::ValueBytes(
+            b"piped".to_vec()
+        ))
+    );
+    let arguments = ["create", "config", "--value", "-", "c1"];
+    world.run("octeliumctl", &arguments, "{}").ok();
+    let config: api::core_v1::Config = world.cluster.request("core.v1.MainService/CreateConfig");
+    assert_eq!(
+        config.data.unwrap().r#type,
+        Some(api::core_v1::config::data::Type::ValueBytes(b"{}".to_vec()))
+    );
+}
+
+#[test]
+fn explain_tells_what_can_be_written() {
+    let world = World::new();
+    insta::assert_snapshot!(world.ctl("explain ns").ok());
+    insta::assert_snapshot!(world.ctl("explain user.spec.session").ok());
+    let refused = world.ctl("explain user.spec.sesion").failed(2);
+    assert!(refused.contains("did you mean session?"), "{refused}");
+    let refused = world.ctl("explain usser").failed(2);
+    assert!(refused.contains("did you mean user?"), "{refused}");
+    let refused = world.ctl("explain user.spec.email.x").failed(2);
+    assert!(refused.contains("has no fields"), "{refused}");
+}

@@ -24,16 +24,16 @@ impl Standing {
     /// Returns when the call would not be let through any more, and why. Decided anew with each change of the
     /// Cluster.
     pub(super) async fn ends(self) -> Error {
-        let mut changes = self.ctx.directory.changes();
+        let mut feed = self.ctx.directory.changes();
         // Something may have changed since it was let through.
-        changes.mark_changed();
+        feed.mark_changed();
         loop {
             tokio::select! {
                 biased;
                 () = self.revoked.cancelled() => {
                     return Error::new(ErrorKind::Unauthenticated, "Octelium: Unauthenticated");
                 }
-                changed = changes.changed() => {
+                changed = feed.changed() => {
                     if changed.is_err() {
                         return Error::unavailable("the directory has ended");
                     }

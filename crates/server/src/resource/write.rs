@@ -51,9 +51,8 @@ pub trait Managed: Resource {
     fn check_creatable(draft: &Draft<'_>) -> Result<(), Error> {
         match Self::ORIGIN {
             Origin::Clients => Ok(()),
-            Origin::Authentication => Err(not_creatable(Self::DOCUMENT)),
             Origin::Cluster if draft.author.is_cluster() => Ok(()),
-            Origin::Cluster => Err(not_creatable(Self::DOCUMENT)),
+            Origin::Authentication | Origin::Cluster => Err(not_creatable(Self::DOCUMENT)),
         }
     }
 

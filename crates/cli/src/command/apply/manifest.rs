@@ -8,7 +8,8 @@ use std::{
 
 use api::{
     document::{self, Position, Problem},
-    platform_v1::Resource,
+    platform_v1::{Resource, resource::Resource as Body},
+    resource::Object as _,
 };
 use clap::Args;
 
@@ -87,7 +88,11 @@ impl Manifest {
             match document::parse(source, &bytes) {
                 Err(found) => problems.extend(found),
                 Ok(found) => {
-                    for (position, resource) in found {
+                    for (position, mut resource) in found {
+                        // There is one, whatever its name.
+                        if let Some(Body::ClusterConfig(config)) = &mut resource.resource {
+                            config.metadata_mut();
+                        }
                         let entry = Entry {
                             resource,
                             source: source.to_owned(),

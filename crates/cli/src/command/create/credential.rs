@@ -39,10 +39,10 @@ pub(crate) struct CredentialArgs {
     #[arg(long, value_name = "USER", required_unless_present = "rotate")]
     user: Option<String>,
     /// What it is: a token to log in with, an OAuth2 client, or a bearer token [default: auth-token]
-    #[arg(long, value_enum, value_name = "TYPE")]
+    #[arg(long, value_enum, ignore_case = true, value_name = "TYPE")]
     r#type: Option<CredentialType>,
     /// The type of the Sessions that it makes
-    #[arg(long, value_enum, value_name = "TYPE")]
+    #[arg(long, value_enum, ignore_case = true, value_name = "TYPE")]
     session_type: Option<SessionKind>,
     /// How long it works: 600seconds, 45minutes, 7hour, 3days, 2weeks, 6months
     #[arg(long, value_name = "DURATION")]
@@ -89,6 +89,11 @@ enum SessionKind {
 
 /// Creates or rotates, and prints the secret.
 pub(crate) async fn run(context: &Context, args: CredentialArgs) -> Result<Outcome, Failure> {
+    if args.output.output == Some(Format::Name) {
+        return Err(Failure::usage(
+            "-o name would not show the secret, which is shown once",
+        ));
+    }
     if args.rotate {
         return rotate(context, &args).await;
     }
@@ -116,7 +121,7 @@ pub(crate) async fn run(context: &Context, args: CredentialArgs) -> Result<Outco
             .terminal
             .say(&format!("Credential {name} successfully created"));
     }
-    print(context, &token, args.output.output)
+    print(context, &token, args.output.output.as_ref())
 }
 
 async fn rotate(context: &Context, args: &CredentialArgs) -> Result<Outcome, Failure> {
@@ -150,7 +155,7 @@ async fn rotate(context: &Context, args: &CredentialArgs) -> Result<Outcome, Fai
             .terminal
             .say(&format!("Credential {name} successfully rotated"));
     }
-    print(context, &token, args.output.output)
+    print(context, &token, args.output.output.as_ref())
 }
 
 async fn rotate_gently(
@@ -176,9 +181,10 @@ async fn rotate_gently(
 fn print(
     context: &Context,
     token: &CredentialToken,
-    format: Option<Format>,
+    format: Option<&Format>,
 ) -> Result<Outcome, Failure> {
-    if let Some(format) = format {
+    // A table of one secret is what is printed without -o.
+    if let Some(format) = format.filter(|format| !matches!(format, Format::Table | Format::Wide)) {
         if let Some(message) = reflect::dynamic(token) {
             output::message(context, &message, format)?;
         }

@@ -17,7 +17,7 @@ pub(crate) struct UserArgs {
     /// Its name
     name: String,
     /// A person or a program
-    #[arg(long, value_enum, value_name = "TYPE")]
+    #[arg(long, value_enum, ignore_case = true, value_name = "TYPE")]
     r#type: UserType,
     /// The e-mail address of a person
     #[arg(long, value_name = "ADDRESS")]

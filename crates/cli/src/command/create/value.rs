@@ -36,7 +36,7 @@ pub(crate) struct ConfigArgs {
 /// What a Secret holds.
 #[derive(Args)]
 pub(crate) struct SecretValueArgs {
-    /// The value; better not on the command line, where others on this machine can see it
+    /// The value; `-` reads it from standard input, where others on this machine cannot see it
     #[arg(long, value_name = "VALUE", conflicts_with_all = ["file", "cert", "cert_key"])]
     value: Option<String>,
     /// A file that holds the value; `-` is standard input
@@ -56,7 +56,7 @@ pub(crate) struct SecretValueArgs {
 /// What a Config holds.
 #[derive(Args)]
 pub(crate) struct ConfigValueArgs {
-    /// The value
+    /// The value; `-` reads it from standard input
     #[arg(
         long,
         value_name = "VALUE",
@@ -110,10 +110,9 @@ impl SecretValueArgs {
         if self.r#type == Some(SecretType::Cert) {
             return Err(Failure::usage("--type cert needs --cert and --cert-key"));
         }
-        let value = match (&self.value, &self.file) {
-            (Some(value), _) => value.clone().into_bytes(),
-            (None, Some(path)) => input::read(path, MAX_VALUE)?,
-            (None, None) => context
+        let value = match source(self.value.as_deref(), self.file.as_deref()) {
+            Some(value) => value?,
+            None => context
                 .terminal
                 .secret("Value: ", "give --value, or --file (`-` is standard input)")?
                 .into_bytes(),
@@ -144,14 +143,21 @@ impl ConfigValueArgs {
     /// It cannot be read.
     pub(crate) fn data(&self) -> Result<core_v1::config::Data, Failure> {
         use core_v1::config::{Data, data};
-        let value = match (&self.value, &self.file) {
-            (Some(value), _) => value.clone().into_bytes(),
-            (None, Some(path)) => input::read(path, MAX_VALUE)?,
-            (None, None) => return Err(Failure::usage("give --value or --file")),
-        };
+        let value = source(self.value.as_deref(), self.file.as_deref())
+            .ok_or_else(|| Failure::usage("give --value or --file"))??;
         Ok(Data {
             r#type: Some(data::Type::ValueBytes(value)),
         })
+    }
+}
+
+/// What `--value`, else `--file` gives; `-` is standard input for both.
+fn source(value: Option<&str>, file: Option<&str>) -> Option<Result<Vec<u8>, Failure>> {
+    match (value, file) {
+        (Some("-"), _) => Some(input::read("-", MAX_VALUE)),
+        (Some(value), _) => Some(Ok(value.as_bytes().to_vec())),
+        (None, Some(path)) => Some(input::read(path, MAX_VALUE)),
+        (None, None) => None,
     }
 }
 

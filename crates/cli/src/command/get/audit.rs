@@ -1,10 +1,8 @@
 //! `get audit`
 
 use api::{
-    document,
     meta_v1::ObjectReference,
     platform_v1::{AuditEvent, ListAuditEventOptions},
-    reflect,
 };
 use clap::Args;
 use domain::clock::UnixMillis;
@@ -38,12 +36,14 @@ pub(super) struct AuditArgs {
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
     #[command(flatten)]
-    paging: PagingArgs,
-    #[command(flatten)]
     output: OutputArgs,
 }
 
-pub(super) async fn run(context: &Context, args: AuditArgs) -> Result<Outcome, Failure> {
+pub(super) async fn run(
+    context: &Context,
+    args: AuditArgs,
+    paging: &PagingArgs,
+) -> Result<Outcome, Failure> {
     let now = context.now();
     let reference = |kind: Kind, name: &str| ObjectReference {
         kind: kind.name().to_owned(),
@@ -65,7 +65,7 @@ pub(super) async fn run(context: &Context, args: AuditArgs) -> Result<Outcome, F
         .transpose()?;
     let time = |text: Option<&String>| text.map(|text| instant(text, now)).transpose();
     let options = ListAuditEventOptions {
-        common: Some(args.paging.options()),
+        common: Some(paging.options()),
         user_ref: args.user.as_deref().map(|name| reference(Kind::User, name)),
         resource_ref,
         r#type: args.r#type.clone().unwrap_or_default(),
@@ -85,12 +85,12 @@ pub(super) async fn run(context: &Context, args: AuditArgs) -> Result<Outcome, F
             context.terminal.say("No audit events found");
         }
         Format::Table | Format::Wide => {
-            let wide = format == Format::Wide;
+            let wide = format.is_wide();
             let mut rows = vec![header(wide)];
             rows.extend(list.items.iter().map(|event| row(event, wide)));
             context.terminal.data(&table::render(&rows))?;
             if list.list_response_meta.unwrap_or_default().has_more {
-                let next = args.paging.options().page + 2;
+                let next = paging.options().page + 2;
                 context
                     .terminal
                     .say(&format!("There are more: --page {next}"));
@@ -101,11 +101,9 @@ pub(super) async fn run(context: &Context, args: AuditArgs) -> Result<Outcome, F
                 context.terminal.line(&event.uid)?;
             }
         }
-        Format::Json | Format::Yaml => {
-            if let Some(message) = reflect::dynamic(&list) {
-                let mut value = document::to_json(&message);
-                output::with_items(&mut value);
-                output::value(context, &value, format)?;
+        Format::Json | Format::Jsonl | Format::Yaml | Format::JsonPath(_) | Format::Field(_) => {
+            if let Some(value) = output::list_value(&list) {
+                output::value(context, &value, &format)?;
             }
         }
     }

@@ -36,10 +36,10 @@ pub(super) async fn run(
     context: &Context,
     client: &Client,
     watched: &Watched,
-    format: Format,
+    format: &Format,
 ) -> Result<Outcome, Failure> {
     if matches!(format, Format::Table | Format::Wide) {
-        let mut header = columns::header(watched.kind, format == Format::Wide);
+        let mut header = columns::header(watched.kind, format.is_wide());
         header.insert(0, "EVENT".to_owned());
         context.terminal.line(&table::stream_row(&header))?;
     }
@@ -66,7 +66,7 @@ async fn follow(
     context: &Context,
     client: &Client,
     watched: &Watched,
-    format: Format,
+    format: &Format,
     cursor: &mut u64,
 ) -> Result<(), Failure> {
     let request = WatchRequest {
@@ -104,12 +104,12 @@ fn broken(status: &Status) -> Failure {
 fn show(
     context: &Context,
     watched: &Watched,
-    format: Format,
+    format: &Format,
     event: &WatchEvent,
 ) -> Result<(), Failure> {
     let event_type = event.r#type().as_str_name();
     let Some(resource) = &event.resource else {
-        if event.r#type() == Type::Synced && format == Format::Json {
+        if event.r#type() == Type::Synced && matches!(format, Format::Json | Format::Jsonl) {
             let line =
                 serde_json::json!({ "type": event_type, "cursor": event.cursor.to_string() });
             return context.terminal.line(&line.to_string());
@@ -121,22 +121,29 @@ fn show(
     }
     let text = match format {
         Format::Table | Format::Wide => {
-            let mut row = columns::row(resource, context.now(), format == Format::Wide);
+            let mut row = columns::row(resource, context.now(), format.is_wide());
             row.insert(0, event_type.to_owned());
             table::stream_row(&row)
         }
         Format::Name => output::name(watched.kind, resource),
-        Format::Json | Format::Yaml => {
-            let value = serde_json::json!({
+        Format::Json | Format::Jsonl | Format::Yaml | Format::JsonPath(_) | Format::Field(_) => {
+            let object = resource
+                .dynamic()
+                .map(|message| document::to_json(&message));
+            if let Format::JsonPath(_) | Format::Field(_) = format {
+                let object = object.unwrap_or_default();
+                return output::value(context, &object, format);
+            }
+            let event = serde_json::json!({
                 "type": event_type,
                 "cursor": event.cursor.to_string(),
-                "object": resource.dynamic().map(|message| document::to_json(&message)),
+                "object": object,
             });
-            if format == Format::Json {
-                value.to_string()
-            } else {
-                format!("---\n{}", document::json_to_yaml(&value).trim_end())
+            if *format == Format::Yaml {
+                context.terminal.line("---")?;
+                return output::value(context, &event, format);
             }
+            event.to_string()
         }
     };
     context.terminal.line(&text)

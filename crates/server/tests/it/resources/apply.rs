@@ -149,7 +149,10 @@ async fn sealed_data_is_updated_where_it_differs() {
     apply("one", one, "test").await;
     assert_eq!(apply("one", one, "test").await, []);
     let key = (Action::Updated, "key".to_owned());
-    assert_eq!(apply("other", one, "test").await, [key.clone()]);
+    assert_eq!(
+        apply("other", one, "test").await,
+        std::slice::from_ref(&key)
+    );
     let settings = (Action::Updated, "settings".to_owned());
     assert_eq!(apply("other", other, "test").await, [settings]);
     // The data stays where only a label changes.
