@@ -55,7 +55,7 @@ impl Dispatch {
             Ok(host) => host,
             Err(problem) => {
                 let response = plain(StatusCode::BAD_REQUEST, problem);
-                line.write("none", "", response.status());
+                line.write("none", "", &response);
                 return response;
             }
         };
@@ -64,7 +64,7 @@ impl Dispatch {
                 StatusCode::MISDIRECTED_REQUEST,
                 "The host of the request is not the one that the connection was made for.\n",
             );
-            line.write("none", &host, response.status());
+            line.write("none", &host, &response);
             return response;
         }
         let site = self.names.site(&host);
@@ -74,7 +74,7 @@ impl Dispatch {
             Site::Portal => self.secure_only(self.portal()),
             Site::Service => return self.sites.service(request, connection).await,
         };
-        line.write(site.as_str(), &host, response.status());
+        line.write(site.as_str(), &host, &response);
         response
     }
 
@@ -113,9 +113,12 @@ struct Line {
 }
 
 impl Line {
-    fn write(self, site: &'static str, host: &str, status: StatusCode) {
+    fn write(self, site: &'static str, host: &str, response: &Response<Body>) {
         let elapsed = self.started.elapsed();
-        let status = status.as_u16();
+        let status = response.status().as_u16();
+        // Refusals of gRPC have it in the head, and an HTTP status of 200.
+        let grpc_status = response.headers().get("grpc-status");
+        let grpc_status = grpc_status.and_then(|status| status.to_str().ok());
         metrics::counter!("octelium_requests_total", "site" => site, "status" => status_class(status))
             .increment(1);
         metrics::histogram!("octelium_request_seconds", "site" => site).record(elapsed);
@@ -127,6 +130,7 @@ impl Line {
             method = %self.method,
             path = self.path,
             status,
+            grpc_status,
             elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
             "request"
         );

@@ -97,21 +97,38 @@ async fn write(
 
 impl fmt::Display for Carried {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "What was revoked since stays revoked:")?;
-        let mut is_empty = true;
+        let mut parts = Vec::new();
         for (verb, counts) in [("changed", &self.changed), ("removed", &self.removed)] {
-            for (kind, count) in counts {
-                is_empty = false;
-                write!(
-                    f,
-                    " {count} {kind}{} {verb};",
-                    if *count == 1 { "" } else { "s" }
-                )?;
-            }
+            parts.extend(counts.iter().map(|(kind, count)| {
+                let plural = if *count == 1 { "" } else { "s" };
+                format!("{count} {kind}{plural} {verb}")
+            }));
         }
-        if is_empty {
-            write!(f, " nothing was.")?;
+        if parts.is_empty() {
+            parts.push("nothing was".to_owned());
         }
-        Ok(())
+        write!(
+            f,
+            "What was revoked since stays revoked: {}.",
+            parts.join(", ")
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_carried_over_is_a_sentence() {
+        let mut carried = Carried::default();
+        let nothing = "What was revoked since stays revoked: nothing was.";
+        assert_eq!(carried.to_string(), nothing);
+        carried.removed.insert(Kind::Session, 2);
+        carried.changed.insert(Kind::Credential, 1);
+        assert_eq!(
+            carried.to_string(),
+            "What was revoked since stays revoked: 1 Credential changed, 2 Sessions removed."
+        );
     }
 }

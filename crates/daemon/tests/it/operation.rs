@@ -64,13 +64,20 @@ async fn every_line_of_the_log_is_an_object_and_every_request_has_one() {
         .https
         .get(WEB, "/a-path?secret=in-the-query", &token)
         .await;
+    scene.admin.sh("octeliumctl delete user nobody-here");
     let log = scene.cluster.log();
     let mut lines = 0;
+    let mut refused = 0;
     for line in log.lines() {
         let line: serde_json::Value = serde_json::from_str(line).expect(line);
         lines += usize::from(line["path"] == "/a-path" && line["status"] == 200);
+        // 5 is NOT_FOUND.
+        let is_delete = line["path"]
+            .as_str()
+            .is_some_and(|path| path.ends_with("/DeleteUser"));
+        refused += usize::from(is_delete && line["grpc_status"] == "5");
     }
-    assert_eq!(lines, 1, "{log}");
+    assert_eq!((lines, refused), (1, 1), "{log}");
     assert!(!log.contains("in-the-query"), "{log}");
 }
 
