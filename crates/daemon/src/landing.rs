@@ -18,7 +18,18 @@ const PAGE: &str = r#"<!doctype html>
 </html>
 "#;
 
-/// Adds the page, and an answer for every path that nothing else serves.
+const LOGIN: &str = r#"<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Login</title>
+<h1>A login is needed</h1>
+<p>The page that you asked for is shown to known people alone, and this Cluster has no login for browsers yet.</p>
+<p>With an authentication token, command-line clients get in: <code>octelium login --auth-token-file FILE</code></p>
+</html>
+"#;
+
+/// Adds the pages, and an answer for every path that nothing else serves.
 pub(crate) fn with_landing(endpoints: Router) -> Router {
     let headers: [(HeaderName, &str); 4] = [
         (
@@ -30,6 +41,17 @@ pub(crate) fn with_landing(endpoints: Router) -> Router {
         (header::CACHE_CONTROL, "no-store"),
     ];
     endpoints
-        .route("/", get(move || async move { (headers, Html(PAGE)) }))
+        .route(
+            "/",
+            get({
+                let headers = headers.clone();
+                move || async move { (headers, Html(PAGE)) }
+            }),
+        )
+        // Where browsers are sent that ask for a Service.
+        .route(
+            "/login",
+            get(move || async move { (StatusCode::NOT_IMPLEMENTED, headers, Html(LOGIN)) }),
+        )
         .fallback(|| async { (StatusCode::NOT_FOUND, "Nothing is served at this path.\n") })
 }

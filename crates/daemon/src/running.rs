@@ -100,6 +100,7 @@ impl Instance {
         }
         let gateway_config = gateway::Config {
             domain: names.domain().host().to_owned(),
+            authority: names.domain().authority().to_owned(),
             rng: Arc::clone(&rng),
             ..gateway::Config::default()
         };
@@ -119,12 +120,15 @@ impl Instance {
             files::write_public(&path, pem)?;
             tracing::info!(path = %path.display(), "certificate that clients must trust written");
         }
-        let identity = Arc::new(Identity(Arc::clone(&context.directory)));
+        let identity = Arc::new(Identity(context.clone()));
         let sites = Sites::new(
             server::grpc_router(context.clone())
                 .await
                 .map_err(|error| anyhow!("API: {error}"))?,
-            with_landing(server::oauth2_router(context.clone())),
+            with_landing(
+                server::oauth2_router(context.clone())
+                    .merge(server::assertion::jwks_router(context.clone())),
+            ),
             Gateway::new(routes, identity, Arc::clone(&clock), gateway_config),
         );
 

@@ -16,7 +16,7 @@ use crate::{clock::UnixMillis, id::Uid};
 mod encoding;
 mod key;
 
-pub use key::{InvalidKey, SigningKey, VerifyingKey};
+pub use key::{InvalidKey, InvalidText, SigningKey, VerifyingKey};
 
 use encoding::{Envelope, MAX_BYTES};
 

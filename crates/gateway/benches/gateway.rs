@@ -27,7 +27,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use domain::clock::{SystemClock, UnixMillis};
-use gateway::{Config, Directory, Gateway, Identity, Principal, Rejection, Route};
+use gateway::{
+    Assertion, Caller, CallerFacts, Config, Directory, Gateway, Identity, Principal, Rejection,
+    Route,
+};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::{server::conn::http1, service::service_fn};
@@ -55,6 +58,14 @@ impl Identity for OneIdentity {
 
     fn is_fresh(&self) -> bool {
         true
+    }
+
+    fn assertion(&self, _: &CallerFacts, _: &str, _: UnixMillis) -> Option<Assertion> {
+        None
+    }
+
+    fn login(&self, _: &str) -> Option<String> {
+        None
     }
 }
 
@@ -141,10 +152,8 @@ fn gateway(url: Option<String>, anonymous: bool) -> Arc<Gateway> {
         subject: Arc::new(Subject::new(&user, &[], &Session::default(), None)),
         revoked: CancellationToken::new(),
         valid_until: UnixMillis(i64::MAX),
-        session: Arc::from("session"),
-        user: Arc::from("root"),
         scopes: Arc::from([]),
-        credential: None,
+        caller: Arc::new(Caller::new(CallerFacts::default())),
     };
     Gateway::new(
         Arc::new(OneRoute(Arc::new(route))),

@@ -1,19 +1,26 @@
-//! Whether a request may pass: token → Principal → scopes → configuration → Policies → expressions.
+//! Whether a request may pass: token → Principal → scopes → configuration → Policies → plugins → expressions.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use api::core_v1::Scope as SessionScope;
+use bytes::Bytes;
 use domain::{clock::UnixMillis, scope};
-use http::{HeaderValue, header};
+use http::{HeaderValue, Response, header, uri::PathAndQuery};
+use http_body::Body as HttpBody;
 use policy::{Request, Scope, Subject};
 
 use crate::{
-    Gateway, Principal, Rejection, Route,
-    body::Watch,
+    Body, Gateway, Principal, Rejection, Route,
+    body::{Transfer, Watch},
     canonical::{Ambiguity, Canonical, parse_call},
     denial::Denial,
+    inbound::{Arrived, Inbound},
+    login,
     record::{Outcome, Record},
-    route::{Access, Choice, Computed, Failure, Mode, Plan},
+    route::{
+        ASSERTION, Access, AnswerReason, Choice, Computed, Effect, Failure, IdentityFields, Mode,
+        Plan, Plugin,
+    },
 };
 
 mod ip_text;
@@ -40,39 +47,82 @@ impl Permit {
     }
 }
 
-/// Decides. Afterwards `request` has what the upstream may see and nothing else.
-pub(crate) async fn authorize(
+/// What comes of a request that is not denied.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "moved once; a box would be an allocation for each request"
+)]
+pub(crate) enum Passed<B> {
+    /// It may be sent on. The request has what the upstream may see and nothing else.
+    Permitted(Permit, Inbound<B>),
+    /// It is answered from here.
+    Answered(Response<Body>),
+}
+
+/// Decides.
+pub(crate) async fn authorize<B>(
     gateway: &Gateway,
     route: Arc<Route>,
-    request: &mut Canonical,
-    client: IpAddr,
+    mut inbound: Inbound<B>,
     record: &mut Record,
-) -> Result<Permit, Denial> {
-    check_mode(&route, request)?;
-    let presented = Presented::read(std::mem::take(&mut request.credentials));
+) -> Result<Passed<B>, Denial>
+where
+    B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    check_mode(&route, &inbound.request)?;
+    let presented = Presented::read(std::mem::take(&mut inbound.request.credentials));
+    if let Some(answer) = act_before(gateway, &route, &mut inbound, record)? {
+        return Ok(Passed::Answered(answer));
+    }
     let principal = match route.access {
         Access::Anyone | Access::AnyoneByPolicy => None,
-        Access::Authenticated => {
-            let principal = authenticate(gateway, presented.token()).await?;
-            record.set_principal(&principal);
-            check_scopes(&principal.scopes, &route)?;
-            Some(principal)
-        }
+        Access::Authenticated => match authenticate(gateway, presented.token()).await {
+            Ok(principal) => {
+                record.set_principal(&principal);
+                check_scopes(&principal.scopes, &route)?;
+                Some(principal)
+            }
+            Err(Denial::NoToken) => {
+                let identity = &*gateway.identity;
+                let answer = login::redirect(identity, &inbound.request, record.id)
+                    .ok_or(Denial::NoToken)?;
+                record.outcome = Outcome::Refused(Denial::NoToken.reason());
+                return Ok(Passed::Answered(answer));
+            }
+            Err(denial) => return Err(denial),
+        },
     };
     let case = Case {
         gateway,
         route: &route,
-        subject: principal.as_ref().map(|principal| &*principal.subject),
-        client,
+        principal: principal.as_ref(),
         now: gateway.clock.now(),
     };
-    let choice = case.choose(request, record)?;
+    let choice = case.choose(inbound.arrived(), record)?;
     let plan = route.plan(choice).ok_or(Denial::NoConfig)?;
     // Before the Policies look, as they see what the upstream sees.
     if let (true, Some(foreign)) = (plan.passes_authorization, presented.foreign()) {
-        request.headers.insert(header::AUTHORIZATION, foreign);
+        inbound
+            .request
+            .headers
+            .insert(header::AUTHORIZATION, foreign);
     }
-    let computed = case.decide(plan, request, record)?;
+    if let Some(buffering) = &plan.buffering
+        && !inbound.request.grpc
+    {
+        let transfer = Arc::new(Transfer::default());
+        record.transfer = Some(Arc::clone(&transfer));
+        // Apart, so that requests of other Services do not carry its state about.
+        inbound = Box::pin(inbound.buffer(buffering, &case.watch(), &transfer)).await?;
+    }
+    let (computed, target) = match case.decide(plan, inbound.arrived(), record)? {
+        Decided::Answered(answer) => return Ok(Passed::Answered(answer)),
+        Decided::Permitted(computed, target) => (computed, target),
+    };
+    if let Some(target) = target {
+        inbound.request.target = target;
+    }
     let now = case.now;
     let watch = match principal {
         None => Watch::unlimited(),
@@ -81,56 +131,202 @@ pub(crate) async fn authorize(
             Watch::new(principal.revoked, remaining)
         }
     };
-    Ok(Permit {
+    let permit = Permit {
         route,
         choice,
         computed,
         watch,
-    })
+    };
+    Ok(Passed::Permitted(permit, inbound))
+}
+
+/// Lets the plugins act that do not know who asks.
+fn act_before<B>(
+    gateway: &Gateway,
+    route: &Route,
+    inbound: &mut Inbound<B>,
+    record: &mut Record,
+) -> Result<Option<Response<Body>>, Denial> {
+    let Some(plan) = route.plan(Choice::Default) else {
+        return Ok(None);
+    };
+    if plan.plugins.before.is_empty() {
+        return Ok(None);
+    }
+    let case = Case {
+        gateway,
+        route,
+        principal: None,
+        now: gateway.clock.now(),
+    };
+    let arrived = inbound.arrived();
+    let seen = Seen::new(arrived);
+    let acted = case.act(plan, &plan.plugins.before, &seen.request(), arrived, record);
+    seen.check()?;
+    match acted? {
+        Acted::Answered(answer) => {
+            if !matches!(record.outcome, Outcome::Refused(_)) {
+                record.outcome = Outcome::Open("plugin");
+            }
+            Ok(Some(answer))
+        }
+        Acted::Passed(target) => {
+            if let Some(target) = target {
+                inbound.request.target = target;
+            }
+            Ok(None)
+        }
+    }
 }
 
 /// Who asks for what, and when.
 struct Case<'a> {
     gateway: &'a Gateway,
     route: &'a Route,
-    subject: Option<&'a Subject>,
-    client: IpAddr,
+    principal: Option<&'a Principal>,
     now: UnixMillis,
+}
+
+enum Decided {
+    Answered(Response<Body>),
+    /// With another target, where plugins say so.
+    Permitted(Computed, Option<PathAndQuery>),
+}
+
+enum Acted {
+    Answered(Response<Body>),
+    /// With another target, where plugins say so.
+    Passed(Option<PathAndQuery>),
 }
 
 impl Case<'_> {
     /// Which configuration of the Service it is about.
-    fn choose(&self, request: &Canonical, record: &Record) -> Result<Choice, Denial> {
+    fn choose(&self, arrived: Arrived<'_>, record: &Record) -> Result<Choice, Denial> {
         if !self.route.has_rules() {
             return Ok(Choice::Default);
         }
-        let seen = Seen::new(request, self.client);
+        let seen = Seen::new(arrived);
         let choice = self.route.choose(&self.scope(&seen.request()));
         seen.check()?;
         choice.map_err(|failure| self.failed(&failure, record))
     }
 
-    /// Asks the Policies, then the expressions.
+    /// Asks the Policies, then the plugins, then the expressions.
     fn decide(
         &self,
         plan: &Plan,
-        request: &Canonical,
+        arrived: Arrived<'_>,
         record: &mut Record,
-    ) -> Result<Computed, Denial> {
+    ) -> Result<Decided, Denial> {
         if self.route.access == Access::Anyone {
             record.outcome = Outcome::Open("anonymous");
             if !plan.has_expressions() {
-                return Ok(Computed::default());
+                return Ok(Decided::Permitted(Computed::default(), None));
             }
         }
-        let seen = Seen::new(request, self.client);
+        let seen = Seen::new(arrived);
         let view = seen.request();
         if self.route.access != Access::Anyone {
             self.ask_policies(&seen, &view, record)?;
         }
+        let mut target = None;
+        if !plan.plugins.after.is_empty() {
+            let acted = self.act(plan, &plan.plugins.after, &view, arrived, record);
+            seen.check()?;
+            match acted? {
+                Acted::Answered(answer) => return Ok(Decided::Answered(answer)),
+                Acted::Passed(other) => target = other,
+            }
+        }
         let computed = plan.compute(&self.scope(&view));
         seen.check()?;
-        computed.map_err(|failure| self.failed(&failure, record))
+        let mut computed = computed.map_err(|failure| self.failed(&failure, record))?;
+        computed.identity = self.identity(plan)?;
+        Ok(Decided::Permitted(computed, target))
+    }
+
+    /// Lets plugins act, one after the other.
+    fn act(
+        &self,
+        plan: &Plan,
+        plugins: &[Plugin],
+        view: &Request<'_>,
+        arrived: Arrived<'_>,
+        record: &mut Record,
+    ) -> Result<Acted, Denial> {
+        let caller = self.principal.map(|principal| principal.caller.facts());
+        let mut target: Option<PathAndQuery> = None;
+        for plugin in plugins {
+            let effect = plugin
+                .act(&self.scope(view), caller)
+                .map_err(|failure| self.failed(&failure, record))?;
+            match effect {
+                Effect::None => {}
+                Effect::Path(rule) => {
+                    let given = target.unwrap_or_else(|| arrived.request.target.clone());
+                    let changed = rule.apply(given);
+                    target = Some(changed.ok_or(Denial::Ambiguous(Ambiguity::Target))?);
+                }
+                Effect::Answer {
+                    status,
+                    headers,
+                    body,
+                    reason,
+                } => {
+                    if let AnswerReason::RateLimited { retry_after } = reason {
+                        tracing::debug!(retry_after, "a request was over the rate of its key");
+                        if arrived.request.grpc {
+                            return Err(Denial::RateLimited);
+                        }
+                        record.outcome = Outcome::Refused(Denial::RateLimited.reason());
+                    }
+                    let mut response = Response::new(Body::full(body));
+                    *response.status_mut() = status;
+                    *response.headers_mut() = headers;
+                    if let Some(cors) = &plan.cors {
+                        let origin = arrived.request.headers.get(header::ORIGIN);
+                        cors.apply(origin, response.headers_mut());
+                    }
+                    return Ok(Acted::Answered(response));
+                }
+            }
+        }
+        Ok(Acted::Passed(target))
+    }
+
+    /// What the upstream is told of the caller.
+    fn identity(&self, plan: &Plan) -> Result<IdentityFields, Denial> {
+        let (Some(rule), Some(principal)) = (plan.identity(), self.principal) else {
+            return Ok(IdentityFields::new());
+        };
+        let caller = &principal.caller;
+        let mut fields = if rule.headers {
+            caller.fields().to_vec()
+        } else {
+            IdentityFields::new()
+        };
+        if let Some(audience) = &rule.audience {
+            let identity = &*self.gateway.identity;
+            let sign = || identity.assertion(caller.facts(), audience, principal.valid_until);
+            let value = caller.assertion(audience, self.now, sign);
+            fields.push((ASSERTION, value.ok_or(Denial::NoAssertion)?));
+        }
+        Ok(fields)
+    }
+
+    /// What ends the request while its body is being read.
+    fn watch(&self) -> Watch {
+        match self.principal {
+            None => Watch::unlimited(),
+            Some(principal) => {
+                let remaining = principal.valid_until.since(self.now);
+                Watch::new(principal.revoked.clone(), remaining)
+            }
+        }
+    }
+
+    fn subject(&self) -> Option<&Subject> {
+        self.principal.map(|principal| &*principal.subject)
     }
 
     fn ask_policies(
@@ -140,7 +336,13 @@ impl Case<'_> {
         record: &mut Record,
     ) -> Result<(), Denial> {
         let policies = self.gateway.identity.policies();
-        let decision = policy::decide(&policies, self.subject, &self.route.target, view, self.now);
+        let decision = policy::decide(
+            &policies,
+            self.subject(),
+            &self.route.target,
+            view,
+            self.now,
+        );
         // Whatever was decided, it was about another request than the upstream would see.
         seen.check()?;
         if decision.allowed {
@@ -154,7 +356,7 @@ impl Case<'_> {
 
     fn scope<'a>(&'a self, request: &'a Request<'a>) -> Scope<'a> {
         Scope {
-            subject: self.subject,
+            subject: self.subject(),
             target: &self.route.target,
             request,
             now: self.now,

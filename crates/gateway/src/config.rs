@@ -9,7 +9,10 @@ use domain::rng::{Rng, SystemRng};
 pub struct Config {
     /// Domain of the Cluster, without a port. Origins below it are those that `allowClusterServices` means.
     pub domain: String,
-    /// How long resolving, connecting and the TLS handshake with an upstream may take together.
+    /// The same, with the port where it is not 443: what URLs have.
+    pub authority: String,
+    /// How long resolving, connecting and the TLS handshake with an upstream may take together, where the Service says
+    /// nothing of it. So with the next two.
     pub connect_timeout: Duration,
     /// How long an upstream may take to begin its response once it has the whole request. Calls of gRPC have
     /// deadlines of their own and are not limited by it.
@@ -30,6 +33,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             domain: "localhost".to_owned(),
+            authority: "localhost".to_owned(),
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_mins(1),
             body_idle_timeout: Duration::from_mins(1),

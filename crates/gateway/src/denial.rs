@@ -28,6 +28,14 @@ pub(crate) enum Denial {
     Expression,
     /// The Service has no configuration for it.
     NoConfig,
+    /// The caller asks too often.
+    RateLimited,
+    /// The upstream cannot be told who it is.
+    NoAssertion,
+    /// The body has to be JSON, and its fields say that it is not.
+    NotJsonType,
+    /// The body has to be JSON, and is not, or has more than one meaning.
+    NotJson,
     /// The origin may not read responses of this Service.
     Origin,
     /// The body is longer than the Service takes.
@@ -63,6 +71,10 @@ impl Denial {
             Self::Policy => "policy",
             Self::Expression => "expression",
             Self::NoConfig => "no_config",
+            Self::RateLimited => "rate_limited",
+            Self::NoAssertion => "no_assertion",
+            Self::NotJsonType => "not_json_type",
+            Self::NotJson => "not_json",
             Self::Origin => "origin",
             Self::BodyTooLarge => "body_too_large",
             Self::BodyIdle => "body_idle",
@@ -147,7 +159,7 @@ impl Denial {
         let (status, grpc, message) = match self {
             Self::Ambiguous(ambiguity) => (ambiguity.status(), "3", ambiguity.message()),
             Self::NoService => (StatusCode::NOT_FOUND, "12", "not found"),
-            Self::Stale | Self::IdentityUnavailable => (
+            Self::Stale | Self::IdentityUnavailable | Self::NoAssertion => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "14",
                 "access cannot be decided at present; try again",
@@ -172,6 +184,17 @@ impl Denial {
                 StatusCode::FORBIDDEN,
                 "7",
                 "this Service is not configured for this request",
+            ),
+            Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "8", "too many requests"),
+            Self::NotJsonType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "3",
+                "the request body must be JSON, in UTF-8 and without an encoding",
+            ),
+            Self::NotJson => (
+                StatusCode::BAD_REQUEST,
+                "3",
+                "the request body is not JSON, repeats a key or has a number that is too large",
             ),
             Self::Origin => (StatusCode::FORBIDDEN, "7", "the origin is not allowed"),
             Self::BodyTooLarge => (

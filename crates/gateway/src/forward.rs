@@ -2,40 +2,31 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{HeaderValue, Request, StatusCode, header};
-use http_body::Body as HttpBody;
-use hyper::upgrade::OnUpgrade;
-
 use crate::{
     Config,
     authorize::Permit,
     body::{Bounds, RequestBody, Transfer, TransferState, Watch},
     canonical::{Ambiguity, Canonical, Length},
     denial::Denial,
+    inbound::{self, Content, Inbound},
     record::Record,
-    route::{Action, ComputedFields, HostRule, Plan, Proxy},
+    route::{Action, ComputedFields, HostRule, IdentityFields, Plan, Proxy},
     upstream::{Answer, ConnectError, Outgoing, SendError},
 };
+use bytes::Bytes;
+use http::{HeaderValue, Request, StatusCode, header};
+use http_body::Body as HttpBody;
 
 mod answer;
 mod cookies;
 mod response;
+mod retrying;
 mod tunnel;
 mod websocket;
 
 use answer::ResponseRules;
 pub(crate) use answer::{Served, UpstreamResponse};
 pub(crate) use response::clean;
-
-/// A canonical request with what came along.
-pub(crate) struct Inbound<B> {
-    pub(crate) request: Canonical,
-    pub(crate) body: B,
-    /// The client's connection, should it become a WebSocket.
-    pub(crate) upgrade: Option<OnUpgrade>,
-    pub(crate) client: IpAddr,
-}
 
 /// Does what the Service does with a permitted request.
 pub(crate) async fn forward<B>(
@@ -68,20 +59,21 @@ where
         inbound.request.websocket && inbound.upgrade.is_some() && proxy.upstream.can_upgrade();
     let Inbound {
         request,
-        body,
+        content,
         upgrade,
         client,
     } = inbound;
-    let (body, transfer) = match request.length {
-        Length::Exact(0) => (RequestBody::Empty, None),
-        Length::Exact(_) | Length::Unknown => {
+    let (body, transfer) = match content {
+        Content::Whole(bytes, _) => (RequestBody::whole(bytes), record.transfer.clone()),
+        Content::Stream(_) if request.length == Length::Exact(0) => (RequestBody::Empty, None),
+        Content::Stream(stream) => {
             let transfer = Arc::new(Transfer::default());
             let bounds = Bounds {
                 limit: plan.body_limit,
-                idle: (!grpc).then_some(config.body_idle_timeout),
+                idle: (!grpc).then_some(plan.timeouts.body_idle),
                 watch: watch.another(),
             };
-            let body = RequestBody::stream(body, bounds, Arc::clone(&transfer));
+            let body = RequestBody::stream(stream, bounds, Arc::clone(&transfer));
             (body, Some(transfer))
         }
     };
@@ -99,25 +91,34 @@ where
             .ok_or(Denial::Ambiguous(Ambiguity::Target))?,
         request: prepare(
             proxy,
-            computed.request_headers,
+            Added {
+                computed: computed.request_headers,
+                identity: computed.identity,
+                client,
+            },
             request,
             body,
-            client,
             websocket,
         ),
         transfer: transfer.clone(),
     };
 
-    let patience = (!grpc).then_some(config.response_timeout);
-    let answer = answer(
+    let attempt = Attempt {
         proxy,
-        outgoing,
-        &watch,
-        patience,
-        transfer.as_deref(),
-        record,
-    )
-    .await?;
+        watch: &watch,
+        patience: (!grpc).then_some(plan.timeouts.response),
+        transfer: transfer.as_deref(),
+    };
+    let answer = match &proxy.retry {
+        None => attempt
+            .answer(outgoing, record)
+            .await
+            .map_err(Unanswered::denial),
+        Some(retry) => {
+            let rng = &*config.rng;
+            Box::pin(retrying::answer(&attempt, retry, outgoing, rng, record)).await
+        }
+    }?;
     record.endpoint = Some(Arc::clone(&answer.endpoint));
     let upgrade = match (answer.response.status(), websocket) {
         (StatusCode::SWITCHING_PROTOCOLS, true) => upgrade,
@@ -142,14 +143,20 @@ fn check_length(plan: &Plan, length: Length) -> Result<(), Denial> {
     }
 }
 
+/// What only the gateway says to an upstream.
+struct Added {
+    computed: ComputedFields,
+    identity: IdentityFields,
+    client: IpAddr,
+}
+
 /// The request as the upstream gets it, but for its host. What is added here is added last: nothing of the client's
 /// can take it away or stand beside it.
 fn prepare(
     proxy: &Proxy,
-    computed: ComputedFields,
+    added: Added,
     canonical: Canonical,
     body: RequestBody,
-    client: IpAddr,
     websocket: bool,
 ) -> Request<RequestBody> {
     let Canonical {
@@ -159,8 +166,9 @@ fn prepare(
         trailers,
         ..
     } = canonical;
-    proxy.forwarded.apply(client, &host, &mut headers);
-    proxy.request_headers.apply(computed, &mut headers);
+    proxy.forwarded.apply(added.client, &host, &mut headers);
+    proxy.request_headers.apply(added.computed, &mut headers);
+    headers.extend(added.identity);
     if let Some(credential) = &proxy.credential {
         headers.insert(&credential.name, credential.value.clone());
     }
@@ -177,42 +185,77 @@ fn prepare(
     request
 }
 
-/// Waits for the response as long as the right to it stands and the upstream is not silent for too long.
-async fn answer(
-    proxy: &Proxy,
-    outgoing: Outgoing,
-    watch: &Watch,
+/// How long and for what an answer is waited.
+struct Attempt<'a> {
+    proxy: &'a Proxy,
+    watch: &'a Watch,
+    /// With an upstream that does nothing.
     patience: Option<Duration>,
-    transfer: Option<&Transfer>,
-    record: &Record,
-) -> Result<Answer, Denial> {
-    let sent = tokio::select! {
-        biased;
-        sent = proxy.upstream.send(outgoing) => sent,
-        () = watch.over() => return Err(Denial::InvalidToken),
-        () = silence(patience, transfer) => return Err(Denial::UpstreamTimeout),
-    };
-    sent.map_err(|error| match transfer.map(Transfer::state) {
-        Some(TransferState::TooLarge) => Denial::BodyTooLarge,
-        Some(TransferState::Idle) => Denial::BodyIdle,
-        Some(TransferState::Revoked) => Denial::InvalidToken,
-        Some(TransferState::ClientGone) => Denial::BodyBroken,
-        Some(TransferState::Running | TransferState::Finished) | None => match &error {
-            SendError::Connect {
-                error: ConnectError::Timeout,
-                ..
-            } => Denial::UpstreamTimeout,
-            SendError::Connect { .. } | SendError::Broken { .. } | SendError::Invalid => {
-                tracing::warn!(
-                    request_id = record.id.as_str(),
-                    service = record.route.as_ref().map(|route| route.name()),
-                    %error,
-                    "the upstream failed"
-                );
-                Denial::UpstreamUnavailable
+    transfer: Option<&'a Transfer>,
+}
+
+/// Why there is no answer.
+struct Unanswered {
+    denial: Denial,
+    /// No connection came about.
+    nothing_sent: bool,
+}
+
+impl Unanswered {
+    fn denial(self) -> Denial {
+        self.denial
+    }
+}
+
+impl From<Denial> for Unanswered {
+    fn from(denial: Denial) -> Self {
+        Self {
+            denial,
+            nothing_sent: false,
+        }
+    }
+}
+
+impl Attempt<'_> {
+    /// Waits for the response as long as the right to it stands and the upstream is not silent for too long.
+    async fn answer(&self, outgoing: Outgoing, record: &Record) -> Result<Answer, Unanswered> {
+        let sent = tokio::select! {
+            biased;
+            sent = self.proxy.upstream.send(outgoing) => sent,
+            () = self.watch.over() => return Err(Denial::InvalidToken.into()),
+            () = silence(self.patience, self.transfer) => return Err(Denial::UpstreamTimeout.into()),
+        };
+        sent.map_err(|error| {
+            let denial = match self.transfer.map(Transfer::state) {
+                None | Some(TransferState::Running | TransferState::Finished) => {
+                    upstream_failed(&error, record)
+                }
+                Some(ended) => inbound::denial(ended),
+            };
+            Unanswered {
+                denial,
+                nothing_sent: matches!(error, SendError::Connect { .. }),
             }
-        },
-    })
+        })
+    }
+}
+
+fn upstream_failed(error: &SendError, record: &Record) -> Denial {
+    match error {
+        SendError::Connect {
+            error: ConnectError::Timeout,
+            ..
+        } => Denial::UpstreamTimeout,
+        SendError::Connect { .. } | SendError::Broken { .. } | SendError::Invalid => {
+            tracing::warn!(
+                request_id = record.id.as_str(),
+                service = record.route.as_ref().map(|route| route.name()),
+                %error,
+                "the upstream failed"
+            );
+            Denial::UpstreamUnavailable
+        }
+    }
 }
 
 /// Returns once the upstream has neither taken anything of the body nor answered for `patience`.

@@ -13,10 +13,11 @@ use hyper::upgrade::OnUpgrade;
 
 use crate::{
     Body, Config, Directory, Identity, Route,
-    authorize::authorize,
+    authorize::{Passed, authorize},
     canonical::{Canonical, Length, is_grpc},
     denial::Denial,
-    forward::{Inbound, Served, forward},
+    forward::{Served, forward},
+    inbound::{Content, Inbound},
     record::{Outcome, Record, RequestId},
     route::{Choice, Preflight},
 };
@@ -96,7 +97,7 @@ impl Gateway {
             (false, Some(length)) => Length::Exact(length),
             (false, None) => Length::Unknown,
         };
-        let mut request = Canonical::read(parts, length).map_err(Denial::Ambiguous)?;
+        let request = Canonical::read(parts, length).map_err(Denial::Ambiguous)?;
         record.set_request(&request);
         if !self.identity.is_fresh() {
             return Err(Denial::Stale);
@@ -109,14 +110,18 @@ impl Gateway {
         if let Some(response) = preflight(&route, &request, record)? {
             return Ok(Served::Here(response));
         }
-        let permit = authorize(self, route, &mut request, client, record).await?;
         let inbound = Inbound {
             request,
-            body,
+            content: Content::Stream(body),
             upgrade,
             client,
         };
-        forward(permit, inbound, &self.config, record).await
+        match authorize(self, route, inbound, record).await? {
+            Passed::Permitted(permit, inbound) => {
+                forward(permit, inbound, &self.config, record).await
+            }
+            Passed::Answered(response) => Ok(Served::Here(response)),
+        }
     }
 }
 

@@ -6,18 +6,22 @@
 
 mod authorize;
 mod body;
+mod caller;
 mod canonical;
 mod config;
 mod denial;
 mod forward;
 mod gateway;
+mod inbound;
 pub mod listener;
+mod login;
 mod port;
 mod record;
 mod route;
 mod upstream;
 
 pub use body::{Body, BodyError};
+pub use caller::{Assertion, Caller, CallerFacts};
 pub use config::Config;
 pub use gateway::Gateway;
 pub use port::{Directory, Identity, Principal, Rejection};

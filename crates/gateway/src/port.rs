@@ -8,7 +8,7 @@ use domain::clock::UnixMillis;
 use policy::{PolicySet, Subject};
 use tokio_util::sync::CancellationToken;
 
-use crate::Route;
+use crate::{Assertion, Caller, CallerFacts, Route};
 
 /// Who is behind a token, and which Policies there are.
 #[async_trait]
@@ -24,6 +24,18 @@ pub trait Identity: Send + Sync + 'static {
 
     /// Whether the view of the Cluster is recent enough to decide by.
     fn is_fresh(&self) -> bool;
+
+    /// Signs for the upstream at `audience` who `caller` is, for no longer than until `valid_until`. `None` where
+    /// nothing can be signed at present.
+    fn assertion(
+        &self,
+        caller: &CallerFacts,
+        audience: &str,
+        valid_until: UnixMillis,
+    ) -> Option<Assertion>;
+
+    /// Where a browser that asked for `url` is sent to log in; `None` where that cannot be said.
+    fn login(&self, url: &str) -> Option<String>;
 }
 
 /// Which Service a host name means.
@@ -41,14 +53,10 @@ pub struct Principal {
     pub revoked: CancellationToken,
     /// When the access token ends.
     pub valid_until: UnixMillis,
-    /// Name of the Session.
-    pub session: Arc<str>,
-    /// Name of the User.
-    pub user: Arc<str>,
     /// What the Session is restricted to; empty: not restricted.
     pub scopes: Arc<[core_v1::Scope]>,
-    /// Name of the Credential that the Session came from.
-    pub credential: Option<Arc<str>>,
+    /// Who it is.
+    pub caller: Arc<Caller>,
 }
 
 /// Why a token was not accepted.

@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use http::{Method, StatusCode, Version, uri::PathAndQuery};
 use tokio::time::Instant;
 
-use crate::{Principal, Route, body::Transfer, canonical::Canonical, upstream::Endpoint};
+use crate::{Caller, Principal, Route, body::Transfer, canonical::Canonical, upstream::Endpoint};
 
 mod metrics;
 mod request_id;
@@ -24,11 +24,11 @@ pub(crate) struct Record {
     pub(crate) target: Option<PathAndQuery>,
     pub(crate) host: Option<Box<str>>,
     pub(crate) route: Option<Arc<Route>>,
-    pub(crate) user: Option<Arc<str>>,
-    pub(crate) session: Option<Arc<str>>,
-    pub(crate) credential: Option<Arc<str>>,
+    pub(crate) caller: Option<Arc<Caller>>,
     pub(crate) outcome: Outcome,
     pub(crate) endpoint: Option<Arc<Endpoint>>,
+    /// How often it was sent again after an answer that its Service does not take.
+    pub(crate) retries: u32,
     /// Of the request body.
     pub(crate) transfer: Option<Arc<Transfer>>,
     status: Option<StatusCode>,
@@ -63,11 +63,10 @@ impl Record {
             target: None,
             host: None,
             route: None,
-            user: None,
-            session: None,
-            credential: None,
+            caller: None,
             outcome: Outcome::Undecided,
             endpoint: None,
+            retries: 0,
             transfer: None,
             status: None,
             sent: 0,
@@ -82,9 +81,7 @@ impl Record {
     }
 
     pub(crate) fn set_principal(&mut self, principal: &Principal) {
-        self.user = Some(Arc::clone(&principal.user));
-        self.session = Some(Arc::clone(&principal.session));
-        self.credential.clone_from(&principal.credential);
+        self.caller = Some(Arc::clone(&principal.caller));
     }
 
     pub(crate) fn set_status(&mut self, status: StatusCode) {
@@ -126,6 +123,7 @@ impl Drop for Record {
             }
             None => metrics::count_unrouted(),
         }
+        let caller = self.caller.as_ref().map(|caller| caller.facts());
         let reason: &dyn std::fmt::Display = match &self.outcome {
             Outcome::Undecided => &"",
             Outcome::Refused(word) | Outcome::Open(word) => word,
@@ -148,12 +146,13 @@ impl Drop for Record {
             version = ?self.version,
             status = self.status.map(|status| status.as_u16()),
             service = self.route.as_ref().map(|route| route.name()),
-            user = self.user.as_deref(),
-            session = self.session.as_deref(),
-            credential = self.credential.as_deref(),
+            user = caller.map(|caller| caller.user.as_str()),
+            session = caller.map(|caller| caller.session.as_str()),
+            credential = caller.and_then(|caller| caller.credential.as_deref()),
             decision,
             %reason,
             upstream = self.endpoint.as_ref().map(|endpoint| endpoint.authority.as_str()),
+            retries = (self.retries > 0).then_some(self.retries),
             received,
             sent = self.sent,
             duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),

@@ -15,9 +15,13 @@ mod expression;
 mod forwarded;
 mod header_rules;
 mod host_rule;
+mod identity;
+mod limits;
 mod path_rule;
 mod plan;
+mod plugin;
 mod problems;
+mod retry;
 
 pub(crate) use cors::{Cors, Preflight};
 pub(crate) use direct::DirectResponse;
@@ -26,9 +30,13 @@ pub(crate) use expression::Failure;
 pub(crate) use forwarded::ForwardedMode;
 pub(crate) use header_rules::{Computed as ComputedFields, HeaderRules};
 pub(crate) use host_rule::HostRule;
+pub(crate) use identity::{ASSERTION, IdentityFields, IdentityRule};
+pub(crate) use limits::{Buffering, Timeouts};
 pub(crate) use path_rule::PathRule;
 pub(crate) use plan::{Action, Computed, Plan, Proxy};
+pub(crate) use plugin::{AnswerReason, Effect, Plugin, Plugins};
 pub(crate) use problems::Problems;
+pub(crate) use retry::Retry;
 
 use credential::UpstreamCredential;
 use dynamic::Dynamic;
@@ -150,9 +158,15 @@ fn compile(
         }
     };
     let access = access(spec.is_anonymous, spec.authorization.as_ref());
+    let hostname = service
+        .status
+        .as_ref()
+        .map_or(name, |status| status.primary_hostname.as_str());
+    let url = format!("https://{hostname}.{}", settings.authority);
     let compiler = Compiler {
         mode,
         access,
+        url: &url,
         secrets,
         settings,
     };

@@ -356,6 +356,7 @@ impl Directory {
                     valid_until: end.min(standing.valid_until),
                     revoked,
                     claims,
+                    derived: std::sync::OnceLock::new(),
                     standing,
                     key_epoch,
                 }));

@@ -25,6 +25,7 @@ use store::{
     CommitError, Document, Expected, IndexEntry, Operation, Store, StoreError, Transaction,
 };
 
+mod published;
 mod record;
 mod retirement;
 mod rotation;

@@ -4,6 +4,7 @@
 //! no HTTP types.
 
 mod access;
+pub mod assertion;
 pub mod audit;
 pub mod authentication;
 mod background;
@@ -15,6 +16,7 @@ pub mod grpc;
 pub mod keys;
 mod oauth2;
 pub mod resource;
+pub mod return_to;
 mod usage;
 
 pub use access::{Peer, RequestId};

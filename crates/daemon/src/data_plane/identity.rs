@@ -1,45 +1,117 @@
 //! Who is behind a token, asked of the control plane's view of the Cluster.
 
-use std::sync::Arc;
+use std::{any::Any, sync::Arc};
 
-use api::meta_v1::Metadata;
+use api::{core_v1::User, meta_v1::Metadata};
 use async_trait::async_trait;
-use gateway::{Principal, Rejection};
+use domain::clock::UnixMillis;
+use gateway::{Assertion, Caller, CallerFacts, Principal, Rejection};
+use http::HeaderValue;
 use policy::PolicySet;
-use server::Unauthenticated;
+use server::{Context, Unauthenticated, assertion, return_to};
 
 /// The gateway's port to the control plane.
-pub(crate) struct Identity(pub(crate) Arc<server::Directory>);
+pub(crate) struct Identity(pub(crate) Context);
 
 #[async_trait]
 impl gateway::Identity for Identity {
     async fn authenticate(&self, token: &str) -> Result<Principal, Rejection> {
-        let principal = self.0.authenticate(token).await.map_err(rejection)?;
-        let credential = principal.credential.as_ref();
-        Ok(Principal {
-            subject: Arc::clone(&principal.subject),
-            revoked: principal.revoked.clone(),
-            valid_until: principal.valid_until,
-            session: name(principal.session.metadata.as_ref()),
-            user: name(principal.user.metadata.as_ref()),
-            scopes: principal.scopes().into(),
-            credential: credential.map(|credential| name(credential.metadata.as_ref())),
-        })
+        let principal = self.0.directory.authenticate(token).await;
+        let principal = principal.map_err(rejection)?;
+        // Made once for each token that is known, not for each request.
+        let derived = principal
+            .derived
+            .get_or_init(|| Box::new(derive(&principal)) as Box<dyn Any + Send + Sync>);
+        let derived = derived.downcast_ref::<Principal>();
+        Ok(derived.cloned().unwrap_or_else(|| derive(&principal)))
     }
 
     fn policies(&self) -> PolicySet {
-        self.0.policies()
+        self.0.directory.policies()
     }
 
     fn is_fresh(&self) -> bool {
-        self.0.is_fresh()
+        self.0.directory.is_fresh()
+    }
+
+    fn assertion(
+        &self,
+        caller: &CallerFacts,
+        audience: &str,
+        valid_until: UnixMillis,
+    ) -> Option<Assertion> {
+        let statement = assertion::Statement {
+            audience,
+            user_uid: &caller.user_uid,
+            user: &caller.user,
+            email: caller.email.as_deref(),
+            groups: &caller.groups,
+            session: &caller.session,
+            session_uid: &caller.session_uid,
+            valid_until,
+        };
+        match assertion::sign(&self.0, &statement) {
+            Ok(signed) => Some(Assertion {
+                value: HeaderValue::try_from(signed.jwt).ok()?,
+                expires_at: signed.expires_at,
+            }),
+            Err(error) => {
+                tracing::error!(%error, "no assertion for an upstream");
+                None
+            }
+        }
+    }
+
+    fn login(&self, url: &str) -> Option<String> {
+        match return_to::sign(&self.0, url) {
+            Ok(Some(place)) => Some(format!("{}/login?return={place}", self.0.domain.url())),
+            Ok(None) => Some(format!("{}/login", self.0.domain.url())),
+            Err(error) => {
+                tracing::error!(%error, "no place to return to after a login");
+                None
+            }
+        }
     }
 }
 
-fn name(metadata: Option<&Metadata>) -> Arc<str> {
-    metadata
-        .map_or("", |metadata| metadata.name.as_str())
-        .into()
+fn derive(principal: &server::Principal) -> Principal {
+    let credential = principal.credential.as_ref();
+    let user = principal.user.metadata.as_ref();
+    let session = principal.session.metadata.as_ref();
+    let caller = Caller::new(CallerFacts {
+        user: name(user),
+        user_uid: uid(user),
+        email: email(&principal.user),
+        groups: principal
+            .user
+            .spec
+            .as_ref()
+            .map(|spec| spec.groups.clone())
+            .unwrap_or_default(),
+        session: name(session),
+        session_uid: uid(session),
+        credential: credential.map(|credential| name(credential.metadata.as_ref())),
+    });
+    Principal {
+        subject: Arc::clone(&principal.subject),
+        revoked: principal.revoked.clone(),
+        valid_until: principal.valid_until,
+        scopes: principal.scopes().into(),
+        caller: Arc::new(caller),
+    }
+}
+
+fn email(user: &User) -> Option<String> {
+    let email = user.spec.as_ref().map(|spec| spec.email.clone());
+    email.filter(|email| !email.is_empty())
+}
+
+fn name(metadata: Option<&Metadata>) -> String {
+    metadata.map_or_else(String::new, |metadata| metadata.name.clone())
+}
+
+fn uid(metadata: Option<&Metadata>) -> String {
+    metadata.map_or_else(String::new, |metadata| metadata.uid.clone())
 }
 
 fn rejection(unauthenticated: Unauthenticated) -> Rejection {

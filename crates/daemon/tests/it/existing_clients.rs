@@ -3,6 +3,8 @@
 
 use std::{path::Path, process::Command};
 
+use http::Request;
+
 use crate::support::{
     cluster::Cluster,
     program::{self, Outcome, run},
@@ -41,8 +43,83 @@ async fn existing_command_line_clients_get_what_they_need() {
     assert!(told.stdout.ends_with("logout\n"), "{told:#?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_verifies_who_asks_by_a_library_of_its_own() {
+    let scene = Scene::start().await;
+    let service = format!(
+        "kind: Service\nmetadata: {{name: told}}\nspec:\n  mode: HTTP\n  isPublic: true\n  \
+         authorization: {{policies: [read-only]}}\n  config:\n    upstream: {{url: \"http://{}\"}}\n    \
+         http: {{identity: {{headers: true, assertion: true}}}}\n",
+        scene.upstream.address
+    );
+    scene
+        .admin
+        .sh_with_input("octeliumctl apply -", &service)
+        .success();
+    let token = scene.access_token("cred01");
+    let answer = scene.https.get("told.localhost", "/", &token).await;
+    assert_eq!(answer.status, 200, "{answer:#?}");
+    let seen = answer.json();
+    let headers = &seen["headers"];
+    assert_eq!(headers["x-octelium-user"], "microservice1");
+    let assertion = headers["x-octelium-assertion"].as_str().unwrap();
+
+    let domain = scene.cluster.domain();
+    let audience = format!("https://told.{domain}");
+    let told = python_with(
+        &scene.cluster,
+        "verify_assertion.py",
+        assertion,
+        &[("AUDIENCE", &audience)],
+    );
+    let claims: serde_json::Value = serde_json::from_str(&told.success().stdout).unwrap();
+    assert_eq!(claims["iss"], format!("https://{domain}"));
+    assert_eq!(claims["aud"], audience);
+    assert_eq!(claims["sub"], headers["x-octelium-user-uid"]);
+    assert_eq!(claims["name"], "microservice1");
+    assert_eq!(claims["session"], headers["x-octelium-session"]);
+    assert_eq!(claims["sid"], headers["x-octelium-session-uid"]);
+    assert_eq!(claims["groups"], serde_json::json!([]));
+    let life = claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();
+    assert!((1..=60).contains(&life), "{claims}");
+    // The next request brings the same one.
+    let again = scene.https.get("told.localhost", "/", &token).await.json();
+    assert_eq!(again["headers"]["x-octelium-assertion"], assertion);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_is_sent_to_a_login_that_says_what_it_is() {
+    let scene = Scene::start().await;
+    let page = |path: &str| {
+        let accept = "text/html,*/*;q=0.8";
+        let request = Request::get(path).header("accept", accept);
+        request.body(String::new()).unwrap()
+    };
+    let answer = scene.https.send("web.localhost", page("/a?b=c")).await;
+    assert_eq!(answer.status, 302, "{answer:#?}");
+    let login = answer.header("location");
+    let path = login
+        .strip_prefix(&format!("https://{}", scene.cluster.domain()))
+        .unwrap();
+    assert!(path.starts_with("/login?return="), "{login}");
+    let answer = scene.https.send("localhost", page(path)).await;
+    assert_eq!(answer.status, 501, "{answer:#?}");
+    assert!(answer.body.contains("no login for browsers yet"));
+    assert_eq!(answer.header("cache-control"), "no-store");
+}
+
 /// Runs a script of `clients/python`.
 fn python(cluster: &Cluster, script: &str, token: &str) -> Outcome {
+    python_with(cluster, script, token, &[])
+}
+
+/// As [`python`], with more variables.
+fn python_with(
+    cluster: &Cluster,
+    script: &str,
+    token: &str,
+    variables: &[(&str, &str)],
+) -> Outcome {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let mut command = Command::new(program::python());
     command
@@ -52,6 +129,7 @@ fn python(cluster: &Cluster, script: &str, token: &str) -> Outcome {
         .env("DOMAIN", cluster.domain())
         .env("CA_CERT", cluster.ca())
         .env("TOKEN", token)
-        .env("PROTO", tests.join("../../api/proto"));
+        .env("PROTO", tests.join("../../api/proto"))
+        .envs(variables.iter().copied());
     run(&mut command)
 }

@@ -15,6 +15,16 @@ pub(super) const SIGNATURE_BYTES: usize = 64;
 #[error("not a valid Ed25519 key")]
 pub struct InvalidKey;
 
+/// A text that a key does not sign, or did not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a text that the key signed")]
+pub struct InvalidText;
+
+fn check_text(text: &str) -> Result<(), InvalidText> {
+    let is_visible = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_visible { Ok(()) } else { Err(InvalidText) }
+}
+
 /// The private key by which a Cluster signs tokens.
 pub struct SigningKey {
     pair: Ed25519KeyPair,
@@ -69,6 +79,16 @@ impl SigningKey {
         self.verifying_key.clone()
     }
 
+    /// Signs a text of visible ASCII characters, such as the signing input of a JWT (RFC 7515 §5.1). No such text is
+    /// the content of a token, which begins with a control character: neither signature can pose as the other.
+    ///
+    /// # Errors
+    /// Where there are other characters in it.
+    pub fn sign_text(&self, text: &str) -> Result<[u8; SIGNATURE_BYTES], InvalidText> {
+        check_text(text)?;
+        Ok(self.signature(text.as_bytes()))
+    }
+
     pub(super) fn signature(&self, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
         let mut signature = [0; SIGNATURE_BYTES];
         signature.copy_from_slice(self.pair.sign(message).as_ref());
@@ -106,9 +126,43 @@ impl VerifyingKey {
         (*self.key).as_ref()
     }
 
+    /// Verifies what [`SigningKey::sign_text`] gave.
+    ///
+    /// # Errors
+    /// Where it was not this text that the key signed.
+    pub fn verify_text(&self, text: &str, signature: &[u8]) -> Result<(), InvalidText> {
+        check_text(text)?;
+        self.key
+            .verify_sig(text.as_bytes(), signature)
+            .map_err(|_| InvalidText)
+    }
+
     pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), TokenError> {
         self.key
             .verify_sig(message, signature)
             .map_err(|_| TokenError::BadSignature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::SystemRng;
+
+    #[test]
+    fn a08_a_signed_text_is_no_token_and_no_other_text() {
+        let key = SigningKey::generate(&SystemRng).unwrap();
+        let signature = key.sign_text("return-to.v1").unwrap();
+        let verifying = key.verifying_key();
+        assert_eq!(verifying.verify_text("return-to.v1", &signature), Ok(()));
+        assert_eq!(
+            verifying.verify_text("return-to.v2", &signature),
+            Err(InvalidText)
+        );
+        // As the content of a token begins.
+        assert_eq!(key.sign_text("\u{8}\u{1}"), Err(InvalidText));
+        assert_eq!(key.sign_text(""), Err(InvalidText));
+        let other = SigningKey::generate(&SystemRng).unwrap().verifying_key();
+        assert!(other.verify_text("return-to.v1", &signature).is_err());
     }
 }

@@ -1,36 +1,36 @@
 //! A request as Policies and expressions see it.
 
-use std::net::IpAddr;
-
 use http::Version;
 use policy::Request;
 
 use crate::{
     authorize::IpText,
-    canonical::{Ambiguity, Canonical, HeaderView, QueryView, parse_call},
+    canonical::{Ambiguity, HeaderView, QueryView, parse_call},
     denial::Denial,
+    inbound::Arrived,
 };
 
 /// Reads nothing before it is asked for.
 pub(crate) struct Seen<'a> {
-    request: &'a Canonical,
+    arrived: Arrived<'a>,
     headers: HeaderView<'a>,
     query: QueryView<'a>,
     ip: IpText,
 }
 
 impl<'a> Seen<'a> {
-    pub(crate) fn new(request: &'a Canonical, client: IpAddr) -> Self {
+    pub(crate) fn new(arrived: Arrived<'a>) -> Self {
+        let request = arrived.request;
         Self {
-            request,
+            arrived,
             headers: HeaderView::new(&request.headers),
             query: QueryView::new(request.target.query()),
-            ip: IpText::new(client),
+            ip: IpText::new(arrived.client),
         }
     }
 
     pub(crate) fn request(&self) -> Request<'_> {
-        let request = self.request;
+        let request = self.arrived.request;
         Request {
             ip: self.ip.as_str(),
             method: request.method.as_str(),
@@ -42,8 +42,8 @@ impl<'a> Seen<'a> {
             size: request.length.as_policy_size(),
             headers: &self.headers,
             query: &self.query,
-            body: &[],
-            body_map: None,
+            body: self.arrived.body,
+            body_map: self.arrived.body_map,
             grpc: if request.grpc {
                 parse_call(request.target.path(), request.target.query()).ok()
             } else {

@@ -17,6 +17,8 @@ use crate::body::{BodyError, Transfer, TransferState, Watch};
 pub(crate) enum RequestBody {
     /// Nothing: the request can be sent again.
     Empty,
+    /// What was read before it is sent; can be sent again.
+    Whole(Bytes),
     /// What the client sends, as it comes.
     Stream(Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send>>),
 }
@@ -31,6 +33,23 @@ pub(crate) struct Bounds {
 }
 
 impl RequestBody {
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        if bytes.is_empty() {
+            Self::Empty
+        } else {
+            Self::Whole(bytes)
+        }
+    }
+
+    /// The same once more; `None` for a stream.
+    pub(crate) fn duplicate(&self) -> Option<Self> {
+        match self {
+            Self::Empty => Some(Self::Empty),
+            Self::Whole(bytes) => Some(Self::Whole(bytes.clone())),
+            Self::Stream(_) => None,
+        }
+    }
+
     /// Streams `body` and keeps account of it in `transfer`.
     pub(crate) fn stream<B>(body: B, bounds: Bounds, transfer: Arc<Transfer>) -> Self
     where
@@ -56,6 +75,11 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
+            Self::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *self = Self::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
             Self::Stream(body) => body.as_mut().poll_frame(cx),
         }
     }
@@ -63,6 +87,7 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
+            Self::Whole(_) => false,
             Self::Stream(body) => body.is_end_stream(),
         }
     }
@@ -70,6 +95,7 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Stream(body) => body.size_hint(),
         }
     }

@@ -14,20 +14,21 @@ pub(crate) struct PathRule {
 
 impl PathRule {
     pub(super) fn compile(spec: Option<&Path>, problems: &mut Problems) -> Self {
-        let Some(spec) = spec else {
-            return Self::default();
-        };
+        match spec {
+            Some(spec) => Self::compile_at(spec, "spec.config.http.path", problems),
+            None => Self::default(),
+        }
+    }
+
+    /// `path`: where it is in the Service.
+    pub(super) fn compile_at(spec: &Path, path: &str, problems: &mut Problems) -> Self {
         Self {
             removed: prefix(
                 &spec.remove_prefix,
-                "spec.config.http.path.removePrefix",
+                &format!("{path}.removePrefix"),
                 problems,
             ),
-            added: prefix(
-                &spec.add_prefix,
-                "spec.config.http.path.addPrefix",
-                problems,
-            ),
+            added: prefix(&spec.add_prefix, &format!("{path}.addPrefix"), problems),
         }
     }
 

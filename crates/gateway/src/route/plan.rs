@@ -13,8 +13,9 @@ use policy::Scope;
 use crate::{
     Config,
     route::{
-        Access, Cors, DirectResponse, Failure, ForwardedMode, HeaderRules, HostRule, Mode,
-        PathRule, Problems, UpstreamCredential, header_rules,
+        Access, Buffering, Cors, DirectResponse, Failure, ForwardedMode, HeaderRules, HostRule,
+        IdentityFields, IdentityRule, Mode, PathRule, Plugins, Problems, Retry, Timeouts,
+        UpstreamCredential, header_rules,
     },
     upstream::Upstream,
 };
@@ -26,6 +27,10 @@ pub(crate) struct Plan {
     pub(crate) cors: Option<Cors>,
     /// In bytes.
     pub(crate) body_limit: Option<u64>,
+    pub(crate) timeouts: Timeouts,
+    /// Of request bodies.
+    pub(crate) buffering: Option<Buffering>,
+    pub(crate) plugins: Plugins,
     pub(crate) action: Action,
 }
 
@@ -46,19 +51,33 @@ pub(crate) struct Proxy {
     pub(crate) request_headers: HeaderRules,
     pub(crate) response_headers: HeaderRules,
     pub(crate) credential: Option<UpstreamCredential>,
+    pub(crate) identity: IdentityRule,
+    pub(crate) retry: Option<Retry>,
 }
 
-/// What the expressions of a configuration yield for one request.
+/// What a configuration adds to one request: what its expressions yield, and who asks.
 #[derive(Default)]
 pub(crate) struct Computed {
     pub(crate) request_headers: header_rules::Computed,
     pub(crate) response_headers: header_rules::Computed,
     pub(crate) host: Option<HeaderValue>,
+    pub(crate) identity: IdentityFields,
 }
 
 impl Plan {
-    /// Whether anything in it depends on the request.
+    /// What the upstream is told of the caller; `None` for nothing.
+    pub(crate) fn identity(&self) -> Option<&IdentityRule> {
+        match &self.action {
+            Action::Proxy(proxy) if proxy.identity.tells() => Some(&proxy.identity),
+            Action::Direct(_) | Action::Proxy(_) => None,
+        }
+    }
+
+    /// Whether anything that is done once it is permitted depends on the request.
     pub(crate) fn has_expressions(&self) -> bool {
+        if !self.plugins.after.is_empty() {
+            return true;
+        }
         match &self.action {
             Action::Direct(_) => false,
             Action::Proxy(proxy) => {
@@ -80,6 +99,7 @@ impl Plan {
                 request_headers: proxy.request_headers.compute(scope)?,
                 response_headers: proxy.response_headers.compute(scope)?,
                 host: proxy.host.compute(scope)?,
+                identity: IdentityFields::new(),
             }),
         }
     }
@@ -89,6 +109,8 @@ impl Plan {
 pub(super) struct Compiler<'a> {
     pub(super) mode: Mode,
     pub(super) access: Access,
+    /// Of the Service.
+    pub(super) url: &'a str,
     pub(super) secrets: &'a dyn Fn(&str) -> Option<Vec<u8>>,
     pub(super) settings: &'a Config,
 }
@@ -108,6 +130,7 @@ impl Compiler<'_> {
         refuse_unserved(config, http, problems);
         let default_header = Header::default();
         let header = http.header.as_ref().unwrap_or(&default_header);
+        let timeouts = Timeouts::compile(http, self.settings, problems);
         let limit = http.body.as_ref().map_or(0, |body| body.max_request_size);
         Some(Plan {
             passes_authorization: match header.authorization_mode() {
@@ -120,7 +143,10 @@ impl Compiler<'_> {
                 .as_ref()
                 .map(|cors| Cors::compile(cors, &self.settings.domain, problems)),
             body_limit: (limit > 0).then_some(u64::from(limit)),
-            action: self.action(config, http, header, problems)?,
+            timeouts,
+            buffering: Buffering::compile(http, self.mode, timeouts, problems),
+            plugins: Plugins::compile(&http.plugins, problems),
+            action: self.action(config, http, header, timeouts, problems)?,
         })
     }
 
@@ -129,11 +155,16 @@ impl Compiler<'_> {
         config: &ServiceConfig,
         http: &Http,
         header: &Header,
+        timeouts: Timeouts,
         problems: &mut Problems,
     ) -> Option<Action> {
         if let Some(response) = &http.response {
             return DirectResponse::compile(response, problems).map(Action::Direct);
         }
+        let settings = Config {
+            connect_timeout: timeouts.connect,
+            ..self.settings.clone()
+        };
         Some(Action::Proxy(Box::new(Proxy {
             path: PathRule::compile(http.path.as_ref(), problems),
             host: HostRule::compile(header.host.as_ref(), problems),
@@ -144,7 +175,12 @@ impl Compiler<'_> {
                 .auth
                 .as_ref()
                 .and_then(|auth| UpstreamCredential::compile(auth, self.secrets, problems)),
-            upstream: Upstream::compile(config, http, self.mode, self.settings, problems)?,
+            identity: IdentityRule::compile(http.identity.as_ref(), self.url, problems),
+            retry: http
+                .retry
+                .as_ref()
+                .map(|retry| Retry::compile(retry, problems)),
+            upstream: Upstream::compile(config, http, self.mode, &settings, problems)?,
         })))
     }
 }
@@ -158,19 +194,7 @@ fn refuse_unserved(config: &ServiceConfig, http: &Http, problems: &mut Problems)
             config.client_certificate.is_some(),
             "spec.config.clientCertificate",
         ),
-        (!http.plugins.is_empty(), "spec.config.http.plugins"),
-        (http.retry.is_some(), "spec.config.http.retry"),
-        (
-            http.enable_request_buffering,
-            "spec.config.http.enableRequestBuffering",
-        ),
         (http.visibility.is_some(), "spec.config.http.visibility"),
-        (http.identity.is_some(), "spec.config.http.identity"),
-        (http.timeouts.is_some(), "spec.config.http.timeouts"),
-        (
-            body.is_some_and(|body| body.mode != 0),
-            "spec.config.http.body.mode",
-        ),
         (
             body.is_some_and(|body| body.validation.is_some()),
             "spec.config.http.body.validation",

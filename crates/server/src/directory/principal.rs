@@ -1,8 +1,11 @@
 //! Who a request is from.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    any::Any,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use api::core_v1::{Credential, Device, Scope, Session, User};
@@ -30,6 +33,8 @@ pub struct Principal {
     pub revoked: CancellationToken,
     /// What the token says.
     pub claims: Claims,
+    /// What others derive from it once, and keep for as long as it holds.
+    pub derived: OnceLock<Box<dyn Any + Send + Sync>>,
     pub(super) standing: Arc<Standing>,
     pub(super) key_epoch: u64,
 }

@@ -46,6 +46,18 @@ pub const SERVICE: &[&str] = &[
     "config.http.path.removePrefix",
     "config.http.cors",
     "config.http.body.maxRequestSize",
+    "config.http.body.mode",
+    "config.http.enableRequestBuffering",
+    "config.http.identity",
+    "config.http.timeouts",
+    "config.http.retry",
+    "config.http.plugins.name",
+    "config.http.plugins.isDisabled",
+    "config.http.plugins.phase",
+    "config.http.plugins.condition",
+    "config.http.plugins.direct",
+    "config.http.plugins.rateLimit",
+    "config.http.plugins.path",
     "config.http.auth.bearer",
     "config.http.auth.basic",
     "config.http.auth.custom",
@@ -182,8 +194,8 @@ mod tests {
         "spec.config.upstream.user"
     )]
     #[case(
-        r#"{"config": {"http": {"plugins": [{"name": "x"}]}}}"#,
-        "spec.config.http.plugins"
+        r#"{"config": {"http": {"plugins": [{"name": "x", "lua": {"inline": "x"}}]}}}"#,
+        "spec.config.http.plugins[0].lua"
     )]
     #[case(
         r#"{"config": {"http": {"visibility": {"enableRequestBody": true}}}}"#,

@@ -18,6 +18,8 @@ use domain::name;
 mod dynamic;
 mod expression;
 mod http;
+mod limits;
+mod plugin;
 mod upstream;
 
 use super::{attrs, authorization, codec::Stored, draft::Draft, served, write::Managed};
@@ -108,14 +110,13 @@ async fn check_configs(
     spec: &Spec,
     known_secrets: &[String],
 ) -> Result<(), Error> {
-    let has_port = spec.port != 0;
     if let Some(config) = &spec.config {
         if !config.name.is_empty() && config.name != DEFAULT {
             return Err(Error::invalid(
                 "spec.config.name must be `default` or left out",
             ));
         }
-        check_config(draft, "spec.config", config, has_port, known_secrets).await?;
+        check_config(draft, "spec.config", config, spec, known_secrets).await?;
     }
     match &spec.dynamic_config {
         None if spec.config.is_none() => Err(Error::invalid("spec.config must be set")),
@@ -129,7 +130,7 @@ async fn check_configs(
             }
             for (index, config) in dynamic.configs.iter().enumerate() {
                 let path = format!("{}.configs[{index}]", dynamic::PATH);
-                check_config(draft, &path, config, has_port, known_secrets).await?;
+                check_config(draft, &path, config, spec, known_secrets).await?;
             }
             Ok(())
         }
@@ -140,12 +141,13 @@ async fn check_config(
     draft: &mut Draft<'_>,
     path: &str,
     config: &Config,
-    has_port: bool,
+    spec: &Spec,
     known_secrets: &[String],
 ) -> Result<(), Error> {
+    let has_port = spec.port != 0;
     let answers_itself = match &config.r#type {
         Some(config::Type::Http(http)) => {
-            http::check(&format!("{path}.http"), http)?;
+            http::check(&format!("{path}.http"), http, spec.mode())?;
             for secret in http::secrets(http) {
                 // Held neither here nor at its deletion: a Secret may go while it is in use, which must not keep
                 // anybody from disabling the Service.

@@ -18,3 +18,4 @@ mod failing;
 mod oauth2;
 mod replicas;
 mod resources;
+mod return_to;

@@ -9,7 +9,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use gateway::{Directory, Identity, Principal, Rejection, Route};
+use domain::clock::UnixMillis;
+use gateway::{Assertion, CallerFacts, Directory, Identity, Principal, Rejection, Route};
+use http::HeaderValue;
 use policy::PolicySet;
 
 #[derive(Default)]
@@ -18,6 +20,10 @@ pub(crate) struct FakeIdentity {
     pub(crate) policies: Mutex<PolicySet>,
     pub(crate) stale: AtomicBool,
     pub(crate) unavailable: AtomicBool,
+    /// Of whom, for whom, in order.
+    pub(crate) assertions: Mutex<Vec<(CallerFacts, String)>>,
+    /// Assertions cannot be signed, and nobody can log in.
+    pub(crate) keyless: AtomicBool,
 }
 
 #[async_trait]
@@ -37,6 +43,27 @@ impl Identity for FakeIdentity {
 
     fn is_fresh(&self) -> bool {
         !self.stale.load(Ordering::SeqCst)
+    }
+
+    fn assertion(
+        &self,
+        caller: &CallerFacts,
+        audience: &str,
+        valid_until: UnixMillis,
+    ) -> Option<Assertion> {
+        if self.keyless.load(Ordering::SeqCst) {
+            return None;
+        }
+        let mut assertions = self.assertions.lock().unwrap();
+        assertions.push((caller.clone(), audience.to_owned()));
+        Some(Assertion {
+            value: HeaderValue::try_from(format!("assertion-{}", assertions.len())).unwrap(),
+            expires_at: valid_until,
+        })
+    }
+
+    fn login(&self, url: &str) -> Option<String> {
+        (!self.keyless.load(Ordering::SeqCst)).then(|| format!("https://example.com/login?{url}"))
     }
 }
 

@@ -21,7 +21,7 @@ use api::{
     meta_v1::Metadata,
 };
 use domain::clock::{Clock, ManualClock, UnixMillis};
-use gateway::{Config, Gateway, Principal, Route, listener};
+use gateway::{Caller, CallerFacts, Config, Gateway, Principal, Route, listener};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use policy::{Subject, Target};
@@ -151,6 +151,7 @@ impl World {
     pub(crate) async fn start() -> Self {
         Self::with_config(Config {
             domain: "example.com".to_owned(),
+            authority: "example.com:8443".to_owned(),
             ..Config::default()
         })
         .await
@@ -250,14 +251,28 @@ impl World {
             subject: Arc::new(Subject::new(user, &[], &Session::default(), None)),
             revoked: revoked.clone(),
             valid_until: self.clock.now().saturating_add(duration),
-            session: Arc::from("session"),
-            user: Arc::from("user"),
             scopes: domain::scope::parse(&scopes).unwrap().into(),
-            credential: None,
+            caller: Arc::new(Caller::new(facts(user))),
         };
         let mut principals = self.identity.principals.lock().unwrap();
         principals.insert(token.to_owned(), principal);
         revoked
+    }
+}
+
+fn facts(user: &User) -> CallerFacts {
+    let named = user.metadata.as_ref();
+    CallerFacts {
+        user: named.map_or("user", |metadata| &metadata.name).to_owned(),
+        user_uid: "user-uid".to_owned(),
+        email: None,
+        groups: user
+            .spec
+            .as_ref()
+            .map_or_else(Vec::new, |spec| spec.groups.clone()),
+        session: "session".to_owned(),
+        session_uid: "session-uid".to_owned(),
+        credential: None,
     }
 }
 

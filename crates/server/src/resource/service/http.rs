@@ -1,32 +1,41 @@
 //! The HTTP part of a Service's config.
 
-use api::core_v1::service::spec::config::{
-    Http,
-    http::{
-        Auth, Header, Path, auth,
-        header::{ForwardedMode, KeyValue, host, key_value},
-        response,
+use api::core_v1::service::spec::{
+    Mode,
+    config::{
+        Http,
+        http::{
+            Auth, Header, auth,
+            header::{ForwardedMode, KeyValue, host, key_value},
+            response,
+        },
     },
 };
 use http::{HeaderName, HeaderValue};
 
-use super::expression;
+use super::{expression, limits, plugin};
 use crate::Error;
 
 const HEADERS: usize = 256;
 const PREFIX_LENGTH: usize = 512;
-const INLINE_BYTES: usize = 50_000;
+pub(super) const INLINE_BYTES: usize = 50_000;
 
 /// Checks everything that needs no other resource. `path`: where it is in the Service.
 ///
 /// # Errors
 /// A text that names the field.
-pub(super) fn check(path: &str, http: &Http) -> Result<(), Error> {
+pub(super) fn check(path: &str, http: &Http, mode: Mode) -> Result<(), Error> {
+    limits::check(path, http, mode)?;
+    plugin::check(&format!("{path}.plugins"), &http.plugins)?;
     if let Some(header) = &http.header {
         check_header(&format!("{path}.header"), header)?;
     }
     if let Some(prefixes) = &http.path {
-        check_path(&format!("{path}.path"), prefixes)?;
+        check_prefixes(
+            &format!("{path}.path"),
+            &prefixes.add_prefix,
+            &prefixes.remove_prefix,
+        )?;
     }
     if let Some(auth) = &http.auth {
         check_auth(&format!("{path}.auth"), auth)?;
@@ -125,7 +134,7 @@ fn check_entry(path: &str, entry: &KeyValue) -> Result<(), Error> {
     }
 }
 
-fn check_name(path: &str, name: &str) -> Result<(), Error> {
+pub(super) fn check_name(path: &str, name: &str) -> Result<(), Error> {
     let parsed = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| Error::invalid(format!("{path} {name:?} is not the name of a header")))?;
     if parsed.as_str().replace('_', "-").starts_with("x-octelium-") {
@@ -145,11 +154,8 @@ fn check_count(path: &str, count: usize) -> Result<(), Error> {
     )))
 }
 
-fn check_path(path: &str, prefixes: &Path) -> Result<(), Error> {
-    for (field, prefix) in [
-        ("addPrefix", &prefixes.add_prefix),
-        ("removePrefix", &prefixes.remove_prefix),
-    ] {
+pub(super) fn check_prefixes(path: &str, add: &str, remove: &str) -> Result<(), Error> {
+    for (field, prefix) in [("addPrefix", add), ("removePrefix", remove)] {
         let is_path = prefix.starts_with('/')
             && prefix.len() <= PREFIX_LENGTH
             && prefix.bytes().all(|byte| byte.is_ascii_graphic())

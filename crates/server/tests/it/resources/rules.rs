@@ -149,8 +149,48 @@ async fn a_credential_that_breaks_a_rule_is_refused(#[case] spec: &str, #[case] 
 )]
 #[case::plugins(
     "web",
-    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {plugins: [{name: x}]}}}",
-    "spec.config.http.plugins is not served yet"
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {plugins: [{name: xy, condition: {matchAny: true}, lua: {inline: x}}]}}}",
+    "spec.config.http.plugins[0].lua is not served yet"
+)]
+#[case::plugin_condition(
+    "web",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {plugins: [{name: xy, direct: {}}]}}}",
+    "spec.config.http.plugins[0].condition must be set"
+)]
+#[case::plugin_names(
+    "web",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {plugins: [{name: xy, condition: {matchAny: true}, direct: {}}, {name: xy}]}}}",
+    "spec.config.http.plugins[1].name: there are two"
+)]
+#[case::rate_window(
+    "web",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {plugins: [{name: xy, condition: {matchAny: true}, rateLimit: {limit: 1, key: {perUser: true}}}]}}}",
+    "spec.config.http.plugins[0].rateLimit.window must be set"
+)]
+#[case::rate_key(
+    "web",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {plugins: [{name: xy, phase: PRE_AUTH, condition: {matchAny: true}, rateLimit: {limit: 1, window: {seconds: 1}, key: {perUser: true}}}]}}}",
+    "spec.config.http.plugins[0].rateLimit.key"
+)]
+#[case::retries(
+    "web",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {retry: {maxRetries: 101}}}}",
+    "spec.config.http.retry.maxRetries"
+)]
+#[case::timeout(
+    "web",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {timeouts: {response: {hours: 25}}}}}",
+    "spec.config.http.timeouts.response"
+)]
+#[case::grpc_body(
+    "web",
+    "{mode: GRPC, port: 80, config: {upstream: {url: 'h2c://a'}, http: {body: {mode: JSON}}}}",
+    "spec.config.http.body.mode cannot be"
+)]
+#[case::audience(
+    "web",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {identity: {headers: true, audience: x}}}}",
+    "spec.config.http.identity.audience"
 )]
 #[case::url(
     "web",

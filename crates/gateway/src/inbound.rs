@@ -1,0 +1,126 @@
+//! A request on its way in: what was read of it, and its body.
+
+use std::{net::IpAddr, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use http_body::Body as HttpBody;
+use http_body_util::BodyExt;
+use hyper::upgrade::OnUpgrade;
+use prost_types::Struct;
+
+use crate::{
+    body::{Bounds, RequestBody, Transfer, TransferState, Watch},
+    canonical::{Canonical, Length},
+    denial::Denial,
+    route::Buffering,
+};
+
+mod json;
+
+/// A canonical request with what came along.
+pub(crate) struct Inbound<B> {
+    pub(crate) request: Canonical,
+    pub(crate) content: Content<B>,
+    /// The client's connection, should it become a WebSocket.
+    pub(crate) upgrade: Option<OnUpgrade>,
+    pub(crate) client: IpAddr,
+}
+
+/// The body of a request.
+pub(crate) enum Content<B> {
+    /// As it comes.
+    Stream(B),
+    /// All of it, and what it means where it had to be JSON and is an object.
+    Whole(Bytes, Option<Box<Struct>>),
+}
+
+/// What Policies and expressions may look at.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrived<'a> {
+    pub(crate) request: &'a Canonical,
+    pub(crate) client: IpAddr,
+    pub(crate) body: &'a [u8],
+    pub(crate) body_map: Option<&'a Struct>,
+}
+
+impl<B> Inbound<B> {
+    pub(crate) fn arrived(&self) -> Arrived<'_> {
+        let (body, body_map) = match &self.content {
+            Content::Stream(_) => (&[][..], None),
+            Content::Whole(bytes, map) => (&**bytes, map.as_deref()),
+        };
+        Arrived {
+            request: &self.request,
+            client: self.client,
+            body,
+            body_map,
+        }
+    }
+}
+
+impl<B> Inbound<B>
+where
+    B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    /// Reads the whole body before anything else is done with it.
+    pub(crate) async fn buffer(
+        self,
+        rule: &Buffering,
+        watch: &Watch,
+        transfer: &Arc<Transfer>,
+    ) -> Result<Self, Denial> {
+        let Content::Stream(stream) = self.content else {
+            return Ok(self);
+        };
+        let mut request = self.request;
+        if rule.json {
+            json::check_fields(&request)?;
+        }
+        let expected = match request.length {
+            Length::Exact(length) if length > rule.limit => return Err(Denial::BodyTooLarge),
+            Length::Exact(length) => length,
+            Length::Unknown => 0,
+        };
+        let bounds = Bounds {
+            limit: Some(rule.limit),
+            idle: Some(rule.idle),
+            watch: watch.another(),
+        };
+        // No more than came is ever held: the declared length may be a lie.
+        let first = usize::try_from(expected.min(64 * 1024)).unwrap_or(0);
+        let mut bytes = BytesMut::with_capacity(first);
+        let mut body = RequestBody::stream(stream, bounds, Arc::clone(transfer));
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| denial(transfer.state()))?;
+            if let Ok(data) = frame.into_data() {
+                bytes.extend_from_slice(&data);
+            }
+        }
+        let bytes = bytes.freeze();
+        request.length = Length::Exact(bytes.len() as u64);
+        let map = if rule.json {
+            json::parse(&request, &bytes)?.map(Box::new)
+        } else {
+            None
+        };
+        Ok(Self {
+            request,
+            content: Content::Whole(bytes, map),
+            upgrade: self.upgrade,
+            client: self.client,
+        })
+    }
+}
+
+/// Why a body ended early.
+pub(crate) fn denial(state: TransferState) -> Denial {
+    match state {
+        TransferState::TooLarge => Denial::BodyTooLarge,
+        TransferState::Idle => Denial::BodyIdle,
+        TransferState::Revoked => Denial::InvalidToken,
+        TransferState::ClientGone | TransferState::Running | TransferState::Finished => {
+            Denial::BodyBroken
+        }
+    }
+}

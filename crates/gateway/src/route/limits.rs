@@ -1,0 +1,106 @@
+//! How long a Service waits, and how much of a body it reads before anything is decided.
+
+use std::time::Duration;
+
+use api::{
+    core_v1::service::spec::config::{Http, http::body::Mode as BodyMode},
+    meta_v1,
+};
+use domain::duration;
+
+use crate::{
+    Config,
+    route::{Mode, Problems},
+};
+
+/// Of a body that is read whole, where the Service sets no limit.
+const DEFAULT_WHOLE: u64 = 4 * 1024 * 1024;
+/// The longest that a Service may wait.
+const LONGEST: Duration = Duration::from_hours(24);
+
+/// How long a Service waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Timeouts {
+    pub(crate) connect: Duration,
+    pub(crate) response: Duration,
+    pub(crate) body_idle: Duration,
+}
+
+impl Timeouts {
+    pub(super) fn compile(http: &Http, settings: &Config, problems: &mut Problems) -> Self {
+        let given = http.timeouts.unwrap_or_default();
+        let mut value = |field: &str, given: Option<&meta_v1::Duration>, default: Duration| {
+            let Some(given) = given else { return default };
+            match duration::from_proto(given) {
+                Some(given) if !given.is_zero() && given <= LONGEST => given,
+                _ => {
+                    let path = format!("spec.config.http.timeouts.{field}");
+                    problems.add(&path, "must be from 1 millisecond to 24 hours");
+                    default
+                }
+            }
+        };
+        Self {
+            connect: value("connect", given.connect.as_ref(), settings.connect_timeout),
+            response: value(
+                "response",
+                given.response.as_ref(),
+                settings.response_timeout,
+            ),
+            body_idle: value(
+                "bodyIdle",
+                given.body_idle.as_ref(),
+                settings.body_idle_timeout,
+            ),
+        }
+    }
+}
+
+/// Reads bodies whole before anything is decided or sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Buffering {
+    /// In bytes.
+    pub(crate) limit: u64,
+    /// The longest pause.
+    pub(crate) idle: Duration,
+    /// Whether a body has to be JSON, which Policies see as `bodyMap`.
+    pub(crate) json: bool,
+}
+
+impl Buffering {
+    pub(super) fn compile(
+        http: &Http,
+        mode: Mode,
+        timeouts: Timeouts,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let default = api::core_v1::service::spec::config::http::Body::default();
+        let body = http.body.as_ref().unwrap_or(&default);
+        let json = match body.mode() {
+            BodyMode::Unset => false,
+            BodyMode::Json => true,
+        };
+        if !json && !http.enable_request_buffering {
+            return None;
+        }
+        if mode == Mode::Grpc {
+            let path = if json {
+                "body.mode"
+            } else {
+                "enableRequestBuffering"
+            };
+            problems.add(
+                &format!("spec.config.http.{path}"),
+                "cannot be with mode GRPC, whose bodies are streams",
+            );
+        }
+        Some(Self {
+            limit: match body.max_request_size {
+                0 => DEFAULT_WHOLE,
+                limit => u64::from(limit),
+            },
+            idle: timeouts.body_idle,
+            json,
+        })
+    }
+}
