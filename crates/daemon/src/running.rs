@@ -101,6 +101,7 @@ impl Instance {
         let gateway_config = gateway::Config {
             domain: names.domain().host().to_owned(),
             authority: names.domain().authority().to_owned(),
+            allow_private_outbound: listen.allow_private_outbound.unwrap_or(false),
             rng: Arc::clone(&rng),
             ..gateway::Config::default()
         };

@@ -77,6 +77,8 @@ settings! {
         drain_timeout: u32 = "drain-timeout", "OCTELIUM_DRAIN_TIMEOUT", "SECONDS";
         /// How many connections are served at a time [default: 20000]
         max_connections: u32 = "max-connections", "OCTELIUM_MAX_CONNECTIONS", "NUMBER";
+        /// Whether token URLs of Services may be at private and loopback addresses, and without TLS [default: false]
+        allow_private_outbound: bool = "allow-private-outbound", "OCTELIUM_ALLOW_PRIVATE_OUTBOUND", "BOOL";
     }
     /// What is logged, to standard error.
     LogSettings {

@@ -68,7 +68,10 @@ impl Caller {
     pub(crate) fn fields(&self) -> &[(HeaderName, HeaderValue)] {
         self.fields.get_or_init(|| {
             let facts = &self.facts;
-            let groups = facts.groups.join(",");
+            // A name with a comma would read as two.
+            let groups = facts.groups.iter().filter(|group| !group.contains(','));
+            let groups: Vec<&str> = groups.map(String::as_str).collect();
+            let groups = groups.join(",");
             let fields = [
                 ("x-octelium-user", facts.user.as_str()),
                 ("x-octelium-user-uid", &facts.user_uid),
@@ -131,7 +134,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_assertion_is_used_for_half_its_life_and_for_its_audience_alone() {
+    fn c12_no_name_reads_as_more_than_it_is() {
+        let caller = Caller::new(CallerFacts {
+            user: "alice".to_owned(),
+            email: Some("a@b\r\nX-Octelium-User: root".to_owned()),
+            groups: vec!["dev".to_owned(), "x,admins".to_owned(), "ops".to_owned()],
+            ..CallerFacts::default()
+        });
+        let fields: Vec<(&str, &str)> = caller
+            .fields()
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        assert_eq!(
+            fields,
+            [
+                ("x-octelium-user", "alice"),
+                ("x-octelium-groups", "dev,ops")
+            ]
+        );
+    }
+
+    #[test]
+    fn a19_an_assertion_is_used_for_half_its_life_and_for_its_audience_alone() {
         let caller = Caller::new(CallerFacts::default());
         let made = Cell::new(0);
         let now = Cell::new(UnixMillis(0));

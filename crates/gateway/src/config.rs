@@ -25,6 +25,8 @@ pub struct Config {
     pub idle_connections: usize,
     /// Whether an upstream may have a link-local address, which is where clouds serve their metadata.
     pub allow_link_local_upstreams: bool,
+    /// Whether tokens for upstreams may come from private and loopback addresses, and over plain HTTP.
+    pub allow_private_outbound: bool,
     /// Where request ids come from.
     pub rng: Arc<dyn Rng>,
 }
@@ -40,6 +42,7 @@ impl Default for Config {
             idle_connection_timeout: Duration::from_mins(1),
             idle_connections: 256,
             allow_link_local_upstreams: false,
+            allow_private_outbound: false,
             rng: Arc::new(SystemRng),
         }
     }

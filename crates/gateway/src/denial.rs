@@ -32,6 +32,8 @@ pub(crate) enum Denial {
     RateLimited,
     /// The upstream cannot be told who it is.
     NoAssertion,
+    /// What the gateway proves itself to the upstream with cannot be had.
+    NoCredential,
     /// The body has to be JSON, and its fields say that it is not.
     NotJsonType,
     /// The body has to be JSON, and is not, or has more than one meaning.
@@ -73,6 +75,7 @@ impl Denial {
             Self::NoConfig => "no_config",
             Self::RateLimited => "rate_limited",
             Self::NoAssertion => "no_assertion",
+            Self::NoCredential => "no_credential",
             Self::NotJsonType => "not_json_type",
             Self::NotJson => "not_json",
             Self::Origin => "origin",
@@ -186,6 +189,11 @@ impl Denial {
                 "this Service is not configured for this request",
             ),
             Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "8", "too many requests"),
+            Self::NoCredential => (
+                StatusCode::BAD_GATEWAY,
+                "14",
+                "the upstream's credential cannot be had at present",
+            ),
             Self::NotJsonType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "3",

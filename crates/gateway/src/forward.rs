@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
-    Config,
+    Gateway,
     authorize::Permit,
     body::{Bounds, RequestBody, Transfer, TransferState, Watch},
     canonical::{Ambiguity, Canonical, Length},
@@ -19,6 +19,7 @@ use http_body::Body as HttpBody;
 
 mod answer;
 mod cookies;
+mod proof;
 mod response;
 mod retrying;
 mod tunnel;
@@ -32,7 +33,7 @@ pub(crate) use response::clean;
 pub(crate) async fn forward<B>(
     permit: Permit,
     inbound: Inbound<B>,
-    config: &Config,
+    gateway: &Gateway,
     record: &mut Record,
 ) -> Result<Served, Denial>
 where
@@ -63,22 +64,9 @@ where
         upgrade,
         client,
     } = inbound;
-    let (body, transfer) = match content {
-        Content::Whole(bytes, _) => (RequestBody::whole(bytes), record.transfer.clone()),
-        Content::Stream(_) if request.length == Length::Exact(0) => (RequestBody::Empty, None),
-        Content::Stream(stream) => {
-            let transfer = Arc::new(Transfer::default());
-            let bounds = Bounds {
-                limit: plan.body_limit,
-                idle: (!grpc).then_some(plan.timeouts.body_idle),
-                watch: watch.another(),
-            };
-            let body = RequestBody::stream(stream, bounds, Arc::clone(&transfer));
-            (body, Some(transfer))
-        }
-    };
+    let (body, transfer) = outgoing_body(plan, content, &request, &watch, record);
     record.transfer.clone_from(&transfer);
-    let outgoing = Outgoing {
+    let mut outgoing = Outgoing {
         host: match &proxy.host {
             HostRule::Upstream => None,
             HostRule::Preserve => Some(request.host.authority().clone()),
@@ -103,6 +91,13 @@ where
         transfer: transfer.clone(),
     };
 
+    let token = match &proxy.credential {
+        None => None,
+        Some(credential) => {
+            let now = gateway.clock.now();
+            proof::add(credential, &proxy.upstream, &mut outgoing, now, record).await?
+        }
+    };
     let attempt = Attempt {
         proxy,
         watch: &watch,
@@ -115,11 +110,14 @@ where
             .await
             .map_err(Unanswered::denial),
         Some(retry) => {
-            let rng = &*config.rng;
+            let rng = &*gateway.config.rng;
             Box::pin(retrying::answer(&attempt, retry, outgoing, rng, record)).await
         }
     }?;
     record.endpoint = Some(Arc::clone(&answer.endpoint));
+    if let Some(token) = token {
+        token.judge(answer.response.status());
+    }
     let upgrade = match (answer.response.status(), websocket) {
         (StatusCode::SWITCHING_PROTOCOLS, true) => upgrade,
         (StatusCode::SWITCHING_PROTOCOLS, false) => return Err(Denial::UpstreamUnavailable),
@@ -134,6 +132,34 @@ where
     let response = UpstreamResponse::new(answer, rules, watch, upgrade, grpc)
         .ok_or(Denial::UpstreamUnavailable)?;
     Ok(Served::Upstream(Box::new(response)))
+}
+
+/// The body with an account of it, where it is a stream.
+fn outgoing_body<B>(
+    plan: &Plan,
+    content: Content<B>,
+    request: &Canonical,
+    watch: &Watch,
+    record: &Record,
+) -> (RequestBody, Option<Arc<Transfer>>)
+where
+    B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    match content {
+        Content::Whole(bytes, _) => (RequestBody::whole(bytes), record.transfer.clone()),
+        Content::Stream(_) if request.length == Length::Exact(0) => (RequestBody::Empty, None),
+        Content::Stream(stream) => {
+            let transfer = Arc::new(Transfer::default());
+            let bounds = Bounds {
+                limit: plan.body_limit,
+                idle: (!request.grpc).then_some(plan.timeouts.body_idle),
+                watch: watch.another(),
+            };
+            let body = RequestBody::stream(stream, bounds, Arc::clone(&transfer));
+            (body, Some(transfer))
+        }
+    }
 }
 
 fn check_length(plan: &Plan, length: Length) -> Result<(), Denial> {
@@ -169,9 +195,6 @@ fn prepare(
     proxy.forwarded.apply(added.client, &host, &mut headers);
     proxy.request_headers.apply(added.computed, &mut headers);
     headers.extend(added.identity);
-    if let Some(credential) = &proxy.credential {
-        headers.insert(&credential.name, credential.value.clone());
-    }
     if websocket {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));

@@ -117,9 +117,7 @@ impl Gateway {
             client,
         };
         match authorize(self, route, inbound, record).await? {
-            Passed::Permitted(permit, inbound) => {
-                forward(permit, inbound, &self.config, record).await
-            }
+            Passed::Permitted(permit, inbound) => forward(permit, inbound, self, record).await,
             Passed::Answered(response) => Ok(Served::Here(response)),
         }
     }

@@ -24,6 +24,7 @@ mod problems;
 mod retry;
 
 pub(crate) use cors::{Cors, Preflight};
+pub(crate) use credential::{Payload, TokenSource, UpstreamCredential};
 pub(crate) use direct::DirectResponse;
 pub(crate) use dynamic::Choice;
 pub(crate) use expression::Failure;
@@ -38,7 +39,6 @@ pub(crate) use plugin::{AnswerReason, Effect, Plugin, Plugins};
 pub(crate) use problems::Problems;
 pub(crate) use retry::Retry;
 
-use credential::UpstreamCredential;
 use dynamic::Dynamic;
 use plan::Compiler;
 

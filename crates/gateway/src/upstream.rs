@@ -25,6 +25,7 @@ mod tls;
 mod url;
 
 pub(crate) use connect::ConnectError;
+use connect::Reach;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use http1::Lease;
 pub(crate) use send::{Answer, Outgoing, SendError};
@@ -67,6 +68,11 @@ impl Upstream {
             return None;
         }
         let prefer_http2 = mode == Mode::Grpc || http.is_upstream_http2;
+        let reach = if settings.allow_link_local_upstreams {
+            Reach::Everything
+        } else {
+            Reach::NotLinkLocal
+        };
         let mut endpoints = Vec::with_capacity(urls.len());
         let mut trust = tls::Trust::new(config.tls.as_ref(), problems);
         for (path, url, user) in &urls {
@@ -77,7 +83,9 @@ impl Upstream {
                 );
             }
             match url::parse(url, prefer_http2) {
-                Ok(url) => endpoints.extend(Endpoint::new(url, &mut trust, settings, problems)),
+                Ok(url) => {
+                    endpoints.extend(Endpoint::new(url, &mut trust, settings, reach, problems));
+                }
                 Err(problem) => problems.add(path, problem),
             }
         }
@@ -90,6 +98,31 @@ impl Upstream {
             endpoints: endpoints.into_iter().map(Arc::new).collect(),
             next: AtomicUsize::new(0),
         })
+    }
+
+    /// An endpoint that is no Service's: `url` has no path. It must have a public address, and a certificate that the
+    /// system trusts, unless the settings say otherwise.
+    pub(crate) fn outbound(url: &str, settings: &Config, problems: &mut Problems) -> Option<Self> {
+        let reach = if settings.allow_private_outbound {
+            Reach::NotLinkLocal
+        } else {
+            Reach::Public
+        };
+        let url = url::parse(url, false).ok()?;
+        let mut trust = tls::Trust::new(None, problems);
+        let endpoint = Endpoint::new(url, &mut trust, settings, reach, problems)?;
+        Some(Self {
+            endpoints: Box::new([Arc::new(endpoint)]),
+            next: AtomicUsize::new(0),
+        })
+    }
+
+    /// The endpoint, where there is one alone.
+    pub(crate) fn only(&self) -> Option<&Endpoint> {
+        match &*self.endpoints {
+            [only] => Some(only),
+            _ => None,
+        }
     }
 
     /// Round robin over what works; over all where nothing seems to.

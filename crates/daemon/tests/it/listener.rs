@@ -8,7 +8,7 @@ use crate::support::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_is_not_the_one_of_the_certificate_is_421() {
+async fn c16_a_host_that_is_not_the_one_of_the_certificate_is_421() {
     let scene = Scene::start().await;
     let token = scene.access_token("cred01");
     let mut connection = scene.https.connect("localhost").await.unwrap();

@@ -2,23 +2,40 @@
 
 use api::core_v1::service::spec::config::http::{
     Auth,
-    auth::{Type, basic, bearer, custom},
+    auth::{
+        Type, basic, bearer, custom, o_auth2_client_credentials::client_secret,
+        sigv4::secret_access_key,
+    },
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderName, HeaderValue, header};
 
-use crate::{canonical, route::Problems};
+use crate::{Config, canonical, route::Problems};
 
-/// A header field from a Secret. Never shown by `Debug`.
-pub(crate) struct UpstreamCredential {
-    pub(crate) name: HeaderName,
-    pub(crate) value: HeaderValue,
+mod oauth2;
+mod sigv4;
+
+pub(crate) use oauth2::TokenSource;
+pub(crate) use sigv4::{Payload, Signer};
+
+/// Made from Secrets. Never shown by `Debug`.
+pub(crate) enum UpstreamCredential {
+    /// A header field.
+    Field {
+        name: HeaderName,
+        value: HeaderValue,
+    },
+    /// A token that is asked for.
+    Token(Box<TokenSource>),
+    /// A signature of each request.
+    Signature(Box<Signer>),
 }
 
 impl UpstreamCredential {
     pub(super) fn compile(
         auth: &Auth,
         secrets: &dyn Fn(&str) -> Option<Vec<u8>>,
+        settings: &Config,
         problems: &mut Problems,
     ) -> Option<Self> {
         const PATH: &str = "spec.config.http.auth";
@@ -75,25 +92,29 @@ impl UpstreamCredential {
                     }
                 }
             }
-            Some(Type::Oauth2ClientCredentials(_)) => {
-                problems.add(
-                    &format!("{PATH}.oauth2ClientCredentials"),
-                    "is not served yet; use bearer, basic or custom",
-                );
-                return None;
+            Some(Type::Oauth2ClientCredentials(spec)) => {
+                let name = spec.client_secret.as_ref().and_then(|secret| {
+                    let client_secret::Type::FromSecret(name) = secret.r#type.as_ref()?;
+                    Some(name)
+                });
+                let secret = secret(name)?;
+                return TokenSource::compile(spec, &secret, settings, problems)
+                    .map(|source| Self::Token(Box::new(source)));
             }
-            Some(Type::Sigv4(_)) => {
-                problems.add(
-                    &format!("{PATH}.sigv4"),
-                    "is not served yet; use bearer, basic or custom",
-                );
-                return None;
+            Some(Type::Sigv4(spec)) => {
+                let name = spec.secret_access_key.as_ref().and_then(|key| {
+                    let secret_access_key::Type::FromSecret(name) = key.r#type.as_ref()?;
+                    Some(name)
+                });
+                let secret = secret(name)?;
+                return Signer::compile(spec, &secret, problems)
+                    .map(|signer| Self::Signature(Box::new(signer)));
             }
         };
         // A final line end is an editor's, not the secret's.
         if let Ok(mut value) = HeaderValue::from_bytes(value.trim_ascii_end()) {
             value.set_sensitive(true);
-            Some(Self { name, value })
+            Some(Self::Field { name, value })
         } else {
             problems.add(PATH, "has a Secret that cannot be a header value");
             None

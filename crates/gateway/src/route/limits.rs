@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use api::{
-    core_v1::service::spec::config::{Http, http::body::Mode as BodyMode},
+    core_v1::service::spec::config::{
+        Http,
+        http::{auth, body::Mode as BodyMode},
+    },
     meta_v1,
 };
 use domain::duration;
@@ -80,14 +83,19 @@ impl Buffering {
             BodyMode::Unset => false,
             BodyMode::Json => true,
         };
-        if !json && !http.enable_request_buffering {
+        // The signature is over the body, which only one service lets be left out.
+        let is_signed = match http.auth.as_ref().and_then(|auth| auth.r#type.as_ref()) {
+            Some(auth::Type::Sigv4(spec)) => spec.service != "s3",
+            _ => false,
+        };
+        if !json && !http.enable_request_buffering && !is_signed {
             return None;
         }
         if mode == Mode::Grpc {
-            let path = if json {
-                "body.mode"
-            } else {
-                "enableRequestBuffering"
+            let path = match (json, is_signed) {
+                (true, _) => "body.mode",
+                (false, true) => "auth.sigv4",
+                (false, false) => "enableRequestBuffering",
             };
             problems.add(
                 &format!("spec.config.http.{path}"),

@@ -165,22 +165,31 @@ impl Compiler<'_> {
             connect_timeout: timeouts.connect,
             ..self.settings.clone()
         };
+        let credential = http
+            .auth
+            .as_ref()
+            .and_then(|auth| UpstreamCredential::compile(auth, self.secrets, &settings, problems));
+        let upstream = Upstream::compile(config, http, self.mode, &settings, problems)?;
+        if matches!(credential, Some(UpstreamCredential::Signature(_))) && upstream.only().is_none()
+        {
+            problems.add(
+                "spec.config.http.auth.sigv4",
+                "signs the host, and needs an upstream of one endpoint",
+            );
+        }
         Some(Action::Proxy(Box::new(Proxy {
             path: PathRule::compile(http.path.as_ref(), problems),
             host: HostRule::compile(header.host.as_ref(), problems),
             forwarded: ForwardedMode::from(header.forwarded_mode()),
             request_headers: HeaderRules::for_requests(header, problems),
             response_headers: HeaderRules::for_responses(header, problems),
-            credential: http
-                .auth
-                .as_ref()
-                .and_then(|auth| UpstreamCredential::compile(auth, self.secrets, problems)),
+            credential,
             identity: IdentityRule::compile(http.identity.as_ref(), self.url, problems),
             retry: http
                 .retry
                 .as_ref()
                 .map(|retry| Retry::compile(retry, problems)),
-            upstream: Upstream::compile(config, http, self.mode, &settings, problems)?,
+            upstream,
         })))
     }
 }

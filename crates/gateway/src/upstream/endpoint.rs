@@ -14,7 +14,7 @@ use crate::{
     Config,
     route::Problems,
     upstream::{
-        connect::{self, ConnectError},
+        connect::{self, ConnectError, Reach},
         health::Health,
         http1::{self, Http1Pool},
         http2::{self, Http2Slot},
@@ -27,7 +27,7 @@ use crate::{
 pub(crate) struct Endpoint {
     pub(crate) authority: Authority,
     /// Put before each path.
-    pub(super) base: String,
+    pub(crate) base: String,
     /// The authority for `Host`.
     pub(crate) host_header: HeaderValue,
     pub(super) health: Health,
@@ -38,7 +38,7 @@ pub(crate) struct Endpoint {
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     connect_timeout: Duration,
-    allow_link_local: bool,
+    reach: Reach,
 }
 
 /// A connection that can send one request.
@@ -56,6 +56,7 @@ impl Endpoint {
         url: UpstreamUrl,
         trust: &mut Trust,
         settings: &Config,
+        reach: Reach,
         problems: &mut Problems,
     ) -> Option<Self> {
         let tls = if url.tls {
@@ -81,7 +82,7 @@ impl Endpoint {
             port: url.port,
             tls,
             connect_timeout: settings.connect_timeout,
-            allow_link_local: settings.allow_link_local_upstreams,
+            reach,
         })
     }
 
@@ -129,7 +130,7 @@ impl Endpoint {
     }
 
     async fn open_http1(&self) -> Result<Connection, ConnectError> {
-        let tcp = connect::connect(&self.host, self.port, self.allow_link_local).await?;
+        let tcp = connect::connect(&self.host, self.port, self.reach).await?;
         let sender = match &self.tls {
             None => http1::handshake(TokioIo::new(tcp)).await?,
             Some((connector, name)) => {
@@ -152,7 +153,7 @@ impl Endpoint {
         if let Some(sender) = self.http2.current() {
             return Ok(sender);
         }
-        let tcp = connect::connect(&self.host, self.port, self.allow_link_local).await?;
+        let tcp = connect::connect(&self.host, self.port, self.reach).await?;
         let sender = match &self.tls {
             None => http2::handshake(TokioIo::new(tcp)).await?,
             Some((connector, name)) => {

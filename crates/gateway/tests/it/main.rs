@@ -8,6 +8,8 @@
 
 mod authentication;
 mod canonical;
+mod credentials;
+mod differential;
 mod expressions;
 mod grpc;
 mod headers;

@@ -58,9 +58,7 @@ pub const SERVICE: &[&str] = &[
     "config.http.plugins.direct",
     "config.http.plugins.rateLimit",
     "config.http.plugins.path",
-    "config.http.auth.bearer",
-    "config.http.auth.basic",
-    "config.http.auth.custom",
+    "config.http.auth",
     "config.http.isUpstreamHTTP2",
     // The listener speaks whatever the client does.
     "config.http.listenHTTP2",

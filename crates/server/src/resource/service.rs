@@ -162,6 +162,14 @@ async fn check_config(
         // Refused before by the list of what is served.
         Some(_) | None => false,
     };
+    if let Some(config::Type::Http(http)) = &config.r#type
+        && http::signs_hosts(http)
+        && config.upstream.as_ref().is_some_and(upstream::is_balanced)
+    {
+        return Err(Error::invalid(format!(
+            "{path}.http.auth.sigv4 signs the host, and needs an upstream of one endpoint"
+        )));
+    }
     match &config.upstream {
         Some(upstream) => upstream::check(&format!("{path}.upstream"), upstream, has_port),
         None if answers_itself => Ok(()),

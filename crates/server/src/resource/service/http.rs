@@ -5,7 +5,11 @@ use api::core_v1::service::spec::{
     config::{
         Http,
         http::{
-            Auth, Header, auth,
+            Auth, Header,
+            auth::{
+                self, OAuth2ClientCredentials, o_auth2_client_credentials::client_secret,
+                sigv4::secret_access_key,
+            },
             header::{ForwardedMode, KeyValue, host, key_value},
             response,
         },
@@ -18,6 +22,8 @@ use crate::Error;
 
 const HEADERS: usize = 256;
 const PREFIX_LENGTH: usize = 512;
+const TEXT_BYTES: usize = 512;
+const URL_BYTES: usize = 2048;
 pub(super) const INLINE_BYTES: usize = 50_000;
 
 /// Checks everything that needs no other resource. `path`: where it is in the Service.
@@ -71,10 +77,26 @@ pub(super) fn secrets(http: &Http) -> Vec<String> {
             .as_ref()
             .and_then(|value| value.r#type.as_ref())
             .map(|auth::custom::value::Type::FromSecret(secret)| secret),
-        // Refused before by the list of what is served.
-        auth::Type::Oauth2ClientCredentials(_) | auth::Type::Sigv4(_) => None,
+        auth::Type::Oauth2ClientCredentials(client) => client
+            .client_secret
+            .as_ref()
+            .and_then(|secret| secret.r#type.as_ref())
+            .map(|client_secret::Type::FromSecret(secret)| secret),
+        auth::Type::Sigv4(sigv4) => sigv4
+            .secret_access_key
+            .as_ref()
+            .and_then(|key| key.r#type.as_ref())
+            .map(|secret_access_key::Type::FromSecret(secret)| secret),
     };
     secret.cloned().into_iter().collect()
+}
+
+/// Whether its signatures hold for one host alone.
+pub(super) fn signs_hosts(http: &Http) -> bool {
+    matches!(
+        http.auth.as_ref().and_then(|auth| auth.r#type.as_ref()),
+        Some(auth::Type::Sigv4(_))
+    )
 }
 
 fn check_header(path: &str, header: &Header) -> Result<(), Error> {
@@ -184,7 +206,7 @@ fn check_auth(path: &str, auth: &Auth) -> Result<(), Error> {
         .first(),
     );
     match &auth.r#type {
-        None => missing("bearer, basic or custom"),
+        None => missing("bearer, basic, custom, oauth2ClientCredentials or sigv4"),
         Some(auth::Type::Bearer(_)) if !has_secret => missing("bearer.fromSecret"),
         Some(auth::Type::Basic(_)) if !has_secret => missing("basic.password.fromSecret"),
         Some(auth::Type::Basic(basic)) if basic.username.contains([':', '\r', '\n']) => {
@@ -196,8 +218,62 @@ fn check_auth(path: &str, auth: &Auth) -> Result<(), Error> {
         Some(auth::Type::Custom(custom)) => {
             check_name(&format!("{path}.custom.header"), &custom.header)
         }
+        Some(auth::Type::Oauth2ClientCredentials(_)) if !has_secret => {
+            missing("oauth2ClientCredentials.clientSecret.fromSecret")
+        }
+        Some(auth::Type::Oauth2ClientCredentials(client)) => {
+            check_client(&format!("{path}.oauth2ClientCredentials"), client)
+        }
+        Some(auth::Type::Sigv4(_)) if !has_secret => missing("sigv4.secretAccessKey.fromSecret"),
+        Some(auth::Type::Sigv4(sigv4)) => {
+            for (field, value) in [
+                ("accessKeyID", &sigv4.access_key_id),
+                ("region", &sigv4.region),
+                ("service", &sigv4.service),
+            ] {
+                if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+                    return missing(&format!("sigv4.{field}"));
+                }
+            }
+            Ok(())
+        }
         Some(_) => Ok(()),
     }
+}
+
+fn check_client(path: &str, client: &OAuth2ClientCredentials) -> Result<(), Error> {
+    if client.client_id.is_empty() || client.client_id.len() > TEXT_BYTES {
+        return Err(Error::invalid(format!(
+            "{path}.clientID must be set, to at most {TEXT_BYTES} bytes"
+        )));
+    }
+    let uri: Option<http::Uri> = client.token_url.parse().ok();
+    // Plain HTTP is for an operator to allow, who knows the network.
+    let is_url = uri.is_some_and(|uri| {
+        matches!(uri.scheme_str(), Some("https" | "http"))
+            && uri
+                .authority()
+                .is_some_and(|authority| !authority.host().is_empty())
+    });
+    if !is_url || client.token_url.len() > URL_BYTES || client.token_url.contains(['#', '@']) {
+        return Err(Error::invalid(format!(
+            "{path}.tokenURL must be an https URL of at most {URL_BYTES} bytes, without fragment and user information"
+        )));
+    }
+    // RFC 6749 §3.3
+    for (index, scope) in client.scopes.iter().enumerate() {
+        let is_scope = !scope.is_empty()
+            && scope.len() <= TEXT_BYTES
+            && scope
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'));
+        if !is_scope {
+            return Err(Error::invalid(format!(
+                "{path}.scopes[{index}] {scope:?} is not a scope"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn check_direct(path: &str, direct: &response::Direct) -> Result<(), Error> {

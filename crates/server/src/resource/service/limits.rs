@@ -7,7 +7,7 @@ use api::{
         Mode,
         config::{
             Http,
-            http::{Retry, body},
+            http::{Retry, auth, body},
         },
     },
     meta_v1,
@@ -55,6 +55,14 @@ pub(super) fn check(path: &str, http: &Http, mode: Mode) -> Result<(), Error> {
         };
         return Err(Error::invalid(format!(
             "{path}.{field} cannot be with mode GRPC, whose bodies are streams"
+        )));
+    }
+    let auth = http.auth.as_ref().and_then(|auth| auth.r#type.as_ref());
+    if let (Mode::Grpc, Some(auth::Type::Sigv4(sigv4))) = (mode, auth)
+        && sigv4.service != "s3"
+    {
+        return Err(Error::invalid(format!(
+            "{path}.auth.sigv4 signs bodies, and cannot be with mode GRPC, whose bodies are streams"
         )));
     }
     if let Some(identity) = &http.identity {

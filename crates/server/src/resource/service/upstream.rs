@@ -57,6 +57,11 @@ pub(super) fn check(path: &str, upstream: &Upstream, has_port: bool) -> Result<(
     }
 }
 
+/// Whether there is more than one endpoint.
+pub(super) fn is_balanced(upstream: &Upstream) -> bool {
+    matches!(&upstream.r#type, Some(Type::Loadbalance(balanced)) if balanced.endpoints.len() > 1)
+}
+
 /// The port of the (first) upstream.
 pub(super) fn port(upstream: &Upstream) -> Option<u32> {
     let url = match upstream.r#type.as_ref()? {

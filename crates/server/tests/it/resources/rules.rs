@@ -187,6 +187,16 @@ async fn a_credential_that_breaks_a_rule_is_refused(#[case] spec: &str, #[case] 
     "{mode: GRPC, port: 80, config: {upstream: {url: 'h2c://a'}, http: {body: {mode: JSON}}}}",
     "spec.config.http.body.mode cannot be"
 )]
+#[case::token_url(
+    "web",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {auth: {oauth2ClientCredentials: {clientID: x, clientSecret: {fromSecret: two}, tokenURL: idp}}}}}",
+    "spec.config.http.auth.oauth2ClientCredentials.tokenURL"
+)]
+#[case::signing_region(
+    "web",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {auth: {sigv4: {accessKeyID: x, secretAccessKey: {fromSecret: two}, service: s3}}}}}",
+    "spec.config.http.auth.sigv4.region must be set"
+)]
 #[case::audience(
     "web",
     "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {identity: {headers: true, audience: x}}}}",

@@ -1,0 +1,89 @@
+//! What the gateway proves itself to an upstream with.
+
+use domain::clock::UnixMillis;
+use http::{HeaderValue, StatusCode, header};
+
+use crate::{
+    body::RequestBody,
+    denial::Denial,
+    record::Record,
+    route::{Payload, TokenSource, UpstreamCredential},
+    upstream::{Outgoing, Upstream},
+};
+
+/// A token that a request carries.
+pub(super) struct Carried<'a> {
+    source: &'a TokenSource,
+    value: HeaderValue,
+}
+
+impl Carried<'_> {
+    /// An upstream that refuses the token is not sent it again.
+    pub(super) fn judge(self, status: StatusCode) {
+        if status == StatusCode::UNAUTHORIZED {
+            self.source.refused(&self.value);
+        }
+    }
+}
+
+/// Adds it to a request that is otherwise complete.
+pub(super) async fn add<'a>(
+    credential: &'a UpstreamCredential,
+    upstream: &Upstream,
+    outgoing: &mut Outgoing,
+    now: UnixMillis,
+    record: &Record,
+) -> Result<Option<Carried<'a>>, Denial> {
+    match credential {
+        UpstreamCredential::Field { name, value } => {
+            let headers = outgoing.request.headers_mut();
+            headers.insert(name, value.clone());
+            Ok(None)
+        }
+        UpstreamCredential::Token(source) => {
+            let value = Box::pin(source.value())
+                .await
+                .map_err(|error| failed(&error, record))?;
+            let headers = outgoing.request.headers_mut();
+            headers.insert(header::AUTHORIZATION, value.clone());
+            Ok(Some(Carried { source, value }))
+        }
+        UpstreamCredential::Signature(signer) => {
+            let url = url(upstream, outgoing).ok_or(Denial::NoCredential)?;
+            // Cheap: what is whole is shared.
+            let body = outgoing.request.body().duplicate();
+            let payload = match &body {
+                Some(RequestBody::Whole(bytes)) => Payload::Whole(bytes),
+                Some(RequestBody::Empty) => Payload::Whole(&[]),
+                Some(RequestBody::Stream(_)) | None => Payload::Stream,
+            };
+            let method = outgoing.request.method().clone();
+            let headers = outgoing.request.headers_mut();
+            signer
+                .sign(&method, &url, headers, &payload, now)
+                .map_err(|error| failed(&error, record))?;
+            Ok(None)
+        }
+    }
+}
+
+/// As the upstream sees it.
+fn url(upstream: &Upstream, outgoing: &Outgoing) -> Option<String> {
+    let endpoint = upstream.only()?;
+    let host = outgoing.host.as_ref().unwrap_or(&endpoint.host_header);
+    let host = host.to_str().ok()?;
+    Some(format!(
+        "https://{host}{}{}",
+        endpoint.base, outgoing.target
+    ))
+}
+
+fn failed(error: &dyn std::error::Error, record: &Record) -> Denial {
+    tracing::warn!(
+        request_id = record.id.as_str(),
+        service = record.route.as_ref().map(|route| route.name()),
+        %error,
+        "no credential for the upstream"
+    );
+    Denial::NoCredential
+}
