@@ -83,6 +83,8 @@ pub(crate) fn uid(bytes: &[u8]) -> Result<Uid, StoreError> {
 
 /// How long changes stay in the log: a reader that was away for longer reads everything anew.
 pub(crate) const CHANGES_KEPT: Duration = Duration::from_hours(1);
+/// How many changes are forgotten at once.
+pub(crate) const CHANGES_SLICE: i64 = 4000;
 
 /// What of an audit event is looked for.
 pub(crate) struct AuditColumns {

@@ -109,14 +109,15 @@ async fn remove_documents(
     })
 }
 
-/// Forgets changes made before `before`, except for the last one: it tells where the log stands.
+/// Forgets changes made before `before`, a part of them at a time, except for the last one: it tells where the log
+/// stands. Looks at that part alone: the log may be long.
 async fn trim(transaction: &Transaction<'_>, before: UnixMillis) -> Result<u64, StoreError> {
     let collecting = |error: Error| failed("collecting", &error);
     let last: Option<i64> = transaction
         .query_one(
-            "SELECT max(cursor) FROM changes
+            "SELECT max(cursor) FROM (SELECT cursor, at FROM changes ORDER BY cursor LIMIT $2) oldest
              WHERE at < $1 AND cursor < (SELECT max(cursor) FROM changes)",
-            &[&before.0],
+            &[&before.0, &row::CHANGES_SLICE],
         )
         .await
         .and_then(|row| row.try_get(0))

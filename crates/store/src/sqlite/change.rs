@@ -62,11 +62,15 @@ pub(super) fn after(
     Ok(Changes::Next(changes))
 }
 
-/// Forgets changes made before `before`. Returns how many.
+/// Forgets changes made before `before`, a part of them at a time. Returns how many. Looks at that part alone: the
+/// log may be long.
 pub(super) fn trim(connection: &Connection, before: UnixMillis) -> Result<u64, StoreError> {
     let last: Option<i64> = connection
-        .prepare_cached("SELECT max(cursor) FROM changes WHERE at < ?1")?
-        .query_row([before.0], |row| row.get(0))?;
+        .prepare_cached(
+            "SELECT max(cursor) FROM (SELECT cursor, at FROM changes ORDER BY cursor LIMIT ?2)
+             WHERE at < ?1",
+        )?
+        .query_row(params![before.0, row::CHANGES_SLICE], |row| row.get(0))?;
     let Some(last) = last else {
         return Ok(0);
     };

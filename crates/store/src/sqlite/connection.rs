@@ -25,9 +25,11 @@ pub(super) fn prepare_directory(directory: &Path) -> Result<(), StoreError> {
 /// Pages of random keys make up most of what a login writes. They are kept until commit rather than spilled and
 /// read again, and reach the database file in large checkpoints, which write each page once. Temporary storage is
 /// not kept in memory: SQLite shortens a statement journal that is there by walking through all of it, which makes
-/// large transactions quadratic.
+/// large transactions quadratic. It is in the directory of the database, which can be written to and which nobody
+/// else reads, where a system may have no other such place.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let connection = open(path)?;
+    put_temporary_files_beside(path, &connection)?;
     connection.execute_batch(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
@@ -44,6 +46,20 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
         )));
     }
     Ok(connection)
+}
+
+/// The setting is one of the process, which SQLite guards by a lock of its own: it does no harm that the store that
+/// was opened last decides, and one whose directory has gone is passed over.
+fn put_temporary_files_beside(path: &Path, connection: &Connection) -> Result<(), StoreError> {
+    let directory = path.parent().and_then(Path::to_str).ok_or_else(|| {
+        StoreError::new(format!(
+            "{}: the data directory must have a name in UTF-8",
+            path.display()
+        ))
+    })?;
+    let directory = if directory.is_empty() { "." } else { directory };
+    connection.pragma_update(None, "temp_store_directory", directory)?;
+    Ok(())
 }
 
 /// A connection that cannot write.
@@ -63,4 +79,33 @@ fn open(path: &Path) -> Result<Connection, StoreError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_into_memory_is_beside_the_database() {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = open_writer(&directory.path().join("test.db")).unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE t (id INTEGER PRIMARY KEY, body BLOB);
+                 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)
+                 INSERT INTO t SELECT i, zeroblob(3000) FROM n;
+                 BEGIN; SAVEPOINT work; UPDATE t SET body = randomblob(3000);",
+            )
+            .unwrap();
+        let open: Vec<_> = std::fs::read_dir("/proc/self/fd")
+            .unwrap()
+            .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
+            // A file that never had a name.
+            .filter(|file| file.to_string_lossy().contains("/#"))
+            .collect();
+        assert!(!open.is_empty(), "nothing was spilled");
+        for file in open {
+            assert_eq!(file.parent(), Some(directory.path()), "{file:?}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Writing documents: every expectation is part of the statement that writes.
 
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, params};
 
 use super::change;
 use crate::{
@@ -209,6 +209,22 @@ fn holder(connection: &Connection, document: &NewDocument) -> Result<(i64, Uid),
     Ok((id, row::uid(&uid)?))
 }
 
+/// Those of both statements that update.
+macro_rules! update_parameters {
+    ($document:ident, $sealed:ident, $revision:ident, $now:ident) => {
+        params![
+            $document.kind.as_str(),
+            $document.uid.as_bytes(),
+            $document.name,
+            row::expiry_to_column($document.expires_at),
+            $document.body,
+            $sealed,
+            row::to_column($revision.0),
+            $now.0
+        ]
+    };
+}
+
 fn update(
     connection: &Connection,
     document: &NewDocument,
@@ -221,6 +237,9 @@ fn update(
         uid: document.uid,
     };
     loop {
+        if let Some(updated) = update_body(connection, document, sealed, revision, now)? {
+            return Ok(updated);
+        }
         let updated = connection
             .prepare_cached(
                 "UPDATE documents SET name = ?3, revision = revision + 1, expires_at = ?4, body = ?5,
@@ -229,21 +248,8 @@ fn update(
                  RETURNING id, revision",
             )
             .and_then(|mut statement| {
-                statement
-                    .query_row(
-                        params![
-                            document.kind.as_str(),
-                            document.uid.as_bytes(),
-                            document.name,
-                            row::expiry_to_column(document.expires_at),
-                            document.body,
-                            sealed,
-                            row::to_column(revision.0),
-                            now.0
-                        ],
-                        |row| Ok((row.get(0)?, Revision(row::from_column(row.get(1)?)))),
-                    )
-                    .optional()
+                let parameters = update_parameters!(document, sealed, revision, now);
+                statement.query_row(parameters, updated_row).optional()
             });
         match updated {
             Ok(updated) => return updated.ok_or_else(conflict),
@@ -260,6 +266,33 @@ fn update(
             Err(error) => return Err(StoreError::from(error).into()),
         }
     }
+}
+
+/// The update of a document that keeps its name and expiry, as most do. SQLite rewrites the entry of each index that
+/// has a column which is set, the same value or not; with many documents each of those is on a page of its own.
+fn update_body(
+    connection: &Connection,
+    document: &NewDocument,
+    sealed: Option<&[u8]>,
+    revision: Revision,
+    now: UnixMillis,
+) -> Result<Option<(i64, Revision)>, StoreError> {
+    Ok(connection
+        .prepare_cached(
+            "UPDATE documents SET revision = revision + 1, body = ?5, sealed = coalesce(?6, sealed)
+             WHERE kind = ?1 AND uid = ?2 AND revision = ?7 AND expires_at > ?8
+               AND name = ?3 AND expires_at = ?4
+             RETURNING id, revision",
+        )?
+        .query_row(
+            update_parameters!(document, sealed, revision, now),
+            updated_row,
+        )
+        .optional()?)
+}
+
+fn updated_row(row: &Row<'_>) -> rusqlite::Result<(i64, Revision)> {
+    Ok((row.get(0)?, Revision(row::from_column(row.get(1)?))))
 }
 
 fn holder_of_name(connection: &Connection, document: &NewDocument) -> Result<i64, StoreError> {
