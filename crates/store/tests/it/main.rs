@@ -10,6 +10,8 @@
 mod conformance;
 mod durability;
 mod fixture;
+mod history;
+mod linearizability;
 mod maintenance;
 mod postgres;
 mod sealing;
