@@ -1,12 +1,14 @@
 //! What a decision is about.
 
+use std::sync::Arc;
+
 use api::core_v1;
 use prost::Message;
 
 use crate::{
     RuleList,
     document::Document,
-    list::{SUBJECT, TARGET},
+    list::{DOCUMENTS, OF_SESSION, SUBJECT, TARGET},
     set::Attachments,
     wire,
 };
@@ -91,8 +93,76 @@ pub struct Grpc<'a> {
 
 /// Who asks: the part of `ctx` and the Policies that a Session brings, made once per change of them.
 pub struct Subject {
+    /// The Session.
+    pub(crate) session: Document,
+    /// Of the Session alone; most have none.
+    pub(crate) attachments: Option<Box<Attachments>>,
+    pub(crate) background: Arc<Background>,
+}
+
+/// What the Sessions of a User have in common: User, Groups and Device, and the Policies that these and the
+/// Credential bring.
+pub struct Background {
+    /// The User, the Groups and the Device.
     pub(crate) document: Document,
     pub(crate) attachments: Attachments,
+}
+
+impl Background {
+    /// Takes what Policies may read from the resources, which may then change.
+    pub fn new<'g>(
+        user: &core_v1::User,
+        groups: impl IntoIterator<Item = &'g core_v1::Group>,
+        credential: Option<&core_v1::Credential>,
+        device: Option<&core_v1::Device>,
+    ) -> Self {
+        let groups: Vec<&core_v1::Group> = groups.into_iter().collect();
+        let mut bytes = Vec::new();
+        put(&mut bytes, 3, user);
+        for group in &groups {
+            put(&mut bytes, 4, *group);
+        }
+        if let Some(device) = device {
+            put(&mut bytes, 5, device);
+        }
+        let user_authorization = user
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.authorization.as_ref());
+        let credential_authorization = credential
+            .and_then(|credential| credential.spec.as_ref())
+            .and_then(|spec| spec.authorization.as_ref());
+        let device_authorization = device
+            .and_then(|device| device.spec.as_ref())
+            .and_then(|spec| spec.authorization.as_ref());
+        let groups = groups.into_iter().filter_map(|group| {
+            let authorization = group.spec.as_ref()?.authorization.as_ref()?;
+            Some(attached!(group, authorization))
+        });
+        let owners = user_authorization
+            .map(|authorization| attached!(user, authorization))
+            .into_iter()
+            .chain(groups)
+            .chain(
+                credential
+                    .zip(credential_authorization)
+                    .map(|(credential, authorization)| attached!(credential, authorization)),
+            )
+            .chain(
+                device
+                    .zip(device_authorization)
+                    .map(|(device, authorization)| attached!(device, authorization)),
+            );
+        Self {
+            document: Document::new(RuleList::Policy.schema().layout(SUBJECT), &bytes),
+            attachments: Attachments::new(owners),
+        }
+    }
+
+    /// Memory that this takes by itself, in bytes.
+    pub fn weight(&self) -> usize {
+        self.document.weight() + self.attachments.weight()
+    }
 }
 
 impl Subject {
@@ -103,50 +173,58 @@ impl Subject {
         session: &core_v1::Session,
         device: Option<&core_v1::Device>,
     ) -> Self {
+        let background = Background::new(user, groups, None, device);
+        Self::of(Arc::new(background), session, session)
+    }
+
+    /// Of a Session that shares its background with others. Brings the Policies of `session`; `ctx.session` is
+    /// `shown`, which may have those of the background's Credential added.
+    pub fn of(
+        background: Arc<Background>,
+        session: &core_v1::Session,
+        shown: &core_v1::Session,
+    ) -> Self {
         let mut bytes = Vec::new();
-        put(&mut bytes, 2, session);
-        put(&mut bytes, 3, user);
-        for group in groups {
-            put(&mut bytes, 4, group);
-        }
-        if let Some(device) = device {
-            put(&mut bytes, 5, device);
-        }
-        let user_authorization = user
+        put(&mut bytes, 2, shown);
+        let attachments = session
             .spec
             .as_ref()
-            .and_then(|spec| spec.authorization.as_ref());
-        let session_authorization = session
-            .spec
-            .as_ref()
-            .and_then(|spec| spec.authorization.as_ref());
-        let device_authorization = device
-            .and_then(|device| device.spec.as_ref())
-            .and_then(|spec| spec.authorization.as_ref());
-        let groups = groups.iter().filter_map(|group| {
-            let authorization = group.spec.as_ref()?.authorization.as_ref()?;
-            Some(attached!(group, authorization))
-        });
-        let owners = user_authorization
-            .map(|authorization| attached!(user, authorization))
-            .into_iter()
-            .chain(groups)
-            .chain(session_authorization.map(|authorization| attached!(session, authorization)))
-            .chain(
-                device
-                    .zip(device_authorization)
-                    .map(|(device, authorization)| attached!(device, authorization)),
-            );
+            .and_then(|spec| spec.authorization.as_ref())
+            .filter(|own| !own.policies.is_empty() || !own.inline_policies.is_empty())
+            .map(|own| Box::new(Attachments::new([attached!(session, own)])));
         Self {
-            document: Document::new(RuleList::Policy.schema().layout(SUBJECT), bytes),
-            attachments: Attachments::new(owners),
+            session: Document::new(RuleList::Policy.schema().layout(OF_SESSION), &bytes),
+            attachments,
+            background,
         }
     }
 
-    /// Memory that this takes by itself, in bytes.
-    pub fn weight(&self) -> usize {
-        self.document.weight() + self.attachments.weight()
+    /// The Session as Policies see it.
+    ///
+    /// # Errors
+    /// Never: it is read from what was encoded here.
+    pub fn session(&self) -> Result<core_v1::Session, prost::DecodeError> {
+        let context = core_v1::RequestContext::decode(self.session.bytes())?;
+        Ok(context.session.unwrap_or_default())
     }
+
+    /// Memory that this takes by itself, in bytes: without the background.
+    pub fn weight(&self) -> usize {
+        let own = self.attachments.as_ref().map(|own| own.weight());
+        size_of::<Self>() - size_of::<Document>() + self.session.weight() + own.unwrap_or(0)
+    }
+}
+
+/// The documents of a request, by the number of their layout.
+pub(crate) fn documents<'a>(
+    subject: Option<&'a Subject>,
+    target: &'a Target,
+) -> [Option<&'a Document>; DOCUMENTS] {
+    [
+        subject.map(|subject| &subject.background.document),
+        Some(&target.document),
+        subject.map(|subject| &subject.session),
+    ]
 }
 
 /// What is asked for: the part of `ctx` and the Policies that a Service brings.
@@ -186,7 +264,7 @@ impl Target {
                     .map(|(cluster, authorization)| attached!(cluster, authorization)),
             );
         Self {
-            document: Document::new(RuleList::Policy.schema().layout(TARGET), bytes),
+            document: Document::new(RuleList::Policy.schema().layout(TARGET), &bytes),
             attachments: Attachments::new(owners),
         }
     }

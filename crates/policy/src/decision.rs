@@ -7,6 +7,7 @@ use domain::clock::UnixMillis;
 use crate::{
     PolicySet, Request, Subject, Target,
     cel::{Evaluation, Inputs},
+    context::documents,
     rule::{Policy, Rule, Verdict},
     set::Resolved,
 };
@@ -164,12 +165,8 @@ fn walk(
     now: UnixMillis,
     observer: &mut impl Observer,
 ) -> Decision {
-    let documents = [
-        subject.map(|subject| &subject.document),
-        Some(&target.document),
-    ];
     let inputs = Inputs {
-        documents,
+        documents: documents(subject, target),
         request: Some(request),
         now,
         ..Inputs::default()
@@ -177,14 +174,20 @@ fn walk(
     target
         .attachments
         .resolve(policies, |of_target| match subject {
-            Some(subject) => subject.attachments.resolve(policies, |of_subject| {
-                run(inputs, [of_target, of_subject], observer)
-            }),
+            Some(subject) => subject
+                .background
+                .attachments
+                .resolve(policies, |of_background| match &subject.attachments {
+                    None => run(inputs, [of_target, of_background], observer),
+                    Some(own) => own.resolve(policies, |of_session| {
+                        run(inputs, [of_target, of_background, of_session], observer)
+                    }),
+                }),
             None => run(inputs, [of_target], observer),
         })
 }
 
-/// Tries the rules by rank. A Policy that both sides attach is tried twice, which changes nothing.
+/// Tries the rules by rank. A Policy that several owners attach is tried several times, which changes nothing.
 fn run<'a, const N: usize>(
     inputs: Inputs<'a>,
     owners: [&'a Resolved; N],

@@ -84,52 +84,91 @@ impl Layout {
     }
 }
 
-/// An encoded message and where its set fields are.
+/// An encoded message and where its set fields are, in one piece of memory: there is one for each Session.
 pub(crate) struct Document {
-    bytes: Box<[u8]>,
-    /// One bit a slot, and the number of bits before the word.
-    present: Box<[(u64, u32)]>,
-    /// Of each set slot in order: where its value begins.
-    offsets: Box<[u32]>,
+    /// For each 64 slots which are set (a `u64`) and how many before them are (a `u16`); of each set slot in order
+    /// where its value begins (a `u16`, or a `u32` where `is_long`); the message.
+    data: Box<[u8]>,
+    /// Where the offsets begin.
+    offsets: u16,
+    /// Where the message begins.
+    message: u32,
+    /// Whether offsets need 32 bits.
+    is_long: bool,
 }
+
+/// Bytes for each 64 slots.
+const WORD: usize = 10;
 
 impl Document {
     /// Indexes an encoded message of the type of `layout`.
-    pub(crate) fn new(layout: &Layout, bytes: Vec<u8>) -> Self {
+    pub(crate) fn new(layout: &Layout, bytes: &[u8]) -> Self {
         let mut found = Vec::new();
-        index(layout, Slot::ROOT, &bytes, 0, &mut found);
+        index(layout, Slot::ROOT, bytes, 0, &mut found);
         found.sort_unstable();
         // A repeated occurrence would be the later one's; our encoding has none.
         found.dedup_by_key(|(slot, _)| *slot);
-        let mut present = vec![(0_u64, 0_u32); layout.nodes.len().div_ceil(64)];
+        let mut present = vec![0_u64; layout.nodes.len().div_ceil(64)];
         for (slot, _) in &found {
             if let Some(word) = present.get_mut(usize::from(slot >> 6)) {
-                word.0 |= 1 << (slot & 63);
+                *word |= 1 << (slot & 63);
             }
         }
-        let mut before = 0;
-        for word in &mut present {
-            word.1 = before;
-            before += word.0.count_ones();
+        let is_long = u16::try_from(bytes.len()).is_err();
+        let offsets = present.len() * WORD;
+        let message = offsets + found.len() * if is_long { 4 } else { 2 };
+        let mut data = Vec::with_capacity(message + bytes.len());
+        let mut before = 0_u16;
+        for word in present {
+            data.extend(word.to_le_bytes());
+            data.extend(before.to_le_bytes());
+            // There are no more slots than a `u16` counts.
+            before = before.wrapping_add(u16::try_from(word.count_ones()).unwrap_or(0));
         }
+        for (_, offset) in found {
+            match u16::try_from(offset) {
+                Ok(offset) if !is_long => data.extend(offset.to_le_bytes()),
+                _ => data.extend(offset.to_le_bytes()),
+            }
+        }
+        data.extend(bytes);
         Self {
-            bytes: bytes.into_boxed_slice(),
-            present: present.into_boxed_slice(),
-            offsets: found.into_iter().map(|(_, offset)| offset).collect(),
+            data: data.into_boxed_slice(),
+            // At most 1024 words, and 65,536 offsets.
+            offsets: u16::try_from(offsets).unwrap_or(u16::MAX),
+            message: u32::try_from(message).unwrap_or(u32::MAX),
+            is_long,
         }
+    }
+
+    /// The message.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.data.get(self.message as usize..).unwrap_or_default()
     }
 
     /// The bytes from the value of a slot on; `None` where it is unset.
     #[inline]
     fn at(&self, slot: Slot) -> Option<&[u8]> {
-        let (bits, before) = *self.present.get(usize::from(slot.0 >> 6))?;
+        let word = usize::from(slot.0 >> 6) * WORD;
+        if word >= usize::from(self.offsets) {
+            return None;
+        }
+        let (bits, rest) = self.data.get(word..)?.split_first_chunk()?;
+        let bits = u64::from_le_bytes(*bits);
         let bit = 1_u64 << (slot.0 & 63);
         if bits & bit == 0 {
             return None;
         }
-        let rank = before + (bits & (bit - 1)).count_ones();
-        let offset = *self.offsets.get(rank as usize)?;
-        self.bytes.get(offset as usize..)
+        let before = u16::from_le_bytes(*rest.first_chunk()?);
+        let rank = usize::from(before) + (bits & (bit - 1)).count_ones() as usize;
+        let offsets = self.data.get(usize::from(self.offsets)..)?;
+        let offset = if self.is_long {
+            u32::from_le_bytes(*offsets.get(rank * 4..)?.first_chunk()?) as usize
+        } else {
+            usize::from(u16::from_le_bytes(*offsets.get(rank * 2..)?.first_chunk()?))
+        };
+        self.bytes().get(offset..)
     }
 
     /// Whether a slot is set.
@@ -148,7 +187,7 @@ impl Document {
     #[inline]
     pub(crate) fn slice(&self, slot: Slot) -> Option<&[u8]> {
         if slot == Slot::ROOT {
-            return Some(&self.bytes);
+            return Some(self.bytes());
         }
         wire::length_delimited(self.at(slot)?, &mut 0)
     }
@@ -156,17 +195,14 @@ impl Document {
     /// A value of any kind.
     pub(crate) fn raw(&self, slot: Slot, kind: Kind) -> Option<RawValue<'_>> {
         if slot == Slot::ROOT {
-            return Some(RawValue::Bytes(&self.bytes));
+            return Some(RawValue::Bytes(self.bytes()));
         }
         wire::value(self.at(slot)?, &mut 0, wire_type(kind))
     }
 
     /// Memory in bytes.
     pub(crate) fn weight(&self) -> usize {
-        size_of::<Self>()
-            + self.bytes.len()
-            + self.present.len() * size_of::<(u64, u32)>()
-            + self.offsets.len() * size_of::<u32>()
+        size_of::<Self>() + self.data.len()
     }
 }
 

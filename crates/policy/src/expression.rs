@@ -9,6 +9,7 @@ use crate::{
     EvalType, Problem, Request, RuleList, Subject, Target,
     cel::{self, EXPRESSION_BUDGET, Evaluation, Inputs, Program},
     condition::{self, Compiled},
+    context::documents,
 };
 
 /// What a condition or an expression of a Service is evaluated for.
@@ -88,10 +89,7 @@ impl TextExpression {
 
 fn evaluation<'a>(scope: &Scope<'a>) -> Evaluation<'a> {
     Evaluation::new(Inputs {
-        documents: [
-            scope.subject.map(|subject| &subject.document),
-            Some(&scope.target.document),
-        ],
+        documents: documents(scope.subject, scope.target),
         request: Some(scope.request),
         now: scope.now,
         ..Inputs::default()

@@ -90,7 +90,7 @@ impl Facts {
     fn of(list: RuleList, bytes: Vec<u8>) -> Self {
         Self {
             list,
-            document: Document::new(list.schema().layout(SUBJECT), bytes),
+            document: Document::new(list.schema().layout(SUBJECT), &bytes),
         }
     }
 }
@@ -148,7 +148,7 @@ impl<E: Clone> Rules<E> {
     /// Facts of another list match nothing that reads them: every rule that restricts then counts as failed.
     pub fn first_match(&self, facts: &Facts, now: UnixMillis) -> Option<Match<E>> {
         let inputs = Inputs {
-            documents: [Some(&facts.document), None],
+            documents: [Some(&facts.document), None, None],
             now,
             ..Inputs::default()
         };

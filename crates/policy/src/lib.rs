@@ -19,7 +19,7 @@ mod schema;
 mod set;
 mod wire;
 
-pub use context::{Fields, Grpc, NoFields, Request, Subject, Target};
+pub use context::{Background, Fields, Grpc, NoFields, Request, Subject, Target};
 pub use decision::{Decision, Effect, Reason, Step, StepOutcome, decide, explain};
 pub use expression::{Condition, EvalError, Scope, TextExpression};
 pub use facts::{Facts, Match, OnError, Rules};

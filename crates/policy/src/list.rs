@@ -100,10 +100,14 @@ impl ContextSchema {
     }
 }
 
-/// Document of the User, the Groups, the Session and the Device.
+/// Document of the User, the Groups and the Device; of everything where a list has one document alone.
 pub(crate) const SUBJECT: u8 = 0;
 /// Document of the Service and the Namespace.
 pub(crate) const TARGET: u8 = 1;
+/// Document of the Session.
+pub(crate) const OF_SESSION: u8 = 2;
+/// How many documents a list has at the most.
+pub(crate) const DOCUMENTS: usize = 3;
 
 impl RuleList {
     /// What expressions of this list may refer to.
@@ -124,8 +128,9 @@ impl RuleList {
         match self {
             Self::Policy => POLICY.get_or_init(|| {
                 let root = schema::message("octelium.api.main.core.v1.RequestContext");
-                ContextSchema::new(root, 2, |number| match number {
+                ContextSchema::new(root, 3, |number| match number {
                     1 => None,
+                    2 => Some(OF_SESSION),
                     6 | 7 => Some(TARGET),
                     _ => Some(SUBJECT),
                 })

@@ -116,11 +116,12 @@ async fn admit(
         return Ok(None);
     }
     let refused = |reason: &'static str, principal: Option<&Principal>| {
+        let session = principal.map(Principal::session_metadata);
         let entry = Entry {
             event_type: "api.called",
             resource: None,
-            user: principal.and_then(|principal| principal.user.metadata.as_ref()),
-            session: principal.and_then(|principal| principal.session.metadata.as_ref()),
+            user: principal.and_then(|principal| principal.user().metadata.as_ref()),
+            session: session.as_ref(),
         };
         let mut event = audit::refused(ctx, caller, entry, reason);
         if principal.is_some() {
@@ -165,7 +166,7 @@ async fn admit(
     let host = uri.host().unwrap_or_default();
     let decision = policy::decide(
         &ctx.directory.policies(),
-        Some(&principal.subject),
+        Some(principal.subject()),
         &api.target,
         &policy::Request {
             ip: &ip,
@@ -206,8 +207,7 @@ async fn admit(
 /// Whether the Session is one to get back in by.
 fn is_recovery(principal: &Principal) -> bool {
     principal
-        .credential
-        .as_ref()
+        .credential()
         .and_then(|credential| credential.status.as_ref())
         .is_some_and(|status| status.recovery)
 }

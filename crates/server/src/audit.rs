@@ -53,8 +53,8 @@ pub fn change(
     Operation::Audit(AuditEvent {
         outcome: Outcome::Success.into(),
         r#type: format!("{}.{}", kind.as_str().to_lowercase(), change.as_str()),
-        actor_ref: reference_to(Kind::Session, actor.principal.session.metadata.as_ref()),
-        user_ref: reference_to(Kind::User, actor.principal.user.metadata.as_ref()),
+        actor_ref: reference_to(Kind::Session, Some(&actor.principal.session_metadata())),
+        user_ref: reference_to(Kind::User, actor.principal.user().metadata.as_ref()),
         resource_ref: reference_to(kind, Some(metadata)),
         request_id: actor.request_id.clone(),
         ip_address: actor.ip.map(|ip| ip.to_string()).unwrap_or_default(),

@@ -21,7 +21,7 @@ use domain::{
     session,
     token::{self, Claims, TokenType},
 };
-use policy::{PolicySet, Subject};
+use policy::PolicySet;
 use store::{Cursor, Store, StoreError};
 use tokio::sync::watch;
 
@@ -33,6 +33,7 @@ use crate::{
 pub(crate) mod cache;
 mod documents;
 mod feed;
+mod foundation;
 mod held;
 mod invalidation;
 mod principal;
@@ -42,6 +43,7 @@ mod sessions;
 use cache::Cache;
 use documents::Documents;
 pub(crate) use documents::Known;
+use foundation::Foundations;
 use held::Held;
 pub use held::ServiceEntry;
 use invalidation::Invalidations;
@@ -72,8 +74,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            sessions: 20_000,
-            tokens: 20_000,
+            sessions: 120_000,
+            tokens: 150_000,
             documents: 20_000,
             stale_after: Duration::from_secs(5),
         }
@@ -104,6 +106,7 @@ pub struct Directory {
     users: Documents<User>,
     credentials: Documents<Credential>,
     devices: Documents<Device>,
+    foundations: Foundations,
     sessions: Sessions,
     revoked: RevokedTokens,
     /// By the SHA-256 of the token.
@@ -145,6 +148,7 @@ impl Directory {
             users: Documents::new(limits.documents),
             credentials: Documents::new(limits.documents),
             devices: Documents::new(limits.documents),
+            foundations: Foundations::default(),
             sessions: Sessions::new(limits.sessions),
             revoked: RevokedTokens::default(),
             tokens: Cache::new(limits.tokens),
@@ -336,23 +340,19 @@ impl Directory {
         now: UnixMillis,
     ) -> Result<Arc<Principal>, Unauthenticated> {
         let key_epoch = self.keys.epoch();
+        let claims = Arc::new(claims);
         let mut standing = self.standing(claims.subject, now).await?;
         for is_last in [false, false, true] {
             if self.revoked.contains(claims.token_id) {
                 return Err(refused("token_revoked"));
             }
-            let outcome = token_end(&standing, &claims, now);
+            let outcome = standing.token_end(&standing.session(), &claims, now);
             if let Ok(end) = outcome
-                && let Some(revoked) = self.sessions.watch(&standing, claims.clone(), end)
+                && let Some(revoked) = self.sessions.watch(&standing, &claims, end)
                 // Revoked in between: the record is there before the token is looked for.
                 && !self.revoked.contains(claims.token_id)
             {
                 return Ok(Arc::new(Principal {
-                    subject: standing.subject.clone(),
-                    session: standing.session.clone(),
-                    user: standing.user.clone(),
-                    credential: standing.credential.clone(),
-                    device: standing.device.clone(),
                     valid_until: end.min(standing.valid_until),
                     revoked,
                     claims,
@@ -391,14 +391,16 @@ impl Directory {
                     continue;
                 }
             };
-            let dependencies = parts.dependencies();
-            let subject = subject(&parts);
+            let message = parts.session.message.clone();
+            let foundation = self.foundations.of(&parts);
+            let dependencies = foundation.dependencies.clone();
             let inserted = self.sessions.insert(
-                session,
-                dependencies.clone(),
-                || !self.invalidations.any_since(moment, &dependencies),
-                || Standing::new(parts, subject),
-                |standing, claims| token_end(standing, claims, now).ok(),
+                Standing::new(session, &message, foundation),
+                || {
+                    !self.invalidations.any_since(moment, &[session])
+                        && !self.invalidations.any_since(moment, &dependencies)
+                },
+                |standing, claims| standing.token_end(&message, claims, now).ok(),
             );
             if let Some(standing) = inserted {
                 return Ok(standing);
@@ -520,31 +522,6 @@ fn gone(reason: &'static str, cached: &[Uid]) -> Failure {
         reason,
         cached: cached.to_vec(),
     }
-}
-
-fn subject(parts: &Parts) -> Subject {
-    let groups: Vec<Group> = parts
-        .groups
-        .iter()
-        .map(|(_, group)| Group::clone(group))
-        .collect();
-    let device = parts.device.as_ref().map(|device| &*device.message);
-    let user = &parts.user.message;
-    match &parts.credential {
-        Some(credential) => {
-            let session = session::under_credential(&parts.session.message, &credential.message);
-            Subject::new(user, &groups, &session, device)
-        }
-        None => Subject::new(user, &groups, &parts.session.message, device),
-    }
-}
-
-/// When the token ends under what is known of its Session.
-fn token_end(standing: &Standing, claims: &Claims, now: UnixMillis) -> Result<UnixMillis, Refusal> {
-    session::accepts_access_token(&standing.session, claims, now)?;
-    let own = claims.expires_at.unwrap_or(UnixMillis(i64::MAX));
-    let end = own.min(standing.valid_until);
-    Ok(session::access_token_ends_at(&standing.session, claims).map_or(end, |at| at.min(end)))
 }
 
 /// By which a token is known without being kept.

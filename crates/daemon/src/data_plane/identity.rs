@@ -75,28 +75,25 @@ impl gateway::Identity for Identity {
 }
 
 fn derive(principal: &server::Principal) -> Principal {
-    let credential = principal.credential.as_ref();
-    let user = principal.user.metadata.as_ref();
-    let session = principal.session.metadata.as_ref();
+    let user = principal.user();
     let caller = Caller::new(CallerFacts {
-        user: name(user),
-        user_uid: uid(user),
-        email: email(&principal.user),
-        groups: principal
-            .user
+        user: principal.user_name().to_string(),
+        user_uid: uid(user.metadata.as_ref()),
+        email: email(user),
+        groups: user
             .spec
             .as_ref()
             .map(|spec| spec.groups.clone())
             .unwrap_or_default(),
-        session: name(session),
-        session_uid: uid(session),
-        credential: credential.map(|credential| name(credential.metadata.as_ref())),
+        session: principal.session_name().to_string(),
+        session_uid: principal.claims.subject.to_string(),
+        credential: principal.credential_name().map(|name| name.to_string()),
     });
     Principal {
-        subject: Arc::clone(&principal.subject),
+        subject: Arc::clone(principal.subject()),
         revoked: principal.revoked.clone(),
         valid_until: principal.valid_until,
-        scopes: principal.scopes().into(),
+        scopes: Arc::clone(principal.scopes()),
         caller: Arc::new(caller),
     }
 }
@@ -104,10 +101,6 @@ fn derive(principal: &server::Principal) -> Principal {
 fn email(user: &User) -> Option<String> {
     let email = user.spec.as_ref().map(|spec| spec.email.clone());
     email.filter(|email| !email.is_empty())
-}
-
-fn name(metadata: Option<&Metadata>) -> String {
-    metadata.map_or_else(String::new, |metadata| metadata.name.clone())
 }
 
 fn uid(metadata: Option<&Metadata>) -> String {

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     Request,
     document::Document,
+    list::DOCUMENTS,
     schema::{Kind, Shape},
     wire::RawValue,
 };
@@ -35,7 +36,7 @@ const TOTAL_BUDGET: u64 = 2_000_000;
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Inputs<'a> {
     /// The parts of `ctx`, by the number of their layout.
-    pub(crate) documents: [Option<&'a Document>; 2],
+    pub(crate) documents: [Option<&'a Document>; DOCUMENTS],
     pub(crate) request: Option<&'a Request<'a>>,
     pub(crate) attributes: Option<&'a prost_types::Struct>,
     pub(crate) variables: &'a [Value<'a>],

@@ -84,23 +84,24 @@ impl SessionTokens {
 /// An access token of a Session that holds many side by side.
 ///
 /// # Errors
-/// Where there is no key, or the Session is incomplete.
+/// Where there is no key.
 pub(crate) fn access_token(
     ctx: &Context,
-    session: &Session,
+    session: Uid,
+    credential_version: u32,
     expires_at: UnixMillis,
     now: UnixMillis,
 ) -> Result<Token, Error> {
     let signer = ctx.keys.signer(now)?;
-    let token_id = ctx.new_uid();
-    Ok(signer.sign(&claims(
-        ctx,
-        session,
-        TokenType::Access,
-        token_id,
-        expires_at,
-        signer.id(),
-    )?))
+    Ok(signer.sign(&Claims {
+        token_type: TokenType::Access,
+        key_id: signer.id(),
+        subject: session,
+        token_id: ctx.new_uid(),
+        expires_at: Some(expires_at),
+        credential_version,
+        audience: ctx.cluster_uid,
+    }))
 }
 
 /// Whole seconds left, at least one.

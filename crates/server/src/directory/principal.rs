@@ -8,31 +8,33 @@ use std::{
     },
 };
 
-use api::core_v1::{Credential, Device, Scope, Session, User};
-use domain::{clock::UnixMillis, credential, id::Uid, token::Claims};
+use api::{
+    core_v1::{
+        Credential, Device, Scope, Session, User,
+        session::{spec::Authorization, status::Type},
+    },
+    meta_v1::Metadata,
+};
+use domain::{
+    clock::UnixMillis,
+    credential,
+    id::Uid,
+    session::{self, under_credential},
+    token::Claims,
+};
 use policy::Subject;
 use tokio_util::sync::CancellationToken;
 
-use super::documents::Known;
+use super::{documents::Known, foundation::Foundation};
 
 /// A Session that has been authenticated by a token, with everything that a decision about it needs.
 pub struct Principal {
-    /// As Policies see it.
-    pub subject: Arc<Subject>,
-    /// The Session.
-    pub session: Arc<Session>,
-    /// Its User.
-    pub user: Arc<User>,
-    /// The Credential that it came from.
-    pub credential: Option<Arc<Credential>>,
-    /// The Device that it is on.
-    pub device: Option<Arc<Device>>,
     /// From here on the token is not accepted.
     pub valid_until: UnixMillis,
     /// Cancelled when the token, Session, User, Credential or Device no longer stands: open streams end.
     pub revoked: CancellationToken,
     /// What the token says.
-    pub claims: Claims,
+    pub claims: Arc<Claims>,
     /// What others derive from it once, and keep for as long as it holds.
     pub derived: OnceLock<Box<dyn Any + Send + Sync>>,
     pub(super) standing: Arc<Standing>,
@@ -40,12 +42,54 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// As Policies see it.
+    pub fn subject(&self) -> &Arc<Subject> {
+        &self.standing.subject
+    }
+
+    /// The Session. It is kept encoded: not for what is done at each request to a Service.
+    pub fn session(&self) -> Session {
+        self.standing.session()
+    }
+
+    /// Uid and name of the Session: what refers to it.
+    pub(crate) fn session_metadata(&self) -> Metadata {
+        self.standing.metadata()
+    }
+
+    /// The name of the Session.
+    pub fn session_name(&self) -> &Arc<str> {
+        &self.standing.name
+    }
+
+    /// Its User.
+    pub fn user(&self) -> &User {
+        &self.standing.foundation.user.message
+    }
+
+    /// The name of its User.
+    pub fn user_name(&self) -> &Arc<str> {
+        &self.standing.foundation.user_name
+    }
+
+    /// The Credential that it came from.
+    pub fn credential(&self) -> Option<&Credential> {
+        self.standing.credential()
+    }
+
+    /// The name of the Credential that it came from.
+    pub fn credential_name(&self) -> Option<&Arc<str>> {
+        self.standing.foundation.credential_name.as_ref()
+    }
+
+    /// The Device that it is on.
+    pub fn device(&self) -> Option<&Device> {
+        self.standing.foundation.device()
+    }
+
     /// What the Session may be used for; empty is everything.
-    pub fn scopes(&self) -> &[Scope] {
-        let status = self.session.status.as_ref();
-        status
-            .map(|status| status.scopes.as_slice())
-            .unwrap_or_default()
+    pub fn scopes(&self) -> &Arc<[Scope]> {
+        &self.standing.scopes
     }
 
     /// Whether the token may be accepted without looking any further.
@@ -57,16 +101,23 @@ impl Principal {
     }
 }
 
-/// A Session that stands, with what it depends on, at one moment.
+/// A Session that stands, with what it depends on, at one moment. There may be a hundred thousand of them: what
+/// Sessions have in common is shared, and the Session itself is kept in the encoded form that Policies read.
 pub(crate) struct Standing {
     pub(crate) uid: Uid,
-    pub(crate) session: Arc<Session>,
-    pub(crate) user: Arc<User>,
-    pub(crate) credential: Option<Arc<Credential>>,
-    pub(crate) device: Option<Arc<Device>>,
-    pub(crate) subject: Arc<Subject>,
     /// When it ends without any change.
     pub(crate) valid_until: UnixMillis,
+    /// When the Session itself ends.
+    pub(crate) expires_at: UnixMillis,
+    pub(super) subject: Arc<Subject>,
+    pub(super) foundation: Arc<Foundation>,
+    name: Arc<str>,
+    scopes: Arc<[Scope]>,
+    /// Of the Session alone, without what its Credential adds.
+    authorization: Option<Box<Authorization>>,
+    /// The version of the Credential.
+    pub(crate) version: u32,
+    session_type: i32,
     current: AtomicBool,
     used: AtomicBool,
 }
@@ -80,32 +131,83 @@ pub(super) struct Parts {
     pub(super) groups: Vec<(Uid, Arc<api::core_v1::Group>)>,
 }
 
-impl Parts {
-    /// The resources that it would have to be checked anew for.
-    pub(super) fn dependencies(&self) -> Vec<Uid> {
-        let mut uids = vec![self.session.uid, self.user.uid];
-        uids.extend(self.credential.as_ref().map(|credential| credential.uid));
-        uids.extend(self.device.as_ref().map(|device| device.uid));
-        uids.extend(self.groups.iter().map(|(uid, _)| *uid));
-        uids
-    }
-}
-
 impl Standing {
-    pub(super) fn new(parts: Parts, subject: Subject) -> Self {
-        let credential = parts.credential.map(|credential| credential.message);
-        let valid_until = ends_at(&parts.session.message, credential.as_deref());
+    pub(super) fn new(uid: Uid, session: &Session, foundation: Arc<Foundation>) -> Self {
+        let credential = foundation.credential();
+        let background = foundation.background.clone();
+        let subject = match credential {
+            Some(credential) => {
+                Subject::of(background, session, &under_credential(session, credential))
+            }
+            None => Subject::of(background, session, session),
+        };
+        let spec = session.spec.as_ref();
+        let status = session.status.as_ref();
+        let expires_at = spec.and_then(|spec| spec.expires_at.as_ref());
+        let expires_at = expires_at.map_or(UnixMillis(i64::MIN), UnixMillis::from_proto);
+        let version = status.map_or(0, |status| status.credential_version);
+        let valid_until = credential
+            .and_then(|credential| credential::version_ends_at(credential, version))
+            .map_or(expires_at, |end| end.min(expires_at));
+        let name = session.metadata.as_ref();
         Self {
-            uid: parts.session.uid,
-            session: parts.session.message,
-            user: parts.user.message,
-            credential,
-            device: parts.device.map(|device| device.message),
-            subject: Arc::new(subject),
+            uid,
             valid_until,
+            expires_at,
+            subject: Arc::new(subject),
+            name: name.map_or("", |metadata| &metadata.name).into(),
+            scopes: foundation.scopes(status.map_or(&[], |status| &status.scopes)),
+            authorization: spec
+                .and_then(|spec| spec.authorization.clone())
+                .map(Box::new),
+            version,
+            session_type: status.map_or(0, |status| status.r#type),
+            foundation,
             current: AtomicBool::new(true),
             used: AtomicBool::new(false),
         }
+    }
+
+    /// The Session, decoded.
+    pub(crate) fn session(&self) -> Session {
+        // What was encoded here decodes; if ever not, an empty Session is one that nothing accepts.
+        let mut session = self.subject.session().unwrap_or_default();
+        if let Some(spec) = &mut session.spec {
+            spec.authorization = self.authorization.as_deref().cloned();
+        }
+        session
+    }
+
+    /// Uid and name of the Session: what refers to it.
+    pub(crate) fn metadata(&self) -> Metadata {
+        Metadata {
+            uid: self.uid.to_string(),
+            name: self.name.to_string(),
+            ..Metadata::default()
+        }
+    }
+
+    /// The Credential that it came from.
+    pub(crate) fn credential(&self) -> Option<&Credential> {
+        self.foundation.credential()
+    }
+
+    /// The type of the Session.
+    pub(crate) fn session_type(&self) -> Type {
+        Type::try_from(self.session_type).unwrap_or_default()
+    }
+
+    /// Until when `claims` are accepted; `None` where they are not.
+    pub(super) fn token_end(
+        &self,
+        session: &Session,
+        claims: &Claims,
+        now: UnixMillis,
+    ) -> Result<UnixMillis, credential::Refusal> {
+        session::accepts_access_token(session, claims, now)?;
+        let own = claims.expires_at.unwrap_or(UnixMillis(i64::MAX));
+        let end = own.min(self.valid_until);
+        Ok(session::access_token_ends_at(session, claims).map_or(end, |at| at.min(end)))
     }
 
     pub(super) fn is_current(&self) -> bool {
@@ -126,18 +228,4 @@ impl Standing {
     pub(super) fn was_used(&self) -> bool {
         self.used.swap(false, Ordering::Relaxed)
     }
-}
-
-fn ends_at(session: &Session, by: Option<&Credential>) -> UnixMillis {
-    let expires_at = session
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.expires_at.as_ref());
-    let expires_at = expires_at.map_or(UnixMillis(i64::MIN), UnixMillis::from_proto);
-    let version = session
-        .status
-        .as_ref()
-        .map_or(0, |status| status.credential_version);
-    by.and_then(|credential| credential::version_ends_at(credential, version))
-        .map_or(expires_at, |end| end.min(expires_at))
 }

@@ -24,7 +24,7 @@ pub(super) struct Sessions {
 #[derive(Default)]
 struct Table {
     slots: HashMap<Uid, Slot>,
-    /// What a Session depends on, and the Session.
+    /// What a Session depends on beside itself, and the Session.
     dependents: BTreeSet<(Uid, Uid)>,
     /// When the first token of a Session ends.
     timers: BTreeSet<(UnixMillis, Uid)>,
@@ -35,15 +35,14 @@ struct Table {
 
 struct Slot {
     standing: Option<Arc<Standing>>,
-    revoked: CancellationToken,
-    dependencies: Vec<Uid>,
+    dependencies: Arc<[Uid]>,
     live: Vec<LiveToken>,
     scheduled: Option<UnixMillis>,
 }
 
 /// A token by which something may be open.
 struct LiveToken {
-    claims: Claims,
+    claims: Arc<Claims>,
     revoked: CancellationToken,
     valid_until: UnixMillis,
 }
@@ -62,16 +61,16 @@ impl Sessions {
         Some(standing)
     }
 
-    /// Puts in what `build` makes where `holds`, asked while nothing can be outdated. `token_end` says until when a
-    /// token is accepted under the new `Standing`; those that no longer are end now.
+    /// Puts `standing` in where `holds`, asked while nothing can be outdated. `token_end` says until when a token is
+    /// accepted under it; those that no longer are end now.
     pub(super) fn insert(
         &self,
-        session: Uid,
-        dependencies: Vec<Uid>,
+        standing: Standing,
         holds: impl FnOnce() -> bool,
-        build: impl FnOnce() -> Standing,
         token_end: impl Fn(&Standing, &Claims) -> Option<UnixMillis>,
     ) -> Option<Arc<Standing>> {
+        let session = standing.uid;
+        let standing = Arc::new(standing);
         let mut table = self.lock();
         if !holds() {
             return None;
@@ -81,7 +80,6 @@ impl Sessions {
             before.outdate();
             table.standing -= 1;
         }
-        let standing = Arc::new(build());
         slot.live.retain_mut(|token| {
             match token_end(&standing, &token.claims) {
                 Some(end) => token.valid_until = end,
@@ -89,8 +87,8 @@ impl Sessions {
             }
             !token.revoked.is_cancelled()
         });
+        slot.dependencies = standing.foundation.dependencies.clone();
         slot.standing = Some(standing.clone());
-        slot.dependencies = dependencies;
         table.standing += 1;
         table.hand.push_back(session);
         table.put(session, slot);
@@ -102,7 +100,7 @@ impl Sessions {
     pub(super) fn watch(
         &self,
         standing: &Standing,
-        claims: Claims,
+        claims: &Arc<Claims>,
         valid_until: UnixMillis,
     ) -> Option<CancellationToken> {
         let mut table = self.lock();
@@ -117,12 +115,16 @@ impl Sessions {
         let revoked = if let Some(known) = known {
             known.revoked.clone()
         } else {
-            let revoked = slot.revoked.child_token();
+            let revoked = CancellationToken::new();
             if slot.live.len() >= LIVE_TOKENS {
                 slot.live.remove(0).revoked.cancel();
             }
+            if slot.live.is_empty() {
+                // Most Sessions have one.
+                slot.live.reserve_exact(1);
+            }
             slot.live.push(LiveToken {
-                claims,
+                claims: claims.clone(),
                 revoked: revoked.clone(),
                 valid_until,
             });
@@ -143,6 +145,9 @@ impl Sessions {
             };
             let range = (uid, first)..=(uid, last);
             sessions.extend(table.dependents.range(range).map(|(_, session)| *session));
+            if table.slots.contains_key(&uid) {
+                sessions.insert(uid);
+            }
         }
         sessions
             .into_iter()
@@ -173,7 +178,9 @@ impl Sessions {
         };
         // Outside of the lock: waiters may be woken.
         if let Some(slot) = slot {
-            slot.revoked.cancel();
+            for token in slot.live {
+                token.revoked.cancel();
+            }
         }
     }
 
@@ -231,8 +238,7 @@ impl Slot {
     fn empty() -> Self {
         Self {
             standing: None,
-            revoked: CancellationToken::new(),
-            dependencies: Vec::new(),
+            dependencies: Arc::default(),
             live: Vec::new(),
             scheduled: None,
         }
@@ -243,7 +249,7 @@ impl Table {
     /// Takes a slot out, with all that points to it.
     fn take(&mut self, session: Uid) -> Option<Slot> {
         let mut slot = self.slots.remove(&session)?;
-        for dependency in &slot.dependencies {
+        for dependency in slot.dependencies.iter() {
             self.dependents.remove(&(*dependency, session));
         }
         if let Some(at) = slot.scheduled.take() {
@@ -257,7 +263,7 @@ impl Table {
         if slot.standing.is_none() && slot.live.is_empty() {
             return;
         }
-        for dependency in &slot.dependencies {
+        for dependency in slot.dependencies.iter() {
             self.dependents.insert((*dependency, session));
         }
         slot.scheduled = slot.live.iter().map(|token| token.valid_until).min();

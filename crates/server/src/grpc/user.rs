@@ -34,9 +34,9 @@ impl MainService for User {
         request: Request<user::GetStatusRequest>,
     ) -> Result<Response<GetStatusResponse>, Status> {
         let principal = actor(&request)?.principal;
-        let user = &principal.user;
+        let user = principal.user();
         let spec = user.spec().cloned().unwrap_or_default();
-        let session = &principal.session;
+        let session = principal.session();
         let status = session.status().cloned().unwrap_or_default();
         let cluster = Metadata {
             uid: self.0.cluster_uid.to_string(),

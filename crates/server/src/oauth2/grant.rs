@@ -3,7 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use api::core_v1::{Credential, Scope, Session, User, session::spec::State, user};
+use api::core_v1::{
+    Credential, Scope, Session, User,
+    session::{spec::State, status::Type},
+    user,
+};
 use domain::{
     clock::UnixMillis,
     credential::{self, AfterUse},
@@ -362,15 +366,10 @@ async fn lost(
 }
 
 fn is_of(standing: &Standing, proof: &Proof, now: UnixMillis) -> bool {
-    let status = standing.session.status.as_ref();
-    let version = status.map_or(0, |status| status.credential_version);
-    let credential = standing
-        .credential
-        .as_ref()
-        .and_then(|by| by.metadata.as_ref());
-    version == proof.generation.version()
+    let credential = standing.credential().and_then(|by| by.metadata.as_ref());
+    standing.version == proof.generation.version()
         && credential.is_some_and(|metadata| metadata.uid == proof.claims.subject.to_string())
-        && !is_ending(&standing.session, now)
+        && !ends_soon(standing.expires_at, now)
 }
 
 /// Whether a new Session is due. Where it is the Credential that ends soon, a new one would be no better.
@@ -379,7 +378,11 @@ fn is_ending(session: &Session, now: UnixMillis) -> bool {
         .spec
         .as_ref()
         .and_then(|spec| spec.expires_at.as_ref());
-    expires_at.is_none_or(|at| UnixMillis::from_proto(at) <= now.saturating_add(NEARLY_ENDED))
+    expires_at.is_none_or(|at| ends_soon(UnixMillis::from_proto(at), now))
+}
+
+fn ends_soon(expires_at: UnixMillis, now: UnixMillis) -> bool {
+    expires_at <= now.saturating_add(NEARLY_ENDED)
 }
 
 /// Lives for the User's access token duration as it is now, and not beyond what it stands on.
@@ -389,19 +392,14 @@ fn issue(
     user: &User,
     now: UnixMillis,
 ) -> Result<Granted, Failed> {
-    let session_type = standing
-        .session
-        .status
-        .as_ref()
-        .map(api::core_v1::session::Status::r#type);
-    let lifetimes = session::lifetimes(
-        user,
-        &ctx.directory.cluster_config(),
-        session_type.unwrap_or(api::core_v1::session::status::Type::Clientless),
-    );
+    let session_type = match standing.session_type() {
+        Type::Unknown => Type::Clientless,
+        known => known,
+    };
+    let lifetimes = session::lifetimes(user, &ctx.directory.cluster_config(), session_type);
     let end = token::expiry(standing.valid_until, Duration::ZERO);
     let expires_at = token::expiry(now, lifetimes.access_token).min(end);
-    let token = access_token(ctx, &standing.session, expires_at, now)?;
+    let token = access_token(ctx, standing.uid, standing.version, expires_at, now)?;
     Ok(Granted {
         token,
         expires_at,
@@ -427,6 +425,7 @@ fn event(
     credential: &Credential,
     caller: &Caller,
 ) -> api::platform_v1::AuditEvent {
+    let session = standing.metadata();
     let entry = Entry {
         event_type: "token.granted",
         resource: credential
@@ -434,7 +433,7 @@ fn event(
             .as_ref()
             .map(|metadata| (Kind::Credential, metadata)),
         user: user.metadata.as_ref(),
-        session: standing.session.metadata.as_ref(),
+        session: Some(&session),
     };
     audit::done(ctx, caller, entry)
 }

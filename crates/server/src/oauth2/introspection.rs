@@ -48,13 +48,13 @@ pub(super) async fn introspect(
         Err(Unauthenticated::Refused { .. }) => return Reply::json(&Introspection::default()),
         Err(error @ Unauthenticated::Unavailable) => return Err(Error::unavailable(error).into()),
     };
-    let status = principal.session.status.as_ref();
-    let by = status.and_then(|status| status.credential_ref.as_ref());
+    let status = principal.session().status;
+    let by = status.and_then(|status| status.credential_ref);
     if by.is_none_or(|by| by.uid != client.credential.uid.to_string()) {
         return Reply::json(&Introspection::default());
     }
     let scopes: Vec<String> = principal.scopes().iter().flat_map(scope::format).collect();
-    let user = principal.user.metadata.as_ref();
+    let user = principal.user().metadata.as_ref();
     let id = client
         .credential
         .message

@@ -50,7 +50,7 @@ pub async fn check(draft: &mut Draft<'_>) -> Result<(), Error> {
     let author = draft.author;
     let own_user = author
         .actor()
-        .and_then(|actor| actor.principal.user.uid().parse().ok());
+        .and_then(|actor| actor.principal.user().uid().parse().ok());
     let mut remaining = match own_user {
         Some(user) => evidence(draft, user).await?,
         None => None,

@@ -48,34 +48,34 @@ impl Author {
     pub fn session(&self) -> Option<ObjectReference> {
         self.actor
             .as_ref()
-            .map(|actor| actor.principal.session.reference())
+            .map(|actor| actor.principal.session().reference())
     }
 
     /// Whether `uid` is the author's own User.
     pub fn is_own_user(&self, uid: Uid) -> bool {
-        self.owns(uid, |actor| actor.principal.user.uid().to_owned())
+        self.owns(uid, |actor| actor.principal.user().uid().to_owned())
     }
 
     /// Whether `uid` is the Session that writes.
     pub fn is_own_session(&self, uid: Uid) -> bool {
-        self.owns(uid, |actor| actor.principal.session.uid().to_owned())
+        self.owns(uid, |actor| actor.principal.session().uid().to_owned())
     }
 
     /// Whether `uid` is the Device that the author is on.
     pub fn is_own_device(&self, uid: Uid) -> bool {
         self.owns(uid, |actor| {
-            let status = actor.principal.session.status.as_ref();
-            let device = status.and_then(|status| status.device_ref.as_ref());
-            device.map(|device| device.uid.clone()).unwrap_or_default()
+            let status = actor.principal.session().status;
+            let device = status.and_then(|status| status.device_ref);
+            device.map(|device| device.uid).unwrap_or_default()
         })
     }
 
     /// Whether `uid` is the Credential that made the Session that writes.
     pub fn is_own_credential(&self, uid: Uid) -> bool {
         self.owns(uid, |actor| {
-            let status = actor.principal.session.status.as_ref();
-            let credential = status.and_then(|status| status.credential_ref.as_ref());
-            credential.map(|by| by.uid.clone()).unwrap_or_default()
+            let status = actor.principal.session().status;
+            let credential = status.and_then(|status| status.credential_ref);
+            credential.map(|by| by.uid).unwrap_or_default()
         })
     }
 

@@ -155,7 +155,7 @@ async fn login_takes_no_notice_of_a_stale_refresh_token() {
     assert!(tokens.refresh_token_expires_in > 0);
     // A client that is not ours gets a CLIENTLESS Session.
     let principal = authenticate(ctx, &tokens.access_token).await.unwrap();
-    let session_type = principal.session.status.as_ref().unwrap().r#type();
+    let session_type = principal.session().status.as_ref().unwrap().r#type();
     assert_eq!(
         session_type,
         api::core_v1::session::status::Type::Clientless

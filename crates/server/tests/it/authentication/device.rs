@@ -92,10 +92,7 @@ async fn a_machine_becomes_a_device_once_and_sessions_come_back_to_it() {
     assert_eq!(status.hostname, "laptop");
     assert_eq!(status.user_ref.as_ref().unwrap().name, "alice");
     let principal = authenticate(ctx, &first.access_token).await.unwrap();
-    assert_eq!(
-        principal.device.as_ref().unwrap().uid(),
-        device.message.uid()
-    );
+    assert_eq!(principal.device().unwrap().uid(), device.message.uid());
 
     // Asked again, by this Session and by another one of the same machine.
     assert_eq!(

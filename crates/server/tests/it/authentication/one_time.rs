@@ -86,7 +86,7 @@ async fn a02_the_last_use_deletes_the_credential_and_its_sessions_live_on(
     for token in &tokens {
         let principal = authenticate(replicas.context(1), token).await.unwrap();
         assert!(!principal.revoked.is_cancelled());
-        let spec = principal.session.spec.clone().unwrap();
+        let spec = principal.session().spec.clone().unwrap();
         assert_eq!(spec.authorization.unwrap().policies, ["allow-all"]);
     }
 }

@@ -75,7 +75,7 @@ async fn a03_w12_what_ends_a_credential_ends_all_that_came_from_it(
                 .unwrap(),
         );
     }
-    let session: &Session = &open[0].session;
+    let session: &Session = &open[0].session();
 
     match end {
         End::Disable => {
@@ -322,13 +322,13 @@ async fn a15_refreshing_lengthens_no_session_and_none_outlives_its_credential(
         (600, 3600)
     );
     let end = authenticate(ctx, &tokens.access_token).await.unwrap();
-    let end = end.session.spec.as_ref().unwrap().expires_at;
+    let end = end.session().spec.as_ref().unwrap().expires_at;
     for _ in 0..3 {
         replicas.advance(Duration::from_secs(1800));
         assert!(authenticate(ctx, &tokens.access_token).await.is_err());
         tokens = refresh(ctx, &tokens.refresh_token).await.unwrap();
         let principal = authenticate(ctx, &tokens.access_token).await.unwrap();
-        assert_eq!(principal.session.spec.as_ref().unwrap().expires_at, end);
+        assert_eq!(principal.session().spec.as_ref().unwrap().expires_at, end);
     }
     assert_eq!(
         tokens.refresh_token_expires_in, 1800,

@@ -37,7 +37,7 @@ async fn each_change_has_one_event_that_says_who_did_what() {
     assert_eq!(event.resource_ref.as_ref().unwrap().uid, group.uid());
     assert_eq!(
         event.actor_ref.as_ref().unwrap().uid,
-        root.principal.session.uid()
+        root.principal.session().uid()
     );
     assert_eq!(event.user_ref.as_ref().unwrap().name, "root");
     assert_eq!(event.request_id, "request");

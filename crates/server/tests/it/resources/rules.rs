@@ -520,7 +520,7 @@ async fn what_others_stand_on_is_not_deleted_and_a_user_takes_along_what_stands_
         .unwrap();
     assert!(bob.principal.revoked.is_cancelled());
     assert!(cluster.log_in(&token).await.is_err());
-    let of_bob = Some((index::USER, bob.principal.user.uid().to_owned()));
+    let of_bob = Some((index::USER, bob.principal.user().uid().to_owned()));
     let sessions = read::list::<Session>(&cluster.context, None, of_bob.clone())
         .await
         .unwrap();
@@ -549,7 +549,7 @@ async fn nobody_deletes_or_disables_what_they_act_by() {
         parse("{kind: User, metadata: {name: root}, spec: {type: WORKLOAD, isDisabled: true}}");
     let error = cluster.run(&root, Update(disabled)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);
-    let own = root.principal.session.name().to_owned();
+    let own = root.principal.session().name().to_owned();
     let error = cluster
         .run(&root, Delete::<Session>::new(named(&own)))
         .await
@@ -558,7 +558,7 @@ async fn nobody_deletes_or_disables_what_they_act_by() {
         (error.kind(), error.public()),
         (ErrorKind::PermissionDenied, "Cannot delete own Session")
     );
-    let mut session = (*root.principal.session).clone();
+    let mut session = root.principal.session();
     session.metadata_mut().resource_version.clear();
     session
         .spec_mut()

@@ -111,7 +111,8 @@ async fn new_sessions_are_told_of() {
             break event;
         }
     };
-    let metadata = second.principal.session.metadata.as_ref().unwrap();
+    let session = second.principal.session();
+    let metadata = session.metadata.as_ref().unwrap();
     assert_eq!((r#type, &name), (Type::Added, &metadata.name));
 }
 
@@ -122,14 +123,7 @@ async fn a_stream_ends_with_the_session_that_watches() {
     let watching = cluster.root().await;
     let mut events = begin(&cluster, &watching, "Policy", 0);
     while next(&mut events).await.unwrap().0 != Type::Synced {}
-    let name = watching
-        .principal
-        .session
-        .metadata
-        .as_ref()
-        .unwrap()
-        .name
-        .clone();
+    let name = watching.principal.session_name().to_string();
     let which = DeleteOptions {
         name,
         ..DeleteOptions::default()

@@ -1,0 +1,126 @@
+//! What the Sessions of a User by one Credential have in common.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use api::core_v1::{Credential, Device, Group, Scope, User};
+use domain::id::Uid;
+use policy::Background;
+
+use super::{documents::Known, principal::Parts};
+
+/// Made once for all Sessions that stand on the same revisions of the same resources.
+pub(crate) struct Foundation {
+    pub(super) user: Known<User>,
+    pub(super) user_name: Arc<str>,
+    credential: Option<Known<Credential>>,
+    pub(super) credential_name: Option<Arc<str>>,
+    device: Option<Known<Device>>,
+    groups: Vec<(Uid, Arc<Group>)>,
+    /// As Policies see it.
+    pub(super) background: Arc<Background>,
+    /// All resources but the Session that it would have to be checked anew for.
+    pub(super) dependencies: Arc<[Uid]>,
+    unrestricted: Arc<[Scope]>,
+}
+
+impl Foundation {
+    fn new(parts: &Parts) -> Self {
+        let device = parts.device.as_ref();
+        let credential = parts.credential.as_ref();
+        let background = Background::new(
+            &parts.user.message,
+            parts.groups.iter().map(|(_, group)| &**group),
+            credential.map(|credential| &*credential.message),
+            device.map(|device| &*device.message),
+        );
+        let user_name = parts.user.message.metadata.as_ref();
+        Self {
+            user: parts.user.clone(),
+            user_name: user_name.map_or("", |metadata| &metadata.name).into(),
+            credential: credential.cloned(),
+            credential_name: credential.map(|credential| {
+                let metadata = credential.message.metadata.as_ref();
+                metadata.map_or("", |metadata| &metadata.name).into()
+            }),
+            device: device.cloned(),
+            groups: parts.groups.clone(),
+            background: Arc::new(background),
+            dependencies: [parts.user.uid]
+                .into_iter()
+                .chain(credential.map(|credential| credential.uid))
+                .chain(device.map(|device| device.uid))
+                .chain(parts.groups.iter().map(|(uid, _)| *uid))
+                .collect(),
+            unrestricted: [].into(),
+        }
+    }
+
+    /// The Credential.
+    pub(super) fn credential(&self) -> Option<&Credential> {
+        self.credential.as_ref().map(|known| &*known.message)
+    }
+
+    /// The Device.
+    pub(super) fn device(&self) -> Option<&Device> {
+        self.device.as_ref().map(|known| &*known.message)
+    }
+
+    /// `scopes`, shared where there are none.
+    pub(super) fn scopes(&self, scopes: &[Scope]) -> Arc<[Scope]> {
+        if scopes.is_empty() {
+            self.unrestricted.clone()
+        } else {
+            scopes.into()
+        }
+    }
+
+    /// Whether it is what `parts` would be made into.
+    fn is_of(&self, parts: &Parts) -> bool {
+        let credential = self.credential.as_ref();
+        // A revision of a uid is one content; the uids are those of the key. Groups are held, one object for each content.
+        self.user.revision == parts.user.revision
+            && credential.map(|known| known.revision)
+                == parts.credential.as_ref().map(|known| known.revision)
+            && self.device.as_ref().map(|known| known.revision)
+                == parts.device.as_ref().map(|known| known.revision)
+            && self.groups.len() == parts.groups.len()
+            && self
+                .groups
+                .iter()
+                .zip(&parts.groups)
+                .all(|((_, known), (_, group))| Arc::ptr_eq(known, group))
+    }
+}
+
+/// Of one User, one Credential and one Device.
+type Key = (Uid, Option<Uid>, Option<Uid>);
+
+/// Those that Sessions stand on at present.
+#[derive(Default)]
+pub(super) struct Foundations(Mutex<HashMap<Key, Weak<Foundation>>>);
+
+impl Foundations {
+    /// The one of `parts`: the same as before where nothing of it has changed.
+    pub(super) fn of(&self, parts: &Parts) -> Arc<Foundation> {
+        let key = (
+            parts.user.uid,
+            parts.credential.as_ref().map(|credential| credential.uid),
+            parts.device.as_ref().map(|device| device.uid),
+        );
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(foundation) = known.get(&key).and_then(Weak::upgrade)
+            && foundation.is_of(parts)
+        {
+            return foundation;
+        }
+        if known.len() == known.capacity() {
+            known.retain(|_, foundation| foundation.strong_count() > 0);
+        }
+        let foundation = Arc::new(Foundation::new(parts));
+        known.insert(key, Arc::downgrade(&foundation));
+        foundation
+    }
+}
