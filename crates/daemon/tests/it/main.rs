@@ -18,6 +18,7 @@ mod operation;
 mod quickstart;
 mod replicas;
 mod restore;
+mod restore_postgres;
 mod revocation;
 mod support;
 mod tidy;

@@ -8,8 +8,12 @@ use crate::support::{
     scene::{Scene, WEB},
 };
 
-/// The published bound between replicas, with room for a loaded machine.
-const BOUND: Duration = Duration::from_secs(2);
+/// The published bound between replicas. The median of some rounds is held to it, so that a machine that is busy for a
+/// moment does not matter, and a replica that would look for changes now and then does.
+const BOUND: Duration = Duration::from_millis(500);
+const ROUNDS: usize = 7;
+/// For one that is not revoked at all.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A scene on the first replica, and a second one.
 async fn replicas() -> (Scene, Cluster) {
@@ -83,16 +87,29 @@ async fn a01_parallel_uses_of_a_one_time_token_on_two_replicas_make_one_session(
 #[tokio::test(flavor = "multi_thread")]
 async fn a03_what_one_replica_revokes_the_other_refuses_within_the_bound() {
     let (scene, second) = replicas().await;
-    let token = scene.access_token("cred01");
     let mut connection = Https::new(&second).connect(WEB).await.unwrap();
-    assert_eq!(connection.send(get("/", &token)).await.status, 200);
-    scene.admin.sh("octeliumctl delete cred cred01").success();
-    let revoked = Instant::now();
-    loop {
-        match connection.send(get("/", &token)).await.status.as_u16() {
-            401 => break,
-            200 => assert!(revoked.elapsed() < BOUND, "still accepted after {BOUND:?}"),
-            other => panic!("{other}"),
+    let mut lasting = Vec::new();
+    for round in 0..ROUNDS {
+        let name = format!("cred{round}");
+        let token = scene.access_token(&name);
+        assert_eq!(connection.send(get("/", &token)).await.status, 200);
+        scene
+            .admin
+            .sh(&format!("octeliumctl delete cred {name}"))
+            .success();
+        let revoked = Instant::now();
+        let mut last_accepted = revoked;
+        loop {
+            let sent = Instant::now();
+            match connection.send(get("/", &token)).await.status.as_u16() {
+                401 => break,
+                200 => last_accepted = sent,
+                other => panic!("{other}"),
+            }
+            assert!(revoked.elapsed() < PATIENCE, "never refused");
         }
+        lasting.push(last_accepted.duration_since(revoked));
     }
+    lasting.sort();
+    assert!(lasting[ROUNDS / 2] <= BOUND, "{lasting:?}");
 }

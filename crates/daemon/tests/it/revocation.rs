@@ -1,68 +1,78 @@
 //! What is revoked stops at once, also while requests run.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use crate::support::{
     https::{form, get},
     scene::{Scene, WEB},
 };
 
-/// The published bound in one process, with room for a loaded machine.
-const BOUND: Duration = Duration::from_millis(500);
+/// The published bound in one process. The median of some rounds is held to it, so that a machine that is busy for a
+/// moment does not matter, and a process that would look for changes now and then does.
+const BOUND: Duration = Duration::from_millis(50);
+const ROUNDS: usize = 7;
+/// For requests that are not refused at all.
+const PATIENCE: Duration = Duration::from_secs(30);
+const CLIENTS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a03_w12_disabling_a_credential_stops_its_requests_while_they_run() {
     let scene = Scene::start().await;
-    let token = scene.access_token("cred01");
-    let disabled = Arc::new(AtomicBool::new(false));
+    let mut lasting = Vec::new();
+    for round in 0..ROUNDS {
+        lasting.push(disable_under_load(&scene, &format!("cred{round}")).await);
+    }
+    lasting.sort();
+    assert!(lasting[ROUNDS / 2] <= BOUND, "{lasting:?}");
+}
 
+/// For how long requests were still let through, counted from when it was acknowledged to when they were sent.
+async fn disable_under_load(scene: &Scene, name: &str) -> Duration {
+    let token = scene.access_token(name);
     let mut clients = Vec::new();
-    for _ in 0..8 {
+    for _ in 0..CLIENTS {
         let https = scene.https.clone();
         let token = token.clone();
-        let disabled = Arc::clone(&disabled);
         clients.push(tokio::spawn(async move {
             let mut connection = https.connect(WEB).await.unwrap();
-            let mut accepted = 0_u32;
-            let mut since_disabled: Option<Instant> = None;
-            loop {
-                let was_disabled = disabled.load(Ordering::SeqCst);
+            let begun = Instant::now();
+            let mut last_accepted = None;
+            while begun.elapsed() < PATIENCE {
+                let sent = Instant::now();
                 // An answer that was under way is cut off.
                 let Ok(answer) = connection.try_send(get("/", &token)).await else {
                     connection = https.connect(WEB).await.unwrap();
                     continue;
                 };
                 match answer.status.as_u16() {
-                    200 => accepted += 1,
-                    401 => return accepted,
+                    200 => last_accepted = Some(sent),
+                    401 => return last_accepted,
                     status => panic!("{status} {answer:#?}"),
                 }
-                if was_disabled {
-                    let since = *since_disabled.get_or_insert_with(Instant::now);
-                    assert!(since.elapsed() < BOUND, "still accepted after {BOUND:?}");
-                }
             }
+            panic!("never refused");
         }));
     }
-    while scene.upstream.served() < 100 {
+    let served = scene.upstream.served();
+    while scene.upstream.served() < served + 50 {
         tokio::task::yield_now().await;
     }
-    let document = "kind: Credential\nmetadata:\n  name: cred01\nspec:\n  type: ACCESS_TOKEN\n  \
-                    user: microservice1\n  sessionType: CLIENT\n  isDisabled: true\n";
+    let document = format!(
+        "kind: Credential\nmetadata:\n  name: {name}\nspec:\n  type: ACCESS_TOKEN\n  \
+         user: microservice1\n  sessionType: CLIENT\n  isDisabled: true\n"
+    );
     scene
         .admin
-        .sh_with_input("octeliumctl apply -", document)
+        .sh_with_input("octeliumctl apply -", &document)
         .success();
-    disabled.store(true, Ordering::SeqCst);
+    let acknowledged = Instant::now();
+    let mut last_accepted: Option<Instant> = None;
     for client in clients {
-        assert!(client.await.unwrap() > 0);
+        last_accepted = last_accepted.max(client.await.unwrap());
     }
+    last_accepted
+        .expect("no request was accepted before")
+        .saturating_duration_since(acknowledged)
 }
 
 #[tokio::test(flavor = "multi_thread")]
