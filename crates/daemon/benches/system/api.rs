@@ -10,6 +10,7 @@ use api::{
     },
     meta_v1::{Metadata, ObjectReference},
     platform_v1::{self, ApplyRequest, Resource, resource},
+    user_v1::{self, GetStatusRequest},
 };
 use http::Uri;
 use hyper::client::conn::http2::SendRequest;
@@ -81,6 +82,13 @@ impl Api {
                 ..Default::default()
             }
         )
+    }
+
+    /// Asks who it is, as the holder of an access token.
+    pub(crate) async fn status(&self, access_token: &str) {
+        let mut api = self.clone();
+        api.access_token = Some(Arc::new(access_token.parse().unwrap()));
+        call!(api, user_v1, get_status, GetStatusRequest::default());
     }
 
     /// Makes everything in a file of documents.

@@ -5,7 +5,10 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::{http1, http2};
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
@@ -30,6 +33,14 @@ impl Target {
             address,
             roots: Arc::new(roots),
         }
+    }
+
+    /// Asserts that the Cluster's front page is served.
+    pub(crate) async fn answers(&self) {
+        let request = http::Request::builder().uri("/");
+        let mut connection = self.http1("localhost").await;
+        let (status, _) = connection.send(request, Bytes::new()).await;
+        assert_eq!(status, 200);
     }
 
     /// HTTP/1.1.
@@ -90,6 +101,18 @@ impl Http1 {
         }
     }
 
+    /// Sends a request, whose answer goes on.
+    pub(crate) async fn open(&mut self, request: http::request::Builder) -> Open {
+        let request: Request<_> = request
+            .header("host", &self.authority)
+            .body(Full::new(Bytes::new()))
+            .unwrap();
+        self.sender.ready().await.unwrap();
+        let response = self.sender.send_request(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        Open(response.into_body())
+    }
+
     /// Sends a request, reads the answer.
     pub(crate) async fn send(
         &mut self,
@@ -104,5 +127,15 @@ impl Http1 {
         let response = self.sender.send_request(request).await.unwrap();
         let (head, body) = response.into_parts();
         (head.status, body.collect().await.unwrap().to_bytes())
+    }
+}
+
+/// An answer that goes on.
+pub(crate) struct Open(Incoming);
+
+impl Open {
+    /// Waits for more; false where it has ended.
+    pub(crate) async fn beats(&mut self) -> bool {
+        matches!(self.0.frame().await, Some(Ok(_)))
     }
 }

@@ -17,6 +17,7 @@ mod api;
 mod figures;
 mod http;
 mod load;
+mod population;
 mod replica;
 mod scenario;
 

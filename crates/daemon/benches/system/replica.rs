@@ -17,7 +17,8 @@ const TICKS: f64 = 100.0;
 /// A running `octeliumd`.
 pub(crate) struct Replica {
     process: Child,
-    directory: TempDir,
+    /// `None` only while it ends.
+    directory: Option<TempDir>,
     /// Where it serves.
     pub(crate) address: SocketAddr,
 }
@@ -25,12 +26,17 @@ pub(crate) struct Replica {
 impl Replica {
     /// On an empty store.
     pub(crate) fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), &[])
+    }
+
+    /// With its data directory in `directory`, and further arguments.
+    pub(crate) fn start_in(directory: TempDir, arguments: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_octeliumd"))
             .arg("serve")
             .arg("--data-dir")
             .arg(directory.path().join("data"))
             .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(arguments)
             .args([
                 "--log-format",
                 "json",
@@ -53,14 +59,19 @@ impl Replica {
         thread::spawn(move || lines.for_each(drop));
         Self {
             process,
-            directory,
+            directory: Some(directory),
             address,
         }
     }
 
+    /// Ends it, and leaves what it has stored.
+    pub(crate) fn stop(mut self) -> TempDir {
+        self.directory.take().unwrap()
+    }
+
     /// The data directory.
     pub(crate) fn data_dir(&self) -> PathBuf {
-        self.directory.path().join("data")
+        self.directory.as_ref().unwrap().path().join("data")
     }
 
     /// `localhost:<port>`.

@@ -5,6 +5,7 @@ mod logins;
 mod memory;
 mod peer;
 mod revocation;
+mod scale;
 mod start;
 
 use std::pin::Pin;
@@ -14,7 +15,7 @@ use crate::figures::Figures;
 type Run = for<'a> fn(&'a mut Figures) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// The name, whether it runs when none is asked for, and what it does.
-pub(crate) const ALL: [(&str, bool, Run); 6] = [
+pub(crate) const ALL: [(&str, bool, Run); 8] = [
     ("cold-start", true, |figures| Box::pin(start::run(figures))),
     ("oauth2-grants", true, |figures| {
         Box::pin(grants::run(figures))
@@ -27,6 +28,12 @@ pub(crate) const ALL: [(&str, bool, Run); 6] = [
     }),
     ("revocation", true, |figures| {
         Box::pin(revocation::run(figures))
+    }),
+    ("login-scale", false, |figures| {
+        Box::pin(scale::run(figures))
+    }),
+    ("revocation-replicas", false, |figures| {
+        Box::pin(revocation::between_replicas(figures))
     }),
     ("sessions-memory", false, |figures| {
         Box::pin(memory::run(figures))

@@ -16,8 +16,9 @@ const LOGINS: usize = 8000;
 const CONNECTIONS: usize = 4;
 const STREAMS: usize = 256;
 
+/// One login with each token.
 #[derive(Clone)]
-struct LogIn(Vec<String>);
+pub(super) struct LogIn(pub(super) Vec<String>);
 
 impl AsyncWork<Api> for LogIn {
     async fn run(&self, api: &mut Api, number: usize) {

@@ -1,4 +1,4 @@
-//! Memory with many Sessions.
+//! Memory with many Sessions, each of which has made a request.
 
 use api::core_v1::credential::spec::Type;
 
@@ -18,7 +18,8 @@ struct LogIn(Vec<String>);
 
 impl AsyncWork<Api> for LogIn {
     async fn run(&self, api: &mut Api, number: usize) {
-        api.log_in(self.0[number % self.0.len()].clone()).await;
+        let session = api.log_in(self.0[number % self.0.len()].clone()).await;
+        api.status(&session.access_token).await;
     }
 }
 

@@ -1,6 +1,9 @@
-//! From the acknowledgement that a Credential is disabled to the last request that is still accepted.
+//! From the acknowledgement that a Credential is disabled to the last request that is still accepted, and to the end
+//! of what is open: in one process, and at another replica on PostgreSQL.
 
 use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -8,83 +11,208 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api::core_v1::credential::spec::Type;
+use api::core_v1::credential::{Spec, spec::Type};
 use bytes::Bytes;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
 
 use crate::{
     api::{Api, spec},
     figures::Figures,
-    http::Target,
+    http::{Http1, Target},
     replica::Replica,
 };
 
 const ROUNDS: usize = 200;
-/// How long requests go on after the acknowledgement.
-const WATCHED: Duration = Duration::from_millis(200);
+/// For how long after the acknowledgement it is looked at.
+const WATCHED: Duration = Duration::from_secs(1);
+/// How often an open stream says something.
+const BEAT: Duration = Duration::from_millis(2);
+const HOST: &str = "web.localhost";
 
-const SCENE: &str = "
+fn scene(upstream: u16) -> String {
+    format!(
+        "
 kind: Service
-metadata: { name: web }
+metadata: {{ name: web }}
 spec:
   mode: HTTP
   isPublic: true
-  authorization: { policies: [allow-all] }
+  authorization: {{ policies: [allow-all] }}
   config:
-    upstream: { url: 'http://127.0.0.1:9' }
-    http: { response: { direct: { statusCode: 200, inline: ok } } }
-";
+    upstream: {{ url: 'http://127.0.0.1:{upstream}' }}
+"
+    )
+}
 
+/// In one process.
 pub(crate) async fn run(figures: &mut Figures) {
     let replica = Replica::start();
     let target = Target::new(replica.address, &replica.data_dir().join("ca.pem"));
-    let api = Api::administrator(&replica, &target).await;
-    api.apply_documents(SCENE).await;
+    measure(figures, "revocation", "<= 50", &replica, &target).await;
+}
+
+/// What one replica revokes, asked of another.
+pub(crate) async fn between_replicas(figures: &mut Figures) {
+    let url = store::testing::postgres_database().await;
+    let key = tempfile::tempdir().unwrap();
+    let key = key.path().join("master-key");
+    fs::write(&key, "5a".repeat(32)).unwrap();
+    fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+    let arguments = [
+        "--database-url",
+        url.expose(),
+        "--master-key-file",
+        key.to_str().unwrap(),
+    ];
+    let first = Replica::start_in(tempfile::tempdir().unwrap(), &arguments);
+    let domain = first.domain();
+    let mut arguments = arguments.to_vec();
+    arguments.extend(["--domain", &domain]);
+    let second = Replica::start_in(tempfile::tempdir().unwrap(), &arguments);
+    let target = Target::new(second.address, &second.data_dir().join("ca.pem"));
+    measure(figures, "revocation-replicas", "<= 500", &first, &target).await;
+}
+
+/// Revokes at `replica`, watches at `target`.
+async fn measure(
+    figures: &mut Figures,
+    name: &str,
+    bound: &str,
+    replica: &Replica,
+    target: &Target,
+) {
+    let own = Target::new(replica.address, &replica.data_dir().join("ca.pem"));
+    let api = Api::administrator(replica, &own).await;
+    api.apply_documents(&scene(upstream().await)).await;
     let names: Vec<_> = (0..ROUNDS)
         .map(|number| format!("workload-{number}"))
         .collect();
     let spec = spec(Type::AccessToken, 0);
     api.make_workloads(&names, &spec).await;
-
-    let mut latencies = Vec::new();
+    until_served(&api, target, &names[0]).await;
+    let (mut requests, mut streams) = (Vec::new(), Vec::new());
     for name in &names {
-        let token = api.secret(name).await.secret;
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut clients = Vec::new();
-        for _ in 0..2 {
-            let mut connection = target.http1("web.localhost").await;
-            let stop = Arc::clone(&stop);
-            let bearer = format!("Bearer {token}");
-            clients.push(tokio::spawn(async move {
-                let mut last_accepted = Instant::now();
-                let mut accepted = 0;
-                while !stop.load(Ordering::Relaxed) {
-                    let sent = Instant::now();
-                    let request = http::Request::builder()
-                        .uri("/")
-                        .header("authorization", &bearer);
-                    let (status, body) = connection.send(request, Bytes::new()).await;
-                    match status.as_u16() {
-                        200 => {
-                            last_accepted = sent;
-                            accepted += 1;
-                        }
-                        401 => return (last_accepted, accepted),
-                        other => panic!("{other} {body:?}"),
-                    }
-                }
-                panic!("never refused");
-            }));
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        api.disable(name, &spec).await;
-        let acknowledged = Instant::now();
-        tokio::time::sleep(WATCHED).await;
-        stop.store(true, Ordering::Relaxed);
-        for client in clients {
-            let (last_accepted, accepted) = client.await.unwrap();
-            assert!(accepted > 0, "no request was accepted before");
-            latencies.push(last_accepted.saturating_duration_since(acknowledged));
+        let round = round(&api, target, name, &spec).await;
+        requests.extend(round.0);
+        streams.push(round.1);
+    }
+    figures.latencies(name, &mut requests, bound);
+    figures.latencies(&format!("{name}, open streams"), &mut streams, bound);
+}
+
+/// A replica learns of a new Service a moment later.
+async fn until_served(api: &Api, target: &Target, name: &str) {
+    let bearer = format!("Bearer {}", api.secret(name).await.secret);
+    let mut connection = target.http1(HOST).await;
+    while get(&mut connection, "/", &bearer).await != 200 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// For how long requests were let through, and a stream went on, after the acknowledgement.
+async fn round(api: &Api, target: &Target, name: &str, spec: &Spec) -> (Vec<Duration>, Duration) {
+    let bearer = format!("Bearer {}", api.secret(name).await.secret);
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let connection = target.http1(HOST).await;
+        let (bearer, stop) = (bearer.clone(), Arc::clone(&stop));
+        clients.push(tokio::spawn(async move {
+            last_accepted(connection, &bearer, &stop).await
+        }));
+    }
+    let mut connection = target.http1(HOST).await;
+    let request = http::Request::builder()
+        .uri("/stream")
+        .header("authorization", &bearer);
+    let mut stream = connection.open(request).await;
+    let stream = tokio::spawn(async move {
+        while stream.beats().await {}
+        Instant::now()
+    });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(!stream.is_finished(), "the stream has ended too early");
+    api.disable(name, spec).await;
+    let acknowledged = Instant::now();
+    let ended = tokio::time::timeout(WATCHED, stream).await;
+    let ended = ended.expect("the stream goes on").unwrap();
+    for client in &clients {
+        while !client.is_finished() && acknowledged.elapsed() < WATCHED {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
-    figures.latencies("revocation", &mut latencies, "<= 50");
+    stop.store(true, Ordering::Relaxed);
+    let mut lasting = Vec::new();
+    for client in clients {
+        let accepted = client.await.unwrap();
+        lasting.push(accepted.saturating_duration_since(acknowledged));
+    }
+    (lasting, ended.saturating_duration_since(acknowledged))
+}
+
+/// When the last accepted request was sent.
+async fn last_accepted(mut connection: Http1, bearer: &str, stop: &AtomicBool) -> Instant {
+    let mut last = None;
+    while !stop.load(Ordering::Relaxed) {
+        let sent = Instant::now();
+        match get(&mut connection, "/", bearer).await {
+            200 => last = Some(sent),
+            401 => return last.expect("no request was accepted before"),
+            other => panic!("{other}"),
+        }
+    }
+    panic!("never refused");
+}
+
+async fn get(connection: &mut Http1, path: &str, bearer: &str) -> u16 {
+    let request = http::Request::builder()
+        .uri(path)
+        .header("authorization", bearer);
+    let (status, _) = connection.send(request, Bytes::new()).await;
+    status.as_u16()
+}
+
+/// Answers at once, or at `/stream` without end. Returns its port.
+async fn upstream() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(serve(stream));
+        }
+    });
+    port
+}
+
+/// Until whoever asks has gone.
+async fn serve(mut stream: TcpStream) {
+    let mut request = Vec::new();
+    loop {
+        while !request.ends_with(b"\r\n\r\n") {
+            match stream.read_u8().await {
+                Ok(byte) => request.push(byte),
+                Err(_) => return,
+            }
+        }
+        let is_stream = request.starts_with(b"GET /stream");
+        request.clear();
+        let answer: &[u8] = if is_stream {
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+        } else {
+            b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+        };
+        if stream.write_all(answer).await.is_err() {
+            return;
+        }
+        while is_stream {
+            if stream.write_all(b"1\r\n.\r\n").await.is_err() {
+                return;
+            }
+            tokio::time::sleep(BEAT).await;
+        }
+    }
 }
