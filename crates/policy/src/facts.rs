@@ -45,7 +45,7 @@ impl Facts {
             ..AuthenticatorList::default()
         };
         put(&mut bytes, AUTHENTICATOR_LIST, &list);
-        Self::of(RuleList::Enforcement, bytes)
+        Self::of(RuleList::Enforcement, &bytes)
     }
 
     /// For the post-authentication rules of Authenticators; a passkey login has no Session yet.
@@ -62,7 +62,7 @@ impl Facts {
         }
         put(&mut bytes, AUTHENTICATOR_FIELD, authenticator);
         put(&mut bytes, INFO, info);
-        Self::of(RuleList::AuthenticatorPostAuthentication, bytes)
+        Self::of(RuleList::AuthenticatorPostAuthentication, &bytes)
     }
 
     /// For the post-authentication rules of an `IdentityProvider`.
@@ -75,7 +75,7 @@ impl Facts {
         put(&mut bytes, USER, user);
         put(&mut bytes, IDENTITY_PROVIDER, identity_provider);
         put(&mut bytes, INFO, info);
-        Self::of(RuleList::IdentityProviderPostAuthentication, bytes)
+        Self::of(RuleList::IdentityProviderPostAuthentication, &bytes)
     }
 
     /// For the assurance level rules of an `IdentityProvider`: the assertion as text where it is one, and its
@@ -84,13 +84,13 @@ impl Facts {
         let mut bytes = Vec::new();
         wire::put_message(&mut bytes, ASSERTION, assertion.as_bytes());
         put(&mut bytes, ASSERTION_MAP, claims);
-        Self::of(RuleList::Aal, bytes)
+        Self::of(RuleList::Aal, &bytes)
     }
 
-    fn of(list: RuleList, bytes: Vec<u8>) -> Self {
+    fn of(list: RuleList, bytes: &[u8]) -> Self {
         Self {
             list,
-            document: Document::new(list.schema().layout(SUBJECT), &bytes),
+            document: Document::new(list.schema().layout(SUBJECT), bytes),
         }
     }
 }

@@ -113,7 +113,7 @@ fn another<T: Resource + Clone>(template: &T, name: &str, rng: &dyn Rng) -> T {
 
 fn owned(template: &Credential, owner: &User, number: usize, rng: &dyn Rng) -> Credential {
     let mut credential = another(template, &format!("credential-{number}"), rng);
-    credential.spec_mut().user = owner.name().to_owned();
+    owner.name().clone_into(&mut credential.spec_mut().user);
     let status = credential.status_mut();
     status.user_ref = Some(owner.reference());
     status.id = random_string(rng, ALPHABET, status.id.len());

@@ -87,7 +87,7 @@ fn derive(principal: &server::Principal) -> Principal {
             .unwrap_or_default(),
         session: principal.session_name().to_string(),
         session_uid: principal.claims.subject.to_string(),
-        credential: principal.credential_name().map(|name| name.to_string()),
+        credential: principal.credential_name().map(ToString::to_string),
     });
     Principal {
         subject: Arc::clone(principal.subject()),

@@ -105,7 +105,9 @@ fn of_register(events: &[&Event]) -> Option<String> {
 fn of_event(event: &Event, made: &BTreeMap<u64, Made>) -> Option<String> {
     let ended = event.ended?;
     match &event.seen {
-        Seen::Read { revision: 1, .. } | Seen::Unknown { .. } => None,
+        Seen::Read { revision: 1, .. } | Seen::Wrote { expected: 1, .. } | Seen::Unknown { .. } => {
+            None
+        }
         Seen::Read { revision, value } => {
             let write = made.get(revision);
             let is_of = write.is_some_and(|write| match &write.acknowledged {
@@ -129,7 +131,6 @@ fn of_event(event: &Event, made: &BTreeMap<u64, Made>) -> Option<String> {
                 _ => Some(format!("{event:?}, and nothing had changed it")),
             }
         }
-        Seen::Wrote { expected: 1, .. } => None,
         Seen::Wrote { expected, .. } => {
             let before = made.get(expected).and_then(|made| made.earliest(None));
             match before {

@@ -208,11 +208,11 @@ async fn serve(mut stream: TcpStream) {
         if stream.write_all(answer).await.is_err() {
             return;
         }
-        while is_stream {
-            if stream.write_all(b"1\r\n.\r\n").await.is_err() {
-                return;
+        if is_stream {
+            while stream.write_all(b"1\r\n.\r\n").await.is_ok() {
+                tokio::time::sleep(BEAT).await;
             }
-            tokio::time::sleep(BEAT).await;
+            return;
         }
     }
 }

@@ -29,8 +29,8 @@ async fn counts(ctx: &Context, user: &User, credential: &Credential) -> (usize, 
         .unwrap();
     let uid = credential.uid().parse().unwrap();
     let stored = load::by_uid::<Credential>(&*ctx.store, uid, now).await;
-    let used = stored.unwrap().unwrap().message.status.unwrap();
-    (sessions.len(), used.total_authentications)
+    let redeemed = stored.unwrap().unwrap().message.status.unwrap();
+    (sessions.len(), redeemed.total_authentications)
 }
 
 /// The embedded store writes a transaction to the end of its log and nowhere else: whatever a process that is killed
@@ -64,8 +64,8 @@ async fn a01_a_one_time_login_that_is_cut_off_at_any_step_happened_once_or_not_a
         let cluster = Cluster::on(store).await;
         let ctx = &cluster.context;
 
-        let (sessions, used) = counts(ctx, &user, &credential).await;
-        assert_eq!(u32::try_from(sessions).unwrap(), used, "cut at {end}");
+        let (sessions, redeemed) = counts(ctx, &user, &credential).await;
+        assert_eq!(u32::try_from(sessions).unwrap(), redeemed, "cut at {end}");
         seen.push(sessions);
         let again = log_in(ctx, &token).await;
         assert_eq!(again.is_ok(), sessions == 0, "cut at {end}: {again:?}");
@@ -119,9 +119,9 @@ async fn a01_one_time_logins_whose_connections_are_killed_happened_once_or_not_a
     }
     for (number, (user, credential, token)) in all.iter().enumerate() {
         let ctx = replicas.context(number);
-        let (sessions, used) = counts(ctx, user, credential).await;
+        let (sessions, redeemed) = counts(ctx, user, credential).await;
         assert!(sessions <= 1);
-        assert_eq!(u32::try_from(sessions).unwrap(), used, "login {number}");
+        assert_eq!(u32::try_from(sessions).unwrap(), redeemed, "login {number}");
         if acknowledged.contains(&number) {
             assert_eq!(sessions, 1, "login {number} was acknowledged and is lost");
         }
