@@ -27,6 +27,8 @@ mod websocket;
 
 use answer::ResponseRules;
 pub(crate) use answer::{Served, UpstreamResponse};
+#[cfg(feature = "fuzzing")]
+pub(crate) use cookies::clean as clean_cookies;
 pub(crate) use response::clean;
 
 /// Does what the Service does with a permitted request.

@@ -11,6 +11,8 @@ mod canonical;
 mod config;
 mod denial;
 mod forward;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod gateway;
 mod inbound;
 pub mod listener;

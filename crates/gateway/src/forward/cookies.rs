@@ -6,7 +6,7 @@ use crate::canonical::is_reserved_cookie;
 
 /// Removes cookies that are ours to set, and the `Domain` of others: a Service's cookies are for its host alone, so
 /// that it cannot plant any at another Service or at the login (RFC 6265 §8.6).
-pub(super) fn clean(headers: &mut HeaderMap) {
+pub(crate) fn clean(headers: &mut HeaderMap) {
     if !headers.contains_key(header::SET_COOKIE) {
         return;
     }

@@ -1,0 +1,151 @@
+//! What the fuzz targets call: the parsers of foreign bytes, and what must hold of whatever they accept.
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::panic,
+    reason = "a law that does not hold is what a fuzz target looks for"
+)]
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, request::Parts};
+
+use crate::{
+    canonical::{Canonical, Length},
+    forward::clean_cookies,
+};
+
+/// Reads the head of a request: `METHOD target` and lines of fields, each ended by a line feed.
+pub fn request(head: &[u8]) {
+    let Some(parts) = parse(head) else {
+        return;
+    };
+    let Ok(canonical) = Canonical::read(parts, Length::Unknown) else {
+        return;
+    };
+    check_path(canonical.target.path());
+    check_headers(&canonical.headers, canonical.grpc);
+    let name = canonical.host.name();
+    assert!(!name.is_empty() && !name.ends_with('.') && name == name.to_ascii_lowercase());
+    // Whoever reads what was accepted reads the same.
+    let again = again(&canonical);
+    let again = Canonical::read(again, Length::Unknown);
+    let again = again.unwrap_or_else(|ambiguity| panic!("refused when read again: {ambiguity:?}"));
+    assert_eq!(again.target, canonical.target);
+    assert_eq!(again.headers, canonical.headers);
+    assert_eq!(again.host.authority(), canonical.host.authority());
+}
+
+/// Reads cookies that an upstream sets, one a line.
+pub fn set_cookies(lines: &[u8]) {
+    let mut headers = HeaderMap::new();
+    for line in lines.split(|byte| *byte == b'\n') {
+        if let Ok(value) = HeaderValue::from_bytes(line) {
+            headers.append(http::header::SET_COOKIE, value);
+        }
+    }
+    let sent = headers.clone();
+    clean_cookies(&mut headers);
+    assert!(headers.len() <= sent.len());
+    for cookie in headers.get_all(http::header::SET_COOKIE) {
+        let mut parts = cookie.as_bytes().split(|byte| *byte == b';');
+        assert!(!is_ours(parts.next().unwrap_or_default()), "{cookie:?}");
+        for attribute in parts {
+            let name = attribute.split(|byte| *byte == b'=').next();
+            let name = name.unwrap_or_default().trim_ascii();
+            assert!(!name.eq_ignore_ascii_case(b"domain"), "{cookie:?}");
+        }
+    }
+    let cleaned = headers.clone();
+    clean_cookies(&mut headers);
+    assert_eq!(headers, cleaned);
+}
+
+fn parse(head: &[u8]) -> Option<Parts> {
+    let mut lines = head.split(|byte| *byte == b'\n');
+    let (method, target) = {
+        let line = lines.next()?;
+        let space = line.iter().position(|byte| *byte == b' ')?;
+        (line.get(..space)?, line.get(space + 1..)?)
+    };
+    let mut request = Request::new(());
+    *request.method_mut() = Method::from_bytes(method).ok()?;
+    *request.uri_mut() = Uri::try_from(target).ok()?;
+    *request.version_mut() = Version::HTTP_11;
+    for line in lines {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+            continue;
+        };
+        let name = HeaderName::from_bytes(line.get(..colon)?);
+        let value = HeaderValue::from_bytes(line.get(colon + 1..)?.trim_ascii());
+        if let (Ok(name), Ok(value)) = (name, value) {
+            request.headers_mut().try_append(name, value).ok()?;
+        }
+    }
+    Some(request.into_parts().0)
+}
+
+/// The accepted request, as it is sent on.
+fn again(canonical: &Canonical) -> Parts {
+    let mut request = Request::new(());
+    *request.method_mut() = canonical.method.clone();
+    *request.uri_mut() = Uri::from(canonical.target.clone());
+    *request.headers_mut() = canonical.headers.clone();
+    let host = canonical.host.authority().clone();
+    request.headers_mut().insert(http::header::HOST, host);
+    request.into_parts().0
+}
+
+/// A path that every server reads alike: decoded once or twice, with `/` or `\` between its segments.
+fn check_path(path: &str) {
+    assert!(path.starts_with('/'), "{path:?}");
+    let decoded: Vec<u8> = percent_encoding::percent_decode_str(path).collect();
+    let text = String::from_utf8(decoded.clone());
+    let text = text.unwrap_or_else(|_| panic!("not UTF-8: {path:?}"));
+    assert!(!text.chars().any(char::is_control), "{path:?}");
+    assert!(!text.contains(['\\']) && !text.contains("//"), "{path:?}");
+    assert_eq!(path.matches('/').count(), text.matches('/').count());
+    assert!(
+        !text
+            .split('/')
+            .any(|segment| segment == "." || segment == ".."),
+        "{path:?}"
+    );
+    let twice: Vec<u8> = percent_encoding::percent_decode(&decoded).collect();
+    assert_eq!(twice, decoded, "decoded twice, {path:?} is another path");
+}
+
+fn check_headers(headers: &HeaderMap, grpc: bool) {
+    assert_eq!(headers.len(), headers.keys_len(), "each name once");
+    for (name, value) in headers {
+        let name = name.as_str();
+        let folded = name.replace(['_', '.'], "-");
+        assert!(!folded.starts_with("x-octelium"), "{name}");
+        assert!(!folded.starts_with("x-forwarded"), "{name}");
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        assert!(grpc || name.bytes().all(is_plain), "{name}");
+        let hop_by_hop = [
+            "connection",
+            "keep-alive",
+            "proxy-connection",
+            "te",
+            "trailer",
+            "transfer-encoding",
+            "upgrade",
+            "host",
+            "authorization",
+            "proxy-authorization",
+        ];
+        assert!(!hop_by_hop.contains(&name), "{name}");
+        if name == "cookie" {
+            for pair in value.as_bytes().split(|byte| *byte == b';') {
+                assert!(!is_ours(pair), "{value:?}");
+            }
+        }
+    }
+}
+
+/// As browsers and servers may read the name: without white space, case and a leading `=`.
+fn is_ours(pair: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(pair).to_ascii_lowercase();
+    let text = text.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '=');
+    let prefixes = ["octelium_", "__host-octelium", "__secure-octelium"];
+    prefixes.iter().any(|prefix| text.starts_with(prefix))
+}
