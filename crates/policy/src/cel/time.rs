@@ -15,6 +15,8 @@ const EARLIEST: i64 = -62_135_596_800;
 /// 9999-12-31T23:59:59Z
 const LATEST: i64 = 253_402_300_799;
 const SECOND: i64 = 1_000_000_000;
+/// 400 years in seconds, after which the calendar repeats.
+const CYCLE: i64 = 146_097 * 86_400;
 
 /// An instant within the years 1 to 9999.
 pub(crate) fn instant<'a>(seconds: i64, nanos: u32) -> Outcome<'a> {
@@ -136,7 +138,7 @@ impl Reader<'_> {
 
 /// RFC 3339 in UTC.
 pub(crate) fn format_timestamp(instant: Instant) -> String {
-    let Some(time) = civil(instant, &TimeZone::UTC) else {
+    let Some((time, _)) = civil(instant, &TimeZone::UTC) else {
         return String::new();
     };
     let mut text = format!(
@@ -258,15 +260,20 @@ fn offset(text: &str) -> Option<jiff::tz::Offset> {
 }
 
 /// Date and time of day in a zone.
-pub(crate) fn civil(instant: Instant, zone: &TimeZone) -> Option<jiff::civil::DateTime> {
+///
+/// A zone can move an instant into the year 10000, which no calendar library has: such a time is given 400 years
+/// earlier, where everything but the year is the same, with those years as second value.
+pub(crate) fn civil(instant: Instant, zone: &TimeZone) -> Option<(jiff::civil::DateTime, i64)> {
     let nanos = i32::try_from(instant.nanos).ok()?;
     if let Ok(timestamp) = jiff::Timestamp::new(instant.seconds, nanos) {
-        return Some(zone.to_datetime(timestamp));
+        return Some((zone.to_datetime(timestamp), 0));
     }
     // The last hours of the year 9999 are no `jiff::Timestamp`, since a zone could move them out of it.
     let offset = i64::from(zone.to_offset(jiff::Timestamp::MAX).seconds());
     let epoch = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, nanos);
-    epoch
-        .checked_add(jiff::SignedDuration::from_secs(instant.seconds + offset))
-        .ok()
+    let local = |seconds| epoch.checked_add(jiff::SignedDuration::from_secs(seconds));
+    match local(instant.seconds + offset) {
+        Ok(time) => Some((time, 0)),
+        Err(_) => Some((local(instant.seconds + offset - CYCLE).ok()?, 400)),
+    }
 }

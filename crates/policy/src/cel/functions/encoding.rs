@@ -13,10 +13,13 @@ pub(super) const FUNCTIONS: &[Line] = &[
     ("base64.decode", &["string -> bytes"], decode),
 ];
 
-/// Writes padding and reads with or without it.
+/// Writes padding and reads with or without it. Bits that belong to no byte are ignored, as in the reference
+/// implementations.
 const ENGINE: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
 );
 
 fn encode<'a>(evaluation: &mut Evaluation<'a>, arguments: &[Value<'a>]) -> Outcome<'a> {

@@ -233,11 +233,13 @@ fn hexadecimal(output: &mut String, bytes: Option<&[u8]>, base: Base) -> Result<
     let Some(bytes) = bytes else {
         return Err(Error::overload("format"));
     };
+    if matches!(base, Base::Binary | Base::Octal) {
+        return Err(Error::overload("format"));
+    }
     for byte in bytes {
         let _ = match base {
-            Base::LowerHex => write!(output, "{byte:02x}"),
             Base::UpperHex => write!(output, "{byte:02X}"),
-            Base::Binary | Base::Octal => return Err(Error::overload("format")),
+            _ => write!(output, "{byte:02x}"),
         };
     }
     Ok(())

@@ -152,8 +152,9 @@ fn sign<'a>(_: &mut Evaluation<'a>, arguments: &[Value<'a>]) -> Outcome<'a> {
     match arguments {
         [Value::Int(value)] => Ok(Value::Int(value.signum())),
         [Value::Uint(value)] => Ok(Value::Uint((*value).min(1))),
-        // Zero and what is not a number have no sign.
-        [Value::Double(value)] if *value == 0.0 || value.is_nan() => Ok(Value::Double(*value)),
+        // Both zeros and what is not a number have no sign.
+        [Value::Double(value)] if *value == 0.0 => Ok(Value::Double(0.0)),
+        [Value::Double(value)] if value.is_nan() => Ok(Value::Double(*value)),
         [Value::Double(value)] => Ok(Value::Double(value.signum())),
         _ => Err(Error::overload("math.sign")),
     }

@@ -8,7 +8,8 @@ use crate::cel::{error::Error, time, value::Instant};
 
 pub(super) const FUNCTIONS: &[Line] = &[
     (".getFullYear", DATE, |_, a| {
-        date(a, "getFullYear", |t| i64::from(t.year()))
+        let (time, later) = local(a, "getFullYear")?;
+        Ok(Value::Int(i64::from(time.year()) + later))
     }),
     (".getMonth", DATE, |_, a| {
         date(a, "getMonth", |t| i64::from(t.month()) - 1)
@@ -72,7 +73,7 @@ const DAY: &[&str] = &["timestamp -> bool"];
 const DAY_IN_ZONE: &[&str] = &["timestamp, string -> bool"];
 
 fn date<'a>(arguments: &[Value<'a>], name: &str, read: fn(DateTime) -> i64) -> Outcome<'a> {
-    local(arguments, name).map(|time| Value::Int(read(time)))
+    local(arguments, name).map(|(time, _)| Value::Int(read(time)))
 }
 
 fn clock<'a>(
@@ -88,11 +89,12 @@ fn clock<'a>(
 }
 
 fn weekend(arguments: &[Value<'_>], name: &str) -> Result<bool, Error> {
-    let day = local(arguments, name)?.weekday();
+    let day = local(arguments, name)?.0.weekday();
     Ok(matches!(day, Weekday::Saturday | Weekday::Sunday))
 }
 
-fn local(arguments: &[Value<'_>], name: &str) -> Result<DateTime, Error> {
+/// As [`time::civil`], in the zone that is the second argument, or UTC.
+fn local(arguments: &[Value<'_>], name: &str) -> Result<(DateTime, i64), Error> {
     let (instant, zone): (Instant, &str) = match arguments {
         [Value::Timestamp(instant)] => (*instant, ""),
         [Value::Timestamp(instant), zone] => (
