@@ -15,4 +15,5 @@ mod decisions;
 mod hostile;
 mod laws;
 mod lists;
+mod naive;
 mod support;
