@@ -7,7 +7,11 @@ use std::fmt;
 
 use prost_reflect::{DynamicMessage, ReflectMessage as _, SerializeOptions};
 
-use crate::{core_v1, platform_v1::Resource, reflect};
+use crate::{
+    core_v1,
+    platform_v1::{PolicyTest, Resource},
+    reflect,
+};
 
 mod decode;
 mod scalar;
@@ -76,6 +80,28 @@ impl fmt::Display for Place<'_> {
 /// Everything that is wrong, in the order of the text: too large, malformed, unknown or duplicate keys, wrong
 /// types, unknown kinds.
 pub fn parse(source_name: &str, text: &[u8]) -> Result<Vec<(Position, Resource)>, Vec<Problem>> {
+    read(source_name, text, None)
+}
+
+/// As [`parse`], of a text whose documents may also be of kind `PolicyTest`.
+///
+/// # Errors
+/// As [`parse`].
+#[allow(clippy::type_complexity, reason = "two lists, each with its places")]
+pub fn parse_with_tests(
+    source_name: &str,
+    text: &[u8],
+) -> Result<(Vec<(Position, Resource)>, Vec<(Position, PolicyTest)>), Vec<Problem>> {
+    let mut tests = Vec::new();
+    let resources = read(source_name, text, Some(&mut tests))?;
+    Ok((resources, tests))
+}
+
+fn read(
+    source_name: &str,
+    text: &[u8],
+    mut tests: Option<&mut Vec<(Position, PolicyTest)>>,
+) -> Result<Vec<(Position, Resource)>, Vec<Problem>> {
     let problem = |position, message| Problem {
         source_name: source_name.to_owned(),
         position,
@@ -88,7 +114,12 @@ pub fn parse(source_name: &str, text: &[u8]) -> Result<Vec<(Position, Resource)>
     let mut problems = Vec::new();
     for document in documents {
         let mut decoder = Decoder::new(MAX_PROBLEMS - problems.len());
-        objects(&document, &mut decoder, &mut resources);
+        match &mut tests {
+            Some(tests) if is_policy_test(&document) => {
+                tests.extend(policy_test(&document, &mut decoder));
+            }
+            _ => objects(&document, &mut decoder, &mut resources),
+        }
         problems.extend(
             decoder
                 .problems
@@ -129,6 +160,23 @@ pub fn to_yaml(message: &DynamicMessage) -> String {
 pub fn json_to_yaml(value: &serde_json::Value) -> String {
     // JSON values have nothing that YAML cannot express.
     serde_saphyr::to_string(value).unwrap_or_else(|_| value.to_string())
+}
+
+fn is_policy_test(document: &Node) -> bool {
+    let Content::Mapping(entries) = &document.content else {
+        return false;
+    };
+    entries
+        .iter()
+        .any(|(key, value)| key.name == "kind" && value.text() == Some("PolicyTest"))
+}
+
+fn policy_test(document: &Node, decoder: &mut Decoder) -> Option<(Position, PolicyTest)> {
+    let descriptor = reflect::descriptor::<PolicyTest>()?;
+    let message = decoder.message(document, &descriptor, "PolicyTest")?;
+    // Our own encoding of a message of the same descriptor.
+    let test = message.transcode_to().ok()?;
+    Some((document.position, test))
 }
 
 fn objects(document: &Node, decoder: &mut Decoder, resources: &mut Vec<(Position, Resource)>) {

@@ -336,7 +336,7 @@ impl Case<'_> {
         record: &mut Record,
     ) -> Result<(), Denial> {
         let policies = self.gateway.identity.policies();
-        let decision = policy::decide(
+        let (decision, shadow) = policy::decide_with_shadow(
             &policies,
             self.subject(),
             &self.route.target,
@@ -345,6 +345,7 @@ impl Case<'_> {
         );
         // Whatever was decided, it was about another request than the upstream would see.
         seen.check()?;
+        record.shadow = shadow;
         if decision.allowed {
             record.outcome = Outcome::Allowed(decision.reason);
             Ok(())
@@ -412,3 +413,6 @@ fn check_mode(route: &Route, request: &Canonical) -> Result<(), Denial> {
         (Mode::Http | Mode::Web, _) => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ pub(crate) use framing::Length;
 pub(crate) use grpc::{is_grpc, parse_call};
 pub(crate) use host::Host;
 pub(crate) use path::check as check_path;
-pub(crate) use view::{HeaderView, QueryView};
+pub(crate) use view::HeaderView;
 
 /// A request of which every part has one meaning.
 pub(crate) struct Canonical {

@@ -26,6 +26,8 @@ pub(crate) struct Record {
     pub(crate) route: Option<Arc<Route>>,
     pub(crate) caller: Option<Arc<Caller>>,
     pub(crate) outcome: Outcome,
+    /// What would have been decided otherwise if the shadow Policies took part.
+    pub(crate) shadow: Option<policy::Decision>,
     pub(crate) endpoint: Option<Arc<Endpoint>>,
     /// How often it was sent again after an answer that its Service does not take.
     pub(crate) retries: u32,
@@ -65,6 +67,7 @@ impl Record {
             route: None,
             caller: None,
             outcome: Outcome::Undecided,
+            shadow: None,
             endpoint: None,
             retries: 0,
             transfer: None,
@@ -120,6 +123,9 @@ impl Drop for Record {
                 route
                     .metrics
                     .record(self.status, elapsed, received, self.sent);
+                if let Some(shadow) = &self.shadow {
+                    route.metrics.count_shadow(shadow.allowed);
+                }
             }
             None => metrics::count_unrouted(),
         }
@@ -151,6 +157,7 @@ impl Drop for Record {
             credential = caller.and_then(|caller| caller.credential.as_deref()),
             decision,
             %reason,
+            shadow = self.shadow.as_ref().map(|shadow| tracing::field::display(&shadow.reason)),
             upstream = self.endpoint.as_ref().map(|endpoint| endpoint.authority.as_str()),
             retries = (self.retries > 0).then_some(self.retries),
             received,

@@ -91,6 +91,39 @@ pub struct Grpc<'a> {
     pub method: &'a str,
 }
 
+impl<'a> Grpc<'a> {
+    /// Whether a content type is that of calls: `application/grpc`, with a `+` or `;` suffix or none. The web variant
+    /// is plain HTTP to us.
+    pub fn is_content_type(value: &[u8]) -> bool {
+        match value.split_at_checked(b"application/grpc".len()) {
+            Some((kind, suffix)) => {
+                kind.eq_ignore_ascii_case(b"application/grpc")
+                    && matches!(suffix.first(), None | Some(b'+' | b';' | b' '))
+            }
+            None => false,
+        }
+    }
+
+    /// Reads `/package.Service/Method`; `None` for any other path.
+    pub fn of_path(path: &'a str) -> Option<Self> {
+        let (service_full_name, method) = path.strip_prefix('/')?.split_once('/')?;
+        let identifiers = |text: &str| {
+            text.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+        };
+        let (package, service) = service_full_name
+            .rsplit_once('.')
+            .unwrap_or(("", service_full_name));
+        let whole = !service.is_empty() && !method.is_empty();
+        (whole && identifiers(service_full_name) && identifiers(method)).then_some(Self {
+            package,
+            service,
+            service_full_name,
+            method,
+        })
+    }
+}
+
 /// Who asks: the part of `ctx` and the Policies that a Session brings, made once per change of them.
 pub struct Subject {
     /// The Session.

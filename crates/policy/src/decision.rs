@@ -9,7 +9,7 @@ use crate::{
     cel::{Evaluation, Inputs},
     context::documents,
     rule::{Policy, Rule, Verdict},
-    set::Resolved,
+    set::{Resolved, Tried},
 };
 
 /// Whether a request may pass, and why.
@@ -87,6 +87,8 @@ pub struct Step {
     pub rule: Arc<str>,
     /// What it would do.
     pub effect: Effect,
+    /// From -4, the strongest, to 4.
+    pub priority: i32,
     /// What came of it.
     pub outcome: StepOutcome,
 }
@@ -106,9 +108,21 @@ pub enum StepOutcome {
     NotEnforced,
 }
 
+/// A decision with what led to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// The decision.
+    pub decision: Decision,
+    /// Every rule that was reached, in order.
+    pub steps: Vec<Step>,
+    /// The same as if the shadow Policies took part; `None` where none is attached.
+    pub shadow: Option<(Decision, Vec<Step>)>,
+}
+
 /// Decides one request by all Policies attached to `subject` and `target`.
 ///
-/// `subject` is `None` for an anonymous request, which then is decided by the Policies of the target alone.
+/// `subject` is `None` for an anonymous request, which then is decided by the Policies of the target alone. Shadow
+/// Policies take no part.
 pub fn decide(
     policies: &PolicySet,
     subject: Option<&Subject>,
@@ -116,20 +130,90 @@ pub fn decide(
     request: &Request<'_>,
     now: UnixMillis,
 ) -> Decision {
-    walk(policies, subject, target, request, now, &mut Silent)
+    walk(policies, subject, target, request, now, Decide)
 }
 
-/// As [`decide`], with every rule that was reached, in order.
+/// As [`decide`], and what would be decided instead if the shadow Policies took part: `None` where that is the same,
+/// or where none is attached, which costs nothing.
+pub fn decide_with_shadow(
+    policies: &PolicySet,
+    subject: Option<&Subject>,
+    target: &Target,
+    request: &Request<'_>,
+    now: UnixMillis,
+) -> (Decision, Option<Decision>) {
+    walk(policies, subject, target, request, now, DecideWithShadow)
+}
+
+/// As [`decide`], with every rule that was reached.
 pub fn explain(
     policies: &PolicySet,
     subject: Option<&Subject>,
     target: &Target,
     request: &Request<'_>,
     now: UnixMillis,
-) -> (Decision, Vec<Step>) {
-    let mut trace = Trace(Vec::new());
-    let decision = walk(policies, subject, target, request, now, &mut trace);
-    (decision, trace.0)
+) -> Explanation {
+    walk(policies, subject, target, request, now, Explain)
+}
+
+/// What is done with the Policies of the owners.
+trait Visit {
+    type Output;
+
+    fn visit<const N: usize>(self, inputs: Inputs<'_>, owners: [&Resolved; N]) -> Self::Output;
+}
+
+struct Decide;
+
+impl Visit for Decide {
+    type Output = Decision;
+
+    #[inline]
+    fn visit<const N: usize>(self, inputs: Inputs<'_>, owners: [&Resolved; N]) -> Decision {
+        run(inputs, owners.map(|owner| &owner.active), &mut Silent)
+    }
+}
+
+struct DecideWithShadow;
+
+impl Visit for DecideWithShadow {
+    type Output = (Decision, Option<Decision>);
+
+    #[inline]
+    fn visit<const N: usize>(
+        self,
+        inputs: Inputs<'_>,
+        owners: [&Resolved; N],
+    ) -> (Decision, Option<Decision>) {
+        let decision = run(inputs, owners.map(|owner| &owner.active), &mut Silent);
+        if owners.iter().all(|owner| owner.with_shadow.is_none()) {
+            return (decision, None);
+        }
+        let shadow = run(inputs, owners.map(Resolved::everything), &mut Silent);
+        let differs = shadow.allowed != decision.allowed;
+        (decision, differs.then_some(shadow))
+    }
+}
+
+struct Explain;
+
+impl Visit for Explain {
+    type Output = Explanation;
+
+    fn visit<const N: usize>(self, inputs: Inputs<'_>, owners: [&Resolved; N]) -> Explanation {
+        let traced = |owners: [&Tried; N]| {
+            let mut trace = Trace(Vec::new());
+            let decision = run(inputs, owners, &mut trace);
+            (decision, trace.0)
+        };
+        let (decision, steps) = traced(owners.map(|owner| &owner.active));
+        let has_shadow = owners.iter().any(|owner| owner.with_shadow.is_some());
+        Explanation {
+            decision,
+            steps,
+            shadow: has_shadow.then(|| traced(owners.map(Resolved::everything))),
+        }
+    }
 }
 
 /// Is told of every rule that is reached.
@@ -152,19 +236,21 @@ impl Observer for Trace {
             policy: policy.name.clone(),
             rule: rule.name.clone(),
             effect: rule.effect,
+            priority: rule.priority(),
             outcome: outcome(),
         });
     }
 }
 
-fn walk(
+#[inline]
+fn walk<V: Visit>(
     policies: &PolicySet,
     subject: Option<&Subject>,
     target: &Target,
     request: &Request<'_>,
     now: UnixMillis,
-    observer: &mut impl Observer,
-) -> Decision {
+    visitor: V,
+) -> V::Output {
     let inputs = Inputs {
         documents: documents(subject, target),
         request: Some(request),
@@ -178,19 +264,19 @@ fn walk(
                 .background
                 .attachments
                 .resolve(policies, |of_background| match &subject.attachments {
-                    None => run(inputs, [of_target, of_background], observer),
+                    None => visitor.visit(inputs, [of_target, of_background]),
                     Some(own) => own.resolve(policies, |of_session| {
-                        run(inputs, [of_target, of_background, of_session], observer)
+                        visitor.visit(inputs, [of_target, of_background, of_session])
                     }),
                 }),
-            None => run(inputs, [of_target], observer),
+            None => visitor.visit(inputs, [of_target]),
         })
 }
 
 /// Tries the rules by rank. A Policy that several owners attach is tried several times, which changes nothing.
 fn run<'a, const N: usize>(
     inputs: Inputs<'a>,
-    owners: [&'a Resolved; N],
+    owners: [&'a Tried; N],
     observer: &mut impl Observer,
 ) -> Decision {
     if let Some(missing) = owners.iter().find_map(|owner| owner.missing.as_ref()) {

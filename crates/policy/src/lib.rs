@@ -9,7 +9,9 @@ mod cel;
 mod condition;
 mod context;
 mod decision;
+mod describe;
 mod document;
+mod explanation;
 mod expression;
 mod facts;
 mod list;
@@ -17,12 +19,18 @@ mod problem;
 mod rule;
 mod schema;
 mod set;
+mod view;
 mod wire;
 
 pub use context::{Background, Fields, Grpc, NoFields, Request, Subject, Target};
-pub use decision::{Decision, Effect, Reason, Step, StepOutcome, decide, explain};
+pub use decision::{
+    Decision, Effect, Explanation, Reason, Step, StepOutcome, decide, decide_with_shadow, explain,
+};
+pub use describe::{Described, Misread};
+pub use explanation::{Owners, answer, refusal, stand_in_session};
 pub use expression::{Condition, EvalError, Scope, TextExpression};
 pub use facts::{Facts, Match, OnError, Rules};
 pub use list::{EvalType, RuleList, check_condition, check_eval, check_policy};
 pub use problem::Problem;
 pub use set::PolicySet;
+pub use view::QueryView;

@@ -28,6 +28,8 @@ pub(crate) struct Policy {
     /// ENFORCE before IGNORE, then as written.
     enforcement: Box<[(bool, Condition)]>,
     pub(crate) attributes: Option<Box<Struct>>,
+    /// Whether it only says what it would have decided.
+    pub(crate) is_shadow: bool,
 }
 
 /// A compiled rule.
@@ -158,6 +160,7 @@ impl Policy {
             rules: rules.into(),
             enforcement: enforcement.into(),
             attributes: spec.attrs.clone().map(Box::new),
+            is_shadow: spec.is_shadow,
         }
     }
 
@@ -196,6 +199,11 @@ impl Policy {
 }
 
 impl Rule {
+    /// As written: -4 is the strongest.
+    pub(crate) fn priority(&self) -> i32 {
+        i32::from(self.rank / 2) + PRIORITIES.start()
+    }
+
     /// Tries the rule.
     #[inline]
     pub(crate) fn verdict<'a>(&'a self, evaluation: &mut Evaluation<'a>) -> Verdict {

@@ -7,7 +7,7 @@ use std::sync::{
 
 use api::core_v1::{self, InlinePolicy};
 use arc_swap::ArcSwapOption;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use prost::Message as _;
 
 use crate::rule::Policy;
@@ -94,9 +94,17 @@ enum Attachment {
     Inline(Arc<Policy>),
 }
 
-/// The Policies of an owner in one set: each once, in order.
+/// The Policies of an owner in one set.
 pub(crate) struct Resolved {
     set: u64,
+    /// Those that decide.
+    pub(crate) active: Tried,
+    /// Those and the shadow Policies; `None` where there is no shadow Policy.
+    pub(crate) with_shadow: Option<Box<Tried>>,
+}
+
+/// Policies that are tried together: each once, in order.
+pub(crate) struct Tried {
     pub(crate) policies: Box<[Arc<Policy>]>,
     /// One that is attached and does not exist.
     pub(crate) missing: Option<Arc<str>>,
@@ -149,7 +157,9 @@ impl Attachments {
         });
         let resolved = self.resolved.load();
         let resolved = resolved.as_ref().map_or(0, |resolved| {
-            size_of::<Resolved>() + resolved.policies.len() * size_of::<Arc<Policy>>()
+            let all = [Some(&resolved.active), resolved.with_shadow.as_deref()];
+            let policies = all.into_iter().flatten().map(|tried| tried.policies.len());
+            size_of::<Resolved>() + policies.sum::<usize>() * size_of::<Arc<Policy>>()
         });
         size_of::<Self>()
             + self.items.len() * size_of::<Attachment>()
@@ -158,31 +168,92 @@ impl Attachments {
     }
 
     fn look_up(&self, set: &PolicySet) -> Resolved {
-        let mut policies = Vec::new();
-        let mut missing = None;
-        let mut seen = HashSet::new();
+        let mut found: Vec<Found> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        let mut missing: Vec<(Arc<str>, bool)> = Vec::new();
         for item in &self.items {
-            match item {
-                Attachment::Inline(policy) => policies.push(policy.clone()),
-                Attachment::Named(name) => {
-                    for name in with_parents(name) {
-                        match set.0.policies.get(name) {
-                            Some(policy) if seen.insert(name) => policies.push(policy.clone()),
-                            Some(_) => {}
-                            None => missing = missing.or_else(|| Some(Arc::from(name))),
-                        }
+            let name = match item {
+                Attachment::Inline(policy) => {
+                    found.push(Found::new(policy, !policy.is_shadow));
+                    continue;
+                }
+                Attachment::Named(name) => name,
+            };
+            // What a shadow Policy brings comes in its shadow.
+            let mut active = true;
+            for name in with_parents(name) {
+                let Some(policy) = set.0.policies.get(name) else {
+                    missing.push((Arc::from(name), active));
+                    continue;
+                };
+                active &= !policy.is_shadow;
+                match places.get(name).and_then(|place| found.get_mut(*place)) {
+                    Some(known) => known.active |= active,
+                    None => {
+                        places.insert(name, found.len());
+                        found.push(Found::new(policy, active));
                     }
                 }
             }
         }
+        let first_missing = |all: Everything| {
+            let mut missing = missing.iter();
+            let found = missing.find(|(_, active)| *active || all == Everything::WithShadow);
+            found.map(|(name, _)| name.clone())
+        };
+        let tried = |all: Everything| {
+            let policies = found
+                .iter()
+                .filter(|found| found.active || all == Everything::WithShadow)
+                .map(|found| found.policy.clone());
+            Tried::new(policies.collect(), first_missing(all))
+        };
+        let has_shadow = found.iter().any(|found| !found.active);
         Resolved {
             set: set.0.id,
+            active: tried(Everything::Active),
+            with_shadow: has_shadow.then(|| Box::new(tried(Everything::WithShadow))),
+        }
+    }
+}
+
+/// Which of the Policies that were found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Everything {
+    Active,
+    WithShadow,
+}
+
+struct Found {
+    policy: Arc<Policy>,
+    active: bool,
+}
+
+impl Found {
+    fn new(policy: &Arc<Policy>, active: bool) -> Self {
+        Self {
+            policy: policy.clone(),
+            active,
+        }
+    }
+}
+
+impl Tried {
+    fn new(policies: Box<[Arc<Policy>]>, missing: Option<Arc<str>>) -> Self {
+        Self {
             ranks: policies
                 .iter()
                 .fold(0, |ranks, policy| ranks | policy.ranks),
-            policies: policies.into(),
+            policies,
             missing,
         }
+    }
+}
+
+impl Resolved {
+    /// Those that would be tried if shadow Policies took part.
+    pub(crate) fn everything(&self) -> &Tried {
+        self.with_shadow.as_deref().unwrap_or(&self.active)
     }
 }
 
@@ -193,14 +264,19 @@ fn with_parents(name: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Compiles an inline Policy, once for all owners that have the same: Sessions get theirs from a Credential.
-fn shared(owner: &str, index: usize, inline: &InlinePolicy) -> Arc<Policy> {
-    static KNOWN: LazyLock<Mutex<HashMap<Vec<u8>, Weak<Policy>>>> = LazyLock::new(Mutex::default);
-    let name = if inline.name.is_empty() {
+/// By which an inline Policy is known in reasons.
+pub(crate) fn inline_name(owner: &str, index: usize, inline: &InlinePolicy) -> String {
+    if inline.name.is_empty() {
         format!("{owner}/inlinePolicies[{index}]")
     } else {
         format!("{owner}/{}", inline.name)
-    };
+    }
+}
+
+/// Compiles an inline Policy, once for all owners that have the same: Sessions get theirs from a Credential.
+fn shared(owner: &str, index: usize, inline: &InlinePolicy) -> Arc<Policy> {
+    static KNOWN: LazyLock<Mutex<HashMap<Vec<u8>, Weak<Policy>>>> = LazyLock::new(Mutex::default);
+    let name = inline_name(owner, index, inline);
     let spec = inline.spec.clone().unwrap_or_default();
     let mut key = name.as_bytes().to_vec();
     key.push(0);

@@ -14,7 +14,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("authn", &["api", "domain"]),
     ("server", &["api", "domain", "policy", "store", "authn"]),
     ("gateway", &["api", "domain", "policy"]),
-    ("cli", &["api", "domain"]),
+    ("cli", &["api", "domain", "policy"]),
     (
         "daemon",
         &[

@@ -1,11 +1,11 @@
 //! A request as Policies and expressions see it.
 
 use http::Version;
-use policy::Request;
+use policy::{QueryView, Request};
 
 use crate::{
     authorize::IpText,
-    canonical::{Ambiguity, HeaderView, QueryView, parse_call},
+    canonical::{Ambiguity, HeaderView, parse_call},
     denial::Denial,
     inbound::Arrived,
 };

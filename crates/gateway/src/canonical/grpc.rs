@@ -7,42 +7,15 @@ use crate::canonical::Ambiguity;
 
 /// By content type: `application/grpc`, with a `+` or `;` suffix or none. The web variant is plain HTTP to us.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else {
-        return false;
-    };
-    match value.as_bytes().split_at_checked(b"application/grpc".len()) {
-        Some((kind, suffix)) => {
-            kind.eq_ignore_ascii_case(b"application/grpc")
-                && matches!(suffix.first(), None | Some(b'+' | b';' | b' '))
-        }
-        None => false,
-    }
+    headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| Grpc::is_content_type(value.as_bytes()))
 }
 
 /// Reads `/package.Service/Method`.
 pub(crate) fn parse_call<'a>(path: &'a str, query: Option<&str>) -> Result<Grpc<'a>, Ambiguity> {
-    let (service_full_name, method) = path
-        .strip_prefix('/')
-        .and_then(|call| call.split_once('/'))
-        .ok_or(Ambiguity::GrpcPath)?;
-    let identifiers = |text: &str| {
-        text.bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
-    };
-    let (package, service) = service_full_name
-        .rsplit_once('.')
-        .unwrap_or(("", service_full_name));
-    let whole = query.is_none() && !service.is_empty() && !method.is_empty();
-    if whole && identifiers(service_full_name) && identifiers(method) {
-        Ok(Grpc {
-            package,
-            service,
-            service_full_name,
-            method,
-        })
-    } else {
-        Err(Ambiguity::GrpcPath)
-    }
+    let call = Grpc::of_path(path).filter(|_| query.is_none());
+    call.ok_or(Ambiguity::GrpcPath)
 }
 
 #[cfg(test)]

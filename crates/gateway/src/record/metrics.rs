@@ -7,7 +7,8 @@ use metrics::{Counter, Histogram, counter, histogram};
 
 /// `gateway_requests_total{service,code}` with the class of the status (`2xx`),
 /// `gateway_request_duration_seconds{service}`, `gateway_received_bytes_total{service}`,
-/// `gateway_sent_bytes_total{service}`.
+/// `gateway_sent_bytes_total{service}`, `gateway_shadow_differences_total{service,shadow}` with what the shadow Policies
+/// would have made of it (`allowed`, `denied`).
 pub(crate) struct RouteMetrics {
     service: String,
     /// By class of status; the first is for requests without a response.
@@ -15,6 +16,8 @@ pub(crate) struct RouteMetrics {
     duration: OnceLock<Histogram>,
     received: OnceLock<Counter>,
     sent: OnceLock<Counter>,
+    /// Denied, allowed.
+    shadow: [OnceLock<Counter>; 2],
 }
 
 impl RouteMetrics {
@@ -25,6 +28,24 @@ impl RouteMetrics {
             duration: OnceLock::new(),
             received: OnceLock::new(),
             sent: OnceLock::new(),
+            shadow: Default::default(),
+        }
+    }
+
+    /// Counts a request that the shadow Policies would have decided otherwise.
+    pub(crate) fn count_shadow(&self, allowed: bool) {
+        const DECISIONS: [&str; 2] = ["denied", "allowed"];
+        let index = usize::from(allowed);
+        if let (Some(counter), Some(decision)) = (self.shadow.get(index), DECISIONS.get(index)) {
+            counter
+                .get_or_init(|| {
+                    counter!(
+                        "gateway_shadow_differences_total",
+                        "service" => self.service.clone(),
+                        "shadow" => *decision
+                    )
+                })
+                .increment(1);
         }
     }
 

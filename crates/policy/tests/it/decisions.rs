@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use api::core_v1::{self, policy::Spec};
 use policy::{
-    Effect, PolicySet, Reason, StepOutcome, Subject, Target, check_policy, decide, explain,
+    Effect, Explanation, PolicySet, Reason, StepOutcome, Subject, Target, check_policy, decide,
+    explain,
 };
 
 use crate::support::*;
@@ -393,13 +394,18 @@ fn an_explanation_lists_the_rules_that_were_reached() {
             ]),
         ],
     );
-    let (decision, steps) = explain(
+    let Explanation {
+        decision,
+        steps,
+        shadow,
+    } = explain(
         &PolicySet::default(),
         Some(&subject()),
         &target,
         &request(),
         NOW,
     );
+    assert_eq!(shadow, None);
     assert_eq!(
         decision,
         decide(

@@ -16,4 +16,6 @@ mod hostile;
 mod laws;
 mod lists;
 mod naive;
+mod shadow;
 mod support;
+mod tricks;

@@ -114,11 +114,13 @@ fn leaf(leaf: Leaf, world: &World, level: Option<i32>) -> Truth {
     let known = !world.anonymous;
     let groups: &[&str] = if known { &world.groups } else { &[] };
     Some(match leaf {
-        Leaf::Email(email, negated) => {
-            ((if known { world.email } else { "" }) == email) != negated
-        }
+        Leaf::Email(email, negated) => ((if known { world.email } else { "" }) == email) != negated,
         Leaf::Human(human) => {
-            let name = if known { world.human } else { return Some(false) };
+            let name = if known {
+                world.human
+            } else {
+                return Some(false);
+            };
             name == human
         }
         Leaf::InGroup(group) | Leaf::HasGroup(group) => groups.contains(&group),
@@ -401,11 +403,11 @@ fn spec(policy: &Written) -> Spec {
 }
 
 macro_rules! authorization {
-    ($module:ident, $attached:expr) => {
+    ($module:ident, $attached:expr $(, $($rest:tt)*)?) => {
         Some(core_v1::$module::spec::Authorization {
             policies: $attached.names.iter().map(|name| (*name).to_owned()).collect(),
             inline_policies: inline_policies(&$attached.inline),
-            ..Default::default()
+            $($($rest)*)?
         })
     };
 }
@@ -449,7 +451,7 @@ impl Cluster {
         let mut service = service();
         let spec = service.spec.as_mut().unwrap();
         spec.port = world.port.cast_unsigned();
-        spec.authorization = authorization!(service, self.service);
+        spec.authorization = authorization!(service, self.service, ..Default::default());
         let mut namespace = namespace();
         namespace.spec = Some(core_v1::namespace::Spec {
             authorization: authorization!(namespace, self.namespace),
@@ -469,7 +471,7 @@ impl Cluster {
     fn subject(&self, world: &World) -> Subject {
         let mut user = alice();
         let spec = user.spec.as_mut().unwrap();
-        spec.email = world.email.to_owned();
+        world.email.clone_into(&mut spec.email);
         spec.groups = world.groups.iter().map(|name| (*name).to_owned()).collect();
         spec.r#type = if world.human {
             core_v1::user::spec::Type::Human.into()

@@ -1,0 +1,184 @@
+//! Requests that are described rather than received.
+
+use std::fmt;
+
+use api::{core_v1, platform_v1::DecisionRequest};
+
+use crate::{Fields, Grpc, QueryView, Request};
+
+/// A request as somebody describes it, with defaults for what they leave out.
+///
+/// It is read as the gateway reads what it receives: header names in any case, the query and the call of gRPC by the
+/// same code. What the gateway refuses before a Policy is asked, such as a path with `..`, is refused here too where
+/// it can be told from the description.
+pub struct Described {
+    method: String,
+    path: String,
+    query: Option<String>,
+    uri: String,
+    host: String,
+    scheme: String,
+    protocol: String,
+    ip: String,
+    size: i64,
+    headers: Pairs,
+    is_grpc: bool,
+    /// What was left out, and what stands for it.
+    assumptions: Vec<String>,
+}
+
+/// A Policy asked for something that is not read in one way only; the gateway answers 400.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Misread;
+
+impl fmt::Display for Misread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "a Policy reads a query parameter that is repeated or malformed; the gateway answers 400",
+        )
+    }
+}
+
+impl std::error::Error for Misread {}
+
+impl Described {
+    /// Takes a description of a request to `service`.
+    ///
+    /// # Errors
+    /// What no request can have, in words.
+    pub fn new(request: &DecisionRequest, service: &core_v1::Service) -> Result<Self, String> {
+        let mut assumptions = Vec::new();
+        let mut or = |given: &str, default: &str, what: &str| {
+            if given.is_empty() {
+                assumptions.push(format!("no {what} is given: {}", quoted(default)));
+                default.to_owned()
+            } else {
+                given.to_owned()
+            }
+        };
+        let mode = service.spec.as_ref().map(core_v1::service::Spec::mode);
+        let speaks_grpc = mode == Some(core_v1::service::spec::Mode::Grpc);
+        let method = or(
+            &request.method,
+            if speaks_grpc { "POST" } else { "GET" },
+            "method",
+        );
+        let path = or(&request.path, "/", "path");
+        let host = or(&request.host, "", "host");
+        let ip = or(&request.ip, "", "address of the client");
+        let scheme = or(&request.scheme, "https", "scheme");
+        let protocol = or(&request.protocol, "HTTP/2.0", "protocol");
+        if request.headers.is_empty() {
+            assumptions.push("no headers are given: there are none".to_owned());
+        }
+        if !path.starts_with('/') || path.contains(['?', '#']) {
+            return Err("path: it must begin with / and have no query".to_owned());
+        }
+        if !path
+            .bytes()
+            .chain(request.query.bytes())
+            .all(|byte| byte.is_ascii_graphic())
+        {
+            return Err("path and query: other characters must be encoded with %".to_owned());
+        }
+        if request.size < 0 {
+            return Err("size: it cannot be negative".to_owned());
+        }
+        let mut headers = Pairs::default();
+        for (name, value) in &request.headers {
+            let name = name.to_ascii_lowercase();
+            if name.is_empty() || headers.get(&name).is_some() {
+                return Err(format!("headers: {name} is there twice, or empty"));
+            }
+            headers.0.push((name, value.clone()));
+        }
+        let content_type = headers.get("content-type").unwrap_or_default();
+        let mut is_grpc = Grpc::is_content_type(content_type.as_bytes());
+        if speaks_grpc && !is_grpc {
+            assumptions.push("the Service speaks gRPC: the request is a call".to_owned());
+            is_grpc = true;
+        }
+        if speaks_grpc && Grpc::of_path(&path).is_none() {
+            return Err("path: a call of gRPC has /package.Service/Method".to_owned());
+        }
+        let query = (!request.query.is_empty()).then(|| request.query.clone());
+        let uri = match &query {
+            Some(query) => format!("{path}?{query}"),
+            None => path.clone(),
+        };
+        Ok(Self {
+            method,
+            path,
+            query,
+            uri,
+            host: host.to_ascii_lowercase(),
+            scheme,
+            protocol,
+            ip,
+            size: request.size,
+            headers,
+            is_grpc,
+            assumptions,
+        })
+    }
+
+    /// What was left out, and what stands for it.
+    pub fn assumptions(&self) -> &[String] {
+        &self.assumptions
+    }
+
+    /// Runs `read` with the request as Policies see it.
+    ///
+    /// # Errors
+    /// Where `read` has asked for what the gateway would not answer.
+    pub fn with<R>(&self, read: impl FnOnce(&Request<'_>) -> R) -> Result<R, Misread> {
+        let query = QueryView::new(self.query.as_deref());
+        let call = Grpc::of_path(&self.path).filter(|_| self.is_grpc && self.query.is_none());
+        let output = read(&Request {
+            ip: &self.ip,
+            method: &self.method,
+            path: &self.path,
+            uri: &self.uri,
+            host: &self.host,
+            scheme: &self.scheme,
+            protocol: &self.protocol,
+            size: self.size,
+            headers: &self.headers,
+            query: &query,
+            body: &[],
+            body_map: None,
+            grpc: call,
+        });
+        if query.was_misread() {
+            Err(Misread)
+        } else {
+            Ok(output)
+        }
+    }
+}
+
+fn quoted(default: &str) -> String {
+    match default {
+        "" => "it is empty".to_owned(),
+        default => format!("{default} stands for it"),
+    }
+}
+
+/// Headers, names in lower case.
+#[derive(Default)]
+struct Pairs(Vec<(String, String)>);
+
+impl Fields for Pairs {
+    fn get(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.0.iter();
+        pairs
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    fn each(&self, visit: &mut dyn FnMut(&str, &str)) {
+        for (name, value) in &self.0 {
+            visit(name, value);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Explanations as the API gives them.
+
+use api::{
+    core_v1::{
+        self, ClusterConfig, Device, Group, InlinePolicy, Namespace, Service, Session, User,
+        policy::spec::rule,
+        session::{Status, spec::State, status},
+    },
+    meta_v1::Metadata,
+    platform_v1::{
+        DecisionExplanation,
+        decision_explanation::{self as message, Outcome},
+    },
+};
+use domain::clock::UnixMillis;
+
+use crate::{
+    Decision, Described, Effect, Misread, PolicySet, Reason, Step, StepOutcome, Subject, Target,
+    explain,
+};
+
+/// The resources whose Policies decide, for a report of who attaches what.
+#[derive(Clone, Copy)]
+pub struct Owners<'a> {
+    /// What is asked for.
+    pub service: &'a Service,
+    /// Where it is.
+    pub namespace: &'a Namespace,
+    /// The Cluster, where it has settings.
+    pub cluster: Option<&'a ClusterConfig>,
+    /// Who asks, with the Groups, the Session and the Device; `None` for an anonymous request.
+    pub subject: Option<(&'a User, &'a [Group], &'a Session, Option<&'a Device>)>,
+}
+
+/// How a described request is decided, by the code that decides received ones.
+///
+/// # Errors
+/// Where the gateway would refuse the request for what a Policy has asked of it.
+pub fn answer(
+    policies: &PolicySet,
+    subject: Option<&Subject>,
+    target: &Target,
+    request: &Described,
+    now: UnixMillis,
+) -> Result<DecisionExplanation, Misread> {
+    let explanation = request.with(|request| explain(policies, subject, target, request, now))?;
+    let (policy, rule) = match &explanation.decision.reason {
+        Reason::Rule { policy, rule, .. } => (policy.to_string(), rule.to_string()),
+        Reason::MissingPolicy { policy } => (policy.to_string(), String::new()),
+        Reason::NoMatch => Default::default(),
+    };
+    let Decision { allowed, reason } = explanation.decision;
+    Ok(DecisionExplanation {
+        allowed,
+        reason: reason.to_string(),
+        policy,
+        rule,
+        steps: explanation.steps.iter().map(step).collect(),
+        attachments: Vec::new(),
+        assumptions: request.assumptions().to_vec(),
+        shadow: explanation
+            .shadow
+            .map(|(Decision { allowed, reason }, steps)| message::Shadow {
+                allowed,
+                reason: reason.to_string(),
+                steps: steps.iter().map(step).collect(),
+            }),
+    })
+}
+
+/// A request that no Policy is asked about.
+pub fn refusal(reason: impl Into<String>) -> DecisionExplanation {
+    DecisionExplanation {
+        reason: reason.into(),
+        ..DecisionExplanation::default()
+    }
+}
+
+/// What stands for a Session that is not given: an active one of type CLIENT, without Policies of its own.
+pub fn stand_in_session() -> Session {
+    Session {
+        metadata: Some(Metadata::default()),
+        spec: Some(core_v1::session::Spec {
+            state: State::Active.into(),
+            ..core_v1::session::Spec::default()
+        }),
+        status: Some(Status {
+            r#type: status::Type::Client.into(),
+            ..Status::default()
+        }),
+        ..Session::default()
+    }
+}
+
+impl Owners<'_> {
+    /// Who attaches which Policies, in the order in which they are looked up; owners without any are left out.
+    pub fn attachments(&self) -> Vec<message::Attachment> {
+        let mut all = Vec::new();
+        macro_rules! add {
+            ($kind:literal, $owner:expr) => {
+                let authorization = $owner
+                    .spec
+                    .as_ref()
+                    .and_then(|spec| spec.authorization.as_ref());
+                if let Some(authorization) = authorization {
+                    let name = $owner
+                        .metadata
+                        .as_ref()
+                        .map_or("", |metadata| &metadata.name);
+                    all.extend(attachment(
+                        format!("{} {name}", $kind),
+                        name,
+                        &authorization.policies,
+                        &authorization.inline_policies,
+                    ));
+                }
+            };
+        }
+        add!("Service", self.service);
+        add!("Namespace", self.namespace);
+        if let Some(cluster) = self.cluster {
+            add!("ClusterConfig", cluster);
+        }
+        if let Some((user, groups, session, device)) = self.subject {
+            add!("User", user);
+            for group in groups {
+                add!("Group", group);
+            }
+            add!("Session", session);
+            if let Some(device) = device {
+                add!("Device", device);
+            }
+        }
+        all
+    }
+}
+
+fn attachment(
+    owner: String,
+    name: &str,
+    policies: &[String],
+    inline: &[InlinePolicy],
+) -> Option<message::Attachment> {
+    let inline = inline
+        .iter()
+        .enumerate()
+        .map(|(index, policy)| crate::set::inline_name(name, index, policy));
+    let policies: Vec<String> = policies.iter().cloned().chain(inline).collect();
+    (!policies.is_empty()).then_some(message::Attachment { owner, policies })
+}
+
+fn step(step: &Step) -> message::Step {
+    let (outcome, error) = match &step.outcome {
+        StepOutcome::Matched => (Outcome::Matched, ""),
+        StepOutcome::Failed(error) => (Outcome::Failed, error.as_str()),
+        StepOutcome::NotMatched => (Outcome::NotMatched, ""),
+        StepOutcome::Skipped(error) => (Outcome::Skipped, error.as_str()),
+        StepOutcome::NotEnforced => (Outcome::NotEnforced, ""),
+    };
+    let effect = match step.effect {
+        Effect::Allow => rule::Effect::Allow,
+        Effect::Deny => rule::Effect::Deny,
+    };
+    message::Step {
+        policy: step.policy.to_string(),
+        rule: step.rule.to_string(),
+        effect: effect.into(),
+        priority: step.priority,
+        outcome: outcome.into(),
+        error: error.to_owned(),
+    }
+}
