@@ -5,7 +5,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     Program,
     command::{
-        apply, completion, create, delete, diff, explain, get, login, logout, status, token,
+        apply, completion, create, delete, diff, explain, get, login, logout, policy, status, token,
         update, user_get, version, whoami,
     },
     context::Context,
@@ -78,6 +78,7 @@ pub(crate) enum OcteliumctlCommand {
     Apply(apply::ApplyArgs),
     Diff(diff::DiffArgs),
     Explain(explain::ExplainArgs),
+    Policy(policy::PolicyArgs),
     Token(token::TokenArgs),
     Completion(completion::CompletionArgs),
 }
@@ -110,6 +111,7 @@ impl OcteliumctlCommand {
             Self::Apply(args) => apply::run(context, args).await,
             Self::Diff(args) => diff::run(context, args).await,
             Self::Explain(args) => explain::run(context, &args),
+            Self::Policy(args) => policy::run(context, args).await,
             Self::Token(args) => token::run(context, args),
             Self::Completion(args) => completion::run(context, Program::Octeliumctl, args),
         }

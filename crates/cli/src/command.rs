@@ -9,6 +9,7 @@ pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod login;
 pub(crate) mod logout;
+pub(crate) mod policy;
 pub(crate) mod status;
 pub(crate) mod token;
 pub(crate) mod update;

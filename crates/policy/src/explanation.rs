@@ -8,7 +8,7 @@ use api::{
     },
     meta_v1::Metadata,
     platform_v1::{
-        DecisionExplanation,
+        DecisionExplanation, DecisionRequest,
         decision_explanation::{self as message, Outcome},
     },
 };
@@ -66,6 +66,29 @@ pub fn answer(
                 steps: steps.iter().map(step).collect(),
             }),
     })
+}
+
+/// Whether requests to this Service are decided without knowing who asks.
+pub fn is_anonymous(service: &Service) -> bool {
+    service.spec.as_ref().is_some_and(|spec| spec.is_anonymous)
+}
+
+/// Why no Policy is asked about such a request, where none is.
+pub fn unasked(service: &Service, request: &DecisionRequest) -> Option<&'static str> {
+    let spec = service.spec.as_ref();
+    if spec.is_some_and(|spec| spec.is_disabled) {
+        return Some("the Service is disabled");
+    }
+    let by_policy = spec
+        .and_then(|spec| spec.authorization.as_ref())
+        .is_some_and(|authorization| authorization.enable_anonymous);
+    match (is_anonymous(service), by_policy) {
+        (true, false) => Some("no Policy is asked: the Service is anonymous, and open to anyone"),
+        (false, _) if request.user.is_empty() => {
+            Some("not authenticated: no User is given, and the Service is not anonymous")
+        }
+        (true, true) | (false, _) => None,
+    }
 }
 
 /// A request that no Policy is asked about.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::core_v1::policy::{
     Spec,
-    spec::{enforcement_rule, rule},
+    spec::{Rule as Written, enforcement_rule, rule},
 };
 use prost_types::Struct;
 
@@ -114,6 +114,15 @@ fn rule_condition(
     }
 }
 
+/// By which a rule is known in reasons.
+pub fn rule_name(index: usize, rule: &Written) -> String {
+    if rule.name.is_empty() {
+        format!("rules[{index}]")
+    } else {
+        rule.name.clone()
+    }
+}
+
 impl Policy {
     /// Compiles a Policy. What is wrong with it makes the rule concerned fail, never the Policy disappear.
     pub(crate) fn compile(name: &str, spec: &Spec) -> Self {
@@ -131,14 +140,9 @@ impl Policy {
                 };
                 let priority = rule.priority.clamp(*PRIORITIES.start(), *PRIORITIES.end());
                 let rank = (priority - PRIORITIES.start()) * 2 + i32::from(effect == Effect::Allow);
-                let name = if rule.name.is_empty() {
-                    Arc::from(format!("rules[{index}]"))
-                } else {
-                    Arc::from(rule.name.as_str())
-                };
                 Rule {
                     rank: u8::try_from(rank).unwrap_or(0),
-                    name,
+                    name: Arc::from(rule_name(index, rule)),
                     effect,
                     condition: Condition::new(rule.condition.as_ref()),
                 }

@@ -187,12 +187,11 @@ impl Attachments {
                     continue;
                 };
                 active &= !policy.is_shadow;
-                match places.get(name).and_then(|place| found.get_mut(*place)) {
-                    Some(known) => known.active |= active,
-                    None => {
-                        places.insert(name, found.len());
-                        found.push(Found::new(policy, active));
-                    }
+                if let Some(known) = places.get(name).and_then(|place| found.get_mut(*place)) {
+                    known.active |= active;
+                } else {
+                    places.insert(name, found.len());
+                    found.push(Found::new(policy, active));
                 }
             }
         }
@@ -264,8 +263,8 @@ fn with_parents(name: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// By which an inline Policy is known in reasons.
-pub(crate) fn inline_name(owner: &str, index: usize, inline: &InlinePolicy) -> String {
+/// By which an inline Policy of the owner of this name is known in reasons.
+pub fn inline_name(owner: &str, index: usize, inline: &InlinePolicy) -> String {
     if inline.name.is_empty() {
         format!("{owner}/inlinePolicies[{index}]")
     } else {

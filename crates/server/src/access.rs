@@ -163,8 +163,13 @@ async fn admit(
         return Err(Error::internal("the Service of the API is missing"));
     };
     let ip = caller.ip.map(|ip| ip.to_string()).unwrap_or_default();
+<<<<<<< HEAD
     let host = uri.host().unwrap_or_default();
     let decision = policy::decide(
+=======
+    let host = request.uri.host().unwrap_or_default();
+    let (decision, shadow) = policy::decide_with_shadow(
+>>>>>>> 9f45d8b (Ask why a request would be decided so, and test Policies in files, from the command line)
         &ctx.directory.policies(),
         Some(principal.subject()),
         &api.target,
@@ -190,6 +195,11 @@ async fn admit(
         },
         ctx.now(),
     );
+    if let Some(shadow) = shadow {
+        let would = if shadow.allowed { "allowed" } else { "denied" };
+        metrics::counter!("api_shadow_differences_total", "shadow" => would).increment(1);
+        tracing::info!(request_id = caller.request_id, path, shadow = %shadow.reason, "shadow Policies differ");
+    }
     if !decision.allowed && is_recovery(&principal) {
         tracing::warn!(
             request_id = caller.request_id,

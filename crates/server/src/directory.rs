@@ -466,7 +466,7 @@ impl Directory {
     }
 
     /// The Groups of a User; `None` where one is missing, whose DENY Policies would be missing with it.
-    async fn groups(
+    pub(crate) async fn groups(
         &self,
         user: &User,
         now: UnixMillis,

@@ -12,6 +12,7 @@ pub mod bootstrap;
 mod context;
 pub mod directory;
 mod error;
+mod explanation;
 pub mod grpc;
 pub mod keys;
 mod oauth2;

@@ -17,5 +17,6 @@ mod exit;
 mod fake;
 mod login;
 mod output;
+mod policy;
 mod program;
 mod watch;

@@ -15,6 +15,7 @@ mod listener;
 mod login;
 mod oauth2;
 mod operation;
+mod policies;
 mod quickstart;
 mod replicas;
 mod restore;

@@ -315,7 +315,7 @@ fn random_policy(random: &mut Random) -> Written {
 
 fn random_attached(random: &mut Random) -> Attached {
     let names = if random.one_in(2) { random.below(3) } else { 0 };
-    let inline = if random.one_in(3) { 1 } else { 0 };
+    let inline = usize::from(random.one_in(3));
     Attached {
         names: (0..names)
             .map(|_| {
@@ -421,7 +421,7 @@ struct Cluster {
     named: Vec<(&'static str, Written)>,
     service: Attached,
     namespace: Attached,
-    cluster: Attached,
+    everywhere: Attached,
     user: Attached,
     groups: Vec<Attached>,
     session: Attached,
@@ -434,7 +434,7 @@ impl Cluster {
             named: NAMES.map(|name| (name, random_policy(random))).into(),
             service: random_attached(random),
             namespace: random_attached(random),
-            cluster: random_attached(random),
+            everywhere: random_attached(random),
             user: random_attached(random),
             groups: GROUPS.map(|_| random_attached(random)).into(),
             session: random_attached(random),
@@ -460,7 +460,7 @@ impl Cluster {
         let cluster = core_v1::ClusterConfig {
             metadata: named("cluster"),
             spec: Some(core_v1::cluster_config::Spec {
-                authorization: authorization!(cluster_config, self.cluster),
+                authorization: authorization!(cluster_config, self.everywhere),
                 ..Default::default()
             }),
             ..Default::default()
@@ -516,7 +516,7 @@ impl Cluster {
         let mut owners = vec![
             ("api.default", &self.service),
             ("default", &self.namespace),
-            ("cluster", &self.cluster),
+            ("cluster", &self.everywhere),
         ];
         if !world.anonymous {
             owners.push(("alice", &self.user));

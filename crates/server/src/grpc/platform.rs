@@ -5,8 +5,9 @@ use std::pin::Pin;
 use api::{
     core_v1::CredentialToken,
     platform_v1::{
-        ApplyRequest, ApplyResponse, AuditEventList, ListAuditEventOptions,
-        RotateCredentialRequest, WatchEvent, WatchRequest, main_service_server::MainService,
+        ApplyRequest, ApplyResponse, AuditEventList, DecisionExplanation, DecisionRequest,
+        ListAuditEventOptions, RotateCredentialRequest, WatchEvent, WatchRequest,
+        main_service_server::MainService,
     },
 };
 use domain::{credential::Rotation, duration};
@@ -17,6 +18,7 @@ use super::{actor, author, credential_ref_missing};
 use crate::{
     Context, Error,
     authentication::issue,
+    explanation,
     resource::{apply::Apply, audit, watch, write::transact},
 };
 
@@ -72,6 +74,14 @@ impl MainService for Platform {
         let credential = request.credential_ref.ok_or_else(credential_ref_missing)?;
         let token = issue::rotate(&self.0, &actor, &credential, rotation).await?;
         Ok(Response::new(token))
+    }
+
+    async fn explain_decision(
+        &self,
+        request: Request<DecisionRequest>,
+    ) -> Result<Response<DecisionExplanation>, Status> {
+        let explanation = explanation::explain(&self.0, request.get_ref()).await?;
+        Ok(Response::new(explanation))
     }
 }
 

@@ -209,7 +209,11 @@ fn kind(word: &str) -> Result<Kind, Failure> {
 }
 
 /// The files behind the arguments.
-fn paths(arguments: &[String]) -> Result<Vec<String>, Failure> {
+/// The files that arguments mean.
+///
+/// # Errors
+/// A directory cannot be read.
+pub(crate) fn paths(arguments: &[String]) -> Result<Vec<String>, Failure> {
     let mut paths = Vec::new();
     for argument in arguments {
         if argument != "-" && Path::new(argument).is_dir() {

@@ -5,10 +5,11 @@ use api::{
     core_v1::{self, CredentialToken, GenerateCredentialTokenRequest, credential_token},
     meta_v1::{DeleteOptions, GetOptions, Metadata, ObjectReference},
     platform_v1::{
-        ApplyRequest, ApplyResponse, AuditEvent, AuditEventList, Resource, RotateCredentialRequest,
-        WatchEvent, WatchRequest,
+        ApplyRequest, ApplyResponse, AuditEvent, AuditEventList, DecisionExplanation, Resource,
+        RotateCredentialRequest, WatchEvent, WatchRequest,
         apply_response::{self, Action},
         audit_event::Outcome,
+        decision_explanation,
         resource::Resource as Body,
         watch_event,
     },
@@ -60,6 +61,7 @@ pub(super) fn answer(state: &mut State, call: &Call) -> Answer {
         ("platform", "Apply") => one(&apply(state, &decode(call))),
         ("platform", "Watch") => Ok(watch(state, &decode(call))),
         ("platform", "ListAuditEvent") => one(&audit()),
+        ("platform", "ExplainDecision") => one(&explanation()),
         _ => Err((Code::Unimplemented, call.method.clone())),
     }
 }
@@ -377,4 +379,31 @@ fn decode<M: Message + Default>(call: &Call) -> M {
 
 fn one<M: Message>(message: &M) -> Answer {
     Ok(vec![message.encode_to_vec()])
+}
+
+fn explanation() -> DecisionExplanation {
+    DecisionExplanation {
+        allowed: false,
+        reason: "denied by rule rules[1] of Policy readers".to_owned(),
+        policy: "readers".to_owned(),
+        rule: "rules[1]".to_owned(),
+        steps: vec![decision_explanation::Step {
+            policy: "readers".to_owned(),
+            rule: "rules[1]".to_owned(),
+            effect: core_v1::policy::spec::rule::Effect::Deny.into(),
+            priority: -1,
+            outcome: decision_explanation::Outcome::Matched.into(),
+            error: String::new(),
+        }],
+        attachments: vec![decision_explanation::Attachment {
+            owner: "Service web.default".to_owned(),
+            policies: vec!["readers".to_owned()],
+        }],
+        assumptions: vec!["no Session is given".to_owned()],
+        shadow: Some(decision_explanation::Shadow {
+            allowed: true,
+            reason: "allowed by rule rules[0] of Policy trial".to_owned(),
+            steps: Vec::new(),
+        }),
+    }
 }

@@ -1,0 +1,209 @@
+//! `policy why`
+
+use std::fmt::Write as _;
+
+use api::{
+    core_v1::policy::spec::rule::Effect,
+    platform_v1::{
+        DecisionExplanation, DecisionRequest,
+        decision_explanation::{Outcome as StepOutcome, Step},
+    },
+    reflect,
+};
+use clap::Args;
+
+use crate::{
+    client::{Client, Repeat},
+    context::Context,
+    failure::{Failure, Outcome},
+    output::{self, Format, OutputArgs, table},
+    terminal::printable,
+};
+
+/// Show how a request would be decided: which rules are reached, in order, and why the decision falls
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  octeliumctl policy why --user alice --service web --path /admin --header x-team=red\n  octeliumctl policy why --user alice --service web --at 2026-12-24T20:00:00Z -o json"
+)]
+pub(crate) struct WhyArgs {
+    /// Who asks; nobody, as for an anonymous Service, where it is left out
+    #[arg(long)]
+    user: Option<String>,
+    /// What is asked for: `name` or `name.namespace`
+    #[arg(long)]
+    service: String,
+    /// HTTP method
+    #[arg(long)]
+    method: Option<String>,
+    /// Path, with or without a query
+    #[arg(long)]
+    path: Option<String>,
+    /// Query, without the question mark
+    #[arg(long)]
+    query: Option<String>,
+    /// A header (repeatable)
+    #[arg(long = "header", value_name = "NAME=VALUE")]
+    headers: Vec<String>,
+    /// Address of the client
+    #[arg(long)]
+    ip: Option<String>,
+    /// When, as 2026-01-02T15:04:05Z; now where it is left out
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// A Session of the User
+    #[arg(long)]
+    session: Option<String>,
+    /// A Device
+    #[arg(long)]
+    device: Option<String>,
+    /// Host, without the port
+    #[arg(long)]
+    host: Option<String>,
+    /// http or https
+    #[arg(long)]
+    scheme: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Prints the decision and what led to it.
+pub(crate) async fn run(context: &Context, args: WhyArgs) -> Result<Outcome, Failure> {
+    let format = args.output.output.unwrap_or(Format::Table);
+    let request = request(args)?;
+    let client = Client::connect(context).await?;
+    let explanation = client
+        .call(Repeat::Safe, async |rpc| {
+            rpc.platform().explain_decision(request.clone()).await
+        })
+        .await?
+        .into_inner();
+    match format {
+        Format::Json | Format::Yaml => {
+            if let Some(message) = reflect::dynamic(&explanation) {
+                output::message(context, &message, format)?;
+            }
+        }
+        Format::Name => context.terminal.line(verdict(explanation.allowed))?,
+        Format::Table | Format::Wide => context.terminal.data(&text(&explanation))?,
+    }
+    Ok(Outcome::Done)
+}
+
+fn request(args: WhyArgs) -> Result<DecisionRequest, Failure> {
+    let (path, query) = match (args.path, args.query) {
+        (Some(path), None) => match path.split_once('?') {
+            Some((path, query)) => (path.to_owned(), query.to_owned()),
+            None => (path, String::new()),
+        },
+        (path, query) => (path.unwrap_or_default(), query.unwrap_or_default()),
+    };
+    let mut headers = std::collections::BTreeMap::new();
+    for header in &args.headers {
+        let (name, value) = header
+            .split_once(['=', ':'])
+            .ok_or_else(|| Failure::usage(format!("--header {header}: write NAME=VALUE")))?;
+        let name = name.trim().to_ascii_lowercase();
+        if headers.insert(name, value.trim().to_owned()).is_some() {
+            return Err(Failure::usage(format!(
+                "--header {header}: it is there twice"
+            )));
+        }
+    }
+    let at = match &args.at {
+        None => None,
+        Some(text) => Some(instant(text)?),
+    };
+    Ok(DecisionRequest {
+        user: args.user.unwrap_or_default(),
+        session: args.session.unwrap_or_default(),
+        device: args.device.unwrap_or_default(),
+        service: args.service,
+        method: args.method.unwrap_or_default(),
+        path,
+        query,
+        headers,
+        ip: args.ip.unwrap_or_default(),
+        host: args.host.unwrap_or_default(),
+        scheme: args.scheme.unwrap_or_default(),
+        protocol: String::new(),
+        size: 0,
+        at,
+    })
+}
+
+fn instant(text: &str) -> Result<prost_types::Timestamp, Failure> {
+    let instant: jiff::Timestamp = text
+        .parse()
+        .map_err(|_| Failure::usage(format!("--at {text}: write it as 2026-01-02T15:04:05Z")))?;
+    Ok(prost_types::Timestamp {
+        seconds: instant.as_second(),
+        nanos: instant.subsec_nanosecond(),
+    })
+}
+
+fn verdict(allowed: bool) -> &'static str {
+    if allowed { "allowed" } else { "denied" }
+}
+
+fn text(explanation: &DecisionExplanation) -> String {
+    let mut text = format!(
+        "{}: {}\n",
+        verdict(explanation.allowed),
+        printable(&explanation.reason)
+    );
+    if !explanation.steps.is_empty() {
+        text.push_str("\nRules, in the order in which they were reached:\n");
+        text.push_str(&steps(&explanation.steps));
+    }
+    if let Some(shadow) = &explanation.shadow {
+        let _ = writeln!(
+            text,
+            "\nWith the shadow Policies it would be {}: {}",
+            verdict(shadow.allowed),
+            printable(&shadow.reason)
+        );
+        text.push_str(&steps(&shadow.steps));
+    }
+    if !explanation.attachments.is_empty() {
+        text.push_str("\nPolicies:\n");
+        for attachment in &explanation.attachments {
+            let policies = printable(&attachment.policies.join(", "));
+            let _ = writeln!(text, "  {}: {policies}", printable(&attachment.owner));
+        }
+    }
+    if !explanation.assumptions.is_empty() {
+        text.push_str("\nNot given:\n");
+        for assumption in &explanation.assumptions {
+            let _ = writeln!(text, "  {}", printable(assumption));
+        }
+    }
+    text
+}
+
+fn steps(steps: &[Step]) -> String {
+    let header = ["POLICY", "RULE", "EFFECT", "PRIORITY", "OUTCOME"];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    rows.extend(steps.iter().map(|step| {
+        let effect = match step.effect() {
+            Effect::Allow => "ALLOW",
+            Effect::Deny => "DENY",
+            Effect::Unknown => "",
+        };
+        let outcome = match step.outcome() {
+            StepOutcome::Matched => "matched: decides".to_owned(),
+            StepOutcome::Failed => format!("could not be evaluated: decides ({})", step.error),
+            StepOutcome::NotMatched => "did not match".to_owned(),
+            StepOutcome::Skipped => format!("could not be evaluated: passed over ({})", step.error),
+            StepOutcome::NotEnforced => "its Policy does not take part".to_owned(),
+            StepOutcome::Unknown => String::new(),
+        };
+        vec![
+            step.policy.clone(),
+            step.rule.clone(),
+            effect.to_owned(),
+            step.priority.to_string(),
+            outcome,
+        ]
+    }));
+    table::render(&rows)
+}

@@ -1,0 +1,229 @@
+//! Why a request would be decided as it would be.
+
+use std::sync::Arc;
+
+use api::{
+    core_v1::{Device, Group, Session, User},
+    meta_v1::ObjectReference,
+    platform_v1::{DecisionExplanation, DecisionRequest},
+    resource::Object as _,
+};
+use domain::{clock::UnixMillis, id::Uid, kind::Kind, name::service_full_name, scope};
+use policy::{Described, Owners, Subject};
+
+use crate::{
+    Context, Error, ServiceEntry, Unauthenticated,
+    bootstrap::API_NAMESPACE,
+    resource::{codec::Stored, load},
+};
+
+/// Who asks, as far as it was given.
+struct Asking {
+    user: Arc<User>,
+    groups: Vec<Group>,
+    session: Arc<Session>,
+    device: Option<Arc<Device>>,
+    subject: Arc<Subject>,
+    assumptions: Vec<String>,
+}
+
+/// Whom the request is from, or why no Policy is asked.
+enum Who {
+    Anybody,
+    Somebody(Box<Asking>),
+    Refused(String),
+}
+
+/// Explains the decision about a described request by the Policies that are attached now.
+///
+/// # Errors
+/// Where something that is named does not exist, or the request could not be sent.
+pub(crate) async fn explain(
+    ctx: &Context,
+    request: &DecisionRequest,
+) -> Result<DecisionExplanation, Error> {
+    let name = service_full_name(&request.service);
+    let entry = ctx.directory.service_by_name(&name);
+    let entry = entry.ok_or_else(|| Error::not_found(Kind::Service, &name))?;
+    let described = Described::new(request, &entry.service).map_err(Error::invalid)?;
+    let at = request
+        .at
+        .as_ref()
+        .map_or(ctx.now(), UnixMillis::from_proto);
+    if let Some(reason) = policy::unasked(&entry.service, request) {
+        return Ok(policy::refusal(reason));
+    }
+    let asking = match who(ctx, request, &entry, at).await? {
+        Who::Anybody => None,
+        Who::Somebody(asking) => Some(asking),
+        Who::Refused(reason) => return Ok(policy::refusal(reason)),
+    };
+    let policies = ctx.directory.policies();
+    let subject = asking.as_ref().map(|asking| &*asking.subject);
+    let answer = policy::answer(&policies, subject, &entry.target, &described, at);
+    let mut answer = match answer {
+        Ok(answer) => answer,
+        Err(misread) => return Ok(policy::refusal(misread.to_string())),
+    };
+    let config = ctx.directory.cluster_config();
+    answer.attachments = Owners {
+        service: &entry.service,
+        namespace: &entry.namespace,
+        cluster: Some(&config),
+        subject: asking.as_ref().map(|asking| {
+            (
+                &*asking.user,
+                &*asking.groups,
+                &*asking.session,
+                asking.device.as_deref(),
+            )
+        }),
+    }
+    .attachments();
+    let assumptions = asking.map(|asking| asking.assumptions);
+    answer.assumptions.extend(assumptions.into_iter().flatten());
+    Ok(answer)
+}
+
+/// As the gateway finds out before it asks the Policies.
+async fn who(
+    ctx: &Context,
+    request: &DecisionRequest,
+    entry: &ServiceEntry,
+    at: UnixMillis,
+) -> Result<Who, Error> {
+    if policy::is_anonymous(&entry.service) {
+        return Ok(Who::Anybody);
+    }
+    let user: Stored<User> = named(ctx, Kind::User, &request.user).await?;
+    let device = match request.device.as_str() {
+        "" => None,
+        name => Some(named::<Device>(ctx, Kind::Device, name).await?),
+    };
+    let asking = if request.session.is_empty() {
+        let is_disabled = user
+            .message
+            .spec
+            .as_ref()
+            .is_some_and(|spec| spec.is_disabled);
+        if is_disabled {
+            return Ok(Who::Refused("not authenticated: user_disabled".to_owned()));
+        }
+        without_session(ctx, user, device).await?
+    } else {
+        let session: Stored<Session> = named(ctx, Kind::Session, &request.session).await?;
+        let of = session
+            .message
+            .status
+            .as_ref()
+            .and_then(|status| status.user_ref.as_ref());
+        if of.is_none_or(|of: &ObjectReference| of.uid.parse::<Uid>().ok() != Some(user.uid)) {
+            return Err(Error::invalid(format!(
+                "The Session {} is not of the User {}",
+                request.session, request.user
+            )));
+        }
+        match with_session(ctx, session.uid, device, entry, at).await? {
+            Ok(asking) => asking,
+            Err(reason) => return Ok(Who::Refused(reason)),
+        }
+    };
+    Ok(Who::Somebody(Box::new(asking)))
+}
+
+async fn without_session(
+    ctx: &Context,
+    user: Stored<User>,
+    device: Option<Stored<Device>>,
+) -> Result<Asking, Error> {
+    let groups = groups(ctx, &user.message).await?;
+    let session = policy::stand_in_session();
+    let device = device.map(|device| device.message);
+    let subject = Subject::new(&user.message, &groups, &session, device.as_ref());
+    let mut assumptions = vec![
+        "no Session is given: an active one of type CLIENT without Policies stands for it"
+            .to_owned(),
+    ];
+    if device.is_none() {
+        assumptions.push("no Device is given: there is none".to_owned());
+    }
+    Ok(Asking {
+        user: Arc::new(user.message),
+        groups,
+        session: Arc::new(session),
+        device: device.map(Arc::new),
+        subject: Arc::new(subject),
+        assumptions,
+    })
+}
+
+/// `Err` with the reason where the Session would not be let in.
+async fn with_session(
+    ctx: &Context,
+    session: Uid,
+    device: Option<Stored<Device>>,
+    entry: &ServiceEntry,
+    at: UnixMillis,
+) -> Result<Result<Asking, String>, Error> {
+    let standing = match ctx.directory.standing(session, ctx.now()).await {
+        Ok(standing) => standing,
+        Err(Unauthenticated::Refused { reason }) => {
+            return Ok(Err(format!("not authenticated: {reason}")));
+        }
+        Err(error @ Unauthenticated::Unavailable) => return Err(Error::unavailable(error)),
+    };
+    if at >= standing.valid_until {
+        return Ok(Err(
+            "not authenticated: the Session has ended by then".to_owned()
+        ));
+    }
+    let scopes = standing
+        .session
+        .status
+        .as_ref()
+        .map(|status| status.scopes.as_slice())
+        .unwrap_or_default();
+    let name = entry.service.name();
+    let is_api = entry.namespace.name() == API_NAMESPACE;
+    if !scope::allows_service(scopes, name, is_api) {
+        return Ok(Err(
+            "the scopes of the Session do not include the Service".to_owned()
+        ));
+    }
+    let groups = groups(ctx, &standing.user).await?;
+    let (device, subject) = match device {
+        None => (standing.device.clone(), standing.subject.clone()),
+        Some(device) => {
+            let device = device.message;
+            let session = &standing.session;
+            let subject = Subject::new(&standing.user, &groups, session, Some(&device));
+            (Some(Arc::new(device)), Arc::new(subject))
+        }
+    };
+    Ok(Ok(Asking {
+        user: standing.user.clone(),
+        groups,
+        session: standing.session.clone(),
+        device,
+        subject,
+        assumptions: Vec::new(),
+    }))
+}
+
+async fn groups(ctx: &Context, user: &User) -> Result<Vec<Group>, Error> {
+    let groups = ctx.directory.groups(user, ctx.now()).await?;
+    let groups = groups.ok_or_else(|| Error::precondition("A Group of the User is missing"))?;
+    Ok(groups
+        .into_iter()
+        .map(|(_, group)| Group::clone(&group))
+        .collect())
+}
+
+async fn named<T: crate::resource::codec::Resource>(
+    ctx: &Context,
+    kind: Kind,
+    name: &str,
+) -> Result<Stored<T>, Error> {
+    let found = load::by_name::<T>(&*ctx.store, name, ctx.now()).await?;
+    found.ok_or_else(|| Error::not_found(kind, name))
+}
