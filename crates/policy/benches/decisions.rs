@@ -24,7 +24,9 @@ use api::{
 };
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use domain::clock::UnixMillis;
-use policy::{NoFields, PolicySet, Request, Subject, Target, decide};
+use policy::{
+    Fields, NoFields, PolicySet, QueryView, Request, Subject, Target, decide, decide_with_shadow,
+};
 
 const NOW: UnixMillis = UnixMillis(1_795_316_400_000);
 
@@ -230,6 +232,127 @@ fn decisions(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// One Policy of 100 rules with one comparison each, none of which matches: a hundredth of it is one comparison.
+fn comparisons(criterion: &mut Criterion) {
+    let (subject, request) = (subject(), request());
+    let mut group = criterion.benchmark_group("100 comparisons");
+    group
+        .measurement_time(Duration::from_secs(3))
+        .warm_up_time(Duration::from_secs(1));
+    for (name, source) in [
+        (
+            "text of a resource",
+            r#"ctx.user.spec.email == "bob@example.com""#,
+        ),
+        (
+            "text of the request",
+            r#"ctx.request.http.path == "/other/paths""#,
+        ),
+        ("enum", r#"ctx.session.status.type == "CLIENTLESS""#),
+        ("bool", "ctx.service.spec.isPublic"),
+        ("in", r#"ctx.request.http.method in ["PUT", "POST"]"#),
+        (
+            "starts with",
+            r#"ctx.request.http.path.startsWith("/public")"#,
+        ),
+        ("number", "ctx.service.spec.port > 9000"),
+    ] {
+        let rule = Rule {
+            condition: Some(Condition {
+                r#type: Some(condition::Type::Match(source.to_owned())),
+            }),
+            effect: rule::Effect::Allow.into(),
+            ..Rule::default()
+        };
+        let set = PolicySet::new([Policy {
+            metadata: named("policy-0"),
+            spec: Some(Spec {
+                rules: vec![rule; 100],
+                ..Spec::default()
+            }),
+            ..Policy::default()
+        }]);
+        let target = target(1);
+        group.bench_function(name, |bench| {
+            bench.iter_custom(on_cpu(|| {
+                black_box(decide(
+                    &set,
+                    Some(&subject),
+                    &target,
+                    black_box(&request),
+                    NOW,
+                ));
+            }));
+        });
+    }
+    group.finish();
+}
+
+/// Headers that are searched one by one.
+struct Headers(Vec<(String, String)>);
+
+impl Fields for Headers {
+    fn get(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.0.iter();
+        let found = pairs.find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    fn each(&self, visit: &mut dyn FnMut(&str, &str)) {
+        for (name, value) in &self.0 {
+            visit(name, value);
+        }
+    }
+}
+
+/// What a request costs that the Policies do not read, by its size; and what looking for shadow Policies costs.
+fn unread(criterion: &mut Criterion) {
+    let subject = subject();
+    let (set, target) = (policies(10, None), target(10));
+    let mut group = criterion.benchmark_group("unread");
+    group
+        .measurement_time(Duration::from_secs(3))
+        .warm_up_time(Duration::from_secs(1));
+    for (name, count) in [("small request", 0), ("large request", 100)] {
+        let pairs = (0..count).map(|index| (format!("x-header-{index}"), "v".repeat(60)));
+        let headers = Headers(pairs.collect());
+        let parameters: Vec<String> = (0..count)
+            .map(|index| format!("parameter{index}=%41+{index}"))
+            .collect();
+        let query = parameters.join("&");
+        group.bench_function(name, |bench| {
+            bench.iter_custom(on_cpu(|| {
+                let query = QueryView::new(black_box(Some(&query)));
+                let request = Request {
+                    headers: &headers,
+                    query: &query,
+                    ..request()
+                };
+                black_box(decide(
+                    &set,
+                    Some(&subject),
+                    &target,
+                    black_box(&request),
+                    NOW,
+                ));
+            }));
+        });
+    }
+    let request = request();
+    group.bench_function("no shadow Policy attached", |bench| {
+        bench.iter_custom(on_cpu(|| {
+            black_box(decide_with_shadow(
+                &set,
+                Some(&subject),
+                &target,
+                black_box(&request),
+                NOW,
+            ));
+        }));
+    });
+    group.finish();
+}
+
 fn making(criterion: &mut Criterion) {
     criterion.bench_function("subject", |bench| {
         bench.iter_batched(|| (), |()| subject(), BatchSize::SmallInput);
@@ -237,5 +360,5 @@ fn making(criterion: &mut Criterion) {
     criterion.bench_function("compile a policy", |bench| bench.iter(|| policies(1, None)));
 }
 
-criterion_group!(benches, decisions, making);
+criterion_group!(benches, comparisons, decisions, unread, making);
 criterion_main!(benches);

@@ -29,3 +29,5 @@ pub(crate) use eval::{EXPRESSION_BUDGET, Evaluation, Inputs};
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+pub(crate) use functions::tables;

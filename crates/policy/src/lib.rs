@@ -16,6 +16,8 @@ mod expression;
 mod facts;
 mod list;
 mod problem;
+#[cfg(test)]
+mod reference;
 mod rule;
 mod schema;
 mod set;

@@ -78,22 +78,34 @@ static FUNCTIONS: LazyLock<Tables> = LazyLock::new(|| {
     tables
 });
 
+/// The tables, each with its title.
+const TABLES: [(&str, &[Line]); 10] = [
+    ("Standard", standard::FUNCTIONS),
+    ("Conversions", conversion::FUNCTIONS),
+    ("Texts", text::FUNCTIONS),
+    ("Encodings", encoding::FUNCTIONS),
+    ("JSON", json::FUNCTIONS),
+    ("Lists", list::FUNCTIONS),
+    ("Numbers", math::FUNCTIONS),
+    ("Addresses and networks", network::FUNCTIONS),
+    ("Optional values", optional::FUNCTIONS),
+    ("Time", timestamp::FUNCTIONS),
+];
+
 fn lines() -> impl Iterator<Item = Line> {
-    [
-        standard::FUNCTIONS,
-        conversion::FUNCTIONS,
-        text::FUNCTIONS,
-        encoding::FUNCTIONS,
-        json::FUNCTIONS,
-        list::FUNCTIONS,
-        math::FUNCTIONS,
-        network::FUNCTIONS,
-        optional::FUNCTIONS,
-        timestamp::FUNCTIONS,
-    ]
-    .into_iter()
-    .flatten()
-    .copied()
+    TABLES.into_iter().flat_map(|(_, lines)| lines).copied()
+}
+
+/// For the reference page: title, then names and signatures.
+#[cfg(test)]
+pub(crate) fn tables()
+-> impl Iterator<Item = (&'static str, Vec<(&'static str, &'static [&'static str])>)> {
+    TABLES.into_iter().map(|(title, lines)| {
+        let lines = lines
+            .iter()
+            .map(|(name, signatures, _)| (*name, *signatures));
+        (title, lines.collect())
+    })
 }
 
 #[cfg(test)]

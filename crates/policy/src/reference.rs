@@ -1,0 +1,254 @@
+//! The page `docs/policy-reference.md`, made from the contract and the tables of functions.
+//!
+//! `UPDATE_REFERENCE=1 cargo test -p policy --lib reference` writes it anew.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use crate::{
+    RuleList, cel,
+    schema::{EnumType, Kind, MessageType, Shape},
+};
+
+const LISTS: [(RuleList, &str); 5] = [
+    (
+        RuleList::Policy,
+        "Policies: rules, enforcement rules, and conditions and expressions of Services",
+    ),
+    (
+        RuleList::Enforcement,
+        "Authentication and registration enforcement rules",
+    ),
+    (
+        RuleList::AuthenticatorPostAuthentication,
+        "Post-authentication rules of Authenticators",
+    ),
+    (
+        RuleList::IdentityProviderPostAuthentication,
+        "Post-authentication rules of IdentityProviders",
+    ),
+    (RuleList::Aal, "Assurance level rules of IdentityProviders"),
+];
+
+const OPERATORS: &str = "\
+`! -x` · `* / %` · `+ -` · `== != < <= > >= in` · `&&` · `||` · `c ? a : b`, `a.b`, `a[i]`, `a.?b`, `a[?i]`, `[a, ?b]`, `{k: v, ?k: v}`
+
+`&&` and `||` ignore an error of one side where the other decides. Integers never wrap: overflow and division by zero are
+errors. Timestamps and durations are added, subtracted and compared. Numbers of different types compare by value.
+";
+
+/// Macros: form, and what it yields.
+const MACROS: [(&str, &str); 14] = [
+    ("has(a.b)", "whether the field is set, or the key is there"),
+    (
+        "list.all(x, condition)",
+        "whether it holds for every element, or key of a map",
+    ),
+    (
+        "list.exists(x, condition)",
+        "whether it holds for one at least",
+    ),
+    (
+        "list.exists_one(x, condition)",
+        "whether it holds for exactly one",
+    ),
+    ("list.filter(x, condition)", "those for which it holds"),
+    ("list.map(x, value)", "the values"),
+    (
+        "list.map(x, condition, value)",
+        "the values of those for which the condition holds",
+    ),
+    (
+        "all, exists, existsOne (x, y, condition)",
+        "with index and element of a list, key and value of a map",
+    ),
+    (
+        "transformList(x, y, value), transformList(x, y, condition, value)",
+        "the values as list",
+    ),
+    (
+        "transformMap(x, y, value), transformMap(x, y, condition, value)",
+        "the values by the same keys",
+    ),
+    (
+        "transformMapEntry(x, y, {key: value}), transformMapEntry(x, y, condition, {key: value})",
+        "the entries as map",
+    ),
+    (
+        "cel.bind(name, value, body)",
+        "the body, in which the name stands for the value",
+    ),
+    ("optional.optMap(x, value)", "the value of what is there"),
+    (
+        "optional.optFlatMap(x, optional)",
+        "the same, of a value that may not be there",
+    ),
+];
+
+#[test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the page is written where that is asked for"
+)]
+fn the_reference_page_is_current() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../docs/policy-reference.md"
+    );
+    let page = page();
+    if std::env::var_os("UPDATE_REFERENCE").is_some() {
+        std::fs::write(path, &page).unwrap();
+    }
+    let found = std::fs::read_to_string(path).unwrap();
+    assert!(
+        found == page,
+        "docs/policy-reference.md is stale: UPDATE_REFERENCE=1 cargo test -p policy --lib reference"
+    );
+}
+
+#[test]
+fn the_reference_page_has_no_secrets() {
+    let page = page();
+    for secret in [
+        "sharedSecret",
+        "akBytes",
+        "authenticationAttempt`",
+        "attestationParameters",
+    ] {
+        assert!(!page.contains(secret), "{secret}");
+    }
+    for there in [
+        "`ctx.user`",
+        "isAttestationVerified",
+        "net.isIPInRange",
+        "`CLIENTLESS`",
+    ] {
+        assert!(page.contains(there), "{there}");
+    }
+}
+
+fn page() -> String {
+    let mut page = String::from(
+        "# Reference of conditions\n\nWhat an expression may refer to: every field of `ctx` in each rule list, and every \
+         function. [policy.md](policy.md) says how decisions are made and what the values are.\n\nThis page is generated \
+         from the contract and the engine: `UPDATE_REFERENCE=1 cargo test -p policy --lib reference` writes it, and a \
+         test fails where it is stale.\n\n## `ctx`\n",
+    );
+    let mut messages: Vec<&'static MessageType> = Vec::new();
+    for (list, title) in LISTS {
+        let root = list.schema().root;
+        let _ = write!(page, "\n### {title}\n\n| field | type |\n|---|---|\n");
+        for field in &root.fields {
+            let _ = writeln!(page, "| `ctx.{}` | {} |", field.name, shape(field.shape));
+        }
+        reach(root, &mut messages);
+    }
+    page.push_str(
+        "\n`attrs` in Policies: a map of the attributes of the Policy that has the rule.\n",
+    );
+    page.push_str("\n## Messages\n");
+    let mut enums: BTreeMap<&str, &'static EnumType> = BTreeMap::new();
+    for message in messages {
+        let _ = write!(
+            page,
+            "\n### {}\n\n| field | type |\n|---|---|\n",
+            message.short_name()
+        );
+        for field in &message.fields {
+            let _ = writeln!(page, "| `{}` | {} |", field.name, shape(field.shape));
+            for kind in kinds(field.shape) {
+                if let Kind::Enum(names) = kind {
+                    enums.insert(names.short_name(), names);
+                }
+            }
+        }
+        for (alias, path) in message.aliases {
+            let _ = writeln!(page, "| `{alias}` | short for `{}` |", path.join("."));
+        }
+    }
+    page.push_str("\n## Enums\n\nTheir values are texts.\n\n| enum | values |\n|---|---|\n");
+    for (name, names) in enums {
+        let values: Vec<String> = names.names().map(|value| format!("`{value}`")).collect();
+        let _ = writeln!(page, "| {name} | {} |", values.join(", "));
+    }
+    functions(&mut page);
+    page
+}
+
+fn functions(page: &mut String) {
+    let _ = write!(
+        page,
+        "\n## Operators\n\n{OPERATORS}\n## Macros\n\n| form | yields |\n|---|---|\n"
+    );
+    for (form, yields) in MACROS {
+        let _ = writeln!(page, "| `{form}` | {yields} |");
+    }
+    page.push_str(
+        "\n## Functions\n\nOne that begins with a dot is called on its first argument: `text.contains(part)`. `A` and `B` \
+         stand for any type.\n",
+    );
+    for (title, lines) in cel::tables() {
+        let _ = write!(
+            page,
+            "\n### {title}\n\n| function | takes and yields |\n|---|---|\n"
+        );
+        for (name, signatures) in lines {
+            let signatures: Vec<String> = signatures
+                .iter()
+                .map(|signature| format!("`{}`", signature.replace("->", "→").trim()))
+                .collect();
+            let _ = writeln!(page, "| `{name}` | {} |", signatures.join(", "));
+        }
+    }
+}
+
+/// The messages that a field leads to, each once, those nearer first.
+fn reach(root: &'static MessageType, messages: &mut Vec<&'static MessageType>) {
+    let mut next = std::collections::VecDeque::from([root]);
+    while let Some(message) = next.pop_front() {
+        for field in &message.fields {
+            for kind in kinds(field.shape) {
+                let Kind::Message(id) = kind else { continue };
+                let inner = id.get();
+                if !messages.iter().any(|known| std::ptr::eq(*known, inner)) {
+                    messages.push(inner);
+                    next.push_back(inner);
+                }
+            }
+        }
+    }
+}
+
+fn kinds(shape: Shape) -> Vec<Kind> {
+    match shape {
+        Shape::One(kind) | Shape::Explicit(kind) | Shape::List(kind) => vec![kind],
+        Shape::Map(key, value) => vec![key, value],
+    }
+}
+
+fn shape(shape: Shape) -> String {
+    match shape {
+        Shape::One(kind) => self::kind(kind),
+        Shape::Explicit(kind @ Kind::Message(_)) => self::kind(kind),
+        Shape::Explicit(kind) => format!("{}, or unset", self::kind(kind)),
+        Shape::List(kind) => format!("list of {}", self::kind(kind)),
+        Shape::Map(key, value) => format!("map of {} by {}", self::kind(value), self::kind(key)),
+    }
+}
+
+fn kind(kind: Kind) -> String {
+    match kind {
+        Kind::Message(id) => {
+            let name = id.get().short_name();
+            let anchor = name.to_lowercase().replace('.', "");
+            format!("[{name}](#{anchor})")
+        }
+        Kind::Enum(names) => format!("text, a {}", names.short_name()),
+        Kind::Object => "map of anything by text".to_owned(),
+        Kind::Json => "anything".to_owned(),
+        Kind::Array => "list of anything".to_owned(),
+        other => match other.ty().to_string().as_str() {
+            "string" => "text".to_owned(),
+            name => name.to_owned(),
+        },
+    }
+}
