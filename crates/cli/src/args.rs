@@ -5,8 +5,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     Program,
     command::{
-        apply, completion, create, delete, diff, explain, get, login, logout, policy, status, token,
-        update, user_get, version, whoami,
+        apply, completion, create, delete, diff, explain, get, login, logout, policy, status,
+        token, update, user_get, version, whoami,
     },
     context::Context,
     failure::{Failure, Outcome},

@@ -227,8 +227,7 @@ fn kinds(shape: Shape) -> Vec<Kind> {
 
 fn shape(shape: Shape) -> String {
     match shape {
-        Shape::One(kind) => self::kind(kind),
-        Shape::Explicit(kind @ Kind::Message(_)) => self::kind(kind),
+        Shape::One(kind) | Shape::Explicit(kind @ Kind::Message(_)) => self::kind(kind),
         Shape::Explicit(kind) => format!("{}, or unset", self::kind(kind)),
         Shape::List(kind) => format!("list of {}", self::kind(kind)),
         Shape::Map(key, value) => format!("map of {} by {}", self::kind(value), self::kind(key)),

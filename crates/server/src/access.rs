@@ -163,13 +163,8 @@ async fn admit(
         return Err(Error::internal("the Service of the API is missing"));
     };
     let ip = caller.ip.map(|ip| ip.to_string()).unwrap_or_default();
-<<<<<<< HEAD
     let host = uri.host().unwrap_or_default();
-    let decision = policy::decide(
-=======
-    let host = request.uri.host().unwrap_or_default();
     let (decision, shadow) = policy::decide_with_shadow(
->>>>>>> 9f45d8b (Ask why a request would be decided so, and test Policies in files, from the command line)
         &ctx.directory.policies(),
         Some(principal.subject()),
         &api.target,

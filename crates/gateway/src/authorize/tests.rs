@@ -18,7 +18,10 @@ use policy::{Described, PolicySet, Target, answer, decide};
 use proptest::prelude::*;
 
 use super::*;
-use crate::canonical::Length;
+use crate::{
+    canonical::{Canonical, Length},
+    inbound::Arrived,
+};
 
 const CONDITIONS: [&str; 12] = [
     "ctx.request.http.path.startsWith('/admin')",
@@ -100,7 +103,12 @@ proptest! {
         }
         let (parts, ()) = request.header(header::HOST, "app.example.com").body(()).unwrap().into_parts();
         let canonical = Canonical::read(parts, Length::Exact(size)).unwrap();
-        let seen = Seen::new(&canonical, ip.parse().unwrap());
+        let seen = Seen::new(Arrived {
+            request: &canonical,
+            client: ip.parse().unwrap(),
+            body: &[],
+            body_map: None,
+        });
         let request = seen.request();
         let decision = decide(&policies, Some(&subject), &target, &request, now);
 

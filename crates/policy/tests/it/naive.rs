@@ -170,7 +170,6 @@ fn holds(cond: &Cond, world: &World, level: Option<i32>) -> Truth {
         Cond::Always(value) => Some(*value),
         Cond::Match(expr) => truth(expr, world, level),
         Cond::Not(expr) => truth(expr, world, level).map(|value| !value),
-        Cond::All(parts) | Cond::None(parts) if parts.is_empty() => Some(false),
         Cond::All(parts) => both(each(parts).into_iter(), false),
         Cond::Any(parts) => both(each(parts).into_iter(), true),
         Cond::None(parts) => both(each(parts).into_iter(), true).map(|value| !value),
@@ -282,7 +281,7 @@ fn random_cond(random: &mut Random, depth: usize) -> Cond {
             _ => Cond::Match(random_expr(random, 2)),
         };
     }
-    let count = random.below(4);
+    let count = 1 + random.below(3);
     let parts = (0..count).map(|_| random_cond(random, depth - 1)).collect();
     match random.below(3) {
         0 => Cond::All(parts),

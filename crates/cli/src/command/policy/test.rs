@@ -106,12 +106,10 @@ pub(crate) async fn run(context: &Context, args: TestArgs) -> Result<Outcome, Fa
         .collect();
     let failed = tested.iter().filter(|one| one.failure.is_some()).count();
     match args.output.output.unwrap_or(Format::Table) {
-        format @ (Format::Json | Format::Yaml) => {
-            output::value(context, &json(&tested, &coverage), format)?;
-        }
         Format::Table | Format::Wide | Format::Name => {
             context.terminal.data(&text(&tested, &coverage))?;
         }
+        format => output::value(context, &json(&tested, &coverage), &format)?,
     }
     if failed == 0 {
         return Ok(Outcome::Done);

@@ -67,8 +67,8 @@ pub(crate) struct WhyArgs {
 }
 
 /// Prints the decision and what led to it.
-pub(crate) async fn run(context: &Context, args: WhyArgs) -> Result<Outcome, Failure> {
-    let format = args.output.output.unwrap_or(Format::Table);
+pub(crate) async fn run(context: &Context, mut args: WhyArgs) -> Result<Outcome, Failure> {
+    let format = args.output.output.take().unwrap_or(Format::Table);
     let request = request(args)?;
     let client = Client::connect(context).await?;
     let explanation = client
@@ -78,13 +78,13 @@ pub(crate) async fn run(context: &Context, args: WhyArgs) -> Result<Outcome, Fai
         .await?
         .into_inner();
     match format {
-        Format::Json | Format::Yaml => {
-            if let Some(message) = reflect::dynamic(&explanation) {
-                output::message(context, &message, format)?;
-            }
-        }
         Format::Name => context.terminal.line(verdict(explanation.allowed))?,
         Format::Table | Format::Wide => context.terminal.data(&text(&explanation))?,
+        format => {
+            if let Some(message) = reflect::dynamic(&explanation) {
+                output::message(context, &message, &format)?;
+            }
+        }
     }
     Ok(Outcome::Done)
 }
