@@ -2,7 +2,8 @@
 
 use api::{
     core_v1::{
-        self, ClusterConfig, Device, Group, InlinePolicy, Namespace, Service, Session, User,
+        self, ClusterConfig, Credential, Device, Group, InlinePolicy, Namespace, Service, Session,
+        User,
         policy::spec::rule,
         session::{Status, spec::State, status},
     },
@@ -28,8 +29,23 @@ pub struct Owners<'a> {
     pub namespace: &'a Namespace,
     /// The Cluster, where it has settings.
     pub cluster: Option<&'a ClusterConfig>,
-    /// Who asks, with the Groups, the Session and the Device; `None` for an anonymous request.
-    pub subject: Option<(&'a User, &'a [Group], &'a Session, Option<&'a Device>)>,
+    /// Who asks; `None` for an anonymous request.
+    pub subject: Option<Asking<'a>>,
+}
+
+/// Who asks.
+#[derive(Clone, Copy)]
+pub struct Asking<'a> {
+    /// The User.
+    pub user: &'a User,
+    /// Their Groups.
+    pub groups: &'a [Group],
+    /// The Credential that the Session came from.
+    pub credential: Option<&'a Credential>,
+    /// The Device that they are on.
+    pub device: Option<&'a Device>,
+    /// The Session.
+    pub session: &'a Session,
 }
 
 /// How a described request is decided, by the code that decides received ones.
@@ -144,15 +160,18 @@ impl Owners<'_> {
         if let Some(cluster) = self.cluster {
             add!("ClusterConfig", cluster);
         }
-        if let Some((user, groups, session, device)) = self.subject {
-            add!("User", user);
-            for group in groups {
+        if let Some(asking) = self.subject {
+            add!("User", asking.user);
+            for group in asking.groups {
                 add!("Group", group);
             }
-            add!("Session", session);
-            if let Some(device) = device {
+            if let Some(credential) = asking.credential {
+                add!("Credential", credential);
+            }
+            if let Some(device) = asking.device {
                 add!("Device", device);
             }
+            add!("Session", asking.session);
         }
         all
     }

@@ -29,7 +29,7 @@ pub use decision::{
     Decision, Effect, Explanation, Reason, Step, StepOutcome, decide, decide_with_shadow, explain,
 };
 pub use describe::{Described, Misread};
-pub use explanation::{Owners, answer, is_anonymous, refusal, stand_in_session, unasked};
+pub use explanation::{Asking, Owners, answer, is_anonymous, refusal, stand_in_session, unasked};
 pub use expression::{Condition, EvalError, Scope, TextExpression};
 pub use facts::{Facts, Match, OnError, Rules};
 pub use list::{EvalType, RuleList, check_condition, check_eval, check_policy};

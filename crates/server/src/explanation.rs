@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use api::{
-    core_v1::{Device, Group, Session, User},
+    core_v1::{Credential, Device, Group, Session, User},
     meta_v1::ObjectReference,
     platform_v1::{DecisionExplanation, DecisionRequest},
     resource::Object as _,
 };
-use domain::{clock::UnixMillis, id::Uid, kind::Kind, name::service_full_name, scope};
-use policy::{Described, Owners, Subject};
+use domain::{
+    clock::UnixMillis, id::Uid, kind::Kind, name::service_full_name, scope,
+    session::under_credential,
+};
+use policy::{Background, Described, Owners, Subject};
 
 use crate::{
     Context, Error, ServiceEntry, Unauthenticated,
@@ -19,10 +22,11 @@ use crate::{
 
 /// Who asks, as far as it was given.
 struct Asking {
-    user: Arc<User>,
+    user: User,
     groups: Vec<Group>,
-    session: Arc<Session>,
-    device: Option<Arc<Device>>,
+    credential: Option<Credential>,
+    device: Option<Device>,
+    session: Session,
     subject: Arc<Subject>,
     assumptions: Vec<String>,
 }
@@ -70,13 +74,12 @@ pub(crate) async fn explain(
         service: &entry.service,
         namespace: &entry.namespace,
         cluster: Some(&config),
-        subject: asking.as_ref().map(|asking| {
-            (
-                &*asking.user,
-                &*asking.groups,
-                &*asking.session,
-                asking.device.as_deref(),
-            )
+        subject: asking.as_ref().map(|asking| policy::Asking {
+            user: &asking.user,
+            groups: &asking.groups,
+            credential: asking.credential.as_ref(),
+            device: asking.device.as_ref(),
+            session: &asking.session,
         }),
     }
     .attachments();
@@ -148,10 +151,11 @@ async fn without_session(
         assumptions.push("no Device is given: there is none".to_owned());
     }
     Ok(Asking {
-        user: Arc::new(user.message),
+        user: user.message,
         groups,
-        session: Arc::new(session),
-        device: device.map(Arc::new),
+        credential: None,
+        device,
+        session,
         subject: Arc::new(subject),
         assumptions,
     })
@@ -177,34 +181,35 @@ async fn with_session(
             "not authenticated: the Session has ended by then".to_owned()
         ));
     }
-    let scopes = standing
-        .session
-        .status
-        .as_ref()
-        .map(|status| status.scopes.as_slice())
-        .unwrap_or_default();
     let name = entry.service.name();
     let is_api = entry.namespace.name() == API_NAMESPACE;
-    if !scope::allows_service(scopes, name, is_api) {
+    if !scope::allows_service(standing.scopes(), name, is_api) {
         return Ok(Err(
             "the scopes of the Session do not include the Service".to_owned()
         ));
     }
-    let groups = groups(ctx, &standing.user).await?;
+    let groups = groups(ctx, standing.user()).await?;
+    let session = standing.session();
     let (device, subject) = match device {
-        None => (standing.device.clone(), standing.subject.clone()),
+        None => (standing.device().cloned(), standing.subject().clone()),
         Some(device) => {
             let device = device.message;
-            let session = &standing.session;
-            let subject = Subject::new(&standing.user, &groups, session, Some(&device));
-            (Some(Arc::new(device)), Arc::new(subject))
+            let credential = standing.credential();
+            let background = Background::new(standing.user(), &groups, credential, Some(&device));
+            let shown = credential.map_or_else(
+                || session.clone(),
+                |credential| under_credential(&session, credential),
+            );
+            let subject = Subject::of(Arc::new(background), &session, &shown);
+            (Some(device), Arc::new(subject))
         }
     };
     Ok(Ok(Asking {
-        user: standing.user.clone(),
+        user: standing.user().clone(),
         groups,
-        session: standing.session.clone(),
+        credential: standing.credential().cloned(),
         device,
+        session,
         subject,
         assumptions: Vec::new(),
     }))

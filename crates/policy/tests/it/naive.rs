@@ -520,8 +520,8 @@ impl Cluster {
         if !world.anonymous {
             owners.push(("alice", &self.user));
             owners.extend(self.own_groups(world));
-            owners.push(("alice-abc123", &self.session));
             owners.extend(self.device.as_ref().map(|attached| ("laptop", attached)));
+            owners.push(("alice-abc123", &self.session));
         }
         owners
     }

@@ -192,6 +192,26 @@ impl Standing {
         self.foundation.credential()
     }
 
+    /// Its User.
+    pub(crate) fn user(&self) -> &User {
+        &self.foundation.user.message
+    }
+
+    /// The Device that it is on.
+    pub(crate) fn device(&self) -> Option<&Device> {
+        self.foundation.device()
+    }
+
+    /// What the Session may be used for; empty is everything.
+    pub(crate) fn scopes(&self) -> &[Scope] {
+        &self.scopes
+    }
+
+    /// As Policies see it.
+    pub(crate) fn subject(&self) -> &Arc<Subject> {
+        &self.subject
+    }
+
     /// The type of the Session.
     pub(crate) fn session_type(&self) -> Type {
         Type::try_from(self.session_type).unwrap_or_default()
