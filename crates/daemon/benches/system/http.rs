@@ -45,7 +45,7 @@ impl Target {
 
     /// HTTP/1.1.
     pub(crate) async fn http1(&self, host: &str) -> Http1 {
-        let stream = self.connect(host, b"http/1.1").await;
+        let stream = self.stream(host, b"http/1.1").await;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         Http1 {
@@ -56,7 +56,7 @@ impl Target {
 
     /// HTTP/2, for gRPC.
     pub(crate) async fn http2(&self, host: &str) -> http2::SendRequest<tonic::body::Body> {
-        let stream = self.connect(host, b"h2").await;
+        let stream = self.stream(host, b"h2").await;
         let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
             .await
             .unwrap();
@@ -64,7 +64,8 @@ impl Target {
         sender
     }
 
-    async fn connect(&self, host: &str, protocol: &[u8]) -> TlsStream<TcpStream> {
+    /// A connection over which the client speaks `protocol`.
+    pub(crate) async fn stream(&self, host: &str, protocol: &[u8]) -> TlsStream<TcpStream> {
         let mut config =
             ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
                 .with_safe_default_protocol_versions()

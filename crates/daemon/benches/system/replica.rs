@@ -1,12 +1,12 @@
 //! The program under load.
 
 use std::{
-    fs,
-    io::{BufRead as _, BufReader},
+    fs::{self, File},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -29,39 +29,69 @@ impl Replica {
         Self::start_in(tempfile::tempdir().unwrap(), &[])
     }
 
+    /// On an empty store, with a line in its log for each request.
+    pub(crate) fn start_with_access_log() -> Self {
+        Self::launch(tempfile::tempdir().unwrap(), &[], "info")
+    }
+
     /// With its data directory in `directory`, and further arguments.
     pub(crate) fn start_in(directory: TempDir, arguments: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_octeliumd"))
+        Self::launch(
+            directory,
+            arguments,
+            "info,gateway=warn,octeliumd::dispatch=warn",
+        )
+    }
+
+    fn launch(directory: TempDir, arguments: &[&str], filter: &str) -> Self {
+        let log = directory.path().join("log");
+        let program = std::env::var_os("OCTELIUMD");
+        let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_octeliumd").into());
+        let process = Command::new(program)
             .arg("serve")
             .arg("--data-dir")
             .arg(directory.path().join("data"))
             .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .args(arguments)
-            .args([
-                "--log-format",
-                "json",
-                "--log",
-                "info,gateway=warn,octeliumd::dispatch=warn",
-            ])
+            .args(["--log-format", "json", "--log", filter])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
+            .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let address = loop {
-            let line = lines.next().expect("octeliumd has ended").unwrap();
-            let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-            if line["message"] == "serving" {
-                break line["address"].as_str().unwrap().parse().unwrap();
-            }
-        };
-        thread::spawn(move || lines.for_each(drop));
-        Self {
+        let mut replica = Self {
             process,
             directory: Some(directory),
-            address,
+            address: ([0, 0, 0, 0], 0).into(),
+        };
+        replica.address = replica.serving(&log);
+        replica
+    }
+
+    /// Waits until it serves, and says where.
+    fn serving(&mut self, log: &Path) -> SocketAddr {
+        loop {
+            let text = fs::read_to_string(log).unwrap();
+            let address = text.lines().find_map(|line| {
+                let line: serde_json::Value = serde_json::from_str(line).ok()?;
+                let address =
+                    (line["message"] == "serving").then(|| line["address"].as_str())??;
+                address.parse().ok()
+            });
+            if let Some(address) = address {
+                return address;
+            }
+            assert!(
+                self.process.try_wait().unwrap().is_none(),
+                "octeliumd has ended: {text}"
+            );
+            thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Ends it, and leaves what it has stored.

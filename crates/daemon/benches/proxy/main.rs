@@ -1,0 +1,65 @@
+//! The gateway of a real `octeliumd` beside other proxies, in one run.
+//!
+//! `cargo bench -p daemon --bench proxy [-- SCENARIO…]` starts octeliumd (embedded store), nginx, nginx with
+//! `auth_request`, haproxy and, where it is installed, Envoy with `jwt_authn` and RBAC. All end TLS, keep connections
+//! to the same upstream, write an access log, and get a bearer token with each request. They are measured in short
+//! alternating rounds; figures are medians over the rounds, ratios are medians of the ratios within a round. What
+//! counts is the CPU time of the proxy's own processes, so that other work on the machine matters little.
+
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a measurement that cannot go on has failed"
+)]
+
+#[allow(dead_code, reason = "shared with the other benchmark")]
+#[path = "../system/api.rs"]
+mod api;
+#[allow(dead_code, reason = "shared with the other benchmark")]
+#[path = "../system/figures.rs"]
+mod figures;
+#[allow(dead_code, reason = "shared with the other benchmark")]
+#[path = "../system/http.rs"]
+mod http;
+#[allow(dead_code, reason = "shared with the other benchmark")]
+#[path = "../system/load.rs"]
+mod load;
+mod paced;
+mod peer;
+mod process;
+#[allow(dead_code, reason = "shared with the other benchmark")]
+#[path = "../system/replica.rs"]
+mod replica;
+mod rounds;
+mod scenario;
+mod stage;
+mod tool;
+mod upstream;
+
+use figures::Figures;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments
+        .first()
+        .is_some_and(|first| first == upstream::ROLE)
+    {
+        return upstream::serve();
+    }
+    // Cargo passes `--bench`; what does not begin with a dash names a scenario.
+    let wanted: Vec<&String> = arguments
+        .iter()
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    let runtime = tokio::runtime::Runtime::new().expect("an asynchronous runtime");
+    let mut figures = Figures::start();
+    for (name, run) in scenario::ALL {
+        if wanted.is_empty() || wanted.iter().any(|wanted| *wanted == name) {
+            runtime.block_on(run(&mut figures));
+        }
+    }
+}

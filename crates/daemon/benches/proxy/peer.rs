@@ -1,0 +1,238 @@
+//! The proxies, started.
+
+use std::{
+    env, fs,
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rcgen::{CertificateParams, KeyPair};
+use tempfile::TempDir;
+
+use crate::{
+    process::{Process, family_cpu_seconds, family_resident},
+    replica::Replica,
+};
+
+mod jwt;
+
+/// A running proxy.
+pub(crate) struct Proxy {
+    /// As in the table.
+    pub(crate) name: &'static str,
+    /// Where it serves HTTP/1.1 and HTTP/2 over TLS.
+    pub(crate) address: SocketAddr,
+    /// What a request proves itself with.
+    pub(crate) authorization: String,
+    /// The certificate that clients trust.
+    pub(crate) certificate: PathBuf,
+    program: Program,
+    _directory: TempDir,
+}
+
+enum Program {
+    Ours(Replica),
+    Theirs(Process),
+}
+
+/// Where the proxies send requests.
+pub(crate) struct Upstreams {
+    /// Small answers.
+    pub(crate) app: SocketAddr,
+    /// Large bodies, gRPC and `WebSocket`s.
+    pub(crate) streams: SocketAddr,
+    /// Answers 204 to each question of `auth_request`.
+    pub(crate) checker: SocketAddr,
+}
+
+impl Proxy {
+    /// octeliumd, on which Services are made already.
+    pub(crate) fn octeliumd(replica: Replica, access_token: &str) -> Self {
+        Self {
+            name: "octeliumd",
+            address: replica.address,
+            authorization: format!("Bearer {access_token}"),
+            certificate: replica.data_dir().join("ca.pem"),
+            program: Program::Ours(replica),
+            _directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// nginx with `proxy_pass` alone.
+    pub(crate) fn nginx(upstreams: &Upstreams) -> Self {
+        Self::nginx_with("nginx", "", upstreams)
+    }
+
+    /// nginx that asks a checker about each request. The checker's own CPU time is not counted.
+    pub(crate) fn nginx_auth_request(upstreams: &Upstreams) -> Self {
+        Self::nginx_with("nginx auth_request", "auth_request /check;", upstreams)
+    }
+
+    fn nginx_with(name: &'static str, check: &str, upstreams: &Upstreams) -> Self {
+        Self::theirs(name, |files, address| {
+            let configuration = files.fill(
+                "nginx.conf",
+                include_str!("peer/nginx.conf"),
+                &[
+                    ("{address}", address.to_string()),
+                    ("{check}", check.to_owned()),
+                    ("{app}", upstreams.app.to_string()),
+                    ("{streams}", upstreams.streams.to_string()),
+                    ("{checker}", upstreams.checker.to_string()),
+                ],
+            );
+            let mut command = Command::new("nginx");
+            command.arg("-c").arg(configuration);
+            command
+        })
+    }
+
+    /// haproxy.
+    pub(crate) fn haproxy(upstreams: &Upstreams) -> Self {
+        Self::theirs("haproxy", |files, address| {
+            let configuration = files.fill(
+                "haproxy.cfg",
+                include_str!("peer/haproxy.cfg"),
+                &[
+                    ("{address}", address.to_string()),
+                    ("{app}", upstreams.app.to_string()),
+                    ("{streams}", upstreams.streams.to_string()),
+                ],
+            );
+            let mut command = Command::new("haproxy");
+            command.args(["-db", "-f"]).arg(configuration);
+            command
+        })
+    }
+
+    /// Envoy that verifies a JWT and looks at its subject, where `ENVOY` or `PATH` has it.
+    pub(crate) fn envoy(upstreams: &Upstreams) -> Option<Self> {
+        let program = env::var_os("ENVOY").map_or_else(|| PathBuf::from("envoy"), PathBuf::from);
+        if Command::new(&program).arg("--version").output().is_err() {
+            return None;
+        }
+        let issued = jwt::issue();
+        let mut envoy = Self::theirs("envoy jwt_authn+rbac", |files, address| {
+            let configuration = files.fill(
+                "envoy.yaml",
+                include_str!("peer/envoy.yaml"),
+                &[
+                    ("{port}", address.port().to_string()),
+                    ("{jwks}", issued.key_set.clone()),
+                    ("{app}", upstreams.app.port().to_string()),
+                    ("{streams}", upstreams.streams.port().to_string()),
+                ],
+            );
+            let mut command = Command::new(program);
+            command
+                .args(["--concurrency", "1", "--disable-hot-restart"])
+                .args(["--log-level", "warn", "-c"])
+                .arg(configuration);
+            command
+        });
+        envoy.authorization = format!("Bearer {}", issued.token);
+        Some(envoy)
+    }
+
+    fn theirs(name: &'static str, command: impl FnOnce(&Files, SocketAddr) -> Command) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let files = Files::new(directory.path());
+        let address = free_port();
+        let mut command = command(&files, address);
+        let process = Process::start(&mut command, &directory.path().join("output"));
+        wait_for(name, address, directory.path());
+        Self {
+            name,
+            address,
+            // As long as one of ours.
+            authorization: format!("Bearer {}", "x".repeat(200)),
+            certificate: files.certificate,
+            program: Program::Theirs(process),
+            _directory: directory,
+        }
+    }
+
+    /// CPU time that it has used, in seconds.
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        family_cpu_seconds(self.id())
+    }
+
+    /// Resident memory, in bytes.
+    pub(crate) fn resident(&self) -> f64 {
+        family_resident(self.id())
+    }
+
+    fn id(&self) -> u32 {
+        match &self.program {
+            Program::Ours(replica) => replica.id(),
+            Program::Theirs(process) => process.id(),
+        }
+    }
+}
+
+/// Configuration and certificate of a peer.
+struct Files {
+    directory: PathBuf,
+    certificate: PathBuf,
+}
+
+impl Files {
+    fn new(directory: &Path) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let names = [
+            "localhost",
+            "app.localhost",
+            "bodies.localhost",
+            "grpc.localhost",
+        ];
+        let certificate = CertificateParams::new(names.map(str::to_owned))
+            .unwrap()
+            .self_signed(&key)
+            .unwrap();
+        let files = Self {
+            directory: directory.to_owned(),
+            certificate: directory.join("certificate.pem"),
+        };
+        fs::write(&files.certificate, certificate.pem()).unwrap();
+        fs::write(directory.join("key.pem"), key.serialize_pem()).unwrap();
+        let both = format!("{}{}", certificate.pem(), key.serialize_pem());
+        fs::write(directory.join("both.pem"), both).unwrap();
+        files
+    }
+
+    fn fill(&self, name: &str, template: &str, values: &[(&str, String)]) -> PathBuf {
+        let path = |name: &str| self.directory.join(name).display().to_string();
+        let mut text = template
+            .replace("{dir}", &self.directory.display().to_string())
+            .replace("{certificate}", &path("certificate.pem"))
+            .replace("{key}", &path("key.pem"))
+            .replace("{pem}", &path("both.pem"));
+        for (place, value) in values {
+            text = text.replace(place, value);
+        }
+        let file = self.directory.join(name);
+        fs::write(&file, text).unwrap();
+        file
+    }
+}
+
+/// A port of loopback that nobody has.
+pub(crate) fn free_port() -> SocketAddr {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    socket.local_addr().unwrap()
+}
+
+fn wait_for(name: &str, address: SocketAddr, directory: &Path) {
+    let begun = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "{name} does not serve: {}",
+            fs::read_to_string(directory.join("output")).unwrap_or_default()
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+}
