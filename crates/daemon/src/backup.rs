@@ -21,7 +21,7 @@ use crate::{arguments::Backup, logging, storage};
 pub(crate) async fn run(mut backup: Backup) -> anyhow::Result<()> {
     let settings = &mut backup.offline;
     settings.logs.log.get_or_insert_with(|| "warn".to_owned());
-    logging::start(&settings.logs)?;
+    let _logging = logging::start(&settings.logs)?;
     let output = &backup.output;
     ensure!(!output.exists(), "{} is there already", output.display());
     let data_dir = storage::present_data_dir(&settings.store)?;

@@ -22,7 +22,7 @@ use crate::{arguments::Offline, logging, storage};
 /// Where something is wrong: after everything has been looked at.
 pub(crate) async fn run(mut settings: Offline) -> anyhow::Result<()> {
     settings.logs.log.get_or_insert_with(|| "warn".to_owned());
-    logging::start(&settings.logs)?;
+    let _logging = logging::start(&settings.logs)?;
     let mut report = Report::default();
     examine(&settings, &mut report).await;
     let mut out = stdout().lock();

@@ -1,17 +1,25 @@
 //! Log lines: to standard error, as text for people or as JSON for machines.
 
+mod json;
+mod sink;
+
 use std::io::{IsTerminal as _, stderr};
 
 use anyhow::Context as _;
 use tracing_subscriber::{EnvFilter, fmt, util::SubscriberInitExt as _};
 
 use crate::settings::{LogFormat, LogSettings};
+use sink::Sink;
+
+/// Keeps the log going: what is logged after it is gone is lost.
+#[must_use = "the log ends with it"]
+pub(crate) struct Logging(#[allow(dead_code, reason = "its end writes the last lines")] Sink);
 
 /// Begins to log. Once a process.
 ///
 /// # Errors
 /// Where the filter does not parse.
-pub(crate) fn start(settings: &LogSettings) -> anyhow::Result<()> {
+pub(crate) fn start(settings: &LogSettings) -> anyhow::Result<Logging> {
     let filter = settings.log.as_deref().unwrap_or("info");
     let filter = EnvFilter::try_new(filter).with_context(|| {
         format!("log filter {filter:?}; write as `info` or `warn,octeliumd=debug`")
@@ -22,16 +30,16 @@ pub(crate) fn start(settings: &LogSettings) -> anyhow::Result<()> {
     } else {
         LogFormat::Json
     });
-    let subscriber = fmt().with_env_filter(filter).with_writer(stderr);
+    let sink = Sink::start(stderr()).context("logging")?;
+    let subscriber = fmt().with_env_filter(filter).with_writer(sink.writer());
     match format {
         LogFormat::Text => subscriber.with_ansi(terminal).finish().try_init(),
         LogFormat::Json => subscriber
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
+            .fmt_fields(json::NoFields)
+            .event_format(json::Json)
             .finish()
             .try_init(),
     }
-    .context("logging")
+    .context("logging")?;
+    Ok(Logging(sink))
 }

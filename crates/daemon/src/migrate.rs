@@ -14,7 +14,7 @@ use crate::{arguments::Offline, logging, storage};
 /// # Errors
 /// Where it cannot be opened, or is of a newer version.
 pub(crate) async fn run(settings: Offline) -> anyhow::Result<()> {
-    logging::start(&settings.logs)?;
+    let _logging = logging::start(&settings.logs)?;
     let data_dir = storage::data_dir(&settings.store)?;
     let store = storage::open(&settings.store, &data_dir, Arc::new(SystemClock)).await?;
     writeln!(

@@ -42,7 +42,7 @@ const SERVICE: &str = "demo.default";
 /// Where it cannot serve. A demo that cannot be set up is told, and the rest is served.
 pub(crate) async fn run(mut serving: Serving) -> anyhow::Result<()> {
     serving.logs.log.get_or_insert_with(|| "warn".to_owned());
-    crate::logging::start(&serving.logs)?;
+    let _logging = crate::logging::start(&serving.logs)?;
     serving
         .store
         .data_dir

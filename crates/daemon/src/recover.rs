@@ -20,7 +20,7 @@ const TOKEN_FILE: &str = "recovery-token";
 /// Where the store does not open.
 pub(crate) async fn run(mut settings: Offline) -> anyhow::Result<()> {
     settings.logs.log.get_or_insert_with(|| "warn".to_owned());
-    logging::start(&settings.logs)?;
+    let _logging = logging::start(&settings.logs)?;
     let data_dir = storage::present_data_dir(&settings.store)?;
     let clock = Arc::new(SystemClock);
     let store = storage::open(&settings.store, &data_dir, clock.clone()).await?;

@@ -34,7 +34,7 @@ use crate::{arguments::Restore, files::lock, logging, settings::StoreSettings, s
 pub(crate) async fn run(mut restore: Restore) -> anyhow::Result<()> {
     let settings = &mut restore.offline;
     settings.logs.log.get_or_insert_with(|| "warn".to_owned());
-    logging::start(&settings.logs)?;
+    let _logging = logging::start(&settings.logs)?;
     let data_dir = storage::data_dir(&settings.store)?;
     let _lock = lock(&data_dir)?;
     if settings.store.database_url.is_some() {

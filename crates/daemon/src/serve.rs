@@ -7,7 +7,7 @@ use crate::{arguments::Serving, logging, running::Instance};
 /// # Errors
 /// Where a setting is wrong or the parts do not start.
 pub(crate) async fn run(serving: Serving) -> anyhow::Result<()> {
-    logging::start(&serving.logs)?;
+    let _logging = logging::start(&serving.logs)?;
     Instance::start(serving.store, serving.listen)
         .await?
         .wait()
