@@ -6,6 +6,8 @@ use http::{
     uri::{PathAndQuery, Scheme},
 };
 
+use crate::listener::has_both_framings;
+
 mod ambiguity;
 mod cookie;
 mod field_name;
@@ -67,8 +69,12 @@ impl Canonical {
             uri,
             version,
             mut headers,
+            extensions,
             ..
         } = parts;
+        if has_both_framings(&extensions) {
+            return Err(Ambiguity::Framing);
+        }
         if method == Method::CONNECT || method == Method::TRACE {
             return Err(Ambiguity::Method);
         }

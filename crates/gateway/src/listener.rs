@@ -7,8 +7,10 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 
+mod heads;
 mod stall;
 
+pub use heads::{Heads, WatchedHeads, has_both_framings};
 pub use stall::StallTimeout;
 
 /// What the parser keeps on its stack; for any other number it allocates at each request.

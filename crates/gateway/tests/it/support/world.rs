@@ -285,8 +285,10 @@ async fn accept(listener: TcpListener, gateway: Arc<Gateway>) {
         stream.set_nodelay(true).unwrap();
         let gateway = Arc::clone(&gateway);
         let builder = Arc::clone(&builder);
+        let (stream, heads) = listener::WatchedHeads::new(stream);
         tokio::spawn(async move {
-            let service = service_fn(move |request| {
+            let service = service_fn(move |mut request| {
+                heads.mark(&mut request);
                 let gateway = Arc::clone(&gateway);
                 async move { Ok::<_, std::convert::Infallible>(gateway.handle(request, peer).await) }
             });

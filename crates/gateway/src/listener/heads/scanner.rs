@@ -1,0 +1,270 @@
+//! Finds the heads in a stream of requests (RFC 9112 §2, §6, §7.1). It decides nothing about a request that the parser
+//! accepts; it only has to keep in step with it, and to say so where it cannot.
+
+use std::mem;
+
+use memchr::memchr;
+
+/// What is kept of a line that comes in pieces: more than the fields that matter need.
+const LONGEST_KEPT: usize = 256;
+
+/// Something about the request with that number, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// It has `Content-Length` and `Transfer-Encoding`.
+    BothFramings(u64),
+    /// From it on, where requests begin is not known.
+    Lost(u64),
+}
+
+/// Where in the stream it is.
+#[derive(Default)]
+pub(super) struct Scanner {
+    place: Place,
+    /// The beginning of a line of which the end has not come.
+    line: Vec<u8>,
+    /// The line is longer than what is kept of it.
+    is_cut: bool,
+    head: Head,
+    /// Heads that have ended.
+    heads: u64,
+}
+
+#[derive(Default, Clone, Copy)]
+enum Place {
+    #[default]
+    RequestLine,
+    Field,
+    /// Bytes of a body to come.
+    Body(u64),
+    ChunkSize,
+    Chunk(u64),
+    ChunkEnd,
+    Trailer,
+    /// Another protocol, or lost: nothing more is looked at.
+    Off,
+}
+
+/// What a head says of the body.
+#[derive(Default)]
+struct Head {
+    length: Option<u64>,
+    has_length: bool,
+    has_coding: bool,
+}
+
+impl Scanner {
+    /// Takes the next bytes. At most one thing is ever found: after it the connection has no further use.
+    pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Option<Finding> {
+        while !bytes.is_empty() {
+            match self.place {
+                Place::Off => return None,
+                Place::Body(left) | Place::Chunk(left) => bytes = self.skip(left, bytes),
+                Place::RequestLine
+                | Place::Field
+                | Place::ChunkSize
+                | Place::ChunkEnd
+                | Place::Trailer => {
+                    let Some(end) = memchr(b'\n', bytes) else {
+                        self.keep(bytes);
+                        return None;
+                    };
+                    let (line, rest) = bytes.split_at(end);
+                    bytes = rest.get(1..).unwrap_or_default();
+                    let finding = self.take_line(line);
+                    if finding.is_some() {
+                        self.place = Place::Off;
+                        return finding;
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn skip<'a>(&mut self, left: u64, bytes: &'a [u8]) -> &'a [u8] {
+        let here = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
+        let left = left - here as u64;
+        self.place = match (self.place, left) {
+            (Place::Chunk(_), 0) => Place::ChunkEnd,
+            (Place::Chunk(_), left) => Place::Chunk(left),
+            (_, 0) => Place::RequestLine,
+            (_, left) => Place::Body(left),
+        };
+        bytes.get(here..).unwrap_or_default()
+    }
+
+    fn keep(&mut self, piece: &[u8]) {
+        let room = LONGEST_KEPT.saturating_sub(self.line.len());
+        self.is_cut |= piece.len() > room;
+        self.line
+            .extend_from_slice(piece.get(..room).unwrap_or(piece));
+    }
+
+    fn take_line(&mut self, end: &[u8]) -> Option<Finding> {
+        if self.line.is_empty() {
+            return self.line(end, false);
+        }
+        self.keep(end);
+        let line = mem::take(&mut self.line);
+        let is_cut = mem::take(&mut self.is_cut);
+        self.line(&line, is_cut)
+    }
+
+    fn line(&mut self, line: &[u8], is_cut: bool) -> Option<Finding> {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        match self.place {
+            // Empty lines before a request are skipped (RFC 9112 §2.2).
+            Place::RequestLine if line.is_empty() => None,
+            // The preface of HTTP/2 (RFC 9113 §3.4).
+            Place::RequestLine if line.starts_with(b"PRI * HTTP/2") => {
+                self.place = Place::Off;
+                None
+            }
+            Place::RequestLine => {
+                self.place = Place::Field;
+                None
+            }
+            Place::Field if line.is_empty() => self.end_head(),
+            Place::Field => self.field(line, is_cut),
+            Place::ChunkSize => match chunk_size(line) {
+                None => Some(self.lost()),
+                Some(0) => self.go_to(Place::Trailer),
+                Some(size) => self.go_to(Place::Chunk(size)),
+            },
+            Place::ChunkEnd if line.is_empty() => self.go_to(Place::ChunkSize),
+            Place::ChunkEnd => Some(self.lost()),
+            Place::Trailer if line.is_empty() => self.go_to(Place::RequestLine),
+            Place::Trailer | Place::Body(_) | Place::Chunk(_) | Place::Off => None,
+        }
+    }
+
+    fn field(&mut self, line: &[u8], is_cut: bool) -> Option<Finding> {
+        let colon = memchr(b':', line)?;
+        let (name, value) = line.split_at(colon);
+        if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            self.head.has_coding = true;
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            self.head.has_length = true;
+            // What is no number is refused by the parser, and the connection ends.
+            self.head.length = value.get(1..).and_then(decimal);
+            if is_cut {
+                return Some(self.lost());
+            }
+        }
+        None
+    }
+
+    fn end_head(&mut self) -> Option<Finding> {
+        self.heads += 1;
+        let head = mem::take(&mut self.head);
+        if head.has_coding && head.has_length {
+            return Some(Finding::BothFramings(self.heads));
+        }
+        self.go_to(match (head.has_coding, head.length) {
+            (true, _) => Place::ChunkSize,
+            (false, Some(length @ 1..)) => Place::Body(length),
+            (false, _) => Place::RequestLine,
+        })
+    }
+
+    fn go_to(&mut self, place: Place) -> Option<Finding> {
+        self.place = place;
+        None
+    }
+
+    /// From the next head on.
+    fn lost(&self) -> Finding {
+        Finding::Lost(self.heads + 1)
+    }
+}
+
+fn decimal(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text.trim_ascii()).ok()?.parse().ok()
+}
+
+/// The number before extensions.
+fn chunk_size(line: &[u8]) -> Option<u64> {
+    let number = line.split(|&byte| byte == b';').next()?.trim_ascii();
+    let is_number = !number.is_empty() && number.iter().all(u8::is_ascii_hexdigit);
+    if !is_number {
+        return None;
+    }
+    u64::from_str_radix(std::str::from_utf8(number).ok()?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    /// However the bytes come, the same is found.
+    fn scan(stream: &str) -> Option<Finding> {
+        let whole = Scanner::default().feed(stream.as_bytes());
+        for size in [1, 2, 3, 7, 64] {
+            let mut scanner = Scanner::default();
+            let found = stream
+                .as_bytes()
+                .chunks(size)
+                .find_map(|bytes| scanner.feed(bytes));
+            assert_eq!(found, whole, "{size}");
+        }
+        whole
+    }
+
+    const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    const CHUNKED: &str = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n\
+        5;x=\"y\"\r\n\r\n\r\n\r\r\nA\r\n0123456789\r\n0\r\nContent-Length: 5\r\n\r\n";
+    const SIZED: &str = "POST / HTTP/1.1\r\ncontent-length: 48\r\n\r\nX\r\nContent-Length: 1\r\nTransfer-Encoding: chunked";
+
+    #[rstest]
+    #[case("")]
+    #[case(GET)]
+    #[case(CHUNKED)]
+    #[case(SIZED)]
+    #[case("GET / HTTP/1.1\nContent-Length: 0\n\n")]
+    #[case("\r\n\r\nGET / HTTP/1.1\r\nX: Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n")]
+    fn c17_requests_of_one_framing_are_left_alone(#[case] stream: &str) {
+        assert_eq!(scan(stream), None);
+    }
+
+    #[rstest]
+    #[case("Content-Length: 4\r\nTransfer-Encoding: chunked")]
+    #[case("Transfer-Encoding: chunked\r\nContent-Length: 4")]
+    #[case("TRANSFER-ENCODING:chunked\r\nx: y\r\ncontent-length:4")]
+    #[case("Transfer-Encoding: chunked\nContent-Length: x")]
+    fn c17_both_framings_are_found_in_any_request_of_a_connection(#[case] fields: &str) {
+        let both = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
+        assert_eq!(scan(&both), Some(Finding::BothFramings(1)));
+        let long = format!(
+            "GET /{} HTTP/1.1\r\nCookie: {}\r\n\r\n",
+            "a".repeat(999),
+            "b".repeat(999)
+        );
+        for before in [GET, CHUNKED, &long] {
+            let stream = format!("{before}{before}{both}");
+            assert_eq!(scan(&stream), Some(Finding::BothFramings(3)), "{before}");
+        }
+        let sized = format!("{SIZED}\r\n{both}");
+        assert_eq!(SIZED.rsplit("\r\n\r\n").next().unwrap().len(), 48);
+        assert_eq!(scan(&sized), Some(Finding::BothFramings(2)));
+    }
+
+    #[rstest]
+    #[case("x\r\n")]
+    #[case("-1\r\n")]
+    #[case("\r\n")]
+    #[case("1\r\nab\r\n")]
+    #[case("fffffffffffffffff\r\n")]
+    fn c17_it_says_where_it_cannot_follow(#[case] body: &str) {
+        let stream =
+            format!("{GET}POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}{GET}");
+        assert_eq!(scan(&stream), Some(Finding::Lost(3)));
+    }
+
+    #[test]
+    fn another_protocol_is_not_looked_at() {
+        assert_eq!(scan("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nx"), None);
+    }
+}
