@@ -4,7 +4,9 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use axum::body::Body;
 use domain::rng::{Rng, random_string};
+use gateway::listener::has_both_framings;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, uri::Authority};
+use http_body_util::Either;
 use hyper::body::Incoming;
 
 use crate::{
@@ -15,6 +17,9 @@ use crate::{
 
 const ID_ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 const ID_LENGTH: usize = 16;
+
+/// What is answered by a Service or its upstream, and what we answer ourselves.
+pub(crate) type Answer = Either<gateway::Body, Body>;
 
 /// The names and what stands behind them.
 pub(crate) struct Dispatch {
@@ -40,42 +45,51 @@ impl Dispatch {
         &self,
         request: Request<Incoming>,
         connection: &Connection,
-    ) -> Response<Body> {
-        let started = Instant::now();
-        let id = random_string(&*self.rng, ID_ALPHABET, ID_LENGTH);
-        let line = Line {
-            id: id.clone(),
-            peer: connection.peer.ip(),
-            method: request.method().clone(),
-            // Without the query: it can hold what is secret.
-            path: request.uri().path().to_owned(),
-            started,
-        };
+    ) -> Response<Answer> {
         let host = match host(&request) {
             Ok(host) => host,
             Err(problem) => {
+                let line = self.line(&request, connection);
                 let response = plain(StatusCode::BAD_REQUEST, problem);
                 line.write("none", "", &response);
-                return response;
+                return response.map(Either::Right);
             }
         };
         if disagrees(connection, &host) {
+            let line = self.line(&request, connection);
             let response = plain(
                 StatusCode::MISDIRECTED_REQUEST,
                 "The host of the request is not the one that the connection was made for.\n",
             );
             line.write("none", &host, &response);
-            return response;
+            return response.map(Either::Right);
         }
         let site = self.names.site(&host);
+        if site == Site::Service {
+            let response = self.sites.service(request, connection).await;
+            return response.map(Either::Left);
+        }
+        let line = self.line(&request, connection);
+        let id = line.id.clone();
         let response = match site {
             Site::Api => self.sites.api(request, connection, id).await,
             Site::Cluster => self.secure_only(self.sites.cluster(request, connection, id).await),
-            Site::Portal => self.secure_only(self.portal()),
-            Site::Service => return self.sites.service(request, connection).await,
+            Site::Portal | Site::Service => self.secure_only(self.portal()),
         };
         line.write(site.as_str(), &host, &response);
-        response
+        response.map(Either::Right)
+    }
+
+    /// What will be said of a request that does not reach a Service.
+    fn line(&self, request: &Request<Incoming>, connection: &Connection) -> Line {
+        Line {
+            id: random_string(&*self.rng, ID_ALPHABET, ID_LENGTH),
+            peer: connection.peer.ip(),
+            method: request.method().clone(),
+            // Without the query: it can hold what is secret.
+            path: request.uri().path().to_owned(),
+            started: Instant::now(),
+        }
     }
 
     fn secure_only(&self, mut response: Response<Body>) -> Response<Body> {
@@ -161,7 +175,10 @@ pub(crate) fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
 }
 
 /// The host of a request, in lower case and without the port.
-fn host(request: &Request<Incoming>) -> Result<Arc<str>, &'static str> {
+fn host(request: &Request<Incoming>) -> Result<String, &'static str> {
+    if has_both_framings(request.extensions()) {
+        return Err("The request gives its length in two ways.\n");
+    }
     let mut headers = request.headers().get_all(header::HOST).iter();
     let header = match (headers.next(), headers.next()) {
         (None, _) => None,
@@ -181,7 +198,7 @@ fn host(request: &Request<Incoming>) -> Result<Arc<str>, &'static str> {
     if authority.as_str().contains('@') {
         return Err("The host holds user information.\n");
     }
-    Ok(authority.host().to_ascii_lowercase().into())
+    Ok(authority.host().to_ascii_lowercase())
 }
 
 /// RFC 9110, 7.4: the certificate was for another name, so what the client checked does not hold here.

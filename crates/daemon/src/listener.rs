@@ -1,20 +1,26 @@
 //! Accepts connections, ends TLS, and serves HTTP/1.1 and HTTP/2 on one port.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
+use gateway::listener::{Heads, Limits, ReadAhead, StallTimeout, WatchedHeads, builder};
 use http::{Request, Response};
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
+use hyper::{body::Incoming, service::Service};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     time::timeout,
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::dispatch::Dispatch;
+use crate::{
+    dispatch::{Answer, Dispatch},
+    workers::Turns,
+};
 
 /// A client that has not finished the handshake by then is not going to.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,6 +42,8 @@ pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
     /// TLS.
     pub(crate) tls: TlsAcceptor,
+    /// The threads that serve connections.
+    pub(crate) workers: Turns,
     /// What answers.
     pub(crate) dispatch: Arc<Dispatch>,
     /// How many connections are served at a time.
@@ -51,9 +59,7 @@ impl Listener {
         let drain = CancellationToken::new();
         let abort = CancellationToken::new();
         let permits = Arc::new(Semaphore::new(self.max_connections));
-        let builder = Arc::new(gateway::listener::builder(
-            &gateway::listener::Limits::default(),
-        ));
+        let builders = Arc::new(Builders::new(&Limits::default()));
 
         loop {
             let Some(permit) = or_stop(&stop, Arc::clone(&permits).acquire_owned()).await else {
@@ -62,6 +68,7 @@ impl Listener {
             let Some(accepted) = or_stop(&stop, self.socket.accept()).await else {
                 break;
             };
+            let accepted = accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer)));
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -75,14 +82,17 @@ impl Listener {
                 peer,
                 self.tls.clone(),
                 Arc::clone(&self.dispatch),
-                Arc::clone(&builder),
+                Arc::clone(&builders),
                 drain.clone(),
             );
             let abort = abort.clone();
-            tracker.spawn(async move {
-                abort.run_until_cancelled(serving).await;
-                drop(permit);
-            });
+            tracker.spawn_on(
+                async move {
+                    abort.run_until_cancelled(serving).await;
+                    drop(permit);
+                },
+                &self.workers.next(),
+            );
         }
 
         drop(self.socket);
@@ -106,45 +116,18 @@ async fn or_stop<F: Future>(stop: &CancellationToken, future: F) -> Option<F::Ou
 }
 
 async fn serve_connection(
-    stream: TcpStream,
+    stream: std::net::TcpStream,
     peer: SocketAddr,
     tls: TlsAcceptor,
     dispatch: Arc<Dispatch>,
-    builder: Arc<auto::Builder<TokioExecutor>>,
+    builders: Arc<Builders>,
     drain: CancellationToken,
 ) {
-    // Small frames of streams go out at once.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "no-delay not set");
-    }
-    let stall = gateway::listener::Limits::default().stall;
-    let stream = gateway::listener::StallTimeout::new(stream, stall);
-    let stream = match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
-            tracing::debug!(%peer, %error, "TLS handshake failed");
-            return;
-        }
-        Err(_) => {
-            tracing::debug!(%peer, "TLS handshake not finished in time");
-            return;
-        }
+    // What is only needed for a while is in boxes: the rest lasts as long as the connection does.
+    let Some(stream) = Box::pin(handshake(stream, peer, tls)).await else {
+        return;
     };
-    let server_name = stream.get_ref().1.server_name();
-    let connection = Connection {
-        peer,
-        server_name: server_name.map(|name| name.to_ascii_lowercase().into()),
-    };
-    let service = service_fn(move |request: Request<Incoming>| {
-        let dispatch = Arc::clone(&dispatch);
-        let connection = connection.clone();
-        async move {
-            let response: Response<_> = dispatch.answer(request, &connection).await;
-            Ok::<_, std::convert::Infallible>(response)
-        }
-    });
-    let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-    let mut serving = std::pin::pin!(serving);
+    let mut serving = builders.serve(stream, peer, dispatch);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
         () = drain.cancelled() => {
@@ -154,5 +137,103 @@ async fn serve_connection(
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection ended");
+    }
+}
+
+type Stream = TlsStream<StallTimeout<ReadAhead<TcpStream>>>;
+type Serving<'a> =
+    auto::UpgradeableConnection<'a, TokioIo<WatchedHeads<Stream>>, Requests, TokioExecutor>;
+
+/// How each protocol is served. The handshake says which it is (RFC 9113, 3.3): to find out by reading would cost every
+/// connection a larger buffer.
+struct Builders {
+    http1: auto::Builder<TokioExecutor>,
+    http2: auto::Builder<TokioExecutor>,
+}
+
+impl Builders {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            http1: builder(limits).http1_only(),
+            http2: builder(limits).http2_only(),
+        }
+    }
+
+    fn serve(
+        &self,
+        stream: Stream,
+        peer: SocketAddr,
+        dispatch: Arc<Dispatch>,
+    ) -> Pin<Box<Serving<'_>>> {
+        let tls = stream.get_ref().1;
+        let builder = match tls.alpn_protocol() {
+            Some(b"h2") => &self.http2,
+            _ => &self.http1,
+        };
+        let server_name = tls.server_name();
+        let connection = Connection {
+            peer,
+            server_name: server_name.map(|name| name.to_ascii_lowercase().into()),
+        };
+        let (stream, heads) = WatchedHeads::new(stream);
+        let requests = Requests {
+            dispatch,
+            connection,
+            heads,
+        };
+        Box::pin(builder.serve_connection_with_upgrades(TokioIo::new(stream), requests))
+    }
+}
+
+/// Answers the requests of one connection.
+struct Requests {
+    dispatch: Arc<Dispatch>,
+    connection: Connection,
+    heads: Heads,
+}
+
+impl Service<Request<Incoming>> for Requests {
+    type Response = Response<Answer>;
+    type Error = Infallible;
+    /// In a box, as a connection has room for it as long as it is open.
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        self.heads.mark(&mut request);
+        let dispatch = Arc::clone(&self.dispatch);
+        let connection = self.connection.clone();
+        Box::pin(async move { Ok(dispatch.answer(request, &connection).await) })
+    }
+}
+
+/// Ends TLS. `None` where the client does not go through with it.
+async fn handshake(
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+    tls: TlsAcceptor,
+) -> Option<Stream> {
+    // Here, as it stays with the thread that it is made on.
+    let stream = match TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::warn!(%peer, %error, "connection not served");
+            return None;
+        }
+    };
+    // Small frames of streams go out at once.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "no-delay not set");
+    }
+    let stream = StallTimeout::new(ReadAhead::new(stream), Limits::default().stall);
+    match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(%peer, %error, "TLS handshake failed");
+            None
+        }
+        Err(_) => {
+            tracing::debug!(%peer, "TLS handshake not finished in time");
+            None
+        }
     }
 }

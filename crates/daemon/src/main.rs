@@ -23,6 +23,7 @@ mod settings;
 mod sites;
 mod storage;
 mod tls;
+mod workers;
 
 use std::{
     io::{Write as _, stderr},

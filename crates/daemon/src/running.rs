@@ -3,8 +3,10 @@
 use std::{
     fs::File,
     net::{Ipv4Addr, SocketAddr},
+    num::NonZero,
     path::{Path, PathBuf},
     sync::Arc,
+    thread::available_parallelism,
     time::Duration,
 };
 
@@ -33,6 +35,7 @@ use crate::{
     settings::{ListenSettings, StoreSettings},
     sites::Sites,
     storage, tls,
+    workers::Workers,
 };
 
 /// The authentication token of User `root`, in the data directory.
@@ -61,6 +64,7 @@ pub(crate) struct Instance {
     end: CancellationToken,
     serving: JoinHandle<()>,
     admin: JoinHandle<()>,
+    workers: Workers,
     _lock: File,
 }
 
@@ -98,7 +102,9 @@ impl Instance {
             files::write_secret(&path, token.expose())?;
             tracing::info!(path = %path.display(), "authentication token of User root written");
         }
+        let worker_count = available_parallelism().map_or(1, NonZero::get);
         let gateway_config = gateway::Config {
+            workers: worker_count,
             domain: names.domain().host().to_owned(),
             authority: names.domain().authority().to_owned(),
             allow_private_outbound: listen.allow_private_outbound.unwrap_or(false),
@@ -121,23 +127,15 @@ impl Instance {
             files::write_public(&path, pem)?;
             tracing::info!(path = %path.display(), "certificate that clients must trust written");
         }
-        let identity = Arc::new(Identity(context.clone()));
-        let sites = Sites::new(
-            server::grpc_router(context.clone())
-                .await
-                .map_err(|error| anyhow!("API: {error}"))?,
-            with_landing(
-                server::oauth2_router(context.clone())
-                    .merge(server::assertion::jwks_router(context.clone())),
-            ),
-            Gateway::new(routes, identity, Arc::clone(&clock), gateway_config),
-        );
+        let sites = sites(context, routes, Arc::clone(&clock), gateway_config).await?;
 
+        let workers = Workers::start(worker_count).context("threads of the listener")?;
         let stop = CancellationToken::new();
         let end = CancellationToken::new();
         let listener = Listener {
             socket,
             tls: TlsAcceptor::from(tls::server_config(certificates.resolver())?),
+            workers: workers.turns(),
             dispatch: Arc::new(Dispatch::new(names.clone(), sites, rng)),
             max_connections: usize::try_from(
                 listen.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS),
@@ -171,6 +169,7 @@ impl Instance {
             end,
             serving,
             admin,
+            workers,
             _lock: lock,
         })
     }
@@ -190,6 +189,8 @@ impl Instance {
         self.control_plane.finish().await;
         self.end.cancel();
         self.admin.await.context("admin listener")?;
+        // Last: connections to the database may be theirs.
+        self.workers.end().await;
         tracing::info!("ended");
         Ok(())
     }
@@ -228,6 +229,22 @@ impl Instance {
     pub(crate) fn ending(&self) -> CancellationToken {
         self.end.clone()
     }
+}
+
+async fn sites(
+    context: &server::Context,
+    routes: Arc<Routes>,
+    clock: Arc<dyn Clock>,
+    config: gateway::Config,
+) -> anyhow::Result<Sites> {
+    let identity = Arc::new(Identity(context.clone()));
+    let api = server::grpc_router(context.clone())
+        .await
+        .map_err(|error| anyhow!("API: {error}"))?;
+    let cluster = server::oauth2_router(context.clone())
+        .merge(server::assertion::jwks_router(context.clone()));
+    let gateway = Gateway::new(routes, identity, clock, config);
+    Ok(Sites::new(api, with_landing(cluster), gateway))
 }
 
 async fn bind(

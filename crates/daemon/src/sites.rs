@@ -53,11 +53,8 @@ impl Sites {
         &self,
         request: Request<Incoming>,
         connection: &Connection,
-    ) -> Response<Body> {
-        self.gateway
-            .handle(request, connection.peer)
-            .await
-            .map(Body::new)
+    ) -> Response<gateway::Body> {
+        self.gateway.handle(request, connection.peer).await
     }
 }
 

@@ -14,7 +14,7 @@ mod transfer;
 mod watch;
 
 pub(crate) use request::{Bounds, RequestBody};
-pub(crate) use response::Proxied;
+pub(crate) use response::{FirstFrame, Proxied, first_frame};
 pub(crate) use transfer::{Transfer, TransferState};
 pub(crate) use watch::Watch;
 

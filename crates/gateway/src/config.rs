@@ -23,6 +23,8 @@ pub struct Config {
     pub idle_connection_timeout: Duration,
     /// How many unused connections are kept for each endpoint.
     pub idle_connections: usize,
+    /// How many [workers](crate::worker) there are: each has connections of its own.
+    pub workers: usize,
     /// Whether an upstream may have a link-local address, which is where clouds serve their metadata.
     pub allow_link_local_upstreams: bool,
     /// Whether tokens for upstreams may come from private and loopback addresses, and over plain HTTP.
@@ -41,6 +43,7 @@ impl Default for Config {
             body_idle_timeout: Duration::from_mins(1),
             idle_connection_timeout: Duration::from_mins(1),
             idle_connections: 256,
+            workers: 1,
             allow_link_local_upstreams: false,
             allow_private_outbound: false,
             rng: Arc::new(SystemRng),

@@ -131,8 +131,9 @@ where
         cors: plan.cors.as_ref(),
         origin: origin.as_ref(),
     };
-    let response = UpstreamResponse::new(answer, rules, watch, upgrade, grpc)
+    let mut response = UpstreamResponse::new(answer, rules, watch, upgrade, grpc)
         .ok_or(Denial::UpstreamUnavailable)?;
+    response.read_ahead().await;
     Ok(Served::Upstream(Box::new(response)))
 }
 

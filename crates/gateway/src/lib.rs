@@ -21,6 +21,7 @@ mod port;
 mod record;
 mod route;
 mod upstream;
+pub mod worker;
 
 pub use body::{Body, BodyError};
 pub use caller::{Assertion, Caller, CallerFacts};

@@ -8,9 +8,11 @@ use hyper_util::{
 };
 
 mod heads;
+mod read_ahead;
 mod stall;
 
 pub use heads::{Heads, WatchedHeads, has_both_framings};
+pub use read_ahead::ReadAhead;
 pub use stall::StallTimeout;
 
 /// What the parser keeps on its stack; for any other number it allocates at each request.

@@ -1,6 +1,7 @@
 //! Response bodies on their way to the client.
 
 use std::{
+    future::poll_fn,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -21,12 +22,32 @@ use crate::{
 pub(crate) struct Proxied {
     /// `None` once it has ended.
     pub(crate) upstream: Option<Incoming>,
+    /// What came with the head.
+    pub(crate) first: Option<FirstFrame>,
     pub(crate) watch: Watch,
     /// The connection, to be used again once the body was read to its end.
     pub(crate) lease: Option<Lease>,
     /// Written to the log when this is dropped.
     pub(crate) record: Box<Record>,
     pub(crate) grpc: bool,
+}
+
+/// The beginning of a body, or why there is none.
+pub(crate) type FirstFrame = Result<Frame<Bytes>, hyper::Error>;
+
+/// The beginning of `body` where it is here already: it came with the head, so both can leave together. The
+/// connection's task gets one turn to hand it over; nothing is waited for.
+pub(crate) async fn first_frame(body: &mut Incoming) -> Option<FirstFrame> {
+    let mut turns = 0..1;
+    poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
+        Poll::Pending if turns.next().is_some() => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+        Poll::Pending => Poll::Ready(None),
+        Poll::Ready(frame) => Poll::Ready(frame),
+    })
+    .await
 }
 
 impl Proxied {
@@ -40,7 +61,11 @@ impl Proxied {
         if self.watch.is_over() {
             return self.cut();
         }
-        match Pin::new(&mut *upstream).poll_frame(cx) {
+        let frame = match self.first.take() {
+            Some(first) => Poll::Ready(Some(first)),
+            None => Pin::new(&mut *upstream).poll_frame(cx),
+        };
+        match frame {
             Poll::Ready(Some(Ok(mut frame))) => {
                 if let Some(trailers) = frame.trailers_mut() {
                     clean(trailers);
@@ -69,13 +94,20 @@ impl Proxied {
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.upstream.as_ref().is_none_or(Incoming::is_end_stream)
+        self.first.is_none() && self.upstream.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        match &self.upstream {
-            Some(upstream) => upstream.size_hint(),
-            None => SizeHint::with_exact(0),
+        let Some(upstream) = &self.upstream else {
+            return SizeHint::with_exact(0);
+        };
+        let first = match &self.first {
+            Some(Ok(first)) => first.data_ref().map_or(0, Bytes::len) as u64,
+            Some(Err(_)) | None => 0,
+        };
+        match upstream.size_hint().exact() {
+            Some(rest) => SizeHint::with_exact(first.saturating_add(rest)),
+            None => SizeHint::default(),
         }
     }
 

@@ -63,29 +63,29 @@ impl Watch {
         let Some(standing) = &self.standing else {
             return Poll::Pending;
         };
-        let armed = self
-            .armed
-            .get_or_insert_with(|| Box::pin(wait(standing.clone())));
+        let armed = self.armed.get_or_insert_with(|| {
+            let standing = standing.clone();
+            Box::pin(async move { standing.wait().await })
+        });
         armed.as_mut().poll(cx)
     }
 
     /// Waits for the end.
-    pub(crate) fn over(&self) -> impl Future<Output = ()> + Send + use<> {
-        let standing = self.standing.clone();
-        async move {
-            match standing {
-                Some(standing) => wait(standing).await,
-                None => std::future::pending().await,
-            }
+    pub(crate) async fn over(&self) {
+        match &self.standing {
+            Some(standing) => standing.wait().await,
+            None => std::future::pending().await,
         }
     }
 }
 
-async fn wait(standing: Standing) {
-    match standing.until {
-        Some(until) => {
-            let _ = tokio::time::timeout_at(until, standing.revoked.cancelled()).await;
+impl Standing {
+    async fn wait(&self) {
+        match self.until {
+            Some(until) => {
+                let _ = tokio::time::timeout_at(until, self.revoked.cancelled()).await;
+            }
+            None => self.revoked.cancelled().await,
         }
-        None => standing.revoked.cancelled().await,
     }
 }

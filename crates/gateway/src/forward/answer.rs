@@ -5,7 +5,7 @@ use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 
 use crate::{
-    body::{Body, Proxied, Watch},
+    body::{Body, FirstFrame, Proxied, Watch, first_frame},
     forward::{response, tunnel},
     record::Record,
     route::{ComputedFields, Cors, HeaderRules},
@@ -41,6 +41,7 @@ pub(super) struct ResponseRules<'a> {
 enum Kind {
     Body {
         incoming: Incoming,
+        first: Option<FirstFrame>,
         lease: Option<Lease>,
     },
     WebSocket {
@@ -77,7 +78,11 @@ impl UpstreamResponse {
         let (head, incoming) = response.into_parts();
         let kind = match tunnel {
             Some((client, upstream)) => Kind::WebSocket { client, upstream },
-            None => Kind::Body { incoming, lease },
+            None => Kind::Body {
+                incoming,
+                first: None,
+                lease,
+            },
         };
         let status = head.status;
         let mut headers = head.headers;
@@ -99,6 +104,17 @@ impl UpstreamResponse {
         })
     }
 
+    /// Takes what of the body is here already.
+    pub(super) async fn read_ahead(&mut self) {
+        if let Kind::Body {
+            incoming, first, ..
+        } = &mut self.kind
+            && !incoming.is_end_stream()
+        {
+            *first = first_frame(incoming).await;
+        }
+    }
+
     /// The response for the client. `record` is written when its body has ended.
     pub(crate) fn into_response(self, mut record: Box<Record>) -> Response<Body> {
         record.set_status(self.status);
@@ -107,15 +123,24 @@ impl UpstreamResponse {
                 tunnel::open(client, upstream, self.watch, record);
                 Body::empty()
             }
-            Kind::Body { incoming, lease } if incoming.is_end_stream() => {
+            Kind::Body {
+                incoming,
+                first: None,
+                lease,
+            } if incoming.is_end_stream() => {
                 if let Some(lease) = lease {
                     lease.release();
                 }
                 record.set_complete();
                 Body::empty()
             }
-            Kind::Body { incoming, lease } => Body::proxied(Proxied {
+            Kind::Body {
+                incoming,
+                first,
+                lease,
+            } => Body::proxied(Proxied {
                 upstream: Some(incoming),
+                first,
                 watch: self.watch,
                 lease,
                 record,

@@ -21,6 +21,7 @@ use crate::{
         tls::Trust,
         url::{Protocol, UpstreamUrl},
     },
+    worker::PerWorker,
 };
 
 /// An endpoint with the connections to it.
@@ -32,7 +33,7 @@ pub(crate) struct Endpoint {
     pub(crate) host_header: HeaderValue,
     pub(super) health: Health,
     pub(super) http1: Http1Pool,
-    pub(super) http2: Http2Slot,
+    http2: PerWorker<Http2Slot>,
     protocol: Protocol,
     host: String,
     port: u16,
@@ -75,8 +76,8 @@ impl Endpoint {
             authority: url.authority,
             base: url.base,
             health: Health::default(),
-            http1: Http1Pool::new(settings.idle_connection_timeout, settings.idle_connections),
-            http2: Http2Slot::default(),
+            http1: Http1Pool::new(settings),
+            http2: PerWorker::new(settings.workers, Http2Slot::default),
             protocol: url.protocol,
             host: url.host,
             port: url.port,
@@ -109,7 +110,11 @@ impl Endpoint {
                 reused: true,
             }),
             Protocol::Http1 => None,
-            Protocol::Http2 => self.http2.current().map(Connection::Http2),
+            Protocol::Http2 => self
+                .http2
+                .get()
+                .and_then(Http2Slot::current)
+                .map(Connection::Http2),
         };
         if let Some(connection) = ready {
             return Ok(connection);
@@ -149,8 +154,12 @@ impl Endpoint {
 
     /// Only one request connects; the others wait for its connection.
     async fn open_http2(&self) -> Result<http2::Sender, ConnectError> {
-        let _turn = self.http2.turn().await;
-        if let Some(sender) = self.http2.current() {
+        let slot = self.http2.get();
+        let _turn = match slot {
+            Some(slot) => Some(slot.turn().await),
+            None => None,
+        };
+        if let Some(sender) = slot.and_then(Http2Slot::current) {
             return Ok(sender);
         }
         let tcp = connect::connect(&self.host, self.port, self.reach).await?;
@@ -167,7 +176,9 @@ impl Endpoint {
                 http2::handshake(TokioIo::new(tls)).await?
             }
         };
-        self.http2.set(sender.clone());
+        if let Some(slot) = slot {
+            slot.set(sender.clone());
+        }
         Ok(sender)
     }
 }

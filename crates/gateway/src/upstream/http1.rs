@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -13,8 +13,10 @@ use hyper::{
 use tokio::time::{Instant, timeout};
 
 use crate::{
+    Config,
     body::{RequestBody, Transfer, TransferState},
     upstream::{Endpoint, connect::ConnectError},
+    worker::PerWorker,
 };
 
 /// How long a pooled connection may take to be ready for the next request.
@@ -22,9 +24,9 @@ const LONGEST_TURN: Duration = Duration::from_millis(10);
 
 pub(super) type Sender = SendRequest<RequestBody>;
 
-/// Unused connections to one endpoint. The one used last is used next, so that the others can grow old.
+/// Unused connections to one endpoint, those of each worker for itself. The one used last is used next, so that the others can grow old.
 pub(super) struct Http1Pool {
-    idle: Mutex<Vec<Idle>>,
+    idle: PerWorker<Mutex<Vec<Idle>>>,
     timeout: Duration,
     most: usize,
 }
@@ -42,11 +44,11 @@ pub(crate) struct Lease {
 }
 
 impl Http1Pool {
-    pub(super) fn new(timeout: Duration, most: usize) -> Self {
+    pub(super) fn new(settings: &Config) -> Self {
         Self {
-            idle: Mutex::new(Vec::new()),
-            timeout,
-            most,
+            idle: PerWorker::new(settings.workers, Mutex::default),
+            timeout: settings.idle_connection_timeout,
+            most: settings.idle_connections.div_ceil(settings.workers.max(1)),
         }
     }
 
@@ -67,7 +69,7 @@ impl Http1Pool {
     }
 
     fn pop(&self) -> Option<Sender> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle()?;
         while let Some(Idle { sender, since }) = idle.pop() {
             if since.elapsed() >= self.timeout {
                 // All below are older.
@@ -81,8 +83,15 @@ impl Http1Pool {
         None
     }
 
+    fn idle(&self) -> Option<MutexGuard<'_, Vec<Idle>>> {
+        let idle = self.idle.get()?;
+        Some(idle.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn put(&self, sender: Sender) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut idle) = self.idle() else {
+            return;
+        };
         let old = idle
             .iter()
             .take_while(|connection| connection.since.elapsed() >= self.timeout)
