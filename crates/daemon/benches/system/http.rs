@@ -120,14 +120,23 @@ impl Http1 {
         request: http::request::Builder,
         body: Bytes,
     ) -> (StatusCode, Bytes) {
+        self.try_send(request, body).await.unwrap()
+    }
+
+    /// As [`Self::send`], where the answer may be cut off.
+    pub(crate) async fn try_send(
+        &mut self,
+        request: http::request::Builder,
+        body: Bytes,
+    ) -> hyper::Result<(StatusCode, Bytes)> {
         let request: Request<_> = request
             .header("host", &self.authority)
             .body(Full::new(body))
             .unwrap();
-        self.sender.ready().await.unwrap();
-        let response = self.sender.send_request(request).await.unwrap();
+        self.sender.ready().await?;
+        let response = self.sender.send_request(request).await?;
         let (head, body) = response.into_parts();
-        (head.status, body.collect().await.unwrap().to_bytes())
+        Ok((head.status, body.collect().await?.to_bytes()))
     }
 }
 
