@@ -84,7 +84,11 @@ impl Canonical {
             Some(_) => return Err(Ambiguity::Target),
         }
         let host = Host::take(&uri, &mut headers)?;
-        let target = uri.into_parts().path_and_query.ok_or(Ambiguity::Target)?;
+        let mut target = uri.into_parts().path_and_query.ok_or(Ambiguity::Target)?;
+        if target == "/" {
+            // Of an absolute target that is cut at its fragment nothing may be left, which only looks like this.
+            target = PathAndQuery::from_static("/");
+        }
         path::check(target.path())?;
         if let Some(query) = target.query() {
             path::check_query(query)?;
