@@ -9,6 +9,8 @@ use store::Store;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::telemetry::Telemetry;
+
 /// A store that takes longer to answer is not ready.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bounds of the histograms of durations, in seconds.
@@ -20,12 +22,12 @@ const BUCKETS: &[f64] = &[
 ///
 /// # Errors
 /// Where the process collects metrics already.
-pub(crate) fn collect_metrics() -> anyhow::Result<PrometheusHandle> {
+pub(crate) fn collect_metrics(telemetry: &Telemetry) -> anyhow::Result<PrometheusHandle> {
     let recorder = PrometheusBuilder::new()
         .set_buckets(BUCKETS)?
         .build_recorder();
     let handle = recorder.handle();
-    metrics::set_global_recorder(recorder)?;
+    telemetry.record_metrics(recorder)?;
     metrics::describe_counter!(
         "octelium_requests_total",
         "Requests by the part of the Cluster that answered and the class of the status."

@@ -8,7 +8,10 @@ use std::io::{IsTerminal as _, stderr};
 use anyhow::Context as _;
 use tracing_subscriber::{EnvFilter, fmt, util::SubscriberInitExt as _};
 
-use crate::settings::{LogFormat, LogSettings};
+use crate::{
+    settings::{LogFormat, LogSettings},
+    telemetry::Telemetry,
+};
 use sink::Sink;
 
 /// Keeps the log going: what is logged after it is gone is lost.
@@ -20,6 +23,17 @@ pub(crate) struct Logging(#[allow(dead_code, reason = "its end writes the last l
 /// # Errors
 /// Where the filter does not parse.
 pub(crate) fn start(settings: &LogSettings) -> anyhow::Result<Logging> {
+    start_exporting(settings, &Telemetry::default())
+}
+
+/// As [`start`], and exports the lines where that is wanted.
+///
+/// # Errors
+/// Where the filter does not parse.
+pub(crate) fn start_exporting(
+    settings: &LogSettings,
+    telemetry: &Telemetry,
+) -> anyhow::Result<Logging> {
     let filter = settings.log.as_deref().unwrap_or("info");
     let filter = EnvFilter::try_new(filter).with_context(|| {
         format!("log filter {filter:?}; write as `info` or `warn,octeliumd=debug`")
@@ -31,6 +45,13 @@ pub(crate) fn start(settings: &LogSettings) -> anyhow::Result<Logging> {
         LogFormat::Json
     });
     let sink = Sink::start(stderr()).context("logging")?;
+    #[cfg(feature = "otlp")]
+    if let Some(exporters) = telemetry.exporters() {
+        exporting(filter, format, terminal, &sink, exporters)?;
+        return Ok(Logging(sink));
+    }
+    #[cfg(not(feature = "otlp"))]
+    let _ = telemetry;
     let subscriber = fmt().with_env_filter(filter).with_writer(sink.writer());
     match format {
         LogFormat::Text => subscriber.with_ansi(terminal).finish().try_init(),
@@ -42,4 +63,37 @@ pub(crate) fn start(settings: &LogSettings) -> anyhow::Result<Logging> {
     }
     .context("logging")?;
     Ok(Logging(sink))
+}
+
+/// What is filtered is filtered for both.
+#[cfg(feature = "otlp")]
+fn exporting(
+    filter: EnvFilter,
+    format: LogFormat,
+    terminal: bool,
+    sink: &Sink,
+    exporters: &crate::telemetry::Exporters,
+) -> anyhow::Result<()> {
+    use tracing_subscriber::{Layer as _, filter::filter_fn, layer::SubscriberExt as _, registry};
+
+    // What the export itself has to say would be exported, and so on.
+    let exported = filter_fn(|metadata| {
+        !["opentelemetry", "tonic", "h2", "hyper", "tower"]
+            .iter()
+            .any(|name| metadata.target().starts_with(name))
+    });
+    let lines = fmt::layer().with_writer(sink.writer());
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(terminal).boxed(),
+        LogFormat::Json => lines
+            .fmt_fields(json::NoFields)
+            .event_format(json::Json)
+            .boxed(),
+    };
+    registry()
+        .with(lines)
+        .with(exporters.logs().with_filter(exported))
+        .with(filter)
+        .try_init()
+        .context("logging")
 }

@@ -22,6 +22,7 @@ mod serve;
 mod settings;
 mod sites;
 mod storage;
+mod telemetry;
 mod tls;
 mod workers;
 

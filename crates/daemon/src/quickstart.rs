@@ -27,6 +27,7 @@ use crate::{
     arguments::Serving,
     files::{DEFAULT_DATA_DIR, write_secret},
     running::{Instance, ROOT_TOKEN_FILE},
+    telemetry::Telemetry,
 };
 
 /// The curl configuration with the id and the secret of the demo's OAuth2 client.
@@ -42,12 +43,13 @@ const SERVICE: &str = "demo.default";
 /// Where it cannot serve. A demo that cannot be set up is told, and the rest is served.
 pub(crate) async fn run(mut serving: Serving) -> anyhow::Result<()> {
     serving.logs.log.get_or_insert_with(|| "warn".to_owned());
-    let _logging = crate::logging::start(&serving.logs)?;
+    let telemetry = Telemetry::start(serving.listen.otlp_endpoint.as_deref())?;
+    let _logging = crate::logging::start_exporting(&serving.logs, &telemetry)?;
     serving
         .store
         .data_dir
         .get_or_insert_with(|| PathBuf::from(DEFAULT_DATA_DIR));
-    let instance = Instance::start(serving.store, serving.listen).await?;
+    let instance = Instance::start(serving.store, serving.listen, &telemetry).await?;
     let demo = Demo::open(&instance).await?;
     let mut out = stdout().lock();
     match demo.play().await {
@@ -60,7 +62,9 @@ pub(crate) async fn run(mut serving: Serving) -> anyhow::Result<()> {
     }
     out.flush()?;
     drop(out);
-    instance.wait().await
+    let ended = instance.wait().await;
+    telemetry.finish().await;
+    ended
 }
 
 /// The demo on a running Cluster.

@@ -34,7 +34,9 @@ use crate::{
     names::Names,
     settings::{ListenSettings, StoreSettings},
     sites::Sites,
-    storage, tls,
+    storage,
+    telemetry::Telemetry,
+    tls,
     workers::Workers,
 };
 
@@ -76,8 +78,9 @@ impl Instance {
     pub(crate) async fn start(
         store: StoreSettings,
         listen: ListenSettings,
+        telemetry: &Telemetry,
     ) -> anyhow::Result<Self> {
-        let metrics = collect_metrics()?;
+        let metrics = collect_metrics(telemetry)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rng: Arc<dyn Rng> = Arc::new(SystemRng);
         let (socket, address) = bind(listen.listen, DEFAULT_PORT).await?;
@@ -105,11 +108,8 @@ impl Instance {
         let worker_count = available_parallelism().map_or(1, NonZero::get);
         let gateway_config = gateway::Config {
             workers: worker_count,
-            domain: names.domain().host().to_owned(),
-            authority: names.domain().authority().to_owned(),
-            allow_private_outbound: listen.allow_private_outbound.unwrap_or(false),
             rng: Arc::clone(&rng),
-            ..gateway::Config::default()
+            ..gateway_config(&names, &listen, telemetry)
         };
         let routes = Arc::new(Routes::new(context, names.clone(), gateway_config.clone()));
         control_plane.spawn(|stop| Arc::clone(&routes).follow(stop));
@@ -245,6 +245,20 @@ async fn sites(
         .merge(server::assertion::jwks_router(context.clone()));
     let gateway = Gateway::new(routes, identity, clock, config);
     Ok(Sites::new(api, with_landing(cluster), gateway))
+}
+
+fn gateway_config(
+    names: &Names,
+    listen: &ListenSettings,
+    telemetry: &Telemetry,
+) -> gateway::Config {
+    gateway::Config {
+        domain: names.domain().host().to_owned(),
+        authority: names.domain().authority().to_owned(),
+        allow_private_outbound: listen.allow_private_outbound.unwrap_or(false),
+        traces: telemetry.traces(),
+        ..gateway::Config::default()
+    }
 }
 
 async fn bind(

@@ -1,15 +1,18 @@
 //! `octeliumd serve`.
 
-use crate::{arguments::Serving, logging, running::Instance};
+use crate::{arguments::Serving, logging, running::Instance, telemetry::Telemetry};
 
 /// Serves until the process is asked to end.
 ///
 /// # Errors
 /// Where a setting is wrong or the parts do not start.
 pub(crate) async fn run(serving: Serving) -> anyhow::Result<()> {
-    let _logging = logging::start(&serving.logs)?;
-    Instance::start(serving.store, serving.listen)
-        .await?
-        .wait()
-        .await
+    let telemetry = Telemetry::start(serving.listen.otlp_endpoint.as_deref())?;
+    let _logging = logging::start_exporting(&serving.logs, &telemetry)?;
+    let ended = match Instance::start(serving.store, serving.listen, &telemetry).await {
+        Ok(instance) => instance.wait().await,
+        Err(error) => Err(error),
+    };
+    telemetry.finish().await;
+    ended
 }

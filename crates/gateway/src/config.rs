@@ -4,6 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use domain::rng::{Rng, SystemRng};
 
+use crate::Traces;
+
 /// Limits and time-outs of the gateway, the same for all Services.
 #[derive(Clone)]
 pub struct Config {
@@ -29,6 +31,8 @@ pub struct Config {
     pub allow_link_local_upstreams: bool,
     /// Whether tokens for upstreams may come from private and loopback addresses, and over plain HTTP.
     pub allow_private_outbound: bool,
+    /// Who collects spans of requests; nobody where `None`.
+    pub traces: Option<Arc<dyn Traces>>,
     /// Where request ids come from.
     pub rng: Arc<dyn Rng>,
 }
@@ -46,6 +50,7 @@ impl Default for Config {
             workers: 1,
             allow_link_local_upstreams: false,
             allow_private_outbound: false,
+            traces: None,
             rng: Arc::new(SystemRng),
         }
     }

@@ -11,6 +11,7 @@ use crate::{
     inbound::{self, Content, Inbound},
     record::Record,
     route::{Action, ComputedFields, HostRule, IdentityFields, Plan, Proxy},
+    trace::TRACEPARENT,
     upstream::{Answer, ConnectError, Outgoing, SendError},
 };
 use bytes::Bytes;
@@ -84,6 +85,7 @@ where
             Added {
                 computed: computed.request_headers,
                 identity: computed.identity,
+                traceparent: record.trace.as_ref().and_then(|trace| trace.traceparent()),
                 client,
             },
             request,
@@ -176,6 +178,7 @@ fn check_length(plan: &Plan, length: Length) -> Result<(), Denial> {
 struct Added {
     computed: ComputedFields,
     identity: IdentityFields,
+    traceparent: Option<HeaderValue>,
     client: IpAddr,
 }
 
@@ -198,6 +201,9 @@ fn prepare(
     proxy.forwarded.apply(added.client, &host, &mut headers);
     proxy.request_headers.apply(added.computed, &mut headers);
     headers.extend(added.identity);
+    if let Some(traceparent) = added.traceparent {
+        headers.insert(TRACEPARENT, traceparent);
+    }
     if websocket {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));

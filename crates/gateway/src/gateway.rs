@@ -20,6 +20,7 @@ use crate::{
     inbound::{Content, Inbound},
     record::{Outcome, Record, RequestId},
     route::{Choice, Preflight},
+    trace::TRACEPARENT,
 };
 
 /// The data plane. Cheap to share; has no state of its own besides its ports.
@@ -60,6 +61,11 @@ impl Gateway {
         let id = RequestId::random(&*self.config.rng);
         let grpc = is_grpc(&parts.headers);
         let mut record = Box::new(Record::new(id, client, parts.method.clone(), parts.version));
+        if let Some(traces) = &self.config.traces {
+            let parent = parts.headers.get(TRACEPARENT);
+            let parent = parent.and_then(|value| value.to_str().ok());
+            record.trace = Some(traces.begin(parent));
+        }
         match self.serve(parts, body, client, &mut record).await {
             Ok(Served::Here(response)) => {
                 record.set_status(response.status());

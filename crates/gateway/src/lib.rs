@@ -20,6 +20,7 @@ mod login;
 mod port;
 mod record;
 mod route;
+mod trace;
 mod upstream;
 pub mod worker;
 
@@ -29,3 +30,4 @@ pub use config::Config;
 pub use gateway::Gateway;
 pub use port::{Directory, Identity, Principal, Rejection};
 pub use route::Route;
+pub use trace::{Trace, TraceFacts, Traces};

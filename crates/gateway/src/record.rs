@@ -5,7 +5,10 @@ use std::{net::IpAddr, sync::Arc};
 use http::{Method, StatusCode, Version, uri::PathAndQuery};
 use tokio::time::Instant;
 
-use crate::{Caller, Principal, Route, body::Transfer, canonical::Canonical, upstream::Endpoint};
+use crate::{
+    Caller, Principal, Route, Trace, TraceFacts, body::Transfer, canonical::Canonical,
+    upstream::Endpoint,
+};
 
 mod metrics;
 mod request_id;
@@ -31,6 +34,7 @@ pub(crate) struct Record {
     pub(crate) endpoint: Option<Arc<Endpoint>>,
     /// How often it was sent again after an answer that its Service does not take.
     pub(crate) retries: u32,
+    pub(crate) trace: Option<Box<dyn Trace>>,
     /// Of the request body.
     pub(crate) transfer: Option<Arc<Transfer>>,
     status: Option<StatusCode>,
@@ -70,6 +74,7 @@ impl Record {
             shadow: None,
             endpoint: None,
             retries: 0,
+            trace: None,
             transfer: None,
             status: None,
             sent: 0,
@@ -142,6 +147,25 @@ impl Drop for Record {
             Outcome::Allowed(_) => "allowed",
             Outcome::Open(_) => "open",
         };
+        if let Some(trace) = self.trace.take() {
+            let caller = self.caller.as_ref().map(|caller| caller.facts());
+            trace.end(&TraceFacts {
+                request_id: self.id.as_str(),
+                method: self.method.as_str(),
+                host: self.host.as_deref(),
+                path: self.target.as_ref().map(PathAndQuery::path),
+                status: self.status.map(|status| status.as_u16()),
+                service: self.route.as_ref().map(|route| route.name()),
+                user: caller.map(|caller| caller.user.as_str()),
+                session: caller.map(|caller| caller.session.as_str()),
+                decision,
+                upstream: self
+                    .endpoint
+                    .as_ref()
+                    .map(|endpoint| endpoint.authority.as_str()),
+                error: self.error(),
+            });
+        }
         tracing::info!(
             target: "gateway::access",
             request_id = self.id.as_str(),

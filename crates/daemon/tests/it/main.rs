@@ -15,6 +15,8 @@ mod listener;
 mod login;
 mod oauth2;
 mod operation;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod policies;
 mod quickstart;
 mod replicas;

@@ -1,0 +1,123 @@
+//! The exporters of the three signals. Everything else is set by the variables of `OpenTelemetry`: headers, intervals,
+//! the sampler.
+
+use std::{env, sync::Arc};
+
+use anyhow::{Context as _, anyhow, ensure};
+use gateway::Traces;
+use metrics_exporter_prometheus::PrometheusRecorder;
+use metrics_opentelemetry::{OpenTelemetryMetrics, OpenTelemetryRecorder};
+use metrics_util::layers::FanoutBuilder;
+use opentelemetry::{KeyValue, metrics::MeterProvider as _, trace::TracerProvider as _};
+use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
+use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter, WithExportConfig as _};
+use opentelemetry_sdk::{
+    Resource,
+    error::OTelSdkResult,
+    logs::{SdkLogger, SdkLoggerProvider},
+    metrics::SdkMeterProvider,
+    trace::SdkTracerProvider,
+};
+
+use super::spans::Spans;
+
+/// Name of the service and of what instruments it.
+const NAME: &str = "octeliumd";
+
+/// Exports in the background until [`Self::finish`].
+pub(crate) struct Exporters {
+    traces: SdkTracerProvider,
+    metrics: SdkMeterProvider,
+    logs: SdkLoggerProvider,
+}
+
+impl Exporters {
+    /// Connects when there is something to export; an endpoint that cannot be reached keeps nothing from working.
+    ///
+    /// # Errors
+    /// Where it is no endpoint.
+    pub(super) fn start(endpoint: &str) -> anyhow::Result<Self> {
+        // TLS in tonic would take every `https` of this workspace's own clients for its own.
+        ensure!(
+            endpoint.starts_with("http://"),
+            "OTLP endpoint {endpoint:?}: only http:// is served; put a collector on this machine or in its network"
+        );
+        let context = || format!("OTLP endpoint {endpoint:?}; write it as http://localhost:4317");
+        let spans = SpanExporter::builder()
+            .with_tonic()
+            .with_endpoint(endpoint)
+            .build()
+            .with_context(context)?;
+        let metrics = MetricExporter::builder()
+            .with_tonic()
+            .with_endpoint(endpoint)
+            .build()
+            .with_context(context)?;
+        let logs = LogExporter::builder()
+            .with_tonic()
+            .with_endpoint(endpoint)
+            .build()
+            .with_context(context)?;
+        let resource = resource();
+        Ok(Self {
+            traces: SdkTracerProvider::builder()
+                .with_batch_exporter(spans)
+                .with_resource(resource.clone())
+                .build(),
+            metrics: SdkMeterProvider::builder()
+                .with_periodic_exporter(metrics)
+                .with_resource(resource.clone())
+                .build(),
+            logs: SdkLoggerProvider::builder()
+                .with_batch_exporter(logs)
+                .with_resource(resource)
+                .build(),
+        })
+    }
+
+    pub(super) fn traces(&self) -> Arc<dyn Traces> {
+        Arc::new(Spans::new(self.traces.tracer(NAME)))
+    }
+
+    pub(super) fn record_metrics(&self, local: PrometheusRecorder) -> anyhow::Result<()> {
+        let metrics = OpenTelemetryMetrics::new(self.metrics.meter(NAME));
+        let recorder = FanoutBuilder::default()
+            .add_recorder(local)
+            .add_recorder(OpenTelemetryRecorder::new(metrics))
+            .build();
+        metrics::set_global_recorder(recorder)
+            .map_err(|_| anyhow!("the metrics of the process are recorded already"))
+    }
+
+    /// The layer that logs go through.
+    pub(crate) fn logs(&self) -> OpenTelemetryTracingBridge<SdkLoggerProvider, SdkLogger> {
+        OpenTelemetryTracingBridge::new(&self.logs)
+    }
+
+    pub(super) async fn finish(self) {
+        let ended = tokio::task::spawn_blocking(move || {
+            report("traces", &self.traces.shutdown());
+            report("metrics", &self.metrics.shutdown());
+            // Last: it exports what the others have to say.
+            report("logs", &self.logs.shutdown());
+        });
+        if ended.await.is_err() {
+            tracing::error!("the export did not end as it should");
+        }
+    }
+}
+
+fn report(signal: &str, outcome: &OTelSdkResult) {
+    if let Err(error) = outcome {
+        tracing::warn!(signal, %error, "not everything was exported");
+    }
+}
+
+fn resource() -> Resource {
+    let builder = Resource::builder()
+        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+    match env::var_os("OTEL_SERVICE_NAME") {
+        Some(_) => builder.build(),
+        None => builder.with_service_name(NAME).build(),
+    }
+}
