@@ -45,7 +45,7 @@ where
         let begun = Instant::now();
         for number in 0..total {
             let due = begun + Duration::from_secs_f64(number as f64 / per_second);
-            thread::sleep(due.saturating_duration_since(Instant::now()));
+            thread::park_timeout(due.saturating_duration_since(Instant::now()));
             sender.send((number, due)).unwrap();
         }
     });

@@ -233,6 +233,6 @@ fn wait_for(name: &str, address: SocketAddr, directory: &Path) {
             "{name} does not serve: {}",
             fs::read_to_string(directory.join("output")).unwrap_or_default()
         );
-        thread::sleep(Duration::from_millis(20));
+        thread::park_timeout(Duration::from_millis(20));
     }
 }

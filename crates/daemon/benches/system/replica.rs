@@ -85,7 +85,7 @@ impl Replica {
                 self.process.try_wait().unwrap().is_none(),
                 "octeliumd has ended: {text}"
             );
-            thread::sleep(Duration::from_millis(5));
+            thread::park_timeout(Duration::from_millis(5));
         }
     }
 

@@ -65,7 +65,7 @@ async fn every_line_of_the_log_is_an_object_and_every_request_has_one() {
         .get(WEB, "/a-path?secret=in-the-query", &token)
         .await;
     scene.admin.sh("octeliumctl delete user nobody-here");
-    let log = scene.cluster.log();
+    let log = scene.cluster.log_with("/DeleteUser");
     let mut lines = 0;
     let mut refused = 0;
     for line in log.lines() {

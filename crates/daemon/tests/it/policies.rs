@@ -83,7 +83,7 @@ async fn a_shadow_policy_changes_nothing_and_tells_what_it_would_have_done() {
         let answer = connection.send(get(path, &token)).await;
         assert_eq!(answer.status, 200);
     }
-    let log = scene.cluster.log();
+    let log = scene.cluster.log_with("\"path\":\"/other\"");
     let shadowed: Vec<&str> = log
         .lines()
         .filter(|line| line.contains("denied by rule rules[0] of Policy trial"))

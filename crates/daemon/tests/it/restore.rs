@@ -282,9 +282,6 @@ async fn a_damaged_policy_denies_what_needs_it_and_the_doctor_tells() {
     let cluster = scene.cluster.restart();
     assert_eq!(status(&scene.https, &careful).await, 403);
     assert_eq!(status(&scene.https, &plain).await, 200);
-    assert!(
-        cluster.log().contains("Policy policy1"),
-        "{}",
-        cluster.log()
-    );
+    let log = cluster.log_with("Policy policy1");
+    assert!(log.contains("Policy policy1"), "{log}");
 }

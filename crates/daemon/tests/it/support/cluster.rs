@@ -176,6 +176,18 @@ impl Cluster {
         self.log.lock().unwrap().clone()
     }
 
+    /// What it has logged, once `text` is there: lines are written a little later than what they tell of.
+    pub(crate) fn log_with(&self, text: &str) -> String {
+        let begun = Instant::now();
+        loop {
+            let log = self.log();
+            if log.contains(text) || begun.elapsed() > Duration::from_secs(10) {
+                return log;
+            }
+            thread::yield_now();
+        }
+    }
+
     /// Asks it to end, and waits until it has.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
         self.signal("TERM");
