@@ -169,6 +169,17 @@ impl<'a> Evaluation<'a> {
                 right,
             ) => {
                 self.charge(1)?;
+                if let (Some(left), Some(right)) = (self.whole(left), self.whole(right)) {
+                    match operator {
+                        Operator::Equal => return Ok(left == right),
+                        Operator::NotEqual => return Ok(left != right),
+                        Operator::Less => return Ok(left < right),
+                        Operator::LessOrEqual => return Ok(left <= right),
+                        Operator::Greater => return Ok(left > right),
+                        Operator::GreaterOrEqual => return Ok(left >= right),
+                        _ => {}
+                    }
+                }
                 let left = self.value(left)?;
                 let right = self.value(right)?;
                 self.relation(*operator, &left, &right)
@@ -436,6 +447,19 @@ impl<'a> Evaluation<'a> {
         self.document(place)
             .and_then(|document| document.varint(place.slot))
             .unwrap_or(0)
+    }
+
+    /// A whole number that is read without becoming a value, as [`access::from_raw`] would read it.
+    #[inline]
+    fn whole(&self, node: &Node) -> Option<i64> {
+        match node {
+            Node::Constant(Value::Int(value)) => Some(*value),
+            Node::Slot(place, Kind::Int) => Some(self.varint(*place).cast_signed()),
+            Node::Slot(place, Kind::Uint) => {
+                Some(i64::try_from(self.varint(*place)).unwrap_or(i64::MAX))
+            }
+            _ => None,
+        }
     }
 
     #[inline]
