@@ -17,6 +17,7 @@ mod oauth2;
 mod operation;
 #[cfg(feature = "otlp")]
 mod otlp;
+mod outage;
 mod policies;
 mod quickstart;
 mod replicas;
