@@ -74,8 +74,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            sessions: 120_000,
-            tokens: 150_000,
+            sessions: 80_000,
+            tokens: 80_000,
             documents: 20_000,
             stale_after: Duration::from_secs(5),
         }
