@@ -11,7 +11,7 @@ use api::{
     meta_v1::{Metadata, ObjectReference},
 };
 
-use crate::{clock::UnixMillis, id::Uid, kind::Kind};
+use crate::{clock::UnixMillis, id::Uid, kind::Kind, session::reference};
 
 #[cfg(test)]
 mod tests;
@@ -181,16 +181,6 @@ pub fn new_device(new: NewDevice<'_>) -> Device {
 /// A reference to a Device, as a Session has it.
 pub fn device_reference(device: &Device) -> Option<ObjectReference> {
     reference(Kind::Device, device.metadata.as_ref())
-}
-
-fn reference(kind: Kind, metadata: Option<&Metadata>) -> Option<ObjectReference> {
-    metadata.map(|metadata| ObjectReference {
-        api_version: API_VERSION.to_owned(),
-        kind: kind.to_string(),
-        uid: metadata.uid.clone(),
-        name: metadata.name.clone(),
-        resource_version: String::new(),
-    })
 }
 
 /// In which state a new Device of `user` begins: ACTIVE unless the Cluster says otherwise.

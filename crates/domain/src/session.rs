@@ -7,6 +7,7 @@ mod lifetimes;
 mod refresh;
 
 pub use check::{accepts_access_token, access_token_ends_at, check, stands};
+pub(crate) use create::reference;
 pub use create::{
     NewSession, credential_info, downstream, new_name, new_session, refresh_info, session_type,
     under_credential,

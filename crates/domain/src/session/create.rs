@@ -202,7 +202,7 @@ fn credential_reference(credential: &Credential) -> Option<ObjectReference> {
     reference(Kind::Credential, credential.metadata.as_ref())
 }
 
-fn reference(kind: Kind, metadata: Option<&Metadata>) -> Option<ObjectReference> {
+pub(crate) fn reference(kind: Kind, metadata: Option<&Metadata>) -> Option<ObjectReference> {
     metadata.map(|metadata| ObjectReference {
         api_version: API_VERSION.to_owned(),
         kind: kind.to_string(),
