@@ -7,10 +7,9 @@ use domain::rng::{Rng, random_string};
 use gateway::listener::has_both_framings;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, uri::Authority};
 use http_body_util::Either;
-use hyper::body::Incoming;
 
 use crate::{
-    listener::Connection,
+    listener::{Connection, Incoming},
     names::{Names, Site},
     sites::Sites,
 };

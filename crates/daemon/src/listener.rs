@@ -2,13 +2,9 @@
 
 use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
-use gateway::listener::{Heads, Limits, ReadAhead, StallTimeout, WatchedHeads, builder};
+use gateway::listener::{Limits, OpenBody, Protocol, Protocols, ReadAhead, StallTimeout};
 use http::{Request, Response};
-use hyper::{body::Incoming, service::Service};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto,
-};
+use hyper::service::Service;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -26,6 +22,9 @@ use crate::{
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A body on its way in.
+pub(crate) type Incoming = OpenBody<hyper::body::Incoming>;
 
 /// What is known of a connection before its first request.
 #[derive(Debug, Clone)]
@@ -59,7 +58,7 @@ impl Listener {
         let drain = CancellationToken::new();
         let abort = CancellationToken::new();
         let permits = Arc::new(Semaphore::new(self.max_connections));
-        let builders = Arc::new(Builders::new(&Limits::default()));
+        let protocols = Arc::new(Protocols::new(&Limits::default()));
 
         loop {
             let Some(permit) = or_stop(&stop, Arc::clone(&permits).acquire_owned()).await else {
@@ -82,7 +81,7 @@ impl Listener {
                 peer,
                 self.tls.clone(),
                 Arc::clone(&self.dispatch),
-                Arc::clone(&builders),
+                Arc::clone(&protocols),
                 drain.clone(),
             );
             let abort = abort.clone();
@@ -120,76 +119,38 @@ async fn serve_connection(
     peer: SocketAddr,
     tls: TlsAcceptor,
     dispatch: Arc<Dispatch>,
-    builders: Arc<Builders>,
+    protocols: Arc<Protocols>,
     drain: CancellationToken,
 ) {
     // What is only needed for a while is in boxes: the rest lasts as long as the connection does.
     let Some(stream) = Box::pin(handshake(stream, peer, tls)).await else {
         return;
     };
-    let mut serving = builders.serve(stream, peer, dispatch);
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = drain.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
+    let tls = stream.get_ref().1;
+    let protocol = match tls.alpn_protocol() {
+        Some(b"h2") => Protocol::Http2,
+        _ => Protocol::Http1,
     };
-    if let Err(error) = ended {
+    let server_name = tls.server_name();
+    let connection = Connection {
+        peer,
+        server_name: server_name.map(|name| name.to_ascii_lowercase().into()),
+    };
+    let requests = Requests {
+        dispatch,
+        connection,
+    };
+    if let Err(error) = protocols.serve(stream, protocol, requests, &drain).await {
         tracing::debug!(%peer, %error, "connection ended");
     }
 }
 
 type Stream = TlsStream<StallTimeout<ReadAhead<TcpStream>>>;
-type Serving<'a> =
-    auto::UpgradeableConnection<'a, TokioIo<WatchedHeads<Stream>>, Requests, TokioExecutor>;
-
-/// How each protocol is served. The handshake says which it is (RFC 9113, 3.3): to find out by reading would cost every
-/// connection a larger buffer.
-struct Builders {
-    http1: auto::Builder<TokioExecutor>,
-    http2: auto::Builder<TokioExecutor>,
-}
-
-impl Builders {
-    fn new(limits: &Limits) -> Self {
-        Self {
-            http1: builder(limits).http1_only(),
-            http2: builder(limits).http2_only(),
-        }
-    }
-
-    fn serve(
-        &self,
-        stream: Stream,
-        peer: SocketAddr,
-        dispatch: Arc<Dispatch>,
-    ) -> Pin<Box<Serving<'_>>> {
-        let tls = stream.get_ref().1;
-        let builder = match tls.alpn_protocol() {
-            Some(b"h2") => &self.http2,
-            _ => &self.http1,
-        };
-        let server_name = tls.server_name();
-        let connection = Connection {
-            peer,
-            server_name: server_name.map(|name| name.to_ascii_lowercase().into()),
-        };
-        let (stream, heads) = WatchedHeads::new(stream);
-        let requests = Requests {
-            dispatch,
-            connection,
-            heads,
-        };
-        Box::pin(builder.serve_connection_with_upgrades(TokioIo::new(stream), requests))
-    }
-}
 
 /// Answers the requests of one connection.
 struct Requests {
     dispatch: Arc<Dispatch>,
     connection: Connection,
-    heads: Heads,
 }
 
 impl Service<Request<Incoming>> for Requests {
@@ -198,8 +159,7 @@ impl Service<Request<Incoming>> for Requests {
     /// In a box, as a connection has room for it as long as it is open.
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        self.heads.mark(&mut request);
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
         let dispatch = Arc::clone(&self.dispatch);
         let connection = self.connection.clone();
         Box::pin(async move { Ok(dispatch.answer(request, &connection).await) })
@@ -211,7 +171,7 @@ async fn handshake(
     stream: std::net::TcpStream,
     peer: SocketAddr,
     tls: TlsAcceptor,
-) -> Option<Stream> {
+) -> Option<Box<Stream>> {
     // Here, as it stays with the thread that it is made on.
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
@@ -226,7 +186,7 @@ async fn handshake(
     }
     let stream = StallTimeout::new(ReadAhead::new(stream), Limits::default().stall);
     match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-        Ok(Ok(stream)) => Some(stream),
+        Ok(Ok(stream)) => Some(Box::new(stream)),
         Ok(Err(error)) => {
             tracing::debug!(%peer, %error, "TLS handshake failed");
             None

@@ -5,11 +5,10 @@ use std::{convert::Infallible, sync::Arc};
 use axum::{Router, body::Body};
 use gateway::Gateway;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use server::{Peer, RequestId};
 use tower::ServiceExt as _;
 
-use crate::listener::Connection;
+use crate::listener::{Connection, Incoming};
 
 /// The parts that answer requests.
 pub(crate) struct Sites {

@@ -1,19 +1,33 @@
 //! How connections are served: limits that hostile clients run into.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
-use hyper_util::{
-    rt::{TokioExecutor, TokioTimer},
-    server::conn::auto::Builder,
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1 as hyper_http1, http2},
+    service::Service,
 };
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
 
-mod heads;
+mod conversation;
+mod http1;
 mod read_ahead;
+mod service;
 mod stall;
+mod wait;
+mod watched;
 
-pub use heads::{Heads, WatchedHeads, has_both_framings};
+pub use conversation::has_both_framings;
 pub use read_ahead::ReadAhead;
+pub use service::OpenBody;
 pub use stall::StallTimeout;
+pub use wait::WaitReadable;
+
+use service::Requests;
 
 /// What the parser keeps on its stack; for any other number it allocates at each request.
 const DEFAULT_HEAD_FIELDS: usize = 100;
@@ -52,22 +66,86 @@ impl Default for Limits {
     }
 }
 
-/// The settings with which a listener serves connections of HTTP/1.1 and HTTP/2, by
-/// `serve_connection_with_upgrades`.
-pub fn builder(limits: &Limits) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+/// How connections of both protocols are served. Which of them a connection has is known before (RFC 9113 §3.3): to find
+/// out by reading would cost each a larger buffer.
+pub struct Protocols {
+    http1: hyper_http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+    patience: Duration,
+}
+
+/// A version of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// And HTTP/1.0.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+impl Protocols {
+    /// Bounds connections by `limits`.
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            http1: http1_builder(limits),
+            http2: http2_builder(limits),
+            patience: limits.head_timeout,
+        }
+    }
+
+    /// Serves one connection until it ends. When `drain` is cancelled, open requests are answered and no more are taken.
+    ///
+    /// # Errors
+    /// Where it broke, or did not keep to the protocol.
+    pub async fn serve<IO, S, B>(
+        &self,
+        stream: Box<IO>,
+        protocol: Protocol,
+        service: S,
+        drain: &CancellationToken,
+    ) -> hyper::Result<()>
+    where
+        IO: AsyncRead + AsyncWrite + WaitReadable + Unpin + Send + 'static,
+        S: Service<Request<OpenBody<Incoming>>, Response = Response<B>> + Unpin,
+        S::Error: Into<Box<dyn Error + Send + Sync>>,
+        S::Future: Unpin + Send + 'static,
+        B: Body + Unpin + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        if protocol == Protocol::Http1 {
+            return http1::serve(&self.http1, stream, service, self.patience, drain).await;
+        }
+        let requests = Requests::new(service, None);
+        let serving = self.http2.serve_connection(TokioIo::new(stream), requests);
+        let mut serving = Box::pin(serving);
+        tokio::select! {
+            ended = &mut serving => ended,
+            () = drain.cancelled() => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
+        }
+    }
+}
+
+fn http1_builder(limits: &Limits) -> hyper_http1::Builder {
+    let mut builder = hyper_http1::Builder::new();
     builder
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(limits.head_size.max(64 * 1024))
         .half_close(false)
         .keep_alive(true);
     if limits.head_fields != DEFAULT_HEAD_FIELDS {
-        builder.http1().max_headers(limits.head_fields);
+        builder.max_headers(limits.head_fields);
     }
     builder
-        .http2()
+}
+
+fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
         .max_pending_accept_reset_streams(limits.resets)

@@ -35,6 +35,10 @@ impl<IO> ReadAhead<IO> {
         }
     }
 
+    pub(super) fn get_ref(&self) -> &IO {
+        &self.io
+    }
+
     /// Gives what is here already; false where nothing is.
     fn give(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
         let here = self.ahead.get(self.taken..self.filled).unwrap_or_default();

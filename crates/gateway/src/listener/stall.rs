@@ -33,6 +33,10 @@ impl<IO> StallTimeout<IO> {
         }
     }
 
+    pub(super) fn get_ref(&self) -> &IO {
+        &self.io
+    }
+
     fn bound<T>(
         &mut self,
         polled: Poll<io::Result<T>>,

@@ -1,5 +1,7 @@
 //! Memory of connections that have carried a request and wait for the next.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::{
@@ -11,6 +13,8 @@ use crate::{
 
 const WARM: usize = 200;
 const CONNECTIONS: usize = 4000;
+/// What a proxy may take to see that nothing comes.
+const PAUSE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(figures: &mut Figures) {
     let servers = Servers::start();
@@ -22,9 +26,13 @@ pub(crate) async fn run(figures: &mut Figures) {
     ] {
         let _warm = open(&proxy, WARM).await;
         let before = proxy.resident();
-        let _open = open(&proxy, CONNECTIONS).await;
+        let mut connections = open(&proxy, CONNECTIONS).await;
+        tokio::time::sleep(PAUSE).await;
         let each = (proxy.resident() - before) / CONNECTIONS as f64;
         figures.add("idle-connections", proxy.name, each / 1e3, "KB", target);
+        for connection in &mut connections {
+            request(connection, &proxy).await;
+        }
     }
 }
 
@@ -33,12 +41,16 @@ async fn open(proxy: &Proxy, count: usize) -> Vec<Http1> {
     let mut connections = Vec::with_capacity(count);
     for _ in 0..count {
         let mut connection = target.http1("app.localhost").await;
-        let request = ::http::Request::builder()
-            .uri("/")
-            .header("authorization", &proxy.authorization);
-        let (status, _) = connection.send(request, Bytes::new()).await;
-        assert_eq!(status, 200);
+        request(&mut connection, proxy).await;
         connections.push(connection);
     }
     connections
+}
+
+async fn request(connection: &mut Http1, proxy: &Proxy) {
+    let request = ::http::Request::builder()
+        .uri("/")
+        .header("authorization", &proxy.authorization);
+    let (status, _) = connection.send(request, Bytes::new()).await;
+    assert_eq!(status, 200);
 }

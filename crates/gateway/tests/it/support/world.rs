@@ -1,6 +1,7 @@
 //! One gateway and everything around it.
 
 use std::{
+    convert::Infallible,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
@@ -21,11 +22,14 @@ use api::{
     meta_v1::Metadata,
 };
 use domain::clock::{Clock, ManualClock, UnixMillis};
-use gateway::{Caller, CallerFacts, Config, Gateway, Principal, Route, listener};
+use futures_util::future::BoxFuture;
+use gateway::{
+    Caller, CallerFacts, Config, Gateway, Principal, Route,
+    listener::{Limits, Protocol, Protocols},
+};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use policy::{Subject, Target};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::ports::{FakeDirectory, FakeIdentity};
@@ -277,24 +281,42 @@ fn facts(user: &User) -> CallerFacts {
 }
 
 async fn accept(listener: TcpListener, gateway: Arc<Gateway>) {
-    let builder = Arc::new(listener::builder(&listener::Limits::default()));
+    let protocols = Arc::new(Protocols::new(&Limits::default()));
     loop {
         let Ok((stream, peer)) = listener.accept().await else {
             return;
         };
         stream.set_nodelay(true).unwrap();
         let gateway = Arc::clone(&gateway);
-        let builder = Arc::clone(&builder);
-        let (stream, heads) = listener::WatchedHeads::new(stream);
+        let protocols = Arc::clone(&protocols);
         tokio::spawn(async move {
-            let service = service_fn(move |mut request| {
-                heads.mark(&mut request);
+            let protocol = protocol(&stream).await;
+            let service = service_fn(move |request| {
                 let gateway = Arc::clone(&gateway);
-                async move { Ok::<_, std::convert::Infallible>(gateway.handle(request, peer).await) }
+                let answer = async move { Ok(gateway.handle(request, peer).await) };
+                Box::pin(answer) as BoxFuture<'static, Result<_, Infallible>>
             });
-            let _ = builder
-                .serve_connection_with_upgrades(TokioIo::new(stream), service)
+            let drain = CancellationToken::new();
+            let _ = protocols
+                .serve(Box::new(stream), protocol, service, &drain)
                 .await;
         });
+    }
+}
+
+/// Without TLS, the first bytes say it.
+async fn protocol(stream: &TcpStream) -> Protocol {
+    let preface = b"PRI * HTTP/2.0";
+    let mut first = [0; 14];
+    loop {
+        let count = stream.peek(&mut first).await.unwrap_or(0);
+        let begun = first.get(..count).unwrap_or_default();
+        if count == 0 || !preface.starts_with(begun) {
+            return Protocol::Http1;
+        }
+        if count == preface.len() {
+            return Protocol::Http2;
+        }
+        tokio::task::yield_now().await;
     }
 }

@@ -28,9 +28,12 @@ pub(super) struct Scanner {
     head: Head,
     /// Heads that have ended.
     heads: u64,
+    /// Something came of which it is not sure what the parser makes of it: a length that is no plain number, or bytes
+    /// between two requests.
+    is_unsure: bool,
 }
 
-#[derive(Default, Clone, Copy)]
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
 enum Place {
     #[default]
     RequestLine,
@@ -82,6 +85,16 @@ impl Scanner {
         None
     }
 
+    /// How many heads have ended.
+    pub(super) fn heads(&self) -> u64 {
+        self.heads
+    }
+
+    /// All that came were whole requests, without any doubt.
+    pub(super) fn is_between_requests(&self) -> bool {
+        self.place == Place::RequestLine && self.line.is_empty() && !self.is_unsure
+    }
+
     fn skip<'a>(&mut self, left: u64, bytes: &'a [u8]) -> &'a [u8] {
         let here = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
         let left = left - here as u64;
@@ -115,7 +128,10 @@ impl Scanner {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         match self.place {
             // Empty lines before a request are skipped (RFC 9112 §2.2).
-            Place::RequestLine if line.is_empty() => None,
+            Place::RequestLine if line.is_empty() => {
+                self.is_unsure = true;
+                None
+            }
             // The preface of HTTP/2 (RFC 9113 §3.4).
             Place::RequestLine if line.starts_with(b"PRI * HTTP/2") => {
                 self.place = Place::Off;
@@ -143,11 +159,14 @@ impl Scanner {
         let colon = memchr(b':', line)?;
         let (name, value) = line.split_at(colon);
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            self.is_unsure |= self.head.has_coding || !is_chunked(value);
             self.head.has_coding = true;
         } else if name.eq_ignore_ascii_case(b"content-length") {
+            self.is_unsure |= self.head.has_length;
             self.head.has_length = true;
             // What is no number is refused by the parser, and the connection ends.
             self.head.length = value.get(1..).and_then(decimal);
+            self.is_unsure |= self.head.length.is_none();
             if is_cut {
                 return Some(self.lost());
             }
@@ -177,6 +196,12 @@ impl Scanner {
     fn lost(&self) -> Finding {
         Finding::Lost(self.heads + 1)
     }
+}
+
+fn is_chunked(value: &[u8]) -> bool {
+    value
+        .get(1..)
+        .is_some_and(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
 }
 
 fn decimal(text: &[u8]) -> Option<u64> {
@@ -261,6 +286,34 @@ mod tests {
         let stream =
             format!("{GET}POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}{GET}");
         assert_eq!(scan(&stream), Some(Finding::Lost(3)));
+    }
+
+    #[rstest]
+    #[case("", true)]
+    #[case(GET, true)]
+    #[case(CHUNKED, true)]
+    #[case("GET / HTTP/1.1\r\n", false)]
+    #[case("G", false)]
+    #[case(SIZED, true)]
+    #[case("POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\na", false)]
+    #[case("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", false)]
+    // What another parser may see otherwise.
+    #[case("GET / HTTP/1.1\r\n\r\n\r\n", false)]
+    #[case("\r\nGET / HTTP/1.1\r\n\r\n", false)]
+    #[case("POST / HTTP/1.1\r\nContent-Length: 5, 5\r\n\r\n", false)]
+    #[case(
+        "POST / HTTP/1.1\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",
+        false
+    )]
+    #[case(
+        "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        false
+    )]
+    #[case("PRI * HTTP/2.0\r\n\r\n", false)]
+    fn c17_it_knows_when_nothing_of_a_request_is_left(#[case] stream: &str, #[case] between: bool) {
+        let mut scanner = Scanner::default();
+        scanner.feed(stream.as_bytes());
+        assert_eq!(scanner.is_between_requests(), between);
     }
 
     #[test]

@@ -1,0 +1,107 @@
+//! What is known of the requests of one connection of HTTP/1.1: how far they were read, which of them are ambiguous,
+//! and whether any is still open.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use http::{Extensions, Request, Version, header};
+
+/// Shared by the connection, the requests that are parsed from it, and their bodies. Numbers of requests are from 1; 0
+/// where there is none.
+#[derive(Default)]
+pub(super) struct Conversation {
+    both_framings: AtomicU64,
+    lost: AtomicU64,
+    heads: AtomicU64,
+    requests: AtomicU64,
+    /// Bodies of requests, and answers.
+    open: AtomicU64,
+    waits_for_a_request: AtomicBool,
+    has_sent: AtomicBool,
+    closes: AtomicBool,
+}
+
+/// Something of a request that is still needed.
+pub(super) struct Open(Arc<Conversation>);
+
+/// Says of a request that its length is given in two ways.
+#[derive(Clone, Copy)]
+struct BothFramings;
+
+impl Conversation {
+    pub(super) fn found_both_framings(&self, number: u64) {
+        self.both_framings.store(number, Ordering::Release);
+    }
+
+    /// From the request `number` on, it is not known where requests begin.
+    pub(super) fn lost_place(&self, number: u64) {
+        self.lost.store(number, Ordering::Release);
+    }
+
+    pub(super) fn read_heads(&self, heads: u64) {
+        self.heads.store(heads, Ordering::Relaxed);
+    }
+
+    /// Nothing has come since the end of a request.
+    pub(super) fn waits_for_a_request(&self, waits: bool) {
+        self.waits_for_a_request.store(waits, Ordering::Relaxed);
+    }
+
+    /// Nothing is held back of what was written.
+    pub(super) fn has_sent(&self, all: bool) {
+        self.has_sent.store(all, Ordering::Relaxed);
+    }
+
+    pub(super) fn closes(&self) {
+        self.closes.store(true, Ordering::Relaxed);
+    }
+
+    /// How many requests there were.
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the connection from being at rest.
+    pub(super) fn open(self: &Arc<Self>) -> Open {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Open(Arc::clone(self))
+    }
+
+    /// Every request that was read has been answered whole, and nothing of a next one is there.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.open.load(Ordering::Acquire) == 0
+            && self.heads.load(Ordering::Relaxed) == self.requests()
+            && self.waits_for_a_request.load(Ordering::Relaxed)
+            && self.has_sent.load(Ordering::Relaxed)
+            && !self.closes.load(Ordering::Relaxed)
+    }
+
+    /// Takes the next request, and marks one that both framings were found in, so that it is refused.
+    pub(super) fn begin<B>(&self, request: &mut Request<B>) {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        if request.version() > Version::HTTP_11 {
+            return;
+        }
+        let both = self.both_framings.load(Ordering::Acquire);
+        let lost = self.lost.load(Ordering::Acquire);
+        // Where the place was lost nothing can be said of what comes, so what might have both is taken to have them.
+        let unknown = lost != 0 && lost <= number;
+        if both == number || (unknown && request.headers().contains_key(header::TRANSFER_ENCODING))
+        {
+            request.extensions_mut().insert(BothFramings);
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// Whether a request came with its length given in two ways.
+pub fn has_both_framings(extensions: &Extensions) -> bool {
+    extensions.get::<BothFramings>().is_some()
+}

@@ -1,0 +1,119 @@
+//! A connection of HTTP/1.1. While no request comes it holds no buffers: what parses requests is put away, and made
+//! anew when something comes.
+
+use std::{future::poll_fn, io, pin, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{body::Incoming, server::conn::http1, service::Service};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    time::{Instant, sleep, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    OpenBody, WaitReadable, conversation::Conversation, service::Requests, watched::Watched,
+};
+
+/// How often it is looked whether a connection rests. One whose requests come closer is left as it is.
+const LOOK: Duration = Duration::from_secs(1);
+
+type Wire<IO> = TokioIo<Watched<Box<IO>>>;
+type Parsing<IO, S> = http1::UpgradeableConnection<Wire<IO>, Requests<S>>;
+
+/// Serves until the connection ends, or until its open request is answered once `drain` is cancelled. `patience` is how
+/// long a connection may rest.
+pub(super) async fn serve<IO, S, B>(
+    builder: &http1::Builder,
+    stream: Box<IO>,
+    service: S,
+    patience: Duration,
+    drain: &CancellationToken,
+) -> hyper::Result<()>
+where
+    IO: AsyncRead + AsyncWrite + WaitReadable + Unpin + Send + 'static,
+    S: Service<Request<OpenBody<Incoming>>, Response = Response<B>> + Unpin,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S::Future: Unpin,
+    B: Body + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let conversation = Arc::<Conversation>::default();
+    let mut wire = TokioIo::new(Watched::new(stream, Arc::clone(&conversation)));
+    let mut requests = Requests::new(service, Some(Arc::clone(&conversation)));
+    let mut rested: Option<(Instant, u64)> = None;
+    loop {
+        let parsing = builder.serve_connection(wire, requests).with_upgrades();
+        let parsing = match until_rest(Box::new(parsing), &conversation, drain).await {
+            Ok(parsing) => parsing,
+            Err(ended) => return ended,
+        };
+        let Some(parts) = parsing.into_parts() else {
+            return Ok(());
+        };
+        (wire, requests) = (parts.io, parts.service);
+        // A rest that only something other than a request has broken goes on.
+        let count = conversation.requests();
+        let since = match rested {
+            Some((since, before)) if before == count => since,
+            _ => Instant::now(),
+        };
+        rested = Some((since, count));
+        // Nothing can be left; what was, would be taken for the beginning of a request.
+        let goes_on = parts.read_buf.is_empty()
+            && tokio::select! {
+                biased;
+                () = drain.cancelled() => false,
+                () = sleep_until(since + patience) => false,
+                readable = readable(wire.inner()) => readable.is_ok(),
+            };
+        if !goes_on {
+            // Whoever has gone need not be told.
+            drop(wire.inner_mut().shutdown().await);
+            return Ok(());
+        }
+    }
+}
+
+async fn readable(io: &impl WaitReadable) -> io::Result<()> {
+    poll_fn(|cx| io.poll_readable(cx)).await
+}
+
+/// Gives the connection back where it rests, or what it ended with.
+async fn until_rest<IO, S, B>(
+    mut parsing: Box<Parsing<IO, S>>,
+    conversation: &Conversation,
+    drain: &CancellationToken,
+) -> Result<Box<Parsing<IO, S>>, hyper::Result<()>>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<OpenBody<Incoming>>, Response = Response<B>> + Unpin,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S::Future: Unpin,
+    B: Body + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut before = None;
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut parsing => return Err(ended),
+            () = drain.cancelled() => {
+                pin::Pin::new(&mut *parsing).graceful_shutdown();
+                return Err(parsing.await);
+            }
+            () = sleep(LOOK) => {
+                let count = conversation.requests();
+                if before == Some(count) && conversation.is_at_rest() {
+                    return Ok(parsing);
+                }
+                before = Some(count);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,298 @@
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker, ready},
+};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http_body_util::{BodyExt as _, Full};
+use hyper::service::service_fn;
+use tokio::{
+    io::{AsyncReadExt as _, DuplexStream, ReadBuf, duplex},
+    sync::mpsc,
+    task::JoinHandle,
+    time::timeout,
+};
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const GET: &str = "GET /get HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// A connection in memory that counts the rests, and can be made readable with nothing to read.
+struct Memory {
+    io: Mutex<DuplexStream>,
+    ahead: Mutex<Option<u8>>,
+    seen: Arc<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    rests: AtomicU64,
+    rests_now: AtomicBool,
+    is_disturbed: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Seen {
+    fn disturb(&self) {
+        self.is_disturbed.store(true, Ordering::Relaxed);
+        self.waker.lock().unwrap().take().unwrap().wake();
+    }
+}
+
+impl WaitReadable for Memory {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.seen.rests_now.swap(true, Ordering::Relaxed) {
+            self.seen.rests.fetch_add(1, Ordering::Relaxed);
+        }
+        if self.seen.is_disturbed.load(Ordering::Relaxed) {
+            return Poll::Ready(Ok(()));
+        }
+        *self.seen.waker.lock().unwrap() = Some(cx.waker().clone());
+        let mut byte = [0];
+        let mut buffer = ReadBuf::new(&mut byte);
+        ready!(Pin::new(&mut *self.io.lock().unwrap()).poll_read(cx, &mut buffer))?;
+        *self.ahead.lock().unwrap() = buffer.filled().first().copied();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Memory {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.seen.rests_now.store(false, Ordering::Relaxed);
+        if let Some(byte) = self.ahead.lock().unwrap().take() {
+            buffer.put_slice(&[byte]);
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut *self.io.lock().unwrap()).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Memory {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.io.lock().unwrap()).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.io.lock().unwrap()).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.io.lock().unwrap()).poll_shutdown(cx)
+    }
+}
+
+struct World {
+    client: DuplexStream,
+    seen: Arc<Seen>,
+    drain: CancellationToken,
+    served: JoinHandle<hyper::Result<()>>,
+    /// Bodies of requests to `/keep`, which are answered without being read.
+    kept: mpsc::UnboundedReceiver<OpenBody<Incoming>>,
+}
+
+fn serve_one() -> World {
+    let (client, io) = duplex(64 * 1024);
+    let seen = Arc::<Seen>::default();
+    let memory = Memory {
+        io: Mutex::new(io),
+        ahead: Mutex::default(),
+        seen: Arc::clone(&seen),
+    };
+    let drain = CancellationToken::new();
+    let stop = drain.clone();
+    let (keep, kept) = mpsc::unbounded_channel();
+    let served = tokio::spawn(async move {
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(hyper_util::rt::TokioTimer::new())
+            .header_read_timeout(PATIENCE);
+        let service = service_fn(move |request| {
+            let keep = keep.clone();
+            Box::pin(answer(request, keep)) as BoxFuture<'static, _>
+        });
+        serve(&builder, Box::new(memory), service, PATIENCE, &stop).await
+    });
+    World {
+        client,
+        seen,
+        drain,
+        served,
+        kept,
+    }
+}
+
+/// Says what was asked for, and how much came with it.
+async fn answer(
+    request: Request<OpenBody<Incoming>>,
+    keep: mpsc::UnboundedSender<OpenBody<Incoming>>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let path = request.uri().path().to_owned();
+    let body = request.into_body();
+    let count = if path == "/keep" {
+        keep.send(body).unwrap();
+        0
+    } else {
+        body.collect().await.unwrap().to_bytes().len()
+    };
+    Ok(Response::new(Full::from(format!("{path} {count}!"))))
+}
+
+impl World {
+    async fn send(&mut self, text: &str) {
+        self.client.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// Reads to the end of an answer, and gives its body.
+    async fn answer(&mut self) -> String {
+        let mut read = Vec::new();
+        while !read.ends_with(b"!") {
+            read.push(self.client.read_u8().await.unwrap());
+        }
+        let text = String::from_utf8(read).unwrap();
+        text.split("\r\n\r\n").nth(1).unwrap().to_owned()
+    }
+
+    async fn pass(&self, seconds: u64) -> u64 {
+        sleep(Duration::from_secs(seconds)).await;
+        self.rests()
+    }
+
+    fn rests(&self) -> u64 {
+        self.seen.rests.load(Ordering::Relaxed)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_rests_between_requests_and_goes_on() {
+    let mut world = serve_one();
+    assert_eq!(world.pass(5).await, 1, "before the first");
+    for round in 1..5 {
+        world.send(GET).await;
+        assert_eq!(world.answer().await, "/get 0!");
+        world
+            .send("POST /post HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+            .await;
+        assert_eq!(world.answer().await, "/post 3!");
+        assert_eq!(world.rests(), round, "no pause, no rest");
+        assert_eq!(world.pass(5).await, round + 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_in_a_row_are_answered_in_order() {
+    let mut world = serve_one();
+    world.send(&GET.repeat(3)).await;
+    for _ in 0..3 {
+        assert_eq!(world.answer().await, "/get 0!");
+    }
+    assert_eq!(world.pass(5).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_does_not_rest_within_a_request() {
+    let mut world = serve_one();
+    let head = "POST /post HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for piece in [&head[..2], &head[2..50], &head[50..], "1\r\n", "a", "\r\n0"] {
+        world.send(piece).await;
+        assert_eq!(world.pass(5).await, 0, "{piece}");
+    }
+    world.send("\r\n\r\n").await;
+    assert_eq!(world.answer().await, "/post 1!");
+    assert_eq!(world.pass(5).await, 1);
+}
+
+/// What is still read for somebody must not be cut, nor taken for a request.
+#[tokio::test(start_paused = true)]
+async fn c17_it_does_not_rest_while_the_body_of_an_answered_request_is_read() {
+    let mut world = serve_one();
+    let head = "POST /keep HTTP/1.1\r\nHost: a\r\nContent-Length: 30\r\n\r\n";
+    world.send(&format!("{head}{}", &GET[..30])).await;
+    assert_eq!(world.answer().await, "/keep 0!");
+    assert_eq!(world.pass(20).await, 0);
+    let body = world.kept.recv().await.unwrap();
+    assert_eq!(body.collect().await.unwrap().to_bytes(), &GET[..30]);
+    assert_eq!(world.pass(5).await, 1);
+    world.send(GET).await;
+    assert_eq!(world.answer().await, "/get 0!");
+}
+
+/// Where the parser may see other limits than we do, it keeps what it holds.
+#[tokio::test(start_paused = true)]
+async fn c17_it_does_not_rest_where_the_end_of_a_request_is_in_doubt() {
+    for head in [
+        "POST /keep HTTP/1.1\r\nHost: a\r\nContent-Length: 3, 3\r\n\r\n",
+        "POST /keep HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n",
+        "\r\nPOST /keep HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+    ] {
+        let mut world = serve_one();
+        world.send(head).await;
+        world.pass(5).await;
+        assert_eq!(world.rests(), 0, "{head}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rest_ends_whatever_else_than_a_request_comes() {
+    let mut world = serve_one();
+    world.send(GET).await;
+    world.answer().await;
+    assert_eq!(world.pass(5).await, 1);
+    world.seen.disturb();
+    let mut rest = Vec::new();
+    let begun = Instant::now();
+    world.client.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.is_empty());
+    assert!(
+        begun.elapsed() <= PATIENCE + 2 * LOOK,
+        "{:?}",
+        begun.elapsed()
+    );
+    assert!(world.rests() > 2);
+    world.served.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn c19_the_patience_with_the_next_request_ends() {
+    let mut world = serve_one();
+    let mut rest = Vec::new();
+    let ended = timeout(PATIENCE * 2, world.client.read_to_end(&mut rest)).await;
+    ended.unwrap().unwrap();
+    assert!(rest.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resting_connection_ends_with_the_process() {
+    let mut world = serve_one();
+    world.send(GET).await;
+    world.answer().await;
+    assert_eq!(world.pass(5).await, 1);
+    let before = Instant::now();
+    world.drain.cancel();
+    world.served.await.unwrap().unwrap();
+    assert_eq!(before.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resting_connection_ends_with_its_client() {
+    let mut world = serve_one();
+    world.send(GET).await;
+    world.answer().await;
+    assert_eq!(world.pass(5).await, 1);
+    world.client.shutdown().await.unwrap();
+    world.served.await.unwrap().unwrap();
+}
