@@ -9,8 +9,8 @@ mod refresh;
 pub use check::{accepts_access_token, access_token_ends_at, check, stands};
 pub(crate) use create::reference;
 pub use create::{
-    NewSession, credential_info, downstream, new_name, new_session, refresh_info, session_type,
-    under_credential,
+    ExternalIdentity, NewSession, credential_info, downstream, identity_info, new_name,
+    new_session, refresh_info, session_type, session_type_of, under_credential,
 };
 pub use lifetimes::{
     Lifetimes, access_token_expiry, default_state, is_over, lifetimes, max_per_user,

@@ -2,6 +2,7 @@
 
 mod begin;
 pub mod device;
+mod identity;
 pub mod issue;
 mod login;
 mod logout;
@@ -15,7 +16,9 @@ use std::sync::Arc;
 use domain::id::Uid;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-pub(crate) use begin::{Beginning, begin, failure, is_race, loosen};
+pub(crate) use begin::{Beginning, By, begin, failure, is_race, loosen};
+#[allow(unused_imports, reason = "what proves such an identity follows")]
+pub(crate) use identity::{ProvenIdentity, SingleUse};
 pub(crate) use login::refused;
 pub use login::{Login, with_authentication_token};
 pub use logout::logout;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use api::{
     core_v1::{
-        Credential, Scope, Session, User, credential,
+        Credential, IdentityProvider, Scope, Session, User, credential, identity_provider,
         session::{
             Spec, Status,
             spec::{Authorization, State},
@@ -120,11 +120,19 @@ pub fn session_type(credential: &Credential, user_agent: &str) -> Type {
     let spec = credential.spec.as_ref();
     let wanted = spec.map_or(Type::Unknown, credential::Spec::session_type);
     let credential_type = spec.map_or(credential::spec::Type::Unknown, credential::Spec::r#type);
-    let is_cli = user_agent.starts_with(CLI_USER_AGENT);
     match (wanted, credential_type) {
         (Type::Client | Type::Clientless, _) => wanted,
-        (Type::Unknown, credential::spec::Type::AuthToken) if is_cli => Type::Client,
+        (Type::Unknown, credential::spec::Type::AuthToken) => session_type_of(user_agent),
         (Type::Unknown, _) => Type::Clientless,
+    }
+}
+
+/// Which type of Session a client with this `User-Agent` gets where nothing else says.
+pub fn session_type_of(user_agent: &str) -> Type {
+    if user_agent.starts_with(CLI_USER_AGENT) {
+        Type::Client
+    } else {
+        Type::Clientless
     }
 }
 
@@ -141,6 +149,45 @@ pub fn credential_info(credential: &Credential, token_id: Uid, downstream: Downs
             r#type: r#type.into(),
             token_id: token_id.to_string(),
         })),
+        downstream: Some(downstream),
+        ..Info::default()
+    }
+}
+
+/// Who somebody is at an `IdentityProvider`.
+pub struct ExternalIdentity {
+    /// As the provider has it, unchanged.
+    pub identifier: String,
+    /// Empty where it is not known.
+    pub email: String,
+    /// Empty where it is not known.
+    pub pic_url: String,
+    /// How sure the provider's rules say that it is.
+    pub aal: info::Aal,
+}
+
+/// How a Session was authenticated that began by what `provider` has said.
+pub fn identity_info(
+    provider: &IdentityProvider,
+    identity: ExternalIdentity,
+    downstream: Downstream,
+) -> Info {
+    let r#type = provider
+        .status
+        .as_ref()
+        .map_or(identity_provider::status::Type::Unknown, |status| {
+            status.r#type()
+        });
+    Info {
+        r#type: info::Type::IdentityProvider.into(),
+        details: Some(Details::IdentityProvider(info::IdentityProvider {
+            identity_provider_ref: reference(Kind::IdentityProvider, provider.metadata.as_ref()),
+            r#type: r#type.into(),
+            identifier: identity.identifier,
+            pic_url: identity.pic_url,
+            email: identity.email,
+        })),
+        aal: identity.aal.into(),
         downstream: Some(downstream),
         ..Info::default()
     }

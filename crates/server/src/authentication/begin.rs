@@ -1,9 +1,15 @@
 //! A Session begins, in the transaction that redeems what it was made by: exactly as many as may, and nothing is
 //! left of those that may not.
 
-use api::core_v1::{
-    Credential, Session, User,
-    session::{spec::State, status::Type},
+use api::{
+    core_v1::{
+        Credential, Session, User,
+        session::{
+            spec::State,
+            status::{Type, authentication::Info},
+        },
+    },
+    platform_v1::AuditEvent,
 };
 use domain::{
     clock::UnixMillis,
@@ -14,7 +20,7 @@ use domain::{
 };
 use store::{CommitError, Committed, Expected, Operation, SecretWrite, Transaction};
 
-use super::secret::Proof;
+use super::{identity::ProvenIdentity, secret::Proof};
 use crate::{
     Caller, Context, Error,
     audit::{self, Entry},
@@ -25,12 +31,24 @@ use crate::{
 /// How many Sessions of an auto-deleted Credential are cut loose from it.
 const LOOSENED: u32 = 1000;
 
+/// What a Session begins by.
+#[derive(Clone, Copy)]
+pub(crate) enum By<'a> {
+    /// The secret of a Credential, which is redeemed.
+    Credential(&'a Proof),
+    /// What an `IdentityProvider` has said.
+    #[allow(dead_code, reason = "what proves such an identity follows")]
+    Identity(&'a ProvenIdentity),
+}
+
 /// A Session that is to begin.
 pub(crate) struct Beginning<'a> {
-    pub(crate) proof: &'a Proof,
+    pub(crate) by: By<'a>,
     pub(crate) user: &'a Known<User>,
     pub(crate) scopes: Vec<api::core_v1::Scope>,
     pub(crate) session_type: Type,
+    /// Whether its tokens travel as cookies.
+    pub(crate) is_browser: bool,
     pub(crate) caller: &'a Caller,
     /// A Session that makes room for this one: it has ended, or is about to.
     pub(crate) replaces: Option<Uid>,
@@ -39,49 +57,34 @@ pub(crate) struct Beginning<'a> {
 /// Begins the Session.
 ///
 /// # Errors
-/// Those of the transaction: a conflict where the Credential or the User has changed since it was read.
+/// Those of the transaction: a conflict where what it begins by, or the User, has changed since it was read; a taken
+/// record where what may be used once has been used.
 pub(crate) async fn begin(
     ctx: &Context,
     beginning: Beginning<'_>,
     now: UnixMillis,
 ) -> Result<(Session, Committed), CommitError> {
-    let Beginning { proof, user, .. } = &beginning;
-    let credential = &proof.credential;
-    let mut redeemed = Credential::clone(&credential.message);
-    let is_counted = credential::counted(&redeemed);
-    let after_use = if is_counted {
-        credential::record_use(&mut redeemed, 1, now)
-    } else {
-        AfterUse::Keep
-    };
-
+    let user = beginning.user;
     let mut transaction = Transaction::at(now);
-    let mut session = new_session(ctx, &beginning, after_use, now);
-    match (is_counted, after_use) {
-        (false, _) => {
-            transaction.push(Operation::Unchanged(
-                Kind::Credential,
-                credential.uid,
-                credential.revision,
-            ));
+    let session = match beginning.by {
+        By::Credential(proof) => {
+            let (redeemed, after_use) = redeemed(proof, now);
+            let session = session_of_credential(ctx, &beginning, proof, after_use, now);
+            redeem(
+                ctx,
+                &mut transaction,
+                session,
+                proof,
+                (redeemed, after_use),
+                now,
+            )
+            .await?
         }
-        (true, AfterUse::Keep) => {
-            let document = codec::encode(credential.uid, now, &redeemed, SecretWrite::Keep);
-            transaction.push(Operation::Put(
-                document,
-                Expected::Revision(credential.revision),
-            ));
+        By::Identity(identity) => {
+            identity.redeem(&mut transaction);
+            session_of_identity(ctx, &beginning, identity, now)
         }
-        (true, AfterUse::Delete) => {
-            transaction.push(Operation::Delete(
-                Kind::Credential,
-                credential.uid,
-                Some(credential.revision),
-            ));
-            loosen(ctx, &mut transaction, credential, now).await?;
-            take_over(&mut session, &credential.message);
-        }
-    }
+    };
     transaction.push(Operation::Unchanged(Kind::User, user.uid, user.revision));
     if let Some(replaced) = beginning.replaces {
         transaction.push(Operation::Delete(Kind::Session, replaced, None));
@@ -101,47 +104,64 @@ pub(crate) async fn begin(
         codec::encode(uid, now, &session, SecretWrite::Keep),
         Expected::Absent,
     ));
-    let mut event = audit::done(
-        ctx,
-        beginning.caller,
-        Entry {
-            event_type: "session.created",
-            resource: session
-                .metadata
-                .as_ref()
-                .map(|metadata| (Kind::Session, metadata)),
-            user: user.message.metadata.as_ref(),
-            session: session.metadata.as_ref(),
-        },
-    );
-    if let Some(metadata) = &credential.message.metadata {
-        event
-            .attrs
-            .insert("credential".to_owned(), metadata.name.clone());
-    }
-    transaction.push(Operation::Audit(event));
+    transaction.push(Operation::Audit(event(ctx, &beginning, &session)));
 
     let committed = ctx.store.commit(transaction).await?;
-    if !is_counted {
-        ctx.usage.count(credential.uid, now);
+    if let By::Credential(proof) = beginning.by
+        && !credential::counted(&proof.credential.message)
+    {
+        ctx.usage.count(proof.credential.uid, now);
     }
     Ok((session, committed))
 }
 
-fn new_session(
+/// The Credential once it was used, where uses are counted.
+fn redeemed(proof: &Proof, now: UnixMillis) -> (Option<Credential>, AfterUse) {
+    let credential = &proof.credential.message;
+    if !credential::counted(credential) {
+        return (None, AfterUse::Keep);
+    }
+    let mut redeemed = Credential::clone(credential);
+    let after_use = credential::record_use(&mut redeemed, 1, now);
+    (Some(redeemed), after_use)
+}
+
+/// Uses the Credential for `session`, which is returned as it is to be stored.
+async fn redeem(
+    ctx: &Context,
+    transaction: &mut Transaction,
+    mut session: Session,
+    proof: &Proof,
+    (redeemed, after_use): (Option<Credential>, AfterUse),
+    now: UnixMillis,
+) -> Result<Session, CommitError> {
+    let credential = &proof.credential;
+    let (uid, revision) = (credential.uid, credential.revision);
+    match (redeemed, after_use) {
+        (None, _) => {
+            transaction.push(Operation::Unchanged(Kind::Credential, uid, revision));
+        }
+        (Some(redeemed), AfterUse::Keep) => {
+            let document = codec::encode(uid, now, &redeemed, SecretWrite::Keep);
+            transaction.push(Operation::Put(document, Expected::Revision(revision)));
+        }
+        (Some(_), AfterUse::Delete) => {
+            transaction.push(Operation::Delete(Kind::Credential, uid, Some(revision)));
+            loosen(ctx, transaction, credential, now).await?;
+            take_over(&mut session, &credential.message);
+        }
+    }
+    Ok(session)
+}
+
+fn session_of_credential(
     ctx: &Context,
     beginning: &Beginning<'_>,
+    proof: &Proof,
     after_use: AfterUse,
     now: UnixMillis,
 ) -> Session {
-    let Beginning { proof, user, .. } = beginning;
     let credential = &proof.credential.message;
-    let config = ctx.directory.cluster_config();
-    let user_name = user
-        .message
-        .metadata
-        .as_ref()
-        .map_or("", |metadata| metadata.name.as_str());
     let version = match proof.generation {
         Generation::Current { version } | Generation::Overlapping { version, .. } => version,
     };
@@ -150,29 +170,78 @@ fn new_session(
         .as_ref()
         .is_some_and(|status| status.recovery);
     let caller = beginning.caller;
-    session::new_session(NewSession {
+    let info = session::credential_info(
+        credential,
+        proof.claims.token_id,
+        session::downstream(caller.ip, &caller.user_agent),
+    );
+    let mut new = new_session(ctx, beginning, info, now);
+    new.credential = (after_use == AfterUse::Keep).then_some((&**credential, version));
+    if is_recovery {
+        // Nobody is there to approve it.
+        new.state = State::Active;
+    }
+    session::new_session(new)
+}
+
+fn session_of_identity(
+    ctx: &Context,
+    beginning: &Beginning<'_>,
+    identity: &ProvenIdentity,
+    now: UnixMillis,
+) -> Session {
+    let info = identity.info(beginning.caller);
+    session::new_session(new_session(ctx, beginning, info, now))
+}
+
+fn new_session<'a>(
+    ctx: &Context,
+    beginning: &Beginning<'a>,
+    info: Info,
+    now: UnixMillis,
+) -> NewSession<'a> {
+    let user = &beginning.user.message;
+    let config = ctx.directory.cluster_config();
+    let user_name = user
+        .metadata
+        .as_ref()
+        .map_or("", |metadata| metadata.name.as_str());
+    NewSession {
         uid: ctx.new_uid(),
         name: session::new_name(user_name, &*ctx.rng),
-        user: &user.message,
-        credential: (after_use == AfterUse::Keep).then_some((&**credential, version)),
+        user,
+        credential: None,
         session_type: beginning.session_type,
-        is_browser: false,
+        is_browser: beginning.is_browser,
         scopes: beginning.scopes.clone(),
         token_id: ctx.new_uid(),
-        info: session::credential_info(
-            credential,
-            proof.claims.token_id,
-            session::downstream(caller.ip, &caller.user_agent),
-        ),
-        lifetimes: session::lifetimes(&user.message, &config, beginning.session_type),
-        state: if is_recovery {
-            // Nobody is there to approve it.
-            State::Active
-        } else {
-            session::default_state(&user.message, &config)
-        },
+        info,
+        lifetimes: session::lifetimes(user, &config, beginning.session_type),
+        state: session::default_state(user, &config),
         now,
-    })
+    }
+}
+
+fn event(ctx: &Context, beginning: &Beginning<'_>, session: &Session) -> AuditEvent {
+    let entry = Entry {
+        event_type: "session.created",
+        resource: session
+            .metadata
+            .as_ref()
+            .map(|metadata| (Kind::Session, metadata)),
+        user: beginning.user.message.metadata.as_ref(),
+        session: session.metadata.as_ref(),
+    };
+    let mut event = audit::done(ctx, beginning.caller, entry);
+    let (attribute, metadata) = match beginning.by {
+        By::Credential(proof) => ("credential", &proof.credential.message.metadata),
+        By::Identity(identity) => ("identityProvider", &identity.provider.message.metadata),
+    };
+    if let Some(metadata) = metadata {
+        let name = metadata.name.clone();
+        event.attrs.insert(attribute.to_owned(), name);
+    }
+    event
 }
 
 /// Sessions outlive a Credential that is deleted because it was used as often as it may: that is no revocation.

@@ -8,7 +8,7 @@ use domain::{credential, kind::Kind, scope, session};
 use store::CommitError;
 
 use super::{
-    begin::{Beginning, begin, failure, is_race},
+    begin::{Beginning, By, begin, failure, is_race},
     reap,
     secret::{self, Failed, Proof, Purpose},
     sign::SessionTokens,
@@ -108,10 +108,11 @@ async fn attempt(
             .await
             .map_err(told)?;
         let beginning = Beginning {
-            proof: &proof,
+            by: By::Credential(&proof),
             user: &user,
             scopes: scopes.to_vec(),
             session_type: session::session_type(&proof.credential.message, &caller.user_agent),
+            is_browser: false,
             caller,
             replaces: None,
         };

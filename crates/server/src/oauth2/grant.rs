@@ -22,7 +22,7 @@ use crate::{
     Caller, Context, Error, Unauthenticated,
     audit::{self, Entry},
     authentication::{
-        Beginning, access_token, begin, failure, is_race, loosen, reap,
+        Beginning, By, access_token, begin, failure, is_race, loosen, reap,
         secret::{self, Failed, Proof, Purpose},
     },
     directory::{Known, Standing},
@@ -142,11 +142,11 @@ async fn counted(
             }
             Existing::Ending(session) => {
                 let beginning = beginning(&proof, &user, scopes, caller, Some(session));
-                begin_counted(ctx, beginning, now).await?
+                begin_counted(ctx, &proof, beginning, now).await?
             }
             Existing::None => {
                 let beginning = beginning(&proof, &user, scopes, caller, None);
-                begin_counted(ctx, beginning, now).await?
+                begin_counted(ctx, &proof, beginning, now).await?
             }
         };
         match outcome {
@@ -162,13 +162,13 @@ async fn counted(
 
 async fn begin_counted(
     ctx: &Context,
+    proof: &Proof,
     beginning: Beginning<'_>,
     now: UnixMillis,
 ) -> Result<Result<Arc<Standing>, CommitError>, Failed> {
-    let stale = beginning.proof.credential.uid;
     match begin(ctx, beginning, now).await {
         Ok((session, _)) => {
-            ctx.directory.forget(&[stale]);
+            ctx.directory.forget(&[proof.credential.uid]);
             Ok(Ok(stands(ctx, uid(&session)?, now).await?))
         }
         Err(error) => Ok(Err(error)),
@@ -325,10 +325,11 @@ fn beginning<'a>(
     replaces: Option<Uid>,
 ) -> Beginning<'a> {
     Beginning {
-        proof,
+        by: By::Credential(proof),
         user,
         scopes: scopes.to_vec(),
         session_type: session::session_type(&proof.credential.message, ""),
+        is_browser: false,
         caller,
         replaces,
     }
