@@ -29,5 +29,5 @@ pub use caller::{Assertion, Caller, CallerFacts};
 pub use config::Config;
 pub use gateway::Gateway;
 pub use port::{Directory, Identity, Principal, Rejection};
-pub use route::Route;
+pub use route::{Route, SecretValue, Secrets};
 pub use trace::{Trace, TraceFacts, Traces};

@@ -22,6 +22,7 @@ mod plan;
 mod plugin;
 mod problems;
 mod retry;
+mod secret;
 
 pub(crate) use cors::{Cors, Preflight};
 pub(crate) use credential::{Payload, TokenSource, UpstreamCredential};
@@ -38,6 +39,7 @@ pub(crate) use plan::{Action, Computed, Plan, Proxy};
 pub(crate) use plugin::{AnswerReason, Effect, Plugin, Plugins};
 pub(crate) use problems::Problems;
 pub(crate) use retry::Retry;
+pub use secret::{SecretValue, Secrets};
 
 use dynamic::Dynamic;
 use plan::Compiler;
@@ -77,7 +79,7 @@ pub(crate) enum Access {
 }
 
 impl Route {
-    /// Compiles a Service of mode HTTP, GRPC or WEB. `secrets` gives the value of a Secret by its name.
+    /// Compiles a Service of mode HTTP, GRPC or WEB. `secrets` gives a Secret by its name.
     ///
     /// Whether the Service is public and enabled is the caller's to check: what is not, has no route.
     ///
@@ -86,7 +88,7 @@ impl Route {
     pub fn compile(
         service: &Service,
         target: Arc<Target>,
-        secrets: &dyn Fn(&str) -> Option<Vec<u8>>,
+        secrets: &Secrets<'_>,
         config: &Config,
     ) -> Result<Self, Vec<String>> {
         let mut problems = Problems::default();
@@ -132,7 +134,7 @@ impl Route {
 fn compile(
     service: &Service,
     target: Arc<Target>,
-    secrets: &dyn Fn(&str) -> Option<Vec<u8>>,
+    secrets: &Secrets<'_>,
     settings: &Config,
     problems: &mut Problems,
 ) -> Option<Route> {
@@ -174,10 +176,14 @@ fn compile(
         Some(config) => Some(compiler.plan(config, problems)?),
         None => None,
     };
-    let dynamic = spec
-        .dynamic_config
-        .as_ref()
-        .map(|dynamic| Box::new(Dynamic::compile(dynamic, &compiler, problems)));
+    let dynamic = spec.dynamic_config.as_ref().map(|dynamic| {
+        Box::new(Dynamic::compile(
+            dynamic,
+            spec.config.as_ref(),
+            &compiler,
+            problems,
+        ))
+    });
     if default.is_none() && dynamic.is_none() {
         problems.add("spec.config", "is missing");
     }

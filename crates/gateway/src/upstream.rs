@@ -12,7 +12,7 @@ use api::core_v1::service::spec::{
 
 use crate::{
     Config,
-    route::{Mode, Problems},
+    route::{Mode, Problems, Secrets},
 };
 
 mod connect;
@@ -41,6 +41,7 @@ impl Upstream {
         config: &ServiceConfig,
         http: &Http,
         mode: Mode,
+        secrets: &Secrets<'_>,
         settings: &Config,
         problems: &mut Problems,
     ) -> Option<Self> {
@@ -74,7 +75,7 @@ impl Upstream {
             Reach::NotLinkLocal
         };
         let mut endpoints = Vec::with_capacity(urls.len());
-        let mut trust = tls::Trust::new(config.tls.as_ref(), problems);
+        let mut trust = tls::Trust::of_service(config, secrets, problems);
         for (path, url, user) in &urls {
             if !user.is_empty() {
                 problems.add(
@@ -94,6 +95,7 @@ impl Upstream {
         if protocols.any(|protocol| Some(protocol) != first) {
             problems.add(PATH, "mixes protocols; use one scheme for all endpoints");
         }
+        trust.check_use(problems);
         Some(Self {
             endpoints: endpoints.into_iter().map(Arc::new).collect(),
             next: AtomicUsize::new(0),
@@ -109,7 +111,7 @@ impl Upstream {
             Reach::Public
         };
         let url = url::parse(url, false).ok()?;
-        let mut trust = tls::Trust::new(None, problems);
+        let mut trust = tls::Trust::system();
         let endpoint = Endpoint::new(url, &mut trust, settings, reach, problems)?;
         Some(Self {
             endpoints: Box::new([Arc::new(endpoint)]),

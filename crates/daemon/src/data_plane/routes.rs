@@ -6,17 +6,19 @@ use std::{
 };
 
 use api::core_v1::{
-    secret::{Data, data},
+    Secret,
+    secret::{Data, data, spec},
     service::spec::Mode,
 };
 use domain::{clock::Clock, kind::Kind};
-use gateway::{Config, Route};
+use gateway::{Config, Route, SecretValue};
 use moka::sync::Cache;
 use prost::Message as _;
 use server::{Directory, ServiceEntry};
 use store::{Changes, Cursor, Store, StoreError};
 use tokio::{runtime::Handle, task::block_in_place};
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use crate::{
     names::{Names, Site},
@@ -165,7 +167,7 @@ impl Routes {
         route
     }
 
-    async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    async fn secret(&self, name: &str) -> Result<Option<SecretValue>, StoreError> {
         let now = self.clock.now();
         let Some(document) = self.store.get_by_name(Kind::Secret, name, now).await? else {
             return Ok(None);
@@ -173,14 +175,25 @@ impl Routes {
         let Some(data) = self.store.secret(Kind::Secret, document.uid).await? else {
             return Ok(None);
         };
-        let data = Data::decode(data.as_slice()).map_err(|error| StoreError {
+        let damaged = |error| StoreError {
             context: format!("Secret {name}"),
             transient: false,
             source: Some(Arc::new(error)),
-        })?;
-        Ok(data.r#type.map(|data| match data {
-            data::Type::Value(text) => text.into_bytes(),
-            data::Type::ValueBytes(bytes) => bytes,
+        };
+        let data = Data::decode(data.as_slice()).map_err(damaged)?;
+        let secret = Secret::decode(document.body.as_slice()).map_err(damaged)?;
+        let beside = secret.spec.and_then(|spec| spec.data);
+        Ok(data.r#type.map(|data| SecretValue {
+            data: Zeroizing::new(match data {
+                data::Type::Value(text) => text.into_bytes(),
+                data::Type::ValueBytes(bytes) => bytes,
+            }),
+            certificates: beside
+                .and_then(|beside| beside.r#type)
+                .map(|beside| match beside {
+                    spec::data::Type::Value(text) => text.into_bytes(),
+                    spec::data::Type::ValueBytes(bytes) => bytes,
+                }),
         }))
     }
 }

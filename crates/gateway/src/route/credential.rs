@@ -9,8 +9,12 @@ use api::core_v1::service::spec::config::http::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderName, HeaderValue, header};
+use zeroize::Zeroizing;
 
-use crate::{Config, canonical, route::Problems};
+use crate::{
+    Config, canonical,
+    route::{Problems, Secrets},
+};
 
 mod oauth2;
 mod sigv4;
@@ -34,7 +38,7 @@ pub(crate) enum UpstreamCredential {
 impl UpstreamCredential {
     pub(super) fn compile(
         auth: &Auth,
-        secrets: &dyn Fn(&str) -> Option<Vec<u8>>,
+        secrets: &Secrets<'_>,
         settings: &Config,
         problems: &mut Problems,
     ) -> Option<Self> {
@@ -45,7 +49,7 @@ impl UpstreamCredential {
                 None
             }
             Some(name) => {
-                let value = secrets(name);
+                let value = secrets(name).map(|secret| secret.data);
                 if value.is_none() {
                     problems.add(
                         PATH,
@@ -65,7 +69,7 @@ impl UpstreamCredential {
                 let token = secret(name)?;
                 (
                     header::AUTHORIZATION,
-                    [b"Bearer ", token.as_slice()].concat(),
+                    Zeroizing::new([b"Bearer ", token.as_slice()].concat()),
                 )
             }
             Some(Type::Basic(basic)) => {
@@ -76,7 +80,7 @@ impl UpstreamCredential {
                 let password = secret(password)?;
                 let pair = [basic.username.as_bytes(), b":", password.as_slice()].concat();
                 let value = format!("Basic {}", STANDARD.encode(pair));
-                (header::AUTHORIZATION, value.into_bytes())
+                (header::AUTHORIZATION, Zeroizing::new(value.into_bytes()))
             }
             Some(Type::Custom(custom)) => {
                 let name = custom.value.as_ref().and_then(|value| {

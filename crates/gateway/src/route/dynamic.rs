@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use api::core_v1::service::spec::{DynamicConfig, dynamic_config::rule::Type};
+use api::core_v1::service::spec::{
+    Config as ServiceConfig, DynamicConfig, dynamic_config::rule::Type,
+};
+use domain::configuration::{self, DEFAULT};
 use policy::{Condition, Scope};
 
 use crate::route::{
@@ -11,8 +14,6 @@ use crate::route::{
 };
 
 const PATH: &str = "spec.dynamicConfig";
-/// The name of `spec.config`.
-const DEFAULT: &str = "default";
 
 /// The configurations besides `spec.config`, and the rules that choose among them.
 #[derive(Default)]
@@ -45,11 +46,17 @@ enum Config {
 impl Dynamic {
     pub(super) fn compile(
         spec: &DynamicConfig,
+        default: Option<&ServiceConfig>,
         compiler: &Compiler<'_>,
         problems: &mut Problems,
     ) -> Self {
         let mut dynamic = Self::default();
-        for (index, config) in spec.configs.iter().enumerate() {
+        let configs = configuration::inherited(default, spec).unwrap_or_else(|(index, error)| {
+            let path = format!("{PATH}.configs[{index}].parent");
+            problems.add(&path, &error.to_string());
+            Vec::new()
+        });
+        for (index, config) in configs.iter().enumerate() {
             let path = format!("{PATH}.configs[{index}]");
             if config.name.is_empty() || config.name == DEFAULT {
                 problems.add(&format!("{path}.name"), "must be set, and not to default");

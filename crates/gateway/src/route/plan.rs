@@ -14,7 +14,7 @@ use crate::{
     Config,
     route::{
         Access, Buffering, Cors, DirectResponse, Failure, ForwardedMode, HeaderRules, HostRule,
-        IdentityFields, IdentityRule, Mode, PathRule, Plugins, Problems, Retry, Timeouts,
+        IdentityFields, IdentityRule, Mode, PathRule, Plugins, Problems, Retry, Secrets, Timeouts,
         UpstreamCredential, header_rules,
     },
     upstream::Upstream,
@@ -111,7 +111,7 @@ pub(super) struct Compiler<'a> {
     pub(super) access: Access,
     /// Of the Service.
     pub(super) url: &'a str,
-    pub(super) secrets: &'a dyn Fn(&str) -> Option<Vec<u8>>,
+    pub(super) secrets: &'a Secrets<'a>,
     pub(super) settings: &'a Config,
 }
 
@@ -169,7 +169,8 @@ impl Compiler<'_> {
             .auth
             .as_ref()
             .and_then(|auth| UpstreamCredential::compile(auth, self.secrets, &settings, problems));
-        let upstream = Upstream::compile(config, http, self.mode, &settings, problems)?;
+        let upstream =
+            Upstream::compile(config, http, self.mode, self.secrets, &settings, problems)?;
         if matches!(credential, Some(UpstreamCredential::Signature(_))) && upstream.only().is_none()
         {
             problems.add(
@@ -198,11 +199,8 @@ impl Compiler<'_> {
 fn refuse_unserved(config: &ServiceConfig, http: &Http, problems: &mut Problems) {
     let body = http.body.as_ref();
     let unserved = [
+        // Those of `dynamicConfig` have taken it over.
         (!config.parent.is_empty(), "spec.config.parent"),
-        (
-            config.client_certificate.is_some(),
-            "spec.config.clientCertificate",
-        ),
         (http.visibility.is_some(), "spec.config.http.visibility"),
         (
             body.is_some_and(|body| body.validation.is_some()),

@@ -2,20 +2,29 @@
 
 use std::sync::{Arc, LazyLock};
 
-use api::core_v1::service::spec::config::Tls;
+use api::core_v1::service::spec::{Config as ServiceConfig, config::Tls};
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    sign::SingleCertAndKey,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
 use tokio_rustls::TlsConnector;
 
-use crate::{route::Problems, upstream::url::Protocol};
+use crate::{
+    route::{Problems, Secrets},
+    upstream::url::Protocol,
+};
 
-/// What a Service trusts, and the client configuration made from it when one is needed.
+mod identity;
+
+use identity::Identity;
+
+/// What a Service trusts and shows, and the client configuration made from it when one is needed.
 pub(super) struct Trust {
     roots: Roots,
+    identity: Option<Identity>,
     connector: Option<TlsConnector>,
 }
 
@@ -33,10 +42,33 @@ static SYSTEM_ROOTS: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
 });
 
 impl Trust {
-    pub(super) fn new(spec: Option<&Tls>, problems: &mut Problems) -> Self {
+    /// What the system trusts, and no certificate of our own.
+    pub(super) fn system() -> Self {
         Self {
-            roots: spec.map_or(Roots::System, |spec| roots(spec, problems)),
+            roots: Roots::System,
+            identity: None,
             connector: None,
+        }
+    }
+
+    pub(super) fn of_service(
+        config: &ServiceConfig,
+        secrets: &Secrets<'_>,
+        problems: &mut Problems,
+    ) -> Self {
+        Self {
+            roots: roots(config, problems),
+            identity: Identity::compile(config, secrets, problems),
+            connector: None,
+        }
+    }
+
+    /// What was asked for must not be without effect.
+    pub(super) fn check_use(&self, problems: &mut Problems) {
+        if let Some(identity) = &self.identity
+            && self.connector.is_none()
+        {
+            problems.add(identity.path, "needs an upstream with TLS, as https");
         }
     }
 
@@ -47,7 +79,7 @@ impl Trust {
         problems: &mut Problems,
     ) -> Option<TlsConnector> {
         if self.connector.is_none() {
-            match client_config(&self.roots, protocol) {
+            match client_config(&self.roots, self.identity.as_ref(), protocol) {
                 Ok(config) => self.connector = Some(TlsConnector::from(Arc::new(config))),
                 Err(error) => problems.add("spec.config.tls", &format!("cannot be used: {error}")),
             }
@@ -56,14 +88,15 @@ impl Trust {
     }
 }
 
-fn roots(spec: &Tls, problems: &mut Problems) -> Roots {
-    if spec.client_certificate.is_some() {
-        problems.add("spec.config.tls.clientCertificate", "is not served yet");
-    }
+fn roots(config: &ServiceConfig, problems: &mut Problems) -> Roots {
+    let default_tls = Tls::default();
+    let spec = config.tls.as_ref().unwrap_or(&default_tls);
     if spec.insecure_skip_verify {
         return Roots::Anything;
     }
-    if spec.trusted_c_as.is_empty() {
+    let beside = config.client_certificate.as_ref();
+    let beside = beside.map_or(&[][..], |beside| &beside.trusted_c_as);
+    if spec.trusted_c_as.is_empty() && beside.is_empty() {
         return Roots::System;
     }
     let mut store = if spec.append_to_system_pool {
@@ -71,13 +104,17 @@ fn roots(spec: &Tls, problems: &mut Problems) -> Roots {
     } else {
         RootCertStore::empty()
     };
-    for (index, text) in spec.trusted_c_as.iter().enumerate() {
+    let of_tls = spec.trusted_c_as.iter().enumerate();
+    let of_tls = of_tls.map(|(index, text)| ("tls", index, text));
+    let beside = beside.iter().enumerate();
+    let beside = beside.map(|(index, text)| ("clientCertificate", index, text));
+    for (field, index, text) in of_tls.chain(beside) {
         let added = CertificateDer::pem_slice_iter(text.as_bytes())
             .map(|certificate| Some(store.add(certificate.ok()?).is_ok()))
             .collect::<Option<Vec<bool>>>();
         if added.is_none_or(|added| added.is_empty() || added.contains(&false)) {
             problems.add(
-                &format!("spec.config.tls.trustedCAs[{index}]"),
+                &format!("spec.config.{field}.trustedCAs[{index}]"),
                 "is no certificate in PEM",
             );
         }
@@ -85,18 +122,26 @@ fn roots(spec: &Tls, problems: &mut Problems) -> Roots {
     Roots::Given(store)
 }
 
-fn client_config(roots: &Roots, protocol: Protocol) -> Result<ClientConfig, Error> {
+fn client_config(
+    roots: &Roots,
+    identity: Option<&Identity>,
+    protocol: Protocol,
+) -> Result<ClientConfig, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;
-    let mut config = match roots {
+    let builder = match roots {
         Roots::System => builder.with_root_certificates(Arc::clone(&SYSTEM_ROOTS)),
         Roots::Given(store) => builder.with_root_certificates(store.clone()),
         Roots::Anything => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))),
-    }
-    .with_no_client_auth();
+    };
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => builder
+            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&identity.key)))),
+    };
     config.alpn_protocols = vec![match protocol {
         Protocol::Http1 => b"http/1.1".to_vec(),
         Protocol::Http2 => b"h2".to_vec(),

@@ -7,7 +7,7 @@ use api::core_v1::{
         config::{
             Upstream as UpstreamSpec,
             http::{
-                Header,
+                Header, Path,
                 header::{Host, KeyValue, host, key_value},
             },
             upstream,
@@ -236,6 +236,45 @@ async fn the_first_rule_that_matches_chooses_the_configuration() {
         );
         assert_eq!(expected.one().target, target);
     }
+}
+
+#[tokio::test]
+async fn a_configuration_has_what_its_parent_has() {
+    let world = World::start().await;
+    let upstream = Upstream::recording(&[]).await;
+    let child = Config {
+        name: "child".to_owned(),
+        parent: "default".to_owned(),
+        ..Config::default()
+    };
+    let default = service(&upstream.url()).http(|http| {
+        http.path = Some(Path {
+            add_prefix: "/prefix".to_owned(),
+            ..Path::default()
+        });
+    });
+    world.serve(&default.clone().with(|spec| {
+        spec.dynamic_config = Some(DynamicConfig {
+            configs: vec![child.clone()],
+            rules: vec![when(matches("true"), "child")],
+        });
+    }));
+    assert_eq!(get_authorized(world.address, "/a", &[]).await.status, 200);
+    assert_eq!(upstream.one().target, "/prefix/a");
+    let circular = default.with(|spec| {
+        spec.dynamic_config = Some(DynamicConfig {
+            configs: vec![Config {
+                parent: "child".to_owned(),
+                ..child
+            }],
+            rules: vec![when(matches("true"), "child")],
+        });
+    });
+    let problems = world.compile(&circular).err().unwrap().join("; ");
+    assert!(
+        problems.contains("spec.dynamicConfig.configs[0].parent child has itself"),
+        "{problems}"
+    );
 }
 
 #[tokio::test]

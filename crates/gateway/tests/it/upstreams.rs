@@ -2,11 +2,17 @@
 
 use std::sync::Arc;
 
-use api::core_v1::service::spec::config::Tls;
+use api::core_v1::service::spec::config::{ClientCertificate, Tls, client_certificate, tls};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio_rustls::{TlsAcceptor, rustls};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        self,
+        server::{WantsServerCert, WebPkiClientVerifier},
+    },
+};
 
 use crate::support::{
     Upstream, World,
@@ -18,15 +24,41 @@ use crate::support::{
 
 /// An upstream with a certificate for `localhost`, and that certificate in PEM.
 async fn tls_upstream(alpn: &[&[u8]]) -> (Upstream, String) {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    serve_tls(builder.with_no_client_auth(), alpn).await
+}
+
+/// One that also asks for a certificate of `client`, in PEM with its key.
+async fn mutual_upstream() -> (Upstream, String, [String; 2]) {
+    let client = rcgen::generate_simple_self_signed(["gateway".to_owned()]).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(client.cert.der().clone()).unwrap();
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .unwrap();
+    let builder = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let builder = builder.with_client_cert_verifier(verifier);
+    let (upstream, pem) = serve_tls(builder, &[b"http/1.1"]).await;
+    let key = client.signing_key.serialize_pem();
+    (upstream, pem, [client.cert.pem(), key])
+}
+
+async fn serve_tls(
+    builder: rustls::ConfigBuilder<rustls::ServerConfig, WantsServerCert>,
+    alpn: &[&[u8]],
+) -> (Upstream, String) {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(
         certified.signing_key.serialize_der(),
     ));
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
+    let mut config = builder
         .with_single_cert(vec![certified.cert.der().clone()], key)
         .unwrap();
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
@@ -93,6 +125,75 @@ async fn an_upstream_is_verified_against_the_given_authorities() {
         ..Tls::default()
     };
     assert!(world.compile(&trusting(&url, broken)).is_err());
+}
+
+fn in_tls(secret: &str, roots: Vec<String>) -> Tls {
+    let secret = tls::client_certificate::Type::FromSecret(secret.to_owned());
+    Tls {
+        trusted_c_as: roots,
+        client_certificate: Some(tls::ClientCertificate {
+            r#type: Some(secret),
+        }),
+        ..Tls::default()
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_is_shown_a_certificate_from_a_secret() {
+    let world = World::start().await;
+    let (upstream, pem, [chain, key]) = mutual_upstream().await;
+    let url = format!("https://localhost:{}", upstream.address.port());
+    world.key("beside", &key, Some(&chain));
+    world.key("together", &format!("{chain}{key}"), None);
+    for secret in ["beside", "together"] {
+        world.serve(&trusting(&url, in_tls(secret, vec![pem.clone()])));
+        assert_eq!(get(world.address, "/", &[]).await.status, 200, "{secret}");
+        let beside = client_certificate::Type::FromSecret(secret.to_owned());
+        world.serve(&service(&url).anonymous().config(|config| {
+            config.client_certificate = Some(ClientCertificate {
+                trusted_c_as: vec![pem.clone()],
+                r#type: Some(beside),
+            });
+        }));
+        assert_eq!(get(world.address, "/", &[]).await.status, 200, "{secret}");
+    }
+    // Without one, and with one that is not known.
+    let (_, _, [other_chain, other_key]) = mutual_upstream().await;
+    world.key("stranger", &other_key, Some(&other_chain));
+    let without = Tls {
+        trusted_c_as: vec![pem.clone()],
+        ..Tls::default()
+    };
+    for refused in [without, in_tls("stranger", vec![pem.clone()])] {
+        world.serve(&trusting(&url, refused));
+        assert_eq!(get(world.address, "/", &[]).await.status, 502);
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_shown_is_refused() {
+    let world = World::start().await;
+    let (_, pem, [chain, key]) = mutual_upstream().await;
+    let (_, _, [_, other]) = mutual_upstream().await;
+    world.key("mixed", &other, Some(&chain));
+    world.key("bare", &key, None);
+    world.key("keyless", "", Some(&chain));
+    world.key("good", &key, Some(&chain));
+    for (url, secret, expected) in [
+        ("https://localhost", "mixed", "not that of its certificate"),
+        ("https://localhost", "bare", "has no certificate in PEM"),
+        ("https://localhost", "keyless", "has no private key in PEM"),
+        ("https://localhost", "absent", "which does not exist"),
+        ("http://localhost", "good", "needs an upstream with TLS"),
+    ] {
+        let compiled = world.compile(&trusting(url, in_tls(secret, vec![pem.clone()])));
+        let problems = compiled.err().unwrap().join("; ");
+        assert!(problems.contains(expected), "{secret}: {problems}");
+        assert!(
+            problems.contains("spec.config.tls.clientCertificate.fromSecret"),
+            "{problems}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -13,19 +13,22 @@ use api::{
     reflect,
     resource::Object as _,
 };
-use domain::name;
+use domain::{
+    configuration::{self, DEFAULT},
+    name,
+};
 
 mod dynamic;
 mod expression;
 mod http;
 mod limits;
 mod plugin;
+mod tls;
 mod upstream;
 
 use super::{attrs, authorization, codec::Stored, draft::Draft, served, write::Managed};
 use crate::Error;
 
-const DEFAULT: &str = "default";
 /// Taken by the Cluster's own listeners in existing installations, and so in clients.
 const RESERVED_PORTS: &[u32] = &[49094, 49095];
 
@@ -116,6 +119,11 @@ async fn check_configs(
                 "spec.config.name must be `default` or left out",
             ));
         }
+        if !config.parent.is_empty() {
+            return Err(Error::invalid(
+                "spec.config.parent: only the configurations of spec.dynamicConfig have parents",
+            ));
+        }
         check_config(draft, "spec.config", config, spec, known_secrets).await?;
     }
     match &spec.dynamic_config {
@@ -128,7 +136,13 @@ async fn check_configs(
                     "spec.config must be set, or spec.dynamicConfig have configs and rules",
                 ));
             }
-            for (index, config) in dynamic.configs.iter().enumerate() {
+            let configs = configuration::inherited(spec.config.as_ref(), dynamic).map_err(
+                |(index, error)| {
+                    let path = format!("{}.configs[{index}].parent", dynamic::PATH);
+                    Error::invalid(format!("{path}: {error}"))
+                },
+            )?;
+            for (index, config) in configs.iter().enumerate() {
                 let path = format!("{}.configs[{index}]", dynamic::PATH);
                 check_config(draft, &path, config, spec, known_secrets).await?;
             }
@@ -148,20 +162,19 @@ async fn check_config(
     let answers_itself = match &config.r#type {
         Some(config::Type::Http(http)) => {
             http::check(&format!("{path}.http"), http, spec.mode())?;
-            for secret in http::secrets(http) {
-                // Held neither here nor at its deletion: a Secret may go while it is in use, which must not keep
-                // anybody from disabling the Service.
-                if !known_secrets.contains(&secret)
-                    && draft.find::<Secret>(&secret).await?.is_none()
-                {
-                    return Err(Error::invalid(format!("The Secret {secret} is not found")));
-                }
-            }
             http.response.is_some()
         }
         // Refused before by the list of what is served.
         Some(_) | None => false,
     };
+    for secret in secrets(config) {
+        // Held neither here nor at its deletion: a Secret may go while it is in use, which must not keep anybody from
+        // disabling the Service.
+        if !known_secrets.contains(&secret) && draft.find::<Secret>(&secret).await?.is_none() {
+            return Err(Error::invalid(format!("The Secret {secret} is not found")));
+        }
+    }
+    tls::check(path, config)?;
     if let Some(config::Type::Http(http)) = &config.r#type
         && http::signs_hosts(http)
         && config.upstream.as_ref().is_some_and(upstream::is_balanced)
@@ -187,13 +200,17 @@ fn named_secrets(old: Option<&Stored<Service>>) -> Vec<String> {
         .and_then(|spec| spec.config.as_ref())
         .into_iter()
         .chain(dynamic.into_iter().flat_map(|dynamic| &dynamic.configs));
-    configs
-        .filter_map(|config| match &config.r#type {
-            Some(config::Type::Http(http)) => Some(http::secrets(http)),
-            Some(_) | None => None,
-        })
-        .flatten()
-        .collect()
+    configs.flat_map(secrets).collect()
+}
+
+/// The Secrets that a configuration names.
+fn secrets(config: &Config) -> Vec<String> {
+    let mut named = match &config.r#type {
+        Some(config::Type::Http(http)) => http::secrets(http),
+        Some(_) | None => Vec::new(),
+    };
+    named.extend(tls::secrets(config).map(|(_, name)| name.to_owned()));
+    named
 }
 
 async fn derive(

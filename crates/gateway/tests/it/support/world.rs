@@ -24,7 +24,7 @@ use api::{
 use domain::clock::{Clock, ManualClock, UnixMillis};
 use futures_util::future::BoxFuture;
 use gateway::{
-    Caller, CallerFacts, Config, Gateway, Principal, Route,
+    Caller, CallerFacts, Config, Gateway, Principal, Route, SecretValue,
     listener::{Limits, Protocol, Protocols},
 };
 use hyper::service::service_fn;
@@ -43,7 +43,7 @@ pub(crate) struct World {
     pub(crate) directory: Arc<FakeDirectory>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) config: Config,
-    secrets: Mutex<Vec<(String, Vec<u8>)>>,
+    secrets: Mutex<Vec<(String, Vec<u8>, Option<Vec<u8>>)>>,
 }
 
 /// A Service of mode HTTP that everyone with a token may use.
@@ -187,8 +187,14 @@ impl World {
     }
 
     pub(crate) fn secret(&self, name: &str, value: &str) {
-        let value = value.as_bytes().to_vec();
-        self.secrets.lock().unwrap().push((name.to_owned(), value));
+        self.key(name, value, None);
+    }
+
+    /// A Secret with what goes with it.
+    pub(crate) fn key(&self, name: &str, value: &str, certificates: Option<&str>) {
+        let certificates = certificates.map(|text| text.as_bytes().to_vec());
+        let secret = (name.to_owned(), value.as_bytes().to_vec(), certificates);
+        self.secrets.lock().unwrap().push(secret);
     }
 
     /// Serves `service` at [`HOST`].
@@ -206,8 +212,11 @@ impl World {
         let target = Target::new(service, &Namespace::default(), None);
         let secrets = self.secrets.lock().unwrap().clone();
         let find = |name: &str| {
-            let (_, value) = secrets.iter().find(|(secret, _)| secret == name)?;
-            Some(value.clone())
+            let (_, data, certificates) = secrets.iter().find(|(secret, ..)| secret == name)?;
+            Some(SecretValue {
+                data: data.clone().into(),
+                certificates: certificates.clone(),
+            })
         };
         Route::compile(service, Arc::new(target), &find, &self.config)
     }

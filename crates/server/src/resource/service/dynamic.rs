@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use api::core_v1::service::spec::{DynamicConfig, dynamic_config::rule::Type};
-use domain::name;
+use domain::{configuration::DEFAULT, name};
 
-use super::{DEFAULT, expression};
+use super::expression;
 use crate::Error;
 
 const CONFIGS: usize = 1000;

@@ -278,6 +278,36 @@ async fn a_credential_that_breaks_a_rule_is_refused(#[case] spec: &str, #[case] 
     "{mode: HTTP, dynamicConfig: {configs: [{name: one, upstream: {url: 'http://a'}}], rules: [{configName: one}]}}",
     "spec.dynamicConfig.rules[0].condition must be set"
 )]
+#[case::no_such_parent(
+    "web",
+    "{mode: HTTP, dynamicConfig: {configs: [{name: one, parent: two, upstream: {url: 'http://a'}}], rules: [{condition: {matchAny: true}, configName: one}]}}",
+    "spec.dynamicConfig.configs[0].parent: there is no configuration two"
+)]
+#[case::its_own_parent(
+    "web",
+    "{mode: HTTP, dynamicConfig: {configs: [{name: one, parent: one, upstream: {url: 'http://a'}}], rules: [{condition: {matchAny: true}, configName: one}]}}",
+    "spec.dynamicConfig.configs[0].parent: one has itself among its parents"
+)]
+#[case::parent_of_default(
+    "web",
+    "{mode: HTTP, config: {parent: one, upstream: {url: 'http://a'}}}",
+    "spec.config.parent"
+)]
+#[case::inherited_url(
+    "web",
+    "{mode: HTTP, dynamicConfig: {configs: [{name: one, upstream: {url: 'a:80'}}, {name: two, parent: one}], rules: [{condition: {matchAny: true}, configName: two}]}}",
+    "spec.dynamicConfig.configs[0].upstream.url"
+)]
+#[case::certificate_secret(
+    "web",
+    "{mode: HTTP, config: {upstream: {url: 'https://a'}, tls: {clientCertificate: {fromSecret: absent}}}}",
+    "The Secret absent is not found"
+)]
+#[case::certificate_without_tls(
+    "web",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}, clientCertificate: {fromSecret: one}}}",
+    "spec.config.clientCertificate needs an upstream with TLS"
+)]
 #[case::identity_header(
     "web",
     "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {header: {addRequestHeaders: [{key: X_Octelium-User, value: root}]}}}}",
