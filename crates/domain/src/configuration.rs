@@ -87,25 +87,25 @@ mod tests {
 
     use super::*;
 
-    fn http(http: Http) -> Option<Type> {
-        Some(Type::Http(http))
+    fn http(http: Http) -> Type {
+        Type::Http(http)
     }
 
-    fn upstream(url: &str) -> Option<Upstream> {
-        Some(Upstream {
+    fn upstream(url: &str) -> Upstream {
+        Upstream {
             r#type: Some(upstream::Type::Url(url.to_owned())),
             ..Upstream::default()
-        })
+        }
     }
 
-    fn adding(key: &str) -> Option<Header> {
-        Some(Header {
+    fn adding(key: &str) -> Header {
+        Header {
             add_request_headers: vec![KeyValue {
                 key: key.to_owned(),
                 ..KeyValue::default()
             }],
             ..Header::default()
-        })
+        }
     }
 
     fn config(name: &str, parent: &str) -> Config {
@@ -119,27 +119,27 @@ mod tests {
     #[test]
     fn what_is_set_below_stands_and_the_rest_is_taken_over() {
         let default = Config {
-            upstream: upstream("http://default"),
-            r#type: http(Http {
-                header: adding("A"),
+            upstream: Some(upstream("http://default")),
+            r#type: Some(http(Http {
+                header: Some(adding("A")),
                 body: Some(Body {
                     max_request_size: 10,
                     ..Body::default()
                 }),
                 ..Http::default()
-            }),
+            })),
             ..Config::default()
         };
         let middle = Config {
-            upstream: upstream("http://middle"),
+            upstream: Some(upstream("http://middle")),
             ..config("middle", DEFAULT)
         };
         let last = Config {
-            r#type: http(Http {
-                header: adding("B"),
+            r#type: Some(http(Http {
+                header: Some(adding("B")),
                 is_upstream_http2: true,
                 ..Http::default()
-            }),
+            })),
             ..config("last", "middle")
         };
         let dynamic = DynamicConfig {
@@ -150,7 +150,7 @@ mod tests {
         let last = &configs[0];
         assert_eq!(last.name, "last");
         assert_eq!(last.parent, "");
-        assert_eq!(last.upstream, upstream("http://middle"));
+        assert_eq!(last.upstream, Some(upstream("http://middle")));
         let Some(Type::Http(http)) = &last.r#type else {
             panic!("{last:?}");
         };
@@ -161,7 +161,7 @@ mod tests {
             keys.iter().map(|field| &*field.key).collect::<Vec<_>>(),
             ["A", "B"]
         );
-        assert_eq!(configs[1].upstream, upstream("http://middle"));
+        assert_eq!(configs[1].upstream, Some(upstream("http://middle")));
         assert_eq!(*configs[2], config("alone", ""));
     }
 
