@@ -1,6 +1,7 @@
 //! One gateway and everything around it.
 
 use std::{
+    collections::HashMap,
     convert::Infallible,
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -37,13 +38,20 @@ use super::ports::{FakeDirectory, FakeIdentity};
 pub(crate) const HOST: &str = "app.example.com";
 pub(crate) const TOKEN: &str = "AQoGb25lLXRva2Vu";
 
+/// A Secret with what goes with it.
+#[derive(Clone)]
+struct Key {
+    data: Vec<u8>,
+    certificates: Option<Vec<u8>>,
+}
+
 pub(crate) struct World {
     pub(crate) address: SocketAddr,
     pub(crate) identity: Arc<FakeIdentity>,
     pub(crate) directory: Arc<FakeDirectory>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) config: Config,
-    secrets: Mutex<Vec<(String, Vec<u8>, Option<Vec<u8>>)>>,
+    secrets: Mutex<HashMap<String, Key>>,
 }
 
 /// A Service of mode HTTP that everyone with a token may use.
@@ -193,8 +201,11 @@ impl World {
     /// A Secret with what goes with it.
     pub(crate) fn key(&self, name: &str, value: &str, certificates: Option<&str>) {
         let certificates = certificates.map(|text| text.as_bytes().to_vec());
-        let secret = (name.to_owned(), value.as_bytes().to_vec(), certificates);
-        self.secrets.lock().unwrap().push(secret);
+        let key = Key {
+            data: value.as_bytes().to_vec(),
+            certificates,
+        };
+        self.secrets.lock().unwrap().insert(name.to_owned(), key);
     }
 
     /// Serves `service` at [`HOST`].
@@ -212,10 +223,10 @@ impl World {
         let target = Target::new(service, &Namespace::default(), None);
         let secrets = self.secrets.lock().unwrap().clone();
         let find = |name: &str| {
-            let (_, data, certificates) = secrets.iter().find(|(secret, ..)| secret == name)?;
+            let key = secrets.get(name)?;
             Some(SecretValue {
-                data: data.clone().into(),
-                certificates: certificates.clone(),
+                data: key.data.clone().into(),
+                certificates: key.certificates.clone(),
             })
         };
         Route::compile(service, Arc::new(target), &find, &self.config)
