@@ -1,5 +1,6 @@
 //! Pure rules of the platform: nothing here does input or output, reads a clock or rolls dice by itself.
 
+pub mod address;
 pub mod clock;
 pub mod configuration;
 pub mod credential;

@@ -24,8 +24,10 @@ mod value;
 
 pub(crate) use ast::Mistake;
 pub(crate) use check::{Environment, Program, compile};
+pub(crate) use collection::items;
 pub(crate) use error::Error;
 pub(crate) use eval::{EXPRESSION_BUDGET, Evaluation, Inputs};
+pub(crate) use value::Value;
 
 #[cfg(test)]
 mod conformance;

@@ -48,6 +48,10 @@ pub(crate) fn expression(
     let fits = match want {
         EvalType::Bool => matches!(program.ty, CelType::Bool | CelType::Dyn),
         EvalType::String => matches!(program.ty, CelType::Text | CelType::Enum(_) | CelType::Dyn),
+        EvalType::Names => match &program.ty {
+            CelType::List(element) => matches!(**element, CelType::Text | CelType::Dyn),
+            other => matches!(other, CelType::Text | CelType::Dyn),
+        },
     };
     if fits {
         return Ok(program);
@@ -55,6 +59,7 @@ pub(crate) fn expression(
     let wanted = match want {
         EvalType::Bool => "bool",
         EvalType::String => "string",
+        EvalType::Names => "string or list(string)",
     };
     let mut problem = Problem::at(
         path,

@@ -27,7 +27,7 @@ pub struct Scope<'a> {
 
 /// Why a condition or an expression has no value. Names kinds and types, never request data.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EvalError(cel::Error);
+pub struct EvalError(pub(crate) cel::Error);
 
 impl fmt::Display for EvalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,14 +8,14 @@ use domain::clock::UnixMillis;
 use prost_types::Struct;
 
 use crate::{
-    RuleList,
-    cel::{Evaluation, Inputs},
+    EvalError, EvalType, Problem, RuleList,
+    cel::{self, EXPRESSION_BUDGET, Evaluation, Inputs, Program, Value},
     condition::{self, Compiled},
     context::put,
     document::Document,
     list::{
-        ASSERTION, ASSERTION_MAP, AUTHENTICATOR_FIELD, AUTHENTICATOR_LIST, IDENTITY_PROVIDER, INFO,
-        SESSION, SUBJECT, USER,
+        ASSERTION, ASSERTION_MAP, AUTHENTICATOR_FIELD, AUTHENTICATOR_LIST, EMAIL, IDENTIFIER,
+        IDENTITY_PROVIDER, INFO, SESSION, SUBJECT, USER,
     },
     wire,
 };
@@ -87,6 +87,25 @@ impl Facts {
         Self::of(RuleList::Aal, &bytes)
     }
 
+    /// For who becomes a User, and in which Groups Users are: as for the assurance level, with the identifier and the
+    /// e-mail address, which is empty unless it may be believed.
+    pub fn provisioning(assertion: &str, claims: &Struct, identifier: &str, email: &str) -> Self {
+        let mut bytes = Vec::new();
+        wire::put_message(&mut bytes, ASSERTION, assertion.as_bytes());
+        put(&mut bytes, ASSERTION_MAP, claims);
+        wire::put_message(&mut bytes, IDENTIFIER, identifier.as_bytes());
+        wire::put_message(&mut bytes, EMAIL, email.as_bytes());
+        Self::of(RuleList::Provisioning, &bytes)
+    }
+
+    fn evaluation(&self, now: UnixMillis) -> Evaluation<'_> {
+        Evaluation::new(Inputs {
+            documents: [Some(&self.document), None, None],
+            now,
+            ..Inputs::default()
+        })
+    }
+
     fn of(list: RuleList, bytes: &[u8]) -> Self {
         Self {
             list,
@@ -121,6 +140,46 @@ pub struct Match<E> {
     pub error: Option<String>,
 }
 
+/// A compiled expression of [`RuleList::Provisioning`] that yields names.
+pub struct NamesExpression(Program);
+
+impl NamesExpression {
+    /// Checks and compiles an expression.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn compile(source: &str) -> Result<Self, Vec<Problem>> {
+        condition::expression(RuleList::Provisioning, source, EvalType::Names, "").map(Self)
+    }
+
+    /// The names: one, those of a list, or none where the value is null.
+    ///
+    /// # Errors
+    /// Where it cannot be evaluated, or yields anything else: never fewer names instead.
+    pub fn evaluate(&self, facts: &Facts, now: UnixMillis) -> Result<Vec<String>, EvalError> {
+        if facts.list != RuleList::Provisioning {
+            return Err(EvalError(NO_NAMES));
+        }
+        let mut evaluation = facts.evaluation(now);
+        evaluation.begin(EXPRESSION_BUDGET);
+        let value = evaluation.value(&self.0.root).map_err(EvalError)?;
+        if matches!(value, Value::Null) {
+            return Ok(Vec::new());
+        }
+        if let Some(name) = value.as_str() {
+            return Ok(vec![name.to_owned()]);
+        }
+        let elements = cel::items(&mut evaluation, &value).map_err(EvalError)?;
+        let elements = elements.ok_or(EvalError(NO_NAMES))?;
+        let name = |element: &Value<'_>| element.as_str().map(str::to_owned);
+        let names: Option<Vec<String>> = elements.iter().map(name).collect();
+        names.ok_or(EvalError(NO_NAMES))
+    }
+}
+
+const NO_NAMES: cel::Error =
+    cel::Error::InvalidArgument("the value is neither a string nor a list of strings");
+
 impl<E: Clone> Rules<E> {
     /// Compiles a list; a rule that does not compile fails whenever it is tried.
     pub fn new<'c>(
@@ -147,12 +206,7 @@ impl<E: Clone> Rules<E> {
     ///
     /// Facts of another list match nothing that reads them: every rule that restricts then counts as failed.
     pub fn first_match(&self, facts: &Facts, now: UnixMillis) -> Option<Match<E>> {
-        let inputs = Inputs {
-            documents: [Some(&facts.document), None, None],
-            now,
-            ..Inputs::default()
-        };
-        let mut evaluation = Evaluation::new(inputs);
+        let mut evaluation = facts.evaluation(now);
         for (index, (condition, on_error, effect)) in self.rules.iter().enumerate() {
             let held = match condition {
                 _ if facts.list != self.list => Err("the facts are of another list".to_owned()),

@@ -31,7 +31,7 @@ pub use decision::{
 pub use describe::{Described, Misread};
 pub use explanation::{Asking, Owners, answer, is_anonymous, refusal, stand_in_session, unasked};
 pub use expression::{Condition, EvalError, Scope, TextExpression};
-pub use facts::{Facts, Match, OnError, Rules};
+pub use facts::{Facts, Match, NamesExpression, OnError, Rules};
 pub use list::{EvalType, RuleList, check_condition, check_eval, check_policy};
 pub use problem::Problem;
 pub use rule::rule_name;

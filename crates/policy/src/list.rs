@@ -27,6 +27,9 @@ pub enum RuleList {
     IdentityProviderPostAuthentication,
     /// Assurance level rules of an `IdentityProvider`: `assertion`, `assertionMap`.
     Aal,
+    /// Creation of Users and mapping of Groups of an `IdentityProvider`: `assertion`, `assertionMap`, `identifier`,
+    /// `email`.
+    Provisioning,
 }
 
 /// What an expression must yield.
@@ -36,6 +39,8 @@ pub enum EvalType {
     Bool,
     /// Text.
     String,
+    /// A name, or a list of names.
+    Names,
 }
 
 /// Checks a condition against the schema of its list.
@@ -125,6 +130,7 @@ impl RuleList {
         static AUTHENTICATOR: OnceLock<ContextSchema> = OnceLock::new();
         static PROVIDER: OnceLock<ContextSchema> = OnceLock::new();
         static AAL: OnceLock<ContextSchema> = OnceLock::new();
+        static PROVISIONING: OnceLock<ContextSchema> = OnceLock::new();
         match self {
             Self::Policy => POLICY.get_or_init(|| {
                 let root = schema::message("octelium.api.main.core.v1.RequestContext");
@@ -168,6 +174,14 @@ impl RuleList {
                     field(ASSERTION_MAP, "assertionMap", Kind::Object),
                 ])
             }),
+            Self::Provisioning => PROVISIONING.get_or_init(|| {
+                stored(vec![
+                    field(ASSERTION, "assertion", Kind::Text),
+                    field(ASSERTION_MAP, "assertionMap", Kind::Object),
+                    plain(IDENTIFIER, "identifier", Kind::Text),
+                    plain(EMAIL, "email", Kind::Text),
+                ])
+            }),
         }
     }
 }
@@ -181,6 +195,8 @@ pub(crate) const AUTHENTICATOR_FIELD: u32 = 5;
 pub(crate) const INFO: u32 = 6;
 pub(crate) const ASSERTION: u32 = 7;
 pub(crate) const ASSERTION_MAP: u32 = 8;
+pub(crate) const IDENTIFIER: u32 = 9;
+pub(crate) const EMAIL: u32 = 10;
 
 /// A schema that is stored in one document.
 fn stored(fields: Vec<Field>) -> ContextSchema {
@@ -199,6 +215,15 @@ fn field(number: u32, name: &str, kind: Kind) -> Field {
         name: name.to_owned(),
         number,
         shape: Shape::Explicit(kind),
+    }
+}
+
+/// A field that has its default where it is not set.
+fn plain(number: u32, name: &str, kind: Kind) -> Field {
+    Field {
+        name: name.to_owned(),
+        number,
+        shape: Shape::One(kind),
     }
 }
 

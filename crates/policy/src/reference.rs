@@ -9,7 +9,7 @@ use crate::{
     schema::{EnumType, Kind, MessageType, Shape},
 };
 
-const LISTS: [(RuleList, &str); 5] = [
+const LISTS: [(RuleList, &str); 6] = [
     (
         RuleList::Policy,
         "Policies: rules, enforcement rules, and conditions and expressions of Services",
@@ -27,6 +27,10 @@ const LISTS: [(RuleList, &str); 5] = [
         "Post-authentication rules of IdentityProviders",
     ),
     (RuleList::Aal, "Assurance level rules of IdentityProviders"),
+    (
+        RuleList::Provisioning,
+        "Creation of Users and mapping of Groups of IdentityProviders",
+    ),
 ];
 
 const OPERATORS: &str = "\

@@ -4,7 +4,7 @@ use api::core_v1::{
     Authenticator, IdentityProvider, authenticator, identity_provider,
     session::status::authentication::Info,
 };
-use policy::{Condition, Facts, OnError, RuleList, Rules, Scope, TextExpression};
+use policy::{Condition, Facts, NamesExpression, OnError, RuleList, Rules, Scope, TextExpression};
 
 use crate::support::*;
 
@@ -141,4 +141,43 @@ fn w40_expressions_of_a_service_see_ctx_and_fail_rather_than_yield_nothing() {
     text("ctx.user.spec.attrs.level").unwrap_err();
     let condition = Condition::compile(&cel("ctx.request.http.method == 'GET'")).unwrap();
     assert_eq!(condition.holds(&scope), Ok(true));
+}
+
+#[test]
+fn c12_groups_come_from_claims_as_names_or_not_at_all() {
+    let claims = object([
+        ("groups", list([text("dev"), text("a,b")])),
+        ("team", text("ops")),
+        ("levels", list([number(1.0)])),
+    ]);
+    let facts = Facts::provisioning("", &claims, "42", "alice@example.com");
+    let names = |source: &str| {
+        NamesExpression::compile(source)
+            .unwrap()
+            .evaluate(&facts, NOW)
+    };
+    assert_eq!(names("ctx.assertionMap.groups").unwrap(), ["dev", "a,b"]);
+    assert_eq!(names("ctx.assertionMap.team").unwrap(), ["ops"]);
+    assert_eq!(
+        names("ctx.email.endsWith('@example.com') ? ['staff'] : []").unwrap(),
+        ["staff"]
+    );
+    assert!(names("ctx.assertionMap.absent").unwrap().is_empty());
+    // What is no name must not look like the lack of one.
+    names("ctx.assertionMap.levels").unwrap_err();
+    names("ctx.assertionMap.groups[5]").unwrap_err();
+    for wrong in [
+        "1",
+        "[1]",
+        "ctx.user",
+        "ctx.assertionMap",
+        "ctx.identifier ==",
+    ] {
+        assert!(NamesExpression::compile(wrong).is_err(), "{wrong}");
+    }
+    let other = Facts::aal("", &claims);
+    NamesExpression::compile("'x'")
+        .unwrap()
+        .evaluate(&other, NOW)
+        .unwrap_err();
 }

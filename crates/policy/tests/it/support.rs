@@ -40,6 +40,13 @@ pub(crate) fn number(number: f64) -> Value {
     }
 }
 
+pub(crate) fn list<const N: usize>(values: [Value; N]) -> Value {
+    let values = values.into();
+    Value {
+        kind: Some(value::Kind::ListValue(prost_types::ListValue { values })),
+    }
+}
+
 pub(crate) fn object<const N: usize>(entries: [(&str, Value); N]) -> Struct {
     Struct {
         fields: entries

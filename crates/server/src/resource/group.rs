@@ -1,7 +1,7 @@
 //! Groups.
 
 use api::{
-    core_v1::{Group, User},
+    core_v1::{Group, IdentityProvider, User},
     resource::Object as _,
 };
 use domain::kind::Kind;
@@ -31,6 +31,16 @@ impl Managed for Group {
             ));
         }
         draft.limit(Kind::User, index::GROUP, name, 1);
+        let providers = draft
+            .by_index::<IdentityProvider>(index::GROUP, name, 1)
+            .await?;
+        if let Some(provider) = providers.first() {
+            return Err(Error::denied(format!(
+                "The IdentityProvider {} puts Users into this Group. Take it out of there first",
+                provider.message.name()
+            )));
+        }
+        draft.limit(Kind::IdentityProvider, index::GROUP, name, 1);
         Ok(())
     }
 }

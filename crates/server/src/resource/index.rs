@@ -8,11 +8,13 @@ use api::{
 use domain::scope;
 use store::IndexEntry;
 
+use super::identity_provider;
+
 /// User: the e-mail address. Unique.
 pub const EMAIL: &str = "email";
 /// User: `<identity provider name>\0<identifier>`. Unique.
 pub const IDENTITY: &str = "identity";
-/// User: the name of each Group.
+/// User, `IdentityProvider`: the name of each Group.
 pub const GROUP: &str = "group";
 /// Service: the uid of the Namespace.
 pub const NAMESPACE: &str = "namespace";
@@ -38,6 +40,13 @@ pub const SERIAL: &str = "serial";
 /// Policy: the uid of the parent.
 pub const PARENT: &str = "parent";
 
+/// `IdentityProvider` of OIDC: the issuer as people compare it. Unique.
+pub const OIDC_ISSUER: &str = "oidc-issuer";
+/// `IdentityProvider` of identity tokens: the issuer as people compare it. Unique.
+pub const TOKEN_ISSUER: &str = "token-issuer";
+/// `IdentityProvider`: the name of its client Secret.
+pub const SECRET: &str = "secret";
+
 /// What [`super::codec::Resource::indexes`] stands on.
 pub(super) trait Indexed {
     /// All entries.
@@ -55,6 +64,21 @@ pub fn listed_key(namespace_uid: Option<&str>, mode: Option<i32>) -> String {
     format!("{}/{mode}", namespace_uid.unwrap_or_default())
 }
 
+/// Which unique index has the issuer of an `IdentityProvider`, and with which value.
+pub(super) fn issuer_key(spec: &core::identity_provider::Spec) -> Option<(&'static str, String)> {
+    let index = match spec.r#type.as_ref()? {
+        core::identity_provider::spec::Type::Oidc(_) => OIDC_ISSUER,
+        core::identity_provider::spec::Type::OidcIdentityToken(_) => TOKEN_ISSUER,
+        _ => return None,
+    };
+    Some((index, identity_provider::canonical_issuer(spec)?))
+}
+
+/// The value of [`IDENTITY`].
+pub fn identity_key(provider_name: &str, identifier: &str) -> String {
+    format!("{provider_name}\0{identifier}")
+}
+
 /// The value of [`DEVICE_ID`] and [`SERIAL`].
 pub fn claim_key(user_uid: &str, value: &str) -> String {
     format!("{user_uid}/{value}")
@@ -70,7 +94,7 @@ impl Indexed for core::User {
             .map(|email| unique(EMAIL, email.clone()));
         let identities = spec.authentication.iter().flat_map(|a| &a.identities);
         let identities = identities.map(|identity| {
-            let value = format!("{}\0{}", identity.identity_provider, identity.identifier);
+            let value = identity_key(&identity.identity_provider, &identity.identifier);
             unique(IDENTITY, value)
         });
         let groups = spec.groups.iter().map(|group| plain(GROUP, group.clone()));
@@ -195,6 +219,25 @@ impl Indexed for core::Authenticator {
     }
 }
 
+impl Indexed for core::IdentityProvider {
+    fn entries(&self) -> Vec<IndexEntry> {
+        let Some(spec) = &self.spec else {
+            return Vec::new();
+        };
+        let mut groups: Vec<&String> = identity_provider::groups(spec).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        let groups = groups.into_iter().map(|group| plain(GROUP, group.clone()));
+        let secret = identity_provider::client_secret(spec);
+        issuer_key(spec)
+            .map(|(index, value)| unique(index, value))
+            .into_iter()
+            .chain(secret.map(|secret| plain(SECRET, secret.to_owned())))
+            .chain(groups)
+            .collect()
+    }
+}
+
 impl Indexed for core::Policy {
     fn entries(&self) -> Vec<IndexEntry> {
         let parent = self
@@ -215,15 +258,7 @@ macro_rules! without_indexes {
     )*};
 }
 
-without_indexes!(
-    IdentityProvider,
-    Group,
-    Secret,
-    Config,
-    ClusterConfig,
-    Region,
-    Gateway
-);
+without_indexes!(Group, Secret, Config, ClusterConfig, Region, Gateway);
 
 fn is_hidden(metadata: Option<&Metadata>) -> bool {
     metadata.is_some_and(|metadata| metadata.is_user_hidden || metadata.is_system_hidden)

@@ -1,14 +1,15 @@
 //! Secrets. Their data is sealed, and no call returns it.
 
 use api::{
-    core_v1::{Secret, secret},
+    core_v1::{IdentityProvider, Secret, secret},
     resource::Object as _,
 };
+use domain::kind::Kind;
 use prost::Message as _;
 use store::SecretWrite;
 use zeroize::Zeroizing;
 
-use super::{codec::Stored, draft::Draft, write::Managed};
+use super::{codec::Stored, draft::Draft, index, write::Managed};
 use crate::Error;
 
 const BYTES: usize = 512 * 1024;
@@ -48,6 +49,25 @@ impl Managed for Secret {
             },
         )
     }
+
+    async fn release(draft: &mut Draft<'_>, old: &Stored<Self>) -> Result<(), Error> {
+        release(draft, old.message.name()).await
+    }
+}
+
+/// Refuses to delete what a provider proves itself with: nobody could log in by it any more.
+async fn release(draft: &mut Draft<'_>, name: &str) -> Result<(), Error> {
+    let users = draft
+        .by_index::<IdentityProvider>(index::SECRET, name, 1)
+        .await?;
+    if let Some(provider) = users.first() {
+        return Err(Error::denied(format!(
+            "The IdentityProvider {} uses this Secret. Change or delete it first",
+            provider.message.name()
+        )));
+    }
+    draft.limit(Kind::IdentityProvider, index::SECRET, name, 1);
+    Ok(())
 }
 
 fn check_length(path: &str, length: usize) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! Kinds of the contract of which clients write nothing yet, or never.
 
 use api::{
-    core_v1::{Authenticator, Gateway, IdentityProvider, Region},
+    core_v1::{Authenticator, Gateway, Region},
     resource::Object as _,
 };
 
@@ -11,20 +11,6 @@ use super::{
     write::{Managed, Origin},
 };
 use crate::Error;
-
-impl Managed for IdentityProvider {
-    fn check_creatable(_draft: &Draft<'_>) -> Result<(), Error> {
-        Err(Error::invalid("IdentityProvider: spec is not served yet"))
-    }
-
-    async fn prepare(
-        _draft: &mut Draft<'_>,
-        _new: &mut Self,
-        _old: Option<&Stored<Self>>,
-    ) -> Result<(), Error> {
-        Err(Error::invalid("IdentityProvider: spec is not served yet"))
-    }
-}
 
 impl Managed for Authenticator {
     const ORIGIN: Origin = Origin::Authentication;

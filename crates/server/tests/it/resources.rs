@@ -4,6 +4,7 @@ mod administrators;
 mod apply;
 mod audit;
 mod bootstrap;
+mod identity_provider;
 mod rules;
 mod update;
 mod watch;

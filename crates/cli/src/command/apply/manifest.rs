@@ -26,9 +26,9 @@ const MAX_DEPTH: usize = 32;
 /// What is applied where nothing is included or excluded, in the order in which objects need each other.
 const DEFAULT: [Kind; 7] = [
     Kind::Policy,
-    Kind::IdentityProvider,
     Kind::Namespace,
     Kind::Group,
+    Kind::IdentityProvider,
     Kind::User,
     Kind::Service,
     Kind::Credential,

@@ -2,8 +2,7 @@
 
 use api::{
     core_v1::{
-        Config, Credential, Device, Group, IdentityProvider, Namespace, Policy, Secret, Service,
-        Session, User,
+        Config, Credential, Device, Group, Namespace, Policy, Secret, Service, Session, User,
     },
     meta_v1::{CommonListOptions, DeleteOptions, GetOptions},
     resource::Object as _,
@@ -339,13 +338,6 @@ async fn a_namespace_that_is_reserved_is_refused(#[case] yaml: &str, #[case] mes
 
 #[tokio::test]
 async fn what_is_not_served_is_refused_by_name() {
-    let (kind, text) = refused::<IdentityProvider>(
-        "{kind: IdentityProvider, metadata: {name: idp}, spec: {github: {clientID: x}}}",
-    )
-    .await;
-    assert_eq!(kind, ErrorKind::InvalidArgument);
-    assert_eq!(text, "IdentityProvider: spec is not served yet");
-
     let cluster = Cluster::on(store::testing::sqlite()).await;
     let root = cluster.root().await;
     let config = parse(

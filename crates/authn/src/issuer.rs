@@ -1,0 +1,155 @@
+//! Issuers: `https` URLs that name a provider (`OpenID` Connect Discovery 1.0 §2, RFC 8414 §2).
+
+use http::Uri;
+
+const WELL_KNOWN: &str = "/.well-known/openid-configuration";
+const LONGEST: usize = 1024;
+
+/// An `https` URL without query, fragment and user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpsUrl(Uri);
+
+/// Why a text is no [`HttpsUrl`], or no issuer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidUrl {
+    /// Not a URL with a host.
+    #[error("must be a URL with a host, as https://idp.example.com")]
+    Form,
+    /// Another scheme.
+    #[error("must begin with https://")]
+    Scheme,
+    /// Has user information.
+    #[error("must not hold a user or password")]
+    User,
+    /// Has a query or a fragment.
+    #[error("must have neither a query nor a fragment")]
+    Query,
+    /// Names the metadata document in place of the issuer.
+    #[error("must be the issuer itself, without /.well-known/openid-configuration")]
+    Discovery,
+}
+
+impl HttpsUrl {
+    /// Reads a URL. `https` is the only scheme that is ever spoken to a provider.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, InvalidUrl> {
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_plain || text.contains('\\') || text.len() > LONGEST {
+            return Err(InvalidUrl::Form);
+        }
+        // The parser passes over fragments.
+        if text.contains('#') {
+            return Err(InvalidUrl::Query);
+        }
+        let uri: Uri = text.parse().map_err(|_| InvalidUrl::Form)?;
+        match uri.scheme_str() {
+            Some("https") => {}
+            _ => return Err(InvalidUrl::Scheme),
+        }
+        let authority = uri.authority().ok_or(InvalidUrl::Form)?;
+        if authority.as_str().contains('@') {
+            return Err(InvalidUrl::User);
+        }
+        if uri.host().is_none_or(str::is_empty) {
+            return Err(InvalidUrl::Form);
+        }
+        Ok(Self(uri))
+    }
+
+    /// As [`HttpsUrl::parse`], without a query.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse_issuer(text: &str) -> Result<Self, InvalidUrl> {
+        let url = Self::parse(text)?;
+        if url.0.query().is_some() {
+            return Err(InvalidUrl::Query);
+        }
+        if url.0.path().contains("/.well-known/") {
+            return Err(InvalidUrl::Discovery);
+        }
+        Ok(url)
+    }
+
+    /// For a request.
+    pub fn uri(&self) -> &Uri {
+        &self.0
+    }
+}
+
+/// Where an issuer's metadata is. A slash at its end does not count (`OpenID` Connect Discovery 1.0 §4.1).
+///
+/// # Errors
+/// Where the issuer is none.
+pub fn discovery_url(issuer: &str) -> Result<HttpsUrl, InvalidUrl> {
+    HttpsUrl::parse_issuer(issuer)?;
+    HttpsUrl::parse(&format!("{}{WELL_KNOWN}", issuer.trim_end_matches('/')))
+}
+
+/// Under which text issuers are the same to people, so that no two providers have one: scheme and host in lower case,
+/// without default port and slashes at the end. A token's `iss` is compared exactly nevertheless.
+pub fn canonical(issuer: &str) -> String {
+    let trimmed = issuer.trim_end_matches('/');
+    let Some((scheme, rest)) = trimmed.split_once("://") else {
+        return trimmed.to_owned();
+    };
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let scheme = scheme.to_ascii_lowercase();
+    let authority = authority.to_ascii_lowercase();
+    let authority = match scheme.as_str() {
+        "https" => authority.strip_suffix(":443").unwrap_or(&authority),
+        _ => &authority,
+    };
+    format!("{scheme}://{authority}{path}")
+}
+
+/// Whether the issuer that a document or a token names is the one that was asked for, up to a slash at the end.
+pub fn is_same(named: &str, configured: &str) -> bool {
+    named.trim_end_matches('/') == configured.trim_end_matches('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("http://idp.example", InvalidUrl::Scheme)]
+    #[case("idp.example", InvalidUrl::Scheme)]
+    #[case("https:///path", InvalidUrl::Form)]
+    #[case("https://user@idp.example", InvalidUrl::User)]
+    #[case("https://idp.example?x", InvalidUrl::Query)]
+    #[case("https://idp.example#x", InvalidUrl::Query)]
+    #[case("https://idp.example/a b", InvalidUrl::Form)]
+    #[case("https://idp.example\\@evil.example", InvalidUrl::Form)]
+    #[case(
+        "https://idp.example/.well-known/openid-configuration",
+        InvalidUrl::Discovery
+    )]
+    fn what_is_no_issuer_is_refused(#[case] text: &str, #[case] expected: InvalidUrl) {
+        assert_eq!(HttpsUrl::parse_issuer(text), Err(expected));
+    }
+
+    #[rstest]
+    #[case("https://Tenant.eu.auth0.com/", "https://tenant.eu.auth0.com")]
+    #[case("https://tenant.eu.auth0.com:443", "https://tenant.eu.auth0.com")]
+    #[case("HTTPS://a.example/Realm/One", "https://a.example/Realm/One")]
+    #[case("kubernetes/serviceaccount", "kubernetes/serviceaccount")]
+    fn issuers_have_one_canonical_text(#[case] issuer: &str, #[case] expected: &str) {
+        assert_eq!(canonical(issuer), expected);
+    }
+
+    #[test]
+    fn w53_metadata_of_an_issuer_with_a_slash_is_found() {
+        for issuer in ["https://a.example/", "https://a.example"] {
+            let url = discovery_url(issuer).unwrap();
+            assert_eq!(
+                url.uri().to_string(),
+                "https://a.example/.well-known/openid-configuration"
+            );
+        }
+    }
+}

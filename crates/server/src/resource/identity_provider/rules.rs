@@ -1,0 +1,104 @@
+//! The rules of an `IdentityProvider`: compiled when they are written, so that no login finds them broken.
+
+use api::core_v1::{
+    Condition,
+    identity_provider::{
+        Spec,
+        spec::{aal_rule::Aal, post_authentication_rule::Effect},
+    },
+};
+use policy::{NamesExpression, Problem, RuleList, check_condition};
+
+use crate::Error;
+
+const RULES: usize = 128;
+const MAPPINGS: usize = 128;
+const GROUPS: usize = 256;
+
+pub(super) fn check(spec: &Spec) -> Result<(), Error> {
+    at_most("aalRules", spec.aal_rules.len(), RULES)?;
+    for (index, rule) in spec.aal_rules.iter().enumerate() {
+        let path = format!("spec.aalRules[{index}]");
+        match Aal::try_from(rule.aal) {
+            Ok(Aal::Aal1 | Aal::Aal2 | Aal::Aal3) => {}
+            _ => {
+                return Err(Error::invalid(format!(
+                    "{path}.aal must be AAL1, AAL2 or AAL3"
+                )));
+            }
+        }
+        condition(RuleList::Aal, &path, rule.condition.as_ref())?;
+    }
+    let rules = &spec.post_authentication_rules;
+    at_most("postAuthenticationRules", rules.len(), RULES)?;
+    for (index, rule) in rules.iter().enumerate() {
+        let path = format!("spec.postAuthenticationRules[{index}]");
+        match Effect::try_from(rule.effect) {
+            Ok(Effect::Allow | Effect::Deny) => {}
+            _ => {
+                return Err(Error::invalid(format!(
+                    "{path}.effect must be ALLOW or DENY"
+                )));
+            }
+        }
+        let list = RuleList::IdentityProviderPostAuthentication;
+        condition(list, &path, rule.condition.as_ref())?;
+    }
+    if let Some(creation) = &spec.user_creation {
+        let path = "spec.userCreation";
+        condition(RuleList::Provisioning, path, creation.condition.as_ref())?;
+        distinct("userCreation.groups", &creation.groups)?;
+    }
+    at_most("groupMappings", spec.group_mappings.len(), MAPPINGS)?;
+    for (index, mapping) in spec.group_mappings.iter().enumerate() {
+        let path = format!("groupMappings[{index}]");
+        NamesExpression::compile(&mapping.eval)
+            .map_err(|problems| invalid(&format!("spec.{path}.eval"), &problems))?;
+        if mapping.groups.is_empty() {
+            return Err(Error::invalid(format!(
+                "spec.{path}.groups must name the Groups that the mapping decides about"
+            )));
+        }
+        distinct(&format!("{path}.groups"), &mapping.groups)?;
+    }
+    Ok(())
+}
+
+fn condition(list: RuleList, path: &str, condition: Option<&Condition>) -> Result<(), Error> {
+    let set = condition.filter(|condition| condition.r#type.is_some());
+    let condition = set.ok_or_else(|| Error::invalid(format!("{path}.condition must be set")))?;
+    check_condition(list, condition).map_err(|problems| invalid(path, &problems))
+}
+
+fn invalid(path: &str, problems: &[Problem]) -> Error {
+    let problems: Vec<String> = problems
+        .iter()
+        .map(|problem| {
+            if problem.path.is_empty() {
+                format!("{path}: {problem}")
+            } else {
+                format!("{path}.{problem}")
+            }
+        })
+        .collect();
+    Error::invalid(problems.join("\n"))
+}
+
+fn at_most(field: &str, count: usize, most: usize) -> Result<(), Error> {
+    if count > most {
+        return Err(Error::invalid(format!(
+            "spec.{field} has {count} entries; at most {most} are allowed"
+        )));
+    }
+    Ok(())
+}
+
+fn distinct(field: &str, names: &[String]) -> Result<(), Error> {
+    at_most(field, names.len(), GROUPS)?;
+    for (index, name) in names.iter().enumerate() {
+        if names.iter().take(index).any(|other| other == name) {
+            return Err(Error::invalid(format!("spec.{field} has {name} twice")));
+        }
+    }
+    Ok(())
+}
