@@ -1,7 +1,14 @@
 //! A connection of HTTP/1.1. While no request comes it holds no buffers: what parses requests is put away, and made
 //! anew when something comes.
 
-use std::{future::poll_fn, io, pin, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Poll, ready},
+    time::Duration,
+};
 
 use http::{Request, Response};
 use http_body::Body;
@@ -17,8 +24,9 @@ use super::{
     OpenBody, WaitReadable, conversation::Conversation, service::Requests, watched::Watched,
 };
 
-/// How often it is looked whether a connection rests. One whose requests come closer is left as it is.
-const LOOK: Duration = Duration::from_secs(1);
+/// How long nothing may have come for a connection to be put to rest. One whose requests come closer is left as it is;
+/// more of it is memory, less of it is work.
+const PAUSE: Duration = Duration::from_millis(100);
 
 type Wire<IO> = TokioIo<Watched<Box<IO>>>;
 type Parsing<IO, S> = http1::UpgradeableConnection<Wire<IO>, Requests<S>>;
@@ -95,23 +103,42 @@ where
     B: Body + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let mut before = None;
-    loop {
-        tokio::select! {
-            biased;
-            ended = &mut parsing => return Err(ended),
-            () = drain.cancelled() => {
-                pin::Pin::new(&mut *parsing).graceful_shutdown();
-                return Err(parsing.await);
-            }
-            () = sleep(LOOK) => {
-                let count = conversation.requests();
-                if before == Some(count) && conversation.is_at_rest() {
-                    return Ok(parsing);
+    let mut pause = pin!(sleep(PAUSE));
+    // The requests that there were when the pause began.
+    let mut pausing: Option<u64> = None;
+    let rested_or_ended = poll_fn(|cx| {
+        if let Poll::Ready(ended) = Pin::new(&mut parsing).poll(cx) {
+            return Poll::Ready(Some(ended));
+        }
+        loop {
+            match pausing {
+                // Whatever brings it to rest has woken this task.
+                None if conversation.is_at_rest() => {
+                    pausing = Some(conversation.requests());
+                    pause.as_mut().reset(Instant::now() + PAUSE);
                 }
-                before = Some(count);
+                None => return Poll::Pending,
+                Some(before) => {
+                    ready!(pause.as_mut().poll(cx));
+                    if before == conversation.requests() && conversation.is_at_rest() {
+                        return Poll::Ready(None);
+                    }
+                    pausing = None;
+                }
             }
         }
+    });
+    let ended = tokio::select! {
+        biased;
+        ended = rested_or_ended => ended,
+        () = drain.cancelled() => {
+            Pin::new(&mut *parsing).graceful_shutdown();
+            Some((&mut parsing).await)
+        }
+    };
+    match ended {
+        None => Ok(parsing),
+        Some(ended) => Err(ended),
     }
 }
 
