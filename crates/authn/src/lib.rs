@@ -11,3 +11,4 @@ pub mod jwk;
 pub mod jwks;
 pub mod jws;
 pub mod outbound;
+pub mod saml;

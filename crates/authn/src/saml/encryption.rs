@@ -1,0 +1,209 @@
+//! Decryption of assertions (XML-Enc 1.1): a key wrapped by RSA-OAEP, content in AES-GCM.
+//!
+//! CBC is refused: without authentication it lets whoever can ask often enough read an assertion.
+
+use aws_lc_rs::aead::{
+    AES_128_GCM, AES_192_GCM, AES_256_GCM, Aad, Algorithm, LessSafeKey, Nonce, UnboundKey,
+};
+use zeroize::Zeroizing;
+
+use super::{
+    base64,
+    error::{Error, ErrorKind, quoted},
+    keys::{DecryptionKey, Oaep},
+    names::{ASSERTION, DSIG, XENC, XENC11},
+    xml::{self, Element, Limits},
+};
+
+/// Wrapped keys that are tried: each costs an operation with the private key.
+const WRAPPED_KEYS: usize = 4;
+const NONCE: usize = 12;
+
+/// The assertion that `encrypted` (`saml:EncryptedAssertion`) holds.
+///
+/// # Errors
+///
+/// Where its algorithms are refused, or none of the keys opens it.
+pub(super) fn decrypt(
+    encrypted: &Element,
+    keys: &[DecryptionKey],
+    limits: Limits,
+) -> Result<Element, Error> {
+    let data = encrypted.required_child(XENC, "EncryptedData")?;
+    match data.attribute("Type") {
+        None | Some("http://www.w3.org/2001/04/xmlenc#Element") => {}
+        Some(other) => {
+            return Err(refusal(format!(
+                "EncryptedData is of the type {}, not an element",
+                quoted(other)
+            )));
+        }
+    }
+    let method = data.required_child(XENC, "EncryptionMethod")?;
+    let algorithm = content_algorithm(method.required_attribute("Algorithm")?)?;
+    let ciphertext = cipher_value(data)?;
+    if keys.is_empty() {
+        return Err(refusal(
+            "the assertion is encrypted and there is no key to decrypt it",
+        ));
+    }
+    let key = content_key(encrypted, data, keys, algorithm.key_len())?;
+    let plain = open(algorithm, &key, &ciphertext)?;
+    let text =
+        std::str::from_utf8(&plain).map_err(|_| refusal("what was encrypted is not UTF-8"))?;
+    let element = xml::parse_within(text, limits, &encrypted.scope)?;
+    if !element.is(ASSERTION, "Assertion") {
+        return Err(refusal(format!(
+            "what was encrypted is {}, not an assertion",
+            quoted(&element.local)
+        )));
+    }
+    Ok(element)
+}
+
+fn content_algorithm(uri: &str) -> Result<&'static Algorithm, Error> {
+    match uri {
+        "http://www.w3.org/2009/xmlenc11#aes128-gcm" => Ok(&AES_128_GCM),
+        "http://www.w3.org/2009/xmlenc11#aes192-gcm" => Ok(&AES_192_GCM),
+        "http://www.w3.org/2009/xmlenc11#aes256-gcm" => Ok(&AES_256_GCM),
+        _ if uri.to_ascii_lowercase().ends_with("cbc") => Err(refusal(format!(
+            "{} is refused: it does not protect what it encrypts from being changed; let the identity provider \
+             encrypt with AES-GCM",
+            quoted(uri)
+        ))),
+        _ => Err(refusal(format!(
+            "the encryption {} is not accepted; AES-GCM is",
+            quoted(uri)
+        ))),
+    }
+}
+
+/// Opens the keys wrapped for us: those in `EncryptedData`, and those beside it.
+fn content_key(
+    encrypted: &Element,
+    data: &Element,
+    keys: &[DecryptionKey],
+    length: usize,
+) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let inside = data
+        .children_named(DSIG, "KeyInfo")
+        .flat_map(|info| info.children_named(XENC, "EncryptedKey"));
+    let wrapped: Vec<&Element> = inside
+        .chain(encrypted.children_named(XENC, "EncryptedKey"))
+        .collect();
+    if wrapped.is_empty() || wrapped.len() > WRAPPED_KEYS {
+        return Err(refusal(format!(
+            "the assertion has {} wrapped keys, 1 to {WRAPPED_KEYS} are read",
+            wrapped.len()
+        )));
+    }
+    let mut refused = None;
+    for element in wrapped {
+        let wrapping = match Wrapping::read(element) {
+            Ok(wrapping) => wrapping,
+            Err(error) => {
+                refused = Some(error);
+                continue;
+            }
+        };
+        for key in keys {
+            let label = (!wrapping.label.is_empty()).then_some(wrapping.label.as_slice());
+            if let Some(plain) = key.unwrap(wrapping.oaep, &wrapping.ciphertext, label)
+                && plain.len() == length
+            {
+                return Ok(plain);
+            }
+        }
+    }
+    Err(refused.unwrap_or_else(|| {
+        refusal("the assertion is encrypted for another key than those of the service provider")
+    }))
+}
+
+struct Wrapping {
+    oaep: Oaep,
+    label: Vec<u8>,
+    ciphertext: Vec<u8>,
+}
+
+impl Wrapping {
+    fn read(key: &Element) -> Result<Self, Error> {
+        let method = key.required_child(XENC, "EncryptionMethod")?;
+        let digest = method
+            .child(DSIG, "DigestMethod")?
+            .map(|digest| digest.required_attribute("Algorithm"))
+            .transpose()?
+            .unwrap_or("http://www.w3.org/2000/09/xmldsig#sha1");
+        let mask = method
+            .child(XENC11, "MGF")?
+            .map(|mask| mask.required_attribute("Algorithm"))
+            .transpose()?
+            .unwrap_or("http://www.w3.org/2009/xmlenc11#mgf1sha1");
+        let label = match method.child(XENC, "OAEPparams")? {
+            Some(label) => base64::decode("OAEPparams", &label.text()?)?,
+            None => Vec::new(),
+        };
+        Ok(Self {
+            oaep: oaep(method.required_attribute("Algorithm")?, digest, mask)?,
+            label,
+            ciphertext: cipher_value(key)?,
+        })
+    }
+}
+
+fn oaep(algorithm: &str, digest: &str, mask: &str) -> Result<Oaep, Error> {
+    const SHA1: &str = "http://www.w3.org/2000/09/xmldsig#sha1";
+    const SHA256: &str = "http://www.w3.org/2001/04/xmlenc#sha256";
+    match (algorithm, digest, mask) {
+        ("http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p", SHA1, _)
+        | (
+            "http://www.w3.org/2009/xmlenc11#rsa-oaep",
+            SHA1,
+            "http://www.w3.org/2009/xmlenc11#mgf1sha1",
+        ) => Ok(Oaep::Sha1),
+        (
+            "http://www.w3.org/2009/xmlenc11#rsa-oaep",
+            SHA256,
+            "http://www.w3.org/2009/xmlenc11#mgf1sha256",
+        ) => Ok(Oaep::Sha256),
+        ("http://www.w3.org/2001/04/xmlenc#rsa-1_5", _, _) => Err(refusal(
+            "keys wrapped by RSA with PKCS#1 1.5 are refused; let the identity provider use RSA-OAEP",
+        )),
+        _ => Err(refusal(format!(
+            "a key is wrapped by {} with the digest {} and the mask generation {}: RSA-OAEP with SHA-1 or with \
+             SHA-256 for both is accepted",
+            quoted(algorithm),
+            quoted(digest),
+            quoted(mask)
+        ))),
+    }
+}
+
+fn cipher_value(element: &Element) -> Result<Vec<u8>, Error> {
+    let value = element
+        .required_child(XENC, "CipherData")?
+        .required_child(XENC, "CipherValue")?;
+    base64::decode("CipherValue", &value.text()?)
+}
+
+fn open(
+    algorithm: &'static Algorithm,
+    key: &[u8],
+    ciphertext: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let altered = || refusal("the encrypted assertion was changed or is cut off");
+    let (nonce, sealed) = ciphertext.split_at_checked(NONCE).ok_or_else(altered)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| altered())?;
+    let key = UnboundKey::new(algorithm, key).map_err(|_| altered())?;
+    let mut plain = Zeroizing::new(sealed.to_vec());
+    let length = LessSafeKey::new(key)
+        .open_in_place(nonce, Aad::empty(), &mut plain)
+        .map_err(|_| altered())?
+        .len();
+    plain.truncate(length);
+    Ok(plain)
+}
+
+fn refusal(reason: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Encryption, reason)
+}

@@ -1,0 +1,58 @@
+//! Times as SAML writes them (Core §1.3.3).
+
+use std::time::Duration;
+
+use domain::clock::UnixMillis;
+use jiff::{Span, SpanRelativeTo, Timestamp};
+
+use super::error::{Error, quoted};
+
+/// How far the clocks of the identity provider and of the Cluster may be apart.
+pub const CLOCK_SKEW: Duration = Duration::from_mins(1);
+
+/// An `xs:dateTime` with a time zone, in milliseconds.
+pub(super) fn parse(what: &str, text: &str) -> Result<UnixMillis, Error> {
+    let text = text.trim_matches(super::xml::is_white_space);
+    let plain = text.contains('T')
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b"-:T.Z+".contains(&b));
+    match text.parse::<Timestamp>() {
+        Ok(timestamp) if plain => Ok(UnixMillis(timestamp.as_millisecond())),
+        _ => Err(Error::malformed(format!(
+            "{what} {} is no time such as 2026-01-31T09:30:00Z",
+            quoted(text)
+        ))),
+    }
+}
+
+/// An `xs:duration`. Months and years count as those from the beginning of 2026.
+pub(super) fn parse_duration(what: &str, text: &str) -> Result<Duration, Error> {
+    let text = text.trim_matches(super::xml::is_white_space);
+    let from = SpanRelativeTo::from(jiff::civil::date(2026, 1, 1));
+    text.starts_with('P')
+        .then(|| text.parse::<Span>().ok()?.to_duration(from).ok())
+        .flatten()
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .ok_or_else(|| {
+            Error::malformed(format!(
+                "{what} {} is no duration such as PT6H",
+                quoted(text)
+            ))
+        })
+}
+
+/// With whole seconds, which everyone reads.
+pub(super) fn write(instant: UnixMillis) -> String {
+    UnixMillis::from_seconds(instant.seconds()).to_string()
+}
+
+/// Whether `limit` (`NotBefore`) has come.
+pub(super) fn has_begun(limit: UnixMillis, now: UnixMillis) -> bool {
+    limit <= now.saturating_add(CLOCK_SKEW)
+}
+
+/// Whether `limit` (`NotOnOrAfter`) has come.
+pub(super) fn has_ended(limit: UnixMillis, now: UnixMillis) -> bool {
+    now >= limit.saturating_add(CLOCK_SKEW)
+}

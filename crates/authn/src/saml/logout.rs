@@ -1,0 +1,263 @@
+//! Single logout (SAML Core §3.7, Single Logout Profile §4.4). Nothing unsigned is read.
+
+use std::time::Duration;
+
+use domain::{clock::UnixMillis, rng::Rng};
+
+use super::{
+    binding::{
+        self, Outgoing, Parameter,
+        incoming::{self, Incoming},
+    },
+    error::{Error, ErrorKind, quoted},
+    instant,
+    names::{ASSERTION, PROTOCOL, RESPONDER, SUCCESS},
+    provider::{self, Provider},
+    request::{new_id, text},
+    response::{NameId, check_issued, check_issuer, check_version, denied_unless_success, name_id},
+    service_provider::{ServiceProvider, attribute},
+    xml::Element,
+};
+
+/// Requests older than this are refused: longer than a browser takes, short enough to remember their ids.
+const MAX_AGE: Duration = Duration::from_mins(10);
+/// Sessions that one request names.
+const SESSIONS: usize = 64;
+
+/// A request of the identity provider to end Sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogoutRequest {
+    /// To be accepted once.
+    pub id: String,
+    /// Until when the same request could be accepted again.
+    pub remember_until: UnixMillis,
+    /// Whose Sessions end.
+    pub name_id: NameId,
+    /// Which of them; all where this is empty.
+    pub session_indexes: Vec<String>,
+}
+
+/// A request to end the session at the identity provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentLogout {
+    /// The request's id, to be kept for [`finish_logout`].
+    pub id: String,
+    /// Where the browser takes it.
+    pub message: Outgoing,
+}
+
+/// Asks the identity provider to end the session that it knows as `session_index` of `name`. None where it has no
+/// single logout.
+///
+/// # Errors
+///
+/// Where the metadata are no longer valid, `relay_state` is too long, or the key fails.
+pub fn begin_logout(
+    service: &ServiceProvider,
+    provider: &Provider,
+    (name, session_index): (&NameId, Option<&str>),
+    relay_state: Option<&str>,
+    rng: &dyn Rng,
+    now: UnixMillis,
+) -> Result<Option<SentLogout>, Error> {
+    provider.check_validity(now)?;
+    let Some(endpoint) = provider::preferred(&provider.single_logout) else {
+        return Ok(None);
+    };
+    let id = new_id(rng);
+    let session = session_index.map_or_else(String::new, |index| {
+        format!("<samlp:SessionIndex>{}</samlp:SessionIndex>", text(index))
+    });
+    let document = format!(
+        "<samlp:LogoutRequest xmlns:samlp=\"{PROTOCOL}\" xmlns:saml=\"{ASSERTION}\" ID=\"{id}\" Version=\"2.0\" \
+         IssueInstant=\"{issued}\" NotOnOrAfter=\"{end}\" Destination=\"{destination}\">\
+         <saml:Issuer>{issuer}</saml:Issuer>{name}{session}</samlp:LogoutRequest>",
+        issued = instant::write(now),
+        end = instant::write(now.saturating_add(MAX_AGE)),
+        destination = attribute(&endpoint.location),
+        issuer = text(&service.entity_id),
+        name = written(name),
+    );
+    let message = binding::send(
+        &document,
+        Parameter::Request,
+        &endpoint.location,
+        endpoint,
+        relay_state,
+        &service.signing,
+    )?;
+    Ok(Some(SentLogout { id, message }))
+}
+
+/// Verifies the answer to [`begin_logout`].
+///
+/// # Errors
+///
+/// Where it is not signed by the identity provider, is not to `request_id`, or says that the logout failed.
+pub fn finish_logout(
+    service: &ServiceProvider,
+    provider: &Provider,
+    incoming: Incoming<'_>,
+    request_id: &str,
+    now: UnixMillis,
+) -> Result<(), Error> {
+    provider.check_validity(now)?;
+    let response = incoming::open(incoming, Parameter::Response, provider)?;
+    let response = response.element();
+    check_message(response, "LogoutResponse", service, provider, now)?;
+    if response.attribute("InResponseTo") != Some(request_id) {
+        return Err(Error::refused(format!(
+            "the answer is to the logout {}, not to {request_id}",
+            quoted(response.attribute("InResponseTo").unwrap_or_default())
+        )));
+    }
+    denied_unless_success(response.required_child(PROTOCOL, "Status")?)
+}
+
+/// Verifies a request of the identity provider.
+///
+/// # Errors
+///
+/// Where it is not signed by the identity provider, not for this service provider, or too old.
+pub fn read_logout_request(
+    service: &ServiceProvider,
+    provider: &Provider,
+    incoming: Incoming<'_>,
+    now: UnixMillis,
+) -> Result<LogoutRequest, Error> {
+    provider.check_validity(now)?;
+    let request = incoming::open(incoming, Parameter::Request, provider)?;
+    let request = request.element();
+    let issued = check_message(request, "LogoutRequest", service, provider, now)?;
+    let end = request
+        .attribute("NotOnOrAfter")
+        .map(|text| instant::parse("NotOnOrAfter", text))
+        .transpose()?;
+    let oldest = issued.saturating_add(MAX_AGE);
+    let end = end.map_or(oldest, |end| end.min(oldest));
+    if instant::has_ended(end, now) {
+        return Err(Error::refused(format!(
+            "the logout could be asked for until {end}, it is {now} here"
+        )));
+    }
+    let session_indexes = request
+        .children_named(PROTOCOL, "SessionIndex")
+        .map(Element::text)
+        .collect::<Result<Vec<_>, _>>()?;
+    if session_indexes.len() > SESSIONS {
+        return Err(Error::refused(format!(
+            "a logout names {} sessions, {SESSIONS} at most are read",
+            session_indexes.len()
+        )));
+    }
+    Ok(LogoutRequest {
+        id: request.required_attribute("ID")?.to_owned(),
+        remember_until: end.saturating_add(instant::CLOCK_SKEW),
+        name_id: name_id(request)?
+            .ok_or_else(|| Error::malformed("a LogoutRequest without NameID"))?,
+        session_indexes,
+    })
+}
+
+/// Answers `request`; `ended` is false where not all of it could be done.
+///
+/// # Errors
+///
+/// Where the identity provider has no place for answers, `relay_state` is too long, or the key fails.
+pub fn answer_logout(
+    service: &ServiceProvider,
+    provider: &Provider,
+    request: &LogoutRequest,
+    ended: Ended,
+    relay_state: Option<&str>,
+    rng: &dyn Rng,
+    now: UnixMillis,
+) -> Result<Outgoing, Error> {
+    let endpoint = provider::preferred(&provider.single_logout).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Metadata,
+            "the identity provider has no SingleLogoutService to answer to",
+        )
+    })?;
+    let location = endpoint
+        .response_location
+        .as_deref()
+        .unwrap_or(&endpoint.location);
+    let status = match ended {
+        Ended::All => SUCCESS,
+        Ended::NotAll => RESPONDER,
+    };
+    let document = format!(
+        "<samlp:LogoutResponse xmlns:samlp=\"{PROTOCOL}\" xmlns:saml=\"{ASSERTION}\" ID=\"{id}\" Version=\"2.0\" \
+         IssueInstant=\"{issued}\" Destination=\"{destination}\" InResponseTo=\"{request}\">\
+         <saml:Issuer>{issuer}</saml:Issuer><samlp:Status><samlp:StatusCode Value=\"{status}\"/></samlp:Status>\
+         </samlp:LogoutResponse>",
+        id = new_id(rng),
+        issued = instant::write(now),
+        destination = attribute(location),
+        request = attribute(&request.id),
+        issuer = text(&service.entity_id),
+    );
+    binding::send(
+        &document,
+        Parameter::Response,
+        location,
+        endpoint,
+        relay_state,
+        &service.signing,
+    )
+}
+
+/// How much of a logout was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// No Session that it named is left.
+    All,
+    /// Some could not be ended.
+    NotAll,
+}
+
+/// What requests and responses have in common; when the message was issued.
+fn check_message(
+    message: &Element,
+    local: &str,
+    service: &ServiceProvider,
+    provider: &Provider,
+    now: UnixMillis,
+) -> Result<UnixMillis, Error> {
+    if !message.is(PROTOCOL, local) {
+        return Err(Error::malformed(format!(
+            "the message is {}, not {local}",
+            quoted(&message.local)
+        )));
+    }
+    check_version(message)?;
+    let issued = check_issued(message, now)?;
+    let here = service.single_logout_url.as_deref();
+    let destination = message.attribute("Destination");
+    // Signed messages must say where they go (SAML Bindings §3.4.5.2 and §3.5.5.2).
+    if destination.is_none() || destination != here {
+        return Err(Error::refused(format!(
+            "{local} is destined for {}, this is {}",
+            quoted(destination.unwrap_or_default()),
+            quoted(here.unwrap_or_default())
+        )));
+    }
+    check_issuer(message.required_child(ASSERTION, "Issuer")?, provider)?;
+    Ok(issued)
+}
+
+fn written(name: &NameId) -> String {
+    let attributes: String = [
+        ("Format", &name.format),
+        ("NameQualifier", &name.name_qualifier),
+        ("SPNameQualifier", &name.sp_name_qualifier),
+    ]
+    .into_iter()
+    .filter_map(|(key, value)| Some(format!(" {key}=\"{}\"", attribute(value.as_ref()?))))
+    .collect();
+    format!(
+        "<saml:NameID{attributes}>{}</saml:NameID>",
+        text(&name.value)
+    )
+}

@@ -1,0 +1,77 @@
+//! `Conditions`: for whom and when an assertion holds (SAML Core §2.5).
+
+use domain::clock::UnixMillis;
+
+use super::Checks;
+use crate::saml::{
+    error::{Error, quoted},
+    instant,
+    names::ASSERTION,
+    xml::Element,
+};
+
+/// Until when the conditions hold, where they say. All of them must be understood and met.
+pub(super) fn check(
+    conditions: &Element,
+    checks: &Checks<'_>,
+) -> Result<Option<UnixMillis>, Error> {
+    let limit = |name| {
+        conditions
+            .attribute(name)
+            .map(|text| instant::parse(name, text))
+            .transpose()
+    };
+    if let Some(begin) = limit("NotBefore")?
+        && !instant::has_begun(begin, checks.now)
+    {
+        return Err(Error::refused(format!(
+            "the assertion holds from {begin}, it is {} here",
+            checks.now
+        )));
+    }
+    let end = limit("NotOnOrAfter")?;
+    if let Some(end) = end
+        && instant::has_ended(end, checks.now)
+    {
+        return Err(Error::refused(format!(
+            "the assertion held until {end}, it is {} here",
+            checks.now
+        )));
+    }
+    let mut restricted = false;
+    for condition in conditions.children() {
+        if condition.is(ASSERTION, "AudienceRestriction") {
+            check_audience(condition, &checks.service.entity_id)?;
+            restricted = true;
+        } else if !condition.is(ASSERTION, "OneTimeUse")
+            && !condition.is(ASSERTION, "ProxyRestriction")
+        {
+            return Err(Error::refused(format!(
+                "the assertion has the condition {}, which is not known",
+                quoted(&condition.local)
+            )));
+        }
+    }
+    if !restricted {
+        return Err(Error::refused(
+            "the assertion names no audience: it could be for anyone",
+        ));
+    }
+    Ok(end)
+}
+
+fn check_audience(restriction: &Element, entity_id: &str) -> Result<(), Error> {
+    let mut named = Vec::new();
+    for audience in restriction.children_named(ASSERTION, "Audience") {
+        let audience = audience.token()?;
+        if audience == entity_id {
+            return Ok(());
+        }
+        named.push(audience);
+    }
+    Err(Error::refused(format!(
+        "the assertion is for the audience {}, this is {}",
+        quoted(&named.join(", ")),
+        quoted(entity_id)
+    )))
+}

@@ -1,0 +1,12 @@
+mod accepted;
+mod canonical;
+mod encrypted;
+mod logout;
+mod metadata;
+mod mutation;
+mod oracle;
+mod reader;
+mod refused;
+mod request;
+mod world;
+mod wrapping;
