@@ -1,5 +1,6 @@
 //! How identities are proved and Sessions begin, live on and end.
 
+mod assertion;
 mod begin;
 pub mod device;
 mod identity;
@@ -16,15 +17,16 @@ use std::sync::Arc;
 use domain::id::Uid;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+pub use assertion::{AssertionLogin, with_assertion};
+pub(crate) use assertion::{Wanted, begin_by_assertion};
 pub(crate) use begin::{Beginning, By, begin, failure, is_race, loosen};
-#[allow(unused_imports, reason = "what proves such an identity follows")]
-pub(crate) use identity::{ProvenIdentity, SingleUse};
+pub(crate) use identity::{IdentityFailed, Lifetime, refused_identity};
 pub(crate) use login::refused;
 pub use login::{Login, with_authentication_token};
 pub use logout::logout;
 pub use refresh::{check_refresh_token, with_refresh_token};
 pub(crate) use secret::UNAUTHENTICATED;
-pub(crate) use sign::{access_token, seconds_until};
+pub(crate) use sign::{SessionTokens, access_token, seconds_until};
 
 use crate::directory::cache::Cache;
 

@@ -2,6 +2,7 @@
 
 use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
 
+use authn::outbound::Outbound;
 use domain::{
     clock::{Clock, UnixMillis},
     id::Uid,
@@ -10,8 +11,8 @@ use domain::{
 use store::{Store, StoreError};
 
 use crate::{
-    Directory, Principal, audit::AuditBatch, authentication, directory, keys::Keyring,
-    usage::UsageBatch,
+    Directory, Principal, audit::AuditBatch, authentication, directory, federation::Federation,
+    keys::Keyring, usage::UsageBatch,
 };
 
 /// The Cluster as seen by one replica. Cheap to clone.
@@ -32,6 +33,7 @@ pub struct Context {
     /// Uses that are counted in batches.
     pub usage: Arc<UsageBatch>,
     pub(crate) authentication: Arc<authentication::State>,
+    pub(crate) federation: Arc<Federation>,
     /// The Cluster's name.
     pub domain: Domain,
     /// The Cluster's uid: the audience of its tokens.
@@ -63,8 +65,16 @@ impl Context {
             audit: Arc::default(),
             usage: Arc::default(),
             authentication: Arc::default(),
+            federation: Arc::default(),
             domain,
         })
+    }
+
+    /// Reaches identity providers by `outbound`; otherwise at the public Internet alone.
+    #[must_use]
+    pub fn with_outbound(mut self, outbound: Outbound) -> Self {
+        self.federation = Arc::new(Federation::by(outbound));
+        self
     }
 
     /// The present instant.

@@ -37,6 +37,7 @@ mod foundation;
 mod held;
 mod invalidation;
 mod principal;
+mod providers;
 pub(crate) mod revoked;
 mod sessions;
 
@@ -50,6 +51,7 @@ use invalidation::Invalidations;
 use principal::Parts;
 pub use principal::Principal;
 pub(crate) use principal::Standing;
+pub(crate) use providers::ProviderEntry;
 use revoked::RevokedTokens;
 use sessions::Sessions;
 

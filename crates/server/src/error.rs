@@ -121,6 +121,13 @@ impl Error {
         self
     }
 
+    /// With another text for the caller.
+    #[must_use]
+    pub fn telling(mut self, public: impl Into<String>) -> Self {
+        self.public = public.into();
+        self
+    }
+
     /// What sort of failure it is.
     pub fn kind(&self) -> ErrorKind {
         self.kind

@@ -13,6 +13,7 @@ mod context;
 pub mod directory;
 mod error;
 mod explanation;
+mod federation;
 pub mod grpc;
 pub mod keys;
 mod oauth2;

@@ -1,5 +1,6 @@
 //! OAuth 2.0 for applications that know nothing of this platform: the client credentials grant (RFC 6749 §4.4),
-//! introspection (RFC 7662), revocation (RFC 7009) and metadata (RFC 8414). A client is an OAUTH2 Credential.
+//! introspection (RFC 7662), revocation (RFC 7009) and metadata (RFC 8414). A client is an
+//! OAUTH2 Credential, or a workload that has an assertion of its platform.
 
 use axum::{
     Router,
@@ -11,6 +12,7 @@ use http::{HeaderMap, Uri};
 
 use crate::{Caller, Context, access};
 
+mod assertion;
 mod client;
 mod form;
 mod grant;
@@ -27,7 +29,7 @@ const TOKEN: &str = "/oauth2/token";
 const INTROSPECT: &str = "/oauth2/introspect";
 const REVOKE: &str = "/oauth2/revoke";
 const METADATA: &str = "/.well-known/oauth-authorization-server";
-/// A secret is 220 characters at the most, scopes 2048.
+/// A secret is 220 characters at the most, an assertion 8192, scopes 2048.
 const LARGEST_BODY: usize = 16 * 1024;
 
 /// The OAuth 2.0 endpoints, for the host `<domain>`.

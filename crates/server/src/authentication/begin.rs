@@ -20,7 +20,10 @@ use domain::{
 };
 use store::{CommitError, Committed, Expected, Operation, SecretWrite, Transaction};
 
-use super::{identity::ProvenIdentity, secret::Proof};
+use super::{
+    identity::{Lifetime, ProvenIdentity},
+    secret::Proof,
+};
 use crate::{
     Caller, Context, Error,
     audit::{self, Entry},
@@ -37,7 +40,6 @@ pub(crate) enum By<'a> {
     /// The secret of a Credential, which is redeemed.
     Credential(&'a Proof),
     /// What an `IdentityProvider` has said.
-    #[allow(dead_code, reason = "what proves such an identity follows")]
     Identity(&'a ProvenIdentity),
 }
 
@@ -191,7 +193,11 @@ fn session_of_identity(
     now: UnixMillis,
 ) -> Session {
     let info = identity.info(beginning.caller);
-    session::new_session(new_session(ctx, beginning, info, now))
+    let mut new = new_session(ctx, beginning, info, now);
+    if identity.lifetime == Lifetime::AccessToken {
+        new.lifetimes.session = new.lifetimes.session.min(new.lifetimes.access_token);
+    }
+    session::new_session(new)
 }
 
 fn new_session<'a>(

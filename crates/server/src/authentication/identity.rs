@@ -1,13 +1,21 @@
 //! An identity that an `IdentityProvider` has proved.
 
-use api::core_v1::{
-    IdentityProvider,
-    session::status::authentication::{Info, info::Aal},
+use api::{
+    core_v1::{
+        IdentityProvider,
+        session::status::authentication::{Info, info::Aal},
+    },
+    meta_v1::Metadata,
 };
 use domain::{clock::UnixMillis, kind::Kind, session};
+use prost_types::{ListValue, Struct, Value, value};
 use store::{Operation, Transaction};
 
-use crate::{Caller, directory::Known};
+use crate::{
+    Caller, Context, Error,
+    audit::{self, Entry},
+    directory::Known,
+};
 
 /// Who somebody is at an `IdentityProvider`, proved.
 pub(crate) struct ProvenIdentity {
@@ -21,6 +29,16 @@ pub(crate) struct ProvenIdentity {
     pub(crate) pic_url: String,
     /// What is used up with the proof, in the transaction that begins the Session.
     pub(crate) records: Vec<SingleUse>,
+    pub(crate) lifetime: Lifetime,
+}
+
+/// For how long a Session lives that begins by an identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    /// As long as those of the User do.
+    Settings,
+    /// As long as its one access token.
+    AccessToken,
 }
 
 /// Something of which the Cluster remembers that it was used.
@@ -59,4 +77,75 @@ impl ProvenIdentity {
             });
         }
     }
+}
+
+/// Why nobody was let in, and what was proved until then.
+pub(crate) struct IdentityFailed {
+    pub(crate) error: Error,
+    pub(crate) provider: Option<Box<Metadata>>,
+    pub(crate) user: Option<Box<Metadata>>,
+    pub(crate) identifier: Option<String>,
+}
+
+impl From<Error> for IdentityFailed {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            provider: None,
+            user: None,
+            identifier: None,
+        }
+    }
+}
+
+/// Audits a refusal.
+pub(crate) fn refused_identity(
+    ctx: &Context,
+    caller: &Caller,
+    event_type: &'static str,
+    failed: &IdentityFailed,
+) {
+    let Some(reason) = failed.error.reason() else {
+        return;
+    };
+    let entry = Entry {
+        event_type,
+        resource: failed
+            .provider
+            .as_ref()
+            .map(|metadata| (Kind::IdentityProvider, &**metadata)),
+        user: failed.user.as_deref(),
+        session: None,
+    };
+    let mut event = audit::refused(ctx, caller, entry, reason);
+    if let Some(identifier) = &failed.identifier {
+        let identifier = identifier.clone();
+        event.attrs.insert("identifier".to_owned(), identifier);
+    }
+    ctx.audit.add(event);
+}
+
+/// Claims as conditions read them.
+pub(crate) fn claims(claims: &serde_json::Map<String, serde_json::Value>) -> Struct {
+    Struct {
+        fields: claims
+            .iter()
+            .map(|(name, value)| (name.clone(), self::value(value)))
+            .collect(),
+    }
+}
+
+fn value(value: &serde_json::Value) -> Value {
+    use serde_json::Value as Json;
+    let kind = match value {
+        Json::Null => value::Kind::NullValue(0),
+        Json::Bool(value) => value::Kind::BoolValue(*value),
+        Json::Number(number) => value::Kind::NumberValue(number.as_f64().unwrap_or(f64::NAN)),
+        Json::String(text) => value::Kind::StringValue(text.clone()),
+        Json::Array(items) => value::Kind::ListValue(ListValue {
+            values: items.iter().map(self::value).collect(),
+        }),
+        Json::Object(object) => value::Kind::StructValue(claims(object)),
+    };
+    Value { kind: Some(kind) }
 }

@@ -170,17 +170,22 @@ pub(crate) async fn user(ctx: &Context, credential: &Credential) -> Result<Known
             .ok_or_else(|| unauthenticated("user_gone"))?;
         match may_log_in(&user.message) {
             Ok(()) => return Ok(user),
-            Err(refusal) if is_fresh => {
-                return Err(
-                    Error::denied(format!("{}", Sentence(refusal))).because(refusal.reason())
-                );
-            }
+            Err(refusal) if is_fresh => return Err(may_not(refusal)),
             Err(_) => {
                 ctx.directory.forget(&[uid]);
                 is_fresh = true;
             }
         }
     }
+}
+
+/// Whether a User may log in, as it is.
+pub(crate) fn check_user(user: &User) -> Result<(), Error> {
+    may_log_in(user).map_err(may_not)
+}
+
+fn may_not(refusal: Refusal) -> Error {
+    Error::denied(format!("{}", Sentence(refusal))).because(refusal.reason())
 }
 
 /// A failure before identity is proved.

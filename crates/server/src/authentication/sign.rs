@@ -65,6 +65,11 @@ impl SessionTokens {
         })
     }
 
+    /// When the access token expires.
+    pub(crate) fn access_expires_at(&self) -> UnixMillis {
+        self.access_expires_at
+    }
+
     /// The access token alone.
     pub(crate) fn into_access(self) -> Token {
         self.access

@@ -1,4 +1,4 @@
-//! What is held whole: Policies, Services, Namespaces, Groups and the `ClusterConfig`.
+//! What is held whole: Policies, Services, Namespaces, Groups, `IdentityProviders` and the `ClusterConfig`.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,6 +14,7 @@ use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use policy::{PolicySet, Target};
 use store::{Document, Revision, Store, StoreError};
 
+use super::providers::Providers;
 use crate::resource::codec::{Resource, Stored, decode};
 
 const PAGE: u32 = 1000;
@@ -39,6 +40,7 @@ pub(super) struct Held {
     groups: ArcSwap<Groups>,
     config: ArcSwap<ClusterConfig>,
     services: ArcSwap<Services>,
+    providers: Providers,
 }
 
 #[derive(Default)]
@@ -60,7 +62,12 @@ struct Services {
 pub(super) fn is_held(kind: Kind) -> bool {
     matches!(
         kind,
-        Kind::Policy | Kind::Namespace | Kind::Group | Kind::ClusterConfig | Kind::Service
+        Kind::Policy
+            | Kind::Namespace
+            | Kind::Group
+            | Kind::ClusterConfig
+            | Kind::Service
+            | Kind::IdentityProvider
     )
 }
 
@@ -73,6 +80,7 @@ impl Held {
             groups: ArcSwap::default(),
             config: ArcSwap::default(),
             services: ArcSwap::default(),
+            providers: Providers::default(),
         }
     }
 
@@ -88,6 +96,7 @@ impl Held {
         let configs = all(store, Kind::ClusterConfig, now).await?;
         let config = configs.first().map(decode::<ClusterConfig>).transpose()?;
         let services: Vec<Stored<Service>> = all_undamaged(store, now).await?;
+        self.providers.reload(all_undamaged(store, now).await?);
 
         let names = policies
             .iter()
@@ -117,6 +126,7 @@ impl Held {
         changes: &[(Kind, Uid, Option<Document>)],
     ) -> Result<(), StoreError> {
         self.apply_policies(changes);
+        self.providers.apply(changes);
         let rebuilds_all = self.apply_surroundings(changes)?;
         let mut services = self.services.load().by_uid.clone();
         let mut has_changed = rebuilds_all;
@@ -135,6 +145,10 @@ impl Held {
 
     pub(super) fn policies(&self) -> PolicySet {
         PolicySet::clone(&self.policies.load())
+    }
+
+    pub(super) fn providers(&self) -> &Providers {
+        &self.providers
     }
 
     pub(super) fn config(&self) -> Arc<ClusterConfig> {
@@ -322,7 +336,7 @@ async fn all_undamaged<T: Resource>(
 
 /// The resource. One that is damaged is as if it were not there: what refers to it is denied, and everything else goes
 /// on.
-fn undamaged<T: Resource>(document: &Document) -> Option<Stored<T>> {
+pub(super) fn undamaged<T: Resource>(document: &Document) -> Option<Stored<T>> {
     match decode(document) {
         Ok(resource) => Some(resource),
         Err(error) => {

@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     Caller, Context, Error, ErrorKind,
-    authentication::{self, Login, UNAUTHENTICATED, device},
+    authentication::{self, AssertionLogin, Login, UNAUTHENTICATED, device},
 };
 
 const REFRESH_TOKEN: &str = "x-octelium-refresh-token";
@@ -92,6 +92,21 @@ impl MainService for Auth {
         Ok(Response::new(tokens))
     }
 
+    async fn authenticate_with_assertion(
+        &self,
+        request: Request<auth::AuthenticateWithAssertionRequest>,
+    ) -> Result<Response<SessionToken>, Status> {
+        let caller = caller(&request);
+        let request = request.into_inner();
+        let login = AssertionLogin {
+            assertion: &request.assertion,
+            provider: request.identity_provider_ref.as_ref(),
+            scopes: &request.scopes,
+        };
+        let tokens = authentication::with_assertion(&self.0, login, &caller).await?;
+        Ok(Response::new(tokens))
+    }
+
     async fn authenticate_with_refresh_token(
         &self,
         request: Request<AuthenticateWithRefreshTokenRequest>,
@@ -150,7 +165,6 @@ impl MainService for Auth {
     }
 
     unserved! {
-        authenticate_with_assertion(auth::AuthenticateWithAssertionRequest) -> SessionToken: "login by assertions";
         authenticate_with_authenticator(auth::AuthenticateWithAuthenticatorRequest) -> SessionToken: "Authenticators";
         get_authenticator(GetOptions) -> auth::Authenticator: "Authenticators";
         create_authenticator(auth::CreateAuthenticatorRequest) -> auth::Authenticator: "Authenticators";

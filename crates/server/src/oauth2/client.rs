@@ -32,7 +32,7 @@ pub(super) async fn authenticate(
     if form.get("client_assertion").is_some() || form.get("client_assertion_type").is_some() {
         return Err(Failure::new(
             FailureCode::InvalidClient,
-            "client assertions are not served; authenticate with client_secret_basic or client_secret_post",
+            "an assertion authenticates at the token endpoint alone; here use client_secret_basic or client_secret_post",
         ));
     }
     let presented = presented(headers, form)?;

@@ -7,12 +7,22 @@ use super::{INTROSPECT, REVOKE, TOKEN};
 use crate::Context;
 
 const METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
+/// Of the token endpoint, which takes assertions too: tokens of identity providers.
+const TOKEN_METHODS: [&str; 3] = [
+    "client_secret_basic",
+    "client_secret_post",
+    "private_key_jwt",
+];
+const SIGNING_ALGORITHMS: [&str; 10] = [
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+];
 
 #[derive(Serialize)]
 pub(super) struct Metadata {
     issuer: String,
     token_endpoint: String,
-    token_endpoint_auth_methods_supported: [&'static str; 2],
+    token_endpoint_auth_methods_supported: [&'static str; 3],
+    token_endpoint_auth_signing_alg_values_supported: [&'static str; 10],
     introspection_endpoint: String,
     introspection_endpoint_auth_methods_supported: [&'static str; 2],
     revocation_endpoint: String,
@@ -28,7 +38,8 @@ pub(super) async fn serve(State(ctx): State<Context>) -> Json<Metadata> {
     let issuer = ctx.domain.url();
     Json(Metadata {
         token_endpoint: format!("{issuer}{TOKEN}"),
-        token_endpoint_auth_methods_supported: METHODS,
+        token_endpoint_auth_methods_supported: TOKEN_METHODS,
+        token_endpoint_auth_signing_alg_values_supported: SIGNING_ALGORITHMS,
         introspection_endpoint: format!("{issuer}{INTROSPECT}"),
         introspection_endpoint_auth_methods_supported: METHODS,
         revocation_endpoint: format!("{issuer}{REVOKE}"),

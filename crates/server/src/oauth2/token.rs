@@ -4,7 +4,7 @@ use domain::scope;
 use http::HeaderMap;
 use serde::Serialize;
 
-use super::{Failure, FailureCode, Form, client, grant, response::Reply};
+use super::{Failure, FailureCode, Form, assertion, client, grant, response::Reply};
 use crate::{
     Caller, Context,
     authentication::{self, seconds_until, secret::Purpose},
@@ -50,16 +50,22 @@ pub(super) async fn grant(
             "the Cluster cannot answer at present; try again",
         ));
     }
-    let proof =
-        client::authenticate(ctx, headers, form, Purpose::Authenticate, caller, EVENT).await?;
     let requested = form.get("scope");
-    let scopes = scopes(requested)?;
-    let granted = grant::grant(ctx, proof, scopes, caller)
-        .await
-        .map_err(|failed| {
-            authentication::refused(ctx, caller, EVENT, &failed);
-            Failure::from(failed)
-        })?;
+    let granted = if let Some(assertion) = assertion::presented(headers, form)? {
+        let scopes = scopes(requested)?;
+        let client_id = form.get("client_id");
+        assertion::grant(ctx, assertion, client_id, &scopes, caller, EVENT).await?
+    } else {
+        let proof =
+            client::authenticate(ctx, headers, form, Purpose::Authenticate, caller, EVENT).await?;
+        let scopes = scopes(requested)?;
+        grant::grant(ctx, proof, scopes, caller)
+            .await
+            .map_err(|failed| {
+                authentication::refused(ctx, caller, EVENT, &failed);
+                Failure::from(failed)
+            })?
+    };
     Reply::json(&Granted {
         access_token: granted.token.expose(),
         token_type: "Bearer",

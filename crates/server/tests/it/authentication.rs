@@ -1,6 +1,7 @@
 //! Proofs of identity, tokens and what becomes of them, on both stores and several replicas.
 
 mod api;
+mod assertion;
 mod crash;
 mod device;
 mod keys;

@@ -1,0 +1,340 @@
+//! Login by an assertion of a workload's platform (RFC 7523).
+
+use std::sync::Arc;
+
+use api::{
+    auth_v1::SessionToken,
+    core_v1::{
+        IdentityProvider, Scope, Session, User,
+        identity_provider::spec,
+        session::status::{Type, authentication::info::Details},
+        user,
+    },
+    meta_v1::ObjectReference,
+    resource::Object as _,
+};
+use authn::{
+    assertion::{self, Verified},
+    jwks::Rejected,
+    jws::Unverified,
+};
+use domain::{clock::UnixMillis, id::Uid, kind::Kind, scope, session};
+use policy::Facts;
+use store::CommitError;
+
+use super::{
+    begin::{Beginning, By, begin, failure, is_race},
+    identity::{IdentityFailed, Lifetime, ProvenIdentity, SingleUse, claims, refused_identity},
+    reap,
+    secret::{check_user, unauthenticated},
+    sign::SessionTokens,
+};
+use crate::{
+    Caller, Context, Error,
+    directory::{Known, ProviderEntry},
+    resource::{index, load},
+};
+
+const ATTEMPTS: usize = 64;
+const USED_ASSERTION: &str = "assertion";
+/// As many Sessions as a User may have.
+const SESSIONS: u32 = 10_000;
+
+/// What a login is made of.
+pub struct AssertionLogin<'a> {
+    /// The token, as the platform made it.
+    pub assertion: &'a str,
+    /// By which `IdentityProvider`; by the one with the token's issuer where there is none.
+    pub provider: Option<&'a ObjectReference>,
+    /// What the Session shall be restricted to; see [`domain::scope`].
+    pub scopes: &'a [String],
+}
+
+/// Begins a Session of the WORKLOAD User that an assertion is of.
+///
+/// # Errors
+/// `InvalidArgument` for the scopes; `Unauthenticated` where the assertion is no good or of nobody;
+/// `PermissionDenied` where the User may not log in, or not like this.
+pub async fn with_assertion(
+    ctx: &Context,
+    login: AssertionLogin<'_>,
+    caller: &Caller,
+) -> Result<SessionToken, Error> {
+    let scopes = scope::parse(login.scopes).map_err(|error| Error::invalid(error.to_string()))?;
+    let wanted = Wanted {
+        assertion: login.assertion,
+        provider: login.provider,
+        client_id: None,
+        scopes: &scopes,
+        session_type: session::session_type_of(&caller.user_agent),
+        lifetime: Lifetime::Settings,
+    };
+    let outcome = match begin_by_assertion(ctx, &wanted, caller).await {
+        Ok((session, now)) => SessionTokens::sign(ctx, &session, None, now)
+            .map(|tokens| tokens.to_proto(now))
+            .map_err(IdentityFailed::from),
+        Err(failed) => Err(failed),
+    };
+    outcome.map_err(|failed| {
+        refused_identity(ctx, caller, "session.created", &failed);
+        failed.error
+    })
+}
+
+/// A Session that is to begin by an assertion.
+pub(crate) struct Wanted<'a> {
+    pub(crate) assertion: &'a str,
+    pub(crate) provider: Option<&'a ObjectReference>,
+    /// Who the client says that it is, where it does.
+    pub(crate) client_id: Option<&'a str>,
+    pub(crate) scopes: &'a [Scope],
+    pub(crate) session_type: Type,
+    pub(crate) lifetime: Lifetime,
+}
+
+/// Begins the Session. The assertion is used up with it, or not at all.
+pub(crate) async fn begin_by_assertion(
+    ctx: &Context,
+    wanted: &Wanted<'_>,
+    caller: &Caller,
+) -> Result<(Session, UnixMillis), IdentityFailed> {
+    let mut entry = provider(ctx, wanted)?;
+    let mut room = Room::AsIs;
+    for _ in 0..ATTEMPTS {
+        let now = ctx.now();
+        let told = |error: Error, entry: &Arc<ProviderEntry>| IdentityFailed::at(error, entry);
+        let (verified, is_reusable) = verify(ctx, wanted, &entry).await?;
+        let user = user(ctx, &entry, &verified, wanted.client_id, now).await?;
+        let identity = prove(&entry, verified, is_reusable, &user, wanted, caller, now)?;
+        let replaces = match room {
+            Room::Replace => oldest(ctx, &identity, &user, now)
+                .await
+                .map_err(|error| told(error, &entry))?,
+            Room::AsIs | Room::Reaped => None,
+        };
+        let beginning = Beginning {
+            by: By::Identity(&identity),
+            user: &user,
+            scopes: wanted.scopes.to_vec(),
+            session_type: wanted.session_type,
+            is_browser: false,
+            caller,
+            replaces,
+        };
+        let failed = |error: Error| IdentityFailed {
+            user: user.message.metadata.clone().map(Box::new),
+            identifier: Some(identity.identifier.clone()),
+            ..IdentityFailed::at(error, &entry)
+        };
+        match begin(ctx, beginning, now).await {
+            Ok((session, _)) => return Ok((session, now)),
+            Err(CommitError::RecordTaken) => {
+                return Err(failed(unauthenticated("assertion_replayed")));
+            }
+            Err(CommitError::Conflict {
+                kind: Kind::IdentityProvider,
+                uid,
+            }) => entry = reread(ctx, uid, now).await?,
+            Err(error) if is_race(&error) => {}
+            Err(error @ CommitError::LimitReached { .. }) => {
+                room = match room {
+                    Room::AsIs => {
+                        reap::of_user(ctx, user.uid)
+                            .await
+                            .map_err(|error| failed(error.into()))?;
+                        Room::Reaped
+                    }
+                    Room::Reaped => Room::Replace,
+                    Room::Replace => return Err(failed(failure(error))),
+                };
+            }
+            Err(error) => return Err(failed(failure(error))),
+        }
+    }
+    Err(Error::unavailable("the login lost too many races").into())
+}
+
+/// What is done where the User has all Sessions that it may have.
+#[derive(Clone, Copy)]
+enum Room {
+    AsIs,
+    Reaped,
+    /// The oldest Session of the same identity goes: a workload that logs in every hour must not lock itself out.
+    Replace,
+}
+
+/// The provider that the login is by: said, or found by the issuer that the token names.
+fn provider(ctx: &Context, wanted: &Wanted<'_>) -> Result<Arc<ProviderEntry>, IdentityFailed> {
+    let unverified = Unverified::parse(wanted.assertion)
+        .map_err(|error| unauthenticated(assertion::Refusal::from(error).reason()))?;
+    let named = wanted
+        .provider
+        .filter(|named| !named.name.is_empty() || !named.uid.is_empty());
+    let entry = match named {
+        Some(named) => ctx.directory.identity_provider(&named.name, &named.uid),
+        None => {
+            assertion::issuer(&unverified).and_then(|issuer| ctx.directory.token_provider(issuer))
+        }
+    };
+    entry.ok_or_else(|| unauthenticated("provider_unknown").into())
+}
+
+/// The provider as it is in the store: it has changed since it was read.
+async fn reread(
+    ctx: &Context,
+    uid: Uid,
+    now: UnixMillis,
+) -> Result<Arc<ProviderEntry>, IdentityFailed> {
+    let stored = load::by_uid::<IdentityProvider>(&*ctx.store, uid, now).await;
+    let stored = stored.map_err(Error::from)?;
+    let stored = stored.ok_or_else(|| unauthenticated("provider_unknown"))?;
+    Ok(Arc::new(ProviderEntry::new(stored.into())))
+}
+
+/// Verifies the assertion, and says whether it may be used again.
+async fn verify(
+    ctx: &Context,
+    wanted: &Wanted<'_>,
+    entry: &Arc<ProviderEntry>,
+) -> Result<(Verified, bool), IdentityFailed> {
+    let told = |error: Error| IdentityFailed::at(error, entry);
+    entry
+        .check_usable()
+        .map_err(|reason| told(unauthenticated(reason)))?;
+    let (location, audience) = entry
+        .identity_tokens()
+        .ok_or_else(|| told(unauthenticated("provider_type")))?;
+    let own = ctx.domain.url();
+    let audience = if audience.is_empty() { &own } else { audience };
+    let keys = ctx.federation.keys(location, &ctx.clock);
+    match keys.verify(wanted.assertion, audience, &*ctx.clock).await {
+        Ok(verified) => {
+            let is_reusable = entry.spec().is_some_and(|spec| {
+                matches!(&spec.r#type, Some(spec::Type::OidcIdentityToken(token)) if token.allow_reuse)
+            });
+            Ok((verified, is_reusable))
+        }
+        Err(Rejected::Refused(refusal)) => Err(told(unauthenticated(refusal.reason()))),
+        Err(Rejected::Unavailable(error)) => {
+            let public = "The identity provider cannot be reached at present; try again";
+            let error = Error::unavailable(error).telling(public);
+            Err(told(error.because("provider_unavailable")))
+        }
+    }
+}
+
+/// The User who has exactly this identity.
+async fn user(
+    ctx: &Context,
+    entry: &Arc<ProviderEntry>,
+    verified: &Verified,
+    client_id: Option<&str>,
+    now: UnixMillis,
+) -> Result<Known<User>, IdentityFailed> {
+    let identifier = &verified.subject;
+    let failed = |error: Error, user: Option<&Known<User>>| IdentityFailed {
+        user: user.and_then(|user| user.message.metadata.clone().map(Box::new)),
+        identifier: Some(identifier.clone()),
+        ..IdentityFailed::at(error, entry)
+    };
+    let key = index::identity_key(entry.name(), identifier);
+    let found = load::by_index::<User>(&*ctx.store, index::IDENTITY, &key, 1, now).await;
+    let (found, _) = found.map_err(|error| failed(error.into(), None))?;
+    let user: Known<User> = match found.into_iter().next() {
+        Some(stored) => stored.into(),
+        None => return Err(failed(unauthenticated("identity_unknown"), None)),
+    };
+    let is_workload = user
+        .message
+        .spec
+        .as_ref()
+        .is_some_and(|spec| spec.r#type() == user::spec::Type::Workload);
+    if !is_workload {
+        let error = Error::denied("Only a WORKLOAD User logs in by an assertion");
+        return Err(failed(error.because("user_type"), Some(&user)));
+    }
+    check_user(&user.message).map_err(|error| failed(error, Some(&user)))?;
+    // RFC 7521 §4.2: it must be the client that the assertion is of.
+    if client_id.is_some_and(|id| id != identifier && id != user.message.name()) {
+        return Err(failed(unauthenticated("client_id"), Some(&user)));
+    }
+    Ok(user)
+}
+
+/// The identity, where the provider's rules let it in.
+fn prove(
+    entry: &Arc<ProviderEntry>,
+    verified: Verified,
+    is_reusable: bool,
+    user: &Known<User>,
+    wanted: &Wanted<'_>,
+    caller: &Caller,
+    now: UnixMillis,
+) -> Result<ProvenIdentity, IdentityFailed> {
+    let facts = Facts::aal("", &claims(&verified.claims));
+    let id = verified.id.filter(|_| !is_reusable);
+    let record = id.map(|id| SingleUse {
+        kind: USED_ASSERTION,
+        key: [entry.known.uid.as_bytes(), id.as_bytes()].concat(),
+        expires_at: verified.ends_at,
+    });
+    let identity = ProvenIdentity {
+        provider: entry.known.clone(),
+        aal: entry.aal(&facts, now),
+        identifier: verified.subject,
+        email: String::new(),
+        pic_url: String::new(),
+        records: record.into_iter().collect(),
+        lifetime: wanted.lifetime,
+    };
+    if entry.allows(&user.message, &identity.info(caller), now) {
+        return Ok(identity);
+    }
+    let public = format!(
+        "The rules of the IdentityProvider {} deny this",
+        entry.name()
+    );
+    Err(IdentityFailed {
+        user: user.message.metadata.clone().map(Box::new),
+        identifier: Some(identity.identifier),
+        ..IdentityFailed::at(Error::denied(public).because("provider_rule"), entry)
+    })
+}
+
+/// The oldest Session that the same identity has begun.
+async fn oldest(
+    ctx: &Context,
+    identity: &ProvenIdentity,
+    user: &Known<User>,
+    now: UnixMillis,
+) -> Result<Option<Uid>, Error> {
+    let uid = user.uid.to_string();
+    let sessions = load::by_index::<Session>(&*ctx.store, index::USER, &uid, SESSIONS, now).await?;
+    let provider = identity.provider.uid.to_string();
+    let is_of = |session: &Session| {
+        let status = session.status.as_ref()?;
+        let info = status.initial_authentication.as_ref()?.info.as_ref()?;
+        match info.details.as_ref()? {
+            Details::IdentityProvider(by) => {
+                let reference = by.identity_provider_ref.as_ref()?;
+                Some(reference.uid == provider && by.identifier == identity.identifier)
+            }
+            _ => None,
+        }
+    };
+    // They come oldest first.
+    let mut own = sessions.0.iter();
+    let found = own.find(|stored| is_of(&stored.message) == Some(true));
+    Ok(found.map(|stored| stored.uid))
+}
+
+impl IdentityFailed {
+    fn at(error: Error, entry: &Arc<ProviderEntry>) -> Self {
+        Self {
+            error,
+            provider: entry.known.message.metadata.clone().map(Box::new),
+            user: None,
+            identifier: None,
+        }
+    }
+}

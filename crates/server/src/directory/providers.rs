@@ -1,0 +1,276 @@
+//! `IdentityProviders`, held whole with their rules compiled.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use api::{
+    core_v1::{
+        IdentityProvider, User,
+        identity_provider::{
+            Spec,
+            spec::{self, aal_rule, oidc_identity_token, post_authentication_rule::Effect},
+        },
+        session::status::authentication::{Info, info::Aal},
+    },
+    resource::Object as _,
+};
+use arc_swap::ArcSwap;
+use authn::{issuer, jwks::KeyLocation};
+use domain::{clock::UnixMillis, id::Uid, kind::Kind};
+use policy::{Facts, NamesExpression, OnError, RuleList, Rules};
+use store::Document;
+
+use super::{documents::Known, held::undamaged};
+use crate::resource::codec::Stored;
+
+/// An `IdentityProvider` with what a login by it needs.
+pub(crate) struct ProviderEntry {
+    pub(crate) known: Known<IdentityProvider>,
+    aal: Rules<Aal>,
+    post_authentication: Rules<Effect>,
+    creation: Option<(Rules<()>, Vec<String>)>,
+    mappings: Vec<Mapping>,
+}
+
+struct Mapping {
+    /// What is wrong with it, where it does not compile.
+    eval: Result<NamesExpression, String>,
+    groups: Vec<String>,
+}
+
+/// In which Groups a User is to be, as far as the provider decides that.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Membership {
+    /// What is decided about.
+    pub(crate) decided: BTreeSet<String>,
+    /// Those of them that the User is in.
+    pub(crate) groups: BTreeSet<String>,
+}
+
+impl ProviderEntry {
+    pub(crate) fn new(known: Known<IdentityProvider>) -> Self {
+        let none = Spec::default();
+        let spec = known.message.spec.as_ref().unwrap_or(&none);
+        let aal = spec.aal_rules.iter().map(|rule| {
+            // An assurance level that cannot be told is not claimed.
+            (rule.condition.as_ref(), OnError::Pass, level(rule.aal()))
+        });
+        let rules = spec.post_authentication_rules.iter().map(|rule| {
+            let on_error = match rule.effect() {
+                Effect::Allow => OnError::Pass,
+                Effect::Deny | Effect::Unknown => OnError::Match,
+            };
+            (rule.condition.as_ref(), on_error, rule.effect())
+        });
+        let creation = spec.user_creation.as_ref().map(|creation| {
+            let rule = (creation.condition.as_ref(), OnError::Pass, ());
+            let rules = Rules::new(RuleList::Provisioning, [rule]);
+            (rules, creation.groups.clone())
+        });
+        let mapping = |mapping: &spec::GroupMapping| Mapping {
+            eval: NamesExpression::compile(&mapping.eval).map_err(|problems| {
+                let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                problems.join("; ")
+            }),
+            groups: mapping.groups.clone(),
+        };
+        Self {
+            aal: Rules::new(RuleList::Aal, aal),
+            post_authentication: Rules::new(RuleList::IdentityProviderPostAuthentication, rules),
+            creation,
+            mappings: spec.group_mappings.iter().map(mapping).collect(),
+            known,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.known.message.name()
+    }
+
+    pub(crate) fn spec(&self) -> Option<&Spec> {
+        self.known.message.spec.as_ref()
+    }
+
+    /// Whether anybody may log in by it.
+    ///
+    /// # Errors
+    /// The reason against it, a stable word.
+    pub(crate) fn check_usable(&self) -> Result<(), &'static str> {
+        if self.spec().is_none_or(|spec| spec.is_disabled) {
+            return Err("provider_disabled");
+        }
+        let status = self.known.message.status.as_ref();
+        if status.is_some_and(|status| status.is_locked) {
+            return Err("provider_locked");
+        }
+        Ok(())
+    }
+
+    /// Where the keys of its identity tokens are, and for whom they must be; `None` where it is of another type.
+    pub(crate) fn identity_tokens(&self) -> Option<(KeyLocation, &str)> {
+        let Some(spec::Type::OidcIdentityToken(token)) = self.spec()?.r#type.as_ref() else {
+            return None;
+        };
+        let issuer = token.issuer.clone();
+        let location = match token.r#type.as_ref()? {
+            oidc_identity_token::Type::IssuerUrl(issuer) => KeyLocation::Issuer(issuer.clone()),
+            oidc_identity_token::Type::JwksUrl(url) => KeyLocation::Url {
+                url: url.clone(),
+                issuer,
+            },
+            oidc_identity_token::Type::JwksContent(content) => KeyLocation::Fixed {
+                content: content.clone(),
+                issuer,
+            },
+        };
+        Some((location, &token.audience))
+    }
+
+    /// How sure the first rule that matches says that it is.
+    pub(crate) fn aal(&self, facts: &Facts, now: UnixMillis) -> Aal {
+        let found = self.aal.first_match(facts, now);
+        found.map_or(Aal::Unset, |found| found.effect)
+    }
+
+    /// Whether its rules let `user` in who was authenticated like this: the first that matches decides, and none
+    /// allows.
+    pub(crate) fn allows(&self, user: &User, info: &Info, now: UnixMillis) -> bool {
+        let facts = Facts::identity_provider_post_authentication(user, &self.known.message, info);
+        let found = self.post_authentication.first_match(&facts, now);
+        if let Some(found) = &found
+            && let Some(error) = &found.error
+        {
+            tracing::warn!(
+                identity_provider = self.name(),
+                rule = found.index,
+                error,
+                "a rule cannot be evaluated and denies"
+            );
+        }
+        found.is_none_or(|found| found.effect == Effect::Allow)
+    }
+
+    /// The Groups of a new User, where one is to be made.
+    #[allow(dead_code, reason = "people log in next")]
+    pub(crate) fn creates(&self, facts: &Facts, now: UnixMillis) -> Option<&[String]> {
+        let (rules, groups) = self.creation.as_ref()?;
+        rules.first_match(facts, now).map(|_| groups.as_slice())
+    }
+
+    /// What its mappings decide.
+    ///
+    /// # Errors
+    /// Where one cannot be evaluated: Groups deny as well as allow, so there is no safe guess.
+    #[allow(dead_code, reason = "people log in next")]
+    pub(crate) fn membership(&self, facts: &Facts, now: UnixMillis) -> Result<Membership, String> {
+        let mut membership = Membership::default();
+        for mapping in &self.mappings {
+            let names = match &mapping.eval {
+                Ok(eval) => eval
+                    .evaluate(facts, now)
+                    .map_err(|error| error.to_string())?,
+                Err(problem) => return Err(problem.clone()),
+            };
+            for group in &mapping.groups {
+                membership.decided.insert(group.clone());
+                if names.contains(group) {
+                    membership.groups.insert(group.clone());
+                }
+            }
+        }
+        Ok(membership)
+    }
+}
+
+fn level(aal: aal_rule::Aal) -> Aal {
+    match aal {
+        aal_rule::Aal::Unset => Aal::Unset,
+        aal_rule::Aal::Aal1 => Aal::Aal1,
+        aal_rule::Aal::Aal2 => Aal::Aal2,
+        aal_rule::Aal::Aal3 => Aal::Aal3,
+    }
+}
+
+/// All of them.
+#[derive(Default)]
+pub(super) struct Providers(ArcSwap<HashMap<Uid, Arc<ProviderEntry>>>);
+
+impl Providers {
+    pub(super) fn reload(&self, all: Vec<Stored<IdentityProvider>>) {
+        let entries = all.into_iter().map(|stored| {
+            let uid = stored.uid;
+            (uid, Arc::new(ProviderEntry::new(stored.into())))
+        });
+        self.0.store(Arc::new(entries.collect()));
+    }
+
+    pub(super) fn apply(&self, changes: &[(Kind, Uid, Option<Document>)]) {
+        let of_kind = changes
+            .iter()
+            .filter(|(kind, ..)| *kind == Kind::IdentityProvider);
+        let mut entries: Option<HashMap<_, _>> = None;
+        for (_, uid, document) in of_kind {
+            let entries = entries.get_or_insert_with(|| HashMap::clone(&self.0.load()));
+            match document.as_ref().and_then(undamaged::<IdentityProvider>) {
+                Some(stored) => {
+                    entries.insert(*uid, Arc::new(ProviderEntry::new(stored.into())));
+                }
+                None => {
+                    entries.remove(uid);
+                }
+            }
+        }
+        if let Some(entries) = entries {
+            self.0.store(Arc::new(entries));
+        }
+    }
+
+    pub(super) fn find(
+        &self,
+        is_wanted: impl Fn(&ProviderEntry) -> bool,
+    ) -> Option<Arc<ProviderEntry>> {
+        let entries = self.0.load();
+        entries.values().find(|entry| is_wanted(entry)).cloned()
+    }
+
+    /// By name.
+    pub(super) fn all(&self) -> Vec<Arc<ProviderEntry>> {
+        let mut all: Vec<_> = self.0.load().values().cloned().collect();
+        all.sort_by(|one, other| one.name().cmp(other.name()));
+        all
+    }
+}
+
+impl super::Directory {
+    /// All `IdentityProviders`, by name.
+    #[allow(dead_code, reason = "people log in next")]
+    pub(crate) fn identity_providers(&self) -> Vec<Arc<ProviderEntry>> {
+        self.held.providers().all()
+    }
+
+    /// The `IdentityProvider` that a reference means: all that it says must fit.
+    pub(crate) fn identity_provider(&self, name: &str, uid: &str) -> Option<Arc<ProviderEntry>> {
+        if name.is_empty() && uid.is_empty() {
+            return None;
+        }
+        self.held.providers().find(|entry| {
+            (name.is_empty() || entry.name() == name)
+                && (uid.is_empty() || entry.known.uid.to_string() == uid)
+        })
+    }
+
+    /// The provider of identity tokens with this issuer.
+    pub(crate) fn token_provider(&self, issuer: &str) -> Option<Arc<ProviderEntry>> {
+        let wanted = issuer::canonical(issuer);
+        self.held.providers().find(|entry| {
+            let own = entry.identity_tokens().map(|(location, _)| match location {
+                KeyLocation::Issuer(issuer)
+                | KeyLocation::Url { issuer, .. }
+                | KeyLocation::Fixed { issuer, .. } => issuer::canonical(&issuer),
+            });
+            own.as_ref() == Some(&wanted)
+        })
+    }
+}
