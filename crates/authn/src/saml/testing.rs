@@ -19,6 +19,8 @@ use super::{
 
 mod draft;
 mod encrypt;
+#[cfg(feature = "testing")]
+pub mod simplesamlphp;
 
 pub use draft::{Draft, Signed};
 pub use encrypt::{Content, Wrap};

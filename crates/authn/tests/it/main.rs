@@ -1,0 +1,9 @@
+//! Against real identity providers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod simplesamlphp;
