@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use axum::body::Body;
 use domain::rng::{Rng, random_string};
-use gateway::listener::has_both_framings;
+use gateway::{grpc_status, listener::has_both_framings, status_class};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, uri::Authority};
 use http_body_util::Either;
 
@@ -128,11 +128,10 @@ struct Line {
 impl Line {
     fn write(self, site: &'static str, host: &str, response: &Response<Body>) {
         let elapsed = self.started.elapsed();
-        let status = response.status().as_u16();
         // Refusals of gRPC have it in the head, and an HTTP status of 200.
-        let grpc_status = response.headers().get("grpc-status");
-        let grpc_status = grpc_status.and_then(|status| status.to_str().ok());
-        metrics::counter!("octelium_requests_total", "site" => site, "status" => status_class(status))
+        let grpc_status = grpc_status(response.headers());
+        let class = status_class(response.status(), grpc_status);
+        metrics::counter!("octelium_requests_total", "site" => site, "status" => class)
             .increment(1);
         metrics::histogram!("octelium_request_seconds", "site" => site).record(elapsed);
         tracing::info!(
@@ -142,7 +141,7 @@ impl Line {
             host,
             method = %self.method,
             path = self.path,
-            status,
+            status = response.status().as_u16(),
             grpc_status,
             elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
             "request"
@@ -206,14 +205,4 @@ fn disagrees(connection: &Connection, host: &str) -> bool {
         .server_name
         .as_deref()
         .is_some_and(|name| name != host)
-}
-
-fn status_class(status: u16) -> &'static str {
-    match status {
-        0..=199 => "1xx",
-        200..=299 => "2xx",
-        300..=399 => "3xx",
-        400..=499 => "4xx",
-        _ => "5xx",
-    }
 }

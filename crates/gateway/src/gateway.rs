@@ -69,6 +69,7 @@ impl Gateway {
         match self.serve(parts, body, client, &mut record).await {
             Ok(Served::Here(response)) => {
                 record.set_status(response.status());
+                record.set_grpc_status(response.headers());
                 record.add_sent(HttpBody::size_hint(response.body()).lower());
                 record.set_complete();
                 response
@@ -80,6 +81,7 @@ impl Gateway {
                     record.outcome = Outcome::Refused(denial.reason());
                 }
                 record.set_status(response.status());
+                record.set_grpc_status(response.headers());
                 record.set_complete();
                 response
             }

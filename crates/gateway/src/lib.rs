@@ -29,5 +29,6 @@ pub use caller::{Assertion, Caller, CallerFacts};
 pub use config::Config;
 pub use gateway::Gateway;
 pub use port::{Directory, Identity, Principal, Rejection};
+pub use record::{grpc_status, status_class};
 pub use route::{Route, SecretValue, Secrets};
 pub use trace::{Trace, TraceFacts, Traces};

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use http::{Method, StatusCode, Version, uri::PathAndQuery};
+use http::{HeaderMap, Method, StatusCode, Version, uri::PathAndQuery};
 use tokio::time::Instant;
 
 use crate::{
@@ -10,9 +10,11 @@ use crate::{
     upstream::Endpoint,
 };
 
+mod class;
 mod metrics;
 mod request_id;
 
+pub use class::{grpc_status, status_class};
 pub(crate) use metrics::RouteMetrics;
 pub(crate) use request_id::RequestId;
 
@@ -38,6 +40,7 @@ pub(crate) struct Record {
     /// Of the request body.
     pub(crate) transfer: Option<Arc<Transfer>>,
     status: Option<StatusCode>,
+    grpc_status: Option<u8>,
     sent: u64,
     error: Option<&'static str>,
     complete: bool,
@@ -77,6 +80,7 @@ impl Record {
             trace: None,
             transfer: None,
             status: None,
+            grpc_status: None,
             sent: 0,
             error: None,
             complete: false,
@@ -94,6 +98,11 @@ impl Record {
 
     pub(crate) fn set_status(&mut self, status: StatusCode) {
         self.status = Some(status);
+    }
+
+    /// Of a head or of trailers, where they have one.
+    pub(crate) fn set_grpc_status(&mut self, fields: &HeaderMap) {
+        self.grpc_status = grpc_status(fields).or(self.grpc_status);
     }
 
     pub(crate) fn add_sent(&mut self, bytes: u64) {
@@ -125,9 +134,10 @@ impl Drop for Record {
             .map_or(0, |transfer| transfer.bytes());
         match &self.route {
             Some(route) => {
-                route
-                    .metrics
-                    .record(self.status, elapsed, received, self.sent);
+                let class = self
+                    .status
+                    .map(|status| status_class(status, self.grpc_status));
+                route.metrics.record(class, elapsed, received, self.sent);
                 if let Some(shadow) = &self.shadow {
                     route.metrics.count_shadow(shadow.allowed);
                 }
@@ -175,6 +185,7 @@ impl Drop for Record {
             path = self.target.as_ref().map(PathAndQuery::path),
             version = ?self.version,
             status = self.status.map(|status| status.as_u16()),
+            grpc_status = self.grpc_status,
             service = self.route.as_ref().map(|route| route.name()),
             user = caller.map(|caller| caller.user.as_str()),
             session = caller.map(|caller| caller.session.as_str()),

@@ -75,7 +75,7 @@ async fn every_line_of_the_log_is_an_object_and_every_request_has_one() {
         let is_delete = line["path"]
             .as_str()
             .is_some_and(|path| path.ends_with("/DeleteUser"));
-        refused += usize::from(is_delete && line["grpc_status"] == "5");
+        refused += usize::from(is_delete && line["grpc_status"] == 5);
     }
     assert_eq!((lines, refused), (1, 1), "{log}");
     assert!(!log.contains("in-the-query"), "{log}");

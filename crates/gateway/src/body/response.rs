@@ -69,6 +69,7 @@ impl Proxied {
             Poll::Ready(Some(Ok(mut frame))) => {
                 if let Some(trailers) = frame.trailers_mut() {
                     clean(trailers);
+                    self.record.set_grpc_status(trailers);
                 }
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 self.record.add_sent(length as u64);
@@ -135,6 +136,7 @@ impl Proxied {
             "grpc-message",
             HeaderValue::from_static("access was revoked"),
         );
+        self.record.set_grpc_status(&trailers);
         Poll::Ready(Some(Ok(Frame::trailers(trailers))))
     }
 }

@@ -118,6 +118,7 @@ impl UpstreamResponse {
     /// The response for the client. `record` is written when its body has ended.
     pub(crate) fn into_response(self, mut record: Box<Record>) -> Response<Body> {
         record.set_status(self.status);
+        record.set_grpc_status(&self.headers);
         let body = match self.kind {
             Kind::WebSocket { client, upstream } => {
                 tunnel::open(client, upstream, self.watch, record);

@@ -105,16 +105,16 @@ where
 {
     let mut pause = pin!(sleep(PAUSE));
     // The requests that there were when the pause began.
-    let mut pausing: Option<u64> = None;
+    let mut quiet_at: Option<u64> = None;
     let rested_or_ended = poll_fn(|cx| {
         if let Poll::Ready(ended) = Pin::new(&mut parsing).poll(cx) {
             return Poll::Ready(Some(ended));
         }
         loop {
-            match pausing {
+            match quiet_at {
                 // Whatever brings it to rest has woken this task.
                 None if conversation.is_at_rest() => {
-                    pausing = Some(conversation.requests());
+                    quiet_at = Some(conversation.requests());
                     pause.as_mut().reset(Instant::now() + PAUSE);
                 }
                 None => return Poll::Pending,
@@ -123,7 +123,7 @@ where
                     if before == conversation.requests() && conversation.is_at_rest() {
                         return Poll::Ready(None);
                     }
-                    pausing = None;
+                    quiet_at = None;
                 }
             }
         }

@@ -2,8 +2,10 @@
 
 use std::{sync::OnceLock, time::Duration};
 
-use http::StatusCode;
 use metrics::{Counter, Histogram, counter, histogram};
+
+/// The first is for requests without a response.
+const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// `gateway_requests_total{service,code}` with the class of the status (`2xx`),
 /// `gateway_request_duration_seconds{service}`, `gateway_received_bytes_total{service}`,
@@ -11,8 +13,8 @@ use metrics::{Counter, Histogram, counter, histogram};
 /// would have made of it (`allowed`, `denied`).
 pub(crate) struct RouteMetrics {
     service: String,
-    /// By class of status; the first is for requests without a response.
-    requests: [OnceLock<Counter>; 6],
+    /// By class of status.
+    requests: [OnceLock<Counter>; CLASSES.len()],
     duration: OnceLock<Histogram>,
     received: OnceLock<Counter>,
     sent: OnceLock<Counter>,
@@ -49,18 +51,11 @@ impl RouteMetrics {
         }
     }
 
-    pub(crate) fn record(
-        &self,
-        status: Option<StatusCode>,
-        duration: Duration,
-        received: u64,
-        sent: u64,
-    ) {
+    pub(crate) fn record(&self, class: Option<&str>, duration: Duration, received: u64, sent: u64) {
         let service = || self.service.clone();
-        let class = status.map_or(0, |status| usize::from(status.as_u16() / 100));
-        if let Some(requests) = self.requests.get(class) {
-            const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
-            let code = CLASSES.get(class).copied().unwrap_or_default();
+        let class = class.unwrap_or(CLASSES[0]);
+        let mut counters = CLASSES.iter().zip(&self.requests);
+        if let Some((&code, requests)) = counters.find(|(code, _)| **code == class) {
             requests
                 .get_or_init(
                     || counter!("gateway_requests_total", "service" => service(), "code" => code),

@@ -30,11 +30,11 @@ mod tokio_stream_shim {
     }
 }
 
-type ClientBody = BoxBody<Bytes, std::convert::Infallible>;
-const PATH: &str = "/pkg.v1.Echo/Say";
+pub(crate) type ClientBody = BoxBody<Bytes, std::convert::Infallible>;
+pub(crate) const PATH: &str = "/pkg.v1.Echo/Say";
 
 /// Sends every message back and ends with trailers.
-async fn echo() -> Upstream {
+pub(crate) async fn echo() -> Upstream {
     Upstream::serving(|request: Request<Incoming>| async move {
         assert_eq!(request.version(), Version::HTTP_2);
         let te = request.headers().get("te").cloned();
@@ -72,11 +72,11 @@ impl<B: http_body::Body> http_body::Body for SyncBody<B> {
     }
 }
 
-fn grpc_service(url: &str) -> api::core_v1::Service {
+pub(crate) fn grpc_service(url: &str) -> api::core_v1::Service {
     service(url).with(|spec| spec.mode = api::core_v1::service::spec::Mode::Grpc.into())
 }
 
-async fn connect(world: &World) -> http2::SendRequest<ClientBody> {
+pub(crate) async fn connect(world: &World) -> http2::SendRequest<ClientBody> {
     let stream = TcpStream::connect(world.address).await.unwrap();
     let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
         .await
@@ -85,7 +85,7 @@ async fn connect(world: &World) -> http2::SendRequest<ClientBody> {
     sender
 }
 
-fn call(path: &str, token: Option<&str>, body: ClientBody) -> Request<ClientBody> {
+pub(crate) fn call(path: &str, token: Option<&str>, body: ClientBody) -> Request<ClientBody> {
     let mut request = Request::builder()
         .method(Method::POST)
         .uri(format!("https://{HOST}{path}"))
@@ -97,7 +97,7 @@ fn call(path: &str, token: Option<&str>, body: ClientBody) -> Request<ClientBody
     request.body(body).unwrap()
 }
 
-fn nothing() -> ClientBody {
+pub(crate) fn nothing() -> ClientBody {
     Empty::new().boxed()
 }
 

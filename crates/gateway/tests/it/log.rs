@@ -9,13 +9,17 @@ use api::core_v1::service::spec::config::http::{
     Auth,
     auth::{self, Bearer, bearer},
 };
+use http_body_util::BodyExt;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::support::{
-    Upstream, World,
-    client::{get, get_authorized},
-    service,
-    world::{ServiceExt, TOKEN, matches, rule},
+use crate::{
+    grpc,
+    support::{
+        Upstream, World,
+        client::{get, get_authorized},
+        service,
+        world::{ServiceExt, TOKEN, matches, rule},
+    },
 };
 
 /// Everything logged on this thread, at every level.
@@ -61,6 +65,31 @@ fn capture() -> (Log, tracing::subscriber::DefaultGuard) {
         .with_writer(log.clone())
         .finish();
     (log, tracing::subscriber::set_default(subscriber))
+}
+
+#[tokio::test]
+async fn the_status_of_a_call_is_that_of_grpc() {
+    let (log, _guard) = capture();
+    let world = World::start().await;
+    let upstream = grpc::echo().await;
+    world.serve(&grpc::grpc_service(&upstream.url()));
+    let mut client = grpc::connect(&world).await;
+    for token in [None, Some(TOKEN)] {
+        let request = grpc::call(grpc::PATH, token, grpc::nothing());
+        let response = client.send_request(request).await.unwrap();
+        response.into_body().collect().await.unwrap();
+    }
+    let requests = log.requests();
+    assert!(
+        requests[0].contains(r#""status":200,"grpc_status":16,"#),
+        "{}",
+        requests[0]
+    );
+    assert!(
+        requests[1].contains(r#""grpc_status":0,"#),
+        "{}",
+        requests[1]
+    );
 }
 
 #[tokio::test]
