@@ -9,7 +9,6 @@ mod data_plane;
 mod dispatch;
 mod doctor;
 mod files;
-mod landing;
 mod listener;
 mod logging;
 mod migrate;

@@ -29,7 +29,6 @@ use crate::{
     data_plane::{identity::Identity, routes::Routes},
     dispatch::Dispatch,
     files,
-    landing::with_landing,
     listener::Listener,
     names::Names,
     settings::{ListenSettings, StoreSettings},
@@ -242,9 +241,10 @@ async fn sites(
         .await
         .map_err(|error| anyhow!("API: {error}"))?;
     let cluster = server::oauth2_router(context.clone())
-        .merge(server::assertion::jwks_router(context.clone()));
+        .merge(server::assertion::jwks_router(context.clone()))
+        .merge(server::web_router(context.clone()));
     let gateway = Gateway::new(routes, identity, clock, config);
-    Ok(Sites::new(api, with_landing(cluster), gateway))
+    Ok(Sites::new(api, cluster, gateway))
 }
 
 fn gateway_config(

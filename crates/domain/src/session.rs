@@ -1,20 +1,22 @@
 //! Sessions: how they begin, for how long they and their tokens live, and whether they still stand. Pure
 //! transitions; the caller reads the Session and writes the changed one by compare-and-set.
 
+mod browser;
 mod check;
 mod create;
 mod lifetimes;
 mod refresh;
 
+pub use browser::{BrowserToken, browser_token};
 pub use check::{accepts_access_token, access_token_ends_at, check, stands};
 pub(crate) use create::reference;
 pub use create::{
-    ExternalIdentity, NewSession, credential_info, downstream, identity_info, new_name,
-    new_session, refresh_info, session_type, session_type_of, under_credential,
+    ExternalIdentity, NewSession, credential_info, downstream, identity_info, internal_info,
+    new_name, new_session, refresh_info, session_type, session_type_of, under_credential,
 };
 pub use lifetimes::{
-    Lifetimes, access_token_expiry, default_state, is_over, lifetimes, max_per_user,
-    refresh_token_expiry,
+    Lifetimes, access_token_expiry, browser_access_expiry, default_state, is_over, lifetimes,
+    max_per_user, refresh_token_expiry,
 };
 pub use refresh::{Refresh, refresh, rotate_tokens};
 
@@ -27,6 +29,14 @@ use api::core_v1::{
 /// tokens have ids of their own, which the Session does not know; one is revoked alone by a record of its id.
 pub fn is_shared(session: &Session) -> bool {
     credential_type(session) == Some(credential::spec::Type::Oauth2)
+}
+
+/// Whether the Session is one of a browser: its tokens travel in cookies, each of which is bound to one host.
+pub fn is_browser(session: &Session) -> bool {
+    session
+        .status
+        .as_ref()
+        .is_some_and(|status| status.is_browser)
 }
 
 /// By which type of Credential the Session began.

@@ -2,8 +2,10 @@
 
 mod assertion;
 mod begin;
+pub(crate) mod browser;
 pub mod device;
-mod identity;
+pub mod enrollment;
+pub(crate) mod identity;
 pub mod issue;
 mod login;
 mod logout;
@@ -24,6 +26,7 @@ pub(crate) use identity::{IdentityFailed, Lifetime, refused_identity};
 pub(crate) use login::refused;
 pub use login::{Login, with_authentication_token};
 pub use logout::logout;
+pub(crate) use refresh::resumable;
 pub use refresh::{check_refresh_token, with_refresh_token};
 pub(crate) use secret::UNAUTHENTICATED;
 pub(crate) use sign::{SessionTokens, access_token, seconds_until};

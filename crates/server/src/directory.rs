@@ -181,10 +181,7 @@ impl Directory {
         }
         let key = fingerprint(access_token);
         let now = self.clock.now();
-        if let Some(principal) = self.tokens.get(&key)
-            && principal.holds(now, self.keys.epoch())
-        {
-            principal.standing.touch();
+        if let Some(principal) = self.remembered(&key) {
             return Ok(principal);
         }
         if let Some(refusal) = self.refused.get(&key)
@@ -194,6 +191,29 @@ impl Directory {
             return Err(refused(refusal.reason));
         }
         let claims = self.verify(access_token, TokenType::Access).await?;
+        self.admit(key, claims).await
+    }
+
+    /// Whom the holder of something was found to be that has this fingerprint, where nothing has changed since.
+    pub(crate) fn remembered(&self, key: &[u8; 32]) -> Option<Arc<Principal>> {
+        let principal = self.tokens.get(key)?;
+        let holds = principal.holds(self.clock.now(), self.keys.epoch());
+        holds.then(|| {
+            principal.standing.touch();
+            principal
+        })
+    }
+
+    /// Authenticates by claims that were verified, and remembers it under `key`.
+    ///
+    /// # Errors
+    /// Where what they claim does not stand, or the Cluster cannot tell.
+    pub(crate) async fn admit(
+        &self,
+        key: [u8; 32],
+        claims: Claims,
+    ) -> Result<Arc<Principal>, Unauthenticated> {
+        let now = self.clock.now();
         match self.principal(claims, now).await {
             Ok(principal) => {
                 self.tokens.insert(key, principal.clone());

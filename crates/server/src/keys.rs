@@ -116,6 +116,16 @@ impl Keyring {
 
     /// The key of this id, fetched from the store where it is not known yet.
     pub(crate) async fn verifier(&self, id: Uid) -> Result<Option<VerifyingKey>, StoreError> {
+        let key = self.find(id).await?;
+        Ok(key.map(|key| key.verifying.clone()))
+    }
+
+    /// As [`Self::verifier`], with its private half: what was sealed by it is opened.
+    pub(crate) async fn opener(&self, id: Uid) -> Result<Option<Signer>, StoreError> {
+        Ok(self.find(id).await?.map(Signer))
+    }
+
+    async fn find(&self, id: Uid) -> Result<Option<Arc<Key>>, StoreError> {
         if let Some(key) = self.known(id) {
             return Ok(Some(key));
         }
@@ -230,10 +240,9 @@ impl Keyring {
         }
     }
 
-    fn known(&self, id: Uid) -> Option<VerifyingKey> {
+    fn known(&self, id: Uid) -> Option<Arc<Key>> {
         let keys = self.keys.load();
-        let key = keys.0.iter().find(|key| key.verifying.id() == id)?;
-        Some(key.verifying.clone())
+        keys.0.iter().find(|key| key.verifying.id() == id).cloned()
     }
 
     /// Bounds what strangers can make us ask the store for. A real new key also arrives with the change feed.

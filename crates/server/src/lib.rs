@@ -20,6 +20,7 @@ mod oauth2;
 pub mod resource;
 pub mod return_to;
 mod usage;
+pub mod web;
 
 pub use access::{Peer, RequestId};
 pub use context::{Actor, Caller, Context, Domain, InvalidDomain};
@@ -28,3 +29,4 @@ pub use error::{Error, ErrorKind};
 pub use grpc::grpc_router;
 pub use oauth2::oauth2_router;
 pub use usage::UsageBatch;
+pub use web::web_router;

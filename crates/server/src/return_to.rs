@@ -14,7 +14,18 @@ pub const LIFETIME: Duration = Duration::from_mins(30);
 /// The longest URL that is returned to, in bytes.
 pub const LONGEST: usize = 2048;
 /// Tells it from everything else that the keys sign.
-const PURPOSE: &str = "return-to.1";
+const PURPOSE: &str = "return-to.2";
+const LONGEST_STATE: usize = 64;
+
+/// A place to go on to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// A URL of a Service.
+    pub url: String,
+    /// By which the browser that was sent from there is known again: base64url, at most 64 characters; empty where no
+    /// browser is.
+    pub state: String,
+}
 
 /// Not, or no longer, a place that this Cluster sent somebody from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -30,19 +41,20 @@ pub enum InvalidReturn {
     Unavailable,
 }
 
-/// Signs `url`, for the query of the login page: `key.expiry.url.signature`, unreserved characters alone.
+/// Signs `url` and the `state` of the browser that was there, for the query of the login page:
+/// `key.expiry.state.url.signature`, unreserved characters alone.
 ///
 /// # Errors
 /// Where there is no key to sign with. `None` where the URL is too long or is none that can be signed.
-pub fn sign(ctx: &Context, url: &str) -> Result<Option<String>, StoreError> {
-    if url.len() > LONGEST || !is_in_cluster(ctx, url) {
+pub fn sign(ctx: &Context, url: &str, state: &str) -> Result<Option<String>, StoreError> {
+    if url.len() > LONGEST || !is_in_cluster(ctx, url) || !is_state(state) {
         return Ok(None);
     }
     let now = ctx.now();
     let signer = ctx.keys.signer(now)?;
     let expires_at = now.saturating_add(LIFETIME).0;
     let body = format!(
-        "{}.{expires_at}.{}",
+        "{}.{expires_at}.{state}.{}",
         signer.id(),
         URL_SAFE_NO_PAD.encode(url)
     );
@@ -55,16 +67,20 @@ pub fn sign(ctx: &Context, url: &str) -> Result<Option<String>, StoreError> {
     )))
 }
 
-/// The URL that was signed. Whether a Service is still there is for the caller to look at.
+/// The place that was signed. Whether a Service is still there is for the caller to look at.
 ///
 /// # Errors
 /// Where it was not signed by this Cluster, or too long ago.
-pub async fn verify(ctx: &Context, text: &str) -> Result<String, InvalidReturn> {
+pub async fn verify(ctx: &Context, text: &str) -> Result<Place, InvalidReturn> {
     let (body, signature) = text.rsplit_once('.').ok_or(InvalidReturn::Invalid)?;
     let mut parts = body.split('.');
-    let (Some(key), Some(expires_at), Some(url), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
+    let (Some(key), Some(expires_at), Some(state), Some(url), None) = (
+        parts.next(),
+        parts.next(),
+        parts.next(),
+        parts.next(),
+        parts.next(),
+    ) else {
         return Err(InvalidReturn::Invalid);
     };
     let key: Uid = key.parse().map_err(|_| InvalidReturn::Invalid)?;
@@ -91,10 +107,20 @@ pub async fn verify(ctx: &Context, text: &str) -> Result<String, InvalidReturn> 
         .ok_or(InvalidReturn::Invalid)?;
     // The domain may have changed since.
     if is_in_cluster(ctx, &url) {
-        Ok(url)
+        Ok(Place {
+            url,
+            state: state.to_owned(),
+        })
     } else {
         Err(InvalidReturn::Invalid)
     }
+}
+
+fn is_state(state: &str) -> bool {
+    state.len() <= LONGEST_STATE
+        && state
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// `https://<name>.<domain>[:port]/...`, with the port of the Cluster, and nothing that browsers read otherwise.

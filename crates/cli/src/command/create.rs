@@ -13,6 +13,7 @@ use crate::{
 };
 
 pub(crate) mod credential;
+pub(crate) mod enrollment;
 pub(crate) mod plain;
 pub(crate) mod service;
 pub(crate) mod user;
@@ -30,6 +31,8 @@ pub(crate) struct CreateArgs {
 enum Target {
     #[command(visible_aliases = ["cred", "creds", "credentials"])]
     Credential(credential::CredentialArgs),
+    #[command(visible_aliases = ["enroll"])]
+    Enrollment(enrollment::EnrollmentArgs),
     #[command(visible_aliases = ["usr"])]
     User(user::UserArgs),
     #[command(visible_aliases = ["grp"])]
@@ -48,6 +51,7 @@ enum Target {
 pub(crate) async fn run(context: &Context, args: CreateArgs) -> Result<Outcome, Failure> {
     let (resource, output) = match args.target {
         Target::Credential(args) => return credential::run(context, args).await,
+        Target::Enrollment(args) => return enrollment::run(context, args).await,
         Target::User(args) => args.resource(),
         Target::Group(args) => args.resource(),
         Target::Namespace(args) => args.resource(),

@@ -1,7 +1,7 @@
 //! The commands of the manual's page on Credentials, as they stand there.
 
 use api::core_v1::{Credential, credential::spec::Type, session::status::Type as SessionType};
-use api::platform_v1::RotateCredentialRequest;
+use api::platform_v1::{CreateEnrollmentRequest, RotateCredentialRequest};
 
 use crate::program::World;
 
@@ -29,6 +29,25 @@ fn authentication_tokens() {
         .strip_prefix("Authentication Token: AQ-microservice1-auth-token-")
         .unwrap();
     assert_eq!(name.trim_end().len(), 4);
+}
+
+#[test]
+fn links_of_an_enrollment() {
+    let world = World::logged_in();
+    let link = world
+        .ctl("create enrollment --user john --expire-in 2days")
+        .ok();
+    assert_eq!(link, "https://example.com/enroll#john.code\n");
+    let request: CreateEnrollmentRequest = world
+        .cluster
+        .request("platform.v1.MainService/CreateEnrollment");
+    let lifetime = domain::duration::from_proto(&request.expires_in.unwrap()).unwrap();
+    let two_days = std::time::Duration::from_hours(48);
+    assert!(two_days.abs_diff(lifetime) < std::time::Duration::from_mins(1));
+    world.ctl("create enrollment").failed(2);
+    world
+        .ctl("create enrollment --user john --expire-in x")
+        .failed(2);
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl gateway::Identity for Identity {
     }
 
     fn login(&self, url: &str) -> Option<String> {
-        match return_to::sign(&self.0, url) {
+        match return_to::sign(&self.0, url, "") {
             Ok(Some(place)) => Some(format!("{}/login?return={place}", self.0.domain.url())),
             Ok(None) => Some(format!("{}/login", self.0.domain.url())),
             Err(error) => {

@@ -103,8 +103,9 @@ async fn a_browser_is_sent_to_a_login_that_says_what_it_is() {
         .unwrap();
     assert!(path.starts_with("/login?return="), "{login}");
     let answer = scene.https.send("localhost", page(path)).await;
-    assert_eq!(answer.status, 501, "{answer:#?}");
-    assert!(answer.body.contains("no login for browsers yet"));
+    assert_eq!(answer.status, 200, "{answer:#?}");
+    assert!(answer.body.contains("web.localhost"), "{answer:#?}");
+    assert!(answer.body.contains("octeliumctl create enrollment"));
     assert_eq!(answer.header("cache-control"), "no-store");
 }
 

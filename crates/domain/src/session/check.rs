@@ -13,7 +13,7 @@ use api::{
     meta_v1::{Metadata, ObjectReference},
 };
 
-use super::{current, is_shared, lifetimes, refresh};
+use super::{current, is_browser, is_shared, lifetimes, refresh};
 use crate::{
     clock::UnixMillis,
     credential::{self, Refusal},
@@ -87,8 +87,8 @@ pub fn stands(
 }
 
 /// Whether an access token of `session` that was verified is still one of its own: the present one, the one before
-/// for a minute after a refresh, or any that was issued for a [shared](super::is_shared) Session. Whether it was
-/// revoked alone is not known here.
+/// for a minute after a refresh, or any that was issued for a [shared](super::is_shared) Session or for one of a
+/// [browser](super::is_browser). Whether it was revoked alone is not known here.
 ///
 /// # Errors
 /// The first reason against it.
@@ -108,8 +108,8 @@ pub fn accepts_access_token(
     if claims.credential_version != status.credential_version {
         return Err(Refusal::TokenSuperseded);
     }
-    if is_shared(session) {
-        // Only its own expiry ends such a token.
+    if is_shared(session) || is_browser(session) {
+        // Only its own expiry ends such a token; those of a browser were sealed for one host, which was checked.
         return if claims.expires_at.is_some() {
             Ok(())
         } else {
@@ -136,7 +136,7 @@ pub fn accepts_access_token(
 /// Until when [`accepts_access_token`] accepts a token that it accepts now, as far as the Session decides: the token's
 /// own expiry, that of the Session and that of its Credential come on top. `None` where the Session sets no end.
 pub fn access_token_ends_at(session: &Session, claims: &Claims) -> Option<UnixMillis> {
-    if is_shared(session) {
+    if is_shared(session) || is_browser(session) {
         return None;
     }
     let present = current(session)?;

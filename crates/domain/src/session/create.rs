@@ -202,6 +202,15 @@ pub fn refresh_info(downstream: Downstream) -> Info {
     }
 }
 
+/// How a Session was authenticated by something that the Cluster itself handed out, as a link of an enrollment.
+pub fn internal_info(downstream: Downstream) -> Info {
+    Info {
+        r#type: info::Type::Internal.into(),
+        downstream: Some(downstream),
+        ..Info::default()
+    }
+}
+
 /// What is recorded of the client: its address where it is known, and its `User-Agent` unless it is absurdly long.
 pub fn downstream(ip_address: Option<IpAddr>, user_agent: &str) -> Downstream {
     let is_recorded = user_agent.len() < LONGEST_USER_AGENT;

@@ -109,6 +109,15 @@ pub fn refresh_token_expiry(session: &Session, credential: Option<&Credential>) 
     bounded(session, credential, end)
 }
 
+/// When an access token for one host expires that the browser of `session` gets at `now`: as any other, and not after
+/// its refresh token, so that a browser that is left alone comes to an end.
+pub fn browser_access_expiry(session: &Session, now: UnixMillis) -> UnixMillis {
+    let lifetime = access_token_duration(session).unwrap_or_default();
+    let end = now.saturating_add(lifetime);
+    let end = end.min(refresh_token_end(session).unwrap_or_default());
+    bounded(session, None, end)
+}
+
 /// Whether no token of `session` can be accepted any more, whatever happens: it has expired, or it was not refreshed
 /// in time.
 pub fn is_over(session: &Session, now: UnixMillis) -> bool {

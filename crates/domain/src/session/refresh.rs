@@ -122,10 +122,7 @@ fn is_a_refresh(authentication: &Authentication) -> bool {
 }
 
 fn is_refreshable(session: &Session) -> bool {
-    let is_browser = session
-        .status
-        .as_ref()
-        .is_some_and(|status| status.is_browser);
+    let is_browser = super::is_browser(session);
     let has_refresh_tokens = match super::credential_type(session) {
         Some(credential::spec::Type::Oauth2 | credential::spec::Type::AccessToken) => false,
         Some(credential::spec::Type::AuthToken | credential::spec::Type::Unknown) | None => true,

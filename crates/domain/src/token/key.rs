@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, ParsedPublicKey};
+use aws_lc_rs::{
+    hkdf::{HKDF_SHA256, Salt},
+    signature::{ED25519, Ed25519KeyPair, KeyPair as _, ParsedPublicKey},
+};
 use zeroize::Zeroizing;
 
 use super::TokenError;
 use crate::{id::Uid, rng::Rng};
 
 pub(super) const SIGNATURE_BYTES: usize = 64;
+/// Tells derived keys from every other use of the private key.
+const DERIVED: &[u8] = b"octelium derived key 1";
 
 /// Not a key of the expected form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -89,6 +94,22 @@ impl SigningKey {
         Ok(self.signature(text.as_bytes()))
     }
 
+    /// A symmetric key that only this Cluster can make, for one purpose (HKDF, RFC 5869): what is sealed with it can be
+    /// opened by every replica, as long as the key that it came from is there.
+    ///
+    /// # Errors
+    /// Where the cryptographic library cannot make one.
+    pub fn derive(&self, purpose: &str) -> Result<Zeroizing<[u8; 32]>, InvalidKey> {
+        let extracted = Salt::new(HKDF_SHA256, DERIVED).extract(&self.document);
+        let info = [purpose.as_bytes()];
+        let expanded = extracted
+            .expand(&info, HKDF_SHA256)
+            .map_err(|_| InvalidKey)?;
+        let mut key = Zeroizing::new([0; 32]);
+        expanded.fill(key.as_mut()).map_err(|_| InvalidKey)?;
+        Ok(key)
+    }
+
     pub(super) fn signature(&self, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
         let mut signature = [0; SIGNATURE_BYTES];
         signature.copy_from_slice(self.pair.sign(message).as_ref());
@@ -164,5 +185,15 @@ mod tests {
         assert_eq!(key.sign_text(""), Err(InvalidText));
         let other = SigningKey::generate(&SystemRng).unwrap().verifying_key();
         assert!(other.verify_text("return-to.v1", &signature).is_err());
+    }
+
+    #[test]
+    fn a_derived_key_is_of_one_key_and_one_purpose() {
+        let key = SigningKey::generate(&SystemRng).unwrap();
+        let again = SigningKey::from_pkcs8(key.id(), &key.to_pkcs8()).unwrap();
+        let other = SigningKey::generate(&SystemRng).unwrap();
+        assert_eq!(key.derive("a").unwrap(), again.derive("a").unwrap());
+        assert_ne!(key.derive("a").unwrap(), key.derive("b").unwrap());
+        assert_ne!(key.derive("a").unwrap(), other.derive("a").unwrap());
     }
 }

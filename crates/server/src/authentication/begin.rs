@@ -21,7 +21,7 @@ use domain::{
 use store::{CommitError, Committed, Expected, Operation, SecretWrite, Transaction};
 
 use super::{
-    identity::{Lifetime, ProvenIdentity},
+    identity::{Lifetime, ProvenIdentity, SingleUse},
     secret::Proof,
 };
 use crate::{
@@ -41,6 +41,8 @@ pub(crate) enum By<'a> {
     Credential(&'a Proof),
     /// What an `IdentityProvider` has said.
     Identity(&'a ProvenIdentity),
+    /// A link that the Cluster has handed out, which is used up.
+    Enrollment(&'a SingleUse),
 }
 
 /// A Session that is to begin.
@@ -85,6 +87,12 @@ pub(crate) async fn begin(
         By::Identity(identity) => {
             identity.redeem(&mut transaction);
             session_of_identity(ctx, &beginning, identity, now)
+        }
+        By::Enrollment(link) => {
+            transaction.push(link.operation());
+            let caller = beginning.caller;
+            let info = session::internal_info(session::downstream(caller.ip, &caller.user_agent));
+            session::new_session(new_session(ctx, &beginning, info, now))
         }
     };
     transaction.push(Operation::Unchanged(Kind::User, user.uid, user.revision));
@@ -242,6 +250,7 @@ fn event(ctx: &Context, beginning: &Beginning<'_>, session: &Session) -> AuditEv
     let (attribute, metadata) = match beginning.by {
         By::Credential(proof) => ("credential", &proof.credential.message.metadata),
         By::Identity(identity) => ("identityProvider", &identity.provider.message.metadata),
+        By::Enrollment(_) => ("enrollment", &beginning.user.message.metadata),
     };
     if let Some(metadata) = metadata {
         let name = metadata.name.clone();

@@ -69,12 +69,19 @@ impl ProvenIdentity {
             self.provider.revision,
         ));
         for record in &self.records {
-            transaction.push(Operation::Record {
-                kind: record.kind,
-                key: record.key.clone(),
-                value: Vec::new(),
-                expires_at: record.expires_at,
-            });
+            transaction.push(record.operation());
+        }
+    }
+}
+
+impl SingleUse {
+    /// The step that fails where it was used before.
+    pub(super) fn operation(&self) -> Operation {
+        Operation::Record {
+            kind: self.kind,
+            key: self.key.clone(),
+            value: Vec::new(),
+            expires_at: self.expires_at,
         }
     }
 }

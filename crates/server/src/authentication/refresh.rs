@@ -122,6 +122,23 @@ async fn attempt(ctx: &Context, token: &str, caller: &Caller) -> Result<SessionT
     Err(Error::unavailable("the refresh lost too many races"))
 }
 
+/// A Session that requests may be made with now.
+///
+/// # Errors
+/// `Unauthenticated` or `PermissionDenied` where it cannot.
+pub(crate) async fn resumable(ctx: &Context, uid: Uid, now: UnixMillis) -> Result<Session, Error> {
+    let read = read(ctx, uid, now).await?;
+    session::check(
+        &read.session.message,
+        &read.user.message,
+        read.credential.as_ref().map(|stored| &stored.message),
+        read.device.as_ref().map(|stored| &stored.message),
+        now,
+    )
+    .map_err(told)?;
+    Ok(read.session.message)
+}
+
 /// The Session and what it stands on, where it stands.
 pub(super) async fn read(ctx: &Context, uid: Uid, now: UnixMillis) -> Result<Read, Error> {
     let session = load::by_uid::<Session>(&*ctx.store, uid, now).await?;
@@ -161,7 +178,7 @@ async fn by_reference<T: Resource>(
     Ok(load::by_uid::<T>(&*ctx.store, uid, now).await?)
 }
 
-async fn rotate(
+pub(super) async fn rotate(
     ctx: &Context,
     read: &Read,
     caller: &Caller,
@@ -203,7 +220,12 @@ async fn rotate(
 }
 
 /// Somebody has a copy of a refresh token: neither they nor the owner keep the Session.
-async fn revoke(ctx: &Context, read: &Read, caller: &Caller, now: UnixMillis) -> Result<(), Error> {
+pub(super) async fn revoke(
+    ctx: &Context,
+    read: &Read,
+    caller: &Caller,
+    now: UnixMillis,
+) -> Result<(), Error> {
     let mut transaction = Transaction::at(now);
     transaction.push(Operation::Delete(Kind::Session, read.session.uid, None));
     let mut event = audit::done(ctx, caller, entry(read, "session.revoked"));

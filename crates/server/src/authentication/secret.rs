@@ -200,7 +200,11 @@ pub(crate) fn from_unauthenticated(error: Unauthenticated) -> Error {
     }
 }
 
-fn may_log_in(user: &User) -> Result<(), Refusal> {
+/// Whether the User may log in at all.
+///
+/// # Errors
+/// The first reason against it.
+pub(super) fn may_log_in(user: &User) -> Result<(), Refusal> {
     if user.spec.as_ref().is_none_or(|spec| spec.is_disabled) {
         return Err(Refusal::UserDisabled);
     }

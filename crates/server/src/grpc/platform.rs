@@ -5,9 +5,9 @@ use std::pin::Pin;
 use api::{
     core_v1::CredentialToken,
     platform_v1::{
-        ApplyRequest, ApplyResponse, AuditEventList, DecisionExplanation, DecisionRequest,
-        ListAuditEventOptions, RotateCredentialRequest, WatchEvent, WatchRequest,
-        main_service_server::MainService,
+        ApplyRequest, ApplyResponse, AuditEventList, CreateEnrollmentRequest, DecisionExplanation,
+        DecisionRequest, Enrollment, ListAuditEventOptions, RotateCredentialRequest, WatchEvent,
+        WatchRequest, main_service_server::MainService,
     },
 };
 use domain::{credential::Rotation, duration};
@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status};
 use super::{actor, author, credential_ref_missing};
 use crate::{
     Context, Error,
-    authentication::issue,
+    authentication::{enrollment, issue},
     explanation,
     resource::{apply::Apply, audit, watch, write::transact},
 };
@@ -82,6 +82,15 @@ impl MainService for Platform {
     ) -> Result<Response<DecisionExplanation>, Status> {
         let explanation = explanation::explain(&self.0, request.get_ref()).await?;
         Ok(Response::new(explanation))
+    }
+
+    async fn create_enrollment(
+        &self,
+        request: Request<CreateEnrollmentRequest>,
+    ) -> Result<Response<Enrollment>, Status> {
+        let actor = actor(&request)?;
+        let enrollment = enrollment::create(&self.0, &actor, request.get_ref()).await?;
+        Ok(Response::new(enrollment))
     }
 }
 

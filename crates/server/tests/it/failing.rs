@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 pub(crate) struct Failing {
     inner: Arc<dyn Store>,
     fails: AtomicBool,
+    fails_reads: AtomicBool,
 }
 
 impl Failing {
@@ -29,11 +30,17 @@ impl Failing {
         Self {
             inner,
             fails: AtomicBool::new(false),
+            fails_reads: AtomicBool::new(false),
         }
     }
 
     pub(crate) fn fail(&self, fails: bool) {
         self.fails.store(fails, Ordering::SeqCst);
+    }
+
+    /// Reads of single documents.
+    pub(crate) fn fail_reads(&self, fails: bool) {
+        self.fails_reads.store(fails, Ordering::SeqCst);
     }
 }
 
@@ -45,6 +52,13 @@ impl Store for Failing {
         uid: Uid,
         now: UnixMillis,
     ) -> Result<Option<Document>, StoreError> {
+        if self.fails_reads.load(Ordering::SeqCst) {
+            return Err(StoreError {
+                context: "injected".to_owned(),
+                transient: true,
+                source: None,
+            });
+        }
         self.inner.get(kind, uid, now).await
     }
 

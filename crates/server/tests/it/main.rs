@@ -19,3 +19,4 @@ mod oauth2;
 mod replicas;
 mod resources;
 mod return_to;
+mod web;

@@ -8,29 +8,33 @@ use server::return_to::{InvalidReturn, LIFETIME, LONGEST, sign, verify};
 
 use crate::replicas::{Backend, Replicas};
 
+const STATE: &str = "state-of-a-browser";
 const PLACE: &str = "https://web.localhost:8443/a%20b?c=d&e";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn w01_w47_only_what_the_cluster_signed_is_returned_to_and_not_for_ever() {
     let replicas = Replicas::start(Backend::Sqlite, 2).await;
-    let signed = sign(replicas.context(0), PLACE).unwrap().unwrap();
+    let signed = sign(replicas.context(0), PLACE, STATE).unwrap().unwrap();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     assert!(signed.bytes().all(is_plain), "{signed}");
     let ctx = replicas.context(1);
-    assert_eq!(verify(ctx, &signed).await.unwrap(), PLACE);
+    let place = verify(ctx, &signed).await.unwrap();
+    assert_eq!((&*place.url, &*place.state), (PLACE, STATE));
 
-    // Another place, a longer life, another key, a cut or longer signature, nothing at all.
+    // Another place, another browser, a longer life, another key, a cut or longer signature, nothing at all.
     let parts: Vec<&str> = signed.split('.').collect();
-    let [key, expiry, _, signature] = parts[..] else {
+    let [key, expiry, state, _, signature] = parts[..] else {
         panic!("{signed}");
     };
     let evil = URL_SAFE_NO_PAD.encode("https://evil.localhost:8443/");
     let own = URL_SAFE_NO_PAD.encode(PLACE);
     for forged in [
-        format!("{key}.{expiry}.{evil}.{signature}"),
-        format!("{key}.9{expiry}.{own}.{signature}"),
-        format!("00000000-0000-4000-8000-000000000000.{expiry}.{own}.{signature}"),
-        format!("{key}.{expiry}.{own}.{}", &signature[1..]),
+        format!("{key}.{expiry}.{state}.{evil}.{signature}"),
+        format!("{key}.{expiry}.other.{own}.{signature}"),
+        format!("{key}.{expiry}..{own}.{signature}"),
+        format!("{key}.9{expiry}.{state}.{own}.{signature}"),
+        format!("00000000-0000-4000-8000-000000000000.{expiry}.{state}.{own}.{signature}"),
+        format!("{key}.{expiry}.{state}.{own}.{}", &signature[1..]),
         format!("{signed}A"),
         format!("{signed}.{signature}"),
         String::new(),
@@ -66,12 +70,12 @@ async fn w01_w47_only_what_the_cluster_signed_is_returned_to_and_not_for_ever() 
 #[tokio::test(flavor = "multi_thread")]
 async fn w01_other_places_are_not_signed(#[case] url: &str) {
     let replicas = Replicas::start(Backend::Sqlite, 1).await;
-    assert_eq!(sign(replicas.context(0), url).unwrap(), None);
+    assert_eq!(sign(replicas.context(0), url, "").unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_place_that_is_too_long_is_not_signed() {
     let replicas = Replicas::start(Backend::Sqlite, 1).await;
     let url = format!("https://web.localhost:8443/{}", "a".repeat(LONGEST));
-    assert_eq!(sign(replicas.context(0), &url).unwrap(), None);
+    assert_eq!(sign(replicas.context(0), &url, "").unwrap(), None);
 }

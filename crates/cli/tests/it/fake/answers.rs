@@ -5,8 +5,9 @@ use api::{
     core_v1::{self, CredentialToken, GenerateCredentialTokenRequest, credential_token},
     meta_v1::{DeleteOptions, GetOptions, Metadata, ObjectReference},
     platform_v1::{
-        ApplyRequest, ApplyResponse, AuditEvent, AuditEventList, DecisionExplanation, Resource,
-        RotateCredentialRequest, WatchEvent, WatchRequest,
+        ApplyRequest, ApplyResponse, AuditEvent, AuditEventList, CreateEnrollmentRequest,
+        DecisionExplanation, Enrollment, Resource, RotateCredentialRequest, WatchEvent,
+        WatchRequest,
         apply_response::{self, Action},
         audit_event::Outcome,
         decision_explanation,
@@ -62,7 +63,17 @@ pub(super) fn answer(state: &mut State, call: &Call) -> Answer {
         ("platform", "Watch") => Ok(watch(state, &decode(call))),
         ("platform", "ListAuditEvent") => one(&audit()),
         ("platform", "ExplainDecision") => one(&explanation()),
+        ("platform", "CreateEnrollment") => one(&enrollment(&decode(call))),
         _ => Err((Code::Unimplemented, call.method.clone())),
+    }
+}
+
+fn enrollment(request: &CreateEnrollmentRequest) -> Enrollment {
+    let user = request.user_ref.clone().unwrap();
+    Enrollment {
+        url: format!("https://example.com/enroll#{}.code", user.name),
+        expires_at: None,
+        user_ref: Some(user),
     }
 }
 

@@ -1,0 +1,61 @@
+//! `create enrollment`
+
+use api::{meta_v1::ObjectReference, platform_v1::CreateEnrollmentRequest};
+use clap::Args;
+use domain::clock::UnixMillis;
+
+use crate::{
+    client::{Client, Repeat},
+    context::Context,
+    failure::{Failure, Outcome},
+};
+
+/// Make a link by which a person logs in with a browser, once
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  octeliumctl create enrollment --user john\n  octeliumctl create enrollment --user john --expire-in 2days"
+)]
+pub(crate) struct EnrollmentArgs {
+    /// The person
+    #[arg(long, value_name = "USER")]
+    user: String,
+    /// How long the link works, at most 7days [default: 1hour]
+    #[arg(long, value_name = "DURATION")]
+    expire_in: Option<String>,
+}
+
+/// Prints the link alone to standard output.
+pub(crate) async fn run(context: &Context, args: EnrollmentArgs) -> Result<Outcome, Failure> {
+    let now = context.now();
+    let expires_in = args
+        .expire_in
+        .as_deref()
+        .map(|text| {
+            domain::duration::parse_expire_in(text, now)
+                .map(|until| domain::duration::to_proto(until.since(now)))
+                .map_err(|error| Failure::usage(format!("--expire-in: {error}")))
+        })
+        .transpose()?;
+    let client = Client::connect(context).await?;
+    let answer = client
+        .call(Repeat::Unsafe, async |rpc| {
+            let request = CreateEnrollmentRequest {
+                user_ref: Some(ObjectReference {
+                    name: args.user.clone(),
+                    ..ObjectReference::default()
+                }),
+                expires_in,
+            };
+            rpc.platform().create_enrollment(request).await
+        })
+        .await?;
+    let enrollment = answer.into_inner();
+    let until = enrollment.expires_at.as_ref().map(UnixMillis::from_proto);
+    let minutes = until.map_or(0, |until| until.since(now).as_secs().div_ceil(60));
+    context.terminal.say(&format!(
+        "Whoever opens this link is logged in as {}, once, within {minutes} minutes. Give it to nobody else.",
+        args.user
+    ));
+    context.terminal.line(&enrollment.url)?;
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,158 @@
+//! The token by which a browser is known at the pages of the Cluster. It is replaced while pages are being looked at,
+//! so that a copy of it gives itself away.
+
+use api::core_v1::Session;
+
+use super::{current, is_browser, lifetimes, refresh};
+use crate::{clock::UnixMillis, credential::Refusal, id::Uid};
+
+/// What the token is that a browser has sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BrowserToken {
+    /// The present one.
+    Present,
+    /// The present one, and old enough to be replaced: see [`rotate_tokens`](super::rotate_tokens).
+    Due,
+    /// The one before, a moment after it was replaced: another page was loading, or the answer was lost. The browser
+    /// is to be given the present one again.
+    Replaced,
+    /// One that was replaced long ago: somebody has a copy, and the Session is to be revoked.
+    Reused,
+}
+
+/// Says what `token_id` is, which was sealed for a browser of `session`. Whether the Session [stands](super::stands)
+/// is to be asked before.
+///
+/// # Errors
+/// Where the Session is of no browser, or has not been used for too long.
+pub fn browser_token(
+    session: &Session,
+    token_id: Uid,
+    now: UnixMillis,
+) -> Result<BrowserToken, Refusal> {
+    if !is_browser(session) {
+        return Err(Refusal::WrongToken);
+    }
+    let authentication = current(session).ok_or(Refusal::Incomplete)?;
+    let token_id = token_id.to_string();
+    if authentication.token_id != token_id {
+        let previous = session
+            .status
+            .as_ref()
+            .and_then(|status| status.last_authentications.first());
+        let is_previous = previous.is_some_and(|previous| previous.token_id == token_id);
+        let is_recent = refresh::within(authentication, refresh::REPEAT_WINDOW, now);
+        return Ok(if is_previous && is_recent {
+            BrowserToken::Replaced
+        } else {
+            BrowserToken::Reused
+        });
+    }
+    let end = lifetimes::refresh_token_end(session).ok_or(Refusal::Incomplete)?;
+    if now >= end {
+        return Err(Refusal::TokenExpired);
+    }
+    let set_at = refresh::set_at(authentication).ok_or(Refusal::Incomplete)?;
+    let lifetime = lifetimes::access_token_duration(session).ok_or(Refusal::Incomplete)?;
+    let is_past_half = now >= set_at.saturating_add(lifetime / 2);
+    Ok(if is_past_half {
+        BrowserToken::Due
+    } else {
+        BrowserToken::Present
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use api::core_v1::{User, session::spec::State, session::status::Type};
+
+    use super::*;
+    use crate::{
+        rng::SystemRng,
+        session::{self, Lifetimes, NewSession},
+    };
+
+    const START: UnixMillis = UnixMillis(1_795_305_600_000);
+
+    fn uid() -> Uid {
+        Uid::random(&SystemRng)
+    }
+
+    fn begun(is_browser: bool, token_id: Uid) -> Session {
+        session::new_session(NewSession {
+            uid: uid(),
+            name: "john-abcdef".to_owned(),
+            user: &User::default(),
+            credential: None,
+            session_type: Type::Clientless,
+            is_browser,
+            scopes: Vec::new(),
+            token_id,
+            info: session::internal_info(session::downstream(None, "")),
+            lifetimes: Lifetimes {
+                session: Duration::from_hours(21),
+                access_token: Duration::from_hours(4),
+                refresh_token: Duration::from_hours(20),
+            },
+            state: State::Active,
+            now: START,
+        })
+    }
+
+    fn at(seconds: u64) -> UnixMillis {
+        START.saturating_add(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_browser_gets_a_new_token_after_half_of_its_time() {
+        let token = uid();
+        let session = begun(true, token);
+        assert_eq!(
+            browser_token(&session, token, at(7199)),
+            Ok(BrowserToken::Present)
+        );
+        assert_eq!(
+            browser_token(&session, token, at(7200)),
+            Ok(BrowserToken::Due)
+        );
+        assert_eq!(
+            browser_token(&session, token, at(20 * 3600)),
+            Err(Refusal::TokenExpired)
+        );
+    }
+
+    #[test]
+    fn w43_other_pages_may_still_come_with_the_token_before_and_a_copy_gives_itself_away() {
+        let (old, new) = (uid(), uid());
+        let mut session = begun(true, old);
+        let info = session::refresh_info(session::downstream(None, ""));
+        session::rotate_tokens(&mut session, new, at(7200), info);
+        assert_eq!(
+            browser_token(&session, new, at(7201)),
+            Ok(BrowserToken::Present)
+        );
+        assert_eq!(
+            browser_token(&session, old, at(7229)),
+            Ok(BrowserToken::Replaced)
+        );
+        assert_eq!(
+            browser_token(&session, old, at(7230)),
+            Ok(BrowserToken::Reused)
+        );
+        assert_eq!(
+            browser_token(&session, uid(), at(7201)),
+            Ok(BrowserToken::Reused)
+        );
+    }
+
+    #[test]
+    fn a_session_of_a_program_has_no_browser() {
+        let token = uid();
+        assert_eq!(
+            browser_token(&begun(false, token), token, START),
+            Err(Refusal::WrongToken)
+        );
+    }
+}

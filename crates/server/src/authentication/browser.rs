@@ -1,0 +1,252 @@
+//! Sessions of browsers: how they begin, go on and end. Their tokens never leave the Cluster but sealed in cookies,
+//! each for one host.
+
+use api::{
+    core_v1::{Device, Session, User, session::status::Type},
+    resource::Object as _,
+};
+use domain::{
+    clock::UnixMillis,
+    credential::Refusal,
+    id::Uid,
+    kind::Kind,
+    session::{self, BrowserToken},
+};
+use store::{CommitError, Operation, Transaction};
+
+use super::{
+    begin::{self, Beginning, By, failure, is_race},
+    identity::{ProvenIdentity, SingleUse},
+    reap,
+    refresh::{self, Read},
+    secret,
+};
+use crate::{
+    Caller, Context, Error, ErrorKind,
+    audit::{self, Entry},
+    directory::Known,
+    resource::{codec::Stored, load},
+};
+
+const ATTEMPTS: usize = 16;
+
+/// Somebody who gets in.
+pub(crate) struct Entrance {
+    pub(crate) user: Uid,
+    pub(crate) way: Way,
+    /// The Session that this browser has had until now.
+    pub(crate) former: Option<Uid>,
+}
+
+/// By what somebody gets in, who was found to be the User.
+pub(crate) enum Way {
+    /// A link of an enrollment.
+    Enrollment(SingleUse),
+    /// What an `IdentityProvider` has said.
+    #[allow(dead_code, reason = "what proves such an identity follows")]
+    Identity(ProvenIdentity),
+}
+
+impl Way {
+    fn by(&self) -> By<'_> {
+        match self {
+            Self::Enrollment(link) => By::Enrollment(link),
+            Self::Identity(identity) => By::Identity(identity),
+        }
+    }
+}
+
+/// A Session that has just begun.
+pub(crate) struct Begun {
+    pub(crate) session: Session,
+}
+
+/// What the cookie of a browser has told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Claims {
+    pub(crate) session: Uid,
+    pub(crate) token_id: Uid,
+}
+
+/// A Session that goes on.
+pub(crate) struct Resumed {
+    pub(crate) session: Stored<Session>,
+    pub(crate) user: Stored<User>,
+    pub(crate) device: Option<Stored<Device>>,
+    /// The token that the browser is to be given, where it has another.
+    pub(crate) replacement: Option<Uid>,
+}
+
+/// Begins the Session of a browser where `check` has nothing against the User. The one that the browser has had ends.
+///
+/// # Errors
+/// `Unauthenticated` where the User is gone or the way was used before; `PermissionDenied` where the User may not log
+/// in or has too many Sessions.
+pub(crate) async fn begin(
+    ctx: &Context,
+    entrance: &Entrance,
+    caller: &Caller,
+    check: impl Fn(&User) -> Result<(), Error>,
+) -> Result<Begun, Error> {
+    let mut was_reaped = false;
+    for _ in 0..ATTEMPTS {
+        let now = ctx.now();
+        let user = load::by_uid::<User>(&*ctx.store, entrance.user, now).await?;
+        let user: Known<User> = user
+            .ok_or_else(|| secret::unauthenticated("user_gone"))?
+            .into();
+        check(&user.message)?;
+        secret::may_log_in(&user.message).map_err(|refusal| {
+            Error::denied(match refusal {
+                Refusal::UserDisabled => "This User is disabled. Ask an administrator.",
+                _ => "This User is locked. Ask an administrator.",
+            })
+            .because(refusal.reason())
+        })?;
+        match attempt(ctx, entrance, &user, caller, now).await {
+            Ok(begun) => return Ok(begun),
+            Err(CommitError::RecordTaken) => {
+                return Err(Error::new(
+                    ErrorKind::Unauthenticated,
+                    "This has been used already, and works once. Ask for a new one, or log in again.",
+                )
+                .because("used_already"));
+            }
+            Err(error) if is_race(&error) => {}
+            Err(CommitError::LimitReached { .. }) if !was_reaped => {
+                was_reaped = true;
+                reap::of_user(ctx, user.uid).await?;
+            }
+            Err(error) => return Err(failure(error)),
+        }
+    }
+    Err(Error::unavailable("the login lost too many races"))
+}
+
+async fn attempt(
+    ctx: &Context,
+    entrance: &Entrance,
+    user: &Known<User>,
+    caller: &Caller,
+    now: UnixMillis,
+) -> Result<Begun, CommitError> {
+    let mut replaces = entrance.former;
+    if let Some(former) = replaces
+        && ctx.store.get(Kind::Session, former, now).await?.is_none()
+    {
+        replaces = None;
+    }
+    let beginning = Beginning {
+        by: entrance.way.by(),
+        user,
+        scopes: Vec::new(),
+        session_type: Type::Clientless,
+        is_browser: true,
+        caller,
+        replaces,
+    };
+    let (session, committed) = begin::begin(ctx, beginning, now).await?;
+    if replaces.is_some() {
+        ctx.directory.catch_up(committed.cursor).await;
+    }
+    Ok(Begun { session })
+}
+
+/// Goes on with the Session that the cookie of a browser names. A token that has been in use for a while is replaced.
+///
+/// # Errors
+/// `Unauthenticated` or `PermissionDenied` where the Session does not stand, `Unavailable` where that cannot be said.
+pub(crate) async fn resume(
+    ctx: &Context,
+    claims: Claims,
+    caller: &Caller,
+) -> Result<Resumed, Error> {
+    for _ in 0..ATTEMPTS {
+        let now = ctx.now();
+        let read = refresh::read(ctx, claims.session, now).await?;
+        let session = &read.session.message;
+        match session::browser_token(session, claims.token_id, now).map_err(refresh::told)? {
+            BrowserToken::Present => return Ok(resumed(read, None)),
+            BrowserToken::Replaced => {
+                let present = present(session)?;
+                return Ok(resumed(read, Some(present)));
+            }
+            BrowserToken::Reused => {
+                refresh::revoke(ctx, &read, caller, now).await?;
+                return Err(secret::unauthenticated("refresh_token_reused"));
+            }
+            BrowserToken::Due => match refresh::rotate(ctx, &read, caller, now).await {
+                Ok(rotated) => {
+                    let present = present(&rotated)?;
+                    let mut resumed = resumed(read, Some(present));
+                    resumed.session.message = rotated;
+                    return Ok(resumed);
+                }
+                Err(CommitError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            },
+        }
+    }
+    Err(Error::unavailable("the refresh lost too many races"))
+}
+
+/// Ends a Session of `user`: one's own, or another of them. One that is gone is as good.
+///
+/// # Errors
+/// `NotFound` where it is another User's.
+pub(crate) async fn end(
+    ctx: &Context,
+    by: &Resumed,
+    session: Uid,
+    caller: &Caller,
+) -> Result<(), Error> {
+    let now = ctx.now();
+    let Some(stored) = load::by_uid::<Session>(&*ctx.store, session, now).await? else {
+        return Ok(());
+    };
+    let owner = stored.message.status().and_then(|of| of.user_ref.as_ref());
+    if owner.map(|owner| owner.uid.as_str()) != Some(by.user.message.uid()) {
+        return Err(Error::not_found(Kind::Session, session));
+    }
+    let mut transaction = Transaction::at(now);
+    transaction.push(Operation::Delete(Kind::Session, session, None));
+    let metadata = stored.message.metadata.as_ref();
+    transaction.push(Operation::Audit(audit::done(
+        ctx,
+        caller,
+        Entry {
+            event_type: "session.ended",
+            resource: metadata.map(|metadata| (Kind::Session, metadata)),
+            user: by.user.message.metadata.as_ref(),
+            session: by.session.message.metadata.as_ref(),
+        },
+    )));
+    match ctx.store.commit(transaction).await {
+        Ok(committed) => {
+            // What was acknowledged has happened here.
+            ctx.directory.catch_up(committed.cursor).await;
+            Ok(())
+        }
+        Err(CommitError::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn resumed(read: Read, replacement: Option<Uid>) -> Resumed {
+    Resumed {
+        session: read.session,
+        user: read.user,
+        device: read.device,
+        replacement,
+    }
+}
+
+/// The id of the present token.
+pub(crate) fn present(session: &Session) -> Result<Uid, Error> {
+    let authentication = session.status().and_then(|of| of.authentication.as_ref());
+    let token_id = authentication.map(|authentication| authentication.token_id.as_str());
+    token_id
+        .unwrap_or_default()
+        .parse()
+        .map_err(Error::internal)
+}

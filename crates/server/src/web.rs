@@ -1,0 +1,178 @@
+//! The pages at `https://<domain>`: login, portal, and what leads from there to Services.
+//!
+//! Every page goes through one layer, which finds out who is visiting, refuses forms that no page of ours has sent,
+//! and puts what a handler shows, or what went wrong, into the frame of the pages.
+
+mod asset;
+pub(crate) mod cookie;
+mod enroll;
+mod failure;
+mod form;
+pub mod handover;
+mod login;
+mod login_state;
+mod logout;
+mod next;
+mod origin;
+mod page;
+mod portal;
+pub(crate) mod provider;
+pub(crate) mod sealed;
+mod visit;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    middleware::{self, Next as NextLayer},
+    response::{IntoResponse, Redirect, Response},
+    routing::{get, post},
+};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+
+use crate::{Caller, Context, access};
+use failure::Failure;
+use page::Page;
+use visit::Visit;
+
+/// What providers send in a form can be long: a signed and encrypted assertion with many attributes.
+const LARGEST_ANSWER: usize = 512 * 1024;
+const LARGEST_FORM: usize = 64 * 1024;
+/// Where providers send people back to.
+pub(crate) const CALLBACK: &str = "/callback";
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The pages, for the host `<domain>`; also answers every path that nothing else there serves.
+pub fn web_router(ctx: Context) -> Router {
+    let callback = Router::new()
+        .route(CALLBACK, get(login::returned).post(login::posted_back))
+        .layer(DefaultBodyLimit::max(LARGEST_ANSWER));
+    let pages = Router::new()
+        .route("/login", get(login::page))
+        .route("/begin", post(login::begin))
+        .route("/enroll", get(enroll::page).post(enroll::redeem))
+        .route("/logout", post(logout::logout))
+        .merge(portal::routes())
+        .layer(DefaultBodyLimit::max(LARGEST_FORM));
+    pages
+        .merge(callback)
+        .fallback(async || Failure::not_found())
+        .method_not_allowed_fallback(async || {
+            Failure::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "That does not work here",
+                "This address is not for that kind of request.",
+            )
+            .then("/", "Go to the portal")
+        })
+        .layer(middleware::from_fn_with_state(ctx.clone(), serve))
+        .merge(asset::routes())
+        .with_state(ctx)
+}
+
+/// See the module.
+async fn serve(State(ctx): State<Context>, mut request: Request, next: NextLayer) -> Response {
+    let caller = access::caller(&ctx, request.headers(), request.extensions());
+    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
+    let is_ours = is_safe
+        // Its state says whether this browser has begun it.
+        || request.uri().path() == CALLBACK
+        || origin::is_own(request.headers(), &ctx.domain.url());
+    let visited = if is_ours {
+        visit::of(&ctx, request.headers(), &caller).await
+    } else {
+        Ok((Visit::Unknown(None), None))
+    };
+    let (visit, cookie, response) = match visited {
+        Err(error) => (
+            Visit::Unknown(None),
+            None,
+            Failure::from(error).into_response(),
+        ),
+        Ok((visit, cookie)) if !is_ours => (visit, cookie, foreign().into_response()),
+        Ok((visit, cookie)) => {
+            request.extensions_mut().insert(visit.clone());
+            request.extensions_mut().insert(caller.clone());
+            (visit, cookie, next.run(request).await)
+        }
+    };
+    finish(&ctx, &caller, &visit, cookie, response)
+}
+
+/// Fills in what a handler has left to the frame.
+fn finish(
+    ctx: &Context,
+    caller: &Caller,
+    visit: &Visit,
+    cookie: Option<HeaderValue>,
+    mut response: Response,
+) -> Response {
+    let failure = response.extensions_mut().remove::<Failure>();
+    let page = failure.map(|failure| failure.page(&caller.request_id));
+    let page = page.or_else(|| response.extensions_mut().remove::<Page>());
+    if let Some(page) = page {
+        let rendered = page.render(ctx, visit).or_else(|error| {
+            // Without anything of the Session.
+            tracing::error!(%error, "a page could not be made");
+            Failure::unavailable()
+                .page(&caller.request_id)
+                .render(ctx, &Visit::Unknown(None))
+        });
+        match rendered {
+            Ok(rendered) => {
+                let given = std::mem::take(response.headers_mut());
+                response = rendered;
+                for cookie in given.get_all(header::SET_COOKIE) {
+                    response
+                        .headers_mut()
+                        .append(header::SET_COOKIE, cookie.clone());
+                }
+            }
+            Err(_) => response = StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        }
+    }
+    let headers = response.headers_mut();
+    // A handler that has begun or ended a Session has the last word.
+    if let Some(cookie) = cookie
+        && !sets(headers, cookie::SESSION)
+    {
+        headers.append(header::SET_COOKIE, cookie);
+    }
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry(header::REFERRER_POLICY)
+        .or_insert(HeaderValue::from_static("same-origin"));
+    if let Ok(id) = HeaderValue::from_str(&caller.request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    response
+}
+
+fn sets(headers: &http::HeaderMap, name: &str) -> bool {
+    headers.get_all(header::SET_COOKIE).iter().any(|cookie| {
+        cookie
+            .as_bytes()
+            .strip_prefix(name.as_bytes())
+            .is_some_and(|rest| rest.starts_with(b"="))
+    })
+}
+
+fn foreign() -> Failure {
+    Failure::new(
+        StatusCode::FORBIDDEN,
+        "This did not come from here",
+        "Another site, or a browser that hides where it comes from, has sent this form. Nothing was done. Open the \
+         page here and try again.",
+    )
+    .then("/", "Go to the portal")
+}
+
+/// Goes on to `place` with a GET, with these cookies.
+fn see_other(place: &str, cookies: impl IntoIterator<Item = Option<HeaderValue>>) -> Response {
+    let mut response = Redirect::to(place).into_response();
+    for cookie in cookies.into_iter().flatten() {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}

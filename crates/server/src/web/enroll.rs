@@ -1,0 +1,70 @@
+//! The page behind a link of an enrollment.
+//!
+//! The secret is in the fragment of the link, which browsers send to nobody. The script of the page puts it into the
+//! form; without scripts it is pasted. Only sending the form uses the link up.
+
+use axum::{
+    Extension,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use http::HeaderMap;
+use maud::{Markup, html};
+
+use super::{
+    failure::Failure,
+    form::Posted,
+    page::{Page, token_field},
+    see_other,
+    visit::{self, Visit},
+};
+use crate::{Caller, Context, authentication::enrollment};
+
+/// The form.
+pub(super) async fn page(State(ctx): State<Context>, visit: Visit) -> Result<Response, Failure> {
+    let known = match &visit {
+        Visit::Known(visitor) => {
+            Some((visitor.display_name().to_owned(), visitor.form_token(&ctx)?))
+        }
+        Visit::Unknown(_) => None,
+    };
+    Ok(Page::new("Log in with a link", form(known.as_ref())).into_response())
+}
+
+/// Uses the link.
+pub(super) async fn redeem(
+    State(ctx): State<Context>,
+    headers: HeaderMap,
+    Extension(caller): Extension<Caller>,
+    form: Posted,
+) -> Result<Response, Failure> {
+    let text = form.get("link").unwrap_or_default();
+    // The whole link, or what is behind its `#`.
+    let text = text.rsplit('#').next().unwrap_or_default();
+    let former = visit::former(&ctx, &headers).await;
+    let begun = enrollment::redeem(&ctx, text, former, &caller)
+        .await
+        .map_err(|error| Failure::from(error).then("/enroll", "Try another link"))?;
+    Ok(see_other("/", [Some(visit::begun(&ctx, &begun)?)]))
+}
+
+fn form(known: Option<&(String, String)>) -> Markup {
+    html! {
+        section.card {
+            h1 { "Log in with a link" }
+            p id="enroll-who" hidden { "You will be logged in as " strong id="enroll-name" {} "." }
+            @if let Some((name, _)) = known {
+                p.hint { "You are logged in as " (name) " now. That Session ends when you use the link." }
+            }
+            form.stack method="post" action="/enroll" {
+                @if let Some((_, token)) = known { (token_field(token)) }
+                div id="enroll-paste" {
+                    label for="link" { "The link that you were given" }
+                    input type="text" id="link" name="link" required autocomplete="off" spellcheck="false" autocapitalize="off";
+                }
+                button.wide type="submit" { "Log in" }
+            }
+            p.fine { "The link works once. If it was used by somebody else, tell the administrator who gave it to you." }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The way from the login to a Service: a code that works once and shortly, then a cookie for the host of that Service
+//! alone.
+//!
+//! A Service's page can read neither the cookie of the login nor that of another Service, and a cookie that it has got
+//! hold of is of no use elsewhere: it was sealed for one host.
+
+use std::{sync::Arc, time::Duration};
+
+use aws_lc_rs::digest;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use domain::{
+    clock::UnixMillis,
+    id::Uid,
+    session,
+    token::{Claims, TokenType},
+};
+use store::{CommitError, Operation, Transaction};
+use subtle::ConstantTimeEq as _;
+
+use super::{
+    sealed::{self, NotOpened, Purpose},
+    visit::Visitor,
+};
+use crate::{
+    Context, Error, ErrorKind, Principal, Unauthenticated, authentication::resumable,
+    directory::fingerprint, return_to::Place,
+};
+
+/// Where a Service's host takes the code.
+pub const CALLBACK: &str = "/.well-known/octelium/callback";
+/// The longest code that is read, in bytes.
+pub const LONGEST_CODE: usize = 6000;
+const CODE_LIFETIME: Duration = Duration::from_secs(30);
+/// That a code was used.
+const USED: &str = "hand-over-used";
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Code {
+    #[prost(bytes = "vec", tag = "1")]
+    id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    session: Vec<u8>,
+    #[prost(string, tag = "3")]
+    url: String,
+    #[prost(string, tag = "4")]
+    state: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Cookie {
+    #[prost(bytes = "vec", tag = "1")]
+    id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    session: Vec<u8>,
+    #[prost(string, tag = "3")]
+    host: String,
+    #[prost(bytes = "vec", tag = "4")]
+    key: Vec<u8>,
+}
+
+/// Somebody who has arrived at a Service.
+pub struct Arrived {
+    /// The value of the cookie for its host.
+    pub cookie: String,
+    /// For how long it is good.
+    pub lifetime: Duration,
+    /// Path and query to go on to.
+    pub target: String,
+}
+
+/// Why a code was not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// It is none, it is of another host or browser, or its time is over.
+    Invalid,
+    /// It was used before.
+    Used,
+    /// It cannot be said at present.
+    Unavailable,
+}
+
+/// By which a browser is known again that was given `nonce` by a Service's host.
+pub fn state_of(nonce: &str) -> String {
+    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, nonce.as_bytes()))
+}
+
+/// Where the browser of `visitor` is sent, to go on at `place`.
+///
+/// # Errors
+/// Where there is no key.
+pub(super) fn depart(ctx: &Context, visitor: &Visitor, place: &Place) -> Result<String, Error> {
+    let code = Code {
+        id: ctx.new_uid().as_bytes().to_vec(),
+        session: visitor.uid.as_bytes().to_vec(),
+        url: place.url.clone(),
+        state: place.state.clone(),
+    };
+    let expires_at = ctx.now().saturating_add(CODE_LIFETIME);
+    let code = sealed::seal(ctx, Purpose::HandOver, &code, expires_at)?;
+    let (origin, _) = split(&place.url).ok_or_else(|| Error::internal("no place to return to"))?;
+    Ok(format!("{origin}{CALLBACK}?code={code}"))
+}
+
+/// Takes a code at the host `host` (lower case, no port) from the browser that was given `nonce` there.
+///
+/// # Errors
+/// Where it is not accepted.
+pub async fn arrive(
+    ctx: &Context,
+    host: &str,
+    code: &str,
+    nonce: &str,
+) -> Result<Arrived, Refused> {
+    let opened = sealed::open::<Code>(ctx, Purpose::HandOver, code).await;
+    let code = opened.map_err(|error| match error {
+        NotOpened::Invalid | NotOpened::Expired => Refused::Invalid,
+        NotOpened::Unavailable => Refused::Unavailable,
+    })?;
+    let (origin, target) = split(&code.url).ok_or(Refused::Invalid)?;
+    let is_host = host_of(origin).is_some_and(|of| of.eq_ignore_ascii_case(host));
+    let is_browser: bool = state_of(nonce)
+        .as_bytes()
+        .ct_eq(code.state.as_bytes())
+        .into();
+    if !is_host || !is_browser {
+        return Err(Refused::Invalid);
+    }
+    let (Ok(id), Ok(session)) = (Uid::from_bytes(&code.id), Uid::from_bytes(&code.session)) else {
+        return Err(Refused::Invalid);
+    };
+    let now = ctx.now();
+    let mut transaction = Transaction::at(now);
+    transaction.push(Operation::Record {
+        kind: USED,
+        key: id.as_bytes().to_vec(),
+        value: Vec::new(),
+        expires_at: now.saturating_add(CODE_LIFETIME),
+    });
+    match ctx.store.commit(transaction).await {
+        Ok(_) => {}
+        Err(CommitError::RecordTaken) => return Err(Refused::Used),
+        Err(error) => {
+            tracing::error!(%error, "a code cannot be taken");
+            return Err(Refused::Unavailable);
+        }
+    }
+    let expires_at = standing(ctx, session, now).await?;
+    let key_id = ctx.keys.signer(now).map_err(|_| Refused::Unavailable)?.id();
+    let cookie = Cookie {
+        id: ctx.new_uid().as_bytes().to_vec(),
+        session: session.as_bytes().to_vec(),
+        host: host.to_ascii_lowercase(),
+        key: key_id.as_bytes().to_vec(),
+    };
+    let cookie = sealed::seal(ctx, Purpose::Service, &cookie, expires_at);
+    let cookie = cookie.map_err(|_| Refused::Unavailable)?;
+    Ok(Arrived {
+        cookie,
+        lifetime: expires_at.since(now),
+        target: target.to_owned(),
+    })
+}
+
+/// Who the holder of a Service's cookie is at the host `host` (lower case, no port).
+///
+/// # Errors
+/// Where the cookie is not accepted there, or the Cluster cannot tell.
+pub async fn authenticate(
+    ctx: &Context,
+    text: &str,
+    host: &str,
+) -> Result<Arc<Principal>, Unauthenticated> {
+    if !ctx.directory.is_fresh() {
+        return Err(Unauthenticated::Unavailable);
+    }
+    // A host has no space in it, and a cookie neither.
+    let key = fingerprint(&format!("{host} {text}"));
+    if let Some(principal) = ctx.directory.remembered(&key) {
+        return Ok(principal);
+    }
+    let refused = |reason| Unauthenticated::Refused { reason };
+    let (cookie, expires_at) = sealed::open_with_end::<Cookie>(ctx, Purpose::Service, text)
+        .await
+        .map_err(|error| match error {
+            NotOpened::Invalid => refused("cookie_invalid"),
+            NotOpened::Expired => refused("cookie_expired"),
+            NotOpened::Unavailable => Unauthenticated::Unavailable,
+        })?;
+    if cookie.host != host {
+        return Err(refused("cookie_host"));
+    }
+    let uid = |bytes: &[u8]| Uid::from_bytes(bytes).map_err(|_| refused("cookie_invalid"));
+    let claims = Claims {
+        token_type: TokenType::Access,
+        key_id: uid(&cookie.key)?,
+        subject: uid(&cookie.session)?,
+        token_id: uid(&cookie.id)?,
+        expires_at: Some(expires_at),
+        credential_version: 0,
+        audience: ctx.cluster_uid,
+    };
+    ctx.directory.admit(key, claims).await
+}
+
+/// Until when a cookie of the Session is good that is made now.
+async fn standing(ctx: &Context, session: Uid, now: UnixMillis) -> Result<UnixMillis, Refused> {
+    match resumable(ctx, session, now).await {
+        Ok(session) if session::is_browser(&session) => {
+            Ok(session::browser_access_expiry(&session, now))
+        }
+        Ok(_) => Err(Refused::Invalid),
+        Err(error) => Err(match error.kind() {
+            ErrorKind::Unavailable | ErrorKind::Internal => Refused::Unavailable,
+            _ => Refused::Invalid,
+        }),
+    }
+}
+
+/// Origin and target of an absolute URL.
+fn split(url: &str) -> Option<(&str, &str)> {
+    let rest = url.strip_prefix("https://")?;
+    let length = rest.find('/')?;
+    url.split_at_checked("https://".len() + length)
+}
+
+fn host_of(origin: &str) -> Option<&str> {
+    let authority = origin.strip_prefix("https://")?;
+    authority.split(':').next()
+}

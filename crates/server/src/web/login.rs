@@ -1,0 +1,229 @@
+//! The login page, and the way to an identity provider and back.
+
+use axum::{
+    Extension,
+    body::Bytes,
+    extract::{RawQuery, State},
+    response::{IntoResponse, Response},
+};
+use domain::id::Uid;
+use http::{HeaderMap, StatusCode};
+use maud::{Markup, html};
+
+use super::{
+    cookie::{self, SameSite},
+    failure::Failure,
+    form::{Fields, Posted},
+    handover,
+    login_state::{self, LoginState},
+    next::Next,
+    page::Page,
+    provider::{self, Arrival, Identified, Offer},
+    see_other,
+    visit::{self, Visit, Visitor},
+};
+use crate::{
+    Caller, Context,
+    audit::{self, Entry},
+    authentication::browser::{self, Entrance, Way},
+};
+
+/// Whoever has a Session goes on at once; others choose how to log in.
+pub(super) async fn page(
+    State(ctx): State<Context>,
+    visit: Visit,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    let fields = query_fields(query.as_deref())?;
+    let next = Next::read(&ctx, &fields).await?;
+    match &visit {
+        Visit::Known(visitor) => {
+            visitor.check_active(ctx.now())?;
+            go_on(&ctx, visitor, &next)
+        }
+        Visit::Unknown(why) => {
+            let offers = provider::offers(&ctx);
+            let field = next.field(&ctx)?;
+            let body = choice(&next, &offers, field.as_ref(), why.as_deref());
+            // The answer to the form sends the browser to a provider.
+            Ok(Page::new("Log in", body)
+                .forms_lead_to(elsewhere(&ctx))
+                .into_response())
+        }
+    }
+}
+
+/// Sends somebody to the provider that they have chosen.
+pub(super) async fn begin(
+    State(ctx): State<Context>,
+    headers: HeaderMap,
+    form: Posted,
+) -> Result<Response, Failure> {
+    let next = Next::read(&ctx, &form).await?;
+    let provider: Uid = form
+        .get("provider")
+        .and_then(|uid| uid.parse().ok())
+        .ok_or_else(Failure::not_found)?;
+    let id = login_state::new_id(&ctx);
+    let departure = provider::begin(&ctx, provider, &id)
+        .await
+        .map_err(|error| retry(error.into()))?;
+    let state = LoginState {
+        id,
+        provider,
+        memory: departure.memory,
+        next,
+        former: visit::former(&ctx, &headers).await,
+    };
+    let cookie = state.cookie(&ctx)?;
+    Ok(see_other(&departure.url, [Some(cookie)]))
+}
+
+/// A provider has sent somebody back with a query.
+pub(super) async fn returned(
+    State(ctx): State<Context>,
+    headers: HeaderMap,
+    Extension(caller): Extension<Caller>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    let fields = query_fields(query.as_deref())?;
+    arrive(&ctx, &headers, &fields, &caller).await
+}
+
+/// A provider has sent somebody back with a form.
+pub(super) async fn posted_back(
+    State(ctx): State<Context>,
+    headers: HeaderMap,
+    Extension(caller): Extension<Caller>,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let fields = Fields::parse(&body).ok_or_else(unreadable)?;
+    arrive(&ctx, &headers, &fields, &caller).await
+}
+
+async fn arrive(
+    ctx: &Context,
+    headers: &HeaderMap,
+    fields: &Fields,
+    caller: &Caller,
+) -> Result<Response, Failure> {
+    let sent = fields.get("state").or_else(|| fields.get("RelayState"));
+    let state = LoginState::take(ctx, headers, sent).await?;
+    let arrival = Arrival {
+        provider: state.provider,
+        state: &state.id,
+        memory: &state.memory,
+        fields,
+        caller,
+    };
+    let outcome = match provider::finish(ctx, arrival).await {
+        Ok(Identified { user, identity }) => {
+            let entrance = Entrance {
+                user,
+                way: Way::Identity(identity),
+                former: state.former,
+            };
+            browser::begin(ctx, &entrance, caller, |_| Ok(())).await
+        }
+        Err(error) => Err(error),
+    };
+    let begun = outcome.map_err(|error| {
+        if let Some(reason) = error.reason() {
+            let entry = Entry {
+                event_type: "session.created",
+                resource: None,
+                user: None,
+                session: None,
+            };
+            ctx.audit.add(audit::refused(ctx, caller, entry, reason));
+        }
+        retry(error.into())
+    })?;
+    let session = visit::begun(ctx, &begun)?;
+    let done = cookie::clear(cookie::LOGIN, SameSite::None);
+    Ok(see_other(&state.next.login(ctx)?, [Some(session), done]))
+}
+
+/// What the person wanted who has a Session now.
+fn go_on(ctx: &Context, visitor: &Visitor, next: &Next) -> Result<Response, Failure> {
+    match next {
+        Next::Portal => Ok(see_other("/", [])),
+        // No browser that could be known again there.
+        Next::Service(place) if place.state.is_empty() => Ok(see_other("/", [])),
+        Next::Service(place) => {
+            let url = handover::depart(ctx, visitor, place)?;
+            Ok(see_other(&url, []))
+        }
+    }
+}
+
+fn choice(
+    next: &Next,
+    offers: &[Offer],
+    field: Option<&(&'static str, String)>,
+    why: Option<&str>,
+) -> Markup {
+    html! {
+        section.card {
+            h1 { "Log in" }
+            @if let Some(why) = why { p.hint role="status" { (why) } }
+            @if let Next::Service(place) = next {
+                p { "to go on to " strong { (host(&place.url)) } }
+            }
+            @if offers.is_empty() {
+                p {
+                    "This Cluster has no identity provider to log in with. An administrator can give you a link that \
+                     logs you in:"
+                }
+                pre { code { "octeliumctl create enrollment --user YOU" } }
+            } @else {
+                ul.choices {
+                    @for offer in offers {
+                        li {
+                            form method="post" action="/begin" {
+                                input type="hidden" name="provider" value=(offer.uid);
+                                @if let Some((name, value)) = field {
+                                    input type="hidden" name=(name) value=(value);
+                                }
+                                button.wide type="submit" { "Continue with " (offer.label) }
+                            }
+                        }
+                    }
+                }
+            }
+            p.fine { a href="/enroll" { "I have a link from an administrator" } }
+        }
+    }
+}
+
+/// Where the forms of the login lead: providers are anywhere; on a machine of one's own they may speak plain HTTP.
+fn elsewhere(ctx: &Context) -> &'static str {
+    let host = ctx.domain.host();
+    if host == "localhost" || host.ends_with(".localhost") {
+        "https: http://localhost:* http://127.0.0.1:*"
+    } else {
+        "https:"
+    }
+}
+
+fn host(url: &str) -> &str {
+    let rest = url.strip_prefix("https://").unwrap_or(url);
+    rest.split(['/', ':']).next().unwrap_or_default()
+}
+
+fn query_fields(query: Option<&str>) -> Result<Fields, Failure> {
+    Fields::parse(query.unwrap_or_default().as_bytes()).ok_or_else(unreadable)
+}
+
+fn unreadable() -> Failure {
+    Failure::new(
+        StatusCode::BAD_REQUEST,
+        "This cannot be read",
+        "The address, or the form, says something twice. Begin again.",
+    )
+    .then("/login", "Log in")
+}
+
+fn retry(failure: Failure) -> Failure {
+    failure.then("/login", "Back to the login")
+}

@@ -1,0 +1,141 @@
+//! A login at an identity provider that is under way: in a cookie, sealed, and used once in the whole Cluster.
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use domain::id::Uid;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use store::{CommitError, Operation, Transaction};
+use subtle::ConstantTimeEq as _;
+
+use super::{
+    cookie::{self, SameSite},
+    failure::Failure,
+    next::{Kept, Next},
+    sealed::{self, NotOpened, Purpose},
+};
+use crate::{Context, Error};
+
+const LIFETIME: Duration = Duration::from_mins(10);
+const ID_LENGTH: usize = 32;
+/// That a login has come back.
+const USED: &str = "login-used";
+
+/// What is remembered while somebody is at a provider.
+pub(super) struct LoginState {
+    pub(super) id: String,
+    pub(super) provider: Uid,
+    pub(super) memory: Vec<u8>,
+    pub(super) next: Next,
+    /// The Session that the browser had.
+    pub(super) former: Option<Uid>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Cookie {
+    #[prost(string, tag = "1")]
+    id: String,
+    #[prost(bytes = "vec", tag = "2")]
+    provider: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    memory: Vec<u8>,
+    #[prost(message, optional, tag = "4")]
+    next: Option<Kept>,
+    #[prost(bytes = "vec", optional, tag = "5")]
+    former: Option<Vec<u8>>,
+}
+
+/// An id that nobody guesses.
+pub(super) fn new_id(ctx: &Context) -> String {
+    let mut bytes = [0; ID_LENGTH];
+    ctx.rng.fill(&mut bytes);
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+impl LoginState {
+    /// The cookie to be kept meanwhile. It goes along with what other sites send, as providers answer by forms too.
+    ///
+    /// # Errors
+    /// Where there is no key, or it is too long for a cookie.
+    pub(super) fn cookie(&self, ctx: &Context) -> Result<HeaderValue, Error> {
+        let content = Cookie {
+            id: self.id.clone(),
+            provider: self.provider.as_bytes().to_vec(),
+            memory: self.memory.clone(),
+            next: Some(self.next.keep()),
+            former: self.former.map(|former| former.as_bytes().to_vec()),
+        };
+        let expires_at = ctx.now().saturating_add(LIFETIME);
+        let text = sealed::seal(ctx, Purpose::LoginState, &content, expires_at)?;
+        cookie::set(cookie::LOGIN, &text, SameSite::None, LIFETIME)
+            .ok_or_else(|| Error::internal("no cookie could be made"))
+    }
+
+    /// The login that has come back with `state`. From then on it has come back.
+    ///
+    /// # Errors
+    /// Where this browser has not begun it, it took too long, or has come back before.
+    pub(super) async fn take(
+        ctx: &Context,
+        headers: &HeaderMap,
+        state: Option<&str>,
+    ) -> Result<Self, Failure> {
+        let text = cookie::find(headers, cookie::LOGIN).ok_or_else(foreign)?;
+        let opened = sealed::open::<Cookie>(ctx, Purpose::LoginState, text).await;
+        let cookie = opened.map_err(|error| match error {
+            NotOpened::Invalid => foreign(),
+            NotOpened::Expired => late(),
+            NotOpened::Unavailable => Failure::unavailable(),
+        })?;
+        let is_it = state.is_some_and(|state| state.as_bytes().ct_eq(cookie.id.as_bytes()).into());
+        if !is_it {
+            return Err(foreign());
+        }
+        let former = cookie.former.map(|former| Uid::from_bytes(&former));
+        let (Ok(provider), Ok(former)) = (Uid::from_bytes(&cookie.provider), former.transpose())
+        else {
+            return Err(foreign());
+        };
+        let now = ctx.now();
+        let mut transaction = Transaction::at(now);
+        transaction.push(Operation::Record {
+            kind: USED,
+            key: cookie.id.clone().into_bytes(),
+            value: Vec::new(),
+            expires_at: now.saturating_add(LIFETIME),
+        });
+        match ctx.store.commit(transaction).await {
+            Ok(_) => Ok(Self {
+                id: cookie.id,
+                provider,
+                memory: cookie.memory,
+                next: Next::kept(cookie.next.unwrap_or_default()),
+                former,
+            }),
+            Err(CommitError::RecordTaken) => Err(again(
+                "This login was finished already",
+                "It has come back twice, perhaps because the page was loaded again. If you are not logged in, log in \
+                 once more.",
+            )),
+            Err(error) => Err(Failure::from(Error::from(error))),
+        }
+    }
+}
+
+fn foreign() -> Failure {
+    again(
+        "This login was not begun here",
+        "This browser has begun no such login, or another one since. Nobody was logged in. Log in from here.",
+    )
+}
+
+fn late() -> Failure {
+    again(
+        "The login took too long",
+        "More than ten minutes have passed since you began. Log in once more.",
+    )
+}
+
+fn again(title: &str, text: &str) -> Failure {
+    Failure::new(StatusCode::BAD_REQUEST, title, text).then("/login", "Log in")
+}

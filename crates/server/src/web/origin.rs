@@ -1,0 +1,76 @@
+//! Whether a form was sent by one of our own pages.
+
+use http::{HeaderMap, HeaderName, header};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Whether the browser says that a page at `origin` has sent the request. It must say so in one way at least, and what
+/// it says must not contradict: a Service of this Cluster is another origin, though of the same site.
+pub(super) fn is_own(headers: &HeaderMap, origin: &str) -> bool {
+    let site = single(headers, &SEC_FETCH_SITE);
+    let named = single(headers, &header::ORIGIN);
+    match (site, named) {
+        (Said::Nothing, Said::Nothing) => false,
+        (site, named) => site.is_or_nothing("same-origin") && named.is_or_nothing(origin),
+    }
+}
+
+enum Said<'a> {
+    Nothing,
+    Once(&'a [u8]),
+    Unclear,
+}
+
+impl Said<'_> {
+    fn is_or_nothing(&self, expected: &str) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Once(value) => *value == expected.as_bytes(),
+            Self::Unclear => false,
+        }
+    }
+}
+
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Said<'a> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Said::Nothing,
+        (Some(value), None) => Said::Once(value.as_bytes()),
+        (Some(_), Some(_)) => Said::Unclear,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(&[("origin", "https://example.com")], true)]
+    #[case(&[("sec-fetch-site", "same-origin")], true)]
+    #[case(&[("sec-fetch-site", "same-origin"), ("origin", "https://example.com")], true)]
+    #[case(&[], false)]
+    #[case(&[("origin", "null")], false)]
+    #[case(&[("origin", "https://app.example.com")], false)]
+    #[case(&[("origin", "https://example.com:8443")], false)]
+    #[case(&[("origin", "http://example.com")], false)]
+    #[case(&[("sec-fetch-site", "same-site"), ("origin", "https://example.com")], false)]
+    #[case(&[("sec-fetch-site", "cross-site")], false)]
+    #[case(&[("sec-fetch-site", "none")], false)]
+    #[case(&[("origin", "https://example.com"), ("origin", "https://example.com")], false)]
+    fn w02_a_form_of_another_page_is_told_apart(
+        #[case] fields: &[(&'static str, &'static str)],
+        #[case] own: bool,
+    ) {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
+        assert_eq!(is_own(&headers, "https://example.com"), own);
+    }
+}

@@ -1,0 +1,221 @@
+//! The frame of every page, and the header fields that it is sent with.
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use maud::{DOCTYPE, Markup, html};
+
+use super::{
+    asset,
+    form::TOKEN,
+    visit::{Visit, Visitor},
+};
+use crate::{Context, Error};
+
+/// What a handler shows. The layer of the pages puts it into the frame.
+#[derive(Debug, Clone)]
+pub(crate) struct Page {
+    title: String,
+    body: Markup,
+    status: StatusCode,
+    section: Option<Section>,
+    form_targets: String,
+    for_nobody: bool,
+}
+
+/// A part of the portal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Section {
+    Services,
+    Sessions,
+    Devices,
+    Profile,
+}
+
+impl Section {
+    const ALL: [Self; 4] = [Self::Services, Self::Sessions, Self::Devices, Self::Profile];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Services => "Services",
+            Self::Sessions => "Sessions",
+            Self::Devices => "Devices",
+            Self::Profile => "Profile",
+        }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Services => "/",
+            Self::Sessions => "/sessions",
+            Self::Devices => "/devices",
+            Self::Profile => "/profile",
+        }
+    }
+}
+
+impl Page {
+    /// A page of its own.
+    pub(crate) fn new(title: impl Into<String>, body: Markup) -> Self {
+        Self {
+            title: title.into(),
+            body,
+            status: StatusCode::OK,
+            section: None,
+            form_targets: String::new(),
+            for_nobody: false,
+        }
+    }
+
+    /// A page of the portal.
+    pub(crate) fn of(section: Section, body: Markup) -> Self {
+        Self {
+            section: Some(section),
+            ..Self::new(section.label(), body)
+        }
+    }
+
+    /// With another status than 200.
+    #[must_use]
+    pub(crate) fn status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    /// Without anything of the Session that the visitor has had.
+    #[must_use]
+    pub(crate) fn for_nobody(self) -> Self {
+        Self {
+            for_nobody: true,
+            ..self
+        }
+    }
+
+    /// Whose forms may lead to these other places (CSP 3 §6.4.2: redirects after a form count).
+    #[must_use]
+    pub(crate) fn forms_lead_to(self, targets: impl Into<String>) -> Self {
+        Self {
+            form_targets: targets.into(),
+            ..self
+        }
+    }
+
+    /// The whole response.
+    ///
+    /// # Errors
+    /// Where there is no key for the forms.
+    pub(super) fn render(&self, ctx: &Context, visit: &Visit) -> Result<Response, Error> {
+        let visitor = match visit {
+            Visit::Known(visitor) if !self.for_nobody => {
+                Some((&**visitor, visitor.form_token(ctx)?))
+            }
+            Visit::Known(_) | Visit::Unknown(_) => None,
+        };
+        let domain = ctx.domain.authority();
+        let document = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    title { (self.title) " · " (domain) }
+                    link rel="stylesheet" href=(*asset::STYLE_PATH);
+                    link rel="icon" href="data:,";
+                    script src=(*asset::SCRIPT_PATH) defer {}
+                }
+                body.alone[self.section.is_none()] {
+                    a.skip href="#content" { "Skip to the content" }
+                    header.top {
+                        a.brand href="/" { (mark()) span { (domain) } }
+                        @if let Some((visitor, token)) = &visitor {
+                            (self.navigation())
+                            (identity(visitor, token))
+                        }
+                    }
+                    main id="content" { (self.body) }
+                }
+            }
+        };
+        let mut response = (self.status, document.into_string()).into_response();
+        self.headers(response.headers_mut());
+        Ok(response)
+    }
+
+    fn navigation(&self) -> Markup {
+        html! {
+            nav aria-label="Portal" {
+                @for section in Section::ALL {
+                    a href=(section.path()) aria-current=[(self.section == Some(section)).then_some("page")] {
+                        (section.label())
+                    }
+                }
+            }
+        }
+    }
+
+    fn headers(&self, headers: &mut HeaderMap) {
+        let targets = if self.form_targets.is_empty() {
+            String::new()
+        } else {
+            format!(" {}", self.form_targets)
+        };
+        let policy = format!(
+            "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; base-uri 'none'; \
+             frame-ancestors 'none'; form-action 'self'{targets}"
+        );
+        // Text of ours; where it ever were no header, nothing may be done by the page.
+        let policy = HeaderValue::try_from(policy)
+            .unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"));
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        for (name, value) in [
+            (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+            (header::X_FRAME_OPTIONS, "DENY"),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::CACHE_CONTROL, "no-store"),
+            // Not `no-referrer`: browsers would not say which page has sent a form.
+            (header::REFERRER_POLICY, "same-origin"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        headers.insert(
+            "cross-origin-opener-policy",
+            HeaderValue::from_static("same-origin"),
+        );
+    }
+}
+
+impl IntoResponse for Page {
+    /// An empty response that the layer of the pages fills in: it knows who is visiting.
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// A hidden field with the token of the Session.
+pub(crate) fn token_field(token: &str) -> Markup {
+    html! { input type="hidden" name=(TOKEN) value=(token); }
+}
+
+fn identity(visitor: &Visitor, token: &str) -> Markup {
+    html! {
+        div.who {
+            span.name { (visitor.display_name()) }
+            form method="post" action="/logout" {
+                (token_field(token))
+                button.quiet type="submit" { "Log out" }
+            }
+        }
+    }
+}
+
+/// The mark beside the name of the Cluster.
+fn mark() -> Markup {
+    html! {
+        svg.mark viewBox="0 0 24 24" width="22" height="22" aria-hidden="true" {
+            path d="M8 2h8l6 6v8l-6 6H8l-6-6V8z" {}
+            circle cx="12" cy="12" r="3.4" {}
+        }
+    }
+}

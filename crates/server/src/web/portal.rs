@@ -1,0 +1,62 @@
+//! The portal: what a person can reach, and from where they are logged in.
+
+mod devices;
+mod moment;
+mod profile;
+mod services;
+mod sessions;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::FromRequestParts,
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+use http::request::Parts;
+
+use super::{
+    failure::Failure,
+    see_other,
+    visit::{Visit, Visitor},
+};
+use crate::Context;
+
+/// Its pages.
+pub(super) fn routes() -> Router<Context> {
+    Router::new()
+        .route("/", get(services::page))
+        .route("/sessions", get(sessions::page))
+        .route("/sessions/end", post(sessions::end))
+        .route("/sessions/end-others", post(sessions::end_others))
+        .route("/sessions/end-all", post(sessions::end_all))
+        .route("/devices", get(devices::page))
+        .route("/profile", get(profile::page))
+}
+
+/// Somebody whose Session may be used. Others are sent to the login, or told what is in the way.
+pub(crate) struct Member(pub(crate) Arc<Visitor>);
+
+impl FromRequestParts<Context> for Member {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, ctx: &Context) -> Result<Self, Response> {
+        let Ok(visit) = Visit::from_request_parts(parts, ctx).await;
+        let Visit::Known(visitor) = visit else {
+            return Err(see_other("/login", []));
+        };
+        visitor
+            .check_active(ctx.now())
+            .map_err(Failure::into_response)?;
+        Ok(Self(visitor))
+    }
+}
+
+impl std::ops::Deref for Member {
+    type Target = Visitor;
+
+    fn deref(&self) -> &Visitor {
+        &self.0
+    }
+}

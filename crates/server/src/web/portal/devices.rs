@@ -1,0 +1,77 @@
+//! The machines that a person has registered.
+
+use api::{
+    core_v1::{Device, device::spec::State as DeviceState},
+    resource::Object as _,
+};
+use axum::{
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use domain::clock::UnixMillis;
+use maud::{Markup, html};
+
+use super::{Member, moment::moment};
+use crate::{
+    Context, Error,
+    resource::{index, load},
+    web::{
+        failure::Failure,
+        page::{Page, Section},
+    },
+};
+
+const MOST: u32 = 1000;
+
+/// All of them.
+pub(super) async fn page(State(ctx): State<Context>, member: Member) -> Result<Response, Failure> {
+    let now = ctx.now();
+    let user = member.resumed.user.uid.to_string();
+    let found = load::by_index::<Device>(&*ctx.store, index::USER, &user, MOST, now).await;
+    let (devices, _) = found.map_err(Error::from)?;
+    let body = html! {
+        div.heading { h1 { "Devices" } }
+        p.count { "Machines on which you have logged in with the command line." }
+        @if devices.is_empty() {
+            div.empty {
+                p { "There are none yet." }
+                p.fine { "A machine registers itself after " code { "octelium login" } "." }
+            }
+        } @else {
+            ul.rows { @for stored in &devices { li.row { (row(&stored.message, now)) } } }
+        }
+    };
+    Ok(Page::of(Section::Devices, body).into_response())
+}
+
+fn row(device: &Device, now: UnixMillis) -> Markup {
+    let status = device.status().cloned().unwrap_or_default();
+    let state = device
+        .spec()
+        .map_or(DeviceState::Unknown, api::core_v1::device::Spec::state);
+    let name = if status.hostname.is_empty() {
+        device.name().to_owned()
+    } else {
+        status.hostname.clone()
+    };
+    let system = status.os_type().as_str_name().to_lowercase();
+    let since = device.metadata().and_then(|metadata| metadata.created_at);
+    html! {
+        div.row-main {
+            h2 {
+                (name)
+                @match state {
+                    DeviceState::Active => {}
+                    DeviceState::Pending => { " " span.badge { "Waits for approval" } }
+                    DeviceState::Rejected | DeviceState::Unknown => { " " span.badge { "Rejected" } }
+                }
+            }
+            dl.facts {
+                div { dt { "Name" } dd { (device.name()) } }
+                @if !system.contains("unknown") { div { dt { "System" } dd { (system) } } }
+                @if !status.serial_number.is_empty() { div { dt { "Serial number" } dd { (status.serial_number) } } }
+                @if let Some(at) = &since { div { dt { "Registered" } dd { (moment(UnixMillis::from_proto(at), now)) } } }
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Instants, as pages tell them.
+
+use domain::clock::UnixMillis;
+use maud::{Markup, html};
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// How long ago it was, or how long it is until then; the instant itself is in the element.
+pub(super) fn moment(at: UnixMillis, now: UnixMillis) -> Markup {
+    let text = if at > now {
+        format!("in {}", span(at.since(now).as_secs()))
+    } else {
+        match now.since(at).as_secs() {
+            0..MINUTE => "just now".to_owned(),
+            seconds => format!("{} ago", span(seconds)),
+        }
+    };
+    let exact = utc(at);
+    html! { time datetime=(exact) title=(exact) { (text) } }
+}
+
+fn span(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        0..MINUTE => return "less than a minute".to_owned(),
+        MINUTE..HOUR => (seconds / MINUTE, "minute"),
+        HOUR..DAY => (seconds / HOUR, "hour"),
+        _ => (seconds / DAY, "day"),
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{plural}")
+}
+
+/// RFC 3339, in whole seconds.
+pub(super) fn utc(at: UnixMillis) -> String {
+    prost_types::Timestamp {
+        seconds: at.seconds(),
+        nanos: 0,
+    }
+    .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_795_305_600_000);
+
+    #[test]
+    fn instants_are_told_as_people_do() {
+        let told = |seconds: i64| moment(UnixMillis(NOW.0 + seconds * 1000), NOW).into_string();
+        let cases = [
+            (-3, "just now"),
+            (-60, "1 minute ago"),
+            (-7200, "2 hours ago"),
+            (-86400, "1 day ago"),
+            (30, "in less than a minute"),
+            (7200, "in 2 hours"),
+        ];
+        for (seconds, text) in cases {
+            assert!(told(seconds).contains(text), "{}", told(seconds));
+        }
+        assert!(told(0).contains("2026-11-22T00:00:00Z"), "{}", told(0));
+    }
+}

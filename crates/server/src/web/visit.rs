@@ -1,0 +1,242 @@
+//! Who is visiting a page.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use api::{core_v1::User, resource::Object as _};
+use axum::extract::FromRequestParts;
+use domain::{
+    clock::UnixMillis,
+    credential::Refusal,
+    id::Uid,
+    session::{self, refresh_token_expiry},
+};
+use http::{HeaderMap, HeaderValue, StatusCode, request::Parts};
+
+use super::{
+    cookie::{self, SameSite},
+    failure::Failure,
+    sealed::{self, NotOpened, Purpose},
+};
+use crate::{
+    Caller, Context, Error, ErrorKind,
+    authentication::browser::{self, Begun, Claims, Resumed},
+};
+
+/// How long a form may lie open.
+const FORM_LIFETIME: Duration = Duration::from_hours(24);
+
+/// Whoever has asked for a page. In the extensions of each request to one.
+#[derive(Clone)]
+pub(crate) enum Visit {
+    /// Somebody with a Session.
+    Known(Arc<Visitor>),
+    /// Somebody without, and why there is none any more where there was one.
+    Unknown(Option<String>),
+}
+
+/// Somebody with a Session that stands.
+pub(crate) struct Visitor {
+    pub(crate) resumed: Resumed,
+    pub(crate) uid: Uid,
+}
+
+/// In a cookie.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Cookie {
+    #[prost(bytes = "vec", tag = "1")]
+    session: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    token: Vec<u8>,
+}
+
+/// In the forms of a Session.
+#[derive(Clone, PartialEq, prost::Message)]
+struct FormToken {
+    #[prost(bytes = "vec", tag = "1")]
+    session: Vec<u8>,
+}
+
+/// Who is visiting, and the cookie that the browser is to be given.
+///
+/// # Errors
+/// Where it cannot be said at present: then the browser keeps what it has.
+pub(super) async fn of(
+    ctx: &Context,
+    headers: &HeaderMap,
+    caller: &Caller,
+) -> Result<(Visit, Option<HeaderValue>), Error> {
+    let Some(text) = cookie::find(headers, cookie::SESSION) else {
+        return Ok((Visit::Unknown(None), None));
+    };
+    let gone = |why: &str| {
+        let why = Some(why.to_owned());
+        (
+            Visit::Unknown(why),
+            cookie::clear(cookie::SESSION, SameSite::Lax),
+        )
+    };
+    let claims = match open(ctx, text).await {
+        Ok(claims) => claims,
+        Err(NotOpened::Unavailable) => return Err(Error::unavailable("cannot open a cookie")),
+        Err(NotOpened::Expired) => return Ok(gone("Your Session has expired.")),
+        Err(NotOpened::Invalid) => {
+            return Ok(gone("Your Session is not known to this Cluster any more."));
+        }
+    };
+    match browser::resume(ctx, claims, caller).await {
+        Ok(resumed) => {
+            let cookie = match resumed.replacement {
+                Some(token_id) => Some(issue(
+                    ctx,
+                    &resumed.session.message,
+                    claims.session,
+                    token_id,
+                )?),
+                None => None,
+            };
+            let visitor = Visitor {
+                resumed,
+                uid: claims.session,
+            };
+            Ok((Visit::Known(Arc::new(visitor)), cookie))
+        }
+        Err(error) => match error.kind() {
+            ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => {
+                Ok(gone(ended(error.reason().unwrap_or_default())))
+            }
+            _ => Err(error),
+        },
+    }
+}
+
+/// The cookie of a Session that has just begun.
+///
+/// # Errors
+/// Where there is no key.
+pub(super) fn begun(ctx: &Context, begun: &Begun) -> Result<HeaderValue, Error> {
+    let uid = begun.session.uid().parse().map_err(Error::internal)?;
+    issue(ctx, &begun.session, uid, browser::present(&begun.session)?)
+}
+
+fn issue(
+    ctx: &Context,
+    session: &api::core_v1::Session,
+    uid: Uid,
+    token_id: Uid,
+) -> Result<HeaderValue, Error> {
+    let expires_at = refresh_token_expiry(session, None);
+    let cookie = Cookie {
+        session: uid.as_bytes().to_vec(),
+        token: token_id.as_bytes().to_vec(),
+    };
+    let text = sealed::seal(ctx, Purpose::Browser, &cookie, expires_at)?;
+    let lifetime = expires_at.since(ctx.now());
+    cookie::set(cookie::SESSION, &text, SameSite::Lax, lifetime)
+        .ok_or_else(|| Error::internal("no cookie could be made"))
+}
+
+/// The Session that the browser names, whether it stands or not: it ends where another begins.
+pub(super) async fn former(ctx: &Context, headers: &HeaderMap) -> Option<Uid> {
+    let text = cookie::find(headers, cookie::SESSION)?;
+    open(ctx, text).await.ok().map(|claims| claims.session)
+}
+
+async fn open(ctx: &Context, text: &str) -> Result<Claims, NotOpened> {
+    let cookie = sealed::open::<Cookie>(ctx, Purpose::Browser, text).await?;
+    let uid = |bytes: &[u8]| Uid::from_bytes(bytes).map_err(|_| NotOpened::Invalid);
+    Ok(Claims {
+        session: uid(&cookie.session)?,
+        token_id: uid(&cookie.token)?,
+    })
+}
+
+fn ended(reason: &str) -> &'static str {
+    match reason {
+        "refresh_token_reused" => {
+            "Your Session was ended because an old copy of its cookie was used. If you have restored a backup or an \
+             earlier state of your browser, that is why. If not, tell an administrator."
+        }
+        "user_disabled" => "Your User is disabled. Ask an administrator.",
+        "user_locked" => "Your User is locked. Ask an administrator.",
+        "session_rejected" => "Your Session was rejected by an administrator.",
+        "session_gone" => "Your Session was ended.",
+        _ => "Your Session has ended.",
+    }
+}
+
+impl Visitor {
+    /// Whose Session it is.
+    pub(crate) fn user(&self) -> &User {
+        &self.resumed.user.message
+    }
+
+    /// The name to greet by.
+    pub(crate) fn display_name(&self) -> &str {
+        let metadata = self.user().metadata();
+        match metadata {
+            Some(metadata) if !metadata.display_name.is_empty() => &metadata.display_name,
+            _ => self.user().name(),
+        }
+    }
+
+    /// Whether the Session may be used now, as any other.
+    ///
+    /// # Errors
+    /// What stands against it, for the person to read.
+    pub(crate) fn check_active(&self, now: UnixMillis) -> Result<(), Failure> {
+        let session = &self.resumed.session.message;
+        let device = self.resumed.device.as_ref().map(|stored| &stored.message);
+        session::check(session, self.user(), None, device, now).map_err(|refusal| match refusal {
+            Refusal::SessionPending => Failure::new(
+                StatusCode::FORBIDDEN,
+                "Waiting for approval",
+                "Your Session has to be approved by an administrator before you can use it. Look again later.",
+            )
+            .then("/", "Look again"),
+            Refusal::AuthenticatorRequired => Failure::new(
+                StatusCode::FORBIDDEN,
+                "A second factor is needed",
+                "Your Session needs an Authenticator before it can be used.",
+            ),
+            _ => Failure::new(
+                StatusCode::FORBIDDEN,
+                "Your Session cannot be used",
+                format!("The reason: {refusal}."),
+            ),
+        })
+    }
+
+    /// The token for the forms of this Session.
+    pub(crate) fn form_token(&self, ctx: &Context) -> Result<String, Error> {
+        let token = FormToken {
+            session: self.uid.as_bytes().to_vec(),
+        };
+        let expires_at = ctx.now().saturating_add(FORM_LIFETIME);
+        sealed::seal(ctx, Purpose::Form, &token, expires_at)
+    }
+
+    /// Whether a form carries the token of this Session.
+    pub(super) async fn check(&self, ctx: &Context, token: Option<&str>) -> Result<(), Failure> {
+        let opened = sealed::open::<FormToken>(ctx, Purpose::Form, token.unwrap_or_default()).await;
+        match opened {
+            Ok(opened) if opened.session == self.uid.as_bytes() => Ok(()),
+            Err(NotOpened::Unavailable) => Err(Failure::unavailable()),
+            Ok(_) | Err(NotOpened::Invalid | NotOpened::Expired) => Err(Failure::new(
+                StatusCode::FORBIDDEN,
+                "This page is too old",
+                "You have logged in anew since the page was opened, or it lay open for a day. Nothing was done. Open \
+                 the page again.",
+            )
+            .then("/", "Go to the portal")),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Visit {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let visit = parts.extensions.get::<Self>().cloned();
+        Ok(visit.unwrap_or(Self::Unknown(None)))
+    }
+}
