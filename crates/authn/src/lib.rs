@@ -12,3 +12,4 @@ pub mod jwks;
 pub mod jws;
 pub mod outbound;
 pub mod saml;
+pub mod saml_source;
