@@ -5,19 +5,25 @@ use std::time::Duration;
 
 use api::{
     auth_v1::{
-        AuthenticateWithAuthenticationTokenRequest, AuthenticateWithRefreshTokenRequest,
-        LogoutRequest, SessionToken,
+        AuthenticateWithAssertionRequest, AuthenticateWithAuthenticationTokenRequest,
+        AuthenticateWithRefreshTokenRequest, LogoutRequest, SessionToken,
     },
     config_v1::state::Domain,
+    meta_v1::ObjectReference,
 };
-use domain::clock::{Clock as _, SystemClock, UnixMillis};
+use domain::{
+    clock::{Clock as _, SystemClock, UnixMillis},
+    id::Uid,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use tonic::{Code, Status, transport::Channel};
 
 use crate::{
+    assertion::Source,
     cluster::Cluster,
     connection,
     context::Context,
+    environment::Environment,
     failure::Failure,
     rpc::{self, Rpc},
     state::{Locked, StateStore},
@@ -51,7 +57,17 @@ pub(crate) struct Client {
     fixed: Option<SecretString>,
     /// `OCTELIUM_AUTH_TOKEN`: makes a Session where there is none.
     authentication_token: Option<SecretString>,
-    assertion: bool,
+    /// `OCTELIUM_AUTH_ASSERTION`: the same for a workload.
+    assertion: Option<Source>,
+    environment: Environment,
+}
+
+/// What makes a Session.
+pub(crate) enum Proof {
+    /// An authentication token.
+    Token(SecretString),
+    /// A token of the platform that this runs on.
+    Assertion(Source),
 }
 
 impl Client {
@@ -81,7 +97,11 @@ impl Client {
             store,
             fixed: secret("OCTELIUM_ACCESS_TOKEN"),
             authentication_token: secret("OCTELIUM_AUTH_TOKEN"),
-            assertion: environment.get("OCTELIUM_AUTH_ASSERTION").is_some(),
+            assertion: environment
+                .get("OCTELIUM_AUTH_ASSERTION")
+                .map(Source::parse)
+                .transpose()?,
+            environment: environment.clone(),
         })
     }
 
@@ -123,18 +143,17 @@ impl Client {
         }
     }
 
-    /// Makes a Session with an authentication token, in place of the one that there may be, which is ended.
+    /// Makes a Session, in place of the one that there may be, which is ended.
     ///
     /// # Errors
-    /// The token is not accepted.
-    pub(crate) async fn log_in(
-        &self,
-        token: &SecretString,
-        scopes: Vec<String>,
-    ) -> Result<(), Failure> {
+    /// The proof is not accepted.
+    pub(crate) async fn log_in(&self, proof: &Proof, scopes: Vec<String>) -> Result<(), Failure> {
         let locked = self.store.lock().await?;
         let before = locked.get(&self.cluster.domain)?;
-        self.authenticate(&locked, token, scopes).await?;
+        match proof {
+            Proof::Token(token) => self.authenticate(&locked, token, scopes).await?,
+            Proof::Assertion(source) => self.assert(&locked, source, scopes).await?,
+        };
         if let Some(refresh_token) = before.as_ref().and_then(refresh_token) {
             self.end_session(&refresh_token).await;
         }
@@ -225,11 +244,8 @@ impl Client {
         if let Some(token) = &self.authentication_token {
             return self.authenticate(locked, token, Vec::new()).await;
         }
-        if self.assertion {
-            return Err(Failure::usage(
-                "OCTELIUM_AUTH_ASSERTION: logging in with an assertion is not served yet",
-            )
-            .hint("use an authentication token: OCTELIUM_AUTH_TOKEN, or octelium login --auth-token -"));
+        if let Some(source) = &self.assertion {
+            return self.assert(locked, source, Vec::new()).await;
         }
         let domain = &self.cluster.domain;
         let what = if ended {
@@ -260,6 +276,48 @@ impl Client {
                 if status.code() == Code::Unauthenticated {
                     failure.hint(
                         "the authentication token is not accepted: it may have been rotated, used up, disabled, or be of another Cluster; `octeliumctl create cred --rotate NAME` makes a new one",
+                    )
+                } else {
+                    failure
+                }
+            })?;
+        self.keep(locked, answer.into_inner())
+    }
+
+    async fn assert(
+        &self,
+        locked: &Locked<'_>,
+        source: &Source,
+        scopes: Vec<String>,
+    ) -> Result<SecretString, Failure> {
+        let assertion = source
+            .fetch(&self.cluster.domain, &self.environment)
+            .await?;
+        let provider = source.provider.as_ref().map(|provider| {
+            let is_uid = provider.parse::<Uid>().is_ok();
+            let (uid, name) = if is_uid {
+                (provider.clone(), String::new())
+            } else {
+                (String::new(), provider.clone())
+            };
+            ObjectReference {
+                uid,
+                name,
+                ..ObjectReference::default()
+            }
+        });
+        let answer = rpc::auth(self.channel.clone(), None)?
+            .authenticate_with_assertion(AuthenticateWithAssertionRequest {
+                identity_provider_ref: provider,
+                assertion: assertion.expose_secret().to_owned(),
+                scopes,
+            })
+            .await
+            .map_err(|status| {
+                let failure = self.failure(&status);
+                if status.code() == Code::Unauthenticated {
+                    failure.hint(
+                        "the assertion is not accepted: it may be used up, expired, for another audience, of an issuer that no IdentityProvider has, or of nobody; `octeliumctl get audit` tells administrators which",
                     )
                 } else {
                     failure

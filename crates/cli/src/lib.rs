@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
 mod args;
+mod assertion;
 mod client;
 mod cluster;
 mod command;

@@ -36,6 +36,19 @@ pub(crate) fn config(
     Ok(config)
 }
 
+/// HTTP/1.1 to the platform that a workload runs on: trusts the certificates of the system.
+///
+/// # Errors
+/// There is nothing to trust.
+pub(crate) fn of_platform() -> Result<ClientConfig, Failure> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Failure::input(format!("TLS is not available: {error}")))?;
+    Ok(builder
+        .with_root_certificates(system_roots()?)
+        .with_no_client_auth())
+}
+
 fn roots(environment: &Environment) -> Result<RootCertStore, Failure> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = environment.get("OCTELIUM_CA_CERT") {
@@ -46,6 +59,11 @@ fn roots(environment: &Environment) -> Result<RootCertStore, Failure> {
         }
         return Ok(roots);
     }
+    system_roots()
+}
+
+fn system_roots() -> Result<RootCertStore, Failure> {
+    let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {

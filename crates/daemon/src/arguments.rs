@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::settings::{File, ListenSettings, LogSettings, StoreSettings, read_file};
+use crate::{
+    outbound::OutboundSettings,
+    settings::{File, ListenSettings, LogSettings, StoreSettings, read_file},
+};
 
 /// Identity-aware access: issues Credentials, turns them into Sessions, and decides every request to a
 /// Service by Policies.
@@ -46,6 +49,9 @@ pub(crate) struct Serving {
     /// What is served.
     #[command(flatten)]
     pub(crate) listen: ListenSettings,
+    /// How identity providers are reached.
+    #[command(flatten)]
+    pub(crate) outbound: OutboundSettings,
     /// What is logged.
     #[command(flatten)]
     pub(crate) logs: LogSettings,
@@ -124,6 +130,7 @@ impl Serving {
         Ok(Self {
             store: self.store.or(&file),
             listen: self.listen.or(&file),
+            outbound: self.outbound.or(&file),
             logs: self.logs.or(&file),
             file: self.file,
         })

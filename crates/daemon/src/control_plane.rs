@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use authn::outbound::Outbound;
 use domain::{clock::Clock, rng::Rng, token::Token};
 use server::{Context, Domain, bootstrap, directory::Limits};
 use store::Store;
@@ -27,6 +28,7 @@ impl ControlPlane {
         clock: Arc<dyn Clock>,
         rng: Arc<dyn Rng>,
         domain: Domain,
+        outbound: Outbound,
         stale_after: Duration,
     ) -> anyhow::Result<Self> {
         let limits = Limits {
@@ -35,7 +37,8 @@ impl ControlPlane {
         };
         let context = Context::open(store, clock, rng, domain, limits)
             .await
-            .context("state of the Cluster")?;
+            .context("state of the Cluster")?
+            .with_outbound(outbound);
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let running = context.clone();

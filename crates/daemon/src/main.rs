@@ -13,6 +13,7 @@ mod listener;
 mod logging;
 mod migrate;
 mod names;
+mod outbound;
 mod quickstart;
 mod recover;
 mod restore;

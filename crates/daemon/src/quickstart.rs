@@ -49,7 +49,13 @@ pub(crate) async fn run(mut serving: Serving) -> anyhow::Result<()> {
         .store
         .data_dir
         .get_or_insert_with(|| PathBuf::from(DEFAULT_DATA_DIR));
-    let instance = Instance::start(serving.store, serving.listen, &telemetry).await?;
+    let Serving {
+        store,
+        listen,
+        outbound,
+        ..
+    } = serving;
+    let instance = Instance::start(store, listen, &outbound, &telemetry).await?;
     let demo = Demo::open(&instance).await?;
     let mut out = stdout().lock();
     match demo.play().await {

@@ -31,6 +31,7 @@ use crate::{
     files,
     listener::Listener,
     names::Names,
+    outbound::OutboundSettings,
     settings::{ListenSettings, StoreSettings},
     sites::Sites,
     storage,
@@ -77,6 +78,7 @@ impl Instance {
     pub(crate) async fn start(
         store: StoreSettings,
         listen: ListenSettings,
+        outbound: &OutboundSettings,
         telemetry: &Telemetry,
     ) -> anyhow::Result<Self> {
         let metrics = collect_metrics(telemetry)?;
@@ -95,6 +97,7 @@ impl Instance {
             Arc::clone(&clock),
             Arc::clone(&rng),
             names.domain().clone(),
+            outbound.open()?,
             stale_after,
         )
         .await?;

@@ -9,7 +9,13 @@ use crate::{arguments::Serving, logging, running::Instance, telemetry::Telemetry
 pub(crate) async fn run(serving: Serving) -> anyhow::Result<()> {
     let telemetry = Telemetry::start(serving.listen.otlp_endpoint.as_deref())?;
     let _logging = logging::start_exporting(&serving.logs, &telemetry)?;
-    let ended = match Instance::start(serving.store, serving.listen, &telemetry).await {
+    let Serving {
+        store,
+        listen,
+        outbound,
+        ..
+    } = serving;
+    let ended = match Instance::start(store, listen, &outbound, &telemetry).await {
         Ok(instance) => instance.wait().await,
         Err(error) => Err(error),
     };

@@ -17,6 +17,10 @@ macro_rules! settings {
         #[serde(default, deny_unknown_fields)]
         pub(crate) struct File {
             $($(#[serde(rename = $key)] $field: Option<$type>,)*)*
+            #[serde(rename = "outbound-allow")]
+            pub(crate) outbound_allow: Option<Vec<String>>,
+            #[serde(rename = "outbound-ca")]
+            pub(crate) outbound_ca: Option<PathBuf>,
         }
 
         $(

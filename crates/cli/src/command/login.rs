@@ -5,7 +5,8 @@ use clap::Args;
 use secrecy::SecretString;
 
 use crate::{
-    client::{Client, Repeat},
+    assertion::Source,
+    client::{Client, Proof, Repeat},
     context::Context,
     failure::{Failure, Outcome},
     input,
@@ -26,7 +27,8 @@ pub(crate) struct LoginArgs {
     /// Log in by browser (not served yet)
     #[arg(long, conflicts_with = "assertion")]
     web: bool,
-    /// Log in with an assertion of a workload's platform (not served yet)
+    /// Log in with a token of the platform that this runs on: `[IDP:]TYPE[:key=value,…]`, with a TYPE of k8s,
+    /// kubernetes, azure, github-actions or jwt [env: `OCTELIUM_AUTH_ASSERTION`]
     #[arg(long, value_name = "ASSERTION")]
     assertion: Option<String>,
     /// Narrow the Session to a scope, such as `service:*` or `api:core` (repeatable, or separated by commas)
@@ -44,9 +46,6 @@ pub(crate) async fn run(context: &Context, args: LoginArgs) -> Result<Outcome, F
     if args.web {
         return Err(not_served("logging in by browser"));
     }
-    if args.assertion.is_some() {
-        return Err(not_served("logging in with an assertion"));
-    }
     domain::scope::parse(&args.scope).map_err(|error| Failure::usage(error.to_string()))?;
 
     let token = match (&args.auth_token, &args.auth_token_file) {
@@ -58,20 +57,27 @@ pub(crate) async fn run(context: &Context, args: LoginArgs) -> Result<Outcome, F
             .get("OCTELIUM_AUTH_TOKEN")
             .map(|token| SecretString::from(token.trim())),
     };
+    let of_environment = context.environment.get("OCTELIUM_AUTH_ASSERTION");
+    let proof = match (&args.assertion, token, of_environment) {
+        (Some(assertion), _, _) => Some(Proof::Assertion(Source::parse(assertion)?)),
+        (None, Some(token), _) => Some(Proof::Token(token)),
+        (None, None, Some(assertion)) => Some(Proof::Assertion(Source::parse(assertion)?)),
+        (None, None, None) => None,
+    };
     if context.environment.get("OCTELIUM_ACCESS_TOKEN").is_some() {
         context
             .terminal
             .warn("OCTELIUM_ACCESS_TOKEN is set and goes before any login");
     }
     let client = Client::connect(context).await?;
-    if let Some(token) = &token {
-        client.log_in(token, args.scope).await?;
+    if let Some(proof) = &proof {
+        client.log_in(proof, args.scope).await?;
     } else if !args.scope.is_empty() {
         return Err(Failure::usage("--scope needs a new login")
             .hint("give the authentication token: --auth-token - reads it from standard input"));
     }
     // Without a token this only tells whether one is logged in.
-    greet(context, &client, token.is_some()).await?;
+    greet(context, &client, proof.is_some()).await?;
     Ok(Outcome::Done)
 }
 

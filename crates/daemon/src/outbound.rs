@@ -1,0 +1,102 @@
+//! How identity providers are reached.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, ensure};
+use authn::outbound::{Config, Outbound};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+
+use crate::settings::File;
+
+/// Where requests to identity providers may go.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct OutboundSettings {
+    /// Network in which identity providers may be, beside the public Internet, as `10.0.0.0/8` (repeatable, or
+    /// separated by commas)
+    #[arg(
+        long,
+        env = "OCTELIUM_OUTBOUND_ALLOW",
+        value_delimiter = ',',
+        value_name = "CIDR"
+    )]
+    outbound_allow: Vec<String>,
+    /// PEM file of authorities that certificates of identity providers may come from, beside those of the system
+    #[arg(long, env = "OCTELIUM_OUTBOUND_CA", value_name = "FILE")]
+    outbound_ca: Option<PathBuf>,
+}
+
+impl OutboundSettings {
+    /// What neither a flag nor a variable gives is taken from the file.
+    #[must_use]
+    pub(crate) fn or(self, file: &File) -> Self {
+        let of_file = || file.outbound_allow.clone().unwrap_or_default();
+        Self {
+            outbound_allow: if self.outbound_allow.is_empty() {
+                of_file()
+            } else {
+                self.outbound_allow
+            },
+            outbound_ca: self.outbound_ca.or_else(|| file.outbound_ca.clone()),
+        }
+    }
+
+    /// Reads what is named.
+    ///
+    /// # Errors
+    /// Where a network is none, or the file cannot be read or holds no certificate. Says which.
+    pub(crate) fn open(&self) -> anyhow::Result<Outbound> {
+        let mut config = Config::default();
+        for network in &self.outbound_allow {
+            let parsed = network.trim().parse();
+            let parsed = parsed.with_context(|| format!("--outbound-allow {network}"))?;
+            config.allowed.push(parsed);
+        }
+        if let Some(path) = &self.outbound_ca {
+            let context = || format!("--outbound-ca {}", path.display());
+            let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path)
+                .with_context(context)?
+                .collect();
+            config.authorities = found.with_context(context)?;
+            ensure!(
+                !config.authorities.is_empty(),
+                "{} holds no certificate in PEM",
+                context()
+            );
+        }
+        Ok(Outbound::new(config))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_network_is_told() {
+        let settings = OutboundSettings {
+            outbound_allow: vec!["10.0.0.0/8".to_owned(), "10.0.0.1/8".to_owned()],
+            outbound_ca: None,
+        };
+        let problem = format!("{:#}", settings.open().err().unwrap());
+        assert!(
+            problem.starts_with("--outbound-allow 10.0.0.1/8"),
+            "{problem}"
+        );
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file() {
+        let file = File {
+            outbound_allow: Some(vec!["10.0.0.0/8".to_owned()]),
+            outbound_ca: Some("ca.pem".into()),
+            ..File::default()
+        };
+        let given = OutboundSettings {
+            outbound_allow: vec!["127.0.0.0/8".to_owned()],
+            outbound_ca: None,
+        };
+        let merged = given.or(&file);
+        assert_eq!(merged.outbound_allow, ["127.0.0.0/8"]);
+        assert_eq!(merged.outbound_ca, Some("ca.pem".into()));
+    }
+}
