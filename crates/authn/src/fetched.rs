@@ -22,6 +22,13 @@ const LAST_RETRY: Duration = Duration::from_mins(1);
 #[derive(Debug, Clone)]
 pub struct Unavailable(Arc<str>);
 
+impl Unavailable {
+    /// For what happened.
+    pub(crate) fn because(what: &dyn fmt::Display) -> Self {
+        Self(what.to_string().into())
+    }
+}
+
 impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

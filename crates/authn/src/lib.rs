@@ -11,5 +11,6 @@ pub mod jwk;
 pub mod jwks;
 pub mod jws;
 pub mod outbound;
+pub mod provider;
 pub mod saml;
 pub mod saml_source;

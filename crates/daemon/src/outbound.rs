@@ -86,11 +86,9 @@ mod tests {
 
     #[test]
     fn a_flag_wins_over_the_file() {
-        let file = File {
-            outbound_allow: Some(vec!["10.0.0.0/8".to_owned()]),
-            outbound_ca: Some("ca.pem".into()),
-            ..File::default()
-        };
+        let mut file = File::default();
+        file.outbound_allow = Some(vec!["10.0.0.0/8".to_owned()]);
+        file.outbound_ca = Some("ca.pem".into());
         let given = OutboundSettings {
             outbound_allow: vec!["127.0.0.0/8".to_owned()],
             outbound_ca: None,

@@ -1,0 +1,210 @@
+//! GitHub: its OAuth 2.0 web application flow. Somebody is who has the numeric id of an account: names can be given up and
+//! taken by others.
+
+use domain::rng::Rng;
+use http::{Request, StatusCode, header};
+use serde_json::{Map, Value};
+
+use super::{Answer, Departure, ExternalIdentity, LoginError, email, name, picture, secret};
+use crate::{fetched::Unavailable, json, outbound::Outbound};
+use aws_lc_rs::digest;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+const LARGEST_ANSWER: usize = 256 * 1024;
+const SCOPE: &str = "user:email";
+
+/// How one is known at GitHub.
+pub struct Registration<'a> {
+    /// The id of the OAuth app.
+    pub client_id: &'a str,
+    /// Its secret.
+    pub client_secret: &'a str,
+    /// Where GitHub sends browsers back to.
+    pub redirect_url: &'a str,
+}
+
+/// Where GitHub is.
+#[derive(Debug, Clone)]
+pub struct Endpoints {
+    /// Of pages: `https://github.com`.
+    pub web: String,
+    /// Of the API: `https://api.github.com`.
+    pub api: String,
+}
+
+impl Default for Endpoints {
+    fn default() -> Self {
+        Self {
+            web: "https://github.com".to_owned(),
+            api: "https://api.github.com".to_owned(),
+        }
+    }
+}
+
+/// Sends somebody there. `state` is to come back unchanged, which the caller checks.
+pub fn begin(
+    endpoints: &Endpoints,
+    registration: &Registration<'_>,
+    state: &str,
+    rng: &dyn Rng,
+) -> Departure {
+    let verifier = secret(rng);
+    let challenge = digest::digest(&digest::SHA256, verifier.as_bytes());
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("client_id", registration.client_id)
+        .append_pair("redirect_uri", registration.redirect_url)
+        .append_pair("scope", SCOPE)
+        .append_pair("state", state)
+        .append_pair("code_challenge", &URL_SAFE_NO_PAD.encode(challenge))
+        .append_pair("code_challenge_method", "S256")
+        .finish();
+    Departure {
+        url: format!("{}/login/oauth/authorize?{query}", endpoints.web),
+        memory: verifier.into_bytes(),
+    }
+}
+
+/// Finds out who has come back.
+///
+/// # Errors
+/// Where that is nobody.
+pub async fn finish(
+    endpoints: &Endpoints,
+    registration: &Registration<'_>,
+    memory: &[u8],
+    answer: Answer<'_>,
+    outbound: &Outbound,
+) -> Result<ExternalIdentity, LoginError> {
+    let code = answer.code()?;
+    let verifier = std::str::from_utf8(memory)
+        .map_err(|_| LoginError::Invalid("the login was not begun here"))?;
+    let token = exchange(endpoints, registration, code, verifier, outbound).await?;
+    let user = get(&format!("{}/user", endpoints.api), &token, outbound).await?;
+    let user =
+        json::object(&user).map_err(|_| LoginError::Invalid("the account is no JSON object"))?;
+    let emails = get(&format!("{}/user/emails", endpoints.api), &token, outbound).await?;
+    let emails: Value = serde_json::from_slice(&emails)
+        .map_err(|_| LoginError::Invalid("the addresses of the account are no JSON"))?;
+    identity(user, &emails)
+}
+
+async fn exchange(
+    endpoints: &Endpoints,
+    registration: &Registration<'_>,
+    code: &str,
+    verifier: &str,
+    outbound: &Outbound,
+) -> Result<String, LoginError> {
+    let form = form_urlencoded::Serializer::new(String::new())
+        .append_pair("client_id", registration.client_id)
+        .append_pair("client_secret", registration.client_secret)
+        .append_pair("code", code)
+        .append_pair("redirect_uri", registration.redirect_url)
+        .append_pair("code_verifier", verifier)
+        .finish();
+    let request = Request::post(format!("{}/login/oauth/access_token", endpoints.web))
+        .header(header::ACCEPT, "application/json")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(form.into_bytes());
+    let answer = json::object(&send(request, outbound).await?)
+        .map_err(|_| LoginError::Invalid("the token endpoint answers what is no JSON object"))?;
+    // Refusals come with status 200.
+    if let Some(error) = answer.get("error").and_then(Value::as_str) {
+        let answer = Answer {
+            error: Some(error),
+            ..Answer::default()
+        };
+        answer.code()?;
+    }
+    let token = answer.get("access_token").and_then(Value::as_str);
+    token
+        .map(str::to_owned)
+        .ok_or(LoginError::Invalid("the token endpoint gives no token"))
+}
+
+async fn get(url: &str, token: &str, outbound: &Outbound) -> Result<Vec<u8>, LoginError> {
+    let request = Request::get(url)
+        .header(header::ACCEPT, "application/vnd.github+json")
+        .header("x-github-api-version", "2022-11-28")
+        .header(header::AUTHORIZATION, format!("Bearer {token}"))
+        .body(Vec::new());
+    send(request, outbound).await
+}
+
+async fn send(
+    request: Result<Request<Vec<u8>>, http::Error>,
+    outbound: &Outbound,
+) -> Result<Vec<u8>, LoginError> {
+    let request =
+        request.map_err(|_| LoginError::Invalid("what GitHub gave cannot be sent back"))?;
+    let answer = outbound.send(request, LARGEST_ANSWER).await;
+    let answer = answer.map_err(|error| Unavailable::because(&error))?;
+    match answer.status() {
+        StatusCode::OK => Ok(answer.into_body()),
+        status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => Err(
+            Unavailable::because(&format!("GitHub answers with status {}", status.as_u16())).into(),
+        ),
+        _ => Err(LoginError::Invalid("GitHub refuses to say who it is")),
+    }
+}
+
+fn identity(user: Map<String, Value>, emails: &Value) -> Result<ExternalIdentity, LoginError> {
+    let id = user.get("id").and_then(Value::as_u64).filter(|id| *id > 0);
+    let id = id.ok_or(LoginError::Invalid("the account has no numeric id"))?;
+    let text = |name: &str| user.get(name).and_then(Value::as_str);
+    let is = |address: &Value, what: &str| address.get(what) == Some(&Value::Bool(true));
+    let mut addresses = emails.as_array().into_iter().flatten();
+    let primary = addresses.find(|address| is(address, "primary") && is(address, "verified"));
+    let primary = primary.and_then(|address| address.get("email")?.as_str());
+    Ok(ExternalIdentity {
+        identifier: id.to_string(),
+        email: primary.and_then(email),
+        name: text("name").or_else(|| text("login")).and_then(name),
+        picture: text("avatar_url").and_then(picture),
+        claims: user,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn account(user: &Value, emails: &Value) -> Result<ExternalIdentity, LoginError> {
+        identity(user.as_object().unwrap().clone(), emails)
+    }
+
+    #[test]
+    fn w49_an_account_is_its_numeric_id_whatever_it_is_called() {
+        let emails = json!([
+            {"email": "other@example.com", "verified": true, "primary": false},
+            {"email": "Alice@example.com", "verified": true, "primary": true},
+        ]);
+        let one = account(&json!({"id": 42, "login": "alice"}), &emails).unwrap();
+        let renamed = account(&json!({"id": 42, "login": "bob"}), &emails).unwrap();
+        assert_eq!(one.identifier, "42");
+        assert_eq!(renamed.identifier, "42");
+        assert_eq!(one.email.as_deref(), Some("alice@example.com"));
+        for user in [
+            json!({"login": "alice"}),
+            json!({"id": "42"}),
+            json!({"id": 0}),
+            json!({"id": 1.5}),
+        ] {
+            account(&user, &emails).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn w50_an_address_that_was_not_verified_does_not_count() {
+        for emails in [
+            json!([{"email": "a@example.com", "verified": false, "primary": true}]),
+            json!([{"email": "a@example.com", "verified": "true", "primary": true}]),
+            json!([{"email": "a@example.com", "verified": true, "primary": false}]),
+            json!({"email": "a@example.com"}),
+        ] {
+            assert_eq!(account(&json!({"id": 42}), &emails).unwrap().email, None);
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! `OpenID` Connect: the authorization code flow (`OpenID` Connect Core 1.0 §3.1) with PKCE (RFC 7636) and the check of the
+//! issuer of an answer (RFC 9207).
+
+use std::sync::Arc;
+
+use domain::{
+    clock::{Clock, UnixMillis},
+    rng::Rng,
+};
+use openidconnect::{
+    AccessTokenHash, AuthorizationCode, ClientId, ClientSecret, CsrfToken, Nonce,
+    OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RequestTokenError,
+    Scope, SignatureVerificationError, TokenResponse as _,
+    core::{
+        CoreAuthenticationFlow, CoreClient, CoreIdTokenVerifier, CoreJwsSigningAlgorithm as Jws,
+        CoreTokenResponse,
+    },
+};
+use serde_json::{Map, Value};
+
+mod metadata;
+
+use metadata::{Found, Metadata};
+
+use super::{
+    Answer, Departure, ExternalIdentity, LoginError, email, identifier, name, picture, secret,
+};
+use crate::{
+    assertion::SKEW,
+    fetched::{Fetched, Unavailable},
+    json,
+    jws::Unverified,
+    outbound::{Outbound, OutboundError},
+};
+
+/// The largest answer of the token endpoint and the user info endpoint, in bytes.
+const LARGEST_ANSWER: usize = 256 * 1024;
+const DEFAULT_SCOPES: [&str; 2] = ["profile", "email"];
+/// Claims of the ID token that no user info may replace.
+const PROTOCOL_CLAIMS: [&str; 12] = [
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "iat",
+    "nbf",
+    "jti",
+    "nonce",
+    "azp",
+    "at_hash",
+    "c_hash",
+    "auth_time",
+];
+/// All that the library verifies, but those with a shared secret.
+const ALGORITHMS: [fn() -> Jws; 10] = [
+    || Jws::RsaSsaPkcs1V15Sha256,
+    || Jws::RsaSsaPkcs1V15Sha384,
+    || Jws::RsaSsaPkcs1V15Sha512,
+    || Jws::RsaSsaPssSha256,
+    || Jws::RsaSsaPssSha384,
+    || Jws::RsaSsaPssSha512,
+    || Jws::EcdsaP256Sha256,
+    || Jws::EcdsaP384Sha384,
+    || Jws::EcdsaP521Sha512,
+    || Jws::EdDsa,
+];
+
+/// How one is known at a provider, and what is asked of it.
+pub struct Registration<'a> {
+    /// The id of the client.
+    pub client_id: &'a str,
+    /// Its secret.
+    pub client_secret: &'a str,
+    /// Where the provider sends browsers back to.
+    pub redirect_url: &'a str,
+    /// Beside `openid`; `profile` and `email` where there are none.
+    pub scopes: &'a [String],
+    /// Which claim identifies somebody; `sub` where it is empty.
+    pub identifier_claim: &'a str,
+    /// Whether claims are asked for at the user info endpoint too.
+    pub uses_user_info: bool,
+    /// Whether an address counts of which the provider does not say whether it was verified.
+    pub allows_unverified_email: bool,
+}
+
+/// A provider as it is found by its issuer. Metadata and keys are kept.
+pub struct Relying {
+    issuer: String,
+    outbound: Outbound,
+    clock: Arc<dyn Clock>,
+    found: Fetched<Found>,
+}
+
+impl Relying {
+    /// Nothing is fetched yet.
+    pub fn new(issuer: &str, outbound: Outbound, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            outbound,
+            found: Fetched::new(clock.clone()),
+            clock,
+        }
+    }
+
+    /// Sends somebody there. `state` is to come back unchanged, which the caller checks.
+    ///
+    /// # Errors
+    /// Where the provider cannot be found.
+    pub async fn begin(
+        &self,
+        registration: &Registration<'_>,
+        state: &str,
+        rng: &dyn Rng,
+    ) -> Result<Departure, LoginError> {
+        let found = self.found().await?;
+        let (nonce, verifier) = (secret(rng), secret(rng));
+        let memory = format!("{nonce}.{verifier}").into_bytes();
+        let redirect = redirect(registration)?;
+        let client = CoreClient::new(
+            ClientId::new(registration.client_id.to_owned()),
+            found.metadata.issuer().clone(),
+            found.keys.clone(),
+        )
+        .set_auth_uri(found.metadata.authorization_endpoint().clone())
+        .set_redirect_uri(redirect);
+        let verifier = PkceCodeVerifier::new(verifier);
+        let challenge = PkceCodeChallenge::from_code_verifier_sha256(&verifier);
+        let (state, nonce) = (state.to_owned(), nonce);
+        let (url, _, _) = client
+            .authorize_url(
+                CoreAuthenticationFlow::AuthorizationCode,
+                || CsrfToken::new(state),
+                || Nonce::new(nonce),
+            )
+            .add_scopes(scopes(registration).map(Scope::new))
+            .set_pkce_challenge(challenge)
+            .url();
+        Ok(Departure {
+            url: url.into(),
+            memory,
+        })
+    }
+
+    /// Finds out who has come back.
+    ///
+    /// # Errors
+    /// Where that is nobody.
+    pub async fn finish(
+        &self,
+        registration: &Registration<'_>,
+        memory: &[u8],
+        answer: Answer<'_>,
+    ) -> Result<ExternalIdentity, LoginError> {
+        let found = self.found().await?;
+        check_issuer(&found.metadata, answer.issuer)?;
+        let code = answer.code()?;
+        let memory = std::str::from_utf8(memory)
+            .ok()
+            .and_then(|text| text.split_once('.'));
+        let (nonce, verifier) =
+            memory.ok_or(LoginError::Invalid("the login was not begun here"))?;
+        let tokens = self.exchange(&found, registration, code, verifier).await?;
+        let outcome = match self.verify(&found, registration, &tokens, nonce) {
+            Err(NotVerified::UnknownKey) => {
+                let newer = self
+                    .found
+                    .newer(&found, async || self.fetch().await)
+                    .await?;
+                self.verify(&newer, registration, &tokens, nonce)
+            }
+            outcome => outcome,
+        };
+        let mut claims = outcome.map_err(|error| {
+            tracing::warn!(issuer = self.issuer, ?error, "an ID token is refused");
+            LoginError::Invalid("the ID token of the provider is not valid")
+        })?;
+        if registration.uses_user_info {
+            self.add_user_info(&found, &tokens, &mut claims).await?;
+        }
+        identity(registration, claims)
+    }
+
+    async fn found(&self) -> Result<Arc<Found>, Unavailable> {
+        self.found.get(async || self.fetch().await).await
+    }
+
+    async fn fetch(&self) -> Result<Found, metadata::FetchError> {
+        let outcome = metadata::fetch(&self.issuer, &self.outbound).await;
+        if let Err(error) = &outcome {
+            tracing::warn!(%error, issuer = self.issuer, "an identity provider is not available");
+        }
+        outcome
+    }
+
+    async fn exchange(
+        &self,
+        found: &Found,
+        registration: &Registration<'_>,
+        code: &str,
+        verifier: &str,
+    ) -> Result<CoreTokenResponse, LoginError> {
+        let endpoint = found.metadata.token_endpoint().cloned();
+        let endpoint = endpoint.ok_or(LoginError::Invalid("the provider has no token endpoint"))?;
+        let client = CoreClient::new(
+            ClientId::new(registration.client_id.to_owned()),
+            found.metadata.issuer().clone(),
+            found.keys.clone(),
+        )
+        .set_client_secret(ClientSecret::new(registration.client_secret.to_owned()))
+        .set_auth_type(metadata::authentication(&found.metadata))
+        .set_token_uri(endpoint)
+        .set_redirect_uri(redirect(registration)?);
+        let send = async |request| self.outbound.send(request, LARGEST_ANSWER).await;
+        let send = |request| Box::pin(send(request));
+        let answer = client
+            .exchange_code(AuthorizationCode::new(code.to_owned()))
+            .set_pkce_verifier(PkceCodeVerifier::new(verifier.to_owned()))
+            .request_async(&send)
+            .await;
+        answer.map_err(|error| match error {
+            RequestTokenError::ServerResponse(answer) => {
+                let code = answer.error().as_ref().to_owned();
+                tracing::warn!(issuer = self.issuer, code, "the code of a login is refused");
+                LoginError::Refused(code)
+            }
+            RequestTokenError::Request(error) => unavailable(&error),
+            RequestTokenError::Parse(..) | RequestTokenError::Other(_) => {
+                LoginError::Invalid("the token endpoint of the provider answers what is no token")
+            }
+        })
+    }
+
+    /// The claims of the ID token. Both the library and the strict reader of assertions have to take it.
+    fn verify(
+        &self,
+        found: &Found,
+        registration: &Registration<'_>,
+        tokens: &CoreTokenResponse,
+        nonce: &str,
+    ) -> Result<Map<String, Value>, NotVerified> {
+        let token = tokens
+            .id_token()
+            .ok_or(NotVerified::Invalid("there is none"))?;
+        let text = token.to_string();
+        let strict = Unverified::parse(&text).map_err(|_| NotVerified::Invalid("malformed"))?;
+        let now = self.clock.now();
+        let verifier = CoreIdTokenVerifier::new_confidential_client(
+            ClientId::new(registration.client_id.to_owned()),
+            ClientSecret::new(registration.client_secret.to_owned()),
+            found.metadata.issuer().clone(),
+            found.keys.clone(),
+        )
+        .set_allowed_algs(ALGORITHMS.map(|algorithm| algorithm()))
+        .set_time_fn(move || time(now.saturating_sub(SKEW)))
+        .set_issue_time_verifier_fn(move |issued_at| {
+            if issued_at <= time(now.saturating_add(SKEW)) {
+                Ok(())
+            } else {
+                Err("issued in the future".to_owned())
+            }
+        });
+        let nonce = Nonce::new(nonce.to_owned());
+        let claims = token
+            .claims(&verifier, &nonce)
+            .map_err(|error| match error {
+                openidconnect::ClaimsVerificationError::SignatureVerification(
+                    SignatureVerificationError::NoMatchingKey,
+                ) => NotVerified::UnknownKey,
+                error => {
+                    tracing::debug!(%error, "an ID token does not verify");
+                    NotVerified::Invalid("does not verify")
+                }
+            })?;
+        if let Some(party) = claims.authorized_party()
+            && party.as_str() != registration.client_id
+        {
+            return Err(NotVerified::Invalid("of another authorized party"));
+        }
+        if let Some(expected) = claims.access_token_hash() {
+            let algorithm = token
+                .signing_alg()
+                .map_err(|_| NotVerified::Invalid("algorithm"))?;
+            let key = token
+                .signing_key(&verifier)
+                .map_err(|_| NotVerified::UnknownKey)?;
+            let actual = AccessTokenHash::from_token(tokens.access_token(), algorithm, key);
+            if actual.ok().as_ref() != Some(expected) {
+                return Err(NotVerified::Invalid("of another access token"));
+            }
+        }
+        let begins_at = strict.claims.get("nbf").map(Value::as_i64);
+        let latest = now.saturating_add(SKEW).seconds();
+        if begins_at.is_some_and(|begin| begin.is_none_or(|begin| begin > latest)) {
+            return Err(NotVerified::Invalid("not valid yet"));
+        }
+        Ok(strict.claims)
+    }
+
+    async fn add_user_info(
+        &self,
+        found: &Found,
+        tokens: &CoreTokenResponse,
+        claims: &mut Map<String, Value>,
+    ) -> Result<(), LoginError> {
+        let endpoint = found.metadata.userinfo_endpoint();
+        let endpoint = endpoint.ok_or(LoginError::Invalid("the provider has no user info"))?;
+        let bearer = format!("Bearer {}", tokens.access_token().secret());
+        let request = http::Request::get(endpoint.as_str())
+            .header(http::header::AUTHORIZATION, bearer)
+            .header(http::header::ACCEPT, "application/json")
+            .body(Vec::new())
+            .map_err(|_| LoginError::Invalid("the user info endpoint is no URL"))?;
+        let answer = self.outbound.send(request, LARGEST_ANSWER).await;
+        let answer = answer.map_err(|error| unavailable(&error))?;
+        if answer.status() != http::StatusCode::OK {
+            return Err(LoginError::Invalid("the provider gives no user info"));
+        }
+        let info = json::object(answer.body())
+            .map_err(|_| LoginError::Invalid("the user info of the provider is no JSON object"))?;
+        // OpenID Connect Core 1.0 §5.3.2: otherwise it may be somebody else's.
+        if info.get("sub").and_then(Value::as_str).is_none() || info.get("sub") != claims.get("sub")
+        {
+            return Err(LoginError::Invalid("the user info is of somebody else"));
+        }
+        for (name, value) in info {
+            if !PROTOCOL_CLAIMS.contains(&name.as_str()) {
+                claims.insert(name, value);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+enum NotVerified {
+    UnknownKey,
+    Invalid(#[allow(dead_code, reason = "for the log")] &'static str),
+}
+
+/// RFC 9207 §2.4: an answer that another issuer has sent must not lead to this one's token endpoint.
+fn check_issuer(metadata: &Metadata, issuer: Option<&str>) -> Result<(), LoginError> {
+    let is_promised = metadata
+        .additional_metadata()
+        .authorization_response_iss_parameter_supported;
+    match issuer {
+        Some(issuer) if issuer == metadata.issuer().as_str() => Ok(()),
+        Some(_) => Err(LoginError::Invalid("the answer is of another issuer")),
+        None if is_promised => Err(LoginError::Invalid(
+            "the answer does not say of which issuer it is",
+        )),
+        None => Ok(()),
+    }
+}
+
+fn identity(
+    registration: &Registration<'_>,
+    claims: Map<String, Value>,
+) -> Result<ExternalIdentity, LoginError> {
+    let text = |name: &str| claims.get(name).and_then(Value::as_str);
+    let is_verified = match claims.get("email_verified") {
+        Some(Value::Bool(verified)) => *verified,
+        // Some providers write it as text.
+        Some(Value::String(verified)) => verified == "true",
+        Some(_) => false,
+        None => registration.allows_unverified_email,
+    };
+    let email = text("email").filter(|_| is_verified).and_then(email);
+    let identifier = match registration.identifier_claim {
+        "" => text("sub").and_then(identifier),
+        // Whoever can write any address into their profile must not become somebody else by that.
+        "email" => email.clone(),
+        claim => text(claim).and_then(identifier),
+    };
+    Ok(ExternalIdentity {
+        identifier: identifier.ok_or(LoginError::Invalid(
+            "the provider does not say who it is: the claim that identifies is missing, or not verified",
+        ))?,
+        email,
+        name: text("name").and_then(name),
+        picture: text("picture").and_then(picture),
+        claims,
+    })
+}
+
+/// The library adds `openid`.
+fn scopes(registration: &Registration<'_>) -> impl Iterator<Item = String> {
+    let given = registration.scopes.iter().cloned();
+    let default = DEFAULT_SCOPES.iter().map(ToString::to_string);
+    let (given, default) = if registration.scopes.is_empty() {
+        (None, Some(default))
+    } else {
+        (Some(given), None)
+    };
+    given
+        .into_iter()
+        .flatten()
+        .chain(default.into_iter().flatten())
+        .filter(|scope| scope != "openid")
+}
+
+fn redirect(registration: &Registration<'_>) -> Result<RedirectUrl, LoginError> {
+    RedirectUrl::new(registration.redirect_url.to_owned())
+        .map_err(|_| LoginError::Invalid("the callback is no URL"))
+}
+
+fn time(at: UnixMillis) -> chrono::DateTime<chrono::Utc> {
+    chrono::DateTime::from_timestamp_millis(at.0).unwrap_or_default()
+}
+
+fn unavailable(error: &OutboundError) -> LoginError {
+    Unavailable::because(error).into()
+}
