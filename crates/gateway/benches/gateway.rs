@@ -28,8 +28,8 @@ use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use domain::clock::{SystemClock, UnixMillis};
 use gateway::{
-    Assertion, Caller, CallerFacts, Config, Directory, Gateway, Identity, Principal, Rejection,
-    Route,
+    Arrived, Assertion, Caller, CallerFacts, Config, Directory, Gateway, Identity, NotArrived,
+    Principal, Rejection, Route,
 };
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, Full};
@@ -52,6 +52,14 @@ impl Identity for OneIdentity {
         }
     }
 
+    async fn authenticate_cookie(&self, _: &str, _: &str) -> Result<Principal, Rejection> {
+        Err(Rejection::Unavailable)
+    }
+
+    async fn arrive(&self, _: &str, _: &str, _: &str) -> Result<Arrived, NotArrived> {
+        Err(NotArrived::Unavailable)
+    }
+
     fn policies(&self) -> PolicySet {
         PolicySet::default()
     }
@@ -64,7 +72,7 @@ impl Identity for OneIdentity {
         None
     }
 
-    fn login(&self, _: &str) -> Option<String> {
+    fn login(&self, _: &str, _: &str) -> Option<String> {
         None
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::core_v1::Scope as SessionScope;
 use bytes::Bytes;
 use domain::{clock::UnixMillis, scope};
-use http::{HeaderValue, Response, header, uri::PathAndQuery};
+use http::{Response, header, uri::PathAndQuery};
 use http_body::Body as HttpBody;
 use policy::{Request, Scope, Subject};
 
@@ -23,6 +23,7 @@ use crate::{
     },
 };
 
+mod cross_site;
 mod ip_text;
 mod seen;
 mod token;
@@ -30,6 +31,7 @@ mod token;
 use ip_text::IpText;
 pub(crate) use seen::Seen;
 pub(crate) use token::Presented;
+use token::Proof;
 
 /// The right to send one request to one Service by one of its configurations. Only [`authorize`] makes it.
 pub(crate) struct Permit {
@@ -77,21 +79,25 @@ where
     }
     let principal = match route.access {
         Access::Anyone | Access::AnyoneByPolicy => None,
-        Access::Authenticated => match authenticate(gateway, presented.token()).await {
-            Ok(principal) => {
-                record.set_principal(&principal);
-                check_scopes(&principal.scopes, &route)?;
-                Some(principal)
+        Access::Authenticated => {
+            let host = inbound.request.host.name();
+            match authenticate(gateway, presented.proof(), host).await {
+                Ok(principal) => {
+                    record.set_principal(&principal);
+                    check_scopes(&principal.scopes, &route)?;
+                    Some(principal)
+                }
+                // A stale cookie is as good as none; whoever sends a bad token is told so.
+                Err(denial) if may_log_in(denial, presented.proof()) => {
+                    let answer =
+                        login::redirect(gateway, &inbound.request, presented.state(), record.id);
+                    let answer = answer.ok_or(denial)?;
+                    record.outcome = Outcome::Refused(denial.reason());
+                    return Ok(Passed::Answered(answer));
+                }
+                Err(denial) => return Err(denial),
             }
-            Err(Denial::NoToken) => {
-                let identity = &*gateway.identity;
-                let answer = login::redirect(identity, &inbound.request, record.id)
-                    .ok_or(Denial::NoToken)?;
-                record.outcome = Outcome::Refused(Denial::NoToken.reason());
-                return Ok(Passed::Answered(answer));
-            }
-            Err(denial) => return Err(denial),
-        },
+        }
     };
     let case = Case {
         gateway,
@@ -101,6 +107,9 @@ where
     };
     let choice = case.choose(inbound.arrived(), record)?;
     let plan = route.plan(choice).ok_or(Denial::NoConfig)?;
+    if let (true, Some(Proof::Cookie(_))) = (principal.is_some(), presented.proof()) {
+        cross_site::check(&inbound.request, plan.cors.as_ref())?;
+    }
     // Before the Policies look, as they see what the upstream sees.
     if let (true, Some(foreign)) = (plan.passes_authorization, presented.foreign()) {
         inbound
@@ -376,10 +385,30 @@ impl Case<'_> {
     }
 }
 
-async fn authenticate(gateway: &Gateway, token: Option<&HeaderValue>) -> Result<Principal, Denial> {
-    let token = token.ok_or(Denial::NoToken)?;
-    let token = token.to_str().map_err(|_| Denial::InvalidToken)?;
-    let principal = match gateway.identity.authenticate(token).await {
+fn may_log_in(denial: Denial, proof: Option<&Proof>) -> bool {
+    match (denial, proof) {
+        (Denial::NoToken, _) | (Denial::InvalidToken, Some(Proof::Cookie(_))) => true,
+        (_, _) => false,
+    }
+}
+
+async fn authenticate(
+    gateway: &Gateway,
+    proof: Option<&Proof>,
+    host: &str,
+) -> Result<Principal, Denial> {
+    let identity = &gateway.identity;
+    let outcome = match proof.ok_or(Denial::NoToken)? {
+        Proof::Token(token) => {
+            let token = token.to_str().map_err(|_| Denial::InvalidToken)?;
+            identity.authenticate(token).await
+        }
+        Proof::Cookie(cookie) => {
+            let cookie = cookie.to_str().map_err(|_| Denial::InvalidToken)?;
+            identity.authenticate_cookie(cookie, host).await
+        }
+    };
+    let principal = match outcome {
         Ok(principal) => principal,
         Err(Rejection::Unauthenticated { reason }) => {
             tracing::debug!(reason, "a token was not accepted");

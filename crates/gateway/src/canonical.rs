@@ -19,7 +19,7 @@ mod path;
 mod view;
 
 pub(crate) use ambiguity::Ambiguity;
-pub(crate) use cookie::is_reserved_cookie;
+pub(crate) use cookie::{ACCESS_COOKIE, STATE_COOKIE, is_reserved_cookie};
 pub(crate) use field_name::{is_hop_by_hop, is_ours};
 pub(crate) use fields::remove_connection_options;
 pub(crate) use framing::Length;
@@ -56,6 +56,10 @@ pub(crate) struct Credentials {
     pub(crate) explicit: Option<HeaderValue>,
     /// `Authorization`
     pub(crate) authorization: Option<HeaderValue>,
+    /// The cookie that the login has left at this host.
+    pub(crate) access_cookie: Option<HeaderValue>,
+    /// The cookie by which this browser is known again when it comes from the login.
+    pub(crate) state_cookie: Option<HeaderValue>,
 }
 
 impl Canonical {

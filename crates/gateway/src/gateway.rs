@@ -18,8 +18,9 @@ use crate::{
     denial::Denial,
     forward::{Served, forward},
     inbound::{Content, Inbound},
+    login,
     record::{Outcome, Record, RequestId},
-    route::{Choice, Preflight},
+    route::{Access, Choice, Preflight},
     trace::TRACEPARENT,
 };
 
@@ -116,6 +117,11 @@ impl Gateway {
             .ok_or(Denial::NoService)?;
         record.route = Some(Arc::clone(&route));
         if let Some(response) = preflight(&route, &request, record)? {
+            return Ok(Served::Here(response));
+        }
+        if route.access == Access::Authenticated && login::is_callback(&request) {
+            let (response, reason) = login::answer(self, &request, record.id).await;
+            record.outcome = Outcome::Open(reason);
             return Ok(Served::Here(response));
         }
         let inbound = Inbound {

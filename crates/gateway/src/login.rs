@@ -1,17 +1,34 @@
-//! Browsers that come without a token are sent to log in.
+//! Browsers that come without a token are sent to log in, and come back with a code.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
-use crate::{Body, Identity, canonical::Canonical, record::RequestId};
+use crate::{
+    Body, Gateway,
+    canonical::{Canonical, STATE_COOKIE},
+    record::RequestId,
+};
+
+mod callback;
+
+pub(crate) use callback::{answer, is_callback};
 
 /// Fetch metadata (W3C): which browsers send, and scripts cannot.
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
-/// The way to the login, where a person can go it: for the page of a browser's window, and nothing else.
+/// What tells one browser from another.
+const NONCE_BYTES: usize = 32;
+const NONCE_LENGTH: usize = 43;
+/// As long as the signed place to return to is good.
+const STATE_SECONDS: u32 = 1800;
+
+/// The way to the login, where a person can go it: for the page of a browser's window, and nothing else. `state` is
+/// what the browser has kept from the time before: several windows may be on the way at once.
 pub(crate) fn redirect(
-    identity: &dyn Identity,
+    gateway: &Gateway,
     request: &Canonical,
+    state: Option<&HeaderValue>,
     id: RequestId,
 ) -> Option<Response<Body>> {
     if !is_navigation(request) {
@@ -19,11 +36,21 @@ pub(crate) fn redirect(
     }
     let authority = request.host.authority().to_str().ok()?;
     let url = format!("https://{authority}{}", request.target.as_str());
-    let location = HeaderValue::try_from(identity.login(&url)?).ok()?;
+    let nonce = state.and_then(nonce).map_or_else(
+        || {
+            let mut bytes = [0; NONCE_BYTES];
+            gateway.config.rng.fill(&mut bytes);
+            URL_SAFE_NO_PAD.encode(bytes)
+        },
+        str::to_owned,
+    );
+    let location = HeaderValue::try_from(gateway.identity.login(&url, &nonce)?).ok()?;
+    let cookie = cookie(STATE_COOKIE, &nonce, u64::from(STATE_SECONDS))?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::FOUND;
     let headers = response.headers_mut();
     headers.insert(header::LOCATION, location);
+    headers.insert(header::SET_COOKIE, cookie);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(
         header::REFERRER_POLICY,
@@ -34,6 +61,21 @@ pub(crate) fn redirect(
         headers.insert("x-request-id", id);
     }
     Some(response)
+}
+
+/// One of ours, where it has the form.
+fn nonce(value: &HeaderValue) -> Option<&str> {
+    let text = value.to_str().ok()?;
+    let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (text.len() == NONCE_LENGTH && text.bytes().all(is_base64url)).then_some(text)
+}
+
+/// For this host alone.
+fn cookie(name: &str, value: &str, seconds: u64) -> Option<HeaderValue> {
+    let text = format!("{name}={value}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax");
+    let mut cookie = HeaderValue::try_from(text).ok()?;
+    cookie.set_sensitive(true);
+    Some(cookie)
 }
 
 fn is_navigation(request: &Canonical) -> bool {

@@ -1,6 +1,6 @@
 //! What the gateway asks of the rest of the system.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use api::core_v1;
 use async_trait::async_trait;
@@ -19,6 +19,19 @@ pub trait Identity: Send + Sync + 'static {
     /// Where the token proves nothing, or nothing can be said at present.
     async fn authenticate(&self, token: &str) -> Result<Principal, Rejection>;
 
+    /// The caller that the cookie of a browser stands for at the host `host` (lower case, no port), and nowhere else.
+    ///
+    /// # Errors
+    /// As [`Self::authenticate`].
+    async fn authenticate_cookie(&self, cookie: &str, host: &str) -> Result<Principal, Rejection>;
+
+    /// Takes the code with which the login has sent a browser back to `host` that was given `nonce` there before. It
+    /// works once.
+    ///
+    /// # Errors
+    /// Where it is of another host, browser or time, or nothing can be said at present.
+    async fn arrive(&self, host: &str, code: &str, nonce: &str) -> Result<Arrived, NotArrived>;
+
     /// The named Policies as they are now.
     fn policies(&self) -> PolicySet;
 
@@ -34,8 +47,8 @@ pub trait Identity: Send + Sync + 'static {
         valid_until: UnixMillis,
     ) -> Option<Assertion>;
 
-    /// Where a browser that asked for `url` is sent to log in; `None` where that cannot be said.
-    fn login(&self, url: &str) -> Option<String>;
+    /// Where a browser that asked for `url`, and keeps `nonce`, is sent to log in; `None` where that cannot be said.
+    fn login(&self, url: &str, nonce: &str) -> Option<String>;
 }
 
 /// Which Service a host name means.
@@ -57,6 +70,28 @@ pub struct Principal {
     pub scopes: Arc<[core_v1::Scope]>,
     /// Who it is.
     pub caller: Arc<Caller>,
+}
+
+/// Somebody who comes from the login.
+pub struct Arrived {
+    /// The value of the cookie for this host.
+    pub cookie: String,
+    /// For how long it is good.
+    pub lifetime: Duration,
+    /// Path and query to go on to.
+    pub target: String,
+}
+
+/// Why nobody comes from the login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotArrived {
+    /// The code is not accepted.
+    Refused {
+        /// A stable word for the log; never shown to the caller.
+        reason: &'static str,
+    },
+    /// It could not be checked at present.
+    Unavailable,
 }
 
 /// Why a token was not accepted.

@@ -5,10 +5,13 @@ use std::{any::Any, sync::Arc};
 use api::{core_v1::User, meta_v1::Metadata};
 use async_trait::async_trait;
 use domain::clock::UnixMillis;
-use gateway::{Assertion, Caller, CallerFacts, Principal, Rejection};
+use gateway::{Arrived, Assertion, Caller, CallerFacts, NotArrived, Principal, Rejection};
 use http::HeaderValue;
 use policy::PolicySet;
-use server::{Context, Unauthenticated, assertion, return_to};
+use server::{
+    Context, Unauthenticated, assertion, return_to,
+    web::handover::{self, Refused},
+};
 
 /// The gateway's port to the control plane.
 pub(crate) struct Identity(pub(crate) Context);
@@ -18,12 +21,27 @@ impl gateway::Identity for Identity {
     async fn authenticate(&self, token: &str) -> Result<Principal, Rejection> {
         let principal = self.0.directory.authenticate(token).await;
         let principal = principal.map_err(rejection)?;
-        // Made once for each token that is known, not for each request.
-        let derived = principal
-            .derived
-            .get_or_init(|| Box::new(derive(&principal)) as Box<dyn Any + Send + Sync>);
-        let derived = derived.downcast_ref::<Principal>();
-        Ok(derived.cloned().unwrap_or_else(|| derive(&principal)))
+        Ok(derived(&principal))
+    }
+
+    async fn authenticate_cookie(&self, cookie: &str, host: &str) -> Result<Principal, Rejection> {
+        let principal = handover::authenticate(&self.0, cookie, host).await;
+        let principal = principal.map_err(rejection)?;
+        Ok(derived(&principal))
+    }
+
+    async fn arrive(&self, host: &str, code: &str, nonce: &str) -> Result<Arrived, NotArrived> {
+        let refused = |reason| NotArrived::Refused { reason };
+        match handover::arrive(&self.0, host, code, nonce).await {
+            Ok(arrived) => Ok(Arrived {
+                cookie: arrived.cookie,
+                lifetime: arrived.lifetime,
+                target: arrived.target,
+            }),
+            Err(Refused::Invalid) => Err(refused("code_invalid")),
+            Err(Refused::Used) => Err(refused("code_used")),
+            Err(Refused::Unavailable) => Err(NotArrived::Unavailable),
+        }
     }
 
     fn policies(&self) -> PolicySet {
@@ -62,8 +80,8 @@ impl gateway::Identity for Identity {
         }
     }
 
-    fn login(&self, url: &str) -> Option<String> {
-        match return_to::sign(&self.0, url, "") {
+    fn login(&self, url: &str, nonce: &str) -> Option<String> {
+        match return_to::sign(&self.0, url, &handover::state_of(nonce)) {
             Ok(Some(place)) => Some(format!("{}/login?return={place}", self.0.domain.url())),
             Ok(None) => Some(format!("{}/login", self.0.domain.url())),
             Err(error) => {
@@ -72,6 +90,15 @@ impl gateway::Identity for Identity {
             }
         }
     }
+}
+
+/// Made once for each token that is known, not for each request.
+fn derived(principal: &server::Principal) -> Principal {
+    let derived = principal
+        .derived
+        .get_or_init(|| Box::new(derive(principal)) as Box<dyn Any + Send + Sync>);
+    let derived = derived.downcast_ref::<Principal>();
+    derived.cloned().unwrap_or_else(|| derive(principal))
 }
 
 fn derive(principal: &server::Principal) -> Principal {

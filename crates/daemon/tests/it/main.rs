@@ -8,6 +8,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod browser;
 mod crash;
 mod credentials_page;
 mod existing_clients;

@@ -5,3 +5,4 @@ pub(crate) mod https;
 pub(crate) mod program;
 pub(crate) mod scene;
 pub(crate) mod upstream;
+pub(crate) mod webdriver;

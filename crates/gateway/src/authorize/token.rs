@@ -6,27 +6,45 @@ use crate::canonical::Credentials;
 
 /// What a request proves itself with, sorted out.
 pub(crate) struct Presented {
-    token: Option<HeaderValue>,
+    proof: Option<Proof>,
     foreign: Option<HeaderValue>,
+    state: Option<HeaderValue>,
+}
+
+/// What is ours of it, good or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// An access token, sent on purpose.
+    Token(HeaderValue),
+    /// What a browser sends along with every request to this host, whoever made it send one.
+    Cookie(HeaderValue),
 }
 
 impl Presented {
-    /// `X-Octelium-Auth` counts before a Bearer of our form. What is not ours is the upstream's business.
+    /// `X-Octelium-Auth` counts before a Bearer of our form, and that before the cookie. What is not ours is the
+    /// upstream's business.
     pub(crate) fn read(credentials: Credentials) -> Self {
         let bearer = credentials.authorization.as_ref().and_then(own_bearer);
         let foreign = match bearer {
             Some(_) => None,
             None => credentials.authorization,
         };
+        let token = credentials.explicit.or(bearer).map(Proof::Token);
         Self {
-            token: credentials.explicit.or(bearer),
+            proof: token.or(credentials.access_cookie.map(Proof::Cookie)),
             foreign,
+            state: credentials.state_cookie,
         }
     }
 
     /// Ours, good or not.
-    pub(crate) fn token(&self) -> Option<&HeaderValue> {
-        self.token.as_ref()
+    pub(crate) fn proof(&self) -> Option<&Proof> {
+        self.proof.as_ref()
+    }
+
+    /// By which a browser is known again that was sent to the login before.
+    pub(crate) fn state(&self) -> Option<&HeaderValue> {
+        self.state.as_ref()
     }
 
     /// `Authorization`, where it has none of our tokens.
@@ -60,6 +78,8 @@ mod tests {
         Presented::read(Credentials {
             explicit: explicit.map(HeaderValue::from_static),
             authorization: authorization.map(HeaderValue::from_static),
+            access_cookie: Some(HeaderValue::from_static("cookie")),
+            state_cookie: None,
         })
     }
 
@@ -76,17 +96,18 @@ mod tests {
     #[case(None, Some("Bearer"), None, Some("Bearer"))]
     #[case(None, Some("BearerAQo1"), None, Some("BearerAQo1"))]
     #[case(None, None, None, None)]
-    fn w48_a_token_is_found_in_any_case_and_the_explicit_one_counts_first(
+    fn w48_a_token_is_found_in_any_case_and_counts_before_the_cookie(
         #[case] explicit: Option<&'static str>,
         #[case] authorization: Option<&'static str>,
         #[case] token: Option<&str>,
         #[case] foreign: Option<&str>,
     ) {
         let presented = read(explicit, authorization);
-        assert_eq!(
-            presented.token().map(|value| value.to_str().unwrap()),
-            token
-        );
+        let expected = match token {
+            Some(token) => Proof::Token(HeaderValue::from_str(token).unwrap()),
+            None => Proof::Cookie(HeaderValue::from_static("cookie")),
+        };
+        assert_eq!(presented.proof(), Some(&expected));
         let passed = presented.foreign();
         assert_eq!(
             passed.as_ref().map(|value| value.to_str().unwrap()),

@@ -2,6 +2,11 @@
 
 use http::HeaderValue;
 
+/// What the login has left at the host of a Service.
+pub(crate) const ACCESS_COOKIE: &str = "__Host-octelium-access";
+/// By which a browser is known again that was sent to the login.
+pub(crate) const STATE_COOKIE: &str = "__Host-octelium-state";
+
 /// Whether a cookie of that name is for the gateway alone. Leading white space and `=` do not count: a browser sends
 /// a nameless cookie of the value `a=b` as `a=b`.
 pub(crate) fn is_reserved_cookie(name: &[u8]) -> bool {
@@ -45,6 +50,23 @@ pub(super) fn clean<'a>(lines: impl Iterator<Item = &'a HeaderValue>) -> Option<
     }
 }
 
+/// The value of one of ours; `None` where there is none, or more than one: then it is not clear which is ours.
+pub(super) fn find<'a>(
+    lines: impl Iterator<Item = &'a HeaderValue>,
+    name: &str,
+) -> Option<HeaderValue> {
+    let pairs = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b';'));
+    let mut values = pairs.filter_map(|pair| {
+        let rest = pair.trim_ascii().strip_prefix(name.as_bytes())?;
+        rest.strip_prefix(b"=")
+    });
+    let value = values.next()?;
+    if values.next().is_some() {
+        return None;
+    }
+    HeaderValue::from_bytes(value.trim_ascii()).ok()
+}
+
 fn mentions_us(line: &[u8]) -> bool {
     line.windows(8)
         .any(|window| window.eq_ignore_ascii_case(b"octelium"))
@@ -56,6 +78,25 @@ mod tests {
 
     use super::*;
 
+    fn parsed(lines: &[&str]) -> Vec<HeaderValue> {
+        lines.iter().map(|line| line.parse().unwrap()).collect()
+    }
+
+    #[rstest]
+    #[case(&["a=b; __Host-octelium-access=x"], Some("x"))]
+    #[case(&["a=b", "__Host-octelium-access= x ;c=d"], Some("x"))]
+    #[case(&["__Host-octelium-access=x; __Host-octelium-access=y"], None)]
+    #[case(&["__Host-octelium-access=x", "__Host-octelium-access=x"], None)]
+    #[case(&["__host-octelium-access=x; __Host-octelium-accessory=y"], None)]
+    #[case(&["=__Host-octelium-access=x"], None)]
+    fn w07_our_cookie_counts_where_there_is_exactly_one(
+        #[case] lines: &[&str],
+        #[case] value: Option<&str>,
+    ) {
+        let found = find(parsed(lines).iter(), ACCESS_COOKIE);
+        assert_eq!(found.as_ref().map(|value| value.to_str().unwrap()), value);
+    }
+
     #[rstest]
     #[case(&["a=b; c=d"], Some("a=b; c=d"))]
     #[case(&["a=b", "c=d"], Some("a=b; c=d"))]
@@ -65,7 +106,7 @@ mod tests {
     #[case(&["__Host-octelium_auth=x; q=1"], Some("q=1"))]
     #[case(&["=octelium_auth=x; q=octelium"], Some("q=octelium"))]
     fn c22_our_cookies_are_taken_out(#[case] lines: &[&str], #[case] expected: Option<&str>) {
-        let lines: Vec<HeaderValue> = lines.iter().map(|line| line.parse().unwrap()).collect();
+        let lines = parsed(lines);
         let cleaned = clean(lines.iter());
         assert_eq!(
             cleaned.as_ref().map(|value| value.to_str().unwrap()),

@@ -41,7 +41,10 @@ pub(super) fn clean(headers: &mut HeaderMap, grpc: bool) -> Result<Taken, Ambigu
     for name in &removed {
         headers.remove(name);
     }
+    let own_cookie = |name| cookie::find(headers.get_all(header::COOKIE).iter(), name);
     let credentials = Credentials {
+        access_cookie: own_cookie(cookie::ACCESS_COOKIE),
+        state_cookie: own_cookie(cookie::STATE_COOKIE),
         explicit: headers.remove(X_OCTELIUM_AUTH),
         authorization: headers.remove(header::AUTHORIZATION),
     };

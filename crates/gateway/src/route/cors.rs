@@ -112,6 +112,11 @@ impl Cors {
         }
     }
 
+    /// Whether pages of `origin` may make use of the visitor's cookies.
+    pub(crate) fn trusts(&self, origin: &HeaderValue) -> bool {
+        self.allow_credentials && (self.origins.contains(origin) || self.is_of_cluster(origin))
+    }
+
     fn grant(&self, origin: &HeaderValue, response: &mut HeaderMap) -> bool {
         if self.any_origin {
             response.insert(

@@ -7,6 +7,7 @@
 )]
 
 mod authentication;
+mod browser;
 mod canonical;
 mod credentials;
 mod differential;

@@ -1,6 +1,7 @@
 //! The pages, as browsers ask for them, through the whole router.
 
 mod enrollment;
+mod handover;
 mod portal;
 mod protection;
 

@@ -26,13 +26,17 @@ pub(crate) fn folder() -> PathBuf {
     folder.to_owned()
 }
 
+/// Where the programs, and the tools of the tests, are.
+pub(crate) fn target() -> &'static Path {
+    octeliumd().ancestors().nth(2).unwrap()
+}
+
 /// The Python that has `grpcio`.
 ///
 /// # Panics
 /// Where it is not installed.
 pub(crate) fn python() -> PathBuf {
-    let target = octeliumd().ancestors().nth(2).unwrap();
-    let interpreter = target.join("test-tools/python/bin/python");
+    let interpreter = target().join("test-tools/python/bin/python");
     assert!(
         interpreter.exists(),
         "{} is not there: run scripts/install-test-tools",

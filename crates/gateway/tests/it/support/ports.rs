@@ -6,11 +6,14 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use domain::clock::UnixMillis;
-use gateway::{Assertion, CallerFacts, Directory, Identity, Principal, Rejection, Route};
+use gateway::{
+    Arrived, Assertion, CallerFacts, Directory, Identity, NotArrived, Principal, Rejection, Route,
+};
 use http::HeaderValue;
 use policy::PolicySet;
 
@@ -35,6 +38,23 @@ impl Identity for FakeIdentity {
         let principals = self.principals.lock().unwrap();
         let unknown = Rejection::Unauthenticated { reason: "unknown" };
         principals.get(token).cloned().ok_or(unknown)
+    }
+
+    async fn authenticate_cookie(&self, cookie: &str, host: &str) -> Result<Principal, Rejection> {
+        self.authenticate(&format!("{cookie}@{host}")).await
+    }
+
+    async fn arrive(&self, host: &str, code: &str, nonce: &str) -> Result<Arrived, NotArrived> {
+        if self.unavailable.load(Ordering::SeqCst) {
+            return Err(NotArrived::Unavailable);
+        }
+        let refused = NotArrived::Refused { reason: "unknown" };
+        let target = code.strip_prefix("good:").ok_or(refused)?;
+        Ok(Arrived {
+            cookie: format!("cookie-{host}-{}", &nonce[..4]),
+            lifetime: Duration::from_mins(1),
+            target: target.to_owned(),
+        })
     }
 
     fn policies(&self) -> PolicySet {
@@ -62,7 +82,8 @@ impl Identity for FakeIdentity {
         })
     }
 
-    fn login(&self, url: &str) -> Option<String> {
+    fn login(&self, url: &str, nonce: &str) -> Option<String> {
+        assert_eq!(nonce.len(), 43);
         (!self.keyless.load(Ordering::SeqCst)).then(|| format!("https://example.com/login?{url}"))
     }
 }

@@ -1,0 +1,183 @@
+//! People with a real browser.
+
+use serde_json::Value;
+
+use crate::support::{cluster::Person, scene::Scene, webdriver::Browser};
+
+/// A Cluster with two people who may see the Service `web`.
+async fn people() -> Scene {
+    let scene = Scene::start().await;
+    for user in ["john", "mary"] {
+        let create = format!("octeliumctl create user --type human {user}");
+        scene.admin.sh(&create).success();
+    }
+    let policy = "kind: Policy\nmetadata: { name: people }\nspec: { rules: [{ effect: ALLOW, condition: { match: 'ctx.user.spec.type == \"HUMAN\"' } }] }\n---\nkind: Service\nmetadata: { name: pages, displayName: Pages of the team, description: What everybody may read }\nspec: { mode: HTTP, isPublic: true, authorization: { policies: [people] }, config: { upstream: { url: 'URL' }, http: { identity: { headers: true } } } }\n";
+    let url = format!("http://{}", scene.upstream.address);
+    let policy = policy.replace("URL", &url);
+    scene
+        .admin
+        .sh_with_input("octeliumctl apply -", &policy)
+        .success();
+    scene
+}
+
+fn link(admin: &Person, scene: &Scene, user: &str) -> String {
+    let made = format!("octeliumctl create enrollment --user {user}");
+    let made = admin.sh(&made).success();
+    scene.cluster.secret(made.stdout.trim())
+}
+
+async fn enroll(browser: &Browser, scene: &Scene, user: &str) {
+    let link = link(&scene.admin, scene, user);
+    let (_, secret) = link.split_once('.').unwrap();
+    scene.cluster.secret(secret);
+    browser.open(&link).await;
+    browser
+        .sees(&format!("You will be logged in as {user}."))
+        .await;
+    browser.click("button[type=submit].wide").await;
+    browser.sees("Services").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_logs_in_with_a_link_and_looks_around() {
+    let scene = people().await;
+    let browser = Browser::start().await;
+    let domain = format!("https://{}", scene.cluster.domain());
+    browser.open(&domain).await;
+    assert_eq!(browser.url().await, format!("{domain}/login"));
+    browser.sees("octeliumctl create enrollment").await;
+    browser.is_accessible().await;
+    browser.picture("login").await;
+
+    let link = link(&scene.admin, &scene, "john");
+    browser.open(&link).await;
+    browser.sees("You will be logged in as john.").await;
+    // Neither in the address bar nor in the history.
+    assert_eq!(browser.url().await, format!("{domain}/enroll"));
+    browser.is_accessible().await;
+    browser.picture("enroll").await;
+    browser.click("button[type=submit].wide").await;
+    browser.sees("Pages of the team").await;
+    assert_eq!(browser.url().await, format!("{domain}/"));
+    // Not for scripts.
+    assert_eq!(browser.run("return document.cookie").await, Value::from(""));
+    for (path, text) in [
+        ("/", "What everybody may read"),
+        ("/sessions", "This browser"),
+        ("/devices", "There are none yet"),
+        ("/profile", "john"),
+        ("/nothing", "There is nothing here"),
+    ] {
+        browser.open(&format!("{domain}{path}")).await;
+        browser.sees(text).await;
+        browser.is_accessible().await;
+        let name = path.trim_start_matches('/');
+        browser
+            .picture(if name.is_empty() { "services" } else { name })
+            .await;
+    }
+
+    browser.open(&domain).await;
+    browser.fill("#q", "nothing like that\u{e007}").await;
+    browser.sees("Nothing has a name").await;
+
+    // The link again.
+    browser.open(&link).await;
+    browser.click("button[type=submit].wide").await;
+    browser.sees("This has been used already").await;
+    browser.is_accessible().await;
+    browser.picture("used").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_returns_to_the_service_and_logs_out_of_it() {
+    let scene = people().await;
+    let browser = Browser::start().await;
+    let service = format!("https://pages.{}", scene.cluster.domain());
+    let wanted = format!("{service}/a/page?with=this");
+
+    browser.open(&wanted).await;
+    browser.sees("to go on to pages.localhost").await;
+    browser.picture("login-for-a-service").await;
+    enroll(&browser, &scene, "john").await;
+    browser.open(&wanted).await;
+    assert_eq!(browser.url().await, wanted);
+    let seen = browser.text().await;
+    let seen: Value = serde_json::from_str(&seen).unwrap_or_else(|error| panic!("{error}: {seen}"));
+    assert_eq!(seen["headers"]["x-octelium-user"], "john");
+    assert_eq!(seen["headers"]["cookie"], Value::Null, "{seen}");
+    assert_eq!(
+        browser.cookies().await.len(),
+        2,
+        "those of this host alone: {:?}",
+        browser.cookies().await
+    );
+
+    // Another Service knows the person without asking.
+    browser
+        .open(&format!("https://web.{}/", scene.cluster.domain()))
+        .await;
+    browser.sees("access was denied").await;
+
+    browser
+        .open(&format!("https://{}/", scene.cluster.domain()))
+        .await;
+    browser.click(".who button").await;
+    browser.sees("You are logged out").await;
+    browser.is_accessible().await;
+    browser.picture("logged-out").await;
+    browser.open(&wanted).await;
+    browser.sees("Log in").await;
+    assert!(browser.url().await.contains("/login?return="));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w46_two_people_use_one_browser_one_after_the_other() {
+    let scene = people().await;
+    let browser = Browser::start().await;
+    let service = format!("https://pages.{}/", scene.cluster.domain());
+    enroll(&browser, &scene, "john").await;
+    browser.open(&service).await;
+    browser.sees("\"john\"").await;
+
+    enroll(&browser, &scene, "mary").await;
+    browser.sees("mary").await;
+    // Nothing of John is left, at the Service neither.
+    browser.open(&service).await;
+    browser.sees("\"mary\"").await;
+    let sessions = scene
+        .admin
+        .sh("octeliumctl get session --user john -o json")
+        .success();
+    let sessions: Value = serde_json::from_str(&sessions.stdout).unwrap();
+    assert_eq!(sessions["items"], serde_json::json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w02_w09_a_service_of_the_cluster_can_make_a_visitor_do_nothing() {
+    let scene = people().await;
+    let browser = Browser::start().await;
+    let domain = format!("https://{}", scene.cluster.domain());
+    enroll(&browser, &scene, "john").await;
+    let evil = format!("https://pages.{}/", scene.cluster.domain());
+    browser.open(&evil).await;
+    browser.sees("\"john\"").await;
+    // A script there sends what it likes; what comes back it cannot read.
+    let script = format!(
+        "const done = arguments[arguments.length - 1];
+         const send = (url, options) => fetch(url, {{ credentials: 'include', mode: 'no-cors', ...options }});
+         Promise.all([
+             send('{domain}/logout', {{ method: 'POST', body: new URLSearchParams({{ token: 'x' }}) }}),
+             send('{domain}/sessions/end-all', {{ method: 'POST', body: new URLSearchParams() }}),
+         ]).then(() => done('sent'), error => done(String(error)));"
+    );
+    assert_eq!(browser.run_async(&script).await, Value::from("sent"));
+    let read = format!(
+        "const done = arguments[arguments.length - 1];
+         fetch('{domain}/', {{ credentials: 'include' }}).then(() => done('read'), () => done('refused'));"
+    );
+    assert_eq!(browser.run_async(&read).await, Value::from("refused"));
+    browser.open(&domain).await;
+    browser.sees("Pages of the team").await;
+}

@@ -1,0 +1,268 @@
+//! A real browser, driven as the W3C's `WebDriver` has it.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::program::target;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// A browser of somebody's own, without a window.
+pub(crate) struct Browser {
+    driver: Child,
+    session: String,
+    _home: TempDir,
+}
+
+impl Browser {
+    /// A fresh one, with nothing in it.
+    pub(crate) async fn start() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .env("HOME", home.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("chromedriver: {error}: run scripts/install-test-tools")
+            });
+        let lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let port = lines
+            .map_while(Result::ok)
+            .find_map(|line| {
+                let (_, port) = line.split_once("started successfully on port ")?;
+                port.trim_end_matches('.').parse::<u16>().ok()
+            })
+            .expect("chromedriver says its port");
+        let capabilities = json!({"capabilities": {"alwaysMatch": {
+            "acceptInsecureCerts": true,
+            "goog:chromeOptions": {"args": [
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-dev-shm-usage",
+                "--disable-background-networking",
+                "--window-size=1280,900",
+            ]},
+        }}});
+        let base = format!("http://127.0.0.1:{port}/session");
+        let answer = call(Method::POST, &base, &capabilities).await;
+        let id = answer["sessionId"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{answer:#}"));
+        Self {
+            session: format!("{base}/{id}"),
+            driver,
+            _home: home,
+        }
+    }
+
+    /// Opens a page and waits until it has loaded.
+    pub(crate) async fn open(&self, url: &str) {
+        self.post("/url", json!({"url": url})).await;
+    }
+
+    /// Where it is.
+    pub(crate) async fn url(&self) -> String {
+        let url = call(Method::GET, &format!("{}/url", self.session), &Value::Null).await;
+        url.as_str().unwrap().to_owned()
+    }
+
+    /// What can be read on the page.
+    pub(crate) async fn text(&self) -> String {
+        let text = self.run("return document.body.innerText").await;
+        text.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Waits until the page says it.
+    pub(crate) async fn sees(&self, text: &str) {
+        let begun = Instant::now();
+        loop {
+            let page = self.text().await;
+            if page.contains(text) {
+                return;
+            }
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "no {text:?} at {}:\n{page}",
+                self.url().await
+            );
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Clicks on what a selector of CSS finds first.
+    pub(crate) async fn click(&self, selector: &str) {
+        let element = self.find(selector).await;
+        self.post(&format!("/element/{element}/click"), json!({}))
+            .await;
+    }
+
+    /// Types into a field.
+    pub(crate) async fn fill(&self, selector: &str, text: &str) {
+        let element = self.find(selector).await;
+        let typed = json!({"text": text});
+        self.post(&format!("/element/{element}/value"), typed).await;
+    }
+
+    /// The result of a script.
+    pub(crate) async fn run(&self, script: &str) -> Value {
+        let body = json!({"script": script, "args": []});
+        self.post("/execute/sync", body).await
+    }
+
+    /// As [`Self::run`], of a script that calls its last argument.
+    pub(crate) async fn run_async(&self, script: &str) -> Value {
+        let body = json!({"script": script, "args": []});
+        self.post("/execute/async", body).await
+    }
+
+    /// Names of the cookies that the present page's host gets.
+    pub(crate) async fn cookies(&self) -> Vec<String> {
+        let cookies = call(
+            Method::GET,
+            &format!("{}/cookie", self.session),
+            &Value::Null,
+        )
+        .await;
+        let names = cookies.as_array().unwrap().iter();
+        names
+            .map(|cookie| cookie["name"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Shows pages light or dark.
+    pub(crate) async fn prefers(&self, scheme: &str) {
+        // What moves is judged when it has arrived.
+        let features = json!([
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]);
+        let parameters =
+            json!({"cmd": "Emulation.setEmulatedMedia", "params": {"features": features}});
+        self.post("/goog/cdp/execute", parameters).await;
+    }
+
+    /// Makes the window so wide; as narrow as a phone too.
+    pub(crate) async fn width(&self, width: u32) {
+        let parameters = json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": {
+            "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600,
+        }});
+        self.post("/goog/cdp/execute", parameters).await;
+    }
+
+    /// Keeps a picture of the page for people to look at: wide and narrow, light and dark.
+    pub(crate) async fn picture(&self, name: &str) {
+        let folder = target().join("test-tools/pictures");
+        fs::create_dir_all(&folder).unwrap();
+        for (width, shape) in [(1280, "wide"), (390, "narrow")] {
+            self.width(width).await;
+            for scheme in ["light", "dark"] {
+                self.prefers(scheme).await;
+                let place = format!("{}/screenshot", self.session);
+                let picture = call(Method::GET, &place, &Value::Null).await;
+                let picture = STANDARD.decode(picture.as_str().unwrap()).unwrap();
+                fs::write(folder.join(format!("{name}-{shape}-{scheme}.png")), picture).unwrap();
+            }
+        }
+        self.width(1280).await;
+    }
+
+    /// Asserts that axe-core finds nothing serious on the page, light or dark, and that it fits a phone.
+    pub(crate) async fn is_accessible(&self) {
+        let axe = target().join("test-tools/node/node_modules/axe-core/axe.min.js");
+        let axe = fs::read_to_string(&axe).unwrap_or_else(|error| {
+            panic!("{}: {error}: run scripts/install-test-tools", axe.display())
+        });
+        for scheme in ["light", "dark"] {
+            self.prefers(scheme).await;
+            self.run(&axe).await;
+            let script = "const done = arguments[arguments.length - 1];
+                axe.run().then(result => done(result.violations
+                    .filter(found => ['serious', 'critical'].includes(found.impact))
+                    .map(found => found.id + ': ' + found.nodes.map(node => node.html + ' ' + node.failureSummary).join('; '))));";
+            let found = self.run_async(script).await;
+            assert_eq!(found, json!([]), "{scheme}, {}", self.url().await);
+        }
+        self.width(360).await;
+        let overflow =
+            "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+        assert_eq!(self.run(overflow).await, json!(0), "{}", self.url().await);
+        self.width(1280).await;
+    }
+
+    async fn find(&self, selector: &str) -> String {
+        let begun = Instant::now();
+        loop {
+            let body = json!({"using": "css selector", "value": selector});
+            let found = self.post("/elements", body).await;
+            if let Some(element) = found[0][ELEMENT].as_str() {
+                return element.to_owned();
+            }
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "no {selector} at {}:\n{}",
+                self.url().await,
+                self.text().await
+            );
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Value {
+        call(Method::POST, &format!("{}{path}", self.session), &body).await
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // The browser ends with its driver where it is asked to.
+        let quit = Command::new("curl")
+            .args([
+                "--silent",
+                "--max-time",
+                "10",
+                "-X",
+                "DELETE",
+                &self.session,
+            ])
+            .stdout(Stdio::null())
+            .status();
+        drop(quit);
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+async fn call(method: Method, url: &str, body: &Value) -> Value {
+    let body = match body {
+        Value::Null => Bytes::new(),
+        body => Bytes::from(body.to_string()),
+    };
+    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+    let request = Request::builder()
+        .method(method)
+        .uri(url)
+        .header("content-type", "application/json")
+        .body(Full::new(body))
+        .unwrap();
+    let answer = client.request(request).await.unwrap();
+    let status = answer.status();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let mut answer: Value = serde_json::from_slice(&body).unwrap();
+    assert!(status.is_success(), "{url}: {answer:#}");
+    answer["value"].take()
+}

@@ -1,0 +1,115 @@
+//! A browser comes back from the login with a code, which becomes a cookie of this host.
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Response, StatusCode, header};
+
+use super::{cookie, nonce};
+use crate::{
+    Body, Gateway, NotArrived,
+    canonical::{ACCESS_COOKIE, Canonical},
+    record::RequestId,
+};
+
+const PATH: &str = "/.well-known/octelium/callback";
+
+/// Whether the login has sent it.
+pub(crate) fn is_callback(request: &Canonical) -> bool {
+    request.target.path() == PATH && request.method == Method::GET && !request.grpc
+}
+
+/// Goes on to where the person wanted to go, or says why not. A reason for the log comes along.
+pub(crate) async fn answer(
+    gateway: &Gateway,
+    request: &Canonical,
+    id: RequestId,
+) -> (Response<Body>, &'static str) {
+    let (response, reason) = match arrive(gateway, request).await {
+        Ok(response) => (response, "arrived"),
+        Err(NotArrived::Refused { reason }) => (
+            page(
+                StatusCode::BAD_REQUEST,
+                "The way back from the login did not work",
+                "It works once, within half a minute, in the browser that was sent to the login. If it fails again, \
+                 see whether this browser keeps cookies.",
+            ),
+            reason,
+        ),
+        Err(NotArrived::Unavailable) => (
+            page(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Not available at the moment",
+                "The Cluster cannot answer at present. Try again in a moment.",
+            ),
+            "identity_unavailable",
+        ),
+    };
+    (with_common(response, id), reason)
+}
+
+async fn arrive(gateway: &Gateway, request: &Canonical) -> Result<Response<Body>, NotArrived> {
+    let refused = |reason| NotArrived::Refused { reason };
+    let state = request.credentials.state_cookie.as_ref();
+    let nonce = state.and_then(nonce).ok_or(refused("no_state_cookie"))?;
+    let query = request.target.query().unwrap_or_default();
+    let mut codes = form_urlencoded::parse(query.as_bytes())
+        .filter(|(name, _)| name == "code")
+        .map(|(_, code)| code);
+    let (Some(code), None) = (codes.next(), codes.next()) else {
+        return Err(refused("no_code"));
+    };
+    let host = request.host.name();
+    let arrived = gateway.identity.arrive(host, &code, nonce).await?;
+    // Whole, so that a path that begins with two slashes is no other host.
+    let authority = request.host.authority().to_str();
+    let place = authority.map(|authority| format!("https://{authority}{}", arrived.target));
+    let place = place
+        .ok()
+        .and_then(|place| HeaderValue::try_from(place).ok());
+    let cookie = cookie(ACCESS_COOKIE, &arrived.cookie, arrived.lifetime.as_secs());
+    let (Some(place), Some(cookie)) = (place, cookie) else {
+        return Err(refused("place"));
+    };
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    response.headers_mut().insert(header::LOCATION, place);
+    response.headers_mut().insert(header::SET_COOKIE, cookie);
+    Ok(response)
+}
+
+fn with_common(mut response: Response<Body>, id: RequestId) -> Response<Body> {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // The address has the code in it.
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
+    if let Ok(id) = HeaderValue::from_str(id.as_str()) {
+        headers.insert("x-request-id", id);
+    }
+    response
+}
+
+/// A page without anything but words: this is the host of a Service.
+fn page(status: StatusCode, title: &'static str, text: &'static str) -> Response<Body> {
+    let html = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
+         <main><h1>{title}</h1><p>{text}</p><p><a href=\"/\">Open the Service again</a></p></main></html>"
+    );
+    let mut response = Response::new(Body::full(Bytes::from(html)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+        ),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

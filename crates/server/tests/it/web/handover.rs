@@ -1,0 +1,183 @@
+//! The way from the login to a Service.
+
+use std::time::Duration;
+
+use api::core_v1::User;
+use api::resource::Object as _;
+use domain::kind::Kind;
+use rstest::rstest;
+use server::{
+    Unauthenticated, return_to,
+    web::handover::{Arrived, Refused, arrive, authenticate, state_of},
+};
+
+use super::{Browser, SESSION, enrollment::sessions, people};
+use crate::replicas::{Replicas, is_cancelled};
+
+const HOST: &str = "web.localhost";
+const PLACE: &str = "https://web.localhost:8443/a?b=c";
+const NONCE: &str = "nonce-of-this-browser";
+
+/// The code that a browser gets that is logged in.
+async fn code(replicas: &Replicas, browser: &mut Browser) -> String {
+    let place = return_to::sign(replicas.context(0), PLACE, &state_of(NONCE)).unwrap();
+    let shown = browser
+        .get(&format!("/login?return={}", place.unwrap()))
+        .await;
+    assert_eq!(shown.status, 303, "{shown:#?}");
+    let prefix = "https://web.localhost:8443/.well-known/octelium/callback?code=";
+    shown.location().strip_prefix(prefix).unwrap().to_owned()
+}
+
+async fn arrived(replicas: &Replicas, browser: &mut Browser) -> Arrived {
+    let code = code(replicas, browser).await;
+    let arrived = arrive(replicas.context(0), HOST, &code, NONCE).await;
+    arrived.unwrap_or_else(|refused| panic!("{refused:?}"))
+}
+
+async fn john(replicas: &Replicas) -> Browser {
+    let mut browser = Browser::at(replicas.context(0));
+    browser.enroll(replicas, "john").await;
+    browser
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_works_once_in_the_whole_cluster() {
+    let replicas = people(2).await;
+    let mut browser = john(&replicas).await;
+    let code = code(&replicas, &mut browser).await;
+    let arrived = arrive(replicas.context(1), HOST, &code, NONCE).await;
+    let arrived = arrived.unwrap_or_else(|refused| panic!("{refused:?}"));
+    assert_eq!(arrived.target, "/a?b=c");
+    assert_eq!(arrived.lifetime, Duration::from_hours(4));
+    for replica in 0..2 {
+        let again = arrive(replicas.context(replica), HOST, &code, NONCE).await;
+        assert_eq!(again.err(), Some(Refused::Used));
+    }
+    let ctx = replicas.context(0);
+    let principal = authenticate(ctx, &arrived.cookie, HOST).await.unwrap();
+    assert_eq!(&**principal.user_name(), "john");
+    assert!(principal.session().status().unwrap().is_browser);
+}
+
+#[rstest]
+#[case::another_host("other.localhost", NONCE, 0)]
+#[case::the_cluster_itself("localhost", NONCE, 0)]
+#[case::another_browser(HOST, "nonce-of-the-attacker", 0)]
+#[case::no_browser(HOST, "", 0)]
+#[case::too_late(HOST, NONCE, 30)]
+#[tokio::test(flavor = "multi_thread")]
+async fn w02_a_code_is_for_one_host_and_one_browser_and_half_a_minute(
+    #[case] host: &str,
+    #[case] nonce: &str,
+    #[case] seconds: u64,
+) {
+    let replicas = people(1).await;
+    let mut browser = john(&replicas).await;
+    let code = code(&replicas, &mut browser).await;
+    replicas.advance(Duration::from_secs(seconds));
+    let refused = arrive(replicas.context(0), host, &code, nonce).await;
+    assert_eq!(refused.err(), Some(Refused::Invalid));
+    // Nothing was used up by it.
+    if seconds == 0 {
+        let arrived = arrive(replicas.context(0), HOST, &code, NONCE).await;
+        assert!(arrived.is_ok());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w07_what_is_sealed_for_one_host_is_of_use_there_alone() {
+    let replicas = people(1).await;
+    let ctx = replicas.context(0);
+    let mut browser = john(&replicas).await;
+    let arrived = arrived(&replicas, &mut browser).await;
+    let invalid = |reason| Some(Unauthenticated::Refused { reason });
+    for host in ["other.localhost", "localhost", "", "WEB.localhost"] {
+        let outcome = authenticate(ctx, &arrived.cookie, host).await;
+        assert_eq!(outcome.err(), invalid("cookie_host"), "{host}");
+    }
+    // Neither at the API nor at the pages, and theirs is not here.
+    let outcome = ctx.directory.authenticate(&arrived.cookie).await;
+    assert_eq!(outcome.err(), invalid("token_malformed"));
+    let own = browser.cookies[SESSION].clone();
+    let outcome = authenticate(ctx, &own, HOST).await;
+    assert_eq!(outcome.err(), invalid("cookie_invalid"));
+    browser
+        .cookies
+        .insert(SESSION.to_owned(), arrived.cookie.clone());
+    assert_eq!(browser.get("/").await.location(), "/login");
+    // Nor is anything that is nearly it.
+    let mut cut = arrived.cookie.clone();
+    cut.pop();
+    for text in [&*cut, "", "AA", &format!("{}A", arrived.cookie)] {
+        let outcome = authenticate(ctx, text, HOST).await;
+        assert_eq!(outcome.err(), invalid("cookie_invalid"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a03_ending_the_session_ends_what_came_from_it_everywhere() {
+    let replicas = people(2).await;
+    let mut browser = john(&replicas).await;
+    let arrived = arrived(&replicas, &mut browser).await;
+    let mut principals = Vec::new();
+    for replica in 0..2 {
+        let ctx = replicas.context(replica);
+        principals.push(authenticate(ctx, &arrived.cookie, HOST).await.unwrap());
+    }
+    let token = browser.get("/").await.field("token");
+    browser.post("/logout", &[("token", &token)]).await;
+    for principal in &principals {
+        assert!(is_cancelled(principal).await);
+    }
+    replicas.settle().await;
+    for replica in 0..2 {
+        let outcome = authenticate(replicas.context(replica), &arrived.cookie, HOST).await;
+        assert!(outcome.is_err());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disabled_user_reaches_nothing_and_a_refreshed_page_costs_nothing() {
+    let replicas = people(1).await;
+    let ctx = replicas.context(0);
+    let mut browser = john(&replicas).await;
+    let arrived = arrived(&replicas, &mut browser).await;
+    // The cookie of the login is replaced; that of the Service stays good.
+    replicas.advance(Duration::from_hours(3));
+    let before = browser.cookies[SESSION].clone();
+    browser.get("/").await;
+    assert_ne!(browser.cookies[SESSION], before);
+    replicas.advance(Duration::from_mins(5));
+    assert!(authenticate(ctx, &arrived.cookie, HOST).await.is_ok());
+    // To its own end.
+    replicas.advance(Duration::from_mins(55));
+    let outcome = authenticate(ctx, &arrived.cookie, HOST).await;
+    let reason = "cookie_expired";
+    assert_eq!(outcome.err(), Some(Unauthenticated::Refused { reason }));
+
+    let again = self::arrived(&replicas, &mut browser).await;
+    let session = &sessions(&replicas, "john").await[0];
+    let user = session.status().unwrap().user_ref.clone().unwrap();
+    let user = replicas
+        .get::<User>(user.uid.parse().unwrap())
+        .await
+        .unwrap();
+    let disable = |user: &mut User| user.spec_mut().is_disabled = true;
+    replicas.edit(&user.message, disable).await;
+    replicas.settle().await;
+    assert!(authenticate(ctx, &again.cookie, HOST).await.is_err());
+    replicas.delete(Kind::User, user.message.uid()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_not_logged_in_is_shown_where_they_go_on_to() {
+    let replicas = people(1).await;
+    let place = return_to::sign(replicas.context(0), PLACE, &state_of(NONCE)).unwrap();
+    let mut browser = Browser::at(replicas.context(0));
+    let shown = browser
+        .get(&format!("/login?return={}", place.unwrap()))
+        .await;
+    assert_eq!(shown.status, 200);
+    shown.says("web.localhost");
+}
