@@ -9,6 +9,7 @@ pub(crate) mod identity;
 pub mod issue;
 mod login;
 mod logout;
+pub(crate) mod person;
 pub(crate) mod reap;
 mod refresh;
 pub(crate) mod secret;

@@ -51,7 +51,7 @@ use invalidation::Invalidations;
 use principal::Parts;
 pub use principal::Principal;
 pub(crate) use principal::Standing;
-pub(crate) use providers::ProviderEntry;
+pub(crate) use providers::{Membership, ProviderEntry};
 use revoked::RevokedTokens;
 use sessions::Sessions;
 

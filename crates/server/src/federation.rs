@@ -8,6 +8,7 @@ use std::{
 use authn::{
     jwks::{KeyLocation, KeySource},
     outbound::Outbound,
+    provider::{github, oidc::Relying},
 };
 use domain::clock::Clock;
 
@@ -20,6 +21,9 @@ pub(crate) struct Federation {
     outbound: OnceLock<Outbound>,
     /// By where they are, so that they outlive edits of anything else.
     sources: Mutex<HashMap<KeyLocation, Arc<KeySource>>>,
+    /// By issuer.
+    relying: Mutex<HashMap<String, Arc<Relying>>>,
+    github: github::Endpoints,
 }
 
 impl Federation {
@@ -27,7 +31,7 @@ impl Federation {
     pub(crate) fn by(outbound: Outbound) -> Self {
         Self {
             outbound: OnceLock::from(outbound),
-            sources: Mutex::default(),
+            ..Self::default()
         }
     }
 
@@ -49,5 +53,25 @@ impl Federation {
         let source = Arc::new(source);
         sources.insert(location, source.clone());
         source
+    }
+
+    /// The `OpenID` Connect provider that is this issuer.
+    pub(crate) fn relying(&self, issuer: &str, clock: &Arc<dyn Clock>) -> Arc<Relying> {
+        let mut relying = self.relying.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = relying.get(issuer) {
+            return known.clone();
+        }
+        if relying.len() >= SOURCES {
+            relying.retain(|_, known| Arc::strong_count(known) > 1);
+        }
+        let new = Relying::new(issuer, self.outbound().clone(), clock.clone());
+        let new = Arc::new(new);
+        relying.insert(issuer.to_owned(), new.clone());
+        new
+    }
+
+    /// Where GitHub is.
+    pub(crate) fn github(&self) -> &github::Endpoints {
+        &self.github
     }
 }

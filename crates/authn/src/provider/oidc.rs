@@ -1,19 +1,20 @@
 //! `OpenID` Connect: the authorization code flow (`OpenID` Connect Core 1.0 §3.1) with PKCE (RFC 7636) and the check of the
 //! issuer of an answer (RFC 9207).
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use domain::{
     clock::{Clock, UnixMillis},
     rng::Rng,
 };
 use openidconnect::{
-    AccessTokenHash, AuthorizationCode, ClientId, ClientSecret, CsrfToken, Nonce,
-    OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RequestTokenError,
-    Scope, SignatureVerificationError, TokenResponse as _,
+    AccessTokenHash, AsyncHttpClient, AuthorizationCode, ClientId, ClientSecret, CsrfToken,
+    HttpRequest, HttpResponse, Nonce, OAuth2TokenResponse as _, PkceCodeChallenge,
+    PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope, SignatureVerificationError,
+    StandardErrorResponse, TokenResponse as _,
     core::{
-        CoreAuthenticationFlow, CoreClient, CoreIdTokenVerifier, CoreJwsSigningAlgorithm as Jws,
-        CoreTokenResponse,
+        CoreAuthenticationFlow, CoreClient, CoreErrorResponseType, CoreIdTokenVerifier,
+        CoreJwsSigningAlgorithm as Jws, CoreTokenResponse,
     },
 };
 use serde_json::{Map, Value};
@@ -210,13 +211,12 @@ impl Relying {
         .set_auth_type(metadata::authentication(&found.metadata))
         .set_token_uri(endpoint)
         .set_redirect_uri(redirect(registration)?);
-        let send = async |request| self.outbound.send(request, LARGEST_ANSWER).await;
-        let send = |request| Box::pin(send(request));
-        let answer = client
+        let request = client
             .exchange_code(AuthorizationCode::new(code.to_owned()))
-            .set_pkce_verifier(PkceCodeVerifier::new(verifier.to_owned()))
-            .request_async(&send)
-            .await;
+            .set_pkce_verifier(PkceCodeVerifier::new(verifier.to_owned()));
+        let sender = Sender(self.outbound.clone());
+        let answer: Exchange<'_> = Box::pin(request.request_async(&sender));
+        let answer = answer.await;
         answer.map_err(|error| match error {
             RequestTokenError::ServerResponse(answer) => {
                 let code = answer.error().as_ref().to_owned();
@@ -328,6 +328,30 @@ impl Relying {
             }
         }
         Ok(())
+    }
+}
+
+type Exchange<'a> = Pin<
+    Box<
+        dyn Future<
+                Output = Result<
+                    CoreTokenResponse,
+                    RequestTokenError<OutboundError, StandardErrorResponse<CoreErrorResponseType>>,
+                >,
+            > + Send
+            + 'a,
+    >,
+>;
+
+/// How the library sends requests.
+struct Sender(Outbound);
+
+impl<'c> AsyncHttpClient<'c> for Sender {
+    type Error = OutboundError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, OutboundError>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.0.send(request, LARGEST_ANSWER))
     }
 }
 

@@ -327,14 +327,3 @@ async fn oldest(
     let found = own.find(|stored| is_of(&stored.message) == Some(true));
     Ok(found.map(|stored| stored.uid))
 }
-
-impl IdentityFailed {
-    fn at(error: Error, entry: &Arc<ProviderEntry>) -> Self {
-        Self {
-            error,
-            provider: entry.known.message.metadata.clone().map(Box::new),
-            user: None,
-            identifier: None,
-        }
-    }
-}

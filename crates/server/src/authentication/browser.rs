@@ -43,7 +43,6 @@ pub(crate) enum Way {
     /// A link of an enrollment.
     Enrollment(SingleUse),
     /// What an `IdentityProvider` has said.
-    #[allow(dead_code, reason = "what proves such an identity follows")]
     Identity(ProvenIdentity),
 }
 

@@ -14,7 +14,7 @@ use store::{Operation, Transaction};
 use crate::{
     Caller, Context, Error,
     audit::{self, Entry},
-    directory::Known,
+    directory::{Known, ProviderEntry},
 };
 
 /// Who somebody is at an `IdentityProvider`, proved.
@@ -92,6 +92,18 @@ pub(crate) struct IdentityFailed {
     pub(crate) provider: Option<Box<Metadata>>,
     pub(crate) user: Option<Box<Metadata>>,
     pub(crate) identifier: Option<String>,
+}
+
+impl IdentityFailed {
+    /// At a provider, of nobody yet.
+    pub(crate) fn at(error: Error, entry: &ProviderEntry) -> Self {
+        Self {
+            error,
+            provider: entry.known.message.metadata.clone().map(Box::new),
+            user: None,
+            identifier: None,
+        }
+    }
 }
 
 impl From<Error> for IdentityFailed {

@@ -49,6 +49,17 @@ pub(crate) struct Membership {
     pub(crate) groups: BTreeSet<String>,
 }
 
+impl Membership {
+    /// The Groups of whoever was in `present`.
+    pub(crate) fn apply(&self, present: impl IntoIterator<Item = String>) -> BTreeSet<String> {
+        present
+            .into_iter()
+            .filter(|group| !self.decided.contains(group))
+            .chain(self.groups.iter().cloned())
+            .collect()
+    }
+}
+
 impl ProviderEntry {
     pub(crate) fn new(known: Known<IdentityProvider>) -> Self {
         let none = Spec::default();
@@ -152,8 +163,24 @@ impl ProviderEntry {
         found.is_none_or(|found| found.effect == Effect::Allow)
     }
 
+    /// Whether a User is found by an e-mail address that it vouches for.
+    pub(crate) fn finds_by_email(&self) -> bool {
+        self.spec()
+            .is_some_and(|spec| spec.enable_email_as_identity && !spec.disable_email_as_identity)
+    }
+
+    /// What people read on the way to it.
+    pub(crate) fn label(&self) -> &str {
+        let own = self.spec().map_or("", |spec| spec.display_name.as_str());
+        let metadata = self.known.message.metadata.as_ref();
+        let of_metadata = metadata.map_or("", |metadata| metadata.display_name.as_str());
+        [own, of_metadata, self.name()]
+            .into_iter()
+            .find(|label| !label.is_empty())
+            .unwrap_or_default()
+    }
+
     /// The Groups of a new User, where one is to be made.
-    #[allow(dead_code, reason = "people log in next")]
     pub(crate) fn creates(&self, facts: &Facts, now: UnixMillis) -> Option<&[String]> {
         let (rules, groups) = self.creation.as_ref()?;
         rules.first_match(facts, now).map(|_| groups.as_slice())
@@ -163,7 +190,6 @@ impl ProviderEntry {
     ///
     /// # Errors
     /// Where one cannot be evaluated: Groups deny as well as allow, so there is no safe guess.
-    #[allow(dead_code, reason = "people log in next")]
     pub(crate) fn membership(&self, facts: &Facts, now: UnixMillis) -> Result<Membership, String> {
         let mut membership = Membership::default();
         for mapping in &self.mappings {
@@ -245,7 +271,6 @@ impl Providers {
 
 impl super::Directory {
     /// All `IdentityProviders`, by name.
-    #[allow(dead_code, reason = "people log in next")]
     pub(crate) fn identity_providers(&self) -> Vec<Arc<ProviderEntry>> {
         self.held.providers().all()
     }

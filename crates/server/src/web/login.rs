@@ -24,8 +24,11 @@ use super::{
 };
 use crate::{
     Caller, Context,
-    audit::{self, Entry},
-    authentication::browser::{self, Entrance, Way},
+    authentication::{
+        IdentityFailed,
+        browser::{self, Begun, Entrance, Way},
+        refused_identity,
+    },
 };
 
 /// Whoever has a Session goes on at once; others choose how to log in.
@@ -117,31 +120,39 @@ async fn arrive(
         caller,
     };
     let outcome = match provider::finish(ctx, arrival).await {
-        Ok(Identified { user, identity }) => {
-            let entrance = Entrance {
-                user,
-                way: Way::Identity(identity),
-                former: state.former,
-            };
-            browser::begin(ctx, &entrance, caller, |_| Ok(())).await
-        }
-        Err(error) => Err(error),
+        Ok(who) => enter(ctx, who, state.former, caller).await,
+        Err(failed) => Err(failed),
     };
-    let begun = outcome.map_err(|error| {
-        if let Some(reason) = error.reason() {
-            let entry = Entry {
-                event_type: "session.created",
-                resource: None,
-                user: None,
-                session: None,
-            };
-            ctx.audit.add(audit::refused(ctx, caller, entry, reason));
-        }
-        retry(error.into())
+    let begun = outcome.map_err(|failed| {
+        refused_identity(ctx, caller, "session.created", &failed);
+        retry(failed.error.into())
     })?;
     let session = visit::begun(ctx, &begun)?;
     let done = cookie::clear(cookie::LOGIN, SameSite::None);
     Ok(see_other(&state.next.login(ctx)?, [Some(session), done]))
+}
+
+async fn enter(
+    ctx: &Context,
+    who: Identified,
+    former: Option<Uid>,
+    caller: &Caller,
+) -> Result<Begun, IdentityFailed> {
+    let Identified { user, identity } = who;
+    let provider = identity.provider.message.metadata.clone();
+    let identifier = identity.identifier.clone();
+    let entrance = Entrance {
+        user,
+        way: Way::Identity(identity),
+        former,
+    };
+    let begun = browser::begin(ctx, &entrance, caller, |_| Ok(())).await;
+    begun.map_err(|error| IdentityFailed {
+        error,
+        provider: provider.map(Box::new),
+        user: None,
+        identifier: Some(identifier),
+    })
 }
 
 /// What the person wanted who has a Session now.

@@ -3,10 +3,28 @@
 //! A login goes out with [`begin`] and comes back with [`finish`]. In between the browser keeps what the protocol has
 //! to remember, sealed and bound to that browser, so another replica may finish what one has begun.
 
-use domain::id::Uid;
+use std::sync::Arc;
 
-use super::form::Fields;
-use crate::{Caller, Context, Error, ErrorKind, authentication::identity::ProvenIdentity};
+use api::core_v1::{
+    Secret,
+    identity_provider::spec::{self, Type, github as github_spec, oidc as oidc_spec},
+    secret::{Data, data},
+};
+use authn::provider::{self, Answer, LoginError, github, oidc};
+use domain::{id::Uid, kind::Kind};
+use prost::Message as _;
+use zeroize::Zeroizing;
+
+use super::{CALLBACK, form::Fields};
+use crate::{
+    Caller, Context, Error, ErrorKind,
+    authentication::{
+        identity::{IdentityFailed, ProvenIdentity},
+        person,
+    },
+    directory::ProviderEntry,
+    resource::load,
+};
 
 /// A provider that people may choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,10 +43,10 @@ pub(crate) struct Departure {
 }
 
 /// What a provider has sent the browser back with.
-#[allow(dead_code, reason = "read by the protocols, which follow")]
 pub(crate) struct Arrival<'a> {
     pub(crate) provider: Uid,
     /// `state` or `RelayState`, which were checked.
+    #[allow(dead_code, reason = "read by SAML, which follows")]
     pub(crate) state: &'a str,
     pub(crate) memory: &'a [u8],
     /// Of the query, or of the form.
@@ -43,37 +61,188 @@ pub(crate) struct Identified {
 }
 
 /// The providers that people can log in with.
-pub(crate) fn offers(_ctx: &Context) -> Vec<Offer> {
-    // No kind of provider is served yet.
-    Vec::new()
+pub(crate) fn offers(ctx: &Context) -> Vec<Offer> {
+    let providers = ctx.directory.identity_providers();
+    let usable = providers.iter().filter(|entry| {
+        let spec = entry.spec().and_then(|spec| spec.r#type.as_ref());
+        entry.check_usable().is_ok() && matches!(spec, Some(Type::Oidc(_) | Type::Github(_)))
+    });
+    usable
+        .map(|entry| Offer {
+            uid: entry.known.uid,
+            label: entry.label().to_owned(),
+        })
+        .collect()
 }
 
 /// Sends somebody to a provider. `state` is to come back unchanged.
 ///
 /// # Errors
-/// `NotFound` where there is no such provider; others where it cannot be reached or is not set up well.
-#[allow(
-    clippy::unused_async,
-    reason = "the protocols, which follow, ask others"
-)]
-pub(crate) async fn begin(
-    _ctx: &Context,
-    _provider: Uid,
-    _state: &str,
-) -> Result<Departure, Error> {
-    Err(gone())
+/// `FailedPrecondition` where there is no such provider; others where it cannot be reached or is not set up well.
+pub(crate) async fn begin(ctx: &Context, provider: Uid, state: &str) -> Result<Departure, Error> {
+    let entry = usable(ctx, provider)?;
+    let redirect_url = redirect_url(ctx);
+    let departure = match entry.spec().and_then(|spec| spec.r#type.as_ref()) {
+        Some(Type::Oidc(oidc)) => {
+            // It proves itself when somebody has come back.
+            let registration = of_oidc(oidc, "", &redirect_url);
+            let relying = ctx.federation.relying(&oidc.issuer_url, &ctx.clock);
+            let departure = relying.begin(&registration, state, &*ctx.rng).await;
+            departure.map_err(|error| told(&entry, error))?
+        }
+        Some(Type::Github(github)) => {
+            let registration = of_github(github, "", &redirect_url);
+            github::begin(ctx.federation.github(), &registration, state, &*ctx.rng)
+        }
+        _ => return Err(gone()),
+    };
+    let provider::Departure { url, memory } = departure;
+    Ok(Departure { url, memory })
 }
 
 /// Finds out whom a provider has sent back.
 ///
 /// # Errors
 /// `Unauthenticated` or `PermissionDenied` where that is nobody who may log in, with a text for that person.
-#[allow(
-    clippy::unused_async,
-    reason = "the protocols, which follow, ask others"
-)]
-pub(crate) async fn finish(_ctx: &Context, _arrival: Arrival<'_>) -> Result<Identified, Error> {
-    Err(gone())
+pub(crate) async fn finish(
+    ctx: &Context,
+    arrival: Arrival<'_>,
+) -> Result<Identified, IdentityFailed> {
+    let entry = usable(ctx, arrival.provider)?;
+    let at = |error: Error| IdentityFailed::at(error, &entry);
+    let answer = Answer {
+        code: arrival.fields.get("code"),
+        issuer: arrival.fields.get("iss"),
+        error: arrival.fields.get("error"),
+    };
+    let redirect_url = redirect_url(ctx);
+    let external = match entry.spec().and_then(|spec| spec.r#type.as_ref()) {
+        Some(Type::Oidc(oidc)) => {
+            let secret = oidc
+                .client_secret
+                .as_ref()
+                .and_then(|of| of.r#type.as_ref());
+            let oidc_spec::client_secret::Type::FromSecret(name) =
+                secret.ok_or_else(|| at(gone()))?;
+            let secret = client_secret(ctx, name).await.map_err(at)?;
+            let registration = of_oidc(oidc, &secret, &redirect_url);
+            let relying = ctx.federation.relying(&oidc.issuer_url, &ctx.clock);
+            relying.finish(&registration, arrival.memory, answer).await
+        }
+        Some(Type::Github(github)) => {
+            let secret = github
+                .client_secret
+                .as_ref()
+                .and_then(|of| of.r#type.as_ref());
+            let github_spec::client_secret::Type::FromSecret(name) =
+                secret.ok_or_else(|| at(gone()))?;
+            let secret = client_secret(ctx, name).await.map_err(at)?;
+            let registration = of_github(github, &secret, &redirect_url);
+            let endpoints = ctx.federation.github();
+            let outbound = ctx.federation.outbound();
+            github::finish(endpoints, &registration, arrival.memory, answer, outbound).await
+        }
+        _ => return Err(at(gone())),
+    };
+    let external = external.map_err(|error| at(told(&entry, error)))?;
+    let (user, identity) = person::identify(ctx, &entry, external, "", arrival.caller).await?;
+    Ok(Identified { user, identity })
+}
+
+fn usable(ctx: &Context, provider: Uid) -> Result<Arc<ProviderEntry>, Error> {
+    let entry = ctx.directory.identity_provider("", &provider.to_string());
+    entry
+        .filter(|entry| entry.check_usable().is_ok())
+        .ok_or_else(gone)
+}
+
+fn redirect_url(ctx: &Context) -> String {
+    format!("{}{CALLBACK}", ctx.domain.url())
+}
+
+fn of_oidc<'a>(
+    oidc: &'a spec::Oidc,
+    client_secret: &'a str,
+    redirect_url: &'a str,
+) -> oidc::Registration<'a> {
+    oidc::Registration {
+        client_id: &oidc.client_id,
+        client_secret,
+        redirect_url,
+        scopes: &oidc.scopes,
+        identifier_claim: &oidc.identifier_claim,
+        uses_user_info: oidc.use_user_info_endpoint,
+        allows_unverified_email: oidc.allow_unverified_email,
+    }
+}
+
+fn of_github<'a>(
+    github: &'a spec::Github,
+    client_secret: &'a str,
+    redirect_url: &'a str,
+) -> github::Registration<'a> {
+    github::Registration {
+        client_id: &github.client_id,
+        client_secret,
+        redirect_url,
+    }
+}
+
+/// The secret of a client, without the end of line that files have.
+async fn client_secret(ctx: &Context, name: &str) -> Result<Zeroizing<String>, Error> {
+    let missing = || {
+        Error::internal(format!(
+            "the Secret {name} of an IdentityProvider is not there"
+        ))
+    };
+    let stored = load::by_name::<Secret>(&*ctx.store, name, ctx.now()).await?;
+    let stored = stored.ok_or_else(missing)?;
+    let sealed = ctx.store.secret(Kind::Secret, stored.uid).await?;
+    let sealed = sealed.ok_or_else(missing)?;
+    let opened = Data::decode(sealed.as_slice()).map_err(Error::internal)?;
+    let text = match opened.r#type.ok_or_else(missing)? {
+        data::Type::Value(text) => Zeroizing::new(text),
+        data::Type::ValueBytes(bytes) => {
+            let bytes = Zeroizing::new(bytes);
+            let text = std::str::from_utf8(&bytes).map_err(|_| missing())?;
+            Zeroizing::new(text.to_owned())
+        }
+    };
+    Ok(Zeroizing::new(
+        text.trim_end_matches(['\r', '\n']).to_owned(),
+    ))
+}
+
+/// What the person reads.
+fn told(entry: &ProviderEntry, error: LoginError) -> Error {
+    let label = entry.label();
+    let reason = error.reason();
+    let error = match error {
+        LoginError::Refused(code) if code == "access_denied" => Error::new(
+            ErrorKind::Unauthenticated,
+            format!("The login at {label} was cancelled, or {label} does not let you in."),
+        ),
+        LoginError::Refused(code) => Error::new(
+            ErrorKind::Unauthenticated,
+            format!(
+                "{label} did not log you in ({code}). Try again; if it stays so, tell an administrator."
+            ),
+        ),
+        LoginError::Invalid(what) => {
+            tracing::warn!(identity_provider = entry.name(), what, "a login is refused");
+            Error::new(
+                ErrorKind::Unauthenticated,
+                format!(
+                    "What {label} has answered does not hold, so nobody was logged in. Try again; if it stays so, tell an \
+                     administrator."
+                ),
+            )
+        }
+        LoginError::Unavailable(error) => Error::unavailable(error).telling(format!(
+            "{label} cannot be reached at present. Try again in a moment."
+        )),
+    };
+    error.because(reason)
 }
 
 fn gone() -> Error {
