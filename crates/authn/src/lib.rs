@@ -14,3 +14,5 @@ pub mod outbound;
 pub mod provider;
 pub mod saml;
 pub mod saml_source;
+pub mod webauthn;
+pub mod x509;

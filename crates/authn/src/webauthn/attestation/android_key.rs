@@ -1,0 +1,85 @@
+//! `android-key` (§8.4): the key store certifies the key, and says how it was made.
+
+use ciborium::Value;
+use x509_parser::{
+    certificate::X509Certificate,
+    der_parser::asn1_rs::{Any, FromDer as _, Oid, oid},
+};
+
+use super::{Attested, Statement, algorithm, certificate, refused, required_chain, signature};
+use crate::webauthn::{error::Result, key::PublicKey};
+
+const KEY_DESCRIPTION: Oid<'static> = oid!(1.3.6.1.4.1.11129.2.1.17);
+/// Tags of an `AuthorizationList`.
+const PURPOSE: u32 = 1;
+const ALL_APPLICATIONS: u32 = 600;
+const ORIGIN: u32 = 702;
+const SIGN: &[u8] = &[2];
+const GENERATED: &[u8] = &[0];
+
+pub(super) fn verify(statement: &Value, attested: &Attested<'_>) -> Result<Statement> {
+    let algorithm = algorithm(statement)?;
+    let chain = required_chain(statement)?;
+    {
+        let leaf = certificate::first(&chain)?;
+        PublicKey::of_certificate(algorithm, leaf.public_key())?
+            .verify(&attested.signed(), signature(statement)?)?;
+        attested.check_key(leaf.public_key())?;
+        check_description(&leaf, attested)?;
+    }
+    Ok(Statement::Certified(chain))
+}
+
+fn check_description(leaf: &X509Certificate<'_>, attested: &Attested<'_>) -> Result<()> {
+    let malformed = refused("its key is not described");
+    let description = certificate::extension(leaf, &KEY_DESCRIPTION)?;
+    let description = description.and_then(whole).ok_or(malformed.clone())?;
+    // Version, its security level, version of the key master, its security level, challenge, unique id, and the two
+    // lists of what software and what hardware enforces.
+    let fields = items(description.data).ok_or(malformed.clone())?;
+    let [_, _, _, _, challenge, _, by_software, by_hardware, ..] = fields.as_slice() else {
+        return Err(malformed);
+    };
+    if challenge.data != attested.client_data_hash {
+        return Err(refused("its key was made for another registration"));
+    }
+    let mut enforced = Vec::new();
+    for list in [by_software, by_hardware] {
+        enforced.extend(items(list.data).ok_or(malformed.clone())?);
+    }
+    let find = |tag: u32| enforced.iter().filter(move |entry| entry.tag().0 == tag);
+    if find(ALL_APPLICATIONS).next().is_some() {
+        return Err(refused("its key is for all applications"));
+    }
+    // What a list leaves out says nothing; the key store of a phone leaves out neither, the standard's own example both.
+    let is_generated = find(ORIGIN)
+        .map(|entry| whole(entry.data))
+        .all(|origin| origin.is_some_and(|origin| origin.data == GENERATED));
+    if !is_generated {
+        return Err(refused("its key was not made in the key store"));
+    }
+    let is_for_signing = find(PURPOSE)
+        .map(|entry| whole(entry.data).and_then(|set| items(set.data)))
+        .all(|set| set.is_some_and(|set| matches!(set.as_slice(), [only] if only.data == SIGN)));
+    if !is_for_signing {
+        return Err(refused("its key is not for signing alone"));
+    }
+    Ok(())
+}
+
+fn whole(bytes: &[u8]) -> Option<Any<'_>> {
+    match Any::from_der(bytes) {
+        Ok(([], any)) => Some(any),
+        _ => None,
+    }
+}
+
+fn items(mut bytes: &[u8]) -> Option<Vec<Any<'_>>> {
+    let mut items = Vec::new();
+    while !bytes.is_empty() {
+        let (rest, item) = Any::from_der(bytes).ok()?;
+        items.push(item);
+        bytes = rest;
+    }
+    Some(items)
+}

@@ -1,0 +1,73 @@
+//! What the browser says of a ceremony (`CollectedClientData`, §5.8.1).
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::Value;
+
+use super::{
+    Expected,
+    error::{Refusal, Result},
+};
+use crate::json;
+
+const LARGEST: usize = 8 * 1024;
+const WHAT: &str = "the client data";
+
+/// What a response is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ceremony {
+    /// A credential is made.
+    Registration,
+    /// A credential is used.
+    Authentication,
+}
+
+/// Whether a ceremony may take place in a frame of another site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Embedding<'a> {
+    /// Only in a page of our own.
+    Refused,
+    /// Also within a page of one of these origins.
+    Within(&'a [&'a str]),
+}
+
+/// Checks the client data of a ceremony (§7.1 steps 6 to 11, §7.2 steps 10 to 15).
+pub(super) fn check(bytes: &[u8], ceremony: Ceremony, expected: &Expected<'_>) -> Result<()> {
+    if bytes.len() > LARGEST {
+        return Err(Refusal::Malformed(WHAT));
+    }
+    let data = json::object(bytes).map_err(|_| Refusal::Malformed(WHAT))?;
+    let text = |name: &str| data.get(name).and_then(Value::as_str);
+    let wanted = match ceremony {
+        Ceremony::Registration => "webauthn.create",
+        Ceremony::Authentication => "webauthn.get",
+    };
+    if text("type") != Some(wanted) {
+        return Err(Refusal::Ceremony);
+    }
+    // The one spelling of it.
+    if expected.challenge.is_empty()
+        || text("challenge") != Some(&*URL_SAFE_NO_PAD.encode(expected.challenge))
+    {
+        return Err(Refusal::Challenge);
+    }
+    let origin = text("origin").unwrap_or_default();
+    if !expected.origins.contains(&origin) {
+        return Err(Refusal::Origin(origin.chars().take(256).collect()));
+    }
+    let is_crossed = match data.get("crossOrigin") {
+        None | Some(Value::Bool(false)) => false,
+        Some(Value::Bool(true)) => true,
+        Some(_) => return Err(Refusal::Malformed(WHAT)),
+    };
+    let top = match data.get("topOrigin") {
+        None => None,
+        Some(Value::String(top)) => Some(top.as_str()),
+        Some(_) => return Err(Refusal::Malformed(WHAT)),
+    };
+    match (is_crossed, top, expected.embedding) {
+        // Older browsers do not say whose page it is.
+        (false, None, _) | (true, None, Embedding::Within(_)) => Ok(()),
+        (true, Some(top), Embedding::Within(origins)) if origins.contains(&top) => Ok(()),
+        _ => Err(Refusal::Embedded),
+    }
+}
