@@ -26,7 +26,7 @@ const IDLE_PER_HOST: usize = 32;
 const USER_AGENT: &str = concat!("octeliumd/", env!("CARGO_PKG_VERSION"));
 
 /// Where requests may go, and whom they trust.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Config {
     /// Networks beside the public Internet.
     pub allowed: Vec<Network>,

@@ -1,18 +1,18 @@
-//! How identity providers are reached.
+//! How identity providers and token endpoints are reached.
 
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
-use authn::outbound::{Config, Outbound};
+use authn::outbound::Config;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
 use crate::settings::File;
 
-/// Where requests to identity providers may go.
+/// Where requests to identity providers, and to token endpoints of Services, may go.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct OutboundSettings {
-    /// Network in which identity providers may be, beside the public Internet, as `10.0.0.0/8` (repeatable, or
-    /// separated by commas)
+    /// Network in which identity providers and token endpoints may be, beside the public Internet, as `10.0.0.0/8`
+    /// (repeatable, or separated by commas)
     #[arg(
         long,
         env = "OCTELIUM_OUTBOUND_ALLOW",
@@ -20,7 +20,7 @@ pub(crate) struct OutboundSettings {
         value_name = "CIDR"
     )]
     outbound_allow: Vec<String>,
-    /// PEM file of authorities that certificates of identity providers may come from, beside those of the system
+    /// PEM file of authorities that their certificates may come from, beside those of the system
     #[arg(long, env = "OCTELIUM_OUTBOUND_CA", value_name = "FILE")]
     outbound_ca: Option<PathBuf>,
 }
@@ -44,7 +44,7 @@ impl OutboundSettings {
     ///
     /// # Errors
     /// Where a network is none, or the file cannot be read or holds no certificate. Says which.
-    pub(crate) fn open(&self) -> anyhow::Result<Outbound> {
+    pub(crate) fn open(&self) -> anyhow::Result<Config> {
         let mut config = Config::default();
         for network in &self.outbound_allow {
             let parsed = network.trim().parse();
@@ -63,7 +63,7 @@ impl OutboundSettings {
                 context()
             );
         }
-        Ok(Outbound::new(config))
+        Ok(config)
     }
 }
 

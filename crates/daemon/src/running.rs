@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, bail, ensure};
+use authn::outbound::Outbound;
 use domain::{
     clock::{Clock, SystemClock, UnixMillis},
     rng::{Rng, SystemRng},
@@ -87,6 +88,7 @@ impl Instance {
         let (socket, address) = bind(listen.listen, DEFAULT_PORT).await?;
         let (admin_socket, admin_address) = bind(listen.admin_listen, DEFAULT_ADMIN_PORT).await?;
         let names = names(listen.domain.as_deref(), address)?;
+        let outbound = outbound.open()?;
         let stale_after = seconds(listen.feed_stale_after, DEFAULT_STALE_AFTER);
         let data_dir = storage::data_dir(&store)?;
         let lock = files::lock(&data_dir)?;
@@ -97,7 +99,7 @@ impl Instance {
             Arc::clone(&clock),
             Arc::clone(&rng),
             names.domain().clone(),
-            outbound.open()?,
+            Outbound::new(outbound.clone()),
             stale_after,
         )
         .await?;
@@ -111,7 +113,7 @@ impl Instance {
         let gateway_config = gateway::Config {
             workers: worker_count,
             rng: Arc::clone(&rng),
-            ..gateway_config(&names, &listen, telemetry)
+            ..gateway_config(&names, &outbound, telemetry)
         };
         let routes = Arc::new(Routes::new(context, names.clone(), gateway_config.clone()));
         control_plane.spawn(|stop| Arc::clone(&routes).follow(stop));
@@ -252,13 +254,14 @@ async fn sites(
 
 fn gateway_config(
     names: &Names,
-    listen: &ListenSettings,
+    outbound: &authn::outbound::Config,
     telemetry: &Telemetry,
 ) -> gateway::Config {
     gateway::Config {
         domain: names.domain().host().to_owned(),
         authority: names.domain().authority().to_owned(),
-        allow_private_outbound: listen.allow_private_outbound.unwrap_or(false),
+        outbound_networks: outbound.allowed.as_slice().into(),
+        outbound_authorities: outbound.authorities.as_slice().into(),
         traces: telemetry.traces(),
         ..gateway::Config::default()
     }

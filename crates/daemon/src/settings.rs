@@ -81,8 +81,6 @@ settings! {
         drain_timeout: u32 = "drain-timeout", "OCTELIUM_DRAIN_TIMEOUT", "SECONDS";
         /// How many connections are served at a time [default: 20000]
         max_connections: u32 = "max-connections", "OCTELIUM_MAX_CONNECTIONS", "NUMBER";
-        /// Whether token URLs of Services may be at private and loopback addresses, and without TLS [default: false]
-        allow_private_outbound: bool = "allow-private-outbound", "OCTELIUM_ALLOW_PRIVATE_OUTBOUND", "BOOL";
         /// Where traces, metrics and logs are exported by OTLP over gRPC, as `http://localhost:4317`; in the variable
         /// `OTEL_EXPORTER_OTLP_ENDPOINT` too
         otlp_endpoint: String = "otlp-endpoint", "OCTELIUM_OTLP_ENDPOINT", "URL";

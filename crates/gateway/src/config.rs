@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::rng::{Rng, SystemRng};
+use domain::{
+    address::Network,
+    rng::{Rng, SystemRng},
+};
+use rustls_pki_types::CertificateDer;
 
 use crate::Traces;
 
@@ -29,8 +33,10 @@ pub struct Config {
     pub workers: usize,
     /// Whether an upstream may have a link-local address, which is where clouds serve their metadata.
     pub allow_link_local_upstreams: bool,
-    /// Whether tokens for upstreams may come from private and loopback addresses, and over plain HTTP.
-    pub allow_private_outbound: bool,
+    /// Networks beside the public Internet that tokens for upstreams may come from; there over plain HTTP too.
+    pub outbound_networks: Arc<[Network]>,
+    /// Authorities beside those of the system that the certificates of token endpoints may come from.
+    pub outbound_authorities: Arc<[CertificateDer<'static>]>,
     /// Who collects spans of requests; nobody where `None`.
     pub traces: Option<Arc<dyn Traces>>,
     /// Where request ids come from.
@@ -49,7 +55,8 @@ impl Default for Config {
             idle_connections: 256,
             workers: 1,
             allow_link_local_upstreams: false,
-            allow_private_outbound: false,
+            outbound_networks: Arc::default(),
+            outbound_authorities: Arc::default(),
             traces: None,
             rng: Arc::new(SystemRng),
         }

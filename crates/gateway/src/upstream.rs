@@ -85,7 +85,13 @@ impl Upstream {
             }
             match url::parse(url, prefer_http2) {
                 Ok(url) => {
-                    endpoints.extend(Endpoint::new(url, &mut trust, settings, reach, problems));
+                    endpoints.extend(Endpoint::new(
+                        url,
+                        &mut trust,
+                        settings,
+                        reach.clone(),
+                        problems,
+                    ));
                 }
                 Err(problem) => problems.add(path, problem),
             }
@@ -105,13 +111,14 @@ impl Upstream {
     /// An endpoint that is no Service's: `url` has no path. It must have a public address, and a certificate that the
     /// system trusts, unless the settings say otherwise.
     pub(crate) fn outbound(url: &str, settings: &Config, problems: &mut Problems) -> Option<Self> {
-        let reach = if settings.allow_private_outbound {
-            Reach::NotLinkLocal
-        } else {
-            Reach::Public
-        };
         let url = url::parse(url, false).ok()?;
-        let mut trust = tls::Trust::system();
+        let networks = Arc::clone(&settings.outbound_networks);
+        let reach = if url.tls {
+            Reach::PublicAnd(networks)
+        } else {
+            Reach::Only(networks)
+        };
+        let mut trust = tls::Trust::system(&settings.outbound_authorities);
         let endpoint = Endpoint::new(url, &mut trust, settings, reach, problems)?;
         Some(Self {
             endpoints: Box::new([Arc::new(endpoint)]),

@@ -27,3 +27,4 @@ mod restore_postgres;
 mod revocation;
 mod support;
 mod tidy;
+mod upstream_credentials;

@@ -3,9 +3,10 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
 };
 
-use domain::address::{is_link_local, is_public};
+use domain::address::{Network, is_link_local, is_public};
 use tokio::net::{TcpStream, lookup_host};
 
 /// Why no connection came about.
@@ -28,21 +29,25 @@ pub(crate) enum ConnectError {
 }
 
 /// Which addresses may be connected to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Reach {
     Everything,
     /// All but those of the link.
     NotLinkLocal,
-    /// Those of the public Internet.
-    Public,
+    /// Those of the public Internet and of these networks.
+    PublicAnd(Arc<[Network]>),
+    /// Those of these networks.
+    Only(Arc<[Network]>),
 }
 
 impl Reach {
-    fn has(self, address: IpAddr) -> bool {
+    fn has(&self, address: IpAddr) -> bool {
+        let is_in = |networks: &[Network]| networks.iter().any(|network| network.has(address));
         match self {
             Self::Everything => true,
             Self::NotLinkLocal => !is_link_local(address),
-            Self::Public => is_public(address),
+            Self::PublicAnd(networks) => is_public(address) || is_in(networks),
+            Self::Only(networks) => is_in(networks),
         }
     }
 }
@@ -51,7 +56,7 @@ impl Reach {
 pub(super) async fn connect(
     host: &str,
     port: u16,
-    reach: Reach,
+    reach: &Reach,
 ) -> Result<TcpStream, ConnectError> {
     let addresses: Vec<SocketAddr> = match host.parse::<IpAddr>() {
         Ok(address) => vec![SocketAddr::new(address, port)],
@@ -82,7 +87,7 @@ mod tests {
 
     #[tokio::test]
     async fn c23_metadata_addresses_are_not_connected_to() {
-        let error = connect("169.254.169.254", 80, Reach::NotLinkLocal)
+        let error = connect("169.254.169.254", 80, &Reach::NotLinkLocal)
             .await
             .unwrap_err();
         assert!(matches!(error, ConnectError::Forbidden));

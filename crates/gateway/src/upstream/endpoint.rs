@@ -135,7 +135,7 @@ impl Endpoint {
     }
 
     async fn open_http1(&self) -> Result<Connection, ConnectError> {
-        let tcp = connect::connect(&self.host, self.port, self.reach).await?;
+        let tcp = connect::connect(&self.host, self.port, &self.reach).await?;
         let sender = match &self.tls {
             None => http1::handshake(TokioIo::new(tcp)).await?,
             Some((connector, name)) => {
@@ -162,7 +162,7 @@ impl Endpoint {
         if let Some(sender) = slot.and_then(Http2Slot::current) {
             return Ok(sender);
         }
-        let tcp = connect::connect(&self.host, self.port, self.reach).await?;
+        let tcp = connect::connect(&self.host, self.port, &self.reach).await?;
         let sender = match &self.tls {
             None => http2::handshake(TokioIo::new(tcp)).await?,
             Some((connector, name)) => {

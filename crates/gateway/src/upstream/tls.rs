@@ -42,10 +42,17 @@ static SYSTEM_ROOTS: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
 });
 
 impl Trust {
-    /// What the system trusts, and no certificate of our own.
-    pub(super) fn system() -> Self {
+    /// What the system trusts and these authorities, and no certificate of our own.
+    pub(super) fn system(beside: &[CertificateDer<'static>]) -> Self {
+        let roots = if beside.is_empty() {
+            Roots::System
+        } else {
+            let mut store = RootCertStore::clone(&SYSTEM_ROOTS);
+            store.add_parsable_certificates(beside.iter().cloned());
+            Roots::Given(store)
+        };
         Self {
-            roots: Roots::System,
+            roots,
             identity: None,
             connector: None,
         }

@@ -32,7 +32,7 @@ use crate::support::{
 async fn world() -> World {
     let world = World::with_config(Config {
         domain: "example.com".to_owned(),
-        allow_private_outbound: true,
+        outbound_networks: ["127.0.0.0/8".parse().unwrap()].into(),
         ..Config::default()
     })
     .await;

@@ -9,9 +9,13 @@ use std::{
 };
 
 use axum::{Json, Router, extract::State};
-use http::{HeaderMap, Method, Uri};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+
+/// By which the gateway gets tokens of this upstream.
+pub(crate) const CLIENT_SECRET: &str = "upstream-client-secret-4711";
 
 /// Answers on a loopback port until the test ends.
 pub(crate) struct Upstream {
@@ -28,6 +32,7 @@ impl Upstream {
         let served = Arc::new(AtomicU64::new(0));
         let router = Router::new()
             .route("/slow", axum::routing::get(slow))
+            .route("/token", axum::routing::post(token))
             .fallback(echo)
             .with_state(Arc::clone(&served));
         tokio::spawn(async move { axum::serve(socket, router).await.unwrap() });
@@ -38,6 +43,21 @@ impl Upstream {
     pub(crate) fn served(&self) -> u64 {
         self.served.load(Ordering::SeqCst)
     }
+}
+
+/// A token endpoint for the client `gateway` (RFC 6749 §4.4): numbers its tokens.
+async fn token(headers: HeaderMap) -> Result<Json<Value>, StatusCode> {
+    static ISSUED: AtomicU64 = AtomicU64::new(0);
+    let client = STANDARD.encode(format!("gateway:{CLIENT_SECRET}"));
+    let given = headers.get("authorization");
+    if given.is_none_or(|given| *given != format!("Basic {client}")) {
+        return Err(StatusCode::UNAUTHORIZED);
+    }
+    let number = ISSUED.fetch_add(1, Ordering::SeqCst) + 1;
+    let token = format!("upstream-token-{number}");
+    Ok(Json(
+        json!({"access_token": token, "token_type": "Bearer", "expires_in": 3600}),
+    ))
 }
 
 async fn slow(State(served): State<Arc<AtomicU64>>) -> &'static str {

@@ -255,8 +255,8 @@ fn endpoint(url: &str, settings: &Config) -> Option<(String, PathAndQuery)> {
     }
     let uri: Uri = url.parse().ok()?;
     let scheme = uri.scheme()?;
-    let is_safe =
-        *scheme == Scheme::HTTPS || (*scheme == Scheme::HTTP && settings.allow_private_outbound);
+    let has_networks = !settings.outbound_networks.is_empty();
+    let is_safe = *scheme == Scheme::HTTPS || (*scheme == Scheme::HTTP && has_networks);
     let target = uri.path_and_query()?.clone();
     is_safe.then(|| {
         (
