@@ -8,6 +8,8 @@ use crate::fetched::Unavailable;
 
 pub mod github;
 pub mod oidc;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 const LONGEST_IDENTIFIER: usize = 256;
 const LONGEST_EMAIL: usize = 150;
@@ -127,7 +129,9 @@ fn picture(text: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
+mod tests;
+#[cfg(test)]
+mod unit {
     use super::*;
 
     #[test]

@@ -12,6 +12,7 @@ mod browser;
 mod crash;
 mod credentials_page;
 mod existing_clients;
+mod identity_providers;
 mod listener;
 mod login;
 mod oauth2;

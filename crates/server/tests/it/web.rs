@@ -4,6 +4,7 @@ mod enrollment;
 mod handover;
 mod portal;
 mod protection;
+mod provider;
 
 use std::collections::BTreeMap;
 

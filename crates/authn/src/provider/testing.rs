@@ -1,0 +1,338 @@
+//! A provider on loopback that does as it is told, also what no provider should.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::{
+    collections::HashMap,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use aws_lc_rs::{
+    digest,
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
+};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use bytes::Bytes;
+use domain::clock::{Clock, UnixMillis};
+use http::{Request, Response, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use super::github::Endpoints;
+use crate::outbound::{Config, Outbound};
+
+/// The id of the client that is registered.
+pub const CLIENT_ID: &str = "octelium";
+/// Its secret.
+pub const CLIENT_SECRET: &str = "a secret: with % and +";
+
+/// See the module.
+pub struct Stub {
+    address: SocketAddr,
+    authority: CertificateDer<'static>,
+    state: Arc<Mutex<State>>,
+}
+
+/// How it behaves.
+pub struct State {
+    /// What the ID token says beside what is due; `null` leaves a claim out.
+    pub claims: Value,
+    /// What the user info endpoint says.
+    pub user_info: Value,
+    /// The account and its addresses, as GitHub has them.
+    pub account: (Value, Value),
+    /// Answers nothing but 503.
+    pub is_down: bool,
+    /// The metadata promise `iss` in answers.
+    pub promises_issuer: bool,
+    /// The metadata name this issuer instead of its own.
+    pub issuer: Option<String>,
+    /// Of the header of the ID token, instead of what is due.
+    pub header: Option<Value>,
+    /// How often each path was asked for.
+    pub asked: HashMap<String, usize>,
+    keys: Vec<EcdsaKeyPair>,
+    codes: HashMap<String, Code>,
+    own: String,
+    clock: Arc<dyn Clock>,
+}
+
+struct Code {
+    challenge: String,
+    nonce: Option<String>,
+    redirect: String,
+}
+
+/// Where it sends the browser.
+#[derive(Debug, Clone)]
+pub struct Callback {
+    /// The code.
+    pub code: String,
+    /// What the client had given.
+    pub state: String,
+    /// The issuer.
+    pub iss: String,
+}
+
+impl Stub {
+    /// One that tells the time of `clock`.
+    pub async fn start(clock: Arc<dyn Clock>) -> Self {
+        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let authority = certified.cert.der().clone();
+        let key = PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![authority.clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(Mutex::new(State {
+            claims: json!({}),
+            user_info: json!({}),
+            account: (json!({}), json!([])),
+            is_down: false,
+            promises_issuer: false,
+            issuer: None,
+            header: None,
+            asked: HashMap::new(),
+            keys: vec![new_key()],
+            codes: HashMap::new(),
+            own: format!("https://localhost:{}", address.port()),
+            clock,
+        }));
+        let serving = state.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, state) = (acceptor.clone(), serving.clone());
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else {
+                        return;
+                    };
+                    let service = service_fn(|request| answer(state.clone(), request));
+                    let io = TokioIo::new(stream);
+                    let _ = http1::Builder::new().serve_connection(io, service).await;
+                });
+            }
+        });
+        Self {
+            address,
+            authority,
+            state,
+        }
+    }
+
+    /// Its issuer.
+    pub fn issuer(&self) -> String {
+        format!("https://localhost:{}", self.address.port())
+    }
+
+    /// Where it poses as GitHub.
+    pub fn github(&self) -> Endpoints {
+        Endpoints {
+            web: self.issuer(),
+            api: self.issuer(),
+        }
+    }
+
+    /// What reaches it.
+    pub fn outbound(&self) -> Outbound {
+        Outbound::new(Config {
+            allowed: vec!["127.0.0.0/8".parse().unwrap()],
+            authorities: vec![self.authority.clone()],
+        })
+    }
+
+    /// How it behaves, to be changed.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// It signs by a new key from now on, and publishes no other.
+    pub fn roll_key(&self) {
+        self.state().keys = vec![new_key()];
+    }
+
+    /// Somebody logs in there who was sent to `url`.
+    pub fn authorize(&self, url: &str) -> Callback {
+        let uri: Uri = url.parse().unwrap();
+        let query = uri.query().unwrap();
+        let fields: HashMap<String, String> = form_urlencoded::parse(query.as_bytes())
+            .into_owned()
+            .collect();
+        assert_eq!(fields["client_id"], CLIENT_ID);
+        assert_eq!(fields["code_challenge_method"], "S256");
+        let mut state = self.state();
+        let code = format!("code-{}", state.codes.len());
+        state.codes.insert(
+            code.clone(),
+            Code {
+                challenge: fields["code_challenge"].clone(),
+                nonce: fields.get("nonce").cloned(),
+                redirect: fields["redirect_uri"].clone(),
+            },
+        );
+        Callback {
+            code,
+            state: fields["state"].clone(),
+            iss: self.issuer(),
+        }
+    }
+}
+
+fn new_key() -> EcdsaKeyPair {
+    EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap()
+}
+
+fn encode(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// A key is named after itself.
+fn key_id(key: &EcdsaKeyPair) -> String {
+    encode(&key.public_key().as_ref()[1..9])
+}
+
+async fn answer(
+    state: Arc<Mutex<State>>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let mut state = state.lock().unwrap();
+    *state.asked.entry(head.uri.path().to_owned()).or_default() += 1;
+    let (status, body) = if state.is_down {
+        (StatusCode::SERVICE_UNAVAILABLE, json!("down"))
+    } else {
+        state.answer(&head, &body)
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    *response.status_mut() = status;
+    let json = header::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    Ok(response)
+}
+
+impl State {
+    fn answer(&mut self, head: &http::request::Parts, body: &[u8]) -> (StatusCode, Value) {
+        let ok = |value: Value| (StatusCode::OK, value);
+        let bearer = head.headers.get(header::AUTHORIZATION);
+        let is_bearer = bearer.is_some_and(|value| value == "Bearer the access token");
+        match head.uri.path() {
+            "/.well-known/openid-configuration" => ok(self.metadata()),
+            "/jwks" => ok(json!({"keys": self.keys.iter().map(jwk).collect::<Vec<_>>()})),
+            "/token" => self.exchange(head, body),
+            "/login/oauth/access_token" => self.exchange_at_github(body),
+            "/me" if is_bearer => ok(self.user_info.clone()),
+            "/user" if is_bearer => ok(self.account.0.clone()),
+            "/user/emails" if is_bearer => ok(self.account.1.clone()),
+            _ => (StatusCode::NOT_FOUND, json!({})),
+        }
+    }
+
+    fn metadata(&self) -> Value {
+        let own = &self.own;
+        json!({
+            "issuer": self.issuer.as_ref().unwrap_or(own),
+            "authorization_endpoint": format!("{own}/auth"),
+            "token_endpoint": format!("{own}/token"),
+            "userinfo_endpoint": format!("{own}/me"),
+            "jwks_uri": format!("{own}/jwks"),
+            "response_types_supported": ["code"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+            "authorization_response_iss_parameter_supported": self.promises_issuer,
+        })
+    }
+
+    fn exchange(&mut self, head: &http::request::Parts, body: &[u8]) -> (StatusCode, Value) {
+        let refuse = |error: &str| (StatusCode::BAD_REQUEST, json!({"error": error}));
+        let form =
+            |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let expected = format!("{}:{}", form(CLIENT_ID), form(CLIENT_SECRET));
+        let authorization = head.headers.get(header::AUTHORIZATION).unwrap();
+        if authorization.to_str().unwrap() != format!("Basic {}", STANDARD.encode(expected)) {
+            return refuse("invalid_client");
+        }
+        let Some(code) = self.redeem(body) else {
+            return refuse("invalid_grant");
+        };
+        let id_token = self.id_token(code.nonce.as_deref());
+        let tokens = json!({
+            "access_token": "the access token", "token_type": "Bearer", "expires_in": 300,
+            "id_token": id_token,
+        });
+        (StatusCode::OK, tokens)
+    }
+
+    fn exchange_at_github(&mut self, body: &[u8]) -> (StatusCode, Value) {
+        let fields: HashMap<_, _> = form_urlencoded::parse(body).into_owned().collect();
+        assert_eq!(fields["client_secret"], CLIENT_SECRET);
+        let answer = match self.redeem(body) {
+            Some(_) => json!({"access_token": "the access token", "token_type": "bearer"}),
+            None => json!({"error": "bad_verification_code"}),
+        };
+        (StatusCode::OK, answer)
+    }
+
+    /// Each code once, by whoever has its verifier.
+    fn redeem(&mut self, body: &[u8]) -> Option<Code> {
+        let fields: HashMap<_, _> = form_urlencoded::parse(body).into_owned().collect();
+        let code = self.codes.remove(&fields["code"])?;
+        let verifier = digest::digest(&digest::SHA256, fields["code_verifier"].as_bytes());
+        let is_own = encode(verifier) == code.challenge && fields["redirect_uri"] == code.redirect;
+        is_own.then_some(code)
+    }
+
+    fn id_token(&self, nonce: Option<&str>) -> String {
+        let key = self.keys.last().unwrap();
+        let now: UnixMillis = self.clock.now();
+        let mut claims = json!({
+            "iss": self.own, "aud": CLIENT_ID, "sub": "1234", "iat": now.seconds(),
+            "exp": now.seconds() + 300, "nonce": nonce,
+        });
+        for (name, value) in self.claims.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        claims
+            .as_object_mut()
+            .unwrap()
+            .retain(|_, value| !value.is_null());
+        let due = json!({"alg": "ES256", "kid": key_id(key), "typ": "JWT"});
+        let header = self.header.as_ref().unwrap_or(&due);
+        let signed = format!(
+            "{}.{}",
+            encode(header.to_string()),
+            encode(claims.to_string())
+        );
+        let signature = key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
+        format!("{signed}.{}", encode(signature))
+    }
+}
+
+fn jwk(key: &EcdsaKeyPair) -> Value {
+    let point = key.public_key().as_ref();
+    json!({
+        "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": key_id(key),
+        "x": encode(&point[1..33]), "y": encode(&point[33..]),
+    })
+}

@@ -1,0 +1,369 @@
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    clock::{ManualClock, UnixMillis},
+    rng::SystemRng,
+};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::{
+    github,
+    oidc::{Registration, Relying},
+    testing::{CLIENT_ID, CLIENT_SECRET, Callback, Stub},
+    *,
+};
+
+const REDIRECT: &str = "https://cluster.example/callback";
+
+struct Scene {
+    stub: Stub,
+    relying: Relying,
+    clock: Arc<ManualClock>,
+    uses_user_info: bool,
+    identifier_claim: &'static str,
+    allows_unverified_email: bool,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let clock = Arc::new(ManualClock::at(UnixMillis(1_795_305_600_000)));
+        let stub = Stub::start(clock.clone()).await;
+        let relying = Relying::new(&stub.issuer(), stub.outbound(), clock.clone());
+        Self {
+            stub,
+            relying,
+            clock,
+            uses_user_info: false,
+            identifier_claim: "",
+            allows_unverified_email: false,
+        }
+    }
+
+    fn registration(&self) -> Registration<'_> {
+        Registration {
+            client_id: CLIENT_ID,
+            client_secret: CLIENT_SECRET,
+            redirect_url: REDIRECT,
+            scopes: &[],
+            identifier_claim: self.identifier_claim,
+            uses_user_info: self.uses_user_info,
+            allows_unverified_email: self.allows_unverified_email,
+        }
+    }
+
+    async fn depart(&self) -> (Departure, Callback) {
+        let departure = self
+            .relying
+            .begin(&self.registration(), "the state", &SystemRng)
+            .await;
+        let departure = departure.unwrap();
+        let callback = self.stub.authorize(&departure.url);
+        assert_eq!(callback.state, "the state");
+        (departure, callback)
+    }
+
+    async fn finish(
+        &self,
+        departure: &Departure,
+        callback: &Callback,
+    ) -> Result<ExternalIdentity, LoginError> {
+        let answer = Answer {
+            code: Some(&callback.code),
+            issuer: Some(&callback.iss),
+            error: None,
+        };
+        self.relying
+            .finish(&self.registration(), &departure.memory, answer)
+            .await
+    }
+
+    async fn log_in(&self) -> Result<ExternalIdentity, LoginError> {
+        let (departure, callback) = self.depart().await;
+        self.finish(&departure, &callback).await
+    }
+
+    fn claims(&self, claims: Value) {
+        self.stub.state().claims = claims;
+    }
+}
+
+#[tokio::test]
+async fn a_login_tells_who_it_is() {
+    let scene = Scene::new().await;
+    scene.claims(json!({
+        "email": "Alice@Example.com", "email_verified": true, "name": "Alice A.",
+        "picture": "https://idp.example/a.png", "groups": ["dev"],
+    }));
+    let (departure, callback) = scene.depart().await;
+    for part in [
+        "scope=openid+profile+email",
+        "response_type=code",
+        "nonce=",
+        "code_challenge=",
+    ] {
+        assert!(departure.url.contains(part), "{part} in {}", departure.url);
+    }
+    let identity = scene.finish(&departure, &callback).await.unwrap();
+    assert_eq!(identity.identifier, "1234");
+    assert_eq!(identity.email.as_deref(), Some("alice@example.com"));
+    assert_eq!(identity.name.as_deref(), Some("Alice A."));
+    assert_eq!(
+        identity.picture.as_deref(),
+        Some("https://idp.example/a.png")
+    );
+    assert_eq!(identity.claims["groups"], json!(["dev"]));
+}
+
+#[tokio::test]
+async fn w04_a_code_works_once() {
+    let scene = Scene::new().await;
+    let (departure, callback) = scene.depart().await;
+    scene.finish(&departure, &callback).await.unwrap();
+    let error = scene.finish(&departure, &callback).await.unwrap_err();
+    assert!(matches!(error, LoginError::Refused(code) if code == "invalid_grant"));
+}
+
+#[tokio::test]
+async fn w03_a_code_of_another_login_is_of_no_use() {
+    let scene = Scene::new().await;
+    let (victim, _) = scene.depart().await;
+    let (_, attacker) = scene.depart().await;
+    // The verifier is the victim's, the code the attacker's.
+    let error = scene.finish(&victim, &attacker).await.unwrap_err();
+    assert!(matches!(error, LoginError::Refused(code) if code == "invalid_grant"));
+}
+
+#[rstest]
+#[case(json!({"nonce": "another"}))]
+#[case(json!({"nonce": null}))]
+#[case(json!({"iss": "https://other.example"}))]
+#[case(json!({"aud": "another"}))]
+#[case(json!({"aud": ["octelium", "another"]}))]
+#[case(json!({"aud": []}))]
+#[case(json!({"azp": "another"}))]
+#[case(json!({"exp": 1_795_305_540}))]
+#[case(json!({"exp": null}))]
+#[case(json!({"iat": 1_795_305_661}))]
+#[case(json!({"nbf": 1_795_305_661}))]
+#[case(json!({"nbf": "now"}))]
+#[case(json!({"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"}))]
+#[case(json!({"sub": null}))]
+#[case(json!({"sub": ""}))]
+#[tokio::test]
+async fn w02_w55_what_an_id_token_says_must_hold(#[case] claims: Value) {
+    let scene = Scene::new().await;
+    scene.claims(claims);
+    let error = scene.log_in().await.unwrap_err();
+    assert!(matches!(error, LoginError::Invalid(_)), "{error}");
+}
+
+#[rstest]
+#[case(json!({"alg": "none"}))]
+#[case(json!({"alg": "HS256"}))]
+#[case(json!({"alg": "RS256"}))]
+#[case(json!({"alg": "ES256", "kid": "../../etc"}))]
+#[case(json!({"alg": "ES256", "crit": ["x"]}))]
+#[case(json!({"alg": "ES256", "typ": "logout+jwt"}))]
+#[tokio::test]
+async fn a08_an_id_token_is_signed_by_a_key_of_its_issuer(#[case] header: Value) {
+    let scene = Scene::new().await;
+    scene.stub.state().header = Some(header);
+    scene.log_in().await.unwrap_err();
+}
+
+#[tokio::test]
+async fn w02_an_answer_of_another_issuer_leads_nowhere() {
+    let scene = Scene::new().await;
+    let (departure, mut callback) = scene.depart().await;
+    callback.iss = "https://other.example".to_owned();
+    scene.finish(&departure, &callback).await.unwrap_err();
+    assert_eq!(
+        scene.stub.state().asked.get("/token"),
+        None,
+        "the code went to the wrong issuer"
+    );
+    // Nor one that hides where it is from, where the issuer promises to tell.
+    let scene = Scene::new().await;
+    scene.stub.state().promises_issuer = true;
+    let (departure, callback) = scene.depart().await;
+    let answer = Answer {
+        code: Some(&callback.code),
+        ..Answer::default()
+    };
+    let outcome = scene
+        .relying
+        .finish(&scene.registration(), &departure.memory, answer)
+        .await;
+    outcome.unwrap_err();
+    assert_eq!(scene.stub.state().asked.get("/token"), None);
+}
+
+#[rstest]
+#[case(json!({"email": "a@example.com"}), false, None)]
+#[case(json!({"email": "a@example.com"}), true, Some("a@example.com"))]
+#[case(json!({"email": "a@example.com", "email_verified": false}), true, None)]
+#[case(json!({"email": "a@example.com", "email_verified": "true"}), false, Some("a@example.com"))]
+#[case(json!({"email": "a@example.com", "email_verified": "false"}), true, None)]
+#[case(json!({"email": "a@evil@example.com", "email_verified": true}), true, None)]
+#[tokio::test]
+async fn w50_c12_only_a_verified_address_counts(
+    #[case] claims: Value,
+    #[case] allows_unverified_email: bool,
+    #[case] expected: Option<&str>,
+) {
+    let mut scene = Scene::new().await;
+    scene.allows_unverified_email = allows_unverified_email;
+    scene.claims(claims);
+    assert_eq!(scene.log_in().await.unwrap().email.as_deref(), expected);
+    // Where the address identifies, the same holds.
+    scene.identifier_claim = "email";
+    let identifier = scene
+        .log_in()
+        .await
+        .ok()
+        .map(|identity| identity.identifier);
+    assert_eq!(identifier.as_deref(), expected);
+}
+
+#[tokio::test]
+async fn w50_what_is_neither_yes_nor_no_is_no_token() {
+    for verified in [json!("yes"), json!(1), json!([true])] {
+        let scene = Scene::new().await;
+        scene.claims(json!({"email": "a@example.com", "email_verified": verified}));
+        scene.log_in().await.unwrap_err();
+    }
+}
+
+#[tokio::test]
+async fn user_info_counts_where_it_is_of_the_same_person() {
+    let mut scene = Scene::new().await;
+    scene.uses_user_info = true;
+    let info = json!({"sub": "1234", "groups": ["ops"], "iss": "https://evil.example", "aud": "x"});
+    scene.stub.state().user_info = info;
+    let identity = scene.log_in().await.unwrap();
+    assert_eq!(identity.claims["groups"], json!(["ops"]));
+    assert_eq!(identity.claims["iss"], json!(scene.stub.issuer()));
+    for other in [
+        json!({"sub": "1235"}),
+        json!({}),
+        json!({"sub": null}),
+        json!([]),
+    ] {
+        scene.stub.state().user_info = other;
+        scene.log_in().await.unwrap_err();
+    }
+}
+
+#[tokio::test]
+async fn keys_that_roll_over_are_found_at_once() {
+    let scene = Scene::new().await;
+    scene.log_in().await.unwrap();
+    scene.clock.advance(Duration::from_secs(11));
+    scene.stub.roll_key();
+    scene.log_in().await.unwrap();
+    scene.log_in().await.unwrap();
+    assert_eq!(scene.stub.state().asked["/jwks"], 2);
+}
+
+#[tokio::test]
+async fn w54_a_provider_is_asked_once_and_not_at_each_login() {
+    let scene = Scene::new().await;
+    for _ in 0..5 {
+        scene.log_in().await.unwrap();
+    }
+    let asked = scene.stub.state().asked.clone();
+    assert_eq!(asked["/.well-known/openid-configuration"], 1);
+    assert_eq!(asked["/jwks"], 1);
+    // And is not needed for what is known, until somebody has come back.
+    scene.stub.state().is_down = true;
+    scene.clock.advance(Duration::from_hours(2));
+    let (departure, callback) = scene.depart().await;
+    let error = scene.finish(&departure, &callback).await.unwrap_err();
+    assert!(!matches!(error, LoginError::Invalid("")), "{error}");
+    scene.stub.state().is_down = false;
+    scene.log_in().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_provider_that_is_down_or_somebody_else_is_told() {
+    let scene = Scene::new().await;
+    scene.stub.state().is_down = true;
+    let error = scene
+        .relying
+        .begin(&scene.registration(), "s", &SystemRng)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, LoginError::Unavailable(_)), "{error}");
+    let scene = Scene::new().await;
+    scene.stub.state().issuer = Some("https://accounts.example".to_owned());
+    let error = scene
+        .relying
+        .begin(&scene.registration(), "s", &SystemRng)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, LoginError::Unavailable(_)), "{error}");
+}
+
+#[tokio::test]
+async fn w53_an_issuer_with_a_slash_is_found() {
+    let scene = Scene::new().await;
+    let issuer = format!("{}/", scene.stub.issuer());
+    let relying = Relying::new(&issuer, scene.stub.outbound(), scene.clock.clone());
+    relying
+        .begin(&scene.registration(), "s", &SystemRng)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn what_the_provider_refuses_is_told() {
+    let scene = Scene::new().await;
+    let (departure, _) = scene.depart().await;
+    let answer = Answer {
+        error: Some("access_denied"),
+        code: Some("code-0"),
+        ..Answer::default()
+    };
+    let outcome = scene
+        .relying
+        .finish(&scene.registration(), &departure.memory, answer)
+        .await;
+    assert!(matches!(outcome, Err(LoginError::Refused(code)) if code == "access_denied"));
+}
+
+#[tokio::test]
+async fn w49_github_tells_the_number_of_the_account() {
+    let scene = Scene::new().await;
+    let endpoints = scene.stub.github();
+    let registration = github::Registration {
+        client_id: CLIENT_ID,
+        client_secret: CLIENT_SECRET,
+        redirect_url: REDIRECT,
+    };
+    scene.stub.state().account = (
+        json!({"id": 42, "login": "alice"}),
+        json!([{"email": "a@example.com", "verified": true, "primary": true}]),
+    );
+    let departure = github::begin(&endpoints, &registration, "the state", &SystemRng);
+    let callback = scene.stub.authorize(&departure.url);
+    let answer = Answer {
+        code: Some(&callback.code),
+        ..Answer::default()
+    };
+    let outbound = scene.stub.outbound();
+    let finish = || {
+        github::finish(
+            &endpoints,
+            &registration,
+            &departure.memory,
+            answer,
+            &outbound,
+        )
+    };
+    let identity = finish().await.unwrap();
+    assert_eq!(identity.identifier, "42");
+    assert_eq!(identity.email.as_deref(), Some("a@example.com"));
+    let error = finish().await.unwrap_err();
+    assert!(matches!(error, LoginError::Refused(code) if code == "bad_verification_code"));
+}

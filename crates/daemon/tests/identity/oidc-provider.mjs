@@ -1,0 +1,54 @@
+// A real OpenID Connect provider on loopback. It takes every login name, with its own pages for development; a person's
+// `sub` is the name. A program gets tokens by its secret for whatever resource it names. Prints its port.
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:https';
+import { Provider } from 'oidc-provider';
+
+const [key, cert, redirect] = process.argv.slice(1);
+const server = createServer({ key: readFileSync(key), cert: readFileSync(cert) });
+server.listen(0, '127.0.0.1', () => {
+  const { port } = server.address();
+  const provider = new Provider(`https://localhost:${port}`, {
+    clients: [
+      {
+        client_id: 'octelium',
+        client_secret: 'secret-of-the-cluster-at-the-provider',
+        redirect_uris: [redirect],
+      },
+      {
+        client_id: 'build-job',
+        client_secret: 'secret-of-the-job-at-the-provider',
+        grant_types: ['client_credentials'],
+        redirect_uris: [],
+        response_types: [],
+      },
+    ],
+    claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'groups'] },
+    conformIdTokenClaims: false,
+    pkce: { required: () => true },
+    findAccount: (_, id) => ({
+      accountId: id,
+      claims: () => ({
+        sub: id,
+        email: `${id}@example.com`,
+        email_verified: id !== 'mallory',
+        name: `The ${id}`,
+        groups: ['dev', 'everybody'],
+      }),
+    }),
+    features: {
+      clientCredentials: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        getResourceServerInfo: (_, resource) => ({
+          audience: resource,
+          scope: 'any',
+          accessTokenFormat: 'jwt',
+          accessTokenTTL: 300,
+        }),
+      },
+    },
+  });
+  server.on('request', provider.callback());
+  console.log(port);
+});

@@ -1,0 +1,416 @@
+//! People who log in at an identity provider, which is a stub on loopback.
+
+use std::{sync::Arc, time::Duration};
+
+use api::{
+    core_v1::{
+        Group, IdentityProvider, Secret, Session, User,
+        session::status::authentication::info::{Aal, Details},
+    },
+    platform_v1::audit_event::Outcome,
+    resource::Object as _,
+};
+use authn::provider::testing::{CLIENT_ID, CLIENT_SECRET, Callback, Stub};
+use rstest::rstest;
+use serde_json::{Value, json};
+use server::resource::{index, load, write::Update};
+
+use super::{Browser, SESSION, Shown};
+use crate::{
+    cluster::parse,
+    replicas::{Backend, Replicas},
+};
+
+struct Scene {
+    replicas: Replicas,
+    stub: Arc<Stub>,
+}
+
+impl Scene {
+    /// With the provider `idp`, which has `rest` beside what is due.
+    async fn new(rest: &str) -> Self {
+        Self::on(1, rest).await
+    }
+
+    async fn on(count: usize, rest: &str) -> Self {
+        let mut replicas = Replicas::start(Backend::Sqlite, count).await;
+        let stub = Arc::new(Stub::start(replicas.first().clock.clone()).await);
+        for cluster in &mut replicas.all {
+            cluster.context = cluster.context.clone().with_outbound(stub.outbound());
+        }
+        let secret = format!(
+            "{{kind: Secret, metadata: {{name: one}}, spec: {{}}, data: {{value: '{CLIENT_SECRET}\n\n'}}}}"
+        );
+        let root = &replicas.actor;
+        replicas
+            .first()
+            .create::<Secret>(root, &secret)
+            .await
+            .unwrap();
+        for name in ["staff", "dev", "ops"] {
+            let group = format!("{{kind: Group, metadata: {{name: {name}}}, spec: {{}}}}");
+            replicas
+                .first()
+                .create::<Group>(root, &group)
+                .await
+                .unwrap();
+        }
+        let scene = Self { replicas, stub };
+        let yaml = scene.provider(rest);
+        let created = scene
+            .replicas
+            .first()
+            .create::<IdentityProvider>(&scene.replicas.actor, &yaml);
+        created.await.unwrap();
+        scene.replicas.settle().await;
+        scene
+    }
+
+    fn provider(&self, rest: &str) -> String {
+        format!(
+            "{{kind: IdentityProvider, metadata: {{name: idp}}, spec: {{displayName: Staff login, oidc: {{issuerURL: '{}', \
+             clientID: {CLIENT_ID}, clientSecret: {{fromSecret: one}}}}{rest}}}}}",
+            self.stub.issuer()
+        )
+    }
+
+    async fn update(&self, rest: &str) {
+        let update = Update(parse::<IdentityProvider>(&self.provider(rest)));
+        let root = &self.replicas.actor;
+        self.replicas.first().run(root, update).await.unwrap();
+    }
+
+    fn browser(&self) -> Browser {
+        Browser::at(self.replicas.context(0))
+    }
+
+    fn claims(&self, claims: Value) {
+        self.stub.state().claims = claims;
+    }
+
+    /// Somebody is `identifier` at the provider.
+    async fn person(&self, name: &str, identifier: &str) -> User {
+        let identity = format!("{{identityProvider: idp, identifier: '{identifier}'}}");
+        let spec = format!("{{type: HUMAN, authentication: {{identities: [{identity}]}}}}");
+        self.replicas.user(name, &spec).await
+    }
+
+    async fn sessions(&self, user: &User) -> Vec<Session> {
+        self.replicas.sessions(user).await
+    }
+
+    /// The User with this identity at the provider.
+    async fn found(&self, identifier: &str) -> Option<User> {
+        let ctx = self.replicas.context(0);
+        let key = index::identity_key("idp", identifier);
+        let found = load::by_index::<User>(&*ctx.store, index::IDENTITY, &key, 1, ctx.now()).await;
+        found
+            .unwrap()
+            .0
+            .into_iter()
+            .next()
+            .map(|stored| stored.message)
+    }
+
+    async fn reason(&self) -> String {
+        let events = self.replicas.audit().await;
+        let mut refused = events
+            .into_iter()
+            .filter(|event| event.outcome() == Outcome::Refused);
+        refused.next().unwrap().reason
+    }
+}
+
+/// Chooses the provider, and logs in there.
+async fn depart(browser: &mut Browser, stub: &Stub) -> Callback {
+    let page = browser.get("/login").await;
+    page.says("Continue with Staff login");
+    let provider = page.field("provider");
+    let shown = browser.post("/begin", &[("provider", &provider)]).await;
+    assert_eq!(shown.status, 303, "{shown:#?}");
+    stub.authorize(shown.location())
+}
+
+async fn come_back(browser: &mut Browser, callback: &Callback) -> Shown {
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("code", &callback.code)
+        .append_pair("state", &callback.state)
+        .append_pair("iss", &callback.iss)
+        .finish();
+    browser.get(&format!("/callback?{query}")).await
+}
+
+async fn log_in(scene: &Scene) -> (Browser, Shown) {
+    let mut browser = scene.browser();
+    let callback = depart(&mut browser, &scene.stub).await;
+    let shown = come_back(&mut browser, &callback).await;
+    (browser, shown)
+}
+
+#[tokio::test]
+async fn a_person_logs_in_at_the_provider_of_the_company() {
+    let rules = ", aalRules: [{aal: AAL2, condition: {match: '\"mfa\" in ctx.assertionMap.amr'}}]";
+    let scene = Scene::new(rules).await;
+    let alice = scene.person("alice", "1234").await;
+    scene.claims(json!({"amr": ["pwd", "mfa"], "email": "a@example.com", "email_verified": true}));
+    let (mut browser, shown) = log_in(&scene).await;
+    assert_eq!(shown.status, 303, "{shown:#?}");
+    assert!(browser.cookies.contains_key(SESSION));
+    assert_eq!(browser.get("/").await.status, 200);
+
+    let session = scene.sessions(&alice).await.remove(0);
+    let status = session.status.unwrap();
+    assert!(status.is_browser);
+    let info = status.initial_authentication.unwrap().info.unwrap();
+    assert_eq!(info.aal(), Aal::Aal2);
+    let Some(Details::IdentityProvider(by)) = info.details else {
+        panic!("{:?}", info.details);
+    };
+    assert_eq!(
+        (by.identifier.as_str(), by.email.as_str()),
+        ("1234", "a@example.com")
+    );
+}
+
+#[tokio::test]
+async fn another_replica_finishes_what_one_has_begun() {
+    let scene = Scene::on(2, "").await;
+    let alice = scene.person("alice", "1234").await;
+    let mut browser = scene.browser();
+    let callback = depart(&mut browser, &scene.stub).await;
+    browser.turn_to(scene.replicas.context(1));
+    assert_eq!(come_back(&mut browser, &callback).await.status, 303);
+    assert_eq!(scene.sessions(&alice).await.len(), 1);
+}
+
+#[tokio::test]
+async fn w02_w04_a_login_comes_back_once_and_to_its_own_browser() {
+    let scene = Scene::new("").await;
+    let alice = scene.person("alice", "1234").await;
+    let mut attacker = scene.browser();
+    let callback = depart(&mut attacker, &scene.stub).await;
+    // Login CSRF: the victim is sent to what the attacker has begun.
+    let mut victim = scene.browser();
+    assert_eq!(come_back(&mut victim, &callback).await.status, 400);
+    depart(&mut victim, &scene.stub).await;
+    assert_eq!(come_back(&mut victim, &callback).await.status, 400);
+    assert!(!victim.cookies.contains_key(SESSION));
+    // It comes back once, also with the cookie of before.
+    let before = attacker.clone();
+    assert_eq!(come_back(&mut attacker, &callback).await.status, 303);
+    let mut again = before;
+    assert_eq!(come_back(&mut again, &callback).await.status, 400);
+    assert_eq!(scene.sessions(&alice).await.len(), 1);
+    // Mix-up: the answer is of another issuer.
+    let mut browser = scene.browser();
+    let mut callback = depart(&mut browser, &scene.stub).await;
+    callback.iss = "https://other.example".to_owned();
+    assert_eq!(come_back(&mut browser, &callback).await.status, 401);
+    assert_eq!(scene.reason().await, "provider_answer");
+}
+
+#[tokio::test]
+async fn w45_whoever_is_nobody_here_is_told_so() {
+    let scene = Scene::new("").await;
+    scene.claims(json!({"email": "root@example.com", "email_verified": true}));
+    scene
+        .replicas
+        .user("mail", "{type: HUMAN, email: root@example.com}")
+        .await;
+    let (browser, shown) = log_in(&scene).await;
+    assert_eq!(shown.status, 403);
+    shown.says("you are not a User here");
+    assert!(!browser.cookies.contains_key(SESSION));
+    assert_eq!(scene.reason().await, "identity_unknown");
+}
+
+#[rstest]
+#[case::verified(json!({"email": "Mail@example.com", "email_verified": true}), ", enableEmailAsIdentity: true", true)]
+#[case::not_verified(json!({"email": "mail@example.com", "email_verified": false}), ", enableEmailAsIdentity: true", false)]
+#[case::not_said(json!({"email": "mail@example.com"}), ", enableEmailAsIdentity: true", false)]
+#[case::not_enabled(json!({"email": "mail@example.com", "email_verified": true}), "", false)]
+#[case::disabled(
+    json!({"email": "mail@example.com", "email_verified": true}),
+    ", enableEmailAsIdentity: true, disableEmailAsIdentity: true",
+    false
+)]
+#[tokio::test]
+async fn w50_an_address_finds_a_user_where_it_was_verified_and_that_is_wanted(
+    #[case] claims: Value,
+    #[case] rest: &str,
+    #[case] is_found: bool,
+) {
+    let scene = Scene::new(rest).await;
+    let user = scene
+        .replicas
+        .user("mail", "{type: HUMAN, email: mail@example.com}")
+        .await;
+    scene.claims(claims);
+    let (_, shown) = log_in(&scene).await;
+    assert_eq!(shown.status.as_u16(), if is_found { 303 } else { 403 });
+    assert_eq!(scene.sessions(&user).await.len(), usize::from(is_found));
+}
+
+#[tokio::test]
+async fn w05_an_address_does_not_find_who_has_an_identity_there() {
+    let scene = Scene::new(", enableEmailAsIdentity: true").await;
+    let spec = "{type: HUMAN, email: mail@example.com, authentication: {identities: \
+                [{identityProvider: idp, identifier: first}]}}";
+    let user = scene.replicas.user("mail", spec).await;
+    // Somebody else has got the address since.
+    scene.claims(json!({"sub": "second", "email": "mail@example.com", "email_verified": true}));
+    let (_, shown) = log_in(&scene).await;
+    assert_eq!(shown.status, 403);
+    assert!(scene.sessions(&user).await.is_empty());
+}
+
+#[tokio::test]
+async fn w05_a_disabled_provider_is_neither_offered_nor_taken() {
+    let scene = Scene::new("").await;
+    let alice = scene.person("alice", "1234").await;
+    let mut browser = scene.browser();
+    let callback = depart(&mut browser, &scene.stub).await;
+    scene.update(", isDisabled: true").await;
+    let shown = come_back(&mut browser, &callback).await;
+    assert_eq!(shown.status, 400);
+    shown.says("not there any more");
+    assert!(!browser.get("/login").await.body.contains("Staff login"));
+    assert!(scene.sessions(&alice).await.is_empty());
+}
+
+#[tokio::test]
+async fn who_may_not_log_in_is_told_why() {
+    let scene = Scene::new("").await;
+    let robot = "{type: WORKLOAD, authentication: {identities: [{identityProvider: idp, identifier: '1234'}]}}";
+    scene.replicas.user("robot", robot).await;
+    let (_, shown) = log_in(&scene).await;
+    assert_eq!(shown.status, 403);
+    shown.says("Programs do not log in here");
+
+    scene.claims(json!({"sub": "5"}));
+    let alice = scene.person("alice", "5").await;
+    let disable = |user: &mut User| user.spec.get_or_insert_default().is_disabled = true;
+    scene.replicas.edit(&alice, disable).await;
+    let (_, shown) = log_in(&scene).await;
+    assert_eq!(shown.status, 403);
+    shown.says("disabled");
+}
+
+#[rstest]
+#[case("{effect: DENY, condition: {match: 'ctx.authenticationInfo.aal != \"AAL3\"'}}")]
+#[case("{effect: DENY, condition: {match: 'ctx.user.spec.groups[0] == \"x\"'}}")]
+#[tokio::test]
+async fn w36_rules_of_the_provider_deny(#[case] rule: &str) {
+    let scene = Scene::new(&format!(", postAuthenticationRules: [{rule}]")).await;
+    let alice = scene.person("alice", "1234").await;
+    let (_, shown) = log_in(&scene).await;
+    assert_eq!(shown.status, 403);
+    shown.says("do not let you log in by this identity provider");
+    assert_eq!(scene.reason().await, "provider_rule");
+    assert!(scene.sessions(&alice).await.is_empty());
+}
+
+const CREATION: &str = ", userCreation: {condition: {match: 'ctx.email.endsWith(\"@example.com\")'}, groups: [staff]}, \
+                        groupMappings: [{eval: 'ctx.assertionMap.groups', groups: [dev, ops]}]";
+
+#[tokio::test]
+async fn a_user_is_made_where_the_rule_says_so_and_groups_follow_the_provider() {
+    let scene = Scene::new(CREATION).await;
+    scene.claims(json!({
+        "email": "Ann@example.com", "email_verified": true, "preferred_username": "root",
+        "name": "Ann O.", "groups": ["dev", "admins"],
+    }));
+    let (_, shown) = log_in(&scene).await;
+    assert_eq!(shown.status, 303, "{shown:#?}");
+    let user = scene.found("1234").await.unwrap();
+    assert!(
+        user.name().starts_with("root-") && user.name().len() == 11,
+        "{}",
+        user.name()
+    );
+    assert_eq!(user.metadata().unwrap().display_name, "Ann O.");
+    let spec = user.spec.clone().unwrap();
+    assert_eq!(spec.email, "ann@example.com");
+    assert_eq!(spec.groups, ["dev", "staff"]);
+    assert_eq!(scene.sessions(&user).await.len(), 1);
+
+    // What the mappings do not decide about stays as it is.
+    scene.claims(json!({"email": "ann@example.com", "email_verified": true, "groups": "ops"}));
+    log_in(&scene).await;
+    assert_eq!(
+        scene.found("1234").await.unwrap().spec.unwrap().groups,
+        ["ops", "staff"]
+    );
+    scene.claims(json!({"email": "ann@example.com", "email_verified": true}));
+    log_in(&scene).await;
+    assert_eq!(
+        scene.found("1234").await.unwrap().spec.unwrap().groups,
+        ["staff"]
+    );
+    // What cannot be read is no lack of Groups.
+    scene.claims(json!({"email": "ann@example.com", "email_verified": true, "groups": [7]}));
+    let (_, shown) = log_in(&scene).await;
+    assert_eq!(shown.status, 403);
+    assert_eq!(scene.reason().await, "provider_groups");
+}
+
+#[rstest]
+#[case(json!({"email": "ann@evil.example", "email_verified": true}), "identity_unknown")]
+#[case(json!({"email": "ann@example.com", "email_verified": false}), "identity_unknown")]
+#[case(json!({"email": "a@evil@example.com", "email_verified": true}), "identity_unknown")]
+#[case(json!({"email": "ann@sub.example.com.evil.example", "email_verified": true}), "identity_unknown")]
+#[case(json!({"email": "taken@example.com", "email_verified": true}), "email_taken")]
+#[tokio::test]
+async fn c12_nobody_becomes_a_user_whom_the_rule_does_not_mean(
+    #[case] claims: Value,
+    #[case] reason: &str,
+) {
+    let scene = Scene::new(CREATION).await;
+    scene
+        .replicas
+        .user("other", "{type: HUMAN, email: taken@example.com}")
+        .await;
+    scene.claims(claims);
+    let (_, shown) = log_in(&scene).await;
+    assert_eq!(shown.status, 403);
+    assert_eq!(scene.reason().await, reason);
+    assert!(scene.found("1234").await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_first_logins_at_once_make_one_user() {
+    let scene = Scene::new(CREATION).await;
+    scene.claims(json!({"email": "ann@example.com", "email_verified": true}));
+    let mut browsers = Vec::new();
+    for _ in 0..8 {
+        let mut browser = scene.browser();
+        let callback = depart(&mut browser, &scene.stub).await;
+        browsers.push((browser, callback));
+    }
+    let logins = browsers.into_iter().map(|(mut browser, callback)| {
+        tokio::spawn(async move { come_back(&mut browser, &callback).await.status })
+    });
+    for login in logins.collect::<Vec<_>>() {
+        assert_eq!(login.await.unwrap(), 303);
+    }
+    let user = scene.found("1234").await.unwrap();
+    assert_eq!(scene.sessions(&user).await.len(), 8);
+}
+
+#[tokio::test]
+async fn a_provider_that_is_down_is_told_and_nobody_is_logged_out() {
+    let scene = Scene::new("").await;
+    scene.person("alice", "1234").await;
+    let (mut known, _) = log_in(&scene).await;
+    let mut browser = scene.browser();
+    let callback = depart(&mut browser, &scene.stub).await;
+    scene.stub.state().is_down = true;
+    let shown = come_back(&mut browser, &callback).await;
+    assert!(shown.status.is_client_error() || shown.status.is_server_error());
+    assert!(!browser.cookies.contains_key(SESSION));
+    assert_eq!(known.get("/").await.status, 200);
+    // Once it is back, so are logins.
+    scene.stub.state().is_down = false;
+    scene.replicas.advance(Duration::from_mins(1));
+    assert_eq!(log_in(&scene).await.1.status, 303);
+}
