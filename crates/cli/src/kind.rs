@@ -25,6 +25,11 @@ macro_rules! kinds {
                 match self { $(Self::$kind => stringify!($kind),)* }
             }
 
+            /// As the Cluster names it.
+            pub(crate) fn stored(self) -> domain::kind::Kind {
+                match self { $(Self::$kind => domain::kind::Kind::$kind,)* }
+            }
+
             /// As on the command line.
             pub(crate) fn word(self) -> &'static str {
                 match self { $(Self::$kind => $word,)* }

@@ -7,14 +7,13 @@ use clap::{
     Arg, Command,
     builder::{PossibleValue, StringValueParser, TypedValueParser},
 };
+use domain::columns;
 use prost::Name;
 use prost_reflect::DynamicMessage;
 use serde_json::Value;
 
 use crate::{context::Context, failure::Failure, kind::Kind, remote::Listing, terminal::printable};
 
-pub(crate) mod age;
-pub(crate) mod columns;
 mod path;
 pub(crate) mod table;
 
@@ -263,7 +262,7 @@ fn listing_table(
         context.terminal.say(&format!("No {} found", kind.plural()));
         return Ok(());
     }
-    let mut rows = vec![columns::header(kind, wide)];
+    let mut rows = vec![columns::header(kind.stored(), wide)];
     let now = context.now();
     rows.extend(
         listing

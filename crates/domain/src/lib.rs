@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod clock;
+pub mod columns;
 pub mod configuration;
 pub mod credential;
 pub mod device;

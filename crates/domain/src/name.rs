@@ -120,6 +120,14 @@ fn check_part(part: &str) -> Result<(), PartProblem> {
     Ok(())
 }
 
+/// A name for a Credential of `user`: `<user>-<type>-<suffix>`, the user's name cut where it would be too long.
+pub fn of_credential(user: &str, type_word: &str, suffix: &str) -> String {
+    let rest = format!("-{type_word}-{suffix}");
+    let room = MAX_PART_LENGTH.saturating_sub(rest.len());
+    let user: String = user.chars().take(room).collect();
+    format!("{}{rest}", user.trim_end_matches('-'))
+}
+
 #[cfg(test)]
 mod tests {
     use rstest::rstest;

@@ -9,23 +9,22 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use domain::{rng::random_string, scope};
+use domain::rng::random_string;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
-use policy::{Grpc, NoFields};
 
 use crate::{
     Actor, Caller, Context, Error, ErrorKind, Principal, Unauthenticated,
     audit::{self, Entry},
-    bootstrap::API_SERVICE,
 };
 
+mod call;
 mod fields;
 mod guard;
 mod method;
 mod standing;
 mod token;
 
-use fields::Headers;
+pub(crate) use call::Call;
 use method::Method;
 use standing::Standing;
 
@@ -115,20 +114,15 @@ async fn admit(
     if method.is_anonymous() {
         return Ok(None);
     }
-    let refused = |reason: &'static str, principal: Option<&Principal>| {
-        let session = principal.map(Principal::session_metadata);
+    let refused = |reason: &'static str| {
         let entry = Entry {
-            event_type: "api.called",
+            event_type: call::EVENT,
             resource: None,
-            user: principal.and_then(|principal| principal.user().metadata.as_ref()),
-            session: session.as_ref(),
+            user: None,
+            session: None,
         };
-        let mut event = audit::refused(ctx, caller, entry, reason);
-        if principal.is_some() {
-            // Of strangers, not even that.
-            event.attrs.insert("method".to_owned(), path.to_owned());
-        }
-        ctx.audit.add(event);
+        // Of strangers, not even which method.
+        ctx.audit.add(audit::refused(ctx, caller, entry, reason));
     };
 
     let unauthenticated = || Error::new(ErrorKind::Unauthenticated, "Octelium: Unauthenticated");
@@ -136,85 +130,28 @@ async fn admit(
         Ok(Some(token)) => token,
         Ok(None) => return Err(unauthenticated()),
         Err(reason) => {
-            refused(reason, None);
+            refused(reason);
             return Err(unauthenticated());
         }
     };
     let principal = match ctx.directory.authenticate(token).await {
         Ok(principal) => principal,
         Err(Unauthenticated::Refused { reason }) => {
-            refused(reason, None);
+            refused(reason);
             return Err(unauthenticated());
         }
         Err(error @ Unauthenticated::Unavailable) => return Err(Error::unavailable(error)),
     };
 
-    let unauthorized = || Error::denied("Octelium: Unauthorized");
-    if !scope::allows_method(
-        principal.scopes(),
-        method.short_package(),
-        method.service,
-        method.name,
-    ) {
-        refused("scope", Some(&principal));
-        return Err(unauthorized());
-    }
-    let Some(api) = ctx.directory.service_by_name(API_SERVICE) else {
-        return Err(Error::internal("the Service of the API is missing"));
+    let call = Call {
+        caller,
+        principal: &principal,
+        path,
+        host: uri.host().unwrap_or_default(),
+        headers,
     };
-    let ip = caller.ip.map(|ip| ip.to_string()).unwrap_or_default();
-    let host = uri.host().unwrap_or_default();
-    let (decision, shadow) = policy::decide_with_shadow(
-        &ctx.directory.policies(),
-        Some(principal.subject()),
-        &api.target,
-        &policy::Request {
-            ip: &ip,
-            method: "POST",
-            path,
-            uri: path,
-            host,
-            scheme: "https",
-            protocol: "HTTP/2.0",
-            size: 0,
-            headers: &Headers(headers),
-            query: &NoFields,
-            body: &[],
-            body_map: None,
-            grpc: Some(Grpc {
-                package: method.package,
-                service: method.service,
-                service_full_name: method.service_full_name,
-                method: method.name,
-            }),
-        },
-        ctx.now(),
-    );
-    if let Some(shadow) = shadow {
-        let would = if shadow.allowed { "allowed" } else { "denied" };
-        metrics::counter!("api_shadow_differences_total", "shadow" => would).increment(1);
-        tracing::info!(request_id = caller.request_id, path, shadow = %shadow.reason, "shadow Policies differ");
-    }
-    if !decision.allowed && is_recovery(&principal) {
-        tracing::warn!(
-            request_id = caller.request_id,
-            path,
-            "allowed to get back in"
-        );
-    } else if !decision.allowed {
-        tracing::info!(request_id = caller.request_id, path, reason = %decision.reason, "refused by Policy");
-        refused("policy", Some(&principal));
-        return Err(unauthorized());
-    }
+    call.permit(ctx)?;
     Ok(Some(principal))
-}
-
-/// Whether the Session is one to get back in by.
-fn is_recovery(principal: &Principal) -> bool {
-    principal
-        .credential()
-        .and_then(|credential| credential.status.as_ref())
-        .is_some_and(|status| status.recovery)
 }
 
 fn refusal(error: Error) -> Response {

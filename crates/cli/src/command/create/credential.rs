@@ -24,9 +24,6 @@ use crate::{
     remote,
 };
 
-/// No part of a name is longer.
-const MAX_NAME: usize = 40;
-
 /// Create a Credential of a User and show its secret, or rotate one
 #[derive(Args)]
 #[command(
@@ -239,7 +236,7 @@ impl CredentialArgs {
             .transpose()?;
         let name = self.name.clone().unwrap_or_else(|| {
             let suffix = random_string(context.rng(), b"abcdefghijklmnopqrstuvwxyz0123456789", 4);
-            generated_name(&user, credential_type, &suffix)
+            domain::name::of_credential(&user, credential_type.word(), &suffix)
         });
         Ok(core_v1::Credential {
             metadata: Some(named(&name)),
@@ -278,14 +275,6 @@ impl CredentialType {
     }
 }
 
-/// `<user>-<type>-<suffix>`, the user's name cut where it would be too long.
-fn generated_name(user: &str, credential_type: CredentialType, suffix: &str) -> String {
-    let rest = format!("-{}-{suffix}", credential_type.word());
-    let room = MAX_NAME.saturating_sub(rest.len());
-    let user: String = user.chars().take(room).collect();
-    format!("{}{rest}", user.trim_end_matches('-'))
-}
-
 fn reference(name: &str) -> ObjectReference {
     ObjectReference {
         name: name.to_owned(),
@@ -300,12 +289,12 @@ mod tests {
     #[test]
     fn generated_names_are_valid_also_for_long_users() {
         assert_eq!(
-            generated_name("microservice1", CredentialType::AuthToken, "a1b2"),
+            domain::name::of_credential("microservice1", "auth-token", "a1b2"),
             "microservice1-auth-token-a1b2"
         );
         let long = format!("{}-b", "a".repeat(38));
         for credential_type in CredentialType::value_variants() {
-            let name = generated_name(&long, *credential_type, "a1b2");
+            let name = domain::name::of_credential(&long, credential_type.word(), "a1b2");
             domain::name::check(&name, 1).unwrap();
         }
     }

@@ -8,6 +8,7 @@ use api::{
         Resource, WatchEvent, WatchRequest, resource::Resource as Body, watch_event::Type,
     },
 };
+use domain::columns;
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Status};
 
@@ -16,7 +17,7 @@ use crate::{
     context::Context,
     failure::{Failure, Outcome, Reason},
     kind::Kind,
-    output::{self, Format, columns, table},
+    output::{self, Format, table},
     remote::Selection,
 };
 
@@ -39,7 +40,7 @@ pub(super) async fn run(
     format: &Format,
 ) -> Result<Outcome, Failure> {
     if matches!(format, Format::Table | Format::Wide) {
-        let mut header = columns::header(watched.kind, format.is_wide());
+        let mut header = columns::header(watched.kind.stored(), format.is_wide());
         header.insert(0, "EVENT".to_owned());
         context.terminal.line(&table::stream_row(&header))?;
     }

@@ -1,0 +1,144 @@
+//! What is decided about a call of the API by somebody who is known, wherever it comes from.
+
+use domain::scope;
+use http::HeaderMap;
+use policy::{Decision, Grpc, NoFields};
+
+use super::{fields::Headers, method::Method};
+use crate::{
+    Caller, Context, Error, ErrorKind, Principal,
+    audit::{self, Entry},
+    bootstrap::API_SERVICE,
+};
+
+/// The type of the audit events about calls that were refused.
+pub(super) const EVENT: &str = "api.called";
+
+/// A call by somebody who is known.
+pub(crate) struct Call<'a> {
+    pub(crate) caller: &'a Caller,
+    pub(crate) principal: &'a Principal,
+    /// `/<package>.<Service>/<Method>`.
+    pub(crate) path: &'a str,
+    /// The host that it is for, without the port.
+    pub(crate) host: &'a str,
+    pub(crate) headers: &'a HeaderMap,
+}
+
+/// What stands against a call.
+enum Against {
+    Scope,
+    Policy(String),
+}
+
+impl Call<'_> {
+    /// Lets it through, or refuses it, which is audited.
+    ///
+    /// # Errors
+    /// `PermissionDenied`; `Unimplemented` where there is no such method.
+    pub(crate) fn permit(&self, ctx: &Context) -> Result<(), Error> {
+        let (decided, shadow) = self.decide(ctx)?;
+        let path = self.path;
+        let request_id = &self.caller.request_id;
+        if let Some(shadow) = shadow {
+            let would = if shadow.allowed { "allowed" } else { "denied" };
+            metrics::counter!("api_shadow_differences_total", "shadow" => would).increment(1);
+            tracing::info!(request_id, path, shadow = %shadow.reason, "shadow Policies differ");
+        }
+        let reason = match decided {
+            Ok(()) => return Ok(()),
+            Err(Against::Policy(_)) if is_recovery(self.principal) => {
+                tracing::warn!(request_id, path, "allowed to get back in");
+                return Ok(());
+            }
+            Err(Against::Policy(reason)) => {
+                tracing::info!(request_id, path, reason, "refused by Policy");
+                "policy"
+            }
+            Err(Against::Scope) => "scope",
+        };
+        self.audit(ctx, reason);
+        Err(Error::denied("Octelium: Unauthorized"))
+    }
+
+    /// Whether it would be let through. Leaves nothing behind.
+    pub(crate) fn is_allowed(&self, ctx: &Context) -> bool {
+        match self.decide(ctx) {
+            Ok((Ok(()), _)) => true,
+            Ok((Err(Against::Policy(_)), _)) => is_recovery(self.principal),
+            Ok((Err(Against::Scope), _)) | Err(_) => false,
+        }
+    }
+
+    fn decide(&self, ctx: &Context) -> Result<(Result<(), Against>, Option<Decision>), Error> {
+        let method = Method::parse(self.path)
+            .ok_or_else(|| Error::new(ErrorKind::Unimplemented, "There is no such method"))?;
+        if !scope::allows_method(
+            self.principal.scopes(),
+            method.short_package(),
+            method.service,
+            method.name,
+        ) {
+            return Ok((Err(Against::Scope), None));
+        }
+        let Some(api) = ctx.directory.service_by_name(API_SERVICE) else {
+            return Err(Error::internal("the Service of the API is missing"));
+        };
+        let ip = self.caller.ip.map(|ip| ip.to_string()).unwrap_or_default();
+        let (decision, shadow) = policy::decide_with_shadow(
+            &ctx.directory.policies(),
+            Some(self.principal.subject()),
+            &api.target,
+            &policy::Request {
+                ip: &ip,
+                method: "POST",
+                path: self.path,
+                uri: self.path,
+                host: self.host,
+                scheme: "https",
+                protocol: "HTTP/2.0",
+                size: 0,
+                headers: &Headers(self.headers),
+                query: &NoFields,
+                body: &[],
+                body_map: None,
+                grpc: Some(Grpc {
+                    package: method.package,
+                    service: method.service,
+                    service_full_name: method.service_full_name,
+                    method: method.name,
+                }),
+            },
+            ctx.now(),
+        );
+        let decided = if decision.allowed {
+            Ok(())
+        } else {
+            Err(Against::Policy(decision.reason.to_string()))
+        };
+        Ok((decided, shadow))
+    }
+
+    fn audit(&self, ctx: &Context, reason: &'static str) {
+        let session = self.principal.session_metadata();
+        let entry = Entry {
+            event_type: EVENT,
+            resource: None,
+            user: self.principal.user().metadata.as_ref(),
+            session: Some(&session),
+        };
+        let mut event = audit::refused(ctx, self.caller, entry, reason);
+        event
+            .attrs
+            .insert("method".to_owned(), self.path.to_owned());
+        ctx.audit.add(event);
+    }
+}
+
+/// Whether the Session is one to get back in by.
+fn is_recovery(principal: &Principal) -> bool {
+    principal
+        .credential()
+        .and_then(|credential| credential.status.as_ref())
+        .is_some_and(|status| status.recovery)
+}
