@@ -1,7 +1,7 @@
 //! Events that are not worth a write each: refusals, and grants of unlimited Credentials.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, PoisonError},
 };
 
@@ -26,6 +26,7 @@ struct Key {
     resource: String,
     ip_address: String,
     user_agent: String,
+    attrs: BTreeMap<String, String>,
 }
 
 impl AuditBatch {
@@ -36,6 +37,7 @@ impl AuditBatch {
         if batch.len() >= MOST && !batch.contains_key(&key) {
             event.ip_address.clear();
             event.user_agent.clear();
+            event.attrs.clear();
             key = Key::of(&event);
             if batch.len() >= 2 * MOST && !batch.contains_key(&key) {
                 event.actor_ref = None;
@@ -93,6 +95,7 @@ impl Key {
             resource: uid(&event.resource_ref),
             ip_address: event.ip_address.clone(),
             user_agent: event.user_agent.clone(),
+            attrs: event.attrs.clone(),
         }
     }
 }
@@ -100,6 +103,23 @@ impl Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refusals_of_different_methods_are_different_events() {
+        let batch = AuditBatch::default();
+        for method in ["ListUser", "ListSecret", "ListUser"] {
+            batch.add(AuditEvent {
+                r#type: "api.called".to_owned(),
+                attrs: BTreeMap::from([("method".to_owned(), method.to_owned())]),
+                count: 1,
+                ..AuditEvent::default()
+            });
+        }
+        let batch = batch.0.into_inner().unwrap();
+        let mut counts: Vec<u64> = batch.values().map(|event| event.count).collect();
+        counts.sort_unstable();
+        assert_eq!(counts, [1, 2]);
+    }
 
     #[test]
     fn equal_events_fold_and_a_flood_of_different_ones_is_bounded() {
