@@ -10,7 +10,6 @@ mod json;
 pub mod jwk;
 pub mod jwks;
 pub mod jws;
-pub mod mds;
 pub mod outbound;
 pub mod provider;
 pub mod saml;

@@ -3,6 +3,7 @@
 //! Every page goes through one layer, which finds out who is visiting, refuses forms that no page of ours has sent,
 //! and puts what a handler shows, or what went wrong, into the frame of the pages.
 
+mod admin;
 mod asset;
 pub(crate) mod cookie;
 mod enroll;
@@ -52,6 +53,7 @@ pub fn web_router(ctx: Context) -> Router {
         .route("/enroll", get(enroll::page).post(enroll::redeem))
         .route("/logout", post(logout::logout))
         .merge(portal::routes())
+        .merge(admin::routes())
         .layer(DefaultBodyLimit::max(LARGEST_FORM));
     pages
         .merge(callback)
@@ -82,6 +84,7 @@ async fn serve(State(ctx): State<Context>, mut request: Request, next: NextLayer
     } else {
         Ok((Visit::Unknown(None), None))
     };
+    let mut is_admin = false;
     let (visit, cookie, response) = match visited {
         Err(error) => (
             Visit::Unknown(None),
@@ -90,19 +93,22 @@ async fn serve(State(ctx): State<Context>, mut request: Request, next: NextLayer
         ),
         Ok((visit, cookie)) if !is_ours => (visit, cookie, foreign().into_response()),
         Ok((visit, cookie)) => {
+            let desk = admin::desk(&ctx, &visit, &caller, request.headers()).await;
+            is_admin = matches!(desk, Ok(Some(_)));
+            request.extensions_mut().insert(desk);
             request.extensions_mut().insert(visit.clone());
             request.extensions_mut().insert(caller.clone());
             (visit, cookie, next.run(request).await)
         }
     };
-    finish(&ctx, &caller, &visit, cookie, response)
+    finish(&ctx, &caller, (&visit, is_admin), cookie, response)
 }
 
 /// Fills in what a handler has left to the frame.
 fn finish(
     ctx: &Context,
     caller: &Caller,
-    visit: &Visit,
+    (visit, is_admin): (&Visit, bool),
     cookie: Option<HeaderValue>,
     mut response: Response,
 ) -> Response {
@@ -110,12 +116,14 @@ fn finish(
     let page = failure.map(|failure| failure.page(&caller.request_id));
     let page = page.or_else(|| response.extensions_mut().remove::<Page>());
     if let Some(page) = page {
-        let rendered = page.render(ctx, visit).or_else(|error| {
+        let rendered = page.render(ctx, visit, is_admin).or_else(|error| {
             // Without anything of the Session.
             tracing::error!(%error, "a page could not be made");
-            Failure::unavailable()
-                .page(&caller.request_id)
-                .render(ctx, &Visit::Unknown(None))
+            Failure::unavailable().page(&caller.request_id).render(
+                ctx,
+                &Visit::Unknown(None),
+                false,
+            )
         });
         match rendered {
             Ok(rendered) => {

@@ -20,6 +20,7 @@ pub(crate) struct Page {
     section: Option<Section>,
     form_targets: String,
     for_nobody: bool,
+    asks_for_more: bool,
 }
 
 /// A part of the portal.
@@ -29,10 +30,18 @@ pub(crate) enum Section {
     Sessions,
     Devices,
     Profile,
+    /// For those alone who may do something there.
+    Admin,
 }
 
 impl Section {
-    const ALL: [Self; 4] = [Self::Services, Self::Sessions, Self::Devices, Self::Profile];
+    const ALL: [Self; 5] = [
+        Self::Services,
+        Self::Sessions,
+        Self::Devices,
+        Self::Profile,
+        Self::Admin,
+    ];
 
     fn label(self) -> &'static str {
         match self {
@@ -40,6 +49,7 @@ impl Section {
             Self::Sessions => "Sessions",
             Self::Devices => "Devices",
             Self::Profile => "Profile",
+            Self::Admin => "Admin",
         }
     }
 
@@ -50,6 +60,7 @@ impl Section {
             Self::Sessions => "/sessions",
             Self::Devices => "/devices",
             Self::Profile => "/profile",
+            Self::Admin => super::admin::ADMIN,
         }
     }
 }
@@ -64,6 +75,7 @@ impl Page {
             section: None,
             form_targets: String::new(),
             for_nobody: false,
+            asks_for_more: false,
         }
     }
 
@@ -72,6 +84,24 @@ impl Page {
         Self {
             section: Some(section),
             ..Self::new(section.label(), body)
+        }
+    }
+
+    /// With a title of its own.
+    #[must_use]
+    pub(crate) fn titled(self, title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            ..self
+        }
+    }
+
+    /// Whose script asks this origin for more.
+    #[must_use]
+    pub(crate) fn asks_for_more(self) -> Self {
+        Self {
+            asks_for_more: true,
+            ..self
         }
     }
 
@@ -99,11 +129,16 @@ impl Page {
         }
     }
 
-    /// The whole response.
+    /// The whole response. `is_admin` is whether there is anything in the console for the visitor.
     ///
     /// # Errors
     /// Where there is no key for the forms.
-    pub(super) fn render(&self, ctx: &Context, visit: &Visit) -> Result<Response, Error> {
+    pub(super) fn render(
+        &self,
+        ctx: &Context,
+        visit: &Visit,
+        is_admin: bool,
+    ) -> Result<Response, Error> {
         let visitor = match visit {
             Visit::Known(visitor) if !self.for_nobody => {
                 Some((&**visitor, visitor.form_token(ctx)?))
@@ -128,7 +163,7 @@ impl Page {
                     header.top {
                         a.brand href="/" { (mark()) span { (domain) } }
                         @if let Some((visitor, token)) = &visitor {
-                            (self.navigation())
+                            (self.navigation(is_admin))
                             (identity(visitor, token))
                         }
                     }
@@ -141,10 +176,12 @@ impl Page {
         Ok(response)
     }
 
-    fn navigation(&self) -> Markup {
+    fn navigation(&self, is_admin: bool) -> Markup {
+        let sections = Section::ALL.into_iter();
+        let sections = sections.filter(|section| is_admin || *section != Section::Admin);
         html! {
             nav aria-label="Portal" {
-                @for section in Section::ALL {
+                @for section in sections {
                     a href=(section.path()) aria-current=[(self.section == Some(section)).then_some("page")] {
                         (section.label())
                     }
@@ -159,9 +196,14 @@ impl Page {
         } else {
             format!(" {}", self.form_targets)
         };
+        let connections = if self.asks_for_more {
+            " connect-src 'self';"
+        } else {
+            ""
+        };
         let policy = format!(
-            "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; base-uri 'none'; \
-             frame-ancestors 'none'; form-action 'self'{targets}"
+            "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:;{connections} \
+             base-uri 'none'; frame-ancestors 'none'; form-action 'self'{targets}"
         );
         // Text of ours; where it ever were no header, nothing may be done by the page.
         let policy = HeaderValue::try_from(policy)

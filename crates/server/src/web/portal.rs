@@ -1,7 +1,7 @@
 //! The portal: what a person can reach, and from where they are logged in.
 
 mod devices;
-mod moment;
+pub(super) mod moment;
 mod profile;
 mod services;
 mod sessions;

@@ -8,7 +8,8 @@ use domain::{
     clock::UnixMillis,
     credential::Refusal,
     id::Uid,
-    session::{self, refresh_token_expiry},
+    session::{self, browser_access_expiry, refresh_token_expiry},
+    token::{Claims as TokenClaims, TokenType},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, request::Parts};
 
@@ -18,8 +19,9 @@ use super::{
     sealed::{self, NotOpened, Purpose},
 };
 use crate::{
-    Caller, Context, Error, ErrorKind,
+    Caller, Context, Error, ErrorKind, Principal, Unauthenticated,
     authentication::browser::{self, Begun, Claims, Resumed},
+    directory::fingerprint,
 };
 
 /// How long a form may lie open.
@@ -204,6 +206,36 @@ impl Visitor {
                 format!("The reason: {refusal}."),
             ),
         })
+    }
+
+    /// The Session as what calls the API.
+    ///
+    /// # Errors
+    /// Where it does not stand, or that cannot be said.
+    pub(super) async fn principal(&self, ctx: &Context) -> Result<Arc<Principal>, Unauthenticated> {
+        if !ctx.directory.is_fresh() {
+            return Err(Unauthenticated::Unavailable);
+        }
+        let session = &self.resumed.session.message;
+        let token_id = browser::present(session).map_err(|_| Unauthenticated::Refused {
+            reason: Refusal::Incomplete.reason(),
+        })?;
+        let key = fingerprint(&format!("pages {} {token_id}", self.uid));
+        if let Some(principal) = ctx.directory.remembered(&key) {
+            return Ok(principal);
+        }
+        let now = ctx.now();
+        let signer = ctx.keys.signer(now);
+        let claims = TokenClaims {
+            token_type: TokenType::Access,
+            key_id: signer.map_err(|_| Unauthenticated::Unavailable)?.id(),
+            subject: self.uid,
+            token_id,
+            expires_at: Some(browser_access_expiry(session, now)),
+            credential_version: 0,
+            audience: ctx.cluster_uid,
+        };
+        ctx.directory.admit(key, claims).await
     }
 
     /// The token for the forms of this Session.

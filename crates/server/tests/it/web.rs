@@ -1,5 +1,6 @@
 //! The pages, as browsers ask for them, through the whole router.
 
+mod admin;
 mod enrollment;
 mod handover;
 mod portal;

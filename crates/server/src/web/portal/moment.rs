@@ -8,7 +8,7 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
 /// How long ago it was, or how long it is until then; the instant itself is in the element.
-pub(super) fn moment(at: UnixMillis, now: UnixMillis) -> Markup {
+pub(crate) fn moment(at: UnixMillis, now: UnixMillis) -> Markup {
     let text = if at > now {
         format!("in {}", span(at.since(now).as_secs()))
     } else {
@@ -33,7 +33,7 @@ fn span(seconds: u64) -> String {
 }
 
 /// RFC 3339, in whole seconds.
-pub(super) fn utc(at: UnixMillis) -> String {
+pub(crate) fn utc(at: UnixMillis) -> String {
     prost_types::Timestamp {
         seconds: at.seconds(),
         nanos: 0,

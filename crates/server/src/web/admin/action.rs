@@ -1,0 +1,323 @@
+//! What can be done with an object, and by which methods of the API.
+
+use ::api::{
+    core_v1::{Authenticator, Credential, Device, Session, authenticator, device, session},
+    meta_v1::{DeleteOptions, ObjectReference, OperationResult},
+    platform_v1::{Resource, RotateCredentialRequest, resource::Resource as Body},
+    resource::Object,
+};
+use domain::kind::Kind;
+
+use super::{
+    api::{Api, core, platform},
+    kind::Shown,
+    list,
+};
+use crate::{Error, web::failure::Failure};
+
+/// More Sessions of one User are not ended at once.
+const ENDINGS: usize = 10;
+
+/// Something that is done with an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    /// A Credential gets a new secret.
+    Rotate,
+    /// A Credential is accepted no more, for the time being.
+    Disable,
+    /// A Credential is accepted again.
+    Enable,
+    /// A Credential is gone.
+    Delete,
+    /// A Session is gone.
+    End,
+    /// All Sessions of a User are gone.
+    EndAll,
+    /// A Session, Device or Authenticator may be used.
+    Approve,
+    /// A Session, Device or Authenticator may not be used.
+    Reject,
+}
+
+/// What has come of an action.
+pub(super) enum Outcome {
+    /// The object is there still.
+    Changed,
+    /// The object is gone.
+    Gone,
+}
+
+impl Action {
+    const ALL: [Self; 8] = [
+        Self::Rotate,
+        Self::Disable,
+        Self::Enable,
+        Self::Delete,
+        Self::End,
+        Self::EndAll,
+        Self::Approve,
+        Self::Reject,
+    ];
+
+    /// What may be done with an object as it is.
+    pub(super) fn on(resource: &Resource) -> Vec<Self> {
+        match &resource.resource {
+            Some(Body::Credential(credential)) => {
+                let is_disabled = credential.spec().is_some_and(|spec| spec.is_disabled);
+                let switch = if is_disabled {
+                    Self::Enable
+                } else {
+                    Self::Disable
+                };
+                vec![Self::Rotate, switch, Self::Delete]
+            }
+            Some(Body::Session(session)) => {
+                let mut actions =
+                    decisions(session.spec().map(session::Spec::state).map(Into::into));
+                actions.push(Self::End);
+                actions
+            }
+            Some(Body::Device(device)) => {
+                decisions(device.spec().map(device::Spec::state).map(Into::into))
+            }
+            Some(Body::Authenticator(authenticator)) => decisions(
+                authenticator
+                    .spec()
+                    .map(authenticator::Spec::state)
+                    .map(Into::into),
+            ),
+            Some(Body::User(_)) => vec![Self::EndAll],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The one that an address names.
+    pub(super) fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.word() == word)
+    }
+
+    /// In addresses.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Rotate => "rotate",
+            Self::Disable => "disable",
+            Self::Enable => "enable",
+            Self::Delete => "delete",
+            Self::End => "end",
+            Self::EndAll => "end-sessions",
+            Self::Approve => "approve",
+            Self::Reject => "reject",
+        }
+    }
+
+    /// On buttons.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Rotate => "Rotate the secret",
+            Self::Disable => "Disable",
+            Self::Enable => "Enable",
+            Self::Delete => "Delete",
+            Self::End => "End",
+            Self::EndAll => "End all Sessions",
+            Self::Approve => "Approve",
+            Self::Reject => "Reject",
+        }
+    }
+
+    /// What it means, before it is done.
+    pub(super) fn explained(self, kind: Kind) -> String {
+        match self {
+            Self::Rotate => "It gets a new secret, which is shown once. What becomes of the present one, you choose below.".to_owned(),
+            Self::Disable => "It authenticates nobody until it is enabled again. Its Sessions, their tokens and open connections stop at once.".to_owned(),
+            Self::Enable => "It authenticates again, and its Sessions that have not expired work again.".to_owned(),
+            Self::Delete => "It is gone for good, and its Sessions, their tokens and open connections stop at once.".to_owned(),
+            Self::End => "Its tokens and open connections stop at once. Whoever uses it has to log in again.".to_owned(),
+            Self::EndAll => "Browsers, terminals and workloads of this User are logged out at once, everywhere. If it is your own User, the Session that you are using now stays.".to_owned(),
+            Self::Approve => format!("The {kind} may be used from now on, as far as Policies allow."),
+            Self::Reject => format!("The {kind} may not be used any more. What uses it now stops at once."),
+        }
+    }
+
+    /// What was done.
+    pub(super) fn told(self) -> &'static str {
+        match self {
+            Self::Rotate => "It has a new secret.",
+            Self::Disable => "It is disabled.",
+            Self::Enable => "It is enabled.",
+            Self::Delete => "It is deleted.",
+            Self::End => "It has ended.",
+            Self::EndAll => "The Sessions have ended.",
+            Self::Approve => "It is approved.",
+            Self::Reject => "It is rejected.",
+        }
+    }
+
+    /// Whether somebody loses something by it.
+    pub(super) fn is_dangerous(self) -> bool {
+        !matches!(self, Self::Enable | Self::Approve | Self::Rotate)
+    }
+
+    /// Where it is asked for.
+    pub(super) fn place(self, shown: &Shown, name: &str) -> String {
+        format!("{}/{name}/{}", shown.place(), self.word())
+    }
+
+    /// Whether the Session may call all that it takes on an object of the kind.
+    pub(super) fn is_allowed(self, api: &Api, kind: Kind) -> bool {
+        self.methods(kind).iter().all(|path| api.allows(path))
+    }
+
+    fn methods(self, kind: Kind) -> Vec<String> {
+        match self {
+            Self::Rotate => vec![platform("RotateCredential")],
+            Self::Disable | Self::Enable | Self::Approve | Self::Reject => {
+                vec![core(&format!("Get{kind}")), core(&format!("Update{kind}"))]
+            }
+            Self::Delete | Self::End => vec![core(&format!("Delete{kind}"))],
+            Self::EndAll => vec![core("ListSession"), core("DeleteSession")],
+        }
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// As the API says.
+    pub(super) async fn carry_out(
+        self,
+        api: &Api,
+        own_session: &str,
+        resource: Resource,
+    ) -> Result<Outcome, Failure> {
+        match (self, resource.resource) {
+            (Self::Disable | Self::Enable, Some(Body::Credential(mut credential))) => {
+                credential.spec_mut().is_disabled = self == Self::Disable;
+                update::<Credential>(api, &credential).await?;
+            }
+            (Self::Delete, Some(Body::Credential(credential))) => {
+                delete(api, Kind::Credential, credential.uid()).await?;
+                return Ok(Outcome::Gone);
+            }
+            (Self::End, Some(Body::Session(session))) => {
+                delete(api, Kind::Session, session.uid()).await?;
+                return Ok(Outcome::Gone);
+            }
+            (Self::EndAll, Some(Body::User(user))) => {
+                end_all(api, user.name(), own_session).await?;
+            }
+            (Self::Approve | Self::Reject, Some(Body::Session(mut session))) => {
+                let state = match self {
+                    Self::Approve => session::spec::State::Active,
+                    _ => session::spec::State::Rejected,
+                };
+                session.spec_mut().set_state(state);
+                update::<Session>(api, &session).await?;
+            }
+            (Self::Approve | Self::Reject, Some(Body::Device(mut device))) => {
+                let state = match self {
+                    Self::Approve => device::spec::State::Active,
+                    _ => device::spec::State::Rejected,
+                };
+                device.spec_mut().set_state(state);
+                update::<Device>(api, &device).await?;
+            }
+            (Self::Approve | Self::Reject, Some(Body::Authenticator(mut authenticator))) => {
+                let state = match self {
+                    Self::Approve => authenticator::spec::State::Active,
+                    _ => authenticator::spec::State::Rejected,
+                };
+                authenticator.spec_mut().set_state(state);
+                update::<Authenticator>(api, &authenticator).await?;
+            }
+            _ => return Err(Failure::not_found()),
+        }
+        Ok(Outcome::Changed)
+    }
+}
+
+/// What a Rotation needs: the secret that it makes is in the answer alone.
+pub(super) fn rotation(resource: &Resource) -> RotateCredentialRequest {
+    RotateCredentialRequest {
+        credential_ref: Some(ObjectReference {
+            uid: resource.uid().to_owned(),
+            name: resource.name().to_owned(),
+            ..ObjectReference::default()
+        }),
+        ..RotateCredentialRequest::default()
+    }
+}
+
+/// What is decided about Sessions, Devices and Authenticators. Their enumerations are alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decided {
+    Approved,
+    Rejected,
+    Open,
+}
+
+macro_rules! decided {
+    ($($state:path),*) => {
+        $(impl From<$state> for Decided {
+            fn from(state: $state) -> Self {
+                use $state as State;
+                match state {
+                    State::Active => Self::Approved,
+                    State::Rejected => Self::Rejected,
+                    State::Pending | State::Unknown => Self::Open,
+                }
+            }
+        })*
+    };
+}
+
+decided!(
+    session::spec::State,
+    device::spec::State,
+    authenticator::spec::State
+);
+
+fn decisions(decided: Option<Decided>) -> Vec<Action> {
+    match decided.unwrap_or(Decided::Open) {
+        Decided::Approved => vec![Action::Reject],
+        Decided::Rejected => vec![Action::Approve],
+        Decided::Open => vec![Action::Approve, Action::Reject],
+    }
+}
+
+async fn update<T: Object>(api: &Api, object: &T) -> Result<(), Error> {
+    let path = core(&format!("Update{}", T::KIND));
+    api.ask::<T, T>(&path, object).await?;
+    Ok(())
+}
+
+async fn delete(api: &Api, kind: Kind, uid: &str) -> Result<(), Error> {
+    let which = DeleteOptions {
+        uid: uid.to_owned(),
+        ..DeleteOptions::default()
+    };
+    let path = core(&format!("Delete{kind}"));
+    api.ask::<_, OperationResult>(&path, &which).await?;
+    Ok(())
+}
+
+/// Also those that begin meanwhile, as long as there are not ever more of them.
+async fn end_all(api: &Api, user: &str, own_session: &str) -> Result<(), Failure> {
+    let sessions = Shown::named("session")?;
+    for _ in 0..ENDINGS {
+        let (found, has_more) = list::owned(api, sessions, user).await?;
+        let uids = found.iter().map(|session| session.uid().to_owned());
+        let others: Vec<String> = uids.filter(|uid| uid != own_session).collect();
+        if others.is_empty() && !has_more {
+            return Ok(());
+        }
+        for uid in others {
+            match delete(api, Kind::Session, &uid).await {
+                // Ended by itself.
+                Err(error) if error.kind() == crate::ErrorKind::NotFound => {}
+                outcome => outcome?,
+            }
+        }
+    }
+    Err(Failure::from(Error::precondition(format!(
+        "The User {user} begins Sessions as fast as they end. Disable the User, then end them."
+    ))))
+}

@@ -1,0 +1,221 @@
+//! The API, called in this process by the Session of whoever looks at a page.
+
+use std::sync::Arc;
+
+use ::api::{
+    core_v1::main_service_server::MainServiceServer as CoreServer,
+    platform_v1::main_service_server::MainServiceServer as PlatformServer,
+};
+use bytes::{Buf as _, BufMut as _, Bytes};
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, uri::PathAndQuery};
+use prost::Message;
+use prost_reflect::{DynamicMessage, MethodDescriptor};
+use tonic::{
+    Code, Request, Status,
+    client::Grpc,
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    server::NamedService,
+};
+
+use super::kind::Shown;
+use crate::{
+    Actor, Caller, Context, Error, ErrorKind, Principal, Unauthenticated,
+    access::Call,
+    grpc::{core::Core, platform::Platform},
+    web::visit::Visitor,
+};
+
+/// A method of `octelium.api.main.core.v1.MainService`.
+pub(super) fn core(method: &str) -> String {
+    format!("/{}/{method}", CoreServer::<Core>::NAME)
+}
+
+/// A method of `octelium.platform.v1.MainService`.
+pub(super) fn platform(method: &str) -> String {
+    format!("/{}/{method}", PlatformServer::<Platform>::NAME)
+}
+
+/// The path of a method.
+pub(super) fn path_of(method: &MethodDescriptor) -> String {
+    format!("/{}/{}", method.parent_service().full_name(), method.name())
+}
+
+/// See the module.
+pub(in crate::web) struct Api {
+    ctx: Context,
+    principal: Arc<Principal>,
+    caller: Caller,
+    headers: HeaderMap,
+    host: String,
+}
+
+impl Api {
+    /// As the Session of `visitor` may use it.
+    ///
+    /// # Errors
+    /// Where the Session does not stand, or that cannot be said.
+    pub(super) async fn of(
+        ctx: &Context,
+        visitor: &Visitor,
+        caller: &Caller,
+        headers: &HeaderMap,
+    ) -> Result<Self, Error> {
+        let principal = visitor.principal(ctx).await.map_err(|error| match error {
+            Unauthenticated::Refused { reason } => {
+                Error::denied("Your Session may not be used for this").because(reason)
+            }
+            error @ Unauthenticated::Unavailable => Error::unavailable(error),
+        })?;
+        Ok(Self {
+            ctx: ctx.clone(),
+            principal,
+            caller: caller.clone(),
+            headers: headers.clone(),
+            host: format!("octelium-api.{}", ctx.domain.host()),
+        })
+    }
+
+    /// Whether the Session may call the method at `path`. Leaves nothing behind.
+    pub(super) fn allows(&self, path: &str) -> bool {
+        self.decided(path).is_allowed(&self.ctx)
+    }
+
+    /// Whether there is any page for the Session.
+    pub(super) fn has_anything(&self) -> bool {
+        Shown::all().iter().any(|shown| self.allows(&shown.path()))
+            || self.allows(&platform("ListAuditEvent"))
+            || self.allows(&core("CreateCredential"))
+    }
+
+    /// Calls a method by its messages.
+    ///
+    /// # Errors
+    /// As the API says.
+    pub(super) fn ask<'a, Q: Message, A: Message + Default>(
+        &'a self,
+        path: &'a str,
+        question: &Q,
+    ) -> BoxFuture<'a, Result<A, Error>> {
+        let question = question.encode_to_vec();
+        Box::pin(async move {
+            let answer = self.call(path, question).await?;
+            A::decode(answer).map_err(Error::internal)
+        })
+    }
+
+    /// Calls a method by its descriptor.
+    ///
+    /// # Errors
+    /// As the API says.
+    pub(super) async fn ask_dynamic(
+        &self,
+        method: &MethodDescriptor,
+        question: &DynamicMessage,
+    ) -> Result<DynamicMessage, Error> {
+        let answer = self
+            .call(&path_of(method), question.encode_to_vec())
+            .await?;
+        DynamicMessage::decode(method.output(), answer).map_err(Error::internal)
+    }
+
+    async fn call(&self, path: &str, question: Vec<u8>) -> Result<Bytes, Error> {
+        self.decided(path).permit(&self.ctx)?;
+        let mut request = Request::new(question);
+        let extensions = request.extensions_mut();
+        extensions.insert(Actor {
+            principal: self.principal.clone(),
+            request_id: self.caller.request_id.clone(),
+            ip: self.caller.ip,
+            user_agent: self.caller.user_agent.clone(),
+        });
+        extensions.insert(self.caller.clone());
+        let target = PathAndQuery::try_from(path).map_err(Error::internal)?;
+        let service = path.split('/').nth(1).unwrap_or_default();
+        let ctx = self.ctx.clone();
+        let answer = if service == CoreServer::<Core>::NAME {
+            let server = CoreServer::new(Core::new(ctx));
+            client(server).unary(request, target, Raw).await
+        } else if service == PlatformServer::<Platform>::NAME {
+            let server = PlatformServer::new(Platform::new(ctx));
+            client(server).unary(request, target, Raw).await
+        } else {
+            return Err(Error::new(
+                ErrorKind::Unimplemented,
+                "There is no such method",
+            ));
+        };
+        answer
+            .map(tonic::Response::into_inner)
+            .map_err(|status| error(&status))
+    }
+
+    fn decided<'a>(&'a self, path: &'a str) -> Call<'a> {
+        Call {
+            caller: &self.caller,
+            principal: &self.principal,
+            path,
+            host: &self.host,
+            headers: &self.headers,
+        }
+    }
+}
+
+/// Nothing between the two is larger than what the process holds anyway.
+fn client<S>(server: S) -> Grpc<S> {
+    Grpc::new(server).max_decoding_message_size(usize::MAX)
+}
+
+/// What a method has said, which has logged what of it is not public.
+fn error(status: &Status) -> Error {
+    let kind = match status.code() {
+        Code::InvalidArgument => ErrorKind::InvalidArgument,
+        Code::NotFound => ErrorKind::NotFound,
+        Code::AlreadyExists => ErrorKind::AlreadyExists,
+        Code::PermissionDenied => ErrorKind::PermissionDenied,
+        Code::Unauthenticated => ErrorKind::Unauthenticated,
+        Code::OutOfRange => ErrorKind::Conflict,
+        Code::FailedPrecondition => ErrorKind::FailedPrecondition,
+        Code::Unimplemented => ErrorKind::Unimplemented,
+        Code::Unavailable => ErrorKind::Unavailable,
+        _ => ErrorKind::Internal,
+    };
+    Error::new(kind, status.message())
+}
+
+/// Messages as they are encoded.
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Vec<u8>;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, item: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put_slice(&item);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+}

@@ -1,0 +1,196 @@
+//! Asks whether something shall be done with an object, and does it.
+
+use ::api::{
+    core_v1::CredentialToken,
+    platform_v1::{Resource, RotateCredentialRequest},
+};
+use axum::{
+    extract::{Path, State},
+    response::{IntoResponse as _, Response},
+};
+use domain::duration;
+use maud::{Markup, html};
+
+use super::{
+    Administrator,
+    action::{self, Action, Outcome},
+    api::platform,
+    inspect,
+    kind::Shown,
+    once, secret, view,
+};
+use crate::{
+    Context,
+    web::{
+        failure::Failure,
+        form::{Fields, Posted},
+        page::token_field,
+        see_other,
+    },
+};
+
+type Place = Path<(String, String, String)>;
+
+/// What is asked about.
+struct Asked {
+    shown: &'static Shown,
+    action: Action,
+    resource: Resource,
+}
+
+/// The question.
+pub(super) async fn page(
+    State(ctx): State<Context>,
+    admin: Administrator,
+    Path(place): Place,
+) -> Result<Response, Failure> {
+    let asked = asked(&admin, place).await?;
+    question(&ctx, &admin, &asked, &Fields::default(), None)
+}
+
+/// The answer.
+pub(super) async fn act(
+    State(ctx): State<Context>,
+    admin: Administrator,
+    Path(place): Place,
+    form: Posted,
+) -> Result<Response, Failure> {
+    let asked = asked(&admin, place).await?;
+    if asked.action == Action::Rotate {
+        return rotate(&ctx, &admin, &asked, &form).await;
+    }
+    let Asked {
+        shown,
+        action,
+        resource,
+    } = asked;
+    let back = view::place_of(shown, resource.name());
+    let own = admin.visitor.uid.to_string();
+    let outcome = action.carry_out(&admin.api, &own, resource).await;
+    let outcome = outcome.map_err(|failure| failure.then(&back, "Go back"))?;
+    Ok(match outcome {
+        Outcome::Changed => see_other(&format!("{back}?done={}", action.word()), []),
+        Outcome::Gone => see_other(&shown.place(), []),
+    })
+}
+
+async fn asked(admin: &Administrator, place: (String, String, String)) -> Result<Asked, Failure> {
+    let (word, name, action) = place;
+    let shown = Shown::named(&word)?;
+    let action = Action::named(&action).ok_or_else(Failure::not_found)?;
+    let resource = inspect::get(&admin.api, shown, &name).await?;
+    let is_possible = Action::on(&resource).contains(&action);
+    if !is_possible || !action.is_allowed(&admin.api, shown.kind) {
+        return Err(Failure::not_found().then(view::place_of(shown, &name), "Go back"));
+    }
+    Ok(Asked {
+        shown,
+        action,
+        resource,
+    })
+}
+
+fn question(
+    ctx: &Context,
+    admin: &Administrator,
+    asked: &Asked,
+    given: &Fields,
+    problem: Option<&str>,
+) -> Result<Response, Failure> {
+    let Asked {
+        shown,
+        action,
+        resource,
+    } = asked;
+    let name = resource.name();
+    let token = admin.visitor.form_token(ctx)?;
+    let class = if action.is_dangerous() { "danger" } else { "" };
+    let title = format!("{}: {} {name}", action.label(), shown.kind);
+    let body = html! {
+        p.crumb { a href=(view::place_of(shown, name)) { (shown.kind.as_str()) " " (name) } }
+        h1 { (action.label()) "?" }
+        p.lead { (action.explained(shown.kind)) }
+        (inspect::facts(resource, ctx.now()))
+        @if let Some(problem) = problem { p.warning role="alert" { (problem) } }
+        form.ask method="post" action=(action.place(shown, name)) {
+            (token_field(&token))
+            @if *action == Action::Rotate { (rotation_choices(ctx, given)) }
+            div.actions {
+                button class=(class) type="submit" { (action.label()) }
+                a.button.quiet href=(view::place_of(shown, name)) { "Cancel" }
+            }
+        }
+    };
+    let page = view::page(&admin.api, &title, &shown.place(), &body);
+    let page = match problem {
+        Some(_) => page.status(http::StatusCode::BAD_REQUEST),
+        None => page,
+    };
+    Ok(page.into_response())
+}
+
+fn rotation_choices(ctx: &Context, given: &Fields) -> Markup {
+    let chosen = given.get("former").unwrap_or("overlap");
+    let overlap = given.get("overlap").unwrap_or("1day");
+    let choice = |value: &str, label: &str| {
+        html! {
+            label.choice {
+                input type="radio" name="former" value=(value) checked[chosen == value];
+                " " (label)
+            }
+        }
+    };
+    html! {
+        (once::field(ctx))
+        fieldset {
+            legend { "The present secret" }
+            (choice("overlap", "works beside the new one, with its Sessions, for"))
+            div.inset {
+                label.unseen for="overlap" { "For how long" }
+                input.short type="text" id="overlap" name="overlap" value=(overlap) autocomplete="off" aria-describedby="overlap-hint";
+                p.fine id="overlap-hint" { "As " code { "45minutes" } ", " code { "12hours" } " or " code { "2days" } "." }
+            }
+            (choice("end", "ends at once, with its Sessions"))
+            (choice("keep", "ends at once, and its Sessions go on"))
+        }
+    }
+}
+
+async fn rotate(
+    ctx: &Context,
+    admin: &Administrator,
+    asked: &Asked,
+    form: &Fields,
+) -> Result<Response, Failure> {
+    let request = match rotation(ctx, &asked.resource, form) {
+        Ok(request) => request,
+        Err(problem) => return question(ctx, admin, asked, form, Some(&problem)),
+    };
+    once::take(ctx, form).await?;
+    let path = platform("RotateCredential");
+    let answer = admin.api.ask::<_, CredentialToken>(&path, &request).await;
+    let back = view::place_of(asked.shown, asked.resource.name());
+    let token = answer.map_err(|error| Failure::from(error).then(&back, "Go back"))?;
+    Ok(secret::page(&admin.api, asked.resource.name(), token))
+}
+
+fn rotation(
+    ctx: &Context,
+    resource: &Resource,
+    form: &Fields,
+) -> Result<RotateCredentialRequest, String> {
+    let mut request = action::rotation(resource);
+    match form.get("former") {
+        Some("end") => {}
+        Some("keep") => request.keep_sessions = true,
+        Some("overlap") => {
+            let now = ctx.now();
+            let text = form.get("overlap").unwrap_or_default().trim();
+            let until = duration::parse_expire_in(text, now)
+                .map_err(|error| format!("For how long: {error}"))?;
+            request.overlap = Some(duration::to_proto(until.since(now)));
+        }
+        _ => return Err("Choose what becomes of the present secret.".to_owned()),
+    }
+    Ok(request)
+}

@@ -1,0 +1,184 @@
+//! One object.
+
+use ::api::{
+    core_v1::GetClusterConfigRequest, document, meta_v1::GetOptions, platform_v1::Resource,
+};
+use axum::{
+    extract::{Path, RawQuery, State},
+    response::{IntoResponse as _, Response},
+};
+use domain::{clock::UnixMillis, columns};
+use maud::{Markup, html};
+
+use super::{
+    Administrator,
+    action::Action,
+    api::{Api, path_of, platform},
+    kind::Shown,
+    view,
+};
+use crate::{
+    Context, Error,
+    web::{failure::Failure, form::Fields},
+};
+
+/// Of an object that is longer, in bytes as a page has them, the beginning is shown: a page stays small.
+const LONGEST: usize = 60_000;
+
+/// The object that an address names.
+pub(super) async fn page(
+    State(ctx): State<Context>,
+    admin: Administrator,
+    Path((word, name)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    let shown = Shown::named(&word)?;
+    let resource = get(&admin.api, shown, &name).await?;
+    let fields = Fields::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
+    let done = fields.get("done").and_then(Action::named);
+    Ok(show(&ctx, &admin, shown, &resource, done))
+}
+
+/// The only object of a kind.
+pub(super) async fn single(
+    ctx: &Context,
+    admin: &Administrator,
+    shown: &'static Shown,
+) -> Result<Response, Failure> {
+    let answer: ::api::core_v1::ClusterConfig = admin
+        .api
+        .ask(&path_of(&shown.get), &GetClusterConfigRequest {})
+        .await?;
+    Ok(show(ctx, admin, shown, &Resource::from(answer), None))
+}
+
+/// Reads an object.
+///
+/// # Errors
+/// As the API says.
+pub(super) async fn get(api: &Api, shown: &Shown, name: &str) -> Result<Resource, Error> {
+    let which = GetOptions {
+        name: name.to_owned(),
+        ..GetOptions::default()
+    };
+    let which = ::api::reflect::dynamic(&which).ok_or_else(|| Error::internal("no descriptor"))?;
+    if shown.list.is_none() {
+        return Err(Error::not_found(shown.kind, name));
+    }
+    let found = api.ask_dynamic(&shown.get, &which).await?;
+    super::list::resource(shown.kind, &found)
+}
+
+fn show(
+    ctx: &Context,
+    admin: &Administrator,
+    shown: &Shown,
+    resource: &Resource,
+    done: Option<Action>,
+) -> Response {
+    let title = format!("{} {}", shown.kind, resource.name());
+    let body = body(&admin.api, shown, resource, done, ctx.now());
+    view::page(&admin.api, &title, &shown.place(), &body).into_response()
+}
+
+fn body(
+    api: &Api,
+    shown: &Shown,
+    resource: &Resource,
+    done: Option<Action>,
+    now: UnixMillis,
+) -> Markup {
+    let name = resource.name();
+    let actions = Action::on(resource);
+    let actions: Vec<Action> = actions
+        .into_iter()
+        .filter(|action| action.is_allowed(api, shown.kind))
+        .collect();
+    html! {
+        @if let Some(done) = done { p.hint role="status" { (done.told()) } }
+        p.crumb { a href=(shown.place()) { (shown.plural()) } }
+        div.heading { h1 { (name) } }
+        (facts(resource, now))
+        @if !actions.is_empty() {
+            div.actions {
+                @for action in &actions {
+                    @let class = if action.is_dangerous() { "button danger" } else { "button quiet" };
+                    a class=(class) href=(action.place(shown, name)) { (action.label()) }
+                }
+            }
+        }
+        (related(api, shown, name))
+        h2 { "As YAML" }
+        (yaml(resource))
+    }
+}
+
+/// What the columns of the command line say.
+pub(super) fn facts(resource: &Resource, now: UnixMillis) -> Markup {
+    let kind = resource.kind().and_then(|kind| kind.parse().ok());
+    let header = kind
+        .map(|kind| columns::header(kind, true))
+        .unwrap_or_default();
+    let cells = columns::row(resource, now, true);
+    let pairs = header.iter().zip(&cells).skip(1);
+    html! {
+        dl.facts.of-object {
+            @for (title, cell) in pairs.filter(|(_, cell)| !cell.is_empty()) {
+                div { dt { (view::heading(title)) } dd { (view::cut(cell)) } }
+            }
+        }
+    }
+}
+
+fn related(api: &Api, shown: &Shown, name: &str) -> Markup {
+    let owned = Shown::all().iter().filter(|other| {
+        let is_owned = other.narrowed_by.is_some_and(|by| by.kind() == shown.kind);
+        is_owned && api.allows(&other.path())
+    });
+    let places: Vec<(String, String)> = owned
+        .filter_map(|other| Some((view::narrowed(other, name)?, other.plural())))
+        .collect();
+    let has_audit = api.allows(&platform("ListAuditEvent"));
+    html! {
+        @if has_audit || !places.is_empty() {
+            nav.related aria-label="Related" {
+                @for (place, label) in &places { a href=(place) { (label) } }
+                @if has_audit {
+                    a href=(format!("/admin/audit?resource={}/{name}", shown.word)) { "Audit events" }
+                }
+            }
+        }
+    }
+}
+
+fn yaml(resource: &Resource) -> Markup {
+    let text = resource
+        .dynamic()
+        .map(|message| document::to_yaml(&message));
+    let text = text.unwrap_or_default();
+    let whole = text.trim_end();
+    let shown = beginning(whole);
+    let is_cut = shown.len() < whole.len();
+    html! {
+        pre role="region" tabindex="0" aria-label="The object as YAML" { code { (shown) } }
+        @if is_cut {
+            p.fine { "This is the beginning; " code { "octeliumctl get … -o yaml" } " shows the whole." }
+        }
+    }
+}
+
+/// What of `text` is no longer than allowed once it is escaped.
+fn beginning(text: &str) -> &str {
+    let mut length = 0;
+    let end = text.char_indices().find(|(_, character)| {
+        length += match character {
+            '"' => 6,
+            '&' => 5,
+            '<' | '>' => 4,
+            other => other.len_utf8(),
+        };
+        length > LONGEST
+    });
+    let end = end.map_or(text.len(), |(end, _)| end);
+    text.get(..end).unwrap_or_default()
+}

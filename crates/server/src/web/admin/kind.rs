@@ -1,0 +1,158 @@
+//! The kinds of resources that the API serves, as its descriptors say.
+
+use std::sync::LazyLock;
+
+use ::api::{core_v1::main_service_server::SERVICE_NAME, reflect};
+use domain::kind::Kind;
+use prost_reflect::MethodDescriptor;
+
+use super::api::path_of;
+use crate::web::failure::Failure;
+
+static ALL: LazyLock<Vec<Shown>> =
+    LazyLock::new(|| ORDER.iter().copied().filter_map(Shown::of).collect());
+
+/// As people look for them.
+const ORDER: [Kind; 15] = [
+    Kind::User,
+    Kind::Group,
+    Kind::Credential,
+    Kind::Session,
+    Kind::Device,
+    Kind::Authenticator,
+    Kind::IdentityProvider,
+    Kind::Service,
+    Kind::Namespace,
+    Kind::Policy,
+    Kind::Secret,
+    Kind::Config,
+    Kind::Region,
+    Kind::Gateway,
+    Kind::ClusterConfig,
+];
+
+/// A kind that has pages.
+pub(super) struct Shown {
+    pub(super) kind: Kind,
+    pub(super) get: MethodDescriptor,
+    /// `None` where there is one object alone.
+    pub(super) list: Option<MethodDescriptor>,
+    /// By what a list of them can be narrowed, as the options of its method name it.
+    pub(super) narrowed_by: Option<Narrowing>,
+    /// As in addresses.
+    pub(super) word: String,
+}
+
+/// By what a list can be narrowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Narrowing {
+    User,
+    Namespace,
+}
+
+impl Narrowing {
+    const ALL: [Self; 2] = [Self::User, Self::Namespace];
+
+    /// In queries.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Namespace => "namespace",
+        }
+    }
+
+    /// The field of the options.
+    pub(super) fn field(self) -> &'static str {
+        match self {
+            Self::User => "userRef",
+            Self::Namespace => "namespaceRef",
+        }
+    }
+
+    pub(super) fn kind(self) -> Kind {
+        match self {
+            Self::User => Kind::User,
+            Self::Namespace => Kind::Namespace,
+        }
+    }
+}
+
+impl Shown {
+    /// All of them.
+    pub(super) fn all() -> &'static [Self] {
+        &ALL
+    }
+
+    /// The one that an address names.
+    pub(super) fn named(word: &str) -> Result<&'static Self, Failure> {
+        let found = ALL.iter().find(|shown| shown.word == word);
+        found.ok_or_else(Failure::not_found)
+    }
+
+    fn of(kind: Kind) -> Option<Self> {
+        let service = reflect::pool().get_service_by_name(SERVICE_NAME)?;
+        let method = |verb: &str| {
+            let name = format!("{verb}{kind}");
+            service.methods().find(|method| method.name() == name)
+        };
+        let list = method("List");
+        let narrowed_by = list.as_ref().and_then(|list| {
+            let options = list.input();
+            let mut ways = Narrowing::ALL.into_iter();
+            ways.find(|way| options.get_field_by_json_name(way.field()).is_some())
+        });
+        Some(Self {
+            kind,
+            get: method("Get")?,
+            list,
+            narrowed_by,
+            word: kind.as_str().to_lowercase(),
+        })
+    }
+
+    /// The method that shows what there is.
+    pub(super) fn path(&self) -> String {
+        path_of(self.list.as_ref().unwrap_or(&self.get))
+    }
+
+    /// Where its page is.
+    pub(super) fn place(&self) -> String {
+        format!("{}/{}", super::ADMIN, self.word)
+    }
+
+    /// Of many of them.
+    pub(super) fn plural(&self) -> String {
+        match self.kind {
+            Kind::Policy => "Policies".to_owned(),
+            Kind::ClusterConfig => "ClusterConfig".to_owned(),
+            kind => format!("{kind}s"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_that_the_api_lists_or_gets_has_pages() {
+        let service = reflect::pool().get_service_by_name(SERVICE_NAME).unwrap();
+        for method in service.methods() {
+            let Some(kind) = method
+                .name()
+                .strip_prefix("Get")
+                .or(method.name().strip_prefix("List"))
+            else {
+                continue;
+            };
+            let shown = Shown::named(&kind.to_lowercase());
+            assert!(shown.is_ok(), "{kind}");
+        }
+        let narrowed = |word| Shown::named(word).unwrap().narrowed_by;
+        assert_eq!(narrowed("session"), Some(Narrowing::User));
+        assert_eq!(narrowed("service"), Some(Narrowing::Namespace));
+        assert_eq!(narrowed("user"), None);
+        assert!(Shown::named("clusterconfig").unwrap().list.is_none());
+        assert!(Shown::named("signingkey").is_err());
+    }
+}

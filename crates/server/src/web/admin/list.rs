@@ -1,0 +1,299 @@
+//! Many objects of one kind.
+
+use ::api::{
+    meta_v1::{
+        CommonListOptions, ListResponseMeta, ObjectReference,
+        common_list_options::{
+            OrderBy,
+            order_by::{Mode, Type},
+        },
+    },
+    platform_v1::Resource,
+    reflect,
+};
+use axum::{
+    extract::{Path, RawQuery, State},
+    response::{IntoResponse as _, Response},
+};
+use domain::{clock::UnixMillis, columns, kind::Kind};
+use maud::{Markup, html};
+use prost::Message as _;
+use prost_reflect::{DynamicMessage, MethodDescriptor, Value};
+
+use super::{Administrator, api::Api, inspect, kind::Shown, view};
+use crate::{
+    Context, Error,
+    web::{failure::Failure, form::Fields},
+};
+
+const ON_A_PAGE: u32 = 50;
+const LONGEST_SEARCH: usize = 100;
+/// A search reads this many at a time, and no more than so often.
+const READ_AT_ONCE: u32 = 500;
+const READS: u32 = 20;
+
+/// Which of them.
+struct Wanted {
+    search: String,
+    /// By whom or what the list is narrowed.
+    owner: String,
+    /// From 1.
+    number: u32,
+    is_newest_first: bool,
+}
+
+/// What was found of them.
+struct Found {
+    items: Vec<Resource>,
+    total: u32,
+    /// Whether there may be more that was not looked at.
+    is_partial: bool,
+}
+
+/// One page of them; of a kind with one object that object.
+pub(super) async fn page(
+    State(ctx): State<Context>,
+    admin: Administrator,
+    Path(word): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    let shown = Shown::named(&word)?;
+    let Some(method) = &shown.list else {
+        return inspect::single(&ctx, &admin, shown).await;
+    };
+    let fields = Fields::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
+    let wanted = wanted(shown, &fields);
+    let found = if wanted.search.is_empty() {
+        browse(&admin.api, shown, method, &wanted).await?
+    } else {
+        search(&admin.api, shown, method, &wanted, ctx.now()).await?
+    };
+    let body = body(&admin.api, shown, &wanted, &found, ctx.now());
+    Ok(view::page(&admin.api, &shown.plural(), &shown.place(), &body).into_response())
+}
+
+/// How many there are; `None` of a kind with one object.
+pub(super) async fn count(api: &Api, shown: &Shown) -> Result<Option<u32>, Error> {
+    let Some(method) = &shown.list else {
+        return Ok(None);
+    };
+    let (_, meta) = read(api, shown, method, common(0, 1, true), "").await?;
+    Ok(Some(meta.total_count))
+}
+
+/// All objects that belong to `owner`, up to `most`.
+pub(super) async fn owned(
+    api: &Api,
+    shown: &Shown,
+    owner: &str,
+) -> Result<(Vec<Resource>, bool), Error> {
+    let Some(method) = &shown.list else {
+        return Ok((Vec::new(), false));
+    };
+    let common = common(0, 1000, false);
+    let (items, meta) = read(api, shown, method, common, owner).await?;
+    Ok((items, meta.has_more))
+}
+
+fn wanted(shown: &Shown, fields: &Fields) -> Wanted {
+    let text = |name| fields.get(name).unwrap_or_default().trim();
+    let number = fields.get("page").and_then(|number| number.parse().ok());
+    // Of these there are many, and the last are looked for.
+    let is_of_the_moment = matches!(shown.kind, Kind::Session | Kind::Device);
+    Wanted {
+        search: text("q").chars().take(LONGEST_SEARCH).collect(),
+        owner: shown
+            .narrowed_by
+            .map_or_else(String::new, |by| text(by.word()).to_owned()),
+        number: number.unwrap_or(1).max(1),
+        is_newest_first: match text("order") {
+            "newest" => true,
+            "name" => false,
+            _ => is_of_the_moment,
+        },
+    }
+}
+
+async fn browse(
+    api: &Api,
+    shown: &Shown,
+    method: &MethodDescriptor,
+    wanted: &Wanted,
+) -> Result<Found, Error> {
+    let common = common(wanted.number - 1, ON_A_PAGE, !wanted.is_newest_first);
+    let (items, meta) = read(api, shown, method, common, &wanted.owner).await?;
+    Ok(Found {
+        items,
+        total: meta.total_count,
+        is_partial: false,
+    })
+}
+
+/// The API does not search: what it lists is looked through here.
+async fn search(
+    api: &Api,
+    shown: &Shown,
+    method: &MethodDescriptor,
+    wanted: &Wanted,
+    now: UnixMillis,
+) -> Result<Found, Error> {
+    let text = wanted.search.to_lowercase();
+    let first = (wanted.number - 1).saturating_mul(ON_A_PAGE);
+    let mut found = Found {
+        items: Vec::new(),
+        total: 0,
+        is_partial: true,
+    };
+    for number in 0..READS {
+        let common = common(number, READ_AT_ONCE, !wanted.is_newest_first);
+        let (items, meta) = read(api, shown, method, common, &wanted.owner).await?;
+        for item in items.into_iter().filter(|item| matches(item, &text, now)) {
+            let is_on_page = (first..first.saturating_add(ON_A_PAGE)).contains(&found.total);
+            found.total += 1;
+            if is_on_page {
+                found.items.push(item);
+            }
+        }
+        if !meta.has_more {
+            found.is_partial = false;
+            break;
+        }
+    }
+    Ok(found)
+}
+
+fn matches(item: &Resource, text: &str, now: UnixMillis) -> bool {
+    let metadata = item.metadata();
+    let description = metadata.map(|metadata| metadata.description.clone());
+    let mut texts = columns::row(item, now, true).into_iter().chain(description);
+    texts.any(|cell| cell.to_lowercase().contains(text))
+}
+
+fn common(page: u32, items_per_page: u32, is_by_name: bool) -> CommonListOptions {
+    let (r#type, mode) = if is_by_name {
+        (Type::Name, Mode::Asc)
+    } else {
+        (Type::CreatedAt, Mode::Desc)
+    };
+    CommonListOptions {
+        page,
+        items_per_page,
+        order_by: Some(OrderBy {
+            r#type: r#type.into(),
+            mode: mode.into(),
+        }),
+    }
+}
+
+async fn read(
+    api: &Api,
+    shown: &Shown,
+    method: &MethodDescriptor,
+    common: CommonListOptions,
+    owner: &str,
+) -> Result<(Vec<Resource>, ListResponseMeta), Error> {
+    let mut options = DynamicMessage::new(method.input());
+    if let Some(common) = reflect::dynamic(&common) {
+        options.set_field_by_name("common", Value::Message(common));
+    }
+    if let Some(by) = shown.narrowed_by.filter(|_| !owner.is_empty()) {
+        let reference = ObjectReference {
+            name: owner.to_owned(),
+            ..ObjectReference::default()
+        };
+        if let Some(reference) = reflect::dynamic(&reference) {
+            options.set_field_by_name(by.field(), Value::Message(reference));
+        }
+    }
+    let list = api.ask_dynamic(method, &options).await?;
+    let items = match list.get_field_by_name("items").as_deref() {
+        Some(Value::List(items)) => items.iter().filter_map(Value::as_message),
+        _ => return Err(Error::internal("a list has no items")),
+    }
+    .map(|item| resource(shown.kind, item))
+    .collect::<Result<_, _>>()?;
+    let meta = list.get_field_by_name("listResponseMeta");
+    let meta = meta.as_deref().and_then(Value::as_message);
+    let meta = meta.map(DynamicMessage::transcode_to::<ListResponseMeta>);
+    let meta = meta.transpose().map_err(Error::internal)?;
+    Ok((items, meta.unwrap_or_default()))
+}
+
+/// An object that the API has sent.
+pub(super) fn resource(kind: Kind, message: &DynamicMessage) -> Result<Resource, Error> {
+    let decoded = Resource::decode_object(kind.as_str(), &message.encode_to_vec());
+    let decoded = decoded.ok_or_else(|| Error::internal("a kind without resources"))?;
+    decoded.map_err(Error::internal)
+}
+
+fn body(api: &Api, shown: &Shown, wanted: &Wanted, found: &Found, now: UnixMillis) -> Markup {
+    let pages = found.total.div_ceil(ON_A_PAGE).max(1);
+    let order = if wanted.is_newest_first {
+        "newest"
+    } else {
+        "name"
+    };
+    let by = shown.narrowed_by;
+    let mut fields = vec![("q", wanted.search.as_str()), ("order", order)];
+    fields.extend(by.map(|by| (by.word(), wanted.owner.as_str())));
+    html! {
+        div.heading {
+            h1 { (shown.plural()) }
+            @if shown.kind == Kind::Credential && view::may_create_credentials(api) {
+                a.button href="/admin/create/credential" { "Create a Credential" }
+            }
+        }
+        (filters(shown, wanted, order))
+        p.count role="status" { (told(shown, wanted, found)) }
+        @if found.items.is_empty() {
+            div.empty { p { "Nothing to show." } @if !wanted.search.is_empty() || !wanted.owner.is_empty() { p { a href=(shown.place()) { "Show all" } } } }
+        } @else {
+            (view::table(api, shown, &shown.plural(), &found.items, now))
+        }
+        (view::pager(&shown.place(), &fields, wanted.number, pages))
+    }
+}
+
+fn told(shown: &Shown, wanted: &Wanted, found: &Found) -> String {
+    let number = match found.total {
+        1 => format!("1 {}", shown.kind),
+        total => format!("{total} {}", shown.plural()),
+    };
+    let owner = shown.narrowed_by.filter(|_| !wanted.owner.is_empty());
+    let owner = owner.map(|by| format!(" of the {} {}", by.kind(), wanted.owner));
+    let search = Some(&wanted.search).filter(|search| !search.is_empty());
+    let search = search.map(|search| format!(" with “{search}”"));
+    let most = READS * READ_AT_ONCE;
+    let rest = found
+        .is_partial
+        .then(|| format!(" among the first {most}: more were not looked through"));
+    [Some(number), owner, search, rest]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn filters(shown: &Shown, wanted: &Wanted, order: &str) -> Markup {
+    html! {
+        form.filters role="search" method="get" action=(shown.place()) {
+            div {
+                label for="q" { "Search" }
+                input type="search" id="q" name="q" value=(wanted.search) autocomplete="off";
+            }
+            @if let Some(by) = shown.narrowed_by {
+                div {
+                    label for="owner" { "Of the " (by.kind().as_str()) }
+                    input type="text" id="owner" name=(by.word()) value=(wanted.owner) autocomplete="off" autocapitalize="off" spellcheck="false";
+                }
+            }
+            div {
+                label for="order" { "Order" }
+                select id="order" name="order" {
+                    option value="name" selected[order == "name"] { "By name" }
+                    option value="newest" selected[order == "newest"] { "Newest first" }
+                }
+            }
+            button.quiet type="submit" { "Show" }
+        }
+    }
+}

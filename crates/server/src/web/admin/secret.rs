@@ -1,0 +1,40 @@
+//! The secret of a Credential, in the answer to the form that made it and nowhere else.
+
+use ::api::core_v1::{CredentialToken, credential_token::Type};
+use axum::response::{IntoResponse as _, Response};
+use maud::{Markup, html};
+
+use super::{Api, view};
+use crate::web::failure::Failure;
+
+/// The answer.
+pub(super) fn page(api: &Api, name: &str, token: CredentialToken) -> Response {
+    let parts = match token.r#type {
+        Some(Type::AuthenticationToken(token)) => {
+            vec![("Authentication token", token.authentication_token)]
+        }
+        Some(Type::Oauth2Credentials(client)) => vec![
+            ("Client ID", client.client_id),
+            ("Client secret", client.client_secret),
+        ],
+        Some(Type::AccessToken(token)) => vec![("Access token", token.access_token)],
+        None => return Failure::unavailable().into_response(),
+    };
+    let body = html! {
+        h1 { "The secret of " (name) }
+        p.warning { strong { "It is shown this once." } " The Cluster does not keep it. Copy it to where it is used before you leave this page." }
+        @for (label, value) in &parts { (part(label, value)) }
+        p.actions { a.button.quiet href=(format!("/admin/credential/{name}")) { "I have copied it" } }
+    };
+    view::page(api, "The secret", "/admin/credential", &body).into_response()
+}
+
+fn part(label: &str, value: &str) -> Markup {
+    html! {
+        div.secret {
+            h2 { (label) }
+            pre role="region" tabindex="0" aria-label=(label) { code { (value) } }
+            button.quiet type="button" data-copy=(value) hidden { "Copy" span.unseen { " the " (label) } }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What the pages of the console have in common.
+
+use ::api::platform_v1::Resource;
+use domain::{clock::UnixMillis, columns};
+use maud::{Markup, html};
+
+use super::{
+    api::{Api, core, platform},
+    kind::Shown,
+};
+use crate::web::page::{Page, Section};
+
+/// In a cell; the whole is on the page of the object.
+const LONGEST_CELL: usize = 60;
+
+/// A page of the console, beside the list of all that this Session may look at. `here` is the place of the present one.
+pub(super) fn page(api: &Api, title: &str, here: &str, body: &Markup) -> Page {
+    let body = html! {
+        div.console {
+            (contents(api, here))
+            div.console-main { (body) }
+        }
+    };
+    Page::of(Section::Admin, body).titled(title)
+}
+
+fn contents(api: &Api, here: &str) -> Markup {
+    let entry = |place: &str, label: &str| {
+        html! {
+            li { a href=(place) aria-current=[(place == here).then_some("page")] { (label) } }
+        }
+    };
+    html! {
+        nav.contents aria-label="Admin console" {
+            ul {
+                (entry(super::ADMIN, "Overview"))
+                @for shown in Shown::all().iter().filter(|shown| api.allows(&shown.path())) {
+                    (entry(&shown.place(), &shown.plural()))
+                }
+                @if api.allows(&platform("ListAuditEvent")) { (entry("/admin/audit", "Audit events")) }
+            }
+        }
+    }
+}
+
+/// Objects in rows, with the columns that the command line has.
+pub(super) fn table(
+    api: &Api,
+    shown: &Shown,
+    caption: &str,
+    items: &[Resource],
+    now: UnixMillis,
+) -> Markup {
+    let header = columns::header(shown.kind, false);
+    let is_linked = api.allows(&super::api::path_of(&shown.get));
+    html! {
+        div.scroll role="region" aria-label=(caption) tabindex="0" {
+            table {
+                caption.unseen { (caption) }
+                thead { tr { @for title in &header { th scope="col" { (heading(title)) } } } }
+                tbody {
+                    @for item in items { tr { (cells(shown, item, is_linked, now)) } }
+                }
+            }
+        }
+    }
+}
+
+fn cells(shown: &Shown, item: &Resource, is_linked: bool, now: UnixMillis) -> Markup {
+    let row = columns::row(item, now, false);
+    let mut cells = row.iter();
+    let name = cells.next().map_or("", String::as_str);
+    html! {
+        th scope="row" {
+            @if is_linked { a href=(place_of(shown, name)) { (name) } } @else { (name) }
+        }
+        @for cell in cells { td { (cut(cell)) } }
+    }
+}
+
+/// `LAST USED` as a person writes it.
+pub(super) fn heading(title: &str) -> String {
+    let words = title
+        .split(' ')
+        .enumerate()
+        .map(|(index, word)| match word {
+            "ID" | "UID" | "OS" | "TLS" => word.to_owned(),
+            _ if index == 0 => {
+                let (first, rest) = word.split_at_checked(1).unwrap_or((word, ""));
+                format!("{first}{}", rest.to_lowercase())
+            }
+            _ => word.to_lowercase(),
+        });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Where the page of an object is. Names hold nothing that means something in an address.
+pub(super) fn place_of(shown: &Shown, name: &str) -> String {
+    format!("{}/{name}", shown.place())
+}
+
+/// Where the list of a kind is, narrowed.
+pub(super) fn narrowed(shown: &Shown, name: &str) -> Option<String> {
+    let by = shown.narrowed_by?;
+    Some(format!("{}?{}={name}", shown.place(), by.word()))
+}
+
+/// `text`, or the beginning of it.
+pub(super) fn cut(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_CELL) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None if text.is_empty() => "–".to_owned(),
+        None => text.to_owned(),
+    }
+}
+
+/// The links to other parts of a list.
+pub(super) fn pager(place: &str, fields: &[(&str, &str)], number: u32, pages: u32) -> Markup {
+    let to = |number: u32| {
+        let query = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields.iter().filter(|(_, value)| !value.is_empty()))
+            .append_pair("page", &number.to_string())
+            .finish();
+        format!("{place}?{query}")
+    };
+    html! {
+        @if pages > 1 {
+            nav.pager aria-label="Pages" {
+                @if number > 1 { a.button.quiet href=(to(number - 1)) rel="prev" { "Previous" } }
+                span { "Page " (number) " of " (pages) }
+                @if number < pages { a.button.quiet href=(to(number + 1)) rel="next" { "Next" } }
+            }
+        }
+    }
+}
+
+/// Whether this Session may make Credentials: what they are, and then their secret.
+pub(super) fn may_create_credentials(api: &Api) -> bool {
+    api.allows(&core("CreateCredential")) && api.allows(&core("GenerateCredentialToken"))
+}
