@@ -10,6 +10,7 @@ mod json;
 pub mod jwk;
 pub mod jwks;
 pub mod jws;
+pub mod mds;
 pub mod outbound;
 pub mod provider;
 pub mod saml;

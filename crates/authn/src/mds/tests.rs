@@ -1,0 +1,238 @@
+use aws_lc_rs::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
+};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+};
+use rstest::rstest;
+use serde_json::json;
+
+use super::*;
+
+/// 2026-01-01
+const NOW: UnixMillis = UnixMillis(1_767_225_600_000);
+const MODEL: &str = "84c6ccb9-ab1d-b374-750b-2367ff6f3a1f";
+
+struct Publisher {
+    root: Vec<u8>,
+    certificate: Vec<u8>,
+    key: EcdsaKeyPair,
+}
+
+fn named(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
+impl Publisher {
+    fn new(params: &CertificateParams) -> Self {
+        let root_key = KeyPair::generate().unwrap();
+        let mut root = named("Root");
+        root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        root.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let root_certificate = root.self_signed(&root_key).unwrap().der().to_vec();
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        let certificate = params
+            .signed_by(&key, &Issuer::new(root, root_key))
+            .unwrap();
+        let der = key.serialize_der();
+        Self {
+            root: root_certificate,
+            certificate: certificate.der().to_vec(),
+            key: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der).unwrap(),
+        }
+    }
+
+    fn fido() -> Self {
+        Self::new(&named(PUBLISHER))
+    }
+
+    fn sign(&self, header: &Value, payload: &Value) -> String {
+        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!("{}.{}", encode(header), encode(payload));
+        let signature = self.key.sign(&SystemRandom::new(), signed.as_bytes());
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.unwrap()))
+    }
+
+    fn header(&self) -> Value {
+        json!({"alg": "ES256", "typ": "JWT", "x5c": [STANDARD.encode(&self.certificate)]})
+    }
+
+    fn publish(&self, payload: &Value) -> String {
+        self.sign(&self.header(), payload)
+    }
+
+    fn verify(&self, blob: &str, known: Option<u64>) -> Result<Metadata, Rejected> {
+        let anchors = [self.root.clone()];
+        let trust = Trust {
+            anchors: &anchors,
+            publisher: PUBLISHER,
+        };
+        Metadata::verify(blob.as_bytes(), trust, known, NOW)
+    }
+}
+
+fn document(no: u64, entries: &Value) -> Value {
+    json!({"legalHeader": "…", "no": no, "nextUpdate": "2026-02-01", "entries": entries})
+}
+
+fn entry(statuses: &[(&str, Option<&str>)]) -> Value {
+    let statuses: Vec<Value> = statuses
+        .iter()
+        .map(|(status, since)| match since {
+            None => json!({"status": status}),
+            Some(since) => json!({"status": status, "effectiveDate": since}),
+        })
+        .collect();
+    json!({
+        "aaguid": MODEL,
+        "metadataStatement": {
+            "description": "Key 5",
+            "keyProtection": ["hardware", "secure_element"],
+            "attestationRootCertificates": ["AQ\nID"],
+        },
+        "statusReports": statuses,
+        "timeOfLastStatusChange": "2025-01-01",
+    })
+}
+
+#[test]
+fn models_are_found_by_both_their_names() {
+    let publisher = Publisher::fido();
+    let entries = json!([
+        entry(&[("FIDO_CERTIFIED_L2", Some("2024-01-01"))]),
+        {"attestationCertificateKeyIdentifiers": ["00ff"], "statusReports": [{"status": "REVOKED"}]},
+        {"aaid": "4e4e#4005", "statusReports": []},
+    ]);
+    let blob = publisher.publish(&document(7, &entries));
+    let metadata = publisher.verify(&format!("{blob}\n"), Some(7)).unwrap();
+    assert_eq!((metadata.number, metadata.entries.len()), (7, 2));
+    assert_eq!(metadata.next_update, UnixMillis(1_769_904_000_000));
+    let model = metadata.entries[0].aaguid.unwrap();
+    assert_eq!(model.to_string(), MODEL);
+    let found = metadata.model(model).unwrap();
+    assert_eq!(found.description, "Key 5");
+    assert_eq!(found.anchors, [vec![1, 2, 3]]);
+    assert_eq!(found.key_protection, ["hardware", "secure_element"]);
+    assert_eq!(found.standing(NOW), Standing::Level2);
+    let u2f = metadata.model_of_key(&[0, 0xff]).unwrap();
+    assert_eq!(u2f.standing(NOW), Standing::Compromised);
+    assert_eq!(metadata.model(Aaguid::default()), None);
+}
+
+#[test]
+fn b15_only_what_the_publisher_has_signed_counts() {
+    let publisher = Publisher::fido();
+    let payload = document(7, &json!([entry(&[])]));
+    let blob = publisher.publish(&payload);
+    assert!(publisher.verify(&blob, None).is_ok());
+
+    let other = document(8, &json!([entry(&[])])).to_string();
+    let mut parts: Vec<String> = blob.split('.').map(str::to_owned).collect();
+    parts[1] = URL_SAFE_NO_PAD.encode(other);
+    assert_eq!(
+        publisher.verify(&parts.join("."), None),
+        Err(Rejected::Signature)
+    );
+
+    // Another authority, and another certificate of the same authority.
+    let stranger = Publisher::fido();
+    assert_eq!(
+        publisher.verify(&stranger.publish(&payload), None),
+        Err(Rejected::Signer(ChainError::Untrusted))
+    );
+    let customer = Publisher::new(&named("shop.example"));
+    assert_eq!(
+        customer.verify(&customer.publish(&payload), None),
+        Err(Rejected::Publisher)
+    );
+    let mut both = named(PUBLISHER);
+    let name = rcgen::SanType::DnsName("shop.example".try_into().unwrap());
+    both.subject_alt_names = vec![name];
+    let both = Publisher::new(&both);
+    assert_eq!(
+        both.verify(&both.publish(&payload), None),
+        Err(Rejected::Publisher)
+    );
+
+    let with = |name: &str, value: Value| {
+        let mut header = publisher.header();
+        header[name] = value;
+        publisher.verify(&publisher.sign(&header, &payload), None)
+    };
+    assert_eq!(with("alg", "none".into()), Err(Rejected::Algorithm));
+    assert_eq!(with("alg", "HS256".into()), Err(Rejected::Algorithm));
+    assert_eq!(with("alg", "RS256".into()), Err(Rejected::Signature));
+    assert!(matches!(
+        with("crit", json!(["x"])),
+        Err(Rejected::Malformed(_))
+    ));
+    assert!(matches!(with("x5c", json!([])), Err(Rejected::Signer(_))));
+    assert!(matches!(
+        with("x5c", json!("x")),
+        Err(Rejected::Malformed(_))
+    ));
+    let too_large = vec![b'a'; LARGEST + 1];
+    let trust = Trust {
+        anchors: &[],
+        publisher: PUBLISHER,
+    };
+    let refused = Metadata::verify(&too_large, trust, None, NOW);
+    assert_eq!(refused, Err(Rejected::TooLarge));
+}
+
+#[test]
+fn b15_an_older_one_does_not_replace_a_later_one() {
+    let publisher = Publisher::fido();
+    let blob = publisher.publish(&document(7, &json!([])));
+    assert_eq!(publisher.verify(&blob, Some(7)).unwrap().number, 7);
+    assert_eq!(publisher.verify(&blob, Some(6)).unwrap().number, 7);
+    let refused = publisher.verify(&blob, Some(8));
+    assert_eq!(refused, Err(Rejected::Older { found: 7, known: 8 }));
+}
+
+#[rstest]
+#[case(json!({"no": 7, "nextUpdate": "2026-02-01"}))]
+#[case(json!({"no": "7", "nextUpdate": "2026-02-01", "entries": []}))]
+#[case(json!({"no": 7, "nextUpdate": "soon", "entries": []}))]
+#[case(json!({"no": 7, "nextUpdate": "2026-02-01", "entries": [{"aaguid": "x", "statusReports": []}]}))]
+#[case(json!({"no": 7, "nextUpdate": "2026-02-01", "entries": [{"aaguid": MODEL}]}))]
+#[case(json!({"no": 7, "nextUpdate": "2026-02-01", "entries": [{"aaguid": MODEL, "statusReports": [{}]}]}))]
+#[case(json!([]))]
+fn b15_what_is_malformed_is_refused_whole(#[case] payload: Value) {
+    let publisher = Publisher::fido();
+    let refused = publisher.verify(&publisher.publish(&payload), None);
+    assert_eq!(refused, Err(Rejected::Malformed("the metadata")));
+}
+
+#[test]
+fn b15_a_model_that_stands_there_twice_is_refused() {
+    let publisher = Publisher::fido();
+    let twice = json!([entry(&[]), entry(&[("REVOKED", None)])]);
+    let refused = publisher.verify(&publisher.publish(&document(7, &twice)), None);
+    assert!(matches!(refused, Err(Rejected::Twice(_))), "{refused:?}");
+}
+
+#[rstest]
+#[case(&[], Standing::Uncertified)]
+#[case(&[("FIDO_CERTIFIED", None)], Standing::Level1)]
+#[case(&[("FIDO_CERTIFIED_L1", None), ("FIDO_CERTIFIED_L2", None)], Standing::Level2)]
+#[case(&[("FIDO_CERTIFIED_L3plus", Some("2026-06-01"))], Standing::Uncertified)]
+#[case(&[("FIDO_CERTIFIED_L3plus", Some("2025-06-01"))], Standing::Level3)]
+#[case(&[("FIDO_CERTIFIED_L2", None), ("REVOKED", None)], Standing::Compromised)]
+#[case(&[("REVOKED", None), ("FIDO_CERTIFIED_L2", None)], Standing::Compromised)]
+#[case(&[("ATTESTATION_KEY_COMPROMISE", Some("2026-06-01"))], Standing::Uncertified)]
+#[case(&[("USER_KEY_REMOTE_COMPROMISE", Some("2025-06-01"))], Standing::Compromised)]
+#[case(&[("REVOKED", None), ("UPDATE_AVAILABLE", None)], Standing::Compromised)]
+#[case(&[("SOMETHING_NEW", None)], Standing::Uncertified)]
+fn b14_what_is_said_against_a_model_counts(
+    #[case] statuses: &[(&str, Option<&str>)],
+    #[case] expected: Standing,
+) {
+    let entry = Entry::read(&entry(statuses)).unwrap().unwrap();
+    assert_eq!(entry.standing(NOW), expected);
+}
