@@ -1,7 +1,7 @@
 //! The Cluster as a logged-in User sees it: finds a token, keeps it fresh, calls, and calls again where that
 //! is safe.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use api::{
     auth_v1::{
@@ -15,14 +15,19 @@ use domain::{
     clock::{Clock as _, SystemClock, UnixMillis},
     id::Uid,
 };
+use http::StatusCode;
+use rustls::ClientConfig;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
 use tonic::{Code, Status, transport::Channel};
 
 use crate::{
     assertion::Source,
     cluster::Cluster,
+    command::login::browser::Approved,
     connection,
     context::Context,
+    endpoint,
     environment::Environment,
     failure::Failure,
     rpc::{self, Rpc},
@@ -52,6 +57,8 @@ pub(crate) enum Repeat {
 pub(crate) struct Client {
     cluster: Cluster,
     channel: Channel,
+    /// For the Cluster's own host.
+    pages_tls: Arc<ClientConfig>,
     store: StateStore,
     /// `OCTELIUM_ACCESS_TOKEN`: used as it is.
     fixed: Option<SecretString>,
@@ -68,6 +75,8 @@ pub(crate) enum Proof {
     Token(SecretString),
     /// A token of the platform that this runs on.
     Assertion(Source),
+    /// Somebody has let this client in with a browser.
+    Approved(Approved),
 }
 
 impl Client {
@@ -86,6 +95,8 @@ impl Client {
         let cluster = Cluster::from_environment(context.domain.as_deref(), environment)?;
         let store = StateStore::open(context.homedir.as_deref(), environment)?;
         let tls = tls::config(environment, &context.terminal)?;
+        let mut pages_tls = tls.clone();
+        pages_tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let secret = |name| {
             environment
                 .get(name)
@@ -94,6 +105,7 @@ impl Client {
         Ok(Self {
             channel: connection::open(&cluster, tls).await?,
             cluster,
+            pages_tls: Arc::new(pages_tls),
             store,
             fixed: secret("OCTELIUM_ACCESS_TOKEN"),
             authentication_token: secret("OCTELIUM_AUTH_TOKEN"),
@@ -151,9 +163,39 @@ impl Client {
         let locked = self.store.lock().await?;
         let before = locked.get(&self.cluster.domain)?;
         match proof {
-            Proof::Token(token) => self.authenticate(&locked, token, scopes).await?,
+            Proof::Token(token) => self.authenticate(&locked, token, &[], scopes).await?,
             Proof::Assertion(source) => self.assert(&locked, source, scopes).await?,
+            Proof::Approved(approved) => {
+                let Approved { token, verifier } = approved;
+                self.authenticate(&locked, token, verifier, scopes).await?
+            }
         };
+        if let Some(refresh_token) = before.as_ref().and_then(refresh_token) {
+            self.end_session(&refresh_token).await;
+        }
+        Ok(())
+    }
+
+    /// Sends a form to the Cluster's own host.
+    ///
+    /// # Errors
+    /// See [`endpoint::post`].
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        form: &[(&str, &str)],
+    ) -> Result<(StatusCode, Value), Failure> {
+        endpoint::post(&self.cluster, self.pages_tls.clone(), path, form).await
+    }
+
+    /// Keeps the tokens of a Session that has begun, in place of the one that there may be, which is ended.
+    ///
+    /// # Errors
+    /// The local state cannot be changed.
+    pub(crate) async fn take_over(&self, token: SessionToken) -> Result<(), Failure> {
+        let locked = self.store.lock().await?;
+        let before = locked.get(&self.cluster.domain)?;
+        self.keep(&locked, token)?;
         if let Some(refresh_token) = before.as_ref().and_then(refresh_token) {
             self.end_session(&refresh_token).await;
         }
@@ -242,7 +284,7 @@ impl Client {
         ended: bool,
     ) -> Result<SecretString, Failure> {
         if let Some(token) = &self.authentication_token {
-            return self.authenticate(locked, token, Vec::new()).await;
+            return self.authenticate(locked, token, &[], Vec::new()).await;
         }
         if let Some(source) = &self.assertion {
             return self.assert(locked, source, Vec::new()).await;
@@ -262,13 +304,14 @@ impl Client {
         &self,
         locked: &Locked<'_>,
         token: &SecretString,
+        code_verifier: &[u8],
         scopes: Vec<String>,
     ) -> Result<SecretString, Failure> {
         let answer = rpc::auth(self.channel.clone(), None)?
             .authenticate_with_authentication_token(AuthenticateWithAuthenticationTokenRequest {
                 authentication_token: token.expose_secret().to_owned(),
                 scopes,
-                ..Default::default()
+                code_verifier: code_verifier.to_vec(),
             })
             .await
             .map_err(|status| {

@@ -53,6 +53,27 @@ pub(crate) async fn open(cluster: &Cluster, tls: ClientConfig) -> Result<Channel
         .map_err(|error| unreachable(cluster, &error))
 }
 
+/// A connection to the Cluster's own host: its pages, and endpoints that speak plain HTTP.
+///
+/// # Errors
+/// Says what happened.
+pub(crate) async fn to_pages(
+    cluster: &Cluster,
+    tls: Arc<ClientConfig>,
+) -> Result<TlsStream<TcpStream>, String> {
+    let (host, port) = &cluster.address;
+    let addresses = addresses(host, *port).await;
+    let addresses = addresses.map_err(|error| error.to_string())?;
+    let stream = dial(&addresses).await.map_err(|error| error.to_string())?;
+    let name = cluster.api_host.strip_prefix("octelium-api.");
+    let name = ServerName::try_from(name.unwrap_or_default().to_owned());
+    let name = name.map_err(|error| error.to_string())?;
+    TlsConnector::from(tls)
+        .connect(name, stream)
+        .await
+        .map_err(|error| format!("TLS: {error}"))
+}
+
 /// Why there is no connection.
 #[derive(Debug)]
 enum ConnectError {

@@ -14,6 +14,7 @@ mod cluster;
 mod command;
 mod connection;
 mod context;
+mod endpoint;
 mod environment;
 mod failure;
 mod input;

@@ -102,6 +102,11 @@ impl Terminal {
         }
     }
 
+    /// Whether somebody is there who sees what is said and can answer.
+    pub(crate) fn is_attended(&self) -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
     /// Asks; `None` where nobody can be asked.
     pub(crate) fn confirm(&self, question: &str) -> Option<bool> {
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {

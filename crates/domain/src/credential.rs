@@ -151,6 +151,13 @@ pub fn record_use(credential: &mut core_v1::Credential, uses: u32, now: UnixMill
     }
 }
 
+/// What a Credential is bound to that only the holder of `verifier` may use (RFC 7636 §4.2, `S256`).
+pub fn code_challenge(verifier: &[u8]) -> [u8; 32] {
+    let mut challenge = [0; 32];
+    challenge.copy_from_slice(digest::digest(&digest::SHA256, verifier).as_ref());
+    challenge
+}
+
 /// Checks the code verifier of a Credential that is bound to one: the challenge is its SHA-256. A Credential that is
 /// not bound must be used without one.
 ///
@@ -165,8 +172,8 @@ pub fn check_verifier(credential: &core_v1::Credential, verifier: &[u8]) -> Resu
     let matches = match challenge {
         None => verifier.is_empty(),
         Some(challenge) => {
-            let digest = digest::digest(&digest::SHA256, verifier);
-            !verifier.is_empty() && bool::from(digest.as_ref().ct_eq(challenge))
+            let made = code_challenge(verifier);
+            !verifier.is_empty() && bool::from(made.ct_eq(challenge))
         }
     };
     if matches {

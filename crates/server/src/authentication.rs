@@ -3,7 +3,9 @@
 mod assertion;
 mod begin;
 pub(crate) mod browser;
+pub mod client_login;
 pub mod device;
+pub(crate) mod device_login;
 pub mod enrollment;
 pub(crate) mod identity;
 pub mod issue;

@@ -14,6 +14,7 @@ use crate::{Caller, Context, access};
 
 mod assertion;
 mod client;
+mod device;
 mod form;
 mod grant;
 mod introspection;
@@ -25,6 +26,7 @@ mod token;
 use form::Form;
 use response::{Failure, FailureCode, Reply};
 
+const DEVICE: &str = "/oauth2/device_authorization";
 const TOKEN: &str = "/oauth2/token";
 const INTROSPECT: &str = "/oauth2/introspect";
 const REVOKE: &str = "/oauth2/revoke";
@@ -38,6 +40,7 @@ pub fn oauth2_router(ctx: Context) -> Router {
         .route(TOKEN, endpoint(Endpoint::Token))
         .route(INTROSPECT, endpoint(Endpoint::Introspection))
         .route(REVOKE, endpoint(Endpoint::Revocation))
+        .route(DEVICE, endpoint(Endpoint::Device))
         .route(METADATA, get(metadata::serve))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(ctx)
@@ -51,6 +54,7 @@ enum Endpoint {
     Token,
     Introspection,
     Revocation,
+    Device,
 }
 
 /// All endpoints read a form and authenticate the client that sent it.
@@ -82,6 +86,7 @@ impl Endpoint {
             Self::Token => token::grant(ctx, headers, form, caller).await,
             Self::Introspection => introspection::introspect(ctx, headers, form, caller).await,
             Self::Revocation => revocation::revoke(ctx, headers, form, caller).await,
+            Self::Device => device::authorize(ctx, form, caller).await,
         }
     }
 }

@@ -4,8 +4,10 @@
 //! and puts what a handler shows, or what went wrong, into the frame of the pages.
 
 mod admin;
+mod approval;
 mod asset;
 pub(crate) mod cookie;
+mod device;
 mod enroll;
 mod failure;
 mod form;
@@ -49,6 +51,9 @@ pub fn web_router(ctx: Context) -> Router {
         .layer(DefaultBodyLimit::max(LARGEST_ANSWER));
     let pages = Router::new()
         .route("/login", get(login::page))
+        .route("/login/answer", post(approval::answer))
+        .route("/device", get(device::page).post(device::find))
+        .route("/device/answer", post(device::answer))
         .route("/begin", post(login::begin))
         .route("/enroll", get(enroll::page).post(enroll::redeem))
         .route("/logout", post(logout::logout))

@@ -1,5 +1,8 @@
 //! `login`
 
+pub(crate) mod browser;
+mod device;
+
 use api::user_v1::GetStatusRequest;
 use clap::Args;
 use secrecy::SecretString;
@@ -8,9 +11,11 @@ use crate::{
     assertion::Source,
     client::{Client, Proof, Repeat},
     context::Context,
-    failure::{Failure, Outcome},
+    failure::{Failure, Outcome, Reason},
     input,
 };
+
+use browser::Opening;
 
 /// Log in to the Cluster
 #[derive(Args)]
@@ -24,9 +29,15 @@ pub(crate) struct LoginArgs {
     /// A file that holds the authentication token
     #[arg(long, value_name = "FILE", conflicts_with_all = ["web", "assertion"])]
     auth_token_file: Option<String>,
-    /// Log in by browser (not served yet)
+    /// Log in by a browser on this machine; where nothing else is given and somebody is at the terminal, so it is done
     #[arg(long, conflicts_with = "assertion")]
     web: bool,
+    /// As --web, and print the address instead of opening a browser
+    #[arg(long, conflicts_with_all = ["assertion", "auth_token", "auth_token_file"])]
+    no_browser: bool,
+    /// Log in on a machine without a browser: it shows a code to type in elsewhere
+    #[arg(long, conflicts_with_all = ["web", "no_browser", "assertion", "auth_token", "auth_token_file"])]
+    device: bool,
     /// Log in with a token of the platform that this runs on: `[IDP:]TYPE[:key=value,…]`, with a TYPE of k8s,
     /// kubernetes, azure, github-actions or jwt [env: `OCTELIUM_AUTH_ASSERTION`]
     #[arg(long, value_name = "ASSERTION")]
@@ -38,14 +49,6 @@ pub(crate) struct LoginArgs {
 
 /// Makes a Session, in place of the one that there may be.
 pub(crate) async fn run(context: &Context, args: LoginArgs) -> Result<Outcome, Failure> {
-    let not_served = |what: &str| {
-        Failure::usage(format!("{what} is not served yet")).hint(
-            "log in with an authentication token: --auth-token - reads it from standard input",
-        )
-    };
-    if args.web {
-        return Err(not_served("logging in by browser"));
-    }
     domain::scope::parse(&args.scope).map_err(|error| Failure::usage(error.to_string()))?;
 
     let token = match (&args.auth_token, &args.auth_token_file) {
@@ -69,19 +72,54 @@ pub(crate) async fn run(context: &Context, args: LoginArgs) -> Result<Outcome, F
             .terminal
             .warn("OCTELIUM_ACCESS_TOKEN is set and goes before any login");
     }
+    let opening = match (args.web, args.no_browser) {
+        (_, true) => Some(Opening::ByHand),
+        (true, false) => Some(Opening::Browser),
+        (false, false) => None,
+    };
     let client = Client::connect(context).await?;
+    if args.device {
+        let token = device::approve(context, &client, &args.scope).await?;
+        client.take_over(token).await?;
+        return greet(context, &client, true).await;
+    }
+    if let Some(opening) = opening {
+        return by_browser(context, &client, opening, args.scope).await;
+    }
     if let Some(proof) = &proof {
         client.log_in(proof, args.scope).await?;
-    } else if !args.scope.is_empty() {
-        return Err(Failure::usage("--scope needs a new login")
-            .hint("give the authentication token: --auth-token - reads it from standard input"));
+        return greet(context, &client, true).await;
     }
-    // Without a token this only tells whether one is logged in.
-    greet(context, &client, proof.is_some()).await?;
-    Ok(Outcome::Done)
+    let is_attended = context.terminal.is_attended();
+    if !args.scope.is_empty() {
+        if is_attended {
+            return by_browser(context, &client, Opening::Browser, args.scope).await;
+        }
+        return Err(Failure::usage("--scope needs a new login").hint(
+            "log in with a browser: --web; or with an authentication token: --auth-token - reads it from standard input",
+        ));
+    }
+    // Without anything to prove this only tells whether one is logged in.
+    match greet(context, &client, false).await {
+        Err(failure) if failure.reason == Reason::AuthenticationNeeded && is_attended => {
+            by_browser(context, &client, Opening::Browser, args.scope).await
+        }
+        outcome => outcome,
+    }
 }
 
-async fn greet(context: &Context, client: &Client, logged_in: bool) -> Result<(), Failure> {
+async fn by_browser(
+    context: &Context,
+    client: &Client,
+    opening: Opening,
+    scopes: Vec<String>,
+) -> Result<Outcome, Failure> {
+    let approved = browser::approve(context, client.domain(), opening).await?;
+    client.log_in(&Proof::Approved(approved), scopes).await?;
+    greet(context, client, true).await
+}
+
+async fn greet(context: &Context, client: &Client, logged_in: bool) -> Result<Outcome, Failure> {
     let answer = client
         .call(Repeat::Safe, async |rpc| {
             rpc.user().get_status(GetStatusRequest {}).await
@@ -92,7 +130,7 @@ async fn greet(context: &Context, client: &Client, logged_in: bool) -> Result<()
         // The scope or a Policy may forbid to ask; the login stands.
         Err(_) if logged_in => {
             context.terminal.say("You are now authenticated");
-            return Ok(());
+            return Ok(Outcome::Done);
         }
         Err(failure) => return Err(failure),
     };
@@ -107,5 +145,5 @@ async fn greet(context: &Context, client: &Client, logged_in: bool) -> Result<()
     let adverb = if logged_in { "now" } else { "already" };
     let text = format!("You are {adverb} authenticated as {name}");
     context.terminal.say(&crate::terminal::printable(&text));
-    Ok(())
+    Ok(Outcome::Done)
 }

@@ -141,8 +141,6 @@ fn what_is_not_served_is_said() {
     socket.set("OCTELIUM_AUTH_PROXY_SOCKET", "/tmp/x.sock");
     let stderr = socket.ctl("get user").failed(2);
     assert!(stderr.contains("not served yet"), "{stderr}");
-    let stderr = world.octelium("login --web").failed(2);
-    assert!(stderr.contains("not served yet"), "{stderr}");
     let stderr = world.octelium("login --assertion gitlab").failed(2);
     assert!(stderr.contains("no type of assertion"), "{stderr}");
 }

@@ -181,3 +181,66 @@ async fn w02_w09_a_service_of_the_cluster_can_make_a_visitor_do_nothing() {
     browser.open(&domain).await;
     browser.sees("Pages of the team").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_line_client_is_let_in_by_a_person() {
+    let scene = people().await;
+    let browser = Browser::start().await;
+    enroll(&browser, &scene, "john").await;
+    let terminal = scene.cluster.person();
+    let mut login = terminal.begin("octelium login --no-browser");
+    let url = login.line();
+    browser.open(&url).await;
+    browser.sees("Let a program in?").await;
+    browser.is_accessible().await;
+    browser.picture("approval").await;
+    browser.click("button[value=approve]").await;
+    assert!(login.ends().success());
+    // The client has sent the browser on.
+    browser.sees("Pages of the team").await;
+    let status = terminal.sh("octelium status -o json").success();
+    assert!(status.stdout.contains("john"), "{status:#?}");
+    terminal.sh("octelium get service").success();
+
+    // Another one is not.
+    let other = scene.cluster.person();
+    let mut login = other.begin("octelium login --no-browser");
+    browser.open(&login.line()).await;
+    browser.click("button[value=reject]").await;
+    browser.sees("was not let in").await;
+    browser.is_accessible().await;
+    login.kill();
+    assert_eq!(other.sh("octelium status").code, 4);
+
+    browser
+        .open(&format!("https://{}/sessions", scene.cluster.domain()))
+        .await;
+    browser.sees("Command line").await;
+    browser.picture("sessions-of-two").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_without_a_browser_is_let_in_by_a_code() {
+    let scene = people().await;
+    let browser = Browser::start().await;
+    let terminal = scene.cluster.person();
+    let mut login = terminal.begin("octelium login --device");
+    let (place, code) = (login.line(), login.line());
+    let code = code.strip_prefix("Code: ").unwrap();
+    enroll(&browser, &scene, "mary").await;
+    browser.open(&place).await;
+    browser.sees("Let a machine in").await;
+    browser.is_accessible().await;
+    browser.picture("device").await;
+    browser.fill("#code", code).await;
+    browser.click("button.wide").await;
+    browser.sees("Let a machine in?").await;
+    browser.sees(code).await;
+    browser.is_accessible().await;
+    browser.picture("device-question").await;
+    browser.click("button[value=approve]").await;
+    browser.sees("The machine is let in").await;
+    assert!(login.ends().success());
+    let status = terminal.sh("octelium status -o json").success();
+    assert!(status.stdout.contains("mary"), "{status:#?}");
+}

@@ -250,6 +250,23 @@ fn token(
     })
 }
 
+/// The present secret of a Credential that was just made.
+///
+/// # Errors
+/// Where there is no key, or the Credential has no secret.
+pub(super) fn secret(
+    ctx: &Context,
+    stored: &Stored<Credential>,
+    now: UnixMillis,
+) -> Result<Token, Error> {
+    let token_id = stored
+        .message
+        .status
+        .as_ref()
+        .map_or("", |status| &status.token_id);
+    sign(ctx, stored, token_id.parse().map_err(Error::internal)?, now)
+}
+
 /// The secret itself. It names no expiry: that of its Credential counts, as it is when the secret is used.
 fn sign(
     ctx: &Context,

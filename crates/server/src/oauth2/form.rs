@@ -5,10 +5,11 @@ use http::{HeaderMap, Uri, header};
 use super::{Failure, FailureCode};
 
 /// What may only be in the request body: RFC 6749 §2.3.1 forbids it in the URI, where it would be logged.
-const BODY_ONLY: [&str; 8] = [
+const BODY_ONLY: [&str; 9] = [
     "grant_type",
     "client_id",
     "client_secret",
+    "device_code",
     "client_assertion",
     "client_assertion_type",
     "scope",

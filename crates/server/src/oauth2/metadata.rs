@@ -3,15 +3,17 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
 
-use super::{INTROSPECT, REVOKE, TOKEN};
+use super::{DEVICE, INTROSPECT, REVOKE, TOKEN, device};
 use crate::Context;
 
 const METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
 /// Of the token endpoint, which takes assertions too: tokens of identity providers.
-const TOKEN_METHODS: [&str; 3] = [
+const TOKEN_METHODS: [&str; 4] = [
     "client_secret_basic",
     "client_secret_post",
     "private_key_jwt",
+    // Our command-line client alone, by a code.
+    "none",
 ];
 const SIGNING_ALGORITHMS: [&str; 10] = [
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
@@ -21,13 +23,14 @@ const SIGNING_ALGORITHMS: [&str; 10] = [
 pub(super) struct Metadata {
     issuer: String,
     token_endpoint: String,
-    token_endpoint_auth_methods_supported: [&'static str; 3],
+    token_endpoint_auth_methods_supported: [&'static str; 4],
     token_endpoint_auth_signing_alg_values_supported: [&'static str; 10],
     introspection_endpoint: String,
     introspection_endpoint_auth_methods_supported: [&'static str; 2],
     revocation_endpoint: String,
     revocation_endpoint_auth_methods_supported: [&'static str; 2],
-    grant_types_supported: [&'static str; 1],
+    device_authorization_endpoint: String,
+    grant_types_supported: [&'static str; 2],
     /// Required, and empty: there is no authorization endpoint.
     response_types_supported: [&'static str; 0],
     /// Those that need no name; the others name a Service or a method.
@@ -44,7 +47,8 @@ pub(super) async fn serve(State(ctx): State<Context>) -> Json<Metadata> {
         introspection_endpoint_auth_methods_supported: METHODS,
         revocation_endpoint: format!("{issuer}{REVOKE}"),
         revocation_endpoint_auth_methods_supported: METHODS,
-        grant_types_supported: ["client_credentials"],
+        device_authorization_endpoint: format!("{issuer}{DEVICE}"),
+        grant_types_supported: ["client_credentials", device::GRANT],
         response_types_supported: [],
         scopes_supported: ["api:*", "service:*"],
         issuer,

@@ -46,6 +46,14 @@ pub(super) enum FailureCode {
     InvalidScope,
     /// Too many Sessions.
     TooMany,
+    /// Nobody has answered yet (RFC 8628 §3.5).
+    AuthorizationPending,
+    /// Asked too often.
+    SlowDown,
+    /// Somebody has said no.
+    AccessDenied,
+    /// It took too long.
+    ExpiredToken,
     /// Worth trying again.
     TemporarilyUnavailable,
     /// Ours.
@@ -137,6 +145,10 @@ fn refusal(ctx: &Context, caller: &Caller, failure: &Failure) -> Response {
         FailureCode::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
         FailureCode::InvalidScope => (StatusCode::BAD_REQUEST, "invalid_scope"),
         FailureCode::TooMany => (StatusCode::TOO_MANY_REQUESTS, "access_denied"),
+        FailureCode::AuthorizationPending => (StatusCode::BAD_REQUEST, "authorization_pending"),
+        FailureCode::SlowDown => (StatusCode::BAD_REQUEST, "slow_down"),
+        FailureCode::AccessDenied => (StatusCode::BAD_REQUEST, "access_denied"),
+        FailureCode::ExpiredToken => (StatusCode::BAD_REQUEST, "expired_token"),
         FailureCode::TemporarilyUnavailable => {
             (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
         }

@@ -4,7 +4,7 @@ use domain::scope;
 use http::HeaderMap;
 use serde::Serialize;
 
-use super::{Failure, FailureCode, Form, assertion, client, grant, response::Reply};
+use super::{Failure, FailureCode, Form, assertion, client, device, grant, response::Reply};
 use crate::{
     Caller, Context,
     authentication::{self, seconds_until, secret::Purpose},
@@ -31,10 +31,11 @@ pub(super) async fn grant(
 ) -> Result<Reply, Failure> {
     match form.get("grant_type") {
         Some("client_credentials") => {}
+        Some(device::GRANT) => return device::grant(ctx, form, caller).await,
         Some(_) => {
             return Err(Failure::new(
                 FailureCode::UnsupportedGrantType,
-                "the only grant type is client_credentials",
+                "the grant types are client_credentials and device_code",
             ));
         }
         None => {
@@ -44,12 +45,7 @@ pub(super) async fn grant(
             ));
         }
     }
-    if !ctx.directory.is_fresh() {
-        return Err(Failure::new(
-            FailureCode::TemporarilyUnavailable,
-            "the Cluster cannot answer at present; try again",
-        ));
-    }
+    check_fresh(ctx)?;
     let requested = form.get("scope");
     let granted = if let Some(assertion) = assertion::presented(headers, form)? {
         let scopes = scopes(requested)?;
@@ -74,7 +70,29 @@ pub(super) async fn grant(
     })
 }
 
+/// Whether what is known of the Cluster is recent enough to grant anything.
+pub(super) fn check_fresh(ctx: &Context) -> Result<(), Failure> {
+    if ctx.directory.is_fresh() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        FailureCode::TemporarilyUnavailable,
+        "the Cluster cannot answer at present; try again",
+    ))
+}
+
 fn scopes(requested: Option<&str>) -> Result<Vec<api::core_v1::Scope>, Failure> {
+    scope::parse(&texts(requested)?)
+        .map_err(|error| Failure::new(FailureCode::InvalidScope, printable(&error.to_string())))
+}
+
+/// As `error_description` takes it (RFC 6749 §5.2).
+pub(super) fn printable(text: &str) -> String {
+    text.replace(['"', '\\', '`'], "'")
+}
+
+/// The scopes, one by one.
+pub(super) fn texts(requested: Option<&str>) -> Result<Vec<String>, Failure> {
     let invalid = |text: &str| Failure::new(FailureCode::InvalidScope, text);
     let Some(requested) = requested else {
         return Ok(Vec::new());
@@ -91,8 +109,5 @@ fn scopes(requested: Option<&str>) -> Result<Vec<api::core_v1::Scope>, Failure> 
     if parts.iter().any(String::is_empty) {
         return Err(invalid("scopes are separated by exactly one space"));
     }
-    scope::parse(&parts).map_err(|error| {
-        let text: String = error.to_string().replace(['"', '\\', '`'], "'");
-        Failure::new(FailureCode::InvalidScope, text)
-    })
+    Ok(parts)
 }

@@ -173,8 +173,8 @@ pub async fn authenticate(
     if !ctx.directory.is_fresh() {
         return Err(Unauthenticated::Unavailable);
     }
-    // A host has no space in it, and a cookie neither.
-    let key = fingerprint(&format!("{host} {text}"));
+    // What is remembered of a cookie is found by nothing that a header can hold, so no access token can pose as it.
+    let key = fingerprint(&format!("\0{host}\0{text}"));
     if let Some(principal) = ctx.directory.remembered(&key) {
         return Ok(principal);
     }

@@ -11,6 +11,7 @@ use http::{HeaderMap, StatusCode};
 use maud::{Markup, html};
 
 use super::{
+    approval,
     cookie::{self, SameSite},
     failure::Failure,
     form::{Fields, Posted},
@@ -35,6 +36,7 @@ use crate::{
 pub(super) async fn page(
     State(ctx): State<Context>,
     visit: Visit,
+    Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
     let fields = query_fields(query.as_deref())?;
@@ -42,7 +44,7 @@ pub(super) async fn page(
     match &visit {
         Visit::Known(visitor) => {
             visitor.check_active(ctx.now())?;
-            go_on(&ctx, visitor, &next)
+            go_on(&ctx, visitor, &next, &caller)
         }
         Visit::Unknown(why) => {
             let offers = provider::offers(&ctx);
@@ -156,7 +158,12 @@ async fn enter(
 }
 
 /// What the person wanted who has a Session now.
-fn go_on(ctx: &Context, visitor: &Visitor, next: &Next) -> Result<Response, Failure> {
+fn go_on(
+    ctx: &Context,
+    visitor: &Visitor,
+    next: &Next,
+    caller: &Caller,
+) -> Result<Response, Failure> {
     match next {
         Next::Portal => Ok(see_other("/", [])),
         // No browser that could be known again there.
@@ -165,6 +172,8 @@ fn go_on(ctx: &Context, visitor: &Visitor, next: &Next) -> Result<Response, Fail
             let url = handover::depart(ctx, visitor, place)?;
             Ok(see_other(&url, []))
         }
+        Next::Program(request) => approval::page(ctx, visitor, request, caller),
+        Next::Device(code) => Ok(see_other(&format!("/device?user_code={code}"), [])),
     }
 }
 
@@ -180,6 +189,12 @@ fn choice(
             @if let Some(why) = why { p.hint role="status" { (why) } }
             @if let Next::Service(place) = next {
                 p { "to go on to " strong { (host(&place.url)) } }
+            }
+            @if let Next::Program(_) = next {
+                p { "to let a program in that waits in your terminal" }
+            }
+            @if let Next::Device(_) = next {
+                p { "to let a machine in that shows a code" }
             }
             @if offers.is_empty() {
                 p {

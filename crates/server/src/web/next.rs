@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::{failure::Failure, form::Fields};
+use super::{approval, failure::Failure, form::Fields};
 use crate::{
     Context,
     return_to::{self, InvalidReturn, Place},
@@ -15,6 +15,10 @@ pub(crate) enum Next {
     Portal,
     /// A page of a Service.
     Service(Place),
+    /// A command-line client on the person's machine waits to be let in: its request as it came.
+    Program(String),
+    /// A machine elsewhere shows a code, which may have come along.
+    Device(String),
 }
 
 /// As it is sealed into a cookie.
@@ -24,9 +28,18 @@ pub(super) struct Kept {
     url: String,
     #[prost(string, tag = "2")]
     state: String,
+    #[prost(string, tag = "3")]
+    program: String,
+    #[prost(string, optional, tag = "4")]
+    device: Option<String>,
 }
 
 const RETURN: &str = "return";
+const PROGRAM: &str = "octelium_req";
+const DEVICE: &str = "device";
+/// In place of a code where there is none.
+const NO_CODE: &str = "-";
+const LONGEST_CODE: usize = 16;
 
 impl Next {
     /// Reads it from the query of the login page, or from the fields of its form.
@@ -52,7 +65,28 @@ impl Next {
                 .then("/", "Go to the portal")),
             };
         }
+        if let Some(request) = fields.get(PROGRAM) {
+            approval::read(request)?;
+            return Ok(Self::Program(request.to_owned()));
+        }
+        if let Some(code) = fields.get(DEVICE) {
+            return Ok(Self::Device(Self::code(code)));
+        }
         Ok(Self::Portal)
+    }
+
+    /// A code as somebody may have typed it in; empty where it cannot be one.
+    pub(super) fn code(text: &str) -> String {
+        let is_code = text.len() <= LONGEST_CODE
+            && text != NO_CODE
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if is_code {
+            text.to_owned()
+        } else {
+            String::new()
+        }
     }
 
     /// The field, and its value, that says the same again.
@@ -64,6 +98,9 @@ impl Next {
                 let signed = signed.map_err(|error| Failure::from(crate::Error::from(error)))?;
                 signed.map(|signed| (RETURN, signed))
             }
+            Self::Program(request) => Some((PROGRAM, request.clone())),
+            Self::Device(code) if code.is_empty() => Some((DEVICE, NO_CODE.to_owned())),
+            Self::Device(code) => Some((DEVICE, code.clone())),
         })
     }
 
@@ -84,6 +121,8 @@ impl Next {
                 kept.url.clone_from(&place.url);
                 kept.state.clone_from(&place.state);
             }
+            Self::Program(request) => kept.program.clone_from(request),
+            Self::Device(code) => kept.device = Some(code.clone()),
         }
         kept
     }
@@ -94,6 +133,12 @@ impl Next {
                 url: kept.url,
                 state: kept.state,
             });
+        }
+        if !kept.program.is_empty() {
+            return Self::Program(kept.program);
+        }
+        if let Some(code) = kept.device {
+            return Self::Device(code);
         }
         Self::Portal
     }

@@ -6,6 +6,8 @@ mod profile;
 mod services;
 mod sessions;
 
+pub(super) use moment::{moment, utc};
+
 use std::sync::Arc;
 
 use axum::{

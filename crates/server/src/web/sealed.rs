@@ -29,6 +29,10 @@ pub(crate) enum Purpose {
     Enrollment,
     /// A form of one Session.
     Form,
+    /// What a machine without a browser keeps while it waits.
+    DeviceCode,
+    /// What such a machine asks for, while a person looks at it.
+    DeviceRequest,
 }
 
 impl Purpose {
@@ -40,6 +44,8 @@ impl Purpose {
             Self::LoginState => "login state 1",
             Self::Enrollment => "enrollment 1",
             Self::Form => "form 1",
+            Self::DeviceCode => "device code 1",
+            Self::DeviceRequest => "device request 1",
         }
     }
 }

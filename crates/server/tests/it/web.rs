@@ -1,6 +1,8 @@
 //! The pages, as browsers ask for them, through the whole router.
 
 mod admin;
+mod approval;
+mod device;
 mod enrollment;
 mod handover;
 mod portal;

@@ -272,6 +272,22 @@ impl Person {
         run(self.at(&mut shell))
     }
 
+    /// Begins a command that goes on while other things happen. What it says is read line by line.
+    pub(crate) fn begin(&self, command: &str) -> Begun {
+        let mut shell = Command::new("sh");
+        // In place of the shell, so that whoever ends it ends the program.
+        shell.arg("-c").arg(format!("exec {command}"));
+        let mut process = self
+            .at(&mut shell)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        Begun { process, lines }
+    }
+
     /// As [`Self::sh`], with `input` on its standard input.
     pub(crate) fn sh_with_input(&self, command: &str, input: &str) -> Outcome {
         let file = self.home.path().join("input");
@@ -294,6 +310,30 @@ impl Person {
             .env("OCTELIUM_DOMAIN", &self.domain)
             .env("OCTELIUM_CA_CERT", &self.ca)
             .current_dir(self.home.path())
+    }
+}
+
+/// A command that goes on.
+pub(crate) struct Begun {
+    process: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Begun {
+    /// The next line on its standard output.
+    pub(crate) fn line(&mut self) -> String {
+        self.lines.next().expect("it says more").unwrap()
+    }
+
+    /// Ends it, as Ctrl-C does.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn ends(&mut self) -> ExitStatus {
+        self.process.wait().unwrap()
     }
 }
 

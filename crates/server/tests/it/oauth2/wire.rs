@@ -218,13 +218,17 @@ async fn w30_metadata_names_what_is_served_and_nothing_else() {
     assert_eq!(metadata["issuer"], issuer);
     assert_eq!(
         metadata["grant_types_supported"],
-        serde_json::json!(["client_credentials"])
+        serde_json::json!([
+            "client_credentials",
+            "urn:ietf:params:oauth:grant-type:device_code"
+        ])
     );
     assert_eq!(metadata["response_types_supported"], serde_json::json!([]));
     for name in [
         "token_endpoint",
         "introspection_endpoint",
         "revocation_endpoint",
+        "device_authorization_endpoint",
     ] {
         let path = metadata[name]
             .as_str()

@@ -96,9 +96,17 @@ async fn w07_what_is_sealed_for_one_host_is_of_use_there_alone() {
         let outcome = authenticate(ctx, &arrived.cookie, host).await;
         assert_eq!(outcome.err(), invalid("cookie_host"), "{host}");
     }
-    // Neither at the API nor at the pages, and theirs is not here.
-    let outcome = ctx.directory.authenticate(&arrived.cookie).await;
-    assert_eq!(outcome.err(), invalid("token_malformed"));
+    // Neither at the API nor at the pages, and theirs is not here; not even while the cookie is remembered.
+    authenticate(ctx, &arrived.cookie, HOST).await.unwrap();
+    for text in [
+        arrived.cookie.clone(),
+        format!("{HOST} {}", arrived.cookie),
+        format!("{HOST}\t{}", arrived.cookie),
+        format!("{HOST}{}", arrived.cookie),
+    ] {
+        let outcome = ctx.directory.authenticate(&text).await;
+        assert_eq!(outcome.err(), invalid("token_malformed"), "{text}");
+    }
     let own = browser.cookies[SESSION].clone();
     let outcome = authenticate(ctx, &own, HOST).await;
     assert_eq!(outcome.err(), invalid("cookie_invalid"));

@@ -1,0 +1,370 @@
+//! A command-line client is let in by somebody who is logged in with a browser.
+//!
+//! The client listens on the loopback interface of its machine and has made a secret of which the Cluster is told the
+//! hash (as PKCE, RFC 7636). What it gets through the browser is an authentication token that works once, within a
+//! minute, together with that secret: nobody else on the machine can use it.
+
+use std::time::Duration;
+
+use api::{
+    auth_v1::{ClientLoginRequest, ClientLoginResponse, client_login_request::ApiVersion},
+    core_v1::{
+        Credential, Session, User,
+        credential::{
+            Spec, Status,
+            spec::{Authorization, Type},
+            status::Pkce,
+        },
+        session::status::Type as SessionType,
+    },
+    meta_v1::Metadata,
+    resource::Object as _,
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use domain::{
+    clock::UnixMillis,
+    credential::{self, Rotation},
+    kind::Kind,
+    rng, session,
+    token::Token,
+};
+use prost::Message as _;
+use store::{CommitError, Expected, Operation, SecretWrite, Transaction};
+
+use super::{browser::Resumed, issue};
+use crate::{
+    Caller, Context, Error,
+    audit::{self, Entry},
+    resource::codec::{self, Stored},
+};
+
+const LIFETIME: Duration = Duration::from_mins(1);
+/// For longer than a client waits.
+const REMEMBERED: Duration = Duration::from_hours(1);
+/// That a request was answered.
+const ANSWERED: &str = "client-login-answered";
+const CHALLENGE_BYTES: usize = 32;
+const LOWEST_PORT: u32 = 10_000;
+const LONGEST_REQUEST: usize = 512;
+const ID_ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+const ATTEMPTS: usize = 8;
+
+/// What a client asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientLogin {
+    /// Where it listens.
+    pub port: u16,
+    /// In the path that it listens at.
+    suffix: String,
+    challenge: [u8; CHALLENGE_BYTES],
+}
+
+/// Why a request is none that can be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRequest {
+    /// Of no form that is known.
+    #[error("it cannot be read")]
+    Malformed,
+    /// Whoever sees what the client gets could use it.
+    #[error("it comes without a code challenge")]
+    NoChallenge,
+}
+
+impl ClientLogin {
+    /// Reads a request: base64url of a `ClientLoginRequest`.
+    ///
+    /// # Errors
+    /// See [`InvalidRequest`].
+    pub fn read(text: &str) -> Result<Self, InvalidRequest> {
+        if text.len() > LONGEST_REQUEST {
+            return Err(InvalidRequest::Malformed);
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(text);
+        let bytes = bytes.map_err(|_| InvalidRequest::Malformed)?;
+        let request = ClientLoginRequest::decode(&*bytes).map_err(|_| InvalidRequest::Malformed)?;
+        let is_suffix = (4..=8).contains(&request.callback_suffix.len())
+            && request
+                .callback_suffix
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric());
+        let port = u16::try_from(request.callback_port).ok();
+        let port = port.filter(|_| request.callback_port >= LOWEST_PORT);
+        let is_version = matches!(request.api_version(), ApiVersion::V1 | ApiVersion::V2);
+        let (Some(port), true, true) = (port, is_suffix, is_version) else {
+            return Err(InvalidRequest::Malformed);
+        };
+        if request.code_challenge.is_empty() {
+            return Err(InvalidRequest::NoChallenge);
+        }
+        let challenge = request.code_challenge.as_slice().try_into();
+        Ok(Self {
+            port,
+            suffix: request.callback_suffix,
+            challenge: challenge.map_err(|_| InvalidRequest::Malformed)?,
+        })
+    }
+
+    /// What tells this request from others: the client shows the same.
+    pub fn code(&self) -> String {
+        let [a, b, c, d, ..] = self.challenge;
+        format!("{a:02X}{b:02X}-{c:02X}{d:02X}")
+    }
+
+    /// Where the browser is sent with the answer.
+    fn answer(&self, token: &str) -> String {
+        let answer = ClientLoginResponse {
+            authentication_token: token.to_owned(),
+            code_challenge: self.challenge.to_vec(),
+        };
+        format!(
+            "http://localhost:{}/callback/success/{}?octelium_response={}",
+            self.port,
+            self.suffix,
+            URL_SAFE_NO_PAD.encode(answer.encode_to_vec())
+        )
+    }
+}
+
+/// Lets the client in as the User of `by`. Returns where the browser is to be sent.
+///
+/// # Errors
+/// `FailedPrecondition` where the request was answered before.
+pub(crate) async fn approve(
+    ctx: &Context,
+    login: &ClientLogin,
+    by: &Resumed,
+    caller: &Caller,
+) -> Result<String, Error> {
+    for _ in 0..ATTEMPTS {
+        let now = ctx.now();
+        let (user, session) = (&by.user.message, &by.session.message);
+        let stored = new_credential(ctx, user, session, Some(&login.challenge), now)?;
+        let mut transaction = Transaction::at(now);
+        transaction.push(answered(login, now));
+        transaction.push(Operation::Unchanged(
+            Kind::Session,
+            by.session.uid,
+            by.session.revision,
+        ));
+        transaction.push(put(&stored, now));
+        transaction.push(Operation::Audit(event(
+            ctx,
+            by,
+            caller,
+            "client_login.approved",
+            stored.message.metadata.as_ref(),
+        )));
+        match ctx.store.commit(transaction).await {
+            Ok(_) => {
+                let token = issue::secret(ctx, &stored, now)?;
+                return Ok(login.answer(token.expose()));
+            }
+            Err(CommitError::NameTaken { .. } | CommitError::IndexTaken { .. }) => {}
+            Err(error) => return Err(told(error)),
+        }
+    }
+    Err(Error::unavailable("no free name for a Credential"))
+}
+
+/// Lets the client not in.
+///
+/// # Errors
+/// As [`approve`].
+pub(crate) async fn reject(
+    ctx: &Context,
+    login: &ClientLogin,
+    by: &Resumed,
+    caller: &Caller,
+) -> Result<(), Error> {
+    let now = ctx.now();
+    let mut transaction = Transaction::at(now);
+    transaction.push(answered(login, now));
+    let event = event(ctx, by, caller, "client_login.rejected", None);
+    transaction.push(Operation::Audit(event));
+    ctx.store.commit(transaction).await.map_err(told)?;
+    Ok(())
+}
+
+/// An authentication token that works once, within a minute, as `user`, with what Policies are attached to `session`.
+///
+/// # Errors
+/// Where the store fails.
+pub(super) async fn one_time_token(
+    ctx: &Context,
+    user: &User,
+    session: &Session,
+) -> Result<Token, Error> {
+    for _ in 0..ATTEMPTS {
+        let now = ctx.now();
+        let stored = new_credential(ctx, user, session, None, now)?;
+        let mut transaction = Transaction::at(now);
+        transaction.push(put(&stored, now));
+        match ctx.store.commit(transaction).await {
+            Ok(_) => return issue::secret(ctx, &stored, now),
+            Err(CommitError::NameTaken { .. } | CommitError::IndexTaken { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::unavailable("no free name for a Credential"))
+}
+
+fn put(stored: &Stored<Credential>, now: UnixMillis) -> Operation {
+    let mut document = codec::encode(stored.uid, now, &stored.message, SecretWrite::Keep);
+    // Nothing is left of one that nobody came for.
+    document.expires_at = Some(now.saturating_add(LIFETIME));
+    Operation::Put(document, Expected::Absent)
+}
+
+fn answered(login: &ClientLogin, now: UnixMillis) -> Operation {
+    Operation::Record {
+        kind: ANSWERED,
+        key: login.challenge.to_vec(),
+        value: Vec::new(),
+        expires_at: now.saturating_add(REMEMBERED),
+    }
+}
+
+fn told(error: CommitError) -> Error {
+    match error {
+        CommitError::RecordTaken => Error::precondition(
+            "This request was answered already. Start the login again in your terminal.",
+        )
+        .because("used_already"),
+        CommitError::Conflict { .. } => {
+            Error::precondition("Your Session has changed in between. Go back and try again.")
+        }
+        error => error.into(),
+    }
+}
+
+/// A Credential for one login, with what Policies are attached to the Session that has asked for it.
+fn new_credential(
+    ctx: &Context,
+    user: &User,
+    session: &Session,
+    challenge: Option<&[u8; CHALLENGE_BYTES]>,
+    now: UnixMillis,
+) -> Result<Stored<Credential>, Error> {
+    let uid = ctx.new_uid();
+    let part = || rng::random_string(&*ctx.rng, ID_ALPHABET, 4);
+    let own = session.spec().and_then(|spec| spec.authorization.clone());
+    let mut credential = Credential {
+        metadata: Some(Metadata {
+            uid: uid.to_string(),
+            name: session::new_name(&format!("login-{}", user.name()), &*ctx.rng),
+            created_at: Some(now.to_proto()),
+            is_system: true,
+            is_system_hidden: true,
+            is_user_hidden: true,
+            ..Metadata::default()
+        }),
+        spec: Some(Spec {
+            r#type: Type::AuthToken.into(),
+            user: user.name().to_owned(),
+            max_authentications: 1,
+            auto_delete: true,
+            expires_at: Some(now.saturating_add(LIFETIME).to_proto()),
+            session_type: SessionType::Client.into(),
+            authorization: own.map(|own| Authorization {
+                policies: own.policies,
+                inline_policies: own.inline_policies,
+            }),
+            ..Spec::default()
+        }),
+        status: Some(Status {
+            user_ref: Some(user.reference()),
+            id: format!("{}-{}", part(), part()),
+            pkce: challenge.map(|challenge| Pkce {
+                code_challenge: challenge.to_vec(),
+            }),
+            ..Status::default()
+        }),
+        ..Credential::default()
+    };
+    credential.stamp();
+    credential::rotate(&mut credential, Rotation::EndSessions, ctx.new_uid(), now)
+        .map_err(|refusal| Error::internal(refusal.to_string()))?;
+    Ok(Stored {
+        uid,
+        revision: store::Revision(0),
+        created_at: now,
+        message: credential,
+    })
+}
+
+fn event(
+    ctx: &Context,
+    by: &Resumed,
+    caller: &Caller,
+    event_type: &'static str,
+    credential: Option<&Metadata>,
+) -> api::platform_v1::AuditEvent {
+    audit::done(
+        ctx,
+        caller,
+        Entry {
+            event_type,
+            resource: credential.map(|metadata| (Kind::Credential, metadata)),
+            user: by.user.message.metadata.as_ref(),
+            session: by.session.message.metadata.as_ref(),
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> ClientLoginRequest {
+        ClientLoginRequest {
+            api_version: ApiVersion::V1.into(),
+            callback_port: 34567,
+            callback_suffix: "aB3dE6gH".to_owned(),
+            code_challenge: vec![0xab; CHALLENGE_BYTES],
+        }
+    }
+
+    fn read(change: impl FnOnce(&mut ClientLoginRequest)) -> Result<ClientLogin, InvalidRequest> {
+        let mut request = request();
+        change(&mut request);
+        ClientLogin::read(&URL_SAFE_NO_PAD.encode(request.encode_to_vec()))
+    }
+
+    #[test]
+    fn a_request_is_read_and_told_from_others() {
+        let login = read(|_| ()).unwrap();
+        assert_eq!((login.port, &*login.code()), (34567, "ABAB-ABAB"));
+        let answer = login.answer("token");
+        assert!(
+            answer
+                .starts_with("http://localhost:34567/callback/success/aB3dE6gH?octelium_response=")
+        );
+    }
+
+    #[test]
+    fn w21_a_code_challenge_is_required() {
+        let without = read(|request| request.code_challenge.clear());
+        assert_eq!(without, Err(InvalidRequest::NoChallenge));
+        let short = read(|request| request.code_challenge.truncate(31));
+        assert_eq!(short, Err(InvalidRequest::Malformed));
+    }
+
+    #[test]
+    fn w08_a_request_leads_nowhere_but_to_a_high_port_of_this_machine() {
+        let malformed = Err(InvalidRequest::Malformed);
+        for port in [0, 80, 9999, 65_536, u32::MAX] {
+            assert_eq!(read(|request| request.callback_port = port), malformed);
+        }
+        for suffix in ["", "abc", "abcdefghi", "a/b?c", "../a", "abc\u{e4}", "ab@c"] {
+            assert_eq!(
+                read(|request| suffix.clone_into(&mut request.callback_suffix)),
+                malformed,
+                "{suffix}"
+            );
+        }
+        assert_eq!(read(|request| request.api_version = 7), malformed);
+        for text in ["", "!", "AA", &"A".repeat(513)] {
+            assert_eq!(ClientLogin::read(text), malformed);
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Logins of machines without a browser (RFC 8628): the machine shows a code, and somebody types it in elsewhere.
+
+use std::time::Duration;
+
+use api::{auth_v1::SessionToken, core_v1::Scope};
+use domain::{clock::UnixMillis, id::Uid, kind::Kind, rng, scope};
+use prost::Message as _;
+use store::{CommitError, Operation, Transaction};
+
+use super::{Login, browser::Resumed, client_login, login::with_authentication_token, refresh};
+use crate::{
+    Caller, Context, Error, ErrorKind,
+    audit::{self, Entry},
+    web::sealed::{self, NotOpened, Purpose},
+};
+
+/// For how long a code can be typed in.
+pub(crate) const LIFETIME: Duration = Duration::from_mins(10);
+/// How often a machine may ask at the most.
+pub(crate) const INTERVAL: Duration = Duration::from_secs(5);
+/// Letters that no two of look alike, and that form no words (RFC 8628 §6.1).
+const ALPHABET: &[u8] = b"BCDFGHJKLMNPQRSTVWXZ";
+const CODE_LENGTH: usize = 8;
+/// How many codes an address may ask for, and a person may try, in [`LIFETIME`].
+const MOST_REQUESTS: u64 = 30;
+const MOST_TRIES: u64 = 10;
+const ASKED: &str = "device-login-asked";
+const ANSWERED: &str = "device-login-answered";
+const ATTEMPTS: usize = 8;
+
+/// What a machine asks for, as the person is shown it.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Request {
+    #[prost(bytes = "vec", tag = "1")]
+    id: Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub(crate) code: String,
+    /// From where it has asked.
+    #[prost(string, tag = "3")]
+    pub(crate) address: String,
+    #[prost(string, tag = "4")]
+    pub(crate) user_agent: String,
+    #[prost(string, repeated, tag = "5")]
+    pub(crate) scopes: Vec<String>,
+    #[prost(int64, tag = "6")]
+    at: i64,
+}
+
+/// What was answered.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Answer {
+    /// That of whoever has let it in; empty where nobody has.
+    #[prost(bytes = "vec", tag = "1")]
+    session: Vec<u8>,
+    #[prost(string, repeated, tag = "2")]
+    scopes: Vec<String>,
+}
+
+/// What the machine keeps.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Device {
+    #[prost(bytes = "vec", tag = "1")]
+    id: Vec<u8>,
+}
+
+/// The codes for a machine.
+pub(crate) struct Asked {
+    /// For itself.
+    pub(crate) device_code: String,
+    /// To be shown.
+    pub(crate) user_code: String,
+}
+
+/// Why there are no tokens.
+#[derive(Debug)]
+pub(crate) enum NotYet {
+    /// Nobody has answered.
+    Pending,
+    /// It asks too often.
+    TooFast,
+    /// Somebody has said no.
+    Denied,
+    /// It took too long.
+    Expired,
+    /// It is no code of ours, or was used.
+    Invalid,
+    /// Something else.
+    Failed(Error),
+}
+
+impl From<Error> for NotYet {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Request {
+    /// The code, as it is shown.
+    pub(crate) fn shown_code(&self) -> String {
+        let (first, second) = self
+            .code
+            .split_at_checked(CODE_LENGTH / 2)
+            .unwrap_or_default();
+        format!("{first}-{second}")
+    }
+
+    /// When it was asked.
+    pub(crate) fn at(&self) -> UnixMillis {
+        UnixMillis(self.at)
+    }
+}
+
+/// A machine asks.
+///
+/// # Errors
+/// `RateLimited` where its address asks very often.
+pub(crate) async fn ask(ctx: &Context, scopes: &[String], caller: &Caller) -> Result<Asked, Error> {
+    let address = caller.ip.map(|ip| ip.to_string()).unwrap_or_default();
+    limit(ctx, &format!("device-login:{address}"), MOST_REQUESTS).await?;
+    for _ in 0..ATTEMPTS {
+        let now = ctx.now();
+        let expires_at = now.saturating_add(LIFETIME);
+        let id = ctx.new_uid();
+        let code = rng::random_string(&*ctx.rng, ALPHABET, CODE_LENGTH);
+        let request = Request {
+            id: id.as_bytes().to_vec(),
+            code: code.clone(),
+            address: address.clone(),
+            user_agent: caller.user_agent.clone(),
+            scopes: scopes.to_vec(),
+            at: now.0,
+        };
+        let mut transaction = Transaction::at(now);
+        transaction.push(Operation::Record {
+            kind: ASKED,
+            key: code.clone().into_bytes(),
+            value: request.encode_to_vec(),
+            expires_at,
+        });
+        match ctx.store.commit(transaction).await {
+            Ok(_) => {}
+            Err(CommitError::RecordTaken) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        let device = Device {
+            id: id.as_bytes().to_vec(),
+        };
+        return Ok(Asked {
+            device_code: sealed::seal(ctx, Purpose::DeviceCode, &device, expires_at)?,
+            user_code: request.shown_code(),
+        });
+    }
+    Err(Error::unavailable("no free code"))
+}
+
+/// What the machine asks for that shows this code. From then on nobody else can type it in. The text is for
+/// [`answer`], by the same person.
+///
+/// # Errors
+/// `NotFound` where no machine shows it; `RateLimited` for those who guess.
+pub(crate) async fn find(
+    ctx: &Context,
+    code: &str,
+    by: &Resumed,
+) -> Result<(Request, String), Error> {
+    limit(ctx, &format!("device-code:{}", by.user.uid), MOST_TRIES).await?;
+    let typed = code.bytes().filter(u8::is_ascii_alphanumeric);
+    let typed: Vec<u8> = typed.map(|byte| byte.to_ascii_uppercase()).collect();
+    let now = ctx.now();
+    let none = || {
+        Error::precondition(
+            "No machine shows this code now. Codes are good for ten minutes, and once. Start the login again there.",
+        )
+    };
+    if typed.len() != CODE_LENGTH {
+        return Err(none());
+    }
+    let asked = ctx.store.take(ASKED, &typed, now).await?.ok_or_else(none)?;
+    let request = Request::decode(&*asked).map_err(Error::internal)?;
+    let expires_at = request.at().saturating_add(LIFETIME);
+    let shown = Shown {
+        request: Some(request.clone()),
+        session: by.session.uid.as_bytes().to_vec(),
+    };
+    let text = sealed::seal(ctx, Purpose::DeviceRequest, &shown, expires_at)?;
+    Ok((request, text))
+}
+
+/// A request that somebody was shown.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Shown {
+    #[prost(message, optional, tag = "1")]
+    request: Option<Request>,
+    #[prost(bytes = "vec", tag = "2")]
+    session: Vec<u8>,
+}
+
+/// Somebody answers a request that they were shown.
+///
+/// # Errors
+/// `FailedPrecondition` where it took too long, or was answered.
+pub(crate) async fn answer(
+    ctx: &Context,
+    shown: &str,
+    is_approved: bool,
+    by: &Resumed,
+    caller: &Caller,
+) -> Result<(), Error> {
+    let late = || {
+        Error::precondition(
+            "This took too long, or was answered already. Start the login again on the machine.",
+        )
+    };
+    let opened = sealed::open::<Shown>(ctx, Purpose::DeviceRequest, shown).await;
+    let shown = opened.map_err(|error| match error {
+        NotOpened::Unavailable => Error::unavailable("a request cannot be opened"),
+        NotOpened::Invalid | NotOpened::Expired => late(),
+    })?;
+    let request = shown.request.ok_or_else(late)?;
+    if shown.session != by.session.uid.as_bytes() {
+        return Err(late());
+    }
+    let now = ctx.now();
+    let answer = Answer {
+        session: if is_approved {
+            shown.session
+        } else {
+            Vec::new()
+        },
+        scopes: request.scopes.clone(),
+    };
+    let mut transaction = Transaction::at(now);
+    transaction.push(Operation::Record {
+        kind: ANSWERED,
+        key: request.id.clone(),
+        value: answer.encode_to_vec(),
+        expires_at: request.at().saturating_add(LIFETIME),
+    });
+    let session = by.session.message.metadata.as_ref();
+    let mut event = audit::done(
+        ctx,
+        caller,
+        Entry {
+            event_type: if is_approved {
+                "device_login.approved"
+            } else {
+                "device_login.rejected"
+            },
+            resource: session.map(|metadata| (Kind::Session, metadata)),
+            user: by.user.message.metadata.as_ref(),
+            session,
+        },
+    );
+    event.attrs.insert("from".to_owned(), request.address);
+    transaction.push(Operation::Audit(event));
+    match ctx.store.commit(transaction).await {
+        Ok(_) => Ok(()),
+        Err(CommitError::RecordTaken) => Err(late()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The machine asks whether it was let in.
+///
+/// # Errors
+/// See [`NotYet`].
+pub(crate) async fn collect(
+    ctx: &Context,
+    device_code: &str,
+    caller: &Caller,
+) -> Result<(SessionToken, Vec<String>), NotYet> {
+    let opened = sealed::open::<Device>(ctx, Purpose::DeviceCode, device_code).await;
+    let device = opened.map_err(|error| match error {
+        NotOpened::Invalid => NotYet::Invalid,
+        NotOpened::Expired => NotYet::Expired,
+        NotOpened::Unavailable => NotYet::Failed(Error::unavailable("a code cannot be opened")),
+    })?;
+    let id = Uid::from_bytes(&device.id).map_err(|_| NotYet::Invalid)?;
+    let now = ctx.now();
+    // A second less than it was told to wait: clocks and networks are not exact.
+    let window = INTERVAL.saturating_sub(Duration::from_secs(1));
+    let key = format!("device-poll:{id}");
+    let counter = ctx.store.count(&key, window, now).await;
+    if counter.map_err(Error::from)?.count > 1 {
+        return Err(NotYet::TooFast);
+    }
+    let answer = ctx.store.take(ANSWERED, &device.id, now).await;
+    let answer = answer.map_err(Error::from)?.ok_or(NotYet::Pending)?;
+    let answer = Answer::decode(&*answer).map_err(Error::internal)?;
+    if answer.session.is_empty() {
+        return Err(NotYet::Denied);
+    }
+    let session = Uid::from_bytes(&answer.session).map_err(Error::internal)?;
+    // Whoever has let it in must still be somebody.
+    let by = refresh::read(ctx, session, now)
+        .await
+        .map_err(|error| match error.kind() {
+            ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => NotYet::Denied,
+            _ => NotYet::Failed(error),
+        })?;
+    let token = client_login::one_time_token(ctx, &by.user.message, &by.session.message).await?;
+    let login = Login {
+        token: token.expose(),
+        scopes: &answer.scopes,
+        code_verifier: &[],
+    };
+    let tokens = with_authentication_token(ctx, login, caller).await?;
+    Ok((tokens, answer.scopes))
+}
+
+/// Scopes as they are asked for.
+///
+/// # Errors
+/// Where one is none.
+pub(crate) fn check_scopes(scopes: &[String]) -> Result<Vec<Scope>, Error> {
+    scope::parse(scopes).map_err(|error| Error::invalid(error.to_string()))
+}
+
+async fn limit(ctx: &Context, key: &str, most: u64) -> Result<(), Error> {
+    let now = ctx.now();
+    let counter = ctx.store.count(key, LIFETIME, now).await?;
+    if counter.count <= most {
+        return Ok(());
+    }
+    let retry_after = counter.resets_at.since(now);
+    Err(Error::new(
+        ErrorKind::RateLimited { retry_after },
+        "There were too many attempts. Wait some minutes and try again.",
+    ))
+}

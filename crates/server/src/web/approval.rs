@@ -1,0 +1,121 @@
+//! The page on which somebody lets a command-line client in.
+
+use axum::{
+    Extension,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use http::StatusCode;
+use maud::{Markup, html};
+
+use super::{
+    failure::Failure,
+    form::Posted,
+    page::{Page, token_field},
+    portal::{Member, utc},
+    see_other,
+    visit::Visitor,
+};
+use crate::{
+    Caller, Context,
+    authentication::client_login::{self, ClientLogin, InvalidRequest},
+};
+
+/// Reads a request, or says to a person what is wrong with it.
+pub(super) fn read(request: &str) -> Result<ClientLogin, Failure> {
+    ClientLogin::read(request).map_err(|invalid| {
+        let text = match invalid {
+            InvalidRequest::Malformed => {
+                "It is damaged, or was not made by a client of this platform. Start the login again in your terminal: \
+                 octelium login"
+            }
+            InvalidRequest::NoChallenge => {
+                "Its client is too old to be let in safely: what it gets could be used by others on the same machine. \
+                 Update the client and start the login again."
+            }
+        };
+        Failure::new(
+            StatusCode::BAD_REQUEST,
+            "This login request cannot be answered",
+            text,
+        )
+    })
+}
+
+/// Asks, and shows what is asking.
+pub(super) fn page(
+    ctx: &Context,
+    visitor: &Visitor,
+    request: &str,
+    caller: &Caller,
+) -> Result<Response, Failure> {
+    let login = read(request)?;
+    let token = visitor.form_token(ctx)?;
+    let body = question(ctx, visitor, &login, request, caller, &token);
+    // The answer leads to the client.
+    let target = format!("http://localhost:{}", login.port);
+    Ok(Page::new("Let a program in?", body)
+        .forms_lead_to(target)
+        .into_response())
+}
+
+/// Takes the answer. It is about the very request that was shown.
+pub(super) async fn answer(
+    State(ctx): State<Context>,
+    member: Member,
+    Extension(caller): Extension<Caller>,
+    form: Posted,
+) -> Result<Response, Failure> {
+    let login = read(form.get("request").unwrap_or_default())?;
+    let by = &member.resumed;
+    if form.get("answer") == Some("approve") {
+        let place = client_login::approve(&ctx, &login, by, &caller).await?;
+        return Ok(see_other(&place, []));
+    }
+    client_login::reject(&ctx, &login, by, &caller).await?;
+    let body = html! {
+        section.card {
+            h1 { "The program was not let in" }
+            p { "Nothing was given to it. If you have not started it yourself, somebody may have tried to get in as you: tell an administrator." }
+            p { a.button href="/" { "Go to the portal" } }
+        }
+    };
+    Ok(Page::new("Not let in", body).into_response())
+}
+
+fn question(
+    ctx: &Context,
+    visitor: &Visitor,
+    login: &ClientLogin,
+    request: &str,
+    caller: &Caller,
+    token: &str,
+) -> Markup {
+    html! {
+        section.card.broad {
+            h1 { "Let a program in?" }
+            p {
+                "A program on " strong { "this computer" } " asks to be logged in as "
+                strong { (visitor.display_name()) } ". It will be able to do what you can do."
+            }
+            dl.profile.tight {
+                div { dt { "Code" } dd { code.big { (login.code()) } } }
+                div { dt { "Program" } dd { "Command line, at localhost:" (login.port) } }
+                @if let Some(ip) = caller.ip { div { dt { "Your address" } dd { (ip) } } }
+                div { dt { "Time" } dd { (utc(ctx.now())) } }
+            }
+            p.warning {
+                "Only if you have just started " code { "octelium login" } " on this computer yourself, and it shows the same code. "
+                "Nobody has a reason to send you here."
+            }
+            form method="post" action="/login/answer" {
+                (token_field(token))
+                input type="hidden" name="request" value=(request);
+                div.pair {
+                    button.quiet type="submit" name="answer" value="reject" { "No" }
+                    button type="submit" name="answer" value="approve" { "Let it in" }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The page on which somebody types in the code that a machine shows (RFC 8628 §3.3).
+
+use axum::{
+    Extension,
+    extract::{RawQuery, State},
+    response::{IntoResponse as _, Response},
+};
+use maud::{Markup, html};
+
+use super::{
+    failure::Failure,
+    form::{Fields, Posted},
+    next::Next,
+    page::{Page, token_field},
+    portal::{Member, moment},
+    see_other,
+    visit::Visit,
+};
+use crate::{
+    Caller, Context,
+    authentication::device_login::{self, Request},
+};
+
+/// The form. Whoever is not logged in is sent to do so first.
+pub(super) async fn page(
+    State(ctx): State<Context>,
+    visit: Visit,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    let fields = Fields::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
+    let code = Next::code(fields.get("user_code").unwrap_or_default());
+    let Visit::Known(visitor) = &visit else {
+        let login = Next::Device(code).login(&ctx)?;
+        return Ok(see_other(&login, []));
+    };
+    visitor.check_active(ctx.now())?;
+    let token = visitor.form_token(&ctx)?;
+    let body = html! {
+        section.card {
+            h1 { "Let a machine in" }
+            p { "It shows a code. Type it in, and you will see what is asking." }
+            form.stack method="post" action="/device" {
+                (token_field(&token))
+                div {
+                    label for="code" { "Code" }
+                    input.code type="text" id="code" name="code" value=(code) required maxlength="9"
+                        autocomplete="off" spellcheck="false" autocapitalize="characters" placeholder="XXXX-XXXX";
+                }
+                button.wide type="submit" { "Go on" }
+            }
+        }
+    };
+    Ok(Page::new("Let a machine in", body).into_response())
+}
+
+/// Shows what is asking.
+pub(super) async fn find(
+    State(ctx): State<Context>,
+    member: Member,
+    form: Posted,
+) -> Result<Response, Failure> {
+    let code = form.get("code").unwrap_or_default();
+    let (request, shown) = device_login::find(&ctx, code, &member.resumed)
+        .await
+        .map_err(|error| Failure::from(error).then("/device", "Type it in again"))?;
+    let token = member.form_token(&ctx)?;
+    let body = question(&ctx, member.display_name(), &request, &shown, &token);
+    Ok(Page::new("Let a machine in?", body).into_response())
+}
+
+/// Takes the answer.
+pub(super) async fn answer(
+    State(ctx): State<Context>,
+    member: Member,
+    Extension(caller): Extension<Caller>,
+    form: Posted,
+) -> Result<Response, Failure> {
+    let is_approved = form.get("answer") == Some("approve");
+    let shown = form.get("request").unwrap_or_default();
+    device_login::answer(&ctx, shown, is_approved, &member.resumed, &caller).await?;
+    let (title, text) = if is_approved {
+        (
+            "The machine is let in",
+            "It goes on by itself in a few seconds. You can close this page.",
+        )
+    } else {
+        (
+            "The machine was not let in",
+            "Nothing was given to it. If somebody has asked you to type in the code, tell an administrator.",
+        )
+    };
+    let body = html! {
+        section.card {
+            h1 { (title) }
+            p { (text) }
+            p { a.button.quiet href="/sessions" { "See your Sessions" } }
+        }
+    };
+    Ok(Page::new(title, body).into_response())
+}
+
+fn question(ctx: &Context, name: &str, request: &Request, shown: &str, token: &str) -> Markup {
+    html! {
+        section.card.broad {
+            h1 { "Let a machine in?" }
+            p {
+                "A machine asks to be logged in as " strong { (name) }
+                ". Whoever sits at it will be able to do what you can do."
+            }
+            dl.profile.tight {
+                div { dt { "Code" } dd { code.big { (request.shown_code()) } } }
+                @if !request.address.is_empty() { div { dt { "Its address" } dd { (request.address) } } }
+                @if !request.user_agent.is_empty() { div { dt { "Program" } dd { (request.user_agent) } } }
+                div { dt { "Asked" } dd { (moment(request.at(), ctx.now())) } }
+                @if !request.scopes.is_empty() { div { dt { "Only for" } dd { (request.scopes.join(" ")) } } }
+            }
+            p.warning {
+                "Only if it is your own machine and you have started the login there yourself. "
+                "Whoever has sent you a code wants to get in as you."
+            }
+            form method="post" action="/device/answer" {
+                (token_field(token))
+                input type="hidden" name="request" value=(shown);
+                div.pair {
+                    button.quiet type="submit" name="answer" value="reject" { "No" }
+                    button type="submit" name="answer" value="approve" { "Let it in" }
+                }
+            }
+        }
+    }
+}

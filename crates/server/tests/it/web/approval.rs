@@ -1,0 +1,210 @@
+//! Command-line clients that are let in with a browser.
+
+use std::time::Duration;
+
+use api::auth_v1::{ClientLoginRequest, ClientLoginResponse, client_login_request::ApiVersion};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use domain::credential::code_challenge;
+use prost::Message as _;
+
+use super::{Browser, enrollment::sessions, people};
+use crate::replicas::{Replicas, log_in_with};
+
+const VERIFIER: [u8; 32] = [7; 32];
+
+fn request(port: u32, challenge: &[u8]) -> String {
+    let request = ClientLoginRequest {
+        api_version: ApiVersion::V1.into(),
+        callback_port: port,
+        callback_suffix: "aB3dE6gH".to_owned(),
+        code_challenge: challenge.to_vec(),
+    };
+    URL_SAFE_NO_PAD.encode(request.encode_to_vec())
+}
+
+/// What the client gets that listens at `port`.
+fn answer(location: &str, port: u32) -> ClientLoginResponse {
+    let prefix = format!("http://localhost:{port}/callback/success/aB3dE6gH?octelium_response=");
+    let text = location
+        .strip_prefix(&prefix)
+        .unwrap_or_else(|| panic!("{location}"));
+    ClientLoginResponse::decode(&*URL_SAFE_NO_PAD.decode(text).unwrap()).unwrap()
+}
+
+async fn john() -> (Replicas, Browser) {
+    let replicas = people(1).await;
+    let mut browser = Browser::at(replicas.context(0));
+    browser.enroll(&replicas, "john").await;
+    (replicas, browser)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w08_what_the_client_gets_is_of_use_to_it_alone_and_once() {
+    let (replicas, mut browser) = john().await;
+    let ctx = replicas.context(0);
+    let challenge = code_challenge(&VERIFIER);
+    let request = request(34567, &challenge);
+    let page = browser.get(&format!("/login?octelium_req={request}")).await;
+    assert_eq!(page.status, 200);
+    page.says("localhost:34567");
+    let [a, b, c, d, ..] = challenge;
+    page.says(&format!("{a:02X}{b:02X}-{c:02X}{d:02X}"));
+    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    assert!(
+        policy.ends_with("form-action 'self' http://localhost:34567"),
+        "{policy}"
+    );
+    assert!(policy.contains("frame-ancestors 'none'"));
+
+    let (token, shown) = (page.field("token"), page.field("request"));
+    let fields = [
+        ("token", &*token),
+        ("request", &shown),
+        ("answer", "approve"),
+    ];
+    let approved = browser.post("/login/answer", &fields).await;
+    assert_eq!(approved.status, 303, "{approved:#?}");
+    let answer = answer(approved.location(), 34567);
+    assert_eq!(answer.code_challenge, challenge);
+
+    // Another program on the machine has seen it.
+    let token = &answer.authentication_token;
+    for verifier in [&[][..], &[8; 32]] {
+        assert!(log_in_with(ctx, token, &[], verifier).await.is_err());
+    }
+    assert!(log_in_with(ctx, token, &[], &VERIFIER).await.is_ok());
+    assert!(log_in_with(ctx, token, &[], &VERIFIER).await.is_err());
+    let sessions = sessions(&replicas, "john").await;
+    assert_eq!(sessions.len(), 2);
+
+    // The same request again.
+    let again = browser.post("/login/answer", &fields).await;
+    assert_eq!(again.status, 400);
+    again.says("answered already");
+    let events = replicas.audit().await;
+    let approvals = events
+        .iter()
+        .filter(|event| event.r#type == "client_login.approved");
+    assert_eq!(approvals.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_comes_for_is_gone_after_a_minute() {
+    let (replicas, mut browser) = john().await;
+    let request = request(34567, &code_challenge(&VERIFIER));
+    let token = browser.get("/").await.field("token");
+    let fields = [
+        ("token", &*token),
+        ("request", &request),
+        ("answer", "approve"),
+    ];
+    let approved = browser.post("/login/answer", &fields).await;
+    let answer = answer(approved.location(), 34567);
+    replicas.advance(Duration::from_mins(1));
+    let ctx = replicas.context(0);
+    let late = log_in_with(ctx, &answer.authentication_token, &[], &VERIFIER).await;
+    assert!(late.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w22_a_person_approves_the_request_that_they_were_shown() {
+    let (replicas, mut browser) = john().await;
+    let ctx = replicas.context(0);
+    let own = request(34567, &code_challenge(&VERIFIER));
+    let foreign = request(45678, &code_challenge(&[9; 32]));
+    let page = browser.get(&format!("/login?octelium_req={own}")).await;
+    // Meanwhile somebody has made the browser open another one.
+    browser.get(&format!("/login?octelium_req={foreign}")).await;
+    let (token, shown) = (page.field("token"), page.field("request"));
+    let fields = [
+        ("token", &*token),
+        ("request", &shown),
+        ("answer", "approve"),
+    ];
+    let approved = browser.post("/login/answer", &fields).await;
+    let answer = answer(approved.location(), 34567);
+    let token = &answer.authentication_token;
+    assert!(log_in_with(ctx, token, &[], &[9; 32]).await.is_err());
+    assert!(log_in_with(ctx, token, &[], &VERIFIER).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w21_a_request_without_a_challenge_is_explained_and_refused() {
+    let (_replicas, mut browser) = john().await;
+    let token = browser.get("/").await.field("token");
+    for (request, text) in [
+        (request(34567, &[]), "too old to be let in safely"),
+        (request(80, &[1; 32]), "damaged"),
+        ("AAAA".to_owned(), "damaged"),
+    ] {
+        let shown = browser.get(&format!("/login?octelium_req={request}")).await;
+        assert_eq!(shown.status, 400);
+        shown.says(text);
+        let fields = [
+            ("token", &*token),
+            ("request", &request),
+            ("answer", "approve"),
+        ];
+        let refused = browser.post("/login/answer", &fields).await;
+        assert_eq!(refused.status, 400);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w20_a_session_that_waits_for_approval_lets_nobody_in() {
+    let replicas = people(1).await;
+    let user = "{ type: HUMAN, session: { defaultState: PENDING } }";
+    replicas.user("new", user).await;
+    let mut browser = Browser::at(replicas.context(0));
+    browser.enroll(&replicas, "new").await;
+    let request = request(34567, &code_challenge(&VERIFIER));
+    let waiting = browser.get(&format!("/login?octelium_req={request}")).await;
+    assert_eq!(waiting.status, 403);
+    waiting.says("Waiting for approval");
+    let token = waiting.field("token");
+    let fields = [
+        ("token", &*token),
+        ("request", &request),
+        ("answer", "approve"),
+    ];
+    let refused = browser.post("/login/answer", &fields).await;
+    assert_eq!(refused.status, 403);
+    assert!(!refused.headers.contains_key("location"));
+    assert_eq!(sessions(&replicas, "new").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_says_no_gives_nothing_away() {
+    let (replicas, mut browser) = john().await;
+    let request = request(34567, &code_challenge(&VERIFIER));
+    let token = browser.get("/").await.field("token");
+    let no = [
+        ("token", &*token),
+        ("request", &request),
+        ("answer", "reject"),
+    ];
+    let rejected = browser.post("/login/answer", &no).await;
+    assert_eq!(rejected.status, 200);
+    rejected.says("was not let in");
+    let yes = [
+        ("token", &*token),
+        ("request", &request),
+        ("answer", "approve"),
+    ];
+    assert_eq!(browser.post("/login/answer", &yes).await.status, 400);
+    // Nor is anything done by a form of another page.
+    let evil = [("origin", "https://evil.example")];
+    let foreign = browser.post_from("/login/answer", &yes, &evil).await;
+    assert_eq!(foreign.status, 403);
+    assert_eq!(sessions(&replicas, "john").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_not_logged_in_goes_on_afterwards() {
+    let replicas = people(1).await;
+    let mut browser = Browser::at(replicas.context(0));
+    let request = request(34567, &code_challenge(&VERIFIER));
+    let shown = browser.get(&format!("/login?octelium_req={request}")).await;
+    assert_eq!(shown.status, 200);
+    shown.says("waits in your terminal");
+}

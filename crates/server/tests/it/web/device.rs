@@ -1,0 +1,227 @@
+//! Machines without a browser.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use server::Context;
+
+use super::{Browser, enrollment::sessions, people};
+use crate::{oauth2, replicas::Replicas};
+
+const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
+/// A machine that waits.
+struct Machine {
+    ctx: Context,
+    device_code: String,
+    user_code: String,
+}
+
+impl Machine {
+    async fn ask(ctx: &Context, scope: &str) -> Self {
+        let form = [("client_id", "octelium-cli"), ("scope", scope)];
+        let reply = oauth2::post(ctx, "/oauth2/device_authorization", None, &form).await;
+        assert_eq!(reply.status, 200, "{:?}", reply.json());
+        let asked = reply.json();
+        assert_eq!(asked["expires_in"], 600);
+        assert_eq!(asked["interval"], 5);
+        let text = |name: &str| asked[name].as_str().unwrap().to_owned();
+        let complete = format!(
+            "https://localhost:8443/device?user_code={}",
+            text("user_code")
+        );
+        assert_eq!(asked["verification_uri_complete"], complete);
+        Self {
+            ctx: ctx.clone(),
+            device_code: text("device_code"),
+            user_code: text("user_code"),
+        }
+    }
+
+    async fn collect(&self) -> Value {
+        let form = [
+            ("client_id", "octelium-cli"),
+            ("grant_type", GRANT),
+            ("device_code", &self.device_code),
+        ];
+        oauth2::post(&self.ctx, "/oauth2/token", None, &form)
+            .await
+            .json()
+    }
+}
+
+async fn john() -> (Replicas, Browser) {
+    let replicas = people(2).await;
+    let mut browser = Browser::at(replicas.context(0));
+    browser.enroll(&replicas, "john").await;
+    (replicas, browser)
+}
+
+/// Types the code in, and answers.
+async fn answer(browser: &mut Browser, code: &str, answer: &str) {
+    let token = browser.get("/device").await.field("token");
+    let fields = [("token", &*token), ("code", code)];
+    let shown = browser.post("/device", &fields).await;
+    assert_eq!(shown.status, 200, "{shown:#?}");
+    let (token, request) = (shown.field("token"), shown.field("request"));
+    let fields = [
+        ("token", &*token),
+        ("request", &request),
+        ("answer", answer),
+    ];
+    let done = browser.post("/device/answer", &fields).await;
+    assert_eq!(done.status, 200, "{done:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w30_a_machine_is_let_in_by_its_code() {
+    let (replicas, mut browser) = john().await;
+    let machine = Machine::ask(replicas.context(1), "service:*").await;
+    assert_eq!(machine.collect().await["error"], "authorization_pending");
+    assert_eq!(machine.collect().await["error"], "slow_down");
+
+    // As people type.
+    let typed = machine.user_code.to_lowercase().replace('-', " ");
+    let token = browser.get("/device").await.field("token");
+    let shown = browser
+        .post("/device", &[("token", &token), ("code", &typed)])
+        .await;
+    shown.says(&machine.user_code);
+    shown.says("service:*");
+    shown.says("as <strong>john</strong>");
+    let (token, request) = (shown.field("token"), shown.field("request"));
+    let fields = [
+        ("token", &*token),
+        ("request", &request),
+        ("answer", "approve"),
+    ];
+    browser
+        .post("/device/answer", &fields)
+        .await
+        .says("is let in");
+    // Once.
+    let again = browser.post("/device/answer", &fields).await;
+    assert_eq!(again.status, 400);
+
+    replicas.advance(Duration::from_secs(5));
+    let tokens = machine.collect().await;
+    assert_eq!(tokens["token_type"], "Bearer", "{tokens}");
+    assert_eq!(tokens["scope"], "service:*");
+    let access_token = tokens["access_token"].as_str().unwrap();
+    let principal = replicas
+        .context(0)
+        .directory
+        .authenticate(access_token)
+        .await;
+    let principal = principal.unwrap();
+    assert_eq!(&**principal.user_name(), "john");
+    assert_eq!(principal.scopes().len(), 1);
+    assert!(!principal.session().status.unwrap().is_browser);
+    let refresh_token = tokens["refresh_token"].as_str().unwrap();
+    let refreshed = crate::replicas::refresh(replicas.context(0), refresh_token).await;
+    assert!(refreshed.is_ok());
+
+    replicas.advance(Duration::from_secs(5));
+    assert_eq!(machine.collect().await["access_token"], Value::Null);
+    assert_eq!(sessions(&replicas, "john").await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_learns_that_somebody_has_said_no() {
+    let (replicas, mut browser) = john().await;
+    let machine = Machine::ask(replicas.context(0), "").await;
+    answer(&mut browser, &machine.user_code, "reject").await;
+    assert_eq!(machine.collect().await["error"], "access_denied");
+    assert_eq!(sessions(&replicas, "john").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_is_shown_to_one_person_who_alone_answers_it() {
+    let (replicas, mut browser) = john().await;
+    let mut other = Browser::at(replicas.context(0));
+    other.enroll(&replicas, "mary").await;
+    let machine = Machine::ask(replicas.context(0), "").await;
+    let token = browser.get("/device").await.field("token");
+    let fields = [("token", &*token), ("code", &machine.user_code)];
+    let shown = browser.post("/device", &fields).await;
+    // Another person: neither with the code nor with what was shown.
+    let theirs = other.get("/device").await.field("token");
+    let typed = [("token", &*theirs), ("code", &machine.user_code)];
+    assert_eq!(other.post("/device", &typed).await.status, 400);
+    let request = shown.field("request");
+    let fields = [
+        ("token", &*theirs),
+        ("request", &request),
+        ("answer", "approve"),
+    ];
+    assert_eq!(other.post("/device/answer", &fields).await.status, 400);
+    assert_eq!(machine.collect().await["error"], "authorization_pending");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn codes_end_and_are_not_guessed() {
+    let (replicas, mut browser) = john().await;
+    let machine = Machine::ask(replicas.context(0), "").await;
+    let token = browser.get("/device").await.field("token");
+    for _ in 0..10 {
+        let fields = [("token", &*token), ("code", "BBBB-BBBB")];
+        assert_eq!(browser.post("/device", &fields).await.status, 400);
+    }
+    let fields = [("token", &*token), ("code", &machine.user_code)];
+    assert_eq!(browser.post("/device", &fields).await.status, 429);
+    replicas.advance(Duration::from_mins(10));
+    assert_eq!(machine.collect().await["error"], "expired_token");
+    let shown = browser.post("/device", &fields).await;
+    assert_eq!(shown.status, 400);
+    shown.says("No machine shows this code now");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a04_a_person_who_was_disabled_meanwhile_lets_nobody_in() {
+    let (replicas, mut browser) = john().await;
+    let machine = Machine::ask(replicas.context(0), "").await;
+    answer(&mut browser, &machine.user_code, "approve").await;
+    let token = browser.get("/").await.field("token");
+    browser
+        .post("/sessions/end-all", &[("token", &token)])
+        .await;
+    assert_eq!(machine.collect().await["error"], "access_denied");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_clients_and_codes_of_nobody_are_refused() {
+    let (replicas, mut browser) = john().await;
+    let ctx = replicas.context(0);
+    let path = "/oauth2/device_authorization";
+    let reply = oauth2::post(ctx, path, None, &[("client_id", "else")]).await;
+    assert_eq!(
+        (reply.status.as_u16(), &*reply.error()),
+        (401, "invalid_client")
+    );
+    let form = [("client_id", "octelium-cli"), ("scope", "everything")];
+    let reply = oauth2::post(ctx, path, None, &form).await;
+    assert_eq!(reply.error(), "invalid_scope");
+    let machine = Machine::ask(ctx, "").await;
+    let forged = Machine {
+        device_code: format!("{}A", machine.device_code),
+        ..Machine::ask(ctx, "").await
+    };
+    assert_eq!(forged.collect().await["error"], "invalid_grant");
+    // Whoever is not logged in comes back to the code.
+    let mut stranger = Browser::at(ctx);
+    let shown = stranger
+        .get(&format!("/device?user_code={}", machine.user_code))
+        .await;
+    assert_eq!(
+        shown.location(),
+        format!("/login?device={}", machine.user_code)
+    );
+    let place = format!("/login?device={}", machine.user_code);
+    let shown = browser.get(&place).await;
+    assert_eq!(
+        shown.location(),
+        format!("/device?user_code={}", machine.user_code)
+    );
+    let page = browser.get("/device?user_code=%22%3E%3Cscript%3E").await;
+    assert!(!page.body.contains("<script>"));
+}
