@@ -14,6 +14,7 @@ use crate::{
 
 pub(crate) mod credential;
 pub(crate) mod enrollment;
+pub(crate) mod identity_provider;
 pub(crate) mod plain;
 pub(crate) mod service;
 pub(crate) mod user;
@@ -41,6 +42,8 @@ enum Target {
     Namespace(plain::NamespaceArgs),
     #[command(visible_aliases = ["svc"])]
     Service(service::ServiceArgs),
+    #[command(name = "identityprovider", visible_aliases = ["idp", "identityproviders"])]
+    IdentityProvider(identity_provider::IdentityProviderArgs),
     #[command(visible_aliases = ["sec", "secrets"])]
     Secret(value::SecretArgs),
     #[command(visible_aliases = ["cfg", "conf"])]
@@ -56,6 +59,7 @@ pub(crate) async fn run(context: &Context, args: CreateArgs) -> Result<Outcome, 
         Target::Group(args) => args.resource(),
         Target::Namespace(args) => args.resource(),
         Target::Service(args) => args.resource()?,
+        Target::IdentityProvider(args) => args.resource()?,
         Target::Secret(args) => args.resource(context)?,
         Target::Config(args) => args.resource(context)?,
     };

@@ -174,6 +174,15 @@ fn create_update_and_delete() {
         .run("octeliumctl", &["update", "secret", "-f", "-", "s1"], "w")
         .ok();
     world.ctl("create secret s2").failed(2);
+    for wrong in [
+        "--type github --client-id a",
+        "--type saml --client-id a",
+        "--type oidc --issuer-url https://a --client-id b --client-secret c --audience d",
+        "--type oidc-identity-token --jwks-url https://a",
+        "--type oidc-identity-token --issuer-url https://a --issuer b",
+    ] {
+        world.ctl(&format!("create idp {wrong} p1")).failed(2);
+    }
     world.ctl("update user --disable microservice1").ok();
     let user: api::core_v1::User = world.cluster.request("core.v1.MainService/UpdateUser");
     assert!(user.spec.unwrap().is_disabled);
