@@ -32,7 +32,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
 
     let mut messages = prost_build::Config::new();
-    messages.btree_map(["."]).enable_type_names();
+    messages
+        .btree_map(["."])
+        .enable_type_names()
+        // Few Sessions have it, all would have the room for it.
+        .boxed("octelium.api.main.core.v1.Session.Status.Authentication.Info.IdentityProvider.saml");
     tonic_prost_build::configure()
         .codec_path("crate::codec::StrictCodec")
         .include_file("packages.rs")

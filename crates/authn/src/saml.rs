@@ -33,7 +33,7 @@ pub use error::{Error, ErrorKind};
 pub use instant::CLOCK_SKEW;
 pub use keys::{DecryptionKey, KeyMaterial, SigningKey, generate};
 pub use logout::{
-    Ended, LogoutRequest, SentLogout, answer_logout, begin_logout, finish_logout,
+    Ended, LogoutRequest, SentLogout, answer_logout, begin_logout, claimed_sender, finish_logout,
     read_logout_request,
 };
 pub use provider::{Binding, Endpoint, MAX_METADATA_BYTES, MetadataOptions, Provider};

@@ -12,6 +12,8 @@ use authn::{
 };
 use domain::clock::Clock;
 
+pub(crate) mod saml;
+
 /// How many sources of keys are held; above that those go that nobody uses.
 const SOURCES: usize = 256;
 
@@ -24,6 +26,7 @@ pub(crate) struct Federation {
     /// By issuer.
     relying: Mutex<HashMap<String, Arc<Relying>>>,
     github: github::Endpoints,
+    saml: saml::State,
 }
 
 impl Federation {

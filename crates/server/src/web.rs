@@ -20,6 +20,7 @@ mod origin;
 mod page;
 mod portal;
 pub(crate) mod provider;
+mod saml;
 pub(crate) mod sealed;
 mod visit;
 
@@ -32,7 +33,7 @@ use axum::{
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 
-use crate::{Caller, Context, access};
+use crate::{Caller, Context, access, federation::saml::LOGOUT};
 use failure::Failure;
 use page::Page;
 use visit::Visit;
@@ -48,6 +49,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub fn web_router(ctx: Context) -> Router {
     let callback = Router::new()
         .route(CALLBACK, get(login::returned).post(login::posted_back))
+        .merge(saml::routes())
         .layer(DefaultBodyLimit::max(LARGEST_ANSWER));
     let pages = Router::new()
         .route("/login", get(login::page))
@@ -81,8 +83,8 @@ async fn serve(State(ctx): State<Context>, mut request: Request, next: NextLayer
     let caller = access::caller(&ctx, request.headers(), request.extensions());
     let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
     let is_ours = is_safe
-        // Its state says whether this browser has begun it.
-        || request.uri().path() == CALLBACK
+        // What comes there proves who has sent it.
+        || matches!(request.uri().path(), CALLBACK | LOGOUT)
         || origin::is_own(request.headers(), &ctx.domain.url());
     let visited = if is_ours {
         visit::of(&ctx, request.headers(), &caller).await

@@ -114,6 +114,17 @@ pub fn finish_logout(
     denied_unless_success(response.required_child(PROTOCOL, "Status")?)
 }
 
+/// Who says to have sent a message: by which the metadata are chosen that then verify it. Nothing is proved by it.
+///
+/// # Errors
+///
+/// Where the message cannot be read.
+pub fn claimed_sender(incoming: Incoming<'_>) -> Result<String, Error> {
+    incoming::unverified(incoming)?
+        .required_child(ASSERTION, "Issuer")?
+        .token()
+}
+
 /// Verifies a request of the identity provider.
 ///
 /// # Errors

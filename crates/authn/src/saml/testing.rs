@@ -128,3 +128,11 @@ fn written(instant: UnixMillis) -> String {
 pub fn posted(document: &str) -> String {
     base64::encode(document.as_bytes())
 }
+
+/// The id of a request that came in the query of a redirection, where it is one.
+pub fn request_id(deflated: &str) -> Option<String> {
+    let octets = base64::decode("the request", deflated).ok()?;
+    let document = String::from_utf8(super::binding::incoming::inflate(&octets).ok()?).ok()?;
+    let root = xml::parse(&document, LIMITS).ok()?;
+    root.attribute("ID").map(str::to_owned)
+}

@@ -164,6 +164,8 @@ pub struct ExternalIdentity {
     pub pic_url: String,
     /// How sure the provider's rules say that it is.
     pub aal: info::Aal,
+    /// By what a SAML provider knows the session that it has with the person.
+    pub saml: Option<Box<info::identity_provider::Saml>>,
 }
 
 /// How a Session was authenticated that began by what `provider` has said.
@@ -186,6 +188,7 @@ pub fn identity_info(
             identifier: identity.identifier,
             pic_url: identity.pic_url,
             email: identity.email,
+            saml: identity.saml,
         })),
         aal: identity.aal.into(),
         downstream: Some(downstream),

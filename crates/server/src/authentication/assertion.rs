@@ -284,6 +284,7 @@ fn prove(
         identifier: verified.subject,
         email: String::new(),
         pic_url: String::new(),
+        saml: None,
         records: record.into_iter().collect(),
         lifetime: wanted.lifetime,
     };

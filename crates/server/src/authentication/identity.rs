@@ -3,7 +3,10 @@
 use api::{
     core_v1::{
         IdentityProvider,
-        session::status::authentication::{Info, info::Aal},
+        session::status::authentication::{
+            Info,
+            info::{Aal, identity_provider::Saml},
+        },
     },
     meta_v1::Metadata,
 };
@@ -27,6 +30,8 @@ pub(crate) struct ProvenIdentity {
     /// Empty where the provider says nothing of it, or nothing that may be believed.
     pub(crate) email: String,
     pub(crate) pic_url: String,
+    /// By what a SAML provider knows the session that it has with the person.
+    pub(crate) saml: Option<Box<Saml>>,
     /// What is used up with the proof, in the transaction that begins the Session.
     pub(crate) records: Vec<SingleUse>,
     pub(crate) lifetime: Lifetime,
@@ -58,6 +63,7 @@ impl ProvenIdentity {
             email: self.email.clone(),
             pic_url: self.pic_url.clone(),
             aal: self.aal,
+            saml: self.saml.clone(),
         };
         session::identity_info(&self.provider.message, seen, downstream)
     }

@@ -95,6 +95,7 @@ pub(crate) async fn identify(
         identifier: external.identifier.clone(),
         email: email.to_owned(),
         pic_url: external.picture.clone().unwrap_or_default(),
+        saml: None,
         records: Vec::new(),
         lifetime: Lifetime::Settings,
     };

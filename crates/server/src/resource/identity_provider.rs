@@ -19,7 +19,9 @@ use crate::{Error, ErrorKind};
 use authn::{
     issuer::{self, HttpsUrl, InvalidUrl},
     jwk::{KeySet, MAX_SET_LENGTH},
+    saml::{MetadataOptions, Provider},
 };
+use domain::clock::UnixMillis;
 
 const DISPLAY_NAME_BYTES: usize = 256;
 const CLIENT_ID_BYTES: usize = 256;
@@ -195,6 +197,7 @@ fn check_saml(saml: &spec::Saml) -> Result<(), Error> {
                     metadata.len()
                 )));
             }
+            check_metadata(metadata)?;
         }
         Some(saml::MetadataType::MetadataUrl(url)) => {
             check_url("saml.metadataURL", url, HttpsUrl::parse)?;
@@ -206,6 +209,14 @@ fn check_saml(saml: &spec::Saml) -> Result<(), Error> {
         &saml.identifier_attribute,
         CLAIM_BYTES,
     )
+}
+
+/// Metadata that have ended can still be written: their time is looked at when they are used.
+fn check_metadata(metadata: &str) -> Result<(), Error> {
+    let any_time = UnixMillis(0);
+    Provider::from_metadata(metadata, MetadataOptions::default(), any_time)
+        .map(drop)
+        .map_err(|error| Error::invalid(format!("spec.saml.metadata: {}", error.reason())))
 }
 
 fn check_identity_token(token: &spec::OidcIdentityToken) -> Result<(), Error> {

@@ -5,6 +5,8 @@ use api::{
     core_v1 as core,
     meta_v1::{Metadata, ObjectReference},
 };
+use aws_lc_rs::digest;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::scope;
 use store::IndexEntry;
 
@@ -30,6 +32,8 @@ pub const CREDENTIAL: &str = "credential";
 pub const DEVICE: &str = "device";
 /// Session of an OAUTH2 Credential: see [`grant_key`]. Unique.
 pub const GRANT: &str = "grant";
+/// Session: what its SAML provider calls the person; see [`saml_key`].
+pub const SAML: &str = "saml";
 /// Credential: the public id, which is the OAuth2 client id. Unique.
 pub const ID: &str = "id";
 /// Device: `<uid of the User>/<id that the client computes>`. Unique: ids are claims, so nobody can take that of
@@ -77,6 +81,12 @@ pub(super) fn issuer_key(spec: &core::identity_provider::Spec) -> Option<(&'stat
 /// The value of [`IDENTITY`].
 pub fn identity_key(provider_name: &str, identifier: &str) -> String {
     format!("{provider_name}\0{identifier}")
+}
+
+/// The value of [`SAML`]: names can be long.
+pub fn saml_key(provider_uid: &str, name_id: &str) -> String {
+    let digest = digest::digest(&digest::SHA256, name_id.as_bytes());
+    format!("{provider_uid}/{}", URL_SAFE_NO_PAD.encode(digest.as_ref()))
 }
 
 /// The value of [`DEVICE_ID`] and [`SERIAL`].
@@ -155,6 +165,13 @@ impl Indexed for core::Session {
             info.and_then(|info| info.details.as_ref()),
             Some(Details::Credential(by)) if by.r#type() == core::credential::spec::Type::Oauth2
         );
+        let saml = match info.and_then(|info| info.details.as_ref()) {
+            Some(Details::IdentityProvider(by)) => {
+                by.saml.as_ref().zip(by.identity_provider_ref.as_ref())
+            }
+            _ => None,
+        };
+        let saml = saml.map(|(saml, provider)| plain(SAML, saml_key(&provider.uid, &saml.name_id)));
         let grant = status
             .credential_ref
             .as_ref()
@@ -168,6 +185,7 @@ impl Indexed for core::Session {
             .chain(reference(CREDENTIAL, status.credential_ref.as_ref()))
             .chain(reference(DEVICE, status.device_ref.as_ref()))
             .chain(grant)
+            .chain(saml)
             .collect()
     }
 }

@@ -8,6 +8,8 @@ use http::{HeaderMap, HeaderValue, header};
 pub(super) const SESSION: &str = "__Host-octelium-session";
 /// A login at an identity provider that is under way.
 pub(super) const LOGIN: &str = "__Host-octelium-login";
+/// A logout at an identity provider that is under way.
+pub(super) const LOGOUT: &str = "__Host-octelium-logout";
 
 /// Along with which requests of other sites a cookie is sent (RFC 6265bis §5.6.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

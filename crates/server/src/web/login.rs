@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::id::Uid;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use maud::{Markup, html};
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
     login_state::{self, LoginState},
     next::Next,
     page::Page,
-    provider::{self, Arrival, Identified, Offer},
+    provider::{self, Arrival, Destination, Identified, Offer},
     see_other,
     visit::{self, Visit, Visitor},
 };
@@ -81,7 +81,33 @@ pub(super) async fn begin(
         former: visit::former(&ctx, &headers).await,
     };
     let cookie = state.cookie(&ctx)?;
-    Ok(see_other(&departure.url, [Some(cookie)]))
+    Ok(send_off(&ctx, &departure.to, Some(cookie)))
+}
+
+/// Takes the browser elsewhere, perhaps with a cookie by which it is known when it comes back.
+pub(super) fn send_off(ctx: &Context, to: &Destination, cookie: Option<HeaderValue>) -> Response {
+    let (action, fields) = match to {
+        Destination::Url(url) => return see_other(url, [cookie]),
+        Destination::Form { action, fields } => (action, fields),
+    };
+    let body = html! {
+        section.card {
+            h1 { "On to " (host(action)) }
+            form method="post" action=(action) data-submit {
+                @for (name, value) in fields {
+                    input type="hidden" name=(name) value=(value);
+                }
+                button.wide type="submit" { "Continue" }
+            }
+        }
+    };
+    let mut response = Page::new("Continue", body)
+        .forms_lead_to(elsewhere(ctx))
+        .into_response();
+    if let Some(cookie) = cookie {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
 }
 
 /// A provider has sent somebody back with a query.
@@ -223,7 +249,7 @@ fn choice(
 }
 
 /// Where the forms of the login lead: providers are anywhere; on a machine of one's own they may speak plain HTTP.
-fn elsewhere(ctx: &Context) -> &'static str {
+pub(super) fn elsewhere(ctx: &Context) -> &'static str {
     let host = ctx.domain.host();
     if host == "localhost" || host.ends_with(".localhost") {
         "https: http://localhost:* http://127.0.0.1:*"
@@ -233,7 +259,7 @@ fn elsewhere(ctx: &Context) -> &'static str {
 }
 
 fn host(url: &str) -> &str {
-    let rest = url.strip_prefix("https://").unwrap_or(url);
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split(['/', ':']).next().unwrap_or_default()
 }
 

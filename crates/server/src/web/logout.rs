@@ -6,16 +6,18 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::header;
-use maud::html;
+use maud::{Markup, html};
 
 use super::{
     cookie::{self, SameSite},
     failure::Failure,
     form::Posted,
+    login::elsewhere,
     page::Page,
+    saml,
     visit::Visit,
 };
-use crate::{Caller, Context, authentication::browser};
+use crate::{Caller, Context, authentication::browser, federation::saml::logout::farewell};
 
 /// Logs this browser out. Whoever is not logged in is as good.
 pub(super) async fn logout(
@@ -24,24 +26,45 @@ pub(super) async fn logout(
     Extension(caller): Extension<Caller>,
     _form: Posted,
 ) -> Result<Response, Failure> {
+    let mut further = None;
     if let Visit::Known(visitor) = &visit {
+        let farewell = farewell(&ctx, &visitor.resumed.session.message).await;
         browser::end(&ctx, &visitor.resumed, visitor.uid, &caller).await?;
+        further = farewell
+            .map(|farewell| saml::further(&ctx, &farewell))
+            .transpose()?;
     }
-    Ok(logged_out(
-        "This browser's Session has ended, here and at all Services.",
-    ))
+    let text = "This browser's Session has ended, here and at all Services.";
+    let Some((further, cookie)) = further else {
+        return Ok(logged_out(text));
+    };
+    // The answer to the form sends the browser to the provider.
+    let page = page(text, Some(&further)).forms_lead_to(elsewhere(&ctx));
+    let mut response = without_session(page);
+    response.headers_mut().append(header::SET_COOKIE, cookie);
+    Ok(response)
 }
 
-/// The page for somebody who was logged in until now. Its frame still knows them, so it is one without.
+/// The page for somebody who was logged in until now.
 pub(super) fn logged_out(text: &str) -> Response {
+    without_session(page(text, None))
+}
+
+fn page(text: &str, further: Option<&Markup>) -> Page {
     let body = html! {
         section.card {
             h1 { "You are logged out" }
             p { (text) }
+            @if let Some(further) = further { (further) }
             p { a.button href="/login" { "Log in again" } }
         }
     };
-    let mut response = Page::new("Logged out", body).for_nobody().into_response();
+    // Its frame still knows them, so it is one without.
+    Page::new("Logged out", body).for_nobody()
+}
+
+fn without_session(page: Page) -> Response {
+    let mut response = page.into_response();
     if let Some(cookie) = cookie::clear(cookie::SESSION, SameSite::Lax) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }

@@ -10,7 +10,10 @@ use api::core_v1::{
     identity_provider::spec::{self, Type, github as github_spec, oidc as oidc_spec},
     secret::{Data, data},
 };
-use authn::provider::{self, Answer, LoginError, github, oidc};
+use authn::{
+    provider::{self, Answer, LoginError, github, oidc},
+    saml::Outgoing,
+};
 use domain::{id::Uid, kind::Kind};
 use prost::Message as _;
 use zeroize::Zeroizing;
@@ -23,6 +26,7 @@ use crate::{
         person,
     },
     directory::ProviderEntry,
+    federation::saml,
     resource::load,
 };
 
@@ -37,9 +41,20 @@ pub(crate) struct Offer {
 /// A login that goes out.
 pub(crate) struct Departure {
     /// Where the browser is sent.
-    pub(crate) url: String,
+    pub(crate) to: Destination,
     /// What the protocol remembers (nonce, code verifier, request id): less than 1 KiB.
     pub(crate) memory: Vec<u8>,
+}
+
+/// A place elsewhere.
+pub(crate) enum Destination {
+    /// By a redirection.
+    Url(String),
+    /// By a form that the browser posts.
+    Form {
+        action: String,
+        fields: Vec<(&'static str, String)>,
+    },
 }
 
 /// What a provider has sent the browser back with.
@@ -65,7 +80,8 @@ pub(crate) fn offers(ctx: &Context) -> Vec<Offer> {
     let providers = ctx.directory.identity_providers();
     let usable = providers.iter().filter(|entry| {
         let spec = entry.spec().and_then(|spec| spec.r#type.as_ref());
-        entry.check_usable().is_ok() && matches!(spec, Some(Type::Oidc(_) | Type::Github(_)))
+        entry.check_usable().is_ok()
+            && matches!(spec, Some(Type::Oidc(_) | Type::Github(_) | Type::Saml(_)))
     });
     usable
         .map(|entry| Offer {
@@ -94,10 +110,20 @@ pub(crate) async fn begin(ctx: &Context, provider: Uid, state: &str) -> Result<D
             let registration = of_github(github, "", &redirect_url);
             github::begin(ctx.federation.github(), &registration, state, &*ctx.rng)
         }
+        Some(Type::Saml(_)) => {
+            let (message, memory) = saml::begin(ctx, &entry, state).await?;
+            return Ok(Departure {
+                to: Destination::from(message),
+                memory,
+            });
+        }
         _ => return Err(gone()),
     };
     let provider::Departure { url, memory } = departure;
-    Ok(Departure { url, memory })
+    Ok(Departure {
+        to: Destination::Url(url),
+        memory,
+    })
 }
 
 /// Finds out whom a provider has sent back.
@@ -142,11 +168,31 @@ pub(crate) async fn finish(
             let outbound = ctx.federation.outbound();
             github::finish(endpoints, &registration, arrival.memory, answer, outbound).await
         }
+        Some(Type::Saml(_)) => {
+            let response = arrival.fields.get("SAMLResponse").unwrap_or_default();
+            let said = saml::finish(ctx, &entry, arrival.memory, response).await;
+            let said = said.map_err(at)?;
+            let (user, mut identity) =
+                person::identify(ctx, &entry, said.external, &said.assertion, arrival.caller)
+                    .await?;
+            identity.saml = said.session;
+            identity.records.push(said.used);
+            return Ok(Identified { user, identity });
+        }
         _ => return Err(at(gone())),
     };
     let external = external.map_err(|error| at(told(&entry, error)))?;
     let (user, identity) = person::identify(ctx, &entry, external, "", arrival.caller).await?;
     Ok(Identified { user, identity })
+}
+
+impl From<Outgoing> for Destination {
+    fn from(message: Outgoing) -> Self {
+        match message {
+            Outgoing::Redirect { url } => Self::Url(url),
+            Outgoing::Post { action, fields } => Self::Form { action, fields },
+        }
+    }
 }
 
 fn usable(ctx: &Context, provider: Uid) -> Result<Arc<ProviderEntry>, Error> {

@@ -1,4 +1,4 @@
-// The pages work without it: copying, what a link carries behind its `#`, and lists that go on by themselves.
+// The pages work without it: copying, forms and lists that go on by themselves, and what a link carries behind its `#`.
 "use strict";
 
 for (const button of document.querySelectorAll("[data-copy]")) {
@@ -10,6 +10,8 @@ for (const button of document.querySelectorAll("[data-copy]")) {
     setTimeout(() => { button.innerHTML = said; }, 1500);
   });
 }
+
+for (const form of document.querySelectorAll("form[data-submit]")) form.submit();
 
 const link = document.getElementById("link");
 if (link && location.hash.length > 1) {

@@ -25,6 +25,8 @@ pub(crate) enum Purpose {
     HandOver,
     /// A login at an identity provider that is under way.
     LoginState,
+    /// A logout at an identity provider that is under way.
+    Logout,
     /// A link by which a person gets in.
     Enrollment,
     /// A form of one Session.
@@ -42,6 +44,7 @@ impl Purpose {
             Self::Service => "service 1",
             Self::HandOver => "hand-over 1",
             Self::LoginState => "login state 1",
+            Self::Logout => "logout 1",
             Self::Enrollment => "enrollment 1",
             Self::Form => "form 1",
             Self::DeviceCode => "device code 1",

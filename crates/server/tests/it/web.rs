@@ -8,6 +8,7 @@ mod handover;
 mod portal;
 mod protection;
 mod provider;
+mod saml;
 
 use std::collections::BTreeMap;
 

@@ -68,6 +68,22 @@ pub(in crate::saml) fn open(
     }
 }
 
+/// The document that came, request or response, before anything of it is verified.
+pub(in crate::saml) fn unverified(incoming: Incoming<'_>) -> Result<Element, Error> {
+    match incoming {
+        Incoming::Post { message } => posted(Parameter::Request, message),
+        Incoming::Redirect { query } => {
+            let message = match raw_value(query, Parameter::Request.name())? {
+                Some(request) => Some(request),
+                None => raw_value(query, Parameter::Response.name())?,
+            };
+            let message = message.ok_or_else(|| Error::malformed("the query has no message"))?;
+            let octets = inflate(&base64::decode("the message", &decoded(message)?)?)?;
+            xml::parse(utf8(&octets)?, LIMITS)
+        }
+    }
+}
+
 /// The document in a field of a form, not verified.
 pub(in crate::saml) fn posted(parameter: Parameter, message: &str) -> Result<Element, Error> {
     // Four characters for three octets, and line ends.

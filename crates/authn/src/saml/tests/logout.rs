@@ -7,7 +7,8 @@ use domain::rng::SeededRng;
 use super::world::{BASE, IDP, PROVIDER, SERVICE};
 use crate::saml::{
     Ended, Error, ErrorKind, Incoming, LogoutRequest, MetadataOptions, NameId, Outgoing, Provider,
-    ServiceProvider, answer_logout, begin_logout, finish_logout, read_logout_request,
+    ServiceProvider, answer_logout, begin_logout, claimed_sender, finish_logout,
+    read_logout_request,
     testing::{IdentityProvider, NOW, posted},
 };
 
@@ -136,6 +137,23 @@ fn a_logout_that_we_ask_for_ends_with_a_signed_answer() {
     );
     // A request is no answer.
     assert!(finish(&from_idp(&IDP, None), &sent.id).is_err());
+}
+
+#[test]
+fn the_sender_is_told_before_it_is_proved() {
+    let query = from_idp(&IDP, Some("state"));
+    let unsigned = query.split("&RelayState").next().unwrap();
+    for query in [query.as_str(), unsigned] {
+        assert_eq!(
+            claimed_sender(Incoming::Redirect { query }).unwrap(),
+            IDP.entity_id
+        );
+    }
+    for query in ["", "SAMLRequest=", "SAMLRequest=AAAA", "SAMLRequest=%ff"] {
+        assert!(claimed_sender(Incoming::Redirect { query }).is_err());
+    }
+    let message = posted("<a/>");
+    assert!(claimed_sender(Incoming::Post { message: &message }).is_err());
 }
 
 #[test]

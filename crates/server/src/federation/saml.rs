@@ -1,0 +1,319 @@
+//! Logins at SAML identity providers: `authn::saml` with the keys and the metadata that it needs.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use api::core_v1::{
+    identity_provider::spec::{self, saml::MetadataType},
+    session::status::authentication::info::identity_provider::Saml,
+};
+use authn::{
+    provider::ExternalIdentity,
+    saml::{self, Expected, Login, Outgoing, ServiceProvider, begin_login, finish_login},
+    saml_source::{MetadataLocation, MetadataSource},
+};
+use aws_lc_rs::digest;
+use domain::{clock::UnixMillis, id::Uid};
+use prost::Message as _;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    Context, Error, ErrorKind, authentication::identity::SingleUse, directory::ProviderEntry,
+    web::CALLBACK,
+};
+
+mod keys;
+pub(crate) mod logout;
+
+use keys::Keys;
+
+/// Where the identity is where `identifierAttribute` does not say.
+const DEFAULT_ATTRIBUTE: &str =
+    "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress";
+/// Where the e-mail address may be.
+const EMAIL_ATTRIBUTES: [&str; 4] = [
+    DEFAULT_ATTRIBUTE,
+    "urn:oid:0.9.2342.19200300.100.1.3",
+    "mail",
+    "email",
+];
+/// Where the name that people read may be.
+const NAME_ATTRIBUTES: [&str; 4] = [
+    "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name",
+    "urn:oid:2.16.840.1.113730.3.1.241",
+    "displayName",
+    "cn",
+];
+const LONGEST_EMAIL: usize = 150;
+const LONGEST_NAME: usize = 100;
+/// Where messages of logout arrive, and our metadata are.
+pub(crate) const LOGOUT: &str = "/saml/logout";
+pub(crate) const METADATA: &str = "/saml/metadata";
+const USED_ASSERTION: &str = "saml-assertion";
+/// How many sources of metadata are held; above that those go that nobody uses.
+const SOURCES: usize = 256;
+
+/// What a replica knows for SAML.
+#[derive(Default)]
+pub(crate) struct State {
+    keys: tokio::sync::OnceCell<Arc<Keys>>,
+    sources: Mutex<HashMap<MetadataLocation, Arc<MetadataSource>>>,
+}
+
+/// What a provider says of a person.
+pub(crate) struct Said {
+    pub(crate) external: ExternalIdentity,
+    /// The assertion as XML.
+    pub(crate) assertion: String,
+    /// By what the provider knows the session that it has with the person.
+    pub(crate) session: Option<Box<Saml>>,
+    /// That the assertion is used.
+    pub(crate) used: SingleUse,
+}
+
+/// What is remembered while somebody is at the provider.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Memory {
+    #[prost(string, tag = "1")]
+    request_id: String,
+    #[prost(int64, tag = "2")]
+    requested_at: i64,
+    #[prost(bool, tag = "3")]
+    force_authn: bool,
+}
+
+/// Asks the provider to log somebody in; `state` comes back with the answer.
+///
+/// # Errors
+/// Where it is not set up well, or its metadata cannot be had.
+pub(crate) async fn begin(
+    ctx: &Context,
+    entry: &ProviderEntry,
+    state: &str,
+) -> Result<(Outgoing, Vec<u8>), Error> {
+    let spec = spec(entry)?;
+    let service = service(ctx, spec).await?;
+    let source = source(ctx, spec)?;
+    let known = source.get().await.map_err(unreachable)?;
+    let now = ctx.now();
+    let request = begin_login(
+        &service,
+        &known.provider,
+        Some(state),
+        spec.force_authn,
+        &*ctx.rng,
+        now,
+    )
+    .map_err(|error| failed(entry, &error))?;
+    let memory = Memory {
+        request_id: request.id,
+        requested_at: now.0,
+        force_authn: spec.force_authn,
+    };
+    Ok((request.message, memory.encode_to_vec()))
+}
+
+/// Reads the provider's answer, `SAMLResponse`.
+///
+/// # Errors
+/// `Unauthenticated` where it is no good, `PermissionDenied` where the provider refused, with the reason in the log.
+pub(crate) async fn finish(
+    ctx: &Context,
+    entry: &ProviderEntry,
+    memory: &[u8],
+    response: &str,
+) -> Result<Said, Error> {
+    let spec = spec(entry)?;
+    let memory = Memory::decode(memory).map_err(Error::internal)?;
+    let service = service(ctx, spec).await?;
+    let now = ctx.now();
+    let expected = Expected {
+        request_id: &memory.request_id,
+        requested_at: UnixMillis(memory.requested_at),
+        // Also where it was demanded since.
+        force_authn: memory.force_authn || spec.force_authn,
+    };
+    let login = source(ctx, spec)?
+        .verify(|provider| finish_login(&service, provider, response, expected, now))
+        .await
+        .map_err(unreachable)?
+        .map_err(|error| failed(entry, &error))?;
+    said(entry.known.uid, spec, login).map_err(|error| failed(entry, &error))
+}
+
+/// Our metadata, as an identity provider named `entry` needs them; as most do where there is none.
+///
+/// # Errors
+/// Where the store fails.
+pub(crate) async fn metadata(
+    ctx: &Context,
+    entry: Option<&ProviderEntry>,
+) -> Result<String, Error> {
+    let default = spec::Saml::default();
+    let spec = match entry {
+        Some(entry) => spec(entry)?,
+        None => &default,
+    };
+    Ok(service(ctx, spec).await?.metadata())
+}
+
+fn said(provider: Uid, spec: &spec::Saml, login: Login) -> Result<Said, saml::Error> {
+    let attribute = match spec.identifier_attribute.as_str() {
+        "" => DEFAULT_ATTRIBUTE,
+        name => name,
+    };
+    let identifier = login.attribute(attribute)?.to_owned();
+    let first = |names: &[&str]| {
+        let mut values = names.iter().filter_map(|name| login.attribute(name).ok());
+        values.next().map(str::to_owned)
+    };
+    let email = email(&identifier).or_else(|| email(&first(&EMAIL_ATTRIBUTES)?));
+    let id = digest::digest(&digest::SHA256, login.assertion_id.as_bytes());
+    let name = login.name_id.as_ref();
+    Ok(Said {
+        external: ExternalIdentity {
+            identifier,
+            email,
+            name: first(&NAME_ATTRIBUTES).filter(|name| is_short(name)),
+            picture: None,
+            claims: readable(&login),
+        },
+        session: name.map(|name| {
+            let index = login.session_index.as_deref();
+            Box::new(logout::remembered(name, index))
+        }),
+        used: SingleUse {
+            kind: USED_ASSERTION,
+            key: [provider.as_bytes().as_slice(), id.as_ref()].concat(),
+            expires_at: login.remember_until,
+        },
+        assertion: login.assertion,
+    })
+}
+
+/// An assertion as conditions read it. Attributes are lists, as they may have several values.
+fn readable(login: &Login) -> Map<String, Value> {
+    let mut attributes: Map<String, Value> = Map::new();
+    for attribute in &login.attributes {
+        let values = attributes
+            .entry(attribute.name.clone())
+            .or_insert_with(|| Value::Array(Vec::new()));
+        if let Value::Array(values) = values {
+            values.extend(attribute.values.iter().cloned().map(Value::String));
+        }
+    }
+    let mut readable = Map::from_iter([
+        ("attributes".to_owned(), Value::Object(attributes)),
+        (
+            "authnInstant".to_owned(),
+            json!(login.authenticated_at.to_string()),
+        ),
+    ]);
+    let name = login.name_id.as_ref();
+    for (key, value) in [
+        ("nameID", name.map(|name| &name.value)),
+        ("nameIDFormat", name.and_then(|name| name.format.as_ref())),
+        ("authnContextClassRef", login.authn_context.as_ref()),
+        ("sessionIndex", login.session_index.as_ref()),
+    ] {
+        if let Some(value) = value {
+            readable.insert(key.to_owned(), json!(value));
+        }
+    }
+    readable
+}
+
+/// An address in lower case.
+fn email(text: &str) -> Option<String> {
+    let is_plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && !b"\"(),:;<>[\\]".contains(&byte));
+    let (local, host) = text.split_once('@')?;
+    let is_address =
+        !local.is_empty() && !host.contains('@') && host.split('.').all(|label| !label.is_empty());
+    (is_plain && is_address && text.len() <= LONGEST_EMAIL).then(|| text.to_ascii_lowercase())
+}
+
+fn is_short(name: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&name.len()) && !name.contains(char::is_control)
+}
+
+/// Whether it is one of these.
+pub(crate) fn is_saml(entry: &ProviderEntry) -> bool {
+    spec(entry).is_ok()
+}
+
+fn spec(entry: &ProviderEntry) -> Result<&spec::Saml, Error> {
+    match entry.spec().and_then(|spec| spec.r#type.as_ref()) {
+        Some(spec::Type::Saml(saml)) => Ok(saml),
+        _ => Err(Error::internal("not a SAML provider")),
+    }
+}
+
+async fn service(ctx: &Context, spec: &spec::Saml) -> Result<ServiceProvider, Error> {
+    let cell = &ctx.federation.saml.keys;
+    let keys = cell
+        .get_or_try_init(async || Keys::open(ctx).await.map(Arc::new))
+        .await?;
+    let url = ctx.domain.url();
+    Ok(ServiceProvider {
+        assertion_consumer_url: format!("{url}{CALLBACK}"),
+        single_logout_url: Some(format!("{url}{LOGOUT}")),
+        signing: keys.signing.clone(),
+        decryption: vec![keys.decryption.clone()],
+        next_signing: Vec::new(),
+        entity_id: if spec.entity_id.is_empty() {
+            url
+        } else {
+            spec.entity_id.clone()
+        },
+    })
+}
+
+fn source(ctx: &Context, spec: &spec::Saml) -> Result<Arc<MetadataSource>, Error> {
+    let location = match &spec.metadata_type {
+        Some(MetadataType::MetadataUrl(url)) => MetadataLocation::Url(url.clone()),
+        Some(MetadataType::Metadata(document)) => MetadataLocation::Fixed(document.clone()),
+        None => return Err(Error::internal("a SAML provider without metadata")),
+    };
+    let sources = &ctx.federation.saml.sources;
+    let mut sources = sources.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(source) = sources.get(&location) {
+        return Ok(source.clone());
+    }
+    if sources.len() >= SOURCES {
+        sources.retain(|_, source| Arc::strong_count(source) > 1);
+    }
+    let outbound = ctx.federation.outbound().clone();
+    let source = MetadataSource::new(location.clone(), outbound, ctx.clock.clone());
+    let source = Arc::new(source);
+    sources.insert(location, source.clone());
+    Ok(source)
+}
+
+fn unreachable(error: authn::fetched::Unavailable) -> Error {
+    Error::unavailable(error)
+        .telling("The identity provider cannot be reached at present; try again")
+        .because("provider_unavailable")
+}
+
+/// What the person is told, and what the log and the audit say.
+fn failed(entry: &ProviderEntry, error: &saml::Error) -> Error {
+    tracing::warn!(
+        identity_provider = entry.name(),
+        reason = error.reason(),
+        "a SAML login failed"
+    );
+    let (kind, reason) = match error.kind() {
+        saml::ErrorKind::Malformed => (ErrorKind::Unauthenticated, "saml_malformed"),
+        saml::ErrorKind::Signature => (ErrorKind::Unauthenticated, "saml_signature"),
+        saml::ErrorKind::Encryption => (ErrorKind::Unauthenticated, "saml_encryption"),
+        saml::ErrorKind::Refused => (ErrorKind::Unauthenticated, "saml_refused"),
+        saml::ErrorKind::Denied => (ErrorKind::PermissionDenied, "saml_status"),
+        saml::ErrorKind::Metadata => (ErrorKind::FailedPrecondition, "saml_metadata"),
+        saml::ErrorKind::Key => (ErrorKind::Internal, "saml_key"),
+    };
+    Error::new(kind, error.to_string()).because(reason)
+}

@@ -1,0 +1,90 @@
+//! The key by which identity providers know the Cluster: in the store, sealed, so that replicas agree.
+
+use std::time::Duration;
+
+use authn::saml::{DecryptionKey, KeyMaterial, SigningKey, generate};
+use domain::{clock::UnixMillis, id::Uid, kind::Kind};
+use store::{CommitError, Expected, NewDocument, Operation, SecretWrite, Transaction};
+
+use crate::{Context, Error};
+
+/// The name of the key's document.
+const NAME: &str = "saml";
+/// Identity providers hold the certificate by hand, so it lives as long as they may.
+const LIFETIME: Duration = Duration::from_hours(20 * 365 * 24);
+
+/// Signs requests and decrypts assertions.
+pub(super) struct Keys {
+    pub(super) signing: SigningKey,
+    pub(super) decryption: DecryptionKey,
+}
+
+impl Keys {
+    /// Reads the key, or makes it where there is none.
+    ///
+    /// # Errors
+    /// Where the store fails or holds what is no key.
+    pub(super) async fn open(ctx: &Context) -> Result<Self, Error> {
+        if let Some(keys) = Self::read(ctx).await? {
+            return Ok(keys);
+        }
+        Self::create(ctx).await?;
+        Self::read(ctx)
+            .await?
+            .ok_or_else(|| Error::internal("the SAML key is gone right after it was made"))
+    }
+
+    async fn read(ctx: &Context) -> Result<Option<Self>, Error> {
+        let now = ctx.now();
+        let document = ctx.store.get_by_name(Kind::Certificate, NAME, now).await?;
+        let Some(document) = document else {
+            return Ok(None);
+        };
+        let pkcs8 = ctx
+            .store
+            .secret(Kind::Certificate, document.uid)
+            .await?
+            .ok_or_else(|| Error::internal("the SAML key is not in the store"))?;
+        let broken = |error: authn::saml::Error| Error::internal(error.reason().to_owned());
+        Ok(Some(Self {
+            signing: SigningKey::new(&pkcs8, &document.body).map_err(broken)?,
+            decryption: DecryptionKey::new(&pkcs8, &document.body).map_err(broken)?,
+        }))
+    }
+
+    /// That another replica was first is as good.
+    async fn create(ctx: &Context) -> Result<(), Error> {
+        let now = ctx.now();
+        let material = make(ctx, now).await?;
+        let mut transaction = Transaction::at(now);
+        let document = NewDocument {
+            kind: Kind::Certificate,
+            uid: Uid::random(&*ctx.rng),
+            name: NAME.to_owned(),
+            created_at: now,
+            expires_at: None,
+            body: material.certificate,
+            indexes: Vec::new(),
+            secret: SecretWrite::Set(material.pkcs8),
+        };
+        transaction.push(Operation::Put(document, Expected::Absent));
+        match ctx.store.commit(transaction).await {
+            Ok(_) => {
+                tracing::info!("made the key by which SAML identity providers know the Cluster");
+                Ok(())
+            }
+            Err(CommitError::NameTaken { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Prime numbers are looked for on a thread of their own.
+async fn make(ctx: &Context, now: UnixMillis) -> Result<KeyMaterial, Error> {
+    let name = ctx.domain.host().to_owned();
+    let rng = ctx.rng.clone();
+    tokio::task::spawn_blocking(move || generate(&name, &*rng, now, LIFETIME))
+        .await
+        .map_err(Error::internal)?
+        .map_err(|error| Error::internal(error.reason().to_owned()))
+}

@@ -1,0 +1,255 @@
+//! Single logout: Sessions that end because the provider says so, and sessions at the provider that end with ours.
+
+use api::{
+    core_v1::{
+        Session,
+        session::status::authentication::info::{
+            Details, IdentityProvider, identity_provider::Saml,
+        },
+    },
+    resource::Object as _,
+};
+use authn::saml::{
+    Ended, Incoming, LogoutRequest, NameId, Outgoing, answer_logout, begin_logout, claimed_sender,
+    finish_logout, read_logout_request,
+};
+use aws_lc_rs::digest;
+use domain::{id::Uid, kind::Kind};
+use std::sync::Arc;
+use store::{CommitError, Operation, Transaction};
+
+use super::{failed, is_saml, service, source, spec, unreachable};
+use crate::{
+    Caller, Context, Error, ErrorKind,
+    audit::{self, Entry},
+    directory::ProviderEntry,
+    resource::{codec::Stored, index, load},
+};
+
+const USED_REQUEST: &str = "saml-logout";
+const ATTEMPTS: usize = 16;
+/// Sessions of one person at one provider.
+const SESSIONS: u32 = 1000;
+
+/// A logout that goes on at the provider.
+pub(crate) struct Farewell {
+    pub(crate) provider: Uid,
+    /// What the provider is called.
+    pub(crate) label: String,
+    pub(crate) request_id: String,
+    pub(crate) message: Outgoing,
+}
+
+/// What a Session keeps of a login for its end.
+pub(super) fn remembered(name: &NameId, session_index: Option<&str>) -> Saml {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    Saml {
+        name_id: name.value.clone(),
+        name_id_format: text(&name.format),
+        name_qualifier: text(&name.name_qualifier),
+        sp_name_qualifier: text(&name.sp_name_qualifier),
+        session_index: session_index.unwrap_or_default().to_owned(),
+    }
+}
+
+/// Ends the Sessions that a provider names, and answers it.
+///
+/// # Errors
+/// `Unauthenticated` where the request is of no provider of ours, or came before.
+pub(crate) async fn end_by_request(
+    ctx: &Context,
+    incoming: Incoming<'_>,
+    relay_state: Option<&str>,
+    caller: &Caller,
+) -> Result<Outgoing, Error> {
+    let (entry, request) = read(ctx, incoming).await?;
+    end(ctx, &entry, &request, caller).await?;
+    let spec = spec(&entry)?;
+    let service = service(ctx, spec).await?;
+    let known = source(ctx, spec)?.get().await.map_err(unreachable)?;
+    answer_logout(
+        &service,
+        &known.provider,
+        &request,
+        Ended::All,
+        relay_state,
+        &*ctx.rng,
+        ctx.now(),
+    )
+    .map_err(|error| failed(&entry, &error))
+}
+
+/// How the session at the provider can be ended by which `session` began; `None` where there is none, or the provider
+/// cannot.
+pub(crate) async fn farewell(ctx: &Context, session: &Session) -> Option<Farewell> {
+    let by = began_by(session)?;
+    let saml = by.saml.as_ref()?;
+    let provider = &by.identity_provider_ref.as_ref()?.uid;
+    let entry = ctx.directory.identity_provider("", provider)?;
+    let spec = spec(&entry).ok()?;
+    let service = service(ctx, spec).await.ok()?;
+    let known = source(ctx, spec).ok()?.get().await.ok()?;
+    let present = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let name = NameId {
+        value: saml.name_id.clone(),
+        format: present(&saml.name_id_format),
+        name_qualifier: present(&saml.name_qualifier),
+        sp_name_qualifier: present(&saml.sp_name_qualifier),
+    };
+    let index = present(&saml.session_index);
+    let about = (&name, index.as_deref());
+    match begin_logout(&service, &known.provider, about, None, &*ctx.rng, ctx.now()) {
+        Ok(sent) => sent.map(|sent| Farewell {
+            provider: entry.known.uid,
+            label: entry.label().to_owned(),
+            request_id: sent.id,
+            message: sent.message,
+        }),
+        Err(error) => {
+            failed(&entry, &error);
+            None
+        }
+    }
+}
+
+/// Verifies the provider's answer to a [`Farewell`]; what the provider is called.
+///
+/// # Errors
+/// `Unauthenticated` where it is no good, `PermissionDenied` where the provider has not ended everything.
+pub(crate) async fn finish(
+    ctx: &Context,
+    provider: Uid,
+    request_id: &str,
+    incoming: Incoming<'_>,
+) -> Result<String, Error> {
+    let entry = ctx.directory.identity_provider("", &provider.to_string());
+    let entry = entry.ok_or_else(|| nobody("provider_gone"))?;
+    let spec = spec(&entry)?;
+    let service = service(ctx, spec).await?;
+    let now = ctx.now();
+    source(ctx, spec)?
+        .verify(|provider| finish_logout(&service, provider, incoming, request_id, now))
+        .await
+        .map_err(unreachable)?
+        .map_err(|error| failed(&entry, &error))?;
+    Ok(entry.label().to_owned())
+}
+
+/// The request, and whose it is.
+async fn read(
+    ctx: &Context,
+    incoming: Incoming<'_>,
+) -> Result<(Arc<ProviderEntry>, LogoutRequest), Error> {
+    let sender = claimed_sender(incoming).map_err(|error| {
+        tracing::warn!(reason = error.reason(), "a SAML logout cannot be read");
+        nobody("saml_malformed")
+    })?;
+    let mut refused = nobody("provider_unknown");
+    for entry in ctx.directory.identity_providers() {
+        if !is_saml(&entry) {
+            continue;
+        }
+        let spec = spec(&entry)?;
+        let source = source(ctx, spec)?;
+        // One that is down cannot have sent it in a way that could be verified.
+        let Ok(known) = source.get().await else {
+            continue;
+        };
+        if known.provider.entity_id != sender {
+            continue;
+        }
+        let service = service(ctx, spec).await?;
+        let now = ctx.now();
+        let outcome = source
+            .verify(|provider| read_logout_request(&service, provider, incoming, now))
+            .await
+            .map_err(unreachable)?;
+        match outcome {
+            Ok(request) => return Ok((entry, request)),
+            Err(error) => refused = failed(&entry, &error),
+        }
+    }
+    Err(refused)
+}
+
+async fn end(
+    ctx: &Context,
+    entry: &ProviderEntry,
+    request: &LogoutRequest,
+    caller: &Caller,
+) -> Result<(), Error> {
+    let provider = entry.known.uid;
+    let id = digest::digest(&digest::SHA256, request.id.as_bytes());
+    for _ in 0..ATTEMPTS {
+        let now = ctx.now();
+        let key = index::saml_key(&provider.to_string(), &request.name_id.value);
+        let (sessions, _) =
+            load::by_index::<Session>(&*ctx.store, index::SAML, &key, SESSIONS, now).await?;
+        let mut transaction = Transaction::at(now);
+        transaction.push(Operation::Record {
+            kind: USED_REQUEST,
+            key: [provider.as_bytes().as_slice(), id.as_ref()].concat(),
+            value: Vec::new(),
+            expires_at: request.remember_until,
+        });
+        for session in sessions.iter().filter(|session| is_meant(session, request)) {
+            transaction.push(Operation::Delete(Kind::Session, session.uid, None));
+            let mut event = audit::done(
+                ctx,
+                caller,
+                Entry {
+                    event_type: "session.ended",
+                    resource: session.message.metadata().map(|of| (Kind::Session, of)),
+                    user: None,
+                    session: None,
+                },
+            );
+            let name = entry.name().to_owned();
+            event.attrs.insert("identityProvider".to_owned(), name);
+            transaction.push(Operation::Audit(event));
+        }
+        match ctx.store.commit(transaction).await {
+            Ok(committed) => {
+                ctx.directory.catch_up(committed.cursor).await;
+                return Ok(());
+            }
+            // One of them has ended by itself.
+            Err(CommitError::Conflict { .. }) => {}
+            Err(CommitError::RecordTaken) => return Err(nobody("used_already")),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::unavailable("the logout lost too many races"))
+}
+
+fn is_meant(session: &Stored<Session>, request: &LogoutRequest) -> bool {
+    let saml = began_by(&session.message).and_then(|by| by.saml.as_ref());
+    let Some(saml) = saml else { return false };
+    let formats = (&saml.name_id_format, &request.name_id.format);
+    let is_other = matches!(formats, (had, Some(format)) if !had.is_empty() && had != format);
+    let indexes = &request.session_indexes;
+    saml.name_id == request.name_id.value
+        && !is_other
+        && (indexes.is_empty() || indexes.contains(&saml.session_index))
+}
+
+fn began_by(session: &Session) -> Option<&IdentityProvider> {
+    let info = session
+        .status()?
+        .initial_authentication
+        .as_ref()?
+        .info
+        .as_ref()?;
+    match info.details.as_ref()? {
+        Details::IdentityProvider(by) => Some(by),
+        _ => None,
+    }
+}
+
+fn nobody(reason: &'static str) -> Error {
+    Error::new(
+        ErrorKind::Unauthenticated,
+        "No identity provider of this Cluster has sent this. Nobody was logged out by it.",
+    )
+    .because(reason)
+}

@@ -1,0 +1,185 @@
+//! What SAML identity providers need beside the callback: our metadata, and a place for messages of logout.
+
+use std::time::Duration;
+
+use authn::saml::Incoming;
+use axum::{
+    Extension, Router,
+    body::Bytes,
+    extract::{Path, RawQuery, State},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use domain::id::Uid;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use maud::{Markup, html};
+
+use super::{
+    cookie::{self, SameSite},
+    failure::Failure,
+    form::Fields,
+    login::send_off,
+    logout::logged_out,
+    provider::Destination,
+    sealed::{self, NotOpened, Purpose},
+};
+use crate::{
+    Caller, Context, Error,
+    federation::saml::{self, logout::Farewell},
+};
+
+/// SAML Metadata, appendix A.
+const MEDIA_TYPE: &str = "application/samlmetadata+xml";
+/// How long a logout at a provider may take.
+const LIFETIME: Duration = Duration::from_mins(10);
+
+/// A logout at a provider that is under way.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Cookie {
+    #[prost(bytes = "vec", tag = "1")]
+    provider: Vec<u8>,
+    #[prost(string, tag = "2")]
+    request_id: String,
+}
+
+pub(super) fn routes() -> Router<Context> {
+    Router::new()
+        .route(saml::METADATA, get(metadata))
+        .route(
+            &format!("{}/{{provider}}", saml::METADATA),
+            get(metadata_for),
+        )
+        .route(saml::LOGOUT, get(redirected).post(posted))
+}
+
+/// As every identity provider may have them that has no name for us of its own.
+async fn metadata(State(ctx): State<Context>) -> Result<Response, Failure> {
+    Ok(document(saml::metadata(&ctx, None).await?))
+}
+
+/// As the `IdentityProvider` of this name has to have them.
+async fn metadata_for(
+    State(ctx): State<Context>,
+    Path(provider): Path<String>,
+) -> Result<Response, Failure> {
+    let entry = ctx.directory.identity_provider(&provider, "");
+    let entry = entry
+        .filter(|entry| saml::is_saml(entry))
+        .ok_or_else(Failure::not_found)?;
+    Ok(document(saml::metadata(&ctx, Some(&entry)).await?))
+}
+
+fn document(document: String) -> Response {
+    ([(header::CONTENT_TYPE, MEDIA_TYPE)], document).into_response()
+}
+
+async fn redirected(
+    State(ctx): State<Context>,
+    headers: HeaderMap,
+    Extension(caller): Extension<Caller>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    let query = query.unwrap_or_default();
+    let fields = Fields::parse(query.as_bytes()).ok_or_else(unreadable)?;
+    let incoming = Incoming::Redirect { query: &query };
+    arrive(&ctx, &headers, &caller, &fields, |_| incoming).await
+}
+
+async fn posted(
+    State(ctx): State<Context>,
+    headers: HeaderMap,
+    Extension(caller): Extension<Caller>,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let fields = Fields::parse(&body).ok_or_else(unreadable)?;
+    arrive(&ctx, &headers, &caller, &fields, |message| Incoming::Post {
+        message,
+    })
+    .await
+}
+
+/// A request is carried out and answered; an answer ends what this browser has begun.
+async fn arrive<'a>(
+    ctx: &Context,
+    headers: &HeaderMap,
+    caller: &Caller,
+    fields: &'a Fields,
+    incoming: impl Fn(&'a str) -> Incoming<'a>,
+) -> Result<Response, Failure> {
+    match (fields.get("SAMLRequest"), fields.get("SAMLResponse")) {
+        (Some(request), None) => {
+            let relay_state = fields.get("RelayState");
+            let incoming = incoming(request);
+            let message = saml::logout::end_by_request(ctx, incoming, relay_state, caller).await?;
+            Ok(send_off(ctx, &Destination::from(message), None))
+        }
+        (None, Some(response)) => {
+            let (provider, request_id) = begun(ctx, headers).await?;
+            let incoming = incoming(response);
+            let label = saml::logout::finish(ctx, provider, &request_id, incoming).await?;
+            let text = format!("Your sessions here and at {label} have ended.");
+            let mut response = logged_out(&text);
+            if let Some(done) = cookie::clear(cookie::LOGOUT, SameSite::None) {
+                response.headers_mut().append(header::SET_COOKIE, done);
+            }
+            Ok(response)
+        }
+        _ => Err(unreadable()),
+    }
+}
+
+/// The way to the end of the session at the provider, and the cookie by which its answer is known.
+pub(super) fn further(ctx: &Context, farewell: &Farewell) -> Result<(Markup, HeaderValue), Error> {
+    let content = Cookie {
+        provider: farewell.provider.as_bytes().to_vec(),
+        request_id: farewell.request_id.clone(),
+    };
+    let expires_at = ctx.now().saturating_add(LIFETIME);
+    let text = sealed::seal(ctx, Purpose::Logout, &content, expires_at)?;
+    let cookie = cookie::set(cookie::LOGOUT, &text, SameSite::None, LIFETIME)
+        .ok_or_else(|| Error::internal("no cookie could be made"))?;
+    let label = format!("Log out of {} too", farewell.label);
+    let way = match Destination::from(farewell.message.clone()) {
+        Destination::Url(url) => html! { a.button href=(url) { (label) } },
+        Destination::Form { action, fields } => html! {
+            form method="post" action=(action) {
+                @for (name, value) in &fields {
+                    input type="hidden" name=(name) value=(value);
+                }
+                button type="submit" { (label) }
+            }
+        },
+    };
+    Ok((way, cookie))
+}
+
+async fn begun(ctx: &Context, headers: &HeaderMap) -> Result<(Uid, String), Failure> {
+    let text = cookie::find(headers, cookie::LOGOUT).ok_or_else(foreign)?;
+    let cookie = sealed::open::<Cookie>(ctx, Purpose::Logout, text)
+        .await
+        .map_err(|error| match error {
+            NotOpened::Invalid | NotOpened::Expired => foreign(),
+            NotOpened::Unavailable => Failure::unavailable(),
+        })?;
+    let provider = Uid::from_bytes(&cookie.provider).map_err(|_| foreign())?;
+    Ok((provider, cookie.request_id))
+}
+
+fn foreign() -> Failure {
+    Failure::new(
+        StatusCode::BAD_REQUEST,
+        "This logout was not begun here",
+        "This browser has begun no logout at that identity provider, or more than ten minutes ago. If you see your name \
+         above, you are still logged in here.",
+    )
+    .then("/", "Go to the portal")
+}
+
+fn unreadable() -> Failure {
+    Failure::new(
+        StatusCode::BAD_REQUEST,
+        "This cannot be read",
+        "What an identity provider has sent here is no message of a logout.",
+    )
+    .then("/", "Go to the portal")
+}
