@@ -15,8 +15,8 @@ pub use create::{
     new_name, new_session, refresh_info, session_type, session_type_of, under_credential,
 };
 pub use lifetimes::{
-    Lifetimes, access_token_expiry, browser_access_expiry, default_state, is_over, lifetimes,
-    max_per_user, refresh_token_expiry,
+    Lifetimes, access_token_expiry, browser_access_expiry, browser_renewal_from, default_state,
+    is_over, lifetimes, max_per_user, refresh_token_expiry,
 };
 pub use refresh::{Refresh, refresh, rotate_tokens};
 

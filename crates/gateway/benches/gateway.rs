@@ -29,7 +29,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use domain::clock::{SystemClock, UnixMillis};
 use gateway::{
     Arrived, Assertion, Caller, CallerFacts, Config, Directory, Gateway, Identity, NotArrived,
-    Principal, Rejection, Route,
+    Principal, Rejection, Renewal, Route,
 };
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, Full};
@@ -52,7 +52,11 @@ impl Identity for OneIdentity {
         }
     }
 
-    async fn authenticate_cookie(&self, _: &str, _: &str) -> Result<Principal, Rejection> {
+    async fn authenticate_cookie(
+        &self,
+        _: &str,
+        _: &str,
+    ) -> Result<(Principal, Option<Renewal>), Rejection> {
         Err(Rejection::Unavailable)
     }
 

@@ -81,7 +81,7 @@ where
         Access::Anyone | Access::AnyoneByPolicy => None,
         Access::Authenticated => {
             let host = inbound.request.host.name();
-            match authenticate(gateway, presented.proof(), host).await {
+            match authenticate(gateway, presented.proof(), host, record).await {
                 Ok(principal) => {
                     record.set_principal(&principal);
                     check_scopes(&principal.scopes, &route)?;
@@ -396,6 +396,7 @@ async fn authenticate(
     gateway: &Gateway,
     proof: Option<&Proof>,
     host: &str,
+    record: &mut Record,
 ) -> Result<Principal, Denial> {
     let identity = &gateway.identity;
     let outcome = match proof.ok_or(Denial::NoToken)? {
@@ -405,7 +406,12 @@ async fn authenticate(
         }
         Proof::Cookie(cookie) => {
             let cookie = cookie.to_str().map_err(|_| Denial::InvalidToken)?;
-            identity.authenticate_cookie(cookie, host).await
+            let outcome = identity.authenticate_cookie(cookie, host).await;
+            outcome.map(|(principal, renewal)| {
+                let renewed = renewal.and_then(|renewal| login::renewed(&renewal));
+                record.renewal = renewed.map(Box::new);
+                principal
+            })
         }
     };
     let principal = match outcome {

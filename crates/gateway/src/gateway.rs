@@ -67,7 +67,9 @@ impl Gateway {
             let parent = parent.and_then(|value| value.to_str().ok());
             record.trace = Some(traces.begin(parent));
         }
-        match self.serve(parts, body, client, &mut record).await {
+        let served = self.serve(parts, body, client, &mut record).await;
+        let renewal = record.renewal.take();
+        let mut response = match served {
             Ok(Served::Here(response)) => {
                 record.set_status(response.status());
                 record.set_grpc_status(response.headers());
@@ -86,7 +88,11 @@ impl Gateway {
                 record.set_complete();
                 response
             }
+        };
+        if let Some(cookie) = renewal {
+            login::renew(response.headers_mut(), *cookie);
         }
+        response
     }
 
     async fn serve<B>(

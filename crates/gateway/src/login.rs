@@ -4,8 +4,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::{
-    Body, Gateway,
-    canonical::{Canonical, STATE_COOKIE},
+    Body, Gateway, Renewal,
+    canonical::{ACCESS_COOKIE, Canonical, STATE_COOKIE},
     record::RequestId,
 };
 
@@ -22,6 +22,26 @@ const NONCE_BYTES: usize = 32;
 const NONCE_LENGTH: usize = 43;
 /// As long as the signed place to return to is good.
 const STATE_SECONDS: u32 = 1800;
+
+/// Adds the cookie for a browser whose own is old; not to what anybody may keep and show to others.
+pub(crate) fn renew(headers: &mut HeaderMap, cookie: HeaderValue) {
+    let is_shared = headers
+        .get_all(header::CACHE_CONTROL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| {
+            let value = value.to_ascii_lowercase();
+            value.contains("public") || value.contains("s-maxage")
+        });
+    if !is_shared {
+        headers.append(header::SET_COOKIE, cookie);
+    }
+}
+
+/// What a browser is given in place of an old cookie.
+pub(crate) fn renewed(renewal: &Renewal) -> Option<HeaderValue> {
+    cookie(ACCESS_COOKIE, &renewal.cookie, renewal.lifetime.as_secs())
+}
 
 /// The way to the login, where a person can go it: for the page of a browser's window, and nothing else. `state` is
 /// what the browser has kept from the time before: several windows may be on the way at once.

@@ -20,10 +20,15 @@ pub trait Identity: Send + Sync + 'static {
     async fn authenticate(&self, token: &str) -> Result<Principal, Rejection>;
 
     /// The caller that the cookie of a browser stands for at the host `host` (lower case, no port), and nowhere else.
+    /// With it the cookie that the browser is to be given in its place, where it is old.
     ///
     /// # Errors
     /// As [`Self::authenticate`].
-    async fn authenticate_cookie(&self, cookie: &str, host: &str) -> Result<Principal, Rejection>;
+    async fn authenticate_cookie(
+        &self,
+        cookie: &str,
+        host: &str,
+    ) -> Result<(Principal, Option<Renewal>), Rejection>;
 
     /// Takes the code with which the login has sent a browser back to `host` that was given `nonce` there before. It
     /// works once.
@@ -70,6 +75,14 @@ pub struct Principal {
     pub scopes: Arc<[core_v1::Scope]>,
     /// Who it is.
     pub caller: Arc<Caller>,
+}
+
+/// A cookie in place of one that is old.
+pub struct Renewal {
+    /// Its value.
+    pub cookie: String,
+    /// For how long it is good.
+    pub lifetime: Duration,
 }
 
 /// Somebody who comes from the login.

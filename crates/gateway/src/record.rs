@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, Method, StatusCode, Version, uri::PathAndQuery};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, uri::PathAndQuery};
 use tokio::time::Instant;
 
 use crate::{
@@ -37,6 +37,8 @@ pub(crate) struct Record {
     /// How often it was sent again after an answer that its Service does not take.
     pub(crate) retries: u32,
     pub(crate) trace: Option<Box<dyn Trace>>,
+    /// What the browser is given in place of an old cookie.
+    pub(crate) renewal: Option<Box<HeaderValue>>,
     /// Of the request body.
     pub(crate) transfer: Option<Arc<Transfer>>,
     status: Option<StatusCode>,
@@ -78,6 +80,7 @@ impl Record {
             endpoint: None,
             retries: 0,
             trace: None,
+            renewal: None,
             transfer: None,
             status: None,
             grpc_status: None,

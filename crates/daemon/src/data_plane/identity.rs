@@ -4,8 +4,8 @@ use std::{any::Any, sync::Arc};
 
 use api::{core_v1::User, meta_v1::Metadata};
 use async_trait::async_trait;
-use domain::clock::UnixMillis;
-use gateway::{Arrived, Assertion, Caller, CallerFacts, NotArrived, Principal, Rejection};
+use domain::{clock::UnixMillis, session};
+use gateway::{Arrived, Assertion, Caller, CallerFacts, NotArrived, Principal, Rejection, Renewal};
 use http::HeaderValue;
 use policy::PolicySet;
 use server::{
@@ -21,13 +21,23 @@ impl gateway::Identity for Identity {
     async fn authenticate(&self, token: &str) -> Result<Principal, Rejection> {
         let principal = self.0.directory.authenticate(token).await;
         let principal = principal.map_err(rejection)?;
-        Ok(derived(&principal))
+        Ok(derived(&principal).principal)
     }
 
-    async fn authenticate_cookie(&self, cookie: &str, host: &str) -> Result<Principal, Rejection> {
+    async fn authenticate_cookie(
+        &self,
+        cookie: &str,
+        host: &str,
+    ) -> Result<(Principal, Option<Renewal>), Rejection> {
         let principal = handover::authenticate(&self.0, cookie, host).await;
         let principal = principal.map_err(rejection)?;
-        Ok(derived(&principal))
+        let derived = derived(&principal);
+        let is_old = self.0.now() >= derived.renew_from;
+        let renewal = is_old.then(|| handover::renew(&self.0, &principal, host));
+        let renewal = renewal
+            .flatten()
+            .map(|(cookie, lifetime)| Renewal { cookie, lifetime });
+        Ok((derived.principal, renewal))
     }
 
     async fn arrive(&self, host: &str, code: &str, nonce: &str) -> Result<Arrived, NotArrived> {
@@ -92,16 +102,23 @@ impl gateway::Identity for Identity {
     }
 }
 
-/// Made once for each token that is known, not for each request.
-fn derived(principal: &server::Principal) -> Principal {
+/// What is made once for each token that is known, not for each request.
+#[derive(Clone)]
+struct Derived {
+    principal: Principal,
+    /// From here on a browser gets another cookie.
+    renew_from: UnixMillis,
+}
+
+fn derived(principal: &server::Principal) -> Derived {
     let derived = principal
         .derived
         .get_or_init(|| Box::new(derive(principal)) as Box<dyn Any + Send + Sync>);
-    let derived = derived.downcast_ref::<Principal>();
+    let derived = derived.downcast_ref::<Derived>();
     derived.cloned().unwrap_or_else(|| derive(principal))
 }
 
-fn derive(principal: &server::Principal) -> Principal {
+fn derive(principal: &server::Principal) -> Derived {
     let user = principal.user();
     let caller = Caller::new(CallerFacts {
         user: principal.user_name().to_string(),
@@ -116,12 +133,17 @@ fn derive(principal: &server::Principal) -> Principal {
         session_uid: principal.claims.subject.to_string(),
         credential: principal.credential_name().map(ToString::to_string),
     });
-    Principal {
-        subject: Arc::clone(principal.subject()),
-        revoked: principal.revoked.clone(),
-        valid_until: principal.valid_until,
-        scopes: Arc::clone(principal.scopes()),
-        caller: Arc::new(caller),
+    let expires_at = principal.claims.expires_at;
+    let expires_at = expires_at.unwrap_or(principal.valid_until);
+    Derived {
+        renew_from: session::browser_renewal_from(&principal.session(), expires_at),
+        principal: Principal {
+            subject: Arc::clone(principal.subject()),
+            revoked: principal.revoked.clone(),
+            valid_until: principal.valid_until,
+            scopes: Arc::clone(principal.scopes()),
+            caller: Arc::new(caller),
+        },
     }
 }
 

@@ -118,6 +118,13 @@ pub fn browser_access_expiry(session: &Session, now: UnixMillis) -> UnixMillis {
     bounded(session, None, end)
 }
 
+/// From when on a browser gets a new access token in place of one that expires at `expires_at`: when half of its time
+/// has passed, so that a page that is in use does not lose it.
+pub fn browser_renewal_from(session: &Session, expires_at: UnixMillis) -> UnixMillis {
+    let lifetime = access_token_duration(session).unwrap_or_default();
+    expires_at.saturating_sub(lifetime / 2)
+}
+
 /// Whether no token of `session` can be accepted any more, whatever happens: it has expired, or it was not refreshed
 /// in time.
 pub fn is_over(session: &Session, now: UnixMillis) -> bool {

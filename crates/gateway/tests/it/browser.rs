@@ -234,3 +234,34 @@ async fn w09_a_websocket_with_the_cookie_is_opened_by_a_page_of_the_same_host() 
     assert_eq!(open("Origin: null\r\n").await, "403");
     assert_eq!(open("").await, "403");
 }
+
+#[tokio::test]
+async fn a_page_that_is_in_use_does_not_lose_its_cookie() {
+    let upstream = Upstream::recording(&[("set-cookie", "own=1")]).await;
+    let world = World::start().await;
+    world.serve(&service(&upstream.url()));
+    world.grant(&format!("good@{HOST}"), Duration::from_hours(1));
+    let old = "Cookie: __Host-octelium-access=old-good";
+    let reply = get(world.address, "/", &["Accept: application/json", old]).await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(
+        reply.all("set-cookie"),
+        [
+            "own=1",
+            "__Host-octelium-access=good; Path=/; Max-Age=60; Secure; HttpOnly; SameSite=Lax"
+        ]
+    );
+    let reply = get(world.address, "/", &[COOKIE]).await;
+    assert_eq!(reply.all("set-cookie"), ["own=1"]);
+}
+
+#[tokio::test]
+async fn c21_what_others_may_be_shown_carries_no_cookie_of_ours() {
+    let upstream = Upstream::recording(&[("cache-control", "Public, max-age=60")]).await;
+    let world = World::start().await;
+    world.serve(&service(&upstream.url()));
+    world.grant(&format!("good@{HOST}"), Duration::from_hours(1));
+    let old = "Cookie: __Host-octelium-access=old-good";
+    let reply = get(world.address, "/", &[old]).await;
+    assert_eq!((reply.status, reply.header("set-cookie")), (200, None));
+}

@@ -145,15 +145,7 @@ pub async fn arrive(
         }
     }
     let expires_at = standing(ctx, session, now).await?;
-    let key_id = ctx.keys.signer(now).map_err(|_| Refused::Unavailable)?.id();
-    let cookie = Cookie {
-        id: ctx.new_uid().as_bytes().to_vec(),
-        session: session.as_bytes().to_vec(),
-        host: host.to_ascii_lowercase(),
-        key: key_id.as_bytes().to_vec(),
-    };
-    let cookie = sealed::seal(ctx, Purpose::Service, &cookie, expires_at);
-    let cookie = cookie.map_err(|_| Refused::Unavailable)?;
+    let cookie = seal(ctx, session, host, expires_at).map_err(|_| Refused::Unavailable)?;
     Ok(Arrived {
         cookie,
         lifetime: expires_at.since(now),
@@ -200,6 +192,29 @@ pub async fn authenticate(
         audience: ctx.cluster_uid,
     };
     ctx.directory.admit(key, claims).await
+}
+
+/// A cookie of the host `host` that is good for longer than the one that `principal` came with, and for how long.
+/// `None` where the Session itself ends then.
+pub fn renew(ctx: &Context, principal: &Principal, host: &str) -> Option<(String, Duration)> {
+    let now = ctx.now();
+    let expires_at = session::browser_access_expiry(&principal.session(), now);
+    if expires_at <= principal.claims.expires_at? {
+        return None;
+    }
+    let cookie = seal(ctx, principal.claims.subject, host, expires_at);
+    let cookie = cookie.inspect_err(|error| tracing::error!(%error, "no cookie for a Service"));
+    Some((cookie.ok()?, expires_at.since(now)))
+}
+
+fn seal(ctx: &Context, session: Uid, host: &str, expires_at: UnixMillis) -> Result<String, Error> {
+    let cookie = Cookie {
+        id: ctx.new_uid().as_bytes().to_vec(),
+        session: session.as_bytes().to_vec(),
+        host: host.to_ascii_lowercase(),
+        key: ctx.keys.signer(ctx.now())?.id().as_bytes().to_vec(),
+    };
+    sealed::seal(ctx, Purpose::Service, &cookie, expires_at)
 }
 
 /// Until when a cookie of the Session is good that is made now.

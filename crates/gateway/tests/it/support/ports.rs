@@ -12,7 +12,8 @@ use std::{
 use async_trait::async_trait;
 use domain::clock::UnixMillis;
 use gateway::{
-    Arrived, Assertion, CallerFacts, Directory, Identity, NotArrived, Principal, Rejection, Route,
+    Arrived, Assertion, CallerFacts, Directory, Identity, NotArrived, Principal, Rejection,
+    Renewal, Route,
 };
 use http::HeaderValue;
 use policy::PolicySet;
@@ -40,8 +41,21 @@ impl Identity for FakeIdentity {
         principals.get(token).cloned().ok_or(unknown)
     }
 
-    async fn authenticate_cookie(&self, cookie: &str, host: &str) -> Result<Principal, Rejection> {
-        self.authenticate(&format!("{cookie}@{host}")).await
+    async fn authenticate_cookie(
+        &self,
+        cookie: &str,
+        host: &str,
+    ) -> Result<(Principal, Option<Renewal>), Rejection> {
+        let (cookie, is_old) = match cookie.strip_prefix("old-") {
+            Some(cookie) => (cookie, true),
+            None => (cookie, false),
+        };
+        let principal = self.authenticate(&format!("{cookie}@{host}")).await?;
+        let renewal = is_old.then(|| Renewal {
+            cookie: cookie.to_owned(),
+            lifetime: Duration::from_mins(1),
+        });
+        Ok((principal, renewal))
     }
 
     async fn arrive(&self, host: &str, code: &str, nonce: &str) -> Result<Arrived, NotArrived> {

@@ -8,7 +8,7 @@ use domain::kind::Kind;
 use rstest::rstest;
 use server::{
     Unauthenticated, return_to,
-    web::handover::{Arrived, Refused, arrive, authenticate, state_of},
+    web::handover::{Arrived, Refused, arrive, authenticate, renew, state_of},
 };
 
 use super::{Browser, SESSION, enrollment::sessions, people};
@@ -188,4 +188,38 @@ async fn whoever_is_not_logged_in_is_shown_where_they_go_on_to() {
         .await;
     assert_eq!(shown.status, 200);
     shown.says("web.localhost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cookie_that_is_renewed_lives_on_and_not_beyond_the_session() {
+    let replicas = people(1).await;
+    let ctx = replicas.context(0);
+    let mut browser = john(&replicas).await;
+    let arrived = arrived(&replicas, &mut browser).await;
+    replicas.advance(Duration::from_hours(3));
+    let principal = authenticate(ctx, &arrived.cookie, HOST).await.unwrap();
+    let (renewed, lifetime) = renew(ctx, &principal, HOST).unwrap();
+    assert_eq!(lifetime, Duration::from_hours(4));
+    replicas.advance(Duration::from_hours(2));
+    assert!(authenticate(ctx, &arrived.cookie, HOST).await.is_err());
+    let mut principal = authenticate(ctx, &renewed, HOST).await.unwrap();
+    assert!(
+        authenticate(ctx, &renewed, "other.localhost")
+            .await
+            .is_err()
+    );
+    // A Session lives 21 hours.
+    for _ in 0..5 {
+        let Some((cookie, lifetime)) = renew(ctx, &principal, HOST) else {
+            break;
+        };
+        assert!(lifetime <= Duration::from_hours(4));
+        replicas.advance(Duration::from_mins(190));
+        let Ok(next) = authenticate(ctx, &cookie, HOST).await else {
+            break;
+        };
+        principal = next;
+    }
+    replicas.advance(Duration::from_hours(4));
+    assert!(renew(ctx, &principal, HOST).is_none());
 }
