@@ -35,9 +35,9 @@ impl Target {
         }
     }
 
-    /// Asserts that the Cluster's front page is served.
+    /// Asserts that the Cluster's pages are served.
     pub(crate) async fn answers(&self) {
-        let request = http::Request::builder().uri("/");
+        let request = http::Request::builder().uri("/login");
         let mut connection = self.http1("localhost").await;
         let (status, _) = connection.send(request, Bytes::new()).await;
         assert_eq!(status, 200);
@@ -137,6 +137,33 @@ impl Http1 {
         let response = self.sender.send_request(request).await?;
         let (head, body) = response.into_parts();
         Ok((head.status, body.collect().await?.to_bytes()))
+    }
+
+    /// Sends what a browser does at our own pages, and gives the whole answer.
+    pub(crate) async fn browse(
+        &mut self,
+        request: http::request::Builder,
+        form: Option<String>,
+    ) -> http::Response<Bytes> {
+        let mut request = request
+            .header("host", &self.authority)
+            .header("origin", format!("https://{}", self.authority))
+            .header("sec-fetch-site", "same-origin")
+            .header("accept", "text/html")
+            .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64) Chrome/140.0");
+        if form.is_some() {
+            request = request
+                .method("POST")
+                .header("content-type", "application/x-www-form-urlencoded");
+        }
+        let request: Request<_> = request
+            .body(Full::new(form.unwrap_or_default().into()))
+            .unwrap();
+        self.sender.ready().await.unwrap();
+        let response = self.sender.send_request(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        http::Response::from_parts(head, body)
     }
 }
 

@@ -18,6 +18,7 @@ mod figures;
 mod http;
 mod load;
 mod population;
+mod provider;
 #[allow(dead_code, reason = "shared with the other benchmark")]
 mod replica;
 mod scenario;

@@ -1,5 +1,6 @@
 //! What is measured.
 
+mod browser;
 mod grants;
 mod logins;
 mod memory;
@@ -15,7 +16,7 @@ use crate::figures::Figures;
 type Run = for<'a> fn(&'a mut Figures) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// The name, whether it runs when none is asked for, and what it does.
-pub(crate) const ALL: [(&str, bool, Run); 8] = [
+pub(crate) const ALL: [(&str, bool, Run); 10] = [
     ("cold-start", true, |figures| Box::pin(start::run(figures))),
     ("oauth2-grants", true, |figures| {
         Box::pin(grants::run(figures))
@@ -26,6 +27,10 @@ pub(crate) const ALL: [(&str, bool, Run); 8] = [
     ("one-time-logins", true, |figures| {
         Box::pin(logins::run(figures))
     }),
+    ("browser-logins", true, |figures| {
+        Box::pin(browser::logins(figures))
+    }),
+    ("pages", true, |figures| Box::pin(browser::pages(figures))),
     ("revocation", true, |figures| {
         Box::pin(revocation::run(figures))
     }),
