@@ -14,6 +14,8 @@ pub mod directory;
 mod error;
 mod explanation;
 mod federation;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod grpc;
 pub mod keys;
 mod oauth2;

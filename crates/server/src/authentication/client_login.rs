@@ -111,7 +111,7 @@ impl ClientLogin {
     }
 
     /// Where the browser is sent with the answer.
-    fn answer(&self, token: &str) -> String {
+    pub(crate) fn answer(&self, token: &str) -> String {
         let answer = ClientLoginResponse {
             authentication_token: token.to_owned(),
             code_challenge: self.challenge.to_vec(),

@@ -76,7 +76,7 @@ impl Next {
     }
 
     /// A code as somebody may have typed it in; empty where it cannot be one.
-    pub(super) fn code(text: &str) -> String {
+    pub(crate) fn code(text: &str) -> String {
         let is_code = text.len() <= LONGEST_CODE
             && text != NO_CODE
             && text

@@ -1,0 +1,88 @@
+//! What the fuzz targets call: the parsers of what browsers send, and what must hold of whatever they accept.
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::panic,
+    reason = "a law that does not hold is what a fuzz target looks for"
+)]
+
+use http::{HeaderMap, HeaderValue, header};
+
+use crate::{
+    authentication::client_login::ClientLogin,
+    web::{cookie, form::Fields, next::Next, sealed::Sealed},
+};
+
+const NAME: &str = "__Host-octelium-session";
+
+/// Reads what a browser may send: cookies, one header a line, and each line also as a query, as something sealed, as
+/// the request of a command-line client and as a code that somebody has typed in.
+pub fn browser(bytes: &[u8]) {
+    let mut headers = HeaderMap::new();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        if let Ok(value) = HeaderValue::from_bytes(line) {
+            headers.append(header::COOKIE, value);
+        }
+        fields(line);
+        let Ok(text) = std::str::from_utf8(line) else {
+            continue;
+        };
+        if Sealed::read(text).is_some() {
+            assert!(text.bytes().all(is_base64url), "{text:?}");
+        }
+        if let Ok(login) = ClientLogin::read(text) {
+            assert!(login.port >= 10_000, "{text:?}");
+            let place = login.answer("token");
+            let start = format!("http://localhost:{}/callback/success/", login.port);
+            assert!(place.starts_with(&start), "{place:?}");
+            assert!(place.bytes().all(|byte| byte.is_ascii_graphic()));
+            assert!(!place.contains(['#', '@', '\\']), "{place:?}");
+        }
+        let code = Next::code(text);
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        assert!(code.len() <= 16 && code.bytes().all(is_plain), "{code:?}");
+    }
+    if let Some(value) = cookie::find(&headers, NAME) {
+        assert!(!value.contains(';'), "{value:?}");
+        // Another one beside it makes both count for nothing.
+        headers.append(
+            header::COOKIE,
+            HeaderValue::from_static("__Host-octelium-session=x"),
+        );
+        assert_eq!(cookie::find(&headers, NAME), None);
+    }
+}
+
+fn fields(line: &[u8]) {
+    let Some(read) = Fields::parse(line) else {
+        return;
+    };
+    for (name, value) in form_urlencoded::parse(line) {
+        let got = read.get(&name);
+        assert_eq!(got.unwrap_or_default(), value, "{name:?}");
+    }
+}
+
+fn is_base64url(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_browsers_send_is_read_in_one_way(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            browser(&bytes);
+        }
+
+        #[test]
+        fn what_looks_like_ours_is_read_in_one_way(
+            text in "(__Host-octelium-session=|[a-zA-Z0-9_-]{0,60}|[;= &%+\\n\"]){0,12}"
+        ) {
+            browser(text.as_bytes());
+        }
+    }
+}
