@@ -6,7 +6,7 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -17,6 +17,8 @@ use domain::{
     rng::SystemRng,
 };
 
+/// How long PHP may take to listen.
+const PATIENCE: Duration = Duration::from_secs(10);
 const ROOT: &str = "/usr/share/simplesamlphp/www";
 /// The name of the person who can log in.
 pub const USER: &str = "john";
@@ -79,11 +81,12 @@ impl Simplesamlphp {
             port,
             directory,
         };
-        for _ in 0..200 {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
             if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
                 return Ok(provider);
             }
-            thread::sleep(Duration::from_millis(50));
+            thread::yield_now();
         }
         Err(io::Error::other("php does not listen"))
     }
