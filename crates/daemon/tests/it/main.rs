@@ -26,6 +26,7 @@ mod replicas;
 mod restore;
 mod restore_postgres;
 mod revocation;
+mod saml;
 mod support;
 mod tidy;
 mod upstream_credentials;
