@@ -27,7 +27,7 @@ fn link(admin: &Person, scene: &Scene, user: &str) -> String {
     scene.cluster.secret(made.stdout.trim())
 }
 
-async fn enroll(browser: &Browser, scene: &Scene, user: &str) {
+pub(crate) async fn enroll(browser: &Browser, scene: &Scene, user: &str) {
     let link = link(&scene.admin, scene, user);
     let (_, secret) = link.split_once('.').unwrap();
     scene.cluster.secret(secret);

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod admin_console;
 mod browser;
 mod crash;
 mod credentials_page;

@@ -39,7 +39,7 @@ if (live) {
     if (paused || document.hidden) return;
     let answer;
     try {
-      answer = await fetch(live.dataset.live, { redirect: "error", cache: "no-store" });
+      answer = await fetch(live.dataset.live, { redirect: "manual", cache: "no-store" });
     } catch {
       // The Cluster may be back in a moment.
       return;

@@ -3,6 +3,7 @@
 mod admin;
 mod approval;
 mod device;
+mod device_races;
 mod enrollment;
 mod handover;
 mod portal;

@@ -1,0 +1,105 @@
+//! The admin console in a real browser.
+
+use serde_json::Value;
+
+use crate::{
+    browser::enroll,
+    support::{scene::Scene, webdriver::Browser},
+};
+
+/// A Cluster with somebody who may do everything, and their browser.
+async fn console() -> (Scene, Browser, String) {
+    let scene = Scene::start().await;
+    let create = "octeliumctl create user --type human --policy octelium-api-full-access alice";
+    scene.admin.sh(create).success();
+    let browser = Browser::start().await;
+    enroll(&browser, &scene, "alice").await;
+    let domain = format!("https://{}", scene.cluster.domain());
+    (scene, browser, domain)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_looks_around_and_makes_a_credential() {
+    let (scene, browser, domain) = console().await;
+    browser.click("nav a[href='/admin']").await;
+    browser
+        .sees("What the Policies of the Cluster let you see.")
+        .await;
+    for (path, name) in [
+        ("/admin", "overview"),
+        ("/admin/user", "users"),
+        ("/admin/user/alice", "user"),
+        ("/admin/user/alice/end-sessions", "question"),
+        ("/admin/create/credential", "create"),
+        ("/admin/audit", "audit"),
+    ] {
+        browser.open(&format!("{domain}{path}")).await;
+        browser.sees("Overview").await;
+        browser.is_accessible().await;
+        browser.picture(&format!("admin-{name}")).await;
+    }
+
+    browser
+        .open(&format!("{domain}/admin/create/credential"))
+        .await;
+    browser.fill("#user", "alice").await;
+    browser.fill("#name", "laptop").await;
+    browser.fill("#max", "3").await;
+    browser.click("form.ask button").await;
+    browser.sees("It is shown this once.").await;
+    let secret = browser
+        .run("return document.querySelector('.secret code').textContent")
+        .await;
+    let secret = scene.cluster.secret(secret.as_str().unwrap());
+    browser.is_accessible().await;
+    // The script offers to copy it.
+    let is_hidden = browser
+        .run("return document.querySelector('[data-copy]').hidden")
+        .await;
+    assert_eq!(is_hidden, Value::from(false));
+    let terminal = scene.cluster.person();
+    let login = "octelium login --auth-token -";
+    terminal.sh_with_input(login, &secret).success();
+
+    // A reload of the answer shows no second one.
+    browser
+        .open(&format!("{domain}/admin/credential/laptop"))
+        .await;
+    browser.sees("maxAuthentications: 3").await;
+    assert!(!browser.text().await.contains(&secret));
+    browser.is_accessible().await;
+    browser.picture("admin-credential").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn audit_events_are_seen_as_they_happen() {
+    let (scene, browser, domain) = console().await;
+    browser
+        .open(&format!("{domain}/admin/audit?type=user.created"))
+        .await;
+    browser.sees("user.created").await;
+    scene
+        .admin
+        .sh("octeliumctl create user --type human newcomer")
+        .success();
+    browser.sees("User newcomer").await;
+    browser.sees("1 new,").await;
+
+    browser.click("#live-switch").await;
+    browser.sees("Paused.").await;
+    scene
+        .admin
+        .sh("octeliumctl create user --type human later")
+        .success();
+    browser.click("#live-switch").await;
+    browser.sees("User later").await;
+
+    // What may not be looked at any more does not go on.
+    scene
+        .admin
+        .sh("octeliumctl delete session $(octeliumctl get session --user alice -o field=metadata.name)")
+        .success();
+    browser
+        .sees("This list does not go on by itself any more")
+        .await;
+}
