@@ -1,6 +1,6 @@
 //! An `OpenID` Connect provider that lets everybody in who asks.
 
-use std::{path::Path, sync::Arc, time::SystemTime};
+use std::{path::Path, sync::Arc};
 
 use ::aws_lc_rs::{
     rand::SystemRandom,
@@ -8,6 +8,7 @@ use ::aws_lc_rs::{
 };
 use axum::{Json, Router, body::Bytes, extract::State, routing};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use domain::clock::{Clock as _, SystemClock};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
@@ -103,8 +104,7 @@ async fn token(State(issuer): State<Arc<Issuer>>, body: Bytes) -> Json<Value> {
     let form = String::from_utf8(body.to_vec()).unwrap();
     let code = form.split('&').find_map(|pair| pair.strip_prefix("code="));
     let (name, nonce) = code.unwrap().split_once('.').unwrap();
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let now = now.unwrap().as_secs();
+    let now = SystemClock.now().seconds();
     let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let signed = format!(
         "{}.{}",

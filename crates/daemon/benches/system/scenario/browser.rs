@@ -1,6 +1,6 @@
 //! People with browsers: logins by an identity provider, and what pages take.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use http::{HeaderMap, Request, header};
 
@@ -48,7 +48,8 @@ impl World {
             provider.issuer
         );
         for number in 0..PEOPLE {
-            documents += &format!(
+            let _ = write!(
+                documents,
                 "---\nkind: User\nmetadata:\n  name: person-{number}\nspec:\n  type: HUMAN\n  authentication:\n    \
                  identities:\n      - identityProvider: provider\n        identifier: person-{number}\n"
             );
@@ -172,7 +173,8 @@ pub(crate) async fn pages(figures: &mut Figures) {
          matchAny: true\n",
     );
     for number in 0..SERVICES {
-        documents += &format!(
+        let _ = write!(
+            documents,
             "---\nkind: Service\nmetadata:\n  name: service-{number}\nspec:\n  mode: WEB\n  isPublic: true\n  \
              authorization:\n    policies: [everybody]\n  config:\n    upstream:\n      url: http://localhost:1\n"
         );
