@@ -285,7 +285,17 @@ pub(crate) async fn collect(
         return Err(NotYet::TooFast);
     }
     let answer = ctx.store.take(ANSWERED, &device.id, now).await;
-    let answer = answer.map_err(Error::from)?.ok_or(NotYet::Pending)?;
+    let collected = format!("device-collected:{id}");
+    let Some(answer) = answer.map_err(Error::from)? else {
+        let before = ctx.store.counter(&collected, now).await;
+        return Err(match before.map_err(Error::from)? {
+            // Whoever has lost the reply need not wait for the code to expire.
+            Some(_) => NotYet::Invalid,
+            None => NotYet::Pending,
+        });
+    };
+    let noted = ctx.store.count(&collected, LIFETIME, now).await;
+    noted.map_err(Error::from)?;
     let answer = Answer::decode(&*answer).map_err(Error::internal)?;
     if answer.session.is_empty() {
         return Err(NotYet::Denied);

@@ -85,7 +85,7 @@ pub(super) async fn grant(ctx: &Context, form: &Form, caller: &Caller) -> Result
             ),
             NotYet::Invalid => failed(
                 FailureCode::InvalidGrant,
-                "this is no device code of this Cluster",
+                "this is no device code of this Cluster, or it was used",
             ),
             NotYet::Failed(error) => {
                 tracing::debug!(event = EVENT, %error, "a device got no tokens");
