@@ -69,11 +69,33 @@ pub(crate) async fn identify(
     let known = find(ctx, entry, &external, now)
         .await
         .map_err(|error| failed(error, None))?;
-    let user = match known {
-        Some(user) => user,
-        None => create(ctx, entry, &external, &facts, &membership, now)
+    let identity = ProvenIdentity {
+        provider: entry.known.clone(),
+        aal: entry.aal(&Facts::aal(assertion, &claims), now),
+        identifier: external.identifier.clone(),
+        email: email.to_owned(),
+        pic_url: external.picture.clone().unwrap_or_default(),
+        saml: None,
+        records: Vec::new(),
+        lifetime: Lifetime::Settings,
+    };
+    let check = |user: &User| {
+        if entry.allows(user, &identity.info(caller), now) {
+            return Ok(());
+        }
+        let public = "The rules of this Cluster do not let you log in by this identity provider.";
+        Err(Error::denied(public).because("provider_rule"))
+    };
+    let user = if let Some(user) = known {
+        user
+    } else {
+        let person = person(ctx, entry, &external, &facts, &membership, now)
+            .map_err(|error| failed(error, None))?;
+        // Who is not let in does not become a User.
+        check(&person.user).map_err(|error| failed(error, None))?;
+        create(ctx, entry, &external, &person, now)
             .await
-            .map_err(|error| failed(error, None))?,
+            .map_err(|error| failed(error, None))?
     };
     let is_human = user
         .message
@@ -85,28 +107,12 @@ pub(crate) async fn identify(
         return Err(failed(error.because("user_type"), Some(&user)));
     }
     check_user(&user.message).map_err(|error| failed(error, Some(&user)))?;
+    // By the Groups that are so from now on.
     let user = follow(ctx, user.clone(), &membership)
         .await
         .map_err(|error| failed(error, Some(&user)))?;
-
-    let identity = ProvenIdentity {
-        provider: entry.known.clone(),
-        aal: entry.aal(&Facts::aal(assertion, &claims), now),
-        identifier: external.identifier.clone(),
-        email: email.to_owned(),
-        pic_url: external.picture.clone().unwrap_or_default(),
-        saml: None,
-        records: Vec::new(),
-        lifetime: Lifetime::Settings,
-    };
-    if entry.allows(&user.message, &identity.info(caller), now) {
-        return Ok((user.uid, identity));
-    }
-    let public = "The rules of this Cluster do not let you log in by this identity provider.";
-    Err(failed(
-        Error::denied(public).because("provider_rule"),
-        Some(&user),
-    ))
+    check(&user.message).map_err(|error| failed(error, Some(&user)))?;
+    Ok((user.uid, identity))
 }
 
 async fn find(
@@ -139,15 +145,15 @@ fn has_identity(user: &User, provider: &str) -> bool {
     identities.any(|identity| identity.identity_provider == provider)
 }
 
-/// Makes a User of somebody who is none, where the provider's rule says so.
-async fn create(
+/// The User that somebody is to become who is none, where the provider's rule says so.
+fn person(
     ctx: &Context,
     entry: &ProviderEntry,
     external: &ExternalIdentity,
     facts: &Facts,
     membership: &Membership,
     now: UnixMillis,
-) -> Result<Stored<User>, Error> {
+) -> Result<NewPerson, Error> {
     let Some(groups) = entry.creates(facts, now) else {
         let public = "Your identity provider knows you, and this Cluster does not: you are not a User here. Ask an \
                       administrator to add you.";
@@ -156,7 +162,7 @@ async fn create(
     let head = head(external);
     let groups = membership.apply(groups.iter().cloned());
     let email = external.email.clone().unwrap_or_default();
-    let plan = NewPerson {
+    Ok(NewPerson {
         user: User {
             metadata: Some(Metadata {
                 // What is random keeps anybody from taking a name that a Policy may already mean.
@@ -184,8 +190,18 @@ async fn create(
             ..User::default()
         },
         provider: entry.known.uid,
-    };
-    match transact(ctx, &Author::cluster(OPERATION), &plan).await {
+    })
+}
+
+/// Makes the User.
+async fn create(
+    ctx: &Context,
+    entry: &ProviderEntry,
+    external: &ExternalIdentity,
+    plan: &NewPerson,
+    now: UnixMillis,
+) -> Result<Stored<User>, Error> {
+    match transact(ctx, &Author::cluster(OPERATION), plan).await {
         Ok(uid) => {
             let user = load::by_uid::<User>(&*ctx.store, uid, now).await?;
             user.ok_or_else(|| Error::unavailable("a new User is gone"))

@@ -377,6 +377,17 @@ async fn c12_nobody_becomes_a_user_whom_the_rule_does_not_mean(
     assert!(scene.found("1234").await.is_none());
 }
 
+#[tokio::test]
+async fn w36_nobody_becomes_a_user_whom_the_rules_deny() {
+    let rule = "{effect: DENY, condition: {match: '\"staff\" in ctx.user.spec.groups'}}";
+    let scene = Scene::new(&format!("{CREATION}, postAuthenticationRules: [{rule}]")).await;
+    scene.claims(json!({"email": "ann@example.com", "email_verified": true}));
+    let (_, shown) = log_in(&scene).await;
+    assert_eq!(shown.status, 403);
+    assert_eq!(scene.reason().await, "provider_rule");
+    assert!(scene.found("1234").await.is_none());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_first_logins_at_once_make_one_user() {
     let scene = Scene::new(CREATION).await;
