@@ -5,6 +5,8 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use crate::{body::Body, canonical::Ambiguity, record::RequestId};
 
+mod page;
+
 /// Why a request got no response of its Service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Denial {
@@ -59,6 +61,20 @@ struct Form {
     message: &'static str,
 }
 
+/// How a denial is told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Manner<'a> {
+    /// To programs.
+    Text,
+    /// To gRPC.
+    Grpc,
+    /// To people in front of a browser.
+    Page {
+        /// The URL of the Cluster's own pages.
+        portal: &'a str,
+    },
+}
+
 impl Denial {
     /// A stable word for the log.
     pub(crate) fn reason(self) -> &'static str {
@@ -88,33 +104,37 @@ impl Denial {
     }
 
     /// The response. Carries the id by which the log knows more; gRPC gets a response that is trailers only.
-    pub(crate) fn response(self, grpc: bool, id: RequestId) -> Response<Body> {
+    pub(crate) fn response(self, manner: Manner<'_>, id: RequestId) -> Response<Body> {
         let Form {
             status,
             grpc: grpc_status,
             message,
         } = self.form();
-        let mut response = if grpc {
-            let mut response = Response::new(Body::empty());
-            let headers = response.headers_mut();
-            set(headers, header::CONTENT_TYPE.as_str(), "application/grpc");
-            set(headers, "grpc-status", grpc_status);
-            // Percent-encoded, as the protocol has it.
-            if let Ok(message) = HeaderValue::from_str(&message.replace('%', "%25")) {
-                headers.insert("grpc-message", message);
+        let mut response = match manner {
+            Manner::Grpc => {
+                let mut response = Response::new(Body::empty());
+                let headers = response.headers_mut();
+                set(headers, header::CONTENT_TYPE.as_str(), "application/grpc");
+                set(headers, "grpc-status", grpc_status);
+                // Percent-encoded, as the protocol has it.
+                if let Ok(message) = HeaderValue::from_str(&message.replace('%', "%25")) {
+                    headers.insert("grpc-message", message);
+                }
+                response
             }
-            response
-        } else {
-            let text = [message.as_bytes(), b"\n"].concat();
-            let mut response = Response::new(Body::full(Bytes::from(text)));
-            *response.status_mut() = status;
-            let headers = response.headers_mut();
-            set(
-                headers,
-                header::CONTENT_TYPE.as_str(),
-                "text/plain; charset=utf-8",
-            );
-            response
+            Manner::Page { portal } => page::page(status, message, id, portal),
+            Manner::Text => {
+                let text = [message.as_bytes(), b"\n"].concat();
+                let mut response = Response::new(Body::full(Bytes::from(text)));
+                *response.status_mut() = status;
+                let headers = response.headers_mut();
+                set(
+                    headers,
+                    header::CONTENT_TYPE.as_str(),
+                    "text/plain; charset=utf-8",
+                );
+                response
+            }
         };
         let headers = response.headers_mut();
         set(headers, header::CACHE_CONTROL.as_str(), "no-store");

@@ -15,7 +15,7 @@ use crate::{
     Body, Config, Directory, Identity, Route,
     authorize::{Passed, authorize},
     canonical::{Canonical, Length, is_grpc},
-    denial::Denial,
+    denial::{Denial, Manner},
     forward::{Served, forward},
     inbound::{Content, Inbound},
     login,
@@ -61,6 +61,7 @@ impl Gateway {
         let client = peer.ip().to_canonical();
         let id = RequestId::random(&*self.config.rng);
         let grpc = is_grpc(&parts.headers);
+        let is_person = !grpc && login::is_navigation(&parts.method, &parts.headers);
         let mut record = Box::new(Record::new(id, client, parts.method.clone(), parts.version));
         if let Some(traces) = &self.config.traces {
             let parent = parts.headers.get(TRACEPARENT);
@@ -79,7 +80,13 @@ impl Gateway {
             }
             Ok(Served::Upstream(response)) => response.into_response(record),
             Err(denial) => {
-                let response = denial.response(grpc, id);
+                let portal = format!("https://{}/", self.config.authority);
+                let manner = match (grpc, is_person) {
+                    (true, _) => Manner::Grpc,
+                    (false, true) => Manner::Page { portal: &portal },
+                    (false, false) => Manner::Text,
+                };
+                let response = denial.response(manner, id);
                 if !matches!(record.outcome, Outcome::Denied(_)) {
                     record.outcome = Outcome::Refused(denial.reason());
                 }

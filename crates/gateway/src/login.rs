@@ -51,7 +51,7 @@ pub(crate) fn redirect(
     state: Option<&HeaderValue>,
     id: RequestId,
 ) -> Option<Response<Body>> {
-    if !is_navigation(request) {
+    if request.grpc || request.websocket || !is_navigation(&request.method, &request.headers) {
         return None;
     }
     let authority = request.host.authority().to_str().ok()?;
@@ -98,11 +98,9 @@ fn cookie(name: &str, value: &str, seconds: u64) -> Option<HeaderValue> {
     Some(cookie)
 }
 
-fn is_navigation(request: &Canonical) -> bool {
-    let headers = &request.headers;
-    request.method == Method::GET
-        && !request.grpc
-        && !request.websocket
+/// A browser asks for the page of a window.
+pub(crate) fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
+    *method == Method::GET
         && accepts_html(headers)
         && is_or_unsaid(headers, &SEC_FETCH_MODE, b"navigate")
         // A page in a frame of another one could only show that it may not be framed.

@@ -10,7 +10,7 @@ use crate::{
         Upstream, World,
         client::{self, get, send},
         service,
-        world::{HOST, ServiceExt as _, TOKEN},
+        world::{HOST, ServiceExt as _, TOKEN, matches, rule},
     },
     websocket,
 };
@@ -60,6 +60,49 @@ async fn a_browser_is_known_again_that_was_sent_to_the_login() {
         &[HTML, "Cookie: __Host-octelium-state=x"],
     );
     assert_eq!(nonce_of(&broken.await).len(), 43);
+}
+
+/// A person reads what a program reads, and gets a way out.
+#[rstest]
+#[case::policy(HOST, "/denied", 403, "No access")]
+#[case::no_service("other.example.com", "/", 404, "Not found")]
+#[case::ambiguous(HOST, "/a/..%2fb", 400, "not accepted")]
+#[tokio::test]
+async fn a_person_is_told_by_a_page(
+    #[case] host: &str,
+    #[case] path: &str,
+    #[case] status: u16,
+    #[case] title: &str,
+) {
+    let (world, upstream) = world().await;
+    world.serve(&service(&upstream.url()).rules(vec![
+        rule(
+            "denied",
+            matches(r#"ctx.request.http.path == "/denied""#),
+            false,
+        ),
+        rule("others", matches("true"), true),
+    ]));
+    let host = format!("Host: {host}");
+    let ask = async |accept: &str| get(world.address, path, &[&host, COOKIE, accept]).await;
+    let page = ask(HTML).await;
+    assert_eq!(page.status, status, "{page:?}");
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    assert!(page.body.contains(title), "{}", page.body);
+    assert!(page.body.contains("href=\"https://"), "{}", page.body);
+    let id = page.header("x-request-id").unwrap();
+    assert!(page.body.contains(id), "{}", page.body);
+    let csp = page.header("content-security-policy").unwrap();
+    assert!(csp.starts_with("default-src 'none'"), "{csp}");
+    let text = ask("Accept: */*").await;
+    assert_eq!(text.status, status);
+    assert_eq!(
+        text.header("content-type"),
+        Some("text/plain; charset=utf-8")
+    );
 }
 
 #[tokio::test]

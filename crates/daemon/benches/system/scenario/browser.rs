@@ -16,6 +16,8 @@ use crate::{
 const PEOPLE: usize = 500;
 const LOGINS: usize = 4000;
 const BROWSERS: usize = 32;
+/// All of them log in at the same moment.
+const CROWD: usize = 1000;
 const SERVICES: usize = 1000;
 const VIEWS: usize = 300;
 
@@ -148,6 +150,13 @@ pub(crate) async fn logins(figures: &mut Figures) {
     let rate = logins / cpu;
     figures.add("browser-logins", "per CPU-second", rate, "logins", ">= 500");
     figures.latencies("browser-logins", &mut latencies, "");
+
+    let mut crowd = Vec::with_capacity(CROWD);
+    for _ in 0..CROWD {
+        crowd.push(world.browser().await);
+    }
+    let (_, mut latencies) = closed_loop(crowd, CROWD, LogIn).await;
+    figures.latencies("browser-logins-at-once", &mut latencies, "");
 }
 
 #[derive(Clone)]
