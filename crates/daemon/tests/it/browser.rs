@@ -118,7 +118,7 @@ async fn a_person_returns_to_the_service_and_logs_out_of_it() {
     browser
         .open(&format!("https://web.{}/", scene.cluster.domain()))
         .await;
-    browser.sees("access was denied").await;
+    browser.sees("Access was denied").await;
 
     browser
         .open(&format!("https://{}/", scene.cluster.domain()))
