@@ -225,3 +225,26 @@ async fn other_clients_and_codes_of_nobody_are_refused() {
     let page = browser.get("/device?user_code=%22%3E%3Cscript%3E").await;
     assert!(!page.body.contains("<script>"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a13_a_code_is_of_no_use_to_another_client() {
+    let (replicas, mut browser) = john().await;
+    let machine = Machine::ask(replicas.context(0), "").await;
+    answer(&mut browser, &machine.user_code, "approve").await;
+    for client in ["another", "", "octelium-cli2"] {
+        let form = [
+            ("client_id", client),
+            ("grant_type", GRANT),
+            ("device_code", machine.device_code.as_str()),
+        ];
+        let refused = oauth2::post(&machine.ctx, "/oauth2/token", None, &form).await;
+        assert!(refused.status.is_client_error(), "{client:?}");
+        let reply = refused.json();
+        assert_eq!(reply["access_token"], Value::Null, "{client:?} {reply}");
+    }
+    // A code of somebody else, or none.
+    let other = Machine::ask(replicas.context(0), "").await;
+    assert_eq!(other.collect().await["error"], "authorization_pending");
+    let tokens = machine.collect().await;
+    assert!(tokens["access_token"].is_string(), "{tokens}");
+}

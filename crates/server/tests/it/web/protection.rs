@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use http::header;
+use axum::body::Body;
+use http::{HeaderValue, Method, Request, header};
 use rstest::rstest;
+use server::grpc_router;
+use tower::ServiceExt as _;
 
 use super::{Browser, ORIGIN, SESSION, enrollment::sessions, people};
 use crate::{failing::Failing, replicas::Replicas};
@@ -186,4 +189,48 @@ async fn the_login_page_says_so_where_there_is_no_provider() {
             .contains("https:")
     );
     assert_eq!(ORIGIN, replicas.context(0).domain.url());
+}
+
+/// Scripts of a Service are of the same site as the API, and browsers send our cookies along with what they ask there.
+#[tokio::test(flavor = "multi_thread")]
+async fn w41_the_api_knows_no_cookies_and_answers_no_page_of_another_host() {
+    let replicas = people(1).await;
+    let mut browser = Browser::at(replicas.context(0));
+    browser.enroll(&replicas, "john").await;
+    let router = grpc_router(replicas.context(0).clone()).await.unwrap();
+    let cookies = browser.cookies.iter();
+    let cookies: Vec<String> = cookies
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let path = "/octelium.api.main.user.v1.MainService/GetStatus";
+    for content_type in [
+        "application/grpc",
+        "application/grpc-web+proto",
+        "text/plain",
+    ] {
+        for method in [Method::POST, Method::OPTIONS] {
+            let request = Request::builder()
+                .method(&method)
+                .uri(path)
+                .header("content-type", content_type)
+                .header("cookie", cookies.join("; "))
+                .header("origin", "https://evil.localhost:8443")
+                .header("access-control-request-method", "POST")
+                .body(Body::from(&[0, 0, 0, 0, 0][..]))
+                .unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            let headers = response.headers();
+            let status = headers.get("grpc-status").map(HeaderValue::as_bytes);
+            let is_refused =
+                status.is_some_and(|status| status != b"0") || !response.status().is_success();
+            assert!(is_refused, "{method} {content_type}: {response:?}");
+            assert!(
+                !headers
+                    .keys()
+                    .any(|name| name.as_str().starts_with("access-control")),
+                "{response:?}"
+            );
+            assert!(!headers.contains_key("set-cookie"), "{response:?}");
+        }
+    }
 }

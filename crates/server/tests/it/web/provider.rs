@@ -13,7 +13,11 @@ use api::{
 use authn::provider::testing::{CLIENT_ID, CLIENT_SECRET, Callback, Stub};
 use rstest::rstest;
 use serde_json::{Value, json};
-use server::resource::{index, load, write::Update};
+use server::{
+    resource::{index, load, write::Update},
+    return_to,
+    web::handover::{arrive, state_of},
+};
 
 use super::{Browser, SESSION, Shown};
 use crate::{
@@ -170,6 +174,55 @@ async fn a_person_logs_in_at_the_provider_of_the_company() {
         (by.identifier.as_str(), by.email.as_str()),
         ("1234", "a@example.com")
     );
+}
+
+#[tokio::test]
+async fn w51_identifiers_that_look_alike_are_of_different_people() {
+    let scene = Scene::new("").await;
+    let identifiers = ["a.b", "a-b", "A.B", "a.b "];
+    let mut people = Vec::new();
+    for (number, identifier) in identifiers.iter().enumerate() {
+        let name = format!("person-{number}");
+        people.push(scene.person(&name, identifier).await);
+    }
+    for (number, identifier) in identifiers.iter().enumerate() {
+        scene.claims(json!({"sub": identifier}));
+        let (_, shown) = log_in(&scene).await;
+        assert_eq!(shown.status, 303, "{identifier:?} {shown:#?}");
+        for (other, person) in people.iter().enumerate() {
+            let expected = usize::from(other <= number);
+            assert_eq!(scene.sessions(person).await.len(), expected, "{other}");
+        }
+    }
+    scene.claims(json!({"sub": "a_b"}));
+    let (_, shown) = log_in(&scene).await;
+    assert_eq!(shown.status, 403);
+}
+
+#[tokio::test]
+async fn w44_a_long_place_to_return_to_outlives_the_login() {
+    let scene = Scene::new("").await;
+    scene.person("alice", "1234").await;
+    let mut browser = scene.browser();
+    let place = format!("https://web.localhost:8443/a?deep={}", "x".repeat(1200));
+    let state = state_of("nonce-of-this-browser");
+    let place = return_to::sign(scene.replicas.context(0), &place, &state).unwrap();
+    let page = browser
+        .get(&format!("/login?return={}", place.unwrap()))
+        .await;
+    page.says("web.localhost");
+    let (provider, place) = (page.field("provider"), page.field("return"));
+    let fields = [("provider", &*provider), ("return", &*place)];
+    let begun = browser.post("/begin", &fields).await;
+    let callback = scene.stub.authorize(begun.location());
+    let returned = come_back(&mut browser, &callback).await;
+    let shown = browser.get(returned.location()).await;
+    assert_eq!(shown.status, 303, "{shown:#?}");
+    let service = "https://web.localhost:8443/.well-known/octelium/callback?code=";
+    let code = shown.location().strip_prefix(service).unwrap();
+    let ctx = scene.replicas.context(0);
+    let arrived = arrive(ctx, "web.localhost", code, "nonce-of-this-browser").await;
+    assert!(arrived.ok().unwrap().target.ends_with(&"x".repeat(1200)));
 }
 
 #[tokio::test]
