@@ -43,7 +43,7 @@ async fn names_that_are_not_served_get_no_certificate() {
 async fn the_domain_has_a_page_and_the_portal_leads_to_it() {
     let scene = Scene::start().await;
     let plain = |path: &str| Request::builder().uri(path).body(String::new()).unwrap();
-    let page = scene.https.send("localhost", plain("/")).await;
+    let page = scene.https.send("localhost", plain("/login")).await;
     assert_eq!(page.status, 200);
     assert!(
         page.header("content-security-policy")
@@ -83,6 +83,9 @@ async fn a_certificate_of_the_operator_is_served() {
     let cluster = crate::support::cluster::Cluster::start_with(&arguments);
     assert!(!cluster.ca().exists(), "an authority that signs nothing");
     let https = Https::trusting(cluster.address, &cert);
-    let page = Request::builder().uri("/").body(String::new()).unwrap();
+    let page = Request::builder()
+        .uri("/login")
+        .body(String::new())
+        .unwrap();
     assert_eq!(https.send("localhost", page).await.status, 200);
 }

@@ -120,7 +120,7 @@ async fn pages_and_oauth2_are_for_tls_alone_where_the_domain_is_not_this_machine
         );
     }
     let local = Cluster::start();
-    let answer = Https::new(&local).get("localhost", "/", "").await;
+    let answer = Https::new(&local).get("localhost", "/login", "").await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("strict-transport-security"), "");
 }
