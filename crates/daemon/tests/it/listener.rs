@@ -43,6 +43,9 @@ async fn names_that_are_not_served_get_no_certificate() {
 async fn the_domain_has_a_page_and_the_portal_leads_to_it() {
     let scene = Scene::start().await;
     let plain = |path: &str| Request::builder().uri(path).body(String::new()).unwrap();
+    let front = scene.https.send("localhost", plain("/")).await;
+    assert_eq!(front.status, 303);
+    assert_eq!(front.header("location"), "/login");
     let page = scene.https.send("localhost", plain("/login")).await;
     assert_eq!(page.status, 200);
     assert!(

@@ -44,7 +44,7 @@ pub(super) async fn page(
                 div {
                     label for="code" { "Code" }
                     input.code type="text" id="code" name="code" value=(code) required maxlength="9"
-                        autocomplete="off" spellcheck="false" autocapitalize="characters" placeholder="XXXX-XXXX";
+                        autocomplete="off" spellcheck="false" autocapitalize="characters" placeholder="BCDF-GHJK";
                 }
                 button.wide type="submit" { "Go on" }
             }
