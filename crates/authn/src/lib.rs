@@ -15,5 +15,6 @@ pub mod outbound;
 pub mod provider;
 pub mod saml;
 pub mod saml_source;
+pub mod totp;
 pub mod webauthn;
 pub mod x509;

@@ -30,6 +30,7 @@ pub fn header(kind: Kind, wide: bool) -> Vec<String> {
         // Nobody is shown those.
         | Kind::SigningKey
         | Kind::Certificate
+        | Kind::SecondFactors
         | Kind::RevokedToken => (&["NAME", "AGE"], &[]),
         Kind::Service => (
             &[

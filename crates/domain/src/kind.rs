@@ -63,6 +63,8 @@ kinds! {
     SigningKey,
     /// Internal: a certificate authority or a certificate with its key.
     Certificate,
+    /// Internal: what is known of the second factors of a User beyond their Authenticators. Has the User's uid.
+    SecondFactors,
     /// Internal: one access token that was revoked alone; expires with the token.
     RevokedToken,
 }

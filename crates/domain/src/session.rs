@@ -1,12 +1,14 @@
 //! Sessions: how they begin, for how long they and their tokens live, and whether they still stand. Pure
 //! transitions; the caller reads the Session and writes the changed one by compare-and-set.
 
+mod authenticator;
 mod browser;
 mod check;
 mod create;
 mod lifetimes;
 mod refresh;
 
+pub use authenticator::{action, authenticator_info, is_fresh, last_proof, mode, raise, settle};
 pub use browser::{BrowserToken, browser_token};
 pub use check::{accepts_access_token, access_token_ends_at, check, stands};
 pub(crate) use create::reference;

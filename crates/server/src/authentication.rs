@@ -1,6 +1,7 @@
 //! How identities are proved and Sessions begin, live on and end.
 
 mod assertion;
+pub(crate) mod authenticator;
 mod begin;
 pub(crate) mod browser;
 pub mod client_login;

@@ -30,6 +30,7 @@ use crate::{
     resource::{codec, load},
 };
 
+mod authenticator_rules;
 pub(crate) mod cache;
 mod documents;
 mod feed;
@@ -41,6 +42,7 @@ mod providers;
 pub(crate) mod revoked;
 mod sessions;
 
+pub(crate) use authenticator_rules::{AuthenticatorRules, EnforcementList, Login};
 use cache::Cache;
 use documents::Documents;
 pub(crate) use documents::Known;
@@ -264,6 +266,11 @@ impl Directory {
     /// The `ClusterConfig`; the defaults where there is none yet.
     pub fn cluster_config(&self) -> Arc<ClusterConfig> {
         self.held.config()
+    }
+
+    /// The rules of the `ClusterConfig` about Authenticators.
+    pub(crate) fn authenticator_rules(&self) -> Arc<AuthenticatorRules> {
+        self.held.authenticator_rules()
     }
 
     /// The Service of this host name, the Cluster's domain cut off: `svc`, `svc.namespace`.

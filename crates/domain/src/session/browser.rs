@@ -16,6 +16,9 @@ pub enum BrowserToken {
     /// The one before, a moment after it was replaced: another page was loading, or the answer was lost. The browser
     /// is to be given the present one again.
     Replaced,
+    /// The one before, a moment after an Authenticator has raised the Session: perhaps another page was loading. It is
+    /// worth nothing, and nobody is given the present one for it.
+    Superseded,
     /// One that was replaced long ago: somebody has a copy, and the Session is to be revoked.
     Reused,
 }
@@ -41,12 +44,17 @@ pub fn browser_token(
             .as_ref()
             .and_then(|status| status.last_authentications.first());
         let is_previous = previous.is_some_and(|previous| previous.token_id == token_id);
-        let is_recent = refresh::within(authentication, refresh::REPEAT_WINDOW, now);
-        return Ok(if is_previous && is_recent {
-            BrowserToken::Replaced
-        } else {
-            BrowserToken::Reused
-        });
+        let is_recent = refresh::is_recent(authentication, refresh::REPEAT_WINDOW, now);
+        return Ok(
+            match (
+                is_previous && is_recent,
+                refresh::is_a_refresh(authentication),
+            ) {
+                (true, true) => BrowserToken::Replaced,
+                (true, false) => BrowserToken::Superseded,
+                (false, _) => BrowserToken::Reused,
+            },
+        );
     }
     let end = lifetimes::refresh_token_end(session).ok_or(Refusal::Incomplete)?;
     if now >= end {

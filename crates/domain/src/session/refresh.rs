@@ -49,16 +49,17 @@ pub fn refresh(session: &Session, token_id: Uid, now: UnixMillis) -> Result<Refr
     let token_id = token_id.to_string();
     if authentication.token_id != token_id {
         // It was signed for this Session, so it was valid once.
-        let is_repeated = status
+        let is_previous = status
             .last_authentications
             .first()
-            .is_some_and(|previous| previous.token_id == token_id)
-            && within(authentication, REPEAT_WINDOW, now);
-        return Ok(if is_repeated {
-            Refresh::Remint
-        } else {
-            Refresh::Reuse
-        });
+            .is_some_and(|previous| previous.token_id == token_id);
+        let is_recent = is_recent(authentication, REPEAT_WINDOW, now);
+        return match (is_previous && is_recent, is_a_refresh(authentication)) {
+            (true, true) => Ok(Refresh::Remint),
+            // An Authenticator has just raised the Session: nobody is given its tokens for one from before.
+            (true, false) => Err(Refusal::TokenSuperseded),
+            (false, _) => Ok(Refresh::Reuse),
+        };
     }
     if !is_refreshable(session) {
         return Err(Refusal::NotRefreshable);
@@ -103,18 +104,27 @@ pub fn rotate_tokens(session: &mut Session, new_token_id: Uid, now: UnixMillis, 
 /// Whether `authentication` is a refresh that happened less than `window` ago. One that lies in the future of the
 /// clock happened we do not know when, and is taken as long ago.
 pub(super) fn within(authentication: &Authentication, window: Duration, now: UnixMillis) -> bool {
+    is_a_refresh(authentication) && is_recent(authentication, window, now)
+}
+
+/// As [`within`], of whatever kind it is.
+pub(super) fn is_recent(
+    authentication: &Authentication,
+    window: Duration,
+    now: UnixMillis,
+) -> bool {
     let Some(set_at) = set_at(authentication) else {
         return false;
     };
     let is_past = now.saturating_add(CLOCK_TOLERANCE) >= set_at;
-    is_a_refresh(authentication) && is_past && now < set_at.saturating_add(window)
+    is_past && now < set_at.saturating_add(window)
 }
 
 pub(super) fn set_at(authentication: &Authentication) -> Option<UnixMillis> {
     authentication.set_at.as_ref().map(UnixMillis::from_proto)
 }
 
-fn is_a_refresh(authentication: &Authentication) -> bool {
+pub(super) fn is_a_refresh(authentication: &Authentication) -> bool {
     authentication
         .info
         .as_ref()

@@ -21,6 +21,7 @@ use domain::{
 use store::{CommitError, Committed, Expected, Operation, SecretWrite, Transaction};
 
 use super::{
+    authenticator::enforcement,
     identity::{Lifetime, ProvenIdentity, SingleUse},
     secret::Proof,
 };
@@ -70,7 +71,7 @@ pub(crate) async fn begin(
 ) -> Result<(Session, Committed), CommitError> {
     let user = beginning.user;
     let mut transaction = Transaction::at(now);
-    let session = match beginning.by {
+    let mut session = match beginning.by {
         By::Credential(proof) => {
             let (redeemed, after_use) = redeemed(proof, now);
             let session = session_of_credential(ctx, &beginning, proof, after_use, now);
@@ -95,6 +96,16 @@ pub(crate) async fn begin(
             session::new_session(new_session(ctx, &beginning, info, now))
         }
     };
+    if beginning.is_browser {
+        let provider = match beginning.by {
+            By::Identity(identity) => Some(&*identity.provider.message),
+            By::Credential(_) | By::Enrollment(_) => None,
+        };
+        let action = enforcement::of_login(ctx, &user.message, &session, provider, now).await?;
+        if let Some(status) = &mut session.status {
+            status.set_authenticator_action(action);
+        }
+    }
     transaction.push(Operation::Unchanged(Kind::User, user.uid, user.revision));
     if let Some(replaced) = beginning.replaces {
         transaction.push(Operation::Delete(Kind::Session, replaced, None));

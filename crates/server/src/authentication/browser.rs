@@ -29,6 +29,8 @@ use crate::{
 };
 
 const ATTEMPTS: usize = 16;
+/// Why a cookie from a moment before an Authenticator has raised the Session is refused: the browser has another.
+pub(crate) const SUPERSEDED: &str = "token_superseded";
 
 /// Somebody who gets in.
 pub(crate) struct Entrance {
@@ -170,6 +172,7 @@ pub(crate) async fn resume(
                 let present = present(session)?;
                 return Ok(resumed(read, Some(present)));
             }
+            BrowserToken::Superseded => return Err(secret::unauthenticated(SUPERSEDED)),
             BrowserToken::Reused => {
                 refresh::revoke(ctx, &read, caller, now).await?;
                 return Err(secret::unauthenticated("refresh_token_reused"));

@@ -34,7 +34,7 @@ const ATTEMPTS: usize = 16;
 pub(super) struct Read {
     pub(super) session: Stored<Session>,
     pub(super) user: Stored<User>,
-    credential: Option<Stored<Credential>>,
+    pub(super) credential: Option<Stored<Credential>>,
     pub(super) device: Option<Stored<Device>>,
 }
 

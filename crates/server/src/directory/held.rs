@@ -14,7 +14,7 @@ use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use policy::{PolicySet, Target};
 use store::{Document, Revision, Store, StoreError};
 
-use super::providers::Providers;
+use super::{authenticator_rules::AuthenticatorRules, providers::Providers};
 use crate::resource::codec::{Resource, Stored, decode};
 
 const PAGE: u32 = 1000;
@@ -39,6 +39,7 @@ pub(super) struct Held {
     namespaces: ArcSwap<HashMap<Uid, Arc<Namespace>>>,
     groups: ArcSwap<Groups>,
     config: ArcSwap<ClusterConfig>,
+    authenticator_rules: ArcSwap<AuthenticatorRules>,
     services: ArcSwap<Services>,
     providers: Providers,
 }
@@ -79,6 +80,9 @@ impl Held {
             namespaces: ArcSwap::default(),
             groups: ArcSwap::default(),
             config: ArcSwap::default(),
+            authenticator_rules: ArcSwap::from_pointee(AuthenticatorRules::of(
+                &ClusterConfig::default(),
+            )),
             services: ArcSwap::default(),
             providers: Providers::default(),
         }
@@ -114,7 +118,7 @@ impl Held {
         }
         self.groups.store(Arc::new(held));
         let config = config.map(|config| config.message).unwrap_or_default();
-        self.config.store(Arc::new(config));
+        self.put_config(config);
         let services = services.into_iter().map(|one| (one.uid, Arc::new(one)));
         self.rebuild_services(services.collect());
         Ok(())
@@ -153,6 +157,16 @@ impl Held {
 
     pub(super) fn config(&self) -> Arc<ClusterConfig> {
         self.config.load_full()
+    }
+
+    pub(super) fn authenticator_rules(&self) -> Arc<AuthenticatorRules> {
+        self.authenticator_rules.load_full()
+    }
+
+    fn put_config(&self, config: ClusterConfig) {
+        let rules = AuthenticatorRules::of(&config);
+        self.authenticator_rules.store(Arc::new(rules));
+        self.config.store(Arc::new(config));
     }
 
     pub(super) fn group(&self, name: &str) -> Option<(Uid, Arc<Group>)> {
@@ -235,7 +249,7 @@ impl Held {
                     rebuilds_all = true;
                     let config = document.as_ref().map(decode::<ClusterConfig>).transpose()?;
                     let config = config.map(|config| config.message).unwrap_or_default();
-                    self.config.store(Arc::new(config));
+                    self.put_config(config);
                 }
                 _ => {}
             }

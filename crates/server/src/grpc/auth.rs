@@ -1,4 +1,4 @@
-//! `octelium.api.main.auth.v1.MainService`: login, refresh, logout, registration of Devices.
+//! `octelium.api.main.auth.v1.MainService`: login, refresh, logout, Authenticators, registration of Devices.
 //!
 //! The caller is known by the metadata `x-octelium-refresh-token`, or by what the call itself proves; access tokens
 //! are of no use here.
@@ -11,20 +11,28 @@ use api::{
         AuthenticateWithRefreshTokenRequest, GetAvailableAuthenticatorRequest,
         GetAvailableAuthenticatorResponse, LogoutRequest, LogoutResponse,
         RegisterDeviceBeginRequest, RegisterDeviceBeginResponse, RegisterDeviceFinishRequest,
-        RegisterDeviceFinishResponse, SessionToken, main_service_server::MainService,
+        RegisterDeviceFinishResponse, SessionToken, authenticator::status::Type as AuthType,
+        main_service_server::MainService,
     },
-    meta_v1::{DeleteOptions, GetOptions, OperationResult},
+    core_v1::{self as core, authenticator::status::Type},
+    meta_v1::{DeleteOptions, GetOptions, ListResponseMeta, Metadata, OperationResult},
 };
+use domain::authenticator::MAX_PER_USER;
 use tonic::{Request, Response, Status};
 
 use crate::{
     Caller, Context, Error, ErrorKind,
-    authentication::{self, AssertionLogin, Login, UNAUTHENTICATED, device},
+    authentication::{
+        self, AssertionLogin, Login, UNAUTHENTICATED,
+        authenticator::{Holder, Which, ceremony, manage},
+        device,
+    },
 };
 
+const API_VERSION: &str = "auth/v1";
 const REFRESH_TOKEN: &str = "x-octelium-refresh-token";
 
-/// Serves login, refresh, logout and the registration of Devices.
+/// Serves login, refresh, logout, Authenticators and the registration of Devices.
 #[derive(Clone)]
 pub struct Auth(Context);
 
@@ -52,6 +60,38 @@ fn refresh_token<T>(request: &Request<T>) -> Result<&str, Status> {
             .because("token_missing")
             .into()
     })
+}
+
+/// What a User sees of an Authenticator of theirs.
+fn shown(authenticator: core::Authenticator) -> auth::Authenticator {
+    let metadata = authenticator.metadata.unwrap_or_default();
+    let spec = authenticator.spec.unwrap_or_default();
+    let status = authenticator.status.unwrap_or_default();
+    let r#type = match status.r#type() {
+        Type::Unknown => AuthType::Unknown,
+        Type::Fido => AuthType::Fido,
+        Type::Totp => AuthType::Totp,
+        Type::Tpm => AuthType::Tpm,
+    };
+    auth::Authenticator {
+        api_version: API_VERSION.to_owned(),
+        kind: "Authenticator".to_owned(),
+        metadata: Some(Metadata {
+            uid: metadata.uid,
+            name: metadata.name,
+            created_at: metadata.created_at,
+            updated_at: metadata.updated_at,
+            ..Metadata::default()
+        }),
+        spec: Some(auth::authenticator::Spec {
+            display_name: spec.display_name,
+        }),
+        status: Some(auth::authenticator::Status {
+            is_registered: status.is_registered,
+            r#type: r#type.into(),
+            description: status.description,
+        }),
+    }
 }
 
 /// Says which method it is, rather than pretending to have done anything.
@@ -128,21 +168,148 @@ impl MainService for Auth {
         &self,
         request: Request<GetAvailableAuthenticatorRequest>,
     ) -> Result<Response<GetAvailableAuthenticatorResponse>, Status> {
-        authentication::check_refresh_token(&self.0, refresh_token(&request)?).await?;
-        Ok(Response::new(GetAvailableAuthenticatorResponse::default()))
+        let holder = Holder::of_token(&self.0, refresh_token(&request)?).await?;
+        let available = manage::available(&self.0, &holder).await?;
+        Ok(Response::new(GetAvailableAuthenticatorResponse {
+            main_authenticator: available.main.map(|stored| shown(stored.message)),
+            available_authenticators: available
+                .all
+                .into_iter()
+                .map(|stored| shown(stored.message))
+                .collect(),
+        }))
     }
 
     async fn list_authenticator(
         &self,
         request: Request<auth::ListAuthenticatorOptions>,
     ) -> Result<Response<auth::AuthenticatorList>, Status> {
-        authentication::check_refresh_token(&self.0, refresh_token(&request)?).await?;
+        let holder = Holder::of_token(&self.0, refresh_token(&request)?).await?;
+        let all = holder.authenticators(&self.0, self.0.now()).await?;
+        let options = request.get_ref();
+        let total = u32::try_from(all.len()).unwrap_or(u32::MAX);
+        // A User has at most as many as one page holds.
+        let per_page = match options.items_per_page {
+            0 => MAX_PER_USER,
+            wanted => wanted,
+        };
+        let first = u64::from(options.page).saturating_mul(per_page.into());
+        let first = usize::try_from(first).unwrap_or(usize::MAX);
+        let count = usize::try_from(per_page).unwrap_or(usize::MAX);
+        let items = all.into_iter().map(|stored| shown(stored.message));
+        let items: Vec<_> = items.skip(first).take(count).collect();
+        let shown = first.saturating_add(items.len());
         Ok(Response::new(auth::AuthenticatorList {
-            api_version: "auth/v1".to_owned(),
+            api_version: API_VERSION.to_owned(),
             kind: "AuthenticatorList".to_owned(),
-            items: Vec::new(),
-            list_response_meta: Some(api::meta_v1::ListResponseMeta::default()),
+            list_response_meta: Some(ListResponseMeta {
+                page: options.page,
+                items_per_page: per_page,
+                total_count: total,
+                has_more: shown < usize::try_from(total).unwrap_or(usize::MAX),
+            }),
+            items,
         }))
+    }
+
+    async fn get_authenticator(
+        &self,
+        request: Request<GetOptions>,
+    ) -> Result<Response<auth::Authenticator>, Status> {
+        let holder = Holder::of_token(&self.0, refresh_token(&request)?).await?;
+        let which = Which {
+            name: &request.get_ref().name,
+            uid: &request.get_ref().uid,
+        };
+        let found = manage::find(&self.0, &holder, &which).await?;
+        Ok(Response::new(shown(found.message)))
+    }
+
+    async fn create_authenticator(
+        &self,
+        request: Request<auth::CreateAuthenticatorRequest>,
+    ) -> Result<Response<auth::Authenticator>, Status> {
+        let caller = caller(&request);
+        let holder = Holder::of_token(&self.0, refresh_token(&request)?).await?;
+        let request = request.into_inner();
+        let r#type = match request.r#type() {
+            AuthType::Unknown => Type::Unknown,
+            AuthType::Fido => Type::Fido,
+            AuthType::Totp => Type::Totp,
+            AuthType::Tpm => Type::Tpm,
+        };
+        let name = &request.display_name;
+        let created = manage::create(&self.0, &holder, r#type, name, &caller).await?;
+        Ok(Response::new(shown(created)))
+    }
+
+    async fn update_authenticator(
+        &self,
+        request: Request<auth::Authenticator>,
+    ) -> Result<Response<auth::Authenticator>, Status> {
+        let caller = caller(&request);
+        let holder = Holder::of_token(&self.0, refresh_token(&request)?).await?;
+        let request = request.into_inner();
+        let metadata = request.metadata.unwrap_or_default();
+        let which = Which {
+            name: &metadata.name,
+            uid: &metadata.uid,
+        };
+        let name = request.spec.unwrap_or_default().display_name;
+        let renamed = manage::rename(&self.0, &holder, &which, &name, &caller).await?;
+        Ok(Response::new(shown(renamed)))
+    }
+
+    async fn delete_authenticator(
+        &self,
+        request: Request<DeleteOptions>,
+    ) -> Result<Response<OperationResult>, Status> {
+        let holder = Holder::of_token(&self.0, refresh_token(&request)?).await?;
+        let which = Which {
+            name: &request.get_ref().name,
+            uid: &request.get_ref().uid,
+        };
+        manage::delete(&self.0, &holder, &which, &caller(&request)).await?;
+        Ok(Response::new(OperationResult::default()))
+    }
+
+    async fn register_authenticator_begin(
+        &self,
+        request: Request<auth::RegisterAuthenticatorBeginRequest>,
+    ) -> Result<Response<auth::RegisterAuthenticatorBeginResponse>, Status> {
+        let holder = Holder::of_token(&self.0, refresh_token(&request)?).await?;
+        let reply = ceremony::begin_registration(&self.0, &holder, request.get_ref()).await?;
+        Ok(Response::new(reply))
+    }
+
+    async fn register_authenticator_finish(
+        &self,
+        request: Request<auth::RegisterAuthenticatorFinishRequest>,
+    ) -> Result<Response<auth::RegisterAuthenticatorFinishResponse>, Status> {
+        let holder = Holder::of_token(&self.0, refresh_token(&request)?).await?;
+        let caller = caller(&request);
+        ceremony::finish_registration(&self.0, &holder, request.get_ref(), &caller).await?;
+        Ok(Response::new(auth::RegisterAuthenticatorFinishResponse {}))
+    }
+
+    async fn authenticate_authenticator_begin(
+        &self,
+        request: Request<auth::AuthenticateAuthenticatorBeginRequest>,
+    ) -> Result<Response<auth::AuthenticateAuthenticatorBeginResponse>, Status> {
+        let holder = Holder::of_token(&self.0, refresh_token(&request)?).await?;
+        let caller = caller(&request);
+        let reply = ceremony::begin(&self.0, &holder, request.get_ref(), &caller).await?;
+        Ok(Response::new(reply))
+    }
+
+    async fn authenticate_with_authenticator(
+        &self,
+        request: Request<auth::AuthenticateWithAuthenticatorRequest>,
+    ) -> Result<Response<SessionToken>, Status> {
+        let holder = Holder::of_token(&self.0, refresh_token(&request)?).await?;
+        let caller = caller(&request);
+        let tokens = ceremony::finish(&self.0, &holder, request.get_ref(), &caller).await?;
+        Ok(Response::new(tokens))
     }
 
     async fn register_device_begin(
@@ -164,17 +331,21 @@ impl MainService for Auth {
         Ok(Response::new(RegisterDeviceFinishResponse {}))
     }
 
+    async fn authenticate_with_passkey_begin(
+        &self,
+        _request: Request<auth::AuthenticateWithPasskeyBeginRequest>,
+    ) -> Result<Response<auth::AuthenticateWithPasskeyBeginResponse>, Status> {
+        Err(ceremony::in_the_browser(&self.0).into())
+    }
+
+    async fn authenticate_with_passkey(
+        &self,
+        _request: Request<auth::AuthenticateWithPasskeyRequest>,
+    ) -> Result<Response<SessionToken>, Status> {
+        Err(ceremony::in_the_browser(&self.0).into())
+    }
+
     unserved! {
-        authenticate_with_authenticator(auth::AuthenticateWithAuthenticatorRequest) -> SessionToken: "Authenticators";
-        get_authenticator(GetOptions) -> auth::Authenticator: "Authenticators";
-        create_authenticator(auth::CreateAuthenticatorRequest) -> auth::Authenticator: "Authenticators";
-        update_authenticator(auth::Authenticator) -> auth::Authenticator: "Authenticators";
-        delete_authenticator(DeleteOptions) -> OperationResult: "Authenticators";
-        register_authenticator_begin(auth::RegisterAuthenticatorBeginRequest) -> auth::RegisterAuthenticatorBeginResponse: "Authenticators";
-        register_authenticator_finish(auth::RegisterAuthenticatorFinishRequest) -> auth::RegisterAuthenticatorFinishResponse: "Authenticators";
-        authenticate_authenticator_begin(auth::AuthenticateAuthenticatorBeginRequest) -> auth::AuthenticateAuthenticatorBeginResponse: "Authenticators";
-        authenticate_with_passkey_begin(auth::AuthenticateWithPasskeyBeginRequest) -> auth::AuthenticateWithPasskeyBeginResponse: "passkeys";
-        authenticate_with_passkey(auth::AuthenticateWithPasskeyRequest) -> SessionToken: "passkeys";
         run_device_probe_begin(auth::RunDeviceProbeBeginRequest) -> auth::RunDeviceProbeBeginResponse: "device probes";
         run_device_probe_finish(auth::RunDeviceProbeFinishRequest) -> auth::RunDeviceProbeFinishResponse: "device probes";
     }

@@ -20,6 +20,8 @@ use super::{
 };
 use crate::Error;
 
+mod authenticator_rules;
+
 /// Its name, whatever a file says.
 pub const NAME: &str = "default";
 
@@ -47,6 +49,9 @@ impl Managed for ClusterConfig {
             if let Some(workload) = &session.workload {
                 check_session("spec.session.workload", &workload.into())?;
             }
+        }
+        if let Some(authenticator) = &spec.authenticator {
+            authenticator_rules::check(authenticator)?;
         }
         draft
             .context

@@ -3,9 +3,14 @@
 //! The body of a document is the encoded wire message. What the store knows better than the body (uid, name,
 //! creation, revision) is filled in from the document at each reading.
 
+use std::time::Duration;
+
 use api::{core_v1 as core, platform_v1::Resource as AnyResource, resource::Object};
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use store::{Document, IndexEntry, NewDocument, Revision, SecretWrite, StoreError};
+
+/// For how long the registration of an Authenticator may take.
+const REGISTRATION: Duration = Duration::from_hours(1);
 
 /// A kind of resource, as the store has it.
 pub trait Resource: Object {
@@ -59,7 +64,7 @@ resources! {
     ClusterConfig;
     Session expires at session_expiry;
     Device;
-    Authenticator;
+    Authenticator expires at authenticator_expiry;
     Region;
     Gateway;
 }
@@ -140,7 +145,10 @@ pub fn decode_any(document: &Document) -> Result<Option<AnyResource>, StoreError
         ($($kind:ident),*) => {
             match document.kind {
                 $(Kind::$kind => decode::<core::$kind>(document)?.message.into_resource(),)*
-                Kind::SigningKey | Kind::Certificate | Kind::RevokedToken => return Ok(None),
+                Kind::SigningKey
+                | Kind::Certificate
+                | Kind::SecondFactors
+                | Kind::RevokedToken => return Ok(None),
             }
         };
     }
@@ -161,6 +169,16 @@ pub fn decode_any(document: &Document) -> Result<Option<AnyResource>, StoreError
         Region,
         Gateway
     )))
+}
+
+/// One that is never registered is forgotten.
+fn authenticator_expiry(authenticator: &core::Authenticator) -> Option<UnixMillis> {
+    let status = authenticator.status.as_ref();
+    if status.is_some_and(|status| status.is_registered) {
+        return None;
+    }
+    let created_at = authenticator.metadata.as_ref()?.created_at.as_ref()?;
+    Some(UnixMillis::from_proto(created_at).saturating_add(REGISTRATION))
 }
 
 fn session_expiry(session: &core::Session) -> Option<UnixMillis> {

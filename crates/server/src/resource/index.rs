@@ -1,6 +1,8 @@
 //! The declared keys of each kind. Entries are derived from the message alone, so that whoever writes a document
 //! writes the same ones.
 
+use std::fmt::Write as _;
+
 use api::{
     core_v1 as core,
     meta_v1::{Metadata, ObjectReference},
@@ -30,6 +32,12 @@ pub const USER: &str = "user";
 pub const CREDENTIAL: &str = "credential";
 /// Session, Authenticator: the uid of the Device.
 pub const DEVICE: &str = "device";
+/// Session: the uid of the Authenticator that it is pinned to, or began by.
+pub const AUTHENTICATOR: &str = "authenticator";
+/// Authenticator of FIDO: the SHA-256 of its credential id, in hexadecimal digits. Unique.
+pub const FIDO_ID: &str = "fido-id";
+/// Authenticator of TPM: the SHA-256 of its endorsement key, in hexadecimal digits. Unique.
+pub const TPM_EK: &str = "tpm-ek";
 /// Session of an OAUTH2 Credential: see [`grant_key`]. Unique.
 pub const GRANT: &str = "grant";
 /// Session: what its SAML provider calls the person; see [`saml_key`].
@@ -165,6 +173,18 @@ impl Indexed for core::Session {
             info.and_then(|info| info.details.as_ref()),
             Some(Details::Credential(by)) if by.r#type() == core::credential::spec::Type::Oauth2
         );
+        let began_by = match info.and_then(|info| info.details.as_ref()) {
+            Some(Details::Authenticator(by)) => by.authenticator_ref.as_ref(),
+            _ => None,
+        };
+        let authenticators: std::collections::BTreeSet<String> =
+            [status.required_authenticator_ref.as_ref(), began_by]
+                .into_iter()
+                .flatten()
+                .map(|reference| reference.uid.clone())
+                .filter(|uid| !uid.is_empty())
+                .collect();
+        let authenticators = authenticators.into_iter();
         let saml = match info.and_then(|info| info.details.as_ref()) {
             Some(Details::IdentityProvider(by)) => {
                 by.saml.as_ref().zip(by.identity_provider_ref.as_ref())
@@ -184,6 +204,7 @@ impl Indexed for core::Session {
             .into_iter()
             .chain(reference(CREDENTIAL, status.credential_ref.as_ref()))
             .chain(reference(DEVICE, status.device_ref.as_ref()))
+            .chain(authenticators.map(|uid| plain(AUTHENTICATOR, uid)))
             .chain(grant)
             .chain(saml)
             .collect()
@@ -230,9 +251,23 @@ impl Indexed for core::Authenticator {
         let Some(status) = &self.status else {
             return Vec::new();
         };
+        use core::authenticator::status::info::Type;
+        let info = status.info.as_ref().and_then(|info| info.r#type.as_ref());
+        let of_type = match info {
+            Some(Type::Fido(fido)) if !fido.id_hash.is_empty() => {
+                Some(unique(FIDO_ID, hex(&fido.id_hash)))
+            }
+            // It is at begin that its key is told; from the registration on nobody else may have it.
+            Some(Type::Tpm(tpm)) if status.is_registered && !tpm.ek_public_key.is_empty() => {
+                let hash = digest::digest(&digest::SHA256, &tpm.ek_public_key);
+                Some(unique(TPM_EK, hex(hash.as_ref())))
+            }
+            _ => None,
+        };
         reference(USER, status.user_ref.as_ref())
             .into_iter()
             .chain(reference(DEVICE, status.device_ref.as_ref()))
+            .chain(of_type)
             .collect()
     }
 }
@@ -277,6 +312,15 @@ macro_rules! without_indexes {
 }
 
 without_indexes!(Group, Secret, Config, ClusterConfig, Region, Gateway);
+
+/// Lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
 
 fn is_hidden(metadata: Option<&Metadata>) -> bool {
     metadata.is_some_and(|metadata| metadata.is_user_hidden || metadata.is_system_hidden)

@@ -1,7 +1,7 @@
 //! Kinds of the contract of which clients write nothing yet, or never.
 
 use api::{
-    core_v1::{Authenticator, Gateway, Region},
+    core_v1::{Gateway, Region},
     resource::Object as _,
 };
 
@@ -11,18 +11,6 @@ use super::{
     write::{Managed, Origin},
 };
 use crate::Error;
-
-impl Managed for Authenticator {
-    const ORIGIN: Origin = Origin::Authentication;
-
-    async fn prepare(
-        _draft: &mut Draft<'_>,
-        _new: &mut Self,
-        _old: Option<&Stored<Self>>,
-    ) -> Result<(), Error> {
-        Err(Error::invalid("Authenticator: spec is not served yet"))
-    }
-}
 
 /// The Region is the Cluster's alone.
 impl Managed for Region {

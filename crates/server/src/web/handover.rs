@@ -44,6 +44,9 @@ struct Code {
     url: String,
     #[prost(string, tag = "4")]
     state: String,
+    /// See [`Cookie::version`].
+    #[prost(uint32, tag = "5")]
+    version: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -56,6 +59,9 @@ struct Cookie {
     host: String,
     #[prost(bytes = "vec", tag = "4")]
     key: Vec<u8>,
+    /// What the Session was worth when somebody set out: a cookie from before an Authenticator has raised it is refused.
+    #[prost(uint32, tag = "5")]
+    version: u32,
 }
 
 /// Somebody who has arrived at a Service.
@@ -94,6 +100,7 @@ pub(super) fn depart(ctx: &Context, visitor: &Visitor, place: &Place) -> Result<
         session: visitor.uid.as_bytes().to_vec(),
         url: place.url.clone(),
         state: place.state.clone(),
+        version: version(&visitor.resumed.session.message),
     };
     let expires_at = ctx.now().saturating_add(CODE_LIFETIME);
     let code = sealed::seal(ctx, Purpose::HandOver, &code, expires_at)?;
@@ -145,7 +152,12 @@ pub async fn arrive(
         }
     }
     let expires_at = standing(ctx, session, now).await?;
-    let cookie = seal(ctx, session, host, expires_at).map_err(|_| Refused::Unavailable)?;
+    let bound = Bound {
+        session,
+        version: code.version,
+        host,
+    };
+    let cookie = seal(ctx, bound, expires_at).map_err(|_| Refused::Unavailable)?;
     Ok(Arrived {
         cookie,
         lifetime: expires_at.since(now),
@@ -188,7 +200,7 @@ pub async fn authenticate(
         subject: uid(&cookie.session)?,
         token_id: uid(&cookie.id)?,
         expires_at: Some(expires_at),
-        credential_version: 0,
+        credential_version: cookie.version,
         audience: ctx.cluster_uid,
     };
     ctx.directory.admit(key, claims).await
@@ -202,17 +214,38 @@ pub fn renew(ctx: &Context, principal: &Principal, host: &str) -> Option<(String
     if expires_at <= principal.claims.expires_at? {
         return None;
     }
-    let cookie = seal(ctx, principal.claims.subject, host, expires_at);
+    let bound = Bound {
+        session: principal.claims.subject,
+        version: principal.claims.credential_version,
+        host,
+    };
+    let cookie = seal(ctx, bound, expires_at);
     let cookie = cookie.inspect_err(|error| tracing::error!(%error, "no cookie for a Service"));
     Some((cookie.ok()?, expires_at.since(now)))
 }
 
-fn seal(ctx: &Context, session: Uid, host: &str, expires_at: UnixMillis) -> Result<String, Error> {
+/// What a cookie is good for.
+#[derive(Clone, Copy)]
+struct Bound<'a> {
+    session: Uid,
+    version: u32,
+    host: &'a str,
+}
+
+fn version(session: &api::core_v1::Session) -> u32 {
+    session
+        .status
+        .as_ref()
+        .map_or(0, |status| status.credential_version)
+}
+
+fn seal(ctx: &Context, bound: Bound<'_>, expires_at: UnixMillis) -> Result<String, Error> {
     let cookie = Cookie {
         id: ctx.new_uid().as_bytes().to_vec(),
-        session: session.as_bytes().to_vec(),
-        host: host.to_ascii_lowercase(),
+        session: bound.session.as_bytes().to_vec(),
+        host: bound.host.to_ascii_lowercase(),
         key: ctx.keys.signer(ctx.now())?.id().as_bytes().to_vec(),
+        version: bound.version,
     };
     sealed::seal(ctx, Purpose::Service, &cookie, expires_at)
 }

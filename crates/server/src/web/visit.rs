@@ -102,6 +102,12 @@ pub(super) async fn of(
             };
             Ok((Visit::Known(Arc::new(visitor)), cookie))
         }
+        // The browser has another by now, which it is to keep.
+        Err(error) if error.reason() == Some(browser::SUPERSEDED) => {
+            let why =
+                "Your Session has just been confirmed in another window. Load the page again.";
+            Ok((Visit::Unknown(Some(why.to_owned())), None))
+        }
         Err(error) => match error.kind() {
             ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => {
                 Ok(gone(ended(error.reason().unwrap_or_default())))
@@ -232,7 +238,10 @@ impl Visitor {
             subject: self.uid,
             token_id,
             expires_at: Some(browser_access_expiry(session, now)),
-            credential_version: 0,
+            credential_version: session
+                .status
+                .as_ref()
+                .map_or(0, |status| status.credential_version),
             audience: ctx.cluster_uid,
         };
         ctx.directory.admit(key, claims).await

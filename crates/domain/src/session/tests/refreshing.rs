@@ -56,7 +56,53 @@ fn w18_tokens_before_a_step_up_are_not_given_again() {
         ..Default::default()
     };
     rotate_tokens(&mut session, id(31), NOW, info);
-    assert_eq!(refresh(&session, id(30), NOW), Ok(Refresh::Reuse));
+    // A request that was under way, perhaps: worth nothing, and no reason to end the Session yet.
+    assert_eq!(
+        refresh(&session, id(30), NOW),
+        Err(Refusal::TokenSuperseded)
+    );
+    assert_eq!(
+        refresh(&session, id(30), at(SECOND * 30)),
+        Ok(Refresh::Reuse)
+    );
+}
+
+#[test]
+fn b08_an_authenticator_gives_a_browser_other_tokens_and_those_before_are_worth_nothing() {
+    let mut session = some_session();
+    session.status.get_or_insert_default().is_browser = true;
+    let before = session.status.clone().unwrap_or_default();
+    let key = crate::authenticator::new_authenticator(crate::authenticator::NewAuthenticator {
+        uid: id(70),
+        name: "fido-abcdef".to_owned(),
+        user: &some_user(),
+        r#type: api::core_v1::authenticator::status::Type::Fido,
+        display_name: String::new(),
+        state: api::core_v1::authenticator::spec::State::Active,
+        now: NOW,
+    });
+    let info = authenticator_info(&key, mode(&session), None, downstream(None, ""));
+    raise(&mut session, &key, id(31), NOW, info);
+    let status = session.status.clone().unwrap_or_default();
+    assert_ne!(status.credential_version, before.credential_version);
+    assert_eq!(
+        status
+            .required_authenticator_ref
+            .map(|required| required.uid),
+        Some(id(70).to_string())
+    );
+    assert_eq!(
+        browser_token(&session, id(30), NOW),
+        Ok(BrowserToken::Superseded)
+    );
+    assert_eq!(
+        browser_token(&session, id(31), NOW),
+        Ok(BrowserToken::Present)
+    );
+    assert_eq!(
+        browser_token(&session, id(30), at(SECOND * 30)),
+        Ok(BrowserToken::Reused)
+    );
 }
 
 #[test]

@@ -1,15 +1,15 @@
 //! The rules of an `IdentityProvider`: compiled when they are written, so that no login finds them broken.
 
-use api::core_v1::{
-    Condition,
-    identity_provider::{
-        Spec,
-        spec::{aal_rule::Aal, post_authentication_rule::Effect},
-    },
+use api::core_v1::identity_provider::{
+    Spec,
+    spec::{aal_rule::Aal, post_authentication_rule::Effect},
 };
-use policy::{NamesExpression, Problem, RuleList, check_condition};
+use policy::{NamesExpression, RuleList};
 
-use crate::Error;
+use crate::{
+    Error,
+    resource::rules::{at_most, condition, invalid},
+};
 
 const RULES: usize = 128;
 const MAPPINGS: usize = 128;
@@ -60,35 +60,6 @@ pub(super) fn check(spec: &Spec) -> Result<(), Error> {
             )));
         }
         distinct(&format!("{path}.groups"), &mapping.groups)?;
-    }
-    Ok(())
-}
-
-fn condition(list: RuleList, path: &str, condition: Option<&Condition>) -> Result<(), Error> {
-    let set = condition.filter(|condition| condition.r#type.is_some());
-    let condition = set.ok_or_else(|| Error::invalid(format!("{path}.condition must be set")))?;
-    check_condition(list, condition).map_err(|problems| invalid(path, &problems))
-}
-
-fn invalid(path: &str, problems: &[Problem]) -> Error {
-    let problems: Vec<String> = problems
-        .iter()
-        .map(|problem| {
-            if problem.path.is_empty() {
-                format!("{path}: {problem}")
-            } else {
-                format!("{path}.{problem}")
-            }
-        })
-        .collect();
-    Error::invalid(problems.join("\n"))
-}
-
-fn at_most(field: &str, count: usize, most: usize) -> Result<(), Error> {
-    if count > most {
-        return Err(Error::invalid(format!(
-            "spec.{field} has {count} entries; at most {most} are allowed"
-        )));
     }
     Ok(())
 }

@@ -1,0 +1,222 @@
+//! Authenticators: how they begin, and where they may be used. What they prove is verified elsewhere.
+
+use api::{
+    core_v1::{
+        Authenticator, ClusterConfig, Session, User,
+        authenticator::{
+            Spec, Status,
+            spec::State,
+            status::{self, Type},
+        },
+        session::status::Type as SessionType,
+        user,
+    },
+    meta_v1::{Metadata, ObjectReference},
+};
+
+use crate::{
+    clock::UnixMillis,
+    id::Uid,
+    kind::Kind,
+    rng::{Rng, random_string},
+    session::{self, reference},
+};
+
+mod lockout;
+
+pub use lockout::{Attempts, Blocked};
+
+#[cfg(test)]
+mod tests;
+
+const API_VERSION: &str = "core/v1";
+const SUFFIX_ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
+const SUFFIX_LENGTH: usize = 6;
+const LONGEST_DISPLAY_NAME: usize = 120;
+
+/// As many as a User may have, those that are not registered yet included.
+pub const MAX_PER_USER: u32 = 32;
+
+/// What a new Authenticator is made of.
+pub struct NewAuthenticator<'a> {
+    /// Its id.
+    pub uid: Uid,
+    /// See [`new_name`].
+    pub name: String,
+    /// Whose it is.
+    pub user: &'a User,
+    /// Which kind of proof it makes.
+    pub r#type: Type,
+    /// What people call it; may be empty.
+    pub display_name: String,
+    /// See [`default_state`].
+    pub state: State,
+    /// The present instant.
+    pub now: UnixMillis,
+}
+
+/// An Authenticator that is to be registered yet.
+pub fn new_authenticator(new: NewAuthenticator<'_>) -> Authenticator {
+    Authenticator {
+        api_version: API_VERSION.to_owned(),
+        kind: Kind::Authenticator.to_string(),
+        metadata: Some(Metadata {
+            uid: new.uid.to_string(),
+            name: new.name,
+            created_at: Some(new.now.to_proto()),
+            ..Metadata::default()
+        }),
+        spec: Some(Spec {
+            display_name: new.display_name,
+            state: new.state.into(),
+        }),
+        status: Some(Status {
+            user_ref: reference(Kind::User, new.user.metadata.as_ref()),
+            r#type: new.r#type.into(),
+            ..Status::default()
+        }),
+    }
+}
+
+/// A name: `<type>-<6 letters>`.
+pub fn new_name(r#type: Type, rng: &dyn Rng) -> String {
+    let head = match r#type {
+        Type::Fido => "fido",
+        Type::Totp => "totp",
+        Type::Tpm => "tpm",
+        Type::Unknown => "authenticator",
+    };
+    let suffix = random_string(rng, SUFFIX_ALPHABET, SUFFIX_LENGTH);
+    format!("{head}-{suffix}")
+}
+
+/// The state of a new Authenticator of `user`.
+pub fn default_state(user: &User, config: &ClusterConfig) -> State {
+    let of_user = user
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.authentication.as_ref())
+        .map(user::spec::Authentication::authenticator_default_state);
+    let of_cluster = config
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.authenticator.as_ref())
+        .map(api::core_v1::cluster_config::spec::Authenticator::default_state);
+    let chosen = [of_user, of_cluster];
+    let mut chosen = chosen.into_iter().flatten();
+    chosen
+        .find(|state| *state != State::Unknown)
+        .unwrap_or(State::Active)
+}
+
+/// Whether `text` can be a display name: printable ASCII, at most 120 characters.
+pub fn is_display_name(text: &str) -> bool {
+    text.len() <= LONGEST_DISPLAY_NAME && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+/// Its type; `Unknown` where it is damaged.
+pub fn type_of(authenticator: &Authenticator) -> Type {
+    authenticator
+        .status
+        .as_ref()
+        .map_or(Type::Unknown, Status::r#type)
+}
+
+/// Whether it counts for anything: registered, and ACTIVE.
+pub fn is_usable(authenticator: &Authenticator) -> bool {
+    let state = authenticator.spec.as_ref().map(Spec::state);
+    is_registered(authenticator) && state == Some(State::Active)
+}
+
+/// Whether its registration was finished.
+pub fn is_registered(authenticator: &Authenticator) -> bool {
+    authenticator
+        .status
+        .as_ref()
+        .is_some_and(|status| status.is_registered)
+}
+
+/// Whether a Session can use an Authenticator of this type: FIDO and TOTP in a browser, TOTP and TPM in a client.
+pub fn fits(session: &Session, r#type: Type) -> bool {
+    let is_client = session
+        .status
+        .as_ref()
+        .is_some_and(|status| status.r#type() == SessionType::Client);
+    match r#type {
+        Type::Fido => session::is_browser(session),
+        Type::Totp => session::is_browser(session) || is_client,
+        Type::Tpm => is_client && !session::is_browser(session),
+        Type::Unknown => false,
+    }
+}
+
+/// Whether what `session` is pinned to, if anything, leaves this Authenticator to it. A FIDO credential can take the
+/// place of another: it is no weaker. Nothing takes the place of a TPM.
+pub fn may_stand_in(
+    session: &Session,
+    authenticator: &Authenticator,
+    pinned: Option<Type>,
+) -> bool {
+    let Some(required) = required(session) else {
+        return true;
+    };
+    let uid = authenticator
+        .metadata
+        .as_ref()
+        .map(|metadata| &metadata.uid);
+    uid == Some(&required.uid)
+        || (pinned == Some(Type::Fido) && type_of(authenticator) == Type::Fido)
+}
+
+/// What `session` is pinned to.
+pub fn required(session: &Session) -> Option<&ObjectReference> {
+    let status = session.status.as_ref()?;
+    status
+        .required_authenticator_ref
+        .as_ref()
+        .filter(|required| !required.uid.is_empty())
+}
+
+/// Whether `authenticator` and `session` are not known to be of different Devices.
+pub fn is_of_device(authenticator: &Authenticator, session: &Session) -> bool {
+    let of = |reference: Option<&ObjectReference>| {
+        reference
+            .map(|device| device.uid.clone())
+            .filter(|uid| !uid.is_empty())
+    };
+    let own = of(authenticator
+        .status
+        .as_ref()
+        .and_then(|status| status.device_ref.as_ref()));
+    let other = of(session
+        .status
+        .as_ref()
+        .and_then(|status| status.device_ref.as_ref()));
+    match (own, other) {
+        (Some(own), Some(other)) => own == other,
+        _ => true,
+    }
+}
+
+/// Notes what came of an answer to its challenge.
+pub fn record(authenticator: &mut Authenticator, succeeded: bool, now: UnixMillis) {
+    let status = authenticator.status.get_or_insert_default();
+    status.total_authentication_attempts = status.total_authentication_attempts.saturating_add(1);
+    if succeeded {
+        status.successful_authentications = status.successful_authentications.saturating_add(1);
+        status.last_used_at = Some(now.to_proto());
+    } else {
+        status.failed_authentications = status.failed_authentications.saturating_add(1);
+    }
+}
+
+/// What its type alone has.
+pub fn info(authenticator: &Authenticator) -> Option<&status::info::Type> {
+    authenticator
+        .status
+        .as_ref()?
+        .info
+        .as_ref()?
+        .r#type
+        .as_ref()
+}

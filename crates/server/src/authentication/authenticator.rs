@@ -1,0 +1,34 @@
+//! Authenticators of whoever has a Session: they are added, used, renamed and removed here, by the API and by the
+//! pages alike.
+
+pub(crate) mod ceremony;
+pub(crate) mod enforcement;
+#[expect(dead_code, reason = "the pages come next")]
+mod factors;
+#[expect(dead_code, reason = "the pages come next")]
+mod holder;
+pub(crate) mod manage;
+mod raise;
+#[expect(dead_code, reason = "the pages come next")]
+pub(crate) mod recovery;
+mod registration;
+pub(crate) mod totp;
+
+pub(crate) use factors::Factors;
+pub(crate) use holder::Holder;
+pub(crate) use manage::Which;
+pub(crate) use raise::{Proof, failed, usable};
+pub(crate) use registration::{Registration, register, registering};
+
+use store::CommitError;
+
+/// How often something that lost a race is tried again.
+const ATTEMPTS: usize = 16;
+
+/// Whether it is worth trying again with what is read anew.
+fn is_race(error: &CommitError) -> bool {
+    matches!(
+        error,
+        CommitError::Conflict { .. } | CommitError::NameTaken { .. }
+    )
+}

@@ -1,0 +1,128 @@
+//! Whether a login wants an Authenticator, by the rules of the `ClusterConfig`.
+
+use api::{
+    core_v1::{
+        Authenticator, IdentityProvider, Session, User,
+        cluster_config::spec::authenticator::enforcement_rule::Effect,
+        session::status::{
+            AuthenticatorAction,
+            authentication::info::{Details, authenticator::Mode},
+        },
+    },
+    resource::Object as _,
+};
+use domain::{
+    authenticator::{self, MAX_PER_USER},
+    clock::UnixMillis,
+};
+use store::StoreError;
+
+use crate::{
+    Context,
+    directory::{EnforcementList, Login},
+    resource::{index, load},
+};
+
+/// What the Session of a browser that is about to begin has to wait for.
+///
+/// # Errors
+/// Where the store fails.
+pub(crate) async fn of_login(
+    ctx: &Context,
+    user: &User,
+    session: &Session,
+    identity_provider: Option<&IdentityProvider>,
+    now: UnixMillis,
+) -> Result<AuthenticatorAction, StoreError> {
+    if !ctx.directory.authenticator_rules().has_enforcement() {
+        return Ok(AuthenticatorAction::Unset);
+    }
+    let (all, _) =
+        load::by_index::<Authenticator>(&*ctx.store, index::USER, user.uid(), MAX_PER_USER, now)
+            .await?;
+    let authenticators: Vec<Authenticator> = all.into_iter().map(|one| one.message).collect();
+    let login = Login {
+        user,
+        session,
+        identity_provider,
+        authenticators: &authenticators,
+    };
+    Ok(action(ctx, &login, now))
+}
+
+/// What the login has to wait for: an Authenticator of those that count and fit, or, where there is none, a new one.
+pub(crate) fn action(ctx: &Context, login: &Login<'_>, now: UnixMillis) -> AuthenticatorAction {
+    let has_any = login.authenticators.iter().any(|authenticator| {
+        authenticator::is_usable(authenticator)
+            && authenticator::fits(login.session, authenticator::type_of(authenticator))
+    });
+    if has_any && is_passkey_login(login.session) {
+        // The passkey has just proved more than any second factor would.
+        return AuthenticatorAction::Unset;
+    }
+    let list = if has_any {
+        EnforcementList::Authentication
+    } else {
+        EnforcementList::Registration
+    };
+    match (said(ctx, list, login, now), list) {
+        (Some(Effect::Enforce | Effect::Unknown), EnforcementList::Authentication) => {
+            AuthenticatorAction::AuthenticationRequired
+        }
+        (Some(Effect::Enforce | Effect::Unknown), EnforcementList::Registration) => {
+            AuthenticatorAction::RegistrationRequired
+        }
+        (Some(Effect::Recommend), EnforcementList::Authentication) => {
+            AuthenticatorAction::AuthenticationRecommended
+        }
+        (Some(Effect::Recommend), EnforcementList::Registration) => {
+            AuthenticatorAction::RegistrationRecommended
+        }
+        (Some(Effect::Ignore) | None, _) => AuthenticatorAction::Unset,
+    }
+}
+
+/// Whether a User with these Authenticators alone would have to register one, or to use one, at a login like the one
+/// that the Session began by.
+pub(crate) fn is_enforced(ctx: &Context, login: &Login<'_>, now: UnixMillis) -> bool {
+    let lists = [
+        EnforcementList::Registration,
+        EnforcementList::Authentication,
+    ];
+    lists.into_iter().any(|list| {
+        matches!(
+            said(ctx, list, login, now),
+            Some(Effect::Enforce | Effect::Unknown)
+        )
+    })
+}
+
+fn said(
+    ctx: &Context,
+    list: EnforcementList,
+    login: &Login<'_>,
+    now: UnixMillis,
+) -> Option<Effect> {
+    let rules = ctx.directory.authenticator_rules();
+    let (effect, error) = rules.enforcement(list, login, now)?;
+    if let Some(error) = error {
+        tracing::warn!(
+            user = login.user.name(),
+            ?list,
+            error,
+            "a rule cannot be evaluated and enforces"
+        );
+    }
+    Some(effect)
+}
+
+fn is_passkey_login(session: &Session) -> bool {
+    let status = session.status.as_ref();
+    let info = status
+        .and_then(|status| status.authentication.as_ref())
+        .and_then(|authentication| authentication.info.as_ref());
+    matches!(
+        info.and_then(|info| info.details.as_ref()),
+        Some(Details::Authenticator(by)) if by.mode() == Mode::Passkey
+    )
+}

@@ -1,0 +1,160 @@
+//! What is known of the second factors of a User beside their Authenticators: how often guesses have failed, and the
+//! recovery codes. One document, written by compare-and-set: of any number of guesses at once, at as many replicas as
+//! there are, as many are looked at as would be one after the other.
+
+use domain::{authenticator::Attempts, clock::UnixMillis, id::Uid, kind::Kind};
+use prost::Message as _;
+use store::{Document, Expected, NewDocument, Operation, Revision, SecretWrite, StoreError};
+
+use crate::{Context, Error, ErrorKind};
+
+/// As it is stored.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Record {
+    #[prost(uint32, tag = "1")]
+    failures: u32,
+    #[prost(int64, optional, tag = "2")]
+    last_failed_at: Option<i64>,
+    /// The SHA-256 of each that was not used yet. They have 80 random bits: nobody finds one by its hash.
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    recovery_codes: Vec<Vec<u8>>,
+    #[prost(int64, optional, tag = "4")]
+    recovery_made_at: Option<i64>,
+}
+
+/// As it was read.
+#[derive(Clone)]
+pub(crate) struct Factors {
+    user: Uid,
+    revision: Option<Revision>,
+    created_at: UnixMillis,
+    record: Record,
+}
+
+impl Factors {
+    /// Those of a User; nothing where nothing was ever written.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub(crate) async fn load(ctx: &Context, user: Uid, now: UnixMillis) -> Result<Self, Error> {
+        let document = ctx.store.get(Kind::SecondFactors, user, now).await?;
+        Ok(Self::of(user, document.as_ref(), now)?)
+    }
+
+    fn of(user: Uid, document: Option<&Document>, now: UnixMillis) -> Result<Self, StoreError> {
+        let record = document.map(|document| Record::decode(document.body.as_slice()));
+        let record = record.transpose().map_err(|error| StoreError {
+            context: format!("decode the second factors of {user}"),
+            transient: false,
+            source: Some(std::sync::Arc::new(error)),
+        })?;
+        Ok(Self {
+            user,
+            revision: document.map(|document| document.revision),
+            created_at: document.map_or(now, |document| document.created_at),
+            record: record.unwrap_or_default(),
+        })
+    }
+
+    /// Whether anything that can be guessed may be tried now.
+    ///
+    /// # Errors
+    /// `RateLimited` where too much has failed.
+    pub(crate) fn check(&self, now: UnixMillis) -> Result<(), Error> {
+        self.attempts().check(now).map_err(|blocked| {
+            let retry_after = blocked.until.since(now);
+            let minutes = retry_after.as_secs().div_ceil(60);
+            Error::new(
+                ErrorKind::RateLimited { retry_after },
+                format!(
+                    "Too many codes were wrong. Try again in {minutes} min, or use a passkey, a security key or a \
+                     TPM, which are not held up"
+                ),
+            )
+            .because("authenticator_blocked")
+        })
+    }
+
+    /// How often guesses have failed in a row.
+    pub(crate) fn failures(&self) -> u32 {
+        self.record.failures
+    }
+
+    /// How many recovery codes there are still, and when they were made.
+    pub(crate) fn recovery(&self) -> Option<(usize, UnixMillis)> {
+        let made_at = self.record.recovery_made_at?;
+        Some((self.record.recovery_codes.len(), UnixMillis(made_at)))
+    }
+
+    /// The place of the recovery code with this hash.
+    pub(super) fn find(&self, hash: &[u8]) -> Option<usize> {
+        let codes = self.record.recovery_codes.iter();
+        codes.map(Vec::as_slice).position(|known| known == hash)
+    }
+
+    /// The write by which a guess counts as failed, and whether guesses are held up from then on.
+    pub(super) fn with_failure(&self, now: UnixMillis) -> (Operation, bool) {
+        let attempts = self.attempts().failed(now);
+        let mut record = self.record.clone();
+        record.failures = attempts.failures;
+        record.last_failed_at = attempts.last_failed_at.map(|at| at.0);
+        let is_blocked = attempts.check(now).is_err();
+        (self.put(&record), is_blocked)
+    }
+
+    /// The step by which a guess was right: failures before are forgotten. Fails where one has failed meanwhile, so it
+    /// is written even where there is nothing to forget yet.
+    pub(super) fn with_success(&self) -> Operation {
+        match self.revision {
+            Some(revision) if self.record.failures == 0 => {
+                Operation::Unchanged(Kind::SecondFactors, self.user, revision)
+            }
+            _ => self.put(&Record {
+                failures: 0,
+                last_failed_at: None,
+                ..self.record.clone()
+            }),
+        }
+    }
+
+    /// As [`Self::with_success`], of a recovery code, which is gone.
+    pub(super) fn without_code(&self, place: usize) -> Operation {
+        let mut record = self.record.clone();
+        if place < record.recovery_codes.len() {
+            record.recovery_codes.remove(place);
+        }
+        record.failures = 0;
+        record.last_failed_at = None;
+        self.put(&record)
+    }
+
+    /// The write that replaces all recovery codes.
+    pub(super) fn with_codes(&self, hashes: Vec<Vec<u8>>, now: UnixMillis) -> Operation {
+        let mut record = self.record.clone();
+        record.recovery_codes = hashes;
+        record.recovery_made_at = Some(now.0);
+        self.put(&record)
+    }
+
+    fn attempts(&self) -> Attempts {
+        Attempts {
+            failures: self.record.failures,
+            last_failed_at: self.record.last_failed_at.map(UnixMillis),
+        }
+    }
+
+    fn put(&self, record: &Record) -> Operation {
+        let document = NewDocument {
+            kind: Kind::SecondFactors,
+            uid: self.user,
+            name: self.user.to_string(),
+            created_at: self.created_at,
+            expires_at: None,
+            body: record.encode_to_vec(),
+            indexes: Vec::new(),
+            secret: SecretWrite::Keep,
+        };
+        let expected = self.revision.map_or(Expected::Absent, Expected::Revision);
+        Operation::Put(document, expected)
+    }
+}

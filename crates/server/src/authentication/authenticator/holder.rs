@@ -1,0 +1,178 @@
+//! Whoever adds, uses or removes Authenticators: the holder of a refresh token, or a browser.
+
+use std::time::Duration;
+
+use api::{
+    core_v1::{
+        Authenticator, Credential, Device, Session, User, session::status::AuthenticatorAction,
+    },
+    resource::Object as _,
+};
+use domain::{
+    authenticator::{self, MAX_PER_USER},
+    clock::UnixMillis,
+    credential::Refusal,
+    id::Uid,
+    session,
+};
+
+use crate::{
+    Context, Error, ErrorKind,
+    authentication::{
+        browser::{self, Resumed},
+        refresh, secret,
+    },
+    resource::{codec::Stored, index, load},
+};
+
+/// For how long after somebody has proved who they are their Authenticators may be added and removed.
+pub(crate) const FRESH: Duration = Duration::from_mins(10);
+
+/// Whose Session it is, as it was read.
+#[derive(Clone)]
+pub(crate) struct Holder {
+    pub(crate) session: Stored<Session>,
+    pub(crate) user: Stored<User>,
+    pub(crate) device: Option<Stored<Device>>,
+    pub(crate) credential: Option<Stored<Credential>>,
+    /// The present token: what another has raised meanwhile is not this holder's.
+    token_id: Uid,
+}
+
+impl Holder {
+    /// The holder of a refresh token.
+    ///
+    /// # Errors
+    /// `Unauthenticated` where it is none of a Session that stands.
+    pub(crate) async fn of_token(ctx: &Context, refresh_token: &str) -> Result<Self, Error> {
+        Self::of(refresh::holder(ctx, refresh_token, ctx.now()).await?)
+    }
+
+    /// The browser that was found to have a Session.
+    ///
+    /// # Errors
+    /// `Unauthenticated` where it has none any more.
+    pub(crate) async fn of_browser(ctx: &Context, resumed: &Resumed) -> Result<Self, Error> {
+        let token_id = browser::present(&resumed.session.message)?;
+        Self::read(ctx, resumed.session.uid, token_id).await
+    }
+
+    /// The same, as it is now.
+    ///
+    /// # Errors
+    /// `Unauthenticated` where the Session has ended or has other tokens by now.
+    pub(crate) async fn again(&self, ctx: &Context) -> Result<Self, Error> {
+        Self::read(ctx, self.session.uid, self.token_id).await
+    }
+
+    async fn read(ctx: &Context, session: Uid, token_id: Uid) -> Result<Self, Error> {
+        let holder = Self::of(refresh::read(ctx, session, ctx.now()).await?)?;
+        if holder.token_id == token_id {
+            Ok(holder)
+        } else {
+            Err(secret::unauthenticated("token_superseded"))
+        }
+    }
+
+    fn of(read: refresh::Read) -> Result<Self, Error> {
+        Ok(Self {
+            token_id: browser::present(&read.session.message)?,
+            session: read.session,
+            user: read.user,
+            device: read.device,
+            credential: read.credential,
+        })
+    }
+
+    /// All Authenticators of the User, oldest first.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub(crate) async fn authenticators(
+        &self,
+        ctx: &Context,
+        now: UnixMillis,
+    ) -> Result<Vec<Stored<Authenticator>>, Error> {
+        let user = self.user.uid.to_string();
+        let (all, _) =
+            load::by_index::<Authenticator>(&*ctx.store, index::USER, &user, MAX_PER_USER, now)
+                .await?;
+        Ok(all)
+    }
+
+    /// Whether the Session may have its User's Authenticators added and removed at all.
+    ///
+    /// # Errors
+    /// `PermissionDenied` where it waits for something else first.
+    pub(crate) fn check_managing(&self, now: UnixMillis) -> Result<(), Error> {
+        let checked = session::check(
+            &self.session.message,
+            &self.user.message,
+            self.credential.as_ref().map(|stored| &stored.message),
+            self.device.as_ref().map(|stored| &stored.message),
+            now,
+        );
+        let registers =
+            session::action(&self.session.message) == AuthenticatorAction::RegistrationRequired;
+        match checked {
+            Ok(()) => Ok(()),
+            Err(Refusal::AuthenticatorRequired) if registers => Ok(()),
+            Err(Refusal::AuthenticatorRequired) => Err(Error::denied(
+                "The Session needs an Authenticator that is there before others can be added or removed: \
+                 octelium auth authenticator NAME",
+            )
+            .because(Refusal::AuthenticatorRequired.reason())),
+            Err(refusal) => Err(Error::denied(format!(
+                "Authenticators cannot be added or removed: {refusal}"
+            ))
+            .because(refusal.reason())),
+        }
+    }
+
+    /// Whether the User has just proved who they are: with one of their Authenticators, where one fits the Session.
+    ///
+    /// # Errors
+    /// `PermissionDenied` where that is longer ago than [`FRESH`].
+    pub(crate) async fn check_fresh(&self, ctx: &Context, now: UnixMillis) -> Result<(), Error> {
+        let all = self.authenticators(ctx, now).await?;
+        self.check_fresh_among(&all, now)
+    }
+
+    /// As [`Self::check_fresh`], where all of them were read.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn check_fresh_among(
+        &self,
+        all: &[Stored<Authenticator>],
+        now: UnixMillis,
+    ) -> Result<(), Error> {
+        let session = &self.session.message;
+        let has_any = all.iter().any(|stored| {
+            authenticator::is_usable(&stored.message)
+                && authenticator::fits(session, authenticator::type_of(&stored.message))
+        });
+        if session::is_fresh(session, has_any, FRESH, now) {
+            return Ok(());
+        }
+        let minutes = FRESH.as_secs() / 60;
+        let what = if has_any {
+            "use one of your Authenticators first: octelium auth authenticator NAME"
+        } else {
+            "log in again first: octelium login"
+        };
+        Err(Error::new(
+            ErrorKind::PermissionDenied,
+            format!(
+                "Adding and removing Authenticators needs that you have proved who you are within the last {minutes} \
+                 minutes; {what}"
+            ),
+        )
+        .because("fresh_authentication_required"))
+    }
+
+    /// The name of the User, for logs and names.
+    pub(crate) fn user_name(&self) -> &str {
+        self.user.message.name()
+    }
+}

@@ -1,0 +1,393 @@
+//! Authenticators of one's own: what there is, adding, renaming and removing.
+
+use std::borrow::Cow;
+
+use api::{
+    core_v1::{Authenticator, Session, authenticator::status::Type, user},
+    meta_v1::ObjectReference,
+    resource::Object as _,
+};
+use domain::{
+    authenticator::{self, MAX_PER_USER, NewAuthenticator},
+    clock::UnixMillis,
+    id::Uid,
+    kind::Kind,
+    session,
+};
+use store::{CommitError, Expected, Operation, SecretWrite, Transaction};
+
+use super::{ATTEMPTS, Holder, enforcement, is_race, raise};
+use crate::{
+    Caller, Context, Error, ErrorKind, audit,
+    directory::Login,
+    resource::{
+        codec::{self, Stored},
+        index, load,
+    },
+};
+
+/// Which Authenticator is meant: by name, by uid, or by both.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Which<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) uid: &'a str,
+}
+
+impl<'a> Which<'a> {
+    /// What a reference says.
+    pub(crate) fn of(reference: &'a ObjectReference) -> Self {
+        Self {
+            name: &reference.name,
+            uid: &reference.uid,
+        }
+    }
+}
+
+/// Those that `holder` may use now.
+pub(crate) struct Available {
+    /// The one that the Session has to use: it is pinned to it, or they are of the same Device.
+    pub(crate) main: Option<Stored<Authenticator>>,
+    /// All of them.
+    pub(crate) all: Vec<Stored<Authenticator>>,
+}
+
+/// The User's Authenticator that is meant. What others have does not exist.
+///
+/// # Errors
+/// `NotFound`, `InvalidArgument`.
+pub(crate) async fn find(
+    ctx: &Context,
+    holder: &Holder,
+    which: &Which<'_>,
+) -> Result<Stored<Authenticator>, Error> {
+    let now = ctx.now();
+    let found = if which.uid.is_empty() {
+        if which.name.is_empty() {
+            return Err(Error::invalid("Name the Authenticator, or give its uid"));
+        }
+        load::by_name::<Authenticator>(&*ctx.store, which.name, now).await?
+    } else {
+        let uid: Uid = which
+            .uid
+            .parse()
+            .map_err(|_| Error::invalid("The uid of the Authenticator is not a UUID"))?;
+        load::by_uid::<Authenticator>(&*ctx.store, uid, now).await?
+    };
+    let found = found.filter(|found| {
+        let is_named = which.name.is_empty() || found.message.name() == which.name;
+        is_named && is_of(&found.message, holder)
+    });
+    let label = if which.name.is_empty() {
+        which.uid
+    } else {
+        which.name
+    };
+    found.ok_or_else(|| Error::not_found(Kind::Authenticator, label))
+}
+
+fn is_of(authenticator: &Authenticator, holder: &Holder) -> bool {
+    let status = authenticator.status.as_ref();
+    let owner = status.and_then(|status| status.user_ref.as_ref());
+    owner.is_some_and(|owner| owner.uid == holder.user.uid.to_string())
+}
+
+/// Those that can be used in the Session now.
+///
+/// # Errors
+/// Where the store fails.
+pub(crate) async fn available(ctx: &Context, holder: &Holder) -> Result<Available, Error> {
+    let all = holder.authenticators(ctx, ctx.now()).await?;
+    let usable: Vec<Stored<Authenticator>> = all
+        .iter()
+        .filter(|stored| raise::usable(holder, stored, &all).is_ok())
+        .cloned()
+        .collect();
+    let session = &holder.session.message;
+    let required = authenticator::required(session).map(|required| required.uid.as_str());
+    let device = holder.device.as_ref().map(|device| device.uid.to_string());
+    let is_main = |stored: &&Stored<Authenticator>| match required {
+        Some(required) => stored.message.uid() == required,
+        None => {
+            let status = stored.message.status.as_ref();
+            let of = status.and_then(|status| status.device_ref.as_ref());
+            authenticator::type_of(&stored.message) == Type::Tpm
+                && device.is_some()
+                && of.map(|of| &of.uid) == device.as_ref()
+        }
+    };
+    Ok(Available {
+        main: usable.iter().find(is_main).cloned(),
+        all: usable,
+    })
+}
+
+/// Creates one that is to be registered within an hour.
+///
+/// # Errors
+/// `InvalidArgument`; `PermissionDenied` where this Session cannot have one of that type, or the holder may not add any
+/// now, or has as many as a User may have.
+pub(crate) async fn create(
+    ctx: &Context,
+    holder: &Holder,
+    r#type: Type,
+    display_name: &str,
+    caller: &Caller,
+) -> Result<Authenticator, Error> {
+    check_type(holder, r#type)?;
+    let display_name = checked_display_name(display_name)?;
+    for _ in 0..ATTEMPTS {
+        let now = ctx.now();
+        holder.check_managing(now)?;
+        holder.check_fresh(ctx, now).await?;
+        let uid = ctx.new_uid();
+        let config = ctx.directory.cluster_config();
+        let authenticator = authenticator::new_authenticator(NewAuthenticator {
+            uid,
+            name: authenticator::new_name(r#type, &*ctx.rng),
+            user: &holder.user.message,
+            r#type,
+            display_name: display_name.to_owned(),
+            state: authenticator::default_state(&holder.user.message, &config),
+            now,
+        });
+        let mut transaction = Transaction::at(now);
+        transaction.push(Operation::Unchanged(
+            Kind::User,
+            holder.user.uid,
+            holder.user.revision,
+        ));
+        transaction.push(Operation::Limit {
+            kind: Kind::Authenticator,
+            index: index::USER,
+            value: holder.user.uid.to_string(),
+            below: MAX_PER_USER,
+        });
+        transaction.push(Operation::Put(
+            codec::encode(uid, now, &authenticator, SecretWrite::Keep),
+            Expected::Absent,
+        ));
+        transaction.push(Operation::Audit(audit::done(
+            ctx,
+            caller,
+            raise::entry(holder, "authenticator.created", &authenticator),
+        )));
+        match raise::commit(ctx, transaction).await {
+            Ok(()) => return Ok(authenticator),
+            Err(CommitError::NameTaken { .. }) => {}
+            Err(CommitError::LimitReached { .. }) => {
+                return Err(Error::denied(format!(
+                    "A User may have {MAX_PER_USER} Authenticators: delete one first"
+                ))
+                .because("authenticator_limit"));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::unavailable("no name was free"))
+}
+
+/// Calls it something else.
+///
+/// # Errors
+/// `NotFound`, `InvalidArgument`; `PermissionDenied` where the Session waits for something first.
+pub(crate) async fn rename(
+    ctx: &Context,
+    holder: &Holder,
+    which: &Which<'_>,
+    display_name: &str,
+    caller: &Caller,
+) -> Result<Authenticator, Error> {
+    let display_name = checked_display_name(display_name)?;
+    for _ in 0..ATTEMPTS {
+        let now = ctx.now();
+        holder.check_managing(now)?;
+        let stored = find(ctx, holder, which).await?;
+        let mut renamed = stored.message.clone();
+        display_name.clone_into(&mut renamed.spec_mut().display_name);
+        renamed.metadata_mut().updated_at = Some(now.to_proto());
+        let mut transaction = Transaction::at(now);
+        transaction.push(Operation::Put(
+            codec::encode(stored.uid, stored.created_at, &renamed, SecretWrite::Keep),
+            Expected::Revision(stored.revision),
+        ));
+        transaction.push(Operation::Audit(audit::done(
+            ctx,
+            caller,
+            raise::entry(holder, "authenticator.updated", &renamed),
+        )));
+        match raise::commit(ctx, transaction).await {
+            Ok(()) => return Ok(renamed),
+            Err(error) if is_race(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::unavailable("the change lost too many races"))
+}
+
+/// Deletes it. The Sessions that it began, and those that are pinned to it, end.
+///
+/// # Errors
+/// `NotFound`; `PermissionDenied` where the holder may not remove any now; `FailedPrecondition` where it is the last one
+/// and a rule wants one.
+pub(crate) async fn delete(
+    ctx: &Context,
+    holder: &Holder,
+    which: &Which<'_>,
+    caller: &Caller,
+) -> Result<(), Error> {
+    let mut holder = Cow::Borrowed(holder);
+    for _ in 0..ATTEMPTS {
+        let now = ctx.now();
+        let stored = find(ctx, &holder, which).await?;
+        let all = holder.authenticators(ctx, now).await?;
+        let mut transaction = Transaction::at(now);
+        if authenticator::is_registered(&stored.message) {
+            holder.check_managing(now)?;
+            holder.check_fresh_among(&all, now)?;
+            check_last(ctx, &holder, &stored, &all, now).await?;
+            // Two at once may not remove the last two.
+            let others = all.iter().filter(|one| one.uid != stored.uid);
+            for other in others {
+                transaction.push(Operation::Unchanged(
+                    Kind::Authenticator,
+                    other.uid,
+                    other.revision,
+                ));
+            }
+        }
+        transaction.push(Operation::Delete(
+            Kind::Authenticator,
+            stored.uid,
+            Some(stored.revision),
+        ));
+        end_sessions(ctx, &mut transaction, &stored, now).await?;
+        transaction.push(Operation::Audit(audit::done(
+            ctx,
+            caller,
+            raise::entry(&holder, "authenticator.deleted", &stored.message),
+        )));
+        match raise::commit(ctx, transaction).await {
+            Ok(()) => return Ok(()),
+            Err(error) if is_race(&error) => holder = Cow::Owned(holder.again(ctx).await?),
+            // A Session began by it meanwhile.
+            Err(CommitError::LimitReached { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::unavailable("the deletion lost too many races"))
+}
+
+async fn end_sessions(
+    ctx: &Context,
+    transaction: &mut Transaction,
+    stored: &Stored<Authenticator>,
+    now: UnixMillis,
+) -> Result<(), Error> {
+    let uid = stored.uid.to_string();
+    let (sessions, _) =
+        load::by_index::<Session>(&*ctx.store, index::AUTHENTICATOR, &uid, u32::MAX >> 8, now)
+            .await?;
+    for session in sessions {
+        transaction.push(Operation::Delete(Kind::Session, session.uid, None));
+    }
+    transaction.push(Operation::Limit {
+        kind: Kind::Session,
+        index: index::AUTHENTICATOR,
+        value: uid,
+        below: 1,
+    });
+    Ok(())
+}
+
+/// Whether something is left that the rules want.
+async fn check_last(
+    ctx: &Context,
+    holder: &Holder,
+    stored: &Stored<Authenticator>,
+    all: &[Stored<Authenticator>],
+    now: UnixMillis,
+) -> Result<(), Error> {
+    let session = &holder.session.message;
+    let counts = |one: &Stored<Authenticator>| {
+        authenticator::is_usable(&one.message)
+            && authenticator::fits(session, authenticator::type_of(&one.message))
+    };
+    let mut left = all.iter().filter(|one| one.uid != stored.uid);
+    if !counts(stored) || left.any(counts) {
+        return Ok(());
+    }
+    let provider = provider(ctx, session);
+    let messages = |without: Option<Uid>| -> Vec<Authenticator> {
+        let kept = all.iter().filter(|one| Some(one.uid) != without);
+        kept.map(|one| one.message.clone()).collect()
+    };
+    for authenticators in [messages(None), messages(Some(stored.uid))] {
+        let login = Login {
+            user: &holder.user.message,
+            session,
+            identity_provider: provider.as_ref().map(|entry| &*entry.known.message),
+            authenticators: &authenticators,
+        };
+        if enforcement::is_enforced(ctx, &login, now) {
+            return Err(Error::precondition(
+                "It is the last of your Authenticators, and the rules of this Cluster want one: add another first",
+            )
+            .because("last_authenticator"));
+        }
+    }
+    Ok(())
+}
+
+/// The provider by which the Session began.
+pub(crate) fn provider(
+    ctx: &Context,
+    session: &Session,
+) -> Option<std::sync::Arc<crate::directory::ProviderEntry>> {
+    use api::core_v1::session::status::authentication::info::Details;
+    let status = session.status.as_ref()?;
+    let info = status.initial_authentication.as_ref()?.info.as_ref()?;
+    let Some(Details::IdentityProvider(by)) = &info.details else {
+        return None;
+    };
+    let reference = by.identity_provider_ref.as_ref()?;
+    ctx.directory.identity_provider("", &reference.uid)
+}
+
+/// Which types of Authenticators a Session can add.
+fn check_type(holder: &Holder, r#type: Type) -> Result<(), Error> {
+    if r#type == Type::Unknown {
+        return Err(Error::invalid("type must be FIDO, TOTP or TPM"));
+    }
+    let session = &holder.session.message;
+    let user = &holder.user.message;
+    let is_human = user.spec.as_ref().map(user::Spec::r#type) == Some(user::spec::Type::Human);
+    if matches!(r#type, Type::Fido | Type::Totp) && !is_human {
+        return Err(Error::denied(format!(
+            "Only a User of type HUMAN can have an Authenticator of type {}",
+            r#type.as_str_name()
+        )));
+    }
+    if r#type == Type::Fido && !session::is_browser(session) {
+        return Err(Error::denied(
+            "Passkeys and security keys are added in the browser: open the page of the Cluster, Authenticators",
+        ));
+    }
+    if !authenticator::fits(session, r#type) {
+        return Err(Error::denied(format!(
+            "A Session of this kind cannot have an Authenticator of type {}",
+            r#type.as_str_name()
+        )));
+    }
+    Ok(())
+}
+
+fn checked_display_name(text: &str) -> Result<&str, Error> {
+    if authenticator::is_display_name(text) {
+        Ok(text)
+    } else {
+        Err(Error::new(
+            ErrorKind::InvalidArgument,
+            "The display name must be at most 120 printable ASCII characters",
+        ))
+    }
+}

@@ -1,0 +1,322 @@
+//! An Authenticator has proved itself, or has not: what becomes of it and of the Session, in one transaction.
+
+use api::{
+    auth_v1::SessionToken,
+    core_v1::{
+        Authenticator, Session,
+        cluster_config::spec::authenticator::rule::Effect,
+        session::status::authentication::{Info, info::authenticator::info::Fido},
+    },
+    resource::Object as _,
+};
+use domain::{authenticator, clock::UnixMillis, kind::Kind, session};
+use store::{CommitError, Expected, Operation, SecretWrite, Transaction};
+
+use super::{Factors, Holder};
+use crate::{
+    Caller, Context, Error,
+    audit::{self, Entry},
+    authentication::SessionTokens,
+    resource::codec::{self, Stored},
+};
+
+const EVENT: &str = "authenticator.used";
+
+/// An answer that was found right.
+pub(crate) struct Proof {
+    /// As it was read.
+    pub(crate) stored: Stored<Authenticator>,
+    /// With what the answer has changed, as a counter or a step.
+    pub(crate) used: Authenticator,
+    /// What a FIDO credential said.
+    pub(crate) fido: Option<Fido>,
+    /// What is used up by the answer.
+    pub(crate) operations: Vec<Operation>,
+}
+
+/// Why a Session was not raised.
+pub(crate) enum NotRaised {
+    /// A rule denies it.
+    Denied(Error),
+    /// It could not be written.
+    Commit(CommitError),
+}
+
+/// Whether the holder may use this Authenticator now.
+///
+/// # Errors
+/// `PermissionDenied`, `FailedPrecondition`: what stands against it.
+pub(crate) fn usable(
+    holder: &Holder,
+    stored: &Stored<Authenticator>,
+    all: &[Stored<Authenticator>],
+) -> Result<(), Error> {
+    let authenticator = &stored.message;
+    let name = authenticator.name();
+    let session = &holder.session.message;
+    if !authenticator::is_registered(authenticator) {
+        return Err(
+            Error::precondition(format!("The Authenticator {name} is not registered yet"))
+                .because("authenticator_unregistered"),
+        );
+    }
+    if !authenticator::is_usable(authenticator) {
+        return Err(Error::denied(format!(
+            "The Authenticator {name} is not ACTIVE: an administrator has to approve it"
+        ))
+        .because("authenticator_inactive"));
+    }
+    let r#type = authenticator::type_of(authenticator);
+    if !authenticator::fits(session, r#type) {
+        return Err(Error::denied(format!(
+            "A Session of this kind cannot use the Authenticator {name}, which is of type {}",
+            r#type.as_str_name()
+        ))
+        .because("authenticator_type"));
+    }
+    let pinned = authenticator::required(session).and_then(|required| {
+        let mut all = all.iter();
+        let found = all.find(|one| one.message.uid() == required.uid)?;
+        Some(authenticator::type_of(&found.message))
+    });
+    if !authenticator::may_stand_in(session, authenticator, pinned) {
+        let required = authenticator::required(session).map_or("", |required| &required.name);
+        return Err(Error::denied(format!(
+            "The Session was raised by the Authenticator {required}, which {name} cannot stand in for"
+        ))
+        .because("authenticator_pinned"));
+    }
+    if !authenticator::is_of_device(authenticator, session) {
+        return Err(
+            Error::denied(format!("The Authenticator {name} is of another Device"))
+                .because("authenticator_device"),
+        );
+    }
+    Ok(())
+}
+
+/// Raises the Session of `holder`, where the rules of the Cluster let it: then all of it is written, and where they do
+/// not, what was used up is used up all the same.
+///
+/// # Errors
+/// See [`NotRaised`].
+pub(crate) async fn raise(
+    ctx: &Context,
+    holder: &Holder,
+    proof: Proof,
+    factors: Option<&Factors>,
+    caller: &Caller,
+) -> Result<Session, NotRaised> {
+    let now = ctx.now();
+    let mut session = holder.session.message.clone();
+    let info = session::authenticator_info(
+        &proof.used,
+        session::mode(&session),
+        proof.fido.clone(),
+        session::downstream(caller.ip, &caller.user_agent),
+    );
+    let mut transaction = Transaction::at(now);
+    transaction
+        .operations
+        .extend(proof.operations.iter().cloned());
+    if let Some(factors) = factors {
+        transaction.push(factors.with_success());
+    }
+    let denied = denied(ctx, holder, &proof, &info, now);
+    let mut used = proof.used;
+    authenticator::record(&mut used, denied.is_ok(), now);
+    bind(&mut session, &mut used, denied.is_ok());
+    transaction.push(Operation::Put(
+        codec::encode(
+            proof.stored.uid,
+            proof.stored.created_at,
+            &used,
+            SecretWrite::Keep,
+        ),
+        Expected::Revision(proof.stored.revision),
+    ));
+    if let Err(error) = denied {
+        let reason = error.reason().unwrap_or("authenticator_denied");
+        transaction.push(Operation::Audit(audit::refused(
+            ctx,
+            caller,
+            entry(holder, EVENT, &used),
+            reason,
+        )));
+        commit(ctx, transaction).await.map_err(NotRaised::Commit)?;
+        return Err(NotRaised::Denied(error));
+    }
+    session::raise(&mut session, &used, ctx.new_uid(), now, info);
+    transaction.push(Operation::Unchanged(
+        Kind::User,
+        holder.user.uid,
+        holder.user.revision,
+    ));
+    transaction.push(Operation::Put(
+        codec::encode(
+            holder.session.uid,
+            holder.session.created_at,
+            &session,
+            SecretWrite::Keep,
+        ),
+        Expected::Revision(holder.session.revision),
+    ));
+    transaction.push(Operation::Audit(audit::done(
+        ctx,
+        caller,
+        entry(holder, EVENT, &used),
+    )));
+    commit(ctx, transaction).await.map_err(NotRaised::Commit)?;
+    Ok(session)
+}
+
+/// Writes down that an answer was wrong; with `factors`, that a guess has failed.
+///
+/// # Errors
+/// Those of the transaction.
+pub(crate) async fn failed(
+    ctx: &Context,
+    holder: &Holder,
+    stored: &Stored<Authenticator>,
+    factors: Option<&Factors>,
+    reason: &'static str,
+    caller: &Caller,
+) -> Result<(), CommitError> {
+    let now = ctx.now();
+    let mut transaction = Transaction::at(now);
+    let mut used = stored.message.clone();
+    authenticator::record(&mut used, false, now);
+    transaction.push(Operation::Put(
+        codec::encode(stored.uid, stored.created_at, &used, SecretWrite::Keep),
+        Expected::Revision(stored.revision),
+    ));
+    transaction.push(Operation::Audit(audit::refused(
+        ctx,
+        caller,
+        entry(holder, EVENT, &used),
+        reason,
+    )));
+    if let Some(factors) = factors {
+        push_failure(ctx, &mut transaction, holder, factors, caller, now);
+    }
+    commit(ctx, transaction).await
+}
+
+/// The steps by which a guess counts as failed. That guesses are held up from now on is an event of its own, to be
+/// alerted by.
+pub(super) fn push_failure(
+    ctx: &Context,
+    transaction: &mut Transaction,
+    holder: &Holder,
+    factors: &Factors,
+    caller: &Caller,
+    now: UnixMillis,
+) {
+    let (write, is_blocked) = factors.with_failure(now);
+    transaction.push(write);
+    if !is_blocked {
+        return;
+    }
+    let entry = Entry {
+        event_type: "user.factors_blocked",
+        resource: holder
+            .user
+            .message
+            .metadata()
+            .map(|metadata| (Kind::User, metadata)),
+        user: holder.user.message.metadata(),
+        session: holder.session.message.metadata(),
+    };
+    let mut event = audit::refused(ctx, caller, entry, "authenticator_blocked");
+    let failures = factors.failures().saturating_add(1);
+    event
+        .attrs
+        .insert("failures".to_owned(), failures.to_string());
+    tracing::warn!(
+        user = holder.user_name(),
+        failures,
+        "too many wrong codes: guesses are held up for this User"
+    );
+    transaction.push(Operation::Audit(event));
+}
+
+/// The tokens of a Session that was raised.
+///
+/// # Errors
+/// Where there is no key.
+pub(crate) fn tokens(
+    ctx: &Context,
+    holder: &Holder,
+    session: &Session,
+) -> Result<SessionToken, Error> {
+    let now = ctx.now();
+    let by = holder.credential.as_ref().map(|stored| &stored.message);
+    Ok(SessionTokens::sign(ctx, session, by, now)?.to_proto(now))
+}
+
+pub(super) async fn commit(ctx: &Context, transaction: Transaction) -> Result<(), CommitError> {
+    let committed = ctx.store.commit(transaction).await?;
+    // What was acknowledged holds here at once.
+    ctx.directory.catch_up(committed.cursor).await;
+    Ok(())
+}
+
+pub(super) fn entry<'a>(
+    holder: &'a Holder,
+    event_type: &'static str,
+    authenticator: &'a Authenticator,
+) -> Entry<'a> {
+    Entry {
+        event_type,
+        resource: authenticator
+            .metadata()
+            .map(|metadata| (Kind::Authenticator, metadata)),
+        user: holder.user.message.metadata(),
+        session: holder.session.message.metadata(),
+    }
+}
+
+/// An Authenticator and a Session that were used together are of one Device, where one of them is of any.
+fn bind(session: &mut Session, used: &mut Authenticator, is_raised: bool) {
+    if !is_raised || session::is_browser(session) {
+        return;
+    }
+    let of_session = session.status_mut().device_ref.clone();
+    let own = &mut used.status_mut().device_ref;
+    match (own.as_ref(), of_session) {
+        (None, Some(device)) => *own = Some(device),
+        (Some(device), None) => session.status_mut().device_ref = Some(device.clone()),
+        _ => {}
+    }
+}
+
+/// The post-authentication rules of the Cluster: the first that matches decides, and none allows.
+fn denied(
+    ctx: &Context,
+    holder: &Holder,
+    proof: &Proof,
+    info: &Info,
+    now: UnixMillis,
+) -> Result<(), Error> {
+    let rules = ctx.directory.authenticator_rules();
+    let found = rules.post_authentication(
+        &holder.user.message,
+        Some(&holder.session.message),
+        &proof.used,
+        info,
+        now,
+    );
+    match found {
+        Some((Effect::Deny | Effect::Unknown, error)) => {
+            if let Some(error) = error {
+                tracing::warn!(error, "a rule cannot be evaluated and denies");
+            }
+            Err(Error::denied(
+                "The rules of this Cluster do not let this Authenticator be used here; use another, or ask an \
+                 administrator",
+            )
+            .because("post_authentication_rule"))
+        }
+        Some((Effect::Allow, _)) | None => Ok(()),
+    }
+}

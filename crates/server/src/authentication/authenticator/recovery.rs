@@ -1,0 +1,200 @@
+//! Recovery codes: for whoever has lost their Authenticators. Each works once; new ones replace all.
+
+use std::borrow::Cow;
+
+use api::{core_v1::Session, resource::Object as _};
+use aws_lc_rs::digest;
+use domain::{clock::UnixMillis, kind::Kind, session};
+use store::{Expected, Operation, SecretWrite, Transaction};
+use zeroize::Zeroizing;
+
+use super::{ATTEMPTS, Factors, Holder, is_race, raise};
+use crate::{
+    Caller, Context, Error,
+    audit::{self, Entry},
+    resource::codec,
+};
+
+const CODES: usize = 10;
+/// 80 bits: nobody finds one by trying, nor by its hash.
+const BYTES: usize = 10;
+const GROUP: usize = 4;
+/// Crockford's base 32: no letter that is read as another.
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// Makes new codes, and returns them: they are not told again. Those from before are worth nothing any more.
+///
+/// # Errors
+/// `PermissionDenied` where the holder may not manage Authenticators now, or has none that a code could stand in for.
+pub(crate) async fn renew(
+    ctx: &Context,
+    holder: &Holder,
+    caller: &Caller,
+) -> Result<Vec<Zeroizing<String>>, Error> {
+    for _ in 0..ATTEMPTS {
+        let now = ctx.now();
+        holder.check_managing(now)?;
+        holder.check_fresh(ctx, now).await?;
+        let factors = Factors::load(ctx, holder.user.uid, now).await?;
+        let codes: Vec<_> = (0..CODES).map(|_| new_code(ctx)).collect();
+        let hashes = codes.iter().map(|code| hash(code)).collect();
+        let mut transaction = Transaction::at(now);
+        transaction.push(factors.with_codes(hashes, now));
+        transaction.push(Operation::Audit(audit::done(
+            ctx,
+            caller,
+            entry(holder, "recovery_codes.renewed"),
+        )));
+        match raise::commit(ctx, transaction).await {
+            Ok(()) => return Ok(codes),
+            Err(error) if is_race(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::unavailable("the codes lost too many races"))
+}
+
+/// Raises the Session of `holder` by a code, which is used up. It stands in for an Authenticator, and is none: a Policy
+/// that asks for an Authenticator is not satisfied by it.
+///
+/// # Errors
+/// `PermissionDenied` where the code is wrong or was used; `RateLimited` where too many codes were wrong.
+pub(crate) async fn authenticate(
+    ctx: &Context,
+    holder: &Holder,
+    code: &str,
+    caller: &Caller,
+) -> Result<Session, Error> {
+    const EVENT: &str = "recovery_code.used";
+    let _turn = ctx.authentication.turn(holder.user.uid).await;
+    let wanted = hash(&normalized(code));
+    let mut holder = Cow::Borrowed(holder);
+    for _ in 0..ATTEMPTS {
+        let now = ctx.now();
+        let factors = Factors::load(ctx, holder.user.uid, now).await?;
+        factors.check(now)?;
+        let mut transaction = Transaction::at(now);
+        let mut session = holder.session.message.clone();
+        let is_right = match factors.find(&wanted) {
+            Some(place) => {
+                transaction.push(factors.without_code(place));
+                let info =
+                    session::internal_info(session::downstream(caller.ip, &caller.user_agent));
+                session::settle(&mut session, ctx.new_uid(), now, info);
+                transaction.push(Operation::Put(
+                    codec::encode(
+                        holder.session.uid,
+                        holder.session.created_at,
+                        &session,
+                        SecretWrite::Keep,
+                    ),
+                    Expected::Revision(holder.session.revision),
+                ));
+                let event = audit::done(ctx, caller, entry(&holder, EVENT));
+                transaction.push(Operation::Audit(event));
+                true
+            }
+            None => {
+                let event = audit::refused(ctx, caller, entry(&holder, EVENT), "code_wrong");
+                transaction.push(Operation::Audit(event));
+                raise::push_failure(ctx, &mut transaction, &holder, &factors, caller, now);
+                false
+            }
+        };
+        match raise::commit(ctx, transaction).await {
+            Ok(()) if is_right => return Ok(session),
+            Ok(()) => {
+                return Err(Error::denied(
+                    "This is none of your recovery codes, or it was used before",
+                )
+                .because("code_wrong"));
+            }
+            Err(error) if is_race(&error) => holder = Cow::Owned(holder.again(ctx).await?),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::unavailable("the authentication lost too many races"))
+}
+
+/// How many codes there are still, and since when.
+///
+/// # Errors
+/// Where the store fails.
+pub(crate) async fn left(
+    ctx: &Context,
+    holder: &Holder,
+) -> Result<Option<(usize, UnixMillis)>, Error> {
+    let factors = Factors::load(ctx, holder.user.uid, ctx.now()).await?;
+    Ok(factors.recovery())
+}
+
+/// 16 characters in groups of four: `0a1b-2c3d-4e5f-6g7h`.
+fn new_code(ctx: &Context) -> Zeroizing<String> {
+    let mut bytes = Zeroizing::new([0_u8; BYTES]);
+    ctx.rng.fill(bytes.as_mut_slice());
+    let mut text = Zeroizing::new(String::with_capacity(BYTES * 2));
+    let mut written = 0;
+    for chunk in bytes.chunks(5) {
+        let value = chunk
+            .iter()
+            .fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
+        for shift in (0..8).rev() {
+            if written > 0 && written % GROUP == 0 {
+                text.push('-');
+            }
+            let index = usize::try_from(value >> (shift * 5) & 31).unwrap_or_default();
+            text.push(char::from(ALPHABET.get(index).copied().unwrap_or(b'0')));
+            written += 1;
+        }
+    }
+    text
+}
+
+/// As it was told, however it was typed.
+fn normalized(code: &str) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(code.len()));
+    let digits = code.chars().filter(char::is_ascii_alphanumeric);
+    for (index, digit) in digits.enumerate() {
+        if index > 0 && index % GROUP == 0 {
+            text.push('-');
+        }
+        text.push(match digit.to_ascii_lowercase() {
+            'o' => '0',
+            'i' | 'l' => '1',
+            digit => digit,
+        });
+    }
+    text
+}
+
+fn hash(code: &str) -> Vec<u8> {
+    digest::digest(&digest::SHA256, code.as_bytes())
+        .as_ref()
+        .to_vec()
+}
+
+fn entry<'a>(holder: &'a Holder, event_type: &'static str) -> Entry<'a> {
+    let user = holder.user.message.metadata();
+    Entry {
+        event_type,
+        resource: user.map(|metadata| (Kind::User, metadata)),
+        user,
+        session: holder.session.message.metadata(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_known_however_it_is_typed() {
+        for typed in [
+            "0a1b-2c3d-4e5f-6g7h",
+            "OA1B 2C3D 4E5F 6G7H",
+            "oaib2c3d4e5f6g7h",
+        ] {
+            assert_eq!(normalized(typed).as_str(), "0a1b-2c3d-4e5f-6g7h", "{typed}");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! One-time passwords of an app.
+
+use std::borrow::Cow;
+
+use api::{
+    core_v1::{
+        Authenticator, Session, User,
+        authenticator::status::{
+            Info, Type,
+            info::{self, Totp, totp::Algorithm},
+        },
+    },
+    resource::Object as _,
+};
+use authn::totp::{self, Parameters};
+use domain::{authenticator, clock::UnixMillis, kind::Kind};
+use store::{Expected, Operation, SecretWrite, Transaction};
+use zeroize::Zeroizing;
+
+use super::{
+    ATTEMPTS, Factors, Holder, Proof, Registration, Which, failed, is_race, manage,
+    raise::{self, NotRaised},
+    register, registering,
+    registration::not_registered,
+    usable,
+};
+use crate::{
+    Caller, Context, Error,
+    audit::{self, Entry},
+    resource::codec::{self, Stored},
+};
+
+/// Makes the secret, and returns the `otpauth:` URL by which an app takes it over. It is not told again; another call
+/// makes another secret.
+///
+/// # Errors
+/// As [`registering`].
+pub(crate) async fn begin_registration(
+    ctx: &Context,
+    holder: &Holder,
+    which: &Which<'_>,
+) -> Result<Zeroizing<String>, Error> {
+    for _ in 0..ATTEMPTS {
+        let stored = registering(ctx, holder, which, Type::Totp).await?;
+        let secret = totp::new_secret(&*ctx.rng);
+        let parameters = Parameters::default();
+        let url = totp::url(
+            &secret,
+            parameters,
+            ctx.domain.host(),
+            &account(&holder.user.message),
+        );
+        let url = url.ok_or_else(|| Error::internal("no otpauth URL could be made"))?;
+        let mut begun = stored.message.clone();
+        begun.status_mut().info = Some(Info {
+            r#type: Some(info::Type::Totp(Totp {
+                period_seconds: u32::try_from(parameters.period).unwrap_or_default(),
+                digits: parameters.digits.into(),
+                algorithm: Algorithm::Sha1.into(),
+                ..Totp::default()
+            })),
+        });
+        let now = ctx.now();
+        let mut transaction = Transaction::at(now);
+        transaction.push(Operation::Put(
+            codec::encode(
+                stored.uid,
+                stored.created_at,
+                &begun,
+                SecretWrite::Set(secret),
+            ),
+            Expected::Revision(stored.revision),
+        ));
+        match ctx.store.commit(transaction).await {
+            Ok(_) => return Ok(url),
+            Err(error) if is_race(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::unavailable("the registration lost too many races"))
+}
+
+/// Registers it by the code that the app shows. That code is not good for anything else any more.
+///
+/// # Errors
+/// As [`registering`]; `PermissionDenied` where the code is wrong; `RateLimited` where too many were.
+pub(crate) async fn finish_registration(
+    ctx: &Context,
+    holder: &Holder,
+    which: &Which<'_>,
+    code: &str,
+    caller: &Caller,
+) -> Result<Authenticator, Error> {
+    let mut holder = Cow::Borrowed(holder);
+    for _ in 0..ATTEMPTS {
+        let stored = registering(ctx, &holder, which, Type::Totp).await?;
+        let name = stored.message.name();
+        if facts(&stored.message).is_none() {
+            return Err(Error::precondition(format!(
+                "The registration of the Authenticator {name} was not begun"
+            )));
+        }
+        let now = ctx.now();
+        let Some((registered, _)) = accept(ctx, &stored, code, now).await? else {
+            return Err(wrong_code());
+        };
+        let registration = Registration {
+            stored,
+            registered,
+            secret: SecretWrite::Keep,
+            operations: Vec::new(),
+        };
+        match register(ctx, &holder, registration, caller).await {
+            Ok(registered) => return Ok(registered),
+            Err(error) if is_race(&error) => holder = Cow::Owned(holder.again(ctx).await?),
+            Err(error) => return Err(not_registered(error)),
+        }
+    }
+    Err(Error::unavailable("the registration lost too many races"))
+}
+
+/// Raises the Session of `holder` by a code. Right or wrong, each code is looked at once; while too many were wrong,
+/// none is.
+///
+/// # Errors
+/// `NotFound`; `PermissionDenied` where the code is wrong, or this Authenticator cannot be used here; `RateLimited`
+/// where too many codes were wrong.
+pub(crate) async fn authenticate(
+    ctx: &Context,
+    holder: &Holder,
+    which: &Which<'_>,
+    code: &str,
+    caller: &Caller,
+) -> Result<Session, Error> {
+    let _turn = ctx.authentication.turn(holder.user.uid).await;
+    let mut holder = Cow::Borrowed(holder);
+    for _ in 0..ATTEMPTS {
+        let now = ctx.now();
+        let (stored, factors) = check(ctx, &holder, which, now).await?;
+        let lost = match accept(ctx, &stored, code, now).await? {
+            Some((used, _)) => {
+                let proof = Proof {
+                    stored,
+                    used,
+                    fido: None,
+                    operations: Vec::new(),
+                };
+                match raise::raise(ctx, &holder, proof, Some(&factors), caller).await {
+                    Ok(session) => return Ok(session),
+                    Err(NotRaised::Denied(error)) => return Err(error),
+                    Err(NotRaised::Commit(error)) => error,
+                }
+            }
+            None => {
+                let reason = "code_wrong";
+                match failed(ctx, &holder, &stored, Some(&factors), reason, caller).await {
+                    Ok(()) => return Err(wrong_code()),
+                    Err(error) => error,
+                }
+            }
+        };
+        if !is_race(&lost) {
+            return Err(lost.into());
+        }
+        holder = Cow::Owned(holder.again(ctx).await?);
+    }
+    Err(Error::unavailable("the authentication lost too many races"))
+}
+
+/// The Authenticator, where it may be tried now, and what was tried before.
+///
+/// # Errors
+/// As [`authenticate`].
+pub(crate) async fn check(
+    ctx: &Context,
+    holder: &Holder,
+    which: &Which<'_>,
+    now: UnixMillis,
+) -> Result<(Stored<Authenticator>, Factors), Error> {
+    let stored = manage::find(ctx, holder, which).await?;
+    let all = holder.authenticators(ctx, now).await?;
+    usable(holder, &stored, &all)?;
+    let factors = Factors::load(ctx, holder.user.uid, now).await?;
+    factors.check(now)?;
+    Ok((stored, factors))
+}
+
+/// The Authenticator as it is once `code` was accepted, and the step; `None` where it is not.
+async fn accept(
+    ctx: &Context,
+    stored: &Stored<Authenticator>,
+    code: &str,
+    now: UnixMillis,
+) -> Result<Option<(Authenticator, u64)>, Error> {
+    let facts = facts(&stored.message).ok_or_else(|| Error::internal("a TOTP without facts"))?;
+    let secret = ctx.store.secret(Kind::Authenticator, stored.uid).await?;
+    let secret = secret.ok_or_else(|| Error::internal("a TOTP without its secret"))?;
+    let last = facts.last_accepted_time_step;
+    let Some(step) = totp::matched_step(&secret, parameters(facts), code, last, now) else {
+        return Ok(None);
+    };
+    let mut used = stored.message.clone();
+    if let Some(Info {
+        r#type: Some(info::Type::Totp(facts)),
+    }) = &mut used.status_mut().info
+    {
+        facts.last_accepted_time_step = step;
+        facts.last_accepted_at = Some(now.to_proto());
+    }
+    Ok(Some((used, step)))
+}
+
+fn facts(authenticator: &Authenticator) -> Option<&Totp> {
+    match authenticator::info(authenticator)? {
+        info::Type::Totp(facts) => Some(facts),
+        _ => None,
+    }
+}
+
+fn parameters(facts: &Totp) -> Parameters {
+    Parameters {
+        algorithm: match facts.algorithm() {
+            Algorithm::Sha256 => totp::Algorithm::Sha256,
+            Algorithm::Sha512 => totp::Algorithm::Sha512,
+            Algorithm::Sha1 | Algorithm::Unset => totp::Algorithm::Sha1,
+        },
+        digits: u8::try_from(facts.digits).unwrap_or_default(),
+        period: facts.period_seconds.into(),
+    }
+}
+
+/// What the app calls it: the e-mail address, else the name of the User.
+fn account(user: &User) -> String {
+    let email = user.spec.as_ref().map_or("", |spec| spec.email.as_str());
+    if email.is_empty() {
+        user.name().to_owned()
+    } else {
+        email.to_owned()
+    }
+}
+
+fn wrong_code() -> Error {
+    Error::denied(
+        "The code is wrong, or was used before. Wait for the next one; if that is wrong too, check the clock of the \
+         device that shows it",
+    )
+    .because("code_wrong")
+}
+
+/// What the audit says of a code that was refused without being looked at.
+pub(crate) fn held_up(ctx: &Context, holder: &Holder, caller: &Caller, error: &Error) {
+    if let Some(reason @ "authenticator_blocked") = error.reason() {
+        let entry = Entry {
+            event_type: "authenticator.used",
+            resource: None,
+            user: holder.user.message.metadata(),
+            session: holder.session.message.metadata(),
+        };
+        ctx.audit.add(audit::refused(ctx, caller, entry, reason));
+    }
+}
