@@ -118,9 +118,8 @@ pub fn is_fresh(
     };
     let r#type = proof.info.as_ref().map(Info::r#type);
     let is_wanted = match r#type {
-        Some(info::Type::Authenticator) => true,
-        // What a recovery code and an enrollment leave.
-        Some(info::Type::Internal) => true,
+        // The latter is what a recovery code and an enrollment leave.
+        Some(info::Type::Authenticator | info::Type::Internal) => true,
         _ => !by_authenticator,
     };
     let is_recent = refresh::set_at(proof).is_some_and(|at| now < at.saturating_add(window));

@@ -3,7 +3,6 @@
 
 pub(crate) mod ceremony;
 pub(crate) mod enforcement;
-#[expect(dead_code, reason = "the pages come next")]
 mod factors;
 #[expect(dead_code, reason = "the pages come next")]
 mod holder;

@@ -248,10 +248,10 @@ impl Indexed for core::Device {
 
 impl Indexed for core::Authenticator {
     fn entries(&self) -> Vec<IndexEntry> {
+        use core::authenticator::status::info::Type;
         let Some(status) = &self.status else {
             return Vec::new();
         };
-        use core::authenticator::status::info::Type;
         let info = status.info.as_ref().and_then(|info| info.r#type.as_ref());
         let of_type = match info {
             Some(Type::Fido(fido)) if !fido.id_hash.is_empty() => {

@@ -1,6 +1,6 @@
 //! Whoever adds, uses or removes Authenticators: the holder of a refresh token, or a browser.
 
-use std::time::Duration;
+use std::{ops::Deref, time::Duration};
 
 use api::{
     core_v1::{
@@ -30,7 +30,11 @@ pub(crate) const FRESH: Duration = Duration::from_mins(10);
 
 /// Whose Session it is, as it was read.
 #[derive(Clone)]
-pub(crate) struct Holder {
+pub(crate) struct Holder(Box<Held>);
+
+/// See [`Holder`].
+#[derive(Clone)]
+pub(crate) struct Held {
     pub(crate) session: Stored<Session>,
     pub(crate) user: Stored<User>,
     pub(crate) device: Option<Stored<Device>>,
@@ -75,13 +79,13 @@ impl Holder {
     }
 
     fn of(read: refresh::Read) -> Result<Self, Error> {
-        Ok(Self {
+        Ok(Self(Box::new(Held {
             token_id: browser::present(&read.session.message)?,
             session: read.session,
             user: read.user,
             device: read.device,
             credential: read.credential,
-        })
+        })))
     }
 
     /// All Authenticators of the User, oldest first.
@@ -174,5 +178,13 @@ impl Holder {
     /// The name of the User, for logs and names.
     pub(crate) fn user_name(&self) -> &str {
         self.user.message.name()
+    }
+}
+
+impl Deref for Holder {
+    type Target = Held;
+
+    fn deref(&self) -> &Held {
+        &self.0
     }
 }

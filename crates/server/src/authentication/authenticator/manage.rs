@@ -105,15 +105,15 @@ pub(crate) async fn available(ctx: &Context, holder: &Holder) -> Result<Availabl
     let session = &holder.session.message;
     let required = authenticator::required(session).map(|required| required.uid.as_str());
     let device = holder.device.as_ref().map(|device| device.uid.to_string());
-    let is_main = |stored: &&Stored<Authenticator>| match required {
-        Some(required) => stored.message.uid() == required,
-        None => {
-            let status = stored.message.status.as_ref();
-            let of = status.and_then(|status| status.device_ref.as_ref());
-            authenticator::type_of(&stored.message) == Type::Tpm
-                && device.is_some()
-                && of.map(|of| &of.uid) == device.as_ref()
+    let is_main = |stored: &&Stored<Authenticator>| {
+        if let Some(required) = required {
+            return stored.message.uid() == required;
         }
+        let status = stored.message.status.as_ref();
+        let of = status.and_then(|status| status.device_ref.as_ref());
+        authenticator::type_of(&stored.message) == Type::Tpm
+            && device.is_some()
+            && of.map(|of| &of.uid) == device.as_ref()
     };
     Ok(Available {
         main: usable.iter().find(is_main).cloned(),
@@ -244,7 +244,7 @@ pub(crate) async fn delete(
         if authenticator::is_registered(&stored.message) {
             holder.check_managing(now)?;
             holder.check_fresh_among(&all, now)?;
-            check_last(ctx, &holder, &stored, &all, now).await?;
+            check_last(ctx, &holder, &stored, &all, now)?;
             // Two at once may not remove the last two.
             let others = all.iter().filter(|one| one.uid != stored.uid);
             for other in others {
@@ -300,7 +300,7 @@ async fn end_sessions(
 }
 
 /// Whether something is left that the rules want.
-async fn check_last(
+fn check_last(
     ctx: &Context,
     holder: &Holder,
     stored: &Stored<Authenticator>,

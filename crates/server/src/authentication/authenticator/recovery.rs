@@ -75,34 +75,29 @@ pub(crate) async fn authenticate(
         factors.check(now)?;
         let mut transaction = Transaction::at(now);
         let mut session = holder.session.message.clone();
-        let is_right = match factors.find(&wanted) {
-            Some(place) => {
-                transaction.push(factors.without_code(place));
-                let info =
-                    session::internal_info(session::downstream(caller.ip, &caller.user_agent));
-                session::settle(&mut session, ctx.new_uid(), now, info);
-                transaction.push(Operation::Put(
-                    codec::encode(
-                        holder.session.uid,
-                        holder.session.created_at,
-                        &session,
-                        SecretWrite::Keep,
-                    ),
-                    Expected::Revision(holder.session.revision),
-                ));
-                let event = audit::done(ctx, caller, entry(&holder, EVENT));
-                transaction.push(Operation::Audit(event));
-                true
-            }
-            None => {
-                let event = audit::refused(ctx, caller, entry(&holder, EVENT), "code_wrong");
-                transaction.push(Operation::Audit(event));
-                raise::push_failure(ctx, &mut transaction, &holder, &factors, caller, now);
-                false
-            }
-        };
+        let place = factors.find(&wanted);
+        if let Some(place) = place {
+            transaction.push(factors.without_code(place));
+            let info = session::internal_info(session::downstream(caller.ip, &caller.user_agent));
+            session::settle(&mut session, ctx.new_uid(), now, info);
+            transaction.push(Operation::Put(
+                codec::encode(
+                    holder.session.uid,
+                    holder.session.created_at,
+                    &session,
+                    SecretWrite::Keep,
+                ),
+                Expected::Revision(holder.session.revision),
+            ));
+            let event = audit::done(ctx, caller, entry(&holder, EVENT));
+            transaction.push(Operation::Audit(event));
+        } else {
+            let event = audit::refused(ctx, caller, entry(&holder, EVENT), "code_wrong");
+            transaction.push(Operation::Audit(event));
+            raise::push_failure(ctx, &mut transaction, &holder, &factors, caller, now);
+        }
         match raise::commit(ctx, transaction).await {
-            Ok(()) if is_right => return Ok(session),
+            Ok(()) if place.is_some() => return Ok(session),
             Ok(()) => {
                 return Err(Error::denied(
                     "This is none of your recovery codes, or it was used before",

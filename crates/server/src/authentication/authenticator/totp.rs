@@ -101,7 +101,7 @@ pub(crate) async fn finish_registration(
             )));
         }
         let now = ctx.now();
-        let Some((registered, _)) = accept(ctx, &stored, code, now).await? else {
+        let Some(registered) = accept(ctx, &stored, code, now).await? else {
             return Err(wrong_code());
         };
         let registration = Registration {
@@ -137,30 +137,28 @@ pub(crate) async fn authenticate(
     for _ in 0..ATTEMPTS {
         let now = ctx.now();
         let (stored, factors) = check(ctx, &holder, which, now).await?;
-        let lost = match accept(ctx, &stored, code, now).await? {
-            Some((used, _)) => {
-                let proof = Proof {
-                    stored,
-                    used,
-                    fido: None,
-                    operations: Vec::new(),
-                };
-                match raise::raise(ctx, &holder, proof, Some(&factors), caller).await {
-                    Ok(session) => return Ok(session),
-                    Err(NotRaised::Denied(error)) => return Err(error),
-                    Err(NotRaised::Commit(error)) => error,
-                }
+        let accepted = accept(ctx, &stored, code, now).await?;
+        let Some(used) = accepted else {
+            let reason = "code_wrong";
+            match failed(ctx, &holder, &stored, Some(&factors), reason, caller).await {
+                Ok(()) => return Err(wrong_code()),
+                Err(error) if is_race(&error) => {}
+                Err(error) => return Err(error.into()),
             }
-            None => {
-                let reason = "code_wrong";
-                match failed(ctx, &holder, &stored, Some(&factors), reason, caller).await {
-                    Ok(()) => return Err(wrong_code()),
-                    Err(error) => error,
-                }
-            }
+            holder = Cow::Owned(holder.again(ctx).await?);
+            continue;
         };
-        if !is_race(&lost) {
-            return Err(lost.into());
+        let proof = Proof {
+            stored,
+            used,
+            fido: None,
+            operations: Vec::new(),
+        };
+        match raise::raise(ctx, &holder, proof, Some(&factors), caller).await {
+            Ok(session) => return Ok(session),
+            Err(NotRaised::Denied(error)) => return Err(error),
+            Err(NotRaised::Commit(error)) if is_race(&error) => {}
+            Err(NotRaised::Commit(error)) => return Err(error.into()),
         }
         holder = Cow::Owned(holder.again(ctx).await?);
     }
@@ -185,13 +183,13 @@ pub(crate) async fn check(
     Ok((stored, factors))
 }
 
-/// The Authenticator as it is once `code` was accepted, and the step; `None` where it is not.
+/// The Authenticator as it is once `code` was accepted; `None` where it is not.
 async fn accept(
     ctx: &Context,
     stored: &Stored<Authenticator>,
     code: &str,
     now: UnixMillis,
-) -> Result<Option<(Authenticator, u64)>, Error> {
+) -> Result<Option<Authenticator>, Error> {
     let facts = facts(&stored.message).ok_or_else(|| Error::internal("a TOTP without facts"))?;
     let secret = ctx.store.secret(Kind::Authenticator, stored.uid).await?;
     let secret = secret.ok_or_else(|| Error::internal("a TOTP without its secret"))?;
@@ -207,7 +205,7 @@ async fn accept(
         facts.last_accepted_time_step = step;
         facts.last_accepted_at = Some(now.to_proto());
     }
-    Ok(Some((used, step)))
+    Ok(Some(used))
 }
 
 fn facts(authenticator: &Authenticator) -> Option<&Totp> {
