@@ -11,6 +11,7 @@ mod client_data;
 mod error;
 mod key;
 mod registration;
+mod response;
 
 pub use attestation::{Attestation, Format, Statement};
 pub use authentication::{Authenticated, AuthenticationResponse, Stored, authenticate};
@@ -19,6 +20,7 @@ pub use client_data::{Ceremony, Embedding};
 pub use error::{Refusal, Result};
 pub use key::{Algorithm, PublicKey};
 pub use registration::{Registered, RegistrationResponse, register};
+pub use response::{Attachment, AuthenticationJson, RegistrationJson};
 
 /// What the relying party is, and what it asks of a ceremony.
 #[derive(Debug, Clone, Copy)]

@@ -8,7 +8,9 @@ mod create;
 mod lifetimes;
 mod refresh;
 
-pub use authenticator::{action, authenticator_info, is_fresh, last_proof, mode, raise, settle};
+pub use authenticator::{
+    action, authenticator_info, is_fresh, last_proof, mode, pin, raise, settle,
+};
 pub use browser::{BrowserToken, browser_token};
 pub use check::{accepts_access_token, access_token_ends_at, check, stands};
 pub(crate) use create::reference;

@@ -71,6 +71,11 @@ pub fn raise(
     info: Info,
 ) {
     settle(session, new_token_id, now, info);
+    pin(session, authenticator);
+}
+
+/// Pins `session` to an Authenticator of FIDO or TPM, by which it began or was raised.
+pub fn pin(session: &mut Session, authenticator: &Authenticator) {
     if matches!(
         authenticator::type_of(authenticator),
         Type::Fido | Type::Tpm

@@ -4,6 +4,8 @@
 pub(crate) mod ceremony;
 pub(crate) mod enforcement;
 mod factors;
+#[allow(dead_code, unused_imports, reason = "the pages come next")]
+pub(crate) mod fido;
 #[expect(dead_code, reason = "the pages come next")]
 mod holder;
 pub(crate) mod manage;

@@ -21,7 +21,7 @@ use domain::{
 use store::{CommitError, Committed, Expected, Operation, SecretWrite, Transaction};
 
 use super::{
-    authenticator::enforcement,
+    authenticator::{enforcement, fido::Passkey},
     identity::{Lifetime, ProvenIdentity, SingleUse},
     secret::Proof,
 };
@@ -42,6 +42,8 @@ pub(crate) enum By<'a> {
     Credential(&'a Proof),
     /// What an `IdentityProvider` has said.
     Identity(&'a ProvenIdentity),
+    /// A passkey that has proved itself.
+    Passkey(&'a Passkey),
     /// A link that the Cluster has handed out, which is used up.
     Enrollment(&'a SingleUse),
 }
@@ -89,6 +91,13 @@ pub(crate) async fn begin(
             identity.redeem(&mut transaction);
             session_of_identity(ctx, &beginning, identity, now)
         }
+        By::Passkey(passkey) => {
+            passkey.redeem(&mut transaction);
+            let info = passkey.info(beginning.caller);
+            let mut session = session::new_session(new_session(ctx, &beginning, info, now));
+            session::pin(&mut session, passkey.authenticator());
+            session
+        }
         By::Enrollment(link) => {
             transaction.push(link.operation());
             let caller = beginning.caller;
@@ -99,7 +108,7 @@ pub(crate) async fn begin(
     if beginning.is_browser {
         let provider = match beginning.by {
             By::Identity(identity) => Some(&*identity.provider.message),
-            By::Credential(_) | By::Enrollment(_) => None,
+            By::Credential(_) | By::Passkey(_) | By::Enrollment(_) => None,
         };
         let action = enforcement::of_login(ctx, &user.message, &session, provider, now).await?;
         if let Some(status) = &mut session.status {
@@ -261,6 +270,7 @@ fn event(ctx: &Context, beginning: &Beginning<'_>, session: &Session) -> AuditEv
     let (attribute, metadata) = match beginning.by {
         By::Credential(proof) => ("credential", &proof.credential.message.metadata),
         By::Identity(identity) => ("identityProvider", &identity.provider.message.metadata),
+        By::Passkey(passkey) => ("authenticator", &passkey.authenticator().metadata),
         By::Enrollment(_) => ("enrollment", &beginning.user.message.metadata),
     };
     if let Some(metadata) = metadata {

@@ -15,6 +15,7 @@ use domain::{
 use store::{CommitError, Operation, Transaction};
 
 use super::{
+    authenticator::fido::Passkey,
     begin::{self, Beginning, By, failure, is_race},
     identity::{ProvenIdentity, SingleUse},
     reap,
@@ -46,6 +47,8 @@ pub(crate) enum Way {
     Enrollment(SingleUse),
     /// What an `IdentityProvider` has said.
     Identity(ProvenIdentity),
+    /// A passkey.
+    Passkey(Box<Passkey>),
 }
 
 impl Way {
@@ -53,6 +56,7 @@ impl Way {
         match self {
             Self::Enrollment(link) => By::Enrollment(link),
             Self::Identity(identity) => By::Identity(identity),
+            Self::Passkey(passkey) => By::Passkey(passkey),
         }
     }
 }
@@ -113,6 +117,11 @@ pub(crate) async fn begin(
                 )
                 .because("used_already"));
             }
+            // What it was proved by is to be looked at anew.
+            Err(CommitError::Conflict {
+                kind: kind @ Kind::Authenticator,
+                uid,
+            }) => return Err(Error::conflict(kind, uid)),
             Err(error) if is_race(&error) => {}
             Err(CommitError::LimitReached { .. }) if !was_reaped => {
                 was_reaped = true;

@@ -35,6 +35,8 @@ pub(crate) enum Purpose {
     DeviceCode,
     /// What such a machine asks for, while a person looks at it.
     DeviceRequest,
+    /// A ceremony of Web Authentication that is under way.
+    Ceremony,
 }
 
 impl Purpose {
@@ -49,6 +51,7 @@ impl Purpose {
             Self::Form => "form 1",
             Self::DeviceCode => "device code 1",
             Self::DeviceRequest => "device request 1",
+            Self::Ceremony => "ceremony 1",
         }
     }
 }

@@ -170,7 +170,8 @@ pub(crate) async fn raise(
     Ok(session)
 }
 
-/// Writes down that an answer was wrong; with `factors`, that a guess has failed.
+/// Writes down that an answer was wrong; with `factors`, that a guess has failed. What was used up by it is in
+/// `operations`.
 ///
 /// # Errors
 /// Those of the transaction.
@@ -179,11 +180,13 @@ pub(crate) async fn failed(
     holder: &Holder,
     stored: &Stored<Authenticator>,
     factors: Option<&Factors>,
+    operations: &[Operation],
     reason: &'static str,
     caller: &Caller,
 ) -> Result<(), CommitError> {
     let now = ctx.now();
     let mut transaction = Transaction::at(now);
+    transaction.operations.extend(operations.iter().cloned());
     let mut used = stored.message.clone();
     authenticator::record(&mut used, false, now);
     transaction.push(Operation::Put(
@@ -290,6 +293,14 @@ fn bind(session: &mut Session, used: &mut Authenticator, is_raised: bool) {
     }
 }
 
+/// What somebody is told whom a post-authentication rule denies.
+pub(super) fn denied_by_rule() -> Error {
+    Error::denied(
+        "The rules of this Cluster do not let this Authenticator be used here; use another, or ask an administrator",
+    )
+    .because("post_authentication_rule")
+}
+
 /// The post-authentication rules of the Cluster: the first that matches decides, and none allows.
 fn denied(
     ctx: &Context,
@@ -311,11 +322,7 @@ fn denied(
             if let Some(error) = error {
                 tracing::warn!(error, "a rule cannot be evaluated and denies");
             }
-            Err(Error::denied(
-                "The rules of this Cluster do not let this Authenticator be used here; use another, or ask an \
-                 administrator",
-            )
-            .because("post_authentication_rule"))
+            Err(denied_by_rule())
         }
         Some((Effect::Allow, _)) | None => Ok(()),
     }

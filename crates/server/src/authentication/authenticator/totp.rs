@@ -140,7 +140,7 @@ pub(crate) async fn authenticate(
         let accepted = accept(ctx, &stored, code, now).await?;
         let Some(used) = accepted else {
             let reason = "code_wrong";
-            match failed(ctx, &holder, &stored, Some(&factors), reason, caller).await {
+            match failed(ctx, &holder, &stored, Some(&factors), &[], reason, caller).await {
                 Ok(()) => return Err(wrong_code()),
                 Err(error) if is_race(&error) => {}
                 Err(error) => return Err(error.into()),

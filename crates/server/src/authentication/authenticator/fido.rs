@@ -1,0 +1,579 @@
+//! Passkeys and security keys (Web Authentication Level 3): added, used as a second factor, and to log in.
+//!
+//! A ceremony keeps nothing here: its challenge is sealed, and that it was used is recorded in the transaction that its
+//! answer leads to. So any replica finishes what another has begun, several can be open at once, and none of them can
+//! be finished twice.
+
+mod login;
+mod model;
+mod options;
+
+use std::{borrow::Cow, time::Duration};
+
+use api::{
+    core_v1::{
+        Authenticator, Session, User,
+        authenticator::{
+            spec::State,
+            status::{
+                Info, Type,
+                info::{self, Fido, fido::Type as Attached},
+            },
+        },
+        cluster_config::spec::authenticator::{
+            Fido as Settings,
+            fido::{AttestationConveyancePreference, UserVerification},
+        },
+        session::status::authentication::info::authenticator::info::Fido as Facts,
+    },
+    resource::Object as _,
+};
+use authn::webauthn::{
+    Algorithm, Attachment, Authenticated, AuthenticationJson, Embedding, Expected, PublicKey,
+    Refusal, Registered, RegistrationJson, Stored as Credential, authenticate as verify,
+    register as verify_registration,
+};
+use aws_lc_rs::digest;
+use domain::{authenticator, id::Uid, kind::Kind};
+use store::{CommitError, Expected as AtRevision, Operation, SecretWrite, Transaction};
+
+use super::{
+    ATTEMPTS, Holder, Proof, Registration, Which, failed, is_race,
+    raise::{self, NotRaised},
+    register, registering,
+    registration::not_registered,
+    usable,
+};
+use crate::{
+    Caller, Context, Error, ErrorKind, audit,
+    authentication::identity::SingleUse,
+    resource::codec::{self, Stored},
+    web::sealed::{self, NotOpened, Purpose},
+};
+
+pub(crate) use login::{Passkey, begin_login, login};
+
+/// That a challenge was used.
+const USED: &str = "webauthn-challenge";
+/// For how long a ceremony may take.
+const LIFETIME: Duration = Duration::from_mins(5);
+const CHALLENGE_LENGTH: usize = 32;
+
+/// A ceremony that has begun.
+pub(crate) struct Challenge {
+    /// `PublicKeyCredentialCreationOptionsJSON` or `PublicKeyCredentialRequestOptionsJSON` (§5.1), for the script of
+    /// the page.
+    pub(crate) options: String,
+    /// What is to come back with the answer.
+    pub(crate) state: String,
+}
+
+/// What a ceremony is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Aim {
+    Register = 1,
+    Raise = 2,
+    Login = 3,
+}
+
+/// A ceremony, sealed.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Ceremony {
+    #[prost(uint32, tag = "1")]
+    aim: u32,
+    #[prost(bytes = "vec", tag = "2")]
+    challenge: Vec<u8>,
+    /// Whose it is; nobody's yet at a login.
+    #[prost(bytes = "vec", tag = "3")]
+    session: Vec<u8>,
+    /// What is to be registered.
+    #[prost(bytes = "vec", tag = "4")]
+    authenticator: Vec<u8>,
+}
+
+/// Begins the registration of a passkey or a security key.
+///
+/// # Errors
+/// As [`registering`].
+pub(crate) async fn begin_registration(
+    ctx: &Context,
+    holder: &Holder,
+    which: &Which<'_>,
+) -> Result<Challenge, Error> {
+    let stored = registering(ctx, holder, which, Type::Fido).await?;
+    let all = holder.authenticators(ctx, ctx.now()).await?;
+    let challenge = new_challenge(ctx);
+    let options = options::creation(ctx, holder, &settings(ctx), &all, &challenge);
+    begun(
+        ctx,
+        options,
+        &Ceremony {
+            aim: Aim::Register as u32,
+            challenge,
+            session: holder.session.uid.as_bytes().to_vec(),
+            authenticator: stored.uid.as_bytes().to_vec(),
+        },
+        LIFETIME,
+    )
+}
+
+/// Registers what the browser has made.
+///
+/// # Errors
+/// As [`registering`]; `PermissionDenied` where it is not what was asked for, or the Cluster does not accept the model;
+/// `AlreadyExists` where the credential is registered already.
+pub(crate) async fn finish_registration(
+    ctx: &Context,
+    holder: &Holder,
+    state: &str,
+    response: &str,
+    caller: &Caller,
+) -> Result<Authenticator, Error> {
+    let ceremony = open(ctx, state, Aim::Register, Some(holder)).await?;
+    let uid = Uid::from_bytes(&ceremony.authenticator).map_err(Error::internal)?;
+    let uid = uid.to_string();
+    let which = Which {
+        name: "",
+        uid: &uid,
+    };
+    let settings = settings(ctx);
+    let answer = RegistrationJson::read(response).map_err(|why| refused(&why))?;
+    let registered = check_registration(ctx, &settings, &ceremony, &answer)?;
+    let now = ctx.now();
+    let model = model::of(ctx, &settings, &registered, now)?;
+
+    let mut holder = Cow::Borrowed(holder);
+    for _ in 0..ATTEMPTS {
+        let stored = registering(ctx, &holder, &which, Type::Fido).await?;
+        let mut made = stored.message.clone();
+        let status = made.status_mut();
+        status.description.clone_from(&model.description);
+        status.info = Some(Info {
+            r#type: Some(info::Type::Fido(facts(&registered, &answer, &model))),
+        });
+        let registration = Registration {
+            stored,
+            registered: made,
+            secret: SecretWrite::Keep,
+            operations: vec![ceremony.used(ctx, LIFETIME)],
+        };
+        match register(ctx, &holder, registration, caller).await {
+            Ok(registered) => return Ok(registered),
+            Err(CommitError::RecordTaken) => return Err(used_already()),
+            Err(error) if is_race(&error) => holder = Cow::Owned(holder.again(ctx).await?),
+            Err(error) => return Err(not_registered(error)),
+        }
+    }
+    Err(Error::unavailable("the registration lost too many races"))
+}
+
+/// Asks for a proof by any of the passkeys and security keys that `holder` may use now.
+///
+/// # Errors
+/// `FailedPrecondition` where there is none.
+pub(crate) async fn begin_authentication(
+    ctx: &Context,
+    holder: &Holder,
+) -> Result<Challenge, Error> {
+    let all = holder.authenticators(ctx, ctx.now()).await?;
+    let allowed: Vec<&Fido> = all
+        .iter()
+        .filter(|stored| usable(holder, stored, &all).is_ok())
+        .filter_map(|stored| fido(&stored.message))
+        .collect();
+    if allowed.is_empty() {
+        return Err(Error::precondition(
+            "There is no passkey or security key that could be used here",
+        ));
+    }
+    let challenge = new_challenge(ctx);
+    let settings = settings(ctx);
+    let verification = verification(&settings);
+    let options = options::request(ctx, &challenge, &allowed, verification, LIFETIME);
+    begun(
+        ctx,
+        options,
+        &Ceremony {
+            aim: Aim::Raise as u32,
+            challenge,
+            session: holder.session.uid.as_bytes().to_vec(),
+            authenticator: Vec::new(),
+        },
+        LIFETIME,
+    )
+}
+
+/// Raises the Session of `holder` by the answer to [`begin_authentication`].
+///
+/// # Errors
+/// `PermissionDenied` where the answer is wrong, or the rules of the Cluster deny it.
+pub(crate) async fn authenticate(
+    ctx: &Context,
+    holder: &Holder,
+    state: &str,
+    response: &str,
+    caller: &Caller,
+) -> Result<Session, Error> {
+    let ceremony = open(ctx, state, Aim::Raise, Some(holder)).await?;
+    let answer = AuthenticationJson::read(response).map_err(|why| refused(&why))?;
+    let mut holder = Cow::Borrowed(holder);
+    for _ in 0..ATTEMPTS {
+        let now = ctx.now();
+        let all = holder.authenticators(ctx, now).await?;
+        let stored = all.iter().find(|stored| {
+            fido(&stored.message).is_some_and(|fido| fido.id == answer.credential_id)
+        });
+        // That of somebody else is as good as none.
+        let Some(stored) = stored else {
+            return Err(unknown());
+        };
+        usable(&holder, stored, &all)?;
+        let operations = vec![ceremony.used(ctx, LIFETIME)];
+        let used = check(ctx, &holder.user.message, stored, &ceremony, &answer, false);
+        let (used, facts) = match used {
+            Ok(used) => used,
+            Err(NotProven::Refused(error)) => {
+                let reason = error.reason().unwrap_or("webauthn_refused");
+                match failed(ctx, &holder, stored, None, &operations, reason, caller).await {
+                    Ok(()) => return Err(error),
+                    Err(CommitError::RecordTaken) => return Err(used_already()),
+                    Err(lost) if is_race(&lost) => {}
+                    Err(lost) => return Err(lost.into()),
+                }
+                holder = Cow::Owned(holder.again(ctx).await?);
+                continue;
+            }
+            Err(NotProven::Cloned) => {
+                set_aside(ctx, stored, &ceremony, Some(&holder), caller).await?;
+                return Err(cloned());
+            }
+        };
+        let proof = Proof {
+            stored: stored.clone(),
+            used,
+            fido: Some(facts),
+            operations,
+        };
+        match raise::raise(ctx, &holder, proof, None, caller).await {
+            Ok(session) => return Ok(session),
+            Err(NotRaised::Denied(error)) => return Err(error),
+            Err(NotRaised::Commit(CommitError::RecordTaken)) => return Err(used_already()),
+            Err(NotRaised::Commit(error)) if is_race(&error) => {}
+            Err(NotRaised::Commit(error)) => return Err(error.into()),
+        }
+        holder = Cow::Owned(holder.again(ctx).await?);
+    }
+    Err(Error::unavailable("the authentication lost too many races"))
+}
+
+/// Why an answer proves nothing.
+enum NotProven {
+    /// It is wrong.
+    Refused(Error),
+    /// It is right, and its counter says that there may be two of the authenticator.
+    Cloned,
+}
+
+/// The Authenticator with what the answer has changed, and what the answer said.
+fn check(
+    ctx: &Context,
+    owner: &User,
+    stored: &Stored<Authenticator>,
+    ceremony: &Ceremony,
+    answer: &AuthenticationJson,
+    is_login: bool,
+) -> Result<(Authenticator, Facts), NotProven> {
+    let refuse = |error| NotProven::Refused(error);
+    let fido = fido(&stored.message)
+        .ok_or_else(|| refuse(Error::internal("a FIDO Authenticator without a key")))?;
+    let handle_of_owner = user_handle(owner).map_err(refuse)?;
+    if answer
+        .user_handle
+        .as_ref()
+        .is_some_and(|handle| *handle != handle_of_owner)
+        || (is_login && answer.user_handle.is_none())
+    {
+        return Err(refuse(unknown()));
+    }
+    let key = PublicKey::parse(&fido.public_key)
+        .map_err(|why| refuse(Error::internal(why.to_string())))?;
+    let settings = settings(ctx);
+    let credential = Credential {
+        public_key: &key,
+        sign_count: fido.sign_count,
+        backup_eligible: fido.backup_eligible,
+    };
+    let must_verify = is_login || verification(&settings) == UserVerification::Required;
+    let authenticated = with_expected(ctx, &ceremony.challenge, must_verify, |expected| {
+        verify(answer.response(), credential, expected)
+    });
+    let authenticated = authenticated.map_err(|why| refuse(refused(&why)))?;
+    model::still_accepted(ctx, &settings, fido, ctx.now()).map_err(refuse)?;
+    if authenticated.is_cloned {
+        return Err(NotProven::Cloned);
+    }
+    let is_passkey = is_login || fido.is_passkey;
+    let said = said(fido, &authenticated, is_passkey);
+    let mut used = stored.message.clone();
+    if let Some(Info {
+        r#type: Some(info::Type::Fido(fido)),
+    }) = &mut used.status_mut().info
+    {
+        fido.sign_count = authenticated.sign_count;
+        fido.backup_state = authenticated.flags.backup_state;
+        // Whoever is found without being named is resident.
+        fido.is_passkey = is_passkey;
+    }
+    Ok((used, said))
+}
+
+/// An authenticator of which there may be two waits for an administrator from now on, and its answer is used up.
+async fn set_aside(
+    ctx: &Context,
+    stored: &Stored<Authenticator>,
+    ceremony: &Ceremony,
+    holder: Option<&Holder>,
+    caller: &Caller,
+) -> Result<(), Error> {
+    let now = ctx.now();
+    let mut aside = stored.message.clone();
+    authenticator::record(&mut aside, false, now);
+    aside.spec_mut().set_state(State::Pending);
+    aside.status_mut().cloned_at = Some(now.to_proto());
+    let mut transaction = Transaction::at(now);
+    transaction.push(ceremony.used(ctx, LIFETIME));
+    transaction.push(Operation::Put(
+        codec::encode(stored.uid, stored.created_at, &aside, SecretWrite::Keep),
+        AtRevision::Revision(stored.revision),
+    ));
+    let entry = audit::Entry {
+        event_type: "authenticator.cloned",
+        resource: aside
+            .metadata()
+            .map(|metadata| (Kind::Authenticator, metadata)),
+        user: holder.and_then(|holder| holder.user.message.metadata()),
+        session: holder.and_then(|holder| holder.session.message.metadata()),
+    };
+    transaction.push(Operation::Audit(audit::refused(
+        ctx,
+        caller,
+        entry,
+        "authenticator_cloned",
+    )));
+    tracing::warn!(
+        authenticator = aside.name(),
+        "the counter of an authenticator went back: it waits for an administrator"
+    );
+    match raise::commit(ctx, transaction).await {
+        Ok(()) => Ok(()),
+        Err(CommitError::RecordTaken) => Err(used_already()),
+        // Somebody else has changed it: nothing was proved in any case.
+        Err(error) if is_race(&error) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn check_registration(
+    ctx: &Context,
+    settings: &Settings,
+    ceremony: &Ceremony,
+    answer: &RegistrationJson,
+) -> Result<Registered, Error> {
+    let must_verify = verification(settings) == UserVerification::Required;
+    with_expected(ctx, &ceremony.challenge, must_verify, |expected| {
+        verify_registration(answer.response(), expected, &Algorithm::ASKED_FOR)
+    })
+    .map_err(|why| refused(&why))
+}
+
+fn with_expected<T>(
+    ctx: &Context,
+    challenge: &[u8],
+    user_verification: bool,
+    verify: impl FnOnce(&Expected<'_>) -> T,
+) -> T {
+    let origin = ctx.domain.url();
+    verify(&Expected {
+        rp_id: ctx.domain.host(),
+        origins: &[&origin],
+        embedding: Embedding::Refused,
+        challenge,
+        user_verification,
+    })
+}
+
+/// What is kept of a credential.
+fn facts(registered: &Registered, answer: &RegistrationJson, model: &model::Model) -> Fido {
+    let hash = digest::digest(&digest::SHA256, &registered.credential_id);
+    Fido {
+        id: registered.credential_id.clone(),
+        public_key: registered.encoded_key.clone(),
+        r#type: match answer.attachment {
+            Some(Attachment::Platform) => Attached::Platform,
+            Some(Attachment::CrossPlatform) => Attached::Roaming,
+            None => Attached::Unknown,
+        }
+        .into(),
+        aaguid: registered.aaguid.to_string(),
+        is_passkey: answer.is_resident,
+        id_hash: hash.as_ref().to_vec(),
+        backup_eligible: registered.flags.backup_eligible,
+        is_attestation_verified: model.is_attestation_verified,
+        is_software: model.is_software,
+        is_hardware: model.is_hardware,
+        sign_count: registered.sign_count,
+        transports: answer.transports.clone(),
+        attestation_format: registered.attestation.format.name().to_owned(),
+        backup_state: registered.flags.backup_state,
+        certification_level: model.certification_level,
+    }
+}
+
+/// What a Session tells of it.
+fn said(fido: &Fido, authenticated: &Authenticated, is_passkey: bool) -> Facts {
+    Facts {
+        user_present: authenticated.flags.user_present,
+        user_verified: authenticated.flags.user_verified,
+        is_hardware: fido.is_hardware,
+        is_software: fido.is_software,
+        is_attestation_verified: fido.is_attestation_verified,
+        is_passkey,
+        aaguid: fido.aaguid.clone(),
+    }
+}
+
+fn begun(
+    ctx: &Context,
+    options: String,
+    ceremony: &Ceremony,
+    lifetime: Duration,
+) -> Result<Challenge, Error> {
+    let expires_at = ctx.now().saturating_add(lifetime);
+    let state = sealed::seal(ctx, Purpose::Ceremony, ceremony, expires_at)?;
+    Ok(Challenge { options, state })
+}
+
+async fn open(
+    ctx: &Context,
+    state: &str,
+    aim: Aim,
+    holder: Option<&Holder>,
+) -> Result<Ceremony, Error> {
+    let opened = sealed::open::<Ceremony>(ctx, Purpose::Ceremony, state).await;
+    let ceremony = opened.map_err(|error| match error {
+        NotOpened::Unavailable => Error::unavailable("a ceremony cannot be opened"),
+        NotOpened::Expired => {
+            Error::denied("That took too long. Try it again").because("webauthn_expired")
+        }
+        NotOpened::Invalid => refused(&Refusal::Challenge),
+    })?;
+    let session = holder.map(|holder| holder.session.uid.as_bytes().to_vec());
+    if ceremony.aim != aim as u32 || ceremony.session != session.unwrap_or_default() {
+        return Err(refused(&Refusal::Challenge));
+    }
+    Ok(ceremony)
+}
+
+impl Ceremony {
+    /// The step that fails where the ceremony was finished before.
+    fn used(&self, ctx: &Context, lifetime: Duration) -> Operation {
+        self.single_use(ctx, lifetime).operation()
+    }
+
+    fn single_use(&self, ctx: &Context, lifetime: Duration) -> SingleUse {
+        SingleUse {
+            kind: USED,
+            key: self.challenge.clone(),
+            expires_at: ctx.now().saturating_add(lifetime),
+        }
+    }
+}
+
+fn new_challenge(ctx: &Context) -> Vec<u8> {
+    let mut challenge = vec![0; CHALLENGE_LENGTH];
+    ctx.rng.fill(&mut challenge);
+    challenge
+}
+
+/// `ClusterConfig.spec.authenticator.fido`.
+fn settings(ctx: &Context) -> Settings {
+    let config = ctx.directory.cluster_config();
+    let spec = config.spec.as_ref();
+    let authenticator = spec.and_then(|spec| spec.authenticator.as_ref());
+    let fido = authenticator.and_then(|authenticator| authenticator.fido.clone());
+    fido.unwrap_or_default()
+}
+
+fn verification(settings: &Settings) -> UserVerification {
+    match settings.user_verification() {
+        UserVerification::Required => UserVerification::Required,
+        UserVerification::Unset | UserVerification::Preferred => UserVerification::Preferred,
+    }
+}
+
+/// `user.id` (§5.4.3): the 16 bytes of the User's uid.
+fn user_handle(user: &User) -> Result<Vec<u8>, Error> {
+    let uid: Uid = user.uid().parse().map_err(Error::internal)?;
+    Ok(uid.as_bytes().to_vec())
+}
+
+fn fido(authenticator: &Authenticator) -> Option<&Fido> {
+    match authenticator::info(authenticator)? {
+        info::Type::Fido(fido) => Some(fido),
+        _ => None,
+    }
+}
+
+/// What is wrong is for the log: an honest browser does nothing of it.
+fn refused(why: &Refusal) -> Error {
+    tracing::warn!(%why, "an answer of an authenticator is refused");
+    let public = match why {
+        Refusal::UserVerification => {
+            "The authenticator has not verified you. Set a PIN or a fingerprint for it, and try again"
+        }
+        Refusal::Origin(_) | Refusal::Embedded => {
+            "The answer was made for another page than this one. Nothing was done"
+        }
+        Refusal::Attestation(_) | Refusal::Format(_) | Refusal::Algorithm(_) => {
+            "This Cluster does not accept authenticators of this kind"
+        }
+        _ => "The answer of the authenticator was refused. Try it again",
+    };
+    Error::denied(public).because("webauthn_refused")
+}
+
+fn unknown() -> Error {
+    Error::denied(
+        "This passkey or security key is not known here. It may have been removed, or be of another User",
+    )
+    .because("webauthn_unknown")
+}
+
+fn cloned() -> Error {
+    Error::new(
+        ErrorKind::PermissionDenied,
+        "The counter of this authenticator went back: there may be a copy of it. It was set aside until an \
+         administrator has looked at it",
+    )
+    .because("authenticator_cloned")
+}
+
+fn used_already() -> Error {
+    Error::denied("This answer was used already. Try it again").because("used_already")
+}
+
+fn conveyance(settings: &Settings) -> &'static str {
+    match settings.attestation_conveyance_preference() {
+        AttestationConveyancePreference::Unset | AttestationConveyancePreference::Direct => {
+            "direct"
+        }
+        AttestationConveyancePreference::Indirect => "indirect",
+        AttestationConveyancePreference::None => "none",
+        AttestationConveyancePreference::Enterprise => "enterprise",
+    }
+}
+
+/// How `time` is told to browsers.
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

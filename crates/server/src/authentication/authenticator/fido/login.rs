@@ -1,0 +1,265 @@
+//! Login by a passkey alone.
+
+use std::time::Duration;
+
+use api::{
+    core_v1::{
+        Authenticator, User,
+        cluster_config::spec::authenticator::rule::Effect,
+        session::status::authentication::{
+            Info,
+            info::authenticator::{Mode, info::Fido as Facts},
+        },
+        user,
+    },
+    resource::Object as _,
+};
+use authn::webauthn::AuthenticationJson;
+use aws_lc_rs::digest;
+use domain::{authenticator, id::Uid, kind::Kind, session};
+use store::{Expected, Operation, SecretWrite, Transaction};
+
+use super::{
+    super::{ATTEMPTS, raise},
+    Aim, Ceremony, Challenge, NotProven, UserVerification, begun, check, cloned, new_challenge,
+    open, options, refused, set_aside, unknown, used_already,
+};
+use crate::{
+    Caller, Context, Error, ErrorKind,
+    audit::{self, Entry},
+    authentication::browser::{self, Begun, Entrance, Way},
+    resource::{
+        codec::{self, Stored},
+        index, load,
+    },
+};
+
+const EVENT: &str = "session.created";
+/// For how long a login page may lie open.
+const LIFETIME: Duration = Duration::from_mins(10);
+
+/// A passkey that has proved itself.
+pub(crate) struct Passkey {
+    /// As it was read.
+    stored: Stored<Authenticator>,
+    /// With what the answer has changed.
+    used: Authenticator,
+    facts: Facts,
+    operation: Operation,
+}
+
+impl Passkey {
+    /// How a Session was authenticated that begins by it.
+    pub(crate) fn info(&self, caller: &Caller) -> Info {
+        session::authenticator_info(
+            &self.used,
+            Mode::Passkey,
+            Some(self.facts.clone()),
+            session::downstream(caller.ip, &caller.user_agent),
+        )
+    }
+
+    /// The Authenticator.
+    pub(crate) fn authenticator(&self) -> &Authenticator {
+        &self.used
+    }
+
+    /// The steps by which it is used.
+    pub(crate) fn redeem(&self, transaction: &mut Transaction) {
+        let mut used = self.used.clone();
+        authenticator::record(&mut used, true, transaction.now);
+        transaction.push(self.operation.clone());
+        transaction.push(self.put(&used));
+    }
+
+    fn put(&self, used: &Authenticator) -> Operation {
+        Operation::Put(
+            codec::encode(
+                self.stored.uid,
+                self.stored.created_at,
+                used,
+                SecretWrite::Keep,
+            ),
+            Expected::Revision(self.stored.revision),
+        )
+    }
+}
+
+/// Asks for a proof by whichever passkey of this Cluster the authenticator has.
+///
+/// # Errors
+/// `PermissionDenied` unless `spec.authenticator.enablePasskeyLogin` is set in the `ClusterConfig`.
+pub(crate) fn begin_login(ctx: &Context) -> Result<Challenge, Error> {
+    check_enabled(ctx)?;
+    let challenge = new_challenge(ctx);
+    let options = options::request(ctx, &challenge, &[], UserVerification::Required, LIFETIME);
+    let ceremony = Ceremony {
+        aim: Aim::Login as u32,
+        challenge,
+        session: Vec::new(),
+        authenticator: Vec::new(),
+    };
+    begun(ctx, options, &ceremony, LIFETIME)
+}
+
+/// Whether people can log in by a passkey alone.
+pub(crate) fn is_enabled(ctx: &Context) -> bool {
+    let config = ctx.directory.cluster_config();
+    let spec = config.spec.as_ref();
+    let authenticator = spec.and_then(|spec| spec.authenticator.as_ref());
+    authenticator.is_some_and(|authenticator| authenticator.enable_passkey_login)
+}
+
+fn check_enabled(ctx: &Context) -> Result<(), Error> {
+    if is_enabled(ctx) {
+        return Ok(());
+    }
+    Err(Error::denied(
+        "Login by a passkey is not enabled in this Cluster: an administrator can set \
+         spec.authenticator.enablePasskeyLogin in the ClusterConfig",
+    )
+    .because("passkey_login_disabled"))
+}
+
+/// Begins the Session of whoever has answered [`begin_login`]. `former` is the Session that the browser has had until
+/// now, which ends.
+///
+/// # Errors
+/// `PermissionDenied` where the answer is wrong, the rules of the Cluster deny it, or the User may not log in.
+pub(crate) async fn login(
+    ctx: &Context,
+    former: Option<Uid>,
+    state: &str,
+    response: &str,
+    caller: &Caller,
+) -> Result<Begun, Error> {
+    let mut who = Who::default();
+    let outcome = Box::pin(attempts(ctx, former, state, response, caller, &mut who)).await;
+    outcome.inspect_err(|error| {
+        if let Some(reason) = error.reason() {
+            let entry = Entry {
+                event_type: EVENT,
+                resource: who
+                    .authenticator
+                    .as_ref()
+                    .and_then(Authenticator::metadata)
+                    .map(|metadata| (Kind::Authenticator, metadata)),
+                user: who.user.as_ref().and_then(User::metadata),
+                session: None,
+            };
+            ctx.audit.add(audit::refused(ctx, caller, entry, reason));
+        }
+    })
+}
+
+/// Who it seems to be, for the audit.
+#[derive(Default)]
+struct Who {
+    authenticator: Option<Authenticator>,
+    user: Option<User>,
+}
+
+async fn attempts(
+    ctx: &Context,
+    former: Option<Uid>,
+    state: &str,
+    response: &str,
+    caller: &Caller,
+    who: &mut Who,
+) -> Result<Begun, Error> {
+    check_enabled(ctx)?;
+    let ceremony = open(ctx, state, Aim::Login, None).await?;
+    let answer = AuthenticationJson::read(response).map_err(|why| refused(&why))?;
+    for _ in 0..ATTEMPTS {
+        let (stored, owner) = find(ctx, &answer).await?;
+        who.authenticator = Some(stored.message.clone());
+        who.user = Some(owner.message.clone());
+        if !authenticator::is_usable(&stored.message) {
+            return Err(Error::denied(
+                "This passkey is not ACTIVE: an administrator has to approve it",
+            )
+            .because("authenticator_inactive"));
+        }
+        let checked = check(ctx, &owner.message, &stored, &ceremony, &answer, true);
+        let (used, facts) = match checked {
+            Ok(checked) => checked,
+            Err(NotProven::Refused(error)) => return Err(error),
+            Err(NotProven::Cloned) => {
+                set_aside(ctx, &stored, &ceremony, None, caller).await?;
+                return Err(cloned());
+            }
+        };
+        let passkey = Passkey {
+            stored,
+            used,
+            facts,
+            operation: ceremony.used(ctx, LIFETIME),
+        };
+        check_rules(ctx, &owner.message, &passkey, caller).await?;
+        let entrance = Entrance {
+            user: owner.uid,
+            way: Way::Passkey(Box::new(passkey)),
+            former,
+        };
+        match browser::begin(ctx, &entrance, caller, check_human).await {
+            // The passkey was used at the same moment elsewhere.
+            Err(error) if error.kind() == ErrorKind::Conflict => {}
+            Err(error) if error.reason() == Some("used_already") => return Err(used_already()),
+            outcome => return outcome,
+        }
+    }
+    Err(Error::unavailable("the login lost too many races"))
+}
+
+fn check_human(user: &User) -> Result<(), Error> {
+    if user.spec.as_ref().map(user::Spec::r#type) == Some(user::spec::Type::Human) {
+        Ok(())
+    } else {
+        Err(unknown())
+    }
+}
+
+/// The Authenticator of the credential, and its User.
+async fn find(
+    ctx: &Context,
+    answer: &AuthenticationJson,
+) -> Result<(Stored<Authenticator>, Stored<User>), Error> {
+    let now = ctx.now();
+    let hash = digest::digest(&digest::SHA256, &answer.credential_id);
+    let key = index::hex(hash.as_ref());
+    let (found, _) =
+        load::by_index::<Authenticator>(&*ctx.store, index::FIDO_ID, &key, 1, now).await?;
+    let stored = found.into_iter().next().ok_or_else(unknown)?;
+    let status = stored.message.status.as_ref();
+    let owner = status.and_then(|status| status.user_ref.as_ref());
+    let owner = owner.and_then(|owner| owner.uid.parse::<Uid>().ok());
+    let owner = owner.ok_or_else(unknown)?;
+    let user = load::by_uid::<User>(&*ctx.store, owner, now).await?;
+    Ok((stored, user.ok_or_else(unknown)?))
+}
+
+/// The post-authentication rules. What they deny is used up all the same.
+async fn check_rules(
+    ctx: &Context,
+    owner: &User,
+    passkey: &Passkey,
+    caller: &Caller,
+) -> Result<(), Error> {
+    let now = ctx.now();
+    let info = passkey.info(caller);
+    let rules = ctx.directory.authenticator_rules();
+    let found = rules.post_authentication(owner, None, &passkey.used, &info, now);
+    let Some((Effect::Deny | Effect::Unknown, error)) = found else {
+        return Ok(());
+    };
+    if let Some(error) = error {
+        tracing::warn!(error, "a rule cannot be evaluated and denies");
+    }
+    let mut used = passkey.used.clone();
+    authenticator::record(&mut used, false, now);
+    let mut transaction = Transaction::at(now);
+    transaction.push(passkey.operation.clone());
+    transaction.push(passkey.put(&used));
+    raise::commit(ctx, transaction).await?;
+    Err(raise::denied_by_rule())
+}
