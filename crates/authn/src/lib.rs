@@ -16,5 +16,6 @@ pub mod provider;
 pub mod saml;
 pub mod saml_source;
 pub mod totp;
+pub mod tpm;
 pub mod webauthn;
 pub mod x509;

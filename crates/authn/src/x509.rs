@@ -118,7 +118,11 @@ fn parse(bytes: &[u8]) -> Result<X509Certificate<'_>, ChainError> {
     }
 }
 
-fn check_itself(certificate: &X509Certificate<'_>, now: UnixMillis) -> Result<(), ChainError> {
+/// Checks that its time is now, and that its critical extensions are understood.
+pub(crate) fn check_itself(
+    certificate: &X509Certificate<'_>,
+    now: UnixMillis,
+) -> Result<(), ChainError> {
     let now = ASN1Time::from_timestamp(now.0 / 1000).map_err(|_| ChainError::Time)?;
     if !certificate.validity().is_valid_at(now) {
         return Err(ChainError::Time);

@@ -1,6 +1,5 @@
 //! `tpm` (§8.3): an attestation key of a TPM 2.0 certifies the key of the credential.
 
-use aws_lc_rs::digest::{self, digest};
 use ciborium::Value;
 use x509_parser::{
     certificate::X509Certificate,
@@ -9,15 +8,14 @@ use x509_parser::{
 };
 
 use super::{Attested, Statement, algorithm, certificate, refused, required_chain, signature};
-use crate::webauthn::{
-    cbor,
-    error::Result,
-    key::{Material, PublicKey},
+use crate::{
+    tpm::structures::{self, Attest, Attested as What, Public, Unique},
+    webauthn::{
+        cbor,
+        error::Result,
+        key::{Material, PublicKey},
+    },
 };
-
-mod structures;
-
-use structures::{Certified, Public};
 
 /// `tcg-kp-AIKCertificate`
 const ATTESTATION_KEY: Oid<'static> = oid!(2.23.133.8.3);
@@ -39,22 +37,21 @@ pub(super) fn verify(statement: &Value, attested: &Attested<'_>) -> Result<State
     if !is_same_key(&public, attested.credential.key.material()) {
         return Err(refused("its key is not that of the credential"));
     }
-    let certified = Certified::parse(info).ok_or(refused("it certifies nothing"))?;
+    let nothing = refused("it certifies nothing");
+    let certified = Attest::parse(info).ok_or(nothing.clone())?;
+    let What::Certify {
+        name: certified_name,
+    } = certified.attested
+    else {
+        return Err(nothing);
+    };
     if certified.extra_data != attested.signed_digest(algorithm.digest()) {
         return Err(refused("it is for another registration"));
     }
-    let name_digest = match public.name_algorithm {
-        0x000b => &digest::SHA256,
-        0x000c => &digest::SHA384,
-        0x000d => &digest::SHA512,
-        _ => return Err(refused("its key is named by a hash that is not accepted")),
+    let Some(name) = structures::name(public.name_algorithm, &[area]) else {
+        return Err(refused("its key is named by a hash that is not accepted"));
     };
-    let name = [
-        &public.name_algorithm.to_be_bytes(),
-        digest(name_digest, area).as_ref(),
-    ]
-    .concat();
-    if certified.name != name {
+    if certified_name != name {
         return Err(refused("it certifies another key"));
     }
     {
@@ -69,14 +66,14 @@ pub(super) fn verify(statement: &Value, attested: &Attested<'_>) -> Result<State
 
 fn is_same_key(public: &Public<'_>, key: &Material) -> bool {
     match (&public.unique, key) {
-        (structures::Unique::Rsa { modulus, exponent }, Material::Rsa { n, e }) => {
+        (Unique::Rsa { modulus, exponent }, Material::Rsa { n, e }) => {
             let zeros = |bytes: &[u8]| bytes.iter().take_while(|byte| **byte == 0).count();
             let exponent = exponent.to_be_bytes();
             let exponent = exponent.get(zeros(&exponent)..).unwrap_or_default();
             *modulus == n.as_slice() && exponent == e.as_slice()
         }
         (
-            structures::Unique::Point { curve, x, y },
+            Unique::Point { curve, x, y },
             Material::Point {
                 curve: other,
                 point,

@@ -1,0 +1,227 @@
+//! Credential activation (TPM 2.0 Library, Part 1, §24): a secret that only the TPM with both keys can recover.
+
+use std::fmt;
+
+use aws_lc_rs::{
+    agreement::{self, EphemeralPrivateKey, UnparsedPublicKey, agree_ephemeral},
+    cipher::{AES_128, AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey},
+    digest, hmac,
+    iv::FixedLength,
+    rand::SystemRandom,
+    rsa::{
+        OAEP_SHA256_MGF1SHA256, OAEP_SHA384_MGF1SHA384, OaepPublicEncryptingKey,
+        PublicEncryptingKey,
+    },
+};
+use domain::rng::Rng;
+use subtle::ConstantTimeEq as _;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use super::{
+    Refusal, Result,
+    endorsement::{Key, read_key},
+};
+
+const SECRET_LENGTH: usize = 32;
+/// Part 1, §24.4. The label of OAEP ends with a zero byte, as strings in C do.
+const IDENTITY: &[u8] = b"IDENTITY\0";
+const STORAGE: &[u8] = b"STORAGE\0";
+const INTEGRITY: &[u8] = b"INTEGRITY\0";
+
+/// What `TPM2_ActivateCredential` takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncryptedCredential {
+    /// `TPM2B_ID_OBJECT`, its size before it.
+    pub credential: Vec<u8>,
+    /// `TPM2B_ENCRYPTED_SECRET`, its size before it.
+    pub secret: Vec<u8>,
+}
+
+/// What the TPM recovers.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ActivationSecret(Zeroizing<Vec<u8>>);
+
+impl ActivationSecret {
+    /// As it was stored.
+    ///
+    /// # Errors
+    /// It is of another length.
+    pub fn from_bytes(mut bytes: Vec<u8>) -> Result<Self> {
+        if bytes.len() == SECRET_LENGTH {
+            return Ok(Self(Zeroizing::new(bytes)));
+        }
+        bytes.zeroize();
+        Err(Refusal::Malformed("the stored secret"))
+    }
+
+    /// To be stored, sealed.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether it was recovered. Takes as long for each that was not.
+    ///
+    /// # Errors
+    /// It was not.
+    pub fn check(&self, answer: &[u8]) -> Result<()> {
+        if bool::from(self.0.as_slice().ct_eq(answer)) {
+            Ok(())
+        } else {
+            Err(Refusal::Activation)
+        }
+    }
+}
+
+impl fmt::Debug for ActivationSecret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ActivationSecret(..)")
+    }
+}
+
+/// What the templates of endorsement keys have for keys of a size (TCG EK Credential Profile, Annex B).
+struct Profile {
+    hash: &'static digest::Algorithm,
+    hmac: hmac::Algorithm,
+    /// Bytes of an AES key.
+    key_length: usize,
+}
+
+const SMALL: Profile = Profile {
+    hash: &digest::SHA256,
+    hmac: hmac::HMAC_SHA256,
+    key_length: 16,
+};
+const LARGE: Profile = Profile {
+    hash: &digest::SHA384,
+    hmac: hmac::HMAC_SHA384,
+    key_length: 32,
+};
+
+/// Encrypts a new secret to the endorsement key (PKIX), which releases it where the key of this name is loaded beside
+/// it.
+///
+/// # Errors
+/// The endorsement key is none that is accepted.
+pub fn challenge(
+    endorsement_key: &[u8],
+    attestation_key_name: &[u8],
+    rng: &dyn Rng,
+) -> Result<(EncryptedCredential, ActivationSecret)> {
+    let key = read_key(endorsement_key)?;
+    let mut secret = Zeroizing::new(vec![0; SECRET_LENGTH]);
+    rng.fill(&mut secret);
+    let (profile, seed, encrypted_seed) = match &key {
+        Key::Rsa { spki, bits } => share_by_rsa(spki, *bits, rng)?,
+        Key::Point { curve, point } => share_by_point(*curve, point)?,
+    };
+    let credential = wrap(&profile, &seed, attestation_key_name, &secret)?;
+    let credential = EncryptedCredential {
+        credential: sized(&credential)?,
+        secret: sized(&encrypted_seed)?,
+    };
+    Ok((credential, ActivationSecret(secret)))
+}
+
+type Shared = (Profile, Zeroizing<Vec<u8>>, Vec<u8>);
+
+/// Part 1, §B.10.4
+fn share_by_rsa(spki: &[u8], bits: usize, rng: &dyn Rng) -> Result<Shared> {
+    let (profile, oaep) = if bits == 2048 {
+        (SMALL, &OAEP_SHA256_MGF1SHA256)
+    } else {
+        (LARGE, &OAEP_SHA384_MGF1SHA384)
+    };
+    let mut seed = Zeroizing::new(vec![0; profile.hash.output_len()]);
+    rng.fill(&mut seed);
+    let unusable = || Refusal::EndorsementKey("it encrypts nothing");
+    let key = PublicEncryptingKey::from_der(spki).map_err(|_| unusable())?;
+    let key = OaepPublicEncryptingKey::new(key).map_err(|_| unusable())?;
+    let mut encrypted = vec![0; key.ciphertext_size()];
+    let written = key
+        .encrypt(oaep, &seed, &mut encrypted, Some(IDENTITY))
+        .map_err(|_| unusable())?
+        .len();
+    encrypted.truncate(written);
+    Ok((profile, seed, encrypted))
+}
+
+/// Part 1, §C.6.4: an ephemeral key, whose point is sent.
+fn share_by_point(curve: i64, point: &[u8]) -> Result<Shared> {
+    let (profile, agreement) = if curve == 1 {
+        (SMALL, &agreement::ECDH_P256)
+    } else {
+        (LARGE, &agreement::ECDH_P384)
+    };
+    let unusable = || Refusal::EndorsementKey("it is no point on its curve");
+    let private =
+        EphemeralPrivateKey::generate(agreement, &SystemRandom::new()).map_err(|_| unusable())?;
+    let public = private.compute_public_key().map_err(|_| unusable())?;
+    let (ephemeral_x, ephemeral_y) = coordinates(public.as_ref()).ok_or_else(unusable)?;
+    let (x, _) = coordinates(point).ok_or_else(unusable)?;
+    let peer = UnparsedPublicKey::new(agreement, point);
+    let seed = agree_ephemeral(private, peer, unusable(), |shared| {
+        // KDFe (Part 1, §11.4.10.3): as many bits as the hash has, so one round.
+        let mut context = digest::Context::new(profile.hash);
+        for part in [&1_u32.to_be_bytes(), shared, IDENTITY, ephemeral_x, x] {
+            context.update(part);
+        }
+        Ok(Zeroizing::new(context.finish().as_ref().to_vec()))
+    })?;
+    let sent = [sized(ephemeral_x)?, sized(ephemeral_y)?].concat();
+    Ok((profile, seed, sent))
+}
+
+/// `TPMS_ID_OBJECT`: the secret encrypted, and what keeps it whole and for this name, by keys of the seed.
+fn wrap(profile: &Profile, seed: &[u8], name: &[u8], secret: &[u8]) -> Result<Vec<u8>> {
+    let failed = || Refusal::Malformed("the credential");
+    let mut identity = sized(secret)?;
+    let key = kdf(profile, seed, STORAGE, name, profile.key_length);
+    let algorithm = if profile.key_length == 16 {
+        &AES_128
+    } else {
+        &AES_256
+    };
+    let key = UnboundCipherKey::new(algorithm, &key).map_err(|_| failed())?;
+    EncryptingKey::cfb128(key)
+        .and_then(|key| {
+            // Each seed encrypts once.
+            let context = EncryptionContext::Iv128(FixedLength::from([0; 16]));
+            key.less_safe_encrypt(&mut identity, context)
+        })
+        .map_err(|_| failed())?;
+    let key = kdf(profile, seed, INTEGRITY, &[], profile.hash.output_len());
+    let mut context = hmac::Context::with_key(&hmac::Key::new(profile.hmac, &key));
+    context.update(&identity);
+    context.update(name);
+    Ok([sized(context.sign().as_ref())?, identity].concat())
+}
+
+/// `KDFa` (Part 1, §11.4.10.2; NIST SP 800-108 in counter mode), of at most one round.
+fn kdf(
+    profile: &Profile,
+    seed: &[u8],
+    label: &[u8],
+    context: &[u8],
+    length: usize,
+) -> Zeroizing<Vec<u8>> {
+    let bits = u32::try_from(length * 8).unwrap_or_default();
+    let mut hmac = hmac::Context::with_key(&hmac::Key::new(profile.hmac, seed));
+    for part in [&1_u32.to_be_bytes(), label, context, &bits.to_be_bytes()] {
+        hmac.update(part);
+    }
+    let mut derived = hmac.sign().as_ref().to_vec();
+    derived.truncate(length);
+    Zeroizing::new(derived)
+}
+
+fn coordinates(point: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (4, both) = point.split_first().map(|(form, both)| (*form, both))? else {
+        return None;
+    };
+    both.split_at_checked(both.len() / 2)
+}
+
+fn sized(bytes: &[u8]) -> Result<Vec<u8>> {
+    let length = u16::try_from(bytes.len()).map_err(|_| Refusal::Malformed("the credential"))?;
+    Ok([&length.to_be_bytes(), bytes].concat())
+}
