@@ -25,6 +25,7 @@ mod rpc;
 mod state;
 mod terminal;
 mod tls;
+pub mod tpm;
 
 use args::{Octelium, Octeliumctl};
 use context::Context;

@@ -14,7 +14,8 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("authn", &["api", "domain"]),
     ("server", &["api", "domain", "policy", "store", "authn"]),
     ("gateway", &["api", "domain", "policy"]),
-    ("cli", &["api", "domain", "policy"]),
+    ("tbs", &[]),
+    ("cli", &["api", "domain", "policy", "tbs"]),
     (
         "daemon",
         &[

@@ -1,0 +1,215 @@
+//! The TPM 2.0 of this machine as an authenticator.
+//!
+//! Nothing is kept on this machine: the attestation key lies wrapped with the Cluster (`akBytes`), and this TPM alone
+//! can load it. Its form is that of go-attestation, so that what other clients have registered on this machine can be
+//! used too.
+
+mod attestation_key;
+mod commands;
+mod endorsement_key;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod transport;
+mod wire;
+
+#[cfg(unix)]
+#[path = "tpm/linux.rs"]
+mod device;
+#[cfg(windows)]
+#[path = "tpm/windows.rs"]
+mod device;
+
+use api::auth_v1::{
+    TpmQuoteRequest,
+    challenge_response::{Tpm as Answer, tpm::Quote},
+    register_authenticator_begin_request::pre_challenge::{
+        Tpm as PreChallenge,
+        tpm::{AttestationParameters, EkType},
+    },
+};
+use zeroize::Zeroizing;
+
+use attestation_key::{AttestationKey, SavedKey};
+use commands::Selection;
+use endorsement_key::{EndorsementKey, Template};
+use transport::Transport;
+use wire::Authorization;
+
+/// Names another TPM than that of the system: `unix:PATH` or `tcp:HOST:PORT` of an emulator, or the path of a device.
+pub const VARIABLE: &str = "OCTELIUM_TPM";
+
+/// Why a TPM does not do what it is asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is none, or this user may not use it.
+    #[error("cannot open the TPM {name}: {source}")]
+    Open {
+        /// Where it should be.
+        name: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The connection to it broke.
+    #[error("the TPM does not answer: {0}")]
+    Io(#[from] std::io::Error),
+    /// A response that is none.
+    #[error("the TPM answered {0} with what cannot be read")]
+    Response(&'static str),
+    /// A command that it refused.
+    #[error("the TPM refused {command} with the code {code:#05x}{}", explanation(*code))]
+    Refused {
+        /// The command.
+        command: &'static str,
+        /// `TPM_RC`
+        code: u32,
+    },
+    /// What the Cluster sent is of no use.
+    #[error("the Cluster sent {0} that this TPM cannot take")]
+    Challenge(&'static str),
+    /// The key of another machine, or of before the TPM was cleared.
+    #[error(
+        "this TPM cannot load the attestation key: it was registered with another TPM, or this one was cleared since"
+    )]
+    AnotherTpm,
+}
+
+/// What the codes say that users see (TPM 2.0 Library, Part 2, §6.6.3).
+fn explanation(code: u32) -> &'static str {
+    match code {
+        0x921 => ": it is locked after too many wrong authorizations",
+        0x922 => ": it is busy",
+        0x902 | 0x903 => ": it has no room; another program holds its keys or sessions",
+        code if [0x8e, 0xa2].contains(&(code & 0xbf)) => ": a hierarchy of it has a password",
+        _ => "",
+    }
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Open { source, .. } => Some(match source.kind() {
+                std::io::ErrorKind::PermissionDenied => {
+                    "run it as a user of the group `tss`, or on Windows as an administrator"
+                }
+                _ => "look in the firmware's settings whether the TPM 2.0 is on",
+            }),
+            Self::AnotherTpm => Some("delete the Authenticator and register this TPM anew"),
+            _ => None,
+        }
+    }
+}
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// An open TPM. Commands take up to half a minute on slow ones.
+pub struct Tpm {
+    transport: Box<dyn Transport>,
+}
+
+impl Tpm {
+    /// Opens the TPM of the system, or the one that `address` names (see [`VARIABLE`]).
+    ///
+    /// # Errors
+    /// There is none, or this user may not use it.
+    pub fn open(address: Option<&str>) -> Result<Self> {
+        Ok(Self {
+            transport: transport::open(address)?,
+        })
+    }
+
+    /// Makes an attestation key, and says what the Cluster has to know of this TPM.
+    ///
+    /// # Errors
+    /// The TPM refuses.
+    pub fn register(&mut self) -> Result<PreChallenge> {
+        let (endorsement_key, certificate) = EndorsementKey::find(self)?;
+        self.release(endorsement_key.handle)?;
+        let key = AttestationKey::create(self)?;
+        Ok(PreChallenge {
+            ak_bytes: key.to_bytes(),
+            attestation_parameters: Some(AttestationParameters {
+                public: key.public,
+                create_data: key.create_data,
+                create_attestation: key.create_attestation,
+                create_signature: key.create_signature,
+            }),
+            ek_type: Some(match certificate {
+                Some(certificate) => EkType::EkCertificateDer(certificate),
+                None => EkType::EkPublicKey(endorsement_key.public_key),
+            }),
+        })
+    }
+
+    /// Answers a challenge: recovers the secret (`credential` and `secret` as the Cluster sent them), and quotes where
+    /// that is asked for. A TPM without the bank of PCRs that is asked for answers without a quote.
+    ///
+    /// # Errors
+    /// The TPM refuses, or it is not the one that was registered.
+    pub fn answer(
+        &mut self,
+        ak_bytes: &[u8],
+        credential: &[u8],
+        secret: &[u8],
+        quote: Option<&TpmQuoteRequest>,
+    ) -> Result<Answer> {
+        let saved = SavedKey::read(ak_bytes).ok_or(Error::Challenge("an attestation key"))?;
+        let key = saved.load(self)?;
+        self.holding(key, |tpm| {
+            Ok(Answer {
+                response: tpm.activate(key, credential, secret)?.to_vec(),
+                quote: match quote {
+                    Some(request) => tpm.quote(key, request)?,
+                    None => None,
+                },
+            })
+        })
+    }
+
+    fn activate(
+        &mut self,
+        key: u32,
+        credential: &[u8],
+        secret: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>> {
+        let template = Template::of_secret(secret).ok_or(Error::Challenge("a secret"))?;
+        let endorsement_key = EndorsementKey::load(self, template)?.handle;
+        self.holding(endorsement_key, |tpm| {
+            let session = tpm.start_policy_session(template.hash())?;
+            let recovered = tpm.policy_secret(session).and_then(|()| {
+                let by = Authorization::Session(session);
+                tpm.activate_credential(key, endorsement_key, by, credential, secret)
+            });
+            // A command that succeeds ends its session.
+            if recovered.is_err() {
+                tpm.flush(session)?;
+            }
+            recovered
+        })
+    }
+
+    fn quote(&mut self, key: u32, request: &TpmQuoteRequest) -> Result<Option<Quote>> {
+        let selection = Selection::of(request).ok_or(Error::Challenge("a selection of PCRs"))?;
+        let (attestation, signature) = self.quote_pcrs(key, &request.nonce, &selection)?;
+        // A TPM leaves out a bank that it does not have.
+        let has_bank = attestation
+            .windows(selection.bytes().len())
+            .any(|window| window == selection.bytes());
+        Ok(has_bank.then_some(Quote {
+            attestation,
+            signature,
+        }))
+    }
+
+    /// Frees `handle` when `action` is over, where it is that of a key that would else stay loaded.
+    fn holding<T>(
+        &mut self,
+        handle: u32,
+        action: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let result = action(self);
+        let freed = self.release(handle);
+        result.and_then(|value| freed.map(|()| value))
+    }
+}

@@ -1,0 +1,80 @@
+//! How commands reach a TPM.
+
+use std::{io, thread, time::Duration};
+
+use super::{
+    Error, Result, Tpm, device,
+    socket::Socket,
+    wire::{self, Command, Response},
+};
+
+/// `TPM_RC_RETRY`, `TPM_RC_YIELDED`, `TPM_RC_TESTING`, `TPM_RC_NV_RATE`: the same command may succeed later.
+const LATER: [u32; 4] = [0x922, 0x908, 0x90a, 0x920];
+const ATTEMPTS: u32 = 9;
+/// Doubled at each attempt: five seconds in all.
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+/// No TPM sends more (`TPM_PT_MAX_RESPONSE_SIZE` is 4096 at the usual ones).
+pub(super) const LONGEST: usize = 8192;
+
+/// Sends one command and receives its response.
+pub(super) trait Transport: Send {
+    /// The response to a command, whole.
+    fn transmit(&mut self, command: &[u8]) -> io::Result<Vec<u8>>;
+}
+
+/// Opens what `address` names, or the TPM of the system.
+pub(super) fn open(address: Option<&str>) -> Result<Box<dyn Transport>> {
+    let name = address.unwrap_or(device::DEFAULT);
+    let opened = match name.split_once(':') {
+        Some(("tcp", address)) => Socket::connect_tcp(address),
+        #[cfg(unix)]
+        Some(("unix", path)) => Socket::connect_unix(path),
+        _ => device::open(name),
+    };
+    opened.map_err(|source| Error::Open {
+        name: name.to_owned(),
+        source,
+    })
+}
+
+impl Tpm {
+    /// Sends a command, again where the TPM is busy, and reads its response.
+    pub(super) fn execute(&mut self, command: &Command, has_handle: bool) -> Result<Response> {
+        let bytes = command.encode();
+        let mut wait = FIRST_WAIT;
+        for _ in 1..ATTEMPTS {
+            let response = self.transport.transmit(&bytes)?;
+            if !wire::code(&response).is_some_and(|code| LATER.contains(&code)) {
+                return Response::decode(command, &response, has_handle);
+            }
+            // Whoever wakes it early costs an attempt.
+            thread::park_timeout(wait);
+            wait *= 2;
+        }
+        let response = self.transport.transmit(&bytes)?;
+        Response::decode(command, &response, has_handle)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Busy(u32);
+
+    impl Transport for Busy {
+        fn transmit(&mut self, _: &[u8]) -> io::Result<Vec<u8>> {
+            let busy = self.0 > 0;
+            self.0 = self.0.saturating_sub(1);
+            let code = if busy { [0, 0, 9, 0x22] } else { [0; 4] };
+            Ok([[0x80, 1, 0, 0].as_slice(), &[0, 10], &code].concat())
+        }
+    }
+
+    #[test]
+    fn a_busy_tpm_is_asked_again() {
+        let transport = Box::new(Busy(2));
+        let command = Command::new("TPM2_SelfTest", 0x143);
+        assert!(Tpm { transport }.execute(&command, false).is_ok());
+    }
+}
