@@ -4,10 +4,11 @@
 //! ([`Registration::verify`]), and what its maker says of the second. That both are of one TPM is shown by credential
 //! activation: [`challenge`] encrypts a secret to the endorsement key, which a TPM releases only where a key with the
 //! name of the attestation key is loaded beside it. Clients that can sign a quote over a nonce too
-//! ([`QuoteRequest`]).
+//! ([`QuoteRequest`]). [`Answer::verify`] checks both, at registration and at each authentication.
 //!
 //! Nothing here knows how any of it is stored: secrets and nonces are to be used once.
 
+mod answer;
 mod attestation_key;
 mod credential;
 mod endorsement;
@@ -19,6 +20,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use answer::{Answer, Expected, Quoting};
 pub use attestation_key::{AttestationKey, AttestationParameters};
 pub use credential::{ActivationSecret, EncryptedCredential, challenge};
 pub use endorsement::{Authorities, EndorsementCertificate, EndorsementKey, Presented, Trust};
@@ -64,6 +66,9 @@ pub enum Refusal {
     /// A requirement that nothing could meet.
     #[error("requireCertifiedEK needs ekCACertificates")]
     NoAuthorities,
+    /// The secret alone, where a quote is asked for too.
+    #[error("the quote is missing: this TPM has quoted before, or the Cluster requires it")]
+    QuoteMissing,
     /// Another TPM, one that was cleared, or none.
     #[error(
         "the secret was not recovered: this is another TPM, or it was cleared since it was registered"

@@ -176,7 +176,11 @@ impl Tpm {
         let template = Template::of_secret(secret).ok_or(Error::Challenge("a secret"))?;
         let endorsement_key = EndorsementKey::load(self, template)?.handle;
         self.holding(endorsement_key, |tpm| {
-            let session = tpm.start_policy_session(template.hash())?;
+            let Some(hash) = template.policy_hash() else {
+                let by = Authorization::Password;
+                return tpm.activate_credential(key, endorsement_key, by, credential, secret);
+            };
+            let session = tpm.start_policy_session(hash)?;
             let recovered = tpm.policy_secret(session).and_then(|()| {
                 let by = Authorization::Session(session);
                 tpm.activate_credential(key, endorsement_key, by, credential, secret)

@@ -309,6 +309,49 @@ fn b17_a_quote_over_another_nonce_is_refused() {
     assert!(quoted(&tpm, &empty, &empty).unwrap_err().contains("nonce"));
 }
 
+#[test]
+fn b17_a_required_quote_cannot_be_left_out_or_be_wrong() {
+    let tpm = SoftwareTpm::new(Behaviour::default());
+    let registered = verify(&tpm.parts()).unwrap();
+    let (credential, secret) = registered.challenge(&SystemRng).unwrap();
+    let recovered = tpm.activate(&credential).unwrap();
+    let request = QuoteRequest::new(&SystemRng);
+    let check = |secret_answer: &[u8], quote: Option<&(Vec<u8>, Vec<u8>)>, quoting| {
+        let expected = Expected {
+            secret: &secret,
+            quote: &request,
+            quoting,
+        };
+        let answer = Answer {
+            secret: secret_answer,
+            quote: quote.map(|(attestation, signature)| Quote {
+                attestation,
+                signature,
+            }),
+        };
+        answer
+            .verify(&expected, &registered.attestation_key)
+            .map(|quoted| quoted.is_some())
+    };
+    let (right, wrong) = (
+        tpm.quote(&request),
+        tpm.quote(&QuoteRequest::new(&SystemRng)),
+    );
+    assert_eq!(check(&recovered, None, Quoting::Optional), Ok(false));
+    for quoting in [Quoting::Optional, Quoting::Required] {
+        assert_eq!(check(&recovered, Some(&right), quoting), Ok(true));
+        assert!(check(&recovered, Some(&wrong), quoting).is_err());
+        assert_eq!(
+            check(&[0; 32], Some(&right), quoting),
+            Err(Refusal::Activation)
+        );
+    }
+    assert_eq!(
+        check(&recovered, None, Quoting::Required),
+        Err(Refusal::QuoteMissing)
+    );
+}
+
 #[rstest]
 #[case::none(&[])]
 #[case::fewer(&[0, 1, 2, 3, 4, 5, 6])]

@@ -12,10 +12,19 @@ const POLICY_A: [u8; 32] = [
     0x83, 0x71, 0x97, 0x67, 0x44, 0x84, 0xb3, 0xf8, 0x1a, 0x90, 0xcc, 0x8d, 0x46, 0xa5, 0xd7, 0x24,
     0xfd, 0x52, 0xd7, 0x6e, 0x06, 0x52, 0x0b, 0x64, 0xf2, 0xa1, 0xda, 0x1b, 0x33, 0x14, 0x69, 0xaa,
 ];
+/// The same or one that the owner sets, `PolicyB` of the profile, by SHA-384.
+const POLICY_B: [u8; 48] = [
+    0xb2, 0x6e, 0x7d, 0x28, 0xd1, 0x1a, 0x50, 0xbc, 0x53, 0xd8, 0x82, 0xbc, 0xf5, 0xfd, 0x3a, 0x1a,
+    0x07, 0x41, 0x48, 0xbb, 0x35, 0xd3, 0xb4, 0xe4, 0xcb, 0x1c, 0x0a, 0xd9, 0xbd, 0xe4, 0x19, 0xca,
+    0xcb, 0x47, 0xba, 0x09, 0x69, 0x96, 0x46, 0x15, 0x0f, 0x9f, 0xc0, 0x00, 0xf3, 0xf8, 0x0e, 0x12,
+];
 /// `fixedTPM`, `fixedParent`, `sensitiveDataOrigin`, `adminWithPolicy`, `restricted`, `decrypt`.
-const ATTRIBUTES: [u8; 4] = [0x00, 0x03, 0x00, 0xb2];
-/// AES-128 in CFB, and no scheme.
-const STORAGE: [u8; 8] = [0x00, 0x06, 0x00, 0x80, 0x00, 0x43, 0x00, 0x10];
+const LOW_ATTRIBUTES: [u8; 4] = [0x00, 0x03, 0x00, 0xb2];
+/// `userWithAuth` too.
+const HIGH_ATTRIBUTES: [u8; 4] = [0x00, 0x03, 0x00, 0xf2];
+/// AES in CFB, and no scheme.
+const AES_128: [u8; 8] = [0x00, 0x06, 0x00, 0x80, 0x00, 0x43, 0x00, 0x10];
+const AES_256: [u8; 8] = [0x00, 0x06, 0x01, 0x00, 0x00, 0x43, 0x00, 0x10];
 /// `SubjectPublicKeyInfo` until the octets of the key, for RSA of 2048 bits with the exponent 65537, and behind them.
 const RSA_PREFIX: [u8; 33] = [
     0x30, 0x82, 0x01, 0x22, 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01,
@@ -24,18 +33,26 @@ const RSA_PREFIX: [u8; 33] = [
 ];
 const RSA_SUFFIX: [u8; 5] = [0x02, 0x03, 0x01, 0x00, 0x01];
 /// The same for points on P-256.
-const POINT_PREFIX: [u8; 27] = [
+const P256_PREFIX: [u8; 27] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
     0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
+];
+
+/// The same for P-384.
+const P384_PREFIX: [u8; 24] = [
+    0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b,
+    0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00, 0x04,
 ];
 
 /// Which endorsement key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Template {
     /// L-1: RSA of 2048 bits.
-    Rsa,
-    /// L-2: P-256.
-    Point,
+    Rsa2048,
+    /// L-2
+    P256,
+    /// H-3
+    P384,
 }
 
 /// A loaded endorsement key.
@@ -47,94 +64,145 @@ pub(super) struct EndorsementKey {
 }
 
 impl Template {
+    /// In the order in which they are tried.
+    const ALL: [Self; 3] = [Self::Rsa2048, Self::P256, Self::P384];
+
     /// That a secret was encrypted to, by its length.
     pub(super) fn of_secret(secret: &[u8]) -> Option<Self> {
         match secret.len() {
-            258 => Some(Self::Rsa),
-            70 => Some(Self::Point),
+            258 => Some(Self::Rsa2048),
+            70 => Some(Self::P256),
+            102 => Some(Self::P384),
             _ => None,
         }
     }
 
-    /// Of its names and policy.
-    pub(super) fn hash(self) -> u16 {
+    /// The hash of the policy by which the key is used; `None` where that takes its empty password.
+    pub(super) fn policy_hash(self) -> Option<u16> {
         match self {
-            Self::Rsa | Self::Point => SHA256,
+            Self::Rsa2048 | Self::P256 => Some(SHA256),
+            Self::P384 => None,
         }
     }
 
-    /// Where its certificate, its nonce and its template are, where they are.
-    fn indices(self) -> [u32; 3] {
-        let first = match self {
-            Self::Rsa => 0x01c0_0002,
-            Self::Point => 0x01c0_000a,
-        };
-        [first, first + 1, first + 2]
+    /// Where its certificate is.
+    fn certificate_index(self) -> u32 {
+        match self {
+            Self::Rsa2048 => 0x01c0_0002,
+            Self::P256 => 0x01c0_000a,
+            Self::P384 => 0x01c0_0016,
+        }
+    }
+
+    /// Where the TPM's maker may have left a template of its own.
+    fn template_index(self) -> u32 {
+        match self {
+            Self::Rsa2048 => 0x01c0_0004,
+            Self::P256 => 0x01c0_000c,
+            Self::P384 => 0x01c0_0017,
+        }
+    }
+
+    /// Where the TPM's maker may have left a nonce that the template has.
+    fn nonce_index(self) -> Option<u32> {
+        match self {
+            Self::Rsa2048 => Some(0x01c0_0003),
+            Self::P256 => Some(0x01c0_000b),
+            Self::P384 => None,
+        }
     }
 
     /// Where the key may be kept.
     fn persistent(self) -> u32 {
         match self {
-            Self::Rsa => 0x8101_0001,
-            Self::Point => 0x8101_0002,
+            Self::Rsa2048 => 0x8101_0001,
+            Self::P256 => 0x8101_0002,
+            Self::P384 => 0x8101_0016,
         }
     }
 
     /// `TPMT_PUBLIC` until what is unique.
     fn fixed(self) -> Vec<u8> {
-        let (kind, parameters): ([u8; 2], &[u8]) = match self {
-            // 2048 bits, the usual exponent.
-            Self::Rsa => ([0x00, 0x01], &[0x08, 0x00, 0x00, 0x00, 0x00, 0x00]),
-            // P-256, no KDF.
-            Self::Point => ([0x00, 0x23], &[0x00, 0x03, 0x00, 0x10]),
-        };
-        [
-            kind.as_slice(),
+        let low: &[&[u8]] = &[
             &SHA256.to_be_bytes(),
-            &ATTRIBUTES,
+            &LOW_ATTRIBUTES,
             &[0x00, 0x20],
             &POLICY_A,
-            &STORAGE,
-            parameters,
-        ]
-        .concat()
-    }
-
-    /// The whole, with a nonce where the TPM's maker has used one.
-    fn public(self, nonce: &[u8]) -> Vec<u8> {
-        let (length, rest): (u16, Vec<u8>) = match self {
-            Self::Rsa => (256, Vec::new()),
-            Self::Point => (32, [[0x00, 0x20].as_slice(), &[0; 32]].concat()),
-        };
-        let mut unique = nonce.to_vec();
-        unique.resize(usize::from(length), 0);
-        [self.fixed(), length.to_be_bytes().to_vec(), unique, rest].concat()
-    }
-
-    /// PKIX of a key of this template.
-    fn pkix(self, public: &[u8]) -> Option<Vec<u8>> {
-        let unique = public.strip_prefix(self.fixed().as_slice())?;
+            &AES_128,
+        ];
         match self {
-            Self::Rsa => {
-                let modulus = unique.strip_prefix(&[0x01, 0x00])?;
-                let spki = [RSA_PREFIX.as_slice(), modulus, &RSA_SUFFIX].concat();
-                (modulus.len() == 256).then_some(spki)
-            }
-            Self::Point => {
-                let (x, y) = unique.strip_prefix(&[0x00, 0x20])?.split_at_checked(32)?;
-                let y = y.strip_prefix(&[0x00, 0x20])?;
-                (y.len() == 32).then(|| [POINT_PREFIX.as_slice(), x, y].concat())
-            }
+            // 2048 bits, the usual exponent.
+            Self::Rsa2048 => [&[0x00, 0x01], low.concat().as_slice(), &[8, 0, 0, 0, 0, 0]].concat(),
+            // The curve, no KDF.
+            Self::P256 => [&[0x00, 0x23], low.concat().as_slice(), &[0, 3, 0, 0x10]].concat(),
+            Self::P384 => [
+                &[0x00, 0x23, 0x00, 0x0c],
+                HIGH_ATTRIBUTES.as_slice(),
+                &[0x00, 0x30],
+                &POLICY_B,
+                &AES_256,
+                &[0, 4, 0, 0x10],
+            ]
+            .concat(),
         }
+    }
+
+    /// The whole, with the nonce of the TPM's maker or an empty one.
+    fn public(self, nonce: &[u8]) -> Vec<u8> {
+        let filled = |length: u16| {
+            let mut unique = nonce.to_vec();
+            unique.resize(usize::from(length), 0);
+            [length.to_be_bytes().as_slice(), &unique].concat()
+        };
+        let unique = match self {
+            Self::Rsa2048 => filled(256),
+            Self::P256 => [filled(32).as_slice(), &[0x00, 0x20], &[0; 32]].concat(),
+            Self::P384 => vec![0; 4],
+        };
+        [self.fixed(), unique].concat()
+    }
+
+    /// PKIX until the octets of the key, and behind them.
+    fn pkix_frame(self) -> (&'static [u8], &'static [u8]) {
+        match self {
+            Self::Rsa2048 => (&RSA_PREFIX, &RSA_SUFFIX),
+            Self::P256 => (&P256_PREFIX, &[]),
+            Self::P384 => (&P384_PREFIX, &[]),
+        }
+    }
+
+    /// The octets of a key of this template: its modulus, or both coordinates.
+    fn octets(self, public: &[u8]) -> Option<Vec<u8>> {
+        let unique = public.strip_prefix(self.fixed().as_slice())?;
+        let (lengths, is_point): (usize, bool) = match self {
+            Self::Rsa2048 => (256, false),
+            Self::P256 => (32, true),
+            Self::P384 => (48, true),
+        };
+        let (first, rest) = sized(unique)?;
+        let (second, rest) = if is_point {
+            sized(rest)?
+        } else {
+            (&[][..], rest)
+        };
+        if !rest.is_empty() || first.len() > lengths || second.len() > lengths {
+            return None;
+        }
+        // A TPM may leave out leading zeros.
+        let padded = |number: &[u8]| [vec![0; lengths - number.len()].as_slice(), number].concat();
+        Some(if is_point {
+            [padded(first), padded(second)].concat()
+        } else {
+            padded(first)
+        })
     }
 }
 
 impl EndorsementKey {
-    /// The endorsement key that its maker has certified, and the certificate in DER; else that of RSA without one.
+    /// The first endorsement key that its maker has certified, and the certificate in DER; else that of RSA without one.
     pub(super) fn find(tpm: &mut Tpm) -> Result<(Self, Option<Vec<u8>>)> {
-        for template in [Template::Rsa, Template::Point] {
-            let [certificate, ..] = template.indices();
-            let Some(contents) = tpm.nv_read(certificate)? else {
+        for template in Template::ALL {
+            let Some(contents) = tpm.nv_read(template.certificate_index())? else {
                 continue;
             };
             let Some(certificate) = certificate_in(&contents) else {
@@ -142,48 +210,58 @@ impl EndorsementKey {
             };
             let key = Self::load(tpm, template)?;
             // Of a key that this TPM cannot make any more, the certificate is of no use.
-            let own = key.octets();
-            if certificate.windows(own.len()).any(|window| window == own) {
+            let (prefix, suffix) = template.pkix_frame();
+            let is_own = key
+                .public_key
+                .strip_prefix(prefix)
+                .and_then(|key| key.strip_suffix(suffix))
+                .is_some_and(|own| certificate.windows(own.len()).any(|window| window == own));
+            if is_own {
                 return Ok((key, Some(certificate.to_vec())));
             }
             tpm.release(key.handle)?;
         }
-        Ok((Self::load(tpm, Template::Rsa)?, None))
+        Ok((Self::load(tpm, Template::Rsa2048)?, None))
     }
 
     /// Takes the key that is kept, or makes it again, which gives the same key each time.
     pub(super) fn load(tpm: &mut Tpm, template: Template) -> Result<Self> {
         let kept = template.persistent();
-        if let Some(public_key) = tpm
+        if let Some(key) = tpm
             .read_public(kept)?
-            .and_then(|public| template.pkix(&public))
+            .and_then(|public| Self::of(kept, template, &public))
         {
-            return Ok(Self {
-                handle: kept,
-                public_key,
-            });
+            return Ok(key);
         }
-        let [_, nonce, whole] = template.indices();
-        let public = match tpm.nv_read(whole)? {
-            Some(public) => public,
-            None => template.public(&tpm.nv_read(nonce)?.unwrap_or_default()),
-        };
+        let public = in_use(tpm, template)?;
         let (handle, public) = tpm.create_primary(ENDORSEMENT, &public)?;
-        if let Some(public_key) = template.pkix(&public) {
-            return Ok(Self { handle, public_key });
+        if let Some(key) = Self::of(handle, template, &public) {
+            return Ok(key);
         }
         tpm.release(handle)?;
         Err(Error::Response("TPM2_CreatePrimary"))
     }
 
-    /// What of the key is in its certificate too, however that says what kind of key it is.
-    fn octets(&self) -> &[u8] {
-        let key = self.public_key.as_slice();
-        key.strip_prefix(RSA_PREFIX.as_slice())
-            .and_then(|key| key.strip_suffix(RSA_SUFFIX.as_slice()))
-            .or_else(|| key.strip_prefix(POINT_PREFIX.as_slice()))
-            .unwrap_or(key)
+    fn of(handle: u32, template: Template, public: &[u8]) -> Option<Self> {
+        let octets = template.octets(public)?;
+        let (prefix, suffix) = template.pkix_frame();
+        Some(Self {
+            handle,
+            public_key: [prefix, &octets, suffix].concat(),
+        })
     }
+}
+
+/// `TPMT_PUBLIC` by which this TPM makes the key.
+fn in_use(tpm: &mut Tpm, template: Template) -> Result<Vec<u8>> {
+    if let Some(public) = tpm.nv_read(template.template_index())? {
+        return Ok(public);
+    }
+    let nonce = match template.nonce_index() {
+        Some(index) => tpm.nv_read(index)?,
+        None => None,
+    };
+    Ok(template.public(&nonce.unwrap_or_default()))
 }
 
 /// The certificate without what fills its place up.
@@ -192,6 +270,12 @@ fn certificate_in(contents: &[u8]) -> Option<&[u8]> {
         return None;
     };
     contents.get(..4 + usize::from(u16::from_be_bytes([*high, *low])))
+}
+
+/// Bytes behind their number, and the rest.
+fn sized(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
 }
 
 /// Whether a key was refused because of what it is, and not because of the TPM's state.
@@ -204,17 +288,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_found_in_public_areas_and_certificates() {
-        for template in [Template::Rsa, Template::Point] {
+    fn keys_are_read_from_public_areas() {
+        for (template, size) in [(Template::Rsa2048, 256), (Template::P256, 64)] {
             let public = template.public(b"nonce");
-            let key = EndorsementKey {
-                handle: 0,
-                public_key: template.pkix(&public).unwrap(),
-            };
-            assert_eq!(&key.octets()[..6], b"nonce\0");
-            assert_eq!(template.pkix(&public[1..]), None);
-            assert_eq!(template.pkix(&[&public[..], &[0]].concat()), None);
+            let key = EndorsementKey::of(7, template, &public).unwrap();
+            let (prefix, suffix) = template.pkix_frame();
+            let octets = key.public_key.strip_prefix(prefix).unwrap();
+            let octets = octets.strip_suffix(suffix).unwrap();
+            assert_eq!((octets.len(), &octets[..6]), (size, &b"nonce\0"[..]));
+            assert!(EndorsementKey::of(7, template, &public[1..]).is_none());
+            let longer = [&public[..], &[0]].concat();
+            assert!(EndorsementKey::of(7, template, &longer).is_none());
+            assert!(EndorsementKey::of(7, Template::P384, &public).is_none());
         }
+        let point = [Template::P384.fixed(), vec![0, 1, 5, 0, 2, 6, 7]].concat();
+        let octets = Template::P384.octets(&point).unwrap();
+        assert_eq!(
+            (octets.len(), octets[47], &octets[94..]),
+            (96, 5, &[6, 7][..])
+        );
     }
 
     #[test]
