@@ -23,10 +23,7 @@ mod device;
 use api::auth_v1::{
     TpmQuoteRequest,
     challenge_response::{Tpm as Answer, tpm::Quote},
-    register_authenticator_begin_request::pre_challenge::{
-        Tpm as PreChallenge,
-        tpm::{AttestationParameters, EkType},
-    },
+    register_authenticator_begin_request::pre_challenge::{Tpm as PreChallenge, tpm::EkType},
 };
 use zeroize::Zeroizing;
 
@@ -129,12 +126,7 @@ impl Tpm {
         let key = AttestationKey::create(self)?;
         Ok(PreChallenge {
             ak_bytes: key.to_bytes(),
-            attestation_parameters: Some(AttestationParameters {
-                public: key.public,
-                create_data: key.create_data,
-                create_attestation: key.create_attestation,
-                create_signature: key.create_signature,
-            }),
+            attestation_parameters: Some(key.parameters()),
             ek_type: Some(match certificate {
                 Some(certificate) => EkType::EkCertificateDer(certificate),
                 None => EkType::EkPublicKey(endorsement_key.public_key),

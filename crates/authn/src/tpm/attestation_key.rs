@@ -189,7 +189,7 @@ fn check(public: &Public<'_>) -> Result<()> {
     }
 }
 
-/// The name of a key together with those of all above it (Part 1, §16.2.3, "Qualified Name"). The parent is a primary
+/// The name of a key together with those of all above it (Part 1, "Qualified Name"). The parent is a primary
 /// key, or the hierarchy itself: of what is deeper nothing is known.
 fn qualified_name(algorithm: u16, name: &[u8], creation: &CreationData<'_>) -> Result<Vec<u8>> {
     let is_lasting = HIERARCHIES.iter().any(|hierarchy| {

@@ -1,5 +1,6 @@
 //! The attestation key: made below the storage root key, and kept wrapped elsewhere.
 
+use api::auth_v1::register_authenticator_begin_request::pre_challenge::tpm::AttestationParameters;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ const STORAGE_ROOT: [u8; 24] = [
     0x00, 0x10, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00,
 ];
 /// A restricted signing key: RSASSA with SHA-256 and 2048 bits, as all TPMs have it.
-const ATTESTATION: [u8; 24] = [
+pub(super) const ATTESTATION: [u8; 24] = [
     0x00, 0x01, 0x00, 0x0b, 0x00, 0x05, 0x00, 0x72, 0x00, 0x00, 0x00, 0x10, 0x00, 0x14, 0x00, 0x0b,
     0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
 ];
@@ -23,10 +24,10 @@ const VERSION: u64 = 2;
 
 /// A new attestation key, and what its TPM says of it.
 pub(super) struct AttestationKey {
-    pub(super) public: Vec<u8>,
-    pub(super) create_data: Vec<u8>,
-    pub(super) create_attestation: Vec<u8>,
-    pub(super) create_signature: Vec<u8>,
+    public: Vec<u8>,
+    create_data: Vec<u8>,
+    create_attestation: Vec<u8>,
+    create_signature: Vec<u8>,
     private: Vec<u8>,
 }
 
@@ -44,19 +45,32 @@ impl AttestationKey {
             Some(_) => STORAGE_ROOT_KEY,
             None => storage_root_key(tpm)?,
         };
-        tpm.holding(parent, |tpm| {
-            let created = tpm.create(parent, &ATTESTATION)?;
-            let key = tpm.load(parent, &created.private, &created.public)?;
-            let (create_attestation, create_signature) =
-                tpm.holding(key, |tpm| tpm.certify_creation(key, &created))?;
-            Ok(Self {
-                public: created.public,
-                create_data: created.data,
-                create_attestation,
-                create_signature,
-                private: created.private,
-            })
+        tpm.holding(parent, |tpm| Self::create_below(tpm, parent, &ATTESTATION))
+    }
+
+    /// Makes a key by a template below a loaded parent, and has it certify that.
+    pub(super) fn create_below(tpm: &mut Tpm, parent: u32, template: &[u8]) -> Result<Self> {
+        let created = tpm.create(parent, template)?;
+        let key = tpm.load(parent, &created.private, &created.public)?;
+        let (create_attestation, create_signature) =
+            tpm.holding(key, |tpm| tpm.certify_creation(key, &created))?;
+        Ok(Self {
+            public: created.public,
+            create_data: created.data,
+            create_attestation,
+            create_signature,
+            private: created.private,
         })
+    }
+
+    /// What the Cluster checks.
+    pub(super) fn parameters(&self) -> AttestationParameters {
+        AttestationParameters {
+            public: self.public.clone(),
+            create_data: self.create_data.clone(),
+            create_attestation: self.create_attestation.clone(),
+            create_signature: self.create_signature.clone(),
+        }
     }
 
     /// The form of go-attestation.
@@ -111,8 +125,13 @@ impl SavedKey {
 }
 
 fn storage_root_key(tpm: &mut Tpm) -> Result<u32> {
+    storage_key(tpm, OWNER)
+}
+
+/// The usual storage key of a hierarchy.
+pub(super) fn storage_key(tpm: &mut Tpm, hierarchy: u32) -> Result<u32> {
     let template = [STORAGE_ROOT.as_slice(), &[0x01, 0x00], &[0; 256]].concat();
-    Ok(tpm.create_primary(OWNER, &template)?.0)
+    Ok(tpm.create_primary(hierarchy, &template)?.0)
 }
 
 #[cfg(test)]

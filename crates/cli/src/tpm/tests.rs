@@ -22,6 +22,8 @@ use domain::{clock::UnixMillis, rng::SystemRng};
 
 use super::{
     Error, Tpm,
+    attestation_key::{ATTESTATION, AttestationKey, storage_key},
+    commands::OWNER,
     endorsement_key::{EndorsementKey, Template},
 };
 
@@ -276,6 +278,34 @@ fn b17_a_tpm_of_another_maker_or_of_none_is_refused() {
     let (credential, secret) = begin(&registered);
     let answer = answer(&mut bare.open(), &registration, &credential, None).unwrap();
     assert_eq!(secret.check(&answer.response), Ok(()));
+}
+
+/// What a modified client registers: a key that this TPM has made and certified, but not as it has to be.
+fn registered_below(tpm: &mut Tpm, hierarchy: u32, template: &[u8]) -> Result<Registered, Refusal> {
+    let mut registration = tpm.register().unwrap();
+    let parent = storage_key(tpm, hierarchy).unwrap();
+    let key = tpm.holding(parent, |tpm| {
+        AttestationKey::create_below(tpm, parent, template)
+    });
+    let key = key.unwrap();
+    registration.ak_bytes = key.to_bytes();
+    registration.attestation_parameters = Some(key.parameters());
+    verify(&registration, &Authorities::default())
+}
+
+#[test]
+fn b17_keys_of_a_real_tpm_that_are_no_attestation_keys_are_refused() {
+    let maker = Maker::new();
+    let emulator = maker.make("one");
+    let mut tpm = emulator.open();
+    // `TPM_RH_NULL`
+    let refused = registered_below(&mut tpm, 0x4000_0007, &ATTESTATION).unwrap_err();
+    assert!(refused.to_string().contains("hierarchy"), "{refused}");
+    let mut unrestricted = ATTESTATION;
+    unrestricted[5] = 0x04;
+    let refused = registered_below(&mut tpm, OWNER, &unrestricted).unwrap_err();
+    assert!(refused.to_string().contains("not restricted"), "{refused}");
+    assert!(registered_below(&mut tpm, OWNER, &ATTESTATION).is_ok());
 }
 
 #[test]
