@@ -577,3 +577,6 @@ fn conveyance(settings: &Settings) -> &'static str {
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

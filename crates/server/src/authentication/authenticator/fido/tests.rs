@@ -1,0 +1,611 @@
+//! Ceremonies with an authenticator in software.
+
+mod soft;
+
+use std::{str::FromStr as _, sync::Arc};
+
+use api::{
+    core_v1::{
+        ClusterConfig, Condition,
+        cluster_config::spec::{
+            Authenticator as Rules,
+            authenticator::{Rule, rule::Effect},
+        },
+        condition,
+        session::status::authentication::info::Details,
+        user,
+    },
+    meta_v1::Metadata,
+    platform_v1::audit_event::Outcome,
+};
+use domain::{
+    clock::{ManualClock, UnixMillis},
+    rng::SystemRng,
+    session,
+};
+use rstest::rstest;
+use store::{AuditQuery, Expected as AtRevision};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::{
+    Domain,
+    authentication::{
+        authenticator::manage,
+        browser::{self, Begun, Entrance, Way},
+    },
+    directory::Limits,
+    resource::load,
+};
+use soft::{Soft, Twist};
+
+const START: UnixMillis = UnixMillis(1_795_305_600_000);
+
+struct World {
+    ctx: Context,
+    clock: Arc<ManualClock>,
+    stop: CancellationToken,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl World {
+    async fn new(rules: Rules) -> Self {
+        let clock = Arc::new(ManualClock::at(START));
+        let ctx = Context::open(
+            store::testing::sqlite(),
+            clock.clone(),
+            Arc::new(SystemRng),
+            Domain::from_str("localhost:8443").unwrap(),
+            Limits::default(),
+        );
+        let ctx = ctx.await.unwrap();
+        let stop = CancellationToken::new();
+        tokio::spawn(ctx.directory.clone().run(stop.clone()));
+        let mut config = ClusterConfig {
+            metadata: Some(Metadata {
+                name: "default".to_owned(),
+                ..Metadata::default()
+            }),
+            ..ClusterConfig::default()
+        };
+        config.spec_mut().authenticator = Some(rules);
+        let world = Self { ctx, clock, stop };
+        world.put(world.ctx.new_uid(), &config).await;
+        world
+    }
+
+    async fn put<T: crate::resource::codec::Resource>(&self, uid: Uid, message: &T) {
+        let mut transaction = Transaction::at(self.ctx.now());
+        transaction.push(Operation::Put(
+            codec::encode(uid, self.ctx.now(), message, SecretWrite::Keep),
+            AtRevision::Absent,
+        ));
+        raise::commit(&self.ctx, transaction).await.unwrap();
+    }
+
+    /// A person with a browser.
+    async fn person(&self, name: &str) -> Holder {
+        let mut user = User::default();
+        let uid = self.ctx.new_uid();
+        user.metadata_mut().name = name.to_owned();
+        user.spec_mut().set_type(user::spec::Type::Human);
+        self.put(uid, &user).await;
+        self.browser_of(uid).await
+    }
+
+    async fn browser_of(&self, user: Uid) -> Holder {
+        let link = SingleUse {
+            kind: "link",
+            key: self.ctx.new_uid().as_bytes().to_vec(),
+            expires_at: self.ctx.now().saturating_add(LIFETIME),
+        };
+        let entrance = Entrance {
+            user,
+            way: Way::Enrollment(link),
+            former: None,
+        };
+        let begun = browser::begin(&self.ctx, &entrance, &Caller::default(), |_| Ok(())).await;
+        self.holder(&begun.unwrap().session).await
+    }
+
+    /// Whoever has the present token of a Session.
+    async fn holder(&self, session: &Session) -> Holder {
+        let claims = browser::Claims {
+            session: session.uid().parse().unwrap(),
+            token_id: browser::present(session).unwrap(),
+        };
+        let resumed = browser::resume(&self.ctx, claims, &Caller::default()).await;
+        Holder::of_browser(&self.ctx, &resumed.unwrap())
+            .await
+            .unwrap()
+    }
+
+    async fn register(&self, holder: &Holder, key: &mut Soft) -> Result<Authenticator, Error> {
+        self.register_twisted(holder, key, &Twist::default()).await
+    }
+
+    async fn register_twisted(
+        &self,
+        holder: &Holder,
+        key: &mut Soft,
+        twist: &Twist,
+    ) -> Result<Authenticator, Error> {
+        let caller = Caller::default();
+        let made = manage::create(&self.ctx, holder, Type::Fido, "my key", &caller).await?;
+        let which = Which {
+            name: made.name(),
+            uid: "",
+        };
+        let challenge = begin_registration(&self.ctx, holder, &which).await?;
+        let response = key.create(&challenge.options, twist);
+        finish_registration(&self.ctx, holder, &challenge.state, &response, &caller).await
+    }
+
+    async fn use_key(
+        &self,
+        holder: &Holder,
+        key: &mut Soft,
+        twist: &Twist,
+    ) -> Result<Session, Error> {
+        let challenge = begin_authentication(&self.ctx, holder).await?;
+        let response = key.get(&challenge.options, twist);
+        let caller = Caller::default();
+        authenticate(&self.ctx, holder, &challenge.state, &response, &caller).await
+    }
+
+    async fn log_in(&self, key: &mut Soft, twist: &Twist) -> Result<Begun, Error> {
+        let challenge = begin_login(&self.ctx)?;
+        let response = key.get(&challenge.options, twist);
+        let caller = Caller::default();
+        login(&self.ctx, None, &challenge.state, &response, &caller).await
+    }
+
+    async fn stored(&self, name: &str) -> Authenticator {
+        let found = load::by_name::<Authenticator>(&*self.ctx.store, name, self.ctx.now()).await;
+        found.unwrap().unwrap().message
+    }
+
+    async fn refusals(&self, event_type: &str) -> Vec<String> {
+        let query = AuditQuery {
+            event_type: Some(event_type.to_owned()),
+            limit: 100,
+            ..AuditQuery::default()
+        };
+        let (events, _) = self.ctx.store.audit(query).await.unwrap();
+        let refused = events
+            .into_iter()
+            .filter(|event| event.outcome() == Outcome::Refused);
+        refused.map(|event| event.reason).collect()
+    }
+}
+
+fn reason<T>(result: Result<T, Error>) -> &'static str {
+    match result {
+        Ok(_) => "nothing",
+        Err(error) => error.reason().unwrap_or("no reason"),
+    }
+}
+
+fn passkeys() -> Rules {
+    Rules {
+        enable_passkey_login: true,
+        ..Rules::default()
+    }
+}
+
+fn deny(condition: &str) -> Rule {
+    Rule {
+        condition: Some(Condition {
+            r#type: Some(condition::Type::Match(condition.to_owned())),
+        }),
+        effect: Effect::Deny.into(),
+        ..Rule::default()
+    }
+}
+
+fn said(session: &Session) -> Facts {
+    use api::core_v1::session::status::authentication::info::authenticator::info::Type as Of;
+    let status = session.status.as_ref().unwrap();
+    let info = status.authentication.as_ref().unwrap().info.as_ref().unwrap();
+    let Some(Details::Authenticator(by)) = &info.details else {
+        panic!("not by an Authenticator: {info:?}");
+    };
+    let Some(Of::Fido(facts)) = by.info.as_ref().and_then(|info| info.r#type.as_ref()) else {
+        panic!("not by FIDO");
+    };
+    facts.clone()
+}
+
+#[tokio::test]
+async fn a_key_is_registered_and_raises_the_session_that_it_is_used_in() {
+    let world = World::new(Rules::default()).await;
+    let holder = world.person("alice").await;
+    let mut key = Soft::new();
+    let registered = world.register(&holder, &mut key).await.unwrap();
+    let raised = world.use_key(&holder, &mut key, &Twist::default()).await;
+    let raised = raised.unwrap();
+    let facts = said(&raised);
+    assert!(facts.user_present && facts.user_verified && facts.is_passkey);
+    assert!(!facts.is_attestation_verified && !facts.is_hardware);
+    assert_eq!(facts.aaguid, "00000000-0000-0000-0000-000000000000");
+    let status = raised.status.as_ref().unwrap();
+    let pinned = status.required_authenticator_ref.as_ref().unwrap();
+    assert_eq!(pinned.uid, registered.uid());
+    let kept = world.stored(registered.name()).await;
+    assert_eq!(kept.status.unwrap().successful_authentications, 1);
+    // The token from before is worth nothing (B08).
+    assert_eq!(
+        reason(world.use_key(&holder, &mut key, &Twist::default()).await),
+        "token_superseded"
+    );
+}
+
+#[rstest]
+#[case::b09_nobody_was_there(Twist { absent: true, ..Twist::default() })]
+#[case::b10_another_challenge(Twist { challenge: Some(b"another"), ..Twist::default() })]
+#[case::b10_another_ceremony(Twist { ceremony: Some("webauthn.get"), ..Twist::default() })]
+#[case::b10_another_rp(Twist { rp_id: Some("example.com"), ..Twist::default() })]
+#[case::b11_another_origin(Twist { origin: Some("https://evil.example"), ..Twist::default() })]
+#[case::b11_a_service(Twist { origin: Some("https://svc.localhost:8443"), ..Twist::default() })]
+#[case::b11_no_tls(Twist { origin: Some("http://localhost:8443"), ..Twist::default() })]
+#[case::b11_another_port(Twist { origin: Some("https://localhost"), ..Twist::default() })]
+#[case::b11_a_homograph(Twist { origin: Some("https://l\u{043e}calhost:8443"), ..Twist::default() })]
+#[case::b11_in_a_frame(Twist { crossed: true, ..Twist::default() })]
+#[tokio::test]
+async fn a_registration_is_refused_where(#[case] twist: Twist) {
+    let world = World::new(Rules::default()).await;
+    let holder = world.person("alice").await;
+    let refused = world
+        .register_twisted(&holder, &mut Soft::new(), &twist)
+        .await;
+    assert_eq!(reason(refused), "webauthn_refused");
+    let all = holder.authenticators(&world.ctx, START).await.unwrap();
+    assert!(all.iter().all(|one| !authenticator::is_registered(&one.message)));
+}
+
+#[rstest]
+#[case::b09_nobody_was_there(Twist { absent: true, ..Twist::default() })]
+#[case::b10_another_challenge(Twist { challenge: Some(b"another"), ..Twist::default() })]
+#[case::b10_another_ceremony(Twist { ceremony: Some("webauthn.create"), ..Twist::default() })]
+#[case::b10_another_rp(Twist { rp_id: Some("example.com"), ..Twist::default() })]
+#[case::b11_another_origin(Twist { origin: Some("https://evil.example"), ..Twist::default() })]
+#[case::b11_in_a_frame(Twist { crossed: true, ..Twist::default() })]
+#[case::b11_in_a_frame_of_somebody(Twist { top: Some("https://evil.example"), ..Twist::default() })]
+#[case::another_signature(Twist { bad_signature: true, ..Twist::default() })]
+#[case::b22_another_eligibility(Twist { backup: Some((true, true)), ..Twist::default() })]
+#[case::b22_copied_though_it_cannot_be(Twist { backup: Some((false, true)), ..Twist::default() })]
+#[tokio::test]
+async fn an_answer_is_refused_where(#[case] twist: Twist) {
+    let world = World::new(passkeys()).await;
+    let holder = world.person("alice").await;
+    let mut key = Soft::new();
+    world.register(&holder, &mut key).await.unwrap();
+    let refused = world.use_key(&holder, &mut key, &twist).await;
+    assert_eq!(reason(refused), "webauthn_refused");
+    assert_eq!(world.refusals("authenticator.used").await, ["webauthn_refused"]);
+    assert_eq!(reason(world.log_in(&mut key, &twist).await), "webauthn_refused");
+    // Nothing of it is in the way of an honest answer.
+    world.use_key(&holder, &mut key, &Twist::default()).await.unwrap();
+    world.log_in(&mut key, &Twist::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn b09_whoever_must_be_verified_is() {
+    let unverified = Twist {
+        unverified: true,
+        ..Twist::default()
+    };
+    let world = World::new(passkeys()).await;
+    let holder = world.person("alice").await;
+    let mut key = Soft::new();
+    world.register(&holder, &mut key).await.unwrap();
+    // Preferred, as a second factor.
+    let raised = world.use_key(&holder, &mut key, &unverified).await.unwrap();
+    assert!(!said(&raised).user_verified);
+    // Always, at a login by it alone.
+    assert_eq!(
+        reason(world.log_in(&mut key, &unverified).await),
+        "webauthn_refused"
+    );
+
+    let mut strict = Rules::default();
+    strict.fido = Some(Settings {
+        user_verification: UserVerification::Required.into(),
+        ..Settings::default()
+    });
+    let world = World::new(strict).await;
+    let holder = world.person("alice").await;
+    let refused = world
+        .register_twisted(&holder, &mut Soft::new(), &unverified)
+        .await;
+    assert_eq!(reason(refused), "webauthn_refused");
+    world.register(&holder, &mut key).await.unwrap();
+    let refused = world.use_key(&holder, &mut key, &unverified).await;
+    assert_eq!(reason(refused), "webauthn_refused");
+}
+
+#[tokio::test]
+async fn b10_a_ceremony_is_finished_once_in_time_and_by_whoever_began_it() {
+    let world = World::new(Rules::default()).await;
+    let (alice, bob) = (world.person("alice").await, world.person("bob").await);
+    let mut key = Soft::new();
+    world.register(&alice, &mut key).await.unwrap();
+    let mut other = Soft::new();
+    world.register(&bob, &mut other).await.unwrap();
+    let caller = Caller::default();
+    let ctx = &world.ctx;
+
+    // Two tabs: each finishes its own, once.
+    let (one, two) = (
+        begin_authentication(ctx, &alice).await.unwrap(),
+        begin_authentication(ctx, &alice).await.unwrap(),
+    );
+    let answer = key.get(&two.options, &Twist::default());
+    let crossed = authenticate(ctx, &alice, &one.state, &answer, &caller).await;
+    assert_eq!(reason(crossed), "webauthn_refused");
+    // What was answered wrongly is used up too.
+    let late = key.get(&one.options, &Twist::default());
+    let again = authenticate(ctx, &alice, &one.state, &late, &caller).await;
+    assert_eq!(reason(again), "used_already");
+    // Of another Session.
+    let theirs = authenticate(ctx, &bob, &two.state, &answer, &caller).await;
+    assert_eq!(reason(theirs), "webauthn_refused");
+    let raised = authenticate(ctx, &alice, &two.state, &answer, &caller).await;
+    let alice = world.holder(&raised.unwrap()).await;
+    let again = authenticate(ctx, &alice, &two.state, &answer, &caller).await;
+    assert_eq!(reason(again), "used_already");
+
+    // A state of one aim is of no use for another.
+    let login = begin_authentication(ctx, &alice).await.unwrap();
+    let answer = key.get(&login.options, &Twist::default());
+    let registered = finish_registration(ctx, &alice, &login.state, &answer, &caller).await;
+    assert_eq!(reason(registered), "webauthn_refused");
+
+    let begun = begin_authentication(ctx, &alice).await.unwrap();
+    let answer = key.get(&begun.options, &Twist::default());
+    world.clock.advance(LIFETIME);
+    let late = authenticate(ctx, &alice, &begun.state, &answer, &caller).await;
+    assert_eq!(reason(late), "webauthn_expired");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b10_an_answer_that_is_sent_many_times_at_once_counts_once() {
+    let world = World::new(Rules::default()).await;
+    let holder = world.person("alice").await;
+    let mut key = Soft::new();
+    let name = world.register(&holder, &mut key).await.unwrap();
+    let begun = begin_authentication(&world.ctx, &holder).await.unwrap();
+    let answer = key.get(&begun.options, &Twist::default());
+    let sent: Vec<_> = (0..8)
+        .map(|_| {
+            let (ctx, holder) = (world.ctx.clone(), holder.clone());
+            let (state, answer) = (begun.state.clone(), answer.clone());
+            tokio::spawn(async move {
+                authenticate(&ctx, &holder, &state, &answer, &Caller::default())
+                    .await
+                    .is_ok()
+            })
+        })
+        .collect();
+    let mut accepted = 0;
+    for one in sent {
+        accepted += u32::from(one.await.unwrap());
+    }
+    assert_eq!(accepted, 1);
+    let kept = world.stored(name.name()).await.status.unwrap();
+    assert_eq!(kept.successful_authentications, 1);
+}
+
+#[tokio::test]
+async fn b12_the_credential_of_somebody_else_is_of_no_use() {
+    let world = World::new(passkeys()).await;
+    let (alice, bob) = (world.person("alice").await, world.person("bob").await);
+    let mut key = Soft::new();
+    world.register(&alice, &mut key).await.unwrap();
+    let mut other = Soft::new();
+    world.register(&bob, &mut other).await.unwrap();
+    // Bob's key in Alice's Session.
+    let refused = world.use_key(&alice, &mut other, &Twist::default()).await;
+    assert_eq!(reason(refused), "webauthn_unknown");
+    // A credential that is known cannot be registered again, by whomever.
+    for holder in [&alice, &bob] {
+        let twist = Twist {
+            ignores_exclusion: true,
+            keeps_credential: true,
+            ..Twist::default()
+        };
+        let refused = world.register_twisted(holder, &mut key, &twist).await;
+        assert_eq!(reason(refused), "authenticator_taken");
+    }
+    // Alice's key that says it is Bob's.
+    let handle = other.user_handle.clone();
+    let twist = Twist {
+        user_handle: Some(handle),
+        ..Twist::default()
+    };
+    assert_eq!(reason(world.log_in(&mut key, &twist).await), "webauthn_unknown");
+    let nobody = Twist {
+        user_handle: Some(Vec::new()),
+        ..Twist::default()
+    };
+    assert_eq!(reason(world.log_in(&mut key, &nobody).await), "webauthn_unknown");
+    assert_eq!(
+        reason(world.log_in(&mut Soft::new(), &Twist::default()).await),
+        "webauthn_unknown"
+    );
+}
+
+#[tokio::test]
+async fn w39d_an_authenticator_that_has_a_credential_is_not_asked_for_another() {
+    let world = World::new(Rules::default()).await;
+    let holder = world.person("alice").await;
+    let mut key = Soft::new();
+    world.register(&holder, &mut key).await.unwrap();
+    let caller = Caller::default();
+    let made = manage::create(&world.ctx, &holder, Type::Fido, "again", &caller).await;
+    let made = made.unwrap();
+    let which = Which {
+        name: made.name(),
+        uid: "",
+    };
+    // It has just been used, so adding another is fresh enough.
+    let begun = begin_registration(&world.ctx, &holder, &which).await;
+    let options: serde_json::Value = serde_json::from_str(&begun.unwrap().options).unwrap();
+    assert_eq!(options["excludeCredentials"][0]["id"], key.id_text());
+    assert_eq!(options["rp"]["id"], "localhost");
+    assert_eq!(options["attestation"], "direct");
+    assert_eq!(options["authenticatorSelection"]["residentKey"], "preferred");
+}
+
+#[tokio::test]
+async fn b13_a_counter_that_goes_back_sets_the_authenticator_aside() {
+    let world = World::new(passkeys()).await;
+    let holder = world.person("alice").await;
+    let mut key = Soft::counting();
+    let made = world.register(&holder, &mut key).await.unwrap();
+    let mut copy = key.clone();
+    let raised = world.use_key(&holder, &mut key, &Twist::default()).await;
+    let holder = world.holder(&raised.unwrap()).await;
+    let refused = world.use_key(&holder, &mut copy, &Twist::default()).await;
+    assert_eq!(reason(refused), "authenticator_cloned");
+    let kept = world.stored(made.name()).await;
+    assert_eq!(kept.spec.clone().unwrap().state(), State::Pending);
+    assert!(kept.status.unwrap().cloned_at.is_some());
+    assert_eq!(
+        world.refusals("authenticator.cloned").await,
+        ["authenticator_cloned"]
+    );
+    // From then on neither of the two is of use.
+    assert!(begin_authentication(&world.ctx, &holder).await.is_err());
+    assert_eq!(
+        reason(world.log_in(&mut key, &Twist::default()).await),
+        "authenticator_inactive"
+    );
+}
+
+#[tokio::test]
+async fn b13_a_counter_that_is_always_0_is_none() {
+    let world = World::new(Rules::default()).await;
+    let mut holder = world.person("alice").await;
+    let mut key = Soft::new();
+    world.register(&holder, &mut key).await.unwrap();
+    for _ in 0..3 {
+        let raised = world.use_key(&holder, &mut key, &Twist::default()).await;
+        holder = world.holder(&raised.unwrap()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_passkey_alone_logs_in_where_that_is_enabled() {
+    let world = World::new(passkeys()).await;
+    let holder = world.person("alice").await;
+    let mut key = Soft::new();
+    let made = world.register(&holder, &mut key).await.unwrap();
+    let begun = world.log_in(&mut key, &Twist::default()).await.unwrap();
+    let facts = said(&begun.session);
+    assert!(facts.user_verified && facts.is_passkey);
+    let status = begun.session.status.as_ref().unwrap();
+    assert!(status.is_browser);
+    assert_eq!(status.user_ref.as_ref().unwrap().name, "alice");
+    assert_eq!(
+        status.required_authenticator_ref.as_ref().unwrap().name,
+        made.name()
+    );
+    assert_eq!(session::mode(&begun.session), session::mode(&Session::default()));
+
+    let world = World::new(Rules::default()).await;
+    let holder = world.person("alice").await;
+    world.register(&holder, &mut key).await.unwrap();
+    assert_eq!(
+        reason(world.log_in(&mut key, &Twist::default()).await),
+        "passkey_login_disabled"
+    );
+}
+
+#[tokio::test]
+async fn w35_what_a_rule_denies_is_used_up_all_the_same() {
+    let mut rules = passkeys();
+    rules.post_authentication_rules = vec![deny(
+        "!ctx.authenticator.status.info.fido.isAttestationVerified",
+    )];
+    let world = World::new(rules).await;
+    let holder = world.person("alice").await;
+    let mut key = Soft::counting();
+    let made = world.register(&holder, &mut key).await.unwrap();
+    let begun = begin_authentication(&world.ctx, &holder).await.unwrap();
+    let answer = key.get(&begun.options, &Twist::default());
+    let caller = Caller::default();
+    let denied = authenticate(&world.ctx, &holder, &begun.state, &answer, &caller).await;
+    assert_eq!(reason(denied), "post_authentication_rule");
+    let again = authenticate(&world.ctx, &holder, &begun.state, &answer, &caller).await;
+    assert_eq!(reason(again), "used_already");
+    let kept = world.stored(made.name()).await.status.unwrap();
+    assert_eq!(kept.failed_authentications, 1);
+    assert_eq!(kept.successful_authentications, 0);
+}
+
+#[tokio::test]
+async fn b21_w36_a_rule_that_cannot_be_evaluated_denies() {
+    let mut rules = passkeys();
+    rules.post_authentication_rules =
+        vec![deny("1 / (ctx.authenticator.status.info.fido.signCount - ctx.authenticator.status.info.fido.signCount) == 1")];
+    let world = World::new(rules).await;
+    let holder = world.person("alice").await;
+    let mut key = Soft::new();
+    world.register(&holder, &mut key).await.unwrap();
+    let denied = world.use_key(&holder, &mut key, &Twist::default()).await;
+    assert_eq!(reason(denied), "post_authentication_rule");
+    assert_eq!(
+        reason(world.log_in(&mut key, &Twist::default()).await),
+        "post_authentication_rule"
+    );
+}
+
+#[rstest]
+#[case(Settings { require_verified_attestation: true, ..Settings::default() }, false)]
+#[case(Settings { min_certification_level: 1, ..Settings::default() }, false)]
+#[case(Settings { allowed_aagui_ds: vec!["00000000-0000-0000-0000-000000000000".to_owned()], ..Settings::default() }, false)]
+#[case(Settings { denied_aagui_ds: vec!["00000000-0000-0000-0000-000000000000".to_owned()], ..Settings::default() }, false)]
+#[case(Settings { denied_aagui_ds: vec!["cb69481e-8ff7-4039-93ec-0a2729a154a8".to_owned()], ..Settings::default() }, true)]
+#[case(Settings { require_device_bound: true, ..Settings::default() }, true)]
+#[tokio::test]
+async fn b14_a_model_that_is_not_proved_is_not_what_was_asked_for(
+    #[case] settings: Settings,
+    #[case] accepted: bool,
+) {
+    let mut rules = Rules::default();
+    rules.fido = Some(settings);
+    let world = World::new(rules).await;
+    let holder = world.person("alice").await;
+    let registered = world.register(&holder, &mut Soft::new()).await;
+    let expected = if accepted {
+        "nothing"
+    } else {
+        "authenticator_model"
+    };
+    assert_eq!(reason(registered), expected);
+}
+
+#[tokio::test]
+async fn b22_what_must_be_bound_to_a_device_cannot_be_copied() {
+    let mut rules = Rules::default();
+    rules.fido = Some(Settings {
+        require_device_bound: true,
+        ..Settings::default()
+    });
+    let world = World::new(rules).await;
+    let holder = world.person("alice").await;
+    let synced = Twist {
+        backup: Some((true, false)),
+        ..Twist::default()
+    };
+    let refused = world
+        .register_twisted(&holder, &mut Soft::new(), &synced)
+        .await;
+    assert_eq!(reason(refused), "authenticator_model");
+}

@@ -1,0 +1,190 @@
+//! An authenticator in software, and the browser before it.
+
+use aws_lc_rs::{
+    digest::{SHA256, digest},
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ciborium::Value;
+use serde_json::json;
+
+/// One credential.
+#[derive(Clone)]
+pub(super) struct Soft {
+    key: std::sync::Arc<EcdsaKeyPair>,
+    id: Vec<u8>,
+    pub(super) user_handle: Vec<u8>,
+    counter: Option<u32>,
+    backup: (bool, bool),
+}
+
+/// What an attacker, or a fault, changes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Twist {
+    pub(super) absent: bool,
+    pub(super) unverified: bool,
+    pub(super) crossed: bool,
+    pub(super) bad_signature: bool,
+    pub(super) ignores_exclusion: bool,
+    pub(super) keeps_credential: bool,
+    pub(super) top: Option<&'static str>,
+    pub(super) challenge: Option<&'static [u8]>,
+    pub(super) ceremony: Option<&'static str>,
+    pub(super) rp_id: Option<&'static str>,
+    pub(super) origin: Option<&'static str>,
+    /// Eligible, and done.
+    pub(super) backup: Option<(bool, bool)>,
+    pub(super) user_handle: Option<Vec<u8>>,
+}
+
+impl Soft {
+    /// One without a counter.
+    pub(super) fn new() -> Self {
+        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+        let id = digest(&SHA256, key.public_key().as_ref()).as_ref().to_vec();
+        Self {
+            key: key.into(),
+            id,
+            user_handle: Vec::new(),
+            counter: None,
+            backup: (false, false),
+        }
+    }
+
+    pub(super) fn counting() -> Self {
+        Self {
+            counter: Some(0),
+            ..Self::new()
+        }
+    }
+
+    pub(super) fn id_text(&self) -> String {
+        URL_SAFE_NO_PAD.encode(&self.id)
+    }
+
+    /// Makes the credential.
+    pub(super) fn create(&mut self, options: &str, twist: &Twist) -> String {
+        let options: serde_json::Value = serde_json::from_str(options).unwrap();
+        if !twist.keeps_credential {
+            *self = Self {
+                counter: self.counter,
+                ..Self::new()
+            };
+        }
+        let excluded = options["excludeCredentials"].as_array().unwrap();
+        let is_excluded = excluded.iter().any(|one| one["id"] == self.id_text());
+        assert!(!is_excluded || twist.ignores_exclusion);
+        self.user_handle = URL_SAFE_NO_PAD
+            .decode(options["user"]["id"].as_str().unwrap())
+            .unwrap();
+        self.backup = twist.backup.unwrap_or((false, false));
+        let client_data = client_data("webauthn.create", &options, twist);
+        let mut data = self.data(options["rp"]["id"].as_str().unwrap(), 0x40, twist);
+        data.extend([0; 16]);
+        data.extend(u16::try_from(self.id.len()).unwrap().to_be_bytes());
+        data.extend(&self.id);
+        data.extend(self.cose());
+        let object = cbor(&Value::Map(vec![
+            (text("fmt"), text("none")),
+            (text("attStmt"), Value::Map(Vec::new())),
+            (text("authData"), Value::Bytes(data)),
+        ]));
+        json!({
+            "id": self.id_text(),
+            "rawId": self.id_text(),
+            "type": "public-key",
+            "authenticatorAttachment": "cross-platform",
+            "response": {
+                "clientDataJSON": URL_SAFE_NO_PAD.encode(client_data),
+                "attestationObject": URL_SAFE_NO_PAD.encode(object),
+                "transports": ["usb"],
+            },
+            "clientExtensionResults": {"credProps": {"rk": true}},
+        })
+        .to_string()
+    }
+
+    /// Answers a challenge.
+    pub(super) fn get(&mut self, options: &str, twist: &Twist) -> String {
+        let options: serde_json::Value = serde_json::from_str(options).unwrap();
+        let client_data = client_data("webauthn.get", &options, twist);
+        let data = self.data(options["rpId"].as_str().unwrap(), 0, twist);
+        let mut signed = data.clone();
+        signed.extend(digest(&SHA256, client_data.as_bytes()).as_ref());
+        if twist.bad_signature {
+            signed.push(0);
+        }
+        let signature = self.key.sign(&SystemRandom::new(), &signed).unwrap();
+        let handle = twist.user_handle.as_ref().unwrap_or(&self.user_handle);
+        json!({
+            "id": self.id_text(),
+            "rawId": self.id_text(),
+            "type": "public-key",
+            "response": {
+                "clientDataJSON": URL_SAFE_NO_PAD.encode(client_data),
+                "authenticatorData": URL_SAFE_NO_PAD.encode(data),
+                "signature": URL_SAFE_NO_PAD.encode(signature.as_ref()),
+                "userHandle": URL_SAFE_NO_PAD.encode(handle),
+            },
+        })
+        .to_string()
+    }
+
+    fn data(&mut self, rp_id: &str, more_flags: u8, twist: &Twist) -> Vec<u8> {
+        let rp_id = twist.rp_id.unwrap_or(rp_id);
+        let (eligible, done) = twist.backup.unwrap_or(self.backup);
+        let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
+        let flags = flag(!twist.absent, 0x01)
+            | flag(!twist.unverified, 0x04)
+            | flag(eligible, 0x08)
+            | flag(done, 0x10)
+            | more_flags;
+        if let Some(counter) = &mut self.counter {
+            *counter += 1;
+        }
+        let mut data = digest(&SHA256, rp_id.as_bytes()).as_ref().to_vec();
+        data.push(flags);
+        data.extend(self.counter.unwrap_or(0).to_be_bytes());
+        data
+    }
+
+    fn cose(&self) -> Vec<u8> {
+        let point = self.key.public_key().as_ref();
+        let number = |number: i64| Value::Integer(number.into());
+        cbor(&Value::Map(vec![
+            (number(1), number(2)),
+            (number(3), number(-7)),
+            (number(-1), number(1)),
+            (number(-2), Value::Bytes(point[1..33].to_vec())),
+            (number(-3), Value::Bytes(point[33..].to_vec())),
+        ]))
+    }
+}
+
+fn client_data(ceremony: &str, options: &serde_json::Value, twist: &Twist) -> String {
+    let challenge = match twist.challenge {
+        Some(other) => URL_SAFE_NO_PAD.encode(other),
+        None => options["challenge"].as_str().unwrap().to_owned(),
+    };
+    let mut data = json!({
+        "type": twist.ceremony.unwrap_or(ceremony),
+        "challenge": challenge,
+        "origin": twist.origin.unwrap_or("https://localhost:8443"),
+        "crossOrigin": twist.crossed || twist.top.is_some(),
+    });
+    if let Some(top) = twist.top {
+        data["topOrigin"] = top.into();
+    }
+    data.to_string()
+}
+
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+fn cbor(value: &Value) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    ciborium::into_writer(value, &mut bytes).unwrap();
+    bytes
+}
