@@ -13,7 +13,7 @@ use api::{
 };
 use domain::authenticator;
 
-use super::{Holder, Which, manage, raise, totp};
+use super::{Holder, Which, manage, raise, totp, tpm};
 use crate::{Caller, Context, Error};
 
 /// Begins a registration.
@@ -35,8 +35,13 @@ pub(crate) async fn begin_registration(
                 url: url.to_string(),
             })
         }
+        Type::Tpm => {
+            let sent = request.pre_challenge.as_ref();
+            let challenge = tpm::begin_registration(ctx, holder, &which, sent).await?;
+            registration::challenge_request::Type::Tpm(challenge.into())
+        }
         Type::Fido => return Err(in_the_browser(ctx)),
-        Type::Tpm | Type::Unknown => return Err(unserved(&found.message)),
+        Type::Unknown => return Err(damaged()),
     };
     Ok(RegisterAuthenticatorBeginResponse {
         challenge_request: Some(registration::ChallengeRequest {
@@ -59,12 +64,15 @@ pub(crate) async fn finish_registration(
     let which = Which::of(reference);
     match answer(request.challenge_response.as_ref())? {
         Answer::Totp(answer) => {
-            totp::finish_registration(ctx, holder, &which, &answer.response, caller).await
+            let code = &answer.response;
+            Box::pin(totp::finish_registration(ctx, holder, &which, code, caller)).await
         }
         Answer::Fido(_) => Err(in_the_browser(ctx)),
-        Answer::Tpm(_) => {
-            let found = manage::find(ctx, holder, &which).await?;
-            Err(unserved(&found.message))
+        Answer::Tpm(answer) => {
+            Box::pin(tpm::finish_registration(
+                ctx, holder, &which, answer, caller,
+            ))
+            .await
         }
     }
 }
@@ -88,8 +96,12 @@ pub(crate) async fn begin(
             checked.inspect_err(|error| totp::held_up(ctx, holder, caller, error))?;
             begun::challenge_request::Type::Totp(begun::challenge_request::Totp {})
         }
+        Type::Tpm => {
+            let challenge = tpm::begin(ctx, holder, &which).await?;
+            begun::challenge_request::Type::Tpm(challenge.into())
+        }
         Type::Fido => return Err(in_the_browser(ctx)),
-        Type::Tpm | Type::Unknown => return Err(unserved(&found.message)),
+        Type::Unknown => return Err(damaged()),
     };
     Ok(AuthenticateAuthenticatorBeginResponse {
         challenge_request: Some(begun::ChallengeRequest {
@@ -111,13 +123,15 @@ pub(crate) async fn finish(
     let reference = named(request.authenticator_ref.as_ref())?;
     let which = Which::of(reference);
     let session = match answer(request.challenge_response.as_ref())? {
-        Answer::Totp(answer) => totp::authenticate(ctx, holder, &which, &answer.response, caller)
-            .await
-            .inspect_err(|error| totp::held_up(ctx, holder, caller, error))?,
+        Answer::Totp(answer) => {
+            let code = &answer.response;
+            Box::pin(totp::authenticate(ctx, holder, &which, code, caller))
+                .await
+                .inspect_err(|error| totp::held_up(ctx, holder, caller, error))?
+        }
         Answer::Fido(_) => return Err(in_the_browser(ctx)),
-        Answer::Tpm(_) => {
-            let found = manage::find(ctx, holder, &which).await?;
-            return Err(unserved(&found.message));
+        Answer::Tpm(answer) => {
+            Box::pin(tpm::authenticate(ctx, holder, &which, answer, caller)).await?
         }
     };
     raise::tokens(ctx, holder, &session)
@@ -132,14 +146,8 @@ pub(crate) fn in_the_browser(ctx: &Context) -> Error {
     .because("authenticator_in_browser")
 }
 
-fn unserved(authenticator: &Authenticator) -> Error {
-    Error::new(
-        crate::ErrorKind::Unimplemented,
-        format!(
-            "This Cluster does not serve Authenticators of type {} yet",
-            authenticator::type_of(authenticator).as_str_name()
-        ),
-    )
+fn damaged() -> Error {
+    Error::internal("an Authenticator without a type")
 }
 
 fn named(reference: Option<&ObjectReference>) -> Result<&ObjectReference, Error> {

@@ -69,7 +69,8 @@ impl Holder {
         Self::read(ctx, self.session.uid, self.token_id).await
     }
 
-    async fn read(ctx: &Context, session: Uid, token_id: Uid) -> Result<Self, Error> {
+    /// Whoever has the token `token_id` of a Session.
+    pub(super) async fn read(ctx: &Context, session: Uid, token_id: Uid) -> Result<Self, Error> {
         let holder = Self::of(refresh::read(ctx, session, ctx.now()).await?)?;
         if holder.token_id == token_id {
             Ok(holder)

@@ -11,6 +11,7 @@ use policy::RuleList;
 
 use crate::{
     Error,
+    authentication::authenticator::tpm::authorities,
     resource::rules::{at_most, condition},
 };
 
@@ -65,7 +66,13 @@ pub(super) fn check(spec: &Authenticator) -> Result<(), Error> {
             ));
         }
     }
-    spec.fido.as_ref().map_or(Ok(()), fido)
+    spec.fido.as_ref().map_or(Ok(()), fido)?;
+    let Some(tpm) = &spec.tpm else {
+        return Ok(());
+    };
+    authorities(tpm)
+        .map(|_| ())
+        .map_err(|why| Error::invalid(format!("spec.authenticator.tpm: {why}")))
 }
 
 fn enforcement(field: &str, rules: &[EnforcementRule]) -> Result<(), Error> {

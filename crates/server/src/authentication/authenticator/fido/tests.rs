@@ -1,130 +1,34 @@
 //! Ceremonies with an authenticator in software.
+#![allow(
+    clippy::large_futures,
+    reason = "a test polls each of them once, on a stack of its own"
+)]
 
 mod soft;
 
-use std::{str::FromStr as _, sync::Arc};
-
-use api::{
-    core_v1::{
-        ClusterConfig, Condition,
-        cluster_config::spec::{
-            Authenticator as Rules,
-            authenticator::{Rule, rule::Effect},
-        },
-        condition,
-        session::status::authentication::info::Details,
-        user,
+use api::core_v1::{
+    Condition,
+    cluster_config::spec::{
+        Authenticator as Rules,
+        authenticator::{Rule, rule::Effect},
     },
-    meta_v1::Metadata,
-    platform_v1::audit_event::Outcome,
+    condition,
+    session::status::authentication::info::Details,
 };
-use domain::{
-    clock::{ManualClock, UnixMillis},
-    rng::SystemRng,
-    session,
-};
+use domain::session;
 use rstest::rstest;
-use store::{AuditQuery, Expected as AtRevision};
-use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::{
-    Domain,
-    authentication::{
-        authenticator::manage,
-        browser::{self, Begun, Entrance, Way},
+use crate::authentication::{
+    authenticator::{
+        manage,
+        testing::{START, World, reason},
     },
-    directory::Limits,
-    resource::load,
+    browser::Begun,
 };
 use soft::{Soft, Twist};
 
-const START: UnixMillis = UnixMillis(1_795_305_600_000);
-
-struct World {
-    ctx: Context,
-    clock: Arc<ManualClock>,
-    stop: CancellationToken,
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
-
 impl World {
-    async fn new(rules: Rules) -> Self {
-        let clock = Arc::new(ManualClock::at(START));
-        let ctx = Context::open(
-            store::testing::sqlite(),
-            clock.clone(),
-            Arc::new(SystemRng),
-            Domain::from_str("localhost:8443").unwrap(),
-            Limits::default(),
-        );
-        let ctx = ctx.await.unwrap();
-        let stop = CancellationToken::new();
-        tokio::spawn(ctx.directory.clone().run(stop.clone()));
-        let mut config = ClusterConfig {
-            metadata: Some(Metadata {
-                name: "default".to_owned(),
-                ..Metadata::default()
-            }),
-            ..ClusterConfig::default()
-        };
-        config.spec_mut().authenticator = Some(rules);
-        let world = Self { ctx, clock, stop };
-        world.put(world.ctx.new_uid(), &config).await;
-        world
-    }
-
-    async fn put<T: crate::resource::codec::Resource>(&self, uid: Uid, message: &T) {
-        let mut transaction = Transaction::at(self.ctx.now());
-        transaction.push(Operation::Put(
-            codec::encode(uid, self.ctx.now(), message, SecretWrite::Keep),
-            AtRevision::Absent,
-        ));
-        raise::commit(&self.ctx, transaction).await.unwrap();
-    }
-
-    /// A person with a browser.
-    async fn person(&self, name: &str) -> Holder {
-        let mut user = User::default();
-        let uid = self.ctx.new_uid();
-        user.metadata_mut().name = name.to_owned();
-        user.spec_mut().set_type(user::spec::Type::Human);
-        self.put(uid, &user).await;
-        self.browser_of(uid).await
-    }
-
-    async fn browser_of(&self, user: Uid) -> Holder {
-        let link = SingleUse {
-            kind: "link",
-            key: self.ctx.new_uid().as_bytes().to_vec(),
-            expires_at: self.ctx.now().saturating_add(LIFETIME),
-        };
-        let entrance = Entrance {
-            user,
-            way: Way::Enrollment(link),
-            former: None,
-        };
-        let begun = browser::begin(&self.ctx, &entrance, &Caller::default(), |_| Ok(())).await;
-        self.holder(&begun.unwrap().session).await
-    }
-
-    /// Whoever has the present token of a Session.
-    async fn holder(&self, session: &Session) -> Holder {
-        let claims = browser::Claims {
-            session: session.uid().parse().unwrap(),
-            token_id: browser::present(session).unwrap(),
-        };
-        let resumed = browser::resume(&self.ctx, claims, &Caller::default()).await;
-        Holder::of_browser(&self.ctx, &resumed.unwrap())
-            .await
-            .unwrap()
-    }
-
     async fn register(&self, holder: &Holder, key: &mut Soft) -> Result<Authenticator, Error> {
         self.register_twisted(holder, key, &Twist::default()).await
     }
@@ -164,36 +68,18 @@ impl World {
         let caller = Caller::default();
         login(&self.ctx, None, &challenge.state, &response, &caller).await
     }
-
-    async fn stored(&self, name: &str) -> Authenticator {
-        let found = load::by_name::<Authenticator>(&*self.ctx.store, name, self.ctx.now()).await;
-        found.unwrap().unwrap().message
-    }
-
-    async fn refusals(&self, event_type: &str) -> Vec<String> {
-        let query = AuditQuery {
-            event_type: Some(event_type.to_owned()),
-            limit: 100,
-            ..AuditQuery::default()
-        };
-        let (events, _) = self.ctx.store.audit(query).await.unwrap();
-        let refused = events
-            .into_iter()
-            .filter(|event| event.outcome() == Outcome::Refused);
-        refused.map(|event| event.reason).collect()
-    }
-}
-
-fn reason<T>(result: Result<T, Error>) -> &'static str {
-    match result {
-        Ok(_) => "nothing",
-        Err(error) => error.reason().unwrap_or("no reason"),
-    }
 }
 
 fn passkeys() -> Rules {
     Rules {
         enable_passkey_login: true,
+        ..Rules::default()
+    }
+}
+
+fn with(settings: Settings) -> Rules {
+    Rules {
+        fido: Some(settings),
         ..Rules::default()
     }
 }
@@ -211,7 +97,13 @@ fn deny(condition: &str) -> Rule {
 fn said(session: &Session) -> Facts {
     use api::core_v1::session::status::authentication::info::authenticator::info::Type as Of;
     let status = session.status.as_ref().unwrap();
-    let info = status.authentication.as_ref().unwrap().info.as_ref().unwrap();
+    let info = status
+        .authentication
+        .as_ref()
+        .unwrap()
+        .info
+        .as_ref()
+        .unwrap();
     let Some(Details::Authenticator(by)) = &info.details else {
         panic!("not by an Authenticator: {info:?}");
     };
@@ -265,7 +157,10 @@ async fn a_registration_is_refused_where(#[case] twist: Twist) {
         .await;
     assert_eq!(reason(refused), "webauthn_refused");
     let all = holder.authenticators(&world.ctx, START).await.unwrap();
-    assert!(all.iter().all(|one| !authenticator::is_registered(&one.message)));
+    assert!(
+        all.iter()
+            .all(|one| !authenticator::is_registered(&one.message))
+    );
 }
 
 #[rstest]
@@ -287,10 +182,19 @@ async fn an_answer_is_refused_where(#[case] twist: Twist) {
     world.register(&holder, &mut key).await.unwrap();
     let refused = world.use_key(&holder, &mut key, &twist).await;
     assert_eq!(reason(refused), "webauthn_refused");
-    assert_eq!(world.refusals("authenticator.used").await, ["webauthn_refused"]);
-    assert_eq!(reason(world.log_in(&mut key, &twist).await), "webauthn_refused");
+    assert_eq!(
+        world.refusals("authenticator.used").await,
+        ["webauthn_refused"]
+    );
+    assert_eq!(
+        reason(world.log_in(&mut key, &twist).await),
+        "webauthn_refused"
+    );
     // Nothing of it is in the way of an honest answer.
-    world.use_key(&holder, &mut key, &Twist::default()).await.unwrap();
+    world
+        .use_key(&holder, &mut key, &Twist::default())
+        .await
+        .unwrap();
     world.log_in(&mut key, &Twist::default()).await.unwrap();
 }
 
@@ -313,8 +217,7 @@ async fn b09_whoever_must_be_verified_is() {
         "webauthn_refused"
     );
 
-    let mut strict = Rules::default();
-    strict.fido = Some(Settings {
+    let strict = with(Settings {
         user_verification: UserVerification::Required.into(),
         ..Settings::default()
     });
@@ -428,12 +331,18 @@ async fn b12_the_credential_of_somebody_else_is_of_no_use() {
         user_handle: Some(handle),
         ..Twist::default()
     };
-    assert_eq!(reason(world.log_in(&mut key, &twist).await), "webauthn_unknown");
+    assert_eq!(
+        reason(world.log_in(&mut key, &twist).await),
+        "webauthn_unknown"
+    );
     let nobody = Twist {
         user_handle: Some(Vec::new()),
         ..Twist::default()
     };
-    assert_eq!(reason(world.log_in(&mut key, &nobody).await), "webauthn_unknown");
+    assert_eq!(
+        reason(world.log_in(&mut key, &nobody).await),
+        "webauthn_unknown"
+    );
     assert_eq!(
         reason(world.log_in(&mut Soft::new(), &Twist::default()).await),
         "webauthn_unknown"
@@ -459,7 +368,10 @@ async fn w39d_an_authenticator_that_has_a_credential_is_not_asked_for_another() 
     assert_eq!(options["excludeCredentials"][0]["id"], key.id_text());
     assert_eq!(options["rp"]["id"], "localhost");
     assert_eq!(options["attestation"], "direct");
-    assert_eq!(options["authenticatorSelection"]["residentKey"], "preferred");
+    assert_eq!(
+        options["authenticatorSelection"]["residentKey"],
+        "preferred"
+    );
 }
 
 #[tokio::test]
@@ -516,7 +428,10 @@ async fn a_passkey_alone_logs_in_where_that_is_enabled() {
         status.required_authenticator_ref.as_ref().unwrap().name,
         made.name()
     );
-    assert_eq!(session::mode(&begun.session), session::mode(&Session::default()));
+    assert_eq!(
+        session::mode(&begun.session),
+        session::mode(&Session::default())
+    );
 
     let world = World::new(Rules::default()).await;
     let holder = world.person("alice").await;
@@ -552,8 +467,9 @@ async fn w35_what_a_rule_denies_is_used_up_all_the_same() {
 #[tokio::test]
 async fn b21_w36_a_rule_that_cannot_be_evaluated_denies() {
     let mut rules = passkeys();
-    rules.post_authentication_rules =
-        vec![deny("1 / (ctx.authenticator.status.info.fido.signCount - ctx.authenticator.status.info.fido.signCount) == 1")];
+    rules.post_authentication_rules = vec![deny(
+        "1 / (ctx.authenticator.status.info.fido.signCount - ctx.authenticator.status.info.fido.signCount) == 1",
+    )];
     let world = World::new(rules).await;
     let holder = world.person("alice").await;
     let mut key = Soft::new();
@@ -578,9 +494,7 @@ async fn b14_a_model_that_is_not_proved_is_not_what_was_asked_for(
     #[case] settings: Settings,
     #[case] accepted: bool,
 ) {
-    let mut rules = Rules::default();
-    rules.fido = Some(settings);
-    let world = World::new(rules).await;
+    let world = World::new(with(settings)).await;
     let holder = world.person("alice").await;
     let registered = world.register(&holder, &mut Soft::new()).await;
     let expected = if accepted {
@@ -593,8 +507,7 @@ async fn b14_a_model_that_is_not_proved_is_not_what_was_asked_for(
 
 #[tokio::test]
 async fn b22_what_must_be_bound_to_a_device_cannot_be_copied() {
-    let mut rules = Rules::default();
-    rules.fido = Some(Settings {
+    let rules = with(Settings {
         require_device_bound: true,
         ..Settings::default()
     });

@@ -21,6 +21,7 @@ pub(super) struct Soft {
 
 /// What an attacker, or a fault, changes.
 #[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a twist of its own")]
 pub(super) struct Twist {
     pub(super) absent: bool,
     pub(super) unverified: bool,

@@ -1,0 +1,179 @@
+//! A Cluster and people, for tests.
+#![allow(
+    clippy::large_futures,
+    reason = "a test polls each of them once, on a stack of its own"
+)]
+
+use std::{str::FromStr as _, sync::Arc};
+
+use api::{
+    core_v1::{
+        Authenticator, ClusterConfig, Session, User, cluster_config::spec::Authenticator as Rules,
+        session::status::Type as SessionType, user,
+    },
+    meta_v1::Metadata,
+    platform_v1::audit_event::Outcome,
+    resource::Object as _,
+};
+use domain::{
+    clock::{ManualClock, UnixMillis},
+    id::Uid,
+    rng::SystemRng,
+};
+use store::{AuditQuery, Expected, Operation, SecretWrite, Transaction};
+use tokio_util::sync::CancellationToken;
+
+use super::{Holder, holder::FRESH, raise};
+use crate::{
+    Caller, Context, Domain, Error,
+    authentication::{
+        begin::{Beginning, By, begin},
+        browser::{self, Entrance, Way},
+        identity::SingleUse,
+    },
+    directory::Limits,
+    resource::{codec, load},
+};
+
+/// 2026-11-22T00:00:00Z.
+pub(super) const START: UnixMillis = UnixMillis(1_795_305_600_000);
+
+/// A Cluster of one replica, with these rules about Authenticators.
+pub(super) struct World {
+    pub(super) ctx: Context,
+    pub(super) clock: Arc<ManualClock>,
+    stop: CancellationToken,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl World {
+    pub(super) async fn new(rules: Rules) -> Self {
+        let clock = Arc::new(ManualClock::at(START));
+        let ctx = Context::open(
+            store::testing::sqlite(),
+            clock.clone(),
+            Arc::new(SystemRng),
+            Domain::from_str("localhost:8443").unwrap(),
+            Limits::default(),
+        );
+        let ctx = ctx.await.unwrap();
+        let stop = CancellationToken::new();
+        tokio::spawn(ctx.directory.clone().run(stop.clone()));
+        let mut config = ClusterConfig {
+            metadata: Some(Metadata {
+                name: "default".to_owned(),
+                ..Metadata::default()
+            }),
+            ..ClusterConfig::default()
+        };
+        config.spec_mut().authenticator = Some(rules);
+        let world = Self { ctx, clock, stop };
+        world.put(world.ctx.new_uid(), &config).await;
+        world
+    }
+
+    async fn put<T: crate::resource::codec::Resource>(&self, uid: Uid, message: &T) {
+        let mut transaction = Transaction::at(self.ctx.now());
+        transaction.push(Operation::Put(
+            codec::encode(uid, self.ctx.now(), message, SecretWrite::Keep),
+            Expected::Absent,
+        ));
+        raise::commit(&self.ctx, transaction).await.unwrap();
+    }
+
+    /// A person with a browser.
+    pub(super) async fn person(&self, name: &str) -> Holder {
+        let mut user = User::default();
+        let uid = self.ctx.new_uid();
+        user.metadata_mut().name = name.to_owned();
+        user.spec_mut().set_type(user::spec::Type::Human);
+        self.put(uid, &user).await;
+        self.browser_of(uid).await
+    }
+
+    async fn browser_of(&self, user: Uid) -> Holder {
+        let link = SingleUse {
+            kind: "link",
+            key: self.ctx.new_uid().as_bytes().to_vec(),
+            expires_at: self.ctx.now().saturating_add(FRESH),
+        };
+        let entrance = Entrance {
+            user,
+            way: Way::Enrollment(link),
+            former: None,
+        };
+        let begun = browser::begin(&self.ctx, &entrance, &Caller::default(), |_| Ok(())).await;
+        self.holder(&begun.unwrap().session).await
+    }
+
+    /// Whoever has the present token of a Session.
+    pub(super) async fn holder(&self, session: &Session) -> Holder {
+        let claims = browser::Claims {
+            session: session.uid().parse().unwrap(),
+            token_id: browser::present(session).unwrap(),
+        };
+        let resumed = browser::resume(&self.ctx, claims, &Caller::default()).await;
+        Holder::of_browser(&self.ctx, &resumed.unwrap())
+            .await
+            .unwrap()
+    }
+
+    /// The same person at a command line.
+    pub(super) async fn client_of(&self, holder: &Holder) -> Holder {
+        let link = SingleUse {
+            kind: "link",
+            key: self.ctx.new_uid().as_bytes().to_vec(),
+            expires_at: self.ctx.now().saturating_add(FRESH),
+        };
+        let user = holder.user.clone().into();
+        let beginning = Beginning {
+            by: By::Enrollment(&link),
+            user: &user,
+            scopes: Vec::new(),
+            session_type: SessionType::Client,
+            is_browser: false,
+            caller: &Caller::default(),
+            replaces: None,
+        };
+        let (session, _) = begin(&self.ctx, beginning, self.ctx.now()).await.unwrap();
+        self.of_client(&session).await
+    }
+
+    /// Whoever has the present token of a Session of a client.
+    pub(super) async fn of_client(&self, session: &Session) -> Holder {
+        let uid = session.uid().parse().unwrap();
+        let token_id = browser::present(session).unwrap();
+        Holder::read(&self.ctx, uid, token_id).await.unwrap()
+    }
+
+    pub(super) async fn stored(&self, name: &str) -> Authenticator {
+        let found = load::by_name::<Authenticator>(&*self.ctx.store, name, self.ctx.now()).await;
+        found.unwrap().unwrap().message
+    }
+
+    pub(super) async fn refusals(&self, event_type: &str) -> Vec<String> {
+        let query = AuditQuery {
+            event_type: Some(event_type.to_owned()),
+            limit: 100,
+            ..AuditQuery::default()
+        };
+        let (events, _) = self.ctx.store.audit(query).await.unwrap();
+        let refused = events
+            .into_iter()
+            .filter(|event| event.outcome() == Outcome::Refused);
+        refused.map(|event| event.reason).collect()
+    }
+}
+
+/// Why it was refused; `nothing` where it was not.
+pub(super) fn reason<T>(result: Result<T, Error>) -> &'static str {
+    match result {
+        Ok(_) => "nothing",
+        Err(error) => error.reason().unwrap_or("no reason"),
+    }
+}
