@@ -19,10 +19,14 @@ use crate::{
     x509::{self, ChainError},
 };
 
+mod attest;
 mod entry;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use attest::{Unattested, default_anchors};
 pub use entry::{Entry, Standing, Status};
 
 /// The largest that is read, in bytes. The published one has 6 MB.

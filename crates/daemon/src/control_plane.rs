@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use authn::outbound::Outbound;
 use domain::{clock::Clock, rng::Rng, token::Token};
-use server::{Context, Domain, bootstrap, directory::Limits};
+use server::{Context, Domain, bootstrap, directory::Limits, metadata::Source};
 use store::Store;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -29,6 +29,7 @@ impl ControlPlane {
         rng: Arc<dyn Rng>,
         domain: Domain,
         outbound: Outbound,
+        metadata: Source,
         stale_after: Duration,
     ) -> anyhow::Result<Self> {
         let limits = Limits {
@@ -38,7 +39,8 @@ impl ControlPlane {
         let context = Context::open(store, clock, rng, domain, limits)
             .await
             .context("state of the Cluster")?
-            .with_outbound(outbound);
+            .with_outbound(outbound)
+            .with_metadata(metadata);
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let running = context.clone();

@@ -11,6 +11,7 @@ mod doctor;
 mod files;
 mod listener;
 mod logging;
+mod metadata;
 mod migrate;
 mod names;
 mod outbound;

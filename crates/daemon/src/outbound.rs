@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use authn::outbound::Config;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
-use crate::settings::File;
+use crate::{metadata::MetadataSettings, settings::File};
 
 /// Where requests to identity providers, and to token endpoints of Services, may go.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -23,6 +23,9 @@ pub(crate) struct OutboundSettings {
     /// PEM file of authorities that their certificates may come from, beside those of the system
     #[arg(long, env = "OCTELIUM_OUTBOUND_CA", value_name = "FILE")]
     outbound_ca: Option<PathBuf>,
+    /// Where the metadata of authenticators come from.
+    #[command(flatten)]
+    pub(crate) metadata: MetadataSettings,
 }
 
 impl OutboundSettings {
@@ -37,6 +40,7 @@ impl OutboundSettings {
                 self.outbound_allow
             },
             outbound_ca: self.outbound_ca.or_else(|| file.outbound_ca.clone()),
+            metadata: self.metadata.or(file),
         }
     }
 
@@ -76,6 +80,7 @@ mod tests {
         let settings = OutboundSettings {
             outbound_allow: vec!["10.0.0.0/8".to_owned(), "10.0.0.1/8".to_owned()],
             outbound_ca: None,
+            metadata: MetadataSettings::default(),
         };
         let problem = format!("{:#}", settings.open().err().unwrap());
         assert!(
@@ -92,6 +97,7 @@ mod tests {
         let given = OutboundSettings {
             outbound_allow: vec!["127.0.0.0/8".to_owned()],
             outbound_ca: None,
+            metadata: MetadataSettings::default(),
         };
         let merged = given.or(&file);
         assert_eq!(merged.outbound_allow, ["127.0.0.0/8"]);

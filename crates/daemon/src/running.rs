@@ -88,6 +88,7 @@ impl Instance {
         let (socket, address) = bind(listen.listen, DEFAULT_PORT).await?;
         let (admin_socket, admin_address) = bind(listen.admin_listen, DEFAULT_ADMIN_PORT).await?;
         let names = names(listen.domain.as_deref(), address)?;
+        let metadata = outbound.metadata.open()?;
         let outbound = outbound.open()?;
         let stale_after = seconds(listen.feed_stale_after, DEFAULT_STALE_AFTER);
         let data_dir = storage::data_dir(&store)?;
@@ -100,6 +101,7 @@ impl Instance {
             Arc::clone(&rng),
             names.domain().clone(),
             Outbound::new(outbound.clone()),
+            metadata,
             stale_after,
         )
         .await?;

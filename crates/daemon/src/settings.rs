@@ -21,6 +21,12 @@ macro_rules! settings {
             pub(crate) outbound_allow: Option<Vec<String>>,
             #[serde(rename = "outbound-ca")]
             pub(crate) outbound_ca: Option<PathBuf>,
+            #[serde(rename = "mds-url")]
+            pub(crate) mds_url: Option<String>,
+            #[serde(rename = "mds-file")]
+            pub(crate) mds_copy: Option<PathBuf>,
+            #[serde(rename = "mds-anchor")]
+            pub(crate) mds_anchor: Option<PathBuf>,
         }
 
         $(

@@ -31,6 +31,7 @@ pub fn header(kind: Kind, wide: bool) -> Vec<String> {
         | Kind::SigningKey
         | Kind::Certificate
         | Kind::SecondFactors
+        | Kind::AuthenticatorMetadata
         | Kind::RevokedToken => (&["NAME", "AGE"], &[]),
         Kind::Service => (
             &[

@@ -65,6 +65,8 @@ kinds! {
     Certificate,
     /// Internal: what is known of the second factors of a User beyond their Authenticators. Has the User's uid.
     SecondFactors,
+    /// Internal: the published metadata of authenticators.
+    AuthenticatorMetadata,
     /// Internal: one access token that was revoked alone; expires with the token.
     RevokedToken,
 }

@@ -28,6 +28,7 @@ impl Context {
                 .keys
                 .maintain(Schedule::default(), &*self.rng)),
             every(REAP, &stop, || authentication::reap::all(self)),
+            self.metadata.run(self, &stop),
         );
         self.flush().await;
     }

@@ -12,7 +12,7 @@ use store::{Store, StoreError};
 
 use crate::{
     Directory, Principal, audit::AuditBatch, authentication, directory, federation::Federation,
-    keys::Keyring, usage::UsageBatch,
+    keys::Keyring, metadata, metadata::MetadataService, usage::UsageBatch,
 };
 
 /// The Cluster as seen by one replica. Cheap to clone.
@@ -34,6 +34,7 @@ pub struct Context {
     pub usage: Arc<UsageBatch>,
     pub(crate) authentication: Arc<authentication::State>,
     pub(crate) federation: Arc<Federation>,
+    pub(crate) metadata: Arc<MetadataService>,
     /// The Cluster's name.
     pub domain: Domain,
     /// The Cluster's uid: the audience of its tokens.
@@ -66,6 +67,7 @@ impl Context {
             usage: Arc::default(),
             authentication: Arc::default(),
             federation: Arc::default(),
+            metadata: Arc::default(),
             domain,
         })
     }
@@ -74,6 +76,13 @@ impl Context {
     #[must_use]
     pub fn with_outbound(mut self, outbound: Outbound) -> Self {
         self.federation = Arc::new(Federation::by(outbound));
+        self
+    }
+
+    /// Knows models of authenticators by metadata from `source`.
+    #[must_use]
+    pub fn with_metadata(mut self, source: metadata::Source) -> Self {
+        self.metadata = Arc::new(MetadataService::from(source));
         self
     }
 

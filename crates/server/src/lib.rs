@@ -18,6 +18,7 @@ mod federation;
 pub mod fuzzing;
 pub mod grpc;
 pub mod keys;
+pub mod metadata;
 mod oauth2;
 pub mod resource;
 pub mod return_to;

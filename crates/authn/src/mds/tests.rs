@@ -1,71 +1,16 @@
-use aws_lc_rs::{
-    rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
-};
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
-};
 use rstest::rstest;
 use serde_json::json;
 
-use super::*;
+use super::{
+    testing::{Publisher, named},
+    *,
+};
 
 /// 2026-01-01
 const NOW: UnixMillis = UnixMillis(1_767_225_600_000);
 const MODEL: &str = "84c6ccb9-ab1d-b374-750b-2367ff6f3a1f";
 
-struct Publisher {
-    root: Vec<u8>,
-    certificate: Vec<u8>,
-    key: EcdsaKeyPair,
-}
-
-fn named(name: &str) -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params
-}
-
 impl Publisher {
-    fn new(params: &CertificateParams) -> Self {
-        let root_key = KeyPair::generate().unwrap();
-        let mut root = named("Root");
-        root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        root.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        let root_certificate = root.self_signed(&root_key).unwrap().der().to_vec();
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
-        let certificate = params
-            .signed_by(&key, &Issuer::new(root, root_key))
-            .unwrap();
-        let der = key.serialize_der();
-        Self {
-            root: root_certificate,
-            certificate: certificate.der().to_vec(),
-            key: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der).unwrap(),
-        }
-    }
-
-    fn fido() -> Self {
-        Self::new(&named(PUBLISHER))
-    }
-
-    fn sign(&self, header: &Value, payload: &Value) -> String {
-        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!("{}.{}", encode(header), encode(payload));
-        let signature = self.key.sign(&SystemRandom::new(), signed.as_bytes());
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.unwrap()))
-    }
-
-    fn header(&self) -> Value {
-        json!({"alg": "ES256", "typ": "JWT", "x5c": [STANDARD.encode(&self.certificate)]})
-    }
-
-    fn publish(&self, payload: &Value) -> String {
-        self.sign(&self.header(), payload)
-    }
-
     fn verify(&self, blob: &str, known: Option<u64>) -> Result<Metadata, Rejected> {
         let anchors = [self.root.clone()];
         let trust = Trust {

@@ -1,6 +1,6 @@
 //! What the authenticator says (§6.1).
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
@@ -130,6 +130,31 @@ impl fmt::Display for Aaguid {
             write!(f, "{byte:02x}")?;
         }
         Ok(())
+    }
+}
+
+/// Not a UUID in lower case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a UUID")]
+pub struct InvalidAaguid;
+
+impl FromStr for Aaguid {
+    type Err = InvalidAaguid;
+
+    fn from_str(text: &str) -> std::result::Result<Self, InvalidAaguid> {
+        let mut bytes = [0; 16];
+        let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b'-').collect();
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|_| InvalidAaguid)?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| InvalidAaguid)?;
+        }
+        // Every other spelling is another text.
+        let read = Self(bytes);
+        if read.to_string() == text {
+            Ok(read)
+        } else {
+            Err(InvalidAaguid)
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod audit;
+mod mds;
 mod watch;
 
 /// Show resources and audit events
@@ -28,6 +29,7 @@ pub(crate) struct GetArgs {
 enum Target {
     Kind(Kind, KindArgs),
     Audit(audit::AuditArgs),
+    Mds(mds::MdsArgs),
 }
 
 /// The flags of all kinds.
@@ -107,6 +109,7 @@ pub(crate) async fn run(context: &Context, args: GetArgs) -> Result<Outcome, Fai
     match args.target {
         Target::Kind(kind, kind_args) => of_kind(context, kind, kind_args, &args.paging).await,
         Target::Audit(audit_args) => audit::run(context, audit_args, &args.paging).await,
+        Target::Mds(mds_args) => mds::run(context, mds_args).await,
     }
 }
 
@@ -161,6 +164,9 @@ impl FromArgMatches for Target {
         if word == "audit" {
             return audit::AuditArgs::from_arg_matches(matches).map(Self::Audit);
         }
+        if word == "mds" {
+            return mds::MdsArgs::from_arg_matches(matches).map(Self::Mds);
+        }
         let kind = Kind::parse(word).ok_or_else(missing)?;
         KindArgs::from_arg_matches(matches).map(|args| Self::Kind(kind, args))
     }
@@ -187,11 +193,15 @@ impl Subcommand for Target {
         let audit = audit::AuditArgs::augment_args(Command::new("audit"))
             .about("Show audit events, newest first")
             .after_help("Example:\n  octeliumctl get audit --user alice --since 24h");
+        let mds = mds::MdsArgs::augment_args(Command::new("mds"))
+            .about("Show what is known of the metadata of authenticators (FIDO MDS)")
+            .after_help("Example:\n  octeliumctl get mds -o json");
         command
             .subcommand_required(true)
             .arg_required_else_help(true)
             .subcommands(kinds)
             .subcommand(audit)
+            .subcommand(mds)
     }
 
     fn augment_subcommands_for_update(command: Command) -> Command {
@@ -199,6 +209,6 @@ impl Subcommand for Target {
     }
 
     fn has_subcommand(name: &str) -> bool {
-        name == "audit" || Kind::parse(name).is_some()
+        name == "audit" || name == "mds" || Kind::parse(name).is_some()
     }
 }

@@ -6,8 +6,9 @@ use api::{
     core_v1::CredentialToken,
     platform_v1::{
         ApplyRequest, ApplyResponse, AuditEventList, CreateEnrollmentRequest, DecisionExplanation,
-        DecisionRequest, Enrollment, ListAuditEventOptions, RotateCredentialRequest, WatchEvent,
-        WatchRequest, main_service_server::MainService,
+        DecisionRequest, Enrollment, GetMetadataServiceStateRequest, ListAuditEventOptions,
+        MetadataServiceState, RotateCredentialRequest, WatchEvent, WatchRequest,
+        main_service_server::MainService,
     },
 };
 use domain::{credential::Rotation, duration};
@@ -91,6 +92,13 @@ impl MainService for Platform {
         let actor = actor(&request)?;
         let enrollment = enrollment::create(&self.0, &actor, request.get_ref()).await?;
         Ok(Response::new(enrollment))
+    }
+
+    async fn get_metadata_service_state(
+        &self,
+        _request: Request<GetMetadataServiceStateRequest>,
+    ) -> Result<Response<MetadataServiceState>, Status> {
+        Ok(Response::new(self.0.metadata.state(self.0.now())))
     }
 }
 

@@ -148,6 +148,7 @@ pub fn decode_any(document: &Document) -> Result<Option<AnyResource>, StoreError
                 Kind::SigningKey
                 | Kind::Certificate
                 | Kind::SecondFactors
+                | Kind::AuthenticatorMetadata
                 | Kind::RevokedToken => return Ok(None),
             }
         };

@@ -36,7 +36,11 @@ pub fn watch(
     let kind = kind.filter(|kind| {
         !matches!(
             kind,
-            Kind::SigningKey | Kind::Certificate | Kind::SecondFactors | Kind::RevokedToken
+            Kind::SigningKey
+                | Kind::Certificate
+                | Kind::SecondFactors
+                | Kind::AuthenticatorMetadata
+                | Kind::RevokedToken
         )
     });
     let kind = kind.ok_or_else(|| {

@@ -47,6 +47,7 @@ use super::{
 use crate::{
     Caller, Context, Error, ErrorKind, audit,
     authentication::identity::SingleUse,
+    metadata::Attested,
     resource::codec::{self, Stored},
     web::sealed::{self, NotOpened, Purpose},
 };
@@ -403,7 +404,7 @@ fn with_expected<T>(
 }
 
 /// What is kept of a credential.
-fn facts(registered: &Registered, answer: &RegistrationJson, model: &model::Model) -> Fido {
+fn facts(registered: &Registered, answer: &RegistrationJson, model: &Attested) -> Fido {
     let hash = digest::digest(&digest::SHA256, &registered.credential_id);
     Fido {
         id: registered.credential_id.clone(),
@@ -418,7 +419,7 @@ fn facts(registered: &Registered, answer: &RegistrationJson, model: &model::Mode
         is_passkey: answer.is_resident,
         id_hash: hash.as_ref().to_vec(),
         backup_eligible: registered.flags.backup_eligible,
-        is_attestation_verified: model.is_attestation_verified,
+        is_attestation_verified: model.is_verified,
         is_software: model.is_software,
         is_hardware: model.is_hardware,
         sign_count: registered.sign_count,

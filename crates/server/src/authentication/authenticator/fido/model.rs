@@ -3,42 +3,35 @@
 use api::core_v1::{
     authenticator::status::info::Fido, cluster_config::spec::authenticator::Fido as Settings,
 };
+use authn::webauthn::Aaguid;
 use authn::webauthn::Registered;
 use domain::clock::UnixMillis;
 
-use crate::{Context, Error};
-
-/// What is known of the model of an authenticator.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Model {
-    pub(super) description: String,
-    pub(super) is_attestation_verified: bool,
-    pub(super) is_software: bool,
-    pub(super) is_hardware: bool,
-    /// 0 for none.
-    pub(super) certification_level: u32,
-}
+use crate::{Context, Error, metadata::Attested};
 
 /// The model of a new credential, where the Cluster accepts it.
 ///
 /// # Errors
 /// `PermissionDenied` where it does not.
 pub(super) fn of(
-    _ctx: &Context,
+    ctx: &Context,
     settings: &Settings,
     registered: &Registered,
-    _now: UnixMillis,
-) -> Result<Model, Error> {
-    let model = Model::default();
+    now: UnixMillis,
+) -> Result<Attested, Error> {
+    let model = ctx.metadata.attest(registered, now).map_err(|why| {
+        tracing::warn!(%why, "an attestation is refused");
+        not_accepted("its attestation is not that of its model, or the model is compromised")
+    })?;
     let aaguid = registered.aaguid.to_string();
     if settings.denied_aagui_ds.contains(&aaguid) {
         return Err(not_accepted("its model is refused here"));
     }
-    let is_listed = settings.allowed_aagui_ds.contains(&aaguid) && model.is_attestation_verified;
+    let is_listed = settings.allowed_aagui_ds.contains(&aaguid) && model.is_verified;
     if !settings.allowed_aagui_ds.is_empty() && !is_listed {
         return Err(not_accepted("only certain models are accepted here"));
     }
-    if settings.require_verified_attestation && !model.is_attestation_verified {
+    if settings.require_verified_attestation && !model.is_verified {
         return Err(not_accepted("its maker could not be verified"));
     }
     if model.certification_level < settings.min_certification_level {
@@ -57,13 +50,20 @@ pub(super) fn of(
 /// # Errors
 /// `PermissionDenied` where it may not.
 pub(super) fn still_accepted(
-    _ctx: &Context,
+    ctx: &Context,
     settings: &Settings,
     fido: &Fido,
-    _now: UnixMillis,
+    now: UnixMillis,
 ) -> Result<(), Error> {
     if settings.denied_aagui_ds.contains(&fido.aaguid) {
         return Err(not_accepted("its model is refused here"));
+    }
+    // Of whom the model is not proved, nothing is known.
+    let model = fido.aaguid.parse::<Aaguid>().ok();
+    if let Some(model) = model.filter(|_| fido.is_attestation_verified)
+        && ctx.metadata.is_compromised(model, now)
+    {
+        return Err(not_accepted("its model is compromised"));
     }
     if settings.require_device_bound && fido.backup_eligible {
         return Err(not_accepted(

@@ -1,0 +1,202 @@
+//! Metadata that are good, bad, old, large and missing, on both stores.
+
+use std::{path::Path, str::FromStr as _};
+
+use authn::mds::testing::Publisher;
+use domain::{clock::ManualClock, rng::SystemRng};
+use rstest::rstest;
+use serde_json::{Value, json};
+use store::{Store, testing};
+
+use super::*;
+use crate::{Domain, directory::Limits};
+
+/// 2026-01-01
+const START: UnixMillis = UnixMillis(1_767_225_600_000);
+const MODEL: &str = "84c6ccb9-ab1d-b374-750b-2367ff6f3a1f";
+
+fn document(no: u64, status: &str) -> Value {
+    json!({
+        "no": no,
+        "nextUpdate": "2026-02-01",
+        "entries": [{
+            "aaguid": MODEL,
+            "metadataStatement": {"description": "Key 5", "keyProtection": ["hardware", "tee"]},
+            "statusReports": [{"status": status}],
+        }],
+    })
+}
+
+/// A replica that reads metadata of `publisher` from a file.
+struct Replica {
+    ctx: Context,
+    clock: Arc<ManualClock>,
+}
+
+impl Replica {
+    async fn on(store: Arc<dyn Store>, publisher: &Publisher, path: Option<&Path>) -> Self {
+        let clock = Arc::new(ManualClock::at(START));
+        let ctx = Context::open(
+            store,
+            clock.clone(),
+            Arc::new(SystemRng),
+            Domain::from_str("localhost").unwrap(),
+            Limits::default(),
+        );
+        let ctx = ctx.await.unwrap().with_metadata(Source {
+            location: path.map(|path| Location::File(path.to_owned())),
+            anchors: vec![publisher.root.clone()],
+            ..Source::default()
+        });
+        Self { ctx, clock }
+    }
+
+    async fn look(&self) -> MetadataServiceState {
+        self.ctx.metadata.look(&self.ctx).await;
+        self.ctx.metadata.state(self.ctx.now())
+    }
+
+    /// As [`Self::look`], when the next attempt is due.
+    async fn look_again(&self) -> MetadataServiceState {
+        self.clock.advance(ASK);
+        self.look().await
+    }
+
+    fn is_compromised(&self) -> bool {
+        let model = MODEL.parse().unwrap();
+        self.ctx.metadata.is_compromised(model, self.ctx.now())
+    }
+}
+
+#[tokio::test]
+async fn w39c_what_one_replica_has_read_all_use_and_keep() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("blob.jwt");
+    let publisher = Publisher::fido();
+    let store = testing::sqlite();
+    let reads = Replica::on(store.clone(), &publisher, Some(&path)).await;
+    // The file is not there: nothing stands still for that.
+    let state = reads.look().await;
+    assert_eq!(state.state(), State::None);
+    assert!(
+        state.last_error.contains("blob.jwt"),
+        "{}",
+        state.last_error
+    );
+    std::fs::write(&path, publisher.publish(&document(7, "FIDO_CERTIFIED"))).unwrap();
+    let state = reads.look_again().await;
+    assert_eq!(
+        (state.state(), state.number, state.entries),
+        (State::Current, 7, 1)
+    );
+    assert_eq!(state.last_error, "");
+    // Another replica, which reads nothing, and one that has just started while nobody can be reached.
+    let other = Replica::on(store.clone(), &publisher, None).await;
+    assert_eq!(other.look().await.number, 7);
+    std::fs::remove_file(&path).unwrap();
+    let restarted = Replica::on(store, &publisher, Some(&path)).await;
+    let state = restarted.look().await;
+    assert_eq!((state.state(), state.number), (State::Current, 7));
+    assert!(!state.last_error.is_empty());
+    // Who trusts others uses nothing.
+    let distrusts = Replica::on(restarted.ctx.store.clone(), &Publisher::fido(), None).await;
+    assert_eq!(distrusts.look().await.state(), State::None);
+}
+
+#[rstest]
+#[case::b15_older("Older", |publisher: &Publisher| publisher.publish(&document(6, "FIDO_CERTIFIED")).into_bytes())]
+#[case::b15_of_somebody_else("Signer", |_: &Publisher| Publisher::fido().publish(&document(8, "REVOKED")).into_bytes())]
+#[case::b15_damaged("Signature", |publisher: &Publisher| {
+    let mut blob = publisher.publish(&document(8, "REVOKED")).into_bytes();
+    let place = blob.len() - 40;
+    blob[place] = if blob[place] == b'A' { b'B' } else { b'A' };
+    blob
+})]
+#[case::b15_no_blob("Malformed", |_: &Publisher| b"<html>".to_vec())]
+#[case::b15_too_large("TooLarge", |_: &Publisher| vec![b'a'; 50 << 20])]
+#[case::b15_a_model_twice("Twice", |publisher: &Publisher| {
+    let mut twice = document(8, "REVOKED");
+    let entry = twice["entries"][0].clone();
+    twice["entries"].as_array_mut().unwrap().push(entry);
+    publisher.publish(&twice).into_bytes()
+})]
+#[tokio::test]
+async fn what_is_not_good_changes_nothing(
+    #[case] why: &str,
+    #[case] bad: fn(&Publisher) -> Vec<u8>,
+) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("blob.jwt");
+    let publisher = Publisher::fido();
+    let replica = Replica::on(testing::sqlite(), &publisher, Some(&path)).await;
+    std::fs::write(&path, publisher.publish(&document(7, "FIDO_CERTIFIED"))).unwrap();
+    replica.look().await;
+    std::fs::write(&path, bad(&publisher)).unwrap();
+    let state = replica.look_again().await;
+    assert_eq!((state.state(), state.number), (State::Current, 7), "{why}");
+    assert!(!state.last_error.is_empty(), "{why}");
+    assert!(!replica.is_compromised());
+    // What follows is taken again.
+    std::fs::write(&path, publisher.publish(&document(8, "REVOKED"))).unwrap();
+    let state = replica.look_again().await;
+    assert_eq!((state.number, state.last_error.as_str()), (8, ""), "{why}");
+    assert!(replica.is_compromised());
+}
+
+#[tokio::test]
+async fn b15_what_is_overdue_stays_in_use_and_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("blob.jwt");
+    let publisher = Publisher::fido();
+    let replica = Replica::on(testing::sqlite(), &publisher, Some(&path)).await;
+    std::fs::write(&path, publisher.publish(&document(7, "REVOKED"))).unwrap();
+    replica.look().await;
+    // The day of `nextUpdate` is not over before its end.
+    replica.clock.advance(DAY * 31);
+    assert_eq!(replica.look().await.state(), State::Current);
+    replica.clock.advance(DAY);
+    assert_eq!(replica.look().await.state(), State::Stale);
+    assert!(replica.is_compromised());
+}
+
+async fn racing(store: Arc<dyn Store>) {
+    let publisher = Publisher::fido();
+    let directory = tempfile::tempdir().unwrap();
+    let mut replicas = Vec::new();
+    for number in 1..=4_u64 {
+        let path = directory.path().join(number.to_string());
+        std::fs::write(&path, publisher.publish(&document(number, "REVOKED"))).unwrap();
+        let replica = Replica::on(store.clone(), &publisher, Some(&path)).await;
+        replicas.push(Arc::new(replica));
+    }
+    let all: Vec<_> = replicas
+        .iter()
+        .map(|replica| {
+            let replica = replica.clone();
+            tokio::spawn(async move { replica.look().await })
+        })
+        .collect();
+    for one in all {
+        one.await.unwrap();
+    }
+    // Whoever was overtaken takes over what is stored; nobody goes back.
+    let mut highest = 0;
+    for _ in 0..2 {
+        for replica in &replicas {
+            let number = replica.look_again().await.number;
+            assert!(number >= highest, "{number} after {highest}");
+            highest = number;
+        }
+    }
+    assert_eq!(highest, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b15_replicas_that_read_different_ones_end_with_the_latest() {
+    racing(testing::sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b15_replicas_on_postgresql_end_with_the_latest() {
+    racing(testing::postgres().await).await;
+}
