@@ -6,6 +6,7 @@
 mod admin;
 mod approval;
 mod asset;
+mod authenticators;
 pub(crate) mod cookie;
 mod device;
 mod enroll;
@@ -53,6 +54,7 @@ pub fn web_router(ctx: Context) -> Router {
         .layer(DefaultBodyLimit::max(LARGEST_ANSWER));
     let pages = Router::new()
         .route("/login", get(login::page))
+        .route("/login/passkey", post(login::passkey))
         .route("/login/answer", post(approval::answer))
         .route("/device", get(device::page).post(device::find))
         .route("/device/answer", post(device::answer))
@@ -60,6 +62,7 @@ pub fn web_router(ctx: Context) -> Router {
         .route("/enroll", get(enroll::page).post(enroll::redeem))
         .route("/logout", post(logout::logout))
         .merge(portal::routes())
+        .merge(authenticators::routes())
         .merge(admin::routes())
         .layer(DefaultBodyLimit::max(LARGEST_FORM));
     pages

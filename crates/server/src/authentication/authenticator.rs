@@ -4,19 +4,17 @@
 pub(crate) mod ceremony;
 pub(crate) mod enforcement;
 mod factors;
-#[allow(dead_code, unused_imports, reason = "the pages come next")]
 pub(crate) mod fido;
-#[allow(dead_code, reason = "the pages come next")]
 mod holder;
 pub(crate) mod manage;
 mod raise;
-#[allow(dead_code, reason = "the pages come next")]
 pub(crate) mod recovery;
 mod registration;
 #[cfg(test)]
 mod testing;
 pub(crate) mod totp;
 pub(crate) mod tpm;
+pub(crate) mod waiting;
 
 pub(crate) use factors::Factors;
 pub(crate) use holder::Holder;

@@ -8,6 +8,7 @@ use axum::{
 use maud::{Markup, html};
 
 use super::{
+    authenticators,
     failure::Failure,
     form::{Fields, Posted},
     next::Next,
@@ -33,6 +34,10 @@ pub(super) async fn page(
         let login = Next::Device(code).login(&ctx)?;
         return Ok(see_other(&login, []));
     };
+    let next = Next::Device(code.clone());
+    if let Some(place) = authenticators::required_detour(&ctx, visitor, &next)? {
+        return Ok(see_other(&place, []));
+    }
     visitor.check_active(ctx.now())?;
     let token = visitor.form_token(&ctx)?;
     let body = html! {

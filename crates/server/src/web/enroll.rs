@@ -3,11 +3,13 @@
 //! The secret is in the fragment of the link, which browsers send to nobody. The script of the page puts it into the
 //! form; without scripts it is pasted. Only sending the form uses the link up.
 
+use api::core_v1::session::status::AuthenticatorAction;
 use axum::{
     Extension,
     extract::State,
     response::{IntoResponse as _, Response},
 };
+use domain::session;
 use http::HeaderMap;
 use maud::{Markup, html};
 
@@ -45,7 +47,12 @@ pub(super) async fn redeem(
     let begun = enrollment::redeem(&ctx, text, former, &caller)
         .await
         .map_err(|error| Failure::from(error).then("/enroll", "Try another link"))?;
-    Ok(see_other("/", [Some(visit::begun(&ctx, &begun)?)]))
+    // The login knows what is to come before the portal.
+    let place = match session::action(&begun.session) {
+        AuthenticatorAction::Unset => "/",
+        _ => "/login",
+    };
+    Ok(see_other(place, [Some(visit::begun(&ctx, &begun)?)]))
 }
 
 fn form(known: Option<&(String, String)>) -> Markup {

@@ -12,13 +12,17 @@ use maud::{Markup, html};
 
 use super::{
     approval,
+    authenticators::{
+        self,
+        key::{self, Ceremony},
+    },
     cookie::{self, SameSite},
     failure::Failure,
     form::{Fields, Posted},
     handover,
     login_state::{self, LoginState},
     next::Next,
-    page::Page,
+    page::{Page, token_field},
     provider::{self, Arrival, Destination, Identified, Offer},
     see_other,
     visit::{self, Visit, Visitor},
@@ -27,10 +31,16 @@ use crate::{
     Caller, Context,
     authentication::{
         IdentityFailed,
+        authenticator::fido::{self, Challenge},
         browser::{self, Begun, Entrance, Way},
         refused_identity,
     },
 };
+
+/// Asks for a login whether there is a Session or not.
+const AGAIN: &str = "again";
+const AGAIN_WHY: &str = "Log in once more: adding and removing Authenticators needs that you have just proved who you \
+                         are.";
 
 /// Whoever has a Session goes on at once; others choose how to log in.
 pub(super) async fn page(
@@ -43,18 +53,66 @@ pub(super) async fn page(
     let next = Next::read(&ctx, &fields).await?;
     match &visit {
         Visit::Known(visitor) => {
+            if fields.get(AGAIN).is_some() {
+                let token = visitor.form_token(&ctx)?;
+                return ask(&ctx, &next, Some(AGAIN_WHY), Some(&token));
+            }
+            if let Some(place) = authenticators::detour(&ctx, visitor, &next)? {
+                return Ok(see_other(&place, []));
+            }
             visitor.check_active(ctx.now())?;
             go_on(&ctx, visitor, &next, &caller)
         }
-        Visit::Unknown(why) => {
-            let offers = provider::offers(&ctx);
-            let field = next.field(&ctx)?;
-            let body = choice(&next, &offers, field.as_ref(), why.as_deref());
-            // The answer to the form sends the browser to a provider.
-            Ok(Page::new("Log in", body)
-                .forms_lead_to(elsewhere(&ctx))
-                .into_response())
+        Visit::Unknown(why) => ask(&ctx, &next, why.as_deref(), None),
+    }
+}
+
+/// The login page where somebody who is logged in is to prove anew who they are.
+pub(super) fn again(ctx: &Context, next: &Next) -> Result<String, Failure> {
+    next.at(ctx, &format!("/login?{AGAIN}=1"))
+}
+
+fn ask(
+    ctx: &Context,
+    next: &Next,
+    why: Option<&str>,
+    token: Option<&str>,
+) -> Result<Response, Failure> {
+    let offers = provider::offers(ctx);
+    let field = next.field(ctx)?;
+    let passkey = if fido::is_enabled(ctx) {
+        Some(passkey_form(
+            &fido::begin_login(ctx)?,
+            field.as_ref(),
+            token,
+        ))
+    } else {
+        None
+    };
+    let body = choice(next, &offers, field.as_ref(), why, token, passkey.as_ref());
+    // The answer to the form sends the browser to a provider.
+    Ok(Page::new("Log in", body)
+        .forms_lead_to(elsewhere(ctx))
+        .into_response())
+}
+
+/// Logs somebody in whose passkey has answered.
+pub(super) async fn passkey(
+    State(ctx): State<Context>,
+    headers: HeaderMap,
+    Extension(caller): Extension<Caller>,
+    form: Posted,
+) -> Result<Response, Failure> {
+    let next = Next::read(&ctx, &form).await?;
+    let state = form.get("state").unwrap_or_default();
+    let response = form.get("response").unwrap_or_default();
+    let former = visit::former(&ctx, &headers).await;
+    match fido::login(&ctx, former, state, response, &caller).await {
+        Ok(begun) => {
+            let session = visit::begun(&ctx, &begun)?;
+            Ok(see_other(&next.login(&ctx)?, [Some(session)]))
         }
+        Err(error) => Err(Failure::from(error).then(next.login(&ctx)?, "Back to the login")),
     }
 }
 
@@ -200,6 +258,7 @@ fn go_on(
         }
         Next::Program(request) => approval::page(ctx, visitor, request, caller),
         Next::Device(code) => Ok(see_other(&format!("/device?user_code={code}"), [])),
+        Next::Page(place) => Ok(see_other(place, [])),
     }
 }
 
@@ -208,6 +267,8 @@ fn choice(
     offers: &[Offer],
     field: Option<&(&'static str, String)>,
     why: Option<&str>,
+    token: Option<&str>,
+    passkey: Option<&Markup>,
 ) -> Markup {
     html! {
         section.card {
@@ -222,18 +283,20 @@ fn choice(
             @if let Next::Device(_) = next {
                 p { "to let a machine in that shows a code" }
             }
-            @if offers.is_empty() {
+            @if let Some(passkey) = passkey { (passkey) }
+            @if offers.is_empty() && passkey.is_none() {
                 p {
                     "This Cluster has no identity provider to log in with. An administrator can give you a link that \
                      logs you in:"
                 }
                 pre { code { "octeliumctl create enrollment --user YOU" } }
-            } @else {
+            } @else if !offers.is_empty() {
                 ul.choices {
                     @for offer in offers {
                         li {
                             form method="post" action="/begin" {
                                 input type="hidden" name="provider" value=(offer.uid);
+                                @if let Some(token) = token { (token_field(token)) }
                                 @if let Some((name, value)) = field {
                                     input type="hidden" name=(name) value=(value);
                                 }
@@ -246,6 +309,24 @@ fn choice(
             p.fine { a href="/enroll" { "I have a link from an administrator" } }
         }
     }
+}
+
+fn passkey_form(
+    challenge: &Challenge,
+    field: Option<&(&'static str, String)>,
+    token: Option<&str>,
+) -> Markup {
+    let rest = html! {
+        @if let Some(token) = token { (token_field(token)) }
+        @if let Some((name, value)) = field { input type="hidden" name=(name) value=(value); }
+        div hidden data-conditional {
+            label for="passkey" { "Your passkey" }
+            input type="text" id="passkey" autocomplete="username webauthn" spellcheck="false"
+                autocapitalize="off" placeholder="Choose one here";
+        }
+    };
+    let button = "Log in with a passkey";
+    key::form(Ceremony::Get, challenge, "/login/passkey", button, &rest)
 }
 
 /// Where the forms of the login lead: providers are anywhere; on a machine of one's own they may speak plain HTTP.
@@ -263,7 +344,7 @@ fn host(url: &str) -> &str {
     rest.split(['/', ':']).next().unwrap_or_default()
 }
 
-fn query_fields(query: Option<&str>) -> Result<Fields, Failure> {
+pub(super) fn query_fields(query: Option<&str>) -> Result<Fields, Failure> {
     Fields::parse(query.unwrap_or_default().as_bytes()).ok_or_else(unreadable)
 }
 

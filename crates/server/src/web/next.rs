@@ -19,6 +19,8 @@ pub(crate) enum Next {
     Program(String),
     /// A machine elsewhere shows a code, which may have come along.
     Device(String),
+    /// Another page here: its path and query.
+    Page(String),
 }
 
 /// As it is sealed into a cookie.
@@ -32,11 +34,15 @@ pub(super) struct Kept {
     program: String,
     #[prost(string, optional, tag = "4")]
     device: Option<String>,
+    #[prost(string, tag = "5")]
+    page: String,
 }
 
 const RETURN: &str = "return";
 const PROGRAM: &str = "octelium_req";
 const DEVICE: &str = "device";
+const PAGE: &str = "page";
+const LONGEST_PAGE: usize = 1024;
 /// In place of a code where there is none.
 const NO_CODE: &str = "-";
 const LONGEST_CODE: usize = 16;
@@ -72,6 +78,9 @@ impl Next {
         if let Some(code) = fields.get(DEVICE) {
             return Ok(Self::Device(Self::code(code)));
         }
+        if let Some(page) = fields.get(PAGE) {
+            return Ok(Self::page(page));
+        }
         Ok(Self::Portal)
     }
 
@@ -89,6 +98,22 @@ impl Next {
         }
     }
 
+    /// A page here; the portal where `place` is none: whatever could lead to another host is none.
+    pub(super) fn page(place: &str) -> Self {
+        let is_path = place.strip_prefix('/').is_some_and(|rest| {
+            !rest.is_empty()
+                && !rest.starts_with('/')
+                && rest
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-._~/?=&%+:".contains(&byte))
+        });
+        if is_path && place.len() <= LONGEST_PAGE {
+            Self::Page(place.to_owned())
+        } else {
+            Self::Portal
+        }
+    }
+
     /// The field, and its value, that says the same again.
     pub(super) fn field(&self, ctx: &Context) -> Result<Option<(&'static str, String)>, Failure> {
         Ok(match self {
@@ -101,15 +126,24 @@ impl Next {
             Self::Program(request) => Some((PROGRAM, request.clone())),
             Self::Device(code) if code.is_empty() => Some((DEVICE, NO_CODE.to_owned())),
             Self::Device(code) => Some((DEVICE, code.clone())),
+            Self::Page(place) => Some((PAGE, place.clone())),
         })
     }
 
     /// The login page with all of it.
     pub(super) fn login(&self, ctx: &Context) -> Result<String, Failure> {
+        self.at(ctx, "/login")
+    }
+
+    /// The page at `path` with all of it.
+    pub(super) fn at(&self, ctx: &Context, path: &str) -> Result<String, Failure> {
+        let mark = if path.contains('?') { '&' } else { '?' };
         Ok(match self.field(ctx)? {
-            None => "/login".to_owned(),
-            // Unreserved characters alone.
-            Some((name, value)) => format!("/login?{name}={value}"),
+            None => path.to_owned(),
+            Some((name, value)) => {
+                let value = form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>();
+                format!("{path}{mark}{name}={value}")
+            }
         })
     }
 
@@ -123,6 +157,7 @@ impl Next {
             }
             Self::Program(request) => kept.program.clone_from(request),
             Self::Device(code) => kept.device = Some(code.clone()),
+            Self::Page(place) => kept.page.clone_from(place),
         }
         kept
     }
@@ -140,6 +175,30 @@ impl Next {
         if let Some(code) = kept.device {
             return Self::Device(code);
         }
+        if !kept.page.is_empty() {
+            return Self::page(&kept.page);
+        }
         Self::Portal
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("/sessions", true)]
+    #[case("/admin/user?page=2", true)]
+    #[case("//evil.example", false)]
+    #[case("/\\evil.example", false)]
+    #[case("https://evil.example", false)]
+    #[case("/a\tb", false)]
+    #[case("/", false)]
+    #[case("", false)]
+    fn w01_a_page_is_one_here(#[case] place: &str, #[case] is_kept: bool) {
+        let is_page = Next::page(place) == Next::Page(place.to_owned());
+        assert_eq!(is_page, is_kept, "{place}");
     }
 }

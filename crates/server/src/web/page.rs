@@ -29,16 +29,18 @@ pub(crate) enum Section {
     Services,
     Sessions,
     Devices,
+    Authenticators,
     Profile,
     /// For those alone who may do something there.
     Admin,
 }
 
 impl Section {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Services,
         Self::Sessions,
         Self::Devices,
+        Self::Authenticators,
         Self::Profile,
         Self::Admin,
     ];
@@ -48,6 +50,7 @@ impl Section {
             Self::Services => "Services",
             Self::Sessions => "Sessions",
             Self::Devices => "Devices",
+            Self::Authenticators => "Authenticators",
             Self::Profile => "Profile",
             Self::Admin => "Admin",
         }
@@ -59,6 +62,7 @@ impl Section {
             Self::Services => "/",
             Self::Sessions => "/sessions",
             Self::Devices => "/devices",
+            Self::Authenticators => super::authenticators::HOME,
             Self::Profile => "/profile",
             Self::Admin => super::admin::ADMIN,
         }

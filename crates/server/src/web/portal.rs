@@ -16,10 +16,12 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
-use http::request::Parts;
+use http::{Method, request::Parts};
 
 use super::{
+    authenticators,
     failure::Failure,
+    next::Next,
     see_other,
     visit::{Visit, Visitor},
 };
@@ -45,13 +47,28 @@ impl FromRequestParts<Context> for Member {
 
     async fn from_request_parts(parts: &mut Parts, ctx: &Context) -> Result<Self, Response> {
         let Ok(visit) = Visit::from_request_parts(parts, ctx).await;
+        let next = next(parts);
         let Visit::Known(visitor) = visit else {
-            return Err(see_other("/login", []));
+            let login = next.login(ctx).map_err(Failure::into_response)?;
+            return Err(see_other(&login, []));
         };
+        let detour = authenticators::required_detour(ctx, &visitor, &next);
+        if let Some(place) = detour.map_err(Failure::into_response)? {
+            return Err(see_other(&place, []));
+        }
         visitor
             .check_active(ctx.now())
             .map_err(Failure::into_response)?;
         Ok(Self(visitor))
+    }
+}
+
+/// The page that was asked for; the portal where a form was sent.
+pub(super) fn next(parts: &Parts) -> Next {
+    let place = parts.uri.path_and_query();
+    match place {
+        Some(place) if parts.method == Method::GET => Next::page(place.as_str()),
+        _ => Next::Portal,
     }
 }
 

@@ -70,3 +70,91 @@ if (live) {
     said.textContent = paused ? "Paused." : "Going on.";
   });
 }
+
+// Passkeys and security keys. Without the JSON helpers of new browsers, which not all have.
+const fromBase64 = (text) =>
+  Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (character) => character.charCodeAt(0));
+const toBase64 = (buffer) =>
+  btoa(Array.from(new Uint8Array(buffer), (byte) => String.fromCharCode(byte)).join(""))
+    .replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+
+const credentialOptions = (text) => {
+  const options = JSON.parse(text);
+  const decoded = (list) => list?.map((known) => ({ ...known, id: fromBase64(known.id) }));
+  options.challenge = fromBase64(options.challenge);
+  if (options.user) options.user.id = fromBase64(options.user.id);
+  if (options.excludeCredentials) options.excludeCredentials = decoded(options.excludeCredentials);
+  if (options.allowCredentials) options.allowCredentials = decoded(options.allowCredentials);
+  return options;
+};
+
+const credentialJson = (credential) => {
+  const answer = credential.response;
+  const response = { clientDataJSON: toBase64(answer.clientDataJSON) };
+  for (const name of ["attestationObject", "authenticatorData", "signature", "userHandle"]) {
+    if (answer[name]) response[name] = toBase64(answer[name]);
+  }
+  if (answer.getTransports) response.transports = answer.getTransports();
+  return JSON.stringify({
+    id: credential.id,
+    rawId: toBase64(credential.rawId),
+    type: credential.type,
+    authenticatorAttachment: credential.authenticatorAttachment,
+    clientExtensionResults: credential.getClientExtensionResults(),
+    response,
+  });
+};
+
+const whatWentWrong = (error) => {
+  switch (error.name) {
+    case "InvalidStateError": return "This is registered already. Use another.";
+    case "NotAllowedError": return "It was cancelled, took too long, or nothing that fits was found. Try again.";
+    case "NotSupportedError": return "This device offers nothing of the kinds that are accepted here.";
+    case "SecurityError": return "The browser does not allow it at this address.";
+    default: return `It did not work: ${error.message}`;
+  }
+};
+
+for (const form of document.querySelectorAll("form[data-webauthn]")) {
+  const button = form.querySelector("button");
+  const said = form.querySelector("[data-said]");
+  const say = (text) => { said.textContent = text; said.hidden = !text; };
+  if (!window.PublicKeyCredential) {
+    say("This browser knows no passkeys and security keys. Use another one, or another way.");
+    continue;
+  }
+  let waiting = null;
+  const ask = async (mediation) => {
+    waiting?.abort();
+    waiting = new AbortController();
+    const publicKey = credentialOptions(form.dataset.options);
+    const request = { publicKey, signal: waiting.signal };
+    if (mediation) request.mediation = mediation;
+    const credential = form.dataset.webauthn === "create"
+      ? await navigator.credentials.create(request)
+      : await navigator.credentials.get(request);
+    form.elements.response.value = credentialJson(credential);
+    form.submit();
+  };
+  button.disabled = false;
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    button.disabled = true;
+    say("");
+    try {
+      await ask();
+    } catch (error) {
+      say(whatWentWrong(error));
+      button.disabled = false;
+    }
+  });
+  const field = form.querySelector("[data-conditional]");
+  if (field) {
+    PublicKeyCredential.isConditionalMediationAvailable?.().then(async (available) => {
+      if (!available) return;
+      field.hidden = false;
+      // The button goes before: then this one is given up.
+      try { await ask("conditional"); } catch (error) { if (error.name !== "AbortError") say(whatWentWrong(error)); }
+    });
+  }
+}

@@ -187,14 +187,22 @@ impl Visitor {
         }
     }
 
+    /// What stands against using the Session now, if anything.
+    pub(super) fn refusal(&self, now: UnixMillis) -> Option<Refusal> {
+        let session = &self.resumed.session.message;
+        let device = self.resumed.device.as_ref().map(|stored| &stored.message);
+        session::check(session, self.user(), None, device, now).err()
+    }
+
     /// Whether the Session may be used now, as any other.
     ///
     /// # Errors
     /// What stands against it, for the person to read.
     pub(crate) fn check_active(&self, now: UnixMillis) -> Result<(), Failure> {
-        let session = &self.resumed.session.message;
-        let device = self.resumed.device.as_ref().map(|stored| &stored.message);
-        session::check(session, self.user(), None, device, now).map_err(|refusal| match refusal {
+        let Some(refusal) = self.refusal(now) else {
+            return Ok(());
+        };
+        Err(match refusal {
             Refusal::SessionPending => Failure::new(
                 StatusCode::FORBIDDEN,
                 "Waiting for approval",
@@ -205,7 +213,8 @@ impl Visitor {
                 StatusCode::FORBIDDEN,
                 "A second factor is needed",
                 "Your Session needs an Authenticator before it can be used.",
-            ),
+            )
+            .then("/login", "Go on"),
             _ => Failure::new(
                 StatusCode::FORBIDDEN,
                 "Your Session cannot be used",

@@ -2,6 +2,7 @@
 
 mod admin;
 mod approval;
+mod authenticators;
 mod device;
 mod device_races;
 mod enrollment;

@@ -52,7 +52,7 @@ use crate::{
     web::sealed::{self, NotOpened, Purpose},
 };
 
-pub(crate) use login::{Passkey, begin_login, login};
+pub(crate) use login::{Passkey, begin_login, is_enabled, login};
 
 /// That a challenge was used.
 const USED: &str = "webauthn-challenge";

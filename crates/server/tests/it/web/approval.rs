@@ -12,7 +12,7 @@ use crate::replicas::{Replicas, log_in_with};
 
 const VERIFIER: [u8; 32] = [7; 32];
 
-fn request(port: u32, challenge: &[u8]) -> String {
+pub(super) fn request(port: u32, challenge: &[u8]) -> String {
     let request = ClientLoginRequest {
         api_version: ApiVersion::V1.into(),
         callback_port: port,
@@ -23,7 +23,7 @@ fn request(port: u32, challenge: &[u8]) -> String {
 }
 
 /// What the client gets that listens at `port`.
-fn answer(location: &str, port: u32) -> ClientLoginResponse {
+pub(super) fn answer(location: &str, port: u32) -> ClientLoginResponse {
     let prefix = format!("http://localhost:{port}/callback/success/aB3dE6gH?octelium_response=");
     let text = location
         .strip_prefix(&prefix)

@@ -19,7 +19,10 @@ fn kinds() -> Vec<String> {
 async fn whoever_may_nothing_finds_nothing() {
     let replicas = people(1).await;
     let mut browser = Browser::at(replicas.context(0));
-    assert_eq!(browser.get("/admin").await.location(), "/login");
+    assert_eq!(
+        browser.get("/admin").await.location(),
+        "/login?page=%2Fadmin"
+    );
     browser.enroll(&replicas, "john").await;
     assert!(!browser.get("/").await.body.contains("/admin"));
     for path in [

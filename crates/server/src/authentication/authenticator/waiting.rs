@@ -1,0 +1,113 @@
+//! What a Session waits for, after it has begun.
+
+use std::borrow::Cow;
+
+use api::{
+    core_v1::{Authenticator, Session, session::status::AuthenticatorAction},
+    resource::Object as _,
+};
+use domain::{clock::UnixMillis, session};
+use store::{Expected, Operation, SecretWrite, Transaction};
+
+use super::{ATTEMPTS, Holder, enforcement, is_race, manage, raise};
+use crate::{Context, Error, directory::Login, resource::codec};
+
+/// What the Session waits for. Where it waits for one of the Authenticators of its User and none is left, or for a new
+/// one and there is one by now, the rules are asked again, as at its login.
+///
+/// # Errors
+/// `Unauthenticated` where the Session has ended.
+pub(crate) async fn reconsidered(
+    ctx: &Context,
+    holder: &Holder,
+) -> Result<AuthenticatorAction, Error> {
+    let mut holder = Cow::Borrowed(holder);
+    for _ in 0..ATTEMPTS {
+        let now = ctx.now();
+        let present = session::action(&holder.session.message);
+        let all = holder.authenticators(ctx, now).await?;
+        let all: Vec<Authenticator> = all.into_iter().map(|one| one.message).collect();
+        let has_any = enforcement::counts_any(&holder.session.message, &all);
+        let is_settled = match present {
+            AuthenticatorAction::Unset => true,
+            AuthenticatorAction::AuthenticationRequired
+            | AuthenticatorAction::AuthenticationRecommended => has_any,
+            AuthenticatorAction::RegistrationRequired
+            | AuthenticatorAction::RegistrationRecommended => !has_any,
+        };
+        if is_settled {
+            return Ok(present);
+        }
+        let began = as_it_began(&holder.session.message);
+        let provider = manage::provider(ctx, &began);
+        let login = Login {
+            user: &holder.user.message,
+            session: &began,
+            identity_provider: provider.as_ref().map(|entry| &*entry.known.message),
+            authenticators: &all,
+        };
+        let action = enforcement::action(ctx, &login, now);
+        if action == present || wait_for(ctx, &holder, action, now).await? {
+            return Ok(action);
+        }
+        holder = Cow::Owned(holder.again(ctx).await?);
+    }
+    Err(Error::unavailable("the Session lost too many races"))
+}
+
+/// The User does not want what was only recommended. What is required stays.
+///
+/// # Errors
+/// `Unauthenticated` where the Session has ended.
+pub(crate) async fn decline(ctx: &Context, holder: &Holder) -> Result<(), Error> {
+    let mut holder = Cow::Borrowed(holder);
+    for _ in 0..ATTEMPTS {
+        let is_recommended = matches!(
+            session::action(&holder.session.message),
+            AuthenticatorAction::AuthenticationRecommended
+                | AuthenticatorAction::RegistrationRecommended
+        );
+        if !is_recommended || wait_for(ctx, &holder, AuthenticatorAction::Unset, ctx.now()).await? {
+            return Ok(());
+        }
+        holder = Cow::Owned(holder.again(ctx).await?);
+    }
+    Err(Error::unavailable("the Session lost too many races"))
+}
+
+/// As the rules saw the Session at its login: what a refresh has noted since is none.
+fn as_it_began(session: &Session) -> Session {
+    let mut began = session.clone();
+    if let Some(status) = &mut began.status {
+        status
+            .authentication
+            .clone_from(&status.initial_authentication);
+    }
+    began
+}
+
+/// Writes it down; `false` where something has changed meanwhile.
+async fn wait_for(
+    ctx: &Context,
+    holder: &Holder,
+    action: AuthenticatorAction,
+    now: UnixMillis,
+) -> Result<bool, Error> {
+    let mut session = holder.session.message.clone();
+    session.status_mut().set_authenticator_action(action);
+    let mut transaction = Transaction::at(now);
+    transaction.push(Operation::Put(
+        codec::encode(
+            holder.session.uid,
+            holder.session.created_at,
+            &session,
+            SecretWrite::Keep,
+        ),
+        Expected::Revision(holder.session.revision),
+    ));
+    match raise::commit(ctx, transaction).await {
+        Ok(()) => Ok(true),
+        Err(error) if is_race(&error) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}

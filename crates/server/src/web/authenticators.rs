@@ -1,0 +1,217 @@
+//! Authenticators in the browser: adding, naming and removing them, and proving with one who somebody is.
+//!
+//! A Session that waits for an Authenticator is led here from every page, and afterwards goes on where it was going:
+//! [`Next`] comes along in each address and form.
+
+mod add;
+mod authenticate;
+pub(super) mod key;
+mod list;
+mod qr;
+mod recovery;
+mod register;
+
+use std::{ops::Deref, sync::Arc};
+
+use api::core_v1::{
+    Authenticator, authenticator::status::Type, session::status::AuthenticatorAction,
+};
+use api::resource::Object as _;
+use axum::{
+    Router,
+    extract::FromRequestParts,
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+use domain::{authenticator, credential::Refusal, session};
+use http::{HeaderValue, request::Parts};
+use maud::{Markup, html};
+
+use super::{
+    failure::Failure,
+    login,
+    next::Next,
+    portal, see_other,
+    visit::{self, Visit, Visitor},
+};
+use crate::{
+    Context, Error, ErrorKind,
+    authentication::{
+        authenticator::{Holder, manage},
+        browser::Begun,
+    },
+};
+
+/// Where they are listed.
+pub(super) const HOME: &str = "/authenticators";
+const AUTHENTICATE: &str = "/authenticators/authenticate";
+const REGISTER: &str = "/authenticators/register";
+
+/// Its pages.
+pub(super) fn routes() -> Router<Context> {
+    Router::new()
+        .route(HOME, get(list::page))
+        .route("/authenticators/rename", post(list::rename))
+        .route(
+            "/authenticators/remove",
+            get(list::confirm).post(list::remove),
+        )
+        .route("/authenticators/recovery", post(recovery::renew))
+        .route("/authenticators/totp", post(add::totp))
+        .route("/authenticators/totp/finish", post(add::finish_totp))
+        .route("/authenticators/fido", post(add::fido))
+        .route("/authenticators/fido/finish", post(add::finish_fido))
+        .route(REGISTER, get(register::page))
+        .route(AUTHENTICATE, get(authenticate::page))
+        .route(
+            "/authenticators/authenticate/code",
+            post(authenticate::code),
+        )
+        .route("/authenticators/authenticate/key", post(authenticate::key))
+        .route(
+            "/authenticators/authenticate/recovery",
+            post(authenticate::recovery),
+        )
+        .route("/authenticators/later", post(register::later))
+}
+
+/// Where a Session has to go first that waits for an Authenticator, or would like one.
+///
+/// # Errors
+/// Where there is no key for the way back.
+pub(super) fn detour(
+    ctx: &Context,
+    visitor: &Visitor,
+    next: &Next,
+) -> Result<Option<String>, Failure> {
+    match visitor.refusal(ctx.now()) {
+        None | Some(Refusal::AuthenticatorRequired) => {}
+        // That is to be said first.
+        Some(_) => return Ok(None),
+    }
+    let path = match session::action(&visitor.resumed.session.message) {
+        AuthenticatorAction::Unset => return Ok(None),
+        AuthenticatorAction::AuthenticationRequired
+        | AuthenticatorAction::AuthenticationRecommended => AUTHENTICATE,
+        AuthenticatorAction::RegistrationRequired
+        | AuthenticatorAction::RegistrationRecommended => REGISTER,
+    };
+    next.at(ctx, path).map(Some)
+}
+
+/// As [`detour`], where it is no choice.
+///
+/// # Errors
+/// As there.
+pub(super) fn required_detour(
+    ctx: &Context,
+    visitor: &Visitor,
+    next: &Next,
+) -> Result<Option<String>, Failure> {
+    match visitor.refusal(ctx.now()) {
+        Some(Refusal::AuthenticatorRequired) => detour(ctx, visitor, next),
+        _ => Ok(None),
+    }
+}
+
+/// Somebody with a Session, which may wait for an Authenticator.
+struct Known(Arc<Visitor>);
+
+impl FromRequestParts<Context> for Known {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, ctx: &Context) -> Result<Self, Response> {
+        let Ok(visit) = Visit::from_request_parts(parts, ctx).await;
+        if let Visit::Known(visitor) = visit {
+            return Ok(Self(visitor));
+        }
+        let login = portal::next(parts).login(ctx);
+        Err(match login {
+            Ok(login) => see_other(&login, []),
+            Err(failure) => failure.into_response(),
+        })
+    }
+}
+
+impl Deref for Known {
+    type Target = Visitor;
+
+    fn deref(&self) -> &Visitor {
+        &self.0
+    }
+}
+
+/// Goes on with a Session that an Authenticator has raised.
+fn raised(ctx: &Context, session: api::core_v1::Session, next: &Next) -> Result<Response, Failure> {
+    let cookie: HeaderValue = visit::begun(ctx, &Begun { session })?;
+    Ok(see_other(&next.login(ctx)?, [Some(cookie)]))
+}
+
+/// Sends whoever has to prove anew who they are to do so, and then on to `next`.
+async fn prove_first(
+    ctx: &Context,
+    holder: &Holder,
+    error: Error,
+    next: &Next,
+) -> Result<Response, Failure> {
+    if error.reason() != Some("fresh_authentication_required") {
+        return Err(Failure::from(error).then(HOME, "Back to the Authenticators"));
+    }
+    let available = manage::available(ctx, holder).await?;
+    let place = if available.all.is_empty() {
+        login::again(ctx, next)?
+    } else {
+        next.at(ctx, AUTHENTICATE)?
+    };
+    Ok(see_other(&place, []))
+}
+
+/// Whether the person can try it again on the same page.
+fn is_told_there(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::PermissionDenied
+            | ErrorKind::FailedPrecondition
+            | ErrorKind::AlreadyExists
+            | ErrorKind::InvalidArgument
+            | ErrorKind::RateLimited { .. }
+    )
+}
+
+/// Where the forms of `next` keep it.
+fn next_field(ctx: &Context, next: &Next) -> Result<Markup, Failure> {
+    let field = next.field(ctx)?;
+    Ok(html! {
+        @if let Some((name, value)) = field { input type="hidden" name=(name) value=(value); }
+    })
+}
+
+fn alert(text: Option<&str>) -> Markup {
+    html! { @if let Some(text) = text { p.warning role="alert" { (text) } } }
+}
+
+/// What people call it.
+fn label(authenticator: &Authenticator) -> &str {
+    let spec = authenticator.spec.as_ref();
+    let name = spec.map_or("", |spec| spec.display_name.as_str());
+    if name.is_empty() {
+        authenticator.name()
+    } else {
+        name
+    }
+}
+
+/// Which kind of thing it is.
+fn kind(authenticator: &Authenticator) -> &'static str {
+    use api::core_v1::authenticator::status::info;
+    match (
+        authenticator::type_of(authenticator),
+        authenticator::info(authenticator),
+    ) {
+        (Type::Fido, Some(info::Type::Fido(fido))) if fido.is_passkey => "Passkey",
+        (Type::Fido, _) => "Security key",
+        (Type::Totp, _) => "Authenticator app",
+        (Type::Tpm, _) => "TPM of a machine",
+        (Type::Unknown, _) => "Unknown",
+    }
+}

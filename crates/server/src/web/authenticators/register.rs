@@ -1,0 +1,112 @@
+//! A Session that wants an Authenticator where its User has none.
+
+use api::{
+    core_v1::{
+        authenticator::spec::State as AuthenticatorState, session::status::AuthenticatorAction,
+    },
+    resource::Object as _,
+};
+use axum::{
+    extract::{RawQuery, State},
+    response::{IntoResponse as _, Response},
+};
+use domain::authenticator;
+use maud::html;
+
+use super::{AUTHENTICATE, Known, authenticate::not_now, next_field};
+use crate::{
+    Context,
+    authentication::authenticator::{Holder, waiting},
+    web::{
+        failure::Failure,
+        form::Posted,
+        login,
+        next::Next,
+        page::{Page, token_field},
+        see_other,
+    },
+};
+
+/// Offers a new one to whoever was not asked to have one.
+const OFFER: &str = "offer";
+
+/// Asks for a new one, or says that one waits for approval.
+pub(super) async fn page(
+    State(ctx): State<Context>,
+    known: Known,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    let fields = login::query_fields(query.as_deref())?;
+    let next = Next::read(&ctx, &fields).await?;
+    let holder = Holder::of_browser(&ctx, &known.resumed).await?;
+    let action = waiting::reconsidered(&ctx, &holder).await?;
+    match action {
+        AuthenticatorAction::AuthenticationRequired
+        | AuthenticatorAction::AuthenticationRecommended => {
+            return Ok(see_other(&next.at(&ctx, AUTHENTICATE)?, []));
+        }
+        AuthenticatorAction::Unset if fields.get(OFFER).is_none() => {
+            return Ok(see_other(&next.login(&ctx)?, []));
+        }
+        _ => {}
+    }
+    let is_required = action == AuthenticatorAction::RegistrationRequired;
+    let waiting = holder.authenticators(&ctx, ctx.now()).await?;
+    let waiting = waiting.iter().find(|stored| {
+        let state = stored
+            .message
+            .spec()
+            .map(api::core_v1::authenticator::Spec::state);
+        authenticator::is_registered(&stored.message) && state == Some(AuthenticatorState::Pending)
+    });
+    let token = known.form_token(&ctx)?;
+    let field = next_field(&ctx, &next)?;
+    let body = html! {
+        section.card {
+            @if let Some(waiting) = waiting {
+                h1 { "Waiting for approval" }
+                p role="status" {
+                    "Your Authenticator " strong { (super::label(&waiting.message)) }
+                    " has to be approved by an administrator before it counts. Look again later."
+                }
+                p { a.button.wide href=(next.login(&ctx)?) { "Look again" } }
+                p { "Or add another:" }
+            } @else {
+                h1 { "Add a second proof of who you are" }
+                @if is_required {
+                    p { "The rules of this Cluster want one before you go on." }
+                } @else {
+                    p { "With it, whoever learns your password is not you yet. It takes a minute." }
+                }
+            }
+            form method="post" action="/authenticators/fido" {
+                (token_field(&token)) (field)
+                button.wide type="submit" { "Add a passkey or security key" }
+            }
+            form method="post" action="/authenticators/totp" {
+                (token_field(&token)) (field)
+                button.quiet.wide type="submit" { "Add an authenticator app" }
+            }
+            @match action {
+                AuthenticatorAction::RegistrationRecommended => { (not_now(&token, &field)) }
+                AuthenticatorAction::Unset => {
+                    p.fine { a href=(next.login(&ctx)?) { "Not now" } }
+                }
+                _ => {}
+            }
+        }
+    };
+    Ok(Page::new("Add an Authenticator", body).into_response())
+}
+
+/// Leaves what was recommended, and goes on.
+pub(super) async fn later(
+    State(ctx): State<Context>,
+    known: Known,
+    form: Posted,
+) -> Result<Response, Failure> {
+    let next = Next::read(&ctx, &form).await?;
+    let holder = Holder::of_browser(&ctx, &known.resumed).await?;
+    waiting::decline(&ctx, &holder).await?;
+    Ok(see_other(&next.login(&ctx)?, []))
+}
