@@ -19,7 +19,7 @@ use http::StatusCode;
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
-use tonic::{Code, Status, transport::Channel};
+use tonic::{Code, Response, Status, transport::Channel};
 
 use crate::{
     assertion::Source,
@@ -30,11 +30,12 @@ use crate::{
     endpoint,
     environment::Environment,
     failure::Failure,
-    rpc::{self, Rpc},
+    rpc::{self, Auth, Rpc},
     state::{Locked, StateStore},
     tls,
 };
 
+pub(crate) mod authenticators;
 mod freshness;
 
 use freshness::Standing;
@@ -155,6 +156,42 @@ impl Client {
         }
     }
 
+    /// Calls the authentication API as whoever has the Session.
+    ///
+    /// # Errors
+    /// There is no Session, or the call failed.
+    pub(crate) async fn call_auth<T>(
+        &self,
+        call: impl AsyncFn(Auth) -> Result<Response<T>, Status>,
+    ) -> Result<T, Failure> {
+        if self.fixed.is_some() {
+            return Err(Failure::usage(
+                "OCTELIUM_ACCESS_TOKEN is set, which cannot manage a Session",
+            )
+            .hint("unset it, and log in"));
+        }
+        // Begins one where the environment says by what.
+        self.token(None).await?;
+        let entry = self.store.get(&self.cluster.domain)?;
+        let token = entry.as_ref().and_then(refresh_token).ok_or_else(|| {
+            Failure::unauthenticated("this Session has no refresh token").hint("octelium login")
+        })?;
+        let auth = rpc::auth(self.channel.clone(), Some(&token))?;
+        match call(auth).await {
+            Ok(answer) => Ok(answer.into_inner()),
+            Err(status) => Err(self.failure(&status)),
+        }
+    }
+
+    /// Keeps the tokens of the Session, which an Authenticator has raised.
+    ///
+    /// # Errors
+    /// The local state cannot be changed.
+    pub(crate) async fn keep_raised(&self, token: SessionToken) -> Result<(), Failure> {
+        let locked = self.store.lock().await?;
+        self.keep(&locked, token).map(|_| ())
+    }
+
     /// Makes a Session, in place of the one that there may be, which is ended.
     ///
     /// # Errors
@@ -273,6 +310,14 @@ impl Client {
             Err(status) if status.code() == Code::Unauthenticated => {
                 locked.set(&self.cluster.domain, None)?;
                 self.authenticate_by_environment(locked, true).await
+            }
+            // A Session that a TPM has raised goes on by that TPM.
+            Err(status) if status.code() == Code::PermissionDenied => {
+                let auth = rpc::auth(self.channel.clone(), Some(&refresh_token))?;
+                match authenticators::by_main(auth, &self.environment).await? {
+                    Some(token) => self.keep(locked, token),
+                    None => Err(self.failure(&status)),
+                }
             }
             Err(status) => Err(self.failure(&status)),
         }

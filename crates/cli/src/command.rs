@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub(crate) mod apply;
+pub(crate) mod auth;
 pub(crate) mod completion;
 pub(crate) mod create;
 pub(crate) mod delete;

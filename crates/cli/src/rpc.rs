@@ -69,6 +69,9 @@ impl Rpc {
     }
 }
 
+/// The client of the authentication API.
+pub(crate) type Auth = auth_v1::main_service_client::MainServiceClient<Authenticated>;
+
 /// Authentication; `refresh_token` where there is one.
 ///
 /// # Errors
@@ -76,7 +79,7 @@ impl Rpc {
 pub(crate) fn auth(
     channel: Channel,
     refresh_token: Option<&SecretString>,
-) -> Result<auth_v1::main_service_client::MainServiceClient<Authenticated>, Failure> {
+) -> Result<Auth, Failure> {
     let header = match refresh_token {
         Some(token) => Header::new("x-octelium-refresh-token", token)?,
         None => Header(None),

@@ -9,6 +9,7 @@
 )]
 
 mod admin_console;
+mod authenticators;
 mod browser;
 mod crash;
 mod credentials_page;

@@ -1,6 +1,9 @@
 //! `get mds`
 
-use api::platform_v1::{GetMetadataServiceStateRequest, MetadataServiceState};
+use api::{
+    platform_v1::{GetMetadataServiceStateRequest, MetadataServiceState},
+    reflect,
+};
 use clap::Args;
 use domain::clock::UnixMillis;
 use prost_types::Timestamp;
@@ -49,8 +52,8 @@ pub(super) async fn run(context: &Context, args: MdsArgs) -> Result<Outcome, Fai
         }
         Format::Name => context.terminal.line("mds")?,
         format => {
-            if let Some(value) = output::list_value(&state) {
-                output::value(context, &value, &format)?;
+            if let Some(message) = reflect::dynamic(&state) {
+                output::message(context, &message, &format)?;
             }
         }
     }

@@ -1,0 +1,142 @@
+//! `auth authenticator`
+
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
+
+use api::auth_v1::{
+    AuthenticateAuthenticatorBeginRequest, AuthenticateWithAuthenticatorRequest, Authenticator,
+    ChallengeResponse, GetAvailableAuthenticatorRequest,
+    authenticate_authenticator_begin_response::challenge_request,
+    authenticator::status::Type,
+    challenge_response::{self, Totp},
+};
+use clap::Args;
+use secrecy::zeroize::Zeroizing;
+
+use super::{find, name_of};
+use crate::{
+    client::{
+        Client,
+        authenticators::{answer, reference, type_of},
+    },
+    context::Context,
+    failure::{Failure, Outcome},
+    terminal::printable,
+};
+
+/// Nobody types more.
+const LONGEST_CODE: u64 = 64;
+
+/// By which one.
+#[derive(Args)]
+pub(super) struct AuthenticateArgs {
+    /// Its name; may be left out where there is one that can be used
+    name: Option<String>,
+}
+
+pub(super) async fn run(context: &Context, args: AuthenticateArgs) -> Result<Outcome, Failure> {
+    let client = Client::connect(context).await?;
+    let authenticator = match &args.name {
+        Some(name) => find(&client, name).await?,
+        None => the_one(&client).await?,
+    };
+    if type_of(&authenticator) == Type::Fido {
+        let domain = client.domain();
+        return Err(Failure::usage(format!(
+            "{} is a passkey or a security key, which is used in the browser",
+            printable(name_of(&authenticator))
+        ))
+        .hint(format!(
+            "octelium login --web --domain {domain} logs this client in again by way of the browser"
+        )));
+    }
+    let authenticator_ref = Some(reference(&authenticator));
+    let begun = client
+        .call_auth(async |mut auth| {
+            auth.authenticate_authenticator_begin(AuthenticateAuthenticatorBeginRequest {
+                authenticator_ref: authenticator_ref.clone(),
+            })
+            .await
+        })
+        .await;
+    let begun = match begun {
+        Ok(begun) => begun,
+        // It was raised a moment ago.
+        Err(failure) if failure.code == "AlreadyExists" => return Ok(Outcome::Done),
+        Err(failure) => return Err(failure),
+    };
+    let response = match begun.challenge_request.and_then(|one| one.r#type) {
+        Some(challenge_request::Type::Totp(_)) => ChallengeResponse {
+            r#type: Some(challenge_response::Type::Totp(Totp {
+                response: ask_code(context, "Enter the OTP: ")?.to_string(),
+            })),
+        },
+        Some(challenge_request::Type::Tpm(challenge)) => answer(&challenge, &context.environment)?,
+        Some(challenge_request::Type::Fido(_)) | None => {
+            return Err(Failure::unavailable(
+                "the Cluster asks for what this client does not know",
+            )
+            .hint("use a newer client"));
+        }
+    };
+    let token = client
+        .call_auth(async |mut auth| {
+            auth.authenticate_with_authenticator(AuthenticateWithAuthenticatorRequest {
+                authenticator_ref: authenticator_ref.clone(),
+                challenge_response: Some(response.clone()),
+            })
+            .await
+        })
+        .await?;
+    client.keep_raised(token).await?;
+    Ok(Outcome::Done)
+}
+
+/// The one that has to be used, or the only one that can be.
+async fn the_one(client: &Client) -> Result<Authenticator, Failure> {
+    let available = client
+        .call_auth(async |mut auth| {
+            let request = GetAvailableAuthenticatorRequest {};
+            auth.get_available_authenticator(request).await
+        })
+        .await?;
+    if let Some(main) = available.main_authenticator {
+        return Ok(main);
+    }
+    let mut all = available.available_authenticators.into_iter();
+    match (all.next(), all.next()) {
+        (Some(one), None) => Ok(one),
+        (None, _) => Err(
+            Failure::usage("you have no Authenticator that can be used here")
+                .hint("octelium auth create authenticator --type totp"),
+        ),
+        (Some(one), Some(other)) => Err(Failure::usage(format!(
+            "there are several: name one, such as {} or {}",
+            printable(name_of(&one)),
+            printable(name_of(&other))
+        ))),
+    }
+}
+
+/// A code: typed where somebody is there, else from standard input. It is no argument, where others could see it.
+///
+/// # Errors
+/// Nothing is there.
+pub(super) fn ask_code(context: &Context, prompt: &str) -> Result<Zeroizing<String>, Failure> {
+    let code = if io::stdin().is_terminal() {
+        Zeroizing::new(context.terminal.secret(prompt, "")?)
+    } else {
+        let mut line = Zeroizing::new(String::new());
+        io::stdin()
+            .lock()
+            .take(LONGEST_CODE)
+            .read_line(&mut line)
+            .map_err(|error| Failure::input(format!("<stdin>: {error}")))?;
+        line
+    };
+    let code = Zeroizing::new(code.trim().to_owned());
+    if code.is_empty() {
+        return Err(Failure::usage("no code is given")
+            .hint("type it at the prompt, or write it to standard input"));
+    }
+    Ok(code)
+}

@@ -1,0 +1,376 @@
+//! Authenticators by the command-line clients: codes of an app, a TPM, and what administrators do.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::support::cluster::{Cluster, Person};
+
+/// The rules of the public page on Authenticators, each as it stands there.
+const RULES: [&str; 4] = [
+    r#"
+kind: ClusterConfig
+metadata:
+  name: cluster-config
+spec:
+  authenticator:
+    authenticationEnforcementRules:
+      - condition:
+          match: ctx.user.spec.email.endsWith("@example.com")
+        effect: ENFORCE
+      - condition:
+          match: '"friends" in ctx.user.spec.groups'
+        effect: IGNORE
+      - condition:
+          match: ctx.session.status.isBrowser
+        effect: ENFORCE
+      - condition:
+          match: ctx.identityProvider.status.type in ["SAML", "OIDC"]
+        effect: RECOMMEND
+"#,
+    r#"
+kind: ClusterConfig
+metadata:
+  name: cluster-config
+spec:
+  authenticator:
+    registrationEnforcementRules:
+      - condition:
+          match: ctx.user.spec.email.endsWith("@example.com")
+        effect: ENFORCE
+      - condition:
+          match: size(ctx.authenticatorList.items) == 0
+        effect: ENFORCE
+      - condition:
+          match: '"friends" in ctx.user.spec.groups'
+        effect: IGNORE
+      - condition:
+          match: ctx.identityProvider.status.type in ["SAML", "OIDC"]
+        effect: RECOMMEND
+"#,
+    r"
+kind: ClusterConfig
+metadata:
+  name: cluster-config
+spec:
+  authenticator:
+    enablePasskeyLogin: true
+",
+    r#"
+kind: Policy
+metadata:
+  name: allowed-devices
+spec:
+  rules:
+    - effect: ALLOW
+      condition:
+        all:
+          of:
+            - match: ctx.session.status.authentication.info.type == "AUTHENTICATOR"
+            - match: ctx.session.status.authentication.info.authenticator.isAttestationVerified
+            - match: ctx.session.status.authentication.info.authenticator.isHardware
+            - match: ctx.session.status.authentication.info.authenticator.userVerified
+            - match: ctx.session.status.authentication.info.authenticator.userPresent
+            - match: ctx.session.status.authentication.info.authenticator.aaguid == "cb69481e-8ff7-4039-93ec-0a2729a154a8"
+"#,
+];
+
+/// The same, of the post-authentication rules: codes are not let through.
+const POST_AUTHENTICATION: &str = r#"
+kind: ClusterConfig
+metadata:
+  name: cluster-config
+spec:
+  authenticator:
+    postAuthenticationRules:
+      - condition:
+          match: ctx.authenticator.status.type == "TOTP"
+        effect: DENY
+      - condition:
+          all:
+            of:
+              - match: ctx.user.spec.groups.hasAny(["dev", "ops"])
+              - match: ctx.session.status.isBrowser
+              - not: ctx.authenticator.status.info.fido.isAttestationVerified
+        effect: DENY
+      - condition:
+          all:
+            of:
+              - match: ctx.session.status.isBrowser
+              - not: ctx.authenticator.status.info.fido.isHardware
+        effect: DENY
+"#;
+
+/// Somebody at a command line, and who administers the Cluster.
+fn alice(cluster: &Cluster) -> (Person, Person) {
+    let admin = cluster.administrator();
+    admin
+        .sh("octeliumctl create user alice --type human")
+        .success();
+    let made = admin
+        .sh("octeliumctl create credential --user alice cred01")
+        .success();
+    let token = cluster.secret(&made.value("Authentication Token:"));
+    let alice = cluster.person();
+    alice
+        .sh(&format!("octelium login --auth-token {token}"))
+        .success();
+    (alice, admin)
+}
+
+/// The names of all Authenticators.
+fn names(person: &Person) -> Vec<String> {
+    let listed = person
+        .sh("octelium auth get authenticator -o name")
+        .success();
+    listed.stdout.lines().map(str::to_owned).collect()
+}
+
+fn apply(admin: &Person, yaml: &str) {
+    admin.sh_with_input("octeliumctl apply -", yaml).success();
+}
+
+/// Adds an app for codes, as a program that reads the secret and answers; returns the secret.
+fn add_totp(cluster: &Cluster, person: &Person) -> String {
+    let added = person.sh(
+        r#"
+        mkfifo "$HOME/in" "$HOME/out"
+        octelium auth create authenticator --type totp --display-name phone <"$HOME/in" >"$HOME/out" &
+        exec 3>"$HOME/in" 4<"$HOME/out"
+        read -r url <&4
+        secret=${url#*secret=}; secret=${secret%%&*}
+        echo "$secret"
+        oathtool --totp -b "$secret" >&3
+        wait $!
+        "#,
+    );
+    let added = added.success();
+    assert!(
+        added.stderr.contains("is now created. Registering it... ")
+            && added.stderr.contains("Authenticator is now registered"),
+        "{added:#?}"
+    );
+    let secret = added.stdout.trim().to_owned();
+    assert_eq!(secret.len(), 32, "160 bits: {secret}");
+    cluster.secret(&secret)
+}
+
+/// The code of the step after the present one, which the one of the registration does not use up.
+fn next_code(person: &Person, secret: &str) -> String {
+    let made = person.sh(&format!("oathtool --totp -b {secret} --now '30 seconds'"));
+    made.success().stdout.trim().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w5_codes_of_an_app_raise_a_session_once_each() {
+    let cluster = Cluster::start();
+    let (alice, admin) = alice(&cluster);
+    let nothing = alice.sh("octelium auth get authn").success();
+    assert!(
+        nothing.stderr.contains("No Authenticators Found"),
+        "{nothing:#?}"
+    );
+    let secret = add_totp(&cluster, &alice);
+    let name = names(&alice).remove(0);
+    assert!(name.starts_with("totp-"), "{name}");
+
+    let code = next_code(&alice, &secret);
+    let enter = format!("echo {code} | octelium auth authenticator {name}");
+    alice.sh(&enter).success();
+    let again = alice.sh(&enter);
+    assert_eq!(again.code, 5, "{again:#?}");
+    // The tokens that came with it are those that are used from then on.
+    alice.sh("octelium status").success();
+    let session = admin
+        .sh("octeliumctl get session --user alice -o field=status.authentication.info.type")
+        .success();
+    assert_eq!(session.stdout.trim(), "AUTHENTICATOR");
+    let shown = admin
+        .sh(&format!("octeliumctl get authn {name} -o yaml"))
+        .success();
+    assert!(
+        shown.stdout.contains("successfulAuthentications: 1") && !shown.stdout.contains(&secret),
+        "{shown:#?}"
+    );
+
+    // What an administrator rejects is of no use.
+    admin
+        .sh(&format!("octeliumctl update authn --reject {name}"))
+        .success();
+    let rejected = alice.sh(&format!("echo 000000 | octelium auth authn {name}"));
+    assert_eq!(rejected.code, 5, "{rejected:#?}");
+    admin
+        .sh(&format!("octeliumctl update authn --approve {name}"))
+        .success();
+    let renamed = format!("octelium auth update authenticator {name} --display-name tablet");
+    alice.sh(&renamed).success();
+    let shown = alice.sh("octelium auth get authenticator").success();
+    assert!(shown.stdout.contains("tablet"), "{shown:#?}");
+    alice
+        .sh(&format!("octelium auth delete authenticator {name}"))
+        .success();
+    assert_eq!(names(&alice), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_code_registers_nothing_and_leaves_nothing_behind() {
+    let cluster = Cluster::start();
+    let (alice, _admin) = alice(&cluster);
+    let failed = alice.sh("echo 12 | octelium auth create authenticator --type totp");
+    assert_eq!(failed.code, 5, "{failed:#?}");
+    assert_eq!(names(&alice), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rules_of_the_page_are_taken_as_they_stand_and_do_what_they_say() {
+    let cluster = Cluster::start();
+    let (alice, admin) = alice(&cluster);
+    for rules in RULES {
+        apply(&admin, rules);
+    }
+    let secret = add_totp(&cluster, &alice);
+    let name = names(&alice).remove(0);
+    apply(&admin, POST_AUTHENTICATION);
+    let code = next_code(&alice, &secret);
+    let denied = alice.sh(&format!("echo {code} | octelium auth authn {name}"));
+    assert_eq!(denied.code, 5, "{denied:#?}");
+    assert!(
+        denied.stderr.contains("rules of this Cluster"),
+        "{denied:#?}"
+    );
+    // W35: what was denied is used up.
+    apply(&admin, RULES[2]);
+    let used = alice.sh(&format!("echo {code} | octelium auth authn {name}"));
+    assert_eq!(used.code, 5, "{used:#?}");
+    let audited = admin
+        .sh("octeliumctl get audit --type authenticator.used -o json")
+        .success();
+    assert!(
+        audited.stdout.contains("post_authentication_rule")
+            && audited.stdout.contains("code_wrong"),
+        "{audited:#?}"
+    );
+}
+
+/// A TPM in software, with a maker of its own.
+struct Emulator(PathBuf);
+
+impl Emulator {
+    fn start(directory: &Path) -> Self {
+        let path = directory.join("tpm");
+        fs::create_dir(&path).unwrap();
+        let run = |program: &str, arguments: &[String]| {
+            let output = Command::new(program)
+                .args(arguments)
+                .env("XDG_CONFIG_HOME", &path)
+                .output();
+            let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
+            assert!(output.status.success(), "{program}: {output:?}");
+        };
+        let shown = path.display();
+        let state = ["--tpm2", "--tpmstate"].map(str::to_owned);
+        let mut setup = state.to_vec();
+        setup.extend([shown.to_string(), "--createek".to_owned()]);
+        // Else it would become the user `tss`, who may not read this directory.
+        if fs::metadata(&path).unwrap().uid() == 0 {
+            setup.extend(["--runas".to_owned(), "root".to_owned()]);
+        }
+        run("swtpm_setup", &setup);
+        let socket = [
+            "socket".to_owned(),
+            "--tpm2".to_owned(),
+            "--daemon".to_owned(),
+            "--tpmstate".to_owned(),
+            format!("dir={shown}"),
+            "--server".to_owned(),
+            format!("type=unixio,path={shown}/tpm"),
+            "--ctrl".to_owned(),
+            format!("type=unixio,path={shown}/control"),
+            "--flags".to_owned(),
+            "startup-clear".to_owned(),
+        ];
+        run("swtpm", &socket);
+        Self(path)
+    }
+
+    fn address(&self) -> String {
+        format!("unix:{}/tpm", self.0.display())
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        let control = format!("{}/control", self.0.display());
+        let _ = Command::new("swtpm_ioctl")
+            .args(["--unix", &control, "-s"])
+            .output();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w39b_a_tpm_raises_the_session_of_its_machine_and_no_other_does() {
+    let cluster = Cluster::start();
+    let (alice, admin) = alice(&cluster);
+    let (tpm, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (tpm, other) = (Emulator::start(tpm.path()), Emulator::start(other.path()));
+    let with = |tpm: &Emulator, command: &str| {
+        alice.sh(&format!(
+            "OCTELIUM_TPM={} octelium auth {command}",
+            tpm.address()
+        ))
+    };
+    with(&tpm, "create authenticator --type tpm").success();
+    let name = names(&alice).remove(0);
+    let shown = admin
+        .sh(&format!("octeliumctl get authn {name} -o json"))
+        .success();
+    assert!(
+        shown.stdout.contains("UNCERTIFIED") && shown.stdout.contains("\"isQuoted\": true"),
+        "{shown:#?}"
+    );
+    let foreign = with(&other, &format!("authenticator {name}"));
+    assert_ne!(foreign.code, 0, "{foreign:#?}");
+    // The only one that there is need not be named.
+    with(&tpm, "authenticator").success();
+    alice.sh("octelium status").success();
+    let taken = with(&tpm, "create authenticator --type tpm");
+    assert_ne!(taken.code, 0, "a TPM is registered once: {taken:#?}");
+    assert_eq!(names(&alice), [name]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_is_registered_once() {
+    let cluster = Cluster::start();
+    let (alice, admin) = alice(&cluster);
+    let registered = alice.sh("octelium auth device");
+    if !Path::new("/etc/machine-id").exists() && !Path::new("/var/lib/dbus/machine-id").exists() {
+        assert!(registered.stderr.contains("machine-id"), "{registered:#?}");
+        return;
+    }
+    let registered = registered.success();
+    assert!(
+        registered.stderr.contains("Device successfully registered"),
+        "{registered:#?}"
+    );
+    let again = alice.sh("octelium auth device").success();
+    assert!(
+        again.stderr.contains("Device already registered"),
+        "{again:#?}"
+    );
+    let devices = admin.sh("octeliumctl get device -o name").success();
+    assert_eq!(devices.stdout.lines().count(), 1, "{devices:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn administrators_see_that_there_are_no_metadata() {
+    let cluster = Cluster::start();
+    let admin = cluster.administrator();
+    let shown = admin.sh("octeliumctl get mds").success();
+    assert!(shown.stdout.contains("NONE"), "{shown:#?}");
+    let shown = admin.sh("octeliumctl get mds -o json").success();
+    let shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!(shown["state"], "NONE");
+}
