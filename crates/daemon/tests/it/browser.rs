@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::support::{cluster::Person, scene::Scene, webdriver::Browser};
 
 /// A Cluster with two people who may see the Service `web`.
-async fn people() -> Scene {
+pub(crate) async fn people() -> Scene {
     let scene = Scene::start().await;
     for user in ["john", "mary"] {
         let create = format!("octeliumctl create user --type human {user}");
@@ -36,6 +36,7 @@ pub(crate) async fn enroll(browser: &Browser, scene: &Scene, user: &str) {
         .sees(&format!("You will be logged in as {user}."))
         .await;
     browser.click("button[type=submit].wide").await;
+    // A passkey is offered to whoever has none, and can be left.
     browser.sees("Services").await;
 }
 
@@ -58,6 +59,10 @@ async fn a_person_logs_in_with_a_link_and_looks_around() {
     browser.is_accessible().await;
     browser.picture("enroll").await;
     browser.click("button[type=submit].wide").await;
+    browser.sees("Add a passkey or security key").await;
+    browser.is_accessible().await;
+    browser.picture("offer").await;
+    browser.click("p.fine a").await;
     browser.sees("Pages of the team").await;
     assert_eq!(browser.url().await, format!("{domain}/"));
     // Not for scripts.

@@ -22,6 +22,7 @@ mod operation;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod outage;
+mod passkeys;
 mod policies;
 mod quickstart;
 mod replicas;

@@ -31,6 +31,7 @@ use super::{
     failure::Failure,
     login,
     next::Next,
+    page::Page,
     portal, see_other,
     visit::{self, Visit, Visitor},
 };
@@ -97,6 +98,11 @@ pub(super) fn detour(
         | AuthenticatorAction::RegistrationRecommended => REGISTER,
     };
     next.at(ctx, path).map(Some)
+}
+
+/// The page that offers to add one to whoever was not asked for it, and can be left.
+pub(super) fn offer() -> String {
+    format!("{REGISTER}?{}=1", register::OFFER)
 }
 
 /// As [`detour`], where it is no choice.
@@ -184,6 +190,16 @@ fn next_field(ctx: &Context, next: &Next) -> Result<Markup, Failure> {
     Ok(html! {
         @if let Some((name, value)) = field { input type="hidden" name=(name) value=(value); }
     })
+}
+
+/// A page whose forms may lead on to a Service: redirects after a form count (CSP 3 §6.4.2), and those of the Service
+/// are among them.
+fn page(ctx: &Context, title: &str, body: Markup, next: &Next) -> Page {
+    let page = Page::new(title, body);
+    match next {
+        Next::Service(_) => page.forms_lead_to(login::elsewhere(ctx)),
+        _ => page,
+    }
 }
 
 fn alert(text: Option<&str>) -> Markup {

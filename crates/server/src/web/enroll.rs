@@ -3,7 +3,7 @@
 //! The secret is in the fragment of the link, which browsers send to nobody. The script of the page puts it into the
 //! form; without scripts it is pasted. Only sending the form uses the link up.
 
-use api::core_v1::session::status::AuthenticatorAction;
+use api::core_v1::{Authenticator, session::status::AuthenticatorAction};
 use axum::{
     Extension,
     extract::State,
@@ -14,13 +14,18 @@ use http::HeaderMap;
 use maud::{Markup, html};
 
 use super::{
+    authenticators,
     failure::Failure,
     form::Posted,
     page::{Page, token_field},
     see_other,
     visit::{self, Visit},
 };
-use crate::{Caller, Context, authentication::enrollment};
+use crate::{
+    Caller, Context, Error,
+    authentication::{browser::Begun, enrollment},
+    resource::{index, load},
+};
 
 /// The form.
 pub(super) async fn page(State(ctx): State<Context>, visit: Visit) -> Result<Response, Failure> {
@@ -47,12 +52,23 @@ pub(super) async fn redeem(
     let begun = enrollment::redeem(&ctx, text, former, &caller)
         .await
         .map_err(|error| Failure::from(error).then("/enroll", "Try another link"))?;
-    // The login knows what is to come before the portal.
     let place = match session::action(&begun.session) {
-        AuthenticatorAction::Unset => "/",
-        _ => "/login",
+        AuthenticatorAction::Unset if has_authenticators(&ctx, &begun).await? => "/".to_owned(),
+        // The next login will hardly be by a link.
+        AuthenticatorAction::Unset => authenticators::offer(),
+        // The login knows what is to come before the portal.
+        _ => "/login".to_owned(),
     };
-    Ok(see_other(place, [Some(visit::begun(&ctx, &begun)?)]))
+    Ok(see_other(&place, [Some(visit::begun(&ctx, &begun)?)]))
+}
+
+async fn has_authenticators(ctx: &Context, begun: &Begun) -> Result<bool, Error> {
+    let status = begun.session.status.as_ref();
+    let user = status.and_then(|status| status.user_ref.as_ref());
+    let user = user.map_or("", |user| user.uid.as_str());
+    let (found, _) =
+        load::by_index::<Authenticator>(&*ctx.store, index::USER, user, 1, ctx.now()).await?;
+    Ok(!found.is_empty())
 }
 
 fn form(known: Option<&(String, String)>) -> Markup {

@@ -30,6 +30,13 @@ pub(crate) struct Browser {
     _home: TempDir,
 }
 
+/// See [`Browser::authenticator`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Authenticator {
+    Platform,
+    U2f,
+}
+
 /// The driver and its port; `None` where it has ended, as it does where another took the port before it could.
 fn drive(home: &Path) -> Option<(Child, u16)> {
     let mut driver = Command::new("chromedriver")
@@ -59,7 +66,10 @@ impl Browser {
             .expect("chromedriver says its port");
         let capabilities = json!({"capabilities": {"alwaysMatch": {
             "acceptInsecureCerts": true,
-            "goog:chromeOptions": {"args": [
+            "goog:chromeOptions": {
+                // The tests trust the authority of their Cluster by `acceptInsecureCerts` alone.
+                "prefs": {"webauthn": {"allow_with_broken_certs": true}},
+                "args": [
                 "--headless=new",
                 "--no-sandbox",
                 "--disable-dev-shm-usage",
@@ -139,6 +149,19 @@ impl Browser {
         self.post("/execute/async", body).await
     }
 
+    /// Gives it an authenticator that answers by itself (Web Authentication Level 3 §11): one in the device, which
+    /// verifies its person, or a security key of the first kind.
+    pub(crate) async fn authenticator(&self, kind: Authenticator) {
+        let parameters = match kind {
+            Authenticator::Platform => json!({
+                "protocol": "ctap2", "transport": "internal", "hasResidentKey": true,
+                "hasUserVerification": true, "isUserVerified": true,
+            }),
+            Authenticator::U2f => json!({"protocol": "ctap1/u2f", "transport": "usb"}),
+        };
+        self.post("/webauthn/authenticator", parameters).await;
+    }
+
     /// Names of the cookies that the present page's host gets.
     pub(crate) async fn cookies(&self) -> Vec<String> {
         let cookies = call(
@@ -151,6 +174,14 @@ impl Browser {
         names
             .map(|cookie| cookie["name"].as_str().unwrap().to_owned())
             .collect()
+    }
+
+    /// Runs a script in each page before those of the page.
+    pub(crate) async fn before_pages(&self, script: &str) {
+        let parameters = json!({
+            "cmd": "Page.addScriptToEvaluateOnNewDocument", "params": {"source": script},
+        });
+        self.post("/goog/cdp/execute", parameters).await;
     }
 
     /// Shows pages light or dark.

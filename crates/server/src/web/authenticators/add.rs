@@ -15,7 +15,7 @@ use maud::{Markup, html};
 use super::{
     HOME, Known, REGISTER, alert, is_told_there,
     key::{self, Ceremony},
-    next_field, prove_first, qr,
+    next_field, page as framed, prove_first, qr,
 };
 use crate::{
     Caller, Context, Error,
@@ -24,7 +24,7 @@ use crate::{
         failure::Failure,
         form::{Fields, Posted},
         next::Next,
-        page::{Page, token_field},
+        page::token_field,
         see_other,
         visit::Visitor,
     },
@@ -61,7 +61,7 @@ pub(super) async fn totp(
         }
     };
     let body = totp_form(&ctx, &known, made.uid(), &intro, &next, None)?;
-    Ok(Page::new("Add an authenticator app", body).into_response())
+    Ok(framed(&ctx, "Add an authenticator app", body, &next).into_response())
 }
 
 /// Takes the first code of an app.
@@ -90,7 +90,7 @@ pub(super) async fn finish_totp(
                 p { "The key is in your app already; it is not shown again. Type in the code that the app shows now." }
             };
             let body = totp_form(&ctx, &known, uid, &intro, &next, Some(error.public()))?;
-            let page = Page::new("Add an authenticator app", body);
+            let page = framed(&ctx, "Add an authenticator app", body, &next);
             Ok(page.status(StatusCode::FORBIDDEN).into_response())
         }
         Err(error) => prove_first(&ctx, &holder, error, &next).await,
@@ -165,7 +165,7 @@ async fn ask_for_key(
         }
     };
     let status = why.map_or(StatusCode::OK, |_| StatusCode::FORBIDDEN);
-    Ok(Page::new("Add a passkey or a security key", body)
+    Ok(framed(ctx, "Add a passkey or a security key", body, next)
         .status(status)
         .into_response())
 }

@@ -18,7 +18,7 @@ use super::{
     add::code_input,
     alert, is_told_there,
     key::{self, Ceremony},
-    label, next_field, raised,
+    label, next_field, page as framed, raised,
 };
 use crate::{
     Caller, Context, Error, ErrorKind,
@@ -26,12 +26,7 @@ use crate::{
         Factors, Holder, Which, fido, manage, recovery as codes, totp, waiting,
     },
     web::{
-        failure::Failure,
-        form::Posted,
-        login,
-        next::Next,
-        page::{Page, token_field},
-        see_other,
+        failure::Failure, form::Posted, login, next::Next, page::token_field, see_other,
         visit::Visitor,
     },
 };
@@ -161,7 +156,7 @@ async fn show(
         Some(ErrorKind::RateLimited { .. }) => StatusCode::TOO_MANY_REQUESTS,
         Some(_) => StatusCode::FORBIDDEN,
     };
-    Ok(Page::new("Confirm that it is you", body)
+    Ok(framed(ctx, "Confirm that it is you", body, next)
         .status(status)
         .into_response())
 }

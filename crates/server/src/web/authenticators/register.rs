@@ -13,22 +13,15 @@ use axum::{
 use domain::authenticator;
 use maud::html;
 
-use super::{AUTHENTICATE, Known, authenticate::not_now, next_field};
+use super::{AUTHENTICATE, Known, authenticate::not_now, next_field, page as framed};
 use crate::{
     Context,
     authentication::authenticator::{Holder, waiting},
-    web::{
-        failure::Failure,
-        form::Posted,
-        login,
-        next::Next,
-        page::{Page, token_field},
-        see_other,
-    },
+    web::{failure::Failure, form::Posted, login, next::Next, page::token_field, see_other},
 };
 
 /// Offers a new one to whoever was not asked to have one.
-const OFFER: &str = "offer";
+pub(super) const OFFER: &str = "offer";
 
 /// Asks for a new one, or says that one waits for approval.
 pub(super) async fn page(
@@ -96,7 +89,7 @@ pub(super) async fn page(
             }
         }
     };
-    Ok(Page::new("Add an Authenticator", body).into_response())
+    Ok(framed(&ctx, "Add an Authenticator", body, &next).into_response())
 }
 
 /// Leaves what was recommended, and goes on.

@@ -218,6 +218,9 @@ async fn w32_w33_b05_a_session_that_needs_a_code_goes_on_to_its_service_afterwar
     let there = place(&replicas);
     let page = follow(&mut browser, there).await;
     page.says("Confirm that it is you");
+    // Browsers hold redirects after a form to this too.
+    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains("form-action 'self' https:"), "{policy}");
     let done = use_code(&mut browser, &page, &app.code(&replicas)).await;
     assert_eq!(done.status, 303, "{done:#?}");
     assert_ne!(browser.cookies[SESSION], before);

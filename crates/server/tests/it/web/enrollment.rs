@@ -23,7 +23,12 @@ async fn a_link_logs_in_once_and_to_look_at_it_is_no_use() {
     assert!(browser.cookies.is_empty(), "{:?}", browser.cookies);
 
     let shown = browser.post("/enroll", &[("link", &link)]).await;
-    assert_eq!((shown.status.as_u16(), shown.location()), (303, "/"));
+    assert_eq!(shown.status, 303);
+    // A passkey is offered, and can be left.
+    let offer = browser.get(shown.location()).await;
+    offer.says("Add a passkey or security key");
+    offer.says("href=\"/login\">Not now");
+    assert_eq!(browser.get("/login").await.location(), "/");
     let portal = browser.get("/").await;
     assert_eq!(portal.status, 200);
     portal.says("john");

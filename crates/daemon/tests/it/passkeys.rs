@@ -1,0 +1,139 @@
+//! People with passkeys and security keys, in a real browser.
+
+use crate::{
+    browser::{enroll, people},
+    support::{
+        scene::Scene,
+        webdriver::{Authenticator, Browser},
+    },
+};
+
+fn configure(scene: &Scene, authenticator: &str) {
+    let config = format!(
+        "kind: ClusterConfig\nmetadata: {{ name: default }}\nspec: {{ authenticator: {{ {authenticator} }} }}\n"
+    );
+    scene
+        .admin
+        .sh_with_input("octeliumctl apply -", &config)
+        .success();
+}
+
+async fn log_out(browser: &Browser, domain: &str) {
+    browser.open(domain).await;
+    browser.click(".who button").await;
+    browser.sees("You are logged out").await;
+}
+
+async fn looks_well(browser: &Browser, name: &str) {
+    browser.is_accessible().await;
+    browser.picture(name).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w32_a_passkey_is_added_and_raises_a_session_and_begins_one() {
+    let scene = people().await;
+    let browser = Browser::start().await;
+    browser.authenticator(Authenticator::Platform).await;
+    let domain = format!("https://{}", scene.cluster.domain());
+    let page = format!("{domain}/authenticators");
+    enroll(&browser, &scene, "john").await;
+
+    browser.open(&page).await;
+    browser.sees("You have none yet").await;
+    looks_well(&browser, "authenticators-none").await;
+    browser.fill("#name", "Laptop").await;
+    browser.click("[formaction='/authenticators/fido']").await;
+    browser.sees("Your browser asks where to keep it").await;
+    looks_well(&browser, "authenticators-key").await;
+    browser.click("form[data-webauthn] button").await;
+    browser.sees("Laptop").await;
+    assert_eq!(browser.url().await, page);
+    browser.sees("Passkey").await;
+
+    // The same one again is not added twice.
+    browser.click("[formaction='/authenticators/fido']").await;
+    browser.click("form[data-webauthn] button").await;
+    browser.sees("This is registered already").await;
+    looks_well(&browser, "authenticators-key-again").await;
+
+    browser.open(&page).await;
+    browser
+        .click("form[action='/authenticators/recovery'] button")
+        .await;
+    browser.sees("They are not shown again").await;
+    looks_well(&browser, "recovery-codes").await;
+    browser.open(&page).await;
+    browser.sees("10 left").await;
+    looks_well(&browser, "authenticators").await;
+    browser.click(".row a").await;
+    browser.sees("Remove Laptop?").await;
+    looks_well(&browser, "authenticator-remove").await;
+
+    configure(
+        &scene,
+        "enablePasskeyLogin: true, authenticationEnforcementRules: [{ condition: { matchAny: true }, effect: ENFORCE }]",
+    );
+    // As a second factor, on the way to a Service.
+    log_out(&browser, &domain).await;
+    enroll(&browser, &scene, "john").await;
+    let wanted = format!("https://pages.{}/a/page?with=this", scene.cluster.domain());
+    browser.open(&wanted).await;
+    browser.sees("Confirm that it is you").await;
+    looks_well(&browser, "authenticate").await;
+    browser.click("form[data-webauthn] button").await;
+    browser.sees("\"john\"").await;
+    assert_eq!(browser.url().await, wanted);
+
+    // Alone: an authenticator that needs nobody's finger answers as soon as the field of the login page asks.
+    log_out(&browser, &domain).await;
+    browser.open(&wanted).await;
+    browser.sees("\"john\"").await;
+    assert_eq!(browser.url().await, wanted);
+
+    // By the button, where the browser offers no passkeys in fields.
+    log_out(&browser, &domain).await;
+    browser
+        .before_pages("delete PublicKeyCredential.isConditionalMediationAvailable;")
+        .await;
+    browser.open(&wanted).await;
+    browser.sees("Log in with a passkey").await;
+    looks_well(&browser, "login-with-a-passkey").await;
+    browser.click("form[data-webauthn] button").await;
+    browser.sees("\"john\"").await;
+    assert_eq!(browser.url().await, wanted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w33_a_security_key_is_added_where_the_rules_want_one() {
+    let scene = people().await;
+    configure(
+        &scene,
+        "registrationEnforcementRules: [{ condition: { matchAny: true }, effect: ENFORCE }]",
+    );
+    let browser = Browser::start().await;
+    browser.authenticator(Authenticator::U2f).await;
+    let domain = format!("https://{}", scene.cluster.domain());
+    enroll(&browser, &scene, "mary").await;
+    browser.open(&format!("{domain}/profile")).await;
+    browser.sees("The rules of this Cluster want one").await;
+    looks_well(&browser, "register").await;
+    browser
+        .click("form[action='/authenticators/totp'] button")
+        .await;
+    browser.sees("Scan this with an authenticator app").await;
+    browser.click("summary").await;
+    looks_well(&browser, "authenticators-app").await;
+    browser.fill("#code", "000000\u{e007}").await;
+    browser.sees("The code is wrong").await;
+    looks_well(&browser, "authenticators-app-wrong").await;
+    browser.click("p.fine a").await;
+    browser
+        .click("form[action='/authenticators/fido'] button")
+        .await;
+    browser.click("form[data-webauthn] button").await;
+    browser.sees("On the command line").await;
+    assert_eq!(browser.url().await, format!("{domain}/profile"));
+    browser.open(&format!("{domain}/authenticators")).await;
+    browser.sees("Security key").await;
+    browser.sees("On one device alone").await;
+}
