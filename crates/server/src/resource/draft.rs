@@ -40,6 +40,8 @@ pub struct Draft<'a> {
     /// In the order in which they were staged.
     order: Vec<(Kind, String)>,
     guards: BTreeMap<(Kind, Uid), Revision>,
+    /// Internal documents that go.
+    internal: BTreeMap<(Kind, Uid), Revision>,
     limits: Vec<Operation>,
     audit: Vec<Operation>,
     weakened: Weakened,
@@ -79,6 +81,7 @@ impl<'a> Draft<'a> {
             entries: BTreeMap::new(),
             order: Vec::new(),
             guards: BTreeMap::new(),
+            internal: BTreeMap::new(),
             limits: Vec::new(),
             audit: Vec::new(),
             weakened: Weakened::default(),
@@ -97,6 +100,7 @@ impl<'a> Draft<'a> {
         self.order.clear();
         self.audit.clear();
         self.guards.clear();
+        self.internal.clear();
         self.limits.clear();
     }
 
@@ -291,6 +295,18 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Stages the deletion of an internal document that goes with a resource. Says whether there is one.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn delete_internal(&mut self, kind: Kind, uid: Uid) -> Result<bool, Error> {
+        let Some(document) = self.context.store.get(kind, uid, self.now).await? else {
+            return Ok(false);
+        };
+        self.internal.insert((kind, uid), document.revision);
+        Ok(true)
+    }
+
     /// Whether the draft deletes the resource.
     pub fn deletes(&self, kind: Kind, uid: Uid) -> bool {
         matches!(self.staged_with_uid(kind, uid), Some(Staged::Delete { .. }))
@@ -301,7 +317,7 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// Where something has changed since it was read, or the store fails.
     pub async fn commit(self) -> Result<Option<Cursor>, CommitError> {
-        if self.staged.is_empty() {
+        if self.staged.is_empty() && self.internal.is_empty() {
             return Ok(None);
         }
         let mut transaction = Transaction::at(self.now);
@@ -320,6 +336,9 @@ impl<'a> Draft<'a> {
                 }
                 None => {}
             }
+        }
+        for ((kind, uid), revision) in self.internal {
+            transaction.push(Operation::Delete(kind, uid, Some(revision)));
         }
         transaction.operations.extend(puts);
         for ((kind, uid), revision) in self.guards {

@@ -17,6 +17,7 @@ use api::{
     },
     resource::Object as _,
 };
+use domain::kind::Kind;
 
 const EMAIL_BYTES: usize = 150;
 const GROUPS: usize = 1000;
@@ -58,7 +59,11 @@ impl Managed for User {
         delete_all::<Credential>(draft, old).await?;
         delete_all::<Authenticator>(draft, old).await?;
         delete_all::<Session>(draft, old).await?;
-        delete_all::<Device>(draft, old).await
+        delete_all::<Device>(draft, old).await?;
+        draft
+            .delete_internal(Kind::SecondFactors, old.uid)
+            .await
+            .map(|_| ())
     }
 }
 

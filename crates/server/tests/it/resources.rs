@@ -6,5 +6,6 @@ mod audit;
 mod bootstrap;
 mod identity_provider;
 mod rules;
+mod second_factors;
 mod update;
 mod watch;
