@@ -24,6 +24,8 @@ use store::{
     transfer::{self, ImportOptions, Summary},
 };
 
+use carry_over::second_factors;
+
 use crate::{arguments::Restore, files::lock, logging, settings::StoreSettings, storage};
 
 /// Restores a backup.
@@ -126,16 +128,18 @@ async fn fill(
             carried.await?.to_string()
         }
         None if restore.trust_credentials => {
-            "All Sessions have ended. Credentials authenticate as of the backup, those included that were \
-             revoked since."
+            "All Sessions have ended. Credentials, Authenticators and recovery codes are as of the backup, those \
+             included that were revoked, removed or used since."
                 .to_owned()
         }
         None => {
             let credentials = distrust::distrust(restored.as_ref(), &SystemRng, now).await?;
+            let users = second_factors::void_recovery_codes(restored.as_ref(), now).await?;
             format!(
                 "All Sessions have ended, and each of the {credentials} Credentials must be rotated before it \
                  authenticates again: `octeliumd recover` lets you in, `octeliumctl create cred --rotate NAME` \
-                 rotates one."
+                 rotates one. The recovery codes of {users} Users are void. Authenticators are as of the backup, \
+                 those included that were removed since: `octeliumctl get authn` lists them."
             )
         }
     };

@@ -1,13 +1,14 @@
 //! What was revoked after the backup was made stays revoked.
 
 mod rules;
+pub(super) mod second_factors;
 mod verbatim;
 
 use std::{collections::BTreeMap, fmt};
 
-use domain::{clock::UnixMillis, kind::Kind};
+use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use server::resource::codec::{self, Resource};
-use store::{Expected, Operation, SecretWrite, Store, Transaction};
+use store::{Expected, Operation, SecretWrite, Store, StoreError, Transaction};
 
 use crate::storage::all;
 
@@ -41,7 +42,11 @@ pub(super) async fn carry_over(
     apply(former, restored, now, rules::user, &mut carried).await?;
     apply(former, restored, now, rules::session, &mut carried).await?;
     apply(former, restored, now, rules::device, &mut carried).await?;
+    // First what is gone: somebody else may have its key since.
     verbatim::remove_what_is_gone(former, restored, Kind::Authenticator, now, &mut carried).await?;
+    apply(former, restored, now, rules::authenticator, &mut carried).await?;
+    verbatim::copy_authenticators(former, restored, now).await?;
+    second_factors::carry_over(former, restored, now, &mut carried).await?;
     verbatim::remove_what_is_gone(former, restored, Kind::SigningKey, now, &mut carried).await?;
     verbatim::copy_signing_keys(former, restored, now).await?;
     verbatim::copy_sessions(former, restored, now).await?;
@@ -66,8 +71,8 @@ async fn apply<T: Resource>(
             Verdict::Stays => {}
             Verdict::Becomes(message) => {
                 *carried.changed.entry(T::DOCUMENT).or_default() += 1;
-                let document =
-                    codec::encode(stored.uid, stored.created_at, &message, SecretWrite::Keep);
+                let secret = secret(former, T::DOCUMENT, stored.uid).await?;
+                let document = codec::encode(stored.uid, stored.created_at, &message, secret);
                 operations.push(Operation::Put(
                     document,
                     Expected::Revision(stored.revision),
@@ -80,6 +85,12 @@ async fn apply<T: Resource>(
         }
     }
     write(restored, operations, now).await
+}
+
+/// What is sealed with a document of `former`.
+async fn secret(former: &dyn Store, kind: Kind, uid: Uid) -> Result<SecretWrite, StoreError> {
+    let secret = former.secret(kind, uid).await?;
+    Ok(secret.map_or(SecretWrite::Keep, SecretWrite::Set))
 }
 
 async fn write(
@@ -100,7 +111,9 @@ impl fmt::Display for Carried {
         let mut parts = Vec::new();
         for (verb, counts) in [("changed", &self.changed), ("removed", &self.removed)] {
             parts.extend(counts.iter().map(|(kind, count)| {
-                let plural = if *count == 1 { "" } else { "s" };
+                let kind = kind.as_str();
+                let needs_none = *count == 1 || kind.ends_with('s');
+                let plural = if needs_none { "" } else { "s" };
                 format!("{count} {kind}{plural} {verb}")
             }));
         }
@@ -126,9 +139,10 @@ mod tests {
         assert_eq!(carried.to_string(), nothing);
         carried.removed.insert(Kind::Session, 2);
         carried.changed.insert(Kind::Credential, 1);
+        carried.changed.insert(Kind::SecondFactors, 2);
         assert_eq!(
             carried.to_string(),
-            "What was revoked since stays revoked: 1 Credential changed, 2 Sessions removed."
+            "What was revoked since stays revoked: 1 Credential changed, 2 SecondFactors changed, 2 Sessions removed."
         );
     }
 }

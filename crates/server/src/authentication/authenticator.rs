@@ -3,7 +3,7 @@
 
 pub(crate) mod ceremony;
 pub(crate) mod enforcement;
-mod factors;
+pub mod factors;
 pub(crate) mod fido;
 mod holder;
 pub(crate) mod manage;

@@ -1,6 +1,8 @@
 //! What was revoked, kind by kind. Content, as Policies and Groups, is that of the backup.
 
-use api::core_v1::{Credential, Device, Session, User, device, session};
+use api::core_v1::{
+    Authenticator, Credential, Device, Session, User, authenticator, device, session,
+};
 use prost_types::Timestamp;
 
 use super::Verdict;
@@ -65,6 +67,28 @@ pub(super) fn device(restored: Device, former: Option<Device>) -> Verdict<Device
         device.spec.get_or_insert_default().set_state(state);
     }
     changed(restored, device)
+}
+
+/// Deleted since: goes. Otherwise it is as it is now: the code that was accepted last and the counter of its signatures
+/// do not go back. It stays rejected or pending.
+pub(super) fn authenticator(
+    restored: Authenticator,
+    former: Option<Authenticator>,
+) -> Verdict<Authenticator> {
+    let Some(mut former) = former else {
+        return Verdict::Goes;
+    };
+    // Approved since is content; everything else is a revocation.
+    let state = restored.spec.as_ref().map(authenticator::Spec::state);
+    if let (Some(spec), Some(state)) = (&mut former.spec, state)
+        && spec.state() == authenticator::spec::State::Active
+        && state != authenticator::spec::State::Active
+    {
+        spec.set_state(state);
+        let cloned_at = restored.status.as_ref().and_then(|status| status.cloned_at);
+        former.status.get_or_insert_default().cloned_at = cloned_at;
+    }
+    changed(restored, former)
 }
 
 #[allow(
@@ -152,5 +176,51 @@ mod tests {
     #[test]
     fn e05_a_session_that_ended_goes() {
         assert!(matches!(session(Session::default(), None), Verdict::Goes));
+    }
+
+    fn authenticator_with(
+        state: authenticator::spec::State,
+        successful_authentications: u32,
+    ) -> Authenticator {
+        Authenticator {
+            spec: Some(authenticator::Spec {
+                state: state.into(),
+                ..authenticator::Spec::default()
+            }),
+            status: Some(authenticator::Status {
+                is_registered: true,
+                successful_authentications,
+                ..authenticator::Status::default()
+            }),
+            ..Authenticator::default()
+        }
+    }
+
+    #[test]
+    fn e05_an_authenticator_keeps_what_it_was_used_for_and_is_approved_by_both_alone() {
+        use authenticator::spec::State::{Active, Pending, Rejected};
+        for (backup, now, expected) in [
+            (Active, Active, Active),
+            (Active, Rejected, Rejected),
+            (Active, Pending, Pending),
+            (Pending, Rejected, Rejected),
+            (Rejected, Pending, Pending),
+            (Pending, Active, Pending),
+            (Rejected, Active, Rejected),
+        ] {
+            let former = Some(authenticator_with(now, 8));
+            let carried = outcome(authenticator(authenticator_with(backup, 3), former));
+            assert_eq!(
+                carried,
+                authenticator_with(expected, 8),
+                "{backup:?} {now:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn e05_an_authenticator_that_was_removed_goes() {
+        let removed = authenticator(Authenticator::default(), None);
+        assert!(matches!(removed, Verdict::Goes));
     }
 }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use api::core_v1::Session;
+use api::{
+    core_v1::{Authenticator, Session},
+    meta_v1::ObjectReference,
+};
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use server::resource::codec;
 use store::{
@@ -10,7 +13,7 @@ use store::{
     StoreError,
 };
 
-use super::{Carried, write};
+use super::{Carried, secret, write};
 use crate::storage::all;
 
 /// How many audit events are read at a time.
@@ -71,6 +74,34 @@ pub(super) async fn copy_sessions(
     write(restored, operations, now).await
 }
 
+/// Authenticators that were added since: without them their Users would be asked for less than before. Those of Users
+/// and Devices that are not there any more go with them.
+pub(super) async fn copy_authenticators(
+    former: &dyn Store,
+    restored: &dyn Store,
+    now: UnixMillis,
+) -> anyhow::Result<()> {
+    let users = uids(restored, Kind::User, now).await?;
+    let devices = uids(restored, Kind::Device, now).await?;
+    let mut operations = Vec::new();
+    for document in missing(former, restored, Kind::Authenticator, now).await? {
+        let added = codec::decode::<Authenticator>(&document)?;
+        let status = added.message.status.clone().unwrap_or_default();
+        let is_in = |there: &BTreeSet<Uid>, reference: &ObjectReference| {
+            let uid = reference.uid.parse::<Uid>();
+            uid.is_ok_and(|uid| there.contains(&uid))
+        };
+        let has_user = status.user_ref.is_some_and(|user| is_in(&users, &user));
+        let of = status.device_ref.filter(|device| !device.uid.is_empty());
+        if has_user && of.is_none_or(|device| is_in(&devices, &device)) {
+            let secret = secret(former, Kind::Authenticator, added.uid).await?;
+            let document = codec::encode(added.uid, added.created_at, &added.message, secret);
+            operations.push(Operation::Put(document, Expected::Absent));
+        }
+    }
+    write(restored, operations, now).await
+}
+
 /// Tokens that were revoked one by one.
 pub(super) async fn copy_revoked_tokens(
     former: &dyn Store,
@@ -115,7 +146,7 @@ pub(super) async fn copy_audit(
     Ok(())
 }
 
-async fn missing(
+pub(super) async fn missing(
     former: &dyn Store,
     restored: &dyn Store,
     kind: Kind,
@@ -127,12 +158,16 @@ async fn missing(
     Ok(documents)
 }
 
-async fn uids(store: &dyn Store, kind: Kind, now: UnixMillis) -> Result<BTreeSet<Uid>, StoreError> {
+pub(super) async fn uids(
+    store: &dyn Store,
+    kind: Kind,
+    now: UnixMillis,
+) -> Result<BTreeSet<Uid>, StoreError> {
     let documents = all(store, kind, now).await?;
     Ok(documents.into_iter().map(|document| document.uid).collect())
 }
 
-fn copy(document: Document, indexes: Vec<IndexEntry>, secret: SecretWrite) -> Operation {
+pub(super) fn copy(document: Document, indexes: Vec<IndexEntry>, secret: SecretWrite) -> Operation {
     let document = NewDocument {
         kind: document.kind,
         uid: document.uid,

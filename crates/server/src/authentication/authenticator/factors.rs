@@ -22,6 +22,71 @@ struct Record {
     recovery_made_at: Option<i64>,
 }
 
+impl Record {
+    fn of(document: &Document) -> Result<Self, StoreError> {
+        Self::decode(document.body.as_slice()).map_err(|error| StoreError {
+            context: format!("decode the second factors of {}", document.uid),
+            transient: false,
+            source: Some(std::sync::Arc::new(error)),
+        })
+    }
+
+    fn attempts(&self) -> Attempts {
+        Attempts {
+            failures: self.failures,
+            last_failed_at: self.last_failed_at.map(UnixMillis),
+        }
+    }
+
+    /// See [`restored`].
+    fn carried_over(restored: Self, former: Self) -> Self {
+        let severity = |record: &Self| (record.attempts().blocked_until(), record.failures);
+        let failed = if severity(&restored) > severity(&former) {
+            &restored
+        } else {
+            &former
+        };
+        let (failures, last_failed_at) = (failed.failures, failed.last_failed_at);
+        let codes = match (restored.recovery_made_at, former.recovery_made_at) {
+            (Some(then), Some(now)) if then > now => restored,
+            (Some(then), Some(now)) if then == now => {
+                let mut both = former;
+                both.recovery_codes
+                    .retain(|code| restored.recovery_codes.contains(code));
+                both
+            }
+            _ => former,
+        };
+        Self {
+            failures,
+            last_failed_at,
+            ..codes
+        }
+    }
+}
+
+/// What is stored of a User's second factors once a backup that has `restored` takes the place of a store that has
+/// `former`. Of two lock-outs the longer holds, and no recovery code is good that was used, replaced or taken away
+/// since.
+///
+/// # Errors
+/// Where one is damaged.
+pub fn restored(restored: &Document, former: &Document) -> Result<Vec<u8>, StoreError> {
+    let carried = Record::carried_over(Record::of(restored)?, Record::of(former)?);
+    Ok(carried.encode_to_vec())
+}
+
+/// The same where there is no former store: nobody knows which recovery codes were used, so none is good. How often
+/// guesses have failed stays.
+///
+/// # Errors
+/// Where it is damaged.
+pub fn without_recovery_codes(restored: &Document) -> Result<Vec<u8>, StoreError> {
+    let mut record = Record::of(restored)?;
+    record.recovery_codes.clear();
+    Ok(record.encode_to_vec())
+}
+
 /// As it was read.
 #[derive(Clone)]
 pub(crate) struct Factors {
@@ -42,12 +107,7 @@ impl Factors {
     }
 
     fn of(user: Uid, document: Option<&Document>, now: UnixMillis) -> Result<Self, StoreError> {
-        let record = document.map(|document| Record::decode(document.body.as_slice()));
-        let record = record.transpose().map_err(|error| StoreError {
-            context: format!("decode the second factors of {user}"),
-            transient: false,
-            source: Some(std::sync::Arc::new(error)),
-        })?;
+        let record = document.map(Record::of).transpose()?;
         Ok(Self {
             user,
             revision: document.map(|document| document.revision),
@@ -137,10 +197,7 @@ impl Factors {
     }
 
     fn attempts(&self) -> Attempts {
-        Attempts {
-            failures: self.record.failures,
-            last_failed_at: self.record.last_failed_at.map(UnixMillis),
-        }
+        self.record.attempts()
     }
 
     fn put(&self, record: &Record) -> Operation {
@@ -156,5 +213,60 @@ impl Factors {
         };
         let expected = self.revision.map_or(Expected::Absent, Expected::Revision);
         Operation::Put(document, expected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(failures: u32, codes: &[u8], made_at: Option<i64>) -> Record {
+        Record {
+            failures,
+            last_failed_at: (failures > 0).then_some(1_000),
+            recovery_codes: codes.iter().map(|code| vec![*code]).collect(),
+            recovery_made_at: made_at,
+        }
+    }
+
+    #[test]
+    fn b02_the_longer_lock_out_survives_a_restore() {
+        let (none, few, many) = (
+            record(0, &[], None),
+            record(5, &[], None),
+            record(9, &[], None),
+        );
+        for (restored, former, expected) in [
+            (&none, &many, 9),
+            (&few, &many, 9),
+            (&many, &few, 9),
+            (&many, &none, 9),
+            (&none, &none, 0),
+        ] {
+            let carried = Record::carried_over(restored.clone(), former.clone());
+            assert_eq!(carried.failures, expected);
+            assert_eq!(carried.last_failed_at, (expected > 0).then_some(1_000));
+        }
+        let mut later = few.clone();
+        later.last_failed_at = Some(100_000_000);
+        assert_eq!(Record::carried_over(many, later.clone()), later);
+    }
+
+    #[test]
+    fn b20_a_restore_brings_back_no_recovery_code_that_was_used_or_replaced() {
+        let backup = record(0, &[1, 2, 3], Some(1));
+        let used = record(0, &[1, 3], Some(1));
+        let replaced = record(0, &[7, 8], Some(2));
+        let taken_away = record(1, &[], None);
+        for former in [&used, &replaced, &taken_away] {
+            let carried = Record::carried_over(backup.clone(), former.clone());
+            assert_eq!(carried.recovery_codes, former.recovery_codes);
+            assert_eq!(carried.recovery_made_at, former.recovery_made_at);
+        }
+        // The former store may itself have been restored from an older backup.
+        let carried = Record::carried_over(used, backup.clone());
+        assert_eq!(carried.recovery_codes, [vec![1], vec![3]]);
+        let carried = Record::carried_over(replaced.clone(), backup);
+        assert_eq!(carried, replaced);
     }
 }

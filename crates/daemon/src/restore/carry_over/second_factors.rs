@@ -1,0 +1,69 @@
+//! How often guesses have failed, and the recovery codes: a restore neither lets guesses go on nor brings back a code
+//! that was used.
+
+use domain::{clock::UnixMillis, kind::Kind};
+use server::authentication::second_factors;
+use store::{Document, Expected, NewDocument, Operation, SecretWrite, Store};
+
+use super::{Carried, verbatim, write};
+use crate::storage::all;
+
+/// Takes over what `former` knows. What is gone there was taken away: it goes.
+pub(super) async fn carry_over(
+    former: &dyn Store,
+    restored: &dyn Store,
+    now: UnixMillis,
+    carried: &mut Carried,
+) -> anyhow::Result<()> {
+    verbatim::remove_what_is_gone(former, restored, Kind::SecondFactors, now, carried).await?;
+    let mut operations = Vec::new();
+    for document in all(restored, Kind::SecondFactors, now).await? {
+        let Some(then) = former.get(Kind::SecondFactors, document.uid, now).await? else {
+            continue;
+        };
+        let body = second_factors::restored(&document, &then)?;
+        if body != document.body {
+            *carried.changed.entry(Kind::SecondFactors).or_default() += 1;
+            operations.push(replace(document, body));
+        }
+    }
+    let users = verbatim::uids(restored, Kind::User, now).await?;
+    for document in verbatim::missing(former, restored, Kind::SecondFactors, now).await? {
+        if users.contains(&document.uid) {
+            operations.push(verbatim::copy(document, Vec::new(), SecretWrite::Keep));
+        }
+    }
+    write(restored, operations, now).await
+}
+
+/// Makes all recovery codes worthless: nobody knows which were used since the backup. Returns how many Users had any.
+pub(in crate::restore) async fn void_recovery_codes(
+    restored: &dyn Store,
+    now: UnixMillis,
+) -> anyhow::Result<usize> {
+    let mut operations = Vec::new();
+    for document in all(restored, Kind::SecondFactors, now).await? {
+        let body = second_factors::without_recovery_codes(&document)?;
+        if body != document.body {
+            operations.push(replace(document, body));
+        }
+    }
+    let users = operations.len();
+    write(restored, operations, now).await?;
+    Ok(users)
+}
+
+fn replace(document: Document, body: Vec<u8>) -> Operation {
+    let expected = Expected::Revision(document.revision);
+    let document = NewDocument {
+        kind: document.kind,
+        uid: document.uid,
+        name: document.name,
+        created_at: document.created_at,
+        expires_at: document.expires_at,
+        body,
+        indexes: Vec::new(),
+        secret: SecretWrite::Keep,
+    };
+    Operation::Put(document, expected)
+}
