@@ -96,7 +96,7 @@ pub fn header(kind: Kind, wide: bool) -> Vec<String> {
                 "AUTHENTICATIONS",
                 "AGE",
             ],
-            &["DISPLAY NAME", "LAST USED"],
+            &["LAST USED", "DESCRIPTION"],
         ),
         Kind::IdentityProvider => (&["NAME", "TYPE", "DISABLED", "AGE"], &["LOCKED"]),
         Kind::Region => (
@@ -143,7 +143,15 @@ pub fn row(resource: &Resource, now: UnixMillis, wide: bool) -> Vec<String> {
     row.push(age);
     if wide {
         row.extend(more);
-        row.extend([metadata.uid.clone(), metadata.display_name.clone()]);
+        let display_name = match &resource.resource {
+            // Its User calls it something.
+            Some(Body::Authenticator(authenticator)) => {
+                let spec = authenticator.spec.as_ref();
+                spec.map_or_else(String::new, |spec| spec.display_name.clone())
+            }
+            _ => metadata.display_name.clone(),
+        };
+        row.extend([metadata.uid.clone(), display_name]);
     }
     row
 }
@@ -324,7 +332,7 @@ fn authenticator(authenticator: &Authenticator, now: UnixMillis) -> Cells {
                 status.successful_authentications, status.total_authentication_attempts
             ),
         ],
-        vec![spec.display_name.clone(), ago(last.as_ref(), now)],
+        vec![ago(last.as_ref(), now), status.description],
     )
 }
 

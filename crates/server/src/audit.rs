@@ -40,6 +40,10 @@ impl Change {
             Self::Rotated => "rotated",
         }
     }
+
+    fn event_type(self, kind: Kind) -> String {
+        format!("{}.{}", kind.as_str().to_lowercase(), self.as_str())
+    }
 }
 
 /// The step that records a change in the transaction that makes it: type `<kind>.<change>`.
@@ -50,17 +54,8 @@ pub fn change(
     kind: Kind,
     metadata: &Metadata,
 ) -> Operation {
-    Operation::Audit(AuditEvent {
-        outcome: Outcome::Success.into(),
-        r#type: format!("{}.{}", kind.as_str().to_lowercase(), change.as_str()),
-        actor_ref: reference_to(Kind::Session, Some(&actor.principal.session_metadata())),
-        user_ref: reference_to(Kind::User, actor.principal.user().metadata.as_ref()),
-        resource_ref: reference_to(kind, Some(metadata)),
-        request_id: actor.request_id.clone(),
-        ip_address: actor.ip.map(|ip| ip.to_string()).unwrap_or_default(),
-        user_agent: actor.user_agent.clone(),
-        ..event(ctx)
-    })
+    let event_type = change.event_type(kind);
+    Operation::Audit(event_by(ctx, actor, event_type, kind, metadata))
 }
 
 /// As [`change`], for what the Cluster does by itself.
@@ -70,12 +65,41 @@ pub fn change_by_cluster(
     kind: Kind,
     metadata: &Metadata,
 ) -> Operation {
-    Operation::Audit(AuditEvent {
+    let event_type = change.event_type(kind);
+    Operation::Audit(event_by_cluster(ctx, event_type, kind, metadata))
+}
+
+/// The event of something that an authenticated request does to a resource.
+pub(crate) fn event_by(
+    ctx: &Context,
+    actor: &Actor,
+    event_type: impl Into<String>,
+    kind: Kind,
+    metadata: &Metadata,
+) -> AuditEvent {
+    AuditEvent {
+        actor_ref: reference_to(Kind::Session, Some(&actor.principal.session_metadata())),
+        user_ref: reference_to(Kind::User, actor.principal.user().metadata.as_ref()),
+        request_id: actor.request_id.clone(),
+        ip_address: actor.ip.map(|ip| ip.to_string()).unwrap_or_default(),
+        user_agent: actor.user_agent.clone(),
+        ..event_by_cluster(ctx, event_type, kind, metadata)
+    }
+}
+
+/// As [`event_by`], for what the Cluster does by itself.
+pub(crate) fn event_by_cluster(
+    ctx: &Context,
+    event_type: impl Into<String>,
+    kind: Kind,
+    metadata: &Metadata,
+) -> AuditEvent {
+    AuditEvent {
         outcome: Outcome::Success.into(),
-        r#type: format!("{}.{}", kind.as_str().to_lowercase(), change.as_str()),
+        r#type: event_type.into(),
         resource_ref: reference_to(kind, Some(metadata)),
         ..event(ctx)
-    })
+    }
 }
 
 /// Something that a caller did who is not, or not yet, a Session.

@@ -7,7 +7,7 @@ pub mod administrators;
 pub mod apply;
 mod attrs;
 pub mod audit;
-mod authenticator;
+pub mod authenticator;
 pub mod author;
 mod authorization;
 pub mod cluster_config;

@@ -10,6 +10,10 @@ use crate::{
     remote,
 };
 
+mod authenticators;
+
+use authenticators::AuthenticatorArgs;
+
 /// Delete resources
 #[derive(Args)]
 pub(crate) struct DeleteArgs {
@@ -17,9 +21,10 @@ pub(crate) struct DeleteArgs {
     target: Target,
 }
 
-struct Target {
-    kind: Kind,
-    names: Vec<String>,
+enum Target {
+    Named(Kind, Vec<String>),
+    /// All Authenticators of a User.
+    Reset(AuthenticatorArgs),
 }
 
 #[derive(Args)]
@@ -31,7 +36,10 @@ struct NameArgs {
 
 /// Deletes by name, one after the other; stops at the first failure.
 pub(crate) async fn run(context: &Context, args: DeleteArgs) -> Result<Outcome, Failure> {
-    let Target { kind, names } = args.target;
+    let (kind, names) = match args.target {
+        Target::Named(kind, names) => (kind, names),
+        Target::Reset(args) => return authenticators::reset(context, args).await,
+    };
     let client = Client::connect(context).await?;
     for name in names {
         remote::delete(&client, kind, &name).await?;
@@ -47,8 +55,16 @@ impl FromArgMatches for Target {
         let missing = || clap::Error::new(clap::error::ErrorKind::MissingSubcommand);
         let (word, matches) = matches.subcommand().ok_or_else(missing)?;
         let kind = Kind::parse(word).ok_or_else(missing)?;
+        if kind == Kind::Authenticator {
+            let args = AuthenticatorArgs::from_arg_matches(matches)?;
+            return Ok(if args.all {
+                Self::Reset(args)
+            } else {
+                Self::Named(kind, args.names)
+            });
+        }
         let names = NameArgs::from_arg_matches(matches)?.names;
-        Ok(Self { kind, names })
+        Ok(Self::Named(kind, names))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -64,10 +80,19 @@ impl Subcommand for Target {
             .filter(|kind| kind.can_be_deleted())
             .map(|kind| {
                 let word = kind.word();
-                NameArgs::augment_args(Command::new(word))
+                let command = Command::new(word);
+                let (command, more) = if *kind == Kind::Authenticator {
+                    let more = "\n  octeliumctl delete authenticator --user john --all";
+                    (AuthenticatorArgs::augment_args(command), more)
+                } else {
+                    (NameArgs::augment_args(command), "")
+                };
+                command
                     .visible_aliases(kind.aliases())
                     .about(format!("Delete {} by name", kind.plural()))
-                    .after_help(format!("Example:\n  octeliumctl delete {word} {word}1"))
+                    .after_help(format!(
+                        "Example:\n  octeliumctl delete {word} {word}1{more}"
+                    ))
             });
         command
             .subcommand_required(true)

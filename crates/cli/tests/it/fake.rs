@@ -10,6 +10,7 @@ use std::{
 };
 
 use api::{meta_v1::ListResponseMeta, platform_v1::Resource, reflect};
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt as _, StreamBody};
@@ -42,6 +43,10 @@ pub(crate) struct State {
     pub(crate) calls: Vec<Call>,
     /// Answers of methods in place of what they would do, the first first.
     pub(crate) refusals: HashMap<String, Vec<(Code, String)>>,
+    /// Words that say why, by method.
+    pub(crate) reasons: HashMap<String, String>,
+    /// Whether whoever logs in is no person.
+    pub(crate) is_workload: bool,
     /// Access and refresh tokens that stand, by number.
     pub(crate) sessions: u32,
     pub(crate) refreshes: u32,
@@ -257,10 +262,41 @@ async fn answer(
             None => answers::answer(&mut state, &call),
         }
     };
-    Ok(framed(answer))
+    let reason = state.lock().unwrap().reasons.get(&call.method).cloned();
+    Ok(framed(answer, reason))
 }
 
-fn framed(answer: Answer) -> Response<Body> {
+/// `google.rpc.Status`
+#[derive(Clone, PartialEq, prost::Message)]
+struct RpcStatus {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<prost_types::Any>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ErrorInfo {
+    #[prost(string, tag = "1")]
+    reason: String,
+}
+
+fn details(code: Code, text: &str, reason: String) -> String {
+    let info = prost_types::Any {
+        type_url: "type.googleapis.com/google.rpc.ErrorInfo".to_owned(),
+        value: ErrorInfo { reason }.encode_to_vec(),
+    };
+    let status = RpcStatus {
+        code: code as i32,
+        message: text.to_owned(),
+        details: vec![info],
+    };
+    STANDARD_NO_PAD.encode(status.encode_to_vec())
+}
+
+fn framed(answer: Answer, reason: Option<String>) -> Response<Body> {
     let (messages, code, text) = match answer {
         Ok(messages) => (messages, Code::Ok, String::new()),
         Err((code, text)) => (Vec::new(), code, text),
@@ -276,6 +312,10 @@ fn framed(answer: Answer) -> Response<Body> {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", (code as i32).into());
     trailers.insert("grpc-message", text.replace(' ', "%20").parse().unwrap());
+    if let Some(reason) = reason.filter(|_| code != Code::Ok) {
+        let details = details(code, &text, reason);
+        trailers.insert("grpc-status-details-bin", details.parse().unwrap());
+    }
     frames.push(Ok(Frame::trailers(trailers)));
     Response::builder()
         .header("content-type", "application/grpc")

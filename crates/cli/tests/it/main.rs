@@ -12,6 +12,7 @@
 )]
 
 mod apply;
+mod authenticators;
 mod credentials;
 mod exit;
 mod fake;

@@ -28,7 +28,8 @@ impl World {
         Self {
             cluster: Fake::start(),
             home: tempfile::tempdir().unwrap(),
-            variables: Vec::new(),
+            // Wherever the tests run.
+            variables: vec![("OCTELIUM_REGISTER_DEVICE".to_owned(), "false".to_owned())],
         }
     }
 

@@ -450,6 +450,60 @@ async fn a_machine_is_registered_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn w39f_whoever_has_lost_their_phone_begins_anew_once_an_administrator_says_so() {
+    let cluster = Cluster::start();
+    let (alice, admin) = alice(&cluster);
+    let lost = add_totp(&cluster, &alice);
+    let name = names(&alice).remove(0);
+    for _ in 0..5 {
+        alice.sh(&format!("echo 000000 | octelium auth authn {name}"));
+    }
+    assert!(is_held_up(&alice, &name));
+
+    let asked = admin.sh("octeliumctl delete authn --user alice --all");
+    assert_eq!(asked.code, 2, "{asked:#?}");
+    assert_eq!(names(&alice), std::slice::from_ref(&name));
+    let reset = "octeliumctl delete authn --user alice --all --yes";
+    let done = admin.sh(reset).success();
+    assert!(
+        done.stderr
+            .contains("1 Authenticator of User `alice` successfully deleted"),
+        "{done:#?}"
+    );
+    assert_eq!(names(&alice), Vec::<String>::new());
+    let again = admin.sh(reset).success();
+    assert!(again.stderr.contains("0 Authenticators"), "{again:#?}");
+    assert_eq!(
+        admin
+            .sh("octeliumctl delete authn --user bob --all -y")
+            .code,
+        6
+    );
+    let audited = admin
+        .sh("octeliumctl get audit --type user.authenticators_reset -o json")
+        .success();
+    let audited: serde_json::Value = serde_json::from_str(&audited.stdout).unwrap();
+    assert_eq!(audited["items"].as_array().unwrap().len(), 1, "{audited:#}");
+    assert_eq!(audited["items"][0]["resourceRef"]["name"], "alice");
+    assert_eq!(audited["items"][0]["attrs"]["authenticators"], "1");
+
+    // Another phone, another secret; wrong codes from before count no more.
+    let home = alice.home();
+    fs::remove_file(home.join("in")).unwrap();
+    fs::remove_file(home.join("out")).unwrap();
+    let secret = add_totp(&cluster, &alice);
+    assert_ne!(secret, lost);
+    let name = names(&alice).remove(0);
+    let old = next_code(&alice, &lost);
+    let refused = alice.sh(&format!("echo {old} | octelium auth authn {name}"));
+    assert!(refused.stderr.contains("code is wrong"), "{refused:#?}");
+    let code = next_code(&alice, &secret);
+    alice
+        .sh(&format!("echo {code} | octelium auth authn {name}"))
+        .success();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn administrators_see_that_there_are_no_metadata() {
     let cluster = Cluster::start();
     let admin = cluster.administrator();

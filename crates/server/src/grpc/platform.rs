@@ -7,8 +7,8 @@ use api::{
     platform_v1::{
         ApplyRequest, ApplyResponse, AuditEventList, CreateEnrollmentRequest, DecisionExplanation,
         DecisionRequest, Enrollment, GetMetadataServiceStateRequest, ListAuditEventOptions,
-        MetadataServiceState, RotateCredentialRequest, WatchEvent, WatchRequest,
-        main_service_server::MainService,
+        MetadataServiceState, ResetAuthenticatorsRequest, ResetAuthenticatorsResponse,
+        RotateCredentialRequest, WatchEvent, WatchRequest, main_service_server::MainService,
     },
 };
 use domain::{credential::Rotation, duration};
@@ -20,7 +20,7 @@ use crate::{
     Context, Error,
     authentication::{enrollment, issue},
     explanation,
-    resource::{apply::Apply, audit, watch, write::transact},
+    resource::{apply::Apply, audit, authenticator::Reset, watch, write::transact},
 };
 
 /// Serves the additions.
@@ -99,6 +99,18 @@ impl MainService for Platform {
         _request: Request<GetMetadataServiceStateRequest>,
     ) -> Result<Response<MetadataServiceState>, Status> {
         Ok(Response::new(self.0.metadata.state(self.0.now())))
+    }
+
+    async fn reset_authenticators(
+        &self,
+        request: Request<ResetAuthenticatorsRequest>,
+    ) -> Result<Response<ResetAuthenticatorsResponse>, Status> {
+        let author = author(
+            &request,
+            "/octelium.platform.v1.MainService/ResetAuthenticators",
+        )?;
+        let response = transact(&self.0, &author, &Reset(request.into_inner())).await?;
+        Ok(Response::new(response))
     }
 }
 

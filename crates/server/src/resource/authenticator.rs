@@ -14,6 +14,10 @@ use super::{
 };
 use crate::Error;
 
+mod reset;
+
+pub use reset::Reset;
+
 impl Managed for Authenticator {
     const ORIGIN: Origin = Origin::Authentication;
 

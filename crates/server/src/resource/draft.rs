@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api::meta_v1::Metadata;
+use api::{meta_v1::Metadata, platform_v1::AuditEvent};
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use store::{
     CommitError, Cursor, Document, Expected, IndexEntry, NewDocument, Operation, Revision,
@@ -305,6 +305,30 @@ impl<'a> Draft<'a> {
         };
         self.internal.insert((kind, uid), document.revision);
         Ok(true)
+    }
+
+    /// Records what the changes are together, beside each of them.
+    pub fn record(
+        &mut self,
+        event_type: &'static str,
+        kind: Kind,
+        metadata: &Metadata,
+        attrs: BTreeMap<String, String>,
+    ) {
+        let event = match self.author.actor() {
+            Some(actor) => audit::event_by(self.context, actor, event_type, kind, metadata),
+            None => audit::event_by_cluster(self.context, event_type, kind, metadata),
+        };
+        self.audit
+            .push(Operation::Audit(AuditEvent { attrs, ..event }));
+    }
+
+    /// How many resources of a kind the draft deletes.
+    pub fn count_deleted(&self, kind: Kind) -> usize {
+        let staged = self.staged.iter().filter(|((of, _), _)| *of == kind);
+        staged
+            .filter(|(_, staged)| matches!(staged, Staged::Delete { .. }))
+            .count()
     }
 
     /// Whether the draft deletes the resource.

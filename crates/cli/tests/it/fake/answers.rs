@@ -1,13 +1,16 @@
 //! What the methods do.
 
 use api::{
-    auth_v1::{AuthenticateWithAuthenticationTokenRequest, SessionToken},
+    auth_v1::{
+        AuthenticateWithAuthenticationTokenRequest, GetAvailableAuthenticatorResponse,
+        RegisterDeviceBeginResponse, RegisterDeviceFinishResponse, SessionToken,
+    },
     core_v1::{self, CredentialToken, GenerateCredentialTokenRequest, credential_token},
     meta_v1::{DeleteOptions, GetOptions, Metadata, ObjectReference},
     platform_v1::{
         ApplyRequest, ApplyResponse, AuditEvent, AuditEventList, CreateEnrollmentRequest,
-        DecisionExplanation, Enrollment, Resource, RotateCredentialRequest, WatchEvent,
-        WatchRequest,
+        DecisionExplanation, Enrollment, ResetAuthenticatorsResponse, Resource,
+        RotateCredentialRequest, WatchEvent, WatchRequest,
         apply_response::{self, Action},
         audit_event::Outcome,
         decision_explanation,
@@ -47,7 +50,13 @@ pub(super) fn answer(state: &mut State, call: &Call) -> Answer {
             one(&session_token(state))
         }
         ("auth", "Logout") => one(&api::auth_v1::LogoutResponse {}),
-        ("user", "GetStatus") => one(&status()),
+        ("auth", "RegisterDeviceBegin") => one(&RegisterDeviceBeginResponse {
+            uid: "registration".to_owned(),
+            ..RegisterDeviceBeginResponse::default()
+        }),
+        ("auth", "RegisterDeviceFinish") => one(&RegisterDeviceFinishResponse {}),
+        ("auth", "GetAvailableAuthenticator") => one(&GetAvailableAuthenticatorResponse::default()),
+        ("user", "GetStatus") => one(&status(state)),
         ("user", "ListService") => one(&user_v1::ServiceList::default()),
         ("user", "ListNamespace") => one(&namespaces()),
         ("core", "GenerateCredentialToken") => {
@@ -55,6 +64,10 @@ pub(super) fn answer(state: &mut State, call: &Call) -> Answer {
             credential_token(state, request.credential_ref)
         }
         ("core", _) => resource(state, call, method),
+        ("platform", "ResetAuthenticators") => one(&ResetAuthenticatorsResponse {
+            deleted_authenticators: 2,
+            ended_sessions: 1,
+        }),
         ("platform", "RotateCredential") => {
             let request: RotateCredentialRequest = decode(call);
             credential_token(state, request.credential_ref)
@@ -332,7 +345,13 @@ fn session_token(state: &mut State) -> SessionToken {
     }
 }
 
-fn status() -> GetStatusResponse {
+fn status(state: &State) -> GetStatusResponse {
+    use get_status_response::user::spec::Type;
+    let user_type = if state.is_workload {
+        Type::Workload
+    } else {
+        Type::Human
+    };
     let metadata = |name: &str, display_name: &str| {
         Some(Metadata {
             name: name.to_owned(),
@@ -347,7 +366,7 @@ fn status() -> GetStatusResponse {
             metadata: metadata("alice", "Alice A."),
             spec: Some(get_status_response::user::Spec {
                 email: "alice@example.com".to_owned(),
-                r#type: get_status_response::user::spec::Type::Human.into(),
+                r#type: user_type.into(),
             }),
             status: None,
         }),

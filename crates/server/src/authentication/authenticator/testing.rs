@@ -20,7 +20,7 @@ use domain::{
     id::Uid,
     rng::SystemRng,
 };
-use store::{AuditQuery, Expected, Operation, SecretWrite, Transaction};
+use store::{AuditQuery, Expected, Operation, SecretWrite, Store, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use super::{Holder, holder::FRESH, raise};
@@ -53,9 +53,14 @@ impl Drop for World {
 
 impl World {
     pub(super) async fn new(rules: Rules) -> Self {
+        Self::on(store::testing::sqlite(), rules).await
+    }
+
+    /// The same on a store.
+    pub(super) async fn on(store: Arc<dyn Store>, rules: Rules) -> Self {
         let clock = Arc::new(ManualClock::at(START));
         let ctx = Context::open(
-            store::testing::sqlite(),
+            store,
             clock.clone(),
             Arc::new(SystemRng),
             Domain::from_str("localhost:8443").unwrap(),

@@ -4,6 +4,7 @@
     reason = "a test polls each of them once, on a stack of its own"
 )]
 
+mod reset;
 mod soft;
 
 use api::core_v1::{
