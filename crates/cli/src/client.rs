@@ -29,7 +29,7 @@ use crate::{
     context::Context,
     endpoint,
     environment::Environment,
-    failure::Failure,
+    failure::{self, Failure},
     rpc::{self, Auth, Rpc},
     state::{Locked, StateStore},
     tls,
@@ -44,6 +44,9 @@ use freshness::Standing;
 const BACKOFF: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 /// Logging out must not keep anybody waiting.
 const LOGOUT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Why a Session cannot be refreshed that goes on by an Authenticator alone.
+const NEEDS_AUTHENTICATOR: &str = "AUTHENTICATOR_REQUIRED";
 
 /// Whether making a call twice does the same as making it once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -312,7 +315,7 @@ impl Client {
                 self.authenticate_by_environment(locked, true).await
             }
             // A Session that a TPM has raised goes on by that TPM.
-            Err(status) if status.code() == Code::PermissionDenied => {
+            Err(status) if failure::reason_of(&status).as_deref() == Some(NEEDS_AUTHENTICATOR) => {
                 let auth = rpc::auth(self.channel.clone(), Some(&refresh_token))?;
                 match authenticators::by_main(auth, &self.environment).await? {
                     Some(token) => self.keep(locked, token),

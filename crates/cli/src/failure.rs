@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use prost::Message as _;
 use tonic::{Code, Status};
 
 /// A command that did what it was asked to.
@@ -151,6 +152,29 @@ impl Failure {
         failure.hint = advice(status).map(str::to_owned);
         failure
     }
+}
+
+/// The word that says why the Cluster refuses (`google.rpc.ErrorInfo` of its details).
+pub(crate) fn reason_of(status: &Status) -> Option<String> {
+    let rich = RpcStatus::decode(status.details()).ok()?;
+    let info = rich
+        .details
+        .iter()
+        .find(|any| any.type_url.ends_with("/google.rpc.ErrorInfo"))?;
+    Some(ErrorInfo::decode(info.value.as_slice()).ok()?.reason)
+}
+
+/// `google.rpc.Status`
+#[derive(Clone, PartialEq, prost::Message)]
+struct RpcStatus {
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<prost_types::Any>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ErrorInfo {
+    #[prost(string, tag = "1")]
+    reason: String,
 }
 
 /// gRPC libraries answer a request beyond the server's limit with the code that otherwise means a lost update.

@@ -75,7 +75,8 @@ pub(crate) fn answer(
     })
 }
 
-/// The tokens of the Session, raised by the TPM that it has to be raised by; `None` where it is no TPM.
+/// The tokens of the Session, raised by the TPM that it has to be raised by; `None` where it is no TPM, and where the
+/// Cluster does not say which it is.
 ///
 /// # Errors
 /// The TPM refuses, or its answer is not accepted.
@@ -85,10 +86,10 @@ pub(super) async fn by_main(
 ) -> Result<Option<SessionToken>, Failure> {
     let available = auth
         .get_available_authenticator(GetAvailableAuthenticatorRequest {})
-        .await
-        .map_err(|status| Failure::of_status(&status))?
-        .into_inner();
-    let main = available.main_authenticator;
+        .await;
+    let main = available
+        .ok()
+        .and_then(|available| available.into_inner().main_authenticator);
     let Some(main) = main.filter(|main| type_of(main) == AuthenticatorType::Tpm) else {
         return Ok(None);
     };

@@ -2,7 +2,7 @@
 
 mod authenticate;
 mod create;
-mod device;
+pub(crate) mod device;
 
 use api::{
     auth_v1::{Authenticator, ListAuthenticatorOptions},
@@ -170,10 +170,14 @@ async fn get(
         Format::Table | Format::Wide if list.items.is_empty() => {
             context.terminal.say("No Authenticators Found");
         }
-        Format::Table | Format::Wide => {
-            let header = ["NAME", "DISPLAY NAME", "TYPE", "REGISTERED", "DESCRIPTION"];
-            let mut rows = vec![header.map(str::to_owned).to_vec()];
-            rows.extend(list.items.iter().map(row));
+        format @ (Format::Table | Format::Wide) => {
+            let is_wide = format.is_wide();
+            let mut header = vec!["NAME", "DISPLAY NAME", "TYPE"];
+            if is_wide {
+                header.extend(["REGISTERED", "DESCRIPTION"]);
+            }
+            let mut rows = vec![header.into_iter().map(str::to_owned).collect()];
+            rows.extend(list.items.iter().map(|item| row(item, is_wide)));
             context.terminal.data(&table::render(&rows))?;
         }
         Format::Name => {
@@ -231,14 +235,16 @@ fn name_of(authenticator: &Authenticator) -> &str {
         .map_or("", |metadata| metadata.name.as_str())
 }
 
-fn row(authenticator: &Authenticator) -> Vec<String> {
+fn row(authenticator: &Authenticator, is_wide: bool) -> Vec<String> {
     let status = authenticator.status.clone().unwrap_or_default();
     let spec = authenticator.spec.clone().unwrap_or_default();
-    vec![
+    let mut row = vec![
         name_of(authenticator).to_owned(),
         spec.display_name,
         type_of(authenticator).as_str_name().to_owned(),
-        status.is_registered.to_string(),
-        status.description,
-    ]
+    ];
+    if is_wide {
+        row.extend([status.is_registered.to_string(), status.description]);
+    }
+    row
 }

@@ -17,6 +17,7 @@ const LOGIN: &str = "auth.v1.MainService/AuthenticateWithAuthenticationToken";
 const REFRESH: &str = "auth.v1.MainService/AuthenticateWithRefreshToken";
 const LOGOUT: &str = "auth.v1.MainService/Logout";
 const STATUS: &str = "user.v1.MainService/GetStatus";
+const AVAILABLE: &str = "auth.v1.MainService/GetAvailableAuthenticator";
 
 fn state(world: &World) -> State {
     State::decode(std::fs::read(world.state_file()).unwrap().as_slice()).unwrap()
@@ -317,4 +318,35 @@ fn a20_a_token_can_be_inspected_without_being_shown() {
         .failed(1);
     assert!(!stderr.contains("AQxx"), "{stderr}");
     assert!(world.cluster.methods().is_empty(), "offline");
+}
+
+#[test]
+fn the_main_authenticator_is_asked_for_where_one_is_needed_and_its_failure_hides_no_refusal() {
+    let world = World::new();
+    saved(&world, 10_000, 14_400);
+    world
+        .cluster
+        .refuse(REFRESH, Code::PermissionDenied, "the User is disabled");
+    let stderr = world.ctl("get user").failed(5);
+    assert!(stderr.contains("the User is disabled"), "{stderr}");
+    assert_eq!(world.cluster.methods(), [REFRESH]);
+
+    let reason = "AUTHENTICATOR_REQUIRED".to_owned();
+    world
+        .cluster
+        .state()
+        .reasons
+        .insert(REFRESH.to_owned(), reason);
+    world.cluster.refuse(
+        REFRESH,
+        Code::PermissionDenied,
+        "an Authenticator is needed",
+    );
+    world.cluster.refuse(AVAILABLE, Code::Internal, "broken");
+    let stderr = world.ctl("get user").failed(5);
+    assert!(
+        stderr.contains("an Authenticator is needed") && !stderr.contains("broken"),
+        "{stderr}"
+    );
+    assert_eq!(world.cluster.methods(), [REFRESH, REFRESH, AVAILABLE]);
 }

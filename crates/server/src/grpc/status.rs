@@ -7,6 +7,9 @@ use tonic::{Code, Status};
 
 use crate::{Error, ErrorKind};
 
+/// Whose reasons these are.
+const DOMAIN: &str = "octelium.platform.v1";
+
 impl From<Error> for Status {
     /// The public part alone. What it came from is logged here, once, where it is the Cluster's fault.
     fn from(error: Error) -> Self {
@@ -14,15 +17,40 @@ impl From<Error> for Status {
             tracing::error!(error = %source, kind = ?error.kind(), "request failed");
         }
         let code = code(error.kind());
-        match error.kind() {
-            ErrorKind::RateLimited { retry_after } => Self::with_details(
-                code,
-                error.public(),
-                retry_info(code, &error, retry_after).into(),
-            ),
-            _ => Self::new(code, error.public()),
+        let details = details(&error);
+        if details.is_empty() {
+            return Self::new(code, error.public());
         }
+        let rich = RpcStatus {
+            code: code.into(),
+            message: error.public().to_owned(),
+            details,
+        };
+        Self::with_details(code, error.public(), rich.encode_to_vec().into())
     }
+}
+
+/// What clients act on without reading the text. Whoever is not authenticated yet learns no reason.
+fn details(error: &Error) -> Vec<prost_types::Any> {
+    let mut details = Vec::new();
+    if let ErrorKind::RateLimited { retry_after } = error.kind() {
+        details.push(retry_info(retry_after));
+    }
+    let is_told = matches!(
+        error.kind(),
+        ErrorKind::PermissionDenied | ErrorKind::FailedPrecondition | ErrorKind::RateLimited { .. }
+    );
+    if let Some(reason) = error.reason().filter(|_| is_told) {
+        let info = ErrorInfo {
+            reason: reason.to_ascii_uppercase(),
+            domain: DOMAIN.to_owned(),
+        };
+        details.push(prost_types::Any {
+            type_url: "type.googleapis.com/google.rpc.ErrorInfo".to_owned(),
+            value: info.encode_to_vec(),
+        });
+    }
+    details
 }
 
 /// Existing clients retry Unavailable, `ResourceExhausted`, Unknown, Aborted, `DataLoss`, Internal and
@@ -42,25 +70,20 @@ pub(crate) fn code(kind: ErrorKind) -> Code {
     }
 }
 
-/// `google.rpc.Status` with one `google.rpc.RetryInfo`, for `grpc-status-details-bin`.
-fn retry_info(code: Code, error: &Error, retry_after: Duration) -> Vec<u8> {
+fn retry_info(retry_after: Duration) -> prost_types::Any {
     let info = RetryInfo {
         retry_delay: Some(prost_types::Duration {
             seconds: i64::try_from(retry_after.as_secs()).unwrap_or(i64::MAX),
             nanos: i32::try_from(retry_after.subsec_nanos()).unwrap_or(0),
         }),
     };
-    RpcStatus {
-        code: code.into(),
-        message: error.public().to_owned(),
-        details: vec![prost_types::Any {
-            type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(),
-            value: info.encode_to_vec(),
-        }],
+    prost_types::Any {
+        type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(),
+        value: info.encode_to_vec(),
     }
-    .encode_to_vec()
 }
 
+/// `google.rpc.Status`, for `grpc-status-details-bin`.
 #[derive(Clone, PartialEq, prost::Message)]
 struct RpcStatus {
     #[prost(int32, tag = "1")]
@@ -75,4 +98,42 @@ struct RpcStatus {
 struct RetryInfo {
     #[prost(message, optional, tag = "1")]
     retry_delay: Option<prost_types::Duration>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ErrorInfo {
+    #[prost(string, tag = "1")]
+    reason: String,
+    #[prost(string, tag = "2")]
+    domain: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(error: Error) -> Option<String> {
+        let status = Status::from(error);
+        let rich = RpcStatus::decode(status.details()).unwrap();
+        let infos = rich
+            .details
+            .iter()
+            .filter(|any| any.type_url.ends_with("ErrorInfo"));
+        let mut infos = infos.map(|any| ErrorInfo::decode(any.value.as_slice()).unwrap().reason);
+        infos.next()
+    }
+
+    #[test]
+    fn whoever_is_authenticated_is_told_the_reason_as_a_word() {
+        let denied = Error::denied("no").because("authenticator_required");
+        assert_eq!(reason(denied).as_deref(), Some("AUTHENTICATOR_REQUIRED"));
+        assert_eq!(reason(Error::denied("no")), None);
+        let unknown = Error::new(ErrorKind::Unauthenticated, "no").because("session_gone");
+        assert_eq!(reason(unknown), None);
+        let retry_after = Duration::from_mins(1);
+        let blocked = Error::new(ErrorKind::RateLimited { retry_after }, "later");
+        let blocked = Status::from(blocked.because("authenticator_blocked"));
+        let rich = RpcStatus::decode(blocked.details()).unwrap();
+        assert_eq!(rich.details.len(), 2);
+    }
 }
