@@ -186,6 +186,23 @@ impl Client {
         }
     }
 
+    /// Raises the Session by the TPM that it has to be raised by, where there is one.
+    ///
+    /// # Errors
+    /// The TPM refuses, or its answer is not accepted.
+    pub(crate) async fn raise_by_main(&self) -> Result<(), Failure> {
+        let locked = self.store.lock().await?;
+        let entry = locked.get(&self.cluster.domain)?;
+        let Some(token) = entry.as_ref().and_then(refresh_token) else {
+            return Ok(());
+        };
+        let auth = rpc::auth(self.channel.clone(), Some(&token))?;
+        if let Some(raised) = authenticators::by_main(auth, &self.environment).await? {
+            self.keep(&locked, raised)?;
+        }
+        Ok(())
+    }
+
     /// Keeps the tokens of the Session, which an Authenticator has raised.
     ///
     /// # Errors

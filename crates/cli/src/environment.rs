@@ -1,6 +1,6 @@
 //! The variables that the programs read, and no others.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, path::Path};
 
 /// Environment variables; empty ones count as absent.
 #[derive(Clone, Default)]
@@ -28,8 +28,67 @@ impl Environment {
     }
 }
 
+/// Variables that only the machines of platforms have.
+const OF_PLATFORMS: [&str; 3] = [
+    "KUBERNETES_SERVICE_HOST",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_EXECUTION_ENV",
+];
+/// Files that only containers have.
+const OF_CONTAINERS: [&str; 2] = [".dockerenv", "run/.containerenv"];
+
+impl Environment {
+    /// Whether this is no machine of a person: a container, a function, a job of continuous integration. `root` is where
+    /// its files are.
+    pub(crate) fn is_workload_host(&self, root: &Path) -> bool {
+        self.is_true("OCTELIUM_CONTAINER_MODE")
+            || (cfg!(target_os = "linux") && self.is_true("CI"))
+            || self.get("container") == Some("podman")
+            || OF_PLATFORMS.iter().any(|name| self.get(name).is_some())
+            || OF_CONTAINERS.iter().any(|file| root.join(file).exists())
+    }
+}
+
 impl FromIterator<(String, String)> for Environment {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
         Self(variables.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(name: &str, value: &str) -> Environment {
+        [(name.to_owned(), value.to_owned())].into_iter().collect()
+    }
+
+    #[test]
+    fn the_machine_of_a_person_is_told_from_others() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        assert!(!Environment::default().is_workload_host(root));
+        for (name, value) in [
+            ("OCTELIUM_CONTAINER_MODE", "true"),
+            ("container", "podman"),
+            ("KUBERNETES_SERVICE_HOST", "10.0.0.1"),
+            ("AWS_LAMBDA_FUNCTION_NAME", "f"),
+            ("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE"),
+        ] {
+            assert!(with(name, value).is_workload_host(root), "{name}");
+        }
+        assert_eq!(
+            with("CI", "true").is_workload_host(root),
+            cfg!(target_os = "linux")
+        );
+        for (name, value) in [("CI", "false"), ("container", "toolbox"), ("CI", "")] {
+            assert!(!with(name, value).is_workload_host(root), "{name}={value}");
+        }
+        std::fs::create_dir(root.join("run")).unwrap();
+        for file in OF_CONTAINERS {
+            std::fs::write(root.join(file), "").unwrap();
+            assert!(Environment::default().is_workload_host(root), "{file}");
+            std::fs::remove_file(root.join(file)).unwrap();
+        }
     }
 }

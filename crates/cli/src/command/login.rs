@@ -3,16 +3,20 @@
 pub(crate) mod browser;
 mod device;
 
-use api::user_v1::GetStatusRequest;
+use std::path::Path;
+
+use api::user_v1::{GetStatusRequest, get_status_response::user::spec::Type};
 use clap::Args;
 use secrecy::SecretString;
 
 use crate::{
     assertion::Source,
     client::{Client, Proof, Repeat},
+    command::auth,
     context::Context,
     failure::{Failure, Outcome, Reason},
     input,
+    terminal::printable,
 };
 
 use browser::Opening;
@@ -81,14 +85,17 @@ pub(crate) async fn run(context: &Context, args: LoginArgs) -> Result<Outcome, F
     if args.device {
         let token = device::approve(context, &client, &args.scope).await?;
         client.take_over(token).await?;
-        return greet(context, &client, true).await;
+        return welcome(context, &client).await;
     }
     if let Some(opening) = opening {
         return by_browser(context, &client, opening, args.scope).await;
     }
     if let Some(proof) = &proof {
         client.log_in(proof, args.scope).await?;
-        return greet(context, &client, true).await;
+        return match proof {
+            Proof::Assertion(_) => greet(context, &client, true).await.map(|_| Outcome::Done),
+            Proof::Token(_) | Proof::Approved(_) => welcome(context, &client).await,
+        };
     }
     let is_attended = context.terminal.is_attended();
     if !args.scope.is_empty() {
@@ -104,7 +111,7 @@ pub(crate) async fn run(context: &Context, args: LoginArgs) -> Result<Outcome, F
         Err(failure) if failure.reason == Reason::AuthenticationNeeded && is_attended => {
             by_browser(context, &client, Opening::Browser, args.scope).await
         }
-        outcome => outcome,
+        outcome => outcome.map(|_| Outcome::Done),
     }
 }
 
@@ -116,10 +123,43 @@ async fn by_browser(
 ) -> Result<Outcome, Failure> {
     let approved = browser::approve(context, client.domain(), opening).await?;
     client.log_in(&Proof::Approved(approved), scopes).await?;
-    greet(context, client, true).await
+    welcome(context, client).await
 }
 
-async fn greet(context: &Context, client: &Client, logged_in: bool) -> Result<Outcome, Failure> {
+/// Greets whoever has just logged in, and registers the machine of a person as a Device; its TPM raises the Session
+/// where the Cluster names it. The login stands whatever becomes of that.
+async fn welcome(context: &Context, client: &Client) -> Result<Outcome, Failure> {
+    let user_type = greet(context, client, true).await?;
+    if user_type != Type::Human || !has_device(context) {
+        return Ok(Outcome::Done);
+    }
+    if let Err(failure) = auth::device::register(context, client).await {
+        let why = printable(&failure.message);
+        context.terminal.warn(&format!(
+            "this machine is not registered as a Device: {why}"
+        ));
+    }
+    if let Err(failure) = client.raise_by_main().await {
+        let why = printable(&failure.message);
+        context
+            .terminal
+            .warn(&format!("the TPM has not raised the Session: {why}"));
+    }
+    Ok(Outcome::Done)
+}
+
+/// Whether this is a machine that belongs to a person, as far as can be told.
+fn has_device(context: &Context) -> bool {
+    let environment = &context.environment;
+    match environment.get("OCTELIUM_REGISTER_DEVICE") {
+        Some("true") => true,
+        Some("false") => false,
+        _ => cfg!(target_os = "linux") && !environment.is_workload_host(Path::new("/")),
+    }
+}
+
+/// Says who one is; returns of which type, `Unknown` where that may not be asked.
+async fn greet(context: &Context, client: &Client, logged_in: bool) -> Result<Type, Failure> {
     let answer = client
         .call(Repeat::Safe, async |rpc| {
             rpc.user().get_status(GetStatusRequest {}).await
@@ -130,20 +170,19 @@ async fn greet(context: &Context, client: &Client, logged_in: bool) -> Result<Ou
         // The scope or a Policy may forbid to ask; the login stands.
         Err(_) if logged_in => {
             context.terminal.say("You are now authenticated");
-            return Ok(Outcome::Done);
+            return Ok(Type::Unknown);
         }
         Err(failure) => return Err(failure),
     };
-    let metadata = status
-        .user
-        .and_then(|user| user.metadata)
-        .unwrap_or_default();
+    let user = status.user.unwrap_or_default();
+    let user_type = user.spec.map(|spec| spec.r#type()).unwrap_or_default();
+    let metadata = user.metadata.unwrap_or_default();
     let mut name = metadata.name;
     if !metadata.display_name.is_empty() {
         name = format!("{name} ({})", metadata.display_name);
     }
     let adverb = if logged_in { "now" } else { "already" };
     let text = format!("You are {adverb} authenticated as {name}");
-    context.terminal.say(&crate::terminal::printable(&text));
-    Ok(Outcome::Done)
+    context.terminal.say(&printable(&text));
+    Ok(user_type)
 }

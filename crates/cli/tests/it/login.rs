@@ -17,6 +17,8 @@ const LOGIN: &str = "auth.v1.MainService/AuthenticateWithAuthenticationToken";
 const REFRESH: &str = "auth.v1.MainService/AuthenticateWithRefreshToken";
 const LOGOUT: &str = "auth.v1.MainService/Logout";
 const STATUS: &str = "user.v1.MainService/GetStatus";
+const DEVICE_BEGIN: &str = "auth.v1.MainService/RegisterDeviceBegin";
+const DEVICE_FINISH: &str = "auth.v1.MainService/RegisterDeviceFinish";
 const AVAILABLE: &str = "auth.v1.MainService/GetAvailableAuthenticator";
 
 fn state(world: &World) -> State {
@@ -318,6 +320,42 @@ fn a20_a_token_can_be_inspected_without_being_shown() {
         .failed(1);
     assert!(!stderr.contains("AQxx"), "{stderr}");
     assert!(world.cluster.methods().is_empty(), "offline");
+}
+
+#[test]
+fn the_machine_of_a_person_is_registered_at_the_login() {
+    let mut world = World::new();
+    world.set("OCTELIUM_REGISTER_DEVICE", "true");
+    let greeting = "You are now authenticated as alice (Alice A.)\n";
+    let login = |world: &World| {
+        let ended = world.octelium("login --auth-token good");
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        let said = ended.stderr.strip_prefix(greeting).map(str::to_owned);
+        said.unwrap_or_else(|| panic!("{}", ended.stderr))
+    };
+    assert_eq!(login(&world), "Device successfully registered\n");
+    assert_eq!(
+        world.cluster.methods(),
+        [LOGIN, STATUS, DEVICE_BEGIN, DEVICE_FINISH, AVAILABLE]
+    );
+    world
+        .cluster
+        .refuse(DEVICE_BEGIN, Code::AlreadyExists, "known");
+    assert_eq!(login(&world), "Device already registered\n");
+
+    // Nobody is kept out because of their machine.
+    world
+        .cluster
+        .refuse(DEVICE_BEGIN, Code::PermissionDenied, "too many Devices");
+    let said = login(&world);
+    assert!(
+        said.starts_with("warning: ") && said.contains("too many Devices"),
+        "{said}"
+    );
+
+    world.cluster.state().is_workload = true;
+    assert_eq!(login(&world), "");
+    assert_eq!(world.cluster.methods().last().unwrap(), STATUS);
 }
 
 #[test]

@@ -447,6 +447,30 @@ async fn a_machine_is_registered_once() {
     );
     let devices = admin.sh("octeliumctl get device -o name").success();
     assert_eq!(devices.stdout.lines().count(), 1, "{devices:#?}");
+
+    // At a login by itself, where it is the machine of a person.
+    let token = admin
+        .sh("octeliumctl create cred --rotate cred01")
+        .success();
+    let token = cluster.secret(&token.value("Authentication Token:"));
+    let login = |whether: &str| {
+        let login = format!("{whether} octelium login --auth-token {token}");
+        cluster.person().sh(&login).success().stderr
+    };
+    let known = login("OCTELIUM_REGISTER_DEVICE=true");
+    assert!(known.contains("Device already registered"), "{known}");
+    let is_workload_host = login("CI=true OCTELIUM_REGISTER_DEVICE=");
+    assert!(!is_workload_host.contains("Device"), "{is_workload_host}");
+    let device = devices.stdout.trim().trim_start_matches("device/");
+    admin
+        .sh(&format!("octeliumctl delete device {device}"))
+        .success();
+    let new = login("OCTELIUM_REGISTER_DEVICE=true");
+    assert!(new.contains("Device successfully registered"), "{new}");
+    let sessions = admin
+        .sh("octeliumctl get session --user alice -o field=status.deviceRef.name")
+        .success();
+    assert!(!sessions.stdout.trim().is_empty(), "{sessions:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

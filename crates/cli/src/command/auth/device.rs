@@ -23,8 +23,17 @@ const MOST_ADDRESSES: usize = 16;
 pub(super) struct DeviceArgs {}
 
 pub(super) async fn run(context: &Context, _args: DeviceArgs) -> Result<Outcome, Failure> {
-    let info = facts()?;
     let client = Client::connect(context).await?;
+    register(context, &client).await?;
+    Ok(Outcome::Done)
+}
+
+/// Registers this machine as a Device of whoever has logged in.
+///
+/// # Errors
+/// It cannot be told from others, or the Cluster refuses.
+pub(crate) async fn register(context: &Context, client: &Client) -> Result<(), Failure> {
+    let info = facts()?;
     let begun = client
         .call_auth(async |mut auth| {
             auth.register_device_begin(RegisterDeviceBeginRequest {
@@ -37,7 +46,7 @@ pub(super) async fn run(context: &Context, _args: DeviceArgs) -> Result<Outcome,
         Ok(begun) => begun,
         Err(failure) if failure.code == "AlreadyExists" => {
             context.terminal.say("Device already registered");
-            return Ok(Outcome::Done);
+            return Ok(());
         }
         Err(failure) => return Err(failure),
     };
@@ -57,7 +66,7 @@ pub(super) async fn run(context: &Context, _args: DeviceArgs) -> Result<Outcome,
         })
         .await?;
     context.terminal.say("Device successfully registered");
-    Ok(Outcome::Done)
+    Ok(())
 }
 
 /// What the system says of the machine.

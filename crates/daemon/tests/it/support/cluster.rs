@@ -288,6 +288,25 @@ impl Person {
         Begun { process, lines }
     }
 
+    /// Begins a command at a terminal, whose keyboard and screen are pipes.
+    pub(crate) fn at_terminal(&self, command: &str) -> Child {
+        let mut script = Command::new("script");
+        script.args([
+            "--quiet",
+            "--return",
+            "--flush",
+            "--command",
+            command,
+            "/dev/null",
+        ]);
+        self.at(&mut script)
+            .env("SHELL", "/bin/sh")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("script: {error}: run scripts/install-test-tools"))
+    }
+
     /// As [`Self::sh`], with `input` on its standard input.
     pub(crate) fn sh_with_input(&self, command: &str, input: &str) -> Outcome {
         let file = self.home.path().join("input");
@@ -309,6 +328,8 @@ impl Person {
             .env("OCTELIUM_HOME", self.home.path().join("octelium"))
             .env("OCTELIUM_DOMAIN", &self.domain)
             .env("OCTELIUM_CA_CERT", &self.ca)
+            // Wherever the tests run.
+            .env("OCTELIUM_REGISTER_DEVICE", "false")
             .current_dir(self.home.path())
     }
 }
