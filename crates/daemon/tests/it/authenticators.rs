@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::Command,
@@ -10,6 +11,7 @@ use std::{
 use crate::support::{
     cluster::{Cluster, Person},
     program::{Outcome, octeliumd, run},
+    qr,
 };
 
 /// The rules of the public page on Authenticators, each as it stands there.
@@ -525,6 +527,43 @@ async fn w39f_whoever_has_lost_their_phone_begins_anew_once_an_administrator_say
     alice
         .sh(&format!("echo {code} | octelium auth authn {name}"))
         .success();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_secret_of_an_app_can_be_scanned_at_a_terminal() {
+    let cluster = Cluster::start();
+    let (alice, _admin) = alice(&cluster);
+    let mut adding = alice.at_terminal("octelium auth create authenticator --type totp");
+    let mut screen = BufReader::new(adding.stdout.take().unwrap());
+    let mut shown = Vec::new();
+    let typed = loop {
+        let mut line = String::new();
+        assert_ne!(screen.read_line(&mut line).unwrap(), 0, "{shown:#?}");
+        let line = line.trim_end().to_owned();
+        if let Some((_, secret)) = line.split_once("or type this secret into it: ") {
+            break secret.to_owned();
+        }
+        shown.push(line);
+    };
+    let picture: Vec<&str> = shown
+        .iter()
+        .map(String::as_str)
+        .filter(|line| line.contains('\u{2588}'))
+        .collect();
+    let url = qr::on_terminal(&picture);
+    assert!(url.starts_with("otpauth://totp/"), "{url}");
+    let secret = url.split_once("secret=").unwrap().1;
+    let secret = cluster.secret(secret.split('&').next().unwrap());
+    assert_eq!(secret, typed);
+
+    let code = alice.sh(&format!("oathtool --totp -b {secret}")).success();
+    let mut keyboard = adding.stdin.take().unwrap();
+    writeln!(keyboard, "{}", code.stdout.trim()).unwrap();
+    let mut rest = String::new();
+    screen.read_to_string(&mut rest).unwrap();
+    assert!(adding.wait().unwrap().success(), "{rest}");
+    assert!(rest.contains("Authenticator is now registered"), "{rest}");
+    assert_eq!(names(&alice).len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,8 @@
 use crate::{
     browser::{enroll, people},
     support::{
+        program::target,
+        qr,
         scene::Scene,
         webdriver::{Authenticator, Browser},
     },
@@ -123,6 +125,11 @@ async fn w33_a_security_key_is_added_where_the_rules_want_one() {
     browser.sees("Scan this with an authenticator app").await;
     browser.click("summary").await;
     looks_well(&browser, "authenticators-app").await;
+    for shape in ["wide-light", "wide-dark", "narrow-light", "narrow-dark"] {
+        let picture = format!("test-tools/pictures/authenticators-app-{shape}.png");
+        let url = qr::in_picture(&target().join(picture));
+        assert!(url.starts_with("otpauth://totp/"), "{shape}: {url}");
+    }
     browser.fill("#code", "000000\u{e007}").await;
     browser.sees("The code is wrong").await;
     looks_well(&browser, "authenticators-app-wrong").await;

@@ -3,6 +3,7 @@
 pub(crate) mod cluster;
 pub(crate) mod https;
 pub(crate) mod program;
+pub(crate) mod qr;
 pub(crate) mod scene;
 pub(crate) mod upstream;
 pub(crate) mod webdriver;

@@ -172,11 +172,12 @@ fn show(context: &Context, url: &str) -> Result<(), Failure> {
         return context.terminal.line(url);
     }
     if let Ok(code) = QrCode::new(url) {
-        // Both halves of each character are drawn, whatever the colours of the terminal are.
+        // Both halves of each character are drawn, whatever the colours of the terminal are: what is light in white,
+        // on black.
         let picture = code
             .render::<Dense1x2>()
-            .dark_color(Dense1x2::Dark)
-            .light_color(Dense1x2::Light)
+            .dark_color(Dense1x2::Light)
+            .light_color(Dense1x2::Dark)
             .quiet_zone(true)
             .build();
         for line in picture.lines() {
