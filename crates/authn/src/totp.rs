@@ -116,6 +116,14 @@ fn builder(secret: &[u8], parameters: Parameters) -> Builder {
         .with_secret(Key::new(secret.into()))
 }
 
+/// What an app shows at `now` that has taken over the secret of `url`; `None` where it is no URL of a secret.
+#[cfg(any(test, feature = "testing"))]
+pub fn code(url: &str, now: UnixMillis) -> Option<String> {
+    let totp = Totp::from_url(url).ok()?;
+    let seconds = u64::try_from(now.0).ok()? / 1000;
+    Some(totp.generate(seconds))
+}
+
 #[cfg(test)]
 mod tests {
     use rstest::rstest;

@@ -128,6 +128,11 @@ pub fn is_usable(authenticator: &Authenticator) -> bool {
     is_registered(authenticator) && state == Some(State::Active)
 }
 
+/// Whether it counts for `session`: it is usable, and of a type that fits.
+pub fn counts(session: &Session, authenticator: &Authenticator) -> bool {
+    is_usable(authenticator) && fits(session, type_of(authenticator))
+}
+
 /// Whether its registration was finished.
 pub fn is_registered(authenticator: &Authenticator) -> bool {
     authenticator

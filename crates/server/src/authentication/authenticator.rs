@@ -20,7 +20,7 @@ pub(crate) use factors::Factors;
 pub(crate) use holder::Holder;
 pub(crate) use manage::Which;
 pub(crate) use raise::{Proof, failed, usable};
-pub(crate) use registration::{Registration, register, registering};
+pub(crate) use registration::{Registration, complete, registering};
 
 use store::CommitError;
 

@@ -52,7 +52,8 @@ pub(crate) async fn of_login(
 
 /// What the login has to wait for: an Authenticator of those that count and fit, or, where there is none, a new one.
 pub(crate) fn action(ctx: &Context, login: &Login<'_>, now: UnixMillis) -> AuthenticatorAction {
-    let has_any = counts_any(login.session, login.authenticators);
+    let mut all = login.authenticators.iter();
+    let has_any = all.any(|one| authenticator::counts(login.session, one));
     if has_any && is_passkey_login(login.session) {
         // The passkey has just proved more than any second factor would.
         return AuthenticatorAction::Unset;
@@ -77,14 +78,6 @@ pub(crate) fn action(ctx: &Context, login: &Login<'_>, now: UnixMillis) -> Authe
         }
         (Some(Effect::Ignore) | None, _) => AuthenticatorAction::Unset,
     }
-}
-
-/// Whether any of them is registered, ACTIVE, and of a type that fits the Session.
-pub(crate) fn counts_any(session: &Session, authenticators: &[Authenticator]) -> bool {
-    authenticators.iter().any(|authenticator| {
-        authenticator::is_usable(authenticator)
-            && authenticator::fits(session, authenticator::type_of(authenticator))
-    })
 }
 
 /// Whether a User with these Authenticators alone would have to register one, or to use one, at a login like the one

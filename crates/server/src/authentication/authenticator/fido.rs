@@ -38,10 +38,10 @@ use domain::{authenticator, id::Uid, kind::Kind};
 use store::{CommitError, Expected as AtRevision, Operation, SecretWrite, Transaction};
 
 use super::{
-    ATTEMPTS, Holder, Proof, Registration, Which, failed, is_race,
+    ATTEMPTS, Holder, Proof, Registration, Which, complete, failed, is_race,
     raise::{self, NotRaised},
-    register, registering,
-    registration::not_registered,
+    registering,
+    registration::used_already,
     usable,
 };
 use crate::{
@@ -58,6 +58,8 @@ pub(crate) use login::{Passkey, begin_login, is_enabled, login};
 const USED: &str = "webauthn-challenge";
 /// For how long a ceremony may take.
 const LIFETIME: Duration = Duration::from_mins(5);
+/// For how long a login page may lie open: the longest that any ceremony may take.
+const LOGIN_LIFETIME: Duration = Duration::from_mins(10);
 const CHALLENGE_LENGTH: usize = 32;
 
 /// A ceremony that has begun.
@@ -143,29 +145,21 @@ pub(crate) async fn finish_registration(
     let now = ctx.now();
     let model = model::of(ctx, &settings, &registered, now)?;
 
-    let mut holder = Cow::Borrowed(holder);
-    for _ in 0..ATTEMPTS {
-        let stored = registering(ctx, &holder, &which, Type::Fido).await?;
+    complete(ctx, holder, &which, Type::Fido, caller, |stored| {
         let mut made = stored.message.clone();
         let status = made.status_mut();
         status.description.clone_from(&model.description);
         status.info = Some(Info {
             r#type: Some(info::Type::Fido(facts(&registered, &answer, &model))),
         });
-        let registration = Registration {
+        Ok(Registration {
             stored,
             registered: made,
             secret: SecretWrite::Keep,
-            operations: vec![ceremony.used(ctx, LIFETIME)],
-        };
-        match register(ctx, &holder, registration, caller).await {
-            Ok(registered) => return Ok(registered),
-            Err(CommitError::RecordTaken) => return Err(used_already()),
-            Err(error) if is_race(&error) => holder = Cow::Owned(holder.again(ctx).await?),
-            Err(error) => return Err(not_registered(error)),
-        }
-    }
-    Err(Error::unavailable("the registration lost too many races"))
+            operations: vec![ceremony.used(ctx)],
+        })
+    })
+    .await
 }
 
 /// Asks for a proof by any of the passkeys and security keys that `holder` may use now.
@@ -229,7 +223,7 @@ pub(crate) async fn authenticate(
             return Err(unknown());
         };
         usable(&holder, stored, &all)?;
-        let operations = vec![ceremony.used(ctx, LIFETIME)];
+        let operations = vec![ceremony.used(ctx)];
         let used = check(ctx, &holder.user.message, stored, &ceremony, &answer, false);
         let (used, facts) = match used {
             Ok(used) => used,
@@ -342,7 +336,7 @@ async fn set_aside(
     aside.spec_mut().set_state(State::Pending);
     aside.status_mut().cloned_at = Some(now.to_proto());
     let mut transaction = Transaction::at(now);
-    transaction.push(ceremony.used(ctx, LIFETIME));
+    transaction.push(ceremony.used(ctx));
     transaction.push(Operation::Put(
         codec::encode(stored.uid, stored.created_at, &aside, SecretWrite::Keep),
         AtRevision::Revision(stored.revision),
@@ -477,16 +471,13 @@ async fn open(
 
 impl Ceremony {
     /// The step that fails where the ceremony was finished before.
-    fn used(&self, ctx: &Context, lifetime: Duration) -> Operation {
-        self.single_use(ctx, lifetime).operation()
-    }
-
-    fn single_use(&self, ctx: &Context, lifetime: Duration) -> SingleUse {
-        SingleUse {
+    fn used(&self, ctx: &Context) -> Operation {
+        let used = SingleUse {
             kind: USED,
             key: self.challenge.clone(),
-            expires_at: ctx.now().saturating_add(lifetime),
-        }
+            expires_at: ctx.now().saturating_add(LOGIN_LIFETIME),
+        };
+        used.operation()
     }
 }
 
@@ -557,10 +548,6 @@ fn cloned() -> Error {
          administrator has looked at it",
     )
     .because("authenticator_cloned")
-}
-
-fn used_already() -> Error {
-    Error::denied("This answer was used already. Try it again").because("used_already")
 }
 
 fn conveyance(settings: &Settings) -> &'static str {

@@ -105,6 +105,13 @@ impl Holder {
         Ok(all)
     }
 
+    /// Whether any of them counts for the Session.
+    pub(crate) fn has_any(&self, all: &[Stored<Authenticator>]) -> bool {
+        let session = &self.session.message;
+        let mut all = all.iter();
+        all.any(|stored| authenticator::counts(session, &stored.message))
+    }
+
     /// Whether the Session may have its User's Authenticators added and removed at all.
     ///
     /// # Errors
@@ -153,10 +160,7 @@ impl Holder {
         now: UnixMillis,
     ) -> Result<(), Error> {
         let session = &self.session.message;
-        let has_any = all.iter().any(|stored| {
-            authenticator::is_usable(&stored.message)
-                && authenticator::fits(session, authenticator::type_of(&stored.message))
-        });
+        let has_any = self.has_any(all);
         if session::is_fresh(session, has_any, FRESH, now) {
             return Ok(());
         }

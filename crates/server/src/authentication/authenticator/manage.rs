@@ -308,10 +308,7 @@ fn check_last(
     now: UnixMillis,
 ) -> Result<(), Error> {
     let session = &holder.session.message;
-    let counts = |one: &Stored<Authenticator>| {
-        authenticator::is_usable(&one.message)
-            && authenticator::fits(session, authenticator::type_of(&one.message))
-    };
+    let counts = |one: &Stored<Authenticator>| authenticator::counts(session, &one.message);
     let mut left = all.iter().filter(|one| one.uid != stored.uid);
     if !counts(stored) || left.any(counts) {
         return Ok(());

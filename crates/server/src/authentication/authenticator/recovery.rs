@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use api::{core_v1::Session, resource::Object as _};
+use api::{
+    core_v1::{Authenticator, Session},
+    resource::Object as _,
+};
 use aws_lc_rs::digest;
 use domain::{clock::UnixMillis, kind::Kind, session};
 use store::{Expected, Operation, SecretWrite, Transaction};
@@ -12,7 +15,7 @@ use super::{ATTEMPTS, Factors, Holder, is_race, raise};
 use crate::{
     Caller, Context, Error,
     audit::{self, Entry},
-    resource::codec,
+    resource::codec::{self, Stored},
 };
 
 const CODES: usize = 10;
@@ -25,7 +28,8 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// Makes new codes, and returns them: they are not told again. Those from before are worth nothing any more.
 ///
 /// # Errors
-/// `PermissionDenied` where the holder may not manage Authenticators now, or has none that a code could stand in for.
+/// `PermissionDenied` where the holder may not manage Authenticators now; `FailedPrecondition` where there is none that
+/// a code could stand in for.
 pub(crate) async fn renew(
     ctx: &Context,
     holder: &Holder,
@@ -34,7 +38,9 @@ pub(crate) async fn renew(
     for _ in 0..ATTEMPTS {
         let now = ctx.now();
         holder.check_managing(now)?;
-        holder.check_fresh(ctx, now).await?;
+        let all = holder.authenticators(ctx, now).await?;
+        holder.check_fresh_among(&all, now)?;
+        check_stands_in(holder, &all)?;
         let factors = Factors::load(ctx, holder.user.uid, now).await?;
         let codes: Vec<_> = (0..CODES).map(|_| new_code(ctx)).collect();
         let hashes = codes.iter().map(|code| hash(code)).collect();
@@ -58,7 +64,8 @@ pub(crate) async fn renew(
 /// that asks for an Authenticator is not satisfied by it.
 ///
 /// # Errors
-/// `PermissionDenied` where the code is wrong or was used; `RateLimited` where too many codes were wrong.
+/// `PermissionDenied` where the code is wrong or was used; `RateLimited` where too many codes were wrong;
+/// `FailedPrecondition` where there is no Authenticator that it could stand in for.
 pub(crate) async fn authenticate(
     ctx: &Context,
     holder: &Holder,
@@ -73,6 +80,7 @@ pub(crate) async fn authenticate(
         let now = ctx.now();
         let factors = Factors::load(ctx, holder.user.uid, now).await?;
         factors.check(now)?;
+        check_stands_in(&holder, &holder.authenticators(ctx, now).await?)?;
         let mut transaction = Transaction::at(now);
         let mut session = holder.session.message.clone();
         let place = factors.find(&wanted);
@@ -109,6 +117,19 @@ pub(crate) async fn authenticate(
         }
     }
     Err(Error::unavailable("the authentication lost too many races"))
+}
+
+/// A code is as good as an Authenticator only for whoever has one: otherwise whoever has to register one first could
+/// have a code do for it.
+fn check_stands_in(holder: &Holder, all: &[Stored<Authenticator>]) -> Result<(), Error> {
+    if holder.has_any(all) {
+        return Ok(());
+    }
+    Err(Error::precondition(
+        "A recovery code stands in for an Authenticator, and there is none of yours that could be used here: add one \
+         first",
+    )
+    .because("authenticator_missing"))
 }
 
 /// How many codes there are still, and since when.

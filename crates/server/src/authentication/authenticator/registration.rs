@@ -1,5 +1,7 @@
 //! The end of a registration, whatever the type: the Authenticator counts from then on.
 
+use std::borrow::Cow;
+
 use api::{
     core_v1::{Authenticator, authenticator::status::Type, session::status::AuthenticatorAction},
     resource::Object as _,
@@ -7,7 +9,7 @@ use api::{
 use domain::{authenticator, kind::Kind, session};
 use store::{CommitError, Expected, Operation, SecretWrite, Transaction};
 
-use super::{Holder, Which, manage, raise};
+use super::{ATTEMPTS, Holder, Which, is_race, manage, raise};
 use crate::{
     Caller, Context, Error, ErrorKind, audit,
     resource::codec::{self, Stored},
@@ -58,12 +60,51 @@ pub(crate) async fn registering(
     Ok(stored)
 }
 
+/// Registers what `verified` makes of the Authenticator as it is then, as often as a race is lost.
+///
+/// # Errors
+/// As [`registering`]; those of `verified`; `PermissionDenied` where what is used up by it was used already;
+/// `AlreadyExists` where another has the same credential or key.
+pub(crate) async fn complete(
+    ctx: &Context,
+    holder: &Holder,
+    which: &Which<'_>,
+    r#type: Type,
+    caller: &Caller,
+    verified: impl Fn(Stored<Authenticator>) -> Result<Registration, Error>,
+) -> Result<Authenticator, Error> {
+    let mut holder = Cow::Borrowed(holder);
+    for _ in 0..ATTEMPTS {
+        let stored = registering(ctx, &holder, which, r#type).await?;
+        let registration = verified(stored)?;
+        match register(ctx, &holder, registration, caller).await {
+            Ok(registered) => return Ok(registered),
+            Err(CommitError::RecordTaken) => return Err(used_already()),
+            Err(error) if is_race(&error) => holder = Cow::Owned(holder.again(ctx).await?),
+            Err(CommitError::IndexTaken { .. }) => {
+                return Err(Error::new(
+                    ErrorKind::AlreadyExists,
+                    "This is registered already, perhaps for another User",
+                )
+                .because("authenticator_taken"));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::unavailable("the registration lost too many races"))
+}
+
+/// What somebody is told whose answer to a challenge was used before.
+pub(super) fn used_already() -> Error {
+    Error::denied("This answer was used already. Try it again").because("used_already")
+}
+
 /// Registers it. A Session that had to wait for that, or was asked to, does no longer.
 ///
 /// # Errors
 /// Those of the transaction: a conflict where the Authenticator or the Session has changed; a taken index where
 /// another has the same credential or key.
-pub(crate) async fn register(
+async fn register(
     ctx: &Context,
     holder: &Holder,
     registration: Registration,
@@ -128,16 +169,4 @@ pub(crate) async fn register(
     )));
     raise::commit(ctx, transaction).await?;
     Ok(registered)
-}
-
-/// What somebody is told whose registration could not be written.
-pub(crate) fn not_registered(error: CommitError) -> Error {
-    match error {
-        CommitError::IndexTaken { .. } => Error::new(
-            ErrorKind::AlreadyExists,
-            "This is registered already, perhaps for another User",
-        )
-        .because("authenticator_taken"),
-        error => error.into(),
-    }
 }

@@ -59,16 +59,8 @@ impl World {
     /// The same on a store.
     pub(super) async fn on(store: Arc<dyn Store>, rules: Rules) -> Self {
         let clock = Arc::new(ManualClock::at(START));
-        let ctx = Context::open(
-            store,
-            clock.clone(),
-            Arc::new(SystemRng),
-            Domain::from_str("localhost:8443").unwrap(),
-            Limits::default(),
-        );
-        let ctx = ctx.await.unwrap();
         let stop = CancellationToken::new();
-        tokio::spawn(ctx.directory.clone().run(stop.clone()));
+        let ctx = replica(store, &clock, &stop).await;
         let mut config = ClusterConfig {
             metadata: Some(Metadata {
                 name: "default".to_owned(),
@@ -80,6 +72,11 @@ impl World {
         let world = Self { ctx, clock, stop };
         world.put(world.ctx.new_uid(), &config).await;
         world
+    }
+
+    /// Another replica of the Cluster.
+    pub(super) async fn another(&self) -> Context {
+        replica(self.ctx.store.clone(), &self.clock, &self.stop).await
     }
 
     async fn put<T: crate::resource::codec::Resource>(&self, uid: Uid, message: &T) {
@@ -173,6 +170,23 @@ impl World {
             .filter(|event| event.outcome() == Outcome::Refused);
         refused.map(|event| event.reason).collect()
     }
+}
+
+async fn replica(
+    store: Arc<dyn Store>,
+    clock: &Arc<ManualClock>,
+    stop: &CancellationToken,
+) -> Context {
+    let ctx = Context::open(
+        store,
+        clock.clone(),
+        Arc::new(SystemRng),
+        Domain::from_str("localhost:8443").unwrap(),
+        Limits::default(),
+    );
+    let ctx = ctx.await.unwrap();
+    tokio::spawn(ctx.directory.clone().run(stop.clone()));
+    ctx
 }
 
 /// Why it was refused; `nothing` where it was not.

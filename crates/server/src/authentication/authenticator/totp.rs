@@ -18,14 +18,12 @@ use store::{Expected, Operation, SecretWrite, Transaction};
 use zeroize::Zeroizing;
 
 use super::{
-    ATTEMPTS, Factors, Holder, Proof, Registration, Which, failed, is_race, manage,
+    ATTEMPTS, Factors, Holder, Proof, Registration, Which, complete, failed, is_race, manage,
     raise::{self, NotRaised},
-    register, registering,
-    registration::not_registered,
-    usable,
+    registering, usable,
 };
 use crate::{
-    Caller, Context, Error,
+    Caller, Context, Error, ErrorKind,
     audit::{self, Entry},
     resource::codec::{self, Stored},
 };
@@ -91,32 +89,35 @@ pub(crate) async fn finish_registration(
     code: &str,
     caller: &Caller,
 ) -> Result<Authenticator, Error> {
-    let mut holder = Cow::Borrowed(holder);
-    for _ in 0..ATTEMPTS {
-        let stored = registering(ctx, &holder, which, Type::Totp).await?;
-        let name = stored.message.name();
-        if facts(&stored.message).is_none() {
-            return Err(Error::precondition(format!(
-                "The registration of the Authenticator {name} was not begun"
-            )));
+    let begun = registering(ctx, holder, which, Type::Totp).await?;
+    let name = begun.message.name().to_owned();
+    if facts(&begun.message).is_none() {
+        return Err(Error::precondition(format!(
+            "The registration of the Authenticator {name} was not begun"
+        )));
+    }
+    let secret = secret(ctx, &begun).await?;
+    complete(ctx, holder, which, Type::Totp, caller, |stored| {
+        // Another beginning has made another secret since this one was read.
+        if stored.revision != begun.revision {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "The Authenticator {name} was changed meanwhile: begin its registration again"
+                ),
+            )
+            .because("authenticator_changed"));
         }
-        let now = ctx.now();
-        let Some(registered) = accept(ctx, &stored, code, now).await? else {
-            return Err(wrong_code());
-        };
-        let registration = Registration {
+        let registered =
+            accept(&stored, &secret, code, ctx.now())?.ok_or_else(wrong_code)?;
+        Ok(Registration {
             stored,
             registered,
             secret: SecretWrite::Keep,
             operations: Vec::new(),
-        };
-        match register(ctx, &holder, registration, caller).await {
-            Ok(registered) => return Ok(registered),
-            Err(error) if is_race(&error) => holder = Cow::Owned(holder.again(ctx).await?),
-            Err(error) => return Err(not_registered(error)),
-        }
-    }
-    Err(Error::unavailable("the registration lost too many races"))
+        })
+    })
+    .await
 }
 
 /// Raises the Session of `holder` by a code. Right or wrong, each code is looked at once; while too many were wrong,
@@ -137,7 +138,8 @@ pub(crate) async fn authenticate(
     for _ in 0..ATTEMPTS {
         let now = ctx.now();
         let (stored, factors) = check(ctx, &holder, which, now).await?;
-        let accepted = accept(ctx, &stored, code, now).await?;
+        let secret = secret(ctx, &stored).await?;
+        let accepted = accept(&stored, &secret, code, now)?;
         let Some(used) = accepted else {
             let reason = "code_wrong";
             match failed(ctx, &holder, &stored, Some(&factors), &[], reason, caller).await {
@@ -183,18 +185,24 @@ pub(crate) async fn check(
     Ok((stored, factors))
 }
 
-/// The Authenticator as it is once `code` was accepted; `None` where it is not.
-async fn accept(
+async fn secret(
     ctx: &Context,
     stored: &Stored<Authenticator>,
+) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let secret = ctx.store.secret(Kind::Authenticator, stored.uid).await?;
+    secret.ok_or_else(|| Error::internal("a TOTP without its secret"))
+}
+
+/// The Authenticator as it is once `code` was accepted; `None` where it is not.
+fn accept(
+    stored: &Stored<Authenticator>,
+    secret: &[u8],
     code: &str,
     now: UnixMillis,
 ) -> Result<Option<Authenticator>, Error> {
     let facts = facts(&stored.message).ok_or_else(|| Error::internal("a TOTP without facts"))?;
-    let secret = ctx.store.secret(Kind::Authenticator, stored.uid).await?;
-    let secret = secret.ok_or_else(|| Error::internal("a TOTP without its secret"))?;
     let last = facts.last_accepted_time_step;
-    let Some(step) = totp::matched_step(&secret, parameters(facts), code, last, now) else {
+    let Some(step) = totp::matched_step(secret, parameters(facts), code, last, now) else {
         return Ok(None);
     };
     let mut used = stored.message.clone();
@@ -257,3 +265,6 @@ pub(crate) fn held_up(ctx: &Context, holder: &Holder, caller: &Caller, error: &E
         ctx.audit.add(audit::refused(ctx, caller, entry, reason));
     }
 }
+
+#[cfg(test)]
+mod tests;

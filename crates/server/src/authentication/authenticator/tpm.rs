@@ -47,11 +47,9 @@ use prost::Message as _;
 use store::{Operation, SecretWrite, Transaction};
 
 use super::{
-    ATTEMPTS, Holder, Proof, Registration, Which, failed, is_race, manage,
+    ATTEMPTS, Holder, Proof, Registration, Which, complete, failed, is_race, manage,
     raise::{self, NotRaised},
-    register, registering,
-    registration::not_registered,
-    usable,
+    registering, usable,
 };
 use crate::{Caller, Context, Error};
 
@@ -186,41 +184,29 @@ pub(crate) async fn finish_registration(
     answer: &Answered,
     caller: &Caller,
 ) -> Result<Authenticator, Error> {
-    let mut holder = Cow::Borrowed(holder);
-    let stored = registering(ctx, &holder, which, Type::Tpm).await?;
-    let asked = take(ctx, &holder, stored.uid, answer).await?;
+    let stored = registering(ctx, holder, which, Type::Tpm).await?;
+    let asked = take(ctx, holder, stored.uid, answer).await?;
     let asked = asked.ok_or_else(|| refused(&Refusal::Activation))?;
     let Some(mut kept) = asked.registers.clone() else {
         return Err(refused(&Refusal::Activation));
     };
-    let quoting = if settings(ctx).require_quote {
-        Quoting::Required
-    } else {
-        Quoting::Optional
-    };
-    let quoted = verify(&asked, &kept, answer, quoting).map_err(|why| refused(&why))?;
+    let quoted = verify(&asked, &kept, answer, quoting(ctx, &kept)).map_err(|why| refused(&why))?;
     kept.is_quoted = quoted.is_some();
     kept.last_quote = quoted.map(|quoted| last(&asked, quoted));
-    for _ in 0..ATTEMPTS {
-        let stored = registering(ctx, &holder, which, Type::Tpm).await?;
+    complete(ctx, holder, which, Type::Tpm, caller, |stored| {
         let mut made = stored.message.clone();
         made.status_mut().description = describe(&kept);
         made.status_mut().info = Some(Info {
             r#type: Some(info::Type::Tpm(kept.clone())),
         });
-        let registration = Registration {
+        Ok(Registration {
             stored,
             registered: made,
             secret: SecretWrite::Keep,
             operations: Vec::new(),
-        };
-        match register(ctx, &holder, registration, caller).await {
-            Ok(registered) => return Ok(registered),
-            Err(error) if is_race(&error) => holder = Cow::Owned(holder.again(ctx).await?),
-            Err(error) => return Err(not_registered(error)),
-        }
-    }
-    Err(Error::unavailable("the registration lost too many races"))
+        })
+    })
+    .await
 }
 
 /// Asks for a proof of a TPM that is registered.
@@ -261,11 +247,7 @@ pub(crate) async fn authenticate(
         let all = holder.authenticators(ctx, now).await?;
         usable(&holder, &stored, &all)?;
         let kept = facts(&stored.message)?;
-        let quoting = if kept.is_quoted || settings(ctx).require_quote {
-            Quoting::Required
-        } else {
-            Quoting::Optional
-        };
+        let quoting = quoting(ctx, kept);
         // One of a registration proves nothing here.
         let asked = asked.as_ref().filter(|asked| asked.registers.is_none());
         let proved = match asked {
@@ -402,6 +384,15 @@ fn verify(
         }),
     }
     .verify(&expected, &key)
+}
+
+/// Whether a quote must come with the answer: the Cluster wants one, or this TPM has made one before.
+fn quoting(ctx: &Context, kept: &Tpm) -> Quoting {
+    if kept.is_quoted || settings(ctx).require_quote {
+        Quoting::Required
+    } else {
+        Quoting::Optional
+    }
 }
 
 fn last(asked: &Asked, quoted: Quoted) -> KeptQuote {

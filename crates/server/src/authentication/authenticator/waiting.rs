@@ -26,8 +26,8 @@ pub(crate) async fn reconsidered(
         let now = ctx.now();
         let present = session::action(&holder.session.message);
         let all = holder.authenticators(ctx, now).await?;
+        let has_any = holder.has_any(&all);
         let all: Vec<Authenticator> = all.into_iter().map(|one| one.message).collect();
-        let has_any = enforcement::counts_any(&holder.session.message, &all);
         let is_settled = match present {
             AuthenticatorAction::Unset => true,
             AuthenticatorAction::AuthenticationRequired

@@ -1,7 +1,5 @@
 //! Login by a passkey alone.
 
-use std::time::Duration;
-
 use api::{
     core_v1::{
         Authenticator, User,
@@ -21,7 +19,7 @@ use store::{Expected, Operation, SecretWrite, Transaction};
 
 use super::{
     super::{ATTEMPTS, raise},
-    Aim, Ceremony, Challenge, NotProven, UserVerification, begun, check, cloned, new_challenge,
+    Aim, Ceremony, Challenge, LOGIN_LIFETIME, NotProven, UserVerification, begun, check, cloned, new_challenge,
     open, options, refused, set_aside, unknown, used_already,
 };
 use crate::{
@@ -35,8 +33,6 @@ use crate::{
 };
 
 const EVENT: &str = "session.created";
-/// For how long a login page may lie open.
-const LIFETIME: Duration = Duration::from_mins(10);
 
 /// A passkey that has proved itself.
 pub(crate) struct Passkey {
@@ -92,14 +88,14 @@ impl Passkey {
 pub(crate) fn begin_login(ctx: &Context) -> Result<Challenge, Error> {
     check_enabled(ctx)?;
     let challenge = new_challenge(ctx);
-    let options = options::request(ctx, &challenge, &[], UserVerification::Required, LIFETIME);
+    let options = options::request(ctx, &challenge, &[], UserVerification::Required, LOGIN_LIFETIME);
     let ceremony = Ceremony {
         aim: Aim::Login as u32,
         challenge,
         session: Vec::new(),
         authenticator: Vec::new(),
     };
-    begun(ctx, options, &ceremony, LIFETIME)
+    begun(ctx, options, &ceremony, LOGIN_LIFETIME)
 }
 
 /// Whether people can log in by a passkey alone.
@@ -193,7 +189,7 @@ async fn attempts(
             stored,
             used,
             facts,
-            operation: ceremony.used(ctx, LIFETIME),
+            operation: ceremony.used(ctx),
         };
         check_rules(ctx, &owner.message, &passkey, caller).await?;
         let entrance = Entrance {

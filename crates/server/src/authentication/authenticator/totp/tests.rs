@@ -1,0 +1,254 @@
+//! Apps in software.
+#![allow(
+    clippy::large_futures,
+    reason = "a test polls each of them once, on a stack of its own"
+)]
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use api::core_v1::cluster_config::spec::{
+    Authenticator as Rules,
+    authenticator::{EnforcementRule, enforcement_rule::Effect},
+};
+use api::core_v1::{Condition, condition};
+use rstest::rstest;
+use store::Store;
+
+use super::*;
+use crate::{
+    Domain,
+    authentication::authenticator::{
+        recovery,
+        testing::{World, reason},
+    },
+};
+
+const STEP: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// An app that was registered.
+struct App {
+    name: String,
+    url: Zeroizing<String>,
+}
+
+impl App {
+    fn which(&self) -> Which<'_> {
+        Which {
+            name: &self.name,
+            uid: "",
+        }
+    }
+
+    fn code(&self, now: UnixMillis) -> String {
+        totp::code(&self.url, now).unwrap()
+    }
+
+    /// One that is none of those that could be right.
+    fn wrong_code(&self, now: UnixMillis) -> String {
+        let near = [-1_i64, 0, 1].map(|steps| self.code(UnixMillis(now.0 + steps * 30_000)));
+        let mut all = (0..4).map(|number| format!("{number:06}"));
+        all.find(|code| !near.contains(code)).unwrap()
+    }
+}
+
+impl World {
+    async fn begun(&self, holder: &Holder) -> App {
+        let caller = Caller::default();
+        let made = manage::create(&self.ctx, holder, Type::Totp, "phone", &caller).await;
+        let name = made.unwrap().name().to_owned();
+        let which = Which {
+            name: &name,
+            uid: "",
+        };
+        let url = begin_registration(&self.ctx, holder, &which).await.unwrap();
+        App { name, url }
+    }
+
+    async fn app(&self, holder: &Holder) -> App {
+        let app = self.begun(holder).await;
+        let code = app.code(self.ctx.now());
+        let caller = Caller::default();
+        let finished = finish_registration(&self.ctx, holder, &app.which(), &code, &caller).await;
+        finished.unwrap();
+        self.clock.advance(STEP);
+        app
+    }
+
+    async fn use_app(&self, holder: &Holder, app: &App, code: &str) -> Result<Session, Error> {
+        authenticate(&self.ctx, holder, &app.which(), code, &Caller::default()).await
+    }
+}
+
+async fn sqlite() -> Arc<dyn Store> {
+    store::testing::sqlite()
+}
+
+#[tokio::test]
+async fn an_app_is_registered_by_a_code_of_its_own_secret() {
+    let world = World::new(Rules::default()).await;
+    let person = world.person("alice").await;
+    let app = world.begun(&person).await;
+    let now = world.ctx.now();
+    let caller = Caller::default();
+    let finish = async |code: String| {
+        finish_registration(&world.ctx, &person, &app.which(), &code, &caller).await
+    };
+    assert_eq!(reason(finish(app.wrong_code(now)).await), "code_wrong");
+    assert!(!authenticator::is_registered(&world.stored(&app.name).await));
+    // Another beginning makes another secret.
+    let again = begin_registration(&world.ctx, &person, &app.which()).await;
+    let again = App {
+        name: app.name.clone(),
+        url: again.unwrap(),
+    };
+    if again.code(now) != app.code(now) {
+        assert_eq!(reason(finish(app.code(now)).await), "code_wrong");
+    }
+    let registered = finish(again.code(now)).await.unwrap();
+    assert!(authenticator::is_usable(&registered));
+    // The code by which it was registered is good for nothing else.
+    let used = world.use_app(&person, &again, &again.code(now)).await;
+    assert_eq!(reason(used), "code_wrong");
+    world.clock.advance(STEP);
+    let code = again.code(world.ctx.now());
+    world.use_app(&person, &again, &code).await.unwrap();
+}
+
+#[rstest]
+#[case::sqlite(sqlite())]
+#[case::postgres(store::testing::postgres())]
+#[tokio::test(flavor = "multi_thread")]
+async fn b01_w5_a_code_is_good_once_whichever_replica_gets_it(
+    #[future(awt)]
+    #[case]
+    store: Arc<dyn Store>,
+) {
+    let world = World::on(store, Rules::default()).await;
+    let person = world.person("alice").await;
+    let app = Arc::new(world.app(&person).await);
+    let replicas = [world.ctx.clone(), world.another().await];
+    let code = app.code(world.ctx.now());
+    let mut uses = Vec::new();
+    for number in 0..16 {
+        let ctx = replicas.get(number % 2).unwrap().clone();
+        let (person, app, code) = (person.clone(), app.clone(), code.clone());
+        uses.push(tokio::spawn(async move {
+            let caller = Caller::default();
+            authenticate(&ctx, &person, &app.which(), &code, &caller).await
+        }));
+    }
+    let mut accepted = 0;
+    for used in uses {
+        accepted += usize::from(used.await.unwrap().is_ok());
+    }
+    assert_eq!(accepted, 1);
+    let kept = world.stored(&app.name).await;
+    assert_eq!(kept.status.unwrap().successful_authentications, 1);
+}
+
+#[rstest]
+#[case::sqlite(sqlite())]
+#[case::postgres(store::testing::postgres())]
+#[tokio::test(flavor = "multi_thread")]
+async fn b02_b03_of_many_guesses_at_once_as_many_are_looked_at_as_one_after_the_other(
+    #[future(awt)]
+    #[case]
+    store: Arc<dyn Store>,
+) {
+    const LOOKED_AT: usize = 5;
+    let world = World::on(store, Rules::default()).await;
+    let person = world.person("alice").await;
+    let apps = [
+        Arc::new(world.app(&person).await),
+        Arc::new(world.app(&person).await),
+    ];
+    // Other browsers, other replicas, other Authenticators: it is the User who is guessed at.
+    let holders = [person.clone(), world.client_of(&person).await];
+    let replicas = [world.ctx.clone(), world.another().await];
+    let now = world.ctx.now();
+    let mut guesses = Vec::new();
+    for number in 0..24_usize {
+        let ctx = replicas.get(number % 2).unwrap().clone();
+        let holder = holders.get(number / 2 % 2).unwrap().clone();
+        let app = apps.get(number / 4 % 2).unwrap().clone();
+        let code = app.wrong_code(now);
+        guesses.push(tokio::spawn(async move {
+            let caller = Caller::default();
+            reason(authenticate(&ctx, &holder, &app.which(), &code, &caller).await)
+        }));
+    }
+    let mut told = BTreeMap::new();
+    for guess in guesses {
+        *told.entry(guess.await.unwrap()).or_insert(0_usize) += 1;
+    }
+    assert_eq!(told.get("code_wrong"), Some(&LOOKED_AT), "{told:?}");
+    assert_eq!(
+        told.get("authenticator_blocked"),
+        Some(&(24 - LOOKED_AT)),
+        "{told:?}"
+    );
+    assert_eq!(
+        world.refusals("user.factors_blocked").await,
+        ["authenticator_blocked"]
+    );
+    // Not even the right one, until the delay is over.
+    let app = apps.first().unwrap();
+    let used = world.use_app(&person, app, &app.code(now)).await;
+    assert_eq!(reason(used), "authenticator_blocked");
+    world.clock.advance(std::time::Duration::from_mins(1));
+    let code = app.code(world.ctx.now());
+    world.use_app(&person, app, &code).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_recovery_code_stands_in_for_an_authenticator_and_only_once() {
+    let world = World::new(enforced()).await;
+    let person = world.person("alice").await;
+    let caller = Caller::default();
+    // Whoever has to add one first cannot have a code do for it.
+    let none = recovery::renew(&world.ctx, &person, &caller).await;
+    assert_eq!(reason(none), "authenticator_missing");
+    let _app = world.app(&person).await;
+    let person = person.again(&world.ctx).await.unwrap();
+    let codes = recovery::renew(&world.ctx, &person, &caller).await.unwrap();
+    let [first, second, ..] = codes.as_slice() else {
+        panic!("{} codes", codes.len());
+    };
+    let session = recovery::authenticate(&world.ctx, &person, first, &caller).await;
+    let person = world.holder(&session.unwrap()).await;
+    let again = recovery::authenticate(&world.ctx, &person, first, &caller).await;
+    assert_eq!(reason(again), "code_wrong");
+    assert_eq!(recovery::left(&world.ctx, &person).await.unwrap().unwrap().0, 9);
+    // Without the Authenticator, what is left of the codes stands in for nothing.
+    let name = _app.name.clone();
+    let which = Which {
+        name: &name,
+        uid: "",
+    };
+    let mut pending = manage::find(&world.ctx, &person, &which).await.unwrap();
+    pending
+        .message
+        .spec_mut()
+        .set_state(api::core_v1::authenticator::spec::State::Pending);
+    let mut transaction = Transaction::at(world.ctx.now());
+    transaction.push(Operation::Put(
+        codec::encode(pending.uid, pending.created_at, &pending.message, SecretWrite::Keep),
+        Expected::Revision(pending.revision),
+    ));
+    raise::commit(&world.ctx, transaction).await.unwrap();
+    let used = recovery::authenticate(&world.ctx, &person, second, &caller).await;
+    assert_eq!(reason(used), "authenticator_missing");
+}
+
+fn enforced() -> Rules {
+    let always = EnforcementRule {
+        condition: Some(Condition {
+            r#type: Some(condition::Type::MatchAny(true)),
+        }),
+        effect: Effect::Enforce.into(),
+    };
+    Rules {
+        registration_enforcement_rules: vec![always],
+        ..Rules::default()
+    }
+}
