@@ -121,7 +121,7 @@ fn builder(secret: &[u8], parameters: Parameters) -> Builder {
 pub fn code(url: &str, now: UnixMillis) -> Option<String> {
     let totp = Totp::from_url(url).ok()?;
     let seconds = u64::try_from(now.0).ok()? / 1000;
-    Some(totp.generate(seconds))
+    Some(totp.generate(seconds).to_string())
 }
 
 #[cfg(test)]

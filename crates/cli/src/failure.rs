@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use prost::Message as _;
 use tonic::{Code, Status};
 
+use crate::terminal::printable;
+
 /// A command that did what it was asked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -149,7 +151,7 @@ impl Failure {
             .get("x-request-id")
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned);
-        failure.hint = advice(status).map(str::to_owned);
+        failure.hint = proof(status).or_else(|| advice(status).map(str::to_owned));
         failure
     }
 }
@@ -175,6 +177,21 @@ struct RpcStatus {
 struct ErrorInfo {
     #[prost(string, tag = "1")]
     reason: String,
+}
+
+/// What to prove, where that would be enough (RFC 9470 §3).
+fn proof(status: &Status) -> Option<String> {
+    let challenge = status.metadata().get("www-authenticate")?.to_str().ok()?;
+    if !challenge.contains("error=\"insufficient_user_authentication\"") {
+        return None;
+    }
+    let (_, rest) = challenge.split_once("error_description=\"")?;
+    let (description, _) = rest.split_once('"')?;
+    Some(format!(
+        "{description}. `octelium auth get authenticator` lists what you have, `octelium auth authenticator NAME` uses \
+         one",
+        description = printable(description)
+    ))
 }
 
 /// gRPC libraries answer a request beyond the server's limit with the code that otherwise means a lost update.
@@ -226,5 +243,38 @@ fn advice(status: &Status) -> Option<&'static str> {
             Some("the Cluster does not offer this; it may be of another version")
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::metadata::MetadataMap;
+
+    use super::*;
+
+    #[test]
+    fn whoever_has_to_prove_more_is_told_what_and_how() {
+        let told = |challenge: &str| {
+            let mut metadata = MetadataMap::new();
+            metadata.insert("www-authenticate", challenge.parse().unwrap());
+            let text = "Octelium: Unauthorized";
+            let status = Status::with_metadata(Code::PermissionDenied, text, metadata);
+            Failure::of_status(&status).hint.unwrap()
+        };
+        let hint = told(
+            "Bearer realm=\"octelium\", error=\"insufficient_user_authentication\", error_description=\"this needs \
+             more\", acr_values=\"phr\"",
+        );
+        assert!(
+            hint.starts_with("this needs more. `octelium auth"),
+            "{hint}"
+        );
+        // Whatever else it says, it is denied as ever.
+        for other in [
+            "Bearer",
+            "Bearer error=\"insufficient_user_authentication\"",
+        ] {
+            assert!(told(other).contains("whoami"), "{other}");
+        }
     }
 }

@@ -59,7 +59,7 @@ fn credential_type(session: &Session) -> Option<credential::spec::Type> {
 }
 
 /// The authentication that the present tokens come from.
-fn current(session: &Session) -> Option<&Authentication> {
+pub fn current(session: &Session) -> Option<&Authentication> {
     session.status.as_ref()?.authentication.as_ref()
 }
 

@@ -35,7 +35,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use policy::{PolicySet, Subject, Target};
+use policy::{PolicySet, StepUp, Subject, Target};
 use tokio::{net::TcpListener, runtime::Builder};
 use tokio_util::sync::CancellationToken;
 
@@ -73,6 +73,18 @@ impl Identity for OneIdentity {
     }
 
     fn assertion(&self, _: &CallerFacts, _: &str, _: UnixMillis) -> Option<Assertion> {
+        None
+    }
+
+    async fn step_up(
+        &self,
+        _: &Principal,
+        _: &(dyn for<'s> Fn(&'s Subject) -> bool + Send + Sync),
+    ) -> Option<StepUp> {
+        None
+    }
+
+    fn proof(&self, _: &str, _: &str, _: &StepUp) -> Option<String> {
         None
     }
 

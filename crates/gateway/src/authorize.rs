@@ -13,7 +13,7 @@ use crate::{
     Body, Gateway, Principal, Rejection, Route,
     body::{Transfer, Watch},
     canonical::{Ambiguity, Canonical, parse_call},
-    denial::Denial,
+    denial::{self, Denial, Manner},
     inbound::{Arrived, Inbound},
     login,
     record::{Outcome, Record},
@@ -125,7 +125,15 @@ where
         // Apart, so that requests of other Services do not carry its state about.
         inbound = Box::pin(inbound.buffer(buffering, &case.watch(), &transfer)).await?;
     }
-    let (computed, target) = match case.decide(plan, inbound.arrived(), record)? {
+    let decided = match case.decide(plan, inbound.arrived(), record) {
+        Err(Denial::Policy) => {
+            // Apart, so that requests that pass do not carry its state about.
+            let answer = Box::pin(case.step_up(&presented, inbound.arrived(), record)).await;
+            return answer.map(Passed::Answered).ok_or(Denial::Policy);
+        }
+        decided => decided?,
+    };
+    let (computed, target) = match decided {
         Decided::Answered(answer) => return Ok(Passed::Answered(answer)),
         Decided::Permitted(computed, target) => (computed, target),
     };
@@ -362,6 +370,47 @@ impl Case<'_> {
             record.outcome = Outcome::Denied(decision.reason);
             Err(Denial::Policy)
         }
+    }
+
+    /// What somebody is told whom the Policies would let in who proved anew who they are: a browser is sent to where
+    /// that can be done.
+    async fn step_up(
+        &self,
+        presented: &Presented,
+        arrived: Arrived<'_>,
+        record: &mut Record,
+    ) -> Option<Response<Body>> {
+        let principal = self.principal?;
+        let identity = &self.gateway.identity;
+        let request = arrived.request;
+        let seen = Seen::new(arrived);
+        let view = seen.request();
+        let policies = identity.policies();
+        let is_allowed = |subject: &Subject| {
+            let target = &self.route.target;
+            policy::decide(&policies, Some(subject), target, &view, self.now).allowed
+        };
+        let step_up = identity.step_up(principal, &is_allowed).await?;
+        // What was asked was about another request than the upstream would see.
+        seen.check().ok()?;
+        let way = match presented.proof() {
+            Some(Proof::Cookie(_)) => login::step_up(
+                self.gateway,
+                request,
+                presented.state(),
+                &step_up,
+                record.id,
+            ),
+            _ => None,
+        };
+        let answer = way.unwrap_or_else(|| {
+            let is_person = login::is_navigation(&request.method, &request.headers);
+            let portal = self.gateway.portal();
+            let manner = Manner::of(request.grpc, is_person, &portal);
+            denial::step_up(&step_up, manner, record.id)
+        });
+        record.step_up = Some(Box::new(step_up));
+        Some(answer)
     }
 
     fn scope<'a>(&'a self, request: &'a Request<'a>) -> Scope<'a> {

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
+use policy::StepUp;
+
 use crate::{body::Body, canonical::Ambiguity, record::RequestId};
 
 mod page;
@@ -26,6 +28,8 @@ pub(crate) enum Denial {
     Scope,
     /// The Policies.
     Policy,
+    /// The Policies, which would let pass whoever has just proved who they are.
+    StepUp,
     /// An expression of the Service has no usable value for it.
     Expression,
     /// The Service has no configuration for it.
@@ -61,6 +65,17 @@ struct Form {
     message: &'static str,
 }
 
+/// The response to whoever would be let in who proves what `step_up` says (RFC 9470 §3).
+pub(crate) fn step_up(step_up: &StepUp, manner: Manner<'_>, id: RequestId) -> Response<Body> {
+    let mut response = Denial::StepUp.told(&step_up.to_string(), manner, id);
+    if let Ok(challenge) = HeaderValue::try_from(step_up.challenge()) {
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
 /// How a denial is told.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Manner<'a> {
@@ -75,6 +90,17 @@ pub(crate) enum Manner<'a> {
     },
 }
 
+impl<'a> Manner<'a> {
+    /// For calls of gRPC, else for people, else for programs.
+    pub(crate) fn of(is_grpc: bool, is_person: bool, portal: &'a str) -> Self {
+        match (is_grpc, is_person) {
+            (true, _) => Self::Grpc,
+            (false, true) => Self::Page { portal },
+            (false, false) => Self::Text,
+        }
+    }
+}
+
 impl Denial {
     /// A stable word for the log.
     pub(crate) fn reason(self) -> &'static str {
@@ -87,6 +113,7 @@ impl Denial {
             Self::InvalidToken => "invalid_token",
             Self::Scope => "scope",
             Self::Policy => "policy",
+            Self::StepUp => "insufficient_user_authentication",
             Self::Expression => "expression",
             Self::NoConfig => "no_config",
             Self::RateLimited => "rate_limited",
@@ -105,10 +132,14 @@ impl Denial {
 
     /// The response. Carries the id by which the log knows more; gRPC gets a response that is trailers only.
     pub(crate) fn response(self, manner: Manner<'_>, id: RequestId) -> Response<Body> {
+        self.told(self.form().message, manner, id)
+    }
+
+    fn told(self, message: &str, manner: Manner<'_>, id: RequestId) -> Response<Body> {
         let Form {
             status,
             grpc: grpc_status,
-            message,
+            ..
         } = self.form();
         let mut response = match manner {
             Manner::Grpc => {
@@ -122,7 +153,13 @@ impl Denial {
                 }
                 response
             }
-            Manner::Page { portal } => page::page(status, message, id, portal),
+            Manner::Page { portal } => {
+                let title = match self {
+                    Self::StepUp => "Confirm that it is you",
+                    _ => page::title(status),
+                };
+                page::page(status, title, message, id, portal)
+            }
             Manner::Text => {
                 let text = [message.as_bytes(), b"\n"].concat();
                 let mut response = Response::new(Body::full(Bytes::from(text)));
@@ -150,6 +187,7 @@ impl Denial {
                 | Self::InvalidToken
                 | Self::Scope
                 | Self::Policy
+                | Self::StepUp
                 | Self::Expression
                 | Self::NoConfig
         ) {
@@ -203,6 +241,11 @@ impl Denial {
                 "the scopes of this Session do not include this Service",
             ),
             Self::Policy => (StatusCode::FORBIDDEN, "7", "access was denied"),
+            Self::StepUp => (
+                StatusCode::UNAUTHORIZED,
+                "16",
+                "this needs that you prove who you are once more",
+            ),
             Self::Expression | Self::NoConfig => (
                 StatusCode::FORBIDDEN,
                 "7",

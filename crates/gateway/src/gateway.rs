@@ -80,13 +80,8 @@ impl Gateway {
             }
             Ok(Served::Upstream(response)) => response.into_response(record),
             Err(denial) => {
-                let portal = format!("https://{}/", self.config.authority);
-                let manner = match (grpc, is_person) {
-                    (true, _) => Manner::Grpc,
-                    (false, true) => Manner::Page { portal: &portal },
-                    (false, false) => Manner::Text,
-                };
-                let response = denial.response(manner, id);
+                let portal = self.portal();
+                let response = denial.response(Manner::of(grpc, is_person, &portal), id);
                 if !matches!(record.outcome, Outcome::Denied(_)) {
                     record.outcome = Outcome::Refused(denial.reason());
                 }
@@ -100,6 +95,11 @@ impl Gateway {
             login::renew(response.headers_mut(), *cookie);
         }
         response
+    }
+
+    /// The URL of the Cluster's own pages.
+    pub(crate) fn portal(&self) -> String {
+        format!("https://{}/", self.config.authority)
     }
 
     async fn serve<B>(

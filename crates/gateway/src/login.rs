@@ -2,6 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use policy::StepUp;
 
 use crate::{
     Body, Gateway, Renewal,
@@ -51,6 +52,31 @@ pub(crate) fn redirect(
     state: Option<&HeaderValue>,
     id: RequestId,
 ) -> Option<Response<Body>> {
+    send(gateway, request, state, id, |url, nonce| {
+        gateway.identity.login(url, nonce)
+    })
+}
+
+/// As [`redirect`], for whoever has logged in and is to prove anew who they are.
+pub(crate) fn step_up(
+    gateway: &Gateway,
+    request: &Canonical,
+    state: Option<&HeaderValue>,
+    step_up: &StepUp,
+    id: RequestId,
+) -> Option<Response<Body>> {
+    send(gateway, request, state, id, |url, nonce| {
+        gateway.identity.proof(url, nonce, step_up)
+    })
+}
+
+fn send(
+    gateway: &Gateway,
+    request: &Canonical,
+    state: Option<&HeaderValue>,
+    id: RequestId,
+    place: impl FnOnce(&str, &str) -> Option<String>,
+) -> Option<Response<Body>> {
     if request.grpc || request.websocket || !is_navigation(&request.method, &request.headers) {
         return None;
     }
@@ -64,7 +90,7 @@ pub(crate) fn redirect(
         },
         str::to_owned,
     );
-    let location = HeaderValue::try_from(gateway.identity.login(&url, &nonce)?).ok()?;
+    let location = HeaderValue::try_from(place(&url, &nonce)?).ok()?;
     let cookie = cookie(STATE_COOKIE, &nonce, u64::from(STATE_SECONDS))?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::FOUND;

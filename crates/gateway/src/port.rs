@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use api::core_v1;
 use async_trait::async_trait;
 use domain::clock::UnixMillis;
-use policy::{PolicySet, Subject};
+use policy::{PolicySet, StepUp, Subject};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Assertion, Caller, CallerFacts, Route};
@@ -51,6 +51,18 @@ pub trait Identity: Send + Sync + 'static {
         audience: &str,
         valid_until: UnixMillis,
     ) -> Option<Assertion>;
+
+    /// What the holder of the Session of `principal` could prove anew for `is_allowed` to let them through, which it
+    /// does not now. `None` where nothing would do, or nothing can be said at present.
+    async fn step_up(
+        &self,
+        principal: &Principal,
+        is_allowed: &(dyn for<'s> Fn(&'s Subject) -> bool + Send + Sync),
+    ) -> Option<StepUp>;
+
+    /// Where a browser that asked for `url`, and keeps `nonce`, is sent to prove what `step_up` asks for; `None` where
+    /// that cannot be said.
+    fn proof(&self, url: &str, nonce: &str, step_up: &StepUp) -> Option<String>;
 
     /// Where a browser that asked for `url`, and keeps `nonce`, is sent to log in; `None` where that cannot be said.
     fn login(&self, url: &str, nonce: &str) -> Option<String>;

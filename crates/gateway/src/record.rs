@@ -33,6 +33,8 @@ pub(crate) struct Record {
     pub(crate) outcome: Outcome,
     /// What would have been decided otherwise if the shadow Policies took part.
     pub(crate) shadow: Option<policy::Decision>,
+    /// What would have been enough to be let in.
+    pub(crate) step_up: Option<Box<policy::StepUp>>,
     pub(crate) endpoint: Option<Arc<Endpoint>>,
     /// How often it was sent again after an answer that its Service does not take.
     pub(crate) retries: u32,
@@ -77,6 +79,7 @@ impl Record {
             caller: None,
             outcome: Outcome::Undecided,
             shadow: None,
+            step_up: None,
             endpoint: None,
             retries: 0,
             trace: None,
@@ -195,6 +198,7 @@ impl Drop for Record {
             credential = caller.and_then(|caller| caller.credential.as_deref()),
             decision,
             %reason,
+            step_up = self.step_up.as_ref().map(tracing::field::display),
             shadow = self.shadow.as_ref().map(|shadow| tracing::field::display(&shadow.reason)),
             upstream = self.endpoint.as_ref().map(|endpoint| endpoint.authority.as_str()),
             retries = (self.retries > 0).then_some(self.retries),

@@ -74,6 +74,7 @@ pub fn answer(
         steps: explanation.steps.iter().map(step).collect(),
         attachments: Vec::new(),
         assumptions: request.assumptions().to_vec(),
+        step_up: None,
         shadow: explanation
             .shadow
             .map(|(Decision { allowed, reason }, steps)| message::Shadow {

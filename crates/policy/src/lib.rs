@@ -21,6 +21,7 @@ mod reference;
 mod rule;
 mod schema;
 mod set;
+mod step_up;
 mod view;
 mod wire;
 
@@ -36,4 +37,5 @@ pub use list::{EvalType, RuleList, check_condition, check_eval, check_policy};
 pub use problem::Problem;
 pub use rule::rule_name;
 pub use set::{PolicySet, inline_name};
+pub use step_up::{Age, Method, StepUp, Way, longest_age};
 pub use view::QueryView;

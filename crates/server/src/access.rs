@@ -77,7 +77,7 @@ pub(crate) async fn decide(State(ctx): State<Context>, request: Request, next: N
                 None => response,
             }
         }
-        Err(error) => refusal(error),
+        Err(refused) => refusal(refused),
     };
     if let Some(id) = request_id {
         response.headers_mut().insert(REQUEST_ID, id);
@@ -101,13 +101,29 @@ pub(crate) fn caller(ctx: &Context, headers: &HeaderMap, extensions: &http::Exte
     }
 }
 
+/// Why a call is refused.
+struct Refused {
+    error: Error,
+    /// What would be enough, as `WWW-Authenticate` says it.
+    challenge: Option<String>,
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            challenge: None,
+        }
+    }
+}
+
 /// `None` for a method that anybody may call.
 async fn admit(
     ctx: &Context,
     caller: &Caller,
     uri: &Uri,
     headers: &HeaderMap,
-) -> Result<Option<Arc<Principal>>, Error> {
+) -> Result<Option<Arc<Principal>>, Refused> {
     let path = uri.path();
     let method = Method::parse(path)
         .ok_or_else(|| Error::new(ErrorKind::Unimplemented, "There is no such method"))?;
@@ -128,19 +144,19 @@ async fn admit(
     let unauthenticated = || Error::new(ErrorKind::Unauthenticated, "Octelium: Unauthenticated");
     let token = match token::of(headers) {
         Ok(Some(token)) => token,
-        Ok(None) => return Err(unauthenticated()),
+        Ok(None) => return Err(unauthenticated().into()),
         Err(reason) => {
             refused(reason);
-            return Err(unauthenticated());
+            return Err(unauthenticated().into());
         }
     };
     let principal = match ctx.directory.authenticate(token).await {
         Ok(principal) => principal,
         Err(Unauthenticated::Refused { reason }) => {
             refused(reason);
-            return Err(unauthenticated());
+            return Err(unauthenticated().into());
         }
-        Err(error @ Unauthenticated::Unavailable) => return Err(Error::unavailable(error)),
+        Err(error @ Unauthenticated::Unavailable) => return Err(Error::unavailable(error).into()),
     };
 
     let call = Call {
@@ -150,16 +166,29 @@ async fn admit(
         host: uri.host().unwrap_or_default(),
         headers,
     };
-    call.permit(ctx)?;
+    if let Err(error) = call.permit(ctx) {
+        let step_up = call.step_up(ctx).await;
+        return Err(Refused {
+            error,
+            challenge: step_up.map(|step_up| step_up.challenge()),
+        });
+    }
     Ok(Some(principal))
 }
 
-fn refusal(error: Error) -> Response {
+fn refusal(refused: Refused) -> Response {
+    let Refused { error, challenge } = refused;
     let is_refusal = matches!(
         error.kind(),
         ErrorKind::Unauthenticated | ErrorKind::PermissionDenied
     );
+    let challenge = challenge.and_then(|challenge| HeaderValue::try_from(challenge).ok());
     let mut response = tonic::Status::from(error).into_http::<Body>();
+    if let Some(challenge) = challenge {
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, challenge);
+    }
     if is_refusal {
         let headers = response.headers_mut();
         headers.insert(UNAUTHORIZED, HeaderValue::from_static("true"));

@@ -12,7 +12,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api::core_v1::{ClusterConfig, Credential, Device, Group, Namespace, Session, User};
+use api::core_v1::{
+    Authenticator, ClusterConfig, Credential, Device, Group, Namespace, Session, User,
+};
 use aws_lc_rs::digest;
 use domain::{
     clock::{Clock, UnixMillis},
@@ -31,6 +33,7 @@ use crate::{
 };
 
 mod authenticator_rules;
+mod authenticators;
 pub(crate) mod cache;
 mod documents;
 mod feed;
@@ -43,6 +46,7 @@ pub(crate) mod revoked;
 mod sessions;
 
 pub(crate) use authenticator_rules::{AuthenticatorRules, EnforcementList, Login};
+use authenticators::Authenticators;
 use cache::Cache;
 use documents::Documents;
 pub(crate) use documents::Known;
@@ -110,6 +114,7 @@ pub struct Directory {
     users: Documents<User>,
     credentials: Documents<Credential>,
     devices: Documents<Device>,
+    authenticators: Authenticators,
     foundations: Foundations,
     sessions: Sessions,
     revoked: RevokedTokens,
@@ -152,6 +157,7 @@ impl Directory {
             users: Documents::new(limits.documents),
             credentials: Documents::new(limits.documents),
             devices: Documents::new(limits.documents),
+            authenticators: Authenticators::new(limits.documents),
             foundations: Foundations::default(),
             sessions: Sessions::new(limits.sessions),
             revoked: RevokedTokens::default(),
@@ -337,6 +343,15 @@ impl Directory {
         self.credentials
             .get(uid, &*self.store, &self.invalidations, now)
             .await
+    }
+
+    /// The Authenticators of a User, oldest first, as they were a moment ago: good for hints, not for decisions.
+    pub(crate) async fn authenticators(
+        &self,
+        user: Uid,
+    ) -> Result<Arc<[Authenticator]>, StoreError> {
+        let now = self.clock.now();
+        self.authenticators.of(user, &*self.store, now).await
     }
 
     /// Forgets what is cached of these, so that they are read anew: what was refused may have changed elsewhere.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use api::{
-    core_v1::{Credential, Device, Group, Session, User},
+    core_v1::{Authenticator, Credential, Device, Group, Session, User},
     meta_v1::ObjectReference,
-    platform_v1::{DecisionExplanation, DecisionRequest},
+    platform_v1::{DecisionExplanation, DecisionRequest, decision_explanation::StepUp},
     resource::Object as _,
 };
 use domain::{
@@ -18,6 +18,7 @@ use crate::{
     Context, Error, ServiceEntry, Unauthenticated,
     bootstrap::API_NAMESPACE,
     resource::{codec::Stored, load},
+    step_up,
 };
 
 /// Who asks, as far as it was given.
@@ -83,9 +84,51 @@ pub(crate) async fn explain(
         }),
     }
     .attachments();
+    if !answer.allowed && request.device.is_empty() && request.at.is_none() {
+        let session = asking.as_ref().map(|asking| asking.session.uid());
+        answer.step_up = step_up(ctx, session, &entry, &described).await?;
+    }
     let assumptions = asking.map(|asking| asking.assumptions);
     answer.assumptions.extend(assumptions.into_iter().flatten());
     Ok(answer)
+}
+
+/// What the holder of the Session could prove anew.
+async fn step_up(
+    ctx: &Context,
+    session: Option<&str>,
+    entry: &ServiceEntry,
+    described: &Described,
+) -> Result<Option<StepUp>, Error> {
+    let Some(session) = session.and_then(|session| session.parse::<Uid>().ok()) else {
+        return Ok(None);
+    };
+    let policies = ctx.directory.policies();
+    let now = ctx.now();
+    let is_allowed = |subject: &Subject| {
+        let decided = described
+            .with(|request| policy::decide(&policies, Some(subject), &entry.target, request, now));
+        decided.is_ok_and(|decision| decision.allowed)
+    };
+    let Some(found) = step_up::find(ctx, session, &is_allowed).await else {
+        return Ok(None);
+    };
+    let mut authenticators = Vec::new();
+    for uid in found.ways().iter().filter_map(|way| way.authenticator) {
+        let authenticator = load::by_uid::<Authenticator>(&*ctx.store, uid, now).await?;
+        authenticators.extend(authenticator.map(|one| one.message.name().to_owned()));
+    }
+    let methods = found.methods();
+    let acr_values = methods.iter().filter_map(|method| method.acr());
+    Ok(Some(StepUp {
+        description: found.means(),
+        acr_values: acr_values.map(str::to_owned).collect(),
+        max_age: found.max_age().map(|age| prost_types::Duration {
+            seconds: i64::try_from(age.as_secs()).unwrap_or(i64::MAX),
+            nanos: 0,
+        }),
+        authenticators,
+    }))
 }
 
 /// As the gateway finds out before it asks the Policies.

@@ -22,6 +22,7 @@ pub mod metadata;
 mod oauth2;
 pub mod resource;
 pub mod return_to;
+pub mod step_up;
 mod usage;
 pub mod web;
 

@@ -35,6 +35,7 @@ use axum::{
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 
 use crate::{Caller, Context, access, federation::saml::LOGOUT};
+pub use authenticators::asked::page as proof_page;
 use failure::Failure;
 use page::Page;
 use visit::Visit;

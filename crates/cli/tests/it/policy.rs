@@ -152,6 +152,8 @@ fn why_asks_for_what_is_given_and_tells_the_rules_in_order() {
         "denied: denied by rule rules[1] of Policy readers\n",
         "readers   rules[1]   DENY     -1         matched: decides\n",
         "With the shadow Policies it would be allowed: allowed by rule rules[0] of Policy trial\n",
+        "It would be allowed once the User has proved who they are by a passkey or security key, within the last 5 \
+         minutes\n  They have: fido-abcdef\n",
         "  Service web.default: readers\n",
         "Not given:\n  no Session is given\n",
     ] {

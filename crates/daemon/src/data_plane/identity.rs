@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use domain::{clock::UnixMillis, session};
 use gateway::{Arrived, Assertion, Caller, CallerFacts, NotArrived, Principal, Rejection, Renewal};
 use http::HeaderValue;
-use policy::PolicySet;
+use policy::{PolicySet, StepUp, Subject};
 use server::{
-    Context, Unauthenticated, assertion, return_to,
+    Context, Unauthenticated, assertion, return_to, step_up,
     web::handover::{self, Refused},
 };
 
@@ -90,12 +90,34 @@ impl gateway::Identity for Identity {
         }
     }
 
+    async fn step_up(
+        &self,
+        principal: &Principal,
+        is_allowed: &(dyn for<'s> Fn(&'s Subject) -> bool + Send + Sync),
+    ) -> Option<StepUp> {
+        let session = principal.caller.facts().session_uid.parse().ok()?;
+        step_up::find(&self.0, session, is_allowed).await
+    }
+
+    fn proof(&self, url: &str, nonce: &str, step_up: &StepUp) -> Option<String> {
+        self.page(&server::web::proof_page(step_up), url, nonce)
+    }
+
     fn login(&self, url: &str, nonce: &str) -> Option<String> {
+        self.page("/login", url, nonce)
+    }
+}
+
+impl Identity {
+    /// The page at `path`, from where the browser comes back to `url`.
+    fn page(&self, path: &str, url: &str, nonce: &str) -> Option<String> {
+        let portal = self.0.domain.url();
+        let mark = if path.contains('?') { '&' } else { '?' };
         match return_to::sign(&self.0, url, &handover::state_of(nonce)) {
-            Ok(Some(place)) => Some(format!("{}/login?return={place}", self.0.domain.url())),
-            Ok(None) => Some(format!("{}/login", self.0.domain.url())),
+            Ok(Some(place)) => Some(format!("{portal}{path}{mark}return={place}")),
+            Ok(None) => Some(format!("{portal}{path}")),
             Err(error) => {
-                tracing::error!(%error, "no place to return to after a login");
+                tracing::error!(%error, "no place to return to from the pages of the Cluster");
                 None
             }
         }

@@ -8,11 +8,11 @@ use crate::{Body, record::RequestId};
 /// Nothing in it comes from the request. `portal` is the URL of the Cluster's own pages.
 pub(super) fn page(
     status: StatusCode,
+    title: &str,
     message: &str,
     id: RequestId,
     portal: &str,
 ) -> Response<Body> {
-    let title = title(status);
     let mut sentence = message.to_owned();
     if let Some(first) = sentence.get_mut(..1) {
         first.make_ascii_uppercase();
@@ -44,7 +44,7 @@ pub(super) fn page(
     response
 }
 
-fn title(status: StatusCode) -> &'static str {
+pub(super) fn title(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED => "Not logged in",
         StatusCode::FORBIDDEN => "No access",

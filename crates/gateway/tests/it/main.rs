@@ -24,6 +24,7 @@ mod patience;
 mod plugins;
 mod proxying;
 mod revocation;
+mod step_up;
 mod support;
 mod upstreams;
 mod websocket;

@@ -2,13 +2,14 @@
 
 use domain::scope;
 use http::HeaderMap;
-use policy::{Decision, Grpc, NoFields};
+use policy::{Decision, Grpc, NoFields, StepUp, Subject};
 
 use super::{fields::Headers, method::Method};
 use crate::{
-    Caller, Context, Error, ErrorKind, Principal,
+    Caller, Context, Error, ErrorKind, Principal, ServiceEntry,
     audit::{self, Entry},
     bootstrap::API_SERVICE,
+    step_up,
 };
 
 /// The type of the audit events about calls that were refused.
@@ -70,6 +71,17 @@ impl Call<'_> {
         }
     }
 
+    /// What the caller could prove anew to be let through, where Policies refuse.
+    pub(super) async fn step_up(&self, ctx: &Context) -> Option<StepUp> {
+        if !matches!(self.decide(ctx), Ok((Err(Against::Policy(_)), _))) {
+            return None;
+        }
+        let api = ctx.directory.service_by_name(API_SERVICE)?;
+        let method = Method::parse(self.path)?;
+        let is_allowed = |subject: &Subject| self.ask(ctx, subject, &api, method).0.allowed;
+        step_up::find(ctx, self.principal.claims.subject, &is_allowed).await
+    }
+
     fn decide(&self, ctx: &Context) -> Result<(Result<(), Against>, Option<Decision>), Error> {
         let method = Method::parse(self.path)
             .ok_or_else(|| Error::new(ErrorKind::Unimplemented, "There is no such method"))?;
@@ -84,10 +96,27 @@ impl Call<'_> {
         let Some(api) = ctx.directory.service_by_name(API_SERVICE) else {
             return Err(Error::internal("the Service of the API is missing"));
         };
+        let (decision, shadow) = self.ask(ctx, self.principal.subject(), &api, method);
+        let decided = if decision.allowed {
+            Ok(())
+        } else {
+            Err(Against::Policy(decision.reason.to_string()))
+        };
+        Ok((decided, shadow))
+    }
+
+    /// Asks the Policies as if the call were made by `subject`.
+    fn ask(
+        &self,
+        ctx: &Context,
+        subject: &Subject,
+        api: &ServiceEntry,
+        method: Method<'_>,
+    ) -> (Decision, Option<Decision>) {
         let ip = self.caller.ip.map(|ip| ip.to_string()).unwrap_or_default();
-        let (decision, shadow) = policy::decide_with_shadow(
+        policy::decide_with_shadow(
             &ctx.directory.policies(),
-            Some(self.principal.subject()),
+            Some(subject),
             &api.target,
             &policy::Request {
                 ip: &ip,
@@ -110,13 +139,7 @@ impl Call<'_> {
                 }),
             },
             ctx.now(),
-        );
-        let decided = if decision.allowed {
-            Ok(())
-        } else {
-            Err(Against::Policy(decision.reason.to_string()))
-        };
-        Ok((decided, shadow))
+        )
     }
 
     fn audit(&self, ctx: &Context, reason: &'static str) {

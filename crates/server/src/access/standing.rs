@@ -43,8 +43,8 @@ impl Standing {
             match super::admit(&self.ctx, &self.caller, &self.uri, &self.headers).await {
                 Ok(_) => {}
                 // Nothing can be told at present, so nothing is sent on it either.
-                Err(error) if error.kind() == ErrorKind::Unavailable => {}
-                Err(error) => return error,
+                Err(refused) if refused.error.kind() == ErrorKind::Unavailable => {}
+                Err(refused) => return refused.error,
             }
         }
     }

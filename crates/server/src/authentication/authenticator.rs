@@ -19,7 +19,7 @@ pub(crate) mod waiting;
 pub(crate) use factors::Factors;
 pub(crate) use holder::Holder;
 pub(crate) use manage::Which;
-pub(crate) use raise::{Proof, failed, usable};
+pub(crate) use raise::{Proof, failed, usable, usable_by};
 pub(crate) use registration::{Registration, complete, registering};
 
 use store::CommitError;

@@ -115,6 +115,7 @@ impl Directory {
                 Kind::User => self.users.invalidate(*uid),
                 Kind::Credential => self.credentials.invalidate(*uid),
                 Kind::Device => self.devices.invalidate(*uid),
+                Kind::Authenticator => self.authenticators.note_change(),
                 Kind::Session if change.revision.is_none() => self.sessions.revoke(*uid),
                 Kind::RevokedToken => {
                     if let Some(session) = revoked::session_of(&change.name) {
@@ -138,6 +139,7 @@ impl Directory {
         self.users.clear();
         self.credentials.clear();
         self.devices.clear();
+        self.authenticators.note_change();
         let in_use = self.sessions.outdate_all();
         for session in &in_use {
             // Tokens may have been revoked alone in what was trimmed.

@@ -134,13 +134,7 @@ pub(super) struct Parts {
 impl Standing {
     pub(super) fn new(uid: Uid, session: &Session, foundation: Arc<Foundation>) -> Self {
         let credential = foundation.credential();
-        let background = foundation.background.clone();
-        let subject = match credential {
-            Some(credential) => {
-                Subject::of(background, session, &under_credential(session, credential))
-            }
-            None => Subject::of(background, session, session),
-        };
+        let subject = subject(&foundation, session);
         let spec = session.spec.as_ref();
         let status = session.status.as_ref();
         let expires_at = spec.and_then(|spec| spec.expires_at.as_ref());
@@ -166,6 +160,11 @@ impl Standing {
             current: AtomicBool::new(true),
             used: AtomicBool::new(false),
         }
+    }
+
+    /// As Policies would see it if the Session were this one.
+    pub(crate) fn as_if(&self, session: &Session) -> Subject {
+        subject(&self.foundation, session)
     }
 
     /// The Session, decoded.
@@ -247,5 +246,15 @@ impl Standing {
     /// Whether it was used since this was asked before.
     pub(super) fn was_used(&self) -> bool {
         self.used.swap(false, Ordering::Relaxed)
+    }
+}
+
+fn subject(foundation: &Foundation, session: &Session) -> Subject {
+    let background = foundation.background.clone();
+    match foundation.credential() {
+        Some(credential) => {
+            Subject::of(background, session, &under_credential(session, credential))
+        }
+        None => Subject::of(background, session, session),
     }
 }

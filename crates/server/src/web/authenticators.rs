@@ -4,6 +4,7 @@
 //! [`Next`] comes along in each address and form.
 
 mod add;
+pub(super) mod asked;
 mod authenticate;
 pub(super) mod key;
 mod list;

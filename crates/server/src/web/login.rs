@@ -42,6 +42,11 @@ const AGAIN: &str = "again";
 const AGAIN_WHY: &str = "Log in once more: adding and removing Authenticators needs that you have just proved who you \
                          are.";
 
+/// The value of [`AGAIN`] where it is a Service that wants it.
+const FOR_SERVICE: &str = "proof";
+const PROOF_WHY: &str =
+    "Log in once more: where you are going wants that you have just proved who you are.";
+
 /// Whoever has a Session goes on at once; others choose how to log in.
 pub(super) async fn page(
     State(ctx): State<Context>,
@@ -53,9 +58,14 @@ pub(super) async fn page(
     let next = Next::read(&ctx, &fields).await?;
     match &visit {
         Visit::Known(visitor) => {
-            if fields.get(AGAIN).is_some() {
+            if let Some(again) = fields.get(AGAIN) {
+                let why = if again == FOR_SERVICE {
+                    PROOF_WHY
+                } else {
+                    AGAIN_WHY
+                };
                 let token = visitor.form_token(&ctx)?;
-                return ask(&ctx, &next, Some(AGAIN_WHY), Some(&token));
+                return ask(&ctx, &next, Some(why), Some(&token));
             }
             if let Some(place) = authenticators::detour(&ctx, visitor, &next)? {
                 return Ok(see_other(&place, []));
@@ -70,6 +80,11 @@ pub(super) async fn page(
 /// The login page where somebody who is logged in is to prove anew who they are.
 pub(super) fn again(ctx: &Context, next: &Next) -> Result<String, Failure> {
     next.at(ctx, &format!("/login?{AGAIN}=1"))
+}
+
+/// As [`again`], for a Service; without where it goes on.
+pub(super) fn proof_page() -> String {
+    format!("/login?{AGAIN}={FOR_SERVICE}")
 }
 
 fn ask(
@@ -339,7 +354,7 @@ pub(super) fn elsewhere(ctx: &Context) -> &'static str {
     }
 }
 
-fn host(url: &str) -> &str {
+pub(super) fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split(['/', ':']).next().unwrap_or_default()
 }

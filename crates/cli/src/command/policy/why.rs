@@ -155,6 +155,17 @@ fn text(explanation: &DecisionExplanation) -> String {
         text.push_str("\nRules, in the order in which they were reached:\n");
         text.push_str(&steps(&explanation.steps));
     }
+    if let Some(step_up) = &explanation.step_up {
+        let _ = writeln!(
+            text,
+            "\nIt would be allowed once the User has proved who they are {}",
+            printable(&step_up.description)
+        );
+        if !step_up.authenticators.is_empty() {
+            let names = printable(&step_up.authenticators.join(", "));
+            let _ = writeln!(text, "  They have: {names}");
+        }
+    }
     if let Some(shadow) = &explanation.shadow {
         let _ = writeln!(
             text,

@@ -435,5 +435,11 @@ fn explanation() -> DecisionExplanation {
             reason: "allowed by rule rules[0] of Policy trial".to_owned(),
             steps: Vec::new(),
         }),
+        step_up: Some(decision_explanation::StepUp {
+            description: "by a passkey or security key, within the last 5 minutes".to_owned(),
+            acr_values: vec!["phr".to_owned()],
+            max_age: None,
+            authenticators: vec!["fido-abcdef".to_owned()],
+        }),
     }
 }

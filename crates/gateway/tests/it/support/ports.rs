@@ -10,13 +10,13 @@ use std::{
 };
 
 use async_trait::async_trait;
-use domain::clock::UnixMillis;
+use domain::{clock::UnixMillis, id::Uid, rng::SeededRng};
 use gateway::{
     Arrived, Assertion, CallerFacts, Directory, Identity, NotArrived, Principal, Rejection,
     Renewal, Route,
 };
 use http::HeaderValue;
-use policy::PolicySet;
+use policy::{Method, PolicySet, StepUp, Subject, Way};
 
 #[derive(Default)]
 pub(crate) struct FakeIdentity {
@@ -26,6 +26,8 @@ pub(crate) struct FakeIdentity {
     pub(crate) unavailable: AtomicBool,
     /// Of whom, for whom, in order.
     pub(crate) assertions: Mutex<Vec<(CallerFacts, String)>>,
+    /// As whom Policies would see everybody who proved anew who they are; `None` where nobody can.
+    pub(crate) proved: Mutex<Option<Arc<Subject>>>,
     /// Assertions cannot be signed, and nobody can log in.
     pub(crate) keyless: AtomicBool,
 }
@@ -94,6 +96,28 @@ impl Identity for FakeIdentity {
             value: HeaderValue::try_from(format!("assertion-{}", assertions.len())).unwrap(),
             expires_at: valid_until,
         })
+    }
+
+    async fn step_up(
+        &self,
+        _: &Principal,
+        is_allowed: &(dyn for<'s> Fn(&'s Subject) -> bool + Send + Sync),
+    ) -> Option<StepUp> {
+        let proved = self.proved.lock().unwrap().clone()?;
+        let way = Way {
+            method: Method::Fido,
+            authenticator: Some(Uid::random(&SeededRng::new(1))),
+            max_age: Some(Duration::from_mins(5)),
+        };
+        let would_do = is_allowed(&proved);
+        StepUp::any_of(would_do.then_some(way).into_iter().collect())
+    }
+
+    fn proof(&self, url: &str, nonce: &str, step_up: &StepUp) -> Option<String> {
+        assert_eq!(nonce.len(), 43);
+        let acr_values = step_up.acr_values();
+        (!self.keyless.load(Ordering::SeqCst))
+            .then(|| format!("https://example.com/prove?{acr_values}&{url}"))
     }
 
     fn login(&self, url: &str, nonce: &str) -> Option<String> {

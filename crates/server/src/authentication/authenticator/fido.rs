@@ -162,17 +162,19 @@ pub(crate) async fn finish_registration(
     .await
 }
 
-/// Asks for a proof by any of the passkeys and security keys that `holder` may use now.
+/// Asks for a proof by any of the passkeys and security keys that `holder` may use now, or of those `among` them.
 ///
 /// # Errors
 /// `FailedPrecondition` where there is none.
 pub(crate) async fn begin_authentication(
     ctx: &Context,
     holder: &Holder,
+    among: Option<&[Uid]>,
 ) -> Result<Challenge, Error> {
     let all = holder.authenticators(ctx, ctx.now()).await?;
     let allowed: Vec<&Fido> = all
         .iter()
+        .filter(|stored| among.is_none_or(|among| among.contains(&stored.uid)))
         .filter(|stored| usable(holder, stored, &all).is_ok())
         .filter_map(|stored| fido(&stored.message))
         .collect();

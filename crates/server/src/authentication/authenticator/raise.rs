@@ -51,9 +51,20 @@ pub(crate) fn usable(
     stored: &Stored<Authenticator>,
     all: &[Stored<Authenticator>],
 ) -> Result<(), Error> {
-    let authenticator = &stored.message;
+    let all = all.iter().map(|one| &one.message);
+    usable_by(&holder.session.message, &stored.message, all)
+}
+
+/// Whether `session` can be raised by this Authenticator now, where its User has `all`.
+///
+/// # Errors
+/// As [`usable`].
+pub(crate) fn usable_by<'a>(
+    session: &Session,
+    authenticator: &Authenticator,
+    all: impl IntoIterator<Item = &'a Authenticator>,
+) -> Result<(), Error> {
     let name = authenticator.name();
-    let session = &holder.session.message;
     if !authenticator::is_registered(authenticator) {
         return Err(
             Error::precondition(format!("The Authenticator {name} is not registered yet"))
@@ -75,9 +86,9 @@ pub(crate) fn usable(
         .because("authenticator_type"));
     }
     let pinned = authenticator::required(session).and_then(|required| {
-        let mut all = all.iter();
-        let found = all.find(|one| one.message.uid() == required.uid)?;
-        Some(authenticator::type_of(&found.message))
+        let mut all = all.into_iter();
+        let found = all.find(|one| one.uid() == required.uid)?;
+        Some(authenticator::type_of(found))
     });
     if !authenticator::may_stand_in(session, authenticator, pinned) {
         let required = authenticator::required(session).map_or("", |required| &required.name);

@@ -108,8 +108,7 @@ pub(crate) async fn finish_registration(
             )
             .because("authenticator_changed"));
         }
-        let registered =
-            accept(&stored, &secret, code, ctx.now())?.ok_or_else(wrong_code)?;
+        let registered = accept(&stored, &secret, code, ctx.now())?.ok_or_else(wrong_code)?;
         Ok(Registration {
             stored,
             registered,

@@ -1,7 +1,9 @@
 //! Proving with an Authenticator, or a recovery code, who somebody is.
 
 use api::{
-    core_v1::{Authenticator, authenticator::status::Type, session::status::AuthenticatorAction},
+    core_v1::{
+        Authenticator, Session, authenticator::status::Type, session::status::AuthenticatorAction,
+    },
     resource::Object as _,
 };
 use axum::{
@@ -9,14 +11,16 @@ use axum::{
     extract::{RawQuery, State},
     response::{IntoResponse as _, Response},
 };
-use domain::{authenticator, session};
+use domain::{authenticator, id::Uid, session};
 use http::StatusCode;
 use maud::{Markup, html};
 
 use super::{
     Known, REGISTER,
     add::code_input,
-    alert, is_told_there,
+    alert,
+    asked::Asked,
+    is_told_there,
     key::{self, Ceremony},
     label, next_field, page as framed, raised,
 };
@@ -26,21 +30,26 @@ use crate::{
         Factors, Holder, Which, fido, manage, recovery as codes, totp, waiting,
     },
     web::{
-        failure::Failure, form::Posted, login, next::Next, page::token_field, see_other,
-        visit::Visitor,
+        failure::Failure,
+        form::{Fields, Posted},
+        login,
+        next::Next,
+        page::token_field,
+        see_other,
     },
 };
 
-/// Asks for one of those that can be used.
+/// Asks for one of those that can be used, or of those that a Service asks for.
 pub(super) async fn page(
     State(ctx): State<Context>,
     known: Known,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
-    let next = Next::read(&ctx, &login::query_fields(query.as_deref())?).await?;
-    let holder = Holder::of_browser(&ctx, &known.resumed).await?;
-    let former = session::action(&holder.session.message);
-    let action = waiting::reconsidered(&ctx, &holder).await?;
+    let fields = login::query_fields(query.as_deref())?;
+    let asking = Asking::read(&ctx, known, &fields).await?;
+    let former = session::action(&asking.holder.session.message);
+    let action = waiting::reconsidered(&ctx, &asking.holder).await?;
+    let next = &asking.next;
     match action {
         AuthenticatorAction::RegistrationRequired
         | AuthenticatorAction::RegistrationRecommended => {
@@ -48,7 +57,7 @@ pub(super) async fn page(
         }
         // It waits for nothing any more.
         AuthenticatorAction::Unset if former != action => Ok(see_other(&next.login(&ctx)?, [])),
-        _ => show(&ctx, &known, &holder, &next, None).await,
+        _ => asking.show(&ctx, None).await,
     }
 }
 
@@ -59,17 +68,15 @@ pub(super) async fn code(
     Extension(caller): Extension<Caller>,
     form: Posted,
 ) -> Result<Response, Failure> {
-    let next = Next::read(&ctx, &form).await?;
-    let holder = Holder::of_browser(&ctx, &known.resumed).await?;
+    let asking = Asking::read(&ctx, known, &form).await?;
     let which = Which {
         name: "",
         uid: form.get("authenticator").unwrap_or_default(),
     };
     let code = form.get("code").unwrap_or_default();
-    match Box::pin(totp::authenticate(&ctx, &holder, &which, code, &caller)).await {
-        Ok(session) => raised(&ctx, session, &next),
-        Err(error) => refused(&ctx, &known, &holder, &next, error, &caller).await,
-    }
+    let used = totp::authenticate(&ctx, &asking.holder, &which, code, &caller);
+    let used = Box::pin(used).await;
+    asking.conclude(&ctx, used, &caller).await
 }
 
 /// Takes the answer of a passkey or a security key.
@@ -79,14 +86,11 @@ pub(super) async fn key(
     Extension(caller): Extension<Caller>,
     form: Posted,
 ) -> Result<Response, Failure> {
-    let next = Next::read(&ctx, &form).await?;
-    let holder = Holder::of_browser(&ctx, &known.resumed).await?;
+    let asking = Asking::read(&ctx, known, &form).await?;
     let state = form.get("state").unwrap_or_default();
     let response = form.get("response").unwrap_or_default();
-    match fido::authenticate(&ctx, &holder, state, response, &caller).await {
-        Ok(session) => raised(&ctx, session, &next),
-        Err(error) => refused(&ctx, &known, &holder, &next, error, &caller).await,
-    }
+    let used = fido::authenticate(&ctx, &asking.holder, state, response, &caller).await;
+    asking.conclude(&ctx, used, &caller).await
 }
 
 /// Takes a recovery code.
@@ -96,106 +100,178 @@ pub(super) async fn recovery(
     Extension(caller): Extension<Caller>,
     form: Posted,
 ) -> Result<Response, Failure> {
-    let next = Next::read(&ctx, &form).await?;
-    let holder = Holder::of_browser(&ctx, &known.resumed).await?;
+    let asking = Asking::read(&ctx, known, &form).await?;
     let code = form.get("recovery").unwrap_or_default();
-    match codes::authenticate(&ctx, &holder, code, &caller).await {
-        Ok(session) => raised(&ctx, session, &next),
-        Err(error) => refused(&ctx, &known, &holder, &next, error, &caller).await,
-    }
+    let used = codes::authenticate(&ctx, &asking.holder, code, &caller).await;
+    asking.conclude(&ctx, used, &caller).await
 }
 
-async fn refused(
-    ctx: &Context,
-    visitor: &Visitor,
-    holder: &Holder,
-    next: &Next,
-    error: Error,
-    caller: &Caller,
-) -> Result<Response, Failure> {
-    totp::held_up(ctx, holder, caller, &error);
-    if is_told_there(&error) {
-        show(ctx, visitor, holder, next, Some(&error)).await
-    } else {
-        Err(error.into())
-    }
+/// Who is asked, why, and where they go on.
+struct Asking {
+    known: Known,
+    holder: Holder,
+    next: Next,
+    asked: Option<Asked>,
 }
 
-async fn show(
-    ctx: &Context,
-    visitor: &Visitor,
-    holder: &Holder,
-    next: &Next,
-    error: Option<&Error>,
-) -> Result<Response, Failure> {
-    let held = Factors::load(ctx, holder.user.uid, ctx.now()).await?;
-    let held = held.check(ctx.now()).err();
-    // That guesses are held up is what matters of what has gone wrong.
-    let why = held.as_ref().or(error);
-    let ways = ways(ctx, visitor, holder, next, held.is_some()).await?;
-    let is_recommended =
-        session::action(&holder.session.message) == AuthenticatorAction::AuthenticationRecommended;
-    let token = visitor.form_token(ctx)?;
-    let body = html! {
-        section.card {
-            h1 { "Confirm that it is you" }
-            (alert(why.map(Error::public)))
-            @match &ways {
-                Some(ways) => { (ways) }
-                None if held.is_some() => {}
-                None => {
-                    p { "None of your Authenticators can be used in this Session. Log in again, or ask an administrator." }
-                    p { a.button.wide href=(login::again(ctx, next)?) { "Log in again" } }
+impl Asking {
+    async fn read(ctx: &Context, known: Known, fields: &Fields) -> Result<Self, Failure> {
+        let next = Next::read(ctx, fields).await?;
+        let holder = Holder::of_browser(ctx, &known.resumed).await?;
+        Ok(Self {
+            known,
+            holder,
+            next,
+            asked: Asked::read(fields),
+        })
+    }
+
+    /// Goes on, or says what was wrong where it can be tried again.
+    async fn conclude(
+        &self,
+        ctx: &Context,
+        used: Result<Session, Error>,
+        caller: &Caller,
+    ) -> Result<Response, Failure> {
+        match used {
+            Ok(session) => raised(ctx, session, &self.next),
+            Err(error) => {
+                totp::held_up(ctx, &self.holder, caller, &error);
+                if is_told_there(&error) {
+                    self.show(ctx, Some(&error)).await
+                } else {
+                    Err(error.into())
                 }
             }
-            @if is_recommended { (not_now(&token, &next_field(ctx, next)?)) }
         }
-    };
-    let status = match error.or(held.as_ref()).map(Error::kind) {
-        None => StatusCode::OK,
-        Some(ErrorKind::RateLimited { .. }) => StatusCode::TOO_MANY_REQUESTS,
-        Some(_) => StatusCode::FORBIDDEN,
-    };
-    Ok(framed(ctx, "Confirm that it is you", body, next)
-        .status(status)
-        .into_response())
+    }
+
+    async fn show(&self, ctx: &Context, error: Option<&Error>) -> Result<Response, Failure> {
+        let held = Factors::load(ctx, self.holder.user.uid, ctx.now()).await?;
+        let held = held.check(ctx.now()).err();
+        // That guesses are held up is what matters of what has gone wrong.
+        let why = held.as_ref().or(error);
+        let ways = self.ways(ctx, held.is_some()).await?;
+        let is_recommended = session::action(&self.holder.session.message)
+            == AuthenticatorAction::AuthenticationRecommended;
+        let token = self.known.form_token(ctx)?;
+        let title = "Confirm that it is you";
+        let again = login::again(ctx, &self.next)?;
+        let has_login = self.asked.as_ref().is_some_and(|asked| asked.login);
+        let body = html! {
+            section.card {
+                h1 { (title) }
+                (alert(why.map(Error::public)))
+                @if let Some(asked) = &self.asked { (asked_for(asked, &self.next)) }
+                @match &ways {
+                    Some(ways) => { (ways) }
+                    None if held.is_some() => {}
+                    None if self.asked.is_some() => { (self.to_add(ctx, &token)?) }
+                    None => {
+                        p { "None of your Authenticators can be used in this Session. Log in again, or ask an administrator." }
+                        p { a.button.wide href=(again) { "Log in again" } }
+                    }
+                }
+                @if has_login { p.fine { a href=(again) { "Log in again instead" } } }
+                @if is_recommended { (not_now(&token, &next_field(ctx, &self.next)?)) }
+            }
+        };
+        let status = match error.or(held.as_ref()).map(Error::kind) {
+            None => StatusCode::OK,
+            Some(ErrorKind::RateLimited { .. }) => StatusCode::TOO_MANY_REQUESTS,
+            Some(_) => StatusCode::FORBIDDEN,
+        };
+        Ok(framed(ctx, title, body, &self.next)
+            .status(status)
+            .into_response())
+    }
+
+    /// The forms of what can be used; `None` where there is nothing.
+    async fn ways(&self, ctx: &Context, is_held: bool) -> Result<Option<Markup>, Failure> {
+        let available = manage::available(ctx, &self.holder).await?.all;
+        let asked = self.asked.as_ref();
+        let among = asked.map(|asked| asked.authenticators.as_slice());
+        let would_do = |uid: Uid| among.is_none_or(|among| among.contains(&uid));
+        let of = |wanted: Type| {
+            let all = available.iter().filter(|stored| would_do(stored.uid));
+            all.map(|stored| &stored.message)
+                .filter(|one| authenticator::type_of(one) == wanted)
+                .collect::<Vec<&Authenticator>>()
+        };
+        let apps = of(Type::Totp);
+        let keys = of(Type::Fido);
+        let challenge = if keys.is_empty() {
+            None
+        } else {
+            Some(fido::begin_authentication(ctx, &self.holder, among).await?)
+        };
+        let left = codes::left(ctx, &self.holder).await?;
+        // A recovery code stands in for an Authenticator where the Cluster asks, not where a Service does.
+        let has_codes =
+            left.is_some_and(|(count, _)| count > 0) && !is_held && self.asked.is_none();
+        let has_apps = !apps.is_empty() && !is_held;
+        if challenge.is_none() && !has_codes && !has_apps {
+            return Ok(None);
+        }
+        let token = self.known.form_token(ctx)?;
+        let rest = html! {
+            (token_field(&token))
+            (next_field(ctx, &self.next)?)
+            @if let Some(asked) = &self.asked { (asked.field()) }
+        };
+        Ok(Some(html! {
+            @if let Some(challenge) = &challenge {
+                (key::form(Ceremony::Get, challenge, "/authenticators/authenticate/key", "Use a passkey or security key", &rest))
+            }
+            @if has_apps { (app_form(&apps, &rest)) }
+            @if has_codes { (recovery_form(&rest)) }
+        }))
+    }
+
+    /// The forms of what could be added for what is asked for.
+    fn to_add(&self, ctx: &Context, token: &str) -> Result<Markup, Failure> {
+        let field = next_field(ctx, &self.next)?;
+        let to_add = self.asked.as_ref().map(|asked| asked.to_add.as_slice());
+        let to_add = to_add.unwrap_or_default();
+        let action = |r#type: &Type| match r#type {
+            Type::Fido => Some(("/authenticators/fido", "Add a passkey or security key")),
+            Type::Totp => Some(("/authenticators/totp", "Add an authenticator app")),
+            Type::Tpm | Type::Unknown => None,
+        };
+        Ok(html! {
+            @if to_add.is_empty() {
+                p { "None of your Authenticators would do. Ask an administrator." }
+            } @else {
+                p { "You have no Authenticator yet that would do." }
+                @for (place, name) in to_add.iter().filter_map(action) {
+                    form method="post" action=(place) {
+                        (token_field(token)) (field)
+                        button.wide type="submit" { (name) }
+                    }
+                }
+            }
+        })
+    }
 }
 
-/// The forms of what can be used; `None` where there is nothing.
-async fn ways(
-    ctx: &Context,
-    visitor: &Visitor,
-    holder: &Holder,
-    next: &Next,
-    is_held: bool,
-) -> Result<Option<Markup>, Failure> {
-    let available = manage::available(ctx, holder).await?.all;
-    let of = |wanted: Type| {
-        let all = available.iter().map(|stored| &stored.message);
-        all.filter(|one| authenticator::type_of(one) == wanted)
-            .collect::<Vec<&Authenticator>>()
+/// Why somebody is asked who was logged in.
+fn asked_for(asked: &Asked, next: &Next) -> Markup {
+    let host = match next {
+        Next::Service(place) => login::host(&place.url),
+        _ => "The page",
     };
-    let apps = of(Type::Totp);
-    let challenge = if of(Type::Fido).is_empty() {
-        None
-    } else {
-        Some(fido::begin_authentication(ctx, holder).await?)
-    };
-    let left = codes::left(ctx, holder).await?;
-    let has_codes = left.is_some_and(|(count, _)| count > 0) && !is_held;
-    let has_apps = !apps.is_empty() && !is_held;
-    if challenge.is_none() && !has_codes && !has_apps {
-        return Ok(None);
-    }
-    let token = visitor.form_token(ctx)?;
-    let rest = html! { (token_field(&token)) (next_field(ctx, next)?) };
-    Ok(Some(html! {
-        @if let Some(challenge) = &challenge {
-            (key::form(Ceremony::Get, challenge, "/authenticators/authenticate/key", "Use a passkey or security key", &rest))
+    html! {
+        p {
+            strong { (host) }
+            @match asked.max_age.map(|age| age.as_secs()) {
+                None => { " asks for more than your login." }
+                Some(seconds) if seconds >= 120 => {
+                    " asks for a proof that is no older than " (seconds.div_ceil(60)) " minutes."
+                }
+                Some(seconds) => { " asks for a proof that is no older than " (seconds) " seconds." }
+            }
         }
-        @if has_apps { (app_form(&apps, &rest)) }
-        @if has_codes { (recovery_form(&rest)) }
-    }))
+    }
 }
 
 fn app_form(apps: &[&Authenticator], rest: &Markup) -> Markup {

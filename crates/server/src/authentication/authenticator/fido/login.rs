@@ -19,8 +19,8 @@ use store::{Expected, Operation, SecretWrite, Transaction};
 
 use super::{
     super::{ATTEMPTS, raise},
-    Aim, Ceremony, Challenge, LOGIN_LIFETIME, NotProven, UserVerification, begun, check, cloned, new_challenge,
-    open, options, refused, set_aside, unknown, used_already,
+    Aim, Ceremony, Challenge, LOGIN_LIFETIME, NotProven, UserVerification, begun, check, cloned,
+    new_challenge, open, options, refused, set_aside, unknown, used_already,
 };
 use crate::{
     Caller, Context, Error, ErrorKind,
@@ -88,7 +88,13 @@ impl Passkey {
 pub(crate) fn begin_login(ctx: &Context) -> Result<Challenge, Error> {
     check_enabled(ctx)?;
     let challenge = new_challenge(ctx);
-    let options = options::request(ctx, &challenge, &[], UserVerification::Required, LOGIN_LIFETIME);
+    let options = options::request(
+        ctx,
+        &challenge,
+        &[],
+        UserVerification::Required,
+        LOGIN_LIFETIME,
+    );
     let ceremony = Ceremony {
         aim: Aim::Login as u32,
         challenge,

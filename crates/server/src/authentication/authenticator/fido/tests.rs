@@ -57,7 +57,7 @@ impl World {
         key: &mut Soft,
         twist: &Twist,
     ) -> Result<Session, Error> {
-        let challenge = begin_authentication(&self.ctx, holder).await?;
+        let challenge = begin_authentication(&self.ctx, holder, None).await?;
         let response = key.get(&challenge.options, twist);
         let caller = Caller::default();
         authenticate(&self.ctx, holder, &challenge.state, &response, &caller).await
@@ -246,8 +246,8 @@ async fn b10_a_ceremony_is_finished_once_in_time_and_by_whoever_began_it() {
 
     // Two tabs: each finishes its own, once.
     let (one, two) = (
-        begin_authentication(ctx, &alice).await.unwrap(),
-        begin_authentication(ctx, &alice).await.unwrap(),
+        begin_authentication(ctx, &alice, None).await.unwrap(),
+        begin_authentication(ctx, &alice, None).await.unwrap(),
     );
     let answer = key.get(&two.options, &Twist::default());
     let crossed = authenticate(ctx, &alice, &one.state, &answer, &caller).await;
@@ -265,12 +265,12 @@ async fn b10_a_ceremony_is_finished_once_in_time_and_by_whoever_began_it() {
     assert_eq!(reason(again), "used_already");
 
     // A state of one aim is of no use for another.
-    let login = begin_authentication(ctx, &alice).await.unwrap();
+    let login = begin_authentication(ctx, &alice, None).await.unwrap();
     let answer = key.get(&login.options, &Twist::default());
     let registered = finish_registration(ctx, &alice, &login.state, &answer, &caller).await;
     assert_eq!(reason(registered), "webauthn_refused");
 
-    let begun = begin_authentication(ctx, &alice).await.unwrap();
+    let begun = begin_authentication(ctx, &alice, None).await.unwrap();
     let answer = key.get(&begun.options, &Twist::default());
     world.clock.advance(LIFETIME);
     let late = authenticate(ctx, &alice, &begun.state, &answer, &caller).await;
@@ -283,7 +283,9 @@ async fn b10_an_answer_that_is_sent_many_times_at_once_counts_once() {
     let holder = world.person("alice").await;
     let mut key = Soft::new();
     let name = world.register(&holder, &mut key).await.unwrap();
-    let begun = begin_authentication(&world.ctx, &holder).await.unwrap();
+    let begun = begin_authentication(&world.ctx, &holder, None)
+        .await
+        .unwrap();
     let answer = key.get(&begun.options, &Twist::default());
     let sent: Vec<_> = (0..8)
         .map(|_| {
@@ -394,7 +396,11 @@ async fn b13_a_counter_that_goes_back_sets_the_authenticator_aside() {
         ["authenticator_cloned"]
     );
     // From then on neither of the two is of use.
-    assert!(begin_authentication(&world.ctx, &holder).await.is_err());
+    assert!(
+        begin_authentication(&world.ctx, &holder, None)
+            .await
+            .is_err()
+    );
     assert_eq!(
         reason(world.log_in(&mut key, &Twist::default()).await),
         "authenticator_inactive"
@@ -453,7 +459,9 @@ async fn w35_what_a_rule_denies_is_used_up_all_the_same() {
     let holder = world.person("alice").await;
     let mut key = Soft::counting();
     let made = world.register(&holder, &mut key).await.unwrap();
-    let begun = begin_authentication(&world.ctx, &holder).await.unwrap();
+    let begun = begin_authentication(&world.ctx, &holder, None)
+        .await
+        .unwrap();
     let answer = key.get(&begun.options, &Twist::default());
     let caller = Caller::default();
     let denied = authenticate(&world.ctx, &holder, &begun.state, &answer, &caller).await;

@@ -15,12 +15,9 @@ use rstest::rstest;
 use store::Store;
 
 use super::*;
-use crate::{
-    Domain,
-    authentication::authenticator::{
-        recovery,
-        testing::{World, reason},
-    },
+use crate::authentication::authenticator::{
+    recovery,
+    testing::{World, reason},
 };
 
 const STEP: std::time::Duration = std::time::Duration::from_secs(30);
@@ -74,17 +71,13 @@ impl World {
         app
     }
 
-    async fn use_app(&self, holder: &Holder, app: &App, code: &str) -> Result<Session, Error> {
+    async fn useapp(&self, holder: &Holder, app: &App, code: &str) -> Result<Session, Error> {
         authenticate(&self.ctx, holder, &app.which(), code, &Caller::default()).await
     }
 }
 
-async fn sqlite() -> Arc<dyn Store> {
-    store::testing::sqlite()
-}
-
 #[tokio::test]
-async fn an_app_is_registered_by_a_code_of_its_own_secret() {
+async fn anapp_is_registered_by_a_code_of_its_own_secret() {
     let world = World::new(Rules::default()).await;
     let person = world.person("alice").await;
     let app = world.begun(&person).await;
@@ -94,7 +87,9 @@ async fn an_app_is_registered_by_a_code_of_its_own_secret() {
         finish_registration(&world.ctx, &person, &app.which(), &code, &caller).await
     };
     assert_eq!(reason(finish(app.wrong_code(now)).await), "code_wrong");
-    assert!(!authenticator::is_registered(&world.stored(&app.name).await));
+    assert!(!authenticator::is_registered(
+        &world.stored(&app.name).await
+    ));
     // Another beginning makes another secret.
     let again = begin_registration(&world.ctx, &person, &app.which()).await;
     let again = App {
@@ -107,15 +102,15 @@ async fn an_app_is_registered_by_a_code_of_its_own_secret() {
     let registered = finish(again.code(now)).await.unwrap();
     assert!(authenticator::is_usable(&registered));
     // The code by which it was registered is good for nothing else.
-    let used = world.use_app(&person, &again, &again.code(now)).await;
+    let used = world.useapp(&person, &again, &again.code(now)).await;
     assert_eq!(reason(used), "code_wrong");
     world.clock.advance(STEP);
     let code = again.code(world.ctx.now());
-    world.use_app(&person, &again, &code).await.unwrap();
+    world.useapp(&person, &again, &code).await.unwrap();
 }
 
 #[rstest]
-#[case::sqlite(sqlite())]
+#[case::sqlite(std::future::ready(store::testing::sqlite()))]
 #[case::postgres(store::testing::postgres())]
 #[tokio::test(flavor = "multi_thread")]
 async fn b01_w5_a_code_is_good_once_whichever_replica_gets_it(
@@ -147,7 +142,7 @@ async fn b01_w5_a_code_is_good_once_whichever_replica_gets_it(
 }
 
 #[rstest]
-#[case::sqlite(sqlite())]
+#[case::sqlite(std::future::ready(store::testing::sqlite()))]
 #[case::postgres(store::testing::postgres())]
 #[tokio::test(flavor = "multi_thread")]
 async fn b02_b03_of_many_guesses_at_once_as_many_are_looked_at_as_one_after_the_other(
@@ -193,11 +188,11 @@ async fn b02_b03_of_many_guesses_at_once_as_many_are_looked_at_as_one_after_the_
     );
     // Not even the right one, until the delay is over.
     let app = apps.first().unwrap();
-    let used = world.use_app(&person, app, &app.code(now)).await;
+    let used = world.useapp(&person, app, &app.code(now)).await;
     assert_eq!(reason(used), "authenticator_blocked");
     world.clock.advance(std::time::Duration::from_mins(1));
     let code = app.code(world.ctx.now());
-    world.use_app(&person, app, &code).await.unwrap();
+    world.useapp(&person, app, &code).await.unwrap();
 }
 
 #[tokio::test]
@@ -208,7 +203,7 @@ async fn a_recovery_code_stands_in_for_an_authenticator_and_only_once() {
     // Whoever has to add one first cannot have a code do for it.
     let none = recovery::renew(&world.ctx, &person, &caller).await;
     assert_eq!(reason(none), "authenticator_missing");
-    let _app = world.app(&person).await;
+    let app = world.app(&person).await;
     let person = person.again(&world.ctx).await.unwrap();
     let codes = recovery::renew(&world.ctx, &person, &caller).await.unwrap();
     let [first, second, ..] = codes.as_slice() else {
@@ -218,21 +213,30 @@ async fn a_recovery_code_stands_in_for_an_authenticator_and_only_once() {
     let person = world.holder(&session.unwrap()).await;
     let again = recovery::authenticate(&world.ctx, &person, first, &caller).await;
     assert_eq!(reason(again), "code_wrong");
-    assert_eq!(recovery::left(&world.ctx, &person).await.unwrap().unwrap().0, 9);
+    assert_eq!(
+        recovery::left(&world.ctx, &person)
+            .await
+            .unwrap()
+            .unwrap()
+            .0,
+        9
+    );
     // Without the Authenticator, what is left of the codes stands in for nothing.
-    let name = _app.name.clone();
-    let which = Which {
-        name: &name,
-        uid: "",
-    };
-    let mut pending = manage::find(&world.ctx, &person, &which).await.unwrap();
+    let mut pending = manage::find(&world.ctx, &person, &app.which())
+        .await
+        .unwrap();
     pending
         .message
         .spec_mut()
         .set_state(api::core_v1::authenticator::spec::State::Pending);
     let mut transaction = Transaction::at(world.ctx.now());
     transaction.push(Operation::Put(
-        codec::encode(pending.uid, pending.created_at, &pending.message, SecretWrite::Keep),
+        codec::encode(
+            pending.uid,
+            pending.created_at,
+            &pending.message,
+            SecretWrite::Keep,
+        ),
         Expected::Revision(pending.revision),
     ));
     raise::commit(&world.ctx, transaction).await.unwrap();

@@ -1,0 +1,276 @@
+//! What the holder of a Session who was denied could prove anew to be let in.
+//!
+//! The Session is raised on paper by each Authenticator that could raise it now, just as it would be in truth, and the
+//! decision is asked for again. So what is offered is enough, and whoever has done what was offered and is still denied
+//! is not sent round in circles: of the Authenticator that has just been used, what it said is known.
+
+use api::{
+    core_v1::{
+        Authenticator, Session,
+        authenticator::status::{
+            Info as TypeInfo, Type,
+            info::{self as type_info, Fido},
+        },
+        cluster_config::spec::authenticator::rule::Effect,
+        session::status::authentication::{
+            Info,
+            info::{
+                self, Details, Downstream,
+                authenticator::info::{Fido as Said, Type as FactsType},
+            },
+        },
+        user,
+    },
+    resource::Object as _,
+};
+use domain::{
+    authenticator::{self, NewAuthenticator},
+    clock::UnixMillis,
+    id::Uid,
+    session,
+};
+use policy::{Age, Method, StepUp, Subject, Way, longest_age};
+
+use crate::{Context, authentication::authenticator::usable_by, directory::Standing};
+
+/// A proof that could be made now.
+struct Candidate {
+    method: Method,
+    authenticator: Option<Uid>,
+    /// By what the Session would be raised; `None` where it would begin anew.
+    by: Option<Authenticator>,
+    info: Info,
+}
+
+/// What would be enough for `is_allowed` to let the holder of `session` through, which does not now. `None` where
+/// nothing would, or where that cannot be told at present: then it is denied without a word about it.
+pub async fn find(
+    ctx: &Context,
+    session: Uid,
+    is_allowed: &(dyn Fn(&Subject) -> bool + Send + Sync),
+) -> Option<StepUp> {
+    let now = ctx.now();
+    let standing = ctx.directory.standing(session, now).await.ok()?;
+    let user: Uid = standing.user().uid().parse().ok()?;
+    let authenticators = match ctx.directory.authenticators(user).await {
+        Ok(authenticators) => authenticators,
+        Err(error) => {
+            tracing::warn!(%error, "what could be proved by somebody who was denied cannot be told");
+            return None;
+        }
+    };
+    let present = standing.session();
+    let case = Case {
+        ctx,
+        standing: &standing,
+        session: &present,
+        new_token: ctx.new_uid(),
+        now,
+    };
+    let mut ways = case.enough(case.registered(&authenticators), is_allowed);
+    ways.extend(case.enough(case.login(), is_allowed));
+    if ways.is_empty() {
+        ways = case.enough(case.not_yet_registered(&authenticators), is_allowed);
+    }
+    StepUp::any_of(ways)
+}
+
+struct Case<'a> {
+    ctx: &'a Context,
+    standing: &'a Standing,
+    session: &'a Session,
+    new_token: Uid,
+    now: UnixMillis,
+}
+
+impl Case<'_> {
+    /// Those of `candidates` that would be enough, and how old they may be. Of equal methods the age is found once.
+    fn enough(
+        &self,
+        candidates: Vec<Candidate>,
+        is_allowed: &(dyn Fn(&Subject) -> bool + Send + Sync),
+    ) -> Vec<Way> {
+        let mut ways: Vec<Way> = Vec::new();
+        for candidate in candidates {
+            let allowed_at = |at| is_allowed(&self.standing.as_if(&self.proved(&candidate, at)));
+            let known = ways.iter().find(|way| way.method == candidate.method);
+            let is_as_known = |way: &Way| {
+                let made = way.max_age.unwrap_or_default();
+                allowed_at(self.now.saturating_sub(made))
+            };
+            let max_age = match known {
+                Some(way) if is_as_known(way) => Some(way.max_age),
+                _ => longest_age(self.now, allowed_at).map(Age::limit),
+            };
+            if let Some(max_age) = max_age {
+                ways.push(Way {
+                    method: candidate.method,
+                    authenticator: candidate.authenticator,
+                    max_age,
+                });
+            }
+        }
+        ways
+    }
+
+    /// The Session as it would be.
+    fn proved(&self, candidate: &Candidate, at: UnixMillis) -> Session {
+        let mut session = self.session.clone();
+        let info = candidate.info.clone();
+        match &candidate.by {
+            Some(by) => session::raise(&mut session, by, self.new_token, at, info),
+            None => session::settle(&mut session, self.new_token, at, info),
+        }
+        session
+    }
+
+    /// Authenticators that the User has and may use now.
+    fn registered(&self, all: &[Authenticator]) -> Vec<Candidate> {
+        let usable = all
+            .iter()
+            .filter(|one| usable_by(self.session, one, all).is_ok());
+        usable
+            .filter_map(|one| self.by(one, one.uid().parse().ok()))
+            .collect()
+    }
+
+    /// Such as the User may register; each only where nothing weaker is enough.
+    fn not_yet_registered(&self, all: &[Authenticator]) -> Vec<Candidate> {
+        let user = self.standing.user();
+        let config = self.ctx.directory.cluster_config();
+        let state = authenticator::default_state(user, &config);
+        if state != api::core_v1::authenticator::spec::State::Active {
+            return Vec::new();
+        }
+        let is_human = user.spec.as_ref().map(user::Spec::r#type) == Some(user::spec::Type::Human);
+        let fido = |is_hardware: bool| {
+            type_info::Type::Fido(Fido {
+                is_hardware,
+                is_attestation_verified: is_hardware,
+                is_passkey: true,
+                ..Fido::default()
+            })
+        };
+        let models = [
+            (Type::Fido, Some(fido(false))),
+            (Type::Fido, Some(fido(true))),
+            (Type::Totp, None),
+            (Type::Tpm, None),
+        ];
+        let mut candidates = Vec::new();
+        for (r#type, info) in models {
+            let is_for_people = matches!(r#type, Type::Fido | Type::Totp);
+            if is_for_people && !is_human {
+                continue;
+            }
+            let mut made = authenticator::new_authenticator(NewAuthenticator {
+                uid: self.new_token,
+                name: String::new(),
+                user,
+                r#type,
+                display_name: String::new(),
+                state,
+                now: self.now,
+            });
+            let status = made.status_mut();
+            status.is_registered = true;
+            status.info = info.map(|info| TypeInfo { r#type: Some(info) });
+            if usable_by(self.session, &made, all).is_ok() {
+                candidates.extend(self.by(&made, None));
+            }
+        }
+        candidates
+    }
+
+    fn by(&self, authenticator: &Authenticator, uid: Option<Uid>) -> Option<Candidate> {
+        let (method, said) = match authenticator::type_of(authenticator) {
+            Type::Fido => {
+                let fido = fido(authenticator)?;
+                let method = if fido.is_hardware {
+                    Method::FidoHardware
+                } else {
+                    Method::Fido
+                };
+                let said = self
+                    .said_by(authenticator)
+                    .unwrap_or_else(|| would_say(fido));
+                (method, Some(said))
+            }
+            Type::Tpm => (Method::Tpm, None),
+            Type::Totp => (Method::Totp, None),
+            Type::Unknown => return None,
+        };
+        let mode = session::mode(self.session);
+        let info = session::authenticator_info(authenticator, mode, said, self.downstream());
+        let rules = self.ctx.directory.authenticator_rules();
+        let user = self.standing.user();
+        let found =
+            rules.post_authentication(user, Some(self.session), authenticator, &info, self.now);
+        if let Some((Effect::Deny | Effect::Unknown, _)) = found {
+            return None;
+        }
+        let mut after = authenticator.clone();
+        authenticator::record(&mut after, true, self.now);
+        Some(Candidate {
+            method,
+            authenticator: uid,
+            by: Some(after),
+            info,
+        })
+    }
+
+    /// The login by which the Session began, where that can be done once more.
+    fn login(&self) -> Vec<Candidate> {
+        let status = self.session.status.as_ref();
+        let initial = status.and_then(|status| status.initial_authentication.as_ref());
+        let info = initial.and_then(|initial| initial.info.clone());
+        let again = info.filter(|info| info.r#type() == info::Type::IdentityProvider);
+        let candidate = again.map(|info| Candidate {
+            method: Method::Login,
+            authenticator: None,
+            by: None,
+            info,
+        });
+        candidate.into_iter().collect()
+    }
+
+    /// What the Authenticator has said that was used last by this Session, where it is this one.
+    fn said_by(&self, authenticator: &Authenticator) -> Option<Said> {
+        let info = session::last_proof(self.session)?.info.as_ref()?;
+        let Some(Details::Authenticator(by)) = &info.details else {
+            return None;
+        };
+        let is_this = by.authenticator_ref.as_ref()?.uid == authenticator.uid();
+        match by.info.as_ref()?.r#type.as_ref()? {
+            FactsType::Fido(said) if is_this => Some(said.clone()),
+            FactsType::Fido(_) => None,
+        }
+    }
+
+    fn downstream(&self) -> Downstream {
+        let present = session::current(self.session).and_then(|current| current.info.as_ref());
+        present
+            .and_then(|info| info.downstream.clone())
+            .unwrap_or_default()
+    }
+}
+
+fn fido(authenticator: &Authenticator) -> Option<&Fido> {
+    match authenticator::info(authenticator)? {
+        type_info::Type::Fido(fido) => Some(fido),
+        _ => None,
+    }
+}
+
+/// At best.
+fn would_say(fido: &Fido) -> Said {
+    Said {
+        user_present: true,
+        user_verified: true,
+        is_hardware: fido.is_hardware,
+        is_software: fido.is_software,
+        is_attestation_verified: fido.is_attestation_verified,
+        is_passkey: fido.is_passkey,
+        aaguid: fido.aaguid.clone(),
+    }
+}

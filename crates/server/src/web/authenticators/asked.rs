@@ -1,0 +1,152 @@
+//! What a Service wants to have proved, as it comes along in addresses and forms.
+//!
+//! Nothing is decided by it, so it is not signed: whoever changes it is shown other ways of proving who they are, each
+//! of which is one. Whether it was enough is decided where the Service is asked for again.
+
+use std::time::Duration;
+
+use api::core_v1::authenticator::status::Type;
+use domain::id::Uid;
+use maud::{Markup, html};
+use policy::{Method, StepUp};
+
+use crate::web::form::Fields;
+
+const FIELD: &str = "prove";
+const AGE: &str = "age:";
+const ADD_FIDO: &str = "add:fido";
+const ADD_TOTP: &str = "add:totp";
+const LOGIN: &str = "login";
+/// More than a User may have Authenticators.
+const MOST: usize = 40;
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Asked {
+    /// Which Authenticators would do.
+    pub(super) authenticators: Vec<Uid>,
+    /// Which could be added that would do.
+    pub(super) to_add: Vec<Type>,
+    /// Whether a login would do.
+    pub(super) login: bool,
+    /// How old the proof may be.
+    pub(super) max_age: Option<Duration>,
+}
+
+/// The page, with its query, where `step_up` can be proved.
+pub fn page(step_up: &StepUp) -> String {
+    let asked = Asked::of(step_up);
+    if asked.authenticators.is_empty() && asked.to_add.is_empty() {
+        return crate::web::login::proof_page();
+    }
+    format!("{}?{FIELD}={}", super::AUTHENTICATE, asked.value())
+}
+
+impl Asked {
+    fn of(step_up: &StepUp) -> Self {
+        let mut asked = Self {
+            max_age: step_up.max_age(),
+            ..Self::default()
+        };
+        for way in step_up.ways() {
+            match (way.authenticator, way.method) {
+                (Some(uid), _) => asked.authenticators.push(uid),
+                (None, Method::Login) => asked.login = true,
+                (None, Method::Fido | Method::FidoHardware) => asked.add(Type::Fido),
+                (None, Method::Totp) => asked.add(Type::Totp),
+                // A browser cannot.
+                (None, Method::Tpm) => {}
+            }
+        }
+        asked
+    }
+
+    /// `None` where the person has come here by themselves. What is none of ours is passed over.
+    pub(super) fn read(fields: &Fields) -> Option<Self> {
+        let value = fields.get(FIELD)?;
+        let mut asked = Self::default();
+        for word in value.split(',').take(MOST) {
+            match word {
+                LOGIN => asked.login = true,
+                ADD_FIDO => asked.add(Type::Fido),
+                ADD_TOTP => asked.add(Type::Totp),
+                word => match word.strip_prefix(AGE) {
+                    Some(age) => asked.max_age = age.parse().ok().map(Duration::from_secs),
+                    None => asked.authenticators.extend(word.parse::<Uid>().ok()),
+                },
+            }
+        }
+        Some(asked)
+    }
+
+    /// The field of a form that says the same again.
+    pub(super) fn field(&self) -> Markup {
+        html! { input type="hidden" name=(FIELD) value=(self.value()); }
+    }
+
+    fn add(&mut self, r#type: Type) {
+        if !self.to_add.contains(&r#type) {
+            self.to_add.push(r#type);
+        }
+    }
+
+    fn value(&self) -> String {
+        let mut words: Vec<String> = self.authenticators.iter().map(Uid::to_string).collect();
+        words.extend(self.to_add.iter().filter_map(|r#type| match r#type {
+            Type::Fido => Some(ADD_FIDO.to_owned()),
+            Type::Totp => Some(ADD_TOTP.to_owned()),
+            Type::Tpm | Type::Unknown => None,
+        }));
+        words.extend(self.login.then(|| LOGIN.to_owned()));
+        words.extend(self.max_age.map(|age| format!("{AGE}{}", age.as_secs())));
+        words.join(",")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::rng::SeededRng;
+    use policy::Way;
+
+    use super::*;
+
+    #[test]
+    fn it_is_read_as_it_was_written() {
+        let rng = SeededRng::new(1);
+        let asked = Asked {
+            authenticators: vec![Uid::random(&rng), Uid::random(&rng)],
+            to_add: vec![Type::Totp, Type::Fido],
+            login: true,
+            max_age: Some(Duration::from_mins(5)),
+        };
+        let query = format!("{FIELD}={}", asked.value());
+        let fields = Fields::parse(query.as_bytes()).unwrap();
+        assert_eq!(Asked::read(&fields), Some(asked));
+        let junk = Fields::parse(b"prove=add:x,age:-1,%00,,login").unwrap();
+        assert_eq!(
+            Asked::read(&junk),
+            Some(Asked {
+                login: true,
+                ..Asked::default()
+            })
+        );
+        let fields = Fields::parse(b"page=/sessions").unwrap();
+        assert_eq!(Asked::read(&fields), None);
+    }
+
+    #[test]
+    fn a_login_alone_is_done_at_the_login() {
+        let way = |method, authenticator| Way {
+            method,
+            authenticator,
+            max_age: None,
+        };
+        let login = StepUp::any_of(vec![way(Method::Login, None)]).unwrap();
+        assert_eq!(page(&login), "/login?again=proof");
+        let key = StepUp::any_of(vec![way(Method::Login, None), way(Method::Fido, None)]);
+        assert_eq!(
+            page(&key.unwrap()),
+            "/authenticators/authenticate?prove=add:fido,login"
+        );
+    }
+}
