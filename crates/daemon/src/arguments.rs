@@ -88,7 +88,7 @@ pub(crate) struct Restore {
     #[arg(env = "OCTELIUM_BACKUP_FILE", value_name = "FILE")]
     pub(crate) input: PathBuf,
     /// Where the store is empty, so that nobody knows what was revoked since the backup: let its Credentials
-    /// authenticate as they are. Without this, each must be rotated first
+    /// authenticate and its recovery codes work as they are. Without this, each must be rotated or made anew first
     #[arg(long, env = "OCTELIUM_TRUST_CREDENTIALS")]
     pub(crate) trust_credentials: bool,
     /// The database that an empty one at `--database-url` takes the place of: its revocations are carried over

@@ -129,20 +129,4 @@ impl fmt::Display for Carried {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_carried_over_is_a_sentence() {
-        let mut carried = Carried::default();
-        let nothing = "What was revoked since stays revoked: nothing was.";
-        assert_eq!(carried.to_string(), nothing);
-        carried.removed.insert(Kind::Session, 2);
-        carried.changed.insert(Kind::Credential, 1);
-        carried.changed.insert(Kind::SecondFactors, 2);
-        assert_eq!(
-            carried.to_string(),
-            "What was revoked since stays revoked: 1 Credential changed, 2 SecondFactors changed, 2 Sessions removed."
-        );
-    }
-}
+mod tests;

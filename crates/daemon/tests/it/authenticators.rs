@@ -429,6 +429,60 @@ async fn w39b_a_tpm_raises_the_session_of_its_machine_and_no_other_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_login_on_a_machine_with_a_registered_tpm_is_raised_by_it() {
+    if !Path::new("/etc/machine-id").exists() && !Path::new("/var/lib/dbus/machine-id").exists() {
+        // `a_machine_is_registered_once` looks at what is said then.
+        return;
+    }
+    let cluster = Cluster::start();
+    let (alice, admin) = alice(&cluster);
+    let (tpm, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (tpm, other) = (Emulator::start(tpm.path()), Emulator::start(other.path()));
+    let token = admin
+        .sh("octeliumctl create cred --rotate cred01")
+        .success();
+    let token = cluster.secret(&token.value("Authentication Token:"));
+    let login = |tpm: &Emulator| {
+        let login = format!(
+            "OCTELIUM_REGISTER_DEVICE=true OCTELIUM_TPM={} octelium login --auth-token {token}",
+            tpm.address()
+        );
+        alice.sh(&login).success().stderr
+    };
+    let said = login(&tpm);
+    assert!(said.contains("Device successfully registered"), "{said}");
+    let create = format!(
+        "OCTELIUM_TPM={} octelium auth create authenticator --type tpm",
+        tpm.address()
+    );
+    alice.sh(&create).success();
+    let name = names(&alice).remove(0);
+
+    let pinned_to = || {
+        let sessions = admin
+            .sh("octeliumctl get session --user alice -o field=status.requiredAuthenticatorRef.name")
+            .success();
+        sessions.stdout.trim().to_owned()
+    };
+    assert_eq!(pinned_to(), "");
+    let said = login(&tpm);
+    assert!(
+        said.contains("Device already registered") && !said.contains("warning"),
+        "{said}"
+    );
+    assert_eq!(pinned_to(), name);
+    alice.sh("octelium status").success();
+
+    // Whoever has the token and not the TPM has a Session that nothing has raised.
+    let said = login(&other);
+    assert!(
+        said.contains("the TPM has not raised the Session"),
+        "{said}"
+    );
+    assert_eq!(pinned_to(), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_machine_is_registered_once() {
     let cluster = Cluster::start();
     let (alice, admin) = alice(&cluster);

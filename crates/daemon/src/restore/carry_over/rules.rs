@@ -88,6 +88,8 @@ pub(super) fn authenticator(
         let cloned_at = restored.status.as_ref().and_then(|status| status.cloned_at);
         former.status.get_or_insert_default().cloned_at = cloned_at;
     }
+    // Of another history, and never that of somebody else.
+    former.metadata.clone_from(&restored.metadata);
     changed(restored, former)
 }
 
