@@ -59,7 +59,7 @@ async fn w39f_everything_of_a_user_goes_at_once_and_nothing_of_others() {
     let pinned = world.holder(&pinned.unwrap()).await;
     let client = world.client_of(&alice).await;
     recovery::renew(&world.ctx, &pinned, &caller).await.unwrap();
-    let wrong = recovery::authenticate(&world.ctx, &client, "0000", &caller).await;
+    let wrong = recovery::authenticate(&world.ctx, &pinned, "0000", &caller).await;
     assert_eq!(reason(wrong), "code_wrong");
     recovery::renew(
         &world.ctx,
