@@ -71,6 +71,10 @@ pub async fn find(
     ways.extend(case.enough(case.login(), is_allowed));
     if ways.is_empty() {
         ways = case.enough(case.not_yet_registered(&authenticators), is_allowed);
+        // Where any key would do, it need not be hardware.
+        if ways.iter().any(|way| way.method == Method::Fido) {
+            ways.retain(|way| way.method != Method::FidoHardware);
+        }
     }
     StepUp::any_of(ways)
 }
@@ -134,7 +138,7 @@ impl Case<'_> {
             .collect()
     }
 
-    /// Such as the User may register; each only where nothing weaker is enough.
+    /// Such as the User may register.
     fn not_yet_registered(&self, all: &[Authenticator]) -> Vec<Candidate> {
         let user = self.standing.user();
         let config = self.ctx.directory.cluster_config();

@@ -127,7 +127,7 @@ fn alice(cluster: &Cluster) -> (Person, Person) {
 }
 
 /// The names of all Authenticators.
-fn names(person: &Person) -> Vec<String> {
+pub(crate) fn names(person: &Person) -> Vec<String> {
     let listed = person
         .sh("octelium auth get authenticator -o name")
         .success();
@@ -139,7 +139,7 @@ fn apply(admin: &Person, yaml: &str) {
 }
 
 /// Adds an app for codes, as a program that reads the secret and answers; returns the secret.
-fn add_totp(cluster: &Cluster, person: &Person) -> String {
+pub(crate) fn add_totp(cluster: &Cluster, person: &Person) -> String {
     let added = person.sh(
         r#"
         mkfifo "$HOME/in" "$HOME/out"
@@ -164,7 +164,7 @@ fn add_totp(cluster: &Cluster, person: &Person) -> String {
 }
 
 /// The code of the step after the present one, which the one of the registration does not use up.
-fn next_code(person: &Person, secret: &str) -> String {
+pub(crate) fn next_code(person: &Person, secret: &str) -> String {
     let made = person.sh(&format!("oathtool --totp -b {secret} --now '30 seconds'"));
     made.success().stdout.trim().to_owned()
 }

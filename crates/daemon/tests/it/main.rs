@@ -30,6 +30,7 @@ mod restore;
 mod restore_postgres;
 mod revocation;
 mod saml;
+mod step_up;
 mod support;
 mod tidy;
 mod upstream_credentials;

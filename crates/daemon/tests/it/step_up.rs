@@ -1,0 +1,224 @@
+//! Services that want a fresh or a stronger proof of who asks (RFC 9470).
+
+use std::fs;
+
+use prost::Message as _;
+
+use crate::{
+    authenticators::{add_totp, names, next_code},
+    browser::{enroll, people},
+    support::{
+        cluster::{Cluster, Person},
+        scene::Scene,
+        webdriver::{Authenticator, Browser},
+    },
+};
+
+/// One Service for whoever has used an Authenticator lately, one for whoever has used a security key or a passkey.
+const SERVICES: &str = r#"
+kind: Policy
+metadata: { name: recent-second-factor }
+spec:
+  rules:
+    - effect: ALLOW
+      condition:
+        all:
+          of:
+            - match: ctx.session.status.authentication.info.type == "AUTHENTICATOR"
+            - match: now() - ctx.session.status.authentication.setAt < duration("10m")
+---
+kind: Policy
+metadata: { name: key }
+spec:
+  rules:
+    - effect: ALLOW
+      condition:
+        match: ctx.session.status.authentication.info.authenticator.userPresent
+---
+kind: Service
+metadata: { name: payroll }
+spec: { mode: HTTP, isPublic: true, authorization: { policies: [recent-second-factor] }, config: { upstream: { url: 'URL' } } }
+---
+kind: Service
+metadata: { name: vault }
+spec: { mode: HTTP, isPublic: true, authorization: { policies: [key] }, config: { upstream: { url: 'URL' } } }
+"#;
+
+fn serve(scene: &Scene) {
+    let services = SERVICES.replace("URL", &format!("http://{}", scene.upstream.address));
+    let applied = scene.admin.sh_with_input("octeliumctl apply -", &services);
+    applied.success();
+}
+
+/// The access token that the command-line client of `person` keeps.
+fn access_token(cluster: &Cluster, person: &Person) -> String {
+    let kept = fs::read(person.home().join("octelium/octelium.db")).unwrap();
+    let kept = api::config_v1::State::decode(kept.as_slice()).unwrap();
+    let tokens = kept
+        .domain_map
+        .into_values()
+        .filter_map(|domain| domain.session_token);
+    let tokens: Vec<String> = tokens.map(|tokens| tokens.access_token).collect();
+    let [token] = tokens.as_slice() else {
+        panic!("{} logins", tokens.len());
+    };
+    cluster.secret(token)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b07_a_program_is_told_what_to_prove_and_nothing_weaker_is_offered() {
+    let scene = people().await;
+    serve(&scene);
+    let cluster = &scene.cluster;
+    let made = scene
+        .admin
+        .sh("octeliumctl create credential --user john cred01");
+    let token = cluster.secret(&made.success().value("Authentication Token:"));
+    let john = cluster.person();
+    john.sh(&format!("octelium login --auth-token {token}"))
+        .success();
+
+    // Whoever has nothing is told what they could add.
+    let get = async |service: &str| {
+        let token = access_token(cluster, &john);
+        let host = format!("{service}.localhost");
+        scene.https.get(&host, "/", &token).await
+    };
+    let none = get("payroll").await;
+    assert_eq!(none.status, 401);
+    let challenge = none.header("www-authenticate");
+    assert!(
+        challenge.contains("error=\"insufficient_user_authentication\"")
+            && challenge.contains("you have none of these yet"),
+        "{challenge}"
+    );
+
+    let secret = add_totp(cluster, &john);
+    let name = names(&john).remove(0);
+    let wanted = get("payroll").await;
+    assert_eq!(wanted.status, 401);
+    let challenge = wanted.header("www-authenticate");
+    assert!(
+        ["599", "600"]
+            .iter()
+            .any(|age| challenge.ends_with(&format!(
+                "acr_values=\"urn:octelium:acr:totp\", max_age=\"{age}\""
+            ))),
+        "{challenge}"
+    );
+    // Why, for administrators.
+    let session = scene
+        .admin
+        .sh("octeliumctl get session --user john -o field=metadata.name")
+        .success();
+    let session = session.stdout.trim().to_owned();
+    let why = format!("octeliumctl policy why --user john --session {session} --service payroll");
+    let why = scene.admin.sh(&why).success();
+    assert!(
+        why.stdout
+            .contains("It would be allowed once the User has proved who they are")
+            && why.stdout.contains(&format!("They have: {name}")),
+        "{why:#?}"
+    );
+
+    let code = next_code(&john, &secret);
+    john.sh(&format!("echo {code} | octelium auth authenticator {name}"))
+        .success();
+    assert_eq!(get("payroll").await.status, 200);
+    // A code is no key, however recent it is, and a command line has none.
+    let vault = get("vault").await;
+    assert_eq!(vault.status, 403, "{vault:?}");
+    let log = cluster.log_with("step_up");
+    assert!(log.contains("a code of your authenticator app"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_says_what_to_type_where_a_call_wants_a_proof() {
+    let scene = people().await;
+    let cluster = &scene.cluster;
+    let policy = r#"
+kind: Policy
+metadata: { name: proved }
+spec:
+  rules:
+    - effect: DENY
+      priority: -1
+      condition:
+        all:
+          of:
+            - match: ctx.request.grpc.method == "GetStatus"
+            - not: ctx.session.status.authentication.info.type == "AUTHENTICATOR"
+---
+kind: User
+metadata: { name: john }
+spec: { type: HUMAN, authorization: { policies: [proved] } }
+"#;
+    scene
+        .admin
+        .sh_with_input("octeliumctl apply -", policy)
+        .success();
+    let made = scene
+        .admin
+        .sh("octeliumctl create credential --user john cred01");
+    let token = cluster.secret(&made.success().value("Authentication Token:"));
+    let john = cluster.person();
+    john.sh(&format!("octelium login --auth-token {token}"))
+        .success();
+    let secret = add_totp(cluster, &john);
+    let denied = john.sh("octelium status");
+    assert_eq!(denied.code, 5, "{denied:#?}");
+    assert!(
+        denied
+            .stderr
+            .contains("by a code of your authenticator app")
+            && denied.stderr.contains("octelium auth authenticator NAME"),
+        "{denied:#?}"
+    );
+    let code = next_code(&john, &secret);
+    let name = names(&john).remove(0);
+    john.sh(&format!("echo {code} | octelium auth authenticator {name}"))
+        .success();
+    john.sh("octelium status").success();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_is_led_to_the_proof_and_back() {
+    let scene = people().await;
+    serve(&scene);
+    let browser = Browser::start().await;
+    browser.authenticator(Authenticator::Platform).await;
+    let domain = scene.cluster.domain();
+    enroll(&browser, &scene, "john").await;
+
+    // Nothing yet: what would do is added on the way.
+    let wanted = format!("https://vault.{domain}/a/page?with=this");
+    browser.open(&wanted).await;
+    browser
+        .sees("You have no Authenticator yet that would do")
+        .await;
+    browser
+        .sees("vault.localhost asks for more than your login")
+        .await;
+    browser.is_accessible().await;
+    browser.picture("step-up-nothing-yet").await;
+    browser
+        .click("form[action='/authenticators/fido'] button")
+        .await;
+    browser.click("form[data-webauthn] button").await;
+    // It was added, and not yet used.
+    browser.sees("Use a passkey or security key").await;
+    browser.is_accessible().await;
+    browser.picture("step-up").await;
+    browser.click("form[data-webauthn] button").await;
+    browser.sees("\"/a/page\"").await;
+    assert_eq!(browser.url().await, wanted);
+
+    // The same proof is recent enough for the other Service.
+    let payroll = format!("https://payroll.{domain}/");
+    browser.open(&payroll).await;
+    browser.sees("\"headers\"").await;
+    assert_eq!(browser.url().await, payroll);
+    // What no proof would open stays closed, and nobody is sent round in circles.
+    browser.open(&format!("https://web.{domain}/")).await;
+    browser.sees("Access was denied").await;
+}
