@@ -141,15 +141,15 @@ pub fn is_registered(authenticator: &Authenticator) -> bool {
         .is_some_and(|status| status.is_registered)
 }
 
-/// Whether a Session can use an Authenticator of this type: FIDO and TOTP in a browser, TOTP and TPM in a client.
+/// Whether a Session can use an Authenticator of this type: FIDO and TOTP in a browser; FIDO by way of a browser, TOTP
+/// and TPM in a client.
 pub fn fits(session: &Session, r#type: Type) -> bool {
     let is_client = session
         .status
         .as_ref()
         .is_some_and(|status| status.r#type() == SessionType::Client);
     match r#type {
-        Type::Fido => session::is_browser(session),
-        Type::Totp => session::is_browser(session) || is_client,
+        Type::Fido | Type::Totp => session::is_browser(session) || is_client,
         Type::Tpm => is_client && !session::is_browser(session),
         Type::Unknown => false,
     }

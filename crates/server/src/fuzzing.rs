@@ -30,9 +30,9 @@ pub fn browser(bytes: &[u8]) {
             assert!(text.bytes().all(is_base64url), "{text:?}");
         }
         if let Ok(login) = ClientLogin::read(text) {
-            assert!(login.port >= 10_000, "{text:?}");
+            assert!(login.callback.port >= 10_000, "{text:?}");
             let place = login.answer("token");
-            let start = format!("http://localhost:{}/callback/success/", login.port);
+            let start = format!("http://localhost:{}/callback/success/", login.callback.port);
             assert!(place.starts_with(&start), "{place:?}");
             assert!(place.bytes().all(|byte| byte.is_ascii_graphic()));
             assert!(!place.contains(['#', '@', '\\']), "{place:?}");

@@ -144,3 +144,43 @@ async fn w33_a_security_key_is_added_where_the_rules_want_one() {
     browser.sees("Security key").await;
     browser.sees("On one device alone").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b10_a_key_raises_the_session_of_a_command_line_by_way_of_the_browser() {
+    let scene = people().await;
+    let browser = Browser::start().await;
+    browser.authenticator(Authenticator::Platform).await;
+    let domain = format!("https://{}", scene.cluster.domain());
+    enroll(&browser, &scene, "john").await;
+    browser.open(&format!("{domain}/authenticators")).await;
+    browser.click("[formaction='/authenticators/fido']").await;
+    browser.click("form[data-webauthn] button").await;
+    browser.sees("Passkey").await;
+
+    let made = scene
+        .admin
+        .sh("octeliumctl create credential --user john cred01")
+        .success();
+    let token = scene.cluster.secret(&made.value("Authentication Token:"));
+    let john = scene.cluster.person();
+    john.sh(&format!("octelium login --auth-token {token}"))
+        .success();
+    // Whoever is in front of the browser need not be logged in there.
+    log_out(&browser, &domain).await;
+    let mut proof = john.begin("octelium auth authenticator --no-browser");
+    browser.open(&proof.line()).await;
+    browser.sees("that is logged in as john").await;
+    browser.sees("octelium auth authenticator").await;
+    looks_well(&browser, "authenticate-for-a-program").await;
+    browser.click("form[data-webauthn] button").await;
+    assert!(proof.ends().success());
+    let session = scene
+        .admin
+        .sh("octeliumctl get session --user john -o json")
+        .success();
+    assert!(
+        session.stdout.contains("\"AUTHENTICATOR\"") && session.stdout.contains("\"FIDO\""),
+        "{session:#?}"
+    );
+    john.sh("octelium status").success();
+}

@@ -125,9 +125,11 @@ async fn b07_a_program_is_told_what_to_prove_and_nothing_weaker_is_offered() {
     john.sh(&format!("echo {code} | octelium auth authenticator {name}"))
         .success();
     assert_eq!(get("payroll").await.status, 200);
-    // A code is no key, however recent it is, and a command line has none.
+    // A code is no key, however recent it is.
     let vault = get("vault").await;
-    assert_eq!(vault.status, 403, "{vault:?}");
+    assert_eq!(vault.status, 401, "{vault:?}");
+    let challenge = vault.header("www-authenticate");
+    assert!(challenge.ends_with("acr_values=\"phr\""), "{challenge}");
     let log = cluster.log_with("step_up");
     assert!(log.contains("a code of your authenticator app"), "{log}");
 }

@@ -76,7 +76,7 @@ fn each_type_has_its_sessions() {
     let client = session(SessionType::Client, false);
     let clientless = session(SessionType::Clientless, false);
     for (r#type, in_browser, in_client) in [
-        (Type::Fido, true, false),
+        (Type::Fido, true, true),
         (Type::Totp, true, true),
         (Type::Tpm, false, true),
         (Type::Unknown, false, false),

@@ -62,7 +62,7 @@ pub fn mode(session: &Session) -> Mode {
 }
 
 /// Raises `session` by an Authenticator that has proved itself: it gets tokens with the id `new_token_id`, and those
-/// from before are of no use any more. FIDO and TPM pin it: nothing weaker raises it from then on.
+/// from before are of no use any more. FIDO and TPM [pin](pin) it: nothing weaker raises it from then on.
 pub fn raise(
     session: &mut Session,
     authenticator: &Authenticator,
@@ -74,12 +74,15 @@ pub fn raise(
     pin(session, authenticator);
 }
 
-/// Pins `session` to an Authenticator of FIDO or TPM, by which it began or was raised.
+/// Pins `session` to an Authenticator of FIDO or TPM, by which it began or was raised. A client is not pinned to FIDO:
+/// a browser would have to be opened each time that its tokens are renewed.
 pub fn pin(session: &mut Session, authenticator: &Authenticator) {
-    if matches!(
-        authenticator::type_of(authenticator),
-        Type::Fido | Type::Tpm
-    ) {
+    let pins = match authenticator::type_of(authenticator) {
+        Type::Tpm => true,
+        Type::Fido => is_browser(session),
+        Type::Totp | Type::Unknown => false,
+    };
+    if pins {
         let status = session.status.get_or_insert_default();
         status.required_authenticator_ref =
             reference(Kind::Authenticator, authenticator.metadata.as_ref());

@@ -53,10 +53,47 @@ const ATTEMPTS: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientLogin {
     /// Where it listens.
+    pub callback: Callback,
+    challenge: [u8; CHALLENGE_BYTES],
+}
+
+/// Where a client listens on the machine of the browser.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Callback {
+    /// On the loopback interface.
     pub port: u16,
     /// In the path that it listens at.
     suffix: String,
-    challenge: [u8; CHALLENGE_BYTES],
+}
+
+impl Callback {
+    /// `None` unless it is a high port, and a suffix of 4 to 8 letters and digits.
+    pub fn new(port: u32, suffix: String) -> Option<Self> {
+        let is_suffix = (4..=8).contains(&suffix.len())
+            && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let port = u16::try_from(port).ok().filter(|_| port >= LOWEST_PORT)?;
+        is_suffix.then_some(Self { port, suffix })
+    }
+
+    /// The origin.
+    pub(crate) fn origin(&self) -> String {
+        format!("http://localhost:{}", self.port)
+    }
+
+    /// In the path.
+    pub(crate) fn suffix(&self) -> &str {
+        &self.suffix
+    }
+
+    /// Where the browser is sent with `response`.
+    pub(crate) fn answer(&self, response: &[u8]) -> String {
+        format!(
+            "{}/callback/success/{}?octelium_response={}",
+            self.origin(),
+            self.suffix,
+            URL_SAFE_NO_PAD.encode(response)
+        )
+    }
 }
 
 /// Why a request is none that can be answered.
@@ -82,15 +119,9 @@ impl ClientLogin {
         let bytes = URL_SAFE_NO_PAD.decode(text);
         let bytes = bytes.map_err(|_| InvalidRequest::Malformed)?;
         let request = ClientLoginRequest::decode(&*bytes).map_err(|_| InvalidRequest::Malformed)?;
-        let is_suffix = (4..=8).contains(&request.callback_suffix.len())
-            && request
-                .callback_suffix
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric());
-        let port = u16::try_from(request.callback_port).ok();
-        let port = port.filter(|_| request.callback_port >= LOWEST_PORT);
         let is_version = matches!(request.api_version(), ApiVersion::V1 | ApiVersion::V2);
-        let (Some(port), true, true) = (port, is_suffix, is_version) else {
+        let callback = Callback::new(request.callback_port, request.callback_suffix);
+        let (Some(callback), true) = (callback, is_version) else {
             return Err(InvalidRequest::Malformed);
         };
         if request.code_challenge.is_empty() {
@@ -98,8 +129,7 @@ impl ClientLogin {
         }
         let challenge = request.code_challenge.as_slice().try_into();
         Ok(Self {
-            port,
-            suffix: request.callback_suffix,
+            callback,
             challenge: challenge.map_err(|_| InvalidRequest::Malformed)?,
         })
     }
@@ -116,12 +146,7 @@ impl ClientLogin {
             authentication_token: token.to_owned(),
             code_challenge: self.challenge.to_vec(),
         };
-        format!(
-            "http://localhost:{}/callback/success/{}?octelium_response={}",
-            self.port,
-            self.suffix,
-            URL_SAFE_NO_PAD.encode(answer.encode_to_vec())
-        )
+        self.callback.answer(&answer.encode_to_vec())
     }
 }
 
@@ -333,7 +358,7 @@ mod tests {
     #[test]
     fn a_request_is_read_and_told_from_others() {
         let login = read(|_| ()).unwrap();
-        assert_eq!((login.port, &*login.code()), (34567, "ABAB-ABAB"));
+        assert_eq!((login.callback.port, &*login.code()), (34567, "ABAB-ABAB"));
         let answer = login.answer("token");
         assert!(
             answer

@@ -53,7 +53,7 @@ pub(super) fn page(
     let token = visitor.form_token(ctx)?;
     let body = question(ctx, visitor, &login, request, caller, &token);
     // The answer leads to the client.
-    let target = format!("http://localhost:{}", login.port);
+    let target = login.callback.origin();
     Ok(Page::new("Let a program in?", body)
         .forms_lead_to(target)
         .into_response())
@@ -100,7 +100,7 @@ fn question(
             }
             dl.profile.tight {
                 div { dt { "Code" } dd { code.big { (login.code()) } } }
-                div { dt { "Program" } dd { "Command line, at localhost:" (login.port) } }
+                div { dt { "Program" } dd { "Command line, at localhost:" (login.callback.port) } }
                 @if let Some(ip) = caller.ip { div { dt { "Your address" } dd { (ip) } } }
                 div { dt { "Time" } dd { (utc(ctx.now())) } }
             }

@@ -8,6 +8,7 @@ pub(super) mod asked;
 mod authenticate;
 pub(super) mod key;
 mod list;
+mod program;
 mod qr;
 mod recovery;
 mod register;
@@ -75,6 +76,10 @@ pub(super) fn routes() -> Router<Context> {
             post(authenticate::recovery),
         )
         .route("/authenticators/later", post(register::later))
+        .route(
+            "/authenticators/program",
+            get(program::page).post(program::answer),
+        )
 }
 
 /// Where a Session has to go first that waits for an Authenticator, or would like one.

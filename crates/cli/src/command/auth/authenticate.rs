@@ -6,8 +6,7 @@ use api::auth_v1::{
     AuthenticateAuthenticatorBeginRequest, AuthenticateWithAuthenticatorRequest, Authenticator,
     ChallengeResponse, GetAvailableAuthenticatorRequest,
     authenticate_authenticator_begin_response::challenge_request,
-    authenticator::status::Type,
-    challenge_response::{self, Totp},
+    challenge_response::{self, Fido, Totp},
 };
 use clap::Args;
 use secrecy::zeroize::Zeroizing;
@@ -16,8 +15,9 @@ use super::{find, name_of};
 use crate::{
     client::{
         Client,
-        authenticators::{answer, reference, type_of},
+        authenticators::{answer, reference},
     },
+    command::login::browser::{self, Opening},
     context::Context,
     failure::{Failure, Outcome},
     terminal::printable,
@@ -31,6 +31,9 @@ const LONGEST_CODE: u64 = 64;
 pub(super) struct AuthenticateArgs {
     /// Its name; may be left out where there is one that can be used
     name: Option<String>,
+    /// Print the address for a passkey or security key instead of opening a browser
+    #[arg(long)]
+    no_browser: bool,
 }
 
 pub(super) async fn run(context: &Context, args: AuthenticateArgs) -> Result<Outcome, Failure> {
@@ -39,16 +42,6 @@ pub(super) async fn run(context: &Context, args: AuthenticateArgs) -> Result<Out
         Some(name) => find(&client, name).await?,
         None => the_one(&client).await?,
     };
-    if type_of(&authenticator) == Type::Fido {
-        let domain = client.domain();
-        return Err(Failure::usage(format!(
-            "{} is a passkey or a security key, which is used in the browser",
-            printable(name_of(&authenticator))
-        ))
-        .hint(format!(
-            "octelium login --web --domain {domain} logs this client in again by way of the browser"
-        )));
-    }
     let authenticator_ref = Some(reference(&authenticator));
     let begun = client
         .call_auth(async |mut auth| {
@@ -71,6 +64,21 @@ pub(super) async fn run(context: &Context, args: AuthenticateArgs) -> Result<Out
             })),
         },
         Some(challenge_request::Type::Tpm(challenge)) => answer(&challenge, &context.environment)?,
+        Some(challenge_request::Type::Fido(challenge)) if !challenge.state.is_empty() => {
+            let domain = client.domain();
+            let opening = if args.no_browser {
+                Opening::ByHand
+            } else {
+                Opening::Browser
+            };
+            let response = browser::prove(context, domain, &challenge, opening).await?;
+            ChallengeResponse {
+                r#type: Some(challenge_response::Type::Fido(Fido {
+                    response,
+                    state: challenge.state,
+                })),
+            }
+        }
         Some(challenge_request::Type::Fido(_)) | None => {
             return Err(Failure::unavailable(
                 "the Cluster asks for what this client does not know",

@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use api::auth_v1::{ClientLoginRequest, ClientLoginResponse, client_login_request::ApiVersion};
+use api::auth_v1::{
+    ClientLoginRequest, ClientLoginResponse,
+    authenticate_authenticator_begin_response::challenge_request::Fido,
+    client_login_request::ApiVersion,
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{credential::code_challenge, rng::random_string};
 use prost::Message as _;
@@ -63,43 +67,90 @@ pub(crate) async fn approve(
     let mut verifier = [0; 32];
     context.rng().fill(&mut verifier);
     let challenge = code_challenge(&verifier);
-    let suffix = random_string(context.rng(), SUFFIX_ALPHABET, SUFFIX_LENGTH);
     let listener = Listener::bind(context).await?;
     let request = ClientLoginRequest {
         api_version: ApiVersion::V1.into(),
         callback_port: listener.port.into(),
-        callback_suffix: suffix.clone(),
+        callback_suffix: listener.suffix.clone(),
         code_challenge: challenge.to_vec(),
     };
     let request = URL_SAFE_NO_PAD.encode(request.encode_to_vec());
     let url = format!("https://{domain}/login?octelium_req={request}");
 
-    let terminal = &context.terminal;
-    terminal.say("Please authenticate yourself using Octelium web Portal");
-    let [a, b, c, d, ..] = challenge;
-    terminal.say(&format!("Code: {a:02X}{b:02X}-{c:02X}{d:02X}"));
-    let is_open = opening == Opening::Browser && open(&url);
-    if !is_open {
-        terminal.say("Open this in a browser on this machine:");
-        terminal.line(&url)?;
-    }
-    terminal.say("Waiting for you to approve the login in your browser. Press Ctrl-C to cancel.");
-    let path = format!("/callback/success/{suffix}");
-    let waiting = listener.wait(&path, domain, &challenge);
+    context
+        .terminal
+        .say("Please authenticate yourself using Octelium web Portal");
+    lead(context, &url, &challenge, opening)?;
+    context
+        .terminal
+        .say("Waiting for you to approve the login in your browser. Press Ctrl-C to cancel.");
+    let waiting = listener.wait(domain, |response| token_of(&response, &challenge));
     let token = timeout(PATIENCE, waiting).await.map_err(|_| {
-        Failure::new(
-            Reason::Unavailable,
-            "Timeout",
-            "nobody has approved the login within five minutes",
-        )
-        .hint("start it again; on a machine without a browser: octelium login --device")
+        nobody("nobody has approved the login within five minutes")
+            .hint("start it again; on a machine without a browser: octelium login --device")
     })?;
     Ok(Approved { token, verifier })
+}
+
+/// Waits until somebody has proved in a browser on this machine, by a passkey or a security key, that they are there.
+/// Returns the answer of the authenticator, in JSON.
+///
+/// # Errors
+/// As [`approve`]; what the Cluster asks for cannot be read.
+pub(crate) async fn prove(
+    context: &Context,
+    domain: &str,
+    asked: &Fido,
+    opening: Opening,
+) -> Result<String, Failure> {
+    let challenge = challenge_of(&asked.request)
+        .ok_or_else(|| Failure::unavailable("what the Cluster asks for cannot be read"))?;
+    let listener = Listener::bind(context).await?;
+    let url = format!(
+        "https://{domain}/authenticators/program?port={}&suffix={}&state={}",
+        listener.port, listener.suffix, asked.state
+    );
+    lead(context, &url, &challenge, opening)?;
+    context
+        .terminal
+        .say("Waiting for your passkey or security key in the browser. Press Ctrl-C to cancel.");
+    let waiting = listener.wait(domain, |response| String::from_utf8(response).ok());
+    timeout(PATIENCE, waiting).await.map_err(|_| {
+        nobody("nobody has used a passkey or security key within five minutes")
+            .hint("start it again")
+    })
+}
+
+/// The challenge of `PublicKeyCredentialRequestOptionsJSON`.
+fn challenge_of(request: &str) -> Option<Vec<u8>> {
+    let request: serde_json::Value = serde_json::from_str(request).ok()?;
+    let challenge = URL_SAFE_NO_PAD.decode(request.get("challenge")?.as_str()?);
+    challenge.ok().filter(|challenge| challenge.len() >= 4)
+}
+
+/// Opens `url`, or says where to go. What comes there shows the same code.
+fn lead(context: &Context, url: &str, challenge: &[u8], opening: Opening) -> Result<(), Failure> {
+    let terminal = &context.terminal;
+    if let [a, b, c, d, ..] = challenge {
+        terminal.say(&format!("Code: {a:02X}{b:02X}-{c:02X}{d:02X}"));
+    }
+    let is_open = opening == Opening::Browser && open(url);
+    if !is_open {
+        terminal.say("Open this in a browser on this machine:");
+        terminal.line(url)?;
+    }
+    Ok(())
+}
+
+fn nobody(message: &str) -> Failure {
+    Failure::new(Reason::Unavailable, "Timeout", message)
 }
 
 /// Both loopback addresses, at the same port.
 struct Listener {
     port: u16,
+    /// In the path, which nobody else knows.
+    suffix: String,
     sockets: Vec<TcpListener>,
 }
 
@@ -130,7 +181,11 @@ impl Listener {
                 }
             }
             if !sockets.is_empty() {
-                return Ok(Self { port, sockets });
+                return Ok(Self {
+                    port,
+                    suffix: random_string(context.rng(), SUFFIX_ALPHABET, SUFFIX_LENGTH),
+                    sockets,
+                });
             }
         }
         let error = last.map_or_else(String::new, |error| format!(": {error}"));
@@ -139,14 +194,16 @@ impl Listener {
         )))
     }
 
-    async fn wait(&self, path: &str, domain: &str, challenge: &[u8]) -> SecretString {
+    /// What `read` makes of the first response that it takes.
+    async fn wait<T>(&self, domain: &str, read: impl Fn(Vec<u8>) -> Option<T>) -> T {
+        let path = format!("/callback/success/{}", self.suffix);
         loop {
             let Some(mut stream) = self.accept().await else {
                 continue;
             };
-            let answering = answer(&mut stream, path, domain, challenge);
-            if let Ok(Some(token)) = timeout(HEAD_PATIENCE, answering).await {
-                return token;
+            let answering = answer(&mut stream, &path, domain, &read);
+            if let Ok(Some(taken)) = timeout(HEAD_PATIENCE, answering).await {
+                return taken;
             }
         }
     }
@@ -165,15 +222,15 @@ impl Listener {
 }
 
 /// Answers one request. `None` where it is not the one that is waited for.
-async fn answer(
+async fn answer<T>(
     stream: &mut TcpStream,
     path: &str,
     domain: &str,
-    challenge: &[u8],
-) -> Option<SecretString> {
+    read: impl Fn(Vec<u8>) -> Option<T>,
+) -> Option<T> {
     let head = read_head(stream).await?;
-    let token = token_of(&head, path, challenge);
-    let reply = if token.is_some() {
+    let taken = response_of(&head, path).and_then(read);
+    let reply = if taken.is_some() {
         format!(
             "HTTP/1.1 302 Found\r\nLocation: https://{domain}\r\nCache-Control: no-store\r\n\
              Referrer-Policy: no-referrer\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -183,7 +240,7 @@ async fn answer(
     };
     stream.write_all(reply.as_bytes()).await.ok();
     stream.shutdown().await.ok();
-    token
+    taken
 }
 
 async fn read_head(stream: &mut TcpStream) -> Option<String> {
@@ -199,8 +256,8 @@ async fn read_head(stream: &mut TcpStream) -> Option<String> {
     String::from_utf8(head).ok()
 }
 
-/// The token of a `GET` of the path that was agreed, with the challenge that was sent.
-fn token_of(head: &str, path: &str, challenge: &[u8]) -> Option<SecretString> {
+/// What a `GET` of the path that was agreed brings.
+fn response_of(head: &str, path: &str) -> Option<Vec<u8>> {
     let line = head.lines().next()?;
     let target = line.strip_prefix("GET ")?.split(' ').next()?;
     let (sent, query) = target.split_once('?')?;
@@ -210,8 +267,12 @@ fn token_of(head: &str, path: &str, challenge: &[u8]) -> Option<SecretString> {
     let response = query
         .split('&')
         .find_map(|pair| pair.strip_prefix("octelium_response="))?;
-    let bytes = URL_SAFE_NO_PAD.decode(response).ok()?;
-    let response = ClientLoginResponse::decode(&*bytes).ok()?;
+    URL_SAFE_NO_PAD.decode(response).ok()
+}
+
+/// The token, where it comes with the challenge that was sent.
+fn token_of(response: &[u8], challenge: &[u8]) -> Option<SecretString> {
+    let response = ClientLoginResponse::decode(response).ok()?;
     let is_ours = response.code_challenge == challenge && !response.authentication_token.is_empty();
     is_ours.then(|| SecretString::from(response.authentication_token))
 }
@@ -256,7 +317,8 @@ mod tests {
 
     fn token(line: &str) -> Option<String> {
         let head = format!("{line}\r\nHost: localhost\r\n\r\n");
-        token_of(&head, PATH, &CHALLENGE).map(|token| token.expose_secret().to_owned())
+        let response = response_of(&head, PATH)?;
+        token_of(&response, &CHALLENGE).map(|token| token.expose_secret().to_owned())
     }
 
     #[test]

@@ -13,7 +13,7 @@ use api::{
 };
 use domain::authenticator;
 
-use super::{Holder, Which, manage, raise, totp, tpm};
+use super::{Holder, Which, fido, manage, raise, totp, tpm};
 use crate::{Caller, Context, Error};
 
 /// Begins a registration.
@@ -100,7 +100,13 @@ pub(crate) async fn begin(
             let challenge = tpm::begin(ctx, holder, &which).await?;
             begun::challenge_request::Type::Tpm(challenge.into())
         }
-        Type::Fido => return Err(in_the_browser(ctx)),
+        Type::Fido => {
+            let challenge = fido::begin_authentication(ctx, holder, Some(&[found.uid])).await?;
+            begun::challenge_request::Type::Fido(begun::challenge_request::Fido {
+                request: challenge.options,
+                state: challenge.state,
+            })
+        }
         Type::Unknown => return Err(damaged()),
     };
     Ok(AuthenticateAuthenticatorBeginResponse {
@@ -129,7 +135,10 @@ pub(crate) async fn finish(
                 .await
                 .inspect_err(|error| totp::held_up(ctx, holder, caller, error))?
         }
-        Answer::Fido(_) => return Err(in_the_browser(ctx)),
+        Answer::Fido(answer) => {
+            let (state, response) = (&answer.state, &answer.response);
+            Box::pin(fido::authenticate(ctx, holder, state, response, caller)).await?
+        }
         Answer::Tpm(answer) => {
             Box::pin(tpm::authenticate(ctx, holder, &which, answer, caller)).await?
         }
@@ -137,10 +146,10 @@ pub(crate) async fn finish(
     raise::tokens(ctx, holder, &session)
 }
 
-/// What only a browser can do: its Sessions have cookies, and their tokens never leave the Cluster.
+/// What only a browser can do.
 pub(crate) fn in_the_browser(ctx: &Context) -> Error {
     Error::denied(format!(
-        "Passkeys and security keys are used in the browser: open {}/authenticators",
+        "Passkeys and security keys are added in the browser: open {}/authenticators",
         ctx.domain.url()
     ))
     .because("authenticator_in_browser")

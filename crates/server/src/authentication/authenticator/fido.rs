@@ -34,7 +34,12 @@ use authn::webauthn::{
     register as verify_registration,
 };
 use aws_lc_rs::digest;
-use domain::{authenticator, id::Uid, kind::Kind};
+use domain::{
+    authenticator::{self, MAX_PER_USER},
+    id::Uid,
+    kind::Kind,
+    session,
+};
 use store::{CommitError, Expected as AtRevision, Operation, SecretWrite, Transaction};
 
 use super::{
@@ -42,13 +47,16 @@ use super::{
     raise::{self, NotRaised},
     registering,
     registration::used_already,
-    usable,
+    usable, usable_by,
 };
 use crate::{
     Caller, Context, Error, ErrorKind, audit,
     authentication::identity::SingleUse,
     metadata::Attested,
-    resource::codec::{self, Stored},
+    resource::{
+        codec::{self, Stored},
+        index, load,
+    },
     web::sealed::{self, NotOpened, Purpose},
 };
 
@@ -77,6 +85,19 @@ enum Aim {
     Register = 1,
     Raise = 2,
     Login = 3,
+    /// [`Self::Raise`], of a client by way of a browser.
+    RaiseClient = 4,
+}
+
+impl Aim {
+    /// For raising `session`.
+    fn raise(session: &Session) -> Self {
+        if session::is_browser(session) {
+            Self::Raise
+        } else {
+            Self::RaiseClient
+        }
+    }
 }
 
 /// A ceremony, sealed.
@@ -191,13 +212,71 @@ pub(crate) async fn begin_authentication(
         ctx,
         options,
         &Ceremony {
-            aim: Aim::Raise as u32,
+            aim: Aim::raise(&holder.session.message) as u32,
             challenge,
             session: holder.session.uid.as_bytes().to_vec(),
             authenticator: Vec::new(),
         },
         LIFETIME,
     )
+}
+
+/// What a client has asked for, as the page shows it that asks the browser.
+pub(crate) struct ForClient {
+    /// See [`Challenge`].
+    pub(crate) challenge: Challenge,
+    /// What tells this request from others: the client shows the same.
+    pub(crate) code: String,
+    /// The name of the client's Session.
+    pub(crate) session: String,
+    /// Whose it is.
+    pub(crate) user: String,
+}
+
+/// What is behind the `state` of a challenge that a client has been given by [`begin_authentication`]. Whoever has it
+/// is shown whom it is for; the answer is good for nobody but the client, which has the tokens of its Session.
+///
+/// # Errors
+/// `PermissionDenied` where it is none, or too old.
+pub(crate) async fn for_client(ctx: &Context, state: &str) -> Result<ForClient, Error> {
+    let ceremony = unsealed(ctx, state).await?;
+    if ceremony.aim != Aim::RaiseClient as u32 {
+        return Err(refused(&Refusal::Challenge));
+    }
+    let now = ctx.now();
+    let uid = Uid::from_bytes(&ceremony.session).map_err(Error::internal)?;
+    let session = load::by_uid::<Session>(&*ctx.store, uid, now).await?;
+    let session = session.ok_or_else(|| refused(&Refusal::Challenge))?.message;
+    let status = session.status.as_ref();
+    let user = status.and_then(|status| status.user_ref.clone());
+    let user = user.ok_or_else(|| Error::internal("a Session without a User"))?;
+    let (all, _) =
+        load::by_index::<Authenticator>(&*ctx.store, index::USER, &user.uid, MAX_PER_USER, now)
+            .await?;
+    let messages: Vec<&Authenticator> = all.iter().map(|stored| &stored.message).collect();
+    let allowed: Vec<&Fido> = messages
+        .iter()
+        .filter(|one| usable_by(&session, one, messages.iter().copied()).is_ok())
+        .filter_map(|one| fido(one))
+        .collect();
+    let verification = verification(&settings(ctx));
+    Ok(ForClient {
+        code: code(&ceremony.challenge),
+        challenge: Challenge {
+            options: options::request(ctx, &ceremony.challenge, &allowed, verification, LIFETIME),
+            state: state.to_owned(),
+        },
+        session: session.name().to_owned(),
+        user: user.name,
+    })
+}
+
+/// The first four bytes, for people to compare.
+fn code(challenge: &[u8]) -> String {
+    match challenge {
+        [a, b, c, d, ..] => format!("{a:02X}{b:02X}-{c:02X}{d:02X}"),
+        _ => String::new(),
+    }
 }
 
 /// Raises the Session of `holder` by the answer to [`begin_authentication`].
@@ -211,7 +290,8 @@ pub(crate) async fn authenticate(
     response: &str,
     caller: &Caller,
 ) -> Result<Session, Error> {
-    let ceremony = open(ctx, state, Aim::Raise, Some(holder)).await?;
+    let aim = Aim::raise(&holder.session.message);
+    let ceremony = open(ctx, state, aim, Some(holder)).await?;
     let answer = AuthenticationJson::read(response).map_err(|why| refused(&why))?;
     let mut holder = Cow::Borrowed(holder);
     for _ in 0..ATTEMPTS {
@@ -456,19 +536,23 @@ async fn open(
     aim: Aim,
     holder: Option<&Holder>,
 ) -> Result<Ceremony, Error> {
-    let opened = sealed::open::<Ceremony>(ctx, Purpose::Ceremony, state).await;
-    let ceremony = opened.map_err(|error| match error {
-        NotOpened::Unavailable => Error::unavailable("a ceremony cannot be opened"),
-        NotOpened::Expired => {
-            Error::denied("That took too long. Try it again").because("webauthn_expired")
-        }
-        NotOpened::Invalid => refused(&Refusal::Challenge),
-    })?;
+    let ceremony = unsealed(ctx, state).await?;
     let session = holder.map(|holder| holder.session.uid.as_bytes().to_vec());
     if ceremony.aim != aim as u32 || ceremony.session != session.unwrap_or_default() {
         return Err(refused(&Refusal::Challenge));
     }
     Ok(ceremony)
+}
+
+async fn unsealed(ctx: &Context, state: &str) -> Result<Ceremony, Error> {
+    let opened = sealed::open::<Ceremony>(ctx, Purpose::Ceremony, state).await;
+    opened.map_err(|error| match error {
+        NotOpened::Unavailable => Error::unavailable("a ceremony cannot be opened"),
+        NotOpened::Expired => {
+            Error::denied("That took too long. Try it again").because("webauthn_expired")
+        }
+        NotOpened::Invalid => refused(&Refusal::Challenge),
+    })
 }
 
 impl Ceremony {

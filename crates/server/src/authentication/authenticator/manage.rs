@@ -151,11 +151,7 @@ pub(crate) async fn create(
             now,
         });
         let mut transaction = Transaction::at(now);
-        transaction.push(Operation::Unchanged(
-            Kind::User,
-            holder.user.uid,
-            holder.user.revision,
-        ));
+        transaction.push(raise::unchanged_user(holder));
         transaction.push(Operation::Limit {
             kind: Kind::Authenticator,
             index: index::USER,

@@ -4,6 +4,7 @@ use api::{
     auth_v1::SessionToken,
     core_v1::{
         Authenticator, Session,
+        authenticator::status::Type,
         cluster_config::spec::authenticator::rule::Effect,
         session::status::authentication::{Info, info::authenticator::info::Fido},
     },
@@ -158,11 +159,7 @@ pub(crate) async fn raise(
         return Err(NotRaised::Denied(error));
     }
     session::raise(&mut session, &used, ctx.new_uid(), now, info);
-    transaction.push(Operation::Unchanged(
-        Kind::User,
-        holder.user.uid,
-        holder.user.revision,
-    ));
+    transaction.push(unchanged_user(holder));
     transaction.push(Operation::Put(
         codec::encode(
             holder.session.uid,
@@ -216,6 +213,11 @@ pub(crate) async fn failed(
     commit(ctx, transaction).await
 }
 
+/// The step that fails where the User was changed or deleted meanwhile: nothing is left behind of who is gone.
+pub(super) fn unchanged_user(holder: &Holder) -> Operation {
+    Operation::Unchanged(Kind::User, holder.user.uid, holder.user.revision)
+}
+
 /// The steps by which a guess counts as failed. That guesses are held up from now on is an event of its own, to be
 /// alerted by.
 pub(super) fn push_failure(
@@ -228,6 +230,7 @@ pub(super) fn push_failure(
 ) {
     let (write, is_blocked) = factors.with_failure(now);
     transaction.push(write);
+    transaction.push(unchanged_user(holder));
     if !is_blocked {
         return;
     }
@@ -290,9 +293,11 @@ pub(super) fn entry<'a>(
     }
 }
 
-/// An Authenticator and a Session that were used together are of one Device, where one of them is of any.
+/// An Authenticator and a Session that were used together are of one Device, where one of them is of any. Passkeys and
+/// security keys are used at many.
 fn bind(session: &mut Session, used: &mut Authenticator, is_raised: bool) {
-    if !is_raised || session::is_browser(session) {
+    let is_fido = authenticator::type_of(used) == Type::Fido;
+    if !is_raised || is_fido || session::is_browser(session) {
         return;
     }
     let of_session = session.status_mut().device_ref.clone();

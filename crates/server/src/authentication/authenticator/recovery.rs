@@ -35,25 +35,27 @@ pub(crate) async fn renew(
     holder: &Holder,
     caller: &Caller,
 ) -> Result<Vec<Zeroizing<String>>, Error> {
+    let mut holder = Cow::Borrowed(holder);
     for _ in 0..ATTEMPTS {
         let now = ctx.now();
         holder.check_managing(now)?;
         let all = holder.authenticators(ctx, now).await?;
         holder.check_fresh_among(&all, now)?;
-        check_stands_in(holder, &all)?;
+        check_stands_in(&holder, &all)?;
         let factors = Factors::load(ctx, holder.user.uid, now).await?;
         let codes: Vec<_> = (0..CODES).map(|_| new_code(ctx)).collect();
         let hashes = codes.iter().map(|code| hash(code)).collect();
         let mut transaction = Transaction::at(now);
         transaction.push(factors.with_codes(hashes, now));
+        transaction.push(raise::unchanged_user(&holder));
         transaction.push(Operation::Audit(audit::done(
             ctx,
             caller,
-            entry(holder, "recovery_codes.renewed"),
+            entry(&holder, "recovery_codes.renewed"),
         )));
         match raise::commit(ctx, transaction).await {
             Ok(()) => return Ok(codes),
-            Err(error) if is_race(&error) => {}
+            Err(error) if is_race(&error) => holder = Cow::Owned(holder.again(ctx).await?),
             Err(error) => return Err(error.into()),
         }
     }

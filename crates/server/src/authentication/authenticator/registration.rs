@@ -128,11 +128,7 @@ async fn register(
     }
     let mut transaction = Transaction::at(now);
     transaction.operations.extend(operations);
-    transaction.push(Operation::Unchanged(
-        Kind::User,
-        holder.user.uid,
-        holder.user.revision,
-    ));
+    transaction.push(raise::unchanged_user(holder));
     transaction.push(Operation::Put(
         codec::encode(stored.uid, stored.created_at, &registered, secret),
         Expected::Revision(stored.revision),

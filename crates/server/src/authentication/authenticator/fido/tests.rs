@@ -4,6 +4,7 @@
     reason = "a test polls each of them once, on a stack of its own"
 )]
 
+mod client;
 mod reset;
 mod soft;
 

@@ -1,0 +1,126 @@
+//! A command-line client asks for a proof by a passkey or a security key, which a browser on its machine makes.
+//!
+//! The challenge is one that the Cluster has given to the client, bound to its Session. The answer goes to a port of this
+//! machine alone, and is good for nobody but the holder of the tokens of that Session. So nobody need be logged in here.
+
+use axum::{
+    Extension,
+    extract::{RawQuery, State},
+    response::{IntoResponse as _, Response},
+};
+use http::StatusCode;
+use maud::{Markup, html};
+
+use super::key::{self, Ceremony};
+use crate::{
+    Caller, Context,
+    authentication::{
+        authenticator::fido::{self, ForClient},
+        client_login::Callback,
+    },
+    web::{
+        failure::Failure,
+        form::{Fields, Posted},
+        login,
+        page::{Page, token_field},
+        portal::utc,
+        see_other,
+        visit::Visit,
+    },
+};
+
+/// More than any answer has.
+const LONGEST_RESPONSE: usize = 8 * 1024;
+
+/// Shows what is asking, and asks.
+pub(super) async fn page(
+    State(ctx): State<Context>,
+    visit: Visit,
+    Extension(caller): Extension<Caller>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    let fields = login::query_fields(query.as_deref())?;
+    let callback = callback(&fields)?;
+    let asked = asked(&ctx, &fields).await?;
+    let token = match &visit {
+        Visit::Known(visitor) => Some(visitor.form_token(&ctx)?),
+        Visit::Unknown(_) => None,
+    };
+    let body = question(&ctx, &asked, &callback, &caller, token.as_deref());
+    Ok(Page::new("Confirm that it is you", body)
+        .forms_lead_to(callback.origin())
+        .into_response())
+}
+
+/// Gives the answer to the client.
+pub(super) async fn answer(State(ctx): State<Context>, form: Posted) -> Result<Response, Failure> {
+    let callback = callback(&form)?;
+    asked(&ctx, &form).await?;
+    let response = form.get("response").unwrap_or_default();
+    if response.is_empty() || response.len() > LONGEST_RESPONSE {
+        return Err(unreadable());
+    }
+    Ok(see_other(&callback.answer(response.as_bytes()), []))
+}
+
+fn callback(fields: &Fields) -> Result<Callback, Failure> {
+    let port = fields.get("port").and_then(|port| port.parse().ok());
+    let suffix = fields.get("suffix").unwrap_or_default().to_owned();
+    port.and_then(|port| Callback::new(port, suffix))
+        .ok_or_else(unreadable)
+}
+
+async fn asked(ctx: &Context, fields: &Fields) -> Result<ForClient, Failure> {
+    let state = fields.get("state").ok_or_else(unreadable)?;
+    fido::for_client(ctx, state).await.map_err(|error| {
+        if error.reason() == Some("webauthn_refused") {
+            unreadable()
+        } else {
+            error.into()
+        }
+    })
+}
+
+fn unreadable() -> Failure {
+    Failure::new(
+        StatusCode::BAD_REQUEST,
+        "This request cannot be answered",
+        "It is damaged, or was not made by a client of this platform. Start again in your terminal: octelium auth \
+         authenticator",
+    )
+}
+
+fn question(
+    ctx: &Context,
+    asked: &ForClient,
+    callback: &Callback,
+    caller: &Caller,
+    token: Option<&str>,
+) -> Markup {
+    let rest = html! {
+        @if let Some(token) = token { (token_field(token)) }
+        input type="hidden" name="port" value=(callback.port);
+        input type="hidden" name="suffix" value=(callback.suffix());
+    };
+    html! {
+        section.card.broad {
+            h1 { "Confirm that it is you" }
+            p {
+                "A program on " strong { "this computer" } " that is logged in as " strong { (asked.user) }
+                " asks for a proof that you are there."
+            }
+            dl.profile.tight {
+                div { dt { "Code" } dd { code.big { (asked.code) } } }
+                div { dt { "Session" } dd { (asked.session) } }
+                div { dt { "Program" } dd { "Command line, at localhost:" (callback.port) } }
+                @if let Some(ip) = caller.ip { div { dt { "Your address" } dd { (ip) } } }
+                div { dt { "Time" } dd { (utc(ctx.now())) } }
+            }
+            p.warning {
+                "Only if you have just started " code { "octelium auth authenticator" } " on this computer yourself, and "
+                "it shows the same code. Nobody has a reason to send you here."
+            }
+            (key::form(Ceremony::Get, &asked.challenge, "/authenticators/program", "Use a passkey or security key", &rest))
+        }
+    }
+}
