@@ -98,6 +98,8 @@ struct Attempts {
     failures: u32,
     next: Option<UnixMillis>,
     last_error: String,
+    /// What was written to the log last.
+    told: String,
 }
 
 /// The open part of what is stored; the metadata themselves are beside it.
@@ -215,14 +217,13 @@ impl MetadataService {
     /// One look. What fails is told, and tried again later: what there is stays in use.
     pub(crate) async fn look(&self, ctx: &Context) {
         let now = ctx.now();
+        // What is stored and not trusted here, as others trust it who have other authorities, is no reason not to ask.
         let mut outcome = self.take_over(ctx, now).await;
-        if outcome.is_ok() && self.is_due(now) {
+        if self.is_due(now) {
             outcome = self.renew(ctx, now).await;
             self.note(&outcome, now);
         }
-        if let Err(error) = outcome {
-            tracing::warn!(%error, "the metadata of authenticators could not be renewed; those that are there stay");
-        }
+        self.tell(&outcome);
         let current = self.current.load();
         let is_stale = current
             .as_ref()
@@ -238,29 +239,42 @@ impl MetadataService {
         attempts.next.is_none_or(|next| now >= next)
     }
 
+    /// Each reason once, until there is another or none.
+    fn tell(&self, outcome: &Result<(), Failed>) {
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        let Err(error) = outcome else {
+            attempts.told.clear();
+            return;
+        };
+        let error = error.to_string();
+        if attempts.told != error {
+            tracing::warn!(
+                error,
+                "the metadata of authenticators could not be renewed; those that are there stay"
+            );
+        }
+        attempts.last_error.clone_from(&error);
+        attempts.told = error;
+    }
+
     fn note(&self, outcome: &Result<(), Failed>, now: UnixMillis) {
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        match outcome {
-            Ok(()) => {
-                *attempts = Attempts {
-                    next: Some(now.saturating_add(ASK)),
-                    ..Attempts::default()
-                };
-                let current = self.current.load();
-                let next = current.as_ref().map(|current| current.metadata.next_update);
-                // The day on which there should be later ones.
-                if let Some(next) = next.filter(|next| *next > now) {
-                    attempts.next = attempts.next.map(|ask| ask.min(next));
-                }
-            }
-            Err(error) => {
-                let factor = 1_u32.checked_shl(attempts.failures).unwrap_or(u32::MAX);
-                let delay = FIRST_DELAY.saturating_mul(factor).min(LONGEST_DELAY);
-                attempts.failures = attempts.failures.saturating_add(1);
-                attempts.next = Some(now.saturating_add(delay));
-                attempts.last_error = error.to_string();
-            }
+        if outcome.is_err() {
+            let factor = 1_u32.checked_shl(attempts.failures).unwrap_or(u32::MAX);
+            let delay = FIRST_DELAY.saturating_mul(factor).min(LONGEST_DELAY);
+            attempts.failures = attempts.failures.saturating_add(1);
+            attempts.next = Some(now.saturating_add(delay));
+            return;
         }
+        let ask = now.saturating_add(ASK);
+        let current = self.current.load();
+        let next = current.as_ref().map(|current| current.metadata.next_update);
+        // The day on which there should be later ones.
+        let next = next.filter(|next| *next > now);
+        *attempts = Attempts {
+            next: Some(next.map_or(ask, |next| ask.min(next))),
+            ..Attempts::default()
+        };
     }
 
     /// Uses what is stored, where it is not what is used.
@@ -293,14 +307,23 @@ impl MetadataService {
     async fn renew(&self, ctx: &Context, now: UnixMillis) -> Result<(), Failed> {
         let blob = self.fetch(ctx).await?;
         let digest = digest::digest(&digest::SHA256, &blob).as_ref().to_vec();
-        let before = stored(ctx, now).await?;
-        if before
+        let before = stored_document(ctx, now).await?;
+        let current = self.current.load();
+        // What is stored and not in use here is of somebody who is not trusted here, or damaged: it says nothing.
+        let in_use = before.as_ref().and_then(|document| {
+            let record = Record::decode(document.body.as_slice()).ok()?;
+            let is_used = current
+                .as_ref()
+                .is_some_and(|current| current.digest == record.digest);
+            is_used.then_some(record)
+        });
+        if in_use
             .as_ref()
-            .is_some_and(|(_, record)| record.digest == digest)
+            .is_some_and(|record| record.digest == digest)
         {
             return Ok(());
         }
-        let known = before.as_ref().map(|(_, record)| record.number);
+        let known = in_use.map(|record| record.number);
         let metadata = self.verify(blob.clone(), known, now).await?;
         let record = Record {
             number: metadata.number,
@@ -308,7 +331,7 @@ impl MetadataService {
             stored_at: now.0,
         };
         let (uid, expected) = match &before {
-            Some((document, _)) => (document.uid, Expected::Revision(document.revision)),
+            Some(document) => (document.uid, Expected::Revision(document.revision)),
             None => (ctx.new_uid(), Expected::Absent),
         };
         let mut transaction = Transaction::at(now);
@@ -386,12 +409,13 @@ fn is_stale(metadata: &Metadata, now: UnixMillis) -> bool {
     now >= metadata.next_update.saturating_add(DAY)
 }
 
+async fn stored_document(ctx: &Context, now: UnixMillis) -> Result<Option<Document>, StoreError> {
+    let kind = Kind::AuthenticatorMetadata;
+    ctx.store.get_by_name(kind, NAME, now).await
+}
+
 async fn stored(ctx: &Context, now: UnixMillis) -> Result<Option<(Document, Record)>, Failed> {
-    let document = ctx
-        .store
-        .get_by_name(Kind::AuthenticatorMetadata, NAME, now)
-        .await?;
-    let Some(document) = document else {
+    let Some(document) = stored_document(ctx, now).await? else {
         return Ok(None);
     };
     let record = Record::decode(document.body.as_slice()).map_err(|_| Failed::Damaged)?;

@@ -100,7 +100,53 @@ async fn w39c_what_one_replica_has_read_all_use_and_keep() {
     assert!(!state.last_error.is_empty());
     // Who trusts others uses nothing.
     let distrusts = Replica::on(restarted.ctx.store.clone(), &Publisher::fido(), None).await;
-    assert_eq!(distrusts.look().await.state(), State::None);
+    let state = distrusts.look().await;
+    assert_eq!(state.state(), State::None);
+    assert!(!state.last_error.is_empty());
+}
+
+#[tokio::test]
+async fn what_nobody_trusts_any_more_does_not_stand_in_the_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("blob.jwt");
+    let store = testing::sqlite();
+    let former = Publisher::fido();
+    std::fs::write(&path, former.publish(&document(700, "REVOKED"))).unwrap();
+    let before = Replica::on(store.clone(), &former, Some(&path)).await;
+    assert_eq!(before.look().await.number, 700);
+
+    // Another authority from now on, which counts anew.
+    let present = Publisher::fido();
+    std::fs::write(&path, present.publish(&document(3, "FIDO_CERTIFIED"))).unwrap();
+    let after = Replica::on(store.clone(), &present, Some(&path)).await;
+    let state = after.look().await;
+    assert_eq!((state.state(), state.number), (State::Current, 3));
+    assert_eq!(state.last_error, "");
+    assert!(!after.is_compromised());
+    // It is what is stored, and from then on a lower number is old.
+    let other = Replica::on(store.clone(), &present, None).await;
+    assert_eq!(other.look().await.number, 3);
+    std::fs::write(&path, present.publish(&document(2, "REVOKED"))).unwrap();
+    assert_eq!(after.look_again().await.number, 3);
+
+    // What is stored cannot be read: it is replaced, too.
+    let damaged = NewDocument {
+        body: vec![0xff],
+        ..new_document(other.ctx.new_uid(), &Record::default(), Vec::new(), START)
+    };
+    let stored = stored_document(&other.ctx, START).await.unwrap().unwrap();
+    let mut transaction = Transaction::at(START);
+    transaction.push(Operation::Put(
+        NewDocument {
+            uid: stored.uid,
+            ..damaged
+        },
+        Expected::Revision(stored.revision),
+    ));
+    store.commit(transaction).await.unwrap();
+    std::fs::write(&path, present.publish(&document(4, "FIDO_CERTIFIED"))).unwrap();
+    let state = after.look_again().await;
+    assert_eq!((state.number, state.last_error), (4, String::new()));
 }
 
 #[rstest]

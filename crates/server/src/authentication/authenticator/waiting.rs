@@ -4,13 +4,19 @@ use std::borrow::Cow;
 
 use api::{
     core_v1::{Authenticator, Session, session::status::AuthenticatorAction},
+    platform_v1::AuditEvent,
     resource::Object as _,
 };
-use domain::{clock::UnixMillis, session};
+use domain::{clock::UnixMillis, kind::Kind, session};
 use store::{Expected, Operation, SecretWrite, Transaction};
 
 use super::{ATTEMPTS, Holder, enforcement, is_race, manage, raise};
-use crate::{Context, Error, directory::Login, resource::codec};
+use crate::{
+    Caller, Context, Error,
+    audit::{self, Entry},
+    directory::Login,
+    resource::codec,
+};
 
 /// What the Session waits for. Where it waits for one of the Authenticators of its User and none is left, or for a new
 /// one and there is one by now, the rules are asked again, as at its login.
@@ -47,7 +53,7 @@ pub(crate) async fn reconsidered(
             authenticators: &all,
         };
         let action = enforcement::action(ctx, &login, now);
-        if action == present || wait_for(ctx, &holder, action, now).await? {
+        if action == present || wait_for(ctx, &holder, action, None, now).await? {
             return Ok(action);
         }
         holder = Cow::Owned(holder.again(ctx).await?);
@@ -55,19 +61,37 @@ pub(crate) async fn reconsidered(
     Err(Error::unavailable("the Session lost too many races"))
 }
 
-/// The User does not want what was only recommended. What is required stays.
+/// The User does not want what was only recommended, which is audited. What is required stays.
 ///
 /// # Errors
 /// `Unauthenticated` where the Session has ended.
-pub(crate) async fn decline(ctx: &Context, holder: &Holder) -> Result<(), Error> {
+pub(crate) async fn decline(ctx: &Context, holder: &Holder, caller: &Caller) -> Result<(), Error> {
     let mut holder = Cow::Borrowed(holder);
     for _ in 0..ATTEMPTS {
+        let declined = session::action(&holder.session.message);
         let is_recommended = matches!(
-            session::action(&holder.session.message),
+            declined,
             AuthenticatorAction::AuthenticationRecommended
                 | AuthenticatorAction::RegistrationRecommended
         );
-        if !is_recommended || wait_for(ctx, &holder, AuthenticatorAction::Unset, ctx.now()).await? {
+        if !is_recommended {
+            return Ok(());
+        }
+        let entry = Entry {
+            event_type: "session.authenticator_declined",
+            resource: holder
+                .session
+                .message
+                .metadata()
+                .map(|metadata| (Kind::Session, metadata)),
+            user: holder.user.message.metadata(),
+            session: holder.session.message.metadata(),
+        };
+        let mut event = audit::done(ctx, caller, entry);
+        let declined = declined.as_str_name().to_owned();
+        event.attrs.insert("declined".to_owned(), declined);
+        let unset = AuthenticatorAction::Unset;
+        if wait_for(ctx, &holder, unset, Some(event), ctx.now()).await? {
             return Ok(());
         }
         holder = Cow::Owned(holder.again(ctx).await?);
@@ -91,6 +115,7 @@ async fn wait_for(
     ctx: &Context,
     holder: &Holder,
     action: AuthenticatorAction,
+    event: Option<AuditEvent>,
     now: UnixMillis,
 ) -> Result<bool, Error> {
     let mut session = holder.session.message.clone();
@@ -105,6 +130,9 @@ async fn wait_for(
         ),
         Expected::Revision(holder.session.revision),
     ));
+    if let Some(event) = event {
+        transaction.push(Operation::Audit(event));
+    }
     match raise::commit(ctx, transaction).await {
         Ok(()) => Ok(true),
         Err(error) if is_race(&error) => Ok(false),

@@ -7,6 +7,7 @@ use api::{
     resource::Object as _,
 };
 use axum::{
+    Extension,
     extract::{RawQuery, State},
     response::{IntoResponse as _, Response},
 };
@@ -15,7 +16,7 @@ use maud::html;
 
 use super::{AUTHENTICATE, Known, authenticate::not_now, next_field, page as framed};
 use crate::{
-    Context,
+    Caller, Context,
     authentication::authenticator::{Holder, waiting},
     web::{failure::Failure, form::Posted, login, next::Next, page::token_field, see_other},
 };
@@ -96,10 +97,11 @@ pub(super) async fn page(
 pub(super) async fn later(
     State(ctx): State<Context>,
     known: Known,
+    Extension(caller): Extension<Caller>,
     form: Posted,
 ) -> Result<Response, Failure> {
     let next = Next::read(&ctx, &form).await?;
     let holder = Holder::of_browser(&ctx, &known.resumed).await?;
-    waiting::decline(&ctx, &holder).await?;
+    waiting::decline(&ctx, &holder, &caller).await?;
     Ok(see_other(&next.login(&ctx)?, []))
 }

@@ -312,6 +312,11 @@ async fn w33_what_is_recommended_is_asked_once_and_can_be_left() {
     let left = follow(&mut browser, later.location().to_owned()).await;
     assert!(left.location().starts_with("https://web.localhost:8443/"));
     assert_eq!(action(&replicas).await, [AuthenticatorAction::Unset]);
+    let declined = replicas.audit().await.into_iter().find_map(|event| {
+        let is_it = event.r#type == "session.authenticator_declined";
+        is_it.then(|| event.attrs["declined"].clone())
+    });
+    assert_eq!(declined.as_deref(), Some("REGISTRATION_RECOMMENDED"));
     let left = follow(&mut browser, there).await;
     assert!(left.location().starts_with("https://web.localhost:8443/"));
 }
