@@ -5,8 +5,8 @@
 use std::sync::LazyLock;
 
 use authn::webauthn::{
-    Algorithm, AuthenticationResponse, Embedding, Expected, PublicKey, Registered, RegistrationResponse, Stored,
-    authenticate, register,
+    Algorithm, AuthenticationJson, AuthenticationResponse, Embedding, Expected, PublicKey, Registered,
+    RegistrationJson, RegistrationResponse, Stored, authenticate, register,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use libfuzzer_sys::fuzz_target;
@@ -70,6 +70,17 @@ fn exchanged(genuine: &[u8], from: usize, length: usize, bytes: &[u8]) -> Vec<u8
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = PublicKey::parse(bytes);
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        // As browsers send it. What nobody has signed is nothing.
+        if let Ok(sent) = RegistrationJson::read(text) {
+            let _ = register(sent.response(), &expected(b"challenge"), &ALGORITHMS);
+        }
+        if let Ok(sent) = AuthenticationJson::read(text) {
+            let key = &GENUINE[0].registered;
+            let stored = Stored { public_key: &key.public_key, sign_count: 0, backup_eligible: false };
+            assert!(authenticate(sent.response(), stored, &expected(b"challenge")).is_err());
+        }
+    }
     let [which, part, high, low, length, ref bytes @ ..] = *bytes else { return };
     let genuine = &GENUINE[usize::from(which) % GENUINE.len()];
     let change = |it: &[u8]| exchanged(it, usize::from(high) << 8 | usize::from(low), usize::from(length), bytes);

@@ -3,7 +3,13 @@
 use std::sync::Arc;
 
 use api::{
-    auth_v1::{self, AuthenticateWithAuthenticationTokenRequest, SessionToken},
+    auth_v1::{
+        self, AuthenticateWithAuthenticationTokenRequest, AuthenticateWithAuthenticatorRequest,
+        ChallengeResponse, CreateAuthenticatorRequest, RegisterAuthenticatorBeginRequest,
+        RegisterAuthenticatorFinishRequest, SessionToken, authenticator,
+        challenge_response::{self, Totp},
+        register_authenticator_begin_response::challenge_request,
+    },
     core_v1::{
         self, Credential, CredentialToken, GenerateCredentialTokenRequest, User, credential,
         credential_token::Type, session, user,
@@ -12,6 +18,7 @@ use api::{
     platform_v1::{self, ApplyRequest, Resource, resource},
     user_v1::{self, GetStatusRequest},
 };
+use domain::clock::{Clock as _, SystemClock, UnixMillis};
 use http::Uri;
 use hyper::client::conn::http2::SendRequest;
 use tonic::metadata::AsciiMetadataValue;
@@ -24,6 +31,7 @@ pub(crate) struct Api {
     sender: SendRequest<tonic::body::Body>,
     origin: Uri,
     access_token: Option<Arc<AsciiMetadataValue>>,
+    refresh_token: Option<Arc<AsciiMetadataValue>>,
 }
 
 macro_rules! call {
@@ -42,6 +50,11 @@ macro_rules! call {
                 .metadata_mut()
                 .insert("x-octelium-auth", AsciiMetadataValue::clone(token));
         }
+        if let Some(token) = &$self.refresh_token {
+            request
+                .metadata_mut()
+                .insert("x-octelium-refresh-token", AsciiMetadataValue::clone(token));
+        }
         $package::main_service_client::MainServiceClient::with_origin(service, $self.origin.clone())
             .$method(request)
             .await
@@ -59,6 +72,7 @@ impl Api {
                 .parse()
                 .unwrap(),
             access_token: None,
+            refresh_token: None,
         }
     }
 
@@ -82,6 +96,76 @@ impl Api {
                 ..Default::default()
             }
         )
+    }
+
+    /// Registers an authenticator app with the Session of `tokens`, as an app that answers at once would. Returns the
+    /// name of the Authenticator and the `otpauth:` URL.
+    pub(crate) async fn add_app(&self, tokens: &SessionToken) -> (ObjectReference, String) {
+        let holder = self.holding(tokens);
+        let made = call!(
+            holder,
+            auth_v1,
+            create_authenticator,
+            CreateAuthenticatorRequest {
+                r#type: authenticator::status::Type::Totp.into(),
+                ..Default::default()
+            }
+        );
+        let reference = ObjectReference {
+            uid: made.metadata.expect("metadata").uid,
+            ..Default::default()
+        };
+        let authenticator_ref = Some(reference.clone());
+        let begun = call!(
+            holder,
+            auth_v1,
+            register_authenticator_begin,
+            RegisterAuthenticatorBeginRequest {
+                authenticator_ref: authenticator_ref.clone(),
+                pre_challenge: None,
+            }
+        );
+        let Some(challenge_request::Type::Totp(challenge)) =
+            begun.challenge_request.and_then(|one| one.r#type)
+        else {
+            panic!("no app was asked for");
+        };
+        let response = code(&challenge.url, 0);
+        call!(
+            holder,
+            auth_v1,
+            register_authenticator_finish,
+            RegisterAuthenticatorFinishRequest {
+                authenticator_ref,
+                challenge_response: Some(by_code(response)),
+            }
+        );
+        (reference, challenge.url)
+    }
+
+    /// Raises the Session of `tokens` by a code.
+    pub(crate) async fn raise(
+        &self,
+        tokens: &SessionToken,
+        authenticator: &ObjectReference,
+        code: String,
+    ) {
+        let holder = self.holding(tokens);
+        call!(
+            holder,
+            auth_v1,
+            authenticate_with_authenticator,
+            AuthenticateWithAuthenticatorRequest {
+                authenticator_ref: Some(authenticator.clone()),
+                challenge_response: Some(by_code(code)),
+            }
+        );
+    }
+
+    fn holding(&self, tokens: &SessionToken) -> Self {
+        let mut holder = self.clone();
+        holder.refresh_token = Some(Arc::new(tokens.refresh_token.parse().unwrap()));
+        holder
     }
 
     /// Asks who it is, as the holder of an access token.
@@ -115,8 +199,23 @@ impl Api {
 
     /// Makes Users and, for each, a Credential of the same name.
     pub(crate) async fn make_workloads(&self, names: &[String], spec: &credential::Spec) {
+        self.make_users(names, user::spec::Type::Workload, spec)
+            .await;
+    }
+
+    /// As [`Self::make_workloads`], of people.
+    pub(crate) async fn make_people(&self, names: &[String], spec: &credential::Spec) {
+        self.make_users(names, user::spec::Type::Human, spec).await;
+    }
+
+    async fn make_users(
+        &self,
+        names: &[String],
+        r#type: user::spec::Type,
+        spec: &credential::Spec,
+    ) {
         for names in names.chunks(200) {
-            let mut resources: Vec<_> = names.iter().map(|name| workload(name)).collect();
+            let mut resources: Vec<_> = names.iter().map(|name| user(name, r#type)).collect();
             resources.extend(names.iter().map(|name| credential(name, spec)));
             self.apply(resources).await;
         }
@@ -167,6 +266,18 @@ impl Api {
     }
 }
 
+/// What an app shows, so many steps from now.
+pub(crate) fn code(url: &str, steps: i64) -> String {
+    let now = SystemClock.now();
+    authn::totp::code(url, UnixMillis(now.0 + steps * 30_000)).expect("an otpauth URL")
+}
+
+fn by_code(response: String) -> ChallengeResponse {
+    ChallengeResponse {
+        r#type: Some(challenge_response::Type::Totp(Totp { response })),
+    }
+}
+
 /// What a Credential gives.
 #[derive(Clone)]
 pub(crate) struct Secret {
@@ -190,9 +301,9 @@ pub(crate) fn spec(credential_type: credential::spec::Type, uses: u32) -> creden
     }
 }
 
-fn workload(name: &str) -> Resource {
+fn user(name: &str, r#type: user::spec::Type) -> Resource {
     let spec = user::Spec {
-        r#type: user::spec::Type::Workload.into(),
+        r#type: r#type.into(),
         session: Some(user::spec::Session {
             max_per_user: 10_000,
             ..Default::default()

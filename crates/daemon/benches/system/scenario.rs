@@ -1,6 +1,7 @@
 //! What is measured.
 
 mod browser;
+mod factors;
 mod grants;
 mod logins;
 mod memory;
@@ -16,7 +17,7 @@ use crate::figures::Figures;
 type Run = for<'a> fn(&'a mut Figures) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// The name, whether it runs when none is asked for, and what it does.
-pub(crate) const ALL: [(&str, bool, Run); 10] = [
+pub(crate) const ALL: [(&str, bool, Run); 11] = [
     ("cold-start", true, |figures| Box::pin(start::run(figures))),
     ("oauth2-grants", true, |figures| {
         Box::pin(grants::run(figures))
@@ -26,6 +27,9 @@ pub(crate) const ALL: [(&str, bool, Run); 10] = [
     }),
     ("one-time-logins", true, |figures| {
         Box::pin(logins::run(figures))
+    }),
+    ("second-factors", true, |figures| {
+        Box::pin(factors::run(figures))
     }),
     ("browser-logins", true, |figures| {
         Box::pin(browser::logins(figures))

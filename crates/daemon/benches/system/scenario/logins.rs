@@ -64,7 +64,7 @@ pub(crate) async fn run(figures: &mut Figures) {
 }
 
 /// The tokens of all Credentials, made in parallel.
-async fn secrets(api: &Api, names: Vec<String>) -> Vec<String> {
+pub(super) async fn secrets(api: &Api, names: Vec<String>) -> Vec<String> {
     let count = names.len();
     let made = Arc::new(Mutex::new(vec![String::new(); count]));
     let workers: Vec<_> = (0..64)
