@@ -37,5 +37,7 @@ pub struct Expected<'a> {
     pub user_verification: bool,
 }
 
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;

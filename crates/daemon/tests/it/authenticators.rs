@@ -15,7 +15,7 @@ use crate::support::{
 };
 
 /// The rules of the public page on Authenticators, each as it stands there.
-const RULES: [&str; 4] = [
+pub(crate) const RULES: [&str; 4] = [
     r#"
 kind: ClusterConfig
 metadata:

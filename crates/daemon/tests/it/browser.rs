@@ -2,7 +2,11 @@
 
 use serde_json::Value;
 
-use crate::support::{cluster::Person, scene::Scene, webdriver::Browser};
+use crate::support::{
+    cluster::{Cluster, Person},
+    scene::Scene,
+    webdriver::Browser,
+};
 
 /// A Cluster with two people who may see the Service `web`.
 pub(crate) async fn people() -> Scene {
@@ -21,14 +25,14 @@ pub(crate) async fn people() -> Scene {
     scene
 }
 
-fn link(admin: &Person, scene: &Scene, user: &str) -> String {
+pub(crate) fn link(admin: &Person, cluster: &Cluster, user: &str) -> String {
     let made = format!("octeliumctl create enrollment --user {user}");
     let made = admin.sh(&made).success();
-    scene.cluster.secret(made.stdout.trim())
+    cluster.secret(made.stdout.trim())
 }
 
 pub(crate) async fn enroll(browser: &Browser, scene: &Scene, user: &str) {
-    let link = link(&scene.admin, scene, user);
+    let link = link(&scene.admin, &scene.cluster, user);
     let (_, secret) = link.split_once('.').unwrap();
     scene.cluster.secret(secret);
     browser.open(&link).await;
@@ -51,7 +55,7 @@ async fn a_person_logs_in_with_a_link_and_looks_around() {
     browser.is_accessible().await;
     browser.picture("login").await;
 
-    let link = link(&scene.admin, &scene, "john");
+    let link = link(&scene.admin, &scene.cluster, "john");
     browser.open(&link).await;
     browser.sees("You will be logged in as john.").await;
     // Neither in the address bar nor in the history.

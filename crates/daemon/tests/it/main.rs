@@ -9,6 +9,7 @@
 )]
 
 mod admin_console;
+mod attested;
 mod authenticators;
 mod browser;
 mod crash;

@@ -6,4 +6,5 @@ pub(crate) mod program;
 pub(crate) mod qr;
 pub(crate) mod scene;
 pub(crate) mod upstream;
+pub(crate) mod visitor;
 pub(crate) mod webdriver;

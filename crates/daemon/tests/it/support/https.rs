@@ -15,7 +15,7 @@ use tokio_rustls::TlsConnector;
 use super::cluster::Cluster;
 
 /// An answer, read to its end.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Answer {
     /// The status.
     pub(crate) status: StatusCode,

@@ -6,7 +6,6 @@
 
 mod client;
 mod reset;
-mod soft;
 
 use api::core_v1::{
     Condition,
@@ -28,7 +27,7 @@ use crate::authentication::{
     },
     browser::Begun,
 };
-use soft::{Soft, Twist};
+use authn::webauthn::testing::{Soft, Twist};
 
 impl World {
     async fn register(&self, holder: &Holder, key: &mut Soft) -> Result<Authenticator, Error> {

@@ -1,4 +1,14 @@
 //! An authenticator in software, and the browser before it.
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::new_without_default,
+    missing_docs,
+    reason = "in tests, what cannot be made is found out by a panic"
+)]
+
+use std::sync::Arc;
 
 use aws_lc_rs::{
     digest::{SHA256, digest},
@@ -7,41 +17,109 @@ use aws_lc_rs::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ciborium::Value;
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+};
 use serde_json::json;
+
+use super::Aaguid;
 
 /// One credential.
 #[derive(Clone)]
-pub(super) struct Soft {
-    key: std::sync::Arc<EcdsaKeyPair>,
+pub struct Soft {
+    key: Arc<EcdsaKeyPair>,
     id: Vec<u8>,
-    pub(super) user_handle: Vec<u8>,
+    pub user_handle: Vec<u8>,
     counter: Option<u32>,
     backup: (bool, bool),
+    model: Option<Arc<Model>>,
+}
+
+/// A model that attests what it makes (format `packed`), and its maker.
+pub struct Model {
+    aaguid: [u8; 16],
+    /// The authority of the maker, in DER.
+    pub root: Vec<u8>,
+    certificate: Vec<u8>,
+    signing: EcdsaKeyPair,
+}
+
+impl Model {
+    /// With an authority of its own.
+    pub fn new(aaguid: Aaguid) -> Arc<Self> {
+        let authority = KeyPair::generate().unwrap();
+        let mut root = named("Authority");
+        root.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        root.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let root_certificate = root.self_signed(&authority).unwrap().der().to_vec();
+        let mut params = named("Batch");
+        let aaguid = aaguid.0;
+        // id-fido-gen-ce-aaguid (§8.2.1)
+        params.custom_extensions = vec![CustomExtension::from_oid_content(
+            &[1, 3, 6, 1, 4, 1, 45724, 1, 1, 4],
+            [&[0x04, 16], aaguid.as_slice()].concat(),
+        )];
+        let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        let certificate = params.signed_by(&pair, &Issuer::new(root, authority));
+        let der = pair.serialize_der();
+        Arc::new(Self {
+            aaguid,
+            root: root_certificate,
+            certificate: certificate.unwrap().der().to_vec(),
+            signing: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &der).unwrap(),
+        })
+    }
+
+    fn attest(&self, signed: &[u8]) -> Value {
+        let signature = self.signing.sign(&SystemRandom::new(), signed).unwrap();
+        let chain = vec![Value::Bytes(self.certificate.clone())];
+        Value::Map(vec![
+            (text("alg"), Value::Integer((-7).into())),
+            (text("sig"), Value::Bytes(signature.as_ref().to_vec())),
+            (text("x5c"), Value::Array(chain)),
+        ])
+    }
+}
+
+fn named(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    for (kind, value) in [
+        (DnType::CountryName, "AA"),
+        (DnType::OrganizationName, "Maker"),
+        (DnType::OrganizationalUnitName, "Authenticator Attestation"),
+        (DnType::CommonName, name),
+    ] {
+        params.distinguished_name.push(kind, value);
+    }
+    params.use_authority_key_identifier_extension = false;
+    params
 }
 
 /// What an attacker, or a fault, changes.
 #[derive(Debug, Clone, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a twist of its own")]
-pub(super) struct Twist {
-    pub(super) absent: bool,
-    pub(super) unverified: bool,
-    pub(super) crossed: bool,
-    pub(super) bad_signature: bool,
-    pub(super) ignores_exclusion: bool,
-    pub(super) keeps_credential: bool,
-    pub(super) top: Option<&'static str>,
-    pub(super) challenge: Option<&'static [u8]>,
-    pub(super) ceremony: Option<&'static str>,
-    pub(super) rp_id: Option<&'static str>,
-    pub(super) origin: Option<&'static str>,
+pub struct Twist {
+    pub absent: bool,
+    pub unverified: bool,
+    pub crossed: bool,
+    pub bad_signature: bool,
+    pub ignores_exclusion: bool,
+    pub keeps_credential: bool,
+    pub top: Option<&'static str>,
+    pub challenge: Option<&'static [u8]>,
+    pub ceremony: Option<&'static str>,
+    pub rp_id: Option<&'static str>,
+    pub origin: Option<&'static str>,
     /// Eligible, and done.
-    pub(super) backup: Option<(bool, bool)>,
-    pub(super) user_handle: Option<Vec<u8>>,
+    pub backup: Option<(bool, bool)>,
+    pub user_handle: Option<Vec<u8>>,
 }
 
 impl Soft {
     /// One without a counter.
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
         let id = digest(&SHA256, key.public_key().as_ref()).as_ref().to_vec();
         Self {
@@ -50,26 +128,38 @@ impl Soft {
             user_handle: Vec::new(),
             counter: None,
             backup: (false, false),
+            model: None,
         }
     }
 
-    pub(super) fn counting() -> Self {
+    /// One of a model.
+    pub fn of_model(model: &Arc<Model>) -> Self {
+        Self {
+            model: Some(Arc::clone(model)),
+            ..Self::new()
+        }
+    }
+
+    /// One with a counter.
+    pub fn counting() -> Self {
         Self {
             counter: Some(0),
             ..Self::new()
         }
     }
 
-    pub(super) fn id_text(&self) -> String {
+    /// Its id, in base64url.
+    pub fn id_text(&self) -> String {
         URL_SAFE_NO_PAD.encode(&self.id)
     }
 
     /// Makes the credential.
-    pub(super) fn create(&mut self, options: &str, twist: &Twist) -> String {
+    pub fn create(&mut self, options: &str, twist: &Twist) -> String {
         let options: serde_json::Value = serde_json::from_str(options).unwrap();
         if !twist.keeps_credential {
             *self = Self {
                 counter: self.counter,
+                model: self.model.clone(),
                 ..Self::new()
             };
         }
@@ -82,13 +172,21 @@ impl Soft {
         self.backup = twist.backup.unwrap_or((false, false));
         let client_data = client_data("webauthn.create", &options, twist);
         let mut data = self.data(options["rp"]["id"].as_str().unwrap(), 0x40, twist);
-        data.extend([0; 16]);
+        data.extend(self.model.as_ref().map_or([0; 16], |model| model.aaguid));
         data.extend(u16::try_from(self.id.len()).unwrap().to_be_bytes());
         data.extend(&self.id);
         data.extend(self.cose());
+        let (format, statement) = match &self.model {
+            None => ("none", Value::Map(Vec::new())),
+            Some(model) => {
+                let hash = digest(&SHA256, client_data.as_bytes());
+                let signed = [data.as_slice(), hash.as_ref()].concat();
+                ("packed", model.attest(&signed))
+            }
+        };
         let object = cbor(&Value::Map(vec![
-            (text("fmt"), text("none")),
-            (text("attStmt"), Value::Map(Vec::new())),
+            (text("fmt"), text(format)),
+            (text("attStmt"), statement),
             (text("authData"), Value::Bytes(data)),
         ]));
         json!({
@@ -107,7 +205,7 @@ impl Soft {
     }
 
     /// Answers a challenge.
-    pub(super) fn get(&mut self, options: &str, twist: &Twist) -> String {
+    pub fn get(&mut self, options: &str, twist: &Twist) -> String {
         let options: serde_json::Value = serde_json::from_str(options).unwrap();
         let client_data = client_data("webauthn.get", &options, twist);
         let data = self.data(options["rpId"].as_str().unwrap(), 0, twist);

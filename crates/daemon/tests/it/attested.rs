@@ -1,0 +1,181 @@
+//! Keys that prove their model, and the Policy of the public page that asks for one, through the running program.
+
+use std::fs;
+
+use authn::{
+    mds::testing::Publisher,
+    webauthn::testing::{Model, Soft, Twist},
+};
+use serde_json::json;
+
+use crate::{
+    browser::link,
+    support::{
+        cluster::Cluster,
+        https::{Answer, Https},
+        upstream::Upstream,
+        visitor::{Visitor, attribute},
+    },
+};
+
+/// The one that the page names.
+const AAGUID: &str = "cb69481e-8ff7-4039-93ec-0a2729a154a8";
+
+/// A person with a browser and keys.
+struct Person {
+    visitor: Visitor,
+    origin: &'static str,
+}
+
+impl Person {
+    fn twist(&self) -> Twist {
+        Twist {
+            origin: Some(self.origin),
+            ..Twist::default()
+        }
+    }
+
+    async fn add(&mut self, key: &mut Soft) -> Answer {
+        let page = self.visitor.open("/authenticators").await;
+        let token = attribute(&page, "name=\"token\"", "value");
+        let fields = [("token", token.as_str()), ("name", "key")];
+        let page = self.visitor.post("/authenticators/fido", &fields).await;
+        let response = key.create(&attribute(&page, "<form", "data-options"), &self.twist());
+        self.answer(&page, "/authenticators/fido/finish", &response)
+            .await
+    }
+
+    async fn prove(&mut self, page: &Answer, key: &mut Soft, path: &str) -> Answer {
+        let options = attribute(page, "data-webauthn=\"get\"", "data-options");
+        let response = key.get(&options, &self.twist());
+        self.answer(page, path, &response).await
+    }
+
+    /// Sends the form of the page as its script would.
+    async fn answer(&mut self, page: &Answer, path: &str, response: &str) -> Answer {
+        let (_, form) = page.body.split_once("data-webauthn").unwrap();
+        let (form, _) = form.split_once("</form>").unwrap();
+        let mut fields = Vec::new();
+        for input in form.split("<input type=\"hidden\"").skip(1) {
+            let input = Answer {
+                body: input.to_owned(),
+                ..page.clone()
+            };
+            let name = attribute(&input, "", "name");
+            if name != "response" {
+                fields.push((name, attribute(&input, "", "value")));
+            }
+        }
+        fields.push(("response".to_owned(), response.to_owned()));
+        let fields: Vec<(&str, &str)> = fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        self.visitor.post(path, &fields).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b14_the_policy_of_the_page_lets_the_model_in_that_it_names_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (publisher, model) = (Publisher::fido(), Model::new(AAGUID.parse().unwrap()));
+    let other = Model::new("84c6ccb9-ab1d-b374-750b-2367ff6f3a1f".parse().unwrap());
+    let entry = |aaguid: &str, model: &Model| {
+        use base64::{Engine as _, engine::general_purpose::STANDARD};
+        json!({
+            "aaguid": aaguid,
+            "metadataStatement": {
+                "description": "Key of the page",
+                "keyProtection": ["hardware", "secure_element"],
+                "attestationRootCertificates": [STANDARD.encode(&model.root)],
+            },
+            "statusReports": [{"status": "FIDO_CERTIFIED_L1"}],
+        })
+    };
+    let blob = publisher.publish(&json!({
+        "no": 1,
+        "nextUpdate": "2100-01-01",
+        "entries": [
+            entry(AAGUID, &model),
+            entry("84c6ccb9-ab1d-b374-750b-2367ff6f3a1f", &other),
+        ],
+    }));
+    let (file, anchor) = (folder.path().join("blob"), folder.path().join("root.pem"));
+    fs::write(&file, blob).unwrap();
+    let pem = pem_of(&publisher.root);
+    fs::write(&anchor, pem).unwrap();
+    let cluster = Cluster::start_with(&[
+        "--mds-file",
+        file.to_str().unwrap(),
+        "--mds-anchor",
+        anchor.to_str().unwrap(),
+    ]);
+    let admin = cluster.administrator();
+    let upstream = Upstream::start().await;
+    let policy = crate::authenticators::RULES[3];
+    let service = format!(
+        "{policy}---\nkind: User\nmetadata: {{ name: john }}\nspec: {{ type: HUMAN }}\n---\nkind: Service\nmetadata: {{ name: guarded }}\n\
+         spec: {{ mode: HTTP, isPublic: true, authorization: {{ policies: [allowed-devices] }}, config: {{ upstream: {{ url: 'http://{}' }} }} }}\n",
+        upstream.address
+    );
+    admin
+        .sh_with_input("octeliumctl apply -", &service)
+        .success();
+    let shown = admin.sh("octeliumctl get mds").success();
+    assert!(shown.stdout.contains("CURRENT"), "{shown:#?}");
+
+    let domain = cluster.domain();
+    let mut john = Person {
+        visitor: Visitor::new(&Https::new(&cluster), domain.clone()),
+        origin: Box::leak(format!("https://{domain}").into_boxed_str()),
+    };
+    let link = link(&admin, &cluster, "john");
+    let page = john.visitor.open("/enroll").await;
+    assert!(page.status.is_success(), "{page:#?}");
+    john.visitor.post("/enroll", &[("link", &link)]).await;
+
+    // By his login alone he is not let in, and is told what would do. That he has none of the model cannot be mended here.
+    let guarded = format!("https://guarded.{domain}/a");
+    let denied = john.visitor.open(&guarded).await;
+    assert_eq!(denied.status, 403, "{denied:#?}");
+
+    // A key of another model, verified as it is, is another, and one that proves nothing is none.
+    let (mut foreign, mut plain) = (Soft::of_model(&other), Soft::new());
+    for key in [&mut foreign, &mut plain] {
+        let added = john.add(key).await;
+        assert!(added.status.is_success(), "{added:#?}");
+        let page = john.visitor.open("/authenticators/authenticate").await;
+        let used = john
+            .prove(&page, key, "/authenticators/authenticate/key")
+            .await;
+        assert!(used.status.is_success(), "{used:#?}");
+        let denied = john.visitor.open(&guarded).await;
+        assert_eq!(denied.status, 403, "{denied:#?}");
+    }
+
+    // The one that the Policy names: he is led to use it, and then let in.
+    let mut key = Soft::of_model(&model);
+    let added = john.add(&mut key).await;
+    assert!(added.status.is_success(), "{added:#?}");
+    let asked = john.visitor.open(&guarded).await;
+    assert!(asked.body.contains("Confirm that it is you"), "{asked:#?}");
+    let let_in = john
+        .prove(&asked, &mut key, "/authenticators/authenticate/key")
+        .await;
+    assert_eq!(let_in.status, 200, "{let_in:#?}");
+    assert!(let_in.body.contains("\"/a\""), "{let_in:#?}");
+}
+
+fn pem_of(der: &[u8]) -> String {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let text = STANDARD.encode(der);
+    let lines: Vec<&str> = text
+        .as_bytes()
+        .chunks(64)
+        .map(|line| std::str::from_utf8(line).unwrap())
+        .collect();
+    format!(
+        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+        lines.join("\n")
+    )
+}
