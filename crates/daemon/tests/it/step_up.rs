@@ -224,3 +224,48 @@ async fn a_browser_is_led_to_the_proof_and_back() {
     browser.open(&format!("https://web.{domain}/")).await;
     browser.sees("Access was denied").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_asks_for_the_system_of_the_machine() {
+    let scene = people().await;
+    let cluster = &scene.cluster;
+    let of = |name: &str, systems: &str| {
+        let url = format!("http://{}", scene.upstream.address);
+        format!(
+            "---\nkind: Policy\nmetadata: {{ name: {name} }}\nspec: {{ rules: [{{ effect: ALLOW, condition: {{ match: 'ctx.device.status.osType in {systems}' }} }}] }}\n\
+             ---\nkind: Service\nmetadata: {{ name: {name} }}\nspec: {{ mode: HTTP, isPublic: true, authorization: {{ policies: [{name}] }}, config: {{ upstream: {{ url: '{url}' }} }} }}\n"
+        )
+    };
+    let services = of("unix", r#"["LINUX", "MAC"]"#) + &of("windows", r#"["WINDOWS"]"#);
+    let applied = scene.admin.sh_with_input("octeliumctl apply -", &services);
+    applied.success();
+    let made = scene
+        .admin
+        .sh("octeliumctl create credential --user john cred01");
+    let token = cluster.secret(&made.success().value("Authentication Token:"));
+    let john = cluster.person();
+    john.sh(&format!(
+        "OCTELIUM_REGISTER_DEVICE=false octelium login --auth-token {token}"
+    ))
+    .success();
+    let get = async |service: &str| {
+        let token = access_token(cluster, &john);
+        let host = format!("{service}.localhost");
+        scene.https.get(&host, "/", &token).await.status
+    };
+    assert_eq!((get("unix").await, get("windows").await), DENIED);
+    john.sh("octelium auth device").success();
+    assert_eq!(get("unix").await, 200);
+    assert_eq!(get("windows").await, 403);
+    // What an administrator has not approved is no longer let in.
+    let device = scene
+        .admin
+        .sh("octeliumctl get device -o field=metadata.name");
+    let device = device.success().stdout.trim().to_owned();
+    let reject = format!("octeliumctl update device --reject {device}");
+    scene.admin.sh(&reject).success();
+    assert_ne!(get("unix").await, 200);
+}
+
+const DENIED: (http::StatusCode, http::StatusCode) =
+    (http::StatusCode::FORBIDDEN, http::StatusCode::FORBIDDEN);
