@@ -4,6 +4,7 @@
 //! answer leads to. So any replica finishes what another has begun, several can be open at once, and none of them can
 //! be finished twice.
 
+mod client;
 mod login;
 mod model;
 mod options;
@@ -34,12 +35,7 @@ use authn::webauthn::{
     register as verify_registration,
 };
 use aws_lc_rs::digest;
-use domain::{
-    authenticator::{self, MAX_PER_USER},
-    id::Uid,
-    kind::Kind,
-    session,
-};
+use domain::{authenticator, id::Uid, kind::Kind, session};
 use store::{CommitError, Expected as AtRevision, Operation, SecretWrite, Transaction};
 
 use super::{
@@ -47,19 +43,17 @@ use super::{
     raise::{self, NotRaised},
     registering,
     registration::used_already,
-    usable, usable_by,
+    usable,
 };
 use crate::{
     Caller, Context, Error, ErrorKind, audit,
     authentication::identity::SingleUse,
     metadata::Attested,
-    resource::{
-        codec::{self, Stored},
-        index, load,
-    },
+    resource::codec::{self, Stored},
     web::sealed::{self, NotOpened, Purpose},
 };
 
+pub(crate) use client::{ForClient, for_client};
 pub(crate) use login::{Passkey, begin_login, is_enabled, login};
 
 /// That a challenge was used.
@@ -219,64 +213,6 @@ pub(crate) async fn begin_authentication(
         },
         LIFETIME,
     )
-}
-
-/// What a client has asked for, as the page shows it that asks the browser.
-pub(crate) struct ForClient {
-    /// See [`Challenge`].
-    pub(crate) challenge: Challenge,
-    /// What tells this request from others: the client shows the same.
-    pub(crate) code: String,
-    /// The name of the client's Session.
-    pub(crate) session: String,
-    /// Whose it is.
-    pub(crate) user: String,
-}
-
-/// What is behind the `state` of a challenge that a client has been given by [`begin_authentication`]. Whoever has it
-/// is shown whom it is for; the answer is good for nobody but the client, which has the tokens of its Session.
-///
-/// # Errors
-/// `PermissionDenied` where it is none, or too old.
-pub(crate) async fn for_client(ctx: &Context, state: &str) -> Result<ForClient, Error> {
-    let ceremony = unsealed(ctx, state).await?;
-    if ceremony.aim != Aim::RaiseClient as u32 {
-        return Err(refused(&Refusal::Challenge));
-    }
-    let now = ctx.now();
-    let uid = Uid::from_bytes(&ceremony.session).map_err(Error::internal)?;
-    let session = load::by_uid::<Session>(&*ctx.store, uid, now).await?;
-    let session = session.ok_or_else(|| refused(&Refusal::Challenge))?.message;
-    let status = session.status.as_ref();
-    let user = status.and_then(|status| status.user_ref.clone());
-    let user = user.ok_or_else(|| Error::internal("a Session without a User"))?;
-    let (all, _) =
-        load::by_index::<Authenticator>(&*ctx.store, index::USER, &user.uid, MAX_PER_USER, now)
-            .await?;
-    let messages: Vec<&Authenticator> = all.iter().map(|stored| &stored.message).collect();
-    let allowed: Vec<&Fido> = messages
-        .iter()
-        .filter(|one| usable_by(&session, one, messages.iter().copied()).is_ok())
-        .filter_map(|one| fido(one))
-        .collect();
-    let verification = verification(&settings(ctx));
-    Ok(ForClient {
-        code: code(&ceremony.challenge),
-        challenge: Challenge {
-            options: options::request(ctx, &ceremony.challenge, &allowed, verification, LIFETIME),
-            state: state.to_owned(),
-        },
-        session: session.name().to_owned(),
-        user: user.name,
-    })
-}
-
-/// The first four bytes, for people to compare.
-fn code(challenge: &[u8]) -> String {
-    match challenge {
-        [a, b, c, d, ..] => format!("{a:02X}{b:02X}-{c:02X}{d:02X}"),
-        _ => String::new(),
-    }
 }
 
 /// Raises the Session of `holder` by the answer to [`begin_authentication`].

@@ -98,7 +98,7 @@ impl World {
         self.browser_of(uid).await
     }
 
-    async fn browser_of(&self, user: Uid) -> Holder {
+    pub(super) async fn browser_of(&self, user: Uid) -> Holder {
         let link = SingleUse {
             kind: "link",
             key: self.ctx.new_uid().as_bytes().to_vec(),

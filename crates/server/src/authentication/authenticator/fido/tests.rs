@@ -22,7 +22,7 @@ use rstest::rstest;
 use super::*;
 use crate::authentication::{
     authenticator::{
-        manage,
+        manage, recovery,
         testing::{START, World, reason},
     },
     browser::Begun,
@@ -530,4 +530,45 @@ async fn b22_what_must_be_bound_to_a_device_cannot_be_copied() {
         .register_twisted(&holder, &mut Soft::new(), &synced)
         .await;
     assert_eq!(reason(refused), "authenticator_model");
+}
+
+#[tokio::test]
+async fn b04_nobody_is_locked_out_by_the_guesses_of_others() {
+    let world = World::new(Rules::default()).await;
+    let alice = world.person("alice").await;
+    let mut key = Soft::new();
+    world.register(&alice, &mut key).await.unwrap();
+    let caller = Caller::default();
+    let mut told = Vec::new();
+    for _ in 0..7 {
+        let guess = recovery::authenticate(&world.ctx, &alice, "0000-0000", &caller).await;
+        told.push(reason(guess));
+    }
+    assert_eq!(told[..5], ["code_wrong"; 5]);
+    assert_eq!(told[5..], ["authenticator_blocked"; 2]);
+    world
+        .use_key(&alice, &mut key, &Twist::default())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn w34_w39e_each_proof_counts_however_many_there_were_and_however_many_are_under_way() {
+    let world = World::new(Rules::default()).await;
+    let mut alice = world.person("alice").await;
+    let mut key = Soft::new();
+    world.register(&alice, &mut key).await.unwrap();
+    let other = world.browser_of(alice.user.uid).await;
+    let ctx = &world.ctx;
+    for _ in 0..12 {
+        let begun = begin_authentication(ctx, &alice, None).await.unwrap();
+        // Another Session of hers begins, too, and begins again.
+        for _ in 0..2 {
+            begin_authentication(ctx, &other, None).await.unwrap();
+        }
+        let response = key.get(&begun.options, &Twist::default());
+        let caller = Caller::default();
+        let raised = authenticate(ctx, &alice, &begun.state, &response, &caller).await;
+        alice = world.holder(&raised.unwrap()).await;
+    }
 }
