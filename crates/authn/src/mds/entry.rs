@@ -54,7 +54,7 @@ impl Entry {
         let object = value.as_object()?;
         let aaguid = match object.get("aaguid") {
             None => None,
-            Some(text) => Some(aaguid(text.as_str()?)?),
+            Some(text) => Some(text.as_str()?.to_ascii_lowercase().parse().ok()?),
         };
         let key_identifiers = match object.get("attestationCertificateKeyIdentifiers") {
             None => Vec::new(),
@@ -150,13 +150,6 @@ fn texts(list: &Value) -> Option<impl Iterator<Item = &str>> {
 fn certificate(text: &str) -> Option<Vec<u8>> {
     let text: String = text.split_ascii_whitespace().collect();
     STANDARD.decode(text).ok()
-}
-
-fn aaguid(text: &str) -> Option<Aaguid> {
-    let digits: String = text.chars().filter(|digit| *digit != '-').collect();
-    let is_uuid = text.len() == 36 && digits.len() == 32;
-    let bytes = hex(&digits).filter(|_| is_uuid)?;
-    Some(Aaguid(bytes.try_into().ok()?))
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {

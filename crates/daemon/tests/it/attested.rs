@@ -153,7 +153,7 @@ async fn b14_the_policy_of_the_page_lets_the_model_in_that_it_names_and_nothing_
         assert_eq!(denied.status, 403, "{denied:#?}");
     }
 
-    // The one that the Policy names: he is led to use it, and then let in.
+    // The one that the Policy names: he is led to use it at once, and then let in.
     let mut key = Soft::of_model(&model);
     let added = john.add(&mut key).await;
     assert!(added.status.is_success(), "{added:#?}");

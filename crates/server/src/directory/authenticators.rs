@@ -15,9 +15,10 @@ use store::{Store, StoreError};
 use super::cache::Cache;
 use crate::resource::{index, load};
 
-/// For how long a list is taken without looking, whatever has changed: whoever is denied again and again costs the store
-/// no more.
-const TAKEN_FOR: Duration = Duration::from_millis(100);
+/// How often the list of a User is read within [`WINDOW`], whatever has changed meanwhile: whoever is denied again and
+/// again costs the store no more.
+const READS: u32 = 10;
+const WINDOW: Duration = Duration::from_secs(1);
 
 /// Lists of those that were asked for, by the uid of the User.
 pub(super) struct Authenticators {
@@ -30,7 +31,9 @@ pub(super) struct Authenticators {
 struct List {
     all: Arc<[Authenticator]>,
     changes: u64,
-    read_at: UnixMillis,
+    /// When the first of `reads` was.
+    since: UnixMillis,
+    reads: u32,
 }
 
 impl Authenticators {
@@ -54,11 +57,13 @@ impl Authenticators {
         now: UnixMillis,
     ) -> Result<Arc<[Authenticator]>, StoreError> {
         let changes = self.changes.load(Ordering::Acquire);
-        if let Some(list) = self.lists.get(&user)
-            && (list.changes == changes || now.since(list.read_at) < TAKEN_FOR)
-        {
-            return Ok(list.all);
-        }
+        let known = self.lists.get(&user);
+        let recent = known.filter(|list| list.changes == changes || now.since(list.since) < WINDOW);
+        let (since, reads) = match recent {
+            Some(list) if list.changes == changes || list.reads >= READS => return Ok(list.all),
+            Some(list) => (list.since, list.reads + 1),
+            None => (now, 1),
+        };
         let key = user.to_string();
         let (all, _) =
             load::by_index::<Authenticator>(store, index::USER, &key, MAX_PER_USER, now).await?;
@@ -66,9 +71,67 @@ impl Authenticators {
         let list = List {
             all: all.clone(),
             changes,
-            read_at: now,
+            since,
+            reads,
         };
         self.lists.insert(user, list);
         Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::core_v1::User;
+    use domain::{
+        authenticator::{NewAuthenticator, new_authenticator},
+        rng::SystemRng,
+    };
+    use store::{Expected, Operation, SecretWrite, Transaction};
+
+    use super::*;
+    use crate::resource::codec;
+
+    const NOW: UnixMillis = UnixMillis(1_795_305_600_000);
+
+    /// Adds one, and returns the User.
+    async fn add(store: &dyn Store, user: &User, number: usize) {
+        let authenticator = new_authenticator(NewAuthenticator {
+            uid: Uid::random(&SystemRng),
+            name: format!("totp-{number}"),
+            user,
+            r#type: api::core_v1::authenticator::status::Type::Totp,
+            display_name: String::new(),
+            state: api::core_v1::authenticator::spec::State::Active,
+            now: NOW,
+        });
+        let uid = authenticator.metadata.as_ref().unwrap().uid.parse();
+        let mut transaction = Transaction::at(NOW);
+        let document = codec::encode(uid.unwrap(), NOW, &authenticator, SecretWrite::Keep);
+        transaction.push(Operation::Put(document, Expected::Absent));
+        store.commit(transaction).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_change_is_seen_at_once_and_many_are_no_burden() {
+        let store = store::testing::sqlite();
+        let uid = Uid::random(&SystemRng);
+        let user = User {
+            metadata: Some(api::meta_v1::Metadata {
+                uid: uid.to_string(),
+                name: "alice".to_owned(),
+                ..Default::default()
+            }),
+            ..User::default()
+        };
+        let lists = Authenticators::new(64);
+        let count = async |now| lists.of(uid, &*store, now).await.unwrap().len();
+        for number in 0..12 {
+            assert_eq!(count(NOW).await, number.min(9));
+            add(&*store, &user, number).await;
+            // Nothing has told of it yet.
+            assert_eq!(count(NOW).await, number.min(9));
+            lists.note_change();
+        }
+        assert_eq!(count(NOW.saturating_add(WINDOW)).await, 12);
     }
 }

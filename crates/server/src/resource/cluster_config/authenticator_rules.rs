@@ -7,6 +7,7 @@ use api::core_v1::{
         authenticator::{EnforcementRule, Fido, enforcement_rule, fido::UserVerification, rule},
     },
 };
+use authn::webauthn::Aaguid;
 use policy::RuleList;
 
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
 
 const RULES: usize = 256;
 const MODELS: usize = 1000;
+const AUTHORITIES: usize = 256;
 const NAME_BYTES: usize = 128;
 const HIGHEST_LEVEL: u32 = 3;
 
@@ -70,9 +72,14 @@ pub(super) fn check(spec: &Authenticator) -> Result<(), Error> {
     let Some(tpm) = &spec.tpm else {
         return Ok(());
     };
+    at_most(
+        "authenticator.tpm.ekCACertificates",
+        tpm.ek_ca_certificates.len(),
+        AUTHORITIES,
+    )?;
     authorities(tpm)
         .map(|_| ())
-        .map_err(|why| Error::invalid(format!("spec.authenticator.tpm: {why}")))
+        .map_err(|why| Error::invalid(format!("spec.authenticator.tpm.{why}")))
 }
 
 fn enforcement(field: &str, rules: &[EnforcementRule]) -> Result<(), Error> {
@@ -101,7 +108,7 @@ fn fido(fido: &Fido) -> Result<(), Error> {
     for (field, models) in models {
         at_most(&format!("authenticator.fido.{field}"), models.len(), MODELS)?;
         for (index, model) in models.iter().enumerate() {
-            if !is_aaguid(model) {
+            if model.parse::<Aaguid>().is_err() {
                 return Err(Error::invalid(format!(
                     "spec.authenticator.fido.{field}[{index}] must be a UUID in lower case, as \
                      cb69481e-8ff7-4039-93ec-0a2729a154a8"
@@ -122,10 +129,41 @@ fn fido(fido: &Fido) -> Result<(), Error> {
     Ok(())
 }
 
-fn is_aaguid(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().enumerate().all(|(index, byte)| match index {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
-        })
+#[cfg(test)]
+mod tests {
+    use api::core_v1::cluster_config::spec::authenticator::Tpm;
+    use authn::tpm::testing::Maker;
+
+    use super::*;
+
+    #[test]
+    fn authorities_of_tpms_are_certificates() {
+        let told = |texts: Vec<String>, is_required| {
+            let tpm = Tpm {
+                ek_ca_certificates: texts,
+                require_certified_ek: is_required,
+                ..Tpm::default()
+            };
+            let spec = Authenticator {
+                tpm: Some(tpm),
+                ..Authenticator::default()
+            };
+            check(&spec).map_err(|error| error.public().to_owned())
+        };
+        let good = Maker::new().pem();
+        assert_eq!(told(vec![good.clone()], true), Ok(()));
+        assert_eq!(told(vec![format!("{good}{good}")], true), Ok(()));
+        let no_certificate =
+            "spec.authenticator.tpm.ekCACertificates[1] is no certificate in PEM".to_owned();
+        for bad in ["", "garbage", &good.replacen("MII", "MIJ", 1), &good[..200]] {
+            let texts = vec![good.clone(), bad.to_owned()];
+            assert_eq!(told(texts, false), Err(no_certificate.clone()), "{bad}");
+        }
+        assert_eq!(
+            told(Vec::new(), true).unwrap_err(),
+            "spec.authenticator.tpm.requireCertifiedEK needs ekCACertificates"
+        );
+        let many = told(vec![good; AUTHORITIES + 1], false).unwrap_err();
+        assert!(many.contains("at most 256 are allowed"), "{many}");
+    }
 }
