@@ -192,6 +192,11 @@ async fn a_browser_is_led_to_the_proof_and_back() {
     let domain = scene.cluster.domain();
     enroll(&browser, &scene, "john").await;
 
+    browser.open(&format!("https://{domain}/")).await;
+    browser.sees("Asks you to confirm that it is you").await;
+    browser.is_accessible().await;
+    browser.picture("services-after-proof").await;
+
     // Nothing yet: what would do is added on the way.
     let wanted = format!("https://vault.{domain}/a/page?with=this");
     browser.open(&wanted).await;

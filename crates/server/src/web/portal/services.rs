@@ -16,6 +16,8 @@ use policy::{NoFields, Subject};
 use super::Member;
 use crate::{
     Context, Error, ServiceEntry,
+    directory::Standing,
+    step_up,
     web::{
         failure::Failure,
         form::Fields,
@@ -33,7 +35,16 @@ struct Item {
     description: String,
     host: String,
     mode: Mode,
-    is_allowed: bool,
+    access: Access,
+}
+
+/// Whether the person may use a Service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Open,
+    /// Once they have proved anew who they are.
+    AfterProof,
+    Closed,
 }
 
 /// One page of them.
@@ -65,9 +76,10 @@ pub(super) async fn page(
         .into_iter()
         .skip((number - 1) * ON_A_PAGE)
         .take(ON_A_PAGE);
-    let items: Vec<Item> = shown
-        .map(|(_, entry)| item(&ctx, &entry, standing.subject()))
-        .collect();
+    let mut items = Vec::new();
+    for (_, entry) in shown {
+        items.push(item(&ctx, &entry, &standing).await);
+    }
     let body = list(&search, &items, total, number, pages);
     Ok(Page::of(Section::Services, body).into_response())
 }
@@ -103,7 +115,7 @@ fn is_shown(service: &Service) -> bool {
     is_served && !is_hidden
 }
 
-fn item(ctx: &Context, entry: &ServiceEntry, subject: &Subject) -> Item {
+async fn item(ctx: &Context, entry: &ServiceEntry, standing: &Standing) -> Item {
     let service = &entry.service;
     let metadata = service.metadata().cloned().unwrap_or_default();
     let hostname = service.status().map(|status| &*status.primary_hostname);
@@ -113,7 +125,7 @@ fn item(ctx: &Context, entry: &ServiceEntry, subject: &Subject) -> Item {
         ctx.domain.authority()
     );
     Item {
-        is_allowed: policy::is_anonymous(service) || is_allowed(ctx, entry, subject, &host),
+        access: access(ctx, entry, standing, &host).await,
         label: label(service),
         mode: service
             .spec()
@@ -121,6 +133,17 @@ fn item(ctx: &Context, entry: &ServiceEntry, subject: &Subject) -> Item {
         name: metadata.name,
         description: metadata.description,
         host,
+    }
+}
+
+async fn access(ctx: &Context, entry: &ServiceEntry, standing: &Standing, host: &str) -> Access {
+    if policy::is_anonymous(&entry.service) || is_allowed(ctx, entry, standing.subject(), host) {
+        return Access::Open;
+    }
+    let would_be = |subject: &Subject| is_allowed(ctx, entry, subject, host);
+    match step_up::find(ctx, standing.uid, &would_be).await {
+        Some(_) => Access::AfterProof,
+        None => Access::Closed,
     }
 }
 
@@ -211,7 +234,7 @@ fn tile(item: &Item) -> Markup {
         }
         @if !item.description.is_empty() { p.description { (item.description) } }
         div.tile-foot {
-            @if !item.is_allowed {
+            @if item.access == Access::Closed {
                 span.badge { "No access" }
                 span.fine { "Ask an administrator" }
             } @else if is_for_browsers {
@@ -219,7 +242,8 @@ fn tile(item: &Item) -> Markup {
             } @else {
                 span.badge { "gRPC" }
             }
-            @if item.is_allowed {
+            @if item.access == Access::AfterProof { span.fine { "Asks you to confirm that it is you" } }
+            @if item.access == Access::Open {
                 button.quiet type="button" data-copy=(command(item, &url)) hidden {
                     "Copy command" span.unseen { " for " (item.label) }
                 }
