@@ -60,9 +60,12 @@ pub enum Refusal {
     /// No certificate where one is asked for.
     #[error("the endorsement key has no certificate, and the Cluster requires one")]
     Uncertified,
-    /// An authority that is none; the index of its text.
+    /// What is no certificate in place of an authority; the index of its text.
     #[error("ekCACertificates[{0}] is no certificate in PEM")]
     Authority(usize),
+    /// A certificate that may certify nothing, as its basic constraints or its key usage say; the index of its text.
+    #[error("ekCACertificates[{0}] is not the certificate of an authority (CA)")]
+    NoAuthority(usize),
     /// A requirement that nothing could meet.
     #[error("requireCertifiedEK needs ekCACertificates")]
     NoAuthorities,

@@ -139,7 +139,7 @@ pub(crate) fn check_itself(
 }
 
 /// Whether it may have certified one with `below` others between.
-fn may_certify(certificate: &X509Certificate<'_>, below: usize) -> bool {
+pub(crate) fn may_certify(certificate: &X509Certificate<'_>, below: usize) -> bool {
     let (Ok(Some(constraints)), Ok(usage)) =
         (certificate.basic_constraints(), certificate.key_usage())
     else {

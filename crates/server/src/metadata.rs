@@ -244,6 +244,10 @@ impl MetadataService {
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         let Err(error) = outcome else {
             attempts.told.clear();
+            if self.source.location.is_none() {
+                // Nothing else is tried here that could still fail.
+                attempts.last_error.clear();
+            }
             return;
         };
         let error = error.to_string();

@@ -56,15 +56,18 @@ impl Authorities {
     /// Reads certificates in PEM, one or more in each text; `is_required` refuses keys that none has certified.
     ///
     /// # Errors
-    /// What is no certificate, with the place of its text; and a requirement that nothing could meet.
+    /// What is no certificate, or not one of an authority, with the place of its text; and a requirement that nothing could meet.
     pub fn from_pem(texts: &[String], is_required: bool) -> Result<Self> {
         let mut certificates = Vec::new();
         for (index, text) in texts.iter().enumerate() {
             let before = certificates.len();
             for found in CertificateDer::pem_slice_iter(text.as_bytes()) {
                 let der = found.map_err(|_| Refusal::Authority(index))?;
-                if !matches!(parse_x509_certificate(&der), Ok(([], _))) {
+                let Ok(([], certificate)) = parse_x509_certificate(&der) else {
                     return Err(Refusal::Authority(index));
+                };
+                if !x509::may_certify(&certificate, 0) {
+                    return Err(Refusal::NoAuthority(index));
                 }
                 certificates.push(der.to_vec());
             }

@@ -1,3 +1,4 @@
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{
     clock::UnixMillis,
     rng::{SeededRng, SystemRng},
@@ -402,6 +403,11 @@ fn a_quote_by_another_key_is_refused() {
     assert!(refused.contains("no quote"), "{refused}");
 }
 
+fn pem(der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+}
+
 #[test]
 fn authorities_are_certificates_in_pem() {
     let (first, second) = (Maker::new().pem(), Maker::new().pem());
@@ -413,6 +419,11 @@ fn authorities_are_certificates_in_pem() {
         let result = Authorities::from_pem(&texts, false);
         assert_eq!(result, Err(Refusal::Authority(1)));
     }
+    let maker = Maker::new();
+    let certified = SoftwareTpm::new(Behaviour::default()).certified_parts(&maker, None);
+    let texts = [first, pem(&certified.endorsement)];
+    let result = Authorities::from_pem(&texts, false);
+    assert_eq!(result, Err(Refusal::NoAuthority(1)));
     let result = Authorities::from_pem(&[], true);
     assert_eq!(result, Err(Refusal::NoAuthorities));
 }

@@ -118,14 +118,18 @@ async fn what_nobody_trusts_any_more_does_not_stand_in_the_way() {
     // Another authority from now on, which counts anew.
     let present = Publisher::fido();
     std::fs::write(&path, present.publish(&document(3, "FIDO_CERTIFIED"))).unwrap();
+    let other = Replica::on(store.clone(), &present, None).await;
+    let state = other.look().await;
+    assert_eq!((state.state(), state.number), (State::None, 0));
+    assert_ne!(state.last_error, "");
     let after = Replica::on(store.clone(), &present, Some(&path)).await;
     let state = after.look().await;
     assert_eq!((state.state(), state.number), (State::Current, 3));
     assert_eq!(state.last_error, "");
     assert!(!after.is_compromised());
     // It is what is stored, and from then on a lower number is old.
-    let other = Replica::on(store.clone(), &present, None).await;
-    assert_eq!(other.look().await.number, 3);
+    let state = other.look().await;
+    assert_eq!((state.number, state.last_error), (3, String::new()));
     std::fs::write(&path, present.publish(&document(2, "REVOKED"))).unwrap();
     assert_eq!(after.look_again().await.number, 3);
 

@@ -132,7 +132,8 @@ fn fido(fido: &Fido) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use api::core_v1::cluster_config::spec::authenticator::Tpm;
-    use authn::tpm::testing::Maker;
+    use authn::tpm::testing::{Behaviour, Maker, SoftwareTpm};
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
 
     use super::*;
 
@@ -150,7 +151,8 @@ mod tests {
             };
             check(&spec).map_err(|error| error.public().to_owned())
         };
-        let good = Maker::new().pem();
+        let maker = Maker::new();
+        let good = maker.pem();
         assert_eq!(told(vec![good.clone()], true), Ok(()));
         assert_eq!(told(vec![format!("{good}{good}")], true), Ok(()));
         let no_certificate =
@@ -159,6 +161,14 @@ mod tests {
             let texts = vec![good.clone(), bad.to_owned()];
             assert_eq!(told(texts, false), Err(no_certificate.clone()), "{bad}");
         }
+        // A certificate, but of a TPM.
+        let tpm = SoftwareTpm::new(Behaviour::default()).certified_parts(&maker, None);
+        let text = STANDARD.encode(tpm.endorsement);
+        let tpm = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+        assert_eq!(
+            told(vec![good.clone(), tpm], false).unwrap_err(),
+            "spec.authenticator.tpm.ekCACertificates[1] is not the certificate of an authority (CA)"
+        );
         assert_eq!(
             told(Vec::new(), true).unwrap_err(),
             "spec.authenticator.tpm.requireCertifiedEK needs ekCACertificates"
