@@ -61,6 +61,9 @@ pub enum LoginError {
     /// What came back does not hold.
     #[error("{0}")]
     Invalid(&'static str),
+    /// The person has not proved anew who they are, which the provider was asked for.
+    #[error("the provider was asked for a login anew, and tells of an older one (auth_time)")]
+    NotAnew,
     /// The provider cannot be reached, or answers what is of no use.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -72,6 +75,7 @@ impl LoginError {
         match self {
             Self::Refused(_) => "provider_refused",
             Self::Invalid(_) => "provider_answer",
+            Self::NotAnew => "provider_login_old",
             Self::Unavailable(_) => "provider_unavailable",
         }
     }

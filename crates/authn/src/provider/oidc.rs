@@ -1,7 +1,7 @@
 //! `OpenID` Connect: the authorization code flow (`OpenID` Connect Core 1.0 §3.1) with PKCE (RFC 7636) and the check of the
 //! issuer of an answer (RFC 9207).
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use domain::{
     clock::{Clock, UnixMillis},
@@ -13,8 +13,8 @@ use openidconnect::{
     PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope, SignatureVerificationError,
     StandardErrorResponse, TokenResponse as _,
     core::{
-        CoreAuthenticationFlow, CoreClient, CoreErrorResponseType, CoreIdTokenVerifier,
-        CoreJwsSigningAlgorithm as Jws, CoreTokenResponse,
+        CoreAuthPrompt, CoreAuthenticationFlow, CoreClient, CoreErrorResponseType,
+        CoreIdTokenVerifier, CoreJwsSigningAlgorithm as Jws, CoreTokenResponse,
     },
 };
 use serde_json::{Map, Value};
@@ -103,7 +103,8 @@ impl Relying {
         }
     }
 
-    /// Sends somebody there. `state` is to come back unchanged, which the caller checks.
+    /// Sends somebody there. `state` is to come back unchanged, which the caller checks. With `anew` the provider is asked
+    /// to have them prove who they are once more, whatever it remembers of them (`OpenID` Connect Core 1.0 §3.1.2.1).
     ///
     /// # Errors
     /// Where the provider cannot be found.
@@ -111,11 +112,16 @@ impl Relying {
         &self,
         registration: &Registration<'_>,
         state: &str,
+        anew: bool,
         rng: &dyn Rng,
     ) -> Result<Departure, LoginError> {
         let found = self.found().await?;
         let (nonce, verifier) = (secret(rng), secret(rng));
-        let memory = format!("{nonce}.{verifier}").into_bytes();
+        let memory = if anew {
+            format!("{nonce}.{verifier}.{}", self.clock.now().seconds())
+        } else {
+            format!("{nonce}.{verifier}")
+        };
         let redirect = redirect(registration)?;
         let client = CoreClient::new(
             ClientId::new(registration.client_id.to_owned()),
@@ -127,18 +133,23 @@ impl Relying {
         let verifier = PkceCodeVerifier::new(verifier);
         let challenge = PkceCodeChallenge::from_code_verifier_sha256(&verifier);
         let (state, nonce) = (state.to_owned(), nonce);
-        let (url, _, _) = client
+        let mut request = client
             .authorize_url(
                 CoreAuthenticationFlow::AuthorizationCode,
                 || CsrfToken::new(state),
                 || Nonce::new(nonce),
             )
             .add_scopes(scopes(registration).map(Scope::new))
-            .set_pkce_challenge(challenge)
-            .url();
+            .set_pkce_challenge(challenge);
+        if anew {
+            request = request
+                .add_prompt(CoreAuthPrompt::Login)
+                .set_max_age(Duration::ZERO);
+        }
+        let (url, _, _) = request.url();
         Ok(Departure {
             url: url.into(),
-            memory,
+            memory: memory.into_bytes(),
         })
     }
 
@@ -155,11 +166,20 @@ impl Relying {
         let found = self.found().await?;
         check_issuer(&found.metadata, answer.issuer)?;
         let code = answer.code()?;
-        let memory = std::str::from_utf8(memory)
+        let not_begun = LoginError::Invalid("the login was not begun here");
+        let Some((nonce, rest)) = std::str::from_utf8(memory)
             .ok()
-            .and_then(|text| text.split_once('.'));
-        let (nonce, verifier) =
-            memory.ok_or(LoginError::Invalid("the login was not begun here"))?;
+            .and_then(|text| text.split_once('.'))
+        else {
+            return Err(not_begun);
+        };
+        let (verifier, anew_since) = match rest.split_once('.') {
+            None => (rest, None),
+            Some((verifier, since)) => match since.parse::<i64>() {
+                Ok(since) => (verifier, Some(since)),
+                Err(_) => return Err(not_begun),
+            },
+        };
         let tokens = self.exchange(&found, registration, code, verifier).await?;
         let outcome = match self.verify(&found, registration, &tokens, nonce) {
             Err(NotVerified::UnknownKey) => {
@@ -175,6 +195,9 @@ impl Relying {
             tracing::warn!(issuer = self.issuer, ?error, "an ID token is refused");
             LoginError::Invalid("the ID token of the provider is not valid")
         })?;
+        if let Some(since) = anew_since {
+            check_anew(&claims, since)?;
+        }
         if registration.uses_user_info {
             self.add_user_info(&found, &tokens, &mut claims).await?;
         }
@@ -359,6 +382,19 @@ impl<'c> AsyncHttpClient<'c> for Sender {
 enum NotVerified {
     UnknownKey,
     Invalid(#[allow(dead_code, reason = "for the log")] &'static str),
+}
+
+/// Whether the person has proved who they are since then. A provider that does not say when (`auth_time`) is believed to
+/// have done what it was asked for: not all that have to say so do.
+fn check_anew(claims: &Map<String, Value>, since: i64) -> Result<(), LoginError> {
+    let Some(at) = claims.get("auth_time") else {
+        return Ok(());
+    };
+    let skew = i64::try_from(SKEW.as_secs()).unwrap_or_default();
+    match at.as_i64() {
+        Some(at) if at.saturating_add(skew) >= since => Ok(()),
+        _ => Err(LoginError::NotAnew),
+    }
 }
 
 /// RFC 9207 §2.4: an answer that another issuer has sent must not lead to this one's token endpoint.

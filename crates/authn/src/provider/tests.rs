@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    clock::{ManualClock, UnixMillis},
+    clock::{Clock as _, ManualClock, UnixMillis},
     rng::SystemRng,
 };
 use rstest::rstest;
@@ -23,6 +23,7 @@ struct Scene {
     uses_user_info: bool,
     identifier_claim: &'static str,
     allows_unverified_email: bool,
+    anew: bool,
 }
 
 impl Scene {
@@ -37,6 +38,7 @@ impl Scene {
             uses_user_info: false,
             identifier_claim: "",
             allows_unverified_email: false,
+            anew: false,
         }
     }
 
@@ -55,7 +57,7 @@ impl Scene {
     async fn depart(&self) -> (Departure, Callback) {
         let departure = self
             .relying
-            .begin(&self.registration(), "the state", &SystemRng)
+            .begin(&self.registration(), "the state", self.anew, &SystemRng)
             .await;
         let departure = departure.unwrap();
         let callback = self.stub.authorize(&departure.url);
@@ -286,12 +288,41 @@ async fn w54_a_provider_is_asked_once_and_not_at_each_login() {
 }
 
 #[tokio::test]
+async fn a_login_anew_is_one_that_has_happened_since() {
+    let mut scene = Scene::new().await;
+    let now = scene.clock.now().seconds();
+    let long_ago = json!({"auth_time": now - 3600});
+    scene.claims(long_ago.clone());
+    let (departure, callback) = scene.depart().await;
+    assert!(!departure.url.contains("prompt="), "{}", departure.url);
+    scene.finish(&departure, &callback).await.unwrap();
+
+    scene.anew = true;
+    let (departure, callback) = scene.depart().await;
+    for part in ["prompt=login", "max_age=0"] {
+        assert!(departure.url.contains(part), "{part} in {}", departure.url);
+    }
+    let told = scene.finish(&departure, &callback).await.unwrap_err();
+    assert!(told.to_string().contains("auth_time"), "{told}");
+    for claims in [
+        json!({"auth_time": now}),
+        json!({"auth_time": now - 5}),
+        json!({}),
+    ] {
+        scene.claims(claims);
+        scene.log_in().await.unwrap();
+    }
+    scene.claims(json!({"auth_time": "yesterday"}));
+    scene.log_in().await.unwrap_err();
+}
+
+#[tokio::test]
 async fn a_provider_that_is_down_or_somebody_else_is_told() {
     let scene = Scene::new().await;
     scene.stub.state().is_down = true;
     let error = scene
         .relying
-        .begin(&scene.registration(), "s", &SystemRng)
+        .begin(&scene.registration(), "s", false, &SystemRng)
         .await
         .unwrap_err();
     assert!(matches!(error, LoginError::Unavailable(_)), "{error}");
@@ -299,7 +330,7 @@ async fn a_provider_that_is_down_or_somebody_else_is_told() {
     scene.stub.state().issuer = Some("https://accounts.example".to_owned());
     let error = scene
         .relying
-        .begin(&scene.registration(), "s", &SystemRng)
+        .begin(&scene.registration(), "s", false, &SystemRng)
         .await
         .unwrap_err();
     assert!(matches!(error, LoginError::Unavailable(_)), "{error}");
@@ -311,7 +342,7 @@ async fn w53_an_issuer_with_a_slash_is_found() {
     let issuer = format!("{}/", scene.stub.issuer());
     let relying = Relying::new(&issuer, scene.stub.outbound(), scene.clock.clone());
     relying
-        .begin(&scene.registration(), "s", &SystemRng)
+        .begin(&scene.registration(), "s", false, &SystemRng)
         .await
         .unwrap();
 }

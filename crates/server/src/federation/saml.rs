@@ -84,7 +84,7 @@ struct Memory {
     force_authn: bool,
 }
 
-/// Asks the provider to log somebody in; `state` comes back with the answer.
+/// Asks the provider to log somebody in, with `anew` whatever it remembers of them; `state` comes back with the answer.
 ///
 /// # Errors
 /// Where it is not set up well, or its metadata cannot be had.
@@ -92,8 +92,10 @@ pub(crate) async fn begin(
     ctx: &Context,
     entry: &ProviderEntry,
     state: &str,
+    anew: bool,
 ) -> Result<(Outgoing, Vec<u8>), Error> {
     let spec = spec(entry)?;
+    let force_authn = spec.force_authn || anew;
     let service = service(ctx, spec).await?;
     let source = source(ctx, spec)?;
     let known = source.get().await.map_err(unreachable)?;
@@ -102,7 +104,7 @@ pub(crate) async fn begin(
         &service,
         &known.provider,
         Some(state),
-        spec.force_authn,
+        force_authn,
         &*ctx.rng,
         now,
     )
@@ -110,7 +112,7 @@ pub(crate) async fn begin(
     let memory = Memory {
         request_id: request.id,
         requested_at: now.0,
-        force_authn: spec.force_authn,
+        force_authn,
     };
     Ok((request.message, memory.encode_to_vec()))
 }

@@ -134,16 +134,19 @@ pub(super) async fn passkey(
 /// Sends somebody to the provider that they have chosen.
 pub(super) async fn begin(
     State(ctx): State<Context>,
+    visit: Visit,
     headers: HeaderMap,
     form: Posted,
 ) -> Result<Response, Failure> {
+    // Whoever is logged in has come to prove it anew, or is somebody else.
+    let anew = matches!(visit, Visit::Known(_));
     let next = Next::read(&ctx, &form).await?;
     let provider: Uid = form
         .get("provider")
         .and_then(|uid| uid.parse().ok())
         .ok_or_else(Failure::not_found)?;
     let id = login_state::new_id(&ctx);
-    let departure = provider::begin(&ctx, provider, &id)
+    let departure = provider::begin(&ctx, provider, &id, anew)
         .await
         .map_err(|error| retry(error.into()))?;
     let state = LoginState {

@@ -91,11 +91,17 @@ pub(crate) fn offers(ctx: &Context) -> Vec<Offer> {
         .collect()
 }
 
-/// Sends somebody to a provider. `state` is to come back unchanged.
+/// Sends somebody to a provider. `state` is to come back unchanged. With `anew` they are to prove there once more who they
+/// are; GitHub cannot be asked for that.
 ///
 /// # Errors
 /// `FailedPrecondition` where there is no such provider; others where it cannot be reached or is not set up well.
-pub(crate) async fn begin(ctx: &Context, provider: Uid, state: &str) -> Result<Departure, Error> {
+pub(crate) async fn begin(
+    ctx: &Context,
+    provider: Uid,
+    state: &str,
+    anew: bool,
+) -> Result<Departure, Error> {
     let entry = usable(ctx, provider)?;
     let redirect_url = redirect_url(ctx);
     let departure = match entry.spec().and_then(|spec| spec.r#type.as_ref()) {
@@ -103,7 +109,7 @@ pub(crate) async fn begin(ctx: &Context, provider: Uid, state: &str) -> Result<D
             // It proves itself when somebody has come back.
             let registration = of_oidc(oidc, "", &redirect_url);
             let relying = ctx.federation.relying(&oidc.issuer_url, &ctx.clock);
-            let departure = relying.begin(&registration, state, &*ctx.rng).await;
+            let departure = relying.begin(&registration, state, anew, &*ctx.rng).await;
             departure.map_err(|error| told(&entry, error))?
         }
         Some(Type::Github(github)) => {
@@ -111,7 +117,7 @@ pub(crate) async fn begin(ctx: &Context, provider: Uid, state: &str) -> Result<D
             github::begin(ctx.federation.github(), &registration, state, &*ctx.rng)
         }
         Some(Type::Saml(_)) => {
-            let (message, memory) = saml::begin(ctx, &entry, state).await?;
+            let (message, memory) = saml::begin(ctx, &entry, state, anew).await?;
             return Ok(Departure {
                 to: Destination::from(message),
                 memory,
@@ -284,6 +290,13 @@ fn told(entry: &ProviderEntry, error: LoginError) -> Error {
                 ),
             )
         }
+        LoginError::NotAnew => Error::new(
+            ErrorKind::Unauthenticated,
+            format!(
+                "{label} was asked to have you prove anew who you are, and has not done so. Log out at {label}, and try \
+                 again."
+            ),
+        ),
         LoginError::Unavailable(error) => Error::unavailable(error).telling(format!(
             "{label} cannot be reached at present. Try again in a moment."
         )),

@@ -478,3 +478,34 @@ async fn a_provider_that_is_down_is_told_and_nobody_is_logged_out() {
     scene.replicas.advance(Duration::from_mins(1));
     assert_eq!(log_in(&scene).await.1.status, 303);
 }
+
+#[tokio::test]
+async fn w39_whoever_is_logged_in_and_logs_in_again_has_to_prove_it_there() {
+    let scene = Scene::new("").await;
+    let alice = scene.person("alice", "1234").await;
+    let (mut browser, _) = log_in(&scene).await;
+    let page = browser.get("/login?again=proof").await;
+    page.says("Log in once more");
+    let fields = [
+        ("provider", &*page.field("provider")),
+        ("token", &*page.field("token")),
+    ];
+    let begun = browser.post("/begin", &fields).await;
+    assert!(
+        begun.location().contains("prompt=login") && begun.location().contains("max_age=0"),
+        "{begun:#?}"
+    );
+    // The provider lets them in by what it remembers.
+    let now = scene.replicas.context(0).now().seconds();
+    scene.claims(json!({"auth_time": now - 3600}));
+    let callback = scene.stub.authorize(begun.location());
+    let shown = come_back(&mut browser, &callback).await;
+    assert_eq!(shown.status, 401, "{shown:#?}");
+    shown.says("has not done so");
+    // It asks them.
+    scene.claims(json!({"auth_time": now}));
+    let begun = browser.post("/begin", &fields).await;
+    let callback = scene.stub.authorize(begun.location());
+    assert_eq!(come_back(&mut browser, &callback).await.status, 303);
+    assert_eq!(scene.sessions(&alice).await.len(), 1);
+}
