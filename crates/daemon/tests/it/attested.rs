@@ -28,6 +28,19 @@ struct Person {
 }
 
 impl Person {
+    /// Whoever has followed a link of an administrator, and what they see then.
+    async fn enrolled(cluster: &Cluster, name: &str) -> (Self, Answer) {
+        let domain = cluster.domain();
+        let mut person = Self {
+            visitor: Visitor::new(&Https::new(cluster), domain.clone()),
+            origin: Box::leak(format!("https://{domain}").into_boxed_str()),
+        };
+        let link = link(&cluster.administrator(), cluster, name);
+        person.visitor.post("/enroll", &[("link", &link)]).await;
+        let page = person.visitor.open("/").await;
+        (person, page)
+    }
+
     fn twist(&self) -> Twist {
         Twist {
             origin: Some(self.origin),
@@ -125,14 +138,8 @@ async fn b14_the_policy_of_the_page_lets_the_model_in_that_it_names_and_nothing_
     assert!(shown.stdout.contains("CURRENT"), "{shown:#?}");
 
     let domain = cluster.domain();
-    let mut john = Person {
-        visitor: Visitor::new(&Https::new(&cluster), domain.clone()),
-        origin: Box::leak(format!("https://{domain}").into_boxed_str()),
-    };
-    let link = link(&admin, &cluster, "john");
-    let page = john.visitor.open("/enroll").await;
+    let (mut john, page) = Person::enrolled(&cluster, "john").await;
     assert!(page.status.is_success(), "{page:#?}");
-    john.visitor.post("/enroll", &[("link", &link)]).await;
 
     // By his login alone he is not let in, and is told what would do. That he has none of the model cannot be mended here.
     let guarded = format!("https://guarded.{domain}/a");
@@ -164,6 +171,58 @@ async fn b14_the_policy_of_the_page_lets_the_model_in_that_it_names_and_nothing_
         .await;
     assert_eq!(let_in.status, 200, "{let_in:#?}");
     assert!(let_in.body.contains("\"/a\""), "{let_in:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_enforcement_rules_of_the_page_do_what_they_say() {
+    let cluster = Cluster::start();
+    let admin = cluster.administrator();
+    let people = "kind: Group\nmetadata: { name: friends }\n---\nkind: User\nmetadata: { name: john }\nspec: { type: HUMAN }\n\
+                  ---\nkind: User\nmetadata: { name: mary }\nspec: { type: HUMAN, groups: [friends] }\n\
+                  ---\nkind: User\nmetadata: { name: jane }\nspec: { type: HUMAN, groups: [friends], email: jane@example.com }\n";
+    admin.sh_with_input("octeliumctl apply -", people).success();
+    let apply = |rules: &str| {
+        admin.sh_with_input("octeliumctl apply -", rules).success();
+    };
+    let path = "/authenticators/authenticate/key";
+
+    // By default nothing is asked for.
+    let (mut mary, page) = Person::enrolled(&cluster, "mary").await;
+    assert!(page.body.contains("<h1>Services</h1>"), "{page:#?}");
+    let mut key_of_mary = Soft::new();
+    assert!(mary.add(&mut key_of_mary).await.status.is_success());
+
+    // Registration: whoever has none has to add one before anything else.
+    apply(crate::authenticators::RULES[1]);
+    let mut keys = Vec::new();
+    for name in ["john", "jane"] {
+        let (mut person, page) = Person::enrolled(&cluster, name).await;
+        let wanted = "The rules of this Cluster want one";
+        assert!(page.body.contains(wanted), "{name}: {page:#?}");
+        let mut key = Soft::new();
+        let token = attribute(&page, "name=\"token\"", "value");
+        let fields = [("token", token.as_str())];
+        let page = person.visitor.post("/authenticators/fido", &fields).await;
+        let response = key.create(&attribute(&page, "<form", "data-options"), &person.twist());
+        let finish = "/authenticators/fido/finish";
+        let added = person.answer(&page, finish, &response).await;
+        assert!(added.body.contains("<h1>Services</h1>"), "{added:#?}");
+        keys.push((name, key));
+    }
+
+    // Authentication: by the address of jane, by the browser of john; friends are let be, unless of example.com.
+    apply(crate::authenticators::RULES[0]);
+    for (name, mut key) in keys {
+        let (mut person, page) = Person::enrolled(&cluster, name).await;
+        assert!(
+            page.body.contains("Confirm that it is you"),
+            "{name}: {page:#?}"
+        );
+        let proved = person.prove(&page, &mut key, path).await;
+        assert!(proved.body.contains("<h1>Services</h1>"), "{proved:#?}");
+    }
+    let (_, page) = Person::enrolled(&cluster, "mary").await;
+    assert!(page.body.contains("<h1>Services</h1>"), "{page:#?}");
 }
 
 fn pem_of(der: &[u8]) -> String {
