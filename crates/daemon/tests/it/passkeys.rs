@@ -184,3 +184,49 @@ async fn b10_a_key_raises_the_session_of_a_command_line_by_way_of_the_browser() 
     );
     john.sh("octelium status").success();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b13_a_copy_of_a_key_is_noticed_and_what_verifies_nobody_is_told_apart() {
+    let scene = people().await;
+    let browser = Browser::start().await;
+    let key = browser.authenticator(Authenticator::Unverifying).await;
+    let domain = format!("https://{}", scene.cluster.domain());
+    enroll(&browser, &scene, "mary").await;
+    browser.open(&format!("{domain}/authenticators")).await;
+    browser.click("[formaction='/authenticators/fido']").await;
+    browser.click("form[data-webauthn] button").await;
+    browser.sees("Security key").await;
+    let copy = browser.credentials(&key).await;
+    assert_eq!(copy.len(), 1, "{copy:?}");
+
+    let prove = async || {
+        browser
+            .open(&format!("{domain}/authenticators/authenticate"))
+            .await;
+        browser.click("form[data-webauthn] button").await;
+    };
+    for _ in 0..2 {
+        prove().await;
+        browser.sees("Pages of the team").await;
+    }
+    let session = scene
+        .admin
+        .sh("octeliumctl get session --user mary -o json")
+        .success();
+    assert!(
+        session.stdout.contains("\"userPresent\": true")
+            && !session.stdout.contains("\"userVerified\": true"),
+        "{session:#?}"
+    );
+
+    // Somebody has copied it before, and uses the copy.
+    browser.replace_credentials(&key, &copy).await;
+    prove().await;
+    browser.sees("there may be a copy of it").await;
+    looks_well(&browser, "authenticator-cloned").await;
+    let state = scene
+        .admin
+        .sh("octeliumctl get authn --user mary -o field=spec.state")
+        .success();
+    assert_eq!(state.stdout.trim(), "PENDING");
+}

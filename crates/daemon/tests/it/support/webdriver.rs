@@ -35,6 +35,8 @@ pub(crate) struct Browser {
 pub(crate) enum Authenticator {
     Platform,
     U2f,
+    /// Of the second kind, without a PIN or a fingerprint.
+    Unverifying,
 }
 
 /// The driver and its port; `None` where it has ended, as it does where another took the port before it could.
@@ -150,16 +152,42 @@ impl Browser {
     }
 
     /// Gives it an authenticator that answers by itself (Web Authentication Level 3 §11): one in the device, which
-    /// verifies its person, or a security key of the first kind.
-    pub(crate) async fn authenticator(&self, kind: Authenticator) {
+    /// verifies its person, or a security key. Returns its id.
+    pub(crate) async fn authenticator(&self, kind: Authenticator) -> String {
         let parameters = match kind {
             Authenticator::Platform => json!({
                 "protocol": "ctap2", "transport": "internal", "hasResidentKey": true,
                 "hasUserVerification": true, "isUserVerified": true,
             }),
             Authenticator::U2f => json!({"protocol": "ctap1/u2f", "transport": "usb"}),
+            Authenticator::Unverifying => json!({
+                "protocol": "ctap2", "transport": "usb", "hasResidentKey": false,
+                "hasUserVerification": false,
+            }),
         };
-        self.post("/webauthn/authenticator", parameters).await;
+        let id = self.post("/webauthn/authenticator", parameters).await;
+        id.as_str().unwrap().to_owned()
+    }
+
+    /// The credentials of an authenticator, private keys and counters and all.
+    pub(crate) async fn credentials(&self, authenticator: &str) -> Vec<Value> {
+        let place = format!(
+            "{}/webauthn/authenticator/{authenticator}/credentials",
+            self.session
+        );
+        let credentials = call(Method::GET, &place, &Value::Null).await;
+        credentials.as_array().unwrap().clone()
+    }
+
+    /// Puts credentials in place of those that an authenticator has: the same ones with a counter of before are a copy.
+    pub(crate) async fn replace_credentials(&self, authenticator: &str, credentials: &[Value]) {
+        let place = format!("/webauthn/authenticator/{authenticator}");
+        let all = format!("{}{place}/credentials", self.session);
+        call(Method::DELETE, &all, &Value::Null).await;
+        for credential in credentials {
+            let place = format!("{place}/credential");
+            self.post(&place, credential.clone()).await;
+        }
     }
 
     /// Names of the cookies that the present page's host gets.
