@@ -86,7 +86,8 @@ async fn a_wrong_token_is_refused_without_saying_why() {
     let scene = Scene::start().await;
     let token = scene.authentication_token("cred01");
     let person = scene.cluster.person();
-    let wrong = format!("{}A", &token[..token.len() - 1]);
+    let (most, last) = token.split_at(token.len() - 1);
+    let wrong = format!("{most}{}", if last == "A" { "Q" } else { "A" });
     let garbled = person.sh(&format!("octelium login --auth-token {wrong}"));
     scene.admin.sh("octeliumctl delete cred cred01").success();
     let deleted = person.sh(&format!("octelium login --auth-token {token}"));
