@@ -1,9 +1,17 @@
-//! Decryption of assertions (XML-Enc 1.1): a key wrapped by RSA-OAEP, content in AES-GCM.
+//! Decryption of assertions (XML-Enc 1.1): a key wrapped by RSA-OAEP, content in AES-GCM, or in AES-CBC where the
+//! identity provider has signed the ciphertext.
 //!
-//! CBC is refused: without authentication it lets whoever can ask often enough read an assertion.
+//! CBC alone does not protect what it encrypts from being changed, and lets whoever can ask often enough read an
+//! assertion. So it is decrypted in what a verified signature covers and nowhere else: what may be asked then is what
+//! the identity provider has written, and nothing near it.
 
-use aws_lc_rs::aead::{
-    AES_128_GCM, AES_192_GCM, AES_256_GCM, Aad, Algorithm, LessSafeKey, Nonce, UnboundKey,
+use aws_lc_rs::{
+    aead::{self, AES_128_GCM, AES_192_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
+    cipher::{
+        self, AES_128, AES_192, AES_256, AES_CBC_IV_LEN, DecryptionContext,
+        PaddedBlockDecryptingKey, UnboundCipherKey,
+    },
+    iv::FixedLength,
 };
 use zeroize::Zeroizing;
 
@@ -19,6 +27,15 @@ use super::{
 const WRAPPED_KEYS: usize = 4;
 const NONCE: usize = 12;
 
+/// Who says that a ciphertext is what the identity provider has written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Authenticity {
+    /// A signature of the identity provider, verified before: the element was read from the octets that it covers.
+    Signed,
+    /// Nobody yet. The ciphertext has to show that nobody changed it.
+    Unknown,
+}
+
 /// The assertion that `encrypted` (`saml:EncryptedAssertion`) holds.
 ///
 /// # Errors
@@ -26,6 +43,7 @@ const NONCE: usize = 12;
 /// Where its algorithms are refused, or none of the keys opens it.
 pub(super) fn decrypt(
     encrypted: &Element,
+    authenticity: Authenticity,
     keys: &[DecryptionKey],
     limits: Limits,
 ) -> Result<Element, Error> {
@@ -40,15 +58,15 @@ pub(super) fn decrypt(
         }
     }
     let method = data.required_child(XENC, "EncryptionMethod")?;
-    let algorithm = content_algorithm(method.required_attribute("Algorithm")?)?;
+    let content = Content::named(method.required_attribute("Algorithm")?, authenticity)?;
     let ciphertext = cipher_value(data)?;
     if keys.is_empty() {
         return Err(refusal(
             "the assertion is encrypted and there is no key to decrypt it",
         ));
     }
-    let key = content_key(encrypted, data, keys, algorithm.key_len())?;
-    let plain = open(algorithm, &key, &ciphertext)?;
+    let key = content_key(encrypted, data, keys, content.key_length())?;
+    let plain = content.open(&key, &ciphertext)?;
     let text =
         std::str::from_utf8(&plain).map_err(|_| refusal("what was encrypted is not UTF-8"))?;
     let element = xml::parse_within(text, limits, &encrypted.scope)?;
@@ -61,20 +79,55 @@ pub(super) fn decrypt(
     Ok(element)
 }
 
-fn content_algorithm(uri: &str) -> Result<&'static Algorithm, Error> {
-    match uri {
-        "http://www.w3.org/2009/xmlenc11#aes128-gcm" => Ok(&AES_128_GCM),
-        "http://www.w3.org/2009/xmlenc11#aes192-gcm" => Ok(&AES_192_GCM),
-        "http://www.w3.org/2009/xmlenc11#aes256-gcm" => Ok(&AES_256_GCM),
-        _ if uri.to_ascii_lowercase().ends_with("cbc") => Err(refusal(format!(
-            "{} is refused: it does not protect what it encrypts from being changed; let the identity provider \
-             encrypt with AES-GCM",
-            quoted(uri)
-        ))),
-        _ => Err(refusal(format!(
-            "the encryption {} is not accepted; AES-GCM is",
-            quoted(uri)
-        ))),
+/// How an assertion is encrypted.
+#[derive(Debug, Clone, Copy)]
+enum Content {
+    Gcm(&'static aead::Algorithm),
+    Cbc {
+        algorithm: &'static cipher::Algorithm,
+        /// Of the key, in octets.
+        length: usize,
+    },
+}
+
+impl Content {
+    fn named(uri: &str, authenticity: Authenticity) -> Result<Self, Error> {
+        let cbc = |algorithm, length| match authenticity {
+            Authenticity::Signed => Ok(Self::Cbc { algorithm, length }),
+            Authenticity::Unknown => Err(refusal(format!(
+                "{} is accepted in a signed response alone, since it does not protect what it encrypts from being \
+                 changed; let the identity provider sign the response, or encrypt with AES-GCM",
+                quoted(uri)
+            ))),
+        };
+        match uri {
+            "http://www.w3.org/2009/xmlenc11#aes128-gcm" => Ok(Self::Gcm(&AES_128_GCM)),
+            "http://www.w3.org/2009/xmlenc11#aes192-gcm" => Ok(Self::Gcm(&AES_192_GCM)),
+            "http://www.w3.org/2009/xmlenc11#aes256-gcm" => Ok(Self::Gcm(&AES_256_GCM)),
+            "http://www.w3.org/2001/04/xmlenc#aes128-cbc" => cbc(&AES_128, 16),
+            "http://www.w3.org/2001/04/xmlenc#aes192-cbc" => cbc(&AES_192, 24),
+            "http://www.w3.org/2001/04/xmlenc#aes256-cbc" => cbc(&AES_256, 32),
+            _ => Err(refusal(format!(
+                "the encryption {} is not accepted; AES-GCM is, and AES-CBC in a signed response",
+                quoted(uri)
+            ))),
+        }
+    }
+
+    /// Of the key, in octets.
+    fn key_length(self) -> usize {
+        match self {
+            Self::Gcm(algorithm) => algorithm.key_len(),
+            Self::Cbc { length, .. } => length,
+        }
+    }
+
+    fn open(self, key: &[u8], ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let opened = match self {
+            Self::Gcm(algorithm) => open_gcm(algorithm, key, ciphertext),
+            Self::Cbc { algorithm, .. } => open_cbc(algorithm, key, ciphertext),
+        };
+        opened.ok_or_else(|| refusal("the encrypted assertion was changed or is cut off"))
     }
 }
 
@@ -186,22 +239,41 @@ fn cipher_value(element: &Element) -> Result<Vec<u8>, Error> {
     base64::decode("CipherValue", &value.text()?)
 }
 
-fn open(
-    algorithm: &'static Algorithm,
+/// A nonce, the ciphertext, and its tag (XML-Enc 1.1 §5.2.4).
+fn open_gcm(
+    algorithm: &'static aead::Algorithm,
     key: &[u8],
     ciphertext: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let altered = || refusal("the encrypted assertion was changed or is cut off");
-    let (nonce, sealed) = ciphertext.split_at_checked(NONCE).ok_or_else(altered)?;
-    let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| altered())?;
-    let key = UnboundKey::new(algorithm, key).map_err(|_| altered())?;
+) -> Option<Zeroizing<Vec<u8>>> {
+    let (nonce, sealed) = ciphertext.split_at_checked(NONCE)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let key = LessSafeKey::new(UnboundKey::new(algorithm, key).ok()?);
     let mut plain = Zeroizing::new(sealed.to_vec());
-    let length = LessSafeKey::new(key)
+    let length = key
         .open_in_place(nonce, Aad::empty(), &mut plain)
-        .map_err(|_| altered())?
+        .ok()?
         .len();
     plain.truncate(length);
-    Ok(plain)
+    Some(plain)
+}
+
+/// An initialisation vector and whole blocks, the last of them padded with anything (XML-Enc 1.1 §5.2.3).
+fn open_cbc(
+    algorithm: &'static cipher::Algorithm,
+    key: &[u8],
+    ciphertext: &[u8],
+) -> Option<Zeroizing<Vec<u8>>> {
+    let (vector, sealed) = ciphertext.split_at_checked(AES_CBC_IV_LEN)?;
+    if sealed.is_empty() || !sealed.len().is_multiple_of(algorithm.block_len()) {
+        return None;
+    }
+    let context = DecryptionContext::Iv128(FixedLength::try_from(vector).ok()?);
+    let key = UnboundCipherKey::new(algorithm, key).ok()?;
+    let key = PaddedBlockDecryptingKey::cbc_iso10126(key).ok()?;
+    let mut plain = Zeroizing::new(sealed.to_vec());
+    let length = key.decrypt(&mut plain, context).ok()?.len();
+    plain.truncate(length);
+    Some(plain)
 }
 
 fn refusal(reason: impl Into<String>) -> Error {

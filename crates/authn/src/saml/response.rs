@@ -4,7 +4,7 @@ use domain::clock::UnixMillis;
 
 use super::{
     binding::{Parameter, incoming},
-    encryption,
+    encryption::{self, Authenticity},
     error::{Error, ErrorKind, quoted},
     instant,
     names::{ASSERTION, ENTITY, PROTOCOL, SUCCESS},
@@ -100,11 +100,16 @@ fn verify(root: &Element, checks: &Checks<'_>) -> Result<Verified, Error> {
             )),
         };
     }
-    let encrypted = match &response {
-        Some(response) => only_assertion(response.element())?,
-        None => plain,
+    let (encrypted, authenticity) = match &response {
+        Some(response) => (only_assertion(response.element())?, Authenticity::Signed),
+        None => (plain, Authenticity::Unknown),
     };
-    let decrypted = encryption::decrypt(encrypted, &checks.service.decryption, incoming::LIMITS)?;
+    let decrypted = encryption::decrypt(
+        encrypted,
+        authenticity,
+        &checks.service.decryption,
+        incoming::LIMITS,
+    )?;
     no_assertion_inside(&decrypted)?;
     signature::check_places(&decrypted, &[&decrypted])?;
     match response {

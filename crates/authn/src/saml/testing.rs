@@ -108,7 +108,7 @@ pub fn service_provider(domain: &str) -> Result<ServiceProvider, Error> {
 }
 
 /// `document` with a signature behind its first `</saml:Issuer>`.
-fn enveloped(
+pub(super) fn enveloped(
     document: &str,
     key: &SigningKey,
     digest: Digest,

@@ -1,6 +1,6 @@
 //! People log in at a real SAML identity provider, and out again from either side.
 
-use std::process::Command;
+use std::{process::Command, time::Instant};
 
 use authn::saml::testing::simplesamlphp::{PASSWORD, Settings, Simplesamlphp, USER, value_of};
 use tempfile::TempDir;
@@ -112,12 +112,8 @@ impl Browser {
 }
 
 /// A provider that knows the Cluster, and whom the Cluster knows.
-fn federate(cluster: &Cluster, admin: &Person) -> Simplesamlphp {
+fn federate(cluster: &Cluster, admin: &Person, settings: Settings) -> Simplesamlphp {
     let metadata = Browser::new(cluster).get("/saml/metadata").body;
-    let settings = Settings {
-        encrypts: false,
-        signs_response: true,
-    };
     let idp = Simplesamlphp::start(&metadata, settings).unwrap();
     let described = idp.metadata().unwrap();
     let indented = described.replace('\n', "\n        ");
@@ -161,7 +157,11 @@ fn sessions(admin: &Person) -> usize {
 fn a_person_logs_in_at_a_real_provider_and_out_again() {
     let cluster = Cluster::start();
     let admin = cluster.administrator();
-    let idp = federate(&cluster, &admin);
+    let settings = Settings {
+        encrypts: false,
+        signs_response: true,
+    };
+    let idp = federate(&cluster, &admin, settings);
     let browser = Browser::new(&cluster);
 
     let portal = browser.log_in("Corporation");
@@ -210,4 +210,54 @@ fn a_person_logs_in_at_a_real_provider_and_out_again() {
         after.url,
         after.body
     );
+}
+
+#[test]
+fn a_real_provider_encrypts_what_it_says() {
+    // It does so in CBC, which is read for its signature of the response.
+    let cluster = Cluster::start();
+    let admin = cluster.administrator();
+    let settings = Settings {
+        encrypts: true,
+        signs_response: true,
+    };
+    let _idp = federate(&cluster, &admin, settings);
+    let portal = Browser::new(&cluster).log_in("Corporation");
+    assert!(
+        portal.body.contains("alice"),
+        "{}: {}",
+        portal.url,
+        portal.body
+    );
+    assert_eq!(sessions(&admin), 1);
+}
+
+#[test]
+fn w06_what_a_real_provider_encrypts_without_signing_it_is_refused() {
+    let cluster = Cluster::start();
+    let admin = cluster.administrator();
+    let settings = Settings {
+        encrypts: true,
+        signs_response: false,
+    };
+    let _idp = federate(&cluster, &admin, settings);
+    let refused = Browser::new(&cluster).log_in("Corporation");
+    assert!(
+        !refused.body.contains("alice"),
+        "{}: {}",
+        refused.url,
+        refused.body
+    );
+    assert_eq!(sessions(&admin), 0);
+    // Refusals are written in batches.
+    let begun = Instant::now();
+    loop {
+        let events = admin
+            .sh("octeliumctl get audit --type session.created -o json")
+            .success();
+        if events.stdout.contains("saml_encryption") {
+            return;
+        }
+        assert!(begun.elapsed().as_secs() < 10, "{}", events.stdout);
+    }
 }

@@ -1,7 +1,10 @@
 //! Encryption as identity providers do it.
 
 use aws_lc_rs::{
-    aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
+    aead::{self, AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
+    cipher::{self, AES_128, AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey},
+    error::Unspecified,
+    iv::FixedLength,
     rsa::{
         OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OaepPublicEncryptingKey, PublicEncryptingKey,
     },
@@ -17,7 +20,9 @@ pub enum Content {
     Aes128Gcm,
     /// AES-256-GCM.
     Aes256Gcm,
-    /// Says that it is AES-256-CBC.
+    /// AES-128-CBC.
+    Aes128Cbc,
+    /// AES-256-CBC.
     Aes256Cbc,
 }
 
@@ -41,23 +46,20 @@ pub(super) fn assertion(
     wrap: Wrap,
 ) -> Result<String, Error> {
     let failed = || Error::new(ErrorKind::Encryption, "encrypting failed");
-    let (algorithm, uri) = match content {
-        Content::Aes128Gcm => (&AES_128_GCM, "http://www.w3.org/2009/xmlenc11#aes128-gcm"),
-        Content::Aes256Gcm => (&AES_256_GCM, "http://www.w3.org/2009/xmlenc11#aes256-gcm"),
-        Content::Aes256Cbc => (&AES_256_GCM, "http://www.w3.org/2001/04/xmlenc#aes256-cbc"),
+    let (length, uri) = match content {
+        Content::Aes128Gcm => (16, "http://www.w3.org/2009/xmlenc11#aes128-gcm"),
+        Content::Aes256Gcm => (32, "http://www.w3.org/2009/xmlenc11#aes256-gcm"),
+        Content::Aes128Cbc => (16, "http://www.w3.org/2001/04/xmlenc#aes128-cbc"),
+        Content::Aes256Cbc => (32, "http://www.w3.org/2001/04/xmlenc#aes256-cbc"),
     };
-    let key = vec![7; algorithm.key_len()];
-    let nonce = [9; 12];
-    let mut sealed = assertion.as_bytes().to_vec();
-    LessSafeKey::new(UnboundKey::new(algorithm, &key).map_err(|_| failed())?)
-        .seal_in_place_append_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::empty(),
-            &mut sealed,
-        )
-        .map_err(|_| failed())?;
-    let mut ciphertext = nonce.to_vec();
-    ciphertext.extend(sealed);
+    let key = vec![7; length];
+    let ciphertext = match content {
+        Content::Aes128Gcm => gcm(&AES_128_GCM, &key, assertion),
+        Content::Aes256Gcm => gcm(&AES_256_GCM, &key, assertion),
+        Content::Aes128Cbc => cbc(&AES_128, &key, assertion),
+        Content::Aes256Cbc => cbc(&AES_256, &key, assertion),
+    };
+    let ciphertext = ciphertext.map_err(|_| failed())?;
 
     let (oaep, method) = match wrap {
         Wrap::OaepSha1 => (
@@ -94,4 +96,38 @@ pub(super) fn assertion(
         base64::encode(wrapped),
         base64::encode(&ciphertext),
     ))
+}
+
+fn gcm(
+    algorithm: &'static aead::Algorithm,
+    key: &[u8],
+    plain: &str,
+) -> Result<Vec<u8>, Unspecified> {
+    let nonce = [9; 12];
+    let mut sealed = plain.as_bytes().to_vec();
+    LessSafeKey::new(UnboundKey::new(algorithm, key)?).seal_in_place_append_tag(
+        Nonce::assume_unique_for_key(nonce),
+        Aad::empty(),
+        &mut sealed,
+    )?;
+    Ok([&nonce[..], &sealed].concat())
+}
+
+/// Padded as XML-Enc says: the last octet tells how many there are, the others are anything.
+fn cbc(
+    algorithm: &'static cipher::Algorithm,
+    key: &[u8],
+    plain: &str,
+) -> Result<Vec<u8>, Unspecified> {
+    let vector = [9; 16];
+    let mut blocks = plain.as_bytes().to_vec();
+    let padding = 16 - blocks.len() % 16;
+    blocks.extend((1..padding).map(|at| u8::try_from(at * 37 % 256).unwrap_or_default()));
+    blocks.push(u8::try_from(padding).map_err(|_| Unspecified)?);
+    let key = EncryptingKey::cbc(UnboundCipherKey::new(algorithm, key)?)?;
+    key.less_safe_encrypt(
+        &mut blocks,
+        EncryptionContext::Iv128(FixedLength::from(&vector)),
+    )?;
+    Ok([&vector[..], &blocks].concat())
 }

@@ -60,11 +60,50 @@ fn while_the_key_changes_the_old_one_still_decrypts() {
 }
 
 #[test]
+fn cbc_is_read_where_the_response_is_signed() {
+    for signed in [Signed::Response, Signed::Both] {
+        for content in [Content::Aes128Cbc, Content::Aes256Cbc] {
+            let document = encrypted(signed, content, Wrap::OaepSha1);
+            let login = finish(&document).unwrap();
+            assert_eq!(login.name_id.unwrap().value, "john@example.com");
+        }
+    }
+}
+
+#[test]
 fn w06_encryption_without_authentication_is_refused_and_says_so() {
-    let document = encrypted(Signed::Both, Content::Aes256Cbc, Wrap::OaepSha1);
-    refused(&document, ErrorKind::Encryption, "AES-GCM");
+    let document = encrypted(Signed::Assertion, Content::Aes256Cbc, Wrap::OaepSha1);
+    refused(
+        &document,
+        ErrorKind::Encryption,
+        "let the identity provider sign the response",
+    );
     let document = encrypted(Signed::Both, Content::Aes256Gcm, Wrap::Pkcs1);
     refused(&document, ErrorKind::Encryption, "RSA-OAEP");
+}
+
+#[test]
+fn w06_no_octet_of_a_signed_ciphertext_can_be_asked_about() {
+    // Whatever is changed in it, the answer is that of the signature: none tells of the padding.
+    let document = encrypted(Signed::Response, Content::Aes256Cbc, Wrap::OaepSha1);
+    let value = document.rfind("</xenc:CipherValue>").unwrap();
+    let mut answers = std::collections::HashSet::new();
+    for at in value - 44..value - 4 {
+        for other in ["A", "Q", "z"] {
+            let mut changed = document.clone();
+            if &changed[at..=at] == other {
+                continue;
+            }
+            changed.replace_range(at..=at, other);
+            let error = finish(&changed).unwrap_err();
+            answers.insert((error.kind(), error.reason().to_owned()));
+        }
+    }
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert_eq!(
+        answers.iter().next().map(|(kind, _)| *kind),
+        Some(ErrorKind::Signature)
+    );
 }
 
 #[test]

@@ -12,8 +12,9 @@ use tempfile::TempDir;
 use super::world::{BASE, IDP, PROVIDER, SERVICE, draft, expected};
 use crate::saml::{
     Certificate, DecryptionKey, Login, MetadataOptions, Provider, ServiceProvider, SigningKey,
+    algorithm::Digest,
     base64, finish_login,
-    testing::{Draft, IdentityProvider, NOW, Signed, posted},
+    testing::{Draft, IdentityProvider, NOW, Signed, enveloped, posted},
 };
 
 fn xmlsec1(arguments: &[&str], files: &[&Path]) -> Output {
@@ -206,11 +207,17 @@ fn what_xmlsec1_encrypts_we_decrypt() {
     )
     .unwrap();
     fs::write(path("in.xml"), draft().assertion(&IDP).unwrap()).unwrap();
-    for bits in ["128", "256"] {
+    for (bits, mode, namespace) in [
+        ("128", "gcm", "2009/xmlenc11"),
+        ("256", "gcm", "2009/xmlenc11"),
+        ("128", "cbc", "2001/04/xmlenc"),
+        ("192", "cbc", "2001/04/xmlenc"),
+        ("256", "cbc", "2001/04/xmlenc"),
+    ] {
         let template = format!(
             "<xenc:EncryptedData xmlns:xenc=\"http://www.w3.org/2001/04/xmlenc#\" \
              Type=\"http://www.w3.org/2001/04/xmlenc#Element\"><xenc:EncryptionMethod \
-             Algorithm=\"http://www.w3.org/2009/xmlenc11#aes{bits}-gcm\"/><ds:KeyInfo \
+             Algorithm=\"http://www.w3.org/{namespace}#aes{bits}-{mode}\"/><ds:KeyInfo \
              xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\"><xenc:EncryptedKey><xenc:EncryptionMethod \
              Algorithm=\"http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p\"/><xenc:CipherData><xenc:CipherValue/>\
              </xenc:CipherData></xenc:EncryptedKey></ds:KeyInfo><xenc:CipherData><xenc:CipherValue/>\
@@ -251,6 +258,12 @@ fn what_xmlsec1_encrypts_we_decrypt() {
             &plain,
             &format!("<saml:EncryptedAssertion>{encrypted}</saml:EncryptedAssertion>"),
         );
+        // CBC is read from what is signed.
+        let document = if mode == "cbc" {
+            enveloped(&document, &IDP.key, Digest::Sha256, "").unwrap()
+        } else {
+            document
+        };
         let login = finish_login(&service, &PROVIDER, &posted(&document), expected(), NOW).unwrap();
         assert_eq!(login.name_id.unwrap().value, "john@example.com");
     }
