@@ -36,7 +36,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .btree_map(["."])
         .enable_type_names()
         // Few Sessions have it, all would have the room for it.
-        .boxed("octelium.api.main.core.v1.Session.Status.Authentication.Info.IdentityProvider.saml");
+        .boxed("octelium.api.main.core.v1.Session.Status.Authentication.Info.IdentityProvider.saml")
+        .boxed("octelium.api.main.core.v1.Session.Status.Authentication.Info.IdentityProvider.oidc");
     tonic_prost_build::configure()
         .codec_path("crate::codec::StrictCodec")
         .include_file("packages.rs")

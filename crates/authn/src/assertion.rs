@@ -15,8 +15,8 @@ pub const SKEW: Duration = Duration::from_mins(1);
 
 /// 9999-12-31T23:59:59Z: what is later is no time.
 const LATEST: i64 = 253_402_300_799;
-const LONGEST_SUBJECT: usize = 256;
-const LONGEST_ID: usize = 512;
+pub(crate) const LONGEST_SUBJECT: usize = 256;
+pub(crate) const LONGEST_ID: usize = 512;
 
 /// What an assertion must be.
 #[derive(Debug, Clone, Copy)]
@@ -122,6 +122,10 @@ pub fn check(claims: Map<String, Value>, expected: Expected<'_>) -> Result<Verif
     if expected.audience.is_empty() || !is_for(claims.get("aud"), expected.audience) {
         return Err(Refusal::Audience);
     }
+    // One that ends a session says nothing of who sends it (OpenID Connect Back-Channel Logout 1.0 §2.4).
+    if claims.contains_key("events") {
+        return Err(Refusal::Claim("events"));
+    }
     let now = expected.now;
     let ends_at = time(&claims, "exp")?.ok_or(Refusal::Claim("exp"))?;
     let ends_at = ends_at.saturating_add(SKEW);
@@ -146,7 +150,7 @@ pub fn check(claims: Map<String, Value>, expected: Expected<'_>) -> Result<Verif
 }
 
 /// One text, or a list of texts that has it (RFC 7519 §4.1.3).
-fn is_for(audience: Option<&Value>, expected: &str) -> bool {
+pub(crate) fn is_for(audience: Option<&Value>, expected: &str) -> bool {
     match audience {
         Some(Value::String(audience)) => audience == expected,
         Some(Value::Array(audiences)) => {
@@ -158,7 +162,10 @@ fn is_for(audience: Option<&Value>, expected: &str) -> bool {
 }
 
 /// Whole seconds that are a time: neither a fraction nor a text, which others may read as something else.
-fn time(claims: &Map<String, Value>, name: &'static str) -> Result<Option<UnixMillis>, Refusal> {
+pub(crate) fn time(
+    claims: &Map<String, Value>,
+    name: &'static str,
+) -> Result<Option<UnixMillis>, Refusal> {
     let Some(value) = claims.get(name) else {
         return Ok(None);
     };
@@ -169,7 +176,7 @@ fn time(claims: &Map<String, Value>, name: &'static str) -> Result<Option<UnixMi
     Ok(Some(UnixMillis::from_seconds(seconds)))
 }
 
-fn text(
+pub(crate) fn text(
     claims: &Map<String, Value>,
     name: &'static str,
     longest: usize,

@@ -121,6 +121,14 @@ impl<'a> Unverified<'a> {
     /// # Errors
     /// Where it is not worth verifying.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
+        Self::parse_as(text, is_accepted)
+    }
+
+    /// As [`Self::parse`], where `is_accepted` says of which type (`typ`) it may be.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn parse_as(text: &'a str, is_accepted: fn(&str) -> bool) -> Result<Self, Malformed> {
         if text.len() > MAX_LENGTH || !text.is_ascii() {
             return Err(Malformed::Form);
         }
@@ -137,7 +145,7 @@ impl<'a> Unverified<'a> {
         }
         match header.get("typ") {
             None => {}
-            Some(Value::String(typ)) if is_accepted(typ) => {}
+            Some(Value::String(typ)) if is_accepted(&short(typ)) => {}
             Some(_) => return Err(Malformed::Type),
         }
         let key_id = match header.get("kid") {
@@ -157,10 +165,17 @@ impl<'a> Unverified<'a> {
     }
 }
 
+/// A media type as `typ` has it (RFC 7515 §4.1.9).
+fn short(typ: &str) -> String {
+    let typ = typ.to_ascii_lowercase();
+    match typ.strip_prefix("application/") {
+        Some(rest) => rest.to_owned(),
+        None => typ,
+    }
+}
+
 /// Identity and access tokens, and assertions of clients. Not what a party signs for another purpose by the same key.
 fn is_accepted(typ: &str) -> bool {
-    let typ = typ.to_ascii_lowercase();
-    let typ = typ.strip_prefix("application/").unwrap_or(&typ);
     matches!(typ, "jwt" | "at+jwt" | "client-authentication+jwt")
 }
 

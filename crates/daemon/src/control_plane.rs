@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use authn::outbound::Outbound;
 use domain::{clock::Clock, rng::Rng, token::Token};
-use server::{Context, Domain, bootstrap, directory::Limits, metadata::Source};
+use server::{Context, Domain, bootstrap, directory::Limits, metadata::Source, places::Places};
 use store::Store;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -15,6 +15,15 @@ pub(crate) struct ControlPlane {
     root_token: Option<Token>,
     stop: CancellationToken,
     tasks: TaskTracker,
+}
+
+/// What a replica knows that is not in the store.
+pub(crate) struct Surroundings {
+    pub(crate) outbound: Outbound,
+    pub(crate) metadata: Source,
+    pub(crate) places: Arc<Places>,
+    /// From when on the change feed counts as stale.
+    pub(crate) stale_after: Duration,
 }
 
 impl ControlPlane {
@@ -28,19 +37,18 @@ impl ControlPlane {
         clock: Arc<dyn Clock>,
         rng: Arc<dyn Rng>,
         domain: Domain,
-        outbound: Outbound,
-        metadata: Source,
-        stale_after: Duration,
+        surroundings: Surroundings,
     ) -> anyhow::Result<Self> {
         let limits = Limits {
-            stale_after,
+            stale_after: surroundings.stale_after,
             ..Limits::default()
         };
         let context = Context::open(store, clock, rng, domain, limits)
             .await
             .context("state of the Cluster")?
-            .with_outbound(outbound)
-            .with_metadata(metadata);
+            .with_outbound(surroundings.outbound)
+            .with_metadata(surroundings.metadata)
+            .with_places(surroundings.places);
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let running = context.clone();

@@ -15,6 +15,7 @@ mod metadata;
 mod migrate;
 mod names;
 mod outbound;
+mod places;
 mod quickstart;
 mod recover;
 mod restore;

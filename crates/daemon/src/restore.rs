@@ -104,12 +104,12 @@ async fn fill(
     let input = tokio::fs::File::open(&restore.input)
         .await
         .with_context(context)?;
-    let options = ImportOptions {
-        without: match former {
-            Some(_) => Vec::new(),
-            None => vec![Kind::Session],
-        },
-    };
+    // A link of an enrollment works while it is there: one that was used since the backup must not come back.
+    let mut without = vec![Kind::Enrollment];
+    if former.is_none() {
+        without.push(Kind::Session);
+    }
+    let options = ImportOptions { without };
     let summary = transfer::import(config.clone(), input, &options)
         .await
         .with_context(context)?;

@@ -26,14 +26,15 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin::{Admin, collect_metrics},
     certificates::Certificates,
-    control_plane::ControlPlane,
-    data_plane::{identity::Identity, routes::Routes},
+    control_plane::{ControlPlane, Surroundings},
+    data_plane::{access_log::AccessLog, identity::Identity, routes::Routes},
     dispatch::Dispatch,
     files,
     listener::Listener,
     names::Names,
     outbound::OutboundSettings,
-    settings::{ListenSettings, StoreSettings},
+    places::PlacesFiles,
+    settings::{AccessEvents, ListenSettings, StoreSettings},
     sites::Sites,
     storage,
     telemetry::Telemetry,
@@ -90,6 +91,7 @@ impl Instance {
         let names = names(listen.domain.as_deref(), address)?;
         let metadata = outbound.metadata.open()?;
         let outbound = outbound.open()?;
+        let places = PlacesFiles::open(&listen)?;
         let stale_after = seconds(listen.feed_stale_after, DEFAULT_STALE_AFTER);
         let data_dir = storage::data_dir(&store)?;
         let lock = files::lock(&data_dir)?;
@@ -100,21 +102,22 @@ impl Instance {
             Arc::clone(&clock),
             Arc::clone(&rng),
             names.domain().clone(),
-            Outbound::new(outbound.clone()),
-            metadata,
-            stale_after,
+            Surroundings {
+                outbound: Outbound::new(outbound.clone()),
+                metadata,
+                places: places.places(),
+                stale_after,
+            },
         )
         .await?;
+        control_plane.spawn(|stop| places.follow(stop));
         let context = control_plane.context();
-        if let Some(token) = control_plane.root_token() {
-            let path = data_dir.join(ROOT_TOKEN_FILE);
-            files::write_secret(&path, token.expose())?;
-            tracing::info!(path = %path.display(), "authentication token of User root written");
-        }
+        write_root_token(&control_plane, &data_dir)?;
         let worker_count = available_parallelism().map_or(1, NonZero::get);
         let gateway_config = gateway::Config {
             workers: worker_count,
             rng: Arc::clone(&rng),
+            access_log: access_log(&listen, context),
             ..gateway_config(&names, &outbound, telemetry)
         };
         let routes = Arc::new(Routes::new(context, names.clone(), gateway_config.clone()));
@@ -252,6 +255,26 @@ async fn sites(
         .merge(server::web_router(context.clone()));
     let gateway = Gateway::new(routes, identity, clock, config);
     Ok(Sites::new(api, cluster, gateway))
+}
+
+/// For whoever logs in first.
+fn write_root_token(control_plane: &ControlPlane, data_dir: &Path) -> anyhow::Result<()> {
+    if let Some(token) = control_plane.root_token() {
+        let path = data_dir.join(ROOT_TOKEN_FILE);
+        files::write_secret(&path, token.expose())?;
+        tracing::info!(path = %path.display(), "authentication token of User root written");
+    }
+    Ok(())
+}
+
+fn access_log(
+    listen: &ListenSettings,
+    context: &server::Context,
+) -> Option<Arc<dyn gateway::AccessLog>> {
+    match listen.access_events.unwrap_or(AccessEvents::On) {
+        AccessEvents::On => Some(Arc::new(AccessLog(context.clone()))),
+        AccessEvents::Off => None,
+    }
 }
 
 fn gateway_config(

@@ -87,6 +87,14 @@ settings! {
         drain_timeout: u32 = "drain-timeout", "OCTELIUM_DRAIN_TIMEOUT", "SECONDS";
         /// How many connections are served at a time [default: 20000]
         max_connections: u32 = "max-connections", "OCTELIUM_MAX_CONNECTIONS", "NUMBER";
+        /// Whether the Cluster keeps the newest requests to Services, for `octeliumctl get access` and the console:
+        /// `on` or `off` [default: on]
+        access_events: AccessEvents = "access-events", "OCTELIUM_ACCESS_EVENTS", "ON|OFF";
+        /// Database of places (an `.mmdb` file: `GeoLite2-City`, or alike): Sessions say where they were begun,
+        /// and Policies may ask. Read again when it changes
+        geoip_database: PathBuf = "geoip-database", "OCTELIUM_GEOIP_DATABASE", "FILE";
+        /// The same of autonomous systems (`GeoLite2-ASN`, or alike)
+        geoip_asn_database: PathBuf = "geoip-asn-database", "OCTELIUM_GEOIP_ASN_DATABASE", "FILE";
         /// Where traces, metrics and logs are exported by OTLP over gRPC, as `http://localhost:4317`; in the variable
         /// `OTEL_EXPORTER_OTLP_ENDPOINT` too
         otlp_endpoint: String = "otlp-endpoint", "OCTELIUM_OTLP_ENDPOINT", "URL";
@@ -98,6 +106,16 @@ settings! {
         /// What to log, as `info` or `warn,octeliumd=debug` [default: info]
         log: String = "log", "OCTELIUM_LOG", "FILTER";
     }
+}
+
+/// Whether requests are kept in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AccessEvents {
+    /// The newest.
+    On,
+    /// None.
+    Off,
 }
 
 /// How a log line is written.

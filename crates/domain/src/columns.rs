@@ -13,7 +13,7 @@ use crate::{clock::UnixMillis, kind::Kind};
 
 mod age;
 
-use age::{since, until};
+pub use age::{since, until};
 
 /// The header of a table.
 pub fn header(kind: Kind, wide: bool) -> Vec<String> {
@@ -32,7 +32,8 @@ pub fn header(kind: Kind, wide: bool) -> Vec<String> {
         | Kind::Certificate
         | Kind::SecondFactors
         | Kind::AuthenticatorMetadata
-        | Kind::RevokedToken => (&["NAME", "AGE"], &[]),
+        | Kind::RevokedToken
+        | Kind::Enrollment => (&["NAME", "AGE"], &[]),
         Kind::Service => (
             &[
                 "NAME",

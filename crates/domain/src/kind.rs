@@ -69,6 +69,8 @@ kinds! {
     AuthenticatorMetadata,
     /// Internal: one access token that was revoked alone; expires with the token.
     RevokedToken,
+    /// Internal: a link that logs a person in once, and works while this is there.
+    Enrollment,
 }
 
 /// No such kind.

@@ -8,7 +8,7 @@ use domain::{
 };
 use rustls_pki_types::CertificateDer;
 
-use crate::Traces;
+use crate::{AccessLog, Traces};
 
 /// Limits and time-outs of the gateway, the same for all Services.
 #[derive(Clone)]
@@ -39,6 +39,8 @@ pub struct Config {
     pub outbound_authorities: Arc<[CertificateDer<'static>]>,
     /// Who collects spans of requests; nobody where `None`.
     pub traces: Option<Arc<dyn Traces>>,
+    /// Who keeps requests beyond the access log; nobody where `None`.
+    pub access_log: Option<Arc<dyn AccessLog>>,
     /// Where request ids come from.
     pub rng: Arc<dyn Rng>,
 }
@@ -58,6 +60,7 @@ impl Default for Config {
             outbound_networks: Arc::default(),
             outbound_authorities: Arc::default(),
             traces: None,
+            access_log: None,
             rng: Arc::new(SystemRng),
         }
     }

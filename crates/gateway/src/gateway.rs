@@ -63,6 +63,7 @@ impl Gateway {
         let grpc = is_grpc(&parts.headers);
         let is_person = !grpc && login::is_navigation(&parts.method, &parts.headers);
         let mut record = Box::new(Record::new(id, client, parts.method.clone(), parts.version));
+        record.log.clone_from(&self.config.access_log);
         if let Some(traces) = &self.config.traces {
             let parent = parts.headers.get(TRACEPARENT);
             let parent = parent.and_then(|value| value.to_str().ok());

@@ -29,6 +29,6 @@ pub use caller::{Assertion, Caller, CallerFacts};
 pub use config::Config;
 pub use gateway::Gateway;
 pub use port::{Arrived, Directory, Identity, NotArrived, Principal, Rejection, Renewal};
-pub use record::{grpc_status, status_class};
+pub use record::{AccessFacts, AccessLog, Decision, grpc_status, status_class};
 pub use route::{Route, SecretValue, Secrets};
 pub use trace::{Trace, TraceFacts, Traces};

@@ -11,10 +11,12 @@ use crate::{
 };
 
 mod class;
+mod log;
 mod metrics;
 mod request_id;
 
 pub use class::{grpc_status, status_class};
+pub use log::{AccessFacts, AccessLog, Decision};
 pub(crate) use metrics::RouteMetrics;
 pub(crate) use request_id::RequestId;
 
@@ -39,6 +41,8 @@ pub(crate) struct Record {
     /// How often it was sent again after an answer that its Service does not take.
     pub(crate) retries: u32,
     pub(crate) trace: Option<Box<dyn Trace>>,
+    /// Who keeps it.
+    pub(crate) log: Option<Arc<dyn AccessLog>>,
     /// What the browser is given in place of an old cookie.
     pub(crate) renewal: Option<Box<HeaderValue>>,
     /// Of the request body.
@@ -83,6 +87,7 @@ impl Record {
             endpoint: None,
             retries: 0,
             trace: None,
+            log: None,
             renewal: None,
             transfer: None,
             status: None,
@@ -157,12 +162,37 @@ impl Drop for Record {
             Outcome::Denied(reason) | Outcome::Allowed(reason) => reason,
         };
         let decision = match &self.outcome {
-            Outcome::Undecided => "undecided",
-            Outcome::Refused(_) => "refused",
-            Outcome::Denied(_) => "denied",
-            Outcome::Allowed(_) => "allowed",
-            Outcome::Open(_) => "open",
+            Outcome::Undecided => Decision::Undecided,
+            Outcome::Refused(_) => Decision::Refused,
+            Outcome::Denied(_) => Decision::Denied,
+            Outcome::Allowed(_) => Decision::Allowed,
+            Outcome::Open(_) => Decision::Open,
         };
+        if let Some(log) = &self.log {
+            log.add(&AccessFacts {
+                request_id: self.id.as_str(),
+                client: self.client,
+                method: self.method.as_str(),
+                host: self.host.as_deref(),
+                path: self.target.as_ref().map(PathAndQuery::path),
+                service: self.route.as_ref().map(|route| (route.name(), route.uid())),
+                caller,
+                decision,
+                reason,
+                step_up: self.step_up.as_deref().map(|step_up| step_up as _),
+                status: self.status.map(|status| status.as_u16()),
+                grpc_status: self.grpc_status,
+                upstream: self
+                    .endpoint
+                    .as_ref()
+                    .map(|endpoint| endpoint.authority.as_str()),
+                received,
+                sent: self.sent,
+                duration: elapsed,
+                error: self.error(),
+            });
+        }
+        let decision = decision.as_str();
         if let Some(trace) = self.trace.take() {
             let caller = self.caller.as_ref().map(|caller| caller.facts());
             trace.end(&TraceFacts {

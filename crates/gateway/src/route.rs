@@ -47,6 +47,7 @@ use plan::Compiler;
 /// A public Service with its upstreams and their pooled connections.
 pub struct Route {
     pub(crate) name: Arc<str>,
+    uid: Box<str>,
     pub(crate) mode: Mode,
     pub(crate) access: Access,
     pub(crate) target: Arc<Target>,
@@ -102,6 +103,11 @@ impl Route {
     /// `service.namespace`
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Of the Service.
+    pub fn uid(&self) -> &str {
+        &self.uid
     }
 
     /// One configuration of the Service; `None` where it has no `spec.config` and that is what is chosen.
@@ -187,8 +193,10 @@ fn compile(
     if default.is_none() && dynamic.is_none() {
         problems.add("spec.config", "is missing");
     }
+    let uid = service.metadata.as_ref().map(|metadata| &*metadata.uid);
     Some(Route {
         name: Arc::from(name),
+        uid: Box::from(uid.unwrap_or_default()),
         mode,
         access,
         target,

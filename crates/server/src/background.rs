@@ -38,6 +38,7 @@ impl Context {
         for result in [
             self.usage.flush(&*self.store).await,
             self.audit.flush(&*self.store).await,
+            self.access.flush(&*self.store, &*self.clock).await,
         ] {
             if let Err(error) = result {
                 tracing::error!(%error, "a batch could not be written");
@@ -47,7 +48,8 @@ impl Context {
 
     async fn write_batches(&self) -> Result<(), StoreError> {
         self.usage.flush(&*self.store).await?;
-        self.audit.flush(&*self.store).await
+        self.audit.flush(&*self.store).await?;
+        self.access.flush(&*self.store, &*self.clock).await
     }
 
     async fn collect(&self) -> Result<(), StoreError> {

@@ -11,8 +11,9 @@ use domain::{
 use store::{Store, StoreError};
 
 use crate::{
-    Directory, Principal, audit::AuditBatch, authentication, directory, federation::Federation,
-    keys::Keyring, metadata, metadata::MetadataService, usage::UsageBatch,
+    Directory, Principal, access_log::AccessBatch, audit::AuditBatch, authentication, directory,
+    federation::Federation, keys::Keyring, metadata, metadata::MetadataService, places::Places,
+    usage::UsageBatch,
 };
 
 /// The Cluster as seen by one replica. Cheap to clone.
@@ -30,11 +31,14 @@ pub struct Context {
     pub keys: Arc<Keyring>,
     /// Audit events that are written in batches.
     pub audit: Arc<AuditBatch>,
+    /// What was asked of Services, written in batches.
+    pub access: Arc<AccessBatch>,
     /// Uses that are counted in batches.
     pub usage: Arc<UsageBatch>,
     pub(crate) authentication: Arc<authentication::State>,
     pub(crate) federation: Arc<Federation>,
     pub(crate) metadata: Arc<MetadataService>,
+    pub(crate) places: Arc<Places>,
     /// The Cluster's name.
     pub domain: Domain,
     /// The Cluster's uid: the audience of its tokens.
@@ -64,10 +68,12 @@ impl Context {
             directory: Arc::new(directory),
             keys,
             audit: Arc::default(),
+            access: Arc::default(),
             usage: Arc::default(),
             authentication: Arc::default(),
             federation: Arc::default(),
             metadata: Arc::default(),
+            places: Arc::default(),
             domain,
         })
     }
@@ -83,6 +89,13 @@ impl Context {
     #[must_use]
     pub fn with_metadata(mut self, source: metadata::Source) -> Self {
         self.metadata = Arc::new(MetadataService::from(source));
+        self
+    }
+
+    /// Knows where addresses are.
+    #[must_use]
+    pub fn with_places(mut self, places: Arc<Places>) -> Self {
+        self.places = places;
         self
     }
 

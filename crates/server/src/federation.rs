@@ -12,6 +12,8 @@ use authn::{
 };
 use domain::clock::Clock;
 
+mod ending;
+pub(crate) mod oidc;
 pub(crate) mod saml;
 
 /// How many sources of keys are held; above that those go that nobody uses.

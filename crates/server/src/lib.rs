@@ -4,6 +4,7 @@
 //! no HTTP types.
 
 mod access;
+pub mod access_log;
 pub mod assertion;
 pub mod audit;
 pub mod authentication;
@@ -20,6 +21,7 @@ pub mod grpc;
 pub mod keys;
 pub mod metadata;
 mod oauth2;
+pub mod places;
 pub mod resource;
 pub mod return_to;
 pub mod step_up;

@@ -3,6 +3,7 @@
 //! A write is planned in a [`draft::Draft`], which overlays the store with what has been staged, and commits as
 //! one transaction. A single call plans one step, `apply` many; both go through the same rules, one file a kind.
 
+pub mod access;
 pub mod administrators;
 pub mod apply;
 mod attrs;

@@ -15,7 +15,7 @@ use api::{
         session::status::authentication::{
             Info,
             info::{
-                self, Details, Downstream,
+                self, Details,
                 authenticator::info::{Fido as Said, Type as FactsType},
             },
         },
@@ -27,7 +27,7 @@ use domain::{
     authenticator::{self, NewAuthenticator},
     clock::UnixMillis,
     id::Uid,
-    session,
+    session::{self, Seen},
 };
 use policy::{Age, Method, StepUp, Subject, Way, longest_age};
 
@@ -205,7 +205,7 @@ impl Case<'_> {
             Type::Unknown => return None,
         };
         let mode = session::mode(self.session);
-        let info = session::authenticator_info(authenticator, mode, said, self.downstream());
+        let info = session::authenticator_info(authenticator, mode, said, self.seen());
         let rules = self.ctx.directory.authenticator_rules();
         let user = self.standing.user();
         let found =
@@ -251,11 +251,12 @@ impl Case<'_> {
         }
     }
 
-    fn downstream(&self) -> Downstream {
+    fn seen(&self) -> Seen {
         let present = session::current(self.session).and_then(|current| current.info.as_ref());
-        present
-            .and_then(|info| info.downstream.clone())
-            .unwrap_or_default()
+        present.map_or_else(Seen::default, |info| Seen {
+            downstream: info.downstream.clone().unwrap_or_default(),
+            geoip: info.geoip.clone(),
+        })
     }
 }
 

@@ -17,6 +17,7 @@ mod login;
 mod login_state;
 mod logout;
 pub(crate) mod next;
+mod oidc;
 mod origin;
 mod page;
 mod portal;
@@ -34,7 +35,10 @@ use axum::{
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 
-use crate::{Caller, Context, access, federation::saml::LOGOUT};
+use crate::{
+    Caller, Context, access,
+    federation::{oidc::LOGOUT as BACK_CHANNEL, saml::LOGOUT},
+};
 pub use authenticators::asked::page as proof_page;
 use failure::Failure;
 use page::Page;
@@ -52,6 +56,7 @@ pub fn web_router(ctx: Context) -> Router {
     let callback = Router::new()
         .route(CALLBACK, get(login::returned).post(login::posted_back))
         .merge(saml::routes())
+        .merge(oidc::routes())
         .layer(DefaultBodyLimit::max(LARGEST_ANSWER));
     let pages = Router::new()
         .route("/login", get(login::page))
@@ -88,7 +93,7 @@ async fn serve(State(ctx): State<Context>, mut request: Request, next: NextLayer
     let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
     let is_ours = is_safe
         // What comes there proves who has sent it.
-        || matches!(request.uri().path(), CALLBACK | LOGOUT)
+        || matches!(request.uri().path(), CALLBACK | LOGOUT | BACK_CHANNEL)
         || origin::is_own(request.headers(), &ctx.domain.url());
     let visited = if is_ours {
         visit::of(&ctx, request.headers(), &caller).await

@@ -26,6 +26,7 @@ macro_rules! migrations {
 
 migrations! {
     1 "0001-initial",
+    2 "0002-access",
 }
 
 /// Those that a database at `applied` lacks.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use api::platform_v1::AuditEvent;
+use api::platform_v1::{AccessEvent, AuditEvent, access_event::Decision};
 use async_trait::async_trait;
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use tokio::sync::watch;
@@ -322,6 +322,11 @@ pub struct Usage {
     pub last_at: UnixMillis,
 }
 
+/// How many access events are kept.
+pub const ACCESS_KEPT: u32 = 100_000;
+/// For how long they are.
+pub const ACCESS_KEPT_FOR: Duration = Duration::from_hours(7 * 24);
+
 /// Which audit events to read. Newest first.
 #[derive(Debug, Clone, Default)]
 pub struct AuditQuery {
@@ -331,6 +336,25 @@ pub struct AuditQuery {
     pub resource: Option<Uid>,
     /// Only of this type.
     pub event_type: Option<String>,
+    /// Not before.
+    pub since: Option<UnixMillis>,
+    /// Before.
+    pub until: Option<UnixMillis>,
+    /// How many to pass over.
+    pub offset: u64,
+    /// How many to return at the most.
+    pub limit: u32,
+}
+
+/// Which access events to read. Newest first.
+#[derive(Debug, Clone, Default)]
+pub struct AccessQuery {
+    /// Only of this User.
+    pub user: Option<Uid>,
+    /// Only of requests to this Service.
+    pub service: Option<Uid>,
+    /// Only those decided so.
+    pub decision: Option<Decision>,
     /// Not before.
     pub since: Option<UnixMillis>,
     /// Before.
@@ -421,6 +445,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Reads audit events, newest first, and how many there are in all.
     async fn audit(&self, query: AuditQuery) -> Result<(Vec<AuditEvent>, u64), StoreError>;
+
+    /// Appends access events. The newest [`ACCESS_KEPT`] are kept, for [`ACCESS_KEPT_FOR`].
+    async fn append_access(&self, events: Vec<AccessEvent>) -> Result<(), StoreError>;
+
+    /// Reads access events, newest first, and how many there are in all.
+    async fn access(&self, query: AccessQuery) -> Result<(Vec<AccessEvent>, u64), StoreError>;
 
     /// Removes what has expired and trims the change log. Returns how many rows went.
     async fn collect(&self, now: UnixMillis) -> Result<u64, StoreError>;

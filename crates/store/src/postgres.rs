@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use api::platform_v1::AuditEvent;
+use api::platform_v1::{AccessEvent, AuditEvent};
 use async_trait::async_trait;
 use deadpool_postgres::{Client, Pool};
 use domain::{
@@ -19,13 +19,15 @@ use tokio::sync::{mpsc, watch};
 use zeroize::Zeroizing;
 
 use crate::{
-    AuditQuery, Changes, CommitError, Committed, Counter, Cursor, DatabaseUrl, Document, FeedState,
-    Finding, Page, Query, Store, StoreError, Transaction, Usage,
+    AccessQuery, AuditQuery, Changes, CommitError, Committed, Counter, Cursor, DatabaseUrl,
+    Document, FeedState, Finding, Page, Query, Store, StoreError, Transaction, Usage,
     prepared::prepare,
+    row,
     seal::{MasterKeys, Place, Sealer},
     transfer::{Item, Load},
 };
 
+mod access;
 mod audit;
 mod change;
 mod collect;
@@ -37,6 +39,7 @@ mod feed;
 mod group;
 mod holder;
 mod lock;
+mod log;
 mod maintenance;
 mod query;
 mod schema;
@@ -249,7 +252,15 @@ impl Store for Postgres {
     }
 
     async fn audit(&self, query: AuditQuery) -> Result<(Vec<AuditEvent>, u64), StoreError> {
-        read!(self, client => audit::list(&client, &query))
+        read!(self, client => log::page(&client, (&query).into(), row::audit_event))
+    }
+
+    async fn append_access(&self, events: Vec<AccessEvent>) -> Result<(), StoreError> {
+        access::append(&self.client().await?, &events).await
+    }
+
+    async fn access(&self, query: AccessQuery) -> Result<(Vec<AccessEvent>, u64), StoreError> {
+        read!(self, client => log::page(&client, (&query).into(), row::access_event))
     }
 
     async fn collect(&self, now: UnixMillis) -> Result<u64, StoreError> {

@@ -2,12 +2,15 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use api::{meta_v1::ObjectReference, platform_v1::AuditEvent};
+use api::{
+    meta_v1::ObjectReference,
+    platform_v1::{AccessEvent, AuditEvent},
+};
 use aws_lc_rs::digest::{SHA256, digest};
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use prost::Message as _;
 
-use crate::{IndexEntry, StoreError};
+use crate::{AccessQuery, AuditQuery, IndexEntry, StoreError};
 
 /// The instant that never comes.
 const NEVER: i64 = i64::MAX;
@@ -86,30 +89,117 @@ pub(crate) const CHANGES_KEPT: Duration = Duration::from_hours(1);
 /// How many changes are forgotten at once.
 pub(crate) const CHANGES_SLICE: i64 = 4000;
 
-/// What of an audit event is looked for.
-pub(crate) struct AuditColumns {
+/// What of an event is looked for.
+pub(crate) struct EventColumns {
     pub(crate) at: UnixMillis,
     pub(crate) user: Option<Uid>,
-    pub(crate) resource: Option<Uid>,
+    /// What it was about.
+    pub(crate) object: Option<Uid>,
 }
 
-impl AuditColumns {
-    pub(crate) fn of(event: &AuditEvent) -> Self {
-        let uid = |reference: &Option<ObjectReference>| {
-            reference
-                .as_ref()
-                .and_then(|reference| reference.uid.parse().ok())
+impl EventColumns {
+    pub(crate) fn of_audit(event: &AuditEvent) -> Self {
+        Self::new(
+            event.at,
+            event.user_ref.as_ref(),
+            event.resource_ref.as_ref(),
+        )
+    }
+
+    pub(crate) fn of_access(event: &AccessEvent) -> Self {
+        Self::new(
+            event.at,
+            event.user_ref.as_ref(),
+            event.service_ref.as_ref(),
+        )
+    }
+
+    fn new(
+        at: Option<prost_types::Timestamp>,
+        user: Option<&ObjectReference>,
+        object: Option<&ObjectReference>,
+    ) -> Self {
+        let uid = |reference: Option<&ObjectReference>| {
+            reference.and_then(|reference| reference.uid.parse().ok())
         };
         Self {
-            at: event
-                .at
-                .as_ref()
-                .map(UnixMillis::from_proto)
-                .unwrap_or_default(),
-            user: uid(&event.user_ref),
-            resource: uid(&event.resource_ref),
+            at: at.as_ref().map(UnixMillis::from_proto).unwrap_or_default(),
+            user: uid(user),
+            object: uid(object),
         }
     }
+}
+
+/// What a column of an event is compared with.
+pub(crate) enum Operand {
+    Integer(i64),
+    Bytes(Vec<u8>),
+    Text(String),
+}
+
+/// A part of a log of events, newest first. Has only the conditions that are asked for, so that each combination finds
+/// its index.
+pub(crate) struct LogQuery {
+    pub(crate) table: &'static str,
+    /// The column with the operator, and the operand.
+    pub(crate) conditions: Vec<(&'static str, Operand)>,
+    pub(crate) offset: u64,
+    pub(crate) limit: u32,
+}
+
+impl From<&AuditQuery> for LogQuery {
+    fn from(query: &AuditQuery) -> Self {
+        let conditions = [
+            ("at >=", query.since.map(|at| Operand::Integer(at.0))),
+            ("at <", query.until.map(|at| Operand::Integer(at.0))),
+            ("user_uid =", query.user.map(operand)),
+            ("resource_uid =", query.resource.map(operand)),
+            ("event_type =", query.event_type.clone().map(Operand::Text)),
+        ];
+        Self {
+            table: "audit",
+            conditions: given(conditions),
+            offset: query.offset,
+            limit: query.limit,
+        }
+    }
+}
+
+impl From<&AccessQuery> for LogQuery {
+    fn from(query: &AccessQuery) -> Self {
+        let decision = query.decision.map(|decision| i64::from(decision as i32));
+        let conditions = [
+            ("at >=", query.since.map(|at| Operand::Integer(at.0))),
+            ("at <", query.until.map(|at| Operand::Integer(at.0))),
+            ("user_uid =", query.user.map(operand)),
+            ("service_uid =", query.service.map(operand)),
+            ("decision =", decision.map(Operand::Integer)),
+        ];
+        Self {
+            table: "access",
+            conditions: given(conditions),
+            offset: query.offset,
+            limit: query.limit,
+        }
+    }
+}
+
+fn operand(uid: Uid) -> Operand {
+    Operand::Bytes(uid.as_bytes().to_vec())
+}
+
+fn given(conditions: [(&'static str, Option<Operand>); 5]) -> Vec<(&'static str, Operand)> {
+    conditions
+        .into_iter()
+        .filter_map(|(column, operand)| Some((column, operand?)))
+        .collect()
+}
+
+/// Reads an access event.
+pub(crate) fn access_event(body: &[u8]) -> Result<AccessEvent, StoreError> {
+    AccessEvent::decode(body).map_err(|error| {
+        StoreError::new("the database holds a malformed access event").caused_by(error)
+    })
 }
 
 /// Reads an audit event.

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use api::platform_v1::AuditEvent;
+use api::platform_v1::{AccessEvent, AuditEvent};
 use async_trait::async_trait;
 use domain::{
     clock::{Clock, UnixMillis},
@@ -25,13 +25,15 @@ use tokio::{
 use zeroize::Zeroizing;
 
 use crate::{
-    AuditQuery, Changes, CommitError, Committed, Counter, Cursor, Document, FeedState, Finding,
-    Page, Query, Store, StoreError, Transaction, Usage,
+    AccessQuery, AuditQuery, Changes, CommitError, Committed, Counter, Cursor, Document, FeedState,
+    Finding, Page, Query, Store, StoreError, Transaction, Usage,
     prepared::prepare,
+    row,
     seal::{MasterKeys, Place, Sealer, load_or_create},
     transfer::{Item, Load},
 };
 
+mod access;
 mod audit;
 mod change;
 mod collect;
@@ -40,6 +42,7 @@ mod document;
 mod dump;
 mod ephemeral;
 mod feed;
+mod log;
 mod maintenance;
 mod query;
 mod readers;
@@ -333,7 +336,22 @@ impl Store for Sqlite {
 
     async fn audit(&self, query: AuditQuery) -> Result<(Vec<AuditEvent>, u64), StoreError> {
         self.readers
-            .read(move |connection| audit::list(connection, &query))
+            .read(move |connection| log::page(connection, (&query).into(), row::audit_event))
+            .await
+    }
+
+    async fn append_access(&self, events: Vec<AccessEvent>) -> Result<(), StoreError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.writer
+            .write(move |connection| access::append(connection, &events))
+            .await
+    }
+
+    async fn access(&self, query: AccessQuery) -> Result<(Vec<AccessEvent>, u64), StoreError> {
+        self.readers
+            .read(move |connection| log::page(connection, (&query).into(), row::access_event))
             .await
     }
 

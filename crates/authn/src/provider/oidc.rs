@@ -19,7 +19,10 @@ use openidconnect::{
 };
 use serde_json::{Map, Value};
 
+mod logout;
 mod metadata;
+
+pub use logout::LogoutToken;
 
 use metadata::{Found, Metadata};
 
@@ -38,9 +41,10 @@ use crate::{
 const LARGEST_ANSWER: usize = 256 * 1024;
 const DEFAULT_SCOPES: [&str; 2] = ["profile", "email"];
 /// Claims of the ID token that no user info may replace.
-const PROTOCOL_CLAIMS: [&str; 12] = [
+const PROTOCOL_CLAIMS: [&str; 13] = [
     "iss",
     "sub",
+    "sid",
     "aud",
     "exp",
     "iat",

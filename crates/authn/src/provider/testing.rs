@@ -257,6 +257,7 @@ impl State {
             "token_endpoint": format!("{own}/token"),
             "userinfo_endpoint": format!("{own}/me"),
             "jwks_uri": format!("{own}/jwks"),
+            "end_session_endpoint": format!("{own}/end"),
             "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256"],
@@ -304,20 +305,37 @@ impl State {
     }
 
     fn id_token(&self, nonce: Option<&str>) -> String {
+        let claims = json!({"sub": "1234", "nonce": nonce});
+        self.token("JWT", &claims, &self.claims)
+    }
+
+    /// What says that a session has ended; `claims` beside what is due, of which `null` leaves one out.
+    pub fn logout_token(&self, claims: &Value) -> String {
+        let due = json!({
+            "jti": encode(claims.to_string()), "sub": "1234",
+            "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+        });
+        self.token("logout+jwt", &due, claims)
+    }
+
+    fn token(&self, typ: &str, due: &Value, more: &Value) -> String {
         let key = self.keys.last().unwrap();
         let now: UnixMillis = self.clock.now();
         let mut claims = json!({
-            "iss": self.own, "aud": CLIENT_ID, "sub": "1234", "iat": now.seconds(),
-            "exp": now.seconds() + 300, "nonce": nonce,
+            "iss": self.own, "aud": CLIENT_ID, "iat": now.seconds(), "exp": now.seconds() + 300,
         });
-        for (name, value) in self.claims.as_object().unwrap() {
+        for (name, value) in [due, more]
+            .into_iter()
+            .filter_map(Value::as_object)
+            .flatten()
+        {
             claims[name] = value.clone();
         }
         claims
             .as_object_mut()
             .unwrap()
             .retain(|_, value| !value.is_null());
-        let due = json!({"alg": "ES256", "kid": key_id(key), "typ": "JWT"});
+        let due = json!({"alg": "ES256", "kid": key_id(key), "typ": typ});
         let header = self.header.as_ref().unwrap_or(&due);
         let signed = format!(
             "{}.{}",

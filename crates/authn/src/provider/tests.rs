@@ -398,3 +398,100 @@ async fn w49_github_tells_the_number_of_the_account() {
     let error = finish().await.unwrap_err();
     assert!(matches!(error, LoginError::Refused(code) if code == "bad_verification_code"));
 }
+
+#[tokio::test]
+async fn a_logout_token_says_what_has_ended() {
+    let scene = Scene::new().await;
+    let token = scene.stub.state().logout_token(&json!({"sid": "s1"}));
+    let read = scene.relying.read_logout(CLIENT_ID, &token).await.unwrap();
+    assert_eq!(read.subject.as_deref(), Some("1234"));
+    assert_eq!(read.session.as_deref(), Some("s1"));
+    assert!(read.ends_at > scene.clock.now());
+    // Providers of before the final specification write no `typ` of its own, nor when it ends.
+    let header = json!({"alg": "ES256", "typ": "JWT"});
+    scene.stub.state().header = Some(header);
+    let token = scene
+        .stub
+        .state()
+        .logout_token(&json!({"exp": null, "sub": null, "sid": "s1"}));
+    scene.relying.read_logout(CLIENT_ID, &token).await.unwrap();
+
+    // By a key that is new.
+    scene.stub.roll_key();
+    scene.stub.state().header = None;
+    scene.clock.advance(Duration::from_mins(1));
+    let token = scene.stub.state().logout_token(&json!({}));
+    scene.relying.read_logout(CLIENT_ID, &token).await.unwrap();
+    let url = scene.relying.end_session_url("a&b").await.unwrap();
+    assert!(url.ends_with("/end?client_id=a%26b"), "{url}");
+}
+
+#[rstest]
+#[case(json!({"iss": "https://other.example"}))]
+#[case(json!({"aud": "another"}))]
+#[case(json!({"aud": ["another"]}))]
+#[case(json!({"iat": null}))]
+#[case(json!({"iat": 1_795_305_600 - 700, "exp": null}))]
+#[case(json!({"iat": 1_795_305_600 + 100}))]
+#[case(json!({"exp": 1_795_305_600 - 100}))]
+#[case(json!({"exp": "never"}))]
+#[case(json!({"sub": null}))]
+#[case(json!({"sub": 7}))]
+#[case(json!({"events": null}))]
+#[case(json!({"events": {}}))]
+#[case(json!({"events": {"http://schemas.openid.net/event/backchannel-logout": null}}))]
+#[case(json!({"events": ["http://schemas.openid.net/event/backchannel-logout"]}))]
+#[case(json!({"nonce": "n"}))]
+#[case(json!({"jti": null}))]
+#[tokio::test]
+async fn w55_what_is_no_logout_token_of_this_client_ends_nothing(#[case] claims: Value) {
+    let scene = Scene::new().await;
+    let token = scene.stub.state().logout_token(&claims);
+    let outcome = scene.relying.read_logout(CLIENT_ID, &token).await;
+    assert!(
+        matches!(outcome, Err(LoginError::Invalid(_))),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test]
+async fn w55_no_token_poses_as_one_of_another_purpose() {
+    let mut scene = Scene::new().await;
+    let good = scene.stub.state().logout_token(&json!({}));
+    for text in ["", "x", &good[..good.len() - 2], &good.replace('.', "..")] {
+        let outcome = scene.relying.read_logout(CLIENT_ID, text).await;
+        assert!(
+            matches!(outcome, Err(LoginError::Invalid(_))),
+            "{outcome:?}"
+        );
+    }
+    let header = json!({"alg": "ES256", "typ": "at+jwt"});
+    scene.stub.state().header = Some(header);
+    let of_access = scene.stub.state().logout_token(&json!({}));
+    let outcome = scene.relying.read_logout(CLIENT_ID, &of_access).await;
+    assert!(
+        matches!(outcome, Err(LoginError::Invalid(_))),
+        "{outcome:?}"
+    );
+    // One that was signed by somebody else.
+    scene.stub.state().header = None;
+    let other = Stub::start(scene.clock.clone()).await;
+    let issuer = scene.stub.issuer();
+    let foreign = other.state().logout_token(&json!({"iss": issuer}));
+    let outcome = scene.relying.read_logout(CLIENT_ID, &foreign).await;
+    assert!(
+        matches!(outcome, Err(LoginError::Invalid(_))),
+        "{outcome:?}"
+    );
+
+    // As an ID token it logs nobody in, though it may have whatever one has.
+    scene.anew = false;
+    let events = json!({"http://schemas.openid.net/event/backchannel-logout": {}});
+    scene.stub.state().header = Some(json!({"alg": "ES256", "typ": "logout+jwt"}));
+    scene.stub.state().claims = json!({"events": events});
+    let outcome = scene.log_in().await;
+    assert!(
+        matches!(outcome, Err(LoginError::Invalid(_))),
+        "{outcome:?}"
+    );
+}

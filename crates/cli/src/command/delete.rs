@@ -11,8 +11,10 @@ use crate::{
 };
 
 mod authenticators;
+mod enrollment;
 
 use authenticators::AuthenticatorArgs;
+use enrollment::EnrollmentArgs;
 
 /// Delete resources
 #[derive(Args)]
@@ -25,6 +27,8 @@ enum Target {
     Named(Kind, Vec<String>),
     /// All Authenticators of a User.
     Reset(AuthenticatorArgs),
+    /// Links by which people can log in once.
+    Enrollment(EnrollmentArgs),
 }
 
 #[derive(Args)]
@@ -39,6 +43,7 @@ pub(crate) async fn run(context: &Context, args: DeleteArgs) -> Result<Outcome, 
     let (kind, names) = match args.target {
         Target::Named(kind, names) => (kind, names),
         Target::Reset(args) => return authenticators::reset(context, args).await,
+        Target::Enrollment(args) => return enrollment::revoke(context, args).await,
     };
     let client = Client::connect(context).await?;
     for name in names {
@@ -50,10 +55,18 @@ pub(crate) async fn run(context: &Context, args: DeleteArgs) -> Result<Outcome, 
     Ok(Outcome::Done)
 }
 
+fn counted(count: u32, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
 impl FromArgMatches for Target {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let missing = || clap::Error::new(clap::error::ErrorKind::MissingSubcommand);
         let (word, matches) = matches.subcommand().ok_or_else(missing)?;
+        if word == "enrollment" {
+            return EnrollmentArgs::from_arg_matches(matches).map(Self::Enrollment);
+        }
         let kind = Kind::parse(word).ok_or_else(missing)?;
         if kind == Kind::Authenticator {
             let args = AuthenticatorArgs::from_arg_matches(matches)?;
@@ -94,10 +107,14 @@ impl Subcommand for Target {
                         "Example:\n  octeliumctl delete {word} {word}1{more}"
                     ))
             });
+        let enrollment = EnrollmentArgs::augment_args(Command::new("enrollment"))
+            .about("Revoke links by which people can log in once")
+            .after_help("Example:\n  octeliumctl delete enrollment --user john --all");
         command
             .subcommand_required(true)
             .arg_required_else_help(true)
             .subcommands(kinds)
+            .subcommand(enrollment)
     }
 
     fn augment_subcommands_for_update(command: Command) -> Command {
@@ -105,6 +122,6 @@ impl Subcommand for Target {
     }
 
     fn has_subcommand(name: &str) -> bool {
-        Kind::parse(name).is_some_and(Kind::can_be_deleted)
+        name == "enrollment" || Kind::parse(name).is_some_and(Kind::can_be_deleted)
     }
 }

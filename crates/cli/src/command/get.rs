@@ -12,9 +12,13 @@ use crate::{
     remote::{self, Selection},
 };
 
+mod access;
 mod audit;
+mod enrollment;
 mod mds;
 mod watch;
+
+use audit::instant;
 
 /// Show resources and audit events
 #[derive(Args)]
@@ -28,7 +32,9 @@ pub(crate) struct GetArgs {
 /// What is shown.
 enum Target {
     Kind(Kind, KindArgs),
+    Access(access::AccessArgs),
     Audit(audit::AuditArgs),
+    Enrollment(enrollment::EnrollmentArgs),
     Mds(mds::MdsArgs),
 }
 
@@ -108,7 +114,11 @@ impl PagingArgs {
 pub(crate) async fn run(context: &Context, args: GetArgs) -> Result<Outcome, Failure> {
     match args.target {
         Target::Kind(kind, kind_args) => of_kind(context, kind, kind_args, &args.paging).await,
+        Target::Access(access_args) => access::run(context, access_args, &args.paging).await,
         Target::Audit(audit_args) => audit::run(context, audit_args, &args.paging).await,
+        Target::Enrollment(enrollment_args) => {
+            enrollment::run(context, enrollment_args, &args.paging).await
+        }
         Target::Mds(mds_args) => mds::run(context, mds_args).await,
     }
 }
@@ -161,8 +171,14 @@ impl FromArgMatches for Target {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let missing = || clap::Error::new(clap::error::ErrorKind::MissingSubcommand);
         let (word, matches) = matches.subcommand().ok_or_else(missing)?;
+        if word == "access" {
+            return access::AccessArgs::from_arg_matches(matches).map(Self::Access);
+        }
         if word == "audit" {
             return audit::AuditArgs::from_arg_matches(matches).map(Self::Audit);
+        }
+        if word == "enrollment" {
+            return enrollment::EnrollmentArgs::from_arg_matches(matches).map(Self::Enrollment);
         }
         if word == "mds" {
             return mds::MdsArgs::from_arg_matches(matches).map(Self::Mds);
@@ -190,9 +206,15 @@ impl Subcommand for Target {
                     arg.hide(kind.filter() != Some(Filter::Namespace))
                 })
         });
+        let access = access::AccessArgs::augment_args(Command::new("access"))
+            .about("Show what was asked of Services, newest first")
+            .after_help("Example:\n  octeliumctl get access --decision denied --since 1h");
         let audit = audit::AuditArgs::augment_args(Command::new("audit"))
             .about("Show audit events, newest first")
             .after_help("Example:\n  octeliumctl get audit --user alice --since 24h");
+        let enrollment = enrollment::EnrollmentArgs::augment_args(Command::new("enrollment"))
+            .about("Show the links by which people can log in once")
+            .after_help("Example:\n  octeliumctl get enrollment --user john");
         let mds = mds::MdsArgs::augment_args(Command::new("mds"))
             .about("Show what is known of the metadata of authenticators (FIDO MDS)")
             .after_help("Example:\n  octeliumctl get mds -o json");
@@ -200,7 +222,9 @@ impl Subcommand for Target {
             .subcommand_required(true)
             .arg_required_else_help(true)
             .subcommands(kinds)
+            .subcommand(access)
             .subcommand(audit)
+            .subcommand(enrollment)
             .subcommand(mds)
     }
 
@@ -209,6 +233,6 @@ impl Subcommand for Target {
     }
 
     fn has_subcommand(name: &str) -> bool {
-        name == "audit" || name == "mds" || Kind::parse(name).is_some()
+        matches!(name, "access" | "audit" | "enrollment" | "mds") || Kind::parse(name).is_some()
     }
 }

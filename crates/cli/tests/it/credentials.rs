@@ -44,6 +44,14 @@ fn links_of_an_enrollment() {
     let lifetime = domain::duration::from_proto(&request.expires_in.unwrap()).unwrap();
     let two_days = std::time::Duration::from_hours(48);
     assert!(two_days.abs_diff(lifetime) < std::time::Duration::from_mins(1));
+    let table = world.ctl("get enrollment").ok();
+    assert!(table.contains("link-1"), "{table}");
+    assert!(table.contains("john"), "{table}");
+    assert_eq!(world.ctl("get enrollment -o name").ok(), "link-1\n");
+    world.ctl("delete enrollment link-1 link-2").ok();
+    world.ctl("delete enrollment gone").failed(6);
+    world.ctl("delete enrollment --user john --all").ok();
+    world.ctl("delete enrollment --user john").failed(2);
     world.ctl("create enrollment").failed(2);
     world
         .ctl("create enrollment --user john --expire-in x")

@@ -70,6 +70,8 @@ fn tables() {
     insta::assert_snapshot!(show("get creds -o wide"));
     insta::assert_snapshot!(show("get audit"));
     insta::assert_snapshot!(show("get audit -o wide"));
+    insta::assert_snapshot!(show("get access --decision denied --since 1h"));
+    insta::assert_snapshot!(show("get access -o wide"));
     insta::assert_snapshot!(world.octelium("get namespace").ok());
 }
 

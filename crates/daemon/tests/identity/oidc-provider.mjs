@@ -14,6 +14,8 @@ server.listen(0, '127.0.0.1', () => {
         client_id: 'octelium',
         client_secret: 'secret-of-the-cluster-at-the-provider',
         redirect_uris: [redirect],
+        backchannel_logout_uri: new URL('/oidc/backchannel-logout', redirect).href,
+        backchannel_logout_session_required: true,
       },
       {
         client_id: 'build-job',
@@ -26,6 +28,8 @@ server.listen(0, '127.0.0.1', () => {
     claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'groups'] },
     conformIdTokenClaims: false,
     pkce: { required: () => true },
+    // Whom it tells of logouts is on loopback too, which it would not ask by itself.
+    fetch: (url, { dispatcher, ...options }) => fetch(url, options),
     findAccount: (_, id) => ({
       accountId: id,
       claims: () => ({
@@ -37,6 +41,7 @@ server.listen(0, '127.0.0.1', () => {
       }),
     }),
     features: {
+      backchannelLogout: { enabled: true },
       clientCredentials: { enabled: true },
       resourceIndicators: {
         enabled: true,

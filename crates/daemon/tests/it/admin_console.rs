@@ -4,7 +4,11 @@ use serde_json::Value;
 
 use crate::{
     browser::enroll,
-    support::{scene::Scene, webdriver::Browser},
+    support::{
+        https::get,
+        scene::{Scene, WEB},
+        webdriver::Browser,
+    },
 };
 
 /// A Cluster with somebody who may do everything, and their browser.
@@ -69,6 +73,59 @@ async fn an_administrator_looks_around_and_makes_a_credential() {
     assert!(!browser.text().await.contains(&secret));
     browser.is_accessible().await;
     browser.picture("admin-credential").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_to_services_are_seen_as_they_are_made() {
+    let (scene, browser, domain) = console().await;
+    let token = scene.access_token("cred01");
+    scene
+        .https
+        .get(WEB, "/first?secret=of-the-query", &token)
+        .await;
+    let mut watching = scene
+        .admin
+        .begin("octeliumctl get access --user microservice1 --watch -o jsonl");
+    let first: Value = serde_json::from_str(&watching.line()).unwrap();
+    assert_eq!(first["decision"], "ALLOWED", "{first:#}");
+    assert_eq!(first["path"], "/first");
+    assert_eq!(first["userRef"]["name"], "microservice1");
+    assert_eq!(first["serviceRef"]["name"], "web.default");
+    assert_eq!(first["credential"], "cred01");
+
+    browser.open(&format!("{domain}/admin/access")).await;
+    browser.sees("GET web.localhost/first").await;
+    browser.is_accessible().await;
+    let mut change = get("/change", &token);
+    *change.method_mut() = http::Method::POST;
+    let answer = scene.https.send(WEB, change).await;
+    assert_eq!(answer.status, 403);
+    browser.sees("POST web.localhost/change").await;
+    browser.sees("no rule matched").await;
+    browser.is_accessible().await;
+    browser.picture("admin-access").await;
+    let denied: Value = serde_json::from_str(&watching.line()).unwrap();
+    assert_eq!(denied["decision"], "DENIED", "{denied:#}");
+    assert_eq!(denied["requestID"], answer.header("x-request-id"));
+    watching.kill();
+
+    // Whoever is nobody, too.
+    scene.https.get(WEB, "/", "none").await;
+    let begun = std::time::Instant::now();
+    let table = loop {
+        let refused = "octeliumctl get access --decision refused --service web -o wide";
+        let table = scene.admin.sh(refused).success().stdout;
+        if table.contains("REFUSED") {
+            break table;
+        }
+        assert!(begun.elapsed().as_secs() < 10, "{table}");
+    };
+    assert!(
+        table.contains("401") && table.contains("127.0.0.1"),
+        "{table}"
+    );
+    let all = scene.admin.sh("octeliumctl get access -o yaml").success();
+    assert!(!all.stdout.contains("of-the-query"), "{all:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

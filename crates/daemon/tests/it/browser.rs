@@ -94,7 +94,7 @@ async fn a_person_logs_in_with_a_link_and_looks_around() {
     // The link again.
     browser.open(&link).await;
     browser.click("button[type=submit].wide").await;
-    browser.sees("This has been used already").await;
+    browser.sees("This link has been used already").await;
     browser.is_accessible().await;
     browser.picture("used").await;
 }
@@ -226,6 +226,71 @@ async fn a_command_line_client_is_let_in_by_a_person() {
         .await;
     browser.sees("Command line").await;
     browser.picture("sessions-of-two").await;
+}
+
+/// Databases of places that know where this machine is.
+fn places(file: &str) -> String {
+    format!("{}/../server/tests/data/{file}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_sees_from_where_and_a_policy_asks() {
+    let (cities, networks) = (places("places.mmdb"), places("networks.mmdb"));
+    let cluster = Cluster::start_with(&[
+        "--geoip-database",
+        &cities,
+        "--geoip-asn-database",
+        &networks,
+    ]);
+    let scene = Scene::on(cluster).await;
+    let there = |country: &str| {
+        let info = "ctx.session.status.authentication.info.geoip";
+        format!(
+            "kind: Policy\nmetadata: {{ name: there }}\nspec: {{ rules: [{{ effect: ALLOW, condition: {{ match: '{info}.country.code == \"{country}\" && {info}.network.asn == 64496' }} }}] }}\n"
+        )
+    };
+    let url = format!("http://{}", scene.upstream.address);
+    let service = format!(
+        "---\nkind: User\nmetadata: {{ name: john }}\nspec: {{ type: HUMAN }}\n---\nkind: Service\nmetadata: {{ name: pages }}\nspec: {{ mode: HTTP, isPublic: true, authorization: {{ policies: [there] }}, config: {{ upstream: {{ url: '{url}' }} }} }}\n"
+    );
+    let apply = |policy: &str| {
+        let yaml = format!("{policy}{service}");
+        scene
+            .admin
+            .sh_with_input("octeliumctl apply -", &yaml)
+            .success();
+    };
+    apply(&there("DE"));
+    let browser = Browser::start().await;
+    enroll(&browser, &scene, "john").await;
+    browser
+        .open(&format!("https://{}/sessions", scene.cluster.domain()))
+        .await;
+    browser.sees("Berlin, Germany").await;
+    browser.is_accessible().await;
+    browser.picture("sessions-with-places").await;
+    let page = format!("https://pages.{}/", scene.cluster.domain());
+    browser.open(&page).await;
+    browser.sees("\"headers\"").await;
+    apply(&there("FR"));
+    browser.open(&page).await;
+    browser.sees("Access was denied").await;
+    let session = scene
+        .admin
+        .sh("octeliumctl get session --user john -o json")
+        .success();
+    assert!(session.stdout.contains("Example Networks"), "{session:#?}");
+
+    let terminal = scene.cluster.person();
+    let mut login = terminal.begin("octelium login --device");
+    let (place, code) = (login.line(), login.line());
+    browser.open(&place).await;
+    browser
+        .fill("#code", code.strip_prefix("Code: ").unwrap())
+        .await;
+    browser.click("button.wide").await;
+    browser.sees("Its place").await;
+    login.kill();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,8 @@ use crate::support::{
     program::{Outcome, run, target},
 };
 
+mod chromium;
+
 /// The provider, which ends with the value.
 struct Provider {
     process: Child,
@@ -22,7 +24,8 @@ struct Provider {
 }
 
 impl Provider {
-    fn start(directory: &Path, redirect: &str) -> Self {
+    /// `authority` is what it trusts beside the others when it tells of logouts.
+    fn start(directory: &Path, redirect: &str, authority: &Path) -> Self {
         let modules = target().join("test-tools/node");
         assert!(
             modules.join("node_modules/oidc-provider").exists(),
@@ -34,6 +37,7 @@ impl Provider {
             .arg(directory.join("key.pem"))
             .arg(directory.join("cert.pem"))
             .arg(redirect)
+            .env("NODE_EXTRA_CA_CERTS", authority)
             .current_dir(modules)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -73,7 +77,7 @@ impl Scene {
         let arguments = ["--outbound-allow", "127.0.0.0/8", "--outbound-ca", ca];
         let cluster = Cluster::start_with(&arguments);
         let redirect = format!("https://{}/callback", cluster.domain());
-        let provider = Provider::start(directory.path(), &redirect);
+        let provider = Provider::start(directory.path(), &redirect, &cluster.ca());
         let root = cluster.administrator();
         Self {
             cluster,

@@ -51,6 +51,23 @@ async fn what_one_replica_grants_the_other_takes_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_at_one_replica_is_listed_at_the_other() {
+    let (scene, second) = replicas().await;
+    let token = scene.access_token("cred01");
+    scene.https.get(WEB, "/at-the-first", &token).await;
+    Https::new(&second).get(WEB, "/at-the-second", &token).await;
+    let begun = Instant::now();
+    let administrator = scene.admin;
+    loop {
+        let listed = administrator.sh("octeliumctl get access").success().stdout;
+        if listed.contains("/at-the-first") && listed.contains("/at-the-second") {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{listed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a01_parallel_uses_of_a_one_time_token_on_two_replicas_make_one_session() {
     let (scene, second) = replicas().await;
     let made = scene

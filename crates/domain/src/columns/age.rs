@@ -5,14 +5,14 @@ use prost_types::Timestamp;
 use crate::clock::UnixMillis;
 
 /// How long ago, or empty.
-pub(super) fn since(time: Option<&Timestamp>, now: UnixMillis) -> String {
+pub fn since(time: Option<&Timestamp>, now: UnixMillis) -> String {
     time.map_or_else(String::new, |time| {
         short(now.since(UnixMillis::from_proto(time)).as_secs())
     })
 }
 
 /// How long from now, `expired`, or `never`.
-pub(super) fn until(time: Option<&Timestamp>, now: UnixMillis) -> String {
+pub fn until(time: Option<&Timestamp>, now: UnixMillis) -> String {
     let Some(time) = time.map(UnixMillis::from_proto) else {
         return "never".to_owned();
     };

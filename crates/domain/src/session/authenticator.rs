@@ -10,14 +10,14 @@ use api::core_v1::{
         authentication::{
             Info,
             info::{
-                self, Details, Downstream,
+                self, Details,
                 authenticator::{Info as Facts, Mode, info::Fido, info::Type as FactsType},
             },
         },
     },
 };
 
-use super::{create::reference, current, is_browser, refresh};
+use super::{Seen, create::reference, current, is_browser, refresh};
 use crate::{authenticator, clock::UnixMillis, id::Uid, kind::Kind};
 
 /// How a Session was authenticated that an Authenticator has begun or raised. `fido` is what its answer said.
@@ -25,7 +25,7 @@ pub fn authenticator_info(
     authenticator: &Authenticator,
     mode: Mode,
     fido: Option<Fido>,
-    downstream: Downstream,
+    seen: impl Into<Seen>,
 ) -> Info {
     Info {
         r#type: info::Type::Authenticator.into(),
@@ -37,8 +37,7 @@ pub fn authenticator_info(
             }),
             mode: mode.into(),
         })),
-        downstream: Some(downstream),
-        ..Info::default()
+        ..seen.into().info()
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use api::{
     core_v1::{
-        Credential, IdentityProvider, Scope, Session, User, credential, identity_provider,
+        Credential, GeoIp, IdentityProvider, Scope, Session, User, credential, identity_provider,
         session::{
             Spec, Status,
             spec::{Authorization, State},
@@ -137,7 +137,7 @@ pub fn session_type_of(user_agent: &str) -> Type {
 }
 
 /// How a Session was authenticated that `credential` made by its secret `token_id`.
-pub fn credential_info(credential: &Credential, token_id: Uid, downstream: Downstream) -> Info {
+pub fn credential_info(credential: &Credential, token_id: Uid, seen: impl Into<Seen>) -> Info {
     let r#type = credential
         .spec
         .as_ref()
@@ -149,8 +149,7 @@ pub fn credential_info(credential: &Credential, token_id: Uid, downstream: Downs
             r#type: r#type.into(),
             token_id: token_id.to_string(),
         })),
-        downstream: Some(downstream),
-        ..Info::default()
+        ..seen.into().info()
     }
 }
 
@@ -166,13 +165,15 @@ pub struct ExternalIdentity {
     pub aal: info::Aal,
     /// By what a SAML provider knows the session that it has with the person.
     pub saml: Option<Box<info::identity_provider::Saml>>,
+    /// By what an `OpenID` Connect provider knows it.
+    pub oidc: Option<Box<info::identity_provider::Oidc>>,
 }
 
 /// How a Session was authenticated that began by what `provider` has said.
 pub fn identity_info(
     provider: &IdentityProvider,
     identity: ExternalIdentity,
-    downstream: Downstream,
+    seen: impl Into<Seen>,
 ) -> Info {
     let r#type = provider
         .status
@@ -189,28 +190,55 @@ pub fn identity_info(
             pic_url: identity.pic_url,
             email: identity.email,
             saml: identity.saml,
+            oidc: identity.oidc,
         })),
         aal: identity.aal.into(),
-        downstream: Some(downstream),
-        ..Info::default()
+        ..seen.into().info()
     }
 }
 
 /// How a Session was authenticated that was refreshed.
-pub fn refresh_info(downstream: Downstream) -> Info {
+pub fn refresh_info(seen: impl Into<Seen>) -> Info {
     Info {
         r#type: info::Type::RefreshToken.into(),
-        downstream: Some(downstream),
-        ..Info::default()
+        ..seen.into().info()
     }
 }
 
 /// How a Session was authenticated by something that the Cluster itself handed out, as a link of an enrollment.
-pub fn internal_info(downstream: Downstream) -> Info {
+pub fn internal_info(seen: impl Into<Seen>) -> Info {
     Info {
         r#type: info::Type::Internal.into(),
-        downstream: Some(downstream),
-        ..Info::default()
+        ..seen.into().info()
+    }
+}
+
+/// From where a client was seen.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Seen {
+    /// What it says of itself, and its address.
+    pub downstream: Downstream,
+    /// Where that address is, as far as it is known.
+    pub geoip: Option<GeoIp>,
+}
+
+impl Seen {
+    /// With nothing else.
+    pub(super) fn info(self) -> Info {
+        Info {
+            downstream: Some(self.downstream),
+            geoip: self.geoip,
+            ..Info::default()
+        }
+    }
+}
+
+impl From<Downstream> for Seen {
+    fn from(downstream: Downstream) -> Self {
+        Self {
+            downstream,
+            geoip: None,
+        }
     }
 }
 

@@ -105,7 +105,7 @@ pub(crate) async fn begin_by_assertion(
         let told = |error: Error, entry: &Arc<ProviderEntry>| IdentityFailed::at(error, entry);
         let (verified, is_reusable) = verify(ctx, wanted, &entry).await?;
         let user = user(ctx, &entry, &verified, wanted.client_id, now).await?;
-        let identity = prove(&entry, verified, is_reusable, &user, wanted, caller, now)?;
+        let identity = prove(ctx, &entry, (verified, is_reusable), &user, wanted, caller)?;
         let replaces = match room {
             Room::Replace => oldest(ctx, &identity, &user, now)
                 .await
@@ -263,14 +263,14 @@ async fn user(
 
 /// The identity, where the provider's rules let it in.
 fn prove(
+    ctx: &Context,
     entry: &Arc<ProviderEntry>,
-    verified: Verified,
-    is_reusable: bool,
+    (verified, is_reusable): (Verified, bool),
     user: &Known<User>,
     wanted: &Wanted<'_>,
     caller: &Caller,
-    now: UnixMillis,
 ) -> Result<ProvenIdentity, IdentityFailed> {
+    let now = ctx.now();
     let facts = Facts::aal("", &claims(&verified.claims));
     let id = verified.id.filter(|_| !is_reusable);
     let record = id.map(|id| SingleUse {
@@ -285,10 +285,11 @@ fn prove(
         email: String::new(),
         pic_url: String::new(),
         saml: None,
+        oidc: None,
         records: record.into_iter().collect(),
         lifetime: wanted.lifetime,
     };
-    if entry.allows(&user.message, &identity.info(caller), now) {
+    if entry.allows(&user.message, &identity.info(ctx, caller), now) {
         return Ok(identity);
     }
     let public = format!(

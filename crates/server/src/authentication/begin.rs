@@ -22,7 +22,8 @@ use store::{CommitError, Committed, Expected, Operation, SecretWrite, Transactio
 
 use super::{
     authenticator::{enforcement, fido::Passkey},
-    identity::{Lifetime, ProvenIdentity, SingleUse},
+    enrollment::Link,
+    identity::{Lifetime, ProvenIdentity},
     secret::Proof,
 };
 use crate::{
@@ -45,7 +46,7 @@ pub(crate) enum By<'a> {
     /// A passkey that has proved itself.
     Passkey(&'a Passkey),
     /// A link that the Cluster has handed out, which is used up.
-    Enrollment(&'a SingleUse),
+    Enrollment(&'a Link),
 }
 
 /// A Session that is to begin.
@@ -93,15 +94,15 @@ pub(crate) async fn begin(
         }
         By::Passkey(passkey) => {
             passkey.redeem(&mut transaction);
-            let info = passkey.info(beginning.caller);
+            let info = passkey.info(ctx, beginning.caller);
             let mut session = session::new_session(new_session(ctx, &beginning, info, now));
             session::pin(&mut session, passkey.authenticator());
             session
         }
         By::Enrollment(link) => {
-            transaction.push(link.operation());
+            transaction.push(link.redeem());
             let caller = beginning.caller;
-            let info = session::internal_info(session::downstream(caller.ip, &caller.user_agent));
+            let info = session::internal_info(ctx.seen(caller));
             session::new_session(new_session(ctx, &beginning, info, now))
         }
     };
@@ -200,11 +201,7 @@ fn session_of_credential(
         .as_ref()
         .is_some_and(|status| status.recovery);
     let caller = beginning.caller;
-    let info = session::credential_info(
-        credential,
-        proof.claims.token_id,
-        session::downstream(caller.ip, &caller.user_agent),
-    );
+    let info = session::credential_info(credential, proof.claims.token_id, ctx.seen(caller));
     let mut new = new_session(ctx, beginning, info, now);
     new.credential = (after_use == AfterUse::Keep).then_some((&**credential, version));
     if is_recovery {
@@ -220,7 +217,7 @@ fn session_of_identity(
     identity: &ProvenIdentity,
     now: UnixMillis,
 ) -> Session {
-    let info = identity.info(beginning.caller);
+    let info = identity.info(ctx, beginning.caller);
     let mut new = new_session(ctx, beginning, info, now);
     if identity.lifetime == Lifetime::AccessToken {
         new.lifetimes.session = new.lifetimes.session.min(new.lifetimes.access_token);

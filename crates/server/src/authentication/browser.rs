@@ -17,7 +17,8 @@ use store::{CommitError, Operation, Transaction};
 use super::{
     authenticator::fido::Passkey,
     begin::{self, Beginning, By, failure, is_race},
-    identity::{ProvenIdentity, SingleUse},
+    enrollment::{self, Link},
+    identity::ProvenIdentity,
     reap,
     refresh::{self, Read},
     secret,
@@ -44,7 +45,7 @@ pub(crate) struct Entrance {
 /// By what somebody gets in, who was found to be the User.
 pub(crate) enum Way {
     /// A link of an enrollment.
-    Enrollment(SingleUse),
+    Enrollment(Link),
     /// What an `IdentityProvider` has said.
     Identity(ProvenIdentity),
     /// A passkey.
@@ -117,6 +118,10 @@ pub(crate) async fn begin(
                 )
                 .because("used_already"));
             }
+            Err(CommitError::Conflict {
+                kind: Kind::Enrollment,
+                ..
+            }) => return Err(enrollment::gone()),
             // What it was proved by is to be looked at anew.
             Err(CommitError::Conflict {
                 kind: kind @ Kind::Authenticator,

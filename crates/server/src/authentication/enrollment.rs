@@ -1,39 +1,80 @@
 //! Links by which a person gets a browser Session, once: the first login, and where there is no identity provider.
 //!
-//! Nothing is stored when a link is made: it is sealed, and that it was used is recorded in the transaction that
-//! begins the Session. So a link is neither lost by a login that fails nor used twice.
+//! A link is sealed, and works while a document of its id is there: the transaction that begins the Session deletes
+//! it, and so does whoever revokes the link. So a link is neither lost by a login that fails nor used twice, nor used
+//! once it was revoked.
 
 use std::time::Duration;
 
 use api::{
     core_v1::{User, user},
-    platform_v1::{CreateEnrollmentRequest, Enrollment},
+    meta_v1::ObjectReference,
+    platform_v1::{
+        CreateEnrollmentRequest, Enrollment, EnrollmentList, ListEnrollmentOptions,
+        RevokeEnrollmentRequest, RevokeEnrollmentResponse,
+    },
     resource::Object as _,
 };
-use domain::{duration, id::Uid, kind::Kind};
-use store::{Operation, Transaction};
+use domain::{clock::UnixMillis, duration, id::Uid, kind::Kind};
+use prost::Message as _;
+use store::{
+    CommitError, Document, Expected, IndexEntry, NewDocument, Operation, Order, Query, Revision,
+    SecretWrite, StoreError, Transaction,
+};
 
 use super::{
     browser::{self, Begun, Entrance, Way},
-    identity::SingleUse,
     secret,
 };
 use crate::{
     Actor, Caller, Context, Error, ErrorKind,
     audit::{self, Entry},
-    resource::load,
+    resource::{codec::Stored, index, load, read::Paging, write::parse_uid},
     web::sealed::{self, NotOpened, Purpose},
 };
 
 const LIFETIME: Duration = Duration::from_hours(1);
 const LONGEST: Duration = Duration::from_hours(7 * 24);
-/// That a link was used.
-const USED: &str = "enrollment-used";
 const EVENT: &str = "session.created";
+const ATTEMPTS: usize = 16;
+/// How many are revoked in one transaction.
+const BATCH: u32 = 500;
+
+/// A link that was presented, and that was there when it was looked at.
+pub(crate) struct Link {
+    uid: Uid,
+    revision: Revision,
+}
+
+impl Link {
+    /// The step that uses it up, and fails where it is gone.
+    pub(super) fn redeem(&self) -> Operation {
+        Operation::Delete(Kind::Enrollment, self.uid, Some(self.revision))
+    }
+}
+
+#[cfg(test)]
+impl Link {
+    /// A new one, of which nothing else is told.
+    pub(super) async fn of(ctx: &Context, user: Uid) -> Self {
+        let uid = ctx.new_uid();
+        let (now, expires_at) = (ctx.now(), ctx.now().saturating_add(LIFETIME));
+        let mut transaction = Transaction::at(now);
+        transaction.push(Operation::Put(
+            document(uid, user, now, expires_at, &Enrollment::default()),
+            Expected::Absent,
+        ));
+        let committed = ctx.store.commit(transaction).await.unwrap();
+        Self {
+            uid,
+            revision: committed.revisions[0],
+        }
+    }
+}
 
 /// What a link holds.
 #[derive(Clone, PartialEq, prost::Message)]
-struct Link {
+struct Content {
     #[prost(bytes = "vec", tag = "1")]
     user: Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
@@ -62,50 +103,211 @@ pub async fn create(
         ));
     }
     let now = ctx.now();
-    let user = find(ctx, request).await?;
-    if user.spec().map(user::Spec::r#type) != Some(user::spec::Type::Human) {
+    let user = find(ctx, request.user_ref.as_ref()).await?;
+    if user.message.spec().map(user::Spec::r#type) != Some(user::spec::Type::Human) {
         return Err(Error::invalid(format!(
             "The User {} is not of type HUMAN: a workload logs in with a Credential",
-            user.name()
+            user.message.name()
         )));
     }
-    secret::may_log_in(&user).map_err(|refusal| {
-        Error::precondition(format!("The User {}: {refusal}", user.name()))
+    secret::may_log_in(&user.message).map_err(|refusal| {
+        Error::precondition(format!("The User {}: {refusal}", user.message.name()))
             .because(refusal.reason())
     })?;
-    let uid: Uid = user.uid().parse().map_err(Error::internal)?;
     let expires_at = now.saturating_add(lifetime);
-    let link = Link {
-        user: uid.as_bytes().to_vec(),
-        id: ctx.new_uid().as_bytes().to_vec(),
+    let uid = ctx.new_uid();
+    let content = Content {
+        user: user.uid.as_bytes().to_vec(),
+        id: uid.as_bytes().to_vec(),
     };
-    let text = sealed::seal(ctx, Purpose::Enrollment, &link, expires_at)?;
+    let text = sealed::seal(ctx, Purpose::Enrollment, &content, expires_at)?;
+    let enrollment = Enrollment {
+        url: String::new(),
+        expires_at: Some(expires_at.to_proto()),
+        user_ref: Some(user.message.reference()),
+        uid: uid.to_string(),
+        created_at: Some(now.to_proto()),
+        created_by_ref: Some(actor.principal.user().reference()),
+    };
 
+    let mut transaction = Transaction::at(now);
+    transaction.push(Operation::Put(
+        document(uid, user.uid, now, expires_at, &enrollment),
+        Expected::Absent,
+    ));
+    transaction.push(Operation::Unchanged(Kind::User, user.uid, user.revision));
+    transaction.push(audited(ctx, actor, "enrollment.created", &enrollment));
+    ctx.store.commit(transaction).await?;
+    Ok(Enrollment {
+        // In the fragment: no server and no log on the way sees it, and whoever fetches the link to look what is
+        // behind it sends nothing that could use it up.
+        url: format!("{}/enroll#{}.{text}", ctx.domain.url(), user.message.name()),
+        ..enrollment
+    })
+}
+
+/// One page of the links that still work, without what they are used by.
+///
+/// # Errors
+/// `NotFound` where there is no such User; `InvalidArgument` where there is no such page.
+pub async fn list(ctx: &Context, options: &ListEnrollmentOptions) -> Result<EnrollmentList, Error> {
+    let paging = Paging::new(options.common.as_ref())?;
+    let user = match &options.user_ref {
+        Some(reference) => Some(find(ctx, Some(reference)).await?),
+        None => None,
+    };
+    let found = ctx
+        .store
+        .list(Query {
+            kind: Kind::Enrollment,
+            index: user.map(|user| (index::USER, user.uid.to_string())),
+            order: paging.order,
+            offset: paging.offset(),
+            limit: paging.items,
+            now: ctx.now(),
+        })
+        .await?;
+    let meta = paging.meta(found.documents.len(), found.total)?;
+    let items: Result<_, StoreError> = found.documents.iter().map(decode).collect();
+    Ok(EnrollmentList {
+        api_version: "platform/v1".to_owned(),
+        kind: "EnrollmentList".to_owned(),
+        items: items?,
+        list_response_meta: Some(meta),
+    })
+}
+
+/// Makes links worthless that were not used yet.
+///
+/// # Errors
+/// `NotFound` where there is no such link (any more) or User; `InvalidArgument` unless one of both is named.
+pub async fn revoke(
+    ctx: &Context,
+    actor: &Actor,
+    request: &RevokeEnrollmentRequest,
+) -> Result<RevokeEnrollmentResponse, Error> {
+    let documents = match (request.uid.as_str(), &request.user_ref) {
+        ("", Some(reference)) => {
+            let user = find(ctx, Some(reference)).await?;
+            return revoke_all(ctx, actor, user.uid).await;
+        }
+        (uid, None) if !uid.is_empty() => {
+            let uid = parse_uid(uid)?;
+            let found = ctx.store.get(Kind::Enrollment, uid, ctx.now()).await?;
+            found.into_iter().collect::<Vec<_>>()
+        }
+        _ => return Err(Error::invalid("either uid or userRef must be set")),
+    };
+    let gone = || Error::not_found(Kind::Enrollment, &request.uid);
+    if documents.is_empty() {
+        return Err(gone());
+    }
+    match remove(ctx, actor, &documents).await {
+        Ok(()) => Ok(RevokeEnrollmentResponse { revoked: 1 }),
+        // It was used in this moment: there is a Session, which can be ended.
+        Err(CommitError::Conflict { .. }) => Err(gone()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn revoke_all(
+    ctx: &Context,
+    actor: &Actor,
+    user: Uid,
+) -> Result<RevokeEnrollmentResponse, Error> {
+    let mut revoked = 0;
+    let mut races = 0;
+    while races < ATTEMPTS {
+        let found = ctx.store.list(Query {
+            kind: Kind::Enrollment,
+            index: Some((index::USER, user.to_string())),
+            order: Order::default(),
+            offset: 0,
+            limit: BATCH,
+            now: ctx.now(),
+        });
+        let documents = found.await?.documents;
+        if documents.is_empty() {
+            return Ok(RevokeEnrollmentResponse { revoked });
+        }
+        match remove(ctx, actor, &documents).await {
+            Ok(()) => {
+                let count = u32::try_from(documents.len()).unwrap_or(u32::MAX);
+                revoked = revoked.saturating_add(count);
+            }
+            Err(CommitError::Conflict { .. }) => races += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::unavailable("the revocation lost too many races"))
+}
+
+async fn remove(ctx: &Context, actor: &Actor, documents: &[Document]) -> Result<(), CommitError> {
+    let mut transaction = Transaction::at(ctx.now());
+    for document in documents {
+        let (uid, revision) = (document.uid, document.revision);
+        transaction.push(Operation::Delete(Kind::Enrollment, uid, Some(revision)));
+        let enrollment = decode(document).map_err(CommitError::Store)?;
+        transaction.push(audited(ctx, actor, "enrollment.revoked", &enrollment));
+    }
+    ctx.store.commit(transaction).await.map(|_| ())
+}
+
+fn document(
+    uid: Uid,
+    user: Uid,
+    created_at: UnixMillis,
+    expires_at: UnixMillis,
+    enrollment: &Enrollment,
+) -> NewDocument {
+    NewDocument {
+        kind: Kind::Enrollment,
+        uid,
+        name: uid.to_string(),
+        created_at,
+        expires_at: Some(expires_at),
+        body: enrollment.encode_to_vec(),
+        indexes: vec![IndexEntry {
+            index: index::USER,
+            value: user.to_string(),
+            unique: false,
+        }],
+        secret: SecretWrite::Keep,
+    }
+}
+
+fn decode(document: &Document) -> Result<Enrollment, StoreError> {
+    Enrollment::decode(document.body.as_slice()).map_err(|error| StoreError {
+        context: format!("decode {document:?}"),
+        transient: false,
+        source: Some(std::sync::Arc::new(error)),
+    })
+}
+
+/// That somebody has made or revoked a link, told of the User whose it is.
+fn audited(
+    ctx: &Context,
+    actor: &Actor,
+    event_type: &'static str,
+    enrollment: &Enrollment,
+) -> Operation {
     let session = actor.principal.session_metadata();
     let caller = Caller {
         request_id: actor.request_id.clone(),
         ip: actor.ip,
         user_agent: actor.user_agent.clone(),
     };
-    let mut transaction = Transaction::at(now);
-    transaction.push(Operation::Audit(audit::done(
-        ctx,
-        &caller,
-        Entry {
-            event_type: "enrollment.created",
-            resource: user.metadata().map(|metadata| (Kind::User, metadata)),
-            user: actor.principal.user().metadata.as_ref(),
-            session: Some(&session),
-        },
-    )));
-    ctx.store.commit(transaction).await?;
-    Ok(Enrollment {
-        // In the fragment: no server and no log on the way sees it, and whoever fetches the link to look what is
-        // behind it sends nothing that could use it up.
-        url: format!("{}/enroll#{}.{text}", ctx.domain.url(), user.name()),
-        expires_at: Some(expires_at.to_proto()),
-        user_ref: Some(user.reference()),
-    })
+    let entry = Entry {
+        event_type,
+        resource: None,
+        user: actor.principal.user().metadata.as_ref(),
+        session: Some(&session),
+    };
+    let mut event = audit::done(ctx, &caller, entry);
+    event.resource_ref.clone_from(&enrollment.user_ref);
+    let uid = enrollment.uid.clone();
+    event.attrs.insert("enrollment".to_owned(), uid);
+    Operation::Audit(event)
 }
 
 /// Begins the Session of whoever holds `text`, the fragment of a link. `former` is the Session that the browser has
@@ -145,7 +347,7 @@ async fn attempt(
     let (name, code) = text
         .rsplit_once('.')
         .ok_or_else(|| none("link_malformed"))?;
-    let opened = sealed::open::<Link>(ctx, Purpose::Enrollment, code).await;
+    let opened = sealed::open::<Content>(ctx, Purpose::Enrollment, code).await;
     let link = opened.map_err(|error| match error {
         NotOpened::Invalid => none("link_invalid"),
         NotOpened::Expired => Error::new(
@@ -158,12 +360,13 @@ async fn attempt(
     let (Ok(user), Ok(id)) = (Uid::from_bytes(&link.user), Uid::from_bytes(&link.id)) else {
         return Err(none("link_invalid"));
     };
+    let there = ctx.store.get(Kind::Enrollment, id, ctx.now()).await?;
+    let there = there.ok_or_else(gone)?;
     let entrance = Entrance {
         user,
-        way: Way::Enrollment(SingleUse {
-            kind: USED,
-            key: id.as_bytes().to_vec(),
-            expires_at: ctx.now().saturating_add(LONGEST),
+        way: Way::Enrollment(Link {
+            uid: id,
+            revision: there.revision,
         }),
         former,
     };
@@ -186,8 +389,17 @@ fn none(reason: &'static str) -> Error {
     .because(reason)
 }
 
-async fn find(ctx: &Context, request: &CreateEnrollmentRequest) -> Result<User, Error> {
-    let reference = request.user_ref.clone().unwrap_or_default();
+/// Why a link does not work that this Cluster has made.
+pub(super) fn gone() -> Error {
+    Error::new(
+        ErrorKind::Unauthenticated,
+        "This link has been used already, or was revoked. Ask for a new one, or log in again.",
+    )
+    .because("link_gone")
+}
+
+async fn find(ctx: &Context, reference: Option<&ObjectReference>) -> Result<Stored<User>, Error> {
+    let reference = reference.cloned().unwrap_or_default();
     let now = ctx.now();
     let found = if reference.uid.is_empty() {
         if reference.name.is_empty() {
@@ -195,10 +407,7 @@ async fn find(ctx: &Context, request: &CreateEnrollmentRequest) -> Result<User, 
         }
         load::by_name::<User>(&*ctx.store, &reference.name, now).await?
     } else {
-        let uid = reference
-            .uid
-            .parse()
-            .map_err(|_| Error::invalid("userRef.uid is not a UUID"))?;
+        let uid = parse_uid(&reference.uid)?;
         load::by_uid::<User>(&*ctx.store, uid, now)
             .await?
             .filter(|found| reference.name.is_empty() || found.message.name() == reference.name)
@@ -208,7 +417,5 @@ async fn find(ctx: &Context, request: &CreateEnrollmentRequest) -> Result<User, 
     } else {
         &reference.name
     };
-    found
-        .map(|found| found.message)
-        .ok_or_else(|| Error::not_found(Kind::User, which))
+    found.ok_or_else(|| Error::not_found(Kind::User, which))
 }

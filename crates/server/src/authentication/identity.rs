@@ -5,7 +5,10 @@ use api::{
         IdentityProvider,
         session::status::authentication::{
             Info,
-            info::{Aal, identity_provider::Saml},
+            info::{
+                Aal,
+                identity_provider::{Oidc, Saml},
+            },
         },
     },
     meta_v1::Metadata,
@@ -32,6 +35,8 @@ pub(crate) struct ProvenIdentity {
     pub(crate) pic_url: String,
     /// By what a SAML provider knows the session that it has with the person.
     pub(crate) saml: Option<Box<Saml>>,
+    /// By what an `OpenID` Connect provider knows it.
+    pub(crate) oidc: Option<Box<Oidc>>,
     /// What is used up with the proof, in the transaction that begins the Session.
     pub(crate) records: Vec<SingleUse>,
     pub(crate) lifetime: Lifetime,
@@ -56,16 +61,17 @@ pub(crate) struct SingleUse {
 
 impl ProvenIdentity {
     /// How a Session was authenticated that begins by it.
-    pub(crate) fn info(&self, caller: &Caller) -> Info {
-        let downstream = session::downstream(caller.ip, &caller.user_agent);
-        let seen = session::ExternalIdentity {
+    pub(crate) fn info(&self, ctx: &Context, caller: &Caller) -> Info {
+        let seen = ctx.seen(caller);
+        let identity = session::ExternalIdentity {
             identifier: self.identifier.clone(),
             email: self.email.clone(),
             pic_url: self.pic_url.clone(),
             aal: self.aal,
             saml: self.saml.clone(),
+            oidc: self.oidc.clone(),
         };
-        session::identity_info(&self.provider.message, seen, downstream)
+        session::identity_info(&self.provider.message, identity, seen)
     }
 
     pub(super) fn redeem(&self, transaction: &mut Transaction) {
@@ -82,7 +88,7 @@ impl ProvenIdentity {
 
 impl SingleUse {
     /// The step that fails where it was used before.
-    pub(super) fn operation(&self) -> Operation {
+    pub(crate) fn operation(&self) -> Operation {
         Operation::Record {
             kind: self.kind,
             key: self.key.clone(),

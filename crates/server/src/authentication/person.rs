@@ -76,11 +76,12 @@ pub(crate) async fn identify(
         email: email.to_owned(),
         pic_url: external.picture.clone().unwrap_or_default(),
         saml: None,
+        oidc: None,
         records: Vec::new(),
         lifetime: Lifetime::Settings,
     };
     let check = |user: &User| {
-        if entry.allows(user, &identity.info(caller), now) {
+        if entry.allows(user, &identity.info(ctx, caller), now) {
             return Ok(());
         }
         let public = "The rules of this Cluster do not let you log in by this identity provider.";

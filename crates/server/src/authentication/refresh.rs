@@ -185,7 +185,7 @@ pub(super) async fn rotate(
     now: UnixMillis,
 ) -> Result<Session, CommitError> {
     let mut session = read.session.message.clone();
-    let info = session::refresh_info(session::downstream(caller.ip, &caller.user_agent));
+    let info = session::refresh_info(ctx.seen(caller));
     session::rotate_tokens(&mut session, ctx.new_uid(), now, info);
     let document = codec::encode(
         read.session.uid,

@@ -5,9 +5,11 @@ use std::pin::Pin;
 use api::{
     core_v1::CredentialToken,
     platform_v1::{
-        ApplyRequest, ApplyResponse, AuditEventList, CreateEnrollmentRequest, DecisionExplanation,
-        DecisionRequest, Enrollment, GetMetadataServiceStateRequest, ListAuditEventOptions,
-        MetadataServiceState, ResetAuthenticatorsRequest, ResetAuthenticatorsResponse,
+        AccessEventList, ApplyRequest, ApplyResponse, AuditEventList, CreateEnrollmentRequest,
+        DecisionExplanation, DecisionRequest, Enrollment, EnrollmentList,
+        GetMetadataServiceStateRequest, ListAccessEventOptions, ListAuditEventOptions,
+        ListEnrollmentOptions, MetadataServiceState, ResetAuthenticatorsRequest,
+        ResetAuthenticatorsResponse, RevokeEnrollmentRequest, RevokeEnrollmentResponse,
         RotateCredentialRequest, WatchEvent, WatchRequest, main_service_server::MainService,
     },
 };
@@ -20,7 +22,7 @@ use crate::{
     Context, Error,
     authentication::{enrollment, issue},
     explanation,
-    resource::{apply::Apply, audit, authenticator::Reset, watch, write::transact},
+    resource::{access, apply::Apply, audit, authenticator::Reset, watch, write::transact},
 };
 
 /// Serves the additions.
@@ -65,6 +67,14 @@ impl MainService for Platform {
         Ok(Response::new(list))
     }
 
+    async fn list_access_event(
+        &self,
+        request: Request<ListAccessEventOptions>,
+    ) -> Result<Response<AccessEventList>, Status> {
+        let list = access::list(&self.0, request.get_ref()).await?;
+        Ok(Response::new(list))
+    }
+
     async fn rotate_credential(
         &self,
         request: Request<RotateCredentialRequest>,
@@ -92,6 +102,23 @@ impl MainService for Platform {
         let actor = actor(&request)?;
         let enrollment = enrollment::create(&self.0, &actor, request.get_ref()).await?;
         Ok(Response::new(enrollment))
+    }
+
+    async fn list_enrollment(
+        &self,
+        request: Request<ListEnrollmentOptions>,
+    ) -> Result<Response<EnrollmentList>, Status> {
+        let list = enrollment::list(&self.0, request.get_ref()).await?;
+        Ok(Response::new(list))
+    }
+
+    async fn revoke_enrollment(
+        &self,
+        request: Request<RevokeEnrollmentRequest>,
+    ) -> Result<Response<RevokeEnrollmentResponse>, Status> {
+        let actor = actor(&request)?;
+        let revoked = enrollment::revoke(&self.0, &actor, request.get_ref()).await?;
+        Ok(Response::new(revoked))
     }
 
     async fn get_metadata_service_state(

@@ -58,7 +58,7 @@ pub async fn list(
 }
 
 /// A User that is gone has events still, which are found by its uid.
-async fn user(context: &Context, reference: &ObjectReference) -> Result<Uid, Error> {
+pub(super) async fn user(context: &Context, reference: &ObjectReference) -> Result<Uid, Error> {
     if !reference.uid.is_empty() {
         return parse_uid(&reference.uid);
     }

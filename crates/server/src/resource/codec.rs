@@ -149,7 +149,8 @@ pub fn decode_any(document: &Document) -> Result<Option<AnyResource>, StoreError
                 | Kind::Certificate
                 | Kind::SecondFactors
                 | Kind::AuthenticatorMetadata
-                | Kind::RevokedToken => return Ok(None),
+                | Kind::RevokedToken
+                | Kind::Enrollment => return Ok(None),
             }
         };
     }

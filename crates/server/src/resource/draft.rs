@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use api::{meta_v1::Metadata, platform_v1::AuditEvent};
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use store::{
-    CommitError, Cursor, Document, Expected, IndexEntry, NewDocument, Operation, Revision,
-    SecretWrite, Transaction,
+    CommitError, Cursor, Document, Expected, IndexEntry, NewDocument, Operation, Order, Query,
+    Revision, SecretWrite, Transaction,
 };
 use subtle::ConstantTimeEq as _;
 
@@ -305,6 +305,33 @@ impl<'a> Draft<'a> {
         };
         self.internal.insert((kind, uid), document.revision);
         Ok(true)
+    }
+
+    /// Stages the deletion of all internal documents with an index entry; one that is made meanwhile makes the
+    /// transaction fail.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn delete_internal_by_index(
+        &mut self,
+        kind: Kind,
+        index: &'static str,
+        value: &str,
+    ) -> Result<(), Error> {
+        let found = self.context.store.list(Query {
+            kind,
+            index: Some((index, value.to_owned())),
+            order: Order::default(),
+            offset: 0,
+            limit: u32::MAX >> 8,
+            now: self.now,
+        });
+        for document in found.await?.documents {
+            self.internal
+                .insert((kind, document.uid), document.revision);
+        }
+        self.limit(kind, index, value, 1);
+        Ok(())
     }
 
     /// Records what the changes are together, beside each of them.

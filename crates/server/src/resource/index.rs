@@ -26,7 +26,7 @@ pub const NAMESPACE: &str = "namespace";
 pub const LISTED: &str = "listed";
 /// Service: each host name under the Cluster's domain. Unique.
 pub const HOSTNAME: &str = "hostname";
-/// Session, Credential, Device, Authenticator: the uid of the User.
+/// Session, Credential, Device, Authenticator, and links of enrollments: the uid of the User.
 pub const USER: &str = "user";
 /// Session: the uid of the Credential that made it.
 pub const CREDENTIAL: &str = "credential";
@@ -42,6 +42,8 @@ pub const TPM_EK: &str = "tpm-ek";
 pub const GRANT: &str = "grant";
 /// Session: what its SAML provider calls the person; see [`saml_key`].
 pub const SAML: &str = "saml";
+/// Session: what its `OpenID` Connect provider calls the person, and the session there; see [`oidc_key`].
+pub const OIDC: &str = "oidc";
 /// Credential: the public id, which is the OAuth2 client id. Unique.
 pub const ID: &str = "id";
 /// Device: `<uid of the User>/<id that the client computes>`. Unique: ids are claims, so nobody can take that of
@@ -93,8 +95,17 @@ pub fn identity_key(provider_name: &str, identifier: &str) -> String {
 
 /// The value of [`SAML`]: names can be long.
 pub fn saml_key(provider_uid: &str, name_id: &str) -> String {
-    let digest = digest::digest(&digest::SHA256, name_id.as_bytes());
-    format!("{provider_uid}/{}", URL_SAFE_NO_PAD.encode(digest.as_ref()))
+    format!("{provider_uid}/{}", hashed(name_id))
+}
+
+/// The value of [`OIDC`]: `claim` is `sub` or `sid`, and `value` what it says.
+pub fn oidc_key(provider_uid: &str, claim: &str, value: &str) -> String {
+    format!("{provider_uid}/{claim}/{}", hashed(value))
+}
+
+fn hashed(text: &str) -> String {
+    let digest = digest::digest(&digest::SHA256, text.as_bytes());
+    URL_SAFE_NO_PAD.encode(digest.as_ref())
 }
 
 /// The value of [`DEVICE_ID`] and [`SERIAL`].
@@ -185,13 +196,19 @@ impl Indexed for core::Session {
                 .filter(|uid| !uid.is_empty())
                 .collect();
         let authenticators = authenticators.into_iter();
-        let saml = match info.and_then(|info| info.details.as_ref()) {
-            Some(Details::IdentityProvider(by)) => {
-                by.saml.as_ref().zip(by.identity_provider_ref.as_ref())
-            }
+        let by = match info.and_then(|info| info.details.as_ref()) {
+            Some(Details::IdentityProvider(by)) => Some(by),
             _ => None,
         };
-        let saml = saml.map(|(saml, provider)| plain(SAML, saml_key(&provider.uid, &saml.name_id)));
+        let provider = by.and_then(|by| by.identity_provider_ref.as_ref());
+        let provider = provider.map_or("", |provider| &provider.uid);
+        let saml = by.and_then(|by| by.saml.as_ref());
+        let saml = saml.map(|saml| plain(SAML, saml_key(provider, &saml.name_id)));
+        let oidc = by.and_then(|by| by.oidc.as_ref()).into_iter();
+        let oidc = oidc
+            .flat_map(|oidc| [("sub", &oidc.subject), ("sid", &oidc.session_id)])
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(claim, value)| plain(OIDC, oidc_key(provider, claim, value)));
         let grant = status
             .credential_ref
             .as_ref()
@@ -207,6 +224,7 @@ impl Indexed for core::Session {
             .chain(authenticators.map(|uid| plain(AUTHENTICATOR, uid)))
             .chain(grant)
             .chain(saml)
+            .chain(oidc)
             .collect()
     }
 }

@@ -60,6 +60,10 @@ impl Managed for User {
         delete_all::<Authenticator>(draft, old).await?;
         delete_all::<Session>(draft, old).await?;
         delete_all::<Device>(draft, old).await?;
+        let uid = old.uid.to_string();
+        draft
+            .delete_internal_by_index(Kind::Enrollment, index::USER, &uid)
+            .await?;
         draft
             .delete_internal(Kind::SecondFactors, old.uid)
             .await

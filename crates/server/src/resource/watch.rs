@@ -41,6 +41,7 @@ pub fn watch(
                 | Kind::SecondFactors
                 | Kind::AuthenticatorMetadata
                 | Kind::RevokedToken
+                | Kind::Enrollment
         )
     });
     let kind = kind.ok_or_else(|| {

@@ -3,11 +3,13 @@
 //! Whatever a page reads or does is a call of the API by the Session of whoever looks at it, decided and carried out as
 //! one that came over the network. What would be denied is not on a page.
 
+mod access;
 mod action;
 mod api;
 mod audit;
 mod confirm;
 mod create;
+mod events;
 mod inspect;
 mod kind;
 mod list;
@@ -41,7 +43,8 @@ pub(super) const ADMIN: &str = "/admin";
 pub(super) fn routes() -> Router<Context> {
     Router::new()
         .route(ADMIN, get(overview::page))
-        .route("/admin/audit", get(audit::page))
+        .route(audit::PLACE, get(audit::page))
+        .route(access::PLACE, get(access::page))
         .route(
             "/admin/create/credential",
             get(create::page).post(create::create),

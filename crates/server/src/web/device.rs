@@ -20,6 +20,7 @@ use super::{
 use crate::{
     Caller, Context,
     authentication::device_login::{self, Request},
+    places,
 };
 
 /// The form. Whoever is not logged in is sent to do so first.
@@ -104,6 +105,12 @@ pub(super) async fn answer(
     Ok(Page::new(title, body).into_response())
 }
 
+/// Where the machine is, as far as it is known.
+fn place(ctx: &Context, request: &Request) -> Option<String> {
+    let place = ctx.places.find(request.address.parse().ok()?)?;
+    Some(places::in_words(&place)).filter(|words| !words.is_empty())
+}
+
 fn question(ctx: &Context, name: &str, request: &Request, shown: &str, token: &str) -> Markup {
     html! {
         section.card.broad {
@@ -115,6 +122,7 @@ fn question(ctx: &Context, name: &str, request: &Request, shown: &str, token: &s
             dl.profile.tight {
                 div { dt { "Code" } dd { code.big { (request.shown_code()) } } }
                 @if !request.address.is_empty() { div { dt { "Its address" } dd { (request.address) } } }
+                @if let Some(place) = place(ctx, request) { div { dt { "Its place" } dd { (place) } } }
                 @if !request.user_agent.is_empty() { div { dt { "Program" } dd { (request.user_agent) } } }
                 div { dt { "Asked" } dd { (moment(request.at(), ctx.now())) } }
                 @if !request.scopes.is_empty() { div { dt { "Only for" } dd { (request.scopes.join(" ")) } } }

@@ -32,6 +32,13 @@ impl Failure {
         }
     }
 
+    /// Called otherwise.
+    #[must_use]
+    pub(crate) fn titled(mut self, title: &str) -> Self {
+        title.clone_into(&mut self.title);
+        self
+    }
+
     /// With a way to go on.
     #[must_use]
     pub(crate) fn then(mut self, place: impl Into<String>, label: impl Into<String>) -> Self {

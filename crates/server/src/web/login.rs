@@ -28,7 +28,7 @@ use super::{
     visit::{self, Visit, Visitor},
 };
 use crate::{
-    Caller, Context,
+    Caller, Context, ErrorKind,
     authentication::{
         IdentityFailed,
         authenticator::fido::{self, Challenge},
@@ -46,6 +46,9 @@ const AGAIN_WHY: &str = "Log in once more: adding and removing Authenticators ne
 const FOR_SERVICE: &str = "proof";
 const PROOF_WHY: &str =
     "Log in once more: where you are going wants that you have just proved who you are.";
+
+/// Has providers ask who it is although they know somebody: whoever they know is not the one who is to log in.
+const OTHER: &str = "other";
 
 /// Whoever has a Session goes on at once; others choose how to log in.
 pub(super) async fn page(
@@ -65,7 +68,7 @@ pub(super) async fn page(
                     AGAIN_WHY
                 };
                 let token = visitor.form_token(&ctx)?;
-                return ask(&ctx, &next, Some(why), Some(&token));
+                return ask(&ctx, &next, Some(why), Some(&token), false);
             }
             if let Some(place) = authenticators::detour(&ctx, visitor, &next)? {
                 return Ok(see_other(&place, []));
@@ -73,7 +76,10 @@ pub(super) async fn page(
             visitor.check_active(ctx.now())?;
             go_on(&ctx, visitor, &next, &caller)
         }
-        Visit::Unknown(why) => ask(&ctx, &next, why.as_deref(), None),
+        Visit::Unknown(why) => {
+            let is_other = fields.get(OTHER).is_some();
+            ask(&ctx, &next, why.as_deref(), None, is_other)
+        }
     }
 }
 
@@ -92,6 +98,7 @@ fn ask(
     next: &Next,
     why: Option<&str>,
     token: Option<&str>,
+    is_other: bool,
 ) -> Result<Response, Failure> {
     let offers = provider::offers(ctx);
     let field = next.field(ctx)?;
@@ -104,7 +111,12 @@ fn ask(
     } else {
         None
     };
-    let body = choice(next, &offers, field.as_ref(), why, token, passkey.as_ref());
+    let hidden = html! {
+        @if let Some(token) = token { (token_field(token)) }
+        @if let Some((name, value)) = &field { input type="hidden" name=(name) value=(value); }
+        @if is_other { input type="hidden" name=(OTHER) value="1"; }
+    };
+    let body = choice(next, &offers, &hidden, why, passkey.as_ref());
     // The answer to the form sends the browser to a provider.
     Ok(Page::new("Log in", body)
         .forms_lead_to(elsewhere(ctx))
@@ -139,7 +151,7 @@ pub(super) async fn begin(
     form: Posted,
 ) -> Result<Response, Failure> {
     // Whoever is logged in has come to prove it anew, or is somebody else.
-    let anew = matches!(visit, Visit::Known(_));
+    let anew = matches!(visit, Visit::Known(_)) || form.get(OTHER).is_some();
     let next = Next::read(&ctx, &form).await?;
     let provider: Uid = form
         .get("provider")
@@ -148,7 +160,7 @@ pub(super) async fn begin(
     let id = login_state::new_id(&ctx);
     let departure = provider::begin(&ctx, provider, &id, anew)
         .await
-        .map_err(|error| retry(error.into()))?;
+        .map_err(|error| back(&ctx, &next, error.into()))?;
     let state = LoginState {
         id,
         provider,
@@ -218,7 +230,6 @@ async fn arrive(
     let state = LoginState::take(ctx, headers, sent).await?;
     let arrival = Arrival {
         provider: state.provider,
-        state: &state.id,
         memory: &state.memory,
         fields,
         caller,
@@ -229,7 +240,19 @@ async fn arrive(
     };
     let begun = outcome.map_err(|failed| {
         refused_identity(ctx, caller, "session.created", &failed);
-        retry(failed.error.into())
+        let is_known_there = failed.identifier.is_some();
+        let is_denied = failed.error.kind() == ErrorKind::PermissionDenied;
+        let failure = Failure::from(failed.error);
+        let failure = if is_denied {
+            failure.titled("You could not be logged in")
+        } else {
+            failure
+        };
+        match state.next.at(ctx, &format!("/login?{OTHER}=1")) {
+            // The provider would say the same again.
+            Ok(place) if is_known_there => failure.then(place, "Log in as somebody else"),
+            _ => back(ctx, &state.next, failure),
+        }
     })?;
     let session = visit::begun(ctx, &begun)?;
     let done = cookie::clear(cookie::LOGIN, SameSite::None);
@@ -283,9 +306,8 @@ fn go_on(
 fn choice(
     next: &Next,
     offers: &[Offer],
-    field: Option<&(&'static str, String)>,
+    hidden: &Markup,
     why: Option<&str>,
-    token: Option<&str>,
     passkey: Option<&Markup>,
 ) -> Markup {
     html! {
@@ -314,10 +336,7 @@ fn choice(
                         li {
                             form method="post" action="/begin" {
                                 input type="hidden" name="provider" value=(offer.uid);
-                                @if let Some(token) = token { (token_field(token)) }
-                                @if let Some((name, value)) = field {
-                                    input type="hidden" name=(name) value=(value);
-                                }
+                                (hidden)
                                 button.wide type="submit" { "Continue with " (offer.label) }
                             }
                         }
@@ -375,6 +394,10 @@ fn unreadable() -> Failure {
     .then("/login", "Log in")
 }
 
-fn retry(failure: Failure) -> Failure {
-    failure.then("/login", "Back to the login")
+/// With the way back to the login, which knows where to go on.
+fn back(ctx: &Context, next: &Next, failure: Failure) -> Failure {
+    match next.login(ctx) {
+        Ok(place) => failure.then(place, "Back to the login"),
+        Err(failure) => failure,
+    }
 }

@@ -1,5 +1,7 @@
 //! The end of a Session by its owner.
 
+use std::time::Duration;
+
 use axum::{
     Extension,
     extract::State,
@@ -7,6 +9,7 @@ use axum::{
 };
 use http::header;
 use maud::{Markup, html};
+use tokio::time::timeout;
 
 use super::{
     cookie::{self, SameSite},
@@ -17,7 +20,14 @@ use super::{
     saml,
     visit::Visit,
 };
-use crate::{Caller, Context, authentication::browser, federation::saml::logout::farewell};
+use crate::{
+    Caller, Context,
+    authentication::browser,
+    federation::{oidc, saml::logout::farewell},
+};
+
+/// How long a provider may take to say where it is left.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Logs this browser out. Whoever is not logged in is as good.
 pub(super) async fn logout(
@@ -27,8 +37,18 @@ pub(super) async fn logout(
     _form: Posted,
 ) -> Result<Response, Failure> {
     let mut further = None;
+    let mut other = None;
     if let Visit::Known(visitor) = &visit {
-        let farewell = farewell(&ctx, &visitor.resumed.session.message).await;
+        let session = &visitor.resumed.session.message;
+        let ways = async {
+            (
+                farewell(&ctx, session).await,
+                oidc::farewell(&ctx, session).await,
+            )
+        };
+        // Whoever leaves does not wait for a provider that is down.
+        let (farewell, of_oidc) = timeout(PATIENCE, ways).await.unwrap_or_default();
+        other = of_oidc;
         browser::end(&ctx, &visitor.resumed, visitor.uid, &caller).await?;
         further = farewell
             .map(|farewell| saml::further(&ctx, &farewell))
@@ -36,7 +56,10 @@ pub(super) async fn logout(
     }
     let text = "This browser's Session has ended, here and at all Services.";
     let Some((further, cookie)) = further else {
-        return Ok(logged_out(text));
+        let other = other.map(|other| {
+            html! { p { a.button href=(other.url) { "Log out of " (other.label) " too" } } }
+        });
+        return Ok(without_session(page(text, other.as_ref())));
     };
     // The answer to the form sends the browser to the provider.
     let page = page(text, Some(&further)).forms_lead_to(elsewhere(&ctx));

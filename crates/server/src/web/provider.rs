@@ -26,7 +26,7 @@ use crate::{
         person,
     },
     directory::ProviderEntry,
-    federation::saml,
+    federation::{self, saml},
     resource::load,
 };
 
@@ -60,9 +60,6 @@ pub(crate) enum Destination {
 /// What a provider has sent the browser back with.
 pub(crate) struct Arrival<'a> {
     pub(crate) provider: Uid,
-    /// `state` or `RelayState`, which were checked.
-    #[allow(dead_code, reason = "read by SAML, which follows")]
-    pub(crate) state: &'a str,
     pub(crate) memory: &'a [u8],
     /// Of the query, or of the form.
     pub(crate) fields: &'a Fields,
@@ -188,7 +185,13 @@ pub(crate) async fn finish(
         _ => return Err(at(gone())),
     };
     let external = external.map_err(|error| at(told(&entry, error)))?;
-    let (user, identity) = person::identify(ctx, &entry, external, "", arrival.caller).await?;
+    let is_oidc = matches!(
+        entry.spec().and_then(|spec| spec.r#type.as_ref()),
+        Some(Type::Oidc(_))
+    );
+    let remembered = is_oidc.then(|| federation::oidc::remembered(&external));
+    let (user, mut identity) = person::identify(ctx, &entry, external, "", arrival.caller).await?;
+    identity.oidc = remembered.flatten();
     Ok(Identified { user, identity })
 }
 

@@ -9,12 +9,12 @@ use std::{
     time::Duration,
 };
 
-use api::platform_v1::AuditEvent;
+use api::platform_v1::{AccessEvent, AuditEvent};
 use async_trait::async_trait;
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use store::{
-    AuditQuery, Changes, CommitError, Committed, Counter, Cursor, Document, FeedState, Page, Query,
-    Store, StoreError, Transaction, Usage,
+    AccessQuery, AuditQuery, Changes, CommitError, Committed, Counter, Cursor, Document, FeedState,
+    Page, Query, Store, StoreError, Transaction, Usage,
 };
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -148,6 +148,14 @@ impl Store for Failing {
 
     async fn audit(&self, query: AuditQuery) -> Result<(Vec<AuditEvent>, u64), StoreError> {
         self.inner.audit(query).await
+    }
+
+    async fn append_access(&self, events: Vec<AccessEvent>) -> Result<(), StoreError> {
+        self.inner.append_access(events).await
+    }
+
+    async fn access(&self, query: AccessQuery) -> Result<(Vec<AccessEvent>, u64), StoreError> {
+        self.inner.access(query).await
     }
 
     async fn collect(&self, now: UnixMillis) -> Result<u64, StoreError> {

@@ -5,6 +5,7 @@ use domain::{clock::UnixMillis, kind::Kind};
 use tokio_postgres::{Error, Transaction};
 
 use super::{
+    access,
     change::{self, PendingChange, TRIMMED},
     error::failed,
     schema::set_meta,
@@ -37,6 +38,7 @@ pub(super) async fn slice(
             .await
             .map_err(collecting)?;
     }
+    removed += access::trim(&transaction, now, SLICE).await?;
     removed += trim(&transaction, now.saturating_sub(row::CHANGES_KEPT)).await?;
     let append = transaction
         .prepare(APPEND_CHANGES)

@@ -220,16 +220,13 @@ async fn load_item(transaction: &Transaction<'_>, item: Item) -> Result<(), Stor
         // Collected by the caller.
         Item::Document(document) => load_documents(transaction, &[document]).await,
         Item::Audit(body) => {
-            let columns = row::AuditColumns::of(&row::audit_event(&body)?);
+            let columns = row::EventColumns::of_audit(&row::audit_event(&body)?);
             let event_type = row::audit_event(&body)?.r#type;
             let parameters: &[&(dyn ToSql + Sync)] = &[
                 &columns.at.0,
                 &event_type,
                 &columns.user.as_ref().map(|uid| uid.as_bytes().as_slice()),
-                &columns
-                    .resource
-                    .as_ref()
-                    .map(|uid| uid.as_bytes().as_slice()),
+                &columns.object.as_ref().map(|uid| uid.as_bytes().as_slice()),
                 &body,
             ];
             let sql = "INSERT INTO audit (at, event_type, user_uid, resource_uid, body)

@@ -179,15 +179,12 @@ async fn other(
             Ok(done_if(stored.is_some(), CommitError::RecordTaken))
         }
         Operation::Audit(event) => {
-            let columns = row::AuditColumns::of(event);
+            let columns = row::EventColumns::of_audit(event);
             let parameters: Parameters<'_> = &[
                 &columns.at.0,
                 &event.r#type,
                 &columns.user.as_ref().map(|uid| uid.as_bytes().as_slice()),
-                &columns
-                    .resource
-                    .as_ref()
-                    .map(|uid| uid.as_bytes().as_slice()),
+                &columns.object.as_ref().map(|uid| uid.as_bytes().as_slice()),
                 &event.encode_to_vec(),
             ];
             client.execute(&statements.audit, parameters).await?;

@@ -3,7 +3,7 @@
 use domain::{clock::UnixMillis, kind::Kind};
 use rusqlite::{Connection, params};
 
-use super::{change, document::remove_attachments};
+use super::{access, change, document::remove_attachments};
 use crate::{StoreError, row};
 
 /// How much is removed at once.
@@ -26,6 +26,7 @@ pub(super) fn slice(connection: &Connection, now: UnixMillis) -> Result<u64, Sto
             .execute(params![now.0, SLICE])?;
         removed += u64::try_from(count).unwrap_or(u64::MAX);
     }
+    removed += access::trim(connection, now, SLICE)?;
     Ok(removed + change::trim(connection, now.saturating_sub(row::CHANGES_KEPT))?)
 }
 

@@ -1,5 +1,6 @@
 //! What every backend must do, races included.
 
+mod access;
 mod audit;
 mod changes;
 mod documents;
@@ -45,6 +46,9 @@ conformance! {
         a_counter_counts_in_fixed_windows
         usage_adds_up_and_goes_with_its_document
         collecting_removes_what_expired_and_nothing_else;
+    access:
+        access_events_are_found_newest_first
+        of_access_events_the_newest_are_kept;
     audit:
         audit_events_are_found_newest_first
         an_audit_event_stands_or_falls_with_its_transaction;

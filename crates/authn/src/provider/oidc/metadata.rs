@@ -26,6 +26,9 @@ pub(super) struct More {
     /// RFC 9207 §3
     #[serde(default)]
     pub(super) authorization_response_iss_parameter_supported: bool,
+    /// RP-Initiated Logout 1.0 §2.1
+    #[serde(default)]
+    pub(super) end_session_endpoint: Option<String>,
 }
 
 impl AdditionalProviderMetadata for More {}
@@ -49,6 +52,8 @@ pub(super) type Metadata = ProviderMetadata<
 pub(super) struct Found {
     pub(super) metadata: Metadata,
     pub(super) keys: CoreJsonWebKeySet,
+    /// The same keys, as they verify what the library knows nothing of.
+    pub(super) strict_keys: KeySet,
 }
 
 /// Why a provider was not found.
@@ -94,12 +99,16 @@ pub(super) async fn fetch(issuer: &str, outbound: &Outbound) -> Result<Found, Fe
     if let Some(endpoint) = metadata.userinfo_endpoint() {
         https("userinfo_endpoint", endpoint.as_str())?;
     }
+    if let Some(endpoint) = &metadata.additional_metadata().end_session_endpoint {
+        https("end_session_endpoint", endpoint)?;
+    }
     let keys_at = https("jwks_uri", metadata.jwks_uri().as_str())?;
     let bytes = outbound.get(keys_at.uri(), jwk::MAX_SET_LENGTH).await?;
     // Nothing weak among what is used.
-    KeySet::parse(&bytes)?;
+    let strict_keys = KeySet::parse(&bytes)?;
     Ok(Found {
         metadata,
+        strict_keys,
         keys: serde_json::from_slice(&bytes).map_err(FetchError::KeySet)?,
     })
 }

@@ -3,6 +3,7 @@
 use api::{meta_v1::ObjectReference, platform_v1::ResetAuthenticatorsRequest};
 use clap::Args;
 
+use super::counted;
 use crate::{
     client::{Client, Repeat},
     context::Context,
@@ -87,9 +88,4 @@ async fn confirm(context: &Context, client: &Client, user: &str) -> Result<(), F
         )
         .hint("--yes does it without asking")),
     }
-}
-
-fn counted(count: u32, what: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{plural}")
 }

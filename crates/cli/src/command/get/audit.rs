@@ -111,7 +111,7 @@ pub(super) async fn run(
 }
 
 /// A time, or how long ago.
-fn instant(text: &str, now: UnixMillis) -> Result<Timestamp, Failure> {
+pub(super) fn instant(text: &str, now: UnixMillis) -> Result<Timestamp, Failure> {
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return Ok(UnixMillis(time.as_millisecond()).to_proto());
     }

@@ -8,9 +8,11 @@ use api::{
     core_v1::{self, CredentialToken, GenerateCredentialTokenRequest, credential_token},
     meta_v1::{DeleteOptions, GetOptions, Metadata, ObjectReference},
     platform_v1::{
-        ApplyRequest, ApplyResponse, AuditEvent, AuditEventList, CreateEnrollmentRequest,
-        DecisionExplanation, Enrollment, ResetAuthenticatorsResponse, Resource,
+        AccessEvent, AccessEventList, ApplyRequest, ApplyResponse, AuditEvent, AuditEventList,
+        CreateEnrollmentRequest, DecisionExplanation, Enrollment, EnrollmentList,
+        ResetAuthenticatorsResponse, Resource, RevokeEnrollmentRequest, RevokeEnrollmentResponse,
         RotateCredentialRequest, WatchEvent, WatchRequest,
+        access_event::Decision,
         apply_response::{self, Action},
         audit_event::Outcome,
         decision_explanation,
@@ -75,8 +77,32 @@ pub(super) fn answer(state: &mut State, call: &Call) -> Answer {
         ("platform", "Apply") => one(&apply(state, &decode(call))),
         ("platform", "Watch") => Ok(watch(state, &decode(call))),
         ("platform", "ListAuditEvent") => one(&audit()),
+        ("platform", "ListAccessEvent") => one(&access()),
         ("platform", "ExplainDecision") => one(&explanation()),
         ("platform", "CreateEnrollment") => one(&enrollment(&decode(call))),
+        ("platform", "ListEnrollment") => one(&EnrollmentList {
+            items: vec![Enrollment {
+                url: String::new(),
+                ..enrollment(&CreateEnrollmentRequest {
+                    user_ref: Some(ObjectReference {
+                        name: "john".to_owned(),
+                        ..ObjectReference::default()
+                    }),
+                    expires_in: None,
+                })
+            }],
+            ..EnrollmentList::default()
+        }),
+        ("platform", "RevokeEnrollment") => {
+            let request: RevokeEnrollmentRequest = decode(call);
+            if request.uid == "gone" {
+                let message = "The Enrollment gone does not exist".to_owned();
+                return Err((Code::NotFound, message));
+            }
+            one(&RevokeEnrollmentResponse {
+                revoked: if request.uid.is_empty() { 2 } else { 1 },
+            })
+        }
         _ => Err((Code::Unimplemented, call.method.clone())),
     }
 }
@@ -85,8 +111,9 @@ fn enrollment(request: &CreateEnrollmentRequest) -> Enrollment {
     let user = request.user_ref.clone().unwrap();
     Enrollment {
         url: format!("https://example.com/enroll#{}.code", user.name),
-        expires_at: None,
         user_ref: Some(user),
+        uid: "link-1".to_owned(),
+        ..Enrollment::default()
     }
 }
 
@@ -279,6 +306,42 @@ fn watch(state: &State, request: &WatchRequest) -> Vec<Vec<u8>> {
         );
     }
     events
+}
+
+fn access() -> AccessEventList {
+    let denied = AccessEvent {
+        request_id: "4c1f".to_owned(),
+        at: Some(prost_types::Timestamp {
+            seconds: 1_800_000_000,
+            nanos: 5,
+        }),
+        decision: Decision::Denied.into(),
+        reason: "no Policy allows it".to_owned(),
+        user_ref: reference("User", "alice"),
+        service_ref: reference("Service", "web.default"),
+        session_ref: reference("Session", "alice-x1"),
+        ip_address: "192.0.2.7".to_owned(),
+        method: "GET".to_owned(),
+        host: "web.example.com".to_owned(),
+        path: "/a".to_owned(),
+        status: 403,
+        duration: Some(prost_types::Duration {
+            seconds: 0,
+            nanos: 1_234_567,
+        }),
+        count: 1,
+        ..AccessEvent::default()
+    };
+    let left_out = AccessEvent {
+        at: denied.at,
+        decision: Decision::LeftOut.into(),
+        count: 7,
+        ..AccessEvent::default()
+    };
+    AccessEventList {
+        items: vec![left_out, denied],
+        ..AccessEventList::default()
+    }
 }
 
 fn audit() -> AuditEventList {

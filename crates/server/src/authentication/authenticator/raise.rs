@@ -125,7 +125,7 @@ pub(crate) async fn raise(
         &proof.used,
         session::mode(&session),
         proof.fido.clone(),
-        session::downstream(caller.ip, &caller.user_agent),
+        ctx.seen(caller),
     );
     let mut transaction = Transaction::at(now);
     transaction

@@ -88,7 +88,7 @@ pub(crate) async fn authenticate(
         let place = factors.find(&wanted);
         if let Some(place) = place {
             transaction.push(factors.without_code(place));
-            let info = session::internal_info(session::downstream(caller.ip, &caller.user_agent));
+            let info = session::internal_info(ctx.seen(caller));
             session::settle(&mut session, ctx.new_uid(), now, info);
             transaction.push(Operation::Put(
                 codec::encode(

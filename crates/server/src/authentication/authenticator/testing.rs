@@ -23,13 +23,13 @@ use domain::{
 use store::{AuditQuery, Expected, Operation, SecretWrite, Store, Transaction};
 use tokio_util::sync::CancellationToken;
 
-use super::{Holder, holder::FRESH, raise};
+use super::{Holder, raise};
 use crate::{
     Caller, Context, Domain, Error,
     authentication::{
         begin::{Beginning, By, begin},
         browser::{self, Entrance, Way},
-        identity::SingleUse,
+        enrollment::Link,
     },
     directory::Limits,
     resource::{codec, load},
@@ -99,11 +99,7 @@ impl World {
     }
 
     pub(super) async fn browser_of(&self, user: Uid) -> Holder {
-        let link = SingleUse {
-            kind: "link",
-            key: self.ctx.new_uid().as_bytes().to_vec(),
-            expires_at: self.ctx.now().saturating_add(FRESH),
-        };
+        let link = Link::of(&self.ctx, user).await;
         let entrance = Entrance {
             user,
             way: Way::Enrollment(link),
@@ -127,11 +123,7 @@ impl World {
 
     /// The same person at a command line.
     pub(super) async fn client_of(&self, holder: &Holder) -> Holder {
-        let link = SingleUse {
-            kind: "link",
-            key: self.ctx.new_uid().as_bytes().to_vec(),
-            expires_at: self.ctx.now().saturating_add(FRESH),
-        };
+        let link = Link::of(&self.ctx, holder.user.uid).await;
         let user = holder.user.clone().into();
         let beginning = Beginning {
             by: By::Enrollment(&link),

@@ -1,35 +1,27 @@
 //! Single logout: Sessions that end because the provider says so, and sessions at the provider that end with ours.
 
-use api::{
-    core_v1::{
-        Session,
-        session::status::authentication::info::{
-            Details, IdentityProvider, identity_provider::Saml,
-        },
-    },
-    resource::Object as _,
+use api::core_v1::{
+    Session,
+    session::status::authentication::info::{IdentityProvider, identity_provider::Saml},
 };
 use authn::saml::{
     Ended, Incoming, LogoutRequest, NameId, Outgoing, answer_logout, begin_logout, claimed_sender,
     finish_logout, read_logout_request,
 };
 use aws_lc_rs::digest;
-use domain::{id::Uid, kind::Kind};
+use domain::id::Uid;
 use std::sync::Arc;
-use store::{CommitError, Operation, Transaction};
 
 use super::{failed, is_saml, service, source, spec, unreachable};
 use crate::{
-    Caller, Context, Error, ErrorKind,
-    audit::{self, Entry},
+    Caller, Context, Error,
+    authentication::identity::SingleUse,
     directory::ProviderEntry,
-    resource::{codec::Stored, index, load},
+    federation::ending::{self, Meant, began_by, nobody},
+    resource::index,
 };
 
 const USED_REQUEST: &str = "saml-logout";
-const ATTEMPTS: usize = 16;
-/// Sessions of one person at one provider.
-const SESSIONS: u32 = 1000;
 
 /// A logout that goes on at the provider.
 pub(crate) struct Farewell {
@@ -180,76 +172,25 @@ async fn end(
 ) -> Result<(), Error> {
     let provider = entry.known.uid;
     let id = digest::digest(&digest::SHA256, request.id.as_bytes());
-    for _ in 0..ATTEMPTS {
-        let now = ctx.now();
-        let key = index::saml_key(&provider.to_string(), &request.name_id.value);
-        let (sessions, _) =
-            load::by_index::<Session>(&*ctx.store, index::SAML, &key, SESSIONS, now).await?;
-        let mut transaction = Transaction::at(now);
-        transaction.push(Operation::Record {
-            kind: USED_REQUEST,
-            key: [provider.as_bytes().as_slice(), id.as_ref()].concat(),
-            value: Vec::new(),
-            expires_at: request.remember_until,
-        });
-        for session in sessions.iter().filter(|session| is_meant(session, request)) {
-            transaction.push(Operation::Delete(Kind::Session, session.uid, None));
-            let mut event = audit::done(
-                ctx,
-                caller,
-                Entry {
-                    event_type: "session.ended",
-                    resource: session.message.metadata().map(|of| (Kind::Session, of)),
-                    user: None,
-                    session: None,
-                },
-            );
-            let name = entry.name().to_owned();
-            event.attrs.insert("identityProvider".to_owned(), name);
-            transaction.push(Operation::Audit(event));
-        }
-        match ctx.store.commit(transaction).await {
-            Ok(committed) => {
-                ctx.directory.catch_up(committed.cursor).await;
-                return Ok(());
-            }
-            // One of them has ended by itself.
-            Err(CommitError::Conflict { .. }) => {}
-            Err(CommitError::RecordTaken) => return Err(nobody("used_already")),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(Error::unavailable("the logout lost too many races"))
+    let used = SingleUse {
+        kind: USED_REQUEST,
+        key: [provider.as_bytes().as_slice(), id.as_ref()].concat(),
+        expires_at: request.remember_until,
+    };
+    let meant = Meant {
+        index: index::SAML,
+        key: &index::saml_key(&provider.to_string(), &request.name_id.value),
+        is_it: |by: &IdentityProvider| is_meant(by, request),
+    };
+    ending::end(ctx, entry, &used, meant, caller).await
 }
 
-fn is_meant(session: &Stored<Session>, request: &LogoutRequest) -> bool {
-    let saml = began_by(&session.message).and_then(|by| by.saml.as_ref());
-    let Some(saml) = saml else { return false };
+fn is_meant(by: &IdentityProvider, request: &LogoutRequest) -> bool {
+    let Some(saml) = &by.saml else { return false };
     let formats = (&saml.name_id_format, &request.name_id.format);
     let is_other = matches!(formats, (had, Some(format)) if !had.is_empty() && had != format);
     let indexes = &request.session_indexes;
     saml.name_id == request.name_id.value
         && !is_other
         && (indexes.is_empty() || indexes.contains(&saml.session_index))
-}
-
-fn began_by(session: &Session) -> Option<&IdentityProvider> {
-    let info = session
-        .status()?
-        .initial_authentication
-        .as_ref()?
-        .info
-        .as_ref()?;
-    match info.details.as_ref()? {
-        Details::IdentityProvider(by) => Some(by),
-        _ => None,
-    }
-}
-
-fn nobody(reason: &'static str) -> Error {
-    Error::new(
-        ErrorKind::Unauthenticated,
-        "No identity provider of this Cluster has sent this. Nobody was logged out by it.",
-    )
-    .because(reason)
 }

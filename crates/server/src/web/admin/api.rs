@@ -85,6 +85,7 @@ impl Api {
     pub(super) fn has_anything(&self) -> bool {
         Shown::all().iter().any(|shown| self.allows(&shown.path()))
             || self.allows(&platform("ListAuditEvent"))
+            || self.allows(&platform("ListAccessEvent"))
             || self.allows(&core("CreateCredential"))
     }
 

@@ -10,10 +10,13 @@ use axum::{
 use domain::{clock::UnixMillis, columns};
 use maud::{Markup, html};
 
+use domain::kind::Kind;
+
 use super::{
-    Administrator,
+    Administrator, access,
     action::Action,
     api::{Api, path_of, platform},
+    audit,
     kind::Shown,
     view,
 };
@@ -138,13 +141,18 @@ fn related(api: &Api, shown: &Shown, name: &str) -> Markup {
     let places: Vec<(String, String)> = owned
         .filter_map(|other| Some((view::narrowed(other, name)?, other.plural())))
         .collect();
+    let has_access = matches!(shown.kind, Kind::User | Kind::Service)
+        && api.allows(&platform("ListAccessEvent"));
     let has_audit = api.allows(&platform("ListAuditEvent"));
     html! {
-        @if has_audit || !places.is_empty() {
+        @if has_audit || has_access || !places.is_empty() {
             nav.related aria-label="Related" {
                 @for (place, label) in &places { a href=(place) { (label) } }
+                @if has_access {
+                    a href=(format!("{}?{}={name}", access::PLACE, shown.word)) { "Access events" }
+                }
                 @if has_audit {
-                    a href=(format!("/admin/audit?resource={}/{name}", shown.word)) { "Audit events" }
+                    a href=(format!("{}?resource={}/{name}", audit::PLACE, shown.word)) { "Audit events" }
                 }
             }
         }

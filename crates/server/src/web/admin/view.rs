@@ -5,7 +5,9 @@ use domain::{clock::UnixMillis, columns};
 use maud::{Markup, html};
 
 use super::{
+    access,
     api::{Api, core, platform},
+    audit,
     kind::Shown,
 };
 use crate::web::page::{Page, Section};
@@ -37,7 +39,8 @@ fn contents(api: &Api, here: &str) -> Markup {
                 @for shown in Shown::all().iter().filter(|shown| api.allows(&shown.path())) {
                     (entry(&shown.place(), &shown.plural()))
                 }
-                @if api.allows(&platform("ListAuditEvent")) { (entry("/admin/audit", "Audit events")) }
+                @if api.allows(&platform("ListAuditEvent")) { (entry(audit::PLACE, "Audit events")) }
+                @if api.allows(&platform("ListAccessEvent")) { (entry(access::PLACE, "Access events")) }
             }
         }
     }

@@ -25,6 +25,7 @@ use super::{Member, moment::moment};
 use crate::{
     Caller, Context, Error,
     authentication::browser,
+    places,
     resource::{codec::Stored, index, load},
     web::{
         failure::Failure,
@@ -144,8 +145,13 @@ fn row(stored: &Stored<Session>, is_own: bool, token: &str, now: UnixMillis) -> 
     let session = &stored.message;
     let status = session.status().cloned().unwrap_or_default();
     let authentication = status.authentication.unwrap_or_default();
-    let place = authentication.info.and_then(|info| info.downstream);
-    let place = place.unwrap_or_default();
+    let info = authentication.info.unwrap_or_default();
+    let whereabouts = info
+        .geoip
+        .as_ref()
+        .map(places::in_words)
+        .unwrap_or_default();
+    let place = info.downstream.unwrap_or_default();
     let began = status.initial_authentication.unwrap_or_default();
     let device = status.device_ref.map(|device| device.name);
     let expires_at = session.spec().and_then(|spec| spec.expires_at);
@@ -158,6 +164,7 @@ fn row(stored: &Stored<Session>, is_own: bool, token: &str, now: UnixMillis) -> 
             }
             dl.facts {
                 @if !place.ip_address.is_empty() { (fact("Address", &html! { (place.ip_address) })) }
+                @if !whereabouts.is_empty() { (fact("Place", &html! { (whereabouts) })) }
                 @if let Some(device) = device { (fact("Device", &html! { (device) })) }
                 @if let Some(at) = seen_at(session) { (fact("Last seen", &moment(at, now))) }
                 @if let Some(at) = &began.set_at { (fact("Since", &moment(UnixMillis::from_proto(at), now))) }

@@ -141,7 +141,14 @@ async fn a_stream_ends_with_the_session_that_watches() {
 async fn what_is_no_resource_cannot_be_watched() {
     let cluster = Cluster::on(store::testing::sqlite()).await;
     let root = cluster.root().await;
-    for kind in ["", "SigningKey", "Certificate", "RevokedToken", "group"] {
+    for kind in [
+        "",
+        "SigningKey",
+        "Certificate",
+        "RevokedToken",
+        "Enrollment",
+        "group",
+    ] {
         let request = WatchRequest {
             kind: kind.to_owned(),
             after_cursor: 0,

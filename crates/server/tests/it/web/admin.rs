@@ -1,5 +1,6 @@
 //! The admin console.
 
+mod access;
 mod actions;
 mod audit;
 mod credentials;

@@ -4,12 +4,22 @@ use std::{sync::Arc, time::Duration};
 
 use api::{
     core_v1::{Session, User},
+    meta_v1::DeleteOptions,
+    platform_v1::{Enrollment, ListEnrollmentOptions, RevokeEnrollmentRequest},
     resource::Object as _,
 };
-use server::{ErrorKind, authentication::enrollment::create, resource::load};
+use domain::kind::Kind;
+use server::{
+    ErrorKind,
+    authentication::enrollment::{create, list, revoke},
+    resource::{load, write::Delete},
+};
 
 use super::{Browser, SESSION, link, people, request};
-use crate::{failing::Failing, replicas::Replicas};
+use crate::{
+    failing::Failing,
+    replicas::{Backend, Replicas},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_logs_in_once_and_to_look_at_it_is_no_use() {
@@ -46,7 +56,7 @@ async fn a_link_logs_in_once_and_to_look_at_it_is_no_use() {
     let mut other = Browser::at(replicas.context(1));
     let again = other.post("/enroll", &[("link", &link)]).await;
     assert_eq!(again.status, 401);
-    again.says("This has been used already");
+    again.says("This link has been used already");
     assert!(!other.cookies.contains_key(SESSION));
 }
 
@@ -68,6 +78,134 @@ async fn a01_of_many_who_use_a_link_at_once_one_gets_in() {
     assert_eq!(let_in, 1, "{statuses:?}");
     assert!(statuses.iter().all(|status| matches!(status, 303 | 401)));
     assert_eq!(sessions(&replicas, "john").await.len(), 1);
+}
+
+async fn listed(replicas: &Replicas, user: Option<&str>) -> Vec<Enrollment> {
+    let options = ListEnrollmentOptions {
+        common: None,
+        user_ref: user.and_then(|user| request(user).user_ref),
+    };
+    list(replicas.context(0), &options).await.unwrap().items
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_are_listed_and_revoked() {
+    let replicas = people(2).await;
+    let (ctx, actor) = (replicas.context(0), &replicas.actor);
+    let (johns, marys) = (link(&replicas, "john").await, link(&replicas, "mary").await);
+    replicas.advance(Duration::from_secs(1));
+    link(&replicas, "john").await;
+    let all = listed(&replicas, None).await;
+    assert_eq!(all.len(), 3);
+    // What they are used by is told once.
+    assert!(
+        all.iter()
+            .all(|item| item.url.is_empty() && !item.uid.is_empty())
+    );
+    let first = listed(&replicas, Some("john")).await.swap_remove(0);
+    assert_eq!(first.user_ref.unwrap().name, "john");
+    assert_eq!(
+        first.created_by_ref.unwrap().name,
+        actor.principal.user().name()
+    );
+
+    let by_uid = |uid: &str| RevokeEnrollmentRequest {
+        uid: uid.to_owned(),
+        user_ref: None,
+    };
+    let revoked = revoke(ctx, actor, &by_uid(&first.uid)).await.unwrap();
+    assert_eq!(revoked.revoked, 1);
+    let again = revoke(ctx, actor, &by_uid(&first.uid)).await.unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::NotFound);
+    // At the other replica, too.
+    let mut browser = Browser::at(replicas.context(1));
+    let refused = browser.post("/enroll", &[("link", &johns)]).await;
+    assert_eq!(refused.status, 401);
+    refused.says("was revoked");
+
+    let of_john = RevokeEnrollmentRequest {
+        uid: String::new(),
+        user_ref: request("john").user_ref,
+    };
+    assert_eq!(revoke(ctx, actor, &of_john).await.unwrap().revoked, 1);
+    assert_eq!(revoke(ctx, actor, &of_john).await.unwrap().revoked, 0);
+    for unclear in [
+        RevokeEnrollmentRequest::default(),
+        RevokeEnrollmentRequest {
+            uid: first.uid.clone(),
+            ..of_john.clone()
+        },
+    ] {
+        let error = revoke(ctx, actor, &unclear).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    }
+
+    // Another's goes on, and is listed until it is used.
+    assert_eq!(listed(&replicas, None).await.len(), 1);
+    let shown = browser.post("/enroll", &[("link", &marys)]).await;
+    assert_eq!(shown.status, 303, "{shown:#?}");
+    assert!(listed(&replicas, None).await.is_empty());
+    assert_eq!(audited(&replicas, "enrollment.created").await, 3);
+    assert_eq!(audited(&replicas, "enrollment.revoked").await, 2);
+}
+
+async fn audited(replicas: &Replicas, event_type: &str) -> usize {
+    let query = store::AuditQuery {
+        event_type: Some(event_type.to_owned()),
+        limit: 100,
+        ..store::AuditQuery::default()
+    };
+    let (events, _) = replicas.context(0).store.audit(query).await.unwrap();
+    assert!(events.iter().all(|event| event.resource_ref.is_some()));
+    events.len()
+}
+
+#[rstest::rstest]
+#[case(Backend::Sqlite)]
+#[case(Backend::Postgres)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a01_a_link_is_either_used_or_revoked(#[case] backend: Backend) {
+    let replicas = Replicas::start(backend, 2).await;
+    replicas.user("john", "{ type: HUMAN }").await;
+    for round in 0..20 {
+        let link = link(&replicas, "john").await;
+        let uid = listed(&replicas, None).await.swap_remove(0).uid;
+        let (ctx, actor) = (replicas.context(round % 2).clone(), replicas.actor.clone());
+        let revoking = tokio::spawn(async move {
+            let user_ref = None;
+            revoke(&ctx, &actor, &RevokeEnrollmentRequest { uid, user_ref }).await
+        });
+        let mut browser = Browser::at(replicas.context((round + 1) % 2));
+        let shown = browser.post("/enroll", &[("link", &link)]).await;
+        let revoked = revoking.await.unwrap();
+        let is_in = shown.status == 303;
+        assert_ne!(is_in, revoked.is_ok(), "{revoked:?} {shown:#?}");
+        assert_eq!(sessions(&replicas, "john").await.len(), usize::from(is_in));
+        for session in sessions(&replicas, "john").await {
+            replicas.delete(Kind::Session, session.uid()).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_go_with_their_user() {
+    let replicas = people(1).await;
+    let link = link(&replicas, "john").await;
+    let john = DeleteOptions {
+        name: "john".to_owned(),
+        ..DeleteOptions::default()
+    };
+    let deletion = Delete::<User>::new(john);
+    replicas
+        .first()
+        .run(&replicas.actor, deletion)
+        .await
+        .unwrap();
+    assert!(listed(&replicas, None).await.is_empty());
+    replicas.user("john", "{ type: HUMAN }").await;
+    let mut browser = Browser::at(replicas.context(0));
+    let shown = browser.post("/enroll", &[("link", &link)]).await;
+    assert_eq!(shown.status, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,7 @@
 //! People who log in at an identity provider, which is a stub on loopback.
 
+mod logout;
+
 use std::{sync::Arc, time::Duration};
 
 use api::{

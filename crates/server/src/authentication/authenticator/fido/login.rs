@@ -46,12 +46,12 @@ pub(crate) struct Passkey {
 
 impl Passkey {
     /// How a Session was authenticated that begins by it.
-    pub(crate) fn info(&self, caller: &Caller) -> Info {
+    pub(crate) fn info(&self, ctx: &Context, caller: &Caller) -> Info {
         session::authenticator_info(
             &self.used,
             Mode::Passkey,
             Some(self.facts.clone()),
-            session::downstream(caller.ip, &caller.user_agent),
+            ctx.seen(caller),
         )
     }
 
@@ -248,7 +248,7 @@ async fn check_rules(
     caller: &Caller,
 ) -> Result<(), Error> {
     let now = ctx.now();
-    let info = passkey.info(caller);
+    let info = passkey.info(ctx, caller);
     let rules = ctx.directory.authenticator_rules();
     let found = rules.post_authentication(owner, None, &passkey.used, &info, now);
     let Some((Effect::Deny | Effect::Unknown, error)) = found else {

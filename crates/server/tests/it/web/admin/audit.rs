@@ -73,6 +73,7 @@ async fn w08_the_pages_of_the_console_run_nothing_foreign() {
         "/admin/user/john/end-sessions",
         "/admin/create/credential",
         "/admin/audit",
+        "/admin/access",
     ] {
         let shown = browser.get(path).await;
         assert_eq!(shown.status, 200, "{path}");
@@ -80,7 +81,7 @@ async fn w08_the_pages_of_the_console_run_nothing_foreign() {
         assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"));
         assert_eq!(
             policy.contains("connect-src 'self';"),
-            path == "/admin/audit",
+            matches!(path, "/admin/audit" | "/admin/access"),
             "{path}"
         );
         assert_eq!(shown.headers["cache-control"], "no-store");

@@ -1,0 +1,255 @@
+//! `get access`
+
+use std::{collections::BTreeSet, time::Duration};
+
+use api::{
+    meta_v1::ObjectReference,
+    platform_v1::{AccessEvent, AccessEventList, ListAccessEventOptions, access_event::Decision},
+    reflect,
+};
+use clap::{Args, ValueEnum};
+use domain::clock::UnixMillis;
+
+use super::{PagingArgs, instant};
+use crate::{
+    client::{Client, Repeat},
+    context::Context,
+    failure::{Failure, Outcome},
+    kind::Kind,
+    output::{self, Format, OutputArgs, table},
+};
+
+/// How often it is looked for new ones.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// As many as the API gives at once.
+const MOST: u32 = 1000;
+
+/// Which requests.
+#[derive(Args)]
+pub(super) struct AccessArgs {
+    /// Only those of this User
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// Only those to this Service
+    #[arg(long, value_name = "SERVICE")]
+    service: Option<String>,
+    /// Only those that were decided so
+    #[arg(long, value_name = "DECISION")]
+    decision: Option<Word>,
+    /// Only later ones: a time (2026-12-31T00:00:00Z) or how long ago (24h)
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only earlier ones
+    #[arg(long, value_name = "TIME", conflicts_with = "watch")]
+    until: Option<String>,
+    /// Go on showing requests as they are made: rows, or one JSON object a line
+    #[arg(short = 'w', long)]
+    watch: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Word {
+    /// By the Policies
+    Allowed,
+    /// By the Policies
+    Denied,
+    /// Before they were asked
+    Refused,
+    /// Anyone may
+    Open,
+    /// The client went away before
+    Undecided,
+}
+
+impl From<Word> for Decision {
+    fn from(word: Word) -> Self {
+        match word {
+            Word::Allowed => Self::Allowed,
+            Word::Denied => Self::Denied,
+            Word::Refused => Self::Refused,
+            Word::Open => Self::Open,
+            Word::Undecided => Self::Undecided,
+        }
+    }
+}
+
+pub(super) async fn run(
+    context: &Context,
+    args: AccessArgs,
+    paging: &PagingArgs,
+) -> Result<Outcome, Failure> {
+    let now = context.now();
+    let reference = |kind: Kind, name: &str| ObjectReference {
+        kind: kind.name().to_owned(),
+        name: kind.full_name(name),
+        ..ObjectReference::default()
+    };
+    let time = |text: Option<&String>| text.map(|text| instant(text, now)).transpose();
+    let options = ListAccessEventOptions {
+        common: Some(paging.options()),
+        user_ref: args.user.as_deref().map(|name| reference(Kind::User, name)),
+        service_ref: args
+            .service
+            .as_deref()
+            .map(|name| reference(Kind::Service, name)),
+        decision: args
+            .decision
+            .map_or(Decision::Unknown, Decision::from)
+            .into(),
+        since: time(args.since.as_ref())?,
+        until: time(args.until.as_ref())?,
+    };
+    let client = Client::connect(context).await?;
+    let format = args.output.output.unwrap_or(Format::Table);
+    if args.watch {
+        return watch(context, &client, options, &format).await;
+    }
+    let list = list(&client, &options).await?;
+    match format {
+        Format::Table | Format::Wide if list.items.is_empty() => {
+            context.terminal.say("No access events found");
+        }
+        Format::Table | Format::Wide => {
+            let wide = format.is_wide();
+            let mut rows = vec![header(wide)];
+            rows.extend(list.items.iter().map(|event| row(event, wide)));
+            context.terminal.data(&table::render(&rows))?;
+            if list.list_response_meta.unwrap_or_default().has_more {
+                let next = paging.options().page + 2;
+                context
+                    .terminal
+                    .say(&format!("There are more: --page {next}"));
+            }
+        }
+        Format::Name => {
+            for event in &list.items {
+                context.terminal.line(&event.request_id)?;
+            }
+        }
+        format => {
+            if let Some(value) = output::list_value(&list) {
+                output::value(context, &value, &format)?;
+            }
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+async fn list(
+    client: &Client,
+    options: &ListAccessEventOptions,
+) -> Result<AccessEventList, Failure> {
+    let answer = client.call(Repeat::Safe, async |rpc| {
+        rpc.platform().list_access_event(options.clone()).await
+    });
+    Ok(answer.await?.into_inner())
+}
+
+/// Oldest first, as they come; until somebody stops it.
+async fn watch(
+    context: &Context,
+    client: &Client,
+    mut options: ListAccessEventOptions,
+    format: &Format,
+) -> Result<Outcome, Failure> {
+    let wide = format.is_wide();
+    let is_table = matches!(format, Format::Table | Format::Wide);
+    if is_table {
+        context.terminal.line(&table::stream_row(&header(wide)))?;
+    }
+    if let Some(common) = &mut options.common {
+        common.items_per_page = MOST;
+    }
+    // Of the last moment, in which more may have come.
+    let mut shown: BTreeSet<(String, Option<UnixMillis>)> = BTreeSet::new();
+    loop {
+        let mut items = list(client, &options).await?.items;
+        items.reverse();
+        let identity = |event: &AccessEvent| {
+            let at = event.at.as_ref().map(UnixMillis::from_proto);
+            (event.request_id.clone(), at)
+        };
+        for event in &items {
+            if shown.contains(&identity(event)) {
+                continue;
+            }
+            if is_table {
+                let line = table::stream_row(&row(event, wide));
+                context.terminal.line(&line)?;
+            } else if let Format::Name = format {
+                context.terminal.line(&event.request_id)?;
+            } else if let Some(message) = reflect::dynamic(event) {
+                output::message(context, &message, &Format::Jsonl)?;
+            }
+        }
+        if let Some(last) = items.last().and_then(|event| event.at) {
+            // Those that end at the same time may be written by another replica a little later.
+            let again = UnixMillis::from_proto(&last).saturating_sub(PERIOD * 2);
+            options.since = Some(again.to_proto());
+            shown = items.iter().map(identity).collect();
+        }
+        tokio::time::sleep(PERIOD).await;
+    }
+}
+
+fn header(wide: bool) -> Vec<String> {
+    let narrow = [
+        "TIME", "DECISION", "USER", "SERVICE", "METHOD", "PATH", "STATUS", "REASON",
+    ];
+    let more = [
+        "SESSION",
+        "HOST",
+        "IP ADDRESS",
+        "DURATION",
+        "ERROR",
+        "REQUEST ID",
+    ];
+    let more = if wide { &more[..] } else { &[] };
+    narrow.iter().chain(more).map(ToString::to_string).collect()
+}
+
+fn row(event: &AccessEvent, wide: bool) -> Vec<String> {
+    let named = |reference: Option<&ObjectReference>| {
+        reference.map_or_else(String::new, |reference| reference.name.clone())
+    };
+    let time = event.at.map_or_else(String::new, |at| {
+        UnixMillis::from_seconds(at.seconds).to_string()
+    });
+    let reason = match event.decision() {
+        Decision::LeftOut => format!("{} requests, in the access log alone", event.count),
+        _ => event.reason.clone(),
+    };
+    let status = match (event.status, event.grpc_status) {
+        (0, _) => String::new(),
+        (status, None) => status.to_string(),
+        (_, Some(of_grpc)) => format!("gRPC {of_grpc}"),
+    };
+    let mut row = vec![
+        time,
+        event.decision().as_str_name().to_owned(),
+        named(event.user_ref.as_ref()),
+        named(event.service_ref.as_ref()),
+        event.method.clone(),
+        event.path.clone(),
+        status,
+        reason,
+    ];
+    if wide {
+        let duration = event.duration.map_or_else(String::new, |duration| {
+            let micros = duration.seconds * 1_000_000 + i64::from(duration.nanos) / 1000;
+            format!("{}.{:03}ms", micros / 1000, micros % 1000)
+        });
+        row.extend([
+            named(event.session_ref.as_ref()),
+            event.host.clone(),
+            event.ip_address.clone(),
+            duration,
+            event.error.clone(),
+            event.request_id.clone(),
+        ]);
+    }
+    row
+}

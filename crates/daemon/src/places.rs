@@ -1,0 +1,164 @@
+//! Databases of places, read again when their files change.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context as _, ensure};
+use arc_swap::ArcSwapOption;
+use server::places::{Database, Places};
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::ListenSettings;
+
+/// How often the files are looked at.
+const PERIOD: Duration = Duration::from_mins(1);
+/// Larger ones are none.
+const LARGEST: u64 = 1024 * 1024 * 1024;
+
+/// The files, and what they were when they were read.
+pub(crate) struct PlacesFiles {
+    cities: Option<Watched>,
+    networks: Option<Watched>,
+    places: Arc<Places>,
+}
+
+struct Watched {
+    path: PathBuf,
+    read: State,
+}
+
+/// When it was changed, and how large it is.
+type State = (SystemTime, u64);
+
+impl PlacesFiles {
+    /// Reads the files that are named.
+    ///
+    /// # Errors
+    /// Where one cannot be read, or is no such database. Says which.
+    pub(crate) fn open(settings: &ListenSettings) -> anyhow::Result<Self> {
+        let places = Arc::new(Places::default());
+        let open = |path: Option<&PathBuf>, into: &ArcSwapOption<Database>| {
+            path.map(|path| {
+                let (database, read) = load(path)?;
+                into.store(Some(Arc::new(database)));
+                let path = path.clone();
+                Ok::<_, anyhow::Error>(Watched { path, read })
+            })
+            .transpose()
+        };
+        Ok(Self {
+            cities: open(settings.geoip_database.as_ref(), &places.cities)?,
+            networks: open(settings.geoip_asn_database.as_ref(), &places.networks)?,
+            places,
+        })
+    }
+
+    /// What was read.
+    pub(crate) fn places(&self) -> Arc<Places> {
+        Arc::clone(&self.places)
+    }
+
+    /// Reads what has changed, until `stop`. A file that is no good leaves what was read before.
+    pub(crate) async fn follow(mut self, stop: CancellationToken) {
+        if self.cities.is_none() && self.networks.is_none() {
+            return;
+        }
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(PERIOD) => {}
+            }
+            let looked = tokio::task::spawn_blocking(move || {
+                self.look();
+                self
+            });
+            match looked.await {
+                Ok(files) => self = files,
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn look(&mut self) {
+        for (watched, into) in [
+            (&mut self.cities, &self.places.cities),
+            (&mut self.networks, &self.places.networks),
+        ] {
+            let Some(watched) = watched else { continue };
+            if state(&watched.path).is_ok_and(|state| state == watched.read) {
+                continue;
+            }
+            match load(&watched.path) {
+                Ok((database, read)) => {
+                    into.store(Some(Arc::new(database)));
+                    watched.read = read;
+                }
+                Err(error) => {
+                    tracing::error!(
+                        error = format!("{error:#}"),
+                        "places are as they were before"
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn load(path: &Path) -> anyhow::Result<(Database, State)> {
+    let context = || format!("database of places {}", path.display());
+    let read = state(path).with_context(context)?;
+    ensure!(
+        read.1 <= LARGEST,
+        "{}: larger than {LARGEST} bytes",
+        context()
+    );
+    let bytes = fs::read(path).with_context(context)?;
+    let database = Database::new(bytes).with_context(context)?;
+    tracing::info!(path = %path.display(), kind = database.kind(), "places read");
+    Ok((database, read))
+}
+
+fn state(path: &Path) -> std::io::Result<State> {
+    let metadata = fs::metadata(path)?;
+    Ok((metadata.modified()?, metadata.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CITIES: &[u8] = include_bytes!("../../server/tests/data/places.mmdb");
+
+    #[test]
+    fn a_file_that_changes_is_read_again_and_one_that_is_no_good_is_not_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("places.mmdb");
+        let settings = ListenSettings {
+            geoip_database: Some(path.clone()),
+            ..ListenSettings::default()
+        };
+        let missing = PlacesFiles::open(&settings);
+        assert!(missing.err().unwrap().to_string().contains("places.mmdb"));
+        fs::write(&path, "nothing").unwrap();
+        assert!(PlacesFiles::open(&settings).is_err());
+        fs::write(&path, CITIES).unwrap();
+        let mut files = PlacesFiles::open(&settings).unwrap();
+        let is_known = |files: &PlacesFiles| {
+            let found = files.places().find([127, 0, 0, 1].into());
+            found.is_some()
+        };
+        assert!(is_known(&files));
+        fs::write(&path, "no longer").unwrap();
+        files.look();
+        assert!(is_known(&files));
+        let empty = include_bytes!("../../server/tests/data/networks.mmdb");
+        fs::write(&path, empty).unwrap();
+        files.look();
+        let found = files.places().find([192, 0, 2, 7].into());
+        assert_eq!(found, None);
+    }
+}

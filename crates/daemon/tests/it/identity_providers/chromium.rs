@@ -1,0 +1,178 @@
+//! People with a real browser at a real provider.
+
+use super::{PEOPLE, Scene};
+use crate::support::{upstream::Upstream, webdriver::Browser};
+
+const SERVICE: &str = "
+---
+kind: Policy
+metadata: { name: people }
+spec: { rules: [{ effect: ALLOW, condition: { match: 'ctx.user.spec.type == \"HUMAN\"' } }] }
+---
+kind: Service
+metadata: { name: pages, displayName: Pages of the team }
+spec: { mode: HTTP, isPublic: true, authorization: { policies: [people] }, config: { upstream: { url: 'URL' }, http: { identity: { headers: true } } } }
+";
+const RULE: &str = "  postAuthenticationRules:
+  - { effect: DENY, condition: { match: 'ctx.authenticationInfo.identityProvider.identifier == \"carol\"' } }
+  - { effect: ALLOW, condition: { matchAny: true } }";
+
+/// A Cluster with the Service `pages`, whose people log in at the provider. Carol may not.
+async fn company() -> (Scene, Upstream) {
+    let scene = tokio::task::spawn_blocking(Scene::start).await.unwrap();
+    let upstream = Upstream::start().await;
+    let url = format!("http://{}", upstream.address);
+    let people = PEOPLE.replace("ISSUER", &scene.provider.issuer);
+    let mappings = "  groupMappings:";
+    let people = people.replace(mappings, &format!("{RULE}\n{mappings}"));
+    let yaml = format!("{people}{}", SERVICE.replace("URL", &url));
+    scene
+        .root
+        .sh_with_input("octeliumctl apply --include-secret -", &yaml)
+        .success();
+    (scene, upstream)
+}
+
+/// Chooses the provider on the login page, and logs in there under a name.
+async fn log_in(browser: &Browser, name: &str) {
+    browser.sees("Continue with The company").await;
+    browser.click(".choices button").await;
+    at_the_provider(browser, name).await;
+}
+
+async fn at_the_provider(browser: &Browser, name: &str) {
+    browser.sees("Sign-in").await;
+    browser.fill("input[name=login]", name).await;
+    browser.fill("input[name=password]", "x").await;
+    browser.click("button[type=submit]").await;
+}
+
+/// Lets the provider tell what it is asked for.
+async fn agree(browser: &Browser) {
+    browser.sees("Authorize").await;
+    browser.click("button[type=submit]").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_comes_from_a_service_logs_in_at_the_company_and_returns() {
+    let (scene, _upstream) = company().await;
+    let browser = Browser::start().await;
+    let wanted = format!("https://pages.{}/a/page?with=this", scene.cluster.domain());
+    browser.open(&wanted).await;
+    browser.sees("to go on to pages.localhost").await;
+    browser.is_accessible().await;
+    browser.picture("login-with-a-provider").await;
+    log_in(&browser, "alice").await;
+    agree(&browser).await;
+    browser.sees("\"x-octelium-user\":\"alice\"").await;
+    assert_eq!(browser.url().await, wanted);
+
+    // Out, and in again: the provider knows her still and asks nothing.
+    browser.open(&scene.audience()).await;
+    browser.click(".who button").await;
+    browser.sees("You are logged out").await;
+    browser.open(&wanted).await;
+    browser.sees("Continue with The company").await;
+    browser.click(".choices button").await;
+    browser.sees("\"x-octelium-user\":\"alice\"").await;
+    assert_eq!(browser.url().await, wanted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w45_the_wrong_user_is_told_why_and_may_be_another() {
+    let (scene, _upstream) = company().await;
+    let browser = Browser::start().await;
+    let wanted = format!("https://pages.{}/", scene.cluster.domain());
+    browser.open(&wanted).await;
+    log_in(&browser, "mallory").await;
+    agree(&browser).await;
+    browser.sees("you are not a User here").await;
+    browser.is_accessible().await;
+    browser.picture("wrong-user").await;
+    scene.audits("identity_unknown");
+
+    // The provider would say the same of her again; it is asked to ask. Where she was going is not forgotten.
+    browser.click(".notice a.button").await;
+    log_in(&browser, "alice").await;
+    agree(&browser).await;
+    browser.sees("\"x-octelium-user\":\"alice\"").await;
+    assert_eq!(browser.url().await, wanted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w45_whom_a_rule_denies_is_told_so_and_gets_no_session() {
+    let (scene, _upstream) = company().await;
+    let browser = Browser::start().await;
+    browser.open(&scene.audience()).await;
+    log_in(&browser, "carol").await;
+    agree(&browser).await;
+    browser.sees("Log in as somebody else").await;
+    browser.is_accessible().await;
+    browser.picture("denied-by-rule").await;
+    scene.audits("provider_rule");
+    let sessions = scene.root.sh("octeliumctl get session").success();
+    assert!(!sessions.stdout.contains("carol"), "{sessions:#?}");
+    browser
+        .open(&format!("{}/sessions", scene.audience()))
+        .await;
+    browser.sees("Continue with The company").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w45_who_cancels_at_the_company_is_told_so_and_goes_on_from_there() {
+    let (scene, _upstream) = company().await;
+    let browser = Browser::start().await;
+    let wanted = format!("https://pages.{}/", scene.cluster.domain());
+    browser.open(&wanted).await;
+    browser.sees("Continue with The company").await;
+    browser.click(".choices button").await;
+    browser.sees("Cancel").await;
+    browser.click("a[href*=abort]").await;
+    browser.sees("was cancelled").await;
+    browser.is_accessible().await;
+    browser.picture("cancelled").await;
+    browser.click(".notice a.button").await;
+    log_in(&browser, "alice").await;
+    agree(&browser).await;
+    browser.sees("\"x-octelium-user\":\"alice\"").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w55_who_logs_out_of_the_company_is_logged_out_here() {
+    let (scene, _upstream) = company().await;
+    let browser = Browser::start().await;
+    let sessions = || {
+        let sessions = scene
+            .root
+            .sh("octeliumctl get session --user alice -o json");
+        let sessions: serde_json::Value = serde_json::from_str(&sessions.success().stdout).unwrap();
+        sessions["items"].as_array().unwrap().len()
+    };
+    browser.open(&scene.audience()).await;
+    log_in(&browser, "alice").await;
+    agree(&browser).await;
+    browser.sees("Pages of the team").await;
+    assert_eq!(sessions(), 1);
+
+    // There first: it tells us by itself.
+    let end = format!("{}/session/end", scene.provider.issuer);
+    browser.open(&end).await;
+    browser.click("button[name=logout]").await;
+    browser.sees("Sign-out Success").await;
+    assert_eq!(sessions(), 0);
+    browser.open(&scene.audience()).await;
+    browser.sees("Continue with The company").await;
+
+    // Here first: the way there is offered.
+    log_in(&browser, "alice").await;
+    agree(&browser).await;
+    browser.sees("Pages of the team").await;
+    browser.click(".who button").await;
+    browser.sees("Log out of The company too").await;
+    browser.is_accessible().await;
+    browser.picture("logged-out-of-a-provider").await;
+    assert_eq!(sessions(), 0);
+    browser.click("section.card a.button").await;
+    browser.click("button[name=logout]").await;
+    browser.sees("Sign-out Success").await;
+}

@@ -1,0 +1,107 @@
+//! Sessions that end because the provider says so by which they began.
+
+use api::{
+    core_v1::{
+        Session,
+        session::status::authentication::info::{Details, IdentityProvider},
+    },
+    resource::Object as _,
+};
+use domain::kind::Kind;
+use store::{CommitError, Operation, Transaction};
+
+use crate::{
+    Caller, Context, Error, ErrorKind,
+    audit::{self, Entry},
+    authentication::identity::SingleUse,
+    directory::ProviderEntry,
+    resource::load,
+};
+
+const ATTEMPTS: usize = 16;
+/// Sessions of one person at one provider.
+const SESSIONS: u32 = 1000;
+
+/// Which Sessions end.
+pub(super) struct Meant<'a, F> {
+    /// By which they are found.
+    pub(super) index: &'static str,
+    /// Its value.
+    pub(super) key: &'a str,
+    /// Of those that are found.
+    pub(super) is_it: F,
+}
+
+/// Ends them in the transaction that uses up what says so. Having none is as good.
+///
+/// # Errors
+/// `Unauthenticated` where `used` was used before.
+pub(super) async fn end<F: Fn(&IdentityProvider) -> bool>(
+    ctx: &Context,
+    entry: &ProviderEntry,
+    used: &SingleUse,
+    meant: Meant<'_, F>,
+    caller: &Caller,
+) -> Result<(), Error> {
+    for _ in 0..ATTEMPTS {
+        let now = ctx.now();
+        let found =
+            load::by_index::<Session>(&*ctx.store, meant.index, meant.key, SESSIONS, now).await?;
+        let mut transaction = Transaction::at(now);
+        transaction.push(used.operation());
+        let meant = found
+            .0
+            .iter()
+            .filter(|session| began_by(&session.message).is_some_and(&meant.is_it));
+        for session in meant {
+            transaction.push(Operation::Delete(Kind::Session, session.uid, None));
+            let mut event = audit::done(
+                ctx,
+                caller,
+                Entry {
+                    event_type: "session.ended",
+                    resource: session.message.metadata().map(|of| (Kind::Session, of)),
+                    user: None,
+                    session: None,
+                },
+            );
+            let name = entry.name().to_owned();
+            event.attrs.insert("identityProvider".to_owned(), name);
+            transaction.push(Operation::Audit(event));
+        }
+        match ctx.store.commit(transaction).await {
+            Ok(committed) => {
+                ctx.directory.catch_up(committed.cursor).await;
+                return Ok(());
+            }
+            // One of them has ended by itself.
+            Err(CommitError::Conflict { .. }) => {}
+            Err(CommitError::RecordTaken) => return Err(nobody("used_already")),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::unavailable("the logout lost too many races"))
+}
+
+/// What a provider has said when the Session began.
+pub(super) fn began_by(session: &Session) -> Option<&IdentityProvider> {
+    let info = session
+        .status()?
+        .initial_authentication
+        .as_ref()?
+        .info
+        .as_ref()?;
+    match info.details.as_ref()? {
+        Details::IdentityProvider(by) => Some(by),
+        _ => None,
+    }
+}
+
+/// Of what is of no provider.
+pub(super) fn nobody(reason: &'static str) -> Error {
+    Error::new(
+        ErrorKind::Unauthenticated,
+        "No identity provider of this Cluster has sent this. Nobody was logged out by it.",
+    )
+    .because(reason)
+}

@@ -1,0 +1,128 @@
+//! The end of sessions at `OpenID` Connect providers.
+
+use api::core_v1::{
+    Session,
+    identity_provider::spec::{self, Type},
+    session::status::authentication::info::{IdentityProvider, identity_provider::Oidc},
+};
+use authn::{
+    assertion,
+    jws::Unverified,
+    provider::{ExternalIdentity, LoginError},
+};
+use aws_lc_rs::digest;
+use serde_json::Value;
+
+use super::ending::{self, Meant, began_by, nobody};
+use crate::{
+    Caller, Context, Error, authentication::identity::SingleUse, directory::ProviderEntry,
+    resource::index,
+};
+
+/// Where providers tell that a session has ended.
+pub(crate) const LOGOUT: &str = "/oidc/backchannel-logout";
+const USED_TOKEN: &str = "oidc-logout";
+/// Longer ones are not kept, and name nothing.
+const LONGEST: usize = 256;
+
+/// Where a person ends the session at the provider.
+pub(crate) struct Farewell {
+    /// What the provider is called.
+    pub(crate) label: String,
+    pub(crate) url: String,
+}
+
+/// What a Session keeps of a login for its end.
+pub(crate) fn remembered(external: &ExternalIdentity) -> Option<Box<Oidc>> {
+    let claim = |name: &str| {
+        let value = external.claims.get(name).and_then(Value::as_str);
+        value
+            .filter(|value| value.len() <= LONGEST)
+            .map(str::to_owned)
+    };
+    Some(Box::new(Oidc {
+        subject: claim("sub")?,
+        session_id: claim("sid").unwrap_or_default(),
+    }))
+}
+
+/// Ends the Sessions that a logout token names (`OpenID` Connect Back-Channel Logout 1.0 §2.6, 2.7).
+///
+/// # Errors
+/// `Unauthenticated` where it is of no provider of ours, or came before; `Unavailable` where that cannot be said.
+pub(crate) async fn end_by_token(ctx: &Context, token: &str, caller: &Caller) -> Result<(), Error> {
+    let (entry, oidc) = sender(ctx, token)?;
+    let relying = ctx.federation.relying(&oidc.issuer_url, &ctx.clock);
+    let read = relying.read_logout(&oidc.client_id, token).await;
+    let token = read.map_err(|error| match error {
+        LoginError::Unavailable(error) => Error::unavailable(error),
+        error => {
+            tracing::warn!(identity_provider = entry.name(), %error, "a logout token is refused");
+            nobody("logout_token")
+        }
+    })?;
+    let provider = entry.known.uid;
+    let id = digest::digest(&digest::SHA256, token.id.as_bytes());
+    let used = SingleUse {
+        kind: USED_TOKEN,
+        key: [provider.as_bytes().as_slice(), id.as_ref()].concat(),
+        expires_at: token.ends_at,
+    };
+    let (claim, value) = match (&token.session, &token.subject) {
+        (Some(session), _) => ("sid", session),
+        (None, Some(subject)) => ("sub", subject),
+        (None, None) => return Err(nobody("logout_token")),
+    };
+    let is_meant = |by: &IdentityProvider| {
+        by.oidc.as_ref().is_some_and(|oidc| {
+            let is_of = |asked: &Option<String>, had: &String| {
+                asked.as_ref().is_none_or(|asked| asked == had)
+            };
+            is_of(&token.subject, &oidc.subject) && is_of(&token.session, &oidc.session_id)
+        })
+    };
+    let meant = Meant {
+        index: index::OIDC,
+        key: &index::oidc_key(&provider.to_string(), claim, value),
+        is_it: is_meant,
+    };
+    ending::end(ctx, &entry, &used, meant, caller).await
+}
+
+/// Where the session at the provider can be ended by which `session` began; `None` where there is none.
+pub(crate) async fn farewell(ctx: &Context, session: &Session) -> Option<Farewell> {
+    let by = began_by(session)?;
+    by.oidc.as_ref()?;
+    let provider = &by.identity_provider_ref.as_ref()?.uid;
+    let entry = ctx.directory.identity_provider("", provider)?;
+    let oidc = spec(&entry)?;
+    let relying = ctx.federation.relying(&oidc.issuer_url, &ctx.clock);
+    Some(Farewell {
+        label: entry.label().to_owned(),
+        url: relying.end_session_url(&oidc.client_id).await?,
+    })
+}
+
+/// The provider that the token says it is of.
+fn sender(
+    ctx: &Context,
+    token: &str,
+) -> Result<(std::sync::Arc<ProviderEntry>, spec::Oidc), Error> {
+    let unverified = Unverified::parse_as(token, |_| true).map_err(|_| nobody("logout_token"))?;
+    let issuer = assertion::issuer(&unverified).ok_or_else(|| nobody("logout_token"))?;
+    ctx.directory
+        .identity_providers()
+        .into_iter()
+        .find_map(|entry| {
+            let oidc = spec(&entry)?.clone();
+            authn::issuer::is_same(&oidc.issuer_url, issuer).then_some((entry, oidc))
+        })
+        .ok_or_else(|| nobody("provider_unknown"))
+}
+
+fn spec(entry: &ProviderEntry) -> Option<&spec::Oidc> {
+    match entry.spec()?.r#type.as_ref()? {
+        Type::Oidc(oidc) => Some(oidc),
+        _ => None,
+    }
+}

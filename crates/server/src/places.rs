@@ -1,0 +1,208 @@
+//! Where the addresses of clients are, by databases in the `MaxMind` DB format that the operator has.
+
+use std::net::IpAddr;
+
+use api::core_v1::{GeoIp, geo_ip};
+use arc_swap::ArcSwapOption;
+use domain::session::{self, Seen};
+use maxminddb::{Reader, geoip2};
+
+use crate::{Caller, Context};
+
+/// One database, in memory.
+pub struct Database(Reader<Vec<u8>>);
+
+/// It cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("not a database in the MaxMind DB format (.mmdb): {0}")]
+pub struct InvalidDatabase(#[from] maxminddb::MaxMindDbError);
+
+impl Database {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn new(bytes: Vec<u8>) -> Result<Self, InvalidDatabase> {
+        Ok(Self(Reader::from_source(bytes)?))
+    }
+
+    /// What it says it is, as `GeoLite2-City`.
+    pub fn kind(&self) -> &str {
+        &self.0.metadata().database_type
+    }
+}
+
+/// Where addresses are, as far as it is known. Each half may be replaced while it is used.
+#[derive(Default)]
+pub struct Places {
+    /// Of cities, or of countries.
+    pub cities: ArcSwapOption<Database>,
+    /// Of autonomous systems.
+    pub networks: ArcSwapOption<Database>,
+}
+
+impl Places {
+    /// Where `address` is; `None` where nothing is known of it.
+    pub fn find(&self, address: IpAddr) -> Option<GeoIp> {
+        let cities = self.cities.load();
+        let networks = self.networks.load();
+        let city = cities.as_ref().and_then(|database| {
+            let found = database.0.lookup(address);
+            said(found.and_then(|found| found.decode::<geoip2::City<'_>>()))
+        });
+        let network = networks.as_ref().and_then(|database| {
+            let found = database.0.lookup(address);
+            said(found.and_then(|found| found.decode::<geoip2::Asn<'_>>()))
+        });
+        if city.is_none() && network.is_none() {
+            return None;
+        }
+        let version = match address {
+            IpAddr::V4(_) => geo_ip::IpVersion::V4,
+            IpAddr::V6(_) => geo_ip::IpVersion::V6,
+        };
+        let mut place = city.as_ref().map(place).unwrap_or_default();
+        place.ip = address.to_string();
+        place.ip_version = version.into();
+        place.network = network.map(|network| geo_ip::Network {
+            asn: network.autonomous_system_number.unwrap_or_default().into(),
+            organization: text(network.autonomous_system_organization),
+            ..geo_ip::Network::default()
+        });
+        Some(place)
+    }
+}
+
+/// A place in few words, the nearest first: `Berlin, Germany`.
+pub fn in_words(place: &GeoIp) -> String {
+    let city = place.city.as_ref().map(|city| city.name.as_str());
+    let region = place.region.as_ref().map(|region| region.name.as_str());
+    let country = place.country.as_ref().map(|country| {
+        if country.name.is_empty() {
+            country.code.as_str()
+        } else {
+            country.name.as_str()
+        }
+    });
+    let mut words: Vec<&str> = Vec::new();
+    words.extend(city.filter(|name| !name.is_empty()).or(region));
+    words.extend(country);
+    words.retain(|word| !word.is_empty());
+    words.join(", ")
+}
+
+impl Context {
+    /// From where a client was seen.
+    pub(crate) fn seen(&self, caller: &Caller) -> Seen {
+        Seen {
+            downstream: session::downstream(caller.ip, &caller.user_agent),
+            geoip: caller.ip.and_then(|ip| self.places.find(ip)),
+        }
+    }
+}
+
+/// What a database says, where it is sound.
+fn said<T>(found: Result<Option<T>, maxminddb::MaxMindDbError>) -> Option<T> {
+    found
+        .inspect_err(|error| tracing::warn!(%error, "a database of places cannot be read"))
+        .ok()
+        .flatten()
+}
+
+fn text(text: Option<&str>) -> String {
+    text.unwrap_or_default().to_owned()
+}
+
+fn place(city: &geoip2::City<'_>) -> GeoIp {
+    let region = city.subdivisions.first();
+    let location = &city.location;
+    let point = location.latitude.zip(location.longitude);
+    GeoIp {
+        country: city.country.iso_code.map(|code| geo_ip::Country {
+            code: code.to_owned(),
+            name: text(city.country.names.english),
+        }),
+        continent: city.continent.code.map(|code| geo_ip::Continent {
+            code: code.to_owned(),
+            name: text(city.continent.names.english),
+        }),
+        region: region.map(|region| geo_ip::Region {
+            code: text(region.iso_code),
+            name: text(region.names.english),
+        }),
+        city: city.city.names.english.map(|name| geo_ip::City {
+            name: name.to_owned(),
+        }),
+        coordinates: point.map(|(latitude, longitude)| geo_ip::Coordinates {
+            latitude,
+            longitude,
+            accuracy_radius: location.accuracy_radius.unwrap_or_default().into(),
+        }),
+        timezone: location.time_zone.map(|id| geo_ip::Timezone {
+            id: id.to_owned(),
+            ..geo_ip::Timezone::default()
+        }),
+        postal_code: text(city.postal.code),
+        ..GeoIp::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn places() -> Places {
+        let database = |bytes: &[u8]| Some(Arc::new(Database::new(bytes.to_vec()).unwrap()));
+        Places {
+            cities: ArcSwapOption::new(database(include_bytes!("../tests/data/places.mmdb"))),
+            networks: ArcSwapOption::new(database(include_bytes!("../tests/data/networks.mmdb"))),
+        }
+    }
+
+    #[test]
+    fn an_address_is_somewhere() {
+        let places = places();
+        let found = places.find("127.0.0.1".parse().unwrap()).unwrap();
+        assert_eq!(in_words(&found), "Berlin, Germany");
+        assert_eq!(found.ip, "127.0.0.1");
+        assert_eq!(found.ip_version(), geo_ip::IpVersion::V4);
+        assert_eq!(found.country.unwrap().code, "DE");
+        assert_eq!(found.region.unwrap().code, "BE");
+        assert_eq!(found.timezone.unwrap().id, "Europe/Berlin");
+        assert_eq!(found.postal_code, "10115");
+        let network = found.network.unwrap();
+        assert_eq!(
+            (network.asn, &*network.organization),
+            (64496, "Example Networks")
+        );
+
+        let country = places.find("192.0.2.7".parse().unwrap()).unwrap();
+        assert_eq!(in_words(&country), "France");
+        assert_eq!(country.network, None);
+        let found = places.find("2001:db8::7".parse().unwrap()).unwrap();
+        assert_eq!(found.ip_version(), geo_ip::IpVersion::V6);
+        assert_eq!(places.find("198.51.100.1".parse().unwrap()), None);
+        assert_eq!(Places::default().find("127.0.0.1".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn a_damaged_database_says_nothing_and_breaks_nothing() {
+        assert!(Database::new(b"no database".to_vec()).is_err());
+        let whole = include_bytes!("../tests/data/places.mmdb");
+        for at in 0..whole.len() {
+            let mut damaged = whole.to_vec();
+            damaged[at] ^= 0xff;
+            if let Ok(database) = Database::new(damaged) {
+                let places = Places {
+                    cities: ArcSwapOption::new(Some(Arc::new(database))),
+                    networks: ArcSwapOption::empty(),
+                };
+                for address in ["127.0.0.1", "2001:db8::7", "198.51.100.1"] {
+                    places.find(address.parse().unwrap());
+                }
+            }
+        }
+    }
+}

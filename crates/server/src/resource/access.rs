@@ -1,0 +1,65 @@
+//! Reads access events.
+
+use api::{
+    core_v1::Service,
+    platform_v1::{AccessEventList, ListAccessEventOptions, access_event::Decision},
+};
+use domain::{clock::UnixMillis, kind::Kind};
+use store::AccessQuery;
+
+use super::{audit, load, read::Paging, write::parse_uid};
+use crate::{Context, Error};
+
+/// One page of access events, newest first.
+///
+/// # Errors
+/// Where there is no such page, User or Service.
+pub async fn list(
+    context: &Context,
+    options: &ListAccessEventOptions,
+) -> Result<AccessEventList, Error> {
+    let order_by = options.common.as_ref().and_then(|common| common.order_by);
+    if order_by.is_some_and(|order| order.r#type != 0) {
+        return Err(Error::invalid(
+            "common.orderBy is not served for access events: they come newest first",
+        ));
+    }
+    let paging = Paging::new(options.common.as_ref())?;
+    let user = match &options.user_ref {
+        Some(reference) => Some(audit::user(context, reference).await?),
+        None => None,
+    };
+    let service = match &options.service_ref {
+        None => None,
+        Some(reference) if !reference.uid.is_empty() => Some(parse_uid(&reference.uid)?),
+        Some(reference) => {
+            let name = domain::name::service_full_name(&reference.name);
+            let found = load::by_name::<Service>(&*context.store, &name, context.now()).await?;
+            let found = found.ok_or_else(|| Error::not_found(Kind::Service, name))?;
+            Some(found.uid)
+        }
+    };
+    let decision = Decision::try_from(options.decision)
+        .map_err(|_| Error::invalid("decision is none that there is"))?;
+    let instant =
+        |timestamp: &Option<prost_types::Timestamp>| timestamp.as_ref().map(UnixMillis::from_proto);
+    let (items, total) = context
+        .store
+        .access(AccessQuery {
+            user,
+            service,
+            decision: Some(decision).filter(|decision| *decision != Decision::Unknown),
+            since: instant(&options.since),
+            until: instant(&options.until),
+            offset: paging.offset(),
+            limit: paging.items,
+        })
+        .await?;
+    let meta = paging.meta(items.len(), total)?;
+    Ok(AccessEventList {
+        api_version: "platform/v1".to_owned(),
+        kind: "AccessEventList".to_owned(),
+        items,
+        list_response_meta: Some(meta),
+    })
+}

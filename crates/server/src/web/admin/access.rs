@@ -1,0 +1,180 @@
+//! What is asked of Services, as it is asked: who, what, how it was decided, and why.
+
+use ::api::{
+    meta_v1::{CommonListOptions, ObjectReference},
+    platform_v1::{AccessEvent, AccessEventList, ListAccessEventOptions, access_event::Decision},
+};
+use axum::{
+    extract::{RawQuery, State},
+    response::Response,
+};
+use maud::{Markup, html};
+
+use super::{
+    Administrator,
+    api::platform,
+    events::{self, Field, Found, Input, Log, ON_A_PAGE, SINCE, UNTIL, Wanted},
+    kind::Shown,
+    view,
+};
+use crate::{Context, ErrorKind, web::failure::Failure};
+
+/// Where it is.
+pub(super) const PLACE: &str = "/admin/access";
+const LOG: Log = Log {
+    place: PLACE,
+    title: "Access events",
+    fields: &[
+        Field {
+            name: "user",
+            label: "User",
+            input: Input::Text,
+        },
+        Field {
+            name: "service",
+            label: "Service",
+            input: Input::Text,
+        },
+        Field {
+            name: "decision",
+            label: "Decision",
+            input: Input::Choice(&["allowed", "denied", "refused", "open", "undecided"]),
+        },
+        SINCE,
+        UNTIL,
+    ],
+    columns: &[
+        "Time (UTC)",
+        "Decision",
+        "User",
+        "Service",
+        "Request",
+        "Why",
+        "Status",
+        "Address",
+    ],
+    nothing: "Nothing was asked of a Service that is looked for.",
+};
+
+/// One page of events, newest first; the rows alone where the script asks for those.
+pub(super) async fn page(
+    State(ctx): State<Context>,
+    admin: Administrator,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    let wanted = Wanted::read(&LOG, query.as_deref());
+    let (list, problem) = match options(&wanted) {
+        Ok(options) => match admin.api.ask(&platform("ListAccessEvent"), &options).await {
+            Ok(list) => (list, None),
+            // Such as of a User that there is not.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::NotFound | ErrorKind::InvalidArgument
+                ) =>
+            {
+                (AccessEventList::default(), Some(error.public().to_owned()))
+            }
+            Err(error) => return Err(error.into()),
+        },
+        Err(problem) => (AccessEventList::default(), Some(problem)),
+    };
+    let found = Found {
+        rows: list.items.iter().map(|event| row(&admin, event)).collect(),
+        total: list.list_response_meta.unwrap_or_default().total_count,
+        problem,
+    };
+    Ok(events::page(&LOG, &admin, &wanted, &found, ctx.now()))
+}
+
+fn options(wanted: &Wanted) -> Result<ListAccessEventOptions, String> {
+    let reference = |kind: &str, field: &str| {
+        let name = wanted.get(field);
+        (!name.is_empty()).then(|| ObjectReference {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            ..ObjectReference::default()
+        })
+    };
+    let decision = match wanted.get("decision") {
+        "" => Decision::Unknown,
+        word => Decision::from_str_name(&word.to_uppercase())
+            .ok_or("Decision: there is none of this name.")?,
+    };
+    Ok(ListAccessEventOptions {
+        common: Some(CommonListOptions {
+            page: wanted.number - 1,
+            items_per_page: ON_A_PAGE,
+            order_by: None,
+        }),
+        user_ref: reference("User", "user"),
+        service_ref: reference("Service", "service"),
+        decision: decision.into(),
+        since: wanted.instant(&SINCE)?,
+        until: wanted.instant(&UNTIL)?,
+    })
+}
+
+fn row(admin: &Administrator, event: &AccessEvent) -> Markup {
+    let (class, decision) = match event.decision() {
+        Decision::Allowed => ("badge good", "allowed"),
+        Decision::Open => ("badge good", "open"),
+        Decision::Denied => ("badge bad", "denied"),
+        Decision::Refused => ("badge bad", "refused"),
+        Decision::Undecided => ("badge", "undecided"),
+        Decision::LeftOut => ("badge", "left out"),
+        Decision::Unknown => ("badge", "unknown"),
+    };
+    if event.decision() == Decision::LeftOut {
+        return html! {
+            tr data-event=(identity(event)) {
+                th scope="row" { (events::moment(event.at.as_ref())) }
+                td { span class=(class) { (decision) } }
+                td colspan="6" {
+                    (event.count) " more in this moment, which are in the access log of the replica alone."
+                }
+            }
+        };
+    }
+    let status = match (event.status, event.grpc_status) {
+        (0, _) => "–".to_owned(),
+        (status, None) => status.to_string(),
+        (status, Some(of_grpc)) => format!("{status}, gRPC {of_grpc}"),
+    };
+    let mut why = vec![event.reason.clone()];
+    why.extend((!event.step_up.is_empty()).then(|| format!("would do: {}", event.step_up)));
+    why.extend((!event.error.is_empty()).then(|| event.error.replace('_', " ")));
+    why.retain(|part| !part.is_empty());
+    let request = format!("{} {}{}", event.method, event.host, event.path);
+    html! {
+        tr data-event=(identity(event)) {
+            th scope="row" { (events::moment(event.at.as_ref())) }
+            td { span class=(class) { (decision) } }
+            td { (object(admin, "user", event.user_ref.as_ref())) }
+            td { (object(admin, "service", event.service_ref.as_ref())) }
+            td { (view::cut(&request)) }
+            td { (view::cut(&why.join("; "))) }
+            td { (status) }
+            td { (view::cut(&event.ip_address)) }
+        }
+    }
+}
+
+/// What tells an event from others.
+fn identity(event: &AccessEvent) -> String {
+    let at = event.at.unwrap_or_default();
+    format!("{}-{}-{}", event.request_id, at.seconds, at.nanos)
+}
+
+fn object(admin: &Administrator, word: &str, reference: Option<&ObjectReference>) -> Markup {
+    let Some(reference) = reference else {
+        return html! { "–" };
+    };
+    let shown = Shown::named(word).ok();
+    let shown = shown.filter(|shown| admin.api.allows(&super::api::path_of(&shown.get)));
+    let text = view::cut(&reference.name);
+    html! {
+        @if let Some(shown) = shown { a href=(view::place_of(shown, &reference.name)) { (text) } }
+        @else { (text) }
+    }
+}

@@ -1,0 +1,245 @@
+//! Logs of events on a page that goes on by itself: newest first, with a form that says which.
+
+use axum::response::{IntoResponse as _, Response};
+use domain::clock::UnixMillis;
+use http::{HeaderValue, StatusCode, header};
+use maud::{Markup, html};
+use prost_types::Timestamp;
+
+use super::{Administrator, view};
+use crate::web::{form::Fields, portal::moment::utc};
+
+/// How many events a page has.
+pub(super) const ON_A_PAGE: u32 = 50;
+
+/// What a log is to people.
+pub(super) struct Log {
+    pub(super) place: &'static str,
+    pub(super) title: &'static str,
+    /// The fields of the form.
+    pub(super) fields: &'static [Field],
+    pub(super) columns: &'static [&'static str],
+    /// What is said where there is nothing.
+    pub(super) nothing: &'static str,
+}
+
+/// A field of the form.
+pub(super) struct Field {
+    pub(super) name: &'static str,
+    pub(super) label: &'static str,
+    pub(super) input: Input,
+}
+
+/// How it is filled in.
+#[derive(Clone, Copy)]
+pub(super) enum Input {
+    Text,
+    /// Date and time, in UTC.
+    Moment,
+    /// One of these, or none.
+    Choice(&'static [&'static str]),
+}
+
+/// The first moment that is asked for.
+pub(super) const SINCE: Field = Field {
+    name: "since",
+    label: "From (UTC)",
+    input: Input::Moment,
+};
+/// And the one after the last.
+pub(super) const UNTIL: Field = Field {
+    name: "until",
+    label: "Until (UTC)",
+    input: Input::Moment,
+};
+
+/// What a person has asked for, as written.
+pub(super) struct Wanted {
+    fields: Vec<(&'static str, String)>,
+    /// From 1.
+    pub(super) number: u32,
+    /// Whether the script asks, for the rows alone.
+    is_fragment: bool,
+}
+
+impl Wanted {
+    pub(super) fn read(log: &Log, query: Option<&str>) -> Self {
+        let given = Fields::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
+        let value = |name| given.get(name).unwrap_or_default().trim().to_owned();
+        Self {
+            fields: log
+                .fields
+                .iter()
+                .map(|field| (field.name, value(field.name)))
+                .collect(),
+            number: given
+                .get("page")
+                .and_then(|number| number.parse().ok())
+                .unwrap_or(1)
+                .max(1),
+            is_fragment: given.get("rows").is_some(),
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> &str {
+        let found = self.fields.iter().find(|(known, _)| *known == name);
+        found.map_or("", |(_, value)| value)
+    }
+
+    /// What a field for date and time holds.
+    ///
+    /// # Errors
+    /// What is wrong about it, for the person.
+    pub(super) fn instant(&self, field: &Field) -> Result<Option<Timestamp>, String> {
+        let text = self.get(field.name);
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let seconds = if text.matches(':').count() == 1 {
+            ":00"
+        } else {
+            ""
+        };
+        format!("{text}{seconds}Z").parse().map(Some).map_err(|_| {
+            let label = field.label.split(' ').next().unwrap_or_default();
+            format!("{label}: write date and time, as 2026-11-22T09:30.")
+        })
+    }
+}
+
+/// What was found.
+pub(super) struct Found {
+    /// A row of the table each.
+    pub(super) rows: Vec<Markup>,
+    /// How many there are in all.
+    pub(super) total: u32,
+    /// What is wrong about what was asked for.
+    pub(super) problem: Option<String>,
+}
+
+/// The page; the rows alone where the script asks for those.
+pub(super) fn page(
+    log: &Log,
+    admin: &Administrator,
+    wanted: &Wanted,
+    found: &Found,
+    now: UnixMillis,
+) -> Response {
+    let rows = html! {
+        @for row in &found.rows { (row) }
+        @if found.rows.is_empty() { tr { td colspan=(log.columns.len()) { (log.nothing) } } }
+    };
+    if wanted.is_fragment {
+        return fragment(&rows, found.problem.is_none());
+    }
+    let body = body(log, wanted, &rows, found, now);
+    view::page(&admin.api, log.title, log.place, &body)
+        .asks_for_more()
+        .into_response()
+}
+
+/// A moment in a row.
+pub(super) fn moment(at: Option<&Timestamp>) -> Markup {
+    let at = at.map(|at| utc(UnixMillis::from_proto(at)));
+    let at = at.unwrap_or_default();
+    html! {
+        time datetime=(at) { (at.replace('T', " ").trim_end_matches('Z')) }
+    }
+}
+
+/// The rows, for the script. Whatever else comes, as the login page, is none.
+fn fragment(rows: &Markup, is_good: bool) -> Response {
+    let status = if is_good {
+        StatusCode::OK
+    } else {
+        StatusCode::BAD_REQUEST
+    };
+    let mut response = (status, rows.0.clone()).into_response();
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn body(log: &Log, wanted: &Wanted, rows: &Markup, found: &Found, now: UnixMillis) -> Markup {
+    let (place, total) = (log.place, found.total);
+    let query = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(wanted.fields.iter().filter(|(_, value)| !value.is_empty()))
+        .finish();
+    let again = format!("{place}?{query}");
+    let more = if query.is_empty() {
+        "rows=1".to_owned()
+    } else {
+        format!("{query}&rows=1")
+    };
+    // What is behind the first page does not change, and neither does what has an end.
+    let is_live =
+        wanted.number == 1 && wanted.get(UNTIL.name).is_empty() && found.problem.is_none();
+    let live = is_live.then(|| format!("{place}?{more}"));
+    let fields: Vec<(&str, &str)> = wanted
+        .fields
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    html! {
+        div.heading { h1 { (log.title) } }
+        (filters(log, wanted))
+        @if let Some(problem) = &found.problem { p.warning role="alert" { (problem) } }
+        div.live {
+            p.count role="status" id="live-said" {
+                @if total == 1 { "1 event" } @else { (total) " events" }
+                ", newest first. Read at " (utc(now).replace('T', " ").trim_end_matches('Z')) " UTC."
+            }
+            a.button.quiet href=(again) { "Reload" }
+            button.quiet type="button" id="live-switch" hidden { "Pause" }
+        }
+        div.scroll role="region" aria-label=(log.title) tabindex="0" {
+            table.events {
+                caption.unseen { (log.title) ", newest first" }
+                thead { tr { @for title in log.columns { th scope="col" { (title) } } } }
+                tbody id="live" data-live=[live.as_deref()] { (rows) }
+            }
+        }
+        (view::pager(place, &fields, wanted.number, total.div_ceil(ON_A_PAGE).max(1)))
+    }
+}
+
+fn filters(log: &Log, wanted: &Wanted) -> Markup {
+    html! {
+        form.filters role="search" method="get" action=(log.place) {
+            @for field in log.fields { div { (input(field, wanted.get(field.name))) } }
+            button.quiet type="submit" { "Show" }
+        }
+    }
+}
+
+fn input(field: &Field, value: &str) -> Markup {
+    let id = field.name;
+    let typed = match field.input {
+        Input::Choice(choices) => {
+            return html! {
+                label for=(id) { (field.label) }
+                select id=(id) name=(id) {
+                    option value="" { "Any" }
+                    @for choice in choices {
+                        option value=(choice) selected[*choice == value] { (choice) }
+                    }
+                }
+            };
+        }
+        Input::Text => "text",
+        Input::Moment => "datetime-local",
+    };
+    html! {
+        label for=(id) { (field.label) }
+        input type=(typed) id=(id) name=(id) value=(value) autocomplete="off" autocapitalize="off" spellcheck="false";
+    }
+}

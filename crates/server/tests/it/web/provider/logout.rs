@@ -1,0 +1,145 @@
+//! Sessions that end because the provider says so (`OpenID` Connect Back-Channel Logout 1.0).
+
+use std::time::Duration;
+
+use api::resource::Object as _;
+use serde_json::{Value, json};
+
+use super::{Scene, log_in};
+use crate::web::{Browser, Shown};
+
+const PLACE: &str = "/oidc/backchannel-logout";
+
+/// What a provider sends, which is no browser and comes from elsewhere.
+async fn tell(scene: &Scene, replica: usize, token: &str) -> Shown {
+    let mut provider = Browser::at(scene.replicas.context(replica));
+    provider
+        .post_from(PLACE, &[("logout_token", token)], &[])
+        .await
+}
+
+fn token(scene: &Scene, claims: &Value) -> String {
+    scene.stub.state().logout_token(claims)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w55_the_sessions_that_a_logout_token_names_end_everywhere() {
+    let scene = Scene::on(2, "").await;
+    let alice = scene.person("alice", "1234").await;
+    let bob = scene.person("bob", "5678").await;
+    scene.claims(json!({"sid": "laptop"}));
+    let (mut laptop, _) = log_in(&scene).await;
+    scene.claims(json!({"sid": "phone"}));
+    let (mut phone, _) = log_in(&scene).await;
+    scene.claims(json!({"sub": "5678", "sid": "bob's"}));
+    log_in(&scene).await;
+    assert_eq!(scene.sessions(&alice).await.len(), 2);
+
+    // Another one of hers, and hers under another's name: nothing ends, which is no error.
+    for claims in [
+        json!({"sid": "tablet"}),
+        json!({"sid": "phone", "sub": "5678"}),
+    ] {
+        let told = tell(&scene, 0, &token(&scene, &claims)).await;
+        assert_eq!(told.status, 200, "{told:#?}");
+        assert_eq!(scene.sessions(&alice).await.len(), 2);
+    }
+    let ended = token(&scene, &json!({"sid": "laptop"}));
+    let told = tell(&scene, 1, &ended).await;
+    assert_eq!(told.status, 200, "{told:#?}");
+    assert_eq!(told.headers["cache-control"], "no-store");
+    assert_eq!(scene.sessions(&alice).await.len(), 1);
+    scene.replicas.settle().await;
+    assert_eq!(laptop.get("/").await.location(), "/login");
+    assert_eq!(phone.get("/").await.status, 200);
+
+    // Once: what is sent again is refused.
+    let again = tell(&scene, 0, &ended).await;
+    assert_eq!(again.status, 400, "{again:#?}");
+    assert!(again.body.contains("invalid_request"), "{again:#?}");
+
+    // All of a person.
+    let all = json!({"sub": "1234", "jti": "all"});
+    assert_eq!(tell(&scene, 0, &token(&scene, &all)).await.status, 200);
+    assert!(scene.sessions(&alice).await.is_empty());
+    assert_eq!(scene.sessions(&bob).await.len(), 1);
+    let ended = scene.replicas.audit().await;
+    let ended = ended.iter().filter(|event| {
+        event.r#type == "session.ended" && event.attrs.contains_key("identityProvider")
+    });
+    assert_eq!(ended.count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w55_what_is_no_logout_token_of_a_provider_of_ours_ends_nothing() {
+    let scene = Scene::new("").await;
+    let alice = scene.person("alice", "1234").await;
+    log_in(&scene).await;
+    let foreign = token(&scene, &json!({"iss": "https://other.example"}));
+    let for_another = token(&scene, &json!({"aud": "another"}));
+    for text in ["", "x", &foreign, &for_another] {
+        let told = tell(&scene, 0, text).await;
+        assert_eq!(told.status, 400, "{told:#?}");
+    }
+    assert_eq!(scene.sessions(&alice).await.len(), 1);
+    let audited = scene.replicas.audit().await;
+    let refused = audited.iter().filter(|event| {
+        event.r#type == "session.ended"
+            && ["logout_token", "provider_unknown"].contains(&event.reason.as_str())
+    });
+    assert!(refused.count() >= 2);
+
+    // A key that is new is none while it cannot be asked for, and those that are known are good.
+    let later = token(&scene, &json!({}));
+    scene.stub.state().is_down = true;
+    scene.stub.roll_key();
+    // Keys are asked for again now and then, not for each that is unknown.
+    scene.replicas.advance(Duration::from_secs(11));
+    let unknown = token(&scene, &json!({"jti": "by a new key"}));
+    let told = tell(&scene, 0, &unknown).await;
+    assert_eq!(told.status, 400, "{told:#?}");
+    assert_eq!(tell(&scene, 0, &later).await.status, 200);
+    assert!(scene.sessions(&alice).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a01_of_many_who_send_one_logout_token_one_is_heard() {
+    let scene = std::sync::Arc::new(Scene::on(2, "").await);
+    let alice = scene.person("alice", "1234").await;
+    log_in(&scene).await;
+    let token = token(&scene, &json!({}));
+    let mut told = tokio::task::JoinSet::new();
+    for number in 0..16 {
+        let (scene, token) = (scene.clone(), token.clone());
+        told.spawn(async move { tell(&scene, number, &token).await.status });
+    }
+    let told = told.join_all().await;
+    let heard = told.iter().filter(|status| **status == 200).count();
+    assert_eq!(heard, 1, "{told:?}");
+    assert!(scene.sessions(&alice).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_logs_out_is_offered_the_way_to_the_provider() {
+    let scene = Scene::new("").await;
+    let alice = scene.person("alice", "1234").await;
+    let (mut browser, _) = log_in(&scene).await;
+    let token = browser.get("/profile").await.field("token");
+    let out = browser.post("/logout", &[("token", &token)]).await;
+    out.says("Log out of Staff login too");
+    out.says(&format!(
+        "href=\"{}/end?client_id=octelium\"",
+        scene.stub.issuer()
+    ));
+    assert!(scene.sessions(&alice).await.is_empty());
+
+    // A provider that is down keeps nobody from leaving.
+    let (mut browser, _) = log_in(&scene).await;
+    let session = scene.sessions(&alice).await.remove(0);
+    assert!(!session.uid().is_empty());
+    scene.stub.state().is_down = true;
+    let token = browser.get("/profile").await.field("token");
+    let out = browser.post("/logout", &[("token", &token)]).await;
+    out.says("You are logged out");
+    assert!(scene.sessions(&alice).await.is_empty());
+}

@@ -1,0 +1,42 @@
+//! Logs of events.
+
+use rusqlite::{Connection, params_from_iter, types::Value};
+
+use crate::{
+    StoreError,
+    row::{self, LogQuery, Operand},
+};
+
+/// Reads a part of one, newest first, and how many events there are that are asked for.
+pub(super) fn page<T>(
+    connection: &Connection,
+    query: LogQuery,
+    decode: fn(&[u8]) -> Result<T, StoreError>,
+) -> Result<(Vec<T>, u64), StoreError> {
+    let mut conditions = String::from("1");
+    let mut parameters = Vec::new();
+    for (column, operand) in query.conditions {
+        conditions = format!("{conditions} AND {column} ?");
+        parameters.push(match operand {
+            Operand::Integer(number) => Value::Integer(number),
+            Operand::Bytes(bytes) => Value::Blob(bytes),
+            Operand::Text(text) => Value::Text(text),
+        });
+    }
+    let table = query.table;
+    let total: i64 = connection
+        .prepare_cached(&format!("SELECT count(*) FROM {table} WHERE {conditions}"))?
+        .query_row(params_from_iter(&parameters), |row| row.get(0))?;
+    parameters.push(Value::Integer(query.limit.into()));
+    parameters.push(Value::Integer(row::to_column(query.offset)));
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT body FROM {table} WHERE {conditions} ORDER BY at DESC, id DESC LIMIT ? OFFSET ?"
+    ))?;
+    let mut rows = statement.query(params_from_iter(&parameters))?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next()? {
+        let body = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+        events.push(decode(body)?);
+    }
+    Ok((events, row::from_column(total)))
+}

@@ -1,0 +1,122 @@
+use api::{
+    meta_v1::ObjectReference,
+    platform_v1::{AccessEvent, access_event::Decision},
+};
+use domain::{clock::UnixMillis, id::Uid};
+use store::{ACCESS_KEPT, ACCESS_KEPT_FOR, AccessQuery};
+
+use crate::fixture::{Fixture, NOW, uid};
+
+fn event(at: i64, decision: Decision, user: Option<Uid>, service: Option<Uid>) -> AccessEvent {
+    let reference = |uid: Uid| ObjectReference {
+        uid: uid.to_string(),
+        ..ObjectReference::default()
+    };
+    AccessEvent {
+        request_id: uid().to_string(),
+        at: Some(UnixMillis(at).to_proto()),
+        decision: decision.into(),
+        user_ref: user.map(reference),
+        service_ref: service.map(reference),
+        count: 1,
+        ..AccessEvent::default()
+    }
+}
+
+pub(super) async fn access_events_are_found_newest_first(cluster: Fixture) {
+    let (alice, web) = (uid(), uid());
+    let events = vec![
+        event(1000, Decision::Allowed, Some(alice), Some(web)),
+        event(2000, Decision::Denied, Some(alice), Some(uid())),
+        event(3000, Decision::Refused, None, Some(web)),
+        event(3000, Decision::Denied, Some(uid()), Some(web)),
+        event(4000, Decision::Refused, None, None),
+    ];
+    cluster.store.append_access(events.clone()).await.unwrap();
+    cluster.store.append_access(Vec::new()).await.unwrap();
+    let find = async |query: AccessQuery| {
+        let limit = if query.limit == 0 { 100 } else { query.limit };
+        let query = AccessQuery { limit, ..query };
+        let (found, total) = cluster.replica.access(query).await.unwrap();
+        let places: Vec<usize> = found
+            .iter()
+            .map(|found| events.iter().position(|event| event == found).unwrap())
+            .collect();
+        (places, total)
+    };
+    let all = AccessQuery::default;
+    assert_eq!(find(all()).await, (vec![4, 3, 2, 1, 0], 5));
+    let part = AccessQuery {
+        offset: 1,
+        limit: 2,
+        ..all()
+    };
+    assert_eq!(find(part).await, (vec![3, 2], 5));
+    let of_alice = AccessQuery {
+        user: Some(alice),
+        ..all()
+    };
+    assert_eq!(find(of_alice.clone()).await, (vec![1, 0], 2));
+    let of_web = AccessQuery {
+        service: Some(web),
+        ..all()
+    };
+    assert_eq!(find(of_web.clone()).await, (vec![3, 2, 0], 3));
+    let denied = Some(Decision::Denied);
+    let denied_web = AccessQuery {
+        decision: denied,
+        ..of_web
+    };
+    assert_eq!(find(denied_web).await, (vec![3], 1));
+    let early = AccessQuery {
+        until: Some(UnixMillis(2000)),
+        ..of_alice
+    };
+    assert_eq!(find(early).await, (vec![0], 1));
+    let late = AccessQuery {
+        since: Some(UnixMillis(3000)),
+        ..all()
+    };
+    assert_eq!(find(late).await, (vec![4, 3, 2], 3));
+}
+
+pub(super) async fn of_access_events_the_newest_are_kept(cluster: Fixture) {
+    let store = &cluster.store;
+    let old = NOW.saturating_sub(ACCESS_KEPT_FOR).0;
+    store
+        .append_access(vec![event(old - 1, Decision::Allowed, None, None)])
+        .await
+        .unwrap();
+    store
+        .append_access(vec![event(old, Decision::Denied, None, None)])
+        .await
+        .unwrap();
+    store.collect(NOW).await.unwrap();
+    let query = AccessQuery {
+        limit: 10,
+        ..AccessQuery::default()
+    };
+    let (found, total) = store.access(query.clone()).await.unwrap();
+    assert_eq!(total, 1);
+    assert_eq!(found[0].decision(), Decision::Denied);
+
+    // One too many.
+    for _ in 0..ACCESS_KEPT / 1000 {
+        let events = vec![event(NOW.0, Decision::Allowed, None, None); 1000];
+        store.append_access(events).await.unwrap();
+    }
+    assert_eq!(
+        store.access(query.clone()).await.unwrap().1,
+        u64::from(ACCESS_KEPT) + 1
+    );
+    store.collect(NOW).await.unwrap();
+    assert_eq!(
+        store.access(query.clone()).await.unwrap().1,
+        u64::from(ACCESS_KEPT)
+    );
+    let denied = AccessQuery {
+        decision: Some(Decision::Denied),
+        ..query
+    };
+    assert_eq!(store.access(denied).await.unwrap().1, 0);
+}
