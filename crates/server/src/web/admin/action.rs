@@ -1,9 +1,12 @@
 //! What can be done with an object, and by which methods of the API.
 
 use ::api::{
-    core_v1::{Authenticator, Credential, Device, Session, authenticator, device, session},
+    core_v1::{Authenticator, Credential, Device, Session, authenticator, device, session, user},
     meta_v1::{DeleteOptions, ObjectReference, OperationResult},
-    platform_v1::{Resource, RotateCredentialRequest, resource::Resource as Body},
+    platform_v1::{
+        ResetAuthenticatorsRequest, ResetAuthenticatorsResponse, Resource, RevokeEnrollmentRequest,
+        RevokeEnrollmentResponse, RotateCredentialRequest, resource::Resource as Body,
+    },
     resource::Object,
 };
 use domain::kind::Kind;
@@ -37,6 +40,12 @@ pub(super) enum Action {
     Approve,
     /// A Session, Device or Authenticator may not be used.
     Reject,
+    /// A person gets a link that logs them in once.
+    Link,
+    /// The links of a person that were not used work no more.
+    RevokeLinks,
+    /// All Authenticators of a User are gone.
+    ResetAuthenticators,
 }
 
 /// What has come of an action.
@@ -48,7 +57,7 @@ pub(super) enum Outcome {
 }
 
 impl Action {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 11] = [
         Self::Rotate,
         Self::Disable,
         Self::Enable,
@@ -57,6 +66,9 @@ impl Action {
         Self::EndAll,
         Self::Approve,
         Self::Reject,
+        Self::Link,
+        Self::RevokeLinks,
+        Self::ResetAuthenticators,
     ];
 
     /// What may be done with an object as it is.
@@ -78,15 +90,25 @@ impl Action {
                 actions
             }
             Some(Body::Device(device)) => {
-                decisions(device.spec().map(device::Spec::state).map(Into::into))
+                let mut actions = decisions(device.spec().map(device::Spec::state).map(Into::into));
+                actions.push(Self::Delete);
+                actions
             }
-            Some(Body::Authenticator(authenticator)) => decisions(
-                authenticator
-                    .spec()
-                    .map(authenticator::Spec::state)
-                    .map(Into::into),
-            ),
-            Some(Body::User(_)) => vec![Self::EndAll],
+            Some(Body::Authenticator(authenticator)) => {
+                let state = authenticator.spec().map(authenticator::Spec::state);
+                let mut actions = decisions(state.map(Into::into));
+                actions.push(Self::Delete);
+                actions
+            }
+            Some(Body::User(user)) => {
+                let is_person =
+                    user.spec().map(user::Spec::r#type) == Some(user::spec::Type::Human);
+                let links = [Self::Link, Self::RevokeLinks];
+                let links = links.into_iter().filter(|_| is_person);
+                links
+                    .chain([Self::EndAll, Self::ResetAuthenticators])
+                    .collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -107,6 +129,9 @@ impl Action {
             Self::EndAll => "end-sessions",
             Self::Approve => "approve",
             Self::Reject => "reject",
+            Self::Link => "link",
+            Self::RevokeLinks => "revoke-links",
+            Self::ResetAuthenticators => "reset-authenticators",
         }
     }
 
@@ -121,6 +146,9 @@ impl Action {
             Self::EndAll => "End all Sessions",
             Self::Approve => "Approve",
             Self::Reject => "Reject",
+            Self::Link => "Make a login link",
+            Self::RevokeLinks => "Revoke login links",
+            Self::ResetAuthenticators => "Reset Authenticators",
         }
     }
 
@@ -130,10 +158,14 @@ impl Action {
             Self::Rotate => "It gets a new secret, which is shown once. What becomes of the present one, you choose below.".to_owned(),
             Self::Disable => "It authenticates nobody until it is enabled again. Its Sessions, their tokens and open connections stop at once.".to_owned(),
             Self::Enable => "It authenticates again, and its Sessions that have not expired work again.".to_owned(),
-            Self::Delete => "It is gone for good, and its Sessions, their tokens and open connections stop at once.".to_owned(),
+            Self::Delete if kind == Kind::Credential => "It is gone for good, and its Sessions, their tokens and open connections stop at once.".to_owned(),
+            Self::Delete => "It is gone for good. Sessions that stand on it stop at once, with their tokens and open connections.".to_owned(),
             Self::End => "Its tokens and open connections stop at once. Whoever uses it has to log in again.".to_owned(),
             Self::EndAll => "Browsers, terminals and workloads of this User are logged out at once, everywhere. If it is your own User, the Session that you are using now stays.".to_owned(),
             Self::Approve => format!("The {kind} may be used from now on, as far as Policies allow."),
+            Self::Link => "Whoever opens the link is logged in as this User, once. It is shown once: give it to the person, and to nobody else.".to_owned(),
+            Self::RevokeLinks => "Links that were made for this User and were not used yet work no more. Whoever has used one stays logged in.".to_owned(),
+            Self::ResetAuthenticators => "For somebody who has lost them: all Authenticators of this User are gone, with the recovery codes and the count of wrong codes. Sessions that began by one of them, or are bound to one, end at once. The User can add others after the next login.".to_owned(),
             Self::Reject => format!("The {kind} may not be used any more. What uses it now stops at once."),
         }
     }
@@ -149,12 +181,18 @@ impl Action {
             Self::EndAll => "The Sessions have ended.",
             Self::Approve => "It is approved.",
             Self::Reject => "It is rejected.",
+            Self::Link => "There is a link.",
+            Self::RevokeLinks => "The links work no more.",
+            Self::ResetAuthenticators => "The Authenticators are gone.",
         }
     }
 
     /// Whether somebody loses something by it.
     pub(super) fn is_dangerous(self) -> bool {
-        !matches!(self, Self::Enable | Self::Approve | Self::Rotate)
+        !matches!(
+            self,
+            Self::Enable | Self::Approve | Self::Rotate | Self::Link
+        )
     }
 
     /// Where it is asked for.
@@ -175,6 +213,9 @@ impl Action {
             }
             Self::Delete | Self::End => vec![core(&format!("Delete{kind}"))],
             Self::EndAll => vec![core("ListSession"), core("DeleteSession")],
+            Self::Link => vec![platform("CreateEnrollment")],
+            Self::RevokeLinks => vec![platform("RevokeEnrollment")],
+            Self::ResetAuthenticators => vec![platform("ResetAuthenticators")],
         }
     }
 
@@ -196,6 +237,30 @@ impl Action {
             (Self::Delete, Some(Body::Credential(credential))) => {
                 delete(api, Kind::Credential, credential.uid()).await?;
                 return Ok(Outcome::Gone);
+            }
+            (Self::Delete, Some(Body::Device(device))) => {
+                delete(api, Kind::Device, device.uid()).await?;
+                return Ok(Outcome::Gone);
+            }
+            (Self::Delete, Some(Body::Authenticator(authenticator))) => {
+                delete(api, Kind::Authenticator, authenticator.uid()).await?;
+                return Ok(Outcome::Gone);
+            }
+            (Self::RevokeLinks, Some(Body::User(user))) => {
+                let request = RevokeEnrollmentRequest {
+                    user_ref: Some(user.reference()),
+                    ..RevokeEnrollmentRequest::default()
+                };
+                api.ask::<_, RevokeEnrollmentResponse>(&platform("RevokeEnrollment"), &request)
+                    .await?;
+            }
+            (Self::ResetAuthenticators, Some(Body::User(user))) => {
+                let request = ResetAuthenticatorsRequest {
+                    user_ref: Some(user.reference()),
+                };
+                let path = platform("ResetAuthenticators");
+                api.ask::<_, ResetAuthenticatorsResponse>(&path, &request)
+                    .await?;
             }
             (Self::End, Some(Body::Session(session))) => {
                 delete(api, Kind::Session, session.uid()).await?;

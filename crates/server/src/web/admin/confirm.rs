@@ -2,7 +2,8 @@
 
 use ::api::{
     core_v1::CredentialToken,
-    platform_v1::{Resource, RotateCredentialRequest},
+    meta_v1::ObjectReference,
+    platform_v1::{CreateEnrollmentRequest, Enrollment, Resource, RotateCredentialRequest},
 };
 use axum::{
     extract::{Path, State},
@@ -20,7 +21,7 @@ use super::{
     once, secret, view,
 };
 use crate::{
-    Context,
+    Context, ErrorKind,
     web::{
         failure::Failure,
         form::{Fields, Posted},
@@ -56,8 +57,10 @@ pub(super) async fn act(
     form: Posted,
 ) -> Result<Response, Failure> {
     let asked = asked(&admin, place).await?;
-    if asked.action == Action::Rotate {
-        return rotate(&ctx, &admin, &asked, &form).await;
+    match asked.action {
+        Action::Rotate => return rotate(&ctx, &admin, &asked, &form).await,
+        Action::Link => return link(&ctx, &admin, &asked, &form).await,
+        _ => {}
     }
     let Asked {
         shown,
@@ -114,7 +117,11 @@ fn question(
         @if let Some(problem) = problem { p.warning role="alert" { (problem) } }
         form.ask method="post" action=(action.place(shown, name)) {
             (token_field(&token))
-            @if *action == Action::Rotate { (rotation_choices(ctx, given)) }
+            @match action {
+                Action::Rotate => (rotation_choices(ctx, given)),
+                Action::Link => (lifetime(ctx, given)),
+                _ => {}
+            }
             div.actions {
                 button class=(class) type="submit" { (action.label()) }
                 a.button.quiet href=(view::place_of(shown, name)) { "Cancel" }
@@ -156,6 +163,60 @@ fn rotation_choices(ctx: &Context, given: &Fields) -> Markup {
     }
 }
 
+fn lifetime(ctx: &Context, given: &Fields) -> Markup {
+    html! {
+        (once::field(ctx))
+        div {
+            label for="lifetime" { "Works for" }
+            input.short type="text" id="lifetime" name="lifetime" value=(given.get("lifetime").unwrap_or("1hour"))
+                autocomplete="off" aria-describedby="lifetime-hint";
+            p.fine id="lifetime-hint" { "As " code { "45minutes" } ", " code { "12hours" } " or " code { "2days" } "; seven days at the most." }
+        }
+    }
+}
+
+/// What a person has written as a span of time.
+fn span(ctx: &Context, text: &str) -> Result<::api::meta_v1::Duration, duration::DurationError> {
+    let now = ctx.now();
+    let until = duration::parse_expire_in(text, now)?;
+    Ok(duration::to_proto(until.since(now)))
+}
+
+async fn link(
+    ctx: &Context,
+    admin: &Administrator,
+    asked: &Asked,
+    form: &Fields,
+) -> Result<Response, Failure> {
+    let text = form.get("lifetime").unwrap_or_default().trim();
+    let expires_in = match span(ctx, text) {
+        Ok(expires_in) => expires_in,
+        Err(error) => {
+            let problem = format!("Works for: {error}");
+            return question(ctx, admin, asked, form, Some(&problem));
+        }
+    };
+    let name = asked.resource.name();
+    let back = view::place_of(asked.shown, name);
+    once::take(ctx, form, &back).await?;
+    let request = CreateEnrollmentRequest {
+        user_ref: Some(ObjectReference {
+            uid: asked.resource.uid().to_owned(),
+            ..ObjectReference::default()
+        }),
+        expires_in: Some(expires_in),
+    };
+    let path = platform("CreateEnrollment");
+    let answer = admin.api.ask::<_, Enrollment>(&path, &request).await;
+    match answer {
+        Ok(enrollment) => Ok(secret::link(&admin.api, name, &back, enrollment.url)),
+        Err(error) if error.kind() == ErrorKind::InvalidArgument => {
+            question(ctx, admin, asked, form, Some(error.public()))
+        }
+        Err(error) => Err(Failure::from(error).then(&back, "Go back")),
+    }
+}
+
 async fn rotate(
     ctx: &Context,
     admin: &Administrator,
@@ -166,7 +227,7 @@ async fn rotate(
         Ok(request) => request,
         Err(problem) => return question(ctx, admin, asked, form, Some(&problem)),
     };
-    once::take(ctx, form).await?;
+    once::take(ctx, form, "/admin/credential").await?;
     let path = platform("RotateCredential");
     let answer = admin.api.ask::<_, CredentialToken>(&path, &request).await;
     let back = view::place_of(asked.shown, asked.resource.name());
@@ -184,11 +245,9 @@ fn rotation(
         Some("end") => {}
         Some("keep") => request.keep_sessions = true,
         Some("overlap") => {
-            let now = ctx.now();
             let text = form.get("overlap").unwrap_or_default().trim();
-            let until = duration::parse_expire_in(text, now)
-                .map_err(|error| format!("For how long: {error}"))?;
-            request.overlap = Some(duration::to_proto(until.since(now)));
+            let overlap = span(ctx, text).map_err(|error| format!("For how long: {error}"))?;
+            request.overlap = Some(overlap);
         }
         _ => return Err("Choose what becomes of the present secret.".to_owned()),
     }

@@ -52,7 +52,7 @@ pub(super) async fn create(
         Ok(credential) => credential,
         Err(problem) => return show(&ctx, &admin, &form, Some(&problem)),
     };
-    once::take(&ctx, &form).await?;
+    once::take(&ctx, &form, "/admin/credential").await?;
     let path = core("CreateCredential");
     let created = match admin.api.ask::<_, Credential>(&path, &credential).await {
         Ok(created) => created,

@@ -23,13 +23,13 @@ pub(super) fn field(ctx: &Context) -> Markup {
     html! { input type="hidden" name=(FIELD) value=(ctx.new_uid()); }
 }
 
-/// Uses the form up.
+/// Uses the form up. `place` is where to go on from where it was sent before.
 ///
 /// # Errors
 /// Where it was sent before.
-pub(super) async fn take(ctx: &Context, form: &Fields) -> Result<(), Failure> {
+pub(super) async fn take(ctx: &Context, form: &Fields, place: &str) -> Result<(), Failure> {
     let id = form.get(FIELD).and_then(|id| id.parse::<Uid>().ok());
-    let id = id.ok_or_else(again)?;
+    let id = id.ok_or_else(|| again(place))?;
     let now = ctx.now();
     let mut transaction = Transaction::at(now);
     transaction.push(Operation::Record {
@@ -40,16 +40,16 @@ pub(super) async fn take(ctx: &Context, form: &Fields) -> Result<(), Failure> {
     });
     match ctx.store.commit(transaction).await {
         Ok(_) => Ok(()),
-        Err(CommitError::RecordTaken) => Err(again()),
+        Err(CommitError::RecordTaken) => Err(again(place)),
         Err(error) => Err(Error::from(error).into()),
     }
 }
 
-fn again() -> Failure {
+fn again(place: &str) -> Failure {
     Failure::new(
         StatusCode::CONFLICT,
         "This form was sent already",
-        "A secret is shown once, where the form was sent first. If you have not kept it, rotate the Credential.",
+        "A secret is shown once, where the form was sent first. If you have not kept it, make another one.",
     )
-    .then("/admin/credential", "Show the Credentials")
+    .then(place, "Go on")
 }

@@ -1,4 +1,4 @@
-//! The secret of a Credential, in the answer to the form that made it and nowhere else.
+//! The secret of a Credential, or a link of an enrollment, in the answer to the form that made it and nowhere else.
 
 use ::api::core_v1::{CredentialToken, credential_token::Type};
 use axum::response::{IntoResponse as _, Response};
@@ -27,6 +27,17 @@ pub(super) fn page(api: &Api, name: &str, token: CredentialToken) -> Response {
         p.actions { a.button.quiet href=(format!("/admin/credential/{name}")) { "I have copied it" } }
     };
     view::page(api, "The secret", "/admin/credential", &body).into_response()
+}
+
+/// A link that logs somebody in.
+pub(super) fn link(api: &Api, user: &str, back: &str, url: String) -> Response {
+    let body = html! {
+        h1 { "A link for " (user) }
+        p.warning { strong { "It is shown this once." } " Whoever opens it is logged in as " (user) ", once. Give it to nobody else, and not by a way that others read." }
+        (part("Link", &url))
+        p.actions { a.button.quiet href=(back) { "I have copied it" } }
+    };
+    view::page(api, "The link", "/admin/user", &body).into_response()
 }
 
 fn part(label: &str, value: &str) -> Markup {

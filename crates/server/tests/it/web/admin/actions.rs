@@ -155,3 +155,79 @@ async fn w02_nothing_is_done_without_the_token_of_the_form() {
     assert_eq!(browser.get("/admin/user/john/rotate").await.status, 404);
     assert_eq!(browser.get("/admin/user/john/nothing").await.status, 404);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_is_given_a_link_that_is_shown_once() {
+    let (replicas, mut browser) = console(FULL).await;
+    browser
+        .get("/admin/user/john")
+        .await
+        .says("Make a login link");
+    // Programs log in otherwise.
+    assert_eq!(browser.get("/admin/user/robot/link").await.status, 404);
+    let place = "/admin/user/john/link";
+    let asked = browser.get(place).await;
+    let (token, once) = (asked.field("token"), asked.field("once"));
+    let fields = |lifetime: &'static str| {
+        [
+            ("token", token.clone()),
+            ("once", once.clone()),
+            ("lifetime", lifetime.to_owned()),
+        ]
+    };
+    for (lifetime, problem) in [("soon", "Works for:"), ("30days", "at most 7 days")] {
+        let fields = fields(lifetime);
+        let fields: Vec<(&str, &str)> = fields
+            .iter()
+            .map(|(name, value)| (*name, &**value))
+            .collect();
+        let shown = browser.post(place, &fields).await;
+        assert_eq!(shown.status, 400, "{shown:#?}");
+        shown.says(problem);
+    }
+    // A refusal has used the form up: the next one is another.
+    let asked = browser.get(place).await;
+    let once = asked.field("once");
+    let fields = [("token", &*token), ("once", &*once), ("lifetime", "2days")];
+    let shown = browser.post(place, &fields).await;
+    assert_eq!(shown.status, 200, "{shown:#?}");
+    shown.says("It is shown this once.");
+    let link = super::between(&shown.body, "/enroll#", "<").to_owned();
+    let again = browser.post(place, &fields).await;
+    assert_eq!(again.status, 409, "{again:#?}");
+
+    let mut john = Browser::at(replicas.context(0));
+    let let_in = john.post("/enroll", &[("link", &link)]).await;
+    assert_eq!(let_in.status, 303, "{let_in:#?}");
+
+    let link = crate::web::link(&replicas, "john").await;
+    let done = act(&mut browser, "/admin/user/john/revoke-links").await;
+    browser
+        .get(done.location())
+        .await
+        .says("The links work no more.");
+    let refused = john.post_from("/enroll", &[("link", &link)], &[]).await;
+    assert_ne!(refused.status, 303);
+    let mut other = Browser::at(replicas.context(0));
+    let refused = other.post("/enroll", &[("link", &link)]).await;
+    assert_eq!(refused.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_authenticators_of_a_user_are_reset() {
+    let (replicas, mut browser) = console(FULL).await;
+    let done = act(&mut browser, "/admin/user/john/reset-authenticators").await;
+    assert_eq!(
+        done.location(),
+        "/admin/user/john?done=reset-authenticators"
+    );
+    browser
+        .get(done.location())
+        .await
+        .says("The Authenticators are gone.");
+    let mut reader = super::administrator(&replicas, "reader", super::READ).await;
+    let page = reader.get("/admin/user/john").await;
+    assert!(!page.body.contains("reset-authenticators"));
+    let place = "/admin/user/john/reset-authenticators";
+    assert_eq!(reader.get(place).await.status, 404);
+}
