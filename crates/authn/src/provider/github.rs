@@ -41,6 +41,20 @@ impl Default for Endpoints {
     }
 }
 
+impl Endpoints {
+    /// Of a GitHub Enterprise Server, or of an enterprise at ghe.com; `base_url` without a path.
+    pub fn enterprise(base_url: &str) -> Self {
+        let web = base_url.trim_end_matches('/').to_owned();
+        let host = web.strip_prefix("https://").unwrap_or(&web);
+        let api = if host.ends_with(".ghe.com") {
+            format!("https://api.{host}")
+        } else {
+            format!("{web}/api/v3")
+        };
+        Self { web, api }
+    }
+}
+
 /// Sends somebody there. `state` is to come back unchanged, which the caller checks.
 pub fn begin(
     endpoints: &Endpoints,

@@ -237,7 +237,8 @@ impl State {
         let ok = |value: Value| (StatusCode::OK, value);
         let bearer = head.headers.get(header::AUTHORIZATION);
         let is_bearer = bearer.is_some_and(|value| value == "Bearer the access token");
-        match head.uri.path() {
+        let path = head.uri.path();
+        match path.strip_prefix("/api/v3").unwrap_or(path) {
             "/.well-known/openid-configuration" => ok(self.metadata()),
             "/jwks" => ok(json!({"keys": self.keys.iter().map(jwk).collect::<Vec<_>>()})),
             "/token" => self.exchange(head, body),

@@ -363,10 +363,37 @@ async fn what_the_provider_refuses_is_told() {
     assert!(matches!(outcome, Err(LoginError::Refused(code)) if code == "access_denied"));
 }
 
+#[test]
+fn an_enterprise_has_a_github_of_its_own() {
+    let of = |base_url| {
+        let endpoints = github::Endpoints::enterprise(base_url);
+        (endpoints.web, endpoints.api)
+    };
+    let pair = |web: &str, api: &str| (web.to_owned(), api.to_owned());
+    assert_eq!(
+        of("https://github.example.com/"),
+        pair(
+            "https://github.example.com",
+            "https://github.example.com/api/v3"
+        )
+    );
+    assert_eq!(
+        of("https://acme.ghe.com"),
+        pair("https://acme.ghe.com", "https://api.acme.ghe.com")
+    );
+}
+
+#[rstest]
+#[case(false)]
+#[case(true)]
 #[tokio::test]
-async fn w49_github_tells_the_number_of_the_account() {
+async fn w49_github_tells_the_number_of_the_account(#[case] of_an_enterprise: bool) {
     let scene = Scene::new().await;
-    let endpoints = scene.stub.github();
+    let endpoints = if of_an_enterprise {
+        github::Endpoints::enterprise(&scene.stub.issuer())
+    } else {
+        scene.stub.github()
+    };
     let registration = github::Registration {
         client_id: CLIENT_ID,
         client_secret: CLIENT_SECRET,

@@ -179,6 +179,7 @@ fn create_update_and_delete() {
     for wrong in [
         "--type github --client-id a",
         "--type saml --client-id a",
+        "--type oidc --issuer-url https://a --client-id b --client-secret c --base-url https://a",
         "--type oidc --issuer-url https://a --client-id b --client-secret c --audience d",
         "--type oidc-identity-token --jwks-url https://a",
         "--type oidc-identity-token --issuer-url https://a --issuer b",

@@ -106,6 +106,7 @@ fn check_type(spec: &Spec) -> Result<status::Type, Error> {
         )),
         Some(Type::Github(github)) => {
             check_client("github", &github.client_id, client_secret(spec))?;
+            check_base_url(&github.base_url)?;
             Ok(status::Type::Github)
         }
         Some(Type::Oidc(oidc)) => {
@@ -133,6 +134,20 @@ fn check_type(spec: &Spec) -> Result<status::Type, Error> {
             Ok(status::Type::OidcIdentityToken)
         }
     }
+}
+
+fn check_base_url(text: &str) -> Result<(), Error> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    check_url("github.baseURL", text, |text| {
+        let url = HttpsUrl::parse_issuer(text)?;
+        if url.uri().path() == "/" {
+            Ok(url)
+        } else {
+            Err(InvalidUrl::Form)
+        }
+    })
 }
 
 fn check_client(of: &str, client_id: &str, secret: Option<&str>) -> Result<(), Error> {

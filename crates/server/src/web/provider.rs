@@ -111,7 +111,7 @@ pub(crate) async fn begin(
         }
         Some(Type::Github(github)) => {
             let registration = of_github(github, "", &redirect_url);
-            github::begin(ctx.federation.github(), &registration, state, &*ctx.rng)
+            github::begin(&endpoints(ctx, github), &registration, state, &*ctx.rng)
         }
         Some(Type::Saml(_)) => {
             let (message, memory) = saml::begin(ctx, &entry, state, anew).await?;
@@ -167,9 +167,9 @@ pub(crate) async fn finish(
                 secret.ok_or_else(|| at(gone()))?;
             let secret = client_secret(ctx, name).await.map_err(at)?;
             let registration = of_github(github, &secret, &redirect_url);
-            let endpoints = ctx.federation.github();
+            let endpoints = endpoints(ctx, github);
             let outbound = ctx.federation.outbound();
-            github::finish(endpoints, &registration, arrival.memory, answer, outbound).await
+            github::finish(&endpoints, &registration, arrival.memory, answer, outbound).await
         }
         Some(Type::Saml(_)) => {
             let response = arrival.fields.get("SAMLResponse").unwrap_or_default();
@@ -240,6 +240,14 @@ fn of_github<'a>(
         client_id: &github.client_id,
         client_secret,
         redirect_url,
+    }
+}
+
+/// Where the GitHub is that people log in at.
+fn endpoints(ctx: &Context, github: &spec::Github) -> github::Endpoints {
+    match github.base_url.as_str() {
+        "" => ctx.federation.github().clone(),
+        base_url => github::Endpoints::enterprise(base_url),
     }
 }
 

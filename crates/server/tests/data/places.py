@@ -5,6 +5,22 @@ import ipaddress, os, struct
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+class Unsigned(int):
+    """Of a width that readers insist on."""
+
+
+class U16(Unsigned):
+    KIND = 5
+
+
+class U32(Unsigned):
+    KIND = 6
+
+
+class U64(Unsigned):
+    KIND = 9
+
+
 def encode(value):
     def head(kind, size):
         first = (kind if kind <= 7 else 0) << 5
@@ -21,9 +37,9 @@ def encode(value):
         return head(2, len(text)) + text
     if isinstance(value, float):
         return head(3, 8) + struct.pack(">d", value)
-    if isinstance(value, int):
+    if isinstance(value, Unsigned):
         data = value.to_bytes((value.bit_length() + 7) // 8, "big")
-        return head(6, len(data)) + data
+        return head(value.KIND, len(data)) + data
     if isinstance(value, list):
         return head(11, len(value)) + b"".join(map(encode, value))
     return head(7, len(value)) + b"".join(encode(k) + encode(v) for k, v in value.items())
@@ -57,9 +73,9 @@ def database(kind, networks):
 
     tree = b"".join(pointer(side).to_bytes(3, "big") for node in nodes for side in node)
     metadata = {
-        "binary_format_major_version": 2, "binary_format_minor_version": 0, "build_epoch": 1795305600,
-        "database_type": kind, "description": {"en": "places of test networks"}, "ip_version": 6,
-        "languages": ["en"], "node_count": count, "record_size": 24,
+        "binary_format_major_version": U16(2), "binary_format_minor_version": U16(0), "build_epoch": U64(1795305600),
+        "database_type": kind, "description": {"en": "places of test networks"}, "ip_version": U16(6),
+        "languages": ["en"], "node_count": U32(count), "record_size": U16(24),
     }
     return tree + bytes(16) + data + b"\xab\xcd\xefMaxMind.com" + encode(metadata)
 
@@ -68,7 +84,7 @@ BERLIN = {
     "city": {"names": {"en": "Berlin"}},
     "continent": {"code": "EU", "names": {"en": "Europe"}},
     "country": {"iso_code": "DE", "names": {"en": "Germany"}},
-    "location": {"latitude": 52.5, "longitude": 13.4, "accuracy_radius": 20, "time_zone": "Europe/Berlin"},
+    "location": {"latitude": 52.5, "longitude": 13.4, "accuracy_radius": U16(20), "time_zone": "Europe/Berlin"},
     "postal": {"code": "10115"},
     "subdivisions": [{"iso_code": "BE", "names": {"en": "Land Berlin"}}],
 }
@@ -80,5 +96,5 @@ with open(os.path.join(HERE, "places.mmdb"), "wb") as file:
     }))
 with open(os.path.join(HERE, "networks.mmdb"), "wb") as file:
     file.write(database("Test-ASN", {
-        "127.0.0.0/8": {"autonomous_system_number": 64496, "autonomous_system_organization": "Example Networks"},
+        "127.0.0.0/8": {"autonomous_system_number": U32(64496), "autonomous_system_organization": "Example Networks"},
     }))

@@ -42,6 +42,9 @@ pub(crate) struct IdentityProviderArgs {
     /// The name of the Secret that the Cluster proves itself with there (oidc, github)
     #[arg(long, value_name = "SECRET")]
     client_secret: Option<String>,
+    /// Of a GitHub Enterprise Server, as https://github.example.com [default: that of github.com] (github)
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
     /// Where the keys of tokens are (oidc-identity-token)
     #[arg(long, value_name = "URL", conflicts_with_all = ["issuer_url", "jwks_file"])]
     jwks_url: Option<String>,
@@ -108,13 +111,14 @@ impl IdentityProviderArgs {
     }
 
     fn github(&self) -> Result<spec::Github, Failure> {
-        self.only(&["client-id", "client-secret"])?;
+        self.only(&["client-id", "client-secret", "base-url"])?;
         let secret = need("--client-secret", self.client_secret.as_ref())?;
         Ok(spec::Github {
             client_id: need("--client-id", self.client_id.as_ref())?,
             client_secret: Some(github::ClientSecret {
                 r#type: Some(github::client_secret::Type::FromSecret(secret)),
             }),
+            base_url: self.base_url.clone().unwrap_or_default(),
         })
     }
 
@@ -158,6 +162,7 @@ impl IdentityProviderArgs {
             ("issuer-url", &self.issuer_url),
             ("client-id", &self.client_id),
             ("client-secret", &self.client_secret),
+            ("base-url", &self.base_url),
             ("jwks-url", &self.jwks_url),
             ("jwks-file", &self.jwks_file),
             ("issuer", &self.issuer),

@@ -54,6 +54,10 @@ fn oidc(issuer: &str) -> String {
     Type::Github
 )]
 #[case(
+    "{github: {clientID: a, clientSecret: {fromSecret: one}, baseURL: 'https://github.example/'}}",
+    Type::Github
+)]
+#[case(
     "{oidc: {issuerURL: 'https://idp.example/', clientID: a, clientSecret: {fromSecret: one}, scopes: [openid, email]}, \
      enableEmailAsIdentity: true, displayName: Staff}",
     Type::Oidc
@@ -91,6 +95,14 @@ async fn what_is_sound_is_stored_as_it_was_sent(#[case] spec: &str, #[case] expe
     "spec.github.clientID"
 )]
 #[case("{github: {clientID: a}}", "spec.github.clientSecret.fromSecret")]
+#[case(
+    "{github: {clientID: a, clientSecret: {fromSecret: one}, baseURL: 'http://github.example'}}",
+    "spec.github.baseURL must begin with https://"
+)]
+#[case(
+    "{github: {clientID: a, clientSecret: {fromSecret: one}, baseURL: 'https://github.example/api'}}",
+    "spec.github.baseURL must be a URL with a host"
+)]
 #[case(
     "{github: {clientID: a, clientSecret: {fromSecret: two}}}",
     "The Secret two is not found"
