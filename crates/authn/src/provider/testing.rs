@@ -69,6 +69,8 @@ pub struct State {
     pub asked: HashMap<String, usize>,
     keys: Vec<EcdsaKeyPair>,
     codes: HashMap<String, Code>,
+    /// How many codes there were.
+    issued: usize,
     own: String,
     clock: Arc<dyn Clock>,
 }
@@ -117,6 +119,7 @@ impl Stub {
             asked: HashMap::new(),
             keys: vec![new_key()],
             codes: HashMap::new(),
+            issued: 0,
             own: format!("https://localhost:{}", address.port()),
             clock,
         }));
@@ -182,7 +185,8 @@ impl Stub {
         assert_eq!(fields["client_id"], CLIENT_ID);
         assert_eq!(fields["code_challenge_method"], "S256");
         let mut state = self.state();
-        let code = format!("code-{}", state.codes.len());
+        state.issued += 1;
+        let code = format!("code-{}", state.issued);
         state.codes.insert(
             code.clone(),
             Code {

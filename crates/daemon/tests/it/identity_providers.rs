@@ -74,8 +74,12 @@ impl Scene {
         let directory = tempfile::tempdir().unwrap();
         let ca = certificates(directory.path());
         let ca = ca.to_str().unwrap();
-        let arguments = ["--outbound-allow", "127.0.0.0/8", "--outbound-ca", ca];
-        let cluster = Cluster::start_with(&arguments);
+        let cluster = Cluster::start_with(&reaching(ca));
+        Self::of(cluster, directory)
+    }
+
+    /// With the certificates in `directory`.
+    fn of(cluster: Cluster, directory: TempDir) -> Self {
         let redirect = format!("https://{}/callback", cluster.domain());
         let provider = Provider::start(directory.path(), &redirect, &cluster.ca());
         let root = cluster.administrator();
@@ -157,6 +161,16 @@ impl Scene {
     }
 
     fn log_in_from(&self, name: &str, place: &str) -> Outcome {
+        let page = self.log_in_there(name, place);
+        if !page.stdout.contains("name=\"prompt\"") {
+            // It knows already what we may be told.
+            return page;
+        }
+        self.agree(name, &page, &[])
+    }
+
+    /// Goes to the provider and logs in there.
+    fn log_in_there(&self, name: &str, place: &str) -> Outcome {
         let ours = self.audience();
         let page = self.browse(name, &[&format!("{ours}{place}")]);
         let mut choice = format!(
@@ -181,14 +195,22 @@ impl Scene {
             "--data",
             "password=x",
         ];
-        let page = self.browse(name, &[&form[..], &[&action]].concat());
-        if !page.stdout.contains("name=\"prompt\"") {
-            // It knows already what we may be told.
-            return page;
-        }
-        let action = field(&page.stdout, "action=\"");
-        self.browse(name, &["--data", "prompt=consent", &action])
+        self.browse(name, &[&form[..], &[&action]].concat())
     }
+
+    /// Lets the provider tell what it is asked for, and comes back from there.
+    fn agree(&self, name: &str, page: &Outcome, more: &[&str]) -> Outcome {
+        let action = field(&page.stdout, "action=\"");
+        self.browse(
+            name,
+            &[more, &["--data", "prompt=consent", &action]].concat(),
+        )
+    }
+}
+
+/// The settings of a Cluster that reaches the provider.
+fn reaching(ca: &str) -> [&str; 4] {
+    ["--outbound-allow", "127.0.0.0/8", "--outbound-ca", ca]
 }
 
 /// What stands between `mark` and the next quote.
@@ -368,4 +390,30 @@ fn people_log_in_by_the_provider_of_their_company() {
         shown.stdout.contains("you are not a User here"),
         "{shown:#?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_goes_on_at_another_replica_where_the_first_is_killed_meanwhile() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = certificates(directory.path());
+    let ca = ca.to_str().unwrap();
+    let database = store::testing::postgres_database().await;
+    let first = Cluster::start_on(database.expose(), &reaching(ca));
+    let domain = first.domain();
+    let arguments = [&reaching(ca)[..], &["--domain", &domain]].concat();
+    let second = Cluster::start_on(database.expose(), &arguments);
+    let mut scene = Scene::of(first, directory);
+    let yaml = PEOPLE.replace("ISSUER", &scene.provider.issuer);
+    let apply = "octeliumctl apply --include-secret -";
+    scene.root.sh_with_input(apply, &yaml).success();
+
+    let page = scene.log_in_there("alice", "/login");
+    scene.cluster.kill();
+    // As a load balancer does.
+    let port = domain.split_once(':').unwrap().1;
+    let way = format!("localhost:{port}:localhost:{}", second.address.port());
+    let shown = scene.agree("alice", &page, &["--connect-to", &way]);
+    let end = format!("\n200 {}/", scene.audience());
+    assert!(shown.stdout.ends_with(&end), "{shown:#?}");
+    assert!(shown.stdout.contains("alice"), "{shown:#?}");
 }

@@ -20,9 +20,15 @@ use maud::{Markup, html};
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, MethodDescriptor, Value};
 
-use super::{Administrator, api::Api, inspect, kind::Shown, view};
+use super::{
+    Administrator,
+    api::{Api, path_of},
+    inspect,
+    kind::Shown,
+    view,
+};
 use crate::{
-    Context, Error,
+    Context, Error, ErrorKind,
     web::{failure::Failure, form::Fields},
 };
 
@@ -159,7 +165,42 @@ async fn search(
             break;
         }
     }
+    if found.is_partial && wanted.number == 1 {
+        find_by_name(api, shown, wanted, &mut found).await?;
+    }
     Ok(found)
+}
+
+/// Among very many, the one of exactly this name is found wherever it is.
+async fn find_by_name(
+    api: &Api,
+    shown: &Shown,
+    wanted: &Wanted,
+    found: &mut Found,
+) -> Result<(), Error> {
+    if !api.allows(&path_of(&shown.get)) {
+        return Ok(());
+    }
+    match inspect::get(api, shown, &wanted.search).await {
+        Ok(one) => {
+            let is_there = found.items.iter().any(|item| item.uid() == one.uid());
+            if !is_there {
+                found.items.insert(0, one);
+                found.total += 1;
+            }
+            Ok(())
+        }
+        // Or it is no name.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::InvalidArgument
+            ) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn matches(item: &Resource, text: &str, now: UnixMillis) -> bool {

@@ -178,6 +178,37 @@ async fn a_person_logs_in_at_the_provider_of_the_company() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_logins_at_once_all_begin_and_ask_the_provider_once() {
+    const CROWD: usize = 1000;
+    let scene = Arc::new(Scene::on(2, "").await);
+    let identity = "{identityProvider: idp, identifier: '1234'}";
+    let spec = format!(
+        "{{type: HUMAN, session: {{maxPerUser: 2000}}, authentication: {{identities: [{identity}]}}}}"
+    );
+    let alice = scene.replicas.user("alice", &spec).await;
+    let mut logins = tokio::task::JoinSet::new();
+    for number in 0..CROWD {
+        let scene = scene.clone();
+        logins.spawn(async move {
+            let mut browser = Browser::at(scene.replicas.context(number));
+            let callback = depart(&mut browser, &scene.stub).await;
+            // It comes back to whichever replica.
+            let mut other = Browser::at(scene.replicas.context(number + 1));
+            other.cookies = browser.cookies;
+            come_back(&mut other, &callback).await.status
+        });
+    }
+    let statuses = logins.join_all().await;
+    assert!(statuses.iter().all(|status| *status == 303), "{statuses:?}");
+    assert_eq!(scene.sessions(&alice).await.len(), CROWD);
+    let state = scene.stub.state();
+    // Once for each replica.
+    assert_eq!(state.asked["/.well-known/openid-configuration"], 2);
+    assert_eq!(state.asked["/jwks"], 2);
+    assert_eq!(state.asked["/token"], CROWD);
+}
+
 #[tokio::test]
 async fn w51_identifiers_that_look_alike_are_of_different_people() {
     let scene = Scene::new("").await;
