@@ -64,6 +64,10 @@ impl HttpsUrl {
     /// What is wrong with it.
     pub fn parse_issuer(text: &str) -> Result<Self, InvalidUrl> {
         let url = Self::parse(text)?;
+        // Where its metadata is has to be a URL, too.
+        if text.len() > LONGEST - WELL_KNOWN.len() {
+            return Err(InvalidUrl::Form);
+        }
         if url.0.query().is_some() {
             return Err(InvalidUrl::Query);
         }
@@ -131,6 +135,17 @@ mod tests {
     )]
     fn what_is_no_issuer_is_refused(#[case] text: &str, #[case] expected: InvalidUrl) {
         assert_eq!(HttpsUrl::parse_issuer(text), Err(expected));
+    }
+
+    #[test]
+    fn an_issuer_is_as_short_as_the_place_of_its_metadata_needs() {
+        let longest = LONGEST - WELL_KNOWN.len();
+        let issuer = |length: usize| format!("https://idp.example/{}", "a".repeat(length - 20));
+        assert!(discovery_url(&issuer(longest)).is_ok());
+        assert_eq!(
+            HttpsUrl::parse_issuer(&issuer(longest + 1)),
+            Err(InvalidUrl::Form)
+        );
     }
 
     #[rstest]

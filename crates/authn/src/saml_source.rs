@@ -8,7 +8,7 @@ use crate::{
     fetched::{Fetched, Unavailable},
     issuer::{HttpsUrl, InvalidUrl},
     outbound::{Outbound, OutboundError},
-    saml::{self, ErrorKind, MAX_METADATA_BYTES, MetadataOptions, Provider},
+    saml::{self, Certificate, ErrorKind, MAX_METADATA_BYTES, MetadataOptions, Provider},
 };
 
 /// Where metadata come from.
@@ -18,6 +18,34 @@ pub enum MetadataLocation {
     Url(String),
     /// They are this document, and change with the configuration alone.
     Fixed(String),
+}
+
+/// What of the metadata is meant, and who vouches for them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Choice {
+    /// The entity id of the identity provider, where they describe several; empty otherwise.
+    pub entity_id: String,
+    /// Certificates in PEM: where there are any, the metadata have to be signed by one of them.
+    pub signers: Vec<String>,
+}
+
+impl Choice {
+    /// Reads the identity provider from a document.
+    ///
+    /// # Errors
+    /// Where a signer is no certificate, and as [`Provider::from_metadata`].
+    pub fn read(&self, document: &str, now: UnixMillis) -> Result<Provider, saml::Error> {
+        let signers: Result<Vec<Certificate>, saml::Error> = self
+            .signers
+            .iter()
+            .map(|signer| Certificate::from_pem(signer))
+            .collect();
+        let options = MetadataOptions {
+            entity_id: Some(self.entity_id.as_str()).filter(|id| !id.is_empty()),
+            signers: &signers?,
+        };
+        Provider::from_metadata(document, options, now)
+    }
 }
 
 /// An identity provider as it was at some time.
@@ -44,6 +72,7 @@ enum FetchError {
 /// The metadata of one identity provider.
 pub struct MetadataSource {
     location: MetadataLocation,
+    choice: Choice,
     outbound: Outbound,
     clock: Arc<dyn Clock>,
     metadata: Fetched<Described>,
@@ -51,9 +80,15 @@ pub struct MetadataSource {
 
 impl MetadataSource {
     /// Nothing is fetched yet.
-    pub fn new(location: MetadataLocation, outbound: Outbound, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        location: MetadataLocation,
+        choice: Choice,
+        outbound: Outbound,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             location,
+            choice,
             outbound,
             metadata: Fetched::new(clock.clone()),
             clock,
@@ -122,8 +157,8 @@ impl MetadataSource {
 
     async fn fetch_provider(&self) -> Result<Provider, FetchError> {
         let read = |document: &str| {
-            Provider::from_metadata(document, MetadataOptions::default(), self.clock.now())
-                .map_err(FetchError::Metadata)
+            let read = self.choice.read(document, self.clock.now());
+            read.map_err(FetchError::Metadata)
         };
         match &self.location {
             MetadataLocation::Fixed(document) => read(document),

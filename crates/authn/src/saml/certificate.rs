@@ -6,6 +6,7 @@ use aws_lc_rs::{
     signature::{self, UnparsedPublicKey, VerificationAlgorithm},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use x509_parser::{parse_x509_certificate, public_key::PublicKey};
 
 use super::{
@@ -32,11 +33,29 @@ pub(super) enum KeyKind {
 }
 
 impl Certificate {
-    /// Reads a certificate in DER.
+    /// Reads one certificate in PEM.
     ///
     /// # Errors
     ///
     /// Where it is none, or its key is of a kind or size that is not accepted.
+    pub fn from_pem(text: &str) -> Result<Self, Error> {
+        let bad = |reason: &str| Error::new(ErrorKind::Key, reason.to_owned());
+        let mut found = CertificateDer::pem_slice_iter(text.as_bytes());
+        let first = found
+            .next()
+            .and_then(Result::ok)
+            .ok_or_else(|| bad("not a certificate in PEM"))?;
+        if found.next().is_some() {
+            return Err(bad("more than one certificate"));
+        }
+        Self::from_der(&first)
+    }
+
+    /// Reads a certificate in DER.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::from_pem`].
     pub fn from_der(der: &[u8]) -> Result<Self, Error> {
         let bad = |reason: String| Error::new(ErrorKind::Key, reason);
         let (rest, certificate) = parse_x509_certificate(der)

@@ -14,7 +14,7 @@ use authn::{
         ErrorKind, Expected, Login, finish_login,
         testing::{Draft, IdentityProvider, NOW, metadata, posted, service_provider},
     },
-    saml_source::{MetadataLocation, MetadataSource},
+    saml_source::{Choice, MetadataLocation, MetadataSource},
 };
 use domain::clock::ManualClock;
 use rcgen::{CertificateParams, KeyPair};
@@ -117,7 +117,12 @@ impl Scene {
         let server = Server::new().await;
         let clock = Arc::new(ManualClock::at(NOW));
         let location = MetadataLocation::Url(server.url.clone());
-        let source = MetadataSource::new(location, server.outbound.clone(), clock.clone());
+        let source = MetadataSource::new(
+            location,
+            Choice::default(),
+            server.outbound.clone(),
+            clock.clone(),
+        );
         Self {
             server,
             clock,
@@ -235,6 +240,6 @@ async fn metadata_in_the_configuration_are_never_fetched() {
     let idp = IdentityProvider::new(BASE).unwrap();
     let location = MetadataLocation::Fixed(idp.metadata(BASE));
     let clock = Arc::new(ManualClock::at(NOW));
-    let source = MetadataSource::new(location, Outbound::default(), clock);
+    let source = MetadataSource::new(location, Choice::default(), Outbound::default(), clock);
     assert_eq!(source.get().await.unwrap().provider.entity_id, BASE);
 }

@@ -12,7 +12,7 @@ use api::core_v1::{
 use authn::{
     provider::ExternalIdentity,
     saml::{self, Expected, Login, Outgoing, ServiceProvider, begin_login, finish_login},
-    saml_source::{MetadataLocation, MetadataSource},
+    saml_source::{Choice, MetadataLocation, MetadataSource},
 };
 use aws_lc_rs::digest;
 use domain::{clock::UnixMillis, id::Uid};
@@ -59,7 +59,7 @@ const SOURCES: usize = 256;
 #[derive(Default)]
 pub(crate) struct State {
     keys: tokio::sync::OnceCell<Arc<Keys>>,
-    sources: Mutex<HashMap<MetadataLocation, Arc<MetadataSource>>>,
+    sources: Mutex<HashMap<(MetadataLocation, Choice), Arc<MetadataSource>>>,
 }
 
 /// What a provider says of a person.
@@ -274,24 +274,34 @@ async fn service(ctx: &Context, spec: &spec::Saml) -> Result<ServiceProvider, Er
     })
 }
 
+/// What of the metadata is meant.
+pub(crate) fn choice(spec: &spec::Saml) -> Choice {
+    Choice {
+        entity_id: spec.provider_entity_id.clone(),
+        signers: spec.metadata_signers.clone(),
+    }
+}
+
 fn source(ctx: &Context, spec: &spec::Saml) -> Result<Arc<MetadataSource>, Error> {
     let location = match &spec.metadata_type {
         Some(MetadataType::MetadataUrl(url)) => MetadataLocation::Url(url.clone()),
         Some(MetadataType::Metadata(document)) => MetadataLocation::Fixed(document.clone()),
         None => return Err(Error::internal("a SAML provider without metadata")),
     };
+    let key = (location, choice(spec));
     let sources = &ctx.federation.saml.sources;
     let mut sources = sources.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(source) = sources.get(&location) {
+    if let Some(source) = sources.get(&key) {
         return Ok(source.clone());
     }
     if sources.len() >= SOURCES {
         sources.retain(|_, source| Arc::strong_count(source) > 1);
     }
     let outbound = ctx.federation.outbound().clone();
-    let source = MetadataSource::new(location.clone(), outbound, ctx.clock.clone());
+    let (location, choice) = key.clone();
+    let source = MetadataSource::new(location, choice, outbound, ctx.clock.clone());
     let source = Arc::new(source);
-    sources.insert(location, source.clone());
+    sources.insert(key, source.clone());
     Ok(source)
 }
 

@@ -15,11 +15,11 @@ use api::{
 mod rules;
 
 use super::{codec::Stored, draft::Draft, index, write::Managed};
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, federation::saml::choice};
 use authn::{
     issuer::{self, HttpsUrl, InvalidUrl},
     jwk::{KeySet, MAX_SET_LENGTH},
-    saml::{MetadataOptions, Provider},
+    saml::Certificate,
 };
 use domain::clock::UnixMillis;
 
@@ -32,6 +32,7 @@ const ISSUER_BYTES: usize = 512;
 const AUDIENCE_BYTES: usize = 512;
 const METADATA_BYTES: usize = 20_000;
 const ENTITY_ID_BYTES: usize = 1024;
+const SIGNERS: usize = 10;
 
 impl Managed for IdentityProvider {
     async fn prepare(
@@ -198,6 +199,20 @@ fn check_oidc(oidc: &spec::Oidc) -> Result<(), Error> {
 }
 
 fn check_saml(saml: &spec::Saml) -> Result<(), Error> {
+    if saml.metadata_signers.len() > SIGNERS {
+        return Err(Error::invalid(format!(
+            "spec.saml.metadataSigners has {} entries; at most {SIGNERS} are allowed",
+            saml.metadata_signers.len()
+        )));
+    }
+    for (index, signer) in saml.metadata_signers.iter().enumerate() {
+        Certificate::from_pem(signer).map_err(|error| {
+            Error::invalid(format!(
+                "spec.saml.metadataSigners[{index}]: {}",
+                error.reason()
+            ))
+        })?;
+    }
     match &saml.metadata_type {
         None => {
             return Err(Error::invalid(
@@ -212,13 +227,15 @@ fn check_saml(saml: &spec::Saml) -> Result<(), Error> {
                     metadata.len()
                 )));
             }
-            check_metadata(metadata)?;
+            check_metadata(saml, metadata)?;
         }
         Some(saml::MetadataType::MetadataUrl(url)) => {
             check_url("saml.metadataURL", url, HttpsUrl::parse)?;
         }
     }
     check_text("saml.entityID", &saml.entity_id, ENTITY_ID_BYTES)?;
+    let provider = &saml.provider_entity_id;
+    check_text("saml.providerEntityID", provider, ENTITY_ID_BYTES)?;
     check_text(
         "saml.identifierAttribute",
         &saml.identifier_attribute,
@@ -227,9 +244,10 @@ fn check_saml(saml: &spec::Saml) -> Result<(), Error> {
 }
 
 /// Metadata that have ended can still be written: their time is looked at when they are used.
-fn check_metadata(metadata: &str) -> Result<(), Error> {
+fn check_metadata(saml: &spec::Saml, metadata: &str) -> Result<(), Error> {
     let any_time = UnixMillis(0);
-    Provider::from_metadata(metadata, MetadataOptions::default(), any_time)
+    choice(saml)
+        .read(metadata, any_time)
         .map(drop)
         .map_err(|error| Error::invalid(format!("spec.saml.metadata: {}", error.reason())))
 }

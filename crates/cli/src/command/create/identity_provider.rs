@@ -42,7 +42,7 @@ pub(crate) struct IdentityProviderArgs {
     /// The name of the Secret that the Cluster proves itself with there (oidc, github)
     #[arg(long, value_name = "SECRET")]
     client_secret: Option<String>,
-    /// Of a GitHub Enterprise Server, as https://github.example.com [default: that of github.com] (github)
+    /// Of a GitHub Enterprise Server, as `https://github.example.com` [default: that of github.com] (github)
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
     /// Where the keys of tokens are (oidc-identity-token)

@@ -209,7 +209,7 @@ async fn link(
     let path = platform("CreateEnrollment");
     let answer = admin.api.ask::<_, Enrollment>(&path, &request).await;
     match answer {
-        Ok(enrollment) => Ok(secret::link(&admin.api, name, &back, enrollment.url)),
+        Ok(enrollment) => Ok(secret::link(&admin.api, name, &back, &enrollment.url)),
         Err(error) if error.kind() == ErrorKind::InvalidArgument => {
             question(ctx, admin, asked, form, Some(error.public()))
         }

@@ -30,11 +30,11 @@ pub(super) fn page(api: &Api, name: &str, token: CredentialToken) -> Response {
 }
 
 /// A link that logs somebody in.
-pub(super) fn link(api: &Api, user: &str, back: &str, url: String) -> Response {
+pub(super) fn link(api: &Api, user: &str, back: &str, url: &str) -> Response {
     let body = html! {
         h1 { "A link for " (user) }
         p.warning { strong { "It is shown this once." } " Whoever opens it is logged in as " (user) ", once. Give it to nobody else, and not by a way that others read." }
-        (part("Link", &url))
+        (part("Link", url))
         p.actions { a.button.quiet href=(back) { "I have copied it" } }
     };
     view::page(api, "The link", "/admin/user", &body).into_response()

@@ -546,3 +546,49 @@ async fn metadata_that_describe_no_provider_are_refused_when_they_are_written() 
     assert!(create(&bad).await.contains("no https URL"));
     Provider::from_metadata(&good, MetadataOptions::default(), UnixMillis(0)).unwrap();
 }
+
+#[tokio::test]
+async fn one_of_several_providers_is_chosen_and_signers_are_held_to() {
+    let other = IdentityProvider::new("https://other.example.org").unwrap();
+    let several = |metadata: &str| {
+        format!(
+            "<md:EntitiesDescriptor xmlns:md=\"urn:oasis:names:tc:SAML:2.0:metadata\">{}{metadata}</md:EntitiesDescriptor>",
+            other.metadata("https://other.example.org")
+        )
+    };
+    let chosen = |metadata: String| format!("{}', providerEntityID: '{BASE}", several(&metadata));
+    let scene = Scene::with("", chosen).await;
+    let mut browser = scene.browser();
+    scene.log_in(&mut browser, "_s1").await;
+    assert_eq!(browser.get("/").await.status, 200);
+
+    let refused = async |rest: &str| {
+        let metadata = several(&scene.idp.metadata(BASE));
+        let yaml = format!(
+            "{{kind: IdentityProvider, metadata: {{name: more}}, spec: {{saml: {{metadata: '{metadata}'{rest}}}}}}}"
+        );
+        let created = scene
+            .replicas
+            .first()
+            .create::<api::core_v1::IdentityProvider>(&scene.replicas.actor, &yaml);
+        created.await.unwrap_err().public().to_owned()
+    };
+    let unclear = refused("").await;
+    assert!(unclear.contains("2 identity providers"), "{unclear}");
+    let missing = refused(", providerEntityID: 'https://nobody.example.org'").await;
+    assert!(missing.contains("spec.saml.metadata"), "{missing}");
+    let no_certificate = refused(", metadataSigners: [certificate]").await;
+    assert!(
+        no_certificate.contains("spec.saml.metadataSigners[0]: not a certificate in PEM"),
+        "{no_certificate}"
+    );
+    let pem = format!(
+        "-----BEGIN CERTIFICATE-----\\n{}\\n-----END CERTIFICATE-----\\n",
+        STANDARD.encode(other.key.certificate().der())
+    );
+    let unsigned = refused(&format!(
+        ", providerEntityID: '{BASE}', metadataSigners: [\"{pem}\"]"
+    ))
+    .await;
+    assert!(unsigned.contains("not signed"), "{unsigned}");
+}
