@@ -63,6 +63,8 @@ pub struct State {
     pub promises_issuer: bool,
     /// The metadata name this issuer instead of its own.
     pub issuer: Option<String>,
+    /// What the metadata say of where sessions are ended; by default a place of its own.
+    pub end: Option<Value>,
     /// Of the header of the ID token, instead of what is due.
     pub header: Option<Value>,
     /// How often each path was asked for.
@@ -115,6 +117,7 @@ impl Stub {
             is_down: false,
             promises_issuer: false,
             issuer: None,
+            end: None,
             header: None,
             asked: HashMap::new(),
             keys: vec![new_key()],
@@ -262,7 +265,7 @@ impl State {
             "token_endpoint": format!("{own}/token"),
             "userinfo_endpoint": format!("{own}/me"),
             "jwks_uri": format!("{own}/jwks"),
-            "end_session_endpoint": format!("{own}/end"),
+            "end_session_endpoint": self.end.clone().unwrap_or_else(|| json!(format!("{own}/end"))),
             "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256"],

@@ -522,3 +522,16 @@ async fn w55_no_token_poses_as_one_of_another_purpose() {
         "{outcome:?}"
     );
 }
+
+#[rstest]
+#[case(json!("http://idp.example/end"))]
+#[case(json!("javascript:alert(1)"))]
+#[case(json!(7))]
+#[case(json!(null))]
+#[tokio::test]
+async fn a_place_of_logout_that_is_none_keeps_nobody_from_logging_in(#[case] end: Value) {
+    let scene = Scene::new().await;
+    scene.stub.state().end = Some(end);
+    scene.log_in().await.unwrap();
+    assert_eq!(scene.relying.end_session_url(CLIENT_ID).await, None);
+}

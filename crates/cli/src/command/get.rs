@@ -15,6 +15,7 @@ use crate::{
 mod access;
 mod audit;
 mod enrollment;
+mod listing;
 mod mds;
 mod watch;
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::{LoginError, Relying, metadata::Found};
 use crate::{
     assertion::{LONGEST_ID, LONGEST_SUBJECT, SKEW, is_for, text, time},
+    issuer::HttpsUrl,
     jwk::SignatureError,
     jws::Unverified,
 };
@@ -115,7 +116,8 @@ impl Relying {
     pub async fn end_session_url(&self, client_id: &str) -> Option<String> {
         let found = self.found().await.ok()?;
         let more = found.metadata.additional_metadata();
-        let endpoint = more.end_session_endpoint.as_ref()?;
+        let endpoint = more.end_session_endpoint.as_str()?;
+        HttpsUrl::parse(endpoint).ok()?;
         let mark = if endpoint.contains('?') { '&' } else { '?' };
         let client_id: String = form_urlencoded::byte_serialize(client_id.as_bytes()).collect();
         Some(format!("{endpoint}{mark}client_id={client_id}"))

@@ -26,9 +26,9 @@ pub(super) struct More {
     /// RFC 9207 §3
     #[serde(default)]
     pub(super) authorization_response_iss_parameter_supported: bool,
-    /// RP-Initiated Logout 1.0 §2.1
+    /// RP-Initiated Logout 1.0 §2.1. No login depends on it, so whatever it is.
     #[serde(default)]
-    pub(super) end_session_endpoint: Option<String>,
+    pub(super) end_session_endpoint: serde_json::Value,
 }
 
 impl AdditionalProviderMetadata for More {}
@@ -98,9 +98,6 @@ pub(super) async fn fetch(issuer: &str, outbound: &Outbound) -> Result<Found, Fe
     }
     if let Some(endpoint) = metadata.userinfo_endpoint() {
         https("userinfo_endpoint", endpoint.as_str())?;
-    }
-    if let Some(endpoint) = &metadata.additional_metadata().end_session_endpoint {
-        https("end_session_endpoint", endpoint)?;
     }
     let keys_at = https("jwks_uri", metadata.jwks_uri().as_str())?;
     let bytes = outbound.get(keys_at.uri(), jwk::MAX_SET_LENGTH).await?;

@@ -10,7 +10,10 @@ use api::{
 use clap::{Args, ValueEnum};
 use domain::clock::UnixMillis;
 
-use super::{PagingArgs, instant};
+use super::{
+    PagingArgs, instant,
+    listing::{self, Listing},
+};
 use crate::{
     client::{Client, Repeat},
     context::Context,
@@ -108,34 +111,17 @@ pub(super) async fn run(
         return watch(context, &client, options, &format).await;
     }
     let list = list(&client, &options).await?;
-    match format {
-        Format::Table | Format::Wide if list.items.is_empty() => {
-            context.terminal.say("No access events found");
-        }
-        Format::Table | Format::Wide => {
-            let wide = format.is_wide();
-            let mut rows = vec![header(wide)];
-            rows.extend(list.items.iter().map(|event| row(event, wide)));
-            context.terminal.data(&table::render(&rows))?;
-            if list.list_response_meta.unwrap_or_default().has_more {
-                let next = paging.options().page + 2;
-                context
-                    .terminal
-                    .say(&format!("There are more: --page {next}"));
-            }
-        }
-        Format::Name => {
-            for event in &list.items {
-                context.terminal.line(&event.request_id)?;
-            }
-        }
-        format => {
-            if let Some(value) = output::list_value(&list) {
-                output::value(context, &value, &format)?;
-            }
-        }
-    }
-    Ok(Outcome::Done)
+    let wide = format.is_wide();
+    let mut rows = vec![header(wide)];
+    rows.extend(list.items.iter().map(|event| row(event, wide)));
+    let ids = list.items.iter().map(|event| event.request_id.clone());
+    let listing = Listing {
+        rows,
+        names: ids.collect(),
+        nothing: "No access events found",
+        meta: list.list_response_meta,
+    };
+    listing::print(context, paging, &format, &list, &listing)
 }
 
 async fn list(

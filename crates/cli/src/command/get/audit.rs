@@ -8,13 +8,16 @@ use clap::Args;
 use domain::clock::UnixMillis;
 use prost_types::Timestamp;
 
-use super::PagingArgs;
+use super::{
+    PagingArgs,
+    listing::{self, Listing},
+};
 use crate::{
     client::{Client, Repeat},
     context::Context,
     failure::{Failure, Outcome},
     kind::Kind,
-    output::{self, Format, OutputArgs, table},
+    output::{Format, OutputArgs},
 };
 
 /// Which events.
@@ -80,34 +83,16 @@ pub(super) async fn run(
         .await?
         .into_inner();
     let format = args.output.output.unwrap_or(Format::Table);
-    match format {
-        Format::Table | Format::Wide if list.items.is_empty() => {
-            context.terminal.say("No audit events found");
-        }
-        Format::Table | Format::Wide => {
-            let wide = format.is_wide();
-            let mut rows = vec![header(wide)];
-            rows.extend(list.items.iter().map(|event| row(event, wide)));
-            context.terminal.data(&table::render(&rows))?;
-            if list.list_response_meta.unwrap_or_default().has_more {
-                let next = paging.options().page + 2;
-                context
-                    .terminal
-                    .say(&format!("There are more: --page {next}"));
-            }
-        }
-        Format::Name => {
-            for event in &list.items {
-                context.terminal.line(&event.uid)?;
-            }
-        }
-        Format::Json | Format::Jsonl | Format::Yaml | Format::JsonPath(_) | Format::Field(_) => {
-            if let Some(value) = output::list_value(&list) {
-                output::value(context, &value, &format)?;
-            }
-        }
-    }
-    Ok(Outcome::Done)
+    let wide = format.is_wide();
+    let mut rows = vec![header(wide)];
+    rows.extend(list.items.iter().map(|event| row(event, wide)));
+    let listing = Listing {
+        rows,
+        names: list.items.iter().map(|event| event.uid.clone()).collect(),
+        nothing: "No audit events found",
+        meta: list.list_response_meta,
+    };
+    listing::print(context, paging, &format, &list, &listing)
 }
 
 /// A time, or how long ago.

@@ -7,12 +7,15 @@ use api::{
 use clap::Args;
 use domain::{clock::UnixMillis, columns};
 
-use super::PagingArgs;
+use super::{
+    PagingArgs,
+    listing::{self, Listing},
+};
 use crate::{
     client::{Client, Repeat},
     context::Context,
     failure::{Failure, Outcome},
-    output::{self, Format, OutputArgs, table},
+    output::{Format, OutputArgs},
 };
 
 /// Which links.
@@ -45,34 +48,17 @@ pub(super) async fn run(
         })
         .await?
         .into_inner();
-    match args.output.output.unwrap_or(Format::Table) {
-        Format::Table | Format::Wide if list.items.is_empty() => {
-            context.terminal.say("No enrollment links that still work");
-        }
-        Format::Table | Format::Wide => {
-            let header = ["UID", "USER", "EXPIRES IN", "MADE BY", "AGE"];
-            let mut rows = vec![header.map(str::to_owned).to_vec()];
-            rows.extend(list.items.iter().map(|item| row(item, context.now())));
-            context.terminal.data(&table::render(&rows))?;
-            if list.list_response_meta.unwrap_or_default().has_more {
-                let next = paging.options().page + 2;
-                context
-                    .terminal
-                    .say(&format!("There are more: --page {next}"));
-            }
-        }
-        Format::Name => {
-            for item in &list.items {
-                context.terminal.line(&item.uid)?;
-            }
-        }
-        format => {
-            if let Some(value) = output::list_value(&list) {
-                output::value(context, &value, &format)?;
-            }
-        }
-    }
-    Ok(Outcome::Done)
+    let format = args.output.output.unwrap_or(Format::Table);
+    let header = ["UID", "USER", "EXPIRES IN", "MADE BY", "AGE"];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    rows.extend(list.items.iter().map(|item| row(item, context.now())));
+    let listing = Listing {
+        rows,
+        names: list.items.iter().map(|item| item.uid.clone()).collect(),
+        nothing: "No enrollment links that still work",
+        meta: list.list_response_meta,
+    };
+    listing::print(context, paging, &format, &list, &listing)
 }
 
 fn row(item: &Enrollment, now: UnixMillis) -> Vec<String> {

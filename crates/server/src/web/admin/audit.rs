@@ -12,12 +12,11 @@ use maud::{Markup, html};
 
 use super::{
     Administrator,
-    api::platform,
     events::{self, Field, Found, Input, Log, ON_A_PAGE, SINCE, UNTIL, Wanted},
     kind::Shown,
     view,
 };
-use crate::{Context, ErrorKind, web::failure::Failure};
+use crate::{Context, web::failure::Failure};
 
 /// Where it is.
 pub(super) const PLACE: &str = "/admin/audit";
@@ -62,22 +61,8 @@ pub(super) async fn page(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
     let wanted = Wanted::read(&LOG, query.as_deref());
-    let (list, problem) = match options(&wanted) {
-        Ok(options) => match admin.api.ask(&platform("ListAuditEvent"), &options).await {
-            Ok(list) => (list, None),
-            // Such as of a User that there is not.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::NotFound | ErrorKind::InvalidArgument
-                ) =>
-            {
-                (AuditEventList::default(), Some(error.public().to_owned()))
-            }
-            Err(error) => return Err(error.into()),
-        },
-        Err(problem) => (AuditEventList::default(), Some(problem)),
-    };
+    let asked = events::asked(&admin, "ListAuditEvent", options(&wanted)).await;
+    let (list, problem): (AuditEventList, _) = asked?;
     let found = Found {
         rows: list.items.iter().map(|event| row(&admin, event)).collect(),
         total: list.list_response_meta.unwrap_or_default().total_count,

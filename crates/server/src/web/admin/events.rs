@@ -4,10 +4,14 @@ use axum::response::{IntoResponse as _, Response};
 use domain::clock::UnixMillis;
 use http::{HeaderValue, StatusCode, header};
 use maud::{Markup, html};
+use prost::Message;
 use prost_types::Timestamp;
 
-use super::{Administrator, view};
-use crate::web::{form::Fields, portal::moment::utc};
+use super::{Administrator, api::platform, view};
+use crate::{
+    ErrorKind,
+    web::{failure::Failure, form::Fields, portal::moment::utc},
+};
 
 /// How many events a page has.
 pub(super) const ON_A_PAGE: u32 = 50;
@@ -115,6 +119,33 @@ pub(super) struct Found {
     pub(super) total: u32,
     /// What is wrong about what was asked for.
     pub(super) problem: Option<String>,
+}
+
+/// Asks the API for the part of a log that `options` name. Beside what it says, what is wrong about what was asked for.
+///
+/// # Errors
+/// As the API says, unless it is about what was asked for, such as a User that there is not.
+pub(super) async fn asked<Q: Message, A: Message + Default>(
+    admin: &Administrator,
+    method: &str,
+    options: Result<Q, String>,
+) -> Result<(A, Option<String>), Failure> {
+    let options = match options {
+        Ok(options) => options,
+        Err(problem) => return Ok((A::default(), Some(problem))),
+    };
+    match admin.api.ask(&platform(method), &options).await {
+        Ok(list) => Ok((list, None)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::InvalidArgument
+            ) =>
+        {
+            Ok((A::default(), Some(error.public().to_owned())))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The page; the rows alone where the script asks for those.
