@@ -11,6 +11,7 @@ use std::{
     collections::HashMap,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use aws_lc_rs::{
@@ -57,6 +58,8 @@ pub struct State {
     pub user_info: Value,
     /// The account and its addresses, as GitHub has them.
     pub account: (Value, Value),
+    /// Takes requests, and answers none before this is over.
+    pub is_slow: bool,
     /// Answers nothing but 503.
     pub is_down: bool,
     /// The metadata promise `iss` in answers.
@@ -114,6 +117,7 @@ impl Stub {
             claims: json!({}),
             user_info: json!({}),
             account: (json!({}), json!([])),
+            is_slow: false,
             is_down: false,
             promises_issuer: false,
             issuer: None,
@@ -225,6 +229,9 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
+    while state.lock().unwrap().is_slow {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let mut state = state.lock().unwrap();
     *state.asked.entry(head.uri.path().to_owned()).or_default() += 1;
     let (status, body) = if state.is_down {

@@ -101,6 +101,15 @@ impl Scene {
         self.replicas.user(name, &spec).await
     }
 
+    /// As [`Self::person`], who may have many Sessions.
+    async fn often(&self, name: &str, identifier: &str) -> User {
+        let identity = format!("{{identityProvider: idp, identifier: '{identifier}'}}");
+        let spec = format!(
+            "{{type: HUMAN, session: {{maxPerUser: 2000}}, authentication: {{identities: [{identity}]}}}}"
+        );
+        self.replicas.user(name, &spec).await
+    }
+
     async fn sessions(&self, user: &User) -> Vec<Session> {
         self.replicas.sessions(user).await
     }
@@ -182,11 +191,7 @@ async fn a_person_logs_in_at_the_provider_of_the_company() {
 async fn a_thousand_logins_at_once_all_begin_and_ask_the_provider_once() {
     const CROWD: usize = 1000;
     let scene = Arc::new(Scene::on(2, "").await);
-    let identity = "{identityProvider: idp, identifier: '1234'}";
-    let spec = format!(
-        "{{type: HUMAN, session: {{maxPerUser: 2000}}, authentication: {{identities: [{identity}]}}}}"
-    );
-    let alice = scene.replicas.user("alice", &spec).await;
+    let alice = scene.often("alice", "1234").await;
     let mut logins = tokio::task::JoinSet::new();
     for number in 0..CROWD {
         let scene = scene.clone();
@@ -207,6 +212,31 @@ async fn a_thousand_logins_at_once_all_begin_and_ask_the_provider_once() {
     assert_eq!(state.asked["/.well-known/openid-configuration"], 2);
     assert_eq!(state.asked["/jwks"], 2);
     assert_eq!(state.asked["/token"], CROWD);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_waits_for_a_slow_provider_holds_nobody_else_up() {
+    const WAITING: usize = 64;
+    let scene = Arc::new(Scene::new("").await);
+    let alice = scene.often("alice", "1234").await;
+    scene.replicas.user("john", "{type: HUMAN}").await;
+    let mut logins = tokio::task::JoinSet::new();
+    for _ in 0..WAITING {
+        let mut browser = scene.browser();
+        let callback = depart(&mut browser, &scene.stub).await;
+        scene.stub.state().is_slow = true;
+        logins.spawn(async move { come_back(&mut browser, &callback).await.status });
+    }
+    // Many more than there are threads; and somebody else logs in and looks around.
+    let mut john = scene.browser();
+    john.enroll(&scene.replicas, "john").await;
+    assert_eq!(john.get("/").await.status, 200);
+    assert!(scene.sessions(&alice).await.is_empty());
+
+    scene.stub.state().is_slow = false;
+    let statuses = logins.join_all().await;
+    assert!(statuses.iter().all(|status| *status == 303), "{statuses:?}");
+    assert_eq!(scene.sessions(&alice).await.len(), WAITING);
 }
 
 #[tokio::test]
