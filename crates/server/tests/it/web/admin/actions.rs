@@ -5,9 +5,14 @@ use api::{
         RegisterDeviceFinishRequest,
         register_device_begin_request::{Info, info},
     },
+    core_v1::{Authenticator, User},
     resource::Object as _,
 };
-use server::authentication::device;
+use server::{
+    authentication::device,
+    resource::{codec, load},
+};
+use store::{Expected, Operation, SecretWrite, Transaction};
 
 use super::{FULL, console};
 use crate::{
@@ -216,7 +221,26 @@ async fn a_person_is_given_a_link_that_is_shown_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_authenticators_of_a_user_are_reset() {
     let (replicas, mut browser) = console(FULL).await;
+    let ctx = replicas.context(0);
+    let mut uids = Vec::new();
+    for user in ["john", "mary"] {
+        let found = load::by_name::<User>(&*ctx.store, user, ctx.now()).await;
+        let mut lost = Authenticator::default();
+        lost.metadata_mut().name = format!("of-{user}");
+        lost.status_mut().user_ref = Some(found.unwrap().unwrap().message.reference());
+        let uid = ctx.new_uid();
+        let mut transaction = Transaction::at(ctx.now());
+        transaction.push(Operation::Put(
+            codec::encode(uid, ctx.now(), &lost, SecretWrite::Keep),
+            Expected::Absent,
+        ));
+        ctx.store.commit(transaction).await.unwrap();
+        uids.push(uid);
+    }
     let done = act(&mut browser, "/admin/user/john/reset-authenticators").await;
+    assert!(replicas.get::<Authenticator>(uids[0]).await.is_none());
+    // Another's stay.
+    assert!(replicas.get::<Authenticator>(uids[1]).await.is_some());
     assert_eq!(
         done.location(),
         "/admin/user/john?done=reset-authenticators"
