@@ -231,7 +231,7 @@ fn credential(credential: &Credential, now: UnixMillis) -> Cells {
         && status.total_authentications >= spec.max_authentications
     {
         "USED UP"
-    } else if status.token_id.is_empty() {
+    } else if status.version == 0 {
         "NO TOKEN"
     } else {
         "ACTIVE"

@@ -80,12 +80,36 @@ pub fn redeem(
             until,
         }
     };
-    accepts_version(credential, generation.version(), now)?;
+    check_redeemable(credential, generation.version(), now)?;
+    Ok(generation)
+}
+
+/// Decides as [`redeem`] does for the holder of the present secret, without its token id.
+///
+/// # Errors
+/// Returns the reason why nobody can authenticate by the present secret.
+pub fn redeem_present(
+    credential: &core_v1::Credential,
+    now: UnixMillis,
+) -> Result<Generation, Refusal> {
+    let status = credential.status.as_ref().ok_or(Refusal::Incomplete)?;
+    let version = status.version;
+    check_redeemable(credential, version, now)?;
+    Ok(Generation::Current { version })
+}
+
+fn check_redeemable(
+    credential: &core_v1::Credential,
+    version: u32,
+    now: UnixMillis,
+) -> Result<(), Refusal> {
+    accepts_version(credential, version, now)?;
     let spec = credential.spec.as_ref().ok_or(Refusal::Incomplete)?;
+    let status = credential.status.as_ref().ok_or(Refusal::Incomplete)?;
     if counted(credential) && status.total_authentications >= spec.max_authentications {
         return Err(Refusal::UsedUp);
     }
-    Ok(generation)
+    Ok(())
 }
 
 /// Whether what came from the generation `version` of `credential` still stands: its Sessions, their tokens and

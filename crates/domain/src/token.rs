@@ -160,6 +160,11 @@ impl Unverified {
         self.0.claims().key_id
     }
 
+    /// The bytes that the text encodes. Two texts that [`decode`] accepts are equal if and only if these are.
+    pub fn canonical_bytes(&self) -> &[u8] {
+        self.0.bytes()
+    }
+
     /// The claims, where the signature is that of `key` and the token is for `audience`, the uid of the Cluster.
     /// Type and expiry are not looked at: see [`Claims::check_type`] and [`Claims::check_expiry`].
     ///

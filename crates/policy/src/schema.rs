@@ -302,6 +302,12 @@ fn is_secret(message: &str, field: &str) -> bool {
                 "akBytes" | "attestationParameters"
             )
             | ("Secret" | "Config", "data")
+            | (
+                "Session.Status.Authentication"
+                    | "Session.Status.Authentication.Info.Credential"
+                    | "Credential.Status",
+                "tokenID" | "previousTokenID"
+            )
     )
 }
 

@@ -163,11 +163,7 @@ async fn sessions(fixture: &Fixture) -> Vec<String> {
                 is_browser: false,
                 scopes: Vec::new(),
                 token_id: ctx.new_uid(),
-                info: session::credential_info(
-                    &by,
-                    ctx.new_uid(),
-                    session::downstream(None, "cli"),
-                ),
+                info: session::credential_info(&by, session::downstream(None, "cli")),
                 lifetimes: session::lifetimes(user, &config, session_type),
                 state: core::session::spec::State::Active,
                 now: ctx.now(),

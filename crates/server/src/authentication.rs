@@ -36,7 +36,7 @@ pub use refresh::{check_refresh_token, with_refresh_token};
 pub(crate) use secret::UNAUTHENTICATED;
 pub(crate) use sign::{SessionTokens, access_token, seconds_until};
 
-use crate::directory::cache::Cache;
+use crate::directory::{CacheKey, cache::Cache};
 
 const STRIPES: usize = 256;
 const VERIFIED_SECRETS: usize = 50_000;
@@ -44,7 +44,7 @@ const GRANTS: usize = 50_000;
 
 /// What authentication remembers between requests of one replica.
 pub(crate) struct State {
-    secrets: Cache<[u8; 32], secret::Verified>,
+    secrets: Cache<CacheKey, secret::Verified>,
     /// The Session of each grant, by its key.
     pub(crate) grants: Cache<(Uid, u32, Arc<str>), Uid>,
     stripes: Vec<Arc<Mutex<()>>>,

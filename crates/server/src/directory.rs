@@ -15,13 +15,12 @@ use std::{
 use api::core_v1::{
     Authenticator, ClusterConfig, Credential, Device, Group, Namespace, Session, User,
 };
-use aws_lc_rs::digest;
 use domain::{
     clock::{Clock, UnixMillis},
     credential::Refusal,
     id::Uid,
     session,
-    token::{self, Claims, TokenType},
+    token::Claims,
 };
 use policy::PolicySet;
 use store::{Cursor, Store, StoreError};
@@ -40,10 +39,12 @@ mod feed;
 mod foundation;
 mod held;
 mod invalidation;
+mod presented;
 mod principal;
 mod providers;
 pub(crate) mod revoked;
 mod sessions;
+mod tokens;
 
 pub(crate) use authenticator_rules::{AuthenticatorRules, EnforcementList, Login};
 use authenticators::Authenticators;
@@ -54,6 +55,7 @@ use foundation::Foundations;
 use held::Held;
 pub use held::ServiceEntry;
 use invalidation::Invalidations;
+pub(crate) use presented::{CacheKey, Presented};
 use principal::Parts;
 pub use principal::Principal;
 pub(crate) use principal::Standing;
@@ -61,8 +63,6 @@ pub(crate) use providers::{Membership, ProviderEntry};
 use revoked::RevokedTokens;
 use sessions::Sessions;
 
-/// How long it is remembered that a token was refused, while nothing changes in the Cluster.
-const REFUSED_FOR: Duration = Duration::from_secs(1);
 /// How often a read is repeated that was overtaken by changes.
 const FILLS: usize = 8;
 
@@ -118,21 +118,13 @@ pub struct Directory {
     foundations: Foundations,
     sessions: Sessions,
     revoked: RevokedTokens,
-    /// By the SHA-256 of the token.
-    tokens: Cache<[u8; 32], Arc<Principal>>,
-    refused: Cache<[u8; 32], Refused>,
+    tokens: Cache<CacheKey, Arc<Principal>>,
+    refused: Cache<CacheKey, tokens::Refused>,
     invalidations: Invalidations,
     applied: watch::Sender<Cursor>,
     opened: Instant,
     /// Milliseconds from `opened` to when the store last confirmed what is known here.
     confirmed: AtomicU64,
-}
-
-#[derive(Clone, Copy)]
-struct Refused {
-    reason: &'static str,
-    at: UnixMillis,
-    cursor: Cursor,
 }
 
 impl Directory {
@@ -170,98 +162,6 @@ impl Directory {
         };
         directory.reload().await?;
         Ok(directory)
-    }
-
-    /// Authenticates the holder of an access token. A few microseconds where the token is known.
-    ///
-    /// # Errors
-    /// Where the token is not accepted, or the Cluster cannot tell.
-    pub async fn authenticate(
-        &self,
-        access_token: &str,
-    ) -> Result<Arc<Principal>, Unauthenticated> {
-        if !self.is_fresh() {
-            return Err(Unauthenticated::Unavailable);
-        }
-        // What is longer is no token of ours, and not worth hashing.
-        if access_token.len() > token::MAX_LENGTH {
-            return Err(refused("token_malformed"));
-        }
-        let key = fingerprint(access_token);
-        let now = self.clock.now();
-        if let Some(principal) = self.remembered(&key) {
-            return Ok(principal);
-        }
-        if let Some(refusal) = self.refused.get(&key)
-            && refusal.cursor == *self.applied.borrow()
-            && now.since(refusal.at) < REFUSED_FOR
-        {
-            return Err(refused(refusal.reason));
-        }
-        let claims = self.verify(access_token, TokenType::Access).await?;
-        self.admit(key, claims).await
-    }
-
-    /// Whom the holder of something was found to be that has this fingerprint, where nothing has changed since.
-    pub(crate) fn remembered(&self, key: &[u8; 32]) -> Option<Arc<Principal>> {
-        let principal = self.tokens.get(key)?;
-        let holds = principal.holds(self.clock.now(), self.keys.epoch());
-        holds.then(|| {
-            principal.standing.touch();
-            principal
-        })
-    }
-
-    /// Authenticates by claims that were verified, and remembers it under `key`.
-    ///
-    /// # Errors
-    /// Where what they claim does not stand, or the Cluster cannot tell.
-    pub(crate) async fn admit(
-        &self,
-        key: [u8; 32],
-        claims: Claims,
-    ) -> Result<Arc<Principal>, Unauthenticated> {
-        let now = self.clock.now();
-        match self.principal(claims, now).await {
-            Ok(principal) => {
-                self.tokens.insert(key, principal.clone());
-                Ok(principal)
-            }
-            Err(Unauthenticated::Refused { reason }) => {
-                let refusal = Refused {
-                    reason,
-                    at: now,
-                    cursor: *self.applied.borrow(),
-                };
-                self.refused.insert(key, refusal);
-                Err(refused(reason))
-            }
-            Err(Unauthenticated::Unavailable) => Err(Unauthenticated::Unavailable),
-        }
-    }
-
-    /// The claims of a token of this Cluster: form, key, signature, audience, type and expiry hold. Whether its
-    /// subject stands is another question.
-    ///
-    /// # Errors
-    /// Where one of them does not hold, or the Cluster cannot tell.
-    pub(crate) async fn verify(
-        &self,
-        text: &str,
-        token_type: TokenType,
-    ) -> Result<Claims, Unauthenticated> {
-        let unverified = token::decode(text).map_err(|error| refused(error.reason()))?;
-        let key = self
-            .keys
-            .verifier(unverified.key_id())
-            .await
-            .map_err(unavailable)?;
-        let key = key.ok_or(refused("token_key_unknown"))?;
-        let claims = unverified
-            .verify(&key, self.store.cluster_uid())
-            .and_then(|claims| claims.check_type(token_type).map(|()| claims))
-            .and_then(|claims| claims.check_expiry(self.clock.now()).map(|()| claims));
-        claims.map_err(|error| refused(error.reason()))
     }
 
     /// All named Policies.
@@ -455,7 +355,7 @@ impl Directory {
     }
 
     async fn read(&self, uid: Uid, now: UnixMillis) -> Result<Parts, Failure> {
-        let session = load::by_uid::<Session>(&*self.store, uid, now).await?;
+        let session = load::with_token_ids::<Session>(&*self.store, uid, now).await?;
         let session: Known<Session> = session.ok_or_else(|| gone("session_gone", &[]))?.into();
         let status = session.message.status.as_ref();
         let reference = |reference: Option<&api::meta_v1::ObjectReference>| match reference {
@@ -566,13 +466,6 @@ fn gone(reason: &'static str, cached: &[Uid]) -> Failure {
         reason,
         cached: cached.to_vec(),
     }
-}
-
-/// By which a token is known without being kept.
-pub(crate) fn fingerprint(token: &str) -> [u8; 32] {
-    let mut fingerprint = [0; 32];
-    fingerprint.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
-    fingerprint
 }
 
 fn refused(reason: &'static str) -> Unauthenticated {

@@ -31,6 +31,7 @@ mod secret;
 pub mod served;
 mod service;
 mod session;
+pub mod token_ids;
 mod unserved;
 mod user;
 pub mod visible;

@@ -56,6 +56,9 @@ impl fmt::Debug for Document {
     }
 }
 
+/// A document and its opened secret, if it has one.
+pub type WithSecret = (Document, Option<Zeroizing<Vec<u8>>>);
+
 /// A document to be written. The backend assigns the revision.
 #[derive(Clone)]
 pub struct NewDocument {
@@ -402,6 +405,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// The opened secret of a document; `None` where the document or its secret is not there.
     async fn secret(&self, kind: Kind, uid: Uid) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError>;
+
+    /// The document with this uid and its opened secret, both of one revision.
+    async fn get_with_secret(
+        &self,
+        kind: Kind,
+        uid: Uid,
+        now: UnixMillis,
+    ) -> Result<Option<WithSecret>, StoreError>;
 
     /// Carries out a transaction. Durable when it returns.
     async fn commit(&self, transaction: Transaction) -> Result<Committed, CommitError>;

@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     AccessQuery, AuditQuery, Changes, CommitError, Committed, Counter, Cursor, DatabaseUrl,
-    Document, FeedState, Finding, Page, Query, Store, StoreError, Transaction, Usage,
+    Document, FeedState, Finding, Page, Query, Store, StoreError, Transaction, Usage, WithSecret,
     prepared::prepare,
     row,
     seal::{MasterKeys, Place, Sealer},
@@ -198,6 +198,16 @@ impl Store for Postgres {
         sealed
             .map(|sealed| self.sealer.open(Place::of_document(kind, uid), &sealed))
             .transpose()
+    }
+
+    async fn get_with_secret(
+        &self,
+        kind: Kind,
+        uid: Uid,
+        now: UnixMillis,
+    ) -> Result<Option<WithSecret>, StoreError> {
+        let found = read!(self, client => query::get_with_sealed(&client, kind, uid, now))?;
+        self.sealer.open_with(found)
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Committed, CommitError> {

@@ -13,7 +13,7 @@ use aws_lc_rs::{
 use domain::{id::Uid, kind::Kind, rng::Rng};
 use zeroize::Zeroizing;
 
-use crate::StoreError;
+use crate::{Document, StoreError, WithSecret};
 
 mod file;
 
@@ -250,6 +250,19 @@ impl Sealer {
             .len();
         opened.truncate(length);
         Ok(opened)
+    }
+
+    /// Opens the sealed part of a document that was read.
+    pub(crate) fn open_with(
+        &self,
+        found: Option<(Document, Option<Vec<u8>>)>,
+    ) -> Result<Option<WithSecret>, StoreError> {
+        let Some((document, sealed)) = found else {
+            return Ok(None);
+        };
+        let place = Place::of_document(document.kind, document.uid);
+        let secret = sealed.map(|sealed| self.open(place, &sealed)).transpose()?;
+        Ok(Some((document, secret)))
     }
 
     /// Whether the keys are those under which `sealed`, made by this at the same place, was sealed.

@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     AccessQuery, AuditQuery, Changes, CommitError, Committed, Counter, Cursor, Document, FeedState,
-    Finding, Page, Query, Store, StoreError, Transaction, Usage,
+    Finding, Page, Query, Store, StoreError, Transaction, Usage, WithSecret,
     prepared::prepare,
     row,
     seal::{MasterKeys, Place, Sealer, load_or_create},
@@ -252,6 +252,19 @@ impl Store for Sqlite {
         sealed
             .map(|sealed| self.sealer.open(Place::of_document(kind, uid), &sealed))
             .transpose()
+    }
+
+    async fn get_with_secret(
+        &self,
+        kind: Kind,
+        uid: Uid,
+        now: UnixMillis,
+    ) -> Result<Option<WithSecret>, StoreError> {
+        let found = self
+            .readers
+            .read(move |connection| query::get_with_sealed(connection, kind, uid, now))
+            .await?;
+        self.sealer.open_with(found)
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Committed, CommitError> {

@@ -46,7 +46,7 @@ fn change(state: &mut State) {
         if let Some(Body::Credential(credential)) = &mut object.resource
             && let Some(status) = &mut credential.status
         {
-            status.token_id = "t".to_owned();
+            status.version = 1;
             if credential.metadata.as_ref().unwrap().name == "cred01" {
                 status.total_authentications = 2;
                 status.last_used_at = Some(prost_types::Timestamp {

@@ -7,7 +7,10 @@ mod verbatim;
 use std::{collections::BTreeMap, fmt};
 
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
-use server::resource::codec::{self, Resource};
+use server::resource::{
+    codec::{self, Resource},
+    load::with_token_ids,
+};
 use store::{Expected, Operation, SecretWrite, Store, StoreError, Transaction};
 
 use crate::storage::all;
@@ -64,9 +67,10 @@ async fn apply<T: Resource>(
 ) -> anyhow::Result<()> {
     let mut operations = Vec::new();
     for document in all(restored, T::DOCUMENT, now).await? {
-        let stored = codec::decode::<T>(&document)?;
-        let then = former.get(T::DOCUMENT, document.uid, now).await?;
-        let then = then.as_ref().map(codec::decode::<T>).transpose()?;
+        let Some(stored) = with_token_ids::<T>(restored, document.uid, now).await? else {
+            continue;
+        };
+        let then = with_token_ids::<T>(former, document.uid, now).await?;
         match rule(stored.message, then.map(|then| then.message)) {
             Verdict::Stays => {}
             Verdict::Becomes(message) => {

@@ -136,8 +136,8 @@ pub fn session_type_of(user_agent: &str) -> Type {
     }
 }
 
-/// How a Session was authenticated that `credential` made by its secret `token_id`.
-pub fn credential_info(credential: &Credential, token_id: Uid, seen: impl Into<Seen>) -> Info {
+/// How a Session was authenticated that `credential` made. The token id of the secret stays out of it: it is a secret.
+pub fn credential_info(credential: &Credential, seen: impl Into<Seen>) -> Info {
     let r#type = credential
         .spec
         .as_ref()
@@ -147,7 +147,7 @@ pub fn credential_info(credential: &Credential, token_id: Uid, seen: impl Into<S
         details: Some(Details::Credential(info::Credential {
             credential_ref: credential_reference(credential),
             r#type: r#type.into(),
-            token_id: token_id.to_string(),
+            token_id: String::new(),
         })),
         ..seen.into().info()
     }

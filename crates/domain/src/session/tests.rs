@@ -76,11 +76,7 @@ fn session_of(credential: &Credential) -> Session {
         is_browser: false,
         scopes: Vec::new(),
         token_id: id(30),
-        info: credential_info(
-            credential,
-            id(1),
-            downstream(None, "octelium-cli/1.2.3 grpc-go/1"),
-        ),
+        info: credential_info(credential, downstream(None, "octelium-cli/1.2.3 grpc-go/1")),
         lifetimes: lifetimes(&user, &ClusterConfig::default(), Type::Client),
         state: api::core_v1::session::spec::State::Active,
         now: NOW,

@@ -63,6 +63,10 @@ impl Envelope {
         self.claims
     }
 
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.content.end).unwrap_or_default()
+    }
+
     pub(super) fn signature(&self) -> &[u8] {
         &self.signature
     }

@@ -201,7 +201,7 @@ fn session_of_credential(
         .as_ref()
         .is_some_and(|status| status.recovery);
     let caller = beginning.caller;
-    let info = session::credential_info(credential, proof.claims.token_id, ctx.seen(caller));
+    let info = session::credential_info(credential, ctx.seen(caller));
     let mut new = new_session(ctx, beginning, info, now);
     new.credential = (after_use == AfterUse::Keep).then_some((&**credential, version));
     if is_recovery {

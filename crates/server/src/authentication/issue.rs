@@ -74,14 +74,14 @@ async fn attempt(
     rotation: Rotation,
 ) -> Result<Option<CredentialToken>, Error> {
     let now = ctx.now();
-    let Some(mut stored) = load::by_uid::<Credential>(&*ctx.store, uid, now).await? else {
+    let Some(mut stored) = load::with_token_ids::<Credential>(&*ctx.store, uid, now).await? else {
         return Err(Error::not_found(Kind::Credential, uid));
     };
     let credential = &mut stored.message;
     let is_first = credential
         .status
         .as_ref()
-        .is_none_or(|status| status.token_id.is_empty());
+        .is_none_or(|status| status.version == 0);
     let token_id = ctx.new_uid();
     credential::rotate(credential, rotation, token_id, now).map_err(|refusal| {
         Error::invalid(sentence(&refusal.to_string())).because(refusal.reason())
@@ -199,7 +199,7 @@ async fn access_token_session(
         is_browser: false,
         scopes: Vec::new(),
         token_id,
-        info: session::credential_info(credential, token_id, session::downstream(None, "")),
+        info: session::credential_info(credential, session::downstream(None, "")),
         lifetimes,
         state: session::default_state(&user.message, &config),
         now,

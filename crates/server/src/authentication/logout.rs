@@ -22,7 +22,8 @@ pub async fn logout(ctx: &Context, refresh_token: &str, caller: &Caller) -> Resu
         .await;
     let claims = claims.map_err(secret::from_unauthenticated)?;
     let now = ctx.now();
-    let Some(stored) = load::by_uid::<Session>(&*ctx.store, claims.subject, now).await? else {
+    let stored = load::with_token_ids::<Session>(&*ctx.store, claims.subject, now).await?;
+    let Some(stored) = stored else {
         return Ok(());
     };
     let status = stored.message.status.as_ref();

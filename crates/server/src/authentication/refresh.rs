@@ -141,7 +141,7 @@ pub(crate) async fn resumable(ctx: &Context, uid: Uid, now: UnixMillis) -> Resul
 
 /// The Session and what it stands on, where it stands.
 pub(super) async fn read(ctx: &Context, uid: Uid, now: UnixMillis) -> Result<Read, Error> {
-    let session = load::by_uid::<Session>(&*ctx.store, uid, now).await?;
+    let session = load::with_token_ids::<Session>(&*ctx.store, uid, now).await?;
     let session = session.ok_or_else(|| secret::unauthenticated("session_gone"))?;
     let status = session.message.status.clone().unwrap_or_default();
     let user = by_reference::<User>(ctx, status.user_ref.as_ref(), now).await?;

@@ -10,7 +10,7 @@ use api::core_v1::{Credential, User, credential::spec::Type};
 
 use crate::{
     Context, Error, ErrorKind, Unauthenticated,
-    directory::{Known, fingerprint},
+    directory::{Known, Presented},
 };
 
 /// The one text of all failures before identity is proved.
@@ -57,10 +57,8 @@ pub(crate) enum Purpose {
 
 /// The claims of a secret of this Cluster. The signature of one that was seen before is not verified again.
 pub(crate) async fn verify(ctx: &Context, secret: &str) -> Result<Claims, Error> {
-    if secret.len() > token::MAX_LENGTH {
-        return Err(unauthenticated("token_malformed"));
-    }
-    let key = fingerprint(secret);
+    let unverified = token::decode(secret).map_err(|error| unauthenticated(error.reason()))?;
+    let key = Presented::CredentialSecret(&unverified).cache_key();
     let key_epoch = ctx.keys.epoch();
     if let Some(verified) = ctx.authentication.secrets.get(&key)
         && verified.key_epoch == key_epoch
@@ -70,7 +68,10 @@ pub(crate) async fn verify(ctx: &Context, secret: &str) -> Result<Claims, Error>
             Err(error) => Err(unauthenticated(error.reason())),
         };
     }
-    let claims = ctx.directory.verify(secret, TokenType::Credential).await;
+    let claims = ctx
+        .directory
+        .verify_decoded(unverified, TokenType::Credential)
+        .await;
     let claims = claims.map_err(from_unauthenticated)?;
     let verified = Verified {
         claims: claims.clone(),

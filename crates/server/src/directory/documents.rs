@@ -58,7 +58,7 @@ impl<T: Resource> Documents<T> {
             return Ok(Some(known));
         }
         let moment = invalidations.now();
-        let Some(stored) = load::by_uid::<T>(store, uid, now).await? else {
+        let Some(stored) = load::with_token_ids::<T>(store, uid, now).await? else {
             return Ok(None);
         };
         let stored = Known::from(stored);

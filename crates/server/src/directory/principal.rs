@@ -26,6 +26,7 @@ use policy::Subject;
 use tokio_util::sync::CancellationToken;
 
 use super::{documents::Known, foundation::Foundation};
+use crate::resource::token_ids::{HasTokenIds as _, TokenIds};
 
 /// A Session that has been authenticated by a token, with everything that a decision about it needs.
 pub struct Principal {
@@ -115,6 +116,8 @@ pub(crate) struct Standing {
     scopes: Arc<[Scope]>,
     /// Of the Session alone, without what its Credential adds.
     authorization: Option<Box<Authorization>>,
+    /// Kept out of what Policies read.
+    token_ids: TokenIds,
     /// The version of the Credential.
     pub(crate) version: u32,
     session_type: i32,
@@ -154,6 +157,7 @@ impl Standing {
             authorization: spec
                 .and_then(|spec| spec.authorization.clone())
                 .map(Box::new),
+            token_ids: session.clone().take_token_ids(),
             version,
             session_type: status.map_or(0, |status| status.r#type),
             foundation,
@@ -174,6 +178,7 @@ impl Standing {
         if let Some(spec) = &mut session.spec {
             spec.authorization = self.authorization.as_deref().cloned();
         }
+        session.put_token_ids(self.token_ids.clone());
         session
     }
 
@@ -251,6 +256,9 @@ impl Standing {
 
 fn subject(foundation: &Foundation, session: &Session) -> Subject {
     let background = foundation.background.clone();
+    let mut session = session.clone();
+    session.take_token_ids();
+    let session = &session;
     match foundation.credential() {
         Some(credential) => {
             Subject::of(background, session, &under_credential(session, credential))

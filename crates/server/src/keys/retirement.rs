@@ -108,8 +108,7 @@ fn credential_signed_at(credential: &Credential, now: UnixMillis) -> Option<Unix
         .spec
         .as_ref()
         .and_then(|spec| spec.expires_at.as_ref());
-    if expires_at.is_some_and(|at| UnixMillis::from_proto(at) <= now) || status.token_id.is_empty()
-    {
+    if expires_at.is_some_and(|at| UnixMillis::from_proto(at) <= now) || status.version == 0 {
         return None;
     }
     let in_overlap = status

@@ -195,15 +195,10 @@ async fn session_of(
     user: &User,
     credential: &Credential,
 ) -> Result<Option<Session>, Error> {
-    let token_id = credential
-        .status()
-        .and_then(|status| status.token_id.parse::<Uid>().ok());
-    let Some(token_id) = token_id else {
+    let Ok(generation) = credential::redeem_present(credential, draft.now) else {
         return Ok(None);
     };
-    let Ok(generation) = credential::redeem(credential, token_id, draft.now) else {
-        return Ok(None);
-    };
+    let token_id = draft.context.new_uid();
     let cluster = draft.find(cluster_config::NAME).await?;
     let cluster = cluster
         .map(|cluster: Stored<_>| cluster.message)
@@ -222,7 +217,7 @@ async fn session_of(
         is_browser: false,
         scopes: Vec::new(),
         token_id,
-        info: session::credential_info(credential, token_id, session::downstream(None, "")),
+        info: session::credential_info(credential, session::downstream(None, "")),
         lifetimes: session::lifetimes(user, &cluster, session_type),
         state,
         now: draft.now,

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use api::{core_v1 as core, platform_v1::Resource as AnyResource, resource::Object};
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
-use store::{Document, IndexEntry, NewDocument, Revision, SecretWrite, StoreError};
+use store::{Document, IndexEntry, NewDocument, Revision, SecretWrite, StoreError, WithSecret};
+
+use super::token_ids::{HasTokenIds, TokenIds};
 
 /// For how long the registration of an Authenticator may take.
 const REGISTRATION: Duration = Duration::from_hours(1);
@@ -19,6 +21,11 @@ pub trait Resource: Object {
 
     /// By which declared keys it is found; see [`super::index`].
     fn indexes(&self) -> Vec<IndexEntry>;
+
+    /// The message as one that has token ids, if its kind has any.
+    fn token_ids(&mut self) -> Option<&mut dyn HasTokenIds> {
+        None
+    }
 
     /// When it drops out of reads by itself.
     fn expires_at(&self) -> Option<UnixMillis> {
@@ -36,13 +43,17 @@ pub trait Resource: Object {
 }
 
 macro_rules! resources {
-    ($($kind:ident $(expires at $expires:path)?;)*) => {$(
+    ($($kind:ident $(with $sealed:ident)? $(expires at $expires:path)?;)*) => {$(
         impl Resource for core::$kind {
             const DOCUMENT: Kind = Kind::$kind;
 
             fn indexes(&self) -> Vec<IndexEntry> {
                 super::index::Indexed::entries(self)
             }
+
+            $(fn token_ids(&mut self) -> Option<&mut dyn HasTokenIds> {
+                Some($sealed(self))
+            })?
 
             $(fn expires_at(&self) -> Option<UnixMillis> {
                 $expires(self)
@@ -58,11 +69,11 @@ resources! {
     Group;
     User;
     Service;
-    Credential;
+    Credential with token_ids;
     Secret;
     Config;
     ClusterConfig;
-    Session expires at session_expiry;
+    Session with token_ids expires at session_expiry;
     Device;
     Authenticator expires at authenticator_expiry;
     Region;
@@ -82,11 +93,34 @@ pub struct Stored<T> {
     pub message: T,
 }
 
-/// Reads a document.
+/// Reads a document, without its token ids.
 ///
 /// # Errors
-/// Where the body is not an encoded `T`: the store is damaged.
+/// Returns an error with [`prost::DecodeError`] as its source if the body is not an encoded `T`.
 pub fn decode<T: Resource>(document: &Document) -> Result<Stored<T>, StoreError> {
+    let mut stored = decode_body::<T>(document)?;
+    if let Some(message) = stored.message.token_ids() {
+        // Earlier versions stored them in the body.
+        drop(message.take_token_ids());
+    }
+    Ok(stored)
+}
+
+/// Reads a document with its token ids, for code that authenticates.
+///
+/// # Errors
+/// As [`decode`], and if the secret is not an encoded [`TokenIds`].
+pub fn decode_with_token_ids<T: Resource>(
+    (document, secret): &WithSecret,
+) -> Result<Stored<T>, StoreError> {
+    let mut stored = decode_body::<T>(document)?;
+    if let (Some(message), Some(secret)) = (stored.message.token_ids(), secret) {
+        message.put_token_ids(TokenIds::from_secret(secret)?);
+    }
+    Ok(stored)
+}
+
+fn decode_body<T: Resource>(document: &Document) -> Result<Stored<T>, StoreError> {
     let mut message = T::decode(document.body.as_slice()).map_err(|error| StoreError {
         context: format!("decode {document:?}"),
         transient: false,
@@ -117,20 +151,26 @@ pub fn is_damage(error: &StoreError) -> bool {
     source.is_some_and(|source| source.is::<prost::DecodeError>())
 }
 
-/// The document to be written for a message.
+/// The document to be written for a message. Token ids go into the sealed part; a message without any keeps those
+/// that are sealed.
 pub fn encode<T: Resource>(
     uid: Uid,
     created_at: UnixMillis,
     message: &T,
     secret: SecretWrite,
 ) -> NewDocument {
+    let mut body = message.clone();
+    let secret = match body.token_ids() {
+        Some(message) => message.take_token_ids().to_secret().unwrap_or(secret),
+        None => secret,
+    };
     NewDocument {
         kind: T::DOCUMENT,
         uid,
         name: message.name().to_owned(),
         created_at,
         expires_at: message.expires_at(),
-        body: message.encode_to_vec(),
+        body: body.encode_to_vec(),
         indexes: message.indexes(),
         secret,
     }
@@ -171,6 +211,10 @@ pub fn decode_any(document: &Document) -> Result<Option<AnyResource>, StoreError
         Region,
         Gateway
     )))
+}
+
+fn token_ids<T: HasTokenIds>(message: &mut T) -> &mut dyn HasTokenIds {
+    message
 }
 
 /// One that is never registered is forgotten.

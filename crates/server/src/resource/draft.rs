@@ -404,10 +404,16 @@ impl<'a> Draft<'a> {
 
     fn stage<T: Resource>(
         &mut self,
-        write: NewDocument,
+        mut write: NewDocument,
         revision: Revision,
         expected: Expected,
     ) -> Result<T, Error> {
+        let key = (write.kind, write.name.clone());
+        if matches!(write.secret, SecretWrite::Keep)
+            && let Some(Staged::Put { write: earlier, .. }) = self.staged.get(&key)
+        {
+            write.secret = earlier.secret.clone();
+        }
         let document = Document {
             kind: write.kind,
             uid: write.uid,
@@ -431,7 +437,6 @@ impl<'a> Draft<'a> {
             self.weaken(write.kind, write.uid, &write.indexes);
         }
         self.guards.remove(&(write.kind, write.uid));
-        let key = (write.kind, write.name.clone());
         self.note(&key, write.uid);
         for entry in &write.indexes {
             let names = self

@@ -3,7 +3,7 @@
 use domain::{clock::UnixMillis, id::Uid};
 use store::{Order, Query, Store, StoreError};
 
-use super::codec::{Resource, Stored, decode};
+use super::codec::{Resource, Stored, decode, decode_with_token_ids};
 
 /// The resource with this uid.
 ///
@@ -16,6 +16,19 @@ pub async fn by_uid<T: Resource>(
 ) -> Result<Option<Stored<T>>, StoreError> {
     let document = store.get(T::DOCUMENT, uid, now).await?;
     document.as_ref().map(decode).transpose()
+}
+
+/// The resource with this uid and its token ids, for code that authenticates.
+///
+/// # Errors
+/// Returns an error if the store cannot be read, or holds a damaged document or secret.
+pub async fn with_token_ids<T: Resource>(
+    store: &dyn Store,
+    uid: Uid,
+    now: UnixMillis,
+) -> Result<Option<Stored<T>>, StoreError> {
+    let found = store.get_with_secret(T::DOCUMENT, uid, now).await?;
+    found.as_ref().map(decode_with_token_ids).transpose()
 }
 
 /// The resource with this name.

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     Context, Error, ErrorKind, Principal, Unauthenticated, authentication::resumable,
-    directory::fingerprint, return_to::Place,
+    directory::Presented, return_to::Place,
 };
 
 /// Where a Service's host takes the code.
@@ -177,9 +177,8 @@ pub async fn authenticate(
     if !ctx.directory.is_fresh() {
         return Err(Unauthenticated::Unavailable);
     }
-    // What is remembered of a cookie is found by nothing that a header can hold, so no access token can pose as it.
-    let key = fingerprint(&format!("\0{host}\0{text}"));
-    if let Some(principal) = ctx.directory.remembered(&key) {
+    let presented = Presented::ServiceCookie { host, text };
+    if let Some(principal) = ctx.directory.remembered(&presented) {
         return Ok(principal);
     }
     let refused = |reason| Unauthenticated::Refused { reason };
@@ -203,7 +202,7 @@ pub async fn authenticate(
         credential_version: cookie.version,
         audience: ctx.cluster_uid,
     };
-    ctx.directory.admit(key, claims).await
+    ctx.directory.admit(&presented, claims).await
 }
 
 /// A cookie of the host `host` that is good for longer than the one that `principal` came with, and for how long.

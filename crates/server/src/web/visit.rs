@@ -21,7 +21,7 @@ use super::{
 use crate::{
     Caller, Context, Error, ErrorKind, Principal, Unauthenticated,
     authentication::browser::{self, Begun, Claims, Resumed},
-    directory::fingerprint,
+    directory::Presented,
 };
 
 /// How long a form may lie open.
@@ -235,8 +235,11 @@ impl Visitor {
         let token_id = browser::present(session).map_err(|_| Unauthenticated::Refused {
             reason: Refusal::Incomplete.reason(),
         })?;
-        let key = fingerprint(&format!("pages {} {token_id}", self.uid));
-        if let Some(principal) = ctx.directory.remembered(&key) {
+        let presented = Presented::PortalSession {
+            session: self.uid,
+            token_id,
+        };
+        if let Some(principal) = ctx.directory.remembered(&presented) {
             return Ok(principal);
         }
         let now = ctx.now();
@@ -253,7 +256,7 @@ impl Visitor {
                 .map_or(0, |status| status.credential_version),
             audience: ctx.cluster_uid,
         };
-        ctx.directory.admit(key, claims).await
+        ctx.directory.admit(&presented, claims).await
     }
 
     /// The token for the forms of this Session.

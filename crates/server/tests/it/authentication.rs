@@ -5,6 +5,7 @@ mod assertion;
 mod crash;
 mod device;
 mod keys;
+mod lookup;
 mod one_time;
 mod revocation;
 mod standing;

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use store::{
     AccessQuery, AuditQuery, Changes, CommitError, Committed, Counter, Cursor, Document, FeedState,
-    Page, Query, Store, StoreError, Transaction, Usage,
+    Page, Query, Store, StoreError, Transaction, Usage, WithSecret,
 };
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -87,6 +87,22 @@ impl Store for Failing {
 
     async fn secret(&self, kind: Kind, uid: Uid) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         self.inner.secret(kind, uid).await
+    }
+
+    async fn get_with_secret(
+        &self,
+        kind: Kind,
+        uid: Uid,
+        now: UnixMillis,
+    ) -> Result<Option<WithSecret>, StoreError> {
+        if self.fails_reads.load(Ordering::SeqCst) {
+            return Err(StoreError {
+                context: "injected".to_owned(),
+                transient: true,
+                source: None,
+            });
+        }
+        self.inner.get_with_secret(kind, uid, now).await
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Committed, CommitError> {

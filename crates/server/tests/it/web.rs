@@ -6,7 +6,7 @@ mod authenticators;
 mod device;
 mod device_races;
 mod enrollment;
-mod handover;
+pub(crate) mod handover;
 mod portal;
 mod protection;
 mod provider;

@@ -64,6 +64,27 @@ pub(super) async fn sealed(
         .map_err(|error| reading(&error))
 }
 
+/// The document with this uid and its sealed part, of one revision.
+pub(super) async fn get_with_sealed(
+    client: &Client,
+    kind: Kind,
+    uid: Uid,
+    now: UnixMillis,
+) -> Result<Option<(Document, Option<Vec<u8>>)>, StoreError> {
+    let rows = rows(
+        client,
+        "SELECT kind, uid, name, revision, created_at, expires_at, body, sealed FROM documents
+         WHERE kind = $1 AND uid = $2 AND expires_at > $3",
+        &[&kind.as_str(), &uid.as_bytes().as_slice(), &now.0],
+    )
+    .await?;
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
+    let sealed = row.try_get(7).map_err(|error| reading(&error))?;
+    Ok(Some((document(row)?, sealed)))
+}
+
 /// The documents after `after`, by uid.
 pub(super) async fn scan(
     client: &Client,

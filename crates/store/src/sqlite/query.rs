@@ -48,6 +48,24 @@ pub(super) fn sealed(
     Ok(sealed.flatten())
 }
 
+/// The document with this uid and its sealed part, of one revision.
+pub(super) fn get_with_sealed(
+    connection: &Connection,
+    kind: Kind,
+    uid: Uid,
+    now: UnixMillis,
+) -> Result<Option<(Document, Option<Vec<u8>>)>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT kind, uid, name, revision, created_at, expires_at, body, sealed FROM documents
+         WHERE kind = ?1 AND uid = ?2 AND expires_at > ?3",
+    )?;
+    let mut rows = statement.query(params![kind.as_str(), uid.as_bytes(), now.0])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    Ok(Some((document(row)?, row.get(7)?)))
+}
+
 /// The documents after `after`, by uid.
 pub(super) fn scan(
     connection: &Connection,

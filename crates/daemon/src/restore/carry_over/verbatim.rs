@@ -7,7 +7,7 @@ use api::{
     meta_v1::ObjectReference,
 };
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
-use server::resource::codec;
+use server::resource::{codec, load::with_token_ids};
 use store::{
     AuditQuery, Document, Expected, IndexEntry, NewDocument, Operation, SecretWrite, Store,
     StoreError,
@@ -62,7 +62,9 @@ pub(super) async fn copy_sessions(
 ) -> anyhow::Result<()> {
     let mut operations = Vec::new();
     for document in missing(former, restored, Kind::Session, now).await? {
-        let session = codec::decode::<Session>(&document)?;
+        let Some(session) = with_token_ids::<Session>(former, document.uid, now).await? else {
+            continue;
+        };
         let document = codec::encode(
             session.uid,
             session.created_at,

@@ -179,7 +179,7 @@ fn scopes_are_those_that_were_asked_for() {
         is_browser: true,
         scopes: scopes.clone(),
         token_id: id(30),
-        info: credential_info(&credential, id(1), downstream(None, "")),
+        info: credential_info(&credential, downstream(None, "")),
         lifetimes: lifetimes(&user, &ClusterConfig::default(), Type::Clientless),
         state: State::Pending,
         now: NOW,

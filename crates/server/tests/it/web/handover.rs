@@ -14,7 +14,7 @@ use server::{
 use super::{Browser, SESSION, enrollment::sessions, people};
 use crate::replicas::{Replicas, is_cancelled};
 
-const HOST: &str = "web.localhost";
+pub(crate) const HOST: &str = "web.localhost";
 const PLACE: &str = "https://web.localhost:8443/a?b=c";
 const NONCE: &str = "nonce-of-this-browser";
 
@@ -33,6 +33,11 @@ async fn arrived(replicas: &Replicas, browser: &mut Browser) -> Arrived {
     let code = code(replicas, browser).await;
     let arrived = arrive(replicas.context(0), HOST, &code, NONCE).await;
     arrived.unwrap_or_else(|refused| panic!("{refused:?}"))
+}
+
+/// The cookie that the browser gets at [`HOST`].
+pub(crate) async fn service_cookie(replicas: &Replicas, browser: &mut Browser) -> String {
+    arrived(replicas, browser).await.cookie
 }
 
 async fn john(replicas: &Replicas) -> Browser {
