@@ -89,6 +89,8 @@ pub struct Grpc<'a> {
     pub service_full_name: &'a str,
     /// Such as `ListUser`.
     pub method: &'a str,
+    /// The encoded `RequestContext.Request.GRPC.Target` of a call of the Cluster's own API; empty if it has none.
+    pub target: &'a [u8],
 }
 
 impl<'a> Grpc<'a> {
@@ -120,6 +122,7 @@ impl<'a> Grpc<'a> {
             service,
             service_full_name,
             method,
+            target: &[],
         })
     }
 }

@@ -21,7 +21,9 @@ mod call;
 mod fields;
 mod guard;
 mod method;
+pub(crate) mod object;
 mod standing;
+pub(crate) mod target;
 mod token;
 
 pub(crate) use call::Call;
@@ -159,13 +161,24 @@ async fn admit(
         Err(error @ Unauthenticated::Unavailable) => return Err(Error::unavailable(error).into()),
     };
 
+    // A call that has an object is decided by `object::decide`, which reads its message.
+    if target::has_object(path) {
+        return Ok(Some(principal));
+    }
     let call = Call {
         caller,
         principal: &principal,
         path,
         host: uri.host().unwrap_or_default(),
         headers,
+        target: &[],
     };
+    permit(ctx, &call).await?;
+    Ok(Some(principal))
+}
+
+/// Lets a call through, or says what the caller could prove to be let through.
+async fn permit(ctx: &Context, call: &Call<'_>) -> Result<(), Refused> {
     if let Err(error) = call.permit(ctx) {
         let step_up = call.step_up(ctx).await;
         return Err(Refused {
@@ -173,7 +186,7 @@ async fn admit(
             challenge: step_up.map(|step_up| step_up.challenge()),
         });
     }
-    Ok(Some(principal))
+    Ok(())
 }
 
 fn refusal(refused: Refused) -> Response {

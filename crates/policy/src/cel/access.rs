@@ -165,7 +165,8 @@ pub(crate) fn request_text<'a>(request: &'a Request<'a>, field: RequestField) ->
         | RequestField::Headers
         | RequestField::Query
         | RequestField::Body
-        | RequestField::BodyMap => return None,
+        | RequestField::BodyMap
+        | RequestField::GrpcTarget => return None,
     })
 }
 
@@ -180,6 +181,10 @@ pub(crate) fn request_field<'a>(request: &'a Request<'a>, field: RequestField) -
             Some(object) => Value::Struct(object),
             None => Value::Object(&[]),
         },
+        RequestField::GrpcTarget => Value::Message(
+            crate::schema::message("octelium.api.main.core.v1.RequestContext.Request.GRPC.Target"),
+            request.grpc.map_or(&[], |grpc| grpc.target),
+        ),
         text => Value::Str(request_text(request, text).unwrap_or_default()),
     }
 }

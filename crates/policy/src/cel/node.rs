@@ -132,6 +132,7 @@ pub(crate) enum RequestField {
     GrpcService,
     GrpcServiceFullName,
     GrpcMethod,
+    GrpcTarget,
 }
 
 impl RequestField {
@@ -154,6 +155,7 @@ impl RequestField {
             (RequestPart::Grpc, "service") => Self::GrpcService,
             (RequestPart::Grpc, "serviceFullName") => Self::GrpcServiceFullName,
             (RequestPart::Grpc, "method") => Self::GrpcMethod,
+            (RequestPart::Grpc, "target") => Self::GrpcTarget,
             _ => return None,
         })
     }

@@ -196,6 +196,7 @@ pub(crate) fn request() -> Request<'static> {
 pub(crate) fn grpc_request() -> Request<'static> {
     Request {
         grpc: Some(Grpc {
+            target: &[],
             package: "octelium.api.main.core.v1",
             service: "MainService",
             service_full_name: "octelium.api.main.core.v1.MainService",

@@ -24,6 +24,8 @@ pub(crate) struct Call<'a> {
     /// The host that it is for, without the port.
     pub(crate) host: &'a str,
     pub(crate) headers: &'a HeaderMap,
+    /// The object of the call, encoded; empty if it has none, or none is known yet. See [`super::target`].
+    pub(crate) target: &'a [u8],
 }
 
 /// What stands against a call.
@@ -136,6 +138,7 @@ impl Call<'_> {
                     service: method.service,
                     service_full_name: method.service_full_name,
                     method: method.name,
+                    target: self.target,
                 }),
             },
             ctx.now(),

@@ -47,8 +47,11 @@ pub async fn grpc_router(ctx: Context) -> Result<Router, Box<dyn std::error::Err
     for reflection in [Reflection::V1, Reflection::V1Alpha] {
         routes = reflection.add_to(routes)?;
     }
+    let with_object = middleware::from_fn_with_state(ctx.clone(), access::object::decide);
     let decide = middleware::from_fn_with_state(ctx, access::decide);
-    Ok(routes.prepare().into_axum_router().layer(decide))
+    let router = routes.prepare().into_axum_router();
+    // The last layer is the first to see a request.
+    Ok(router.layer(with_object).layer(decide))
 }
 
 /// Older clients know the older version alone.

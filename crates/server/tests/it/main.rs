@@ -15,6 +15,7 @@ mod authentication;
 mod authorization;
 mod cluster;
 mod failing;
+mod helpdesk;
 mod oauth2;
 mod replicas;
 mod resources;

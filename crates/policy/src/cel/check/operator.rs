@@ -190,7 +190,8 @@ fn text_source(node: Node) -> Result<TextSource, Node> {
             | RequestField::Headers
             | RequestField::Query
             | RequestField::Body
-            | RequestField::BodyMap,
+            | RequestField::BodyMap
+            | RequestField::GrpcTarget,
         ) => Err(node),
         Node::RequestField(field) => Ok(TextSource::Request(field)),
         Node::Index {

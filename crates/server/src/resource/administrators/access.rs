@@ -99,6 +99,7 @@ impl Api {
                     service: SERVICE,
                     service_full_name: &full_name,
                     method: method.name(),
+                    target: &[],
                 }),
             };
             policy::decide(&policies, Some(&subject), &self.target, &request, draft.now).allowed

@@ -21,7 +21,7 @@ use tonic::{
 use super::kind::Shown;
 use crate::{
     Actor, Caller, Context, Error, ErrorKind, Principal, Unauthenticated,
-    access::Call,
+    access::{Call, target},
     grpc::{core::Core, platform::Platform},
     web::visit::Visitor,
 };
@@ -78,7 +78,7 @@ impl Api {
 
     /// Whether the Session may call the method at `path`. Leaves nothing behind.
     pub(super) fn allows(&self, path: &str) -> bool {
-        self.decided(path).is_allowed(&self.ctx)
+        self.decided(path, &[]).is_allowed(&self.ctx)
     }
 
     /// Whether there is any page for the Session.
@@ -121,7 +121,8 @@ impl Api {
     }
 
     async fn call(&self, path: &str, question: Vec<u8>) -> Result<Bytes, Error> {
-        self.decided(path).permit(&self.ctx)?;
+        let target = target::of(&self.ctx, path, &question).await?;
+        self.decided(path, &target).permit(&self.ctx)?;
         let mut request = Request::new(question);
         let extensions = request.extensions_mut();
         extensions.insert(Actor {
@@ -131,15 +132,15 @@ impl Api {
             user_agent: self.caller.user_agent.clone(),
         });
         extensions.insert(self.caller.clone());
-        let target = PathAndQuery::try_from(path).map_err(Error::internal)?;
+        let uri = PathAndQuery::try_from(path).map_err(Error::internal)?;
         let service = path.split('/').nth(1).unwrap_or_default();
         let ctx = self.ctx.clone();
         let answer = if service == CoreServer::<Core>::NAME {
             let server = CoreServer::new(Core::new(ctx));
-            client(server).unary(request, target, Raw).await
+            client(server).unary(request, uri, Raw).await
         } else if service == PlatformServer::<Platform>::NAME {
             let server = PlatformServer::new(Platform::new(ctx));
-            client(server).unary(request, target, Raw).await
+            client(server).unary(request, uri, Raw).await
         } else {
             return Err(Error::new(
                 ErrorKind::Unimplemented,
@@ -151,13 +152,14 @@ impl Api {
             .map_err(|status| error(&status))
     }
 
-    fn decided<'a>(&'a self, path: &'a str) -> Call<'a> {
+    fn decided<'a>(&'a self, path: &'a str, target: &'a [u8]) -> Call<'a> {
         Call {
             caller: &self.caller,
             principal: &self.principal,
             path,
             host: &self.host,
             headers: &self.headers,
+            target,
         }
     }
 }
