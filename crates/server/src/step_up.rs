@@ -32,7 +32,14 @@ use domain::{
 };
 use policy::{Age, Method, StepUp, Subject, Way, longest_age};
 
-use crate::{Context, authentication::authenticator::usable_by, directory::Standing};
+use crate::{
+    Context,
+    authentication::authenticator::{
+        fido::{is_refused, would_say},
+        usable_by,
+    },
+    directory::Standing,
+};
 
 /// A proof that could be made now.
 struct Candidate {
@@ -136,7 +143,8 @@ impl Case<'_> {
     fn registered(&self, all: &[Authenticator]) -> Vec<Candidate> {
         let usable = all
             .iter()
-            .filter(|one| usable_by(self.session, one, all).is_ok());
+            .filter(|one| usable_by(self.session, one, all).is_ok())
+            .filter(|one| fido(one).is_none_or(|fido| !is_refused(self.ctx, fido)));
         usable
             .filter_map(|one| self.by(one, one.uid().parse().ok()))
             .collect()
@@ -275,18 +283,5 @@ fn fido(authenticator: &Authenticator) -> Option<&Fido> {
     match authenticator::info(authenticator)? {
         type_info::Type::Fido(fido) => Some(fido),
         _ => None,
-    }
-}
-
-/// At best.
-fn would_say(fido: &Fido) -> Said {
-    Said {
-        user_present: true,
-        user_verified: true,
-        is_hardware: fido.is_hardware,
-        is_software: fido.is_software,
-        is_attestation_verified: fido.is_attestation_verified,
-        is_passkey: fido.is_passkey,
-        aaguid: fido.aaguid.clone(),
     }
 }
