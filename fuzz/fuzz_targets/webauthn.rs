@@ -12,7 +12,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
-const ALGORITHMS: [Algorithm; 5] = Algorithm::ASKED_FOR;
+const ALGORITHMS: [Algorithm; 8] = Algorithm::ASKED_FOR;
 
 /// One pair of the public test vectors.
 struct Genuine {

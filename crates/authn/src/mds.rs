@@ -175,14 +175,14 @@ impl Metadata {
     }
 
     /// What is known of a model of U2F, by the key identifier (SHA-1 of the key, RFC 5280 §4.2.1.2 method 1) of its
-    /// attestation certificate.
-    pub fn model_of_key(&self, identifier: &[u8]) -> Option<&Entry> {
-        self.entries.iter().find(|entry| {
-            entry
-                .key_identifiers
-                .iter()
-                .any(|known| known == identifier)
-        })
+    /// attestation certificate. Of several models that share the key the one that stands worst now.
+    pub fn model_of_key(&self, identifier: &[u8], now: UnixMillis) -> Option<&Entry> {
+        let of_key = |entry: &&Entry| {
+            let mut known = entry.key_identifiers.iter();
+            known.any(|known| known == identifier)
+        };
+        let entries = self.entries.iter().filter(of_key);
+        entries.min_by_key(|entry| entry.standing(now))
     }
 }
 

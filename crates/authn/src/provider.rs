@@ -1,7 +1,7 @@
 //! Identity providers that people log in with by their browsers. A login goes out with a URL and what is to be
 //! remembered meanwhile, and comes back with parameters; in the end it says who somebody is there.
 
-use domain::rng::Rng;
+use domain::{clock::UnixMillis, rng::Rng};
 use serde_json::{Map, Value};
 
 use crate::fetched::Unavailable;
@@ -50,6 +50,17 @@ pub struct ExternalIdentity {
     pub picture: Option<String>,
     /// Everything that the provider says.
     pub claims: Map<String, Value>,
+    /// When the provider authenticated the person.
+    pub authenticated: AuthenticationTime,
+}
+
+/// When a provider authenticated a person, by its own account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AuthenticationTime {
+    /// Never later than the login here. `None` if the provider does not say: it may have been at any time before.
+    pub at: Option<UnixMillis>,
+    /// Whether the provider was asked to authenticate the person again.
+    pub was_requested: bool,
 }
 
 /// Why a login comes to nothing.
@@ -62,7 +73,10 @@ pub enum LoginError {
     #[error("{0}")]
     Invalid(&'static str),
     /// The person has not proved anew who they are, which the provider was asked for.
-    #[error("the provider was asked for a login anew, and tells of an older one (auth_time)")]
+    #[error(
+        "the provider was asked to authenticate the person again, and its auth_time is older than the request, in the \
+         future, or no time in seconds: compare the clocks"
+    )]
     NotAnew,
     /// The provider cannot be reached, or answers what is of no use.
     #[error(transparent)]

@@ -19,7 +19,7 @@ pub use authenticator_data::{Aaguid, Flags};
 pub use client_data::{Ceremony, Embedding};
 pub use error::{Refusal, Result};
 pub use key::{Algorithm, PublicKey};
-pub use registration::{Registered, RegistrationResponse, register};
+pub use registration::{AttestedModel, Registered, RegistrationResponse, register};
 pub use response::{Attachment, AuthenticationJson, RegistrationJson};
 
 /// What the relying party is, and what it asks of a ceremony.

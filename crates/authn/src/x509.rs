@@ -1,12 +1,15 @@
 //! Chains of certificates that attest to hardware. Their authorities are named one by one, and their profiles are not
 //! those of the web, so what the web asks of a chain is not asked here.
 
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1,
-    ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, ED25519,
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
-    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512,
-    UnparsedPublicKey, VerificationAlgorithm,
+use aws_lc_rs::{
+    digest::{SHA1_FOR_LEGACY_USE_ONLY, digest},
+    signature::{
+        ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P384_SHA256_ASN1,
+        ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1,
+        ECDSA_P521_SHA512_ASN1, ED25519, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
+        RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
+        RSA_PSS_2048_8192_SHA512, UnparsedPublicKey, VerificationAlgorithm,
+    },
 };
 use domain::clock::UnixMillis;
 use x509_parser::{
@@ -109,6 +112,13 @@ pub fn verify_chain(
         }
     }
     Err(ChainError::Untrusted)
+}
+
+/// SHA-1 of the key of a certificate in DER (RFC 5280 §4.2.1.2, method 1). `None` if it is malformed.
+pub fn key_identifier(certificate: &[u8]) -> Option<Vec<u8>> {
+    let certificate = parse(certificate).ok()?;
+    let key = &certificate.public_key().subject_public_key.data;
+    Some(digest(&SHA1_FOR_LEGACY_USE_ONLY, key).as_ref().to_vec())
 }
 
 fn parse(bytes: &[u8]) -> Result<X509Certificate<'_>, ChainError> {

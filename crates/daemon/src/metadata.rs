@@ -27,6 +27,10 @@ pub(crate) struct MetadataSettings {
     /// PEM file of the authority that the metadata are signed under; that of the FIDO Alliance where absent
     #[arg(long, env = "OCTELIUM_MDS_ANCHOR", value_name = "FILE")]
     mds_anchor: Option<PathBuf>,
+    /// Name in the certificate that signs the metadata, for a publisher other than the FIDO Alliance. Needs
+    /// `--mds-anchor`
+    #[arg(long, env = "OCTELIUM_MDS_PUBLISHER", value_name = "NAME")]
+    mds_publisher: Option<String>,
 }
 
 impl MetadataSettings {
@@ -41,13 +45,15 @@ impl MetadataSettings {
                 .mds_file
                 .or_else(|| of_file(is_given)?.mds_copy.clone()),
             mds_anchor: self.mds_anchor.or_else(|| file.mds_anchor.clone()),
+            mds_publisher: self.mds_publisher.or_else(|| file.mds_publisher.clone()),
         }
     }
 
     /// Reads what is named.
     ///
     /// # Errors
-    /// Where the URL is none, or the file of the authority cannot be read or holds no certificate. Says which.
+    /// Where the URL is none, or the file of the authority cannot be read or holds no certificate, or a publisher is
+    /// named without an authority. Says which.
     pub(crate) fn open(&self) -> anyhow::Result<Source> {
         let mut source = Source::default();
         if let Some(url) = &self.mds_url {
@@ -73,6 +79,48 @@ impl MetadataSettings {
             );
             source.anchors = found.into_iter().map(|one| one.to_vec()).collect();
         }
+        if let Some(publisher) = &self.mds_publisher {
+            // The default authority certifies anybody who pays for it.
+            ensure!(
+                self.mds_anchor.is_some(),
+                "--mds-publisher {publisher} needs --mds-anchor: the authority that certifies this publisher"
+            );
+            ensure!(!publisher.is_empty(), "--mds-publisher must not be empty");
+            source.publisher.clone_from(publisher);
+        }
         Ok(source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use authn::mds::testing::Publisher;
+
+    use super::*;
+
+    #[test]
+    fn another_publisher_needs_its_authority_g14() {
+        let default = MetadataSettings::default().open().unwrap();
+        assert_eq!(default.publisher, "mds.fidoalliance.org");
+
+        let mut settings = MetadataSettings {
+            mds_publisher: Some("mds.example.com".to_owned()),
+            ..MetadataSettings::default()
+        };
+        let error = settings.open().unwrap_err().to_string();
+        assert!(error.contains("needs --mds-anchor"), "{error}");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("root.pem");
+        std::fs::write(&path, Publisher::fido().root_pem()).unwrap();
+        settings.mds_anchor = Some(path);
+        assert_eq!(settings.open().unwrap().publisher, "mds.example.com");
+
+        let file: File = serde_json::from_str(r#"{"mds-publisher": "mds.example.org"}"#).unwrap();
+        let of_file = MetadataSettings::default().or(&file);
+        assert_eq!(of_file.mds_publisher.as_deref(), Some("mds.example.org"));
+        assert_eq!(
+            settings.or(&file).mds_publisher.as_deref(),
+            Some("mds.example.com")
+        );
     }
 }

@@ -27,6 +27,8 @@ macro_rules! settings {
             pub(crate) mds_copy: Option<PathBuf>,
             #[serde(rename = "mds-anchor")]
             pub(crate) mds_anchor: Option<PathBuf>,
+            #[serde(rename = "mds-publisher")]
+            pub(crate) mds_publisher: Option<String>,
         }
 
         $(

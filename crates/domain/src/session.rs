@@ -6,6 +6,7 @@ mod browser;
 mod check;
 mod create;
 mod lifetimes;
+mod proof;
 mod refresh;
 
 pub use authenticator::{
@@ -22,6 +23,7 @@ pub use lifetimes::{
     Lifetimes, access_token_expiry, browser_access_expiry, browser_renewal_from, default_state,
     is_over, lifetimes, max_per_user, refresh_token_expiry,
 };
+pub use proof::{as_proved, proved_at};
 pub use refresh::{Refresh, refresh, rotate_tokens};
 
 use api::core_v1::{

@@ -31,5 +31,7 @@ pub(crate) use value::Value;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(feature = "fuzzing")]
+pub(crate) use functions::check_translation;
 #[cfg(test)]
 pub(crate) use functions::tables;

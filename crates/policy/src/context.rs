@@ -221,7 +221,7 @@ impl Subject {
         shown: &core_v1::Session,
     ) -> Self {
         let mut bytes = Vec::new();
-        put(&mut bytes, 2, shown);
+        put(&mut bytes, 2, &*domain::session::as_proved(shown));
         let attachments = session
             .spec
             .as_ref()

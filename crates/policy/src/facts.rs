@@ -4,7 +4,7 @@ use api::core_v1::{
     Authenticator, AuthenticatorList, Condition, IdentityProvider, Session, User,
     session::status::authentication::Info,
 };
-use domain::clock::UnixMillis;
+use domain::{clock::UnixMillis, session::as_proved};
 use prost_types::Struct;
 
 use crate::{
@@ -36,7 +36,7 @@ impl Facts {
     ) -> Self {
         let mut bytes = Vec::new();
         put(&mut bytes, USER, user);
-        put(&mut bytes, SESSION, session);
+        put(&mut bytes, SESSION, &*as_proved(session));
         if let Some(provider) = identity_provider {
             put(&mut bytes, IDENTITY_PROVIDER, provider);
         }
@@ -58,7 +58,7 @@ impl Facts {
         let mut bytes = Vec::new();
         put(&mut bytes, USER, user);
         if let Some(session) = session {
-            put(&mut bytes, SESSION, session);
+            put(&mut bytes, SESSION, &*as_proved(session));
         }
         put(&mut bytes, AUTHENTICATOR_FIELD, authenticator);
         put(&mut bytes, INFO, info);

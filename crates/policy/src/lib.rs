@@ -14,6 +14,8 @@ mod document;
 mod explanation;
 mod expression;
 mod facts;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod list;
 mod problem;
 #[cfg(test)]

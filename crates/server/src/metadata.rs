@@ -14,7 +14,7 @@ use api::platform_v1::{MetadataServiceState, metadata_service_state::State};
 use arc_swap::ArcSwapOption;
 use authn::{
     mds::{LARGEST, Metadata, PUBLISHER, Rejected, Standing, Trust, default_anchors},
-    webauthn::{Aaguid, Registered},
+    webauthn::{AttestedModel, Registered},
 };
 use aws_lc_rs::digest;
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
@@ -77,6 +77,17 @@ pub(crate) struct Attested {
     pub(crate) is_hardware: bool,
     /// 0 for none.
     pub(crate) certification_level: u32,
+}
+
+/// What is known of a model now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// There are no metadata here, or not yet.
+    NoMetadata,
+    /// Something is known against it.
+    Compromised,
+    /// Its certification level: 0 for none.
+    Level(u32),
 }
 
 /// What a replica knows of them.
@@ -162,13 +173,23 @@ impl MetadataService {
         })
     }
 
-    /// Whether something is known against a model.
-    pub(crate) fn is_compromised(&self, aaguid: Aaguid, now: UnixMillis) -> bool {
+    /// What is known now of a model that was proved before.
+    pub(crate) fn verdict(&self, model: &AttestedModel, now: UnixMillis) -> Verdict {
         let current = self.current.load();
-        let entry = current
-            .as_ref()
-            .and_then(|current| current.metadata.model(aaguid));
-        entry.is_some_and(|entry| entry.standing(now) == Standing::Compromised)
+        let Some(current) = current.as_ref() else {
+            return Verdict::NoMetadata;
+        };
+        let entry = match model {
+            AttestedModel::None => None,
+            AttestedModel::Aaguid(aaguid) => current.metadata.model(*aaguid),
+            AttestedModel::KeyIdentifier(key) => current.metadata.model_of_key(key, now),
+        };
+        match entry.map(|entry| entry.standing(now)) {
+            Some(Standing::Compromised) => Verdict::Compromised,
+            Some(standing) => Verdict::Level(standing.level()),
+            // Of what nobody knows any more, nothing is certified.
+            None => Verdict::Level(0),
+        }
     }
 
     /// What administrators are told.

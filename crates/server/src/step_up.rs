@@ -12,10 +12,11 @@ use api::{
             info::{self as type_info, Fido},
         },
         cluster_config::spec::authenticator::rule::Effect,
+        identity_provider,
         session::status::authentication::{
             Info,
             info::{
-                self, Details,
+                Details,
                 authenticator::info::{Fido as Said, Type as FactsType},
             },
         },
@@ -31,7 +32,14 @@ use domain::{
 };
 use policy::{Age, Method, StepUp, Subject, Way, longest_age};
 
-use crate::{Context, authentication::authenticator::usable_by, directory::Standing};
+use crate::{
+    Context,
+    authentication::authenticator::{
+        fido::{is_refused, would_say},
+        usable_by,
+    },
+    directory::Standing,
+};
 
 /// A proof that could be made now.
 struct Candidate {
@@ -120,7 +128,10 @@ impl Case<'_> {
     /// The Session as it would be.
     fn proved(&self, candidate: &Candidate, at: UnixMillis) -> Session {
         let mut session = self.session.clone();
-        let info = candidate.info.clone();
+        let mut info = candidate.info.clone();
+        if let Some(Details::IdentityProvider(by)) = &mut info.details {
+            by.authenticated_at = Some(at.to_proto());
+        }
         match &candidate.by {
             Some(by) => session::raise(&mut session, by, self.new_token, at, info),
             None => session::settle(&mut session, self.new_token, at, info),
@@ -132,7 +143,8 @@ impl Case<'_> {
     fn registered(&self, all: &[Authenticator]) -> Vec<Candidate> {
         let usable = all
             .iter()
-            .filter(|one| usable_by(self.session, one, all).is_ok());
+            .filter(|one| usable_by(self.session, one, all).is_ok())
+            .filter(|one| fido(one).is_none_or(|fido| !is_refused(self.ctx, fido)));
         usable
             .filter_map(|one| self.by(one, one.uid().parse().ok()))
             .collect()
@@ -223,12 +235,19 @@ impl Case<'_> {
         })
     }
 
-    /// The login by which the Session began, where that can be done once more.
+    /// The login by which the Session began, where that can be done once more. A provider that does not say when it
+    /// authenticated somebody would not help.
     fn login(&self) -> Vec<Candidate> {
         let status = self.session.status.as_ref();
         let initial = status.and_then(|status| status.initial_authentication.as_ref());
         let info = initial.and_then(|initial| initial.info.clone());
-        let again = info.filter(|info| info.r#type() == info::Type::IdentityProvider);
+        let again = info.filter(|info| match &info.details {
+            Some(Details::IdentityProvider(by)) => {
+                let is_silent = by.authenticated_at.is_none() && by.reauthentication_requested;
+                by.r#type() != identity_provider::status::Type::Github && !is_silent
+            }
+            _ => false,
+        });
         let candidate = again.map(|info| Candidate {
             method: Method::Login,
             authenticator: None,
@@ -264,18 +283,5 @@ fn fido(authenticator: &Authenticator) -> Option<&Fido> {
     match authenticator::info(authenticator)? {
         type_info::Type::Fido(fido) => Some(fido),
         _ => None,
-    }
-}
-
-/// At best.
-fn would_say(fido: &Fido) -> Said {
-    Said {
-        user_present: true,
-        user_verified: true,
-        is_hardware: fido.is_hardware,
-        is_software: fido.is_software,
-        is_attestation_verified: fido.is_attestation_verified,
-        is_passkey: fido.is_passkey,
-        aaguid: fido.aaguid.clone(),
     }
 }

@@ -1,13 +1,11 @@
 //! Whether an attestation is what the metadata of its model say.
 
-use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use domain::clock::UnixMillis;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
-use x509_parser::parse_x509_certificate;
 
 use super::{Entry, Metadata, Standing};
 use crate::{
-    webauthn::{Aaguid, Registered, Statement},
+    webauthn::{AttestedModel, Registered, Statement},
     x509::{self, ChainError},
 };
 
@@ -47,12 +45,10 @@ impl Metadata {
         let Statement::Certified(chain) = &registered.attestation.statement else {
             return Ok(None);
         };
-        let entry = if registered.aaguid == Aaguid::default() {
-            // U2F has no name for its model but the key that attests.
-            let key = chain.first().and_then(|leaf| key_identifier(leaf));
-            key.and_then(|key| self.model_of_key(&key))
-        } else {
-            self.model(registered.aaguid)
+        let entry = match registered.attested_model() {
+            AttestedModel::None => None,
+            AttestedModel::Aaguid(aaguid) => self.model(aaguid),
+            AttestedModel::KeyIdentifier(key) => self.model_of_key(&key, now),
         };
         let Some(entry) = entry else {
             return Ok(None);
@@ -95,13 +91,6 @@ impl Standing {
     }
 }
 
-/// SHA-1 of the key of a certificate (RFC 5280 §4.2.1.2, method 1).
-fn key_identifier(certificate: &[u8]) -> Option<Vec<u8>> {
-    let (_, certificate) = parse_x509_certificate(certificate).ok()?;
-    let key = &certificate.public_key().subject_public_key.data;
-    Some(digest(&SHA1_FOR_LEGACY_USE_ONLY, key).as_ref().to_vec())
-}
-
 #[cfg(test)]
 mod tests {
     use rcgen::{
@@ -109,11 +98,12 @@ mod tests {
         KeyUsagePurpose, date_time_ymd,
     };
     use rstest::rstest;
+    use x509_parser::parse_x509_certificate;
 
     use super::*;
     use crate::{
         mds::Status,
-        webauthn::{Algorithm, Attestation, Flags, Format, PublicKey},
+        webauthn::{Aaguid, Algorithm, Attestation, Flags, Format, PublicKey},
     };
 
     /// 2026-01-01
@@ -250,15 +240,48 @@ mod tests {
     }
 
     #[test]
-    fn u2f_is_known_by_the_key_that_attests() {
+    fn u2f_is_known_by_the_key_that_attests_and_not_by_its_aaguid_s10() {
         let maker = Maker::new();
         let leaf = maker.certify(2030);
-        let mut metadata = metadata(vec![maker.root()], &[]);
+        // A better model of the same maker, by AAGUID, and the one that it is, by key.
+        let mut metadata = metadata(vec![maker.root()], &["FIDO_CERTIFIED_L2"]);
+        let better = metadata.entries[0].clone();
+        metadata.entries.push(Entry {
+            aaguid: None,
+            key_identifiers: vec![x509::key_identifier(&leaf).unwrap()],
+            description: "Old key".to_owned(),
+            statuses: Vec::new(),
+            ..better
+        });
+        let mut old = registered(MODEL, Statement::Certified(vec![leaf]));
+        old.attestation.format = Format::FidoU2f;
+        assert_eq!(old.signed_aaguid(), Aaguid::default());
+        let attested = metadata.attest(&old, NOW).unwrap().unwrap();
+        assert_eq!(attested.description, "Old key");
+        assert_eq!(attested.standing(NOW).level(), 0);
+        // Of an unknown key nothing is proved, whatever the AAGUID says.
+        metadata.entries[1].key_identifiers = vec![vec![1; 20]];
+        assert_eq!(metadata.attest(&old, NOW), Ok(None));
+        // Other formats are not looked up by key.
+        let leaf = maker.certify(2030);
+        metadata.entries[1].key_identifiers = vec![x509::key_identifier(&leaf).unwrap()];
+        let packed = registered(Aaguid::default(), Statement::Certified(vec![leaf]));
+        assert_eq!(metadata.attest(&packed, NOW), Ok(None));
+    }
+
+    #[test]
+    fn the_worst_of_several_models_of_a_key_counts_s10() {
+        let maker = Maker::new();
+        let leaf = maker.certify(2030);
+        let mut metadata = metadata(vec![maker.root()], &["FIDO_CERTIFIED_L1"]);
         metadata.entries[0].aaguid = None;
-        metadata.entries[0].key_identifiers = vec![key_identifier(&leaf).unwrap()];
-        let statement = Statement::Certified(vec![leaf]);
-        let attested = metadata.attest(&registered(Aaguid::default(), statement), NOW);
-        assert!(attested.unwrap().is_some());
+        metadata.entries[0].key_identifiers = vec![x509::key_identifier(&leaf).unwrap()];
+        let mut revoked = metadata.entries[0].clone();
+        revoked.statuses[0].name = "REVOKED".to_owned();
+        metadata.entries.push(revoked);
+        let mut key = registered(Aaguid::default(), Statement::Certified(vec![leaf]));
+        key.attestation.format = Format::FidoU2f;
+        assert_eq!(metadata.attest(&key, NOW), Err(Unattested::Compromised));
     }
 
     #[test]

@@ -61,6 +61,17 @@ impl Publisher {
         Self::new(&named(PUBLISHER))
     }
 
+    /// One of another name.
+    pub fn of_name(name: &str) -> Self {
+        Self::new(&named(name))
+    }
+
+    /// The authority, in PEM.
+    pub fn root_pem(&self) -> String {
+        let text = STANDARD.encode(&self.root);
+        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+    }
+
     pub(super) fn sign(&self, header: &Value, payload: &Value) -> String {
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", encode(header), encode(payload));

@@ -64,7 +64,7 @@ fn models_are_found_by_both_their_names() {
     assert_eq!(found.anchors, [vec![1, 2, 3]]);
     assert_eq!(found.key_protection, ["hardware", "secure_element"]);
     assert_eq!(found.standing(NOW), Standing::Level2);
-    let u2f = metadata.model_of_key(&[0, 0xff]).unwrap();
+    let u2f = metadata.model_of_key(&[0, 0xff], NOW).unwrap();
     assert_eq!(u2f.standing(NOW), Standing::Compromised);
     assert_eq!(metadata.model(Aaguid::default()), None);
 }

@@ -5,7 +5,10 @@ use domain::rng::Rng;
 use http::{Request, StatusCode, header};
 use serde_json::{Map, Value};
 
-use super::{Answer, Departure, ExternalIdentity, LoginError, email, name, picture, secret};
+use super::{
+    Answer, AuthenticationTime, Departure, ExternalIdentity, LoginError, email, name, picture,
+    secret,
+};
 use crate::{fetched::Unavailable, json, outbound::Outbound};
 use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -176,6 +179,8 @@ fn identity(user: Map<String, Value>, emails: &Value) -> Result<ExternalIdentity
         name: text("name").or_else(|| text("login")).and_then(name),
         picture: text("avatar_url").and_then(picture),
         claims: user,
+        // GitHub neither says when, nor can it be asked to authenticate somebody again.
+        authenticated: AuthenticationTime::default(),
     })
 }
 

@@ -27,7 +27,8 @@ pub use logout::LogoutToken;
 use metadata::{Found, Metadata};
 
 use super::{
-    Answer, Departure, ExternalIdentity, LoginError, email, identifier, name, picture, secret,
+    Answer, AuthenticationTime, Departure, ExternalIdentity, LoginError, email, identifier, name,
+    picture, secret,
 };
 use crate::{
     assertion::SKEW,
@@ -39,6 +40,11 @@ use crate::{
 
 /// The largest answer of the token endpoint and the user info endpoint, in bytes.
 const LARGEST_ANSWER: usize = 256 * 1024;
+/// How far the clock of a provider may be from ours in `auth_time`. It bounds how much older than it seems an
+/// authentication may be, so it is smaller than [`SKEW`].
+pub const AUTHENTICATION_SKEW: Duration = Duration::from_secs(5);
+/// 9999-12-31T23:59:59Z in seconds. The present in milliseconds is later.
+const LATEST: i64 = 253_402_300_799;
 const DEFAULT_SCOPES: [&str; 2] = ["profile", "email"];
 /// Claims of the ID token that no user info may replace.
 const PROTOCOL_CLAIMS: [&str; 13] = [
@@ -199,13 +205,11 @@ impl Relying {
             tracing::warn!(issuer = self.issuer, ?error, "an ID token is refused");
             LoginError::Invalid("the ID token of the provider is not valid")
         })?;
-        if let Some(since) = anew_since {
-            check_anew(&claims, since)?;
-        }
+        let authenticated = authentication_time(&claims, anew_since, self.clock.now())?;
         if registration.uses_user_info {
             self.add_user_info(&found, &tokens, &mut claims).await?;
         }
-        identity(registration, claims)
+        identity(registration, claims, authenticated)
     }
 
     async fn found(&self) -> Result<Arc<Found>, Unavailable> {
@@ -388,16 +392,38 @@ enum NotVerified {
     Invalid(#[allow(dead_code, reason = "for the log")] &'static str),
 }
 
-/// Whether the person has proved who they are since then. A provider that does not say when (`auth_time`) is believed to
-/// have done what it was asked for: not all that have to say so do.
-fn check_anew(claims: &Map<String, Value>, since: i64) -> Result<(), LoginError> {
-    let Some(at) = claims.get("auth_time") else {
-        return Ok(());
+/// When the provider authenticated the person (`auth_time`, `OpenID` Connect Core 1.0 §2), where it was asked to do so
+/// `since` (in seconds) or not. A value that is no time is not known.
+///
+/// # Errors
+/// Returns [`LoginError::NotAnew`] if the provider was asked to authenticate the person again and says that it has not,
+/// or says nonsense. That it says nothing is no error: not all that have to say so do.
+fn authentication_time(
+    claims: &Map<String, Value>,
+    since: Option<i64>,
+    now: UnixMillis,
+) -> Result<AuthenticationTime, LoginError> {
+    let mut time = AuthenticationTime {
+        at: None,
+        was_requested: since.is_some(),
     };
-    let skew = i64::try_from(SKEW.as_secs()).unwrap_or_default();
-    match at.as_i64() {
-        Some(at) if at.saturating_add(skew) >= since => Ok(()),
-        _ => Err(LoginError::NotAnew),
+    let Some(claim) = claims.get("auth_time") else {
+        return Ok(time);
+    };
+    let skew = i64::try_from(AUTHENTICATION_SKEW.as_secs()).unwrap_or_default();
+    let latest = now.seconds().saturating_add(skew).min(LATEST);
+    let at = claim.as_i64().filter(|at| (1..=latest).contains(at));
+    let is_since = |at: i64| since.is_none_or(|since| at.saturating_add(skew) >= since);
+    match at {
+        Some(at) if is_since(at) => {
+            time.at = Some(UnixMillis::from_seconds(at).min(now));
+            Ok(time)
+        }
+        _ if time.was_requested => Err(LoginError::NotAnew),
+        _ => {
+            tracing::warn!(%claim, "the auth_time of an ID token is no time in seconds, or lies in the future");
+            Ok(time)
+        }
     }
 }
 
@@ -419,6 +445,7 @@ fn check_issuer(metadata: &Metadata, issuer: Option<&str>) -> Result<(), LoginEr
 fn identity(
     registration: &Registration<'_>,
     claims: Map<String, Value>,
+    authenticated: AuthenticationTime,
 ) -> Result<ExternalIdentity, LoginError> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     let is_verified = match claims.get("email_verified") {
@@ -443,6 +470,7 @@ fn identity(
         name: text("name").and_then(name),
         picture: text("picture").and_then(picture),
         claims,
+        authenticated,
     })
 }
 

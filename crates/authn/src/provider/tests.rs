@@ -288,32 +288,63 @@ async fn w54_a_provider_is_asked_once_and_not_at_each_login() {
 }
 
 #[tokio::test]
-async fn a_login_anew_is_one_that_has_happened_since() {
+async fn a_login_anew_is_one_that_has_happened_since_r5() {
     let mut scene = Scene::new().await;
     let now = scene.clock.now().seconds();
     let long_ago = json!({"auth_time": now - 3600});
     scene.claims(long_ago.clone());
     let (departure, callback) = scene.depart().await;
     assert!(!departure.url.contains("prompt="), "{}", departure.url);
-    scene.finish(&departure, &callback).await.unwrap();
+    let told = |identity: ExternalIdentity| {
+        let at = identity.authenticated.at.map(UnixMillis::seconds);
+        (at, identity.authenticated.was_requested)
+    };
+    let identity = scene.finish(&departure, &callback).await.unwrap();
+    assert_eq!(told(identity), (Some(now - 3600), false));
+    // What is no time, or has not come, says nothing.
+    for claim in [json!(now + 6), json!(now * 1000), json!(-1)] {
+        scene.claims(json!({"auth_time": claim}));
+        assert_eq!(told(scene.log_in().await.unwrap()), (None, false));
+    }
+    scene.claims(long_ago.clone());
 
     scene.anew = true;
     let (departure, callback) = scene.depart().await;
     for part in ["prompt=login", "max_age=0"] {
         assert!(departure.url.contains(part), "{part} in {}", departure.url);
     }
-    let told = scene.finish(&departure, &callback).await.unwrap_err();
-    assert!(told.to_string().contains("auth_time"), "{told}");
-    for claims in [
-        json!({"auth_time": now}),
-        json!({"auth_time": now - 5}),
-        json!({}),
+    let refused = scene.finish(&departure, &callback).await.unwrap_err();
+    assert!(refused.to_string().contains("auth_time"), "{refused}");
+    for (claims, at) in [
+        (json!({"auth_time": now}), Some(now)),
+        (json!({"auth_time": now - 5}), Some(now - 5)),
+        (json!({"auth_time": now + 5}), Some(now)),
+        (json!({}), None),
     ] {
         scene.claims(claims);
-        scene.log_in().await.unwrap();
+        assert_eq!(told(scene.log_in().await.unwrap()), (at, true));
     }
+    for claim in [
+        json!(now - 6),
+        json!(now - 55),
+        json!(now + 6),
+        json!(now * 1000),
+        json!(0),
+        json!(null),
+    ] {
+        scene.claims(json!({"auth_time": claim}));
+        let refused = scene.log_in().await.unwrap_err();
+        assert!(matches!(refused, LoginError::NotAnew), "{claim}: {refused}");
+    }
+    // The token itself cannot be read.
     scene.claims(json!({"auth_time": "yesterday"}));
     scene.log_in().await.unwrap_err();
+    // What counts is when the request was sent, not when the answer comes.
+    scene.claims(json!({"auth_time": now + 1}));
+    let (departure, callback) = scene.depart().await;
+    scene.clock.advance(Duration::from_mins(2));
+    let identity = scene.finish(&departure, &callback).await.unwrap();
+    assert_eq!(told(identity), (Some(now + 1), true));
 }
 
 #[tokio::test]

@@ -10,6 +10,10 @@ use super::error::{Error, quoted};
 /// How far the clocks of the identity provider and of the Cluster may be apart.
 pub const CLOCK_SKEW: Duration = Duration::from_mins(1);
 
+/// The same for `AuthnInstant` if the person had to authenticate again. It bounds how much older than it seems an
+/// authentication may be, so it is smaller.
+pub(super) const AUTHENTICATION_SKEW: Duration = Duration::from_secs(5);
+
 /// An `xs:dateTime` with a time zone, in milliseconds.
 pub(super) fn parse(what: &str, text: &str) -> Result<UnixMillis, Error> {
     let text = text.trim_matches(super::xml::is_white_space);

@@ -14,8 +14,8 @@ use subtle::ConstantTimeEq as _;
 use super::{
     Refusal, Result,
     structures::{
-        self, Attest, Attested, Attributes, CreationData, ECDSA, Public, RSAPSS, RSASSA, SHA256,
-        SHA384, SHA512, Signature, SignatureValue, Unique,
+        self, Attest, Attested, Attributes, Clock, CreationData, ECDSA, Public, RSAPSS, RSASSA,
+        SHA256, SHA384, SHA512, Signature, SignatureValue, Unique,
     },
 };
 
@@ -66,7 +66,8 @@ impl AttestationKey {
             qualified_name,
         };
 
-        let attest = key.attested(parameters.create_attestation, parameters.create_signature)?;
+        let (attest, _) =
+            key.attested(parameters.create_attestation, parameters.create_signature)?;
         let Attested::Creation {
             name,
             creation_hash,
@@ -101,13 +102,14 @@ impl AttestationKey {
         &self,
         attestation: &'a [u8],
         signature: &[u8],
-    ) -> Result<Attest<'a>> {
+    ) -> Result<(Attest<'a>, Clock)> {
         self.verify_signature(attestation, signature)?;
-        let attest = Attest::parse(attestation).ok_or(Refusal::Attestation(
-            "it is malformed, or was not made by a TPM",
-        ))?;
+        const MALFORMED: Refusal =
+            Refusal::Attestation("it is malformed, or was not made by a TPM");
+        let attest = Attest::parse(attestation).ok_or(MALFORMED)?;
+        let clock = attest.clock.ok_or(MALFORMED)?;
         if bool::from(attest.signer.ct_eq(&self.qualified_name)) {
-            Ok(attest)
+            Ok((attest, clock))
         } else {
             Err(Refusal::Attestation("it names another key as its signer"))
         }

@@ -58,7 +58,7 @@ impl QuoteRequest {
     /// # Errors
     /// The first reason against it.
     pub fn verify(&self, key: &AttestationKey, quote: &Quote<'_>) -> Result<Quoted> {
-        let attest = key.attested(quote.attestation, quote.signature)?;
+        let (attest, clock) = key.attested(quote.attestation, quote.signature)?;
         let Attested::Quote {
             selection,
             pcr_digest,
@@ -75,7 +75,7 @@ impl QuoteRequest {
             return Err(Refusal::Attestation("it is over other PCRs"));
         }
         Ok(Quoted {
-            clock: attest.clock,
+            clock,
             pcr_digest: pcr_digest.to_vec(),
         })
     }

@@ -92,7 +92,8 @@ pub(crate) struct Attest<'a> {
     /// The qualified name of the key that has signed.
     pub(crate) signer: &'a [u8],
     pub(crate) extra_data: &'a [u8],
-    pub(crate) clock: Clock,
+    /// `None` if its `safe` is neither 0 nor 1. Web Authentication ignores it (§8.3); a TPM of our own must not.
+    pub(crate) clock: Option<Clock>,
     pub(crate) attested: Attested<'a>,
 }
 
@@ -230,16 +231,18 @@ impl<'a> Attest<'a> {
         let kind = reader.u16()?;
         let signer = reader.sized()?;
         let extra_data = reader.sized()?;
-        let clock = Clock {
-            clock: reader.u64()?,
-            reset_count: reader.u32()?,
-            restart_count: reader.u32()?,
-            is_safe: match reader.u8()? {
-                0 => false,
-                1 => true,
-                _ => return None,
-            },
+        let (clock, reset_count, restart_count) = (reader.u64()?, reader.u32()?, reader.u32()?);
+        let is_safe = match reader.u8()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
         };
+        let clock = is_safe.map(|is_safe| Clock {
+            clock,
+            reset_count,
+            restart_count,
+            is_safe,
+        });
         let _firmware = reader.u64()?;
         let attested = match kind {
             CERTIFY => {

@@ -298,6 +298,25 @@ fn a_quote_says_how_often_the_tpm_was_reset() {
 }
 
 #[test]
+fn a_device_whose_clock_is_malformed_is_refused_g12() {
+    let tpm = SoftwareTpm::new(Behaviour::default());
+    let key = verify(&tpm.parts()).unwrap().attestation_key;
+    let request = QuoteRequest::new(&SystemRng);
+    let (mut attestation, _) = tpm.quote(&request);
+    // Magic, kind, signer, nonce, clock, two counts, `safe`.
+    let safe = 4 + 2 + 2 + 34 + 2 + request.nonce.len() + 8 + 4 + 4;
+    assert_eq!(attestation[safe], 1);
+    attestation[safe] = 0x33;
+    let signature = tpm.sign(&attestation);
+    let quote = Quote {
+        attestation: &attestation,
+        signature: &signature,
+    };
+    let refused = request.verify(&key, &quote).unwrap_err().to_string();
+    assert!(refused.contains("malformed"), "{refused}");
+}
+
+#[test]
 fn b17_a_quote_over_another_nonce_is_refused() {
     let tpm = SoftwareTpm::new(Behaviour::default());
     let (old, new) = (QuoteRequest::new(&SystemRng), QuoteRequest::new(&SystemRng));

@@ -1,12 +1,13 @@
-//! Public keys of credentials (RFC 9052 §7, RFC 9053, RFC 8230).
+//! Public keys of credentials (RFC 9052 §7, RFC 9053, RFC 8230; ML-DSA: FIPS 204, keys of type AKP).
 
 use aws_lc_rs::{
     digest,
     signature::{
-        ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, ED25519,
-        ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
-        RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
-        RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
+        ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, ED25519, ML_DSA_44,
+        ML_DSA_65, ML_DSA_87, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+        RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
+        RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
+        VerificationAlgorithm,
     },
 };
 use ciborium::Value;
@@ -50,6 +51,12 @@ pub enum Algorithm {
     Ps384,
     /// RSASSA-PSS with SHA-512.
     Ps512,
+    /// ML-DSA-44, pure and without context.
+    MlDsa44,
+    /// ML-DSA-65, pure and without context.
+    MlDsa65,
+    /// ML-DSA-87, pure and without context.
+    MlDsa87,
 }
 
 enum Verification {
@@ -59,12 +66,15 @@ enum Verification {
 
 impl Algorithm {
     /// What is asked for when a credential is made, the most wanted first.
-    pub const ASKED_FOR: [Self; 5] = [
+    pub const ASKED_FOR: [Self; 8] = [
         Self::EdDsa,
         Self::Es256,
         Self::Es384,
         Self::Es512,
         Self::Rs256,
+        Self::MlDsa44,
+        Self::MlDsa65,
+        Self::MlDsa87,
     ];
 
     /// By its number in the registry "COSE Algorithms".
@@ -81,6 +91,9 @@ impl Algorithm {
             -37 => Self::Ps256,
             -38 => Self::Ps384,
             -39 => Self::Ps512,
+            -48 => Self::MlDsa44,
+            -49 => Self::MlDsa65,
+            -50 => Self::MlDsa87,
             _ => return None,
         })
     }
@@ -98,15 +111,24 @@ impl Algorithm {
             Self::Ps256 => -37,
             Self::Ps384 => -38,
             Self::Ps512 => -39,
+            Self::MlDsa44 => -48,
+            Self::MlDsa65 => -49,
+            Self::MlDsa87 => -50,
         }
     }
 
-    /// What it hashes with.
+    /// What it hashes with. Nothing is hashed for ML-DSA, which no TPM attests by.
     pub(super) fn digest(self) -> &'static digest::Algorithm {
         match self {
             Self::Es256 | Self::Rs256 | Self::Ps256 => &digest::SHA256,
             Self::Es384 | Self::Rs384 | Self::Ps384 => &digest::SHA384,
-            Self::Es512 | Self::EdDsa | Self::Rs512 | Self::Ps512 => &digest::SHA512,
+            Self::Es512
+            | Self::EdDsa
+            | Self::Rs512
+            | Self::Ps512
+            | Self::MlDsa44
+            | Self::MlDsa65
+            | Self::MlDsa87 => &digest::SHA512,
         }
     }
 
@@ -122,6 +144,9 @@ impl Algorithm {
             Self::Ps256 => Verification::Rsa(&RSA_PSS_2048_8192_SHA256),
             Self::Ps384 => Verification::Rsa(&RSA_PSS_2048_8192_SHA384),
             Self::Ps512 => Verification::Rsa(&RSA_PSS_2048_8192_SHA512),
+            Self::MlDsa44 => Verification::Point(&ML_DSA_44),
+            Self::MlDsa65 => Verification::Point(&ML_DSA_65),
+            Self::MlDsa87 => Verification::Point(&ML_DSA_87),
         }
     }
 }
@@ -142,6 +167,8 @@ pub(super) enum Material {
         point: Vec<u8>,
     },
     Ed25519(Vec<u8>),
+    /// Of which parameter set, the algorithm says.
+    MlDsa(Vec<u8>),
     /// Big-endian, without leading zeros.
     Rsa {
         n: Vec<u8>,
@@ -190,6 +217,7 @@ impl PublicKey {
                     e: e.clone(),
                 }
             }
+            7 => Material::MlDsa(bytes(-1).ok_or(missing)?.clone()),
             _ => return Err(Refusal::Key("its type is not known")),
         };
         Self::new(algorithm, material)
@@ -221,6 +249,12 @@ impl PublicKey {
                 ParsedPublicKey::new(verification, point)
                     .map_err(|_| Refusal::Key("it is no key of Ed25519"))?;
             }
+            (Verification::Point(verification), Material::MlDsa(key)) => {
+                let length = ml_dsa_length(algorithm).ok_or(mismatch)?;
+                if key.len() != length || ParsedPublicKey::new(verification, key).is_err() {
+                    return Err(Refusal::Key("it is no key of its parameter set of ML-DSA"));
+                }
+            }
             (Verification::Rsa(_), Material::Rsa { n, e }) => check_rsa(n, e)?,
             _ => return Err(mismatch),
         }
@@ -247,7 +281,7 @@ impl PublicKey {
         let verified = match (self.algorithm.verification(), &self.material) {
             (
                 Verification::Point(algorithm),
-                Material::Point { point, .. } | Material::Ed25519(point),
+                Material::Point { point, .. } | Material::Ed25519(point) | Material::MlDsa(point),
             ) => ParsedPublicKey::new(algorithm, point)
                 .is_ok_and(|key| key.verify_sig(message, signature).is_ok()),
             (Verification::Rsa(parameters), Material::Rsa { n, e }) => RsaPublicKeyComponents {
@@ -300,6 +334,25 @@ impl Material {
             curve,
             point: bytes,
         })
+    }
+}
+
+/// Bytes of a public key (FIPS 204, table 2).
+fn ml_dsa_length(algorithm: Algorithm) -> Option<usize> {
+    match algorithm {
+        Algorithm::MlDsa44 => Some(1312),
+        Algorithm::MlDsa65 => Some(1952),
+        Algorithm::MlDsa87 => Some(2592),
+        Algorithm::Es256
+        | Algorithm::Es384
+        | Algorithm::Es512
+        | Algorithm::EdDsa
+        | Algorithm::Rs256
+        | Algorithm::Rs384
+        | Algorithm::Rs512
+        | Algorithm::Ps256
+        | Algorithm::Ps384
+        | Algorithm::Ps512 => None,
     }
 }
 

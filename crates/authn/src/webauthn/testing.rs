@@ -36,9 +36,10 @@ pub struct Soft {
     model: Option<Arc<Model>>,
 }
 
-/// A model that attests what it makes (format `packed`), and its maker.
+/// A model that attests what it makes (format `packed`, or `fido-u2f`), and its maker.
 pub struct Model {
     aaguid: [u8; 16],
+    is_u2f: bool,
     /// The authority of the maker, in DER.
     pub root: Vec<u8>,
     certificate: Vec<u8>,
@@ -48,6 +49,24 @@ pub struct Model {
 impl Model {
     /// With an authority of its own.
     pub fn new(aaguid: Aaguid) -> Arc<Self> {
+        Arc::new(Self::made(aaguid, false))
+    }
+
+    /// One of U2F, in whose registrations the AAGUID is replaced: nothing signs it.
+    pub fn u2f(claimed: Aaguid) -> Arc<Self> {
+        Arc::new(Self::made(claimed, true))
+    }
+
+    /// By which the metadata know a model of U2F, in hexadecimal.
+    pub fn key_identifier(&self) -> String {
+        let identifier = crate::x509::key_identifier(&self.certificate).unwrap();
+        identifier
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+
+    fn made(aaguid: Aaguid, is_u2f: bool) -> Self {
         let authority = KeyPair::generate().unwrap();
         let mut root = named("Authority");
         root.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -63,12 +82,24 @@ impl Model {
         let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
         let certificate = params.signed_by(&pair, &Issuer::new(root, authority));
         let der = pair.serialize_der();
-        Arc::new(Self {
+        Self {
             aaguid,
+            is_u2f,
             root: root_certificate,
             certificate: certificate.unwrap().der().to_vec(),
             signing: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &der).unwrap(),
-        })
+        }
+    }
+
+    /// `fido-u2f` (§8.6)
+    fn attest_u2f(&self, data: &[u8], client_data_hash: &[u8], id: &[u8], point: &[u8]) -> Value {
+        let signed = [&[0], &data[..32], client_data_hash, id, point].concat();
+        let signature = self.signing.sign(&SystemRandom::new(), &signed).unwrap();
+        let chain = vec![Value::Bytes(self.certificate.clone())];
+        Value::Map(vec![
+            (text("sig"), Value::Bytes(signature.as_ref().to_vec())),
+            (text("x5c"), Value::Array(chain)),
+        ])
     }
 
     fn attest(&self, signed: &[u8]) -> Value {
@@ -178,6 +209,12 @@ impl Soft {
         data.extend(self.cose());
         let (format, statement) = match &self.model {
             None => ("none", Value::Map(Vec::new())),
+            Some(model) if model.is_u2f => {
+                let hash = digest(&SHA256, client_data.as_bytes());
+                let point = self.key.public_key().as_ref();
+                let statement = model.attest_u2f(&data, hash.as_ref(), &self.id, point);
+                ("fido-u2f", statement)
+            }
             Some(model) => {
                 let hash = digest(&SHA256, client_data.as_bytes());
                 let signed = [data.as_slice(), hash.as_ref()].concat();

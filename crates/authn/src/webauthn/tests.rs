@@ -604,6 +604,92 @@ fn b16_keys_are_what_their_algorithm_says() {
     }
 }
 
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Real {
+    algorithm: i64,
+    rp_id: String,
+    origin: String,
+    registration: std::collections::HashMap<String, String>,
+    authentication: std::collections::HashMap<String, String>,
+}
+
+#[test]
+fn security_keys_with_ml_dsa_are_accepted_g15() {
+    let real: Vec<Real> =
+        serde_json::from_str(include_str!("../../tests/data/webauthn/yubico-ml-dsa.json")).unwrap();
+    assert_eq!(real.len(), 3);
+    for one in &real {
+        let origins = [one.origin.as_str()];
+        let expected = |challenge| Expected {
+            rp_id: &one.rp_id,
+            origins: &origins,
+            embedding: Embedding::Refused,
+            challenge,
+            user_verification: false,
+        };
+        let (made, used) = (&one.registration, &one.authentication);
+        let response = RegistrationResponse {
+            credential_id: &decode(&made["credentialId"]),
+            client_data: &decode(&made["clientDataJSON"]),
+            attestation_object: &decode(&made["attestationObject"]),
+        };
+        let challenge = decode(&made["challenge"]);
+        let registered = register(response, &expected(&challenge), &Algorithm::ASKED_FOR).unwrap();
+        assert_eq!(registered.public_key.algorithm().number(), one.algorithm);
+        let classic = &Algorithm::ASKED_FOR[..5];
+        let refused = register(response, &expected(&challenge), classic).unwrap_err();
+        assert_eq!(refused, Refusal::Algorithm(one.algorithm));
+
+        let key = PublicKey::parse(&registered.encoded_key).unwrap();
+        let stored = Stored {
+            public_key: &key,
+            sign_count: registered.sign_count,
+            backup_eligible: registered.flags.backup_eligible,
+        };
+        let (data, client_data) = (
+            decode(&used["authenticatorData"]),
+            decode(&used["clientDataJSON"]),
+        );
+        let mut signature = decode(&used["signature"]);
+        let challenge = decode(&used["challenge"]);
+        let answer = |signature: &[u8]| {
+            let response = AuthenticationResponse {
+                client_data: &client_data,
+                authenticator_data: &data,
+                signature,
+            };
+            authenticate(response, stored, &expected(&challenge))
+        };
+        assert!(answer(&signature).is_ok(), "{}", one.algorithm);
+        signature[100] ^= 1;
+        assert_eq!(answer(&signature), Err(Refusal::Signature));
+        assert_eq!(answer(&[]), Err(Refusal::Signature));
+    }
+}
+
+#[test]
+fn keys_of_ml_dsa_are_of_their_parameter_set_g15() {
+    let key = |number: i64, length: usize| {
+        let key = PublicKey::from_cose(&map([
+            (1, 7.into()),
+            (3, number.into()),
+            (-1, vec![7; length].into()),
+        ]));
+        key.map(|key| key.algorithm())
+    };
+    assert_eq!(key(-48, 1312), Ok(Algorithm::MlDsa44));
+    assert_eq!(key(-49, 1952), Ok(Algorithm::MlDsa65));
+    assert_eq!(key(-50, 2592), Ok(Algorithm::MlDsa87));
+    for (number, length) in [(-48, 1952), (-49, 1312), (-50, 1952), (-48, 1311), (-48, 0)] {
+        assert!(
+            matches!(key(number, length), Err(Refusal::Key(_))),
+            "{number} {length}"
+        );
+    }
+    assert!(matches!(key(-7, 1312), Err(Refusal::Key(_))));
+}
+
 #[test]
 fn ed25519_is_accepted_under_both_its_numbers() {
     let key = Ed25519KeyPair::generate().unwrap();

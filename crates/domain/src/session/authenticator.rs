@@ -17,7 +17,7 @@ use api::core_v1::{
     },
 };
 
-use super::{Seen, create::reference, current, is_browser, refresh};
+use super::{Seen, create::reference, current, is_browser, proof, refresh};
 use crate::{authenticator, clock::UnixMillis, id::Uid, kind::Kind};
 
 /// How a Session was authenticated that an Authenticator has begun or raised. `fido` is what its answer said.
@@ -113,7 +113,8 @@ pub fn last_proof(session: &Session) -> Option<&Authentication> {
 }
 
 /// Whether its User has proved who they are less than `window` ago; with an Authenticator where
-/// `by_authenticator`.
+/// `by_authenticator`. A login at a provider counts from when the provider authenticated the person. If the provider
+/// does not say when, it counts from the login here: the first Authenticator could not be added otherwise.
 pub fn is_fresh(
     session: &Session,
     by_authenticator: bool,
@@ -129,6 +130,7 @@ pub fn is_fresh(
         Some(info::Type::Authenticator | info::Type::Internal) => true,
         _ => !by_authenticator,
     };
-    let is_recent = refresh::set_at(proof).is_some_and(|at| now < at.saturating_add(window));
+    let at = proof::proved_at(proof).or_else(|| refresh::set_at(proof));
+    let is_recent = at.is_some_and(|at| refresh::is_between(at, window, now));
     is_wanted && is_recent
 }

@@ -167,6 +167,10 @@ pub struct ExternalIdentity {
     pub saml: Option<Box<info::identity_provider::Saml>>,
     /// By what an `OpenID` Connect provider knows it.
     pub oidc: Option<Box<info::identity_provider::Oidc>>,
+    /// When the provider authenticated the person; `None` if it does not say.
+    pub authenticated_at: Option<UnixMillis>,
+    /// Whether the provider was asked to authenticate the person again.
+    pub reauthentication_requested: bool,
 }
 
 /// How a Session was authenticated that began by what `provider` has said.
@@ -191,6 +195,8 @@ pub fn identity_info(
             email: identity.email,
             saml: identity.saml,
             oidc: identity.oidc,
+            authenticated_at: identity.authenticated_at.map(UnixMillis::to_proto),
+            reauthentication_requested: identity.reauthentication_requested,
         })),
         aal: identity.aal.into(),
         ..seen.into().info()

@@ -116,8 +116,12 @@ pub(super) fn is_recent(
     let Some(set_at) = set_at(authentication) else {
         return false;
     };
-    let is_past = now.saturating_add(CLOCK_TOLERANCE) >= set_at;
-    is_past && now < set_at.saturating_add(window)
+    is_between(set_at, window, now)
+}
+
+/// Whether `at` is less than `window` ago. What lies in the future of the clock happened we do not know when.
+pub(super) fn is_between(at: UnixMillis, window: Duration, now: UnixMillis) -> bool {
+    now.saturating_add(CLOCK_TOLERANCE) >= at && now < at.saturating_add(window)
 }
 
 pub(super) fn set_at(authentication: &Authentication) -> Option<UnixMillis> {

@@ -18,7 +18,7 @@ pub(crate) enum Error {
     InvalidKey,
     NotBool,
     InvalidArgument(&'static str),
-    InvalidRegex,
+    InvalidRegex(&'static str),
     NoValue,
     /// The work that one evaluation may do is used up.
     TooExpensive,
@@ -51,7 +51,7 @@ impl fmt::Display for Error {
             Self::InvalidKey => f.write_str("unsupported key type"),
             Self::NotBool => f.write_str("the value is not a bool"),
             Self::InvalidArgument(what) => f.write_str(what),
-            Self::InvalidRegex => f.write_str("invalid or too large regular expression"),
+            Self::InvalidRegex(reason) => write!(f, "invalid regular expression: {reason}"),
             Self::NoValue => f.write_str("the optional has no value"),
             Self::TooExpensive => f.write_str("the expression costs too much to evaluate"),
         }

@@ -151,11 +151,11 @@ impl<'a> Evaluation<'a> {
                 let operand = self.value(operand)?;
                 collection::has(self, &operand, field)
             }
-            Node::Matches(target, regex) => {
+            Node::Matches(target, pattern) => {
                 let target = self.value(target)?;
                 let text = target.as_str().ok_or_else(|| Error::overload("matches"))?;
                 self.charge_bytes(text.len().saturating_mul(4))?;
-                Ok(regex.is_match(text))
+                Ok(pattern.is_match(text))
             }
             Node::Binary(
                 operator @ (Operator::Equal

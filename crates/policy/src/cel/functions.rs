@@ -23,7 +23,9 @@ mod standard;
 mod text;
 mod timestamp;
 
-pub(crate) use pattern::regex;
+pub(crate) use pattern::Pattern;
+#[cfg(feature = "fuzzing")]
+pub(crate) use pattern::check_translation;
 
 /// How a function is run: its target first, if it has one.
 pub(crate) type Run = for<'a> fn(&mut Evaluation<'a>, &[Value<'a>]) -> Outcome<'a>;

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use regex::Regex;
-
 use super::{
     ast::{ComprehensionKind, Operator},
-    functions::Function,
+    functions::{Function, Pattern},
     value::{RequestPart, Value},
 };
 use crate::{
@@ -65,7 +63,7 @@ pub(crate) enum Node {
     Call(&'static Function, Box<[Node]>),
     /// A function that is declared but has no implementation.
     Undefined(Box<str>),
-    Matches(Box<Node>, Arc<Regex>),
+    Matches(Box<Node>, Arc<Pattern>),
     Comprehension(Box<Loop>),
     Bind {
         values: Box<[Node]>,

@@ -50,7 +50,7 @@ fn refused(source: &str) -> Problem {
 )]
 #[case(
     "ctx.user.spec.email.matches('(')",
-    "invalid or too large regular",
+    "invalid regular expression: a group is not closed",
     "RE2"
 )]
 #[case("ctx.user.spec.email = 'a'", "`=` is no operator", "==")]

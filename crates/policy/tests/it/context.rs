@@ -102,6 +102,38 @@ fn holds_for_a_grpc_call(#[case] source: &str) {
     assert_eq!(holds_for(source, &grpc_request()), Ok(true), "{source}");
 }
 
+#[rstest]
+#[case("ip('::ffff:c0a8:1') == ip('192.168.0.1') && ip('::ffff:c0a8:1').family() == 4")]
+#[case("cidr('192.168.0.0/24').containsIP('::ffff:c0a8:1')")]
+#[case("cidr('192.168.0.0/24').containsIP(ip('::ffff:c0a8:1'))")]
+#[case("cidr('::ffff:c0a8:0/120').containsIP('192.168.0.1')")]
+#[case("cidr('::ffff:c0a8:0/120') == cidr('192.168.0.0/24')")]
+#[case("cidr('::ffff:c0a8:0/120').containsCIDR('192.168.0.0/25')")]
+#[case("ip('::ffff:7f00:1').isLoopback() && !ip.isCanonical('::ffff:7f00:1')")]
+#[case(
+    "!cidr('::/0').containsIP('::ffff:c0a8:1') && cidr('0.0.0.0/0').containsIP('::ffff:c0a8:1')"
+)]
+#[case("net.isIPInRange('::ffff:192.168.0.1', '192.168.0.0/24')")]
+#[case("net.isIPInRange('::ffff:c0a8:1', '192.168.0.0/24')")]
+#[case("net.isIPInRange('192.168.0.1', '::ffff:192.168.0.0/120')")]
+#[case("net.isPrivateIP('::ffff:10.0.0.1') && net.isIP('::ffff:10.0.0.1')")]
+#[case("!isIP('::ffff:192.168.0.1') && !isCIDR('::ffff:192.168.0.1/120') && isIP('::ffff:c0a8:1')")]
+#[case("ip('::1.2.3.4').family() == 6")]
+fn an_ipv4_mapped_address_is_the_ipv4_address_g13(#[case] source: &str) {
+    assert_eq!(holds(source), Ok(true), "{source}");
+}
+
+#[rstest]
+#[case("ip('::ffff:192.168.0.1').family() == 4")]
+#[case("cidr('::ffff:192.168.0.1/24').prefixLength() == 24")]
+#[case("cidr('192.168.0.0/24').containsIP('::ffff:192.168.0.1')")]
+#[case("cidr('192.168.0.0/24').containsCIDR('::ffff:192.168.0.0/120')")]
+#[case("ip.isCanonical('::ffff:192.168.0.1')")]
+fn dotted_ipv4_mapped_addresses_are_errors_g13(#[case] source: &str) {
+    let error = holds(source).unwrap_err();
+    assert!(error.contains("IPv4-mapped"), "{source}: {error}");
+}
+
 #[test]
 fn errors_name_what_failed_and_no_values() {
     let error = holds("ctx.user.spec.groups[9] == 'x'").unwrap_err();

@@ -17,6 +17,7 @@ use authn::{
     assertion::{self, Verified},
     jwks::Rejected,
     jws::Unverified,
+    provider::AuthenticationTime,
 };
 use domain::{clock::UnixMillis, id::Uid, kind::Kind, scope, session};
 use policy::Facts;
@@ -286,6 +287,11 @@ fn prove(
         pic_url: String::new(),
         saml: None,
         oidc: None,
+        // The token that was just sent.
+        authenticated: AuthenticationTime {
+            at: Some(now),
+            was_requested: false,
+        },
         records: record.into_iter().collect(),
         lifetime: wanted.lifetime,
     };

@@ -13,6 +13,7 @@ use api::{
     },
     meta_v1::Metadata,
 };
+use authn::provider::AuthenticationTime;
 use domain::{clock::UnixMillis, kind::Kind, session};
 use prost_types::{ListValue, Struct, Value, value};
 use store::{Operation, Transaction};
@@ -37,6 +38,7 @@ pub(crate) struct ProvenIdentity {
     pub(crate) saml: Option<Box<Saml>>,
     /// By what an `OpenID` Connect provider knows it.
     pub(crate) oidc: Option<Box<Oidc>>,
+    pub(crate) authenticated: AuthenticationTime,
     /// What is used up with the proof, in the transaction that begins the Session.
     pub(crate) records: Vec<SingleUse>,
     pub(crate) lifetime: Lifetime,
@@ -70,6 +72,8 @@ impl ProvenIdentity {
             aal: self.aal,
             saml: self.saml.clone(),
             oidc: self.oidc.clone(),
+            authenticated_at: self.authenticated.at,
+            reauthentication_requested: self.authenticated.was_requested,
         };
         session::identity_info(&self.provider.message, identity, seen)
     }

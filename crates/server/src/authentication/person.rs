@@ -77,6 +77,7 @@ pub(crate) async fn identify(
         pic_url: external.picture.clone().unwrap_or_default(),
         saml: None,
         oidc: None,
+        authenticated: external.authenticated,
         records: Vec::new(),
         lifetime: Lifetime::Settings,
     };
@@ -309,6 +310,7 @@ fn head(external: &ExternalIdentity) -> String {
 
 #[cfg(test)]
 mod tests {
+    use authn::provider::AuthenticationTime;
     use serde_json::{Map, json};
 
     use super::*;
@@ -321,6 +323,7 @@ mod tests {
             name: None,
             picture: None,
             claims,
+            authenticated: AuthenticationTime::default(),
         })
     }
 

@@ -10,7 +10,7 @@ use api::core_v1::{
     session::status::authentication::info::identity_provider::Saml,
 };
 use authn::{
-    provider::ExternalIdentity,
+    provider::{AuthenticationTime, ExternalIdentity},
     saml::{self, Expected, Login, Outgoing, ServiceProvider, begin_login, finish_login},
     saml_source::{Choice, MetadataLocation, MetadataSource},
 };
@@ -142,7 +142,7 @@ pub(crate) async fn finish(
         .await
         .map_err(unreachable)?
         .map_err(|error| failed(entry, &error))?;
-    said(entry.known.uid, spec, login).map_err(|error| failed(entry, &error))
+    said(entry.known.uid, spec, login, expected.force_authn).map_err(|error| failed(entry, &error))
 }
 
 /// Our metadata, as an identity provider named `entry` needs them; as most do where there is none.
@@ -161,7 +161,12 @@ pub(crate) async fn metadata(
     Ok(service(ctx, spec).await?.metadata())
 }
 
-fn said(provider: Uid, spec: &spec::Saml, login: Login) -> Result<Said, saml::Error> {
+fn said(
+    provider: Uid,
+    spec: &spec::Saml,
+    login: Login,
+    was_requested: bool,
+) -> Result<Said, saml::Error> {
     let attribute = match spec.identifier_attribute.as_str() {
         "" => DEFAULT_ATTRIBUTE,
         name => name,
@@ -181,6 +186,10 @@ fn said(provider: Uid, spec: &spec::Saml, login: Login) -> Result<Said, saml::Er
             name: first(&NAME_ATTRIBUTES).filter(|name| is_short(name)),
             picture: None,
             claims: readable(&login),
+            authenticated: AuthenticationTime {
+                at: Some(login.authenticated_at),
+                was_requested,
+            },
         },
         session: name.map(|name| {
             let index = login.session_index.as_deref();

@@ -63,8 +63,8 @@ impl Replica {
     }
 
     fn is_compromised(&self) -> bool {
-        let model = MODEL.parse().unwrap();
-        self.ctx.metadata.is_compromised(model, self.ctx.now())
+        let model = AttestedModel::Aaguid(MODEL.parse().unwrap());
+        self.ctx.metadata.verdict(&model, self.ctx.now()) == Verdict::Compromised
     }
 }
 
@@ -103,6 +103,25 @@ async fn w39c_what_one_replica_has_read_all_use_and_keep() {
     let state = distrusts.look().await;
     assert_eq!(state.state(), State::None);
     assert!(!state.last_error.is_empty());
+}
+
+#[tokio::test]
+async fn metadata_of_another_publisher_need_its_name_g14() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("blob.jwt");
+    let publisher = Publisher::of_name("mds.example.com");
+    std::fs::write(&path, publisher.publish(&document(7, "FIDO_CERTIFIED"))).unwrap();
+    let mut replica = Replica::on(testing::sqlite(), &publisher, Some(&path)).await;
+    let state = replica.look().await;
+    assert_eq!(state.state(), State::None);
+    assert!(state.last_error.contains("name"), "{}", state.last_error);
+    replica.ctx = replica.ctx.with_metadata(Source {
+        location: Some(Location::File(path)),
+        anchors: vec![publisher.root.clone()],
+        publisher: "mds.example.com".to_owned(),
+    });
+    let state = replica.look().await;
+    assert_eq!((state.state(), state.number), (State::Current, 7));
 }
 
 #[tokio::test]

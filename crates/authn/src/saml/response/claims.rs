@@ -25,7 +25,7 @@ pub struct Login {
     pub name_id: Option<NameId>,
     /// The session at the identity provider, where it has a name.
     pub session_index: Option<String>,
-    /// When the person proved who they are.
+    /// When the person proved who they are. Never later than now.
     pub authenticated_at: UnixMillis,
     /// When the identity provider wants the session to end.
     pub session_ends_at: Option<UnixMillis>,
@@ -167,13 +167,16 @@ fn statement(assertion: &Element, checks: &Checks<'_>) -> Result<AuthnStatement,
         )));
     }
     let requested_at = checks.expected.requested_at;
-    if checks.expected.force_authn
-        && authenticated_at.saturating_add(instant::CLOCK_SKEW) < requested_at
-    {
+    let is_since = authenticated_at.saturating_add(instant::AUTHENTICATION_SKEW) >= requested_at
+        && authenticated_at <= checks.now.saturating_add(instant::AUTHENTICATION_SKEW);
+    if checks.expected.force_authn && !is_since {
         return Err(Error::refused(format!(
-            "a proof anew was asked for at {requested_at}, the person authenticated at {authenticated_at}"
+            "a proof anew was asked for at {requested_at}, the person authenticated at {authenticated_at}, it is {} \
+             here: compare the clocks",
+            checks.now
         )));
     }
+    let authenticated_at = authenticated_at.min(checks.now);
     let session_ends_at = statement
         .attribute("SessionNotOnOrAfter")
         .map(|text| instant::parse("SessionNotOnOrAfter", text))

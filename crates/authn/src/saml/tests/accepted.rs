@@ -132,23 +132,32 @@ fn w52_while_a_provider_changes_its_key_both_sign() {
 }
 
 #[test]
-fn w55_a_proof_anew_is_one_after_the_request() {
+fn w55_a_proof_anew_is_one_after_the_request_r5() {
     let asked = Expected {
         force_authn: true,
         ..expected()
     };
-    let document = |ago: u64| {
-        let instant = NOW.saturating_sub(Duration::from_secs(ago));
+    let document = |ago: i64| {
+        let instant = domain::clock::UnixMillis(NOW.0 - ago * 1000);
         let draft = Draft {
             authentication: format!("AuthnInstant=\"{instant}\""),
             ..draft()
         };
         posted(&draft.write(&IDP).unwrap())
     };
-    finish_login(&SERVICE, &PROVIDER, &document(59), asked, NOW).unwrap();
-    let error = finish_login(&SERVICE, &PROVIDER, &document(61), asked, NOW).unwrap_err();
-    assert!(error.reason().contains("proof anew"), "{error:?}");
-    finish_login(&SERVICE, &PROVIDER, &document(3600), expected(), NOW).unwrap();
+    // From 5 s before the request to 5 s from now.
+    for (ago, at) in [(5, 5), (0, 0), (-5, 0)] {
+        let login = finish_login(&SERVICE, &PROVIDER, &document(ago), asked, NOW).unwrap();
+        assert_eq!(login.authenticated_at.0, NOW.0 - at * 1000);
+    }
+    for ago in [6, 55, 3600, -6, -55] {
+        let error = finish_login(&SERVICE, &PROVIDER, &document(ago), asked, NOW).unwrap_err();
+        assert!(error.reason().contains("proof anew"), "{error:?}");
+    }
+    let login = finish_login(&SERVICE, &PROVIDER, &document(3600), expected(), NOW).unwrap();
+    assert_eq!(login.authenticated_at.0, NOW.0 - 3_600_000);
+    let login = finish_login(&SERVICE, &PROVIDER, &document(-55), expected(), NOW).unwrap();
+    assert_eq!(login.authenticated_at, NOW);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! `android-key` (§8.4): the key store certifies the key, and says how it was made.
+//! `android-key` (§8.4): the key store certifies the key, and says how it was made. A key store in software says nothing
+//! of the model.
 
 use ciborium::Value;
 use x509_parser::{
@@ -16,6 +17,8 @@ const ALL_APPLICATIONS: u32 = 600;
 const ORIGIN: u32 = 702;
 const SIGN: &[u8] = &[2];
 const GENERATED: &[u8] = &[0];
+/// `SecurityLevel`: `TrustedEnvironment` and `StrongBox`.
+const IN_HARDWARE: [&[u8]; 2] = [&[1], &[2]];
 
 pub(super) fn verify(statement: &Value, attested: &Attested<'_>) -> Result<Statement> {
     let algorithm = algorithm(statement)?;
@@ -25,19 +28,33 @@ pub(super) fn verify(statement: &Value, attested: &Attested<'_>) -> Result<State
         PublicKey::of_certificate(algorithm, leaf.public_key())?
             .verify(&attested.signed(), signature(statement)?)?;
         attested.check_key(leaf.public_key())?;
-        check_description(&leaf, attested)?;
+        if !check_description(&leaf, attested)? {
+            return Ok(Statement::OwnKey);
+        }
     }
     Ok(Statement::Certified(chain))
 }
 
-fn check_description(leaf: &X509Certificate<'_>, attested: &Attested<'_>) -> Result<()> {
+/// Returns whether the key store and what attests are in hardware, by their own account.
+fn check_description(leaf: &X509Certificate<'_>, attested: &Attested<'_>) -> Result<bool> {
     let malformed = refused("its key is not described");
     let description = certificate::extension(leaf, &KEY_DESCRIPTION)?;
     let description = description.and_then(whole).ok_or(malformed.clone())?;
     // Version, its security level, version of the key master, its security level, challenge, unique id, and the two
     // lists of what software and what hardware enforces.
     let fields = items(description.data).ok_or(malformed.clone())?;
-    let [_, _, _, _, challenge, _, by_software, by_hardware, ..] = fields.as_slice() else {
+    let [
+        _,
+        attests,
+        _,
+        keeps,
+        challenge,
+        _,
+        by_software,
+        by_hardware,
+        ..,
+    ] = fields.as_slice()
+    else {
         return Err(malformed);
     };
     if challenge.data != attested.client_data_hash {
@@ -64,7 +81,9 @@ fn check_description(leaf: &X509Certificate<'_>, attested: &Attested<'_>) -> Res
     if !is_for_signing {
         return Err(refused("its key is not for signing alone"));
     }
-    Ok(())
+    Ok([attests, keeps]
+        .iter()
+        .all(|level| IN_HARDWARE.contains(&level.data)))
 }
 
 fn whole(bytes: &[u8]) -> Option<Any<'_>> {

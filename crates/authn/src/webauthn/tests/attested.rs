@@ -257,13 +257,19 @@ fn apple_certifies_the_key_for_one_registration() {
 }
 
 /// `KeyDescription`: how software and hardware enforce what.
-fn description(challenge: &[u8], by_software: &[u8], by_hardware: &[u8]) -> Vec<u8> {
+fn description(
+    levels: [u8; 2],
+    challenge: &[u8],
+    by_software: &[u8],
+    by_hardware: &[u8],
+) -> Vec<u8> {
     let tagged = |tag: u8, content: &[u8]| {
         let length = u8::try_from(content.len()).unwrap();
         [&[tag, length], content].concat()
     };
     let content = [
-        vec![0x02, 1, 4, 0x0a, 1, 1, 0x02, 1, 4, 0x0a, 1, 1],
+        vec![0x02, 1, 4, 0x0a, 1, levels[0]],
+        vec![0x02, 1, 4, 0x0a, 1, levels[1]],
         tagged(0x04, challenge),
         vec![0x04, 0],
         tagged(0x30, by_software),
@@ -281,12 +287,13 @@ fn b14_a_key_of_android_was_made_there_for_signing() {
     let origin = |origin: u8| vec![0xbf, 0x85, 0x3e, 3, 0x02, 1, origin];
     let authority = Authority::new();
     let authenticator = Authenticator::new();
-    let certified = |challenge: Option<&[u8]>, by_software: &[u8], by_hardware: &[u8]| {
+    let at = |levels, challenge: Option<&[u8]>, by_software: &[u8], by_hardware: &[u8]| {
         let mut registering = authenticator.register();
         let hash = digest(&SHA256, registering.client_data.as_bytes());
         let mut params = params("key");
         let oid = [1, 3, 6, 1, 4, 1, 11129, 2, 1, 17];
-        let value = description(challenge.unwrap_or(hash.as_ref()), by_software, by_hardware);
+        let challenge = challenge.unwrap_or(hash.as_ref());
+        let value = description(levels, challenge, by_software, by_hardware);
         params.custom_extensions = vec![extension(&oid, &value)];
         registering.format = "android-key";
         let certificate = authority.certify(&params, &credential(&authenticator));
@@ -296,9 +303,23 @@ fn b14_a_key_of_android_was_made_there_for_signing() {
             ("sig", signature.as_slice().into()),
             ("x5c", chain_of(certificate)),
         ]);
-        check(&registering)
+        let registered = registering.check(&expecting())?;
+        Ok::<_, Refusal>(registered.attestation.statement)
+    };
+    let certified = |challenge: Option<&[u8]>, by_software: &[u8], by_hardware: &[u8]| {
+        at([1, 1], challenge, by_software, by_hardware)
     };
     let good = [purpose(2), origin(0)].concat();
+    // A key store in software proves nothing of the hardware of a model (S10).
+    for (levels, is_hardware) in [
+        ([1, 2], true),
+        ([0, 1], false),
+        ([1, 0], false),
+        ([0, 0], false),
+    ] {
+        let statement = at(levels, None, &[], &good).unwrap();
+        assert_eq!(statement != Statement::OwnKey, is_hardware, "{levels:?}");
+    }
     assert!(certified(None, &[], &good).is_ok());
     assert!(certified(None, &good, &[]).is_ok());
     for (challenge, by_software, by_hardware, expected) in [
@@ -336,6 +357,8 @@ struct Tpm {
     extra_data: Option<Vec<u8>>,
     /// Of the key that is certified, where it is another.
     name_of: Option<Vec<u8>>,
+    /// `clockInfo.safe`.
+    safe: u8,
     /// Of the certificate.
     usage: &'static [u64],
     has_names: bool,
@@ -348,6 +371,7 @@ impl Default for Tpm {
             magic: 0xff54_4347,
             extra_data: None,
             name_of: None,
+            safe: 0,
             usage: &[2, 23, 133, 8, 3],
             has_names: true,
             has_subject: false,
@@ -380,7 +404,9 @@ impl Tpm {
             vec![0x80, 0x17],
             sized(b"signer"),
             sized(self.extra_data.as_deref().unwrap_or(hash.as_ref())),
-            vec![0; 25],
+            vec![0; 16],
+            vec![self.safe],
+            vec![0; 8],
             sized(&[&[0, 0x0b], named.as_ref()].concat()),
             sized(b"qualified"),
         ]
@@ -420,6 +446,18 @@ fn hardware() -> Vec<u8> {
 #[test]
 fn a_tpm_certifies_the_key() {
     let (authority, registering) = Tpm::default().attest();
+    let chain = check(&registering).unwrap();
+    assert_eq!(verify_chain(&chain, &[authority.root], NOW), Ok(()));
+}
+
+#[test]
+fn the_clock_of_a_tpm_is_ignored_g12() {
+    // As in the vector `tpm-es256` of the standard.
+    let tpm = Tpm {
+        safe: 0x33,
+        ..Tpm::default()
+    };
+    let (authority, registering) = tpm.attest();
     let chain = check(&registering).unwrap();
     assert_eq!(verify_chain(&chain, &[authority.root], NOW), Ok(()));
 }

@@ -126,9 +126,12 @@ impl Checker<'_> {
         else {
             return (Node::Call(function, nodes.into()), ty);
         };
-        match functions::regex(text) {
-            Ok(regex) => match nodes.into_iter().next() {
-                Some(target) => (Node::Matches(Box::new(target), Arc::new(regex)), Type::Bool),
+        match functions::Pattern::new(text) {
+            Ok(pattern) => match nodes.into_iter().next() {
+                Some(target) => (
+                    Node::Matches(Box::new(target), Arc::new(pattern)),
+                    Type::Bool,
+                ),
                 None => (Node::Undefined(Box::from("matches")), ty),
             },
             Err(error) => self.mistake(

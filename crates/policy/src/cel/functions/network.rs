@@ -1,4 +1,8 @@
 //! Addresses and networks: the network extension, and the `net.*` functions on texts.
+//!
+//! An IPv4-mapped address (`::ffff:c0a8:1`) is the IPv4 address that it maps: everywhere the same, so that no rule
+//! about `192.168.0.0/16` misses it. The network extension refuses it in dotted form, as its conformance suite wants;
+//! the `net.*` functions take both.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,7 +11,7 @@ use crate::cel::error::Error;
 
 pub(super) const FUNCTIONS: &[Line] = &[
     ("net.isIP", TEXT_TEST, |_, a| {
-        text_test(a, "net.isIP", |ip| parse(ip).is_some())
+        text_test(a, "net.isIP", |ip| plain_address(ip).is_ok())
     }),
     ("net.isIPv4", TEXT_TEST, |_, a| {
         text_test(a, "net.isIPv4", |ip| ip.parse::<Ipv4Addr>().is_ok())
@@ -16,20 +20,24 @@ pub(super) const FUNCTIONS: &[Line] = &[
         text_test(a, "net.isIPv6", |ip| ip.parse::<Ipv6Addr>().is_ok())
     }),
     ("net.isPrivateIP", TEXT_TEST, |_, a| {
-        let address = address_of(a.first(), "net.isPrivateIP")?;
-        Ok(Value::Bool(match address.to_canonical() {
+        let text = a.first().and_then(Value::as_str);
+        let address = plain_address(text.ok_or_else(|| Error::overload("net.isPrivateIP"))?)?;
+        Ok(Value::Bool(match address {
             IpAddr::V4(ip) => ip.is_private(),
             IpAddr::V6(ip) => ip.is_unique_local(),
         }))
     }),
     ("net.isIPInRange", &["string, string -> bool"], |_, a| {
-        let address = address_of(a.first(), "net.isIPInRange")?.to_canonical();
-        let range = a.get(1).and_then(Value::as_str);
-        let (base, length) = network(range.ok_or_else(|| Error::overload("net.isIPInRange"))?)?;
+        let text = |index: usize| {
+            let text = a.get(index).and_then(Value::as_str);
+            text.ok_or_else(|| Error::overload("net.isIPInRange"))
+        };
+        let address = plain_address(text(0)?)?;
+        let (base, length) = plain_network(text(1)?)?;
         Ok(Value::Bool(inside(base, length, address)))
     }),
     ("isIP", &["string -> bool", "net.IP -> bool"], |_, a| {
-        text_test(a, "isIP", |ip| parse(ip).is_some())
+        text_test(a, "isIP", |ip| address(ip).is_ok())
     }),
     ("isCIDR", TEXT_TEST, |_, a| {
         text_test(a, "isCIDR", |text| network(text).is_ok())
@@ -37,7 +45,7 @@ pub(super) const FUNCTIONS: &[Line] = &[
     ("ip.isCanonical", TEXT_TEST, |_, a| {
         let text = a.first().and_then(Value::as_str);
         let text = text.ok_or_else(|| Error::overload("ip.isCanonical"))?;
-        let address = parse(text).ok_or(NOT_AN_ADDRESS)?;
+        let address = address(text)?;
         Ok(Value::Bool(address.to_string() == text))
     }),
     ("ip", &["string -> net.IP", "net.IP -> net.IP"], |_, a| {
@@ -97,7 +105,7 @@ pub(super) const FUNCTIONS: &[Line] = &[
         },
     ),
     (".ip", &["net.CIDR -> net.IP"], |_, a| {
-        own_network(a, "ip").map(|(base, _)| Value::Ip(base))
+        own_network(a, "ip").map(|(base, _)| Value::Ip(base.to_canonical()))
     }),
     (".masked", &["net.CIDR -> net.CIDR"], |_, a| {
         let (base, length) = own_network(a, "masked")?;
@@ -110,6 +118,8 @@ pub(super) const FUNCTIONS: &[Line] = &[
 
 const TEXT_TEST: &[&str] = &["string -> bool"];
 const IP_TEST: &[&str] = &["net.IP -> bool"];
+/// Length of the prefix of IPv4-mapped addresses.
+const MAPPED_PREFIX: u8 = 96;
 const NOT_AN_ADDRESS: Error = Error::InvalidArgument("the text is not an IP address");
 const NOT_A_NETWORK: Error = Error::InvalidArgument("the text is not a network such as 10.0.0.0/8");
 
@@ -145,10 +155,7 @@ fn own_network(arguments: &[Value<'_>], name: &str) -> Result<(IpAddr, u8), Erro
 fn address_of(value: Option<&Value<'_>>, name: &str) -> Result<IpAddr, Error> {
     match value {
         Some(Value::Ip(address)) => Ok(*address),
-        Some(other) => {
-            let text = other.as_str().ok_or_else(|| Error::overload(name))?;
-            parse(text).ok_or(NOT_AN_ADDRESS)
-        }
+        Some(other) => address(other.as_str().ok_or_else(|| Error::overload(name))?),
         None => Err(Error::overload(name)),
     }
 }
@@ -161,24 +168,48 @@ fn network_of(value: Option<&Value<'_>>, name: &str) -> Result<(IpAddr, u8), Err
     }
 }
 
-/// An address without zone.
-fn parse(text: &str) -> Option<IpAddr> {
-    text.parse().ok()
+/// An address without zone, not in the dotted IPv4-mapped form.
+fn address(text: &str) -> Result<IpAddr, Error> {
+    refuse_dotted_mapped(text)?;
+    plain_address(text)
+}
+
+fn plain_address(text: &str) -> Result<IpAddr, Error> {
+    let address: IpAddr = text.parse().map_err(|_| NOT_AN_ADDRESS)?;
+    Ok(address.to_canonical())
 }
 
 fn network(text: &str) -> Result<(IpAddr, u8), Error> {
+    refuse_dotted_mapped(text.split_once('/').map_or(text, |(base, _)| base))?;
+    plain_network(text)
+}
+
+/// A network; within `::ffff:0:0/96` it is the IPv4 network that it maps.
+fn plain_network(text: &str) -> Result<(IpAddr, u8), Error> {
     let (base, length) = text.split_once('/').ok_or(NOT_A_NETWORK)?;
-    let base = parse(base).ok_or(NOT_A_NETWORK)?;
+    let base: IpAddr = base.parse().map_err(|_| NOT_A_NETWORK)?;
     if length.len() > 3 || !length.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(NOT_A_NETWORK);
     }
     let length: u8 = length.parse().map_err(|_| NOT_A_NETWORK)?;
     let most = if base.is_ipv4() { 32 } else { 128 };
     if length > most {
-        Err(NOT_A_NETWORK)
-    } else {
-        Ok((base, length))
+        return Err(NOT_A_NETWORK);
     }
+    match (base.to_canonical(), length.checked_sub(MAPPED_PREFIX)) {
+        (mapped @ IpAddr::V4(_), Some(length)) if base.is_ipv6() => Ok((mapped, length)),
+        _ => Ok((base, length)),
+    }
+}
+
+fn refuse_dotted_mapped(address: &str) -> Result<(), Error> {
+    let mapped = |ip: Ipv6Addr| ip.to_ipv4_mapped().is_some();
+    if address.contains('.') && address.parse().is_ok_and(mapped) {
+        return Err(Error::InvalidArgument(
+            "an IPv4-mapped IPv6 address is not allowed: write the IPv4 address",
+        ));
+    }
+    Ok(())
 }
 
 fn inside(base: IpAddr, length: u8, address: IpAddr) -> bool {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Evaluation, Line, Outcome, Value, pattern::regex};
+use super::{Evaluation, Line, Outcome, Value, pattern::Pattern};
 use crate::cel::{collection, error::Error};
 
 pub(super) const FUNCTIONS: &[Line] = &[
@@ -87,10 +87,10 @@ fn matches<'a>(evaluation: &mut Evaluation<'a>, arguments: &[Value<'a>]) -> Outc
         return Err(Error::overload("matches"));
     };
     if pattern.len() > MAX_DYNAMIC_PATTERN {
-        return Err(Error::InvalidRegex);
+        return Err(Error::InvalidRegex("it is too long"));
     }
     // Building costs as much as thousands of comparisons.
     evaluation.charge(5_000)?;
     evaluation.charge_bytes(text.len().saturating_mul(4))?;
-    Ok(Value::Bool(regex(pattern)?.is_match(text)))
+    Ok(Value::Bool(Pattern::new(pattern)?.is_match(text)))
 }

@@ -30,7 +30,7 @@ use api::{
     resource::Object as _,
 };
 use authn::webauthn::{
-    Algorithm, Attachment, Authenticated, AuthenticationJson, Embedding, Expected, PublicKey,
+    Algorithm, Attachment, AttestedModel, AuthenticationJson, Embedding, Expected, PublicKey,
     Refusal, Registered, RegistrationJson, Stored as Credential, authenticate as verify,
     register as verify_registration,
 };
@@ -55,6 +55,7 @@ use crate::{
 
 pub(crate) use client::{ForClient, for_client};
 pub(crate) use login::{Passkey, begin_login, is_enabled, login};
+pub(crate) use model::would_say;
 
 /// That a challenge was used.
 const USED: &str = "webauthn-challenge";
@@ -192,6 +193,7 @@ pub(crate) async fn begin_authentication(
         .filter(|stored| among.is_none_or(|among| among.contains(&stored.uid)))
         .filter(|stored| usable(holder, stored, &all).is_ok())
         .filter_map(|stored| fido(&stored.message))
+        .filter(|fido| !is_refused(ctx, fido))
         .collect();
     if allowed.is_empty() {
         return Err(Error::precondition(
@@ -326,7 +328,7 @@ fn check(
         return Err(NotProven::Cloned);
     }
     let is_passkey = is_login || fido.is_passkey;
-    let said = said(fido, &authenticated, is_passkey);
+    let said = model::said(fido, &authenticated, is_passkey);
     let mut used = stored.message.clone();
     if let Some(Info {
         r#type: Some(info::Type::Fido(fido)),
@@ -336,6 +338,7 @@ fn check(
         fido.backup_state = authenticated.flags.backup_state;
         // Whoever is found without being named is resident.
         fido.is_passkey = is_passkey;
+        model::forget_unproved(fido);
     }
     Ok((used, said))
 }
@@ -427,7 +430,7 @@ fn facts(registered: &Registered, answer: &RegistrationJson, model: &Attested) -
             None => Attached::Unknown,
         }
         .into(),
-        aaguid: registered.aaguid.to_string(),
+        aaguid: registered.signed_aaguid().to_string(),
         is_passkey: answer.is_resident,
         id_hash: hash.as_ref().to_vec(),
         backup_eligible: registered.flags.backup_eligible,
@@ -439,20 +442,18 @@ fn facts(registered: &Registered, answer: &RegistrationJson, model: &Attested) -
         attestation_format: registered.attestation.format.name().to_owned(),
         backup_state: registered.flags.backup_state,
         certification_level: model.certification_level,
+        attestation_key_identifier: match registered.attested_model() {
+            AttestedModel::KeyIdentifier(key) if model.is_verified => key,
+            AttestedModel::KeyIdentifier(_) | AttestedModel::Aaguid(_) | AttestedModel::None => {
+                Vec::new()
+            }
+        },
     }
 }
 
-/// What a Session tells of it.
-fn said(fido: &Fido, authenticated: &Authenticated, is_passkey: bool) -> Facts {
-    Facts {
-        user_present: authenticated.flags.user_present,
-        user_verified: authenticated.flags.user_verified,
-        is_hardware: fido.is_hardware,
-        is_software: fido.is_software,
-        is_attestation_verified: fido.is_attestation_verified,
-        is_passkey,
-        aaguid: fido.aaguid.clone(),
-    }
+/// Whether the Cluster would refuse the model of a registered credential now.
+pub(crate) fn is_refused(ctx: &Context, fido: &Fido) -> bool {
+    model::still_accepted(ctx, &settings(ctx), fido, ctx.now()).is_err()
 }
 
 fn begun(

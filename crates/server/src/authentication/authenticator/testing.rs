@@ -32,7 +32,10 @@ use crate::{
         enrollment::Link,
     },
     directory::Limits,
-    resource::{codec, load},
+    resource::{
+        codec::{self, Stored},
+        load,
+    },
 };
 
 /// 2026-11-22T00:00:00Z.
@@ -72,6 +75,29 @@ impl World {
         let world = Self { ctx, clock, stop };
         world.put(world.ctx.new_uid(), &config).await;
         world
+    }
+
+    /// Writes other rules about Authenticators.
+    pub(super) async fn set_rules(&self, rules: Rules) {
+        let found = load::by_name::<ClusterConfig>(&*self.ctx.store, "default", self.ctx.now());
+        let mut stored = found.await.unwrap().unwrap();
+        stored.message.spec_mut().authenticator = Some(rules);
+        self.replace(&stored).await;
+    }
+
+    /// Writes what was read and changed.
+    pub(super) async fn replace<T: crate::resource::codec::Resource>(&self, stored: &Stored<T>) {
+        let mut transaction = Transaction::at(self.ctx.now());
+        transaction.push(Operation::Put(
+            codec::encode(
+                stored.uid,
+                stored.created_at,
+                &stored.message,
+                SecretWrite::Keep,
+            ),
+            Expected::Revision(stored.revision),
+        ));
+        raise::commit(&self.ctx, transaction).await.unwrap();
     }
 
     /// Another replica of the Cluster.

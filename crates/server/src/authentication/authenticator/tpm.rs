@@ -222,6 +222,7 @@ pub(crate) async fn begin(
     let all = holder.authenticators(ctx, ctx.now()).await?;
     usable(holder, &stored, &all)?;
     let kept = facts(&stored.message)?;
+    still_accepted(ctx, kept)?;
     let (encrypted, secret) = challenge(&kept.ek_public_key, &kept.ak_name, &*ctx.rng)
         .map_err(|why| Error::internal(why.to_string()))?;
     ask(ctx, holder, stored.uid, encrypted, &secret, kept, false).await
@@ -247,6 +248,7 @@ pub(crate) async fn authenticate(
         let all = holder.authenticators(ctx, now).await?;
         usable(&holder, &stored, &all)?;
         let kept = facts(&stored.message)?;
+        still_accepted(ctx, kept)?;
         let quoting = quoting(ctx, kept);
         // One of a registration proves nothing here.
         let asked = asked.as_ref().filter(|asked| asked.registers.is_none());
@@ -384,6 +386,18 @@ fn verify(
         }),
     }
     .verify(&expected, &key)
+}
+
+/// Whether the Cluster, by its rules of now, still accepts a TPM that is registered.
+///
+/// # Errors
+/// `PermissionDenied` where an authority must have certified it, and none had when it was registered.
+fn still_accepted(ctx: &Context, kept: &Tpm) -> Result<(), Error> {
+    let trust = kept.endorsement_key.as_ref().map(Kept::trust);
+    if settings(ctx).require_certified_ek && trust != Some(KeptTrust::Certified) {
+        return Err(refused(&Refusal::Uncertified));
+    }
+    Ok(())
 }
 
 /// Whether a quote must come with the answer: the Cluster wants one, or this TPM has made one before.

@@ -572,3 +572,69 @@ async fn w39_whoever_is_logged_in_and_logs_in_again_has_to_prove_it_there() {
     assert_eq!(come_back(&mut browser, &callback).await.status, 303);
     assert_eq!(scene.sessions(&alice).await.len(), 1);
 }
+
+/// When Policies say that each Session was proved, and what its stored login says.
+fn proved(sessions: &[Session]) -> Vec<(Option<i64>, bool)> {
+    let mut found: Vec<_> = sessions
+        .iter()
+        .map(|session| {
+            let shown = domain::session::as_proved(session);
+            let present = domain::session::current(&shown).unwrap();
+            let Some(Details::IdentityProvider(by)) = &present.info.as_ref().unwrap().details
+            else {
+                panic!("not by a provider: {present:?}");
+            };
+            let at = present.set_at.as_ref().map(|at| at.seconds);
+            assert_eq!(at, by.authenticated_at.as_ref().map(|at| at.seconds));
+            (at, by.reauthentication_requested)
+        })
+        .collect();
+    found.sort_unstable();
+    found
+}
+
+#[tokio::test]
+async fn a_login_is_as_old_for_policies_as_the_provider_says_r5() {
+    let scene = Scene::new("").await;
+    let alice = scene.person("alice", "1234").await;
+    let now = scene.replicas.context(0).now().seconds();
+    // By what the provider remembers; without a word about it; in milliseconds.
+    for claims in [
+        json!({"auth_time": now - 55}),
+        json!({}),
+        json!({"auth_time": now * 1000}),
+    ] {
+        scene.claims(claims);
+        assert_eq!(log_in(&scene).await.1.status, 303);
+    }
+    let found = proved(&scene.sessions(&alice).await);
+    assert_eq!(
+        found,
+        [(None, false), (None, false), (Some(now - 55), false)]
+    );
+}
+
+#[tokio::test]
+async fn a_provider_that_does_not_say_when_makes_no_fresh_proof_r5() {
+    let scene = Scene::new("").await;
+    let alice = scene.person("alice", "1234").await;
+    let (mut browser, _) = log_in(&scene).await;
+    let page = browser.get("/login?again=proof").await;
+    let fields = [
+        ("provider", &*page.field("provider")),
+        ("token", &*page.field("token")),
+    ];
+    let now = scene.replicas.context(0).now().seconds();
+    for (claims, status) in [
+        (json!({"auth_time": now - 55}), 401),
+        (json!({"auth_time": now * 1000}), 401),
+        (json!({"auth_time": now + 3600}), 401),
+        (json!({}), 303),
+    ] {
+        let begun = browser.post("/begin", &fields).await;
+        scene.claims(claims);
+        let callback = scene.stub.authorize(begun.location());
+        assert_eq!(come_back(&mut browser, &callback).await.status, status);
+    }
+    assert_eq!(proved(&scene.sessions(&alice).await), [(None, true)]);
+}

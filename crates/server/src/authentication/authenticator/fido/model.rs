@@ -2,12 +2,15 @@
 
 use api::core_v1::{
     authenticator::status::info::Fido, cluster_config::spec::authenticator::Fido as Settings,
+    session::status::authentication::info::authenticator::info::Fido as Facts,
 };
-use authn::webauthn::Aaguid;
-use authn::webauthn::Registered;
+use authn::webauthn::{Aaguid, AttestedModel, Authenticated, Format, Registered};
 use domain::clock::UnixMillis;
 
-use crate::{Context, Error, metadata::Attested};
+use crate::{
+    Context, Error,
+    metadata::{Attested, Verdict},
+};
 
 /// The model of a new credential, where the Cluster accepts it.
 ///
@@ -23,29 +26,19 @@ pub(super) fn of(
         tracing::warn!(%why, "an attestation is refused");
         not_accepted("its attestation is not that of its model, or the model is compromised")
     })?;
-    let aaguid = registered.aaguid.to_string();
-    if settings.denied_aagui_ds.contains(&aaguid) {
-        return Err(not_accepted("its model is refused here"));
-    }
-    let is_listed = settings.allowed_aagui_ds.contains(&aaguid) && model.is_verified;
-    if !settings.allowed_aagui_ds.is_empty() && !is_listed {
-        return Err(not_accepted("only certain models are accepted here"));
-    }
-    if settings.require_verified_attestation && !model.is_verified {
-        return Err(not_accepted("its maker could not be verified"));
-    }
-    if model.certification_level < settings.min_certification_level {
-        return Err(not_accepted("it is not certified highly enough"));
-    }
-    if settings.require_device_bound && registered.flags.backup_eligible {
-        return Err(not_accepted(
-            "it can be copied to other devices, and only what cannot is accepted here",
-        ));
-    }
+    check(
+        settings,
+        &Known {
+            aaguid: &registered.signed_aaguid().to_string(),
+            is_verified: model.is_verified,
+            certification_level: model.certification_level,
+            backup_eligible: registered.flags.backup_eligible,
+        },
+    )?;
     Ok(model)
 }
 
-/// Whether a credential that is registered may still be used.
+/// Whether a credential that is registered may still be used: by the rules and the metadata as they are now.
 ///
 /// # Errors
 /// `PermissionDenied` where it may not.
@@ -55,17 +48,122 @@ pub(super) fn still_accepted(
     fido: &Fido,
     now: UnixMillis,
 ) -> Result<(), Error> {
-    if settings.denied_aagui_ds.contains(&fido.aaguid) {
+    let model = kept_model(fido);
+    let certification_level = match ctx.metadata.verdict(&model, now) {
+        Verdict::Compromised => return Err(not_accepted("its model is compromised")),
+        Verdict::Level(level) => level,
+        Verdict::NoMetadata => fido.certification_level,
+    };
+    check(
+        settings,
+        &Known {
+            aaguid: &kept_aaguid(fido),
+            is_verified: model != AttestedModel::None,
+            certification_level,
+            backup_eligible: fido.backup_eligible,
+        },
+    )
+}
+
+/// By what the metadata know the model of a registered credential, if its attestation was verified.
+fn kept_model(fido: &Fido) -> AttestedModel {
+    if !is_proved(fido) {
+        return AttestedModel::None;
+    }
+    if is_u2f(fido) {
+        return AttestedModel::KeyIdentifier(fido.attestation_key_identifier.clone());
+    }
+    let aaguid = fido.aaguid.parse::<Aaguid>();
+    aaguid.map_or(AttestedModel::None, AttestedModel::Aaguid)
+}
+
+/// Whether the model of a registered credential is proved. `fido-u2f` credentials that were registered before their
+/// key was kept took the model from bytes that nothing signs.
+fn is_proved(fido: &Fido) -> bool {
+    fido.is_attestation_verified && !(is_u2f(fido) && fido.attestation_key_identifier.is_empty())
+}
+
+/// What a Session tells of it. Of the model only what is proved: Policies rely on it.
+pub(super) fn said(fido: &Fido, authenticated: &Authenticated, is_passkey: bool) -> Facts {
+    Facts {
+        user_present: authenticated.flags.user_present,
+        user_verified: authenticated.flags.user_verified,
+        is_passkey,
+        ..would_say(fido)
+    }
+}
+
+/// What a Session would tell of it at best.
+pub(crate) fn would_say(fido: &Fido) -> Facts {
+    let is_proved = is_proved(fido);
+    Facts {
+        user_present: true,
+        user_verified: true,
+        is_hardware: fido.is_hardware && is_proved,
+        is_software: fido.is_software && is_proved,
+        is_attestation_verified: is_proved,
+        is_passkey: fido.is_passkey,
+        aaguid: proved_aaguid(fido),
+    }
+}
+
+/// Takes away what was kept of a model that is not proved.
+pub(super) fn forget_unproved(fido: &mut Fido) {
+    if !is_proved(fido) {
+        fido.is_attestation_verified = false;
+        fido.is_hardware = false;
+        fido.is_software = false;
+        fido.certification_level = 0;
+    }
+    fido.aaguid = kept_aaguid(fido);
+}
+
+/// The AAGUID of a registered credential; zero for `fido-u2f`, which signs none.
+fn kept_aaguid(fido: &Fido) -> String {
+    if is_u2f(fido) {
+        Aaguid::default().to_string()
+    } else {
+        fido.aaguid.clone()
+    }
+}
+
+/// The AAGUID for Policies: zero unless it is proved.
+fn proved_aaguid(fido: &Fido) -> String {
+    if is_proved(fido) {
+        kept_aaguid(fido)
+    } else {
+        Aaguid::default().to_string()
+    }
+}
+
+fn is_u2f(fido: &Fido) -> bool {
+    fido.attestation_format == Format::FidoU2f.name()
+}
+
+/// What the rules look at.
+struct Known<'a> {
+    aaguid: &'a str,
+    is_verified: bool,
+    certification_level: u32,
+    backup_eligible: bool,
+}
+
+fn check(settings: &Settings, known: &Known<'_>) -> Result<(), Error> {
+    let is_in = |list: &[String]| list.iter().any(|aaguid| aaguid == known.aaguid);
+    if is_in(&settings.denied_aagui_ds) {
         return Err(not_accepted("its model is refused here"));
     }
-    // Of whom the model is not proved, nothing is known.
-    let model = fido.aaguid.parse::<Aaguid>().ok();
-    if let Some(model) = model.filter(|_| fido.is_attestation_verified)
-        && ctx.metadata.is_compromised(model, now)
-    {
-        return Err(not_accepted("its model is compromised"));
+    let is_listed = known.is_verified && is_in(&settings.allowed_aagui_ds);
+    if !settings.allowed_aagui_ds.is_empty() && !is_listed {
+        return Err(not_accepted("only certain models are accepted here"));
     }
-    if settings.require_device_bound && fido.backup_eligible {
+    if settings.require_verified_attestation && !known.is_verified {
+        return Err(not_accepted("its maker could not be verified"));
+    }
+    if known.certification_level < settings.min_certification_level {
+        return Err(not_accepted("it is not certified highly enough"));
+    }
+    if settings.require_device_bound && known.backup_eligible {
         return Err(not_accepted(
             "it can be copied to other devices, and only what cannot is accepted here",
         ));

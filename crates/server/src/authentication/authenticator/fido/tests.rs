@@ -5,6 +5,7 @@
 )]
 
 mod client;
+mod models;
 mod reset;
 
 use api::core_v1::{

@@ -251,5 +251,29 @@ async fn w39b_where_authorities_are_named_a_tpm_must_be_certified_by_one() {
     assert_eq!(key.trust(), Told::Certified);
 }
 
+#[tokio::test]
+async fn a_tpm_that_must_be_certified_from_now_on_is_not_used_any_more_s10() {
+    let maker = Maker::new();
+    let settings = |require_certified_ek| Settings {
+        ek_ca_certificates: vec![maker.pem()],
+        require_certified_ek,
+        ..Settings::default()
+    };
+    let world = World::new(with(settings(false))).await;
+    let client = world.client_of(&world.person("alice").await).await;
+    let tpm = tpm();
+    let registered = world.register_tpm(&client, &tpm, &tpm.parts(), true).await;
+    let registered = registered.unwrap();
+    let which = Which {
+        name: registered.name(),
+        uid: "",
+    };
+    let client = world.client_of(&client).await;
+    assert!(begin(&world.ctx, &client, &which).await.is_ok());
+    world.set_rules(with(settings(true))).await;
+    let refused = begin(&world.ctx, &client, &which).await;
+    assert_eq!(reason(refused), "tpm_refused");
+}
+
 /// tcg-kp-EKCertificate
 const EK_USAGE: Option<&[u64]> = Some(&[2, 23, 133, 8, 1]);
