@@ -4,8 +4,12 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use axum::body::Body;
 use domain::rng::{Rng, random_string};
-use gateway::{grpc_status, listener::has_both_framings, status_class};
-use http::{HeaderValue, Method, Request, Response, StatusCode, header, uri::Authority};
+use gateway::{
+    grpc_status,
+    listener::{has_both_framings, has_malformed_chunk},
+    status_class,
+};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header, uri::Authority};
 use http_body_util::Either;
 
 use crate::{
@@ -49,7 +53,12 @@ impl Dispatch {
             Ok(host) => host,
             Err(problem) => {
                 let line = self.line(&request, connection);
-                let response = plain(StatusCode::BAD_REQUEST, problem);
+                let mut response = plain(StatusCode::BAD_REQUEST, problem);
+                if request.version() <= Version::HTTP_11 {
+                    // Nothing that follows may be taken for a request where this one was unclear.
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(header::CONNECTION, close);
+                }
                 line.write("none", "", &response);
                 return response.map(Either::Right);
             }
@@ -176,6 +185,9 @@ pub(crate) fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
 fn host(request: &Request<Incoming>) -> Result<String, &'static str> {
     if has_both_framings(request.extensions()) {
         return Err("The request gives its length in two ways.\n");
+    }
+    if has_malformed_chunk(request.extensions()) {
+        return Err("A chunk of the request body is malformed.\n");
     }
     let mut headers = request.headers().get_all(header::HOST).iter();
     let header = match (headers.next(), headers.next()) {

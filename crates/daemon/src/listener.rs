@@ -2,7 +2,9 @@
 
 use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
-use gateway::listener::{Limits, OpenBody, Protocol, Protocols, ReadAhead, StallTimeout};
+use gateway::listener::{
+    ClientBody, Limits, OpenBody, Protocol, Protocols, ReadAhead, StallTimeout,
+};
 use http::{Request, Response};
 use hyper::service::Service;
 use tokio::{
@@ -24,7 +26,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A body on its way in.
-pub(crate) type Incoming = OpenBody<hyper::body::Incoming>;
+pub(crate) type Incoming = OpenBody<ClientBody>;
 
 /// What is known of a connection before its first request.
 #[derive(Debug, Clone)]

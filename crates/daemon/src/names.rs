@@ -47,6 +47,23 @@ impl Names {
         format!("{prefix}.{}", self.0.authority())
     }
 
+    /// Whether `host`, in lower case and without a port, is a DNS name below the domain: labels of letters, digits and
+    /// `-` (RFC 1123 §2.1).
+    pub(crate) fn is_below(&self, host: &str) -> bool {
+        let labels = host
+            .strip_suffix(self.0.host())
+            .and_then(|rest| rest.strip_suffix('.'));
+        let is_label = |label: &str| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        };
+        host.len() <= 253 && labels.is_some_and(|labels| labels.split('.').all(is_label))
+    }
+
     /// What `host`, in lower case and without a port, stands for.
     pub(crate) fn site(&self, host: &str) -> Site {
         if host == self.0.host() {
@@ -90,6 +107,33 @@ mod tests {
             "[::1]:8443",
         ] {
             assert!(Names::parse(domain).is_err(), "{domain}");
+        }
+    }
+
+    #[test]
+    fn only_dns_names_below_the_domain_are_below_it_g11() {
+        let names = Names::parse("example.com:8443").unwrap();
+        for host in ["a.example.com", "a-1.b.example.com", "xn--a.example.com"] {
+            assert!(names.is_below(host), "{host}");
+        }
+        let long = format!("{}.example.com", "a".repeat(64));
+        let deep = format!("{}example.com", "a.".repeat(130));
+        for host in [
+            "example.com",
+            ".example.com",
+            "a..example.com",
+            "-a.example.com",
+            "a-.example.com",
+            "a_b.example.com",
+            "*.example.com",
+            "A.example.com",
+            "aexample.com",
+            "a.example.com.",
+            "a.example.org",
+            &long,
+            &deep,
+        ] {
+            assert!(!names.is_below(host), "{host}");
         }
     }
 

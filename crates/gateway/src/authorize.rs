@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::core_v1::Scope as SessionScope;
 use bytes::Bytes;
 use domain::{clock::UnixMillis, scope};
-use http::{Response, header, uri::PathAndQuery};
+use http::{Method, Response, header, uri::PathAndQuery};
 use http_body::Body as HttpBody;
 use policy::{Request, Scope, Subject};
 
@@ -16,10 +16,11 @@ use crate::{
     denial::{self, Denial, Manner},
     inbound::{Arrived, Inbound},
     login,
+    mode::Mode,
     record::{Outcome, Record},
     route::{
-        ASSERTION, Access, AnswerReason, Choice, Computed, Effect, Failure, IdentityFields, Mode,
-        Plan, Plugin,
+        ASSERTION, Access, AnswerReason, Choice, Computed, Effect, Failure, IdentityFields, Plan,
+        Plugin,
     },
 };
 
@@ -117,9 +118,7 @@ where
             .headers
             .insert(header::AUTHORIZATION, foreign);
     }
-    if let Some(buffering) = &plan.buffering
-        && !inbound.request.grpc
-    {
+    if let Some(buffering) = &plan.buffering {
         let transfer = Arc::new(Transfer::default());
         record.transfer = Some(Arc::clone(&transfer));
         // Apart, so that requests of other Services do not carry its state about.
@@ -292,7 +291,7 @@ impl Case<'_> {
                 } => {
                     if let AnswerReason::RateLimited { retry_after } = reason {
                         tracing::debug!(retry_after, "a request was over the rate of its key");
-                        if arrived.request.grpc {
+                        if self.route.mode.is_grpc() {
                             return Err(Denial::RateLimited);
                         }
                         record.outcome = Outcome::Refused(Denial::RateLimited.reason());
@@ -406,7 +405,7 @@ impl Case<'_> {
         let answer = way.unwrap_or_else(|| {
             let is_person = login::is_navigation(&request.method, &request.headers);
             let portal = self.gateway.portal();
-            let manner = Manner::of(request.grpc, is_person, &portal);
+            let manner = Manner::of(self.route.mode, is_person, &portal);
             denial::step_up(&step_up, manner, record.id)
         });
         record.step_up = Some(Box::new(step_up));
@@ -489,12 +488,15 @@ fn check_scopes(scopes: &[SessionScope], route: &Route) -> Result<(), Denial> {
 
 /// A Service of gRPC takes nothing but calls.
 fn check_mode(route: &Route, request: &Canonical) -> Result<(), Denial> {
-    match (route.mode, request.grpc) {
-        (Mode::Grpc, false) => Err(Denial::Ambiguous(Ambiguity::NotGrpc)),
-        (Mode::Grpc, true) => parse_call(request.target.path(), request.target.query())
+    match route.mode {
+        // Let through so far for the sake of CORS alone.
+        Mode::Grpc if request.method == Method::OPTIONS => {
+            Err(Denial::Ambiguous(Ambiguity::NotGrpc))
+        }
+        Mode::Grpc => parse_call(request.target.path(), request.target.query())
             .map(|_| ())
             .map_err(Denial::Ambiguous),
-        (Mode::Http | Mode::Web, _) => Ok(()),
+        Mode::Http | Mode::Web => Ok(()),
     }
 }
 

@@ -13,7 +13,7 @@ mod response;
 mod transfer;
 mod watch;
 
-pub(crate) use request::{Bounds, RequestBody};
+pub(crate) use request::{Bounds, RequestBody, RequestTrailers};
 pub(crate) use response::{FirstFrame, Proxied, first_frame};
 pub(crate) use transfer::{Transfer, TransferState};
 pub(crate) use watch::Watch;

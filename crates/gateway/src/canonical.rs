@@ -6,7 +6,10 @@ use http::{
     uri::{PathAndQuery, Scheme},
 };
 
-use crate::listener::has_both_framings;
+use crate::{
+    listener::{has_both_framings, has_malformed_chunk},
+    mode::Mode,
+};
 
 mod ambiguity;
 mod cookie;
@@ -15,7 +18,9 @@ mod fields;
 mod framing;
 mod grpc;
 mod host;
+mod names;
 mod path;
+mod trailers;
 mod view;
 
 pub(crate) use ambiguity::Ambiguity;
@@ -23,9 +28,12 @@ pub(crate) use cookie::{ACCESS_COOKIE, STATE_COOKIE, is_reserved_cookie};
 pub(crate) use field_name::{is_hop_by_hop, is_ours};
 pub(crate) use fields::remove_connection_options;
 pub(crate) use framing::Length;
-pub(crate) use grpc::{is_grpc, parse_call};
+use grpc::is_grpc;
+pub(crate) use grpc::parse_call;
 pub(crate) use host::Host;
+pub(crate) use names::{Names, has_prefix, is_same, remove_spellings};
 pub(crate) use path::check as check_path;
+pub(crate) use trailers::{clean_request_trailers, clean_response_trailers};
 pub(crate) use view::HeaderView;
 
 /// A request of which every part has one meaning.
@@ -45,8 +53,8 @@ pub(crate) struct Canonical {
     pub(crate) websocket: bool,
     /// The client takes trailers.
     pub(crate) trailers: bool,
-    /// The content is a stream of gRPC messages.
-    pub(crate) grpc: bool,
+    /// That of the Service: it decides how the request is treated.
+    pub(crate) mode: Mode,
 }
 
 /// The fields that say who is asking; kept apart so that nothing forwards them by mistake.
@@ -63,31 +71,47 @@ pub(crate) struct Credentials {
 }
 
 impl Canonical {
-    /// Reads a request as it came from the wire.
+    /// Takes the host out of a request as it came from the wire: all that routing needs.
     ///
     /// # Errors
-    /// Where anything in it could be read in two ways.
-    pub(crate) fn read(parts: Parts, length: Length) -> Result<Self, Ambiguity> {
+    /// Where the host, or where the request ends, could be read in two ways, and for methods and schemes that are not
+    /// served.
+    pub(crate) fn take_host(parts: &mut Parts) -> Result<Host, Ambiguity> {
+        if has_both_framings(&parts.extensions) || has_malformed_chunk(&parts.extensions) {
+            return Err(Ambiguity::Framing);
+        }
+        if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+            return Err(Ambiguity::Method);
+        }
+        match parts.uri.scheme() {
+            None => {}
+            Some(scheme) if *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS => {}
+            Some(_) => return Err(Ambiguity::Target),
+        }
+        Host::take(&parts.uri, &mut parts.headers)
+    }
+
+    /// Reads the rest of a request to a Service of mode `mode`. `host`: from [`Self::take_host`].
+    ///
+    /// # Errors
+    /// Where anything in it could be read in two ways, or a Service of mode GRPC gets what is no call.
+    pub(crate) fn read(
+        parts: Parts,
+        host: Host,
+        length: Length,
+        mode: Mode,
+    ) -> Result<Self, Ambiguity> {
         let Parts {
             method,
             uri,
             version,
             mut headers,
-            extensions,
             ..
         } = parts;
-        if has_both_framings(&extensions) {
-            return Err(Ambiguity::Framing);
+        // First, as every other refusal of this mode has the form of gRPC. A CORS preflight has no content.
+        if mode.is_grpc() && method != Method::OPTIONS && !is_grpc(&headers) {
+            return Err(Ambiguity::NotGrpc);
         }
-        if method == Method::CONNECT || method == Method::TRACE {
-            return Err(Ambiguity::Method);
-        }
-        match uri.scheme() {
-            None => {}
-            Some(scheme) if *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS => {}
-            Some(_) => return Err(Ambiguity::Target),
-        }
-        let host = Host::take(&uri, &mut headers)?;
         let mut target = uri.into_parts().path_and_query.ok_or(Ambiguity::Target)?;
         if target == "/" {
             // Of an absolute target that is cut at its fragment nothing may be left, which only looks like this.
@@ -98,10 +122,10 @@ impl Canonical {
             path::check_query(query)?;
         }
         let length = framing::check(&headers, length)?;
-        let grpc = is_grpc(&headers);
-        let taken = fields::clean(&mut headers, grpc)?;
+        let taken = fields::clean(&mut headers, mode)?;
         Ok(Self {
             websocket: taken.websocket
+                && !mode.is_grpc()
                 && version == Version::HTTP_11
                 && method == Method::GET
                 && length == Length::Exact(0),
@@ -113,7 +137,7 @@ impl Canonical {
             credentials: taken.credentials,
             length,
             trailers: taken.trailers,
-            grpc,
+            mode,
         })
     }
 }

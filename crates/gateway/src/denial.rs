@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use policy::StepUp;
 
-use crate::{body::Body, canonical::Ambiguity, record::RequestId};
+use crate::{body::Body, canonical::Ambiguity, mode::Mode, record::RequestId};
 
 mod page;
 
@@ -40,6 +40,8 @@ pub(crate) enum Denial {
     NoAssertion,
     /// What the gateway proves itself to the upstream with cannot be had.
     NoCredential,
+    /// It has a field that the gateway does not sign for clients.
+    UnsignedField,
     /// The body has to be JSON, and its fields say that it is not.
     NotJsonType,
     /// The body has to be JSON, and is not, or has more than one meaning.
@@ -91,12 +93,12 @@ pub(crate) enum Manner<'a> {
 }
 
 impl<'a> Manner<'a> {
-    /// For calls of gRPC, else for people, else for programs.
-    pub(crate) fn of(is_grpc: bool, is_person: bool, portal: &'a str) -> Self {
-        match (is_grpc, is_person) {
-            (true, _) => Self::Grpc,
-            (false, true) => Self::Page { portal },
-            (false, false) => Self::Text,
+    /// In the form of gRPC where the mode of the Service is GRPC, else for people, else for programs.
+    pub(crate) fn of(mode: Mode, is_person: bool, portal: &'a str) -> Self {
+        match (mode, is_person) {
+            (Mode::Grpc, _) => Self::Grpc,
+            (Mode::Http | Mode::Web, true) => Self::Page { portal },
+            (Mode::Http | Mode::Web, false) => Self::Text,
         }
     }
 }
@@ -119,6 +121,7 @@ impl Denial {
             Self::RateLimited => "rate_limited",
             Self::NoAssertion => "no_assertion",
             Self::NoCredential => "no_credential",
+            Self::UnsignedField => "unsigned_field",
             Self::NotJsonType => "not_json_type",
             Self::NotJson => "not_json",
             Self::Origin => "origin",
@@ -132,6 +135,11 @@ impl Denial {
 
     /// The response. Carries the id by which the log knows more; gRPC gets a response that is trailers only.
     pub(crate) fn response(self, manner: Manner<'_>, id: RequestId) -> Response<Body> {
+        let manner = match self {
+            // Other clients would take a denial of gRPC, whose HTTP status is 200, for success.
+            Self::Ambiguous(Ambiguity::NotGrpc) => Manner::Text,
+            _ => manner,
+        };
         self.told(self.form().message, manner, id)
     }
 
@@ -256,6 +264,11 @@ impl Denial {
                 StatusCode::BAD_GATEWAY,
                 "14",
                 "the upstream's credential cannot be had at present",
+            ),
+            Self::UnsignedField => (
+                StatusCode::FORBIDDEN,
+                "7",
+                "the request has an X-Amz field or query parameter that this Service does not sign",
             ),
             Self::NotJsonType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -5,12 +5,14 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use crate::{
     Gateway,
     authorize::Permit,
-    body::{Bounds, RequestBody, Transfer, TransferState, Watch},
+    body::{Bounds, RequestBody, RequestTrailers, Transfer, TransferState, Watch},
     canonical::{Ambiguity, Canonical, Length},
     denial::Denial,
     inbound::{self, Content, Inbound},
     record::Record,
-    route::{Action, ComputedFields, HostRule, IdentityFields, Plan, Proxy},
+    route::{
+        Action, ComputedFields, HostRule, IdentityFields, Plan, Proxy, UpstreamCredential, admit,
+    },
     trace::TRACEPARENT,
     upstream::{Answer, ConnectError, Outgoing, SendError},
 };
@@ -30,12 +32,11 @@ use answer::ResponseRules;
 pub(crate) use answer::{Served, UpstreamResponse};
 #[cfg(feature = "fuzzing")]
 pub(crate) use cookies::clean as clean_cookies;
-pub(crate) use response::clean;
 
 /// Does what the Service does with a permitted request.
 pub(crate) async fn forward<B>(
     permit: Permit,
-    inbound: Inbound<B>,
+    mut inbound: Inbound<B>,
     gateway: &Gateway,
     record: &mut Record,
 ) -> Result<Served, Denial>
@@ -58,16 +59,20 @@ where
     };
     check_length(plan, inbound.request.length)?;
 
-    let grpc = inbound.request.grpc;
-    let websocket =
-        inbound.request.websocket && inbound.upgrade.is_some() && proxy.upstream.can_upgrade();
+    check_signed_fields(proxy, &mut inbound.request)?;
+    let grpc = route.mode.is_grpc();
+    // Where bodies are read before anything is decided, no messages may pass that nobody has read.
+    let websocket = inbound.request.websocket
+        && inbound.upgrade.is_some()
+        && proxy.upstream.can_upgrade()
+        && plan.buffering.is_none();
     let Inbound {
         request,
         content,
         upgrade,
         client,
     } = inbound;
-    let (body, transfer) = outgoing_body(plan, content, &request, &watch, record);
+    let (body, transfer) = outgoing_body(plan, proxy, content, &request, &watch, record);
     record.transfer.clone_from(&transfer);
     let mut outgoing = Outgoing {
         host: match &proxy.host {
@@ -142,6 +147,7 @@ where
 /// The body with an account of it, where it is a stream.
 fn outgoing_body<B>(
     plan: &Plan,
+    proxy: &Proxy,
     content: Content<B>,
     request: &Canonical,
     watch: &Watch,
@@ -158,8 +164,13 @@ where
             let transfer = Arc::new(Transfer::default());
             let bounds = Bounds {
                 limit: plan.body_limit,
-                idle: (!request.grpc).then_some(plan.timeouts.body_idle),
+                idle: (!request.mode.is_grpc()).then_some(plan.timeouts.body_idle),
                 watch: watch.another(),
+                trailers: if request.mode.is_grpc() {
+                    RequestTrailers::Cleaned(Arc::clone(&proxy.own_names))
+                } else {
+                    RequestTrailers::Dropped
+                },
             };
             let body = RequestBody::stream(stream, bounds, Arc::clone(&transfer));
             (body, Some(transfer))
@@ -172,6 +183,15 @@ fn check_length(plan: &Plan, length: Length) -> Result<(), Denial> {
         (Some(limit), Length::Exact(length)) if length > limit => Err(Denial::BodyTooLarge),
         _ => Ok(()),
     }
+}
+
+/// Where requests are signed, the signature is the gateway's word for every field that it is over.
+fn check_signed_fields(proxy: &Proxy, request: &mut Canonical) -> Result<(), Denial> {
+    let Some(UpstreamCredential::Signature(_)) = &proxy.credential else {
+        return Ok(());
+    };
+    let query = request.target.query();
+    admit(&mut request.headers, query, &proxy.own_names).map_err(|_| Denial::UnsignedField)
 }
 
 /// What only the gateway says to an upstream.

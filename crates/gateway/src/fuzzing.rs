@@ -8,25 +8,41 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, request::Parts};
 
 use crate::{
-    canonical::{Canonical, Length},
+    canonical::{
+        Ambiguity, Canonical, Length, Names, clean_request_trailers, clean_response_trailers,
+    },
     forward::clean_cookies,
+    listener::{chunk_size, scan},
+    mode::Mode,
 };
 
-/// Reads the head of a request: `METHOD target` and lines of fields, each ended by a line feed.
+/// Reads the head of a request: `METHOD target` and lines of fields, each ended by a line feed; as one to a Service of
+/// each mode.
 pub fn request(head: &[u8]) {
+    for mode in [Mode::Http, Mode::Grpc, Mode::Web] {
+        request_to(mode, head);
+    }
+}
+
+fn read(mut parts: Parts, mode: Mode) -> Result<Canonical, Ambiguity> {
+    let host = Canonical::take_host(&mut parts)?;
+    Canonical::read(parts, host, Length::Unknown, mode)
+}
+
+fn request_to(mode: Mode, head: &[u8]) {
     let Some(parts) = parse(head) else {
         return;
     };
-    let Ok(canonical) = Canonical::read(parts, Length::Unknown) else {
+    let Ok(canonical) = read(parts, mode) else {
         return;
     };
     check_path(canonical.target.path());
-    check_headers(&canonical.headers, canonical.grpc);
+    check_headers(&canonical.headers, mode);
     let name = canonical.host.name();
     assert!(!name.is_empty() && !name.ends_with('.') && name == name.to_ascii_lowercase());
     // Whoever reads what was accepted reads the same.
     let again = again(&canonical);
-    let again = Canonical::read(again, Length::Unknown);
+    let again = read(again, mode);
     let again = again.unwrap_or_else(|ambiguity| panic!("refused when read again: {ambiguity:?}"));
     assert_eq!(again.target, canonical.target);
     assert_eq!(again.headers, canonical.headers);
@@ -70,12 +86,7 @@ fn parse(head: &[u8]) -> Option<Parts> {
     *request.uri_mut() = Uri::try_from(target).ok()?;
     *request.version_mut() = Version::HTTP_11;
     for line in lines {
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
-            continue;
-        };
-        let name = HeaderName::from_bytes(line.get(..colon)?);
-        let value = HeaderValue::from_bytes(line.get(colon + 1..)?.trim_ascii());
-        if let (Ok(name), Ok(value)) = (name, value) {
+        if let Some((name, value)) = field(line) {
             request.headers_mut().try_append(name, value).ok()?;
         }
     }
@@ -112,15 +123,92 @@ fn check_path(path: &str) {
     assert_eq!(twice, decoded, "decoded twice, {path:?} is another path");
 }
 
-fn check_headers(headers: &HeaderMap, grpc: bool) {
+/// Reads a stream of requests of HTTP/1.1, and each of its lines as one before a chunk.
+pub fn framing(stream: &[u8]) {
+    let whole = scan(stream, stream.len().max(1));
+    for piece in [1, 2, 3, 7, 64] {
+        assert_eq!(scan(stream, piece), whole, "in pieces of {piece}");
+    }
+    for line in stream.split(|byte| *byte == b'\n') {
+        if chunk_size(line).is_none() {
+            continue;
+        }
+        let text = line.strip_suffix(b"\r").unwrap_or_default();
+        let size = text.iter().take_while(|byte| byte.is_ascii_hexdigit());
+        let (size, extensions) = text.split_at(size.count());
+        assert!(!size.is_empty(), "{line:?}");
+        assert!(!text.iter().any(u8::is_ascii_control), "{line:?}");
+        assert!(matches!(extensions.first(), None | Some(b';')), "{line:?}");
+        assert!(
+            !matches!(text.last(), None | Some(b';' | b'=' | b' ')),
+            "{line:?}"
+        );
+    }
+}
+
+/// Reads lines of trailers as those of a client and as those of an upstream.
+pub fn trailers(lines: &[u8]) {
+    let mut sent = HeaderMap::new();
+    for line in lines.split(|byte| *byte == b'\n') {
+        let Some((name, value)) = field(line) else {
+            continue;
+        };
+        if sent.try_append(name, value).is_err() {
+            return;
+        }
+    }
+    let mut set = Names::default();
+    set.insert(&HeaderName::from_static("x-remote-user"));
+    let mut of_client = sent.clone();
+    clean_request_trailers(&mut of_client, &set);
+    let mut of_upstream = sent;
+    clean_response_trailers(&mut of_upstream, Some(&set));
+    for name in of_client.keys().chain(of_upstream.keys()) {
+        let folded = name
+            .as_str()
+            .replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        assert!(!folded.starts_with("x-octelium"), "{name}");
+        assert!(!folded.starts_with("x-forwarded"), "{name}");
+        let forbidden = [
+            "x-remote-user",
+            "authorization",
+            "cookie",
+            "set-cookie",
+            "host",
+            "connection",
+            "te",
+            "transfer-encoding",
+            "content-length",
+            "clear-site-data",
+        ];
+        assert!(!forbidden.contains(&folded.as_str()), "{name}");
+    }
+    let cleaned = of_client.clone();
+    clean_request_trailers(&mut of_client, &set);
+    assert_eq!(of_client, cleaned);
+}
+
+fn field(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    let name = HeaderName::from_bytes(line.get(..colon)?).ok()?;
+    let value = HeaderValue::from_bytes(line.get(colon + 1..)?.trim_ascii()).ok()?;
+    Some((name, value))
+}
+
+fn check_headers(headers: &HeaderMap, mode: Mode) {
     assert_eq!(headers.len(), headers.keys_len(), "each name once");
     for (name, value) in headers {
         let name = name.as_str();
-        let folded = name.replace(['_', '.'], "-");
+        let folded = name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
         assert!(!folded.starts_with("x-octelium"), "{name}");
         assert!(!folded.starts_with("x-forwarded"), "{name}");
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-        assert!(grpc || name.bytes().all(is_plain), "{name}");
+        let is_metadata = |byte: u8| is_plain(byte) || matches!(byte, b'_' | b'.');
+        let is_allowed = name.bytes().all(|byte| match mode {
+            Mode::Grpc => is_metadata(byte),
+            Mode::Http | Mode::Web => is_plain(byte),
+        });
+        assert!(is_allowed, "{name}");
         let hop_by_hop = [
             "connection",
             "keep-alive",
@@ -133,7 +221,7 @@ fn check_headers(headers: &HeaderMap, grpc: bool) {
             "authorization",
             "proxy-authorization",
         ];
-        assert!(!hop_by_hop.contains(&name), "{name}");
+        assert!(!hop_by_hop.contains(&folded.as_str()), "{name}");
         if name == "cookie" {
             for pair in value.as_bytes().split(|byte| *byte == b';') {
                 assert!(!is_ours(pair), "{value:?}");

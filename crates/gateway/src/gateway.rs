@@ -7,18 +7,19 @@ use std::{
 
 use bytes::Bytes;
 use domain::clock::Clock;
-use http::{Request, Response, StatusCode, request::Parts};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body as HttpBody;
 use hyper::upgrade::OnUpgrade;
 
 use crate::{
     Body, Config, Directory, Identity, Route,
     authorize::{Passed, authorize},
-    canonical::{Canonical, Length, is_grpc},
+    canonical::{Canonical, Length},
     denial::{Denial, Manner},
     forward::{Served, forward},
     inbound::{Content, Inbound},
     login,
+    mode::Mode,
     record::{Outcome, Record, RequestId},
     route::{Access, Choice, Preflight},
     trace::TRACEPARENT,
@@ -60,8 +61,7 @@ impl Gateway {
         let (parts, body) = request.into_parts();
         let client = peer.ip().to_canonical();
         let id = RequestId::random(&*self.config.rng);
-        let grpc = is_grpc(&parts.headers);
-        let is_person = !grpc && login::is_navigation(&parts.method, &parts.headers);
+        let is_person = login::is_navigation(&parts.method, &parts.headers);
         let mut record = Box::new(Record::new(id, client, parts.method.clone(), parts.version));
         record.log.clone_from(&self.config.access_log);
         if let Some(traces) = &self.config.traces {
@@ -82,7 +82,8 @@ impl Gateway {
             Ok(Served::Upstream(response)) => response.into_response(record),
             Err(denial) => {
                 let portal = self.portal();
-                let response = denial.response(Manner::of(grpc, is_person, &portal), id);
+                let manner = Manner::of(mode(record.route.as_deref()), is_person, &portal);
+                let response = denial.response(manner, id);
                 if !matches!(record.outcome, Outcome::Denied(_)) {
                     record.outcome = Outcome::Refused(denial.reason());
                 }
@@ -120,16 +121,22 @@ impl Gateway {
             (false, Some(length)) => Length::Exact(length),
             (false, None) => Length::Unknown,
         };
-        let request = Canonical::read(parts, length).map_err(Denial::Ambiguous)?;
+        let host = Canonical::take_host(&mut parts).map_err(Denial::Ambiguous)?;
+        if is_for_the_server(&parts) {
+            record.host = Some(Box::from(host.name()));
+            record.outcome = Outcome::Open("server_options");
+            return Ok(Served::Here(server_options()));
+        }
+        let route = self.directory.route(host.name());
+        record.route.clone_from(&route);
+        // The one place that says how the request is treated. It knows the Service and nothing of the request.
+        let mode = mode(route.as_deref());
+        let request = Canonical::read(parts, host, length, mode).map_err(Denial::Ambiguous)?;
         record.set_request(&request);
         if !self.identity.is_fresh() {
             return Err(Denial::Stale);
         }
-        let route = self
-            .directory
-            .route(request.host.name())
-            .ok_or(Denial::NoService)?;
-        record.route = Some(Arc::clone(&route));
+        let route = route.ok_or(Denial::NoService)?;
         if let Some(response) = preflight(&route, &request, record)? {
             return Ok(Served::Here(response));
         }
@@ -149,6 +156,25 @@ impl Gateway {
             Passed::Answered(response) => Ok(Served::Here(response)),
         }
     }
+}
+
+/// `OPTIONS *` (RFC 9110 §9.3.7), which is about no Service.
+fn is_for_the_server(parts: &Parts) -> bool {
+    parts.method == Method::OPTIONS && parts.uri.path() == "*" && parts.uri.query().is_none()
+}
+
+/// The same for every host, so that it says nothing of Services.
+fn server_options() -> Response<Body> {
+    let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(header::ALLOW, allow);
+    response
+}
+
+/// That of the Service; plain HTTP where there is none.
+fn mode(route: Option<&Route>) -> Mode {
+    route.map_or(Mode::Http, |route| route.mode)
 }
 
 /// Answers a CORS preflight, which carries no credentials.

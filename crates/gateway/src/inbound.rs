@@ -9,7 +9,7 @@ use hyper::upgrade::OnUpgrade;
 use prost_types::Struct;
 
 use crate::{
-    body::{Bounds, RequestBody, Transfer, TransferState, Watch},
+    body::{Bounds, RequestBody, RequestTrailers, Transfer, TransferState, Watch},
     canonical::{Canonical, Length},
     denial::Denial,
     route::Buffering,
@@ -86,6 +86,7 @@ where
             limit: Some(rule.limit),
             idle: Some(rule.idle),
             watch: watch.another(),
+            trailers: RequestTrailers::Dropped,
         };
         // No more than came is ever held: the declared length may be a lie.
         let first = usize::try_from(expected.min(64 * 1024)).unwrap_or(0);

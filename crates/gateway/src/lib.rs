@@ -17,6 +17,7 @@ mod gateway;
 mod inbound;
 pub mod listener;
 mod login;
+mod mode;
 mod port;
 mod record;
 mod route;

@@ -5,7 +5,6 @@ use std::{error::Error, time::Duration};
 use http::{Request, Response};
 use http_body::Body;
 use hyper::{
-    body::Incoming,
     server::conn::{http1 as hyper_http1, http2},
     service::Service,
 };
@@ -14,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 mod conversation;
+mod discard;
 mod http1;
 mod read_ahead;
 mod service;
@@ -21,13 +21,17 @@ mod stall;
 mod wait;
 mod watched;
 
-pub use conversation::has_both_framings;
+pub use conversation::{has_both_framings, has_malformed_chunk};
+pub use discard::{ClientBody, Discard};
 pub use read_ahead::ReadAhead;
 pub use service::OpenBody;
 pub use stall::StallTimeout;
 pub use wait::WaitReadable;
+#[cfg(feature = "fuzzing")]
+pub(crate) use watched::{chunk_size, scan};
 
-use service::Requests;
+use discard::Discards;
+use service::{Connection, Requests};
 
 /// What the parser keeps on its stack; for any other number it allocates at each request.
 const DEFAULT_HEAD_FIELDS: usize = 100;
@@ -50,6 +54,8 @@ pub struct Limits {
     pub stall: Duration,
     /// How often an HTTP/2 connection is asked whether it lives, and how long it may take to answer.
     pub keep_alive: (Duration, Duration),
+    /// What is read of HTTP/2 bodies whose requests have been answered.
+    pub discard: Discard,
 }
 
 impl Default for Limits {
@@ -62,6 +68,7 @@ impl Default for Limits {
             resets: 32,
             stall: Duration::from_mins(1),
             keep_alive: (Duration::from_mins(1), Duration::from_secs(20)),
+            discard: Discard::default(),
         }
     }
 }
@@ -72,6 +79,7 @@ pub struct Protocols {
     http1: hyper_http1::Builder,
     http2: http2::Builder<TokioExecutor>,
     patience: Duration,
+    discards: Discards,
 }
 
 /// A version of HTTP.
@@ -90,6 +98,7 @@ impl Protocols {
             http1: http1_builder(limits),
             http2: http2_builder(limits),
             patience: limits.head_timeout,
+            discards: Discards::new(limits.discard),
         }
     }
 
@@ -106,7 +115,7 @@ impl Protocols {
     ) -> hyper::Result<()>
     where
         IO: AsyncRead + AsyncWrite + WaitReadable + Unpin + Send + 'static,
-        S: Service<Request<OpenBody<Incoming>>, Response = Response<B>> + Unpin,
+        S: Service<Request<OpenBody<ClientBody>>, Response = Response<B>> + Unpin,
         S::Error: Into<Box<dyn Error + Send + Sync>>,
         S::Future: Unpin + Send + 'static,
         B: Body + Unpin + Send + 'static,
@@ -116,7 +125,7 @@ impl Protocols {
         if protocol == Protocol::Http1 {
             return http1::serve(&self.http1, stream, service, self.patience, drain).await;
         }
-        let requests = Requests::new(service, None);
+        let requests = Requests::new(service, Connection::Http2(self.discards.of_connection()));
         let serving = self.http2.serve_connection(TokioIo::new(stream), requests);
         let mut serving = Box::pin(serving);
         tokio::select! {

@@ -77,7 +77,10 @@ fn send(
     id: RequestId,
     place: impl FnOnce(&str, &str) -> Option<String>,
 ) -> Option<Response<Body>> {
-    if request.grpc || request.websocket || !is_navigation(&request.method, &request.headers) {
+    if request.mode.is_grpc()
+        || request.websocket
+        || !is_navigation(&request.method, &request.headers)
+    {
         return None;
     }
     let authority = request.host.authority().to_str().ok()?;

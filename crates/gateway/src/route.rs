@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::core_v1::{Service, service::spec::Mode as SpecMode};
 use policy::{Scope, Target};
 
-use crate::{Config, record::RouteMetrics};
+use crate::{Config, mode::Mode, record::RouteMetrics};
 
 mod cors;
 mod credential;
@@ -25,7 +25,7 @@ mod retry;
 mod secret;
 
 pub(crate) use cors::{Cors, Preflight};
-pub(crate) use credential::{Payload, TokenSource, UpstreamCredential};
+pub(crate) use credential::{Payload, TokenSource, UpstreamCredential, admit};
 pub(crate) use direct::DirectResponse;
 pub(crate) use dynamic::Choice;
 pub(crate) use expression::Failure;
@@ -55,17 +55,6 @@ pub struct Route {
     default: Option<Plan>,
     dynamic: Option<Box<Dynamic>>,
     pub(crate) metrics: RouteMetrics,
-}
-
-/// What a Service speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// Anything over HTTP, gRPC included.
-    Http,
-    /// gRPC and nothing else.
-    Grpc,
-    /// The same as HTTP, used by browsers.
-    Web,
 }
 
 /// Who may ask.

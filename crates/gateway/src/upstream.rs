@@ -12,7 +12,8 @@ use api::core_v1::service::spec::{
 
 use crate::{
     Config,
-    route::{Mode, Problems, Secrets},
+    mode::Mode,
+    route::{Problems, Secrets},
 };
 
 mod connect;

@@ -92,11 +92,17 @@ impl Described {
             }
             headers.0.push((name, value.clone()));
         }
-        let content_type = headers.get("content-type").unwrap_or_default();
-        let mut is_grpc = Grpc::is_content_type(content_type.as_bytes());
-        if speaks_grpc && !is_grpc {
-            assumptions.push("the Service speaks gRPC: the request is a call".to_owned());
-            is_grpc = true;
+        // The mode of the Service decides, as in the gateway: elsewhere a request that is labelled as a call is none.
+        if speaks_grpc {
+            match headers.get("content-type") {
+                None => {
+                    assumptions.push("the Service speaks gRPC: the request is a call".to_owned());
+                }
+                Some(content_type) if Grpc::is_content_type(content_type.as_bytes()) => {}
+                Some(_) => {
+                    return Err("content-type: a Service of mode GRPC takes calls only".to_owned());
+                }
+            }
         }
         if speaks_grpc && Grpc::of_path(&path).is_none() {
             return Err("path: a call of gRPC has /package.Service/Method".to_owned());
@@ -117,7 +123,7 @@ impl Described {
             ip,
             size: request.size,
             headers,
-            is_grpc,
+            is_grpc: speaks_grpc,
             assumptions,
         })
     }

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     names::{Names, Site},
-    tls::issuing::KnownHosts,
+    tls::issuing::{HostClass, KnownHosts},
 };
 
 /// How many changes are read at a time.
@@ -209,8 +209,14 @@ impl gateway::Directory for Routes {
 }
 
 impl KnownHosts for Routes {
-    fn is_known(&self, host: &str) -> bool {
-        self.names.site(host) != Site::Service || self.entry(host).is_some()
+    fn class(&self, host: &str) -> HostClass {
+        if self.names.site(host) != Site::Service || self.entry(host).is_some() {
+            HostClass::Served
+        } else if self.names.is_below(host) {
+            HostClass::Possible
+        } else {
+            HostClass::Foreign
+        }
     }
 }
 

@@ -20,13 +20,27 @@ async fn c16_a_host_that_is_not_the_one_of_the_certificate_is_421() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn names_that_are_not_served_get_no_certificate() {
+async fn names_without_a_route_get_the_same_404_whether_or_not_a_service_has_them_g11() {
     let scene = Scene::start().await;
+    let token = scene.access_token("cred01");
+    let mut answers = Vec::new();
     for host in [
         "nothing.localhost",
         "hidden.localhost",
         "default.octelium-api.localhost",
+        "nothing.of.nobody.localhost",
     ] {
+        let answer = scene.https.send(host, get("/", &token)).await;
+        assert_eq!(answer.status, 404, "{host}");
+        let mut names: Vec<String> = answer.headers.keys().map(ToString::to_string).collect();
+        names.sort_unstable();
+        answers.push((names, answer.body));
+    }
+    assert!(
+        answers.iter().all(|answer| *answer == answers[0]),
+        "{answers:?}"
+    );
+    for host in ["example.org", "a_b.localhost"] {
         assert!(scene.https.connect(host).await.is_err(), "{host}");
     }
     for host in [

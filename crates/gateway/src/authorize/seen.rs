@@ -44,7 +44,7 @@ impl<'a> Seen<'a> {
             query: &self.query,
             body: self.arrived.body,
             body_map: self.arrived.body_map,
-            grpc: if request.grpc {
+            grpc: if request.mode.is_grpc() {
                 parse_call(request.target.path(), request.target.query()).ok()
             } else {
                 None

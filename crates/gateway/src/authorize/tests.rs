@@ -102,7 +102,9 @@ proptest! {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.header(header::HOST, "app.example.com").body(()).unwrap().into_parts();
-        let canonical = Canonical::read(parts, Length::Exact(size)).unwrap();
+        let mut parts = parts;
+        let host = Canonical::take_host(&mut parts).unwrap();
+        let canonical = Canonical::read(parts, host, Length::Exact(size), Mode::Http).unwrap();
         let seen = Seen::new(Arrived {
             request: &canonical,
             client: ip.parse().unwrap(),

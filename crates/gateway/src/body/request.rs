@@ -11,7 +11,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use crate::body::{BodyError, Transfer, TransferState, Watch};
+use crate::{
+    body::{BodyError, Transfer, TransferState, Watch},
+    canonical::{Names, clean_request_trailers},
+};
 
 /// What an upstream connection sends.
 pub(crate) enum RequestBody {
@@ -30,6 +33,15 @@ pub(crate) struct Bounds {
     /// The longest pause.
     pub(crate) idle: Option<Duration>,
     pub(crate) watch: Watch,
+    pub(crate) trailers: RequestTrailers,
+}
+
+/// What becomes of trailers.
+pub(crate) enum RequestTrailers {
+    /// None passes.
+    Dropped,
+    /// Those pass that the head could have, without the names that the Service removes or sets itself.
+    Cleaned(Arc<Names>),
 }
 
 impl RequestBody {
@@ -160,7 +172,7 @@ where
             return this.fail(TransferState::Revoked);
         }
         match Pin::new(&mut this.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
                 if let Some(pause) = &mut this.pause {
                     pause.running = false;
                 }
@@ -171,6 +183,12 @@ where
                 }
                 if frame.is_trailers() || this.body.is_end_stream() {
                     this.transfer.set(TransferState::Finished);
+                }
+                if let Some(trailers) = frame.trailers_mut() {
+                    match &this.bounds.trailers {
+                        RequestTrailers::Dropped => return Poll::Ready(None),
+                        RequestTrailers::Cleaned(set) => clean_request_trailers(trailers, set),
+                    }
                 }
                 Poll::Ready(Some(Ok(frame)))
             }

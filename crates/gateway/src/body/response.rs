@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -13,7 +14,7 @@ use hyper::body::Incoming;
 
 use crate::{
     body::{BodyError, Watch},
-    forward::clean,
+    canonical::{Names, clean_response_trailers},
     record::Record,
     upstream::Lease,
 };
@@ -29,7 +30,10 @@ pub(crate) struct Proxied {
     pub(crate) lease: Option<Lease>,
     /// Written to the log when this is dropped.
     pub(crate) record: Box<Record>,
+    /// Whether its end is said by a status of gRPC.
     pub(crate) grpc: bool,
+    /// Names of trailers that the Service removes or sets itself; `None` for none.
+    pub(crate) trailers: Option<Arc<Names>>,
 }
 
 /// The beginning of a body, or why there is none.
@@ -68,7 +72,7 @@ impl Proxied {
         match frame {
             Poll::Ready(Some(Ok(mut frame))) => {
                 if let Some(trailers) = frame.trailers_mut() {
-                    clean(trailers);
+                    clean_response_trailers(trailers, self.trailers.as_deref());
                     self.record.set_grpc_status(trailers);
                 }
                 let length = frame.data_ref().map_or(0, Bytes::len);

@@ -1,5 +1,7 @@
 //! What the name of a header field says about it.
 
+use crate::canonical::names::{Folded, has_prefix, is_plain};
+
 /// What becomes of a request field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
@@ -13,47 +15,46 @@ pub(super) enum Class {
     Reserved,
 }
 
-/// Classifies a name, which is in lower case. `foreign_spelling`: whether names with other characters than letters,
-/// digits and `-` mean something of their own (in gRPC metadata) rather than being an alias that an upstream folds.
-pub(super) fn classify(name: &str, foreign_spelling: bool) -> Class {
-    match name {
-        "authorization" | "content-length" | "content-type" | "host" | "origin" | "range"
-        | "x-octelium-auth" => return Class::Single,
-        _ if is_hop_by_hop(name) => return Class::HopByHop,
-        _ => {}
+/// Classifies a name, which is in lower case. In gRPC metadata, names may also have `_` and `.`; elsewhere such a name
+/// is an alias that an upstream may fold into another one. An alias of a field that is not end-to-end never passes.
+pub(super) fn classify(name: &str, is_grpc: bool) -> Class {
+    if is_plain(name) {
+        return classify_plain(name);
     }
-    if name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    {
-        return if is_reserved(name) {
-            Class::Reserved
-        } else {
-            Class::EndToEnd
-        };
-    }
-    if !foreign_spelling {
+    if !is_grpc || !is_metadata_name(name) {
         return Class::Reserved;
     }
-    let folded: String = name
-        .chars()
-        .map(|character| {
-            if character.is_ascii_alphanumeric() {
-                character
-            } else {
-                '-'
-            }
-        })
-        .collect();
-    if is_reserved(&folded) || classify(&folded, false) != Class::EndToEnd {
-        Class::Reserved
-    } else {
-        Class::EndToEnd
+    match classify_plain(Folded::new(name).as_str()) {
+        Class::EndToEnd => Class::EndToEnd,
+        Class::Single | Class::HopByHop | Class::Reserved => Class::Reserved,
     }
 }
 
-/// RFC 9110 §7.6.1, and what browsers and old proxies send besides. `Expect` is answered by us.
+fn classify_plain(name: &str) -> Class {
+    match name {
+        "authorization" | "content-length" | "content-type" | "host" | "origin" | "range"
+        | "x-octelium-auth" => Class::Single,
+        // It announces trailers to the next hop, and ours are other ones.
+        "trailer" => Class::HopByHop,
+        _ if is_hop_by_hop_plain(name) => Class::HopByHop,
+        _ if is_reserved(name) => Class::Reserved,
+        _ => Class::EndToEnd,
+    }
+}
+
+/// The characters of metadata keys in gRPC over HTTP/2.
+fn is_metadata_name(name: &str) -> bool {
+    name.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+/// RFC 9110 §7.6.1, and what browsers and old proxies send besides, in any spelling. `Expect` is answered by us.
 pub(crate) fn is_hop_by_hop(name: &str) -> bool {
+    is_hop_by_hop_plain(name)
+        || (!is_plain(name) && is_hop_by_hop_plain(Folded::new(name).as_str()))
+}
+
+fn is_hop_by_hop_plain(name: &str) -> bool {
     matches!(
         name,
         "connection"
@@ -69,17 +70,34 @@ pub(crate) fn is_hop_by_hop(name: &str) -> bool {
     )
 }
 
+/// Whether a field may never be a trailer (RFC 9110 §6.5.1): it frames or routes the message, authenticates, or
+/// describes the content, and whoever merges trailers into the head would act on it.
+pub(super) fn is_forbidden_trailer(name: &str) -> bool {
+    let folded = Folded::new(name);
+    let name = folded.as_str();
+    match classify_plain(name) {
+        Class::Single | Class::HopByHop | Class::Reserved => true,
+        Class::EndToEnd => {
+            matches!(
+                name,
+                "cookie"
+                    | "set-cookie"
+                    | "set-cookie2"
+                    | "clear-site-data"
+                    | "strict-transport-security"
+                    | "alt-svc"
+                    | "location"
+                    | "cache-control"
+                    | "content-encoding"
+                    | "content-range"
+            ) || name.starts_with("access-control-")
+        }
+    }
+}
+
 /// `x-octelium-…` in any spelling.
 pub(crate) fn is_ours(name: &str) -> bool {
-    const PREFIX: &[u8] = b"x-octelium";
-    name.len() >= PREFIX.len()
-        && name
-            .bytes()
-            .zip(PREFIX)
-            .all(|(byte, &expected)| match expected {
-                b'-' => !byte.is_ascii_alphanumeric(),
-                expected => byte.eq_ignore_ascii_case(&expected),
-            })
+    has_prefix(name, "x-octelium")
 }
 
 /// What proxies say of a request, and what makes an upstream see another request than the one decided.
@@ -139,6 +157,10 @@ mod tests {
     #[case("x_octelium_user", Class::Reserved)]
     #[case("x_forwarded_for", Class::Reserved)]
     #[case("content_length", Class::Reserved)]
+    #[case("x_octelium_auth", Class::Reserved)]
+    #[case("x.http_method-override", Class::Reserved)]
+    #[case("keep_alive", Class::Reserved)]
+    #[case("user!id", Class::Reserved)]
     #[case("user_id", Class::EndToEnd)]
     #[case("trace.id", Class::EndToEnd)]
     #[case("grpc-timeout", Class::EndToEnd)]

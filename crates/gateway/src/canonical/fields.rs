@@ -2,9 +2,13 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::canonical::{
-    Ambiguity, Credentials, cookie,
-    field_name::{Class, classify},
+use crate::{
+    canonical::{
+        Ambiguity, Credentials, cookie,
+        field_name::{Class, classify},
+        names::{is_same, remove_spellings},
+    },
+    mode::Mode,
 };
 
 const X_OCTELIUM_AUTH: HeaderName = HeaderName::from_static("x-octelium-auth");
@@ -17,7 +21,7 @@ pub(super) struct Taken {
 }
 
 /// Removes everything that is not for the upstream, and joins repeated fields (RFC 9110 §5.3).
-pub(super) fn clean(headers: &mut HeaderMap, grpc: bool) -> Result<Taken, Ambiguity> {
+pub(super) fn clean(headers: &mut HeaderMap, mode: Mode) -> Result<Taken, Ambiguity> {
     check_expectation(headers)?;
     let websocket = asks_for_websocket(headers);
     let trailers = has_token(headers, &header::TE, b"trailers");
@@ -29,7 +33,7 @@ pub(super) fn clean(headers: &mut HeaderMap, grpc: bool) -> Result<Taken, Ambigu
     let mut removed = Vec::new();
     let mut repeated = Vec::new();
     for name in headers.keys() {
-        match classify(name.as_str(), grpc) {
+        match classify(name.as_str(), mode.is_grpc()) {
             Class::HopByHop | Class::Reserved => removed.push(name.clone()),
             Class::Single if repeats && count(headers, name) > 1 => {
                 return Err(Ambiguity::RepeatedField);
@@ -75,13 +79,15 @@ pub(crate) fn remove_connection_options(headers: &mut HeaderMap) -> Result<(), A
                 continue;
             }
             let name = HeaderName::from_bytes(option).map_err(|_| Ambiguity::ConnectionOption)?;
-            if name != header::CONTENT_LENGTH && name != header::CONTENT_TYPE {
+            let frames = is_same(name.as_str(), header::CONTENT_LENGTH.as_str())
+                || is_same(name.as_str(), header::CONTENT_TYPE.as_str());
+            if !frames {
                 named.push(name);
             }
         }
     }
     for name in named {
-        headers.remove(name);
+        remove_spellings(headers, &name);
     }
     Ok(())
 }
@@ -167,16 +173,29 @@ mod tests {
             ("content-length", "0"),
             ("x-kept", "1"),
         ]);
-        clean(&mut headers, false).unwrap();
+        clean(&mut headers, Mode::Http).unwrap();
         let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["content-length", "x-kept"]);
     }
 
     #[test]
+    fn connection_removes_every_spelling_but_of_the_framing_s04() {
+        let mut headers = headers(&[
+            ("connection", "x-custom, content_length"),
+            ("x_custom", "1"),
+            ("x.custom", "1"),
+            ("content-length", "0"),
+        ]);
+        clean(&mut headers, Mode::Grpc).unwrap();
+        let left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["content-length"]);
+    }
+
+    #[test]
     fn c08_a_repeated_field_becomes_one_value() {
         let mut headers = headers(&[("x-role", "user"), ("X-Role", "admin"), ("accept", "*/*")]);
-        clean(&mut headers, false).unwrap();
+        clean(&mut headers, Mode::Http).unwrap();
         assert_eq!(headers.get_all("x-role").iter().count(), 1);
         assert_eq!(headers["x-role"], "user, admin");
     }
@@ -186,7 +205,7 @@ mod tests {
         for name in ["authorization", "x-octelium-auth", "content-type", "origin"] {
             let mut headers = headers(&[(name, "a"), (name, "b")]);
             assert_eq!(
-                clean(&mut headers, false).map(|_| ()),
+                clean(&mut headers, Mode::Http).map(|_| ()),
                 Err(Ambiguity::RepeatedField),
                 "{name}"
             );
@@ -195,7 +214,7 @@ mod tests {
 
     #[test]
     fn c17_only_a_websocket_is_an_upgrade() {
-        let asks = |fields| clean(&mut headers(fields), false).unwrap().websocket;
+        let asks = |fields| clean(&mut headers(fields), Mode::Http).unwrap().websocket;
         assert!(asks(&[
             ("connection", "keep-alive, Upgrade"),
             ("upgrade", "WebSocket")
@@ -220,7 +239,7 @@ mod tests {
             ("x-octelium-auth", "token"),
             ("x_octelium_auth", "alias"),
         ]);
-        let taken = clean(&mut headers, false).unwrap();
+        let taken = clean(&mut headers, Mode::Http).unwrap();
         assert!(headers.is_empty());
         assert_eq!(taken.credentials.explicit.unwrap(), "token");
         assert_eq!(taken.credentials.authorization.unwrap(), "Basic eA==");

@@ -5,8 +5,8 @@ use policy::Grpc;
 
 use crate::canonical::Ambiguity;
 
-/// By content type: `application/grpc`, with a `+` or `;` suffix or none. The web variant is plain HTTP to us.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+/// Whether a request to a Service of mode GRPC is a call, by content type: `application/grpc`, with a `+` or `;` suffix or none. The web variant is plain HTTP to us.
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|value| Grpc::is_content_type(value.as_bytes()))

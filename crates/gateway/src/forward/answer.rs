@@ -1,11 +1,14 @@
 //! The response of an upstream on its way to the client.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 
 use crate::{
     body::{Body, FirstFrame, Proxied, Watch, first_frame},
+    canonical::Names,
     forward::{response, tunnel},
     record::Record,
     route::{ComputedFields, Cors, HeaderRules},
@@ -27,6 +30,8 @@ pub(crate) struct UpstreamResponse {
     kind: Kind,
     watch: Watch,
     grpc: bool,
+    /// Names of trailers that the Service removes or sets itself.
+    trailers: Option<Arc<Names>>,
 }
 
 /// What a Service changes in the head of a response.
@@ -101,6 +106,7 @@ impl UpstreamResponse {
             kind,
             watch,
             grpc,
+            trailers: rules.headers.names(),
         })
     }
 
@@ -146,6 +152,7 @@ impl UpstreamResponse {
                 lease,
                 record,
                 grpc: self.grpc,
+                trailers: self.trailers,
             }),
         };
         let mut response = Response::new(body);

@@ -5,6 +5,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::{
     body::RequestBody,
+    canonical::remove_spellings,
     denial::Denial,
     record::Record,
     route::{Payload, TokenSource, UpstreamCredential},
@@ -37,6 +38,7 @@ pub(super) async fn add<'a>(
     match credential {
         UpstreamCredential::Field { name, value } => {
             let headers = outgoing.request.headers_mut();
+            remove_spellings(headers, name);
             headers.insert(name, value.clone());
             Ok(None)
         }

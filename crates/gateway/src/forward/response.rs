@@ -4,13 +4,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 
 use crate::{
     body::Body,
-    canonical::{is_hop_by_hop, is_ours, remove_connection_options},
+    canonical::{is_hop_by_hop, is_ours, is_same, remove_connection_options},
     forward::cookies,
     route::{DirectResponse, Plan},
 };
 
-/// Removes what is not for the client, or what only we may say to it; from trailers too.
-pub(crate) fn clean(headers: &mut HeaderMap) {
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+
+/// Removes from the head what is not for the client, or what only we may say to it.
+pub(super) fn clean(headers: &mut HeaderMap) {
     if remove_connection_options(headers).is_err() {
         // Malformed, so it names nothing; it is removed below.
         tracing::debug!("an upstream's Connection header is malformed");
@@ -19,7 +21,9 @@ pub(crate) fn clean(headers: &mut HeaderMap) {
         .keys()
         .filter(|name| {
             // `Alt-Svc` would lead the client past us, to an address that is the upstream's.
-            is_hop_by_hop(name.as_str()) || is_ours(name.as_str()) || *name == header::ALT_SVC
+            is_hop_by_hop(name.as_str())
+                || is_ours(name.as_str())
+                || is_same(name.as_str(), header::ALT_SVC.as_str())
         })
         .cloned()
         .collect();
@@ -27,6 +31,25 @@ pub(crate) fn clean(headers: &mut HeaderMap) {
         headers.remove(name);
     }
     cookies::clean(headers);
+    reduce_cleared_data(headers);
+}
+
+/// Leaves of `Clear-Site-Data` (W3C) nothing but `"cache"`. To clear cookies clears those of the whole domain: one
+/// Service would sign people out of all others and of the portal.
+fn reduce_cleared_data(headers: &mut HeaderMap) {
+    if !headers.contains_key(CLEAR_SITE_DATA) {
+        return;
+    }
+    let clears_cache = headers
+        .get_all(CLEAR_SITE_DATA)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .any(|kind| matches!(kind.trim_ascii(), b"\"cache\"" | b"\"*\""));
+    if clears_cache {
+        headers.insert(CLEAR_SITE_DATA, HeaderValue::from_static("\"cache\""));
+    } else {
+        headers.remove(CLEAR_SITE_DATA);
+    }
 }
 
 /// A response that is configuration.
@@ -45,4 +68,36 @@ pub(super) fn direct(
         cors.apply(origin, headers);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(&[r#""cookies""#], None)]
+    #[case(&[r#""cookies", "storage", "executionContexts""#], None)]
+    #[case(&[r#""cache", "cookies""#], Some(r#""cache""#))]
+    #[case(&[r#""*""#], Some(r#""cache""#))]
+    #[case(&[r#""cookies""#, r#" "cache" "#], Some(r#""cache""#))]
+    #[case(&["cache"], None)]
+    #[case(&[r#""cache"; "cookies""#], None)]
+    fn an_upstream_clears_nothing_but_the_cache_s11(
+        #[case] sent: &[&'static str],
+        #[case] left: Option<&str>,
+    ) {
+        let mut headers = HeaderMap::new();
+        for value in sent {
+            headers.append(CLEAR_SITE_DATA, HeaderValue::from_static(value));
+        }
+        clean(&mut headers);
+        let values: Vec<&str> = headers
+            .get_all(CLEAR_SITE_DATA)
+            .iter()
+            .map(|value| value.to_str().unwrap())
+            .collect();
+        assert_eq!(values, left.into_iter().collect::<Vec<_>>());
+    }
 }

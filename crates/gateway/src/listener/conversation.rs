@@ -13,6 +13,7 @@ use http::{Extensions, Request, Version, header};
 #[derive(Default)]
 pub(super) struct Conversation {
     both_framings: AtomicU64,
+    malformed_chunk: AtomicU64,
     lost: AtomicU64,
     heads: AtomicU64,
     requests: AtomicU64,
@@ -30,9 +31,17 @@ pub(super) struct Open(Arc<Conversation>);
 #[derive(Clone, Copy)]
 struct BothFramings;
 
+/// Says of a request that a chunk of its body is malformed.
+#[derive(Clone, Copy)]
+struct MalformedChunk;
+
 impl Conversation {
     pub(super) fn found_both_framings(&self, number: u64) {
         self.both_framings.store(number, Ordering::Release);
+    }
+
+    pub(super) fn found_malformed_chunk(&self, number: u64) {
+        self.malformed_chunk.store(number, Ordering::Release);
     }
 
     /// From the request `number` on, it is not known where requests begin.
@@ -84,6 +93,9 @@ impl Conversation {
         if request.version() > Version::HTTP_11 {
             return;
         }
+        if self.malformed_chunk.load(Ordering::Acquire) == number {
+            request.extensions_mut().insert(MalformedChunk);
+        }
         let both = self.both_framings.load(Ordering::Acquire);
         let lost = self.lost.load(Ordering::Acquire);
         // Where the place was lost nothing can be said of what comes, so what might have both is taken to have them.
@@ -99,6 +111,11 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Release);
     }
+}
+
+/// Whether a chunk of a request's body came malformed, so that its end is in doubt.
+pub fn has_malformed_chunk(extensions: &Extensions) -> bool {
+    extensions.get::<MalformedChunk>().is_some()
 }
 
 /// Whether a request came with its length given in two ways.

@@ -12,7 +12,7 @@ use std::{
 
 use http::{Request, Response};
 use http_body::Body;
-use hyper::{body::Incoming, server::conn::http1, service::Service};
+use hyper::{server::conn::http1, service::Service};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
@@ -21,7 +21,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    OpenBody, WaitReadable, conversation::Conversation, service::Requests, watched::Watched,
+    ClientBody, OpenBody, WaitReadable,
+    conversation::Conversation,
+    service::{Connection, Requests},
+    watched::Watched,
 };
 
 /// How long nothing may have come for a connection to be put to rest. One whose requests come closer is left as it is;
@@ -42,7 +45,7 @@ pub(super) async fn serve<IO, S, B>(
 ) -> hyper::Result<()>
 where
     IO: AsyncRead + AsyncWrite + WaitReadable + Unpin + Send + 'static,
-    S: Service<Request<OpenBody<Incoming>>, Response = Response<B>> + Unpin,
+    S: Service<Request<OpenBody<ClientBody>>, Response = Response<B>> + Unpin,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     S::Future: Unpin,
     B: Body + Unpin + 'static,
@@ -50,7 +53,7 @@ where
 {
     let conversation = Arc::<Conversation>::default();
     let mut wire = TokioIo::new(Watched::new(stream, Arc::clone(&conversation)));
-    let mut requests = Requests::new(service, Some(Arc::clone(&conversation)));
+    let mut requests = Requests::new(service, Connection::Http1(Arc::clone(&conversation)));
     let mut rested: Option<(Instant, u64)> = None;
     loop {
         let parsing = builder.serve_connection(wire, requests).with_upgrades();
@@ -97,7 +100,7 @@ async fn until_rest<IO, S, B>(
 ) -> Result<Box<Parsing<IO, S>>, hyper::Result<()>>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<OpenBody<Incoming>>, Response = Response<B>> + Unpin,
+    S: Service<Request<OpenBody<ClientBody>>, Response = Response<B>> + Unpin,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     S::Future: Unpin,
     B: Body + Unpin + 'static,

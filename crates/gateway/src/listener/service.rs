@@ -10,7 +10,10 @@ use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
 
-use super::conversation::{Conversation, Open};
+use super::{
+    conversation::{Conversation, Open},
+    discard::{ClientBody, ConnectionDiscards},
+};
 
 /// A body that is part of an open request.
 pub struct OpenBody<B> {
@@ -21,8 +24,15 @@ pub struct OpenBody<B> {
 /// Answers the requests of one connection.
 pub(super) struct Requests<S> {
     service: S,
-    /// `None` where many requests share the connection.
-    conversation: Option<Arc<Conversation>>,
+    connection: Connection,
+}
+
+/// What a connection knows of its requests.
+pub(super) enum Connection {
+    /// One request after the other.
+    Http1(Arc<Conversation>),
+    /// Many at a time.
+    Http2(Arc<ConnectionDiscards>),
 }
 
 /// An answer that is being made.
@@ -38,17 +48,17 @@ impl<B> OpenBody<B> {
 }
 
 impl<S> Requests<S> {
-    pub(super) fn new(service: S, conversation: Option<Arc<Conversation>>) -> Self {
+    pub(super) fn new(service: S, connection: Connection) -> Self {
         Self {
             service,
-            conversation,
+            connection,
         }
     }
 }
 
 impl<S, B> Service<Request<Incoming>> for Requests<S>
 where
-    S: Service<Request<OpenBody<Incoming>>, Response = Response<B>>,
+    S: Service<Request<OpenBody<ClientBody>>, Response = Response<B>>,
     S::Future: Unpin,
 {
     type Response = Response<OpenBody<B>>;
@@ -56,13 +66,19 @@ where
     type Future = Answering<S::Future>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let conversation = self.conversation.as_ref();
+        let has_body = !request.body().is_end_stream();
+        let (conversation, discards) = match &self.connection {
+            Connection::Http1(conversation) => (Some(conversation), None),
+            Connection::Http2(discards) => (None, Some(discards).filter(|_| has_body)),
+        };
         if let Some(conversation) = conversation {
             conversation.begin(&mut request);
         }
-        let has_body = !request.body().is_end_stream();
         let reading = conversation.filter(|_| has_body).map(Conversation::open);
-        let request = request.map(|body| OpenBody::new(body, reading));
+        let request = request.map(|body| {
+            let body = ClientBody::new(body, discards.cloned());
+            OpenBody::new(body, reading)
+        });
         Answering {
             open: conversation.map(Conversation::open),
             future: self.service.call(request),

@@ -1,5 +1,5 @@
-//! Sees what the parser hides: of a request with `Content-Length` and `Transfer-Encoding` it shows only the latter, and
-//! it does not say when it waits for the next request and holds nothing of the one before.
+//! Sees what the parser hides: of a request with `Content-Length` and `Transfer-Encoding` it shows only the latter, it
+//! takes malformed lines before chunks, and it does not say when it waits for the next request and holds nothing of the one before.
 
 use std::{
     io::{self, IoSlice},
@@ -12,11 +12,26 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{conversation::Conversation, wait::WaitReadable};
 
+mod chunk;
 mod scanner;
 
 use scanner::{Finding, Scanner};
 
-/// A connection of HTTP/1.1 whose request heads are looked at as they are read. Nothing is changed.
+/// What is found in a stream that comes in pieces of `piece` bytes, and how many heads there are.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn scan(stream: &[u8], piece: usize) -> (String, u64) {
+    let mut scanner = Scanner::default();
+    let found = stream.chunks(piece).find_map(|bytes| scanner.feed(bytes));
+    (format!("{found:?}"), scanner.heads())
+}
+
+/// The size in the line before a chunk, which has its carriage return and not its line feed.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn chunk_size(line: &[u8]) -> Option<u64> {
+    chunk::size(line, 256)
+}
+
+/// A connection of HTTP/1.1 whose request heads and chunks are looked at as they are read. Nothing is changed.
 pub(super) struct Watched<IO> {
     io: IO,
     scanner: Scanner,
@@ -33,13 +48,22 @@ impl<IO> Watched<IO> {
         }
     }
 
-    fn look(&mut self, read: &[u8]) {
-        match self.scanner.feed(read) {
+    /// # Errors
+    /// Returns `InvalidData` if a chunk is malformed in the body of a request that has been handed on. One that has not
+    /// is marked instead, so that it is answered.
+    fn look(&mut self, read: &[u8]) -> io::Result<()> {
+        let finding = self.scanner.feed(read);
+        self.conversation.read_heads(self.scanner.heads());
+        match finding {
             None => {}
             Some(Finding::BothFramings(number)) => self.conversation.found_both_framings(number),
             Some(Finding::Lost(number)) => self.conversation.lost_place(number),
+            Some(Finding::MalformedChunk(number)) if self.conversation.requests() < number => {
+                self.conversation.found_malformed_chunk(number);
+            }
+            Some(Finding::MalformedChunk(_)) => return Err(io::ErrorKind::InvalidData.into()),
         }
-        self.conversation.read_heads(self.scanner.heads());
+        Ok(())
     }
 }
 
@@ -55,7 +79,10 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
         let waits = polled.is_pending() && this.scanner.is_between_requests();
         this.conversation.waits_for_a_request(waits);
         if polled.is_ready() {
-            this.look(buffer.filled().get(before..).unwrap_or_default());
+            let read = buffer.filled().get(before..).unwrap_or_default();
+            if let Err(error) = this.look(read) {
+                return Poll::Ready(Err(error));
+            }
         }
         polled
     }

@@ -14,7 +14,7 @@ const PATH: &str = "/.well-known/octelium/callback";
 
 /// Whether the login has sent it.
 pub(crate) fn is_callback(request: &Canonical) -> bool {
-    request.target.path() == PATH && request.method == Method::GET && !request.grpc
+    request.target.path() == PATH && request.method == Method::GET && !request.mode.is_grpc()
 }
 
 /// Goes on to where the person wanted to go, or says why not. A reason for the log comes along.

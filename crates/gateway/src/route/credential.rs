@@ -20,7 +20,7 @@ mod oauth2;
 mod sigv4;
 
 pub(crate) use oauth2::TokenSource;
-pub(crate) use sigv4::{Payload, Signer};
+pub(crate) use sigv4::{Payload, Signer, admit};
 
 /// Made from Secrets. Never shown by `Debug`.
 pub(crate) enum UpstreamCredential {

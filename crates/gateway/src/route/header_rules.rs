@@ -1,5 +1,7 @@
 //! Header fields that configuration adds and removes.
 
+use std::sync::Arc;
+
 use api::core_v1::service::spec::config::http::{
     Header,
     header::{KeyValue, key_value},
@@ -8,17 +10,18 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use policy::Scope;
 
 use crate::{
-    canonical,
+    canonical::{self, Names},
     route::{
         Problems,
         expression::{Expression, Failure, FailureKind},
     },
 };
 
-/// First removes, then adds.
+/// First removes, then adds. A name stands for all its spellings.
 #[derive(Default)]
 pub(crate) struct HeaderRules {
-    removed: Vec<HeaderName>,
+    /// What is removed, and what is replaced: no other spelling may stand beside it. `None` for nothing.
+    cleared: Option<Arc<Names>>,
     added: Vec<Added>,
     has_expressions: bool,
 }
@@ -56,6 +59,11 @@ impl HeaderRules {
         )
     }
 
+    /// The names that are removed or replaced; `None` for none.
+    pub(crate) fn names(&self) -> Option<Arc<Names>> {
+        self.cleared.clone()
+    }
+
     pub(crate) fn has_expressions(&self) -> bool {
         self.has_expressions
     }
@@ -87,8 +95,8 @@ impl HeaderRules {
 
     /// `computed`: what [`Self::compute`] gave.
     pub(crate) fn apply(&self, computed: Computed, headers: &mut HeaderMap) {
-        for name in &self.removed {
-            headers.remove(name);
+        if let Some(cleared) = &self.cleared {
+            cleared.remove_from(headers);
         }
         let mut computed = computed.into_iter();
         for added in &self.added {
@@ -119,9 +127,12 @@ impl HeaderRules {
         problems: &mut Problems,
     ) -> Self {
         let mut rules = Self::default();
+        let mut cleared = Names::default();
         for (index, name) in removed.iter().enumerate() {
             let path = format!("spec.config.http.header.remove{kind}Headers[{index}]");
-            rules.removed.extend(field_name(name, &path, problems));
+            if let Some(name) = field_name(name, &path, problems) {
+                cleared.insert(&name);
+            }
         }
         for (index, field) in added.iter().enumerate() {
             let path = format!("spec.config.http.header.add{kind}Headers[{index}]");
@@ -140,12 +151,16 @@ impl HeaderRules {
             };
             let Some(value) = value else { continue };
             rules.has_expressions |= matches!(value, Value::Computed(_));
+            if !field.append {
+                cleared.insert(&name);
+            }
             rules.added.push(Added {
                 name,
                 value,
                 append: field.append,
             });
         }
+        rules.cleared = (!cleared.is_empty()).then(|| Arc::new(cleared));
         rules
     }
 }

@@ -11,10 +11,7 @@ use api::{
 };
 use domain::duration;
 
-use crate::{
-    Config,
-    route::{Mode, Problems},
-};
+use crate::{Config, mode::Mode, route::Problems};
 
 /// Of a body that is read whole, where the Service sets no limit.
 const DEFAULT_WHOLE: u64 = 4 * 1024 * 1024;

@@ -1,5 +1,7 @@
 //! One configuration of a Service.
 
+use std::sync::Arc;
+
 use api::core_v1::service::spec::{
     Config as ServiceConfig,
     config::{
@@ -12,9 +14,11 @@ use policy::Scope;
 
 use crate::{
     Config,
+    canonical::Names,
+    mode::Mode,
     route::{
         Access, Buffering, Cors, DirectResponse, Failure, ForwardedMode, HeaderRules, HostRule,
-        IdentityFields, IdentityRule, Mode, PathRule, Plugins, Problems, Retry, Secrets, Timeouts,
+        IdentityFields, IdentityRule, PathRule, Plugins, Problems, Retry, Secrets, Timeouts,
         UpstreamCredential, header_rules,
     },
     upstream::Upstream,
@@ -50,6 +54,8 @@ pub(crate) struct Proxy {
     pub(crate) forwarded: ForwardedMode,
     pub(crate) request_headers: HeaderRules,
     pub(crate) response_headers: HeaderRules,
+    /// Names of request fields that the Service removes or sets itself: no trailer of a client may have them.
+    pub(crate) own_names: Arc<Names>,
     pub(crate) credential: Option<UpstreamCredential>,
     pub(crate) identity: IdentityRule,
     pub(crate) retry: Option<Retry>,
@@ -178,11 +184,21 @@ impl Compiler<'_> {
                 "signs the host, and needs an upstream of one endpoint",
             );
         }
+        let request_headers = HeaderRules::for_requests(header, problems);
+        let mut own_names = request_headers
+            .names()
+            .as_deref()
+            .cloned()
+            .unwrap_or_default();
+        if let Some(UpstreamCredential::Field { name, .. }) = &credential {
+            own_names.insert(name);
+        }
         Some(Action::Proxy(Box::new(Proxy {
             path: PathRule::compile(http.path.as_ref(), problems),
             host: HostRule::compile(header.host.as_ref(), problems),
             forwarded: ForwardedMode::from(header.forwarded_mode()),
-            request_headers: HeaderRules::for_requests(header, problems),
+            request_headers,
+            own_names: Arc::new(own_names),
             response_headers: HeaderRules::for_responses(header, problems),
             credential,
             identity: IdentityRule::compile(http.identity.as_ref(), self.url, problems),

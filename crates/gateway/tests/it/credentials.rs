@@ -276,6 +276,51 @@ async fn requests_are_signed_for_aws(#[case] name: &str, #[case] says_hash: bool
     assert_eq!(hash, says_hash.then_some("UNSIGNED-PAYLOAD"));
 }
 
+#[rstest]
+#[case("X-Amz-Copy-Source: /other/secret")]
+#[case("X-Amz-Acl: public-read")]
+#[case("X-Amz-Grant-Read: id=x")]
+#[case("X-Amz-Website-Redirect-Location: https://evil.example.org")]
+#[case("X-Amz-Server-Side-Encryption-Customer-Key: x")]
+#[case("X-Amz-Tagging: role=admin")]
+#[tokio::test]
+async fn fields_that_aws_acts_on_are_not_signed_for_clients_s11(#[case] field: &str) {
+    let world = world().await;
+    let upstream = Upstream::recording(&[]).await;
+    world.serve(&signed(service(&upstream.url()), "s3"));
+    let put = async |target: &str, fields: &[&str]| {
+        send(world.address, "PUT", target, fields, "body").await
+    };
+    let reply = put("/a", &[field]).await;
+    assert_eq!(reply.status, 403);
+    assert!(reply.body.contains("X-Amz"), "{}", reply.body);
+    let name = field.split(':').next().unwrap();
+    assert_eq!(put(&format!("/a?{name}=x"), &[]).await.status, 403);
+    assert_eq!(upstream.seen(), []);
+    // The Service may remove or set it.
+    world.serve(&signed(service(&upstream.url()), "s3").http(|http| {
+        http.header = Some(api::core_v1::service::spec::config::http::Header {
+            remove_request_headers: vec![name.to_owned()],
+            ..Default::default()
+        });
+    }));
+    let kept = [
+        field,
+        "X-Amz-Meta-Owner: me",
+        "X-Amz-Security-Token: theirs",
+    ];
+    assert_eq!(put("/a", &kept).await.status, 200);
+    let seen = upstream.one();
+    assert_eq!(seen.header(&name.to_ascii_lowercase()), None);
+    assert_eq!(seen.header("x-amz-security-token"), None);
+    assert_eq!(seen.header("x-amz-meta-owner"), Some("me"));
+    let authorization = seen.header("authorization").unwrap();
+    assert!(
+        authorization.contains("x-amz-meta-owner"),
+        "{authorization}"
+    );
+}
+
 #[tokio::test]
 async fn a_signature_is_for_one_host() {
     use api::core_v1::service::spec::config::{

@@ -95,7 +95,8 @@ async fn c17_two_framings_are_refused_in_any_request_of_a_connection(#[case] fie
 #[case("G\u{0}T / HTTP/1.1\r\nHost: app.example.com\r\n\r\n")]
 #[case("GET / HTTP/9.9\r\nHost: app.example.com\r\n\r\n")]
 #[case("GET app.example.com HTTP/1.1\r\nHost: app.example.com\r\nConnection: close\r\n\r\n")]
-#[case("OPTIONS * HTTP/1.1\r\nHost: app.example.com\r\nConnection: close\r\n\r\n")]
+#[case("GET * HTTP/1.1\r\nHost: app.example.com\r\nConnection: close\r\n\r\n")]
+#[case("OPTIONS * HTTP/1.1\r\nHost: app.example.com.\r\nConnection: close\r\n\r\n")]
 #[tokio::test]
 async fn c17_malformed_requests_are_refused(#[case] request: &str) {
     let world = World::start().await;
@@ -131,6 +132,70 @@ async fn c17_only_websockets_are_upgrades(#[case] fields: &str) {
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200 OK");
     assert_eq!(upstream.one().names(), ["host"]);
+}
+
+#[tokio::test]
+async fn options_of_the_server_are_answered_the_same_for_every_host_g16() {
+    let world = World::start().await;
+    let upstream = Upstream::recording(&[]).await;
+    world.serve(&service(&upstream.url()));
+    let mut answers = Vec::new();
+    for host in [HOST, "nothing.example.com"] {
+        let host = format!("Host: {host}");
+        let reply = crate::support::client::send(world.address, "OPTIONS", "*", &[&host], "").await;
+        assert_eq!(reply.status, 204);
+        assert!(reply.header("allow").unwrap().contains("OPTIONS"));
+        let names: Vec<String> = reply.headers.into_iter().map(|(name, _)| name).collect();
+        answers.push(names);
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(upstream.seen(), []);
+}
+
+/// The line before a chunk, and the rest of a body that it would be for.
+#[rstest]
+#[case("5;")]
+#[case("5 ")]
+#[case("5\t")]
+#[case("5 ;a=b")]
+#[case("5;a=b ")]
+#[case("5;a=\u{1}")]
+#[case("5;a=\"\u{8}\"")]
+#[case("5;\u{0}=b")]
+#[tokio::test]
+async fn malformed_lines_before_chunks_are_refused_g16(#[case] line: &str) {
+    let world = World::start().await;
+    let upstream = Upstream::recording(&[]).await;
+    world.serve(&service(&upstream.url()).anonymous());
+    let head = format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let request = format!("{head}{line}\r\nhello\r\n0\r\n\r\n{SMUGGLED}");
+    let answer = raw(world.address, request.as_bytes()).await;
+    let text = String::from_utf8_lossy(&answer);
+    assert!(text.starts_with("HTTP/1.1 400"), "{text}");
+    assert_eq!(text.matches("HTTP/1.1").count(), 1, "{text}");
+    assert_eq!(upstream.seen(), []);
+
+    // Once the request has been handed on, its body breaks off: the upstream never sees it whole.
+    let mut stream = TcpStream::connect(world.address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(b"5\r\nfirst\r\n").await.unwrap();
+    let connected = async {
+        while upstream.connections() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(10), connected).await.unwrap();
+    let rest = format!("{line}\r\nhello\r\n0\r\n\r\n{SMUGGLED}");
+    stream.write_all(rest.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    // The gateway may close with bytes unread.
+    let _ = timeout(Duration::from_secs(10), read).await.unwrap();
+    let text = String::from_utf8_lossy(&answer);
+    assert!(text.starts_with("HTTP/1.1 400"), "{text}");
+    assert_eq!(text.matches("HTTP/1.1").count(), 1, "{text}");
+    let seen = upstream.seen();
+    assert!(seen.iter().all(|seen| seen.body.is_empty()), "{seen:?}");
 }
 
 #[tokio::test]

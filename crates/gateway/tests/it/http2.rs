@@ -1,6 +1,6 @@
 //! HTTP/2 on the client's side: whole requests, and frames that no library would send.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -258,6 +258,119 @@ async fn c19_rapid_resets_end_the_connection() {
     let closed = timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
     assert!(closed.is_ok(), "still open");
     assert!(upstream.connections() < 1000, "{}", upstream.connections());
+}
+
+const END_HEADERS: u8 = 0x04;
+const END_STREAM: u8 = 0x01;
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RESET: u8 = 3;
+const SETTINGS: u8 = 4;
+const WINDOW_UPDATE: u8 = 8;
+const ACK: u8 = 0x01;
+const PING: u8 = 6;
+
+/// A POST without a token, whose body has not ended.
+fn denied(stream: u32) -> Vec<u8> {
+    let mut post = GET;
+    post[0].1 = "POST";
+    frame(HEADERS, END_HEADERS, stream, &fields(&post))
+}
+
+/// Reads frames until one is as wanted, and gives all of them.
+async fn until(
+    stream: &mut TcpStream,
+    wanted: impl Fn(u8, u32) -> bool,
+) -> Vec<(u8, u32, Vec<u8>)> {
+    let mut frames = Vec::new();
+    let read = async {
+        loop {
+            let frame = read_frame(stream).await.unwrap();
+            let (kind, id) = (frame.0, frame.1);
+            frames.push(frame);
+            if wanted(kind, id) {
+                return;
+            }
+        }
+    };
+    let found = timeout(Duration::from_secs(10), read).await;
+    assert!(found.is_ok(), "{frames:?}");
+    frames
+}
+
+#[tokio::test]
+async fn an_early_denial_is_not_followed_by_a_reset_g10() {
+    let world = World::start().await;
+    let upstream = Upstream::recording(&[]).await;
+    world.serve(&service(&upstream.url()));
+    let mut stream = speak(&world, &[denied(1)]).await;
+    until(&mut stream, |kind, id| (kind, id) == (HEADERS, 1)).await;
+    // What was on its way when the answer came.
+    for _ in 0..4 {
+        stream
+            .write_all(&frame(DATA, 0, 1, &[b'x'; 16_000]))
+            .await
+            .unwrap();
+    }
+    stream
+        .write_all(&frame(DATA, END_STREAM, 1, b"end"))
+        .await
+        .unwrap();
+    stream.write_all(&frame(PING, 0, 0, &[7; 8])).await.unwrap();
+    let pong = |kind, id| (kind, id) == (PING, 0);
+    let mut frames = until(&mut stream, pong).await;
+    // The connection goes on.
+    stream.write_all(&denied(3)).await.unwrap();
+    frames.extend(until(&mut stream, |kind, id| (kind, id) == (HEADERS, 3)).await);
+    assert!(frames.iter().all(|(kind, ..)| *kind != RESET), "{frames:?}");
+    assert_eq!(upstream.seen(), []);
+}
+
+#[tokio::test]
+async fn bodies_that_nobody_wants_are_read_within_bounds_g10() {
+    const STREAMS: usize = 17;
+    let world = World::start().await;
+    let upstream = Upstream::recording(&[]).await;
+    world.serve(&service(&upstream.url()));
+    let begun = Instant::now();
+    let denied: Vec<Vec<u8>> = (0..17).map(|index| denied(2 * index + 1)).collect();
+    let mut stream = speak(&world, &denied).await;
+    // One more than are discarded at a time: it is reset as soon as it is answered.
+    let mut frames = until(&mut stream, |kind, _| kind == RESET).await;
+    assert!(begun.elapsed() < Duration::from_secs(2), "not at once");
+    // The others are given up after a while.
+    for _ in 1..STREAMS {
+        frames.extend(until(&mut stream, |kind, _| kind == RESET).await);
+    }
+    assert!(begun.elapsed() >= Duration::from_secs(2), "too early");
+    let of = |wanted: u8| frames.iter().filter(|(kind, ..)| *kind == wanted).count();
+    assert_eq!((of(HEADERS), of(RESET)), (STREAMS, STREAMS));
+}
+
+#[tokio::test]
+async fn a_long_body_that_nobody_wants_is_reset_g10() {
+    let world = World::start().await;
+    let upstream = Upstream::recording(&[]).await;
+    world.serve(&service(&upstream.url()));
+    let mut stream = speak(&world, &[]).await;
+    until(&mut stream, |kind, _| kind == SETTINGS).await;
+    stream
+        .write_all(&frame(SETTINGS, ACK, 0, &[]))
+        .await
+        .unwrap();
+    stream.write_all(&denied(1)).await.unwrap();
+    let begun = Instant::now();
+    // Almost the window of the stream, which is as much as is discarded.
+    for _ in 0..16 {
+        let data = frame(DATA, 0, 1, &[b'x'; 16_000]);
+        stream.write_all(&data).await.unwrap();
+    }
+    until(&mut stream, |kind, id| (kind, id) == (WINDOW_UPDATE, 1)).await;
+    let data = frame(DATA, 0, 1, &[b'x'; 16_000]);
+    stream.write_all(&data).await.unwrap();
+    until(&mut stream, |kind, id| (kind, id) == (RESET, 1)).await;
+    assert!(begun.elapsed() < Duration::from_secs(3), "by time");
+    assert_eq!(upstream.seen(), []);
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ mod http2;
 mod http2_corpus;
 mod identity;
 mod log;
+mod modes;
 mod patience;
 mod plugins;
 mod proxying;

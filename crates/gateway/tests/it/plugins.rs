@@ -15,11 +15,14 @@ use api::{
     meta_v1::{Duration, duration},
 };
 
-use crate::support::{
-    Upstream, World,
-    client::{get, get_authorized, send},
-    service,
-    world::{ServiceExt, TOKEN, matches, rule},
+use crate::{
+    grpc::grpc_service,
+    support::{
+        Upstream, World,
+        client::{get, get_authorized, send},
+        service,
+        world::{ServiceExt, TOKEN, matches, rule},
+    },
 };
 
 fn plugin(name: &str, phase: Phase, condition: &str, r#type: Type) -> Plugin {
@@ -183,7 +186,7 @@ async fn a_rate_of_sessions_and_users_counts_only_what_is_allowed() {
 #[tokio::test]
 async fn a_call_over_its_rate_is_told_in_its_own_form() {
     let world = World::start().await;
-    world.serve(&service("http://127.0.0.1:1").http(|http| {
+    world.serve(&grpc_service("http://127.0.0.1:1").http(|http| {
         let key = key::Type::PerUser(true);
         http.plugins = vec![plugin("limit", Phase::PostAuth, "true", limit(1, key))];
     }));

@@ -101,7 +101,7 @@ struct World {
     drain: CancellationToken,
     served: JoinHandle<hyper::Result<()>>,
     /// Bodies of requests to `/keep`, which are answered without being read.
-    kept: mpsc::UnboundedReceiver<OpenBody<Incoming>>,
+    kept: mpsc::UnboundedReceiver<OpenBody<ClientBody>>,
 }
 
 fn serve_one() -> World {
@@ -137,8 +137,8 @@ fn serve_one() -> World {
 
 /// Says what was asked for, and how much came with it.
 async fn answer(
-    request: Request<OpenBody<Incoming>>,
-    keep: mpsc::UnboundedSender<OpenBody<Incoming>>,
+    request: Request<OpenBody<ClientBody>>,
+    keep: mpsc::UnboundedSender<OpenBody<ClientBody>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
     let body = request.into_body();

@@ -5,7 +5,10 @@ use std::mem;
 
 use memchr::memchr;
 
-/// What is kept of a line that comes in pieces: more than the fields that matter need.
+use super::chunk;
+
+/// What is kept of a line that comes in pieces: more than the fields that matter need. A longer line before a chunk is
+/// malformed.
 const LONGEST_KEPT: usize = 256;
 
 /// Something about the request with that number, from 1.
@@ -13,6 +16,8 @@ const LONGEST_KEPT: usize = 256;
 pub(super) enum Finding {
     /// It has `Content-Length` and `Transfer-Encoding`.
     BothFramings(u64),
+    /// The line before a chunk of its body is malformed.
+    MalformedChunk(u64),
     /// From it on, where requests begin is not known.
     Lost(u64),
 }
@@ -125,6 +130,9 @@ impl Scanner {
     }
 
     fn line(&mut self, line: &[u8], is_cut: bool) -> Option<Finding> {
+        if self.place == Place::ChunkSize {
+            return self.chunk_size(line, is_cut);
+        }
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         match self.place {
             // Empty lines before a request are skipped (RFC 9112 §2.2).
@@ -143,15 +151,12 @@ impl Scanner {
             }
             Place::Field if line.is_empty() => self.end_head(),
             Place::Field => self.field(line, is_cut),
-            Place::ChunkSize => match chunk_size(line) {
-                None => Some(self.lost()),
-                Some(0) => self.go_to(Place::Trailer),
-                Some(size) => self.go_to(Place::Chunk(size)),
-            },
             Place::ChunkEnd if line.is_empty() => self.go_to(Place::ChunkSize),
             Place::ChunkEnd => Some(self.lost()),
             Place::Trailer if line.is_empty() => self.go_to(Place::RequestLine),
-            Place::Trailer | Place::Body(_) | Place::Chunk(_) | Place::Off => None,
+            Place::Trailer | Place::Body(_) | Place::ChunkSize | Place::Chunk(_) | Place::Off => {
+                None
+            }
         }
     }
 
@@ -187,6 +192,14 @@ impl Scanner {
         })
     }
 
+    fn chunk_size(&mut self, line: &[u8], is_cut: bool) -> Option<Finding> {
+        match chunk::size(line, LONGEST_KEPT).filter(|_| !is_cut) {
+            None => Some(Finding::MalformedChunk(self.heads)),
+            Some(0) => self.go_to(Place::Trailer),
+            Some(size) => self.go_to(Place::Chunk(size)),
+        }
+    }
+
     fn go_to(&mut self, place: Place) -> Option<Finding> {
         self.place = place;
         None
@@ -206,16 +219,6 @@ fn is_chunked(value: &[u8]) -> bool {
 
 fn decimal(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text.trim_ascii()).ok()?.parse().ok()
-}
-
-/// The number before extensions.
-fn chunk_size(line: &[u8]) -> Option<u64> {
-    let number = line.split(|&byte| byte == b';').next()?.trim_ascii();
-    let is_number = !number.is_empty() && number.iter().all(u8::is_ascii_hexdigit);
-    if !is_number {
-        return None;
-    }
-    u64::from_str_radix(std::str::from_utf8(number).ok()?, 16).ok()
 }
 
 #[cfg(test)]
@@ -280,8 +283,28 @@ mod tests {
     #[case("x\r\n")]
     #[case("-1\r\n")]
     #[case("\r\n")]
-    #[case("1\r\nab\r\n")]
+    #[case("5;\r\n01234\r\n")]
+    #[case("5 \r\n01234\r\n")]
+    #[case("5;a\u{1}\r\n01234\r\n")]
+    #[case("5\n01234\r\n")]
+    #[case("1\r\na\r\n0;\r\n\r\n")]
     #[case("fffffffffffffffff\r\n")]
+    fn malformed_chunks_are_found_in_any_request_of_a_connection_g16(#[case] body: &str) {
+        let stream =
+            format!("{GET}POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}{GET}");
+        assert_eq!(scan(&stream), Some(Finding::MalformedChunk(2)));
+    }
+
+    #[test]
+    fn a_long_chunk_line_is_malformed_however_it_comes_g16() {
+        let extension = "a".repeat(LONGEST_KEPT);
+        let stream =
+            format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;{extension}\r\na\r\n");
+        assert_eq!(scan(&stream), Some(Finding::MalformedChunk(1)));
+    }
+
+    #[rstest]
+    #[case("1\r\nab\r\n")]
     fn c17_it_says_where_it_cannot_follow(#[case] body: &str) {
         let stream =
             format!("{GET}POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}{GET}");

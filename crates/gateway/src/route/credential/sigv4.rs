@@ -17,6 +17,10 @@ use zeroize::Zeroizing;
 
 use crate::route::Problems;
 
+mod admission;
+
+pub(crate) use admission::admit;
+
 const PATH: &str = "spec.config.http.auth.sigv4";
 /// The one service that takes bodies that are not signed.
 const S3: &str = "s3";

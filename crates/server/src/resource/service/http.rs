@@ -159,7 +159,9 @@ fn check_entry(path: &str, entry: &KeyValue) -> Result<(), Error> {
 pub(super) fn check_name(path: &str, name: &str) -> Result<(), Error> {
     let parsed = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| Error::invalid(format!("{path} {name:?} is not the name of a header")))?;
-    if parsed.as_str().replace('_', "-").starts_with("x-octelium-") {
+    // Upstreams read other spellings as the same name.
+    let folded = parsed.as_str().replace(['_', '.'], "-");
+    if folded.starts_with("x-octelium-") {
         return Err(Error::invalid(format!(
             "{path} {name:?}: headers that begin with X-Octelium- are the Cluster's own"
         )));

@@ -1,0 +1,109 @@
+//! Trailers: held to the rules of the head, since whoever receives them may merge them into it (RFC 9110 §6.5).
+
+use http::{HeaderMap, HeaderName};
+
+use crate::canonical::{
+    Names,
+    field_name::{Class, classify, is_forbidden_trailer, is_ours},
+};
+
+/// Removes from a client's trailers what could not be in the head, and the names that the Service removes or sets itself.
+pub(crate) fn clean_request_trailers(trailers: &mut HeaderMap, set: &Names) {
+    retain(trailers, |name| {
+        classify(name, true) == Class::EndToEnd
+            && !is_forbidden_trailer(name)
+            && !set.contains(name)
+    });
+}
+
+/// Removes from an upstream's trailers what is not for the client, and the names that the Service removes or sets
+/// itself.
+pub(crate) fn clean_response_trailers(trailers: &mut HeaderMap, set: Option<&Names>) {
+    retain(trailers, |name| {
+        !is_ours(name) && !is_forbidden_trailer(name) && set.is_none_or(|set| !set.contains(name))
+    });
+}
+
+/// Allocates only if something is removed.
+fn retain(trailers: &mut HeaderMap, keep: impl Fn(&str) -> bool) {
+    let removed: Vec<HeaderName> = trailers
+        .keys()
+        .filter(|name| !keep(name.as_str()))
+        .cloned()
+        .collect();
+    for name in removed {
+        trailers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn trailers(names: &[&'static str]) -> HeaderMap {
+        let pairs = names.iter().map(|name| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static("forged"),
+            )
+        });
+        pairs.collect()
+    }
+
+    fn left(trailers: &HeaderMap) -> Vec<&str> {
+        trailers.keys().map(HeaderName::as_str).collect()
+    }
+
+    fn set() -> Names {
+        let mut set = Names::default();
+        set.insert(&HeaderName::from_static("x-remote-user"));
+        set
+    }
+
+    #[test]
+    fn trailers_of_a_client_are_held_to_the_rules_of_its_head_s07() {
+        let mut sent = trailers(&[
+            "x-octelium-user",
+            "x_octelium_user",
+            "x-octelium-auth",
+            "x-remote-user",
+            "x_remote.user",
+            "x-forwarded-for",
+            "authorization",
+            "cookie",
+            "host",
+            "content-length",
+            "transfer-encoding",
+            "content-encoding",
+            "te",
+            "trailer",
+            "connection",
+            "custom.key_bin",
+        ]);
+        clean_request_trailers(&mut sent, &set());
+        assert_eq!(left(&sent), ["custom.key_bin"]);
+    }
+
+    #[test]
+    fn trailers_of_an_upstream_are_held_to_the_rules_of_its_head_s07() {
+        let mut sent = trailers(&[
+            "x-octelium-assertion",
+            "x_octelium_user",
+            "x-remote-user",
+            "x_remote_user",
+            "set-cookie",
+            "clear-site-data",
+            "access-control-allow-origin",
+            "authorization",
+            "connection",
+            "keep_alive",
+            "content-length",
+            "alt-svc",
+            "grpc-status",
+        ]);
+        clean_response_trailers(&mut sent, Some(&set()));
+        assert_eq!(left(&sent), ["grpc-status"]);
+    }
+}
