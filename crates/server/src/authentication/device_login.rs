@@ -119,6 +119,7 @@ pub(crate) async fn ask(ctx: &Context, scopes: &[String], caller: &Caller) -> Re
     let counted = caller.ip.map(|ip| AddressPrefix::from(ip).to_string());
     let key = format!("device-login:{}", counted.unwrap_or_default());
     limit(ctx, &key, MOST_REQUESTS).await?;
+    ctx.anonymous_rows.take_device_login(caller, ctx.now())?;
     for _ in 0..ATTEMPTS {
         let now = ctx.now();
         let expires_at = now.saturating_add(LIFETIME);
