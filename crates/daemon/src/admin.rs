@@ -36,6 +36,10 @@ pub(crate) fn collect_metrics(telemetry: &Telemetry) -> anyhow::Result<Prometheu
         "octelium_request_seconds",
         "Seconds from a request's head to its answer's head, by part of the Cluster."
     );
+    metrics::describe_counter!(
+        "octelium_limit_reached_total",
+        "Requests that were refused, and events that were left out, because a limit was reached."
+    );
     Ok(handle)
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Surroundings {
     pub(crate) places: Arc<Places>,
     /// From when on the change feed counts as stale.
     pub(crate) stale_after: Duration,
+    /// How long audit events are kept; for ever if `None`.
+    pub(crate) audit_retention: Option<Duration>,
 }
 
 impl ControlPlane {
@@ -48,7 +50,8 @@ impl ControlPlane {
             .context("state of the Cluster")?
             .with_outbound(surroundings.outbound)
             .with_metadata(surroundings.metadata)
-            .with_places(surroundings.places);
+            .with_places(surroundings.places)
+            .with_audit_retention(surroundings.audit_retention);
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let running = context.clone();

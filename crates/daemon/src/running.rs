@@ -51,6 +51,9 @@ const DEFAULT_PORT: u16 = 8443;
 const DEFAULT_ADMIN_PORT: u16 = 8444;
 const DEFAULT_STALE_AFTER: Duration = Duration::from_secs(5);
 const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+const DAY: Duration = Duration::from_hours(24);
+/// In days.
+const DEFAULT_AUDIT_RETENTION: u32 = 365;
 const DEFAULT_MAX_CONNECTIONS: u32 = 20_000;
 
 /// A replica that serves until it is asked to end.
@@ -107,6 +110,7 @@ impl Instance {
                 metadata,
                 places: places.places(),
                 stale_after,
+                audit_retention: audit_retention(&listen),
             },
         )
         .await?;
@@ -290,6 +294,12 @@ fn gateway_config(
         traces: telemetry.traces(),
         ..gateway::Config::default()
     }
+}
+
+/// In days; 0 keeps audit events for ever.
+fn audit_retention(listen: &ListenSettings) -> Option<Duration> {
+    let days = listen.audit_retention.unwrap_or(DEFAULT_AUDIT_RETENTION);
+    (days > 0).then(|| DAY.saturating_mul(days))
 }
 
 async fn bind(

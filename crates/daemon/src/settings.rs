@@ -92,6 +92,8 @@ settings! {
         /// Whether the Cluster keeps the newest requests to Services, for `octeliumctl get access` and the console:
         /// `on` or `off` [default: on]
         access_events: AccessEvents = "access-events", "OCTELIUM_ACCESS_EVENTS", "ON|OFF";
+        /// How many days audit events are kept; 0 keeps them for ever [default: 365]
+        audit_retention: u32 = "audit-retention", "OCTELIUM_AUDIT_RETENTION", "DAYS";
         /// Database of places (an `.mmdb` file: `GeoLite2-City`, or alike): Sessions say where they were begun,
         /// and Policies may ask. Read again when it changes
         geoip_database: PathBuf = "geoip-database", "OCTELIUM_GEOIP_DATABASE", "FILE";

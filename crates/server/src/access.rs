@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use crate::{
     Actor, Caller, Context, Error, ErrorKind, Principal, Unauthenticated,
     audit::{self, Entry},
+    budget::{self, ANONYMOUS_MESSAGE, Payer, Shape},
 };
 
 mod call;
@@ -44,47 +45,66 @@ pub struct Peer(pub IpAddr);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(pub String);
 
-/// Decides, and lets through with an [`Actor`] in the extensions; a [`Caller`] is in those of every request.
+/// Decides by the head of a request, before its body is read, and lets through with an [`Actor`] in the extensions; a
+/// [`Caller`] is in those of every request.
 pub(crate) async fn decide(State(ctx): State<Context>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let caller = caller(&ctx, &parts.headers, &parts.extensions);
     let request_id = HeaderValue::from_str(&caller.request_id).ok();
     let admitted = admit(&ctx, &caller, &parts.uri, &parts.headers).await;
-    let is_streaming = Method::parse(parts.uri.path()).is_some_and(Method::is_streaming);
-    let mut request = Request::from_parts(parts, body);
+    let request = Request::from_parts(parts, body);
     let mut response = match admitted {
-        Ok(None) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        Ok(Some(principal)) => {
-            // What is answered at once was decided a moment ago; what goes on is decided again.
-            let standing = is_streaming.then(|| Standing {
-                ctx: ctx.clone(),
-                caller: caller.clone(),
-                uri: request.uri().clone(),
-                headers: request.headers().clone(),
-                revoked: principal.revoked.clone(),
-            });
-            request.extensions_mut().insert(Actor {
-                principal,
-                request_id: caller.request_id.clone(),
-                ip: caller.ip,
-                user_agent: caller.user_agent.clone(),
-            });
-            request.extensions_mut().insert(caller);
-            let response = next.run(request).await;
-            match standing {
-                Some(standing) => response.map(|body| guard::until(standing.ends(), body)),
-                None => response,
-            }
-        }
+        Ok(principal) => answer(&ctx, caller, principal, request, next).await,
         Err(refused) => refusal(refused),
     };
     if let Some(id) = request_id {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
+}
+
+/// Answers a request that was let through: by `principal`, or by a caller that need not be authenticated.
+async fn answer(
+    ctx: &Context,
+    caller: Caller,
+    principal: Option<Arc<Principal>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let method = Method::parse(request.uri().path());
+    let body = method.map_or((ANONYMOUS_MESSAGE, Shape::Message), Method::body);
+    let payer = match &principal {
+        None => Payer::anonymous(caller.ip),
+        Some(principal) => Payer::User(principal.user_uid()),
+    };
+    let mut standing = None;
+    if let Some(principal) = principal {
+        // What is answered at once was decided a moment ago; what goes on is decided again.
+        if method.is_some_and(Method::is_streaming) {
+            standing = Some(Standing {
+                ctx: ctx.clone(),
+                caller: caller.clone(),
+                uri: request.uri().clone(),
+                headers: request.headers().clone(),
+                revoked: principal.revoked.clone(),
+            });
+        }
+        request.extensions_mut().insert(Actor {
+            principal,
+            request_id: caller.request_id.clone(),
+            ip: caller.ip,
+            user_agent: caller.user_agent.clone(),
+        });
+    }
+    request.extensions_mut().insert(caller);
+    let handle = |request| next.run(request);
+    match budget::limited(&ctx.bodies, payer, body, request, handle).await {
+        Ok(response) => match standing {
+            Some(standing) => response.map(|body| guard::until(standing.ends(), body)),
+            None => response,
+        },
+        Err(error) => refusal(error.into()),
+    }
 }
 
 /// Whoever sent a request with these headers.

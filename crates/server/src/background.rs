@@ -33,12 +33,12 @@ impl Context {
         self.flush().await;
     }
 
-    /// Writes what is counted and audited in batches.
+    /// Writes all that is counted and audited in batches, before the process ends.
     pub async fn flush(&self) {
         for result in [
             self.usage.flush(&*self.store).await,
-            self.audit.flush(&*self.store).await,
-            self.access.flush(&*self.store, &*self.clock).await,
+            self.audit.finish(&*self.store).await,
+            self.access.finish(&*self.store, &*self.clock).await,
         ] {
             if let Err(error) = result {
                 tracing::error!(%error, "a batch could not be written");
@@ -48,12 +48,21 @@ impl Context {
 
     async fn write_batches(&self) -> Result<(), StoreError> {
         self.usage.flush(&*self.store).await?;
-        self.audit.flush(&*self.store).await?;
+        self.audit.flush(&*self.store, self.now()).await?;
         self.access.flush(&*self.store, &*self.clock).await
     }
 
     async fn collect(&self) -> Result<(), StoreError> {
-        self.store.collect(self.now()).await.map(|_| ())
+        let now = self.now();
+        self.store.collect(now).await?;
+        let Some(retention) = self.audit_retention else {
+            return Ok(());
+        };
+        let removed = self.store.trim_audit(now.saturating_sub(retention)).await?;
+        if removed > 0 {
+            tracing::info!(removed, "old audit events removed");
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! What every use case gets: the ports, and who asks.
 
-use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
+use std::{fmt, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
 
 use authn::outbound::Outbound;
 use domain::{
@@ -11,9 +11,9 @@ use domain::{
 use store::{Store, StoreError};
 
 use crate::{
-    Directory, Principal, access_log::AccessBatch, audit::AuditBatch, authentication, directory,
-    federation::Federation, keys::Keyring, metadata, metadata::MetadataService, places::Places,
-    usage::UsageBatch,
+    Directory, Principal, access_log::AccessBatch, audit::AuditBatch, authentication,
+    budget::BodyBudget, directory, federation::Federation, keys::Keyring, metadata,
+    metadata::MetadataService, places::Places, row_budget::AnonymousRows, usage::UsageBatch,
 };
 
 /// The Cluster as seen by one replica. Cheap to clone.
@@ -35,6 +35,11 @@ pub struct Context {
     pub access: Arc<AccessBatch>,
     /// Uses that are counted in batches.
     pub usage: Arc<UsageBatch>,
+    pub(crate) bodies: Arc<BodyBudget>,
+    /// Rows that requests without authentication store: logins that failed at a provider, and logins of machines.
+    pub(crate) anonymous_rows: Arc<AnonymousRows>,
+    /// How long audit events are kept; for ever if `None`.
+    pub(crate) audit_retention: Option<Duration>,
     pub(crate) authentication: Arc<authentication::State>,
     pub(crate) federation: Arc<Federation>,
     pub(crate) metadata: Arc<MetadataService>,
@@ -70,6 +75,9 @@ impl Context {
             audit: Arc::default(),
             access: Arc::default(),
             usage: Arc::default(),
+            bodies: Arc::default(),
+            anonymous_rows: Arc::default(),
+            audit_retention: None,
             authentication: Arc::default(),
             federation: Arc::default(),
             metadata: Arc::default(),
@@ -89,6 +97,13 @@ impl Context {
     #[must_use]
     pub fn with_metadata(mut self, source: metadata::Source) -> Self {
         self.metadata = Arc::new(MetadataService::from(source));
+        self
+    }
+
+    /// Removes audit events that are older than `retention`.
+    #[must_use]
+    pub fn with_audit_retention(mut self, retention: Option<Duration>) -> Self {
+        self.audit_retention = retention;
         self
     }
 

@@ -36,6 +36,12 @@ pub enum ErrorKind {
         /// When it is worth trying again.
         retry_after: Duration,
     },
+    /// The body of the request has more bytes than the limit.
+    TooLarge,
+    /// The body of the request did not arrive in time.
+    TimedOut,
+    /// Unfinished requests hold all memory that there is for them; worth trying again.
+    Overloaded,
     /// Part of the contract, and not served.
     Unimplemented,
     /// The Cluster cannot answer at present; worth trying again.

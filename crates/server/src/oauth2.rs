@@ -4,13 +4,18 @@
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, State},
+    extract::{DefaultBodyLimit, Request, State},
+    middleware::{self, Next},
+    response::Response,
     routing::{MethodRouter, get, post},
 };
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
 
-use crate::{Caller, Context, access};
+use crate::{
+    Caller, Context, access,
+    budget::{self, Payer, Shape},
+};
 
 mod assertion;
 mod client;
@@ -43,7 +48,20 @@ pub fn oauth2_router(ctx: Context) -> Router {
         .route(DEVICE, endpoint(Endpoint::Device))
         .route(METADATA, get(metadata::serve))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(middleware::from_fn_with_state(ctx.clone(), limit))
         .with_state(ctx)
+}
+
+/// Limits the bodies of requests. The client is authenticated by the body, so all of them are anonymous here.
+async fn limit(State(ctx): State<Context>, request: Request, next: Next) -> Response {
+    let caller = access::caller(&ctx, request.headers(), request.extensions());
+    let payer = Payer::anonymous(caller.ip);
+    let form = (LARGEST_BODY, Shape::Whole);
+    let handle = |request| next.run(request);
+    match budget::limited(&ctx.bodies, payer, form, request, handle).await {
+        Ok(response) => response,
+        Err(error) => response::finish(&ctx, &caller, Err(error.into())),
+    }
 }
 
 type Body = Result<Bytes, axum::extract::rejection::BytesRejection>;

@@ -37,6 +37,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 
 use crate::{
     Caller, Context, access,
+    budget::{self, Shape},
     federation::{oidc::LOGOUT as BACK_CHANNEL, saml::LOGOUT},
 };
 pub use authenticators::asked::page as proof_page;
@@ -114,7 +115,12 @@ async fn serve(State(ctx): State<Context>, mut request: Request, next: NextLayer
             request.extensions_mut().insert(desk);
             request.extensions_mut().insert(visit.clone());
             request.extensions_mut().insert(caller.clone());
-            (visit, cookie, next.run(request).await)
+            let payer = visit.payer(&caller);
+            let body = (LARGEST_ANSWER, Shape::Whole);
+            let handle = |request| next.run(request);
+            let answer = budget::limited(&ctx.bodies, payer, body, request, handle).await;
+            let response = answer.unwrap_or_else(|error| Failure::from(error).into_response());
+            (visit, cookie, response)
         }
     };
     finish(&ctx, &caller, (&visit, is_admin), cookie, response)

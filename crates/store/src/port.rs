@@ -325,8 +325,16 @@ pub struct Usage {
     pub last_at: UnixMillis,
 }
 
-/// How many access events are kept.
+/// How many access events of Users are kept.
 pub const ACCESS_KEPT: u32 = 100_000;
+/// How many access events without a User are kept. They never take the place of those of Users.
+pub const ACCESS_KEPT_ANONYMOUS: u32 = 25_000;
+/// How many bytes access events of Users may have in all.
+pub const ACCESS_BYTES: u32 = 64 * 1024 * 1024;
+/// How many bytes access events without a User may have in all.
+pub const ACCESS_BYTES_ANONYMOUS: u32 = 16 * 1024 * 1024;
+/// How many bytes a text in an audit or access event may have. Longer ones are cut when they are stored.
+pub const EVENT_TEXT_BYTES: usize = 2048;
 /// For how long they are.
 pub const ACCESS_KEPT_FOR: Duration = Duration::from_hours(7 * 24);
 
@@ -457,7 +465,11 @@ pub trait Store: Send + Sync + 'static {
     /// Reads audit events, newest first, and how many there are in all.
     async fn audit(&self, query: AuditQuery) -> Result<(Vec<AuditEvent>, u64), StoreError>;
 
-    /// Appends access events. The newest [`ACCESS_KEPT`] are kept, for [`ACCESS_KEPT_FOR`].
+    /// Removes audit events from before `before`, a slice at a time. Returns how many.
+    async fn trim_audit(&self, before: UnixMillis) -> Result<u64, StoreError>;
+
+    /// Appends access events. The newest are kept: [`ACCESS_KEPT`] of Users and [`ACCESS_KEPT_ANONYMOUS`] others, at
+    /// most [`ACCESS_BYTES`] and [`ACCESS_BYTES_ANONYMOUS`], for [`ACCESS_KEPT_FOR`].
     async fn append_access(&self, events: Vec<AccessEvent>) -> Result<(), StoreError>;
 
     /// Reads access events, newest first, and how many there are in all.

@@ -265,6 +265,18 @@ impl Store for Postgres {
         read!(self, client => log::page(&client, (&query).into(), row::audit_event))
     }
 
+    async fn trim_audit(&self, before: UnixMillis) -> Result<u64, StoreError> {
+        let client = self.client().await?;
+        let mut removed = 0;
+        loop {
+            let slice = audit::trim(&client, before).await?;
+            removed += slice;
+            if slice == 0 {
+                return Ok(removed);
+            }
+        }
+    }
+
     async fn append_access(&self, events: Vec<AccessEvent>) -> Result<(), StoreError> {
         access::append(&self.client().await?, &events).await
     }
@@ -275,10 +287,11 @@ impl Store for Postgres {
 
     async fn collect(&self, now: UnixMillis) -> Result<u64, StoreError> {
         let mut client = self.client().await?;
+        let ends = access::ends(&client).await?;
         let mut removed = 0;
         // In slices, so that locks are held shortly.
         loop {
-            let (slice, cursor) = collect::slice(&mut client, now).await?;
+            let (slice, cursor) = collect::slice(&mut client, now, ends).await?;
             if let Some(cursor) = cursor {
                 self.feed.publisher().committed(cursor);
             }

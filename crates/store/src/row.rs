@@ -10,7 +10,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use prost::Message as _;
 
-use crate::{AccessQuery, AuditQuery, IndexEntry, StoreError};
+use crate::{
+    ACCESS_BYTES, ACCESS_BYTES_ANONYMOUS, ACCESS_KEPT, ACCESS_KEPT_ANONYMOUS, AccessQuery,
+    AuditQuery, EVENT_TEXT_BYTES, IndexEntry, StoreError,
+};
 
 /// The instant that never comes.
 const NEVER: i64 = i64::MAX;
@@ -89,6 +92,9 @@ pub(crate) const CHANGES_KEPT: Duration = Duration::from_hours(1);
 /// How many changes are forgotten at once.
 pub(crate) const CHANGES_SLICE: i64 = 4000;
 
+/// How many audit events are removed at once.
+pub(crate) const EVENTS_SLICE: i64 = 500;
+
 /// What of an event is looked for.
 pub(crate) struct EventColumns {
     pub(crate) at: UnixMillis,
@@ -129,6 +135,75 @@ impl EventColumns {
         }
     }
 }
+
+/// The body of an audit event.
+pub(crate) fn audit_body(event: &AuditEvent) -> Vec<u8> {
+    let mut event = event.clone();
+    let texts = [
+        &mut event.reason,
+        &mut event.request_id,
+        &mut event.ip_address,
+        &mut event.user_agent,
+    ];
+    texts
+        .into_iter()
+        .chain(event.attrs.values_mut())
+        .for_each(cut);
+    event.encode_to_vec()
+}
+
+/// The body of an access event.
+pub(crate) fn access_body(event: &AccessEvent) -> Vec<u8> {
+    let mut event = event.clone();
+    for text in [
+        &mut event.request_id,
+        &mut event.reason,
+        &mut event.credential,
+        &mut event.ip_address,
+        &mut event.method,
+        &mut event.host,
+        &mut event.path,
+        &mut event.error,
+        &mut event.step_up,
+        &mut event.upstream,
+    ] {
+        cut(text);
+    }
+    event.encode_to_vec()
+}
+
+/// Cuts a text that is longer than [`EVENT_TEXT_BYTES`] between two characters.
+fn cut(text: &mut String) {
+    text.truncate(text.floor_char_boundary(EVENT_TEXT_BYTES));
+}
+
+/// Access events that share a limit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AccessClass {
+    /// The condition that selects them.
+    pub(crate) condition: &'static str,
+    /// How many are kept.
+    pub(crate) rows: u32,
+    /// How many bytes are kept.
+    pub(crate) bytes: u32,
+}
+
+/// Callers without authentication cannot evict what Users did.
+pub(crate) const ACCESS_CLASSES: [AccessClass; 2] = [
+    AccessClass {
+        condition: "user_uid IS NOT NULL",
+        rows: ACCESS_KEPT,
+        bytes: ACCESS_BYTES,
+    },
+    AccessClass {
+        condition: "user_uid IS NULL",
+        rows: ACCESS_KEPT_ANONYMOUS,
+        bytes: ACCESS_BYTES_ANONYMOUS,
+    },
+];
+
+/// For each of [`ACCESS_CLASSES`], the newest event that is no longer kept.
+pub(crate) type AccessEnds = [Option<i64>; 2];
 
 /// What a column of an event is compared with.
 pub(crate) enum Operand {

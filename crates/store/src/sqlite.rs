@@ -353,6 +353,20 @@ impl Store for Sqlite {
             .await
     }
 
+    async fn trim_audit(&self, before: UnixMillis) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        loop {
+            let slice = self
+                .writer
+                .write(move |connection| audit::trim(connection, before))
+                .await?;
+            removed += slice;
+            if slice == 0 {
+                return Ok(removed);
+            }
+        }
+    }
+
     async fn append_access(&self, events: Vec<AccessEvent>) -> Result<(), StoreError> {
         if events.is_empty() {
             return Ok(());
@@ -369,12 +383,13 @@ impl Store for Sqlite {
     }
 
     async fn collect(&self, now: UnixMillis) -> Result<u64, StoreError> {
+        let ends = self.readers.read(access::ends).await?;
         let mut removed = 0;
         // In slices, so that logins go on meanwhile.
         loop {
             let slice = self
                 .writer
-                .write(move |connection| collect::slice(connection, now))
+                .write(move |connection| collect::slice(connection, now, ends))
                 .await?;
             removed += slice;
             if slice == 0 {

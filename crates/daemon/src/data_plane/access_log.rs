@@ -6,7 +6,7 @@ use api::{
 };
 use domain::kind::Kind;
 use gateway::{AccessFacts, Decision};
-use server::Context;
+use server::{Context, access_log::Asker};
 
 /// The gateway's port to what the Cluster keeps of requests.
 pub(crate) struct AccessLog(pub(crate) Context);
@@ -20,13 +20,25 @@ impl gateway::AccessLog for AccessLog {
             Decision::Open => access_event::Decision::Open,
             Decision::Undecided => access_event::Decision::Undecided,
         };
-        self.0.access.add(decision, || self.event(facts));
+        let asker = match facts.caller {
+            Some(_) => Asker::Authenticated,
+            None => Asker::Anonymous(facts.client),
+        };
+        let now = self.0.now();
+        self.0
+            .access
+            .add(asker, decision, now, || self.event(facts));
     }
 }
 
 impl AccessLog {
     fn event(&self, facts: &AccessFacts<'_>) -> AccessEvent {
-        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        // What is waiting to be stored must not be longer than what is stored.
+        let text = |text: Option<&str>| {
+            let text = text.unwrap_or_default();
+            let end = text.floor_char_boundary(store::EVENT_TEXT_BYTES);
+            text.get(..end).unwrap_or_default().to_owned()
+        };
         AccessEvent {
             request_id: facts.request_id.to_owned(),
             at: Some(self.0.now().to_proto()),
@@ -42,7 +54,7 @@ impl AccessLog {
                 .map(|caller| reference(Kind::Session, &caller.session, &caller.session_uid)),
             credential: text(facts.caller.and_then(|caller| caller.credential.as_deref())),
             ip_address: facts.client.to_string(),
-            method: facts.method.to_owned(),
+            method: text(Some(facts.method)),
             host: text(facts.host),
             path: text(facts.path),
             status: facts.status.unwrap_or_default().into(),

@@ -12,6 +12,7 @@ mod admin_console;
 mod attested;
 mod authenticators;
 mod browser;
+mod budget;
 mod crash;
 mod credentials_page;
 mod existing_clients;

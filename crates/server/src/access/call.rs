@@ -154,9 +154,10 @@ impl Call<'_> {
             session: Some(&session),
         };
         let mut event = audit::refused(ctx, self.caller, entry, reason);
-        event
-            .attrs
-            .insert("method".to_owned(), self.path.to_owned());
+        // A name that a client makes up would be a row of its own.
+        let method = Method::parse(self.path).filter(|method| method.is_known());
+        let shown = method.map_or("unknown", |_| self.path);
+        event.attrs.insert("method".to_owned(), shown.to_owned());
         ctx.audit.add(event);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
+use crate::budget::{ANONYMOUS_MESSAGE, MESSAGE, PLATFORM_MESSAGE, Shape};
+
 /// The paths of the methods whose reply is a stream.
 static STREAMING: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     let methods = api::reflect::pool()
@@ -9,6 +11,17 @@ static STREAMING: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
         .flat_map(|service| service.methods().collect::<Vec<_>>());
     methods
         .filter(prost_reflect::MethodDescriptor::is_server_streaming)
+        .map(|method| method.full_name().to_owned())
+        .collect()
+});
+
+/// The paths of the methods whose request is a stream.
+static STREAMED_TO: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let methods = api::reflect::pool()
+        .services()
+        .flat_map(|service| service.methods().collect::<Vec<_>>());
+    methods
+        .filter(prost_reflect::MethodDescriptor::is_client_streaming)
         .map(|method| method.full_name().to_owned())
         .collect()
 });
@@ -53,9 +66,38 @@ impl<'a> Method<'a> {
         )
     }
 
+    /// Whether the contract has it.
+    pub(super) fn is_known(self) -> bool {
+        let service = api::reflect::pool().get_service_by_name(self.service_full_name);
+        service.is_some_and(|service| service.methods().any(|method| method.name() == self.name))
+    }
+
     /// Whether its reply is a stream, which may outlive what allowed it.
     pub(super) fn is_streaming(self) -> bool {
-        STREAMING.contains(&format!("{}.{}", self.service_full_name, self.name))
+        STREAMING.contains(&self.full_name())
+    }
+
+    /// How many bytes one message may have, and how many messages a request has.
+    pub(super) fn body(self) -> (usize, Shape) {
+        let most = match self.service_full_name {
+            _ if self.is_anonymous() => ANONYMOUS_MESSAGE,
+            "octelium.platform.v1.MainService" => PLATFORM_MESSAGE,
+            _ => MESSAGE,
+        };
+        let is_stream = matches!(
+            self.service_full_name,
+            "grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection"
+        ) || STREAMED_TO.contains(&self.full_name());
+        let shape = if is_stream {
+            Shape::Messages
+        } else {
+            Shape::Message
+        };
+        (most, shape)
+    }
+
+    fn full_name(self) -> String {
+        format!("{}.{}", self.service_full_name, self.name)
     }
 
     /// The package as scopes have it: `core` for `octelium.api.main.core.v1`.
@@ -106,9 +148,33 @@ mod tests {
             "/octelium.api.main.user.v1.MainService/Connect"
         ));
         assert!(!is_streaming("/octelium.platform.v1.MainService/Apply"));
+        let is_known = |path| Method::parse(path).unwrap().is_known();
+        assert!(is_known("/octelium.platform.v1.MainService/Apply"));
+        assert!(!is_known("/octelium.platform.v1.MainService/ApplyX"));
+        assert!(!is_known("/octelium.platform.v1.Service/Apply"));
         assert!(!is_streaming(
             "/octelium.api.main.core.v1.MainService/DeleteCredential"
         ));
+    }
+
+    #[test]
+    fn anonymous_messages_are_small_s02() {
+        let body = |path| Method::parse(path).unwrap().body();
+        let small = (64 * 1024, Shape::Message);
+        assert_eq!(body("/octelium.api.main.auth.v1.MainService/Logout"), small);
+        assert_eq!(body("/grpc.health.v1.Health/Watch"), small);
+        assert_eq!(
+            body("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
+            (64 * 1024, Shape::Messages)
+        );
+        assert_eq!(
+            body("/octelium.api.main.user.v1.MainService/Connect"),
+            (MESSAGE, Shape::Messages)
+        );
+        assert_eq!(
+            body("/octelium.platform.v1.MainService/Apply"),
+            (PLATFORM_MESSAGE, Shape::Message)
+        );
     }
 
     #[test]

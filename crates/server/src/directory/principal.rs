@@ -58,6 +58,13 @@ impl Principal {
         self.standing.metadata()
     }
 
+    /// The uid of the User; that of the Session if the User has none that can be read.
+    pub(crate) fn user_uid(&self) -> Uid {
+        let metadata = self.user().metadata.as_ref();
+        let uid = metadata.and_then(|metadata| metadata.uid.parse().ok());
+        uid.unwrap_or(self.claims.subject)
+    }
+
     /// The name of the Session.
     pub fn session_name(&self) -> &Arc<str> {
         &self.standing.name

@@ -11,10 +11,10 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 
 use super::{auth::Auth, core::Core, platform::Platform, user::User};
-use crate::{Context, access};
-
-/// How large a request to apply may be; those of the other services are at most 4 MiB.
-const APPLIED_BYTES: usize = 16 * 1024 * 1024;
+use crate::{
+    Context, access,
+    budget::{ANONYMOUS_MESSAGE, MESSAGE, PLATFORM_MESSAGE},
+};
 
 /// What the health service tells of: the whole, and each service.
 const SERVICES: &[&str] = &[
@@ -36,14 +36,15 @@ pub async fn grpc_router(ctx: Context) -> Result<Router, Box<dyn std::error::Err
         let serving = ServingStatus::Serving;
         health.set_service_status(*service, serving).await;
     }
-    let mut routes = Routes::new(AuthServer::new(Auth::new(ctx.clone())))
-        .add_service(CoreServer::new(Core::new(ctx.clone())))
-        .add_service(UserServer::new(User::new(ctx.clone())))
-        .add_service(
-            PlatformServer::new(Platform::new(ctx.clone()))
-                .max_decoding_message_size(APPLIED_BYTES),
-        )
-        .add_service(health_service);
+    let auth = AuthServer::new(Auth::new(ctx.clone()));
+    let core = CoreServer::new(Core::new(ctx.clone()));
+    let user = UserServer::new(User::new(ctx.clone()));
+    let platform = PlatformServer::new(Platform::new(ctx.clone()));
+    let mut routes = Routes::new(auth.max_decoding_message_size(ANONYMOUS_MESSAGE))
+        .add_service(core.max_decoding_message_size(MESSAGE))
+        .add_service(user.max_decoding_message_size(MESSAGE))
+        .add_service(platform.max_decoding_message_size(PLATFORM_MESSAGE))
+        .add_service(health_service.max_decoding_message_size(ANONYMOUS_MESSAGE));
     for reflection in [Reflection::V1, Reflection::V1Alpha] {
         routes = reflection.add_to(routes)?;
     }
@@ -72,14 +73,16 @@ impl Reflection {
                     .register_encoded_file_descriptor_set(
                         tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
                     )
-                    .build_v1()?,
+                    .build_v1()?
+                    .max_decoding_message_size(ANONYMOUS_MESSAGE),
             ),
             Self::V1Alpha => routes.add_service(
                 builder
                     .register_encoded_file_descriptor_set(
                         tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
                     )
-                    .build_v1alpha()?,
+                    .build_v1alpha()?
+                    .max_decoding_message_size(ANONYMOUS_MESSAGE),
             ),
         })
     }

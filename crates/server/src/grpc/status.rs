@@ -54,16 +54,18 @@ fn details(error: &Error) -> Vec<prost_types::Any> {
 }
 
 /// Existing clients retry Unavailable, `ResourceExhausted`, Unknown, Aborted, `DataLoss`, Internal and
-/// `DeadlineExceeded` sixteen times, so none of these stands for a client's mistake.
+/// `DeadlineExceeded` sixteen times, so none of these stands for a mistake that repeats itself.
 pub(crate) fn code(kind: ErrorKind) -> Code {
     match kind {
-        ErrorKind::InvalidArgument => Code::InvalidArgument,
+        ErrorKind::InvalidArgument | ErrorKind::TooLarge => Code::InvalidArgument,
         ErrorKind::NotFound => Code::NotFound,
         ErrorKind::AlreadyExists => Code::AlreadyExists,
         ErrorKind::PermissionDenied => Code::PermissionDenied,
         ErrorKind::Unauthenticated => Code::Unauthenticated,
         ErrorKind::Conflict => Code::OutOfRange,
         ErrorKind::FailedPrecondition | ErrorKind::RateLimited { .. } => Code::FailedPrecondition,
+        ErrorKind::TimedOut => Code::DeadlineExceeded,
+        ErrorKind::Overloaded => Code::ResourceExhausted,
         ErrorKind::Unimplemented => Code::Unimplemented,
         ErrorKind::Unavailable => Code::Unavailable,
         ErrorKind::Internal => Code::Internal,

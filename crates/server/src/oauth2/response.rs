@@ -54,6 +54,10 @@ pub(super) enum FailureCode {
     AccessDenied,
     /// It took too long.
     ExpiredToken,
+    /// The body is too large.
+    TooLarge,
+    /// The body did not arrive in time.
+    TimedOut,
     /// Worth trying again.
     TemporarilyUnavailable,
     /// Ours.
@@ -99,7 +103,11 @@ impl From<Error> for Failure {
             | ErrorKind::Unimplemented => FailureCode::UnauthorizedClient,
             ErrorKind::Unauthenticated => FailureCode::InvalidClient,
             ErrorKind::RateLimited { .. } => FailureCode::TooMany,
-            ErrorKind::Conflict | ErrorKind::Unavailable => FailureCode::TemporarilyUnavailable,
+            ErrorKind::TooLarge => FailureCode::TooLarge,
+            ErrorKind::TimedOut => FailureCode::TimedOut,
+            ErrorKind::Conflict | ErrorKind::Unavailable | ErrorKind::Overloaded => {
+                FailureCode::TemporarilyUnavailable
+            }
             ErrorKind::Internal => FailureCode::ServerError,
         };
         Self {
@@ -149,6 +157,8 @@ fn refusal(ctx: &Context, caller: &Caller, failure: &Failure) -> Response {
         FailureCode::SlowDown => (StatusCode::BAD_REQUEST, "slow_down"),
         FailureCode::AccessDenied => (StatusCode::BAD_REQUEST, "access_denied"),
         FailureCode::ExpiredToken => (StatusCode::BAD_REQUEST, "expired_token"),
+        FailureCode::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request"),
+        FailureCode::TimedOut => (StatusCode::REQUEST_TIMEOUT, "invalid_request"),
         FailureCode::TemporarilyUnavailable => {
             (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
         }

@@ -95,6 +95,12 @@ impl From<Error> for Failure {
             ErrorKind::PermissionDenied => (StatusCode::FORBIDDEN, "You may not do this"),
             ErrorKind::Conflict => (StatusCode::CONFLICT, "Somebody else was faster"),
             ErrorKind::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "Too many attempts"),
+            ErrorKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "That is too large"),
+            ErrorKind::TimedOut => (
+                StatusCode::REQUEST_TIMEOUT,
+                "Your request did not arrive in time",
+            ),
+            ErrorKind::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "Too many requests"),
             ErrorKind::Unavailable => return Self::unavailable(),
             ErrorKind::Unimplemented => (StatusCode::NOT_IMPLEMENTED, "Not served"),
             ErrorKind::Internal => {

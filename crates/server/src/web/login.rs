@@ -226,6 +226,7 @@ async fn arrive(
     fields: &Fields,
     caller: &Caller,
 ) -> Result<Response, Failure> {
+    ctx.anonymous_rows.check_login(caller, ctx.now())?;
     let sent = fields.get("state").or_else(|| fields.get("RelayState"));
     let state = LoginState::take(ctx, headers, sent).await?;
     let arrival = Arrival {
@@ -240,6 +241,7 @@ async fn arrive(
     };
     let begun = outcome.map_err(|failed| {
         refused_identity(ctx, caller, "session.created", &failed);
+        ctx.anonymous_rows.count_failed_login(caller, ctx.now());
         let is_known_there = failed.identifier.is_some();
         let is_denied = failed.error.kind() == ErrorKind::PermissionDenied;
         let failure = Failure::from(failed.error);

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     Caller, Context, Error, ErrorKind, Principal, Unauthenticated,
     authentication::browser::{self, Begun, Claims, Resumed},
+    budget::Payer,
     directory::Presented,
 };
 
@@ -169,6 +170,16 @@ fn ended(reason: &str) -> &'static str {
         "session_rejected" => "Your Session was rejected by an administrator.",
         "session_gone" => "Your Session was ended.",
         _ => "Your Session has ended.",
+    }
+}
+
+impl Visit {
+    /// Who the body of the request is charged to.
+    pub(super) fn payer(&self, caller: &Caller) -> Payer {
+        match self {
+            Self::Known(visitor) => Payer::User(visitor.resumed.user.uid),
+            Self::Unknown(_) => Payer::anonymous(caller.ip),
+        }
     }
 }
 

@@ -166,6 +166,10 @@ impl Store for Failing {
         self.inner.audit(query).await
     }
 
+    async fn trim_audit(&self, before: UnixMillis) -> Result<u64, StoreError> {
+        self.inner.trim_audit(before).await
+    }
+
     async fn append_access(&self, events: Vec<AccessEvent>) -> Result<(), StoreError> {
         self.inner.append_access(events).await
     }

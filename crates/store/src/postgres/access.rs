@@ -6,7 +6,10 @@ use domain::clock::UnixMillis;
 use tokio_postgres::Transaction;
 
 use super::{error::failed, query::rows};
-use crate::{ACCESS_KEPT, ACCESS_KEPT_FOR, StoreError, row};
+use crate::{
+    ACCESS_KEPT_FOR, StoreError,
+    row::{self, ACCESS_CLASSES, AccessEnds},
+};
 
 /// Appends events.
 pub(super) async fn append(client: &Client, events: &[AccessEvent]) -> Result<(), StoreError> {
@@ -24,7 +27,7 @@ pub(super) async fn append(client: &Client, events: &[AccessEvent]) -> Result<()
         .iter()
         .map(|columns| columns.object.map(|uid| uid.as_bytes().to_vec()))
         .collect();
-    let bodies: Vec<Vec<u8>> = events.iter().map(prost::Message::encode_to_vec).collect();
+    let bodies: Vec<Vec<u8>> = events.iter().map(row::access_body).collect();
     rows(
         client,
         "INSERT INTO access (at, decision, user_uid, service_uid, body)
@@ -38,30 +41,61 @@ pub(super) async fn append(client: &Client, events: &[AccessEvent]) -> Result<()
     .map(|_| ())
 }
 
+/// Finds what is too much. Reads all of it, so it belongs outside of a transaction that holds locks.
+pub(super) async fn ends(client: &Client) -> Result<AccessEnds, StoreError> {
+    let mut ends = AccessEnds::default();
+    for (end, class) in ends.iter_mut().zip(ACCESS_CLASSES) {
+        // The size of a row as it is stored: nothing has to be read from outside of the table for it.
+        let sql = format!(
+            "SELECT max(id) FROM (
+               SELECT id, row_number() OVER newest AS rows,
+                 sum(pg_column_size(body)) OVER newest AS bytes
+               FROM access WHERE {} WINDOW newest AS (ORDER BY id DESC)) sized
+             WHERE rows > $1 OR bytes > $2",
+            class.condition
+        );
+        let limits = (i64::from(class.rows), i64::from(class.bytes));
+        let found = rows(client, &sql, &[&limits.0, &limits.1]).await?;
+        if let Some(row) = found.first() {
+            *end = row
+                .try_get(0)
+                .map_err(|error| failed("reading access events", &error))?;
+        }
+    }
+    Ok(ends)
+}
+
 /// Forgets a part of those that are too old, or too many. Returns how many went.
 pub(super) async fn trim(
     transaction: &Transaction<'_>,
     now: UnixMillis,
+    ends: AccessEnds,
     slice: i64,
 ) -> Result<u64, StoreError> {
-    let mut removed = 0;
-    for (sql, bound) in [
-        (
-            "DELETE FROM access WHERE id IN (
-               SELECT id FROM access WHERE id <= (SELECT max(id) FROM access) - $1::bigint
-               ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)",
-            i64::from(ACCESS_KEPT),
-        ),
-        (
+    let collecting = |error| failed("collecting", &error);
+    let old = now.saturating_sub(ACCESS_KEPT_FOR).0;
+    let mut removed = transaction
+        .execute(
             "DELETE FROM access WHERE id IN (
                SELECT id FROM access WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)",
-            now.saturating_sub(ACCESS_KEPT_FOR).0,
-        ),
-    ] {
+            &[&old, &slice],
+        )
+        .await
+        .map_err(collecting)?;
+    for (end, class) in ends.into_iter().zip(ACCESS_CLASSES) {
+        let Some(end) = end else {
+            continue;
+        };
+        let sql = format!(
+            "DELETE FROM access WHERE id IN (
+               SELECT id FROM access WHERE {} AND id <= $1
+               ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            class.condition
+        );
         removed += transaction
-            .execute(sql, &[&bound, &slice])
+            .execute(&sql, &[&end, &slice])
             .await
-            .map_err(|error| failed("collecting", &error))?;
+            .map_err(collecting)?;
     }
     Ok(removed)
 }

@@ -2,8 +2,9 @@
 
 use api::platform_v1::AuditEvent;
 use deadpool_postgres::Client;
+use domain::clock::UnixMillis;
 
-use super::query::rows;
+use super::{error::failed, query::rows};
 use crate::{StoreError, row};
 
 /// Appends events.
@@ -19,7 +20,7 @@ pub(super) async fn append(client: &Client, events: &[AuditEvent]) -> Result<(),
         .iter()
         .map(|columns| columns.object.as_ref().map(|uid| uid.as_bytes().as_slice()))
         .collect();
-    let bodies: Vec<Vec<u8>> = events.iter().map(prost::Message::encode_to_vec).collect();
+    let bodies: Vec<Vec<u8>> = events.iter().map(row::audit_body).collect();
     rows(
         client,
         "INSERT INTO audit (at, event_type, user_uid, resource_uid, body)
@@ -31,4 +32,16 @@ pub(super) async fn append(client: &Client, events: &[AuditEvent]) -> Result<(),
     )
     .await
     .map(|_| ())
+}
+
+/// Removes a part of those from before `before`. Returns how many went.
+pub(super) async fn trim(client: &Client, before: UnixMillis) -> Result<u64, StoreError> {
+    client
+        .execute(
+            "DELETE FROM audit WHERE id IN (
+               SELECT id FROM audit WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            &[&before.0, &row::EVENTS_SLICE],
+        )
+        .await
+        .map_err(|error| failed("removing audit events", &error))
 }

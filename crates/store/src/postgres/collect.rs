@@ -11,7 +11,10 @@ use super::{
     schema::set_meta,
     statement::APPEND_CHANGES,
 };
-use crate::{Cursor, StoreError, row};
+use crate::{
+    Cursor, StoreError,
+    row::{self, AccessEnds},
+};
 
 /// How much is removed at once.
 const SLICE: i64 = 500;
@@ -21,6 +24,7 @@ const SLICE: i64 = 500;
 pub(super) async fn slice(
     client: &mut Client,
     now: UnixMillis,
+    ends: AccessEnds,
 ) -> Result<(u64, Option<Cursor>), StoreError> {
     let collecting = |error: Error| failed("collecting", &error);
     let client: &mut tokio_postgres::Client = client;
@@ -38,7 +42,7 @@ pub(super) async fn slice(
             .await
             .map_err(collecting)?;
     }
-    removed += access::trim(&transaction, now, SLICE).await?;
+    removed += access::trim(&transaction, now, ends, SLICE).await?;
     removed += trim(&transaction, now.saturating_sub(row::CHANGES_KEPT)).await?;
     let append = transaction
         .prepare(APPEND_CHANGES)

@@ -2,7 +2,6 @@
 
 use deadpool_postgres::ClientWrapper;
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
-use prost::Message as _;
 use tokio_postgres::{Error, types::ToSql};
 
 use super::{change::PendingChange, statement::Statements};
@@ -185,7 +184,7 @@ async fn other(
                 &event.r#type,
                 &columns.user.as_ref().map(|uid| uid.as_bytes().as_slice()),
                 &columns.object.as_ref().map(|uid| uid.as_bytes().as_slice()),
-                &event.encode_to_vec(),
+                &row::audit_body(event),
             ];
             client.execute(&statements.audit, parameters).await?;
             Ok(Done::Other(None))

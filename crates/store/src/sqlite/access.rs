@@ -2,10 +2,12 @@
 
 use api::platform_v1::AccessEvent;
 use domain::{clock::UnixMillis, id::Uid};
-use prost::Message as _;
 use rusqlite::{Connection, params};
 
-use crate::{ACCESS_KEPT, ACCESS_KEPT_FOR, StoreError, row};
+use crate::{
+    ACCESS_KEPT_FOR, StoreError,
+    row::{self, ACCESS_CLASSES, AccessEnds},
+};
 
 /// Appends events.
 pub(super) fn append(connection: &Connection, events: &[AccessEvent]) -> Result<(), StoreError> {
@@ -19,34 +21,55 @@ pub(super) fn append(connection: &Connection, events: &[AccessEvent]) -> Result<
             event.decision,
             columns.user.as_ref().map(Uid::as_bytes),
             columns.object.as_ref().map(Uid::as_bytes),
-            event.encode_to_vec()
+            row::access_body(event)
         ])?;
     }
     Ok(())
+}
+
+/// Finds what is too much. Reads all of it, so it belongs on a reader.
+pub(super) fn ends(connection: &Connection) -> Result<AccessEnds, StoreError> {
+    let mut ends = AccessEnds::default();
+    for (end, class) in ends.iter_mut().zip(ACCESS_CLASSES) {
+        let sql = format!(
+            "SELECT max(id) FROM (
+               SELECT id, row_number() OVER newest AS rows, sum(length(body)) OVER newest AS bytes
+               FROM access WHERE {} WINDOW newest AS (ORDER BY id DESC))
+             WHERE rows > ?1 OR bytes > ?2",
+            class.condition
+        );
+        *end = connection
+            .prepare_cached(&sql)?
+            .query_row([class.rows, class.bytes], |row| row.get(0))?;
+    }
+    Ok(ends)
 }
 
 /// Forgets a part of those that are too old, or too many. Returns how many went.
 pub(super) fn trim(
     connection: &Connection,
     now: UnixMillis,
+    ends: AccessEnds,
     slice: u32,
 ) -> Result<u64, StoreError> {
-    let mut removed = 0;
-    for (sql, bound) in [
-        (
-            "DELETE FROM access WHERE id IN (
-               SELECT id FROM access WHERE id <= (SELECT max(id) FROM access) - ?1 ORDER BY id LIMIT ?2)",
-            i64::from(ACCESS_KEPT),
-        ),
-        (
+    let mut removed = connection
+        .prepare_cached(
             "DELETE FROM access WHERE id IN (
                SELECT id FROM access WHERE at < ?1 ORDER BY at LIMIT ?2)",
-            now.saturating_sub(ACCESS_KEPT_FOR).0,
-        ),
-    ] {
+        )?
+        .execute(params![now.saturating_sub(ACCESS_KEPT_FOR).0, slice])?;
+    for (end, class) in ends.into_iter().zip(ACCESS_CLASSES) {
+        let Some(end) = end else {
+            continue;
+        };
+        let sql = format!(
+            "DELETE FROM access WHERE id IN (
+               SELECT id FROM access WHERE {} AND id <= ?1 ORDER BY id LIMIT ?2)",
+            class.condition
+        );
         removed += connection
-            .prepare_cached(sql)?
-            .execute(params![bound, slice])?;
+            .prepare_cached(&sql)?
+            .execute(params![end, slice])?;
     }
     Ok(u64::try_from(removed).unwrap_or(u64::MAX))
 }

@@ -1,8 +1,7 @@
 //! Audit events.
 
 use api::platform_v1::AuditEvent;
-use domain::id::Uid;
-use prost::Message as _;
+use domain::{clock::UnixMillis, id::Uid};
 use rusqlite::{Connection, params};
 
 use crate::{StoreError, row};
@@ -19,8 +18,19 @@ pub(super) fn append(connection: &Connection, events: &[AuditEvent]) -> Result<(
             event.r#type,
             columns.user.as_ref().map(Uid::as_bytes),
             columns.object.as_ref().map(Uid::as_bytes),
-            event.encode_to_vec()
+            row::audit_body(event)
         ])?;
     }
     Ok(())
+}
+
+/// Removes a part of those from before `before`. Returns how many went.
+pub(super) fn trim(connection: &Connection, before: UnixMillis) -> Result<u64, StoreError> {
+    let removed = connection
+        .prepare_cached(
+            "DELETE FROM audit WHERE id IN (
+               SELECT id FROM audit WHERE at < ?1 ORDER BY at LIMIT ?2)",
+        )?
+        .execute(params![before.0, row::EVENTS_SLICE])?;
+    Ok(u64::try_from(removed).unwrap_or(u64::MAX))
 }

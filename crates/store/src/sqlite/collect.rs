@@ -4,13 +4,20 @@ use domain::{clock::UnixMillis, kind::Kind};
 use rusqlite::{Connection, params};
 
 use super::{access, change, document::remove_attachments};
-use crate::{StoreError, row};
+use crate::{
+    StoreError,
+    row::{self, AccessEnds},
+};
 
 /// How much is removed at once.
 const SLICE: u32 = 500;
 
 /// Removes a part of what has expired by `now`. Returns how many rows went; nothing is left at zero.
-pub(super) fn slice(connection: &Connection, now: UnixMillis) -> Result<u64, StoreError> {
+pub(super) fn slice(
+    connection: &Connection,
+    now: UnixMillis,
+    ends: AccessEnds,
+) -> Result<u64, StoreError> {
     let documents = expired_documents(connection, now)?;
     for document in &documents {
         remove(connection, document, now)?;
@@ -26,7 +33,7 @@ pub(super) fn slice(connection: &Connection, now: UnixMillis) -> Result<u64, Sto
             .execute(params![now.0, SLICE])?;
         removed += u64::try_from(count).unwrap_or(u64::MAX);
     }
-    removed += access::trim(connection, now, SLICE)?;
+    removed += access::trim(connection, now, ends, SLICE)?;
     Ok(removed + change::trim(connection, now.saturating_sub(row::CHANGES_KEPT))?)
 }
 

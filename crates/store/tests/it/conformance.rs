@@ -48,10 +48,13 @@ conformance! {
         collecting_removes_what_expired_and_nothing_else;
     access:
         access_events_are_found_newest_first
-        of_access_events_the_newest_are_kept;
+        of_access_events_the_newest_are_kept
+        access_events_without_a_user_never_evict_those_of_users_s06
+        texts_of_events_are_cut_s06;
     audit:
         audit_events_are_found_newest_first
-        an_audit_event_stands_or_falls_with_its_transaction;
+        an_audit_event_stands_or_falls_with_its_transaction
+        old_audit_events_are_removed_s06;
     changes:
         every_change_but_the_creation_of_a_session_is_logged
         a_failed_transaction_logs_nothing

@@ -55,20 +55,9 @@ impl Https {
 
     /// For an address, trusting the certificate in a file.
     pub(crate) fn trusting(address: SocketAddr, authority: &Path) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_pem_file(authority).unwrap())
-            .unwrap();
-        let mut config =
-            ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_root_certificates(roots)
-                .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Self {
             address,
-            tls: TlsConnector::from(Arc::new(config)),
+            tls: tls(authority, "http/1.1"),
         }
     }
 
@@ -94,6 +83,21 @@ impl Https {
     pub(crate) async fn get(&self, host: &str, path: &str, token: &str) -> Answer {
         self.send(host, get(path, token)).await
     }
+}
+
+/// TLS that trusts the certificate in a file, for one protocol.
+pub(crate) fn tls(authority: &Path, protocol: &str) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_file(authority).unwrap())
+        .unwrap();
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+    TlsConnector::from(Arc::new(config))
 }
 
 /// A kept connection.

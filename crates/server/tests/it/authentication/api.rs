@@ -1,6 +1,13 @@
 //! The gRPC API through the whole router: who may call what, and what is left behind.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use api::{
     auth_v1::{
@@ -12,6 +19,7 @@ use api::{
     resource::Object as _,
     user_v1::{GetStatusRequest, main_service_client::MainServiceClient as UserClient},
 };
+use futures_util::stream;
 use rstest::rstest;
 use server::{Context, Domain, directory::Limits, grpc_router};
 use tonic::{Code, Request, body::Body, metadata::MetadataValue};
@@ -287,4 +295,63 @@ async fn nothing_is_answered_from_what_the_store_has_not_confirmed_lately() {
     );
     let status = user.get_status(request).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
+}
+
+/// A body that notes whether anything has read it.
+fn watched(read: &Arc<AtomicBool>, bytes: Vec<u8>) -> Body {
+    let read = read.clone();
+    let bytes = stream::once(async move {
+        read.store(true, Ordering::SeqCst);
+        Ok::<_, Infallible>(bytes)
+    });
+    Body::new(axum::body::Body::from_stream(bytes))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_read_after_its_caller_is_authenticated_and_only_if_it_is_small_s02() {
+    let replicas = Replicas::start(Backend::Sqlite, 1).await;
+    let ctx = replicas.context(0);
+    replicas.workload("plain").await;
+    let credential = replicas.credential("AUTH_TOKEN", "plain", "").await;
+    let token = log_in(ctx, &replicas.issue(&credential).await)
+        .await
+        .unwrap();
+    let router = router(ctx).await;
+    let call = async |path: &str, token: &str, length: u32| {
+        let read = Arc::new(AtomicBool::new(false));
+        let message = [&[0][..], &length.to_be_bytes(), &vec![0; 100]].concat();
+        let request = http::Request::post(path)
+            .header("content-type", "application/grpc")
+            .header("x-octelium-auth", token)
+            .body(watched(&read, message))
+            .unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        let status = response.headers().get("grpc-status").cloned();
+        let code = Code::from_bytes(status.unwrap().as_bytes());
+        (code, read.load(Ordering::SeqCst))
+    };
+    let status = "/octelium.api.main.user.v1.MainService/GetStatus";
+    let users = "/octelium.api.main.core.v1.MainService/ListUser";
+    let login = "/octelium.api.main.auth.v1.MainService/AuthenticateWithAuthenticationToken";
+    let health = "/grpc.health.v1.Health/Check";
+    for token in ["", "garbage"] {
+        assert_eq!(
+            call(status, token, 100).await,
+            (Code::Unauthenticated, false)
+        );
+    }
+    let token = &token.access_token;
+    assert_eq!(
+        call(users, token, 100).await,
+        (Code::PermissionDenied, false)
+    );
+    let large = 4 * 1024 * 1024 + 1;
+    assert_eq!(
+        call(status, token, large).await,
+        (Code::InvalidArgument, true)
+    );
+    for path in [login, health] {
+        let large = 64 * 1024 + 1;
+        assert_eq!(call(path, "", large).await, (Code::InvalidArgument, true));
+    }
 }

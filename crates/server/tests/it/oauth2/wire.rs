@@ -202,7 +202,7 @@ async fn a23_w28_only_a_posted_form_is_taken_and_nothing_from_the_url() {
     let reply = send(ctx, huge.body(Body::from("a".repeat(1 << 20))).unwrap()).await;
     assert_eq!(
         (reply.status.as_u16(), reply.error().as_str()),
-        (400, "invalid_request")
+        (413, "invalid_request")
     );
 }
 

@@ -1,9 +1,12 @@
 use api::{
     meta_v1::ObjectReference,
-    platform_v1::{AccessEvent, access_event::Decision},
+    platform_v1::{AccessEvent, AuditEvent, access_event::Decision},
 };
 use domain::{clock::UnixMillis, id::Uid};
-use store::{ACCESS_KEPT, ACCESS_KEPT_FOR, AccessQuery};
+use store::{
+    ACCESS_BYTES_ANONYMOUS, ACCESS_KEPT, ACCESS_KEPT_ANONYMOUS, ACCESS_KEPT_FOR, AccessQuery,
+    EVENT_TEXT_BYTES, Operation, Transaction,
+};
 
 use crate::fixture::{Fixture, NOW, uid};
 
@@ -81,14 +84,14 @@ pub(super) async fn access_events_are_found_newest_first(cluster: Fixture) {
 }
 
 pub(super) async fn of_access_events_the_newest_are_kept(cluster: Fixture) {
-    let store = &cluster.store;
+    let (store, alice) = (&cluster.store, Some(uid()));
     let old = NOW.saturating_sub(ACCESS_KEPT_FOR).0;
     store
-        .append_access(vec![event(old - 1, Decision::Allowed, None, None)])
+        .append_access(vec![event(old - 1, Decision::Allowed, alice, None)])
         .await
         .unwrap();
     store
-        .append_access(vec![event(old, Decision::Denied, None, None)])
+        .append_access(vec![event(old, Decision::Denied, alice, None)])
         .await
         .unwrap();
     store.collect(NOW).await.unwrap();
@@ -102,7 +105,7 @@ pub(super) async fn of_access_events_the_newest_are_kept(cluster: Fixture) {
 
     // One too many.
     for _ in 0..ACCESS_KEPT / 1000 {
-        let events = vec![event(NOW.0, Decision::Allowed, None, None); 1000];
+        let events = vec![event(NOW.0, Decision::Allowed, alice, None); 1000];
         store.append_access(events).await.unwrap();
     }
     assert_eq!(
@@ -119,4 +122,92 @@ pub(super) async fn of_access_events_the_newest_are_kept(cluster: Fixture) {
         ..query
     };
     assert_eq!(store.access(denied).await.unwrap().1, 0);
+}
+
+pub(super) async fn access_events_without_a_user_never_evict_those_of_users_s06(cluster: Fixture) {
+    let (store, alice) = (&cluster.store, Some(uid()));
+    let count = async |decision| {
+        let query = AccessQuery {
+            decision: Some(decision),
+            limit: 1,
+            ..AccessQuery::default()
+        };
+        store.access(query).await.unwrap().1
+    };
+    let of_alice = event(NOW.0, Decision::Allowed, alice, None);
+    store.append_access(vec![of_alice]).await.unwrap();
+    for _ in 0..ACCESS_KEPT_ANONYMOUS / 1000 + 1 {
+        let events = vec![event(NOW.0, Decision::Refused, None, None); 1000];
+        store.append_access(events).await.unwrap();
+    }
+    store.collect(NOW).await.unwrap();
+    let kept = u64::from(ACCESS_KEPT_ANONYMOUS);
+    assert_eq!(count(Decision::Refused).await, kept);
+    assert_eq!(count(Decision::Allowed).await, 1);
+
+    // Long ones evict by their bytes.
+    let noise: String = (0..1000).map(|_| uid().to_string()).collect();
+    let long = |number: usize| AccessEvent {
+        path: noise[number..number + EVENT_TEXT_BYTES].to_owned(),
+        ..event(NOW.0, Decision::Denied, None, None)
+    };
+    let number = 2 * ACCESS_BYTES_ANONYMOUS / 2048;
+    for _ in 0..number / 512 {
+        let events = (0..512).map(long).collect();
+        store.append_access(events).await.unwrap();
+    }
+    let number = u64::from(number);
+    assert_eq!(count(Decision::Denied).await, number);
+    store.collect(NOW).await.unwrap();
+    let left = count(Decision::Denied).await;
+    assert!(left < number, "{left}");
+    assert!(left > number / 4, "{left}");
+    assert_eq!(count(Decision::Refused).await, 0, "older ones");
+    assert_eq!(count(Decision::Allowed).await, 1);
+}
+
+pub(super) async fn texts_of_events_are_cut_s06(cluster: Fixture) {
+    // A character of two bytes lies across the end.
+    let long = format!("x{}", "\u{e9}".repeat(EVENT_TEXT_BYTES));
+    let kept = format!("x{}", "\u{e9}".repeat((EVENT_TEXT_BYTES - 1) / 2));
+    let access = AccessEvent {
+        path: long.clone(),
+        host: long.clone(),
+        ..event(NOW.0, Decision::Refused, None, None)
+    };
+    cluster.store.append_access(vec![access]).await.unwrap();
+    let audit = AuditEvent {
+        uid: uid().to_string(),
+        at: Some(NOW.to_proto()),
+        user_agent: long.clone(),
+        attrs: [("identifier".to_owned(), long)].into(),
+        ..AuditEvent::default()
+    };
+    cluster
+        .store
+        .append_audit(vec![audit.clone()])
+        .await
+        .unwrap();
+    let mut transaction = Transaction::at(NOW);
+    transaction.push(Operation::Audit(audit));
+    cluster.store.commit(transaction).await.unwrap();
+
+    let query = AccessQuery {
+        limit: 10,
+        ..AccessQuery::default()
+    };
+    let (found, _) = cluster.store.access(query).await.unwrap();
+    assert_eq!((&found[0].path, &found[0].host), (&kept, &kept));
+    let query = store::AuditQuery {
+        limit: 10,
+        ..store::AuditQuery::default()
+    };
+    let (found, _) = cluster.store.audit(query).await.unwrap();
+    assert_eq!(found.len(), 2);
+    for event in found {
+        assert_eq!(
+            (&event.user_agent, &event.attrs["identifier"]),
+            (&kept, &kept)
+        );
+    }
 }

@@ -120,3 +120,18 @@ pub(super) async fn an_audit_event_stands_or_falls_with_its_transaction(cluster:
     };
     assert_eq!(store.audit(query).await.unwrap().1, 1);
 }
+
+pub(super) async fn old_audit_events_are_removed_s06(cluster: Fixture) {
+    let store = &cluster.store;
+    for at in [1000, 2000, 3000] {
+        let events = vec![event("login.refused", at, None, None); 700];
+        store.append_audit(events).await.unwrap();
+    }
+    assert_eq!(store.trim_audit(UnixMillis(2000)).await.unwrap(), 700);
+    assert_eq!(store.trim_audit(UnixMillis(2000)).await.unwrap(), 0);
+    let all = AuditQuery {
+        limit: 1,
+        ..AuditQuery::default()
+    };
+    assert_eq!(cluster.replica.audit(all).await.unwrap().1, 1400);
+}

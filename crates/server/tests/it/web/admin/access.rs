@@ -5,7 +5,7 @@ use api::{
     platform_v1::{AccessEvent, access_event::Decision},
     resource::Object as _,
 };
-use server::{Context, resource::load};
+use server::{Context, access_log::Asker, resource::load};
 
 use super::{READ, administrator, between, console};
 
@@ -16,17 +16,18 @@ fn rows(body: &str) -> usize {
 async fn note(ctx: &Context, decision: Decision, user: &str, path: &str) {
     let found = load::by_name::<User>(&*ctx.store, user, ctx.now()).await;
     let user_ref = found.unwrap().unwrap().message.reference();
-    ctx.access.add(decision, || AccessEvent {
-        request_id: path.to_owned(),
-        at: Some(ctx.now().to_proto()),
-        user_ref: Some(user_ref),
-        method: "GET".to_owned(),
-        host: "web.localhost".to_owned(),
-        path: path.to_owned(),
-        status: 200,
-        reason: "Policy p, rule r".to_owned(),
-        ..AccessEvent::default()
-    });
+    ctx.access
+        .add(Asker::Authenticated, decision, ctx.now(), || AccessEvent {
+            request_id: path.to_owned(),
+            at: Some(ctx.now().to_proto()),
+            user_ref: Some(user_ref),
+            method: "GET".to_owned(),
+            host: "web.localhost".to_owned(),
+            path: path.to_owned(),
+            status: 200,
+            reason: "Policy p, rule r".to_owned(),
+            ..AccessEvent::default()
+        });
     ctx.flush().await;
 }
 

@@ -1,0 +1,206 @@
+//! A body within limits.
+
+use std::{
+    future::Future as _,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::{Limits, Refused, Shape, message, message::Messages, pool::Reserved};
+
+/// Why the body of a request was refused, if it was.
+pub(super) type Refusal = Mutex<Option<Refused>>;
+
+/// The refusal, once.
+pub(super) fn take(refusal: &Refusal) -> Option<Refused> {
+    refusal
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take()
+}
+
+/// Ends with an error when a limit is reached, and says in [`Refusal`] which.
+pub(super) struct LimitedBody {
+    inner: Body,
+    limits: Limits,
+    reserved: Arc<Reserved>,
+    refusal: Arc<Refusal>,
+    started: Instant,
+    last: Instant,
+    /// Made when the body has to be waited for.
+    timer: Option<Pin<Box<Sleep>>>,
+    received: usize,
+    messages: Messages,
+    is_over: bool,
+}
+
+impl LimitedBody {
+    pub(super) fn new(
+        inner: Body,
+        limits: Limits,
+        reserved: Arc<Reserved>,
+        refusal: Arc<Refusal>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            inner,
+            limits,
+            reserved,
+            refusal,
+            started: now,
+            last: now,
+            timer: None,
+            received: 0,
+            messages: Messages::default(),
+            is_over: false,
+        }
+    }
+
+    fn receive(&mut self, data: &[u8]) -> Result<(), Refused> {
+        self.last = Instant::now();
+        let most = self.limits.most;
+        let too_large = Refused::TooLarge { most };
+        self.received = self.received.saturating_add(data.len());
+        let held = match self.limits.shape {
+            Shape::Whole if self.received > most => return Err(too_large),
+            Shape::Whole => self.received,
+            Shape::Message | Shape::Messages => {
+                let pushed = self.messages.push(data, most);
+                pushed.map_err(|message::TooLarge| too_large)?;
+                match self.limits.shape {
+                    Shape::Messages => self.messages.pending(),
+                    // Only one counts, and whatever follows is read as well.
+                    _ if self.received > most.saturating_add(message::PREFIX) => {
+                        return Err(too_large);
+                    }
+                    _ => self.received,
+                }
+            }
+        };
+        self.reserved.hold(held).map_err(Refused::Overloaded)?;
+        self.check_time()
+    }
+
+    fn check_time(&self) -> Result<(), Refused> {
+        match self.deadline() {
+            Some(deadline) if deadline <= Instant::now() => Err(Refused::TimedOut),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let limits = &self.limits;
+        if limits.shape == Shape::Messages && self.messages.has_completed() {
+            return limits.stream_idle.map(|idle| self.last + idle);
+        }
+        Some((self.last + limits.idle).min(self.started + limits.total))
+    }
+
+    /// Waits for the deadline, which may have moved meanwhile.
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Refused> {
+        loop {
+            let Some(deadline) = self.deadline() else {
+                self.timer = None;
+                return Poll::Pending;
+            };
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            if timer.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            if deadline <= Instant::now() {
+                return Poll::Ready(Refused::TimedOut);
+            }
+            timer.as_mut().reset(deadline);
+        }
+    }
+
+    fn refuse(&mut self, refused: Refused) -> Option<Result<Frame<Bytes>, axum::Error>> {
+        self.is_over = true;
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refused);
+        Some(Err(axum::Error::new(refused)))
+    }
+}
+
+impl HttpBody for LimitedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        match Pin::new(&mut self.inner).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let data = frame.data_ref().map_or(&[][..], |data| data);
+                match self.receive(data) {
+                    Ok(()) => Poll::Ready(Some(Ok(frame))),
+                    Err(refused) => Poll::Ready(self.refuse(refused)),
+                }
+            }
+            Poll::Ready(end) => {
+                self.is_over = true;
+                Poll::Ready(end)
+            }
+            Poll::Pending => match self.poll_deadline(context) {
+                Poll::Ready(refused) => Poll::Ready(self.refuse(refused)),
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_over || self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// The body of a reply, which stays charged until it is sent.
+pub(super) struct Held {
+    body: Body,
+    _reserved: Arc<Reserved>,
+}
+
+impl Held {
+    pub(super) fn new(body: Body, reserved: Arc<Reserved>) -> Self {
+        // What the request took is handled.
+        let _ = reserved.hold(0);
+        Self {
+            body,
+            _reserved: reserved,
+        }
+    }
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

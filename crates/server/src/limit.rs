@@ -1,0 +1,120 @@
+//! The limits that protect a replica from its callers. Each has a metric and a line in the log.
+
+use std::{
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use domain::address_prefix::AddressPrefix;
+
+/// How long a limit that was reached stays out of the log.
+const QUIET: Duration = Duration::from_mins(1);
+/// A [`Limit::LAST_LOGGED`] that was never set.
+const NEVER: u64 = u64::MAX;
+
+static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// What a caller can run into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// Bytes of one request body.
+    BodyBytes,
+    /// Seconds that one request body may take.
+    BodyTime,
+    /// Unfinished bodies of one address prefix without authentication.
+    AnonymousShare,
+    /// Unfinished bodies of all callers without authentication.
+    AnonymousTotal,
+    /// Unfinished bodies of one User.
+    UserShare,
+    /// Unfinished bodies of all Users.
+    UserTotal,
+    /// Audit rows about refusals.
+    RefusalRows,
+    /// Access events of callers without authentication.
+    AnonymousAccessRows,
+    /// Rows that requests without authentication store.
+    AnonymousRows,
+}
+
+impl Limit {
+    /// As in metrics and logs.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::BodyBytes => "body_bytes",
+            Self::BodyTime => "body_time",
+            Self::AnonymousShare => "anonymous_body_share",
+            Self::AnonymousTotal => "anonymous_body_total",
+            Self::UserShare => "user_body_share",
+            Self::UserTotal => "user_body_total",
+            Self::RefusalRows => "refusal_rows",
+            Self::AnonymousAccessRows => "anonymous_access_rows",
+            Self::AnonymousRows => "anonymous_rows",
+        }
+    }
+
+    /// Milliseconds since [`STARTED`] of the last line in the log.
+    fn last_logged(self) -> &'static AtomicU64 {
+        macro_rules! one {
+            () => {{
+                static LAST: AtomicU64 = AtomicU64::new(NEVER);
+                &LAST
+            }};
+        }
+        match self {
+            Self::BodyBytes => one!(),
+            Self::BodyTime => one!(),
+            Self::AnonymousShare => one!(),
+            Self::AnonymousTotal => one!(),
+            Self::UserShare => one!(),
+            Self::UserTotal => one!(),
+            Self::RefusalRows => one!(),
+            Self::AnonymousAccessRows => one!(),
+            Self::AnonymousRows => one!(),
+        }
+    }
+
+    /// Counts one refusal. Logs the first, then at most one a minute. `caller` names who reached the limit.
+    pub(crate) fn reached(self, caller: &dyn std::fmt::Display) {
+        let limit = self.as_str();
+        metrics::counter!("octelium_limit_reached_total", "limit" => limit).increment(1);
+        if self.takes_the_line(STARTED.elapsed()) {
+            tracing::warn!(limit, caller = %caller, "a limit was reached; what exceeds it is refused or left out");
+        }
+    }
+
+    /// As [`Self::reached`], by a client that is not authenticated.
+    pub(crate) fn reached_by(self, prefix: Option<AddressPrefix>) {
+        match prefix {
+            Some(prefix) => self.reached(&prefix),
+            None => self.reached(&"unknown address"),
+        }
+    }
+
+    /// Of any number of racing callers one gets `true`.
+    fn takes_the_line(self, uptime: Duration) -> bool {
+        let now = u64::try_from(uptime.as_millis()).unwrap_or(NEVER - 1);
+        let quiet = u64::try_from(QUIET.as_millis()).unwrap_or(NEVER);
+        let is_due = |last| last == NEVER || now.saturating_sub(last) >= quiet;
+        self.last_logged()
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
+                is_due(last).then_some(now)
+            })
+            .is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_logged_at_first_and_then_once_a_minute_s02() {
+        let at = |seconds| Limit::AnonymousRows.takes_the_line(Duration::from_secs(seconds));
+        let logged: Vec<bool> = [0, 0, 59, 60, 61, 200].map(at).to_vec();
+        assert_eq!(logged, [true, false, false, true, false, true]);
+    }
+}
