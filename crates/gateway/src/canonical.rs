@@ -51,7 +51,7 @@ pub(crate) struct Canonical {
     pub(crate) length: Length,
     /// The client asks for a WebSocket.
     pub(crate) websocket: bool,
-    /// The client takes trailers.
+    /// The client takes trailers, as every client of gRPC does.
     pub(crate) trailers: bool,
     /// That of the Service: it decides how the request is treated.
     pub(crate) mode: Mode,
@@ -136,7 +136,7 @@ impl Canonical {
             headers,
             credentials: taken.credentials,
             length,
-            trailers: taken.trailers,
+            trailers: mode.is_grpc() || taken.trailers,
             mode,
         })
     }
