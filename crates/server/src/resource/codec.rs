@@ -58,7 +58,7 @@ resources! {
     Group;
     User;
     Service;
-    Credential;
+    Credential expires at domain::credential::recovery_until;
     Secret;
     Config;
     ClusterConfig;

@@ -6,5 +6,6 @@ mod crash;
 mod device;
 mod keys;
 mod one_time;
+mod recovery;
 mod revocation;
 mod standing;
