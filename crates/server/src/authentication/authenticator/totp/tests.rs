@@ -10,14 +10,17 @@ use api::core_v1::cluster_config::spec::{
     Authenticator as Rules,
     authenticator::{EnforcementRule, enforcement_rule::Effect},
 };
-use api::core_v1::{Condition, condition};
+use api::core_v1::{Condition, condition, session::spec::State};
 use rstest::rstest;
 use store::Store;
 
 use super::*;
-use crate::authentication::authenticator::{
-    recovery,
-    testing::{World, reason},
+use crate::{
+    authentication::authenticator::{
+        recovery,
+        testing::{World, reason},
+    },
+    resource::load,
 };
 
 const STEP: std::time::Duration = std::time::Duration::from_secs(30);
@@ -255,4 +258,53 @@ fn enforced() -> Rules {
         registration_enforcement_rules: vec![always],
         ..Rules::default()
     }
+}
+
+#[rstest]
+#[case::pending(State::Pending, "session_pending")]
+#[case::rejected(State::Rejected, "session_rejected")]
+#[tokio::test]
+async fn a_session_that_is_not_approved_is_not_raised_s08(
+    #[case] state: State,
+    #[case] expected: &str,
+) {
+    let world = World::new(Rules::default()).await;
+    let caller = Caller::default();
+    let person = world.person("alice").await;
+    let app = world.app(&person).await;
+    let codes = recovery::renew(&world.ctx, &person, &caller).await.unwrap();
+    let recovery_code = codes.first().unwrap();
+    let set = async |state: State| {
+        let stored =
+            load::by_uid::<Session>(&*world.ctx.store, person.session.uid, world.ctx.now());
+        let stored = stored.await.unwrap().unwrap();
+        let mut session = stored.message;
+        session.spec_mut().set_state(state);
+        let mut transaction = Transaction::at(world.ctx.now());
+        transaction.push(Operation::Put(
+            codec::encode(stored.uid, stored.created_at, &session, SecretWrite::Keep),
+            Expected::Revision(stored.revision),
+        ));
+        raise::commit(&world.ctx, transaction).await.unwrap();
+    };
+    set(state).await;
+    let code = app.code(world.ctx.now());
+    let holder = match state {
+        // What was read before counts no more.
+        State::Rejected => Err(()),
+        _ => Ok(person.again(&world.ctx).await.unwrap()),
+    };
+    if let Ok(holder) = &holder {
+        assert_eq!(reason(world.useapp(holder, &app, &code).await), expected);
+        let used = recovery::authenticate(&world.ctx, holder, recovery_code, &caller).await;
+        assert_eq!(reason(used), expected);
+        let made = manage::create(&world.ctx, holder, Type::Totp, "another", &caller).await;
+        assert_eq!(reason(made), expected);
+    } else {
+        assert_eq!(reason(person.again(&world.ctx).await.map(|_| ())), expected);
+    }
+    // Nothing was used up by it.
+    set(State::Active).await;
+    let holder = person.again(&world.ctx).await.unwrap();
+    world.useapp(&holder, &app, &code).await.unwrap();
 }
