@@ -107,7 +107,9 @@ pub(super) fn depart(ctx: &Context, by: &ActiveSession, place: &Place) -> Result
     Ok(format!("{origin}{CALLBACK}?code={code}"))
 }
 
-/// Takes a code at the host `host` (lower case, no port) from the browser that was given `nonce` there.
+/// Takes a code at the host `host` (lower case, no port) from the browser that was given `nonce` there; `nonce` is
+/// empty if the browser has none. A code is used up before host and browser are compared: one that arrives anywhere
+/// else was seen by others.
 ///
 /// # Errors
 /// Where it is not accepted.
@@ -123,14 +125,6 @@ pub async fn arrive(
         NotOpened::Unavailable => Refused::Unavailable,
     })?;
     let (origin, target) = split(&code.url).ok_or(Refused::Invalid)?;
-    let is_host = host_of(origin).is_some_and(|of| of.eq_ignore_ascii_case(host));
-    let is_browser: bool = state_of(nonce)
-        .as_bytes()
-        .ct_eq(code.state.as_bytes())
-        .into();
-    if !is_host || !is_browser {
-        return Err(Refused::Invalid);
-    }
     let (Ok(id), Ok(session)) = (Uid::from_bytes(&code.id), Uid::from_bytes(&code.session)) else {
         return Err(Refused::Invalid);
     };
@@ -149,6 +143,14 @@ pub async fn arrive(
             tracing::error!(%error, "a code cannot be taken");
             return Err(Refused::Unavailable);
         }
+    }
+    let is_host = host_of(origin).is_some_and(|of| of.eq_ignore_ascii_case(host));
+    let is_browser: bool = state_of(nonce)
+        .as_bytes()
+        .ct_eq(code.state.as_bytes())
+        .into();
+    if nonce.is_empty() || !is_host || !is_browser {
+        return Err(Refused::Invalid);
     }
     let expires_at = standing(ctx, session, now).await?;
     let bound = Bound {
