@@ -25,6 +25,9 @@ pub trait Resource: Object {
         None
     }
 
+    /// Takes out what earlier releases stored that nobody may read.
+    fn withhold(&mut self) {}
+
     /// Puts in `apiVersion`, `kind`, and whatever is missing of metadata, spec and status: clients dereference
     /// them.
     fn complete(&mut self) {
@@ -36,7 +39,7 @@ pub trait Resource: Object {
 }
 
 macro_rules! resources {
-    ($($kind:ident $(expires at $expires:path)?;)*) => {$(
+    ($($kind:ident $(expires at $expires:path)? $(, withholds by $withhold:path)?;)*) => {$(
         impl Resource for core::$kind {
             const DOCUMENT: Kind = Kind::$kind;
 
@@ -46,6 +49,10 @@ macro_rules! resources {
 
             $(fn expires_at(&self) -> Option<UnixMillis> {
                 $expires(self)
+            })?
+
+            $(fn withhold(&mut self) {
+                $withhold(self);
             })?
         }
     )*};
@@ -59,7 +66,7 @@ resources! {
     User;
     Service;
     Credential expires at domain::credential::recovery_until;
-    Secret;
+    Secret, withholds by super::secret::withhold;
     Config;
     ClusterConfig;
     Session expires at session_expiry;
@@ -92,6 +99,7 @@ pub fn decode<T: Resource>(document: &Document) -> Result<Stored<T>, StoreError>
         transient: false,
         source: Some(std::sync::Arc::new(error)),
     })?;
+    message.withhold();
     message.complete();
     let revision = document.revision.0;
     let metadata = message.metadata_mut();

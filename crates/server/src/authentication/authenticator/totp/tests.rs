@@ -308,3 +308,22 @@ async fn a_session_that_is_not_approved_is_not_raised_s08(
     let holder = person.again(&world.ctx).await.unwrap();
     world.useapp(&holder, &app, &code).await.unwrap();
 }
+
+#[tokio::test]
+async fn the_secret_of_an_app_is_in_no_document_in_clear_s11() {
+    let world = World::new(Rules::default()).await;
+    let person = world.person("alice").await;
+    let app = world.app(&person).await;
+    let (store, now) = (&*world.ctx.store, world.ctx.now());
+    let stored = load::by_name::<Authenticator>(store, &app.name, now).await;
+    let stored = stored.unwrap().unwrap();
+    let secret = super::secret(&world.ctx, &stored).await.unwrap();
+    assert!(secret.len() >= 20);
+    let shown = app.url.split("secret=").nth(1).unwrap();
+    let shown = shown.split('&').next().unwrap();
+    let document = store.get(Kind::Authenticator, stored.uid, now).await;
+    let body = document.unwrap().unwrap().body;
+    let holds = |what: &[u8]| body.windows(what.len()).any(|window| window == what);
+    assert!(holds(app.name.as_bytes()) || holds(b"phone"));
+    assert!(!holds(&secret) && !holds(shown.as_bytes()));
+}
