@@ -20,6 +20,9 @@ pub use rotation::{Rotation, rotate};
 /// By how much a clock may lag behind the one that wrote an instant before that instant counts as one of the future.
 pub(crate) const CLOCK_TOLERANCE: std::time::Duration = std::time::Duration::from_mins(1);
 
+/// How long a recovery Credential, and what came from it, is good for.
+pub const RECOVERY_LIFETIME: std::time::Duration = std::time::Duration::from_mins(15);
+
 /// Which generation of its secret authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Generation {
@@ -142,11 +145,28 @@ pub fn version_ends_at(credential: &core_v1::Credential, version: u32) -> Option
         .as_ref()
         .filter(|status| version != status.version && version == status.previous_version)
         .and_then(|status| status.previous_expires_at);
-    [expires_at, overlap]
-        .iter()
-        .flatten()
-        .map(UnixMillis::from_proto)
-        .min()
+    let ends = [expires_at, overlap];
+    let ends = ends.iter().flatten().map(UnixMillis::from_proto);
+    ends.chain(recovery_until(credential)).min()
+}
+
+/// When a recovery Credential, which no Policy is asked about, ends for good. `None` for any other Credential.
+///
+/// Clients can write `spec.expiresAt`, so it can only bring the end forward. A Credential from before
+/// `status.recoveryUntil` existed ends [`RECOVERY_LIFETIME`] after its creation.
+pub fn recovery_until(credential: &core_v1::Credential) -> Option<UnixMillis> {
+    let status = credential
+        .status
+        .as_ref()
+        .filter(|status| status.recovery)?;
+    let set = status.recovery_until.as_ref().map(UnixMillis::from_proto);
+    let created_at = || {
+        let created_at = credential.metadata.as_ref()?.created_at.as_ref()?;
+        Some(UnixMillis::from_proto(created_at).saturating_add(RECOVERY_LIFETIME))
+    };
+    let end = set.or_else(created_at).unwrap_or(UnixMillis(i64::MIN));
+    let expires_at = credential.spec.as_ref().and_then(|spec| spec.expires_at);
+    Some(expires_at.map_or(end, |at| UnixMillis::from_proto(&at).min(end)))
 }
 
 /// Whether the number of its uses is limited, so that each has to be counted in the transaction that it is for.
@@ -216,6 +236,9 @@ pub(crate) fn usable(credential: &core_v1::Credential, now: UnixMillis) -> Resul
     }
     if status.is_locked {
         return Err(Refusal::Locked);
+    }
+    if recovery_until(credential).is_some_and(|end| now >= end) {
+        return Err(Refusal::Expired);
     }
     match &spec.expires_at {
         Some(expires_at) if now >= UnixMillis::from_proto(expires_at) => Err(Refusal::Expired),

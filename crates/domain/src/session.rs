@@ -13,7 +13,9 @@ pub use authenticator::{
     action, authenticator_info, is_fresh, last_proof, mode, pin, raise, settle,
 };
 pub use browser::{BrowserToken, browser_token};
-pub use check::{accepts_access_token, access_token_ends_at, check, stands};
+pub use check::{
+    accepts_access_token, access_token_ends_at, check, check_ignoring_approval_and_authenticator,
+};
 pub(crate) use create::reference;
 pub use create::{
     ExternalIdentity, NewSession, Seen, credential_info, downstream, identity_info, internal_info,

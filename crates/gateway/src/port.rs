@@ -30,8 +30,8 @@ pub trait Identity: Send + Sync + 'static {
         host: &str,
     ) -> Result<(Principal, Option<Renewal>), Rejection>;
 
-    /// Takes the code with which the login has sent a browser back to `host` that was given `nonce` there before. It
-    /// works once.
+    /// Takes the code with which the login has sent a browser back to `host` that was given `nonce` there before;
+    /// `nonce` is empty if the browser has none. The code is used up, also when it is refused.
     ///
     /// # Errors
     /// Where it is of another host, browser or time, or nothing can be said at present.

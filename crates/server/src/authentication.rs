@@ -1,5 +1,6 @@
 //! How identities are proved and Sessions begin, live on and end.
 
+pub(crate) mod active;
 mod assertion;
 pub(crate) mod authenticator;
 mod begin;
@@ -31,7 +32,6 @@ pub(crate) use identity::{IdentityFailed, Lifetime, refused_identity};
 pub(crate) use login::refused;
 pub use login::{Login, with_authentication_token};
 pub use logout::logout;
-pub(crate) use refresh::resumable;
 pub use refresh::{check_refresh_token, with_refresh_token};
 pub(crate) use secret::UNAUTHENTICATED;
 pub(crate) use sign::{SessionTokens, access_token, seconds_until};

@@ -15,7 +15,7 @@ use crate::{
         cluster_config,
         codec::Stored,
         draft::Draft,
-        load,
+        load, secret,
         write::{self, Managed, Plan},
     },
 };
@@ -39,7 +39,7 @@ pub struct Bootstrap {
 }
 
 /// Puts the built-in objects into an empty Cluster, in one transaction. Of replicas that begin together one does, and
-/// gets the token.
+/// gets the token. In a Cluster that has begun, documents of earlier releases are brought up to date.
 ///
 /// # Errors
 /// Where the store fails.
@@ -49,6 +49,7 @@ pub async fn bootstrap(context: &Context) -> Result<Bootstrap, Error> {
         token_id: context.new_uid(),
     };
     let Some(root) = write::transact(context, &author, &plan).await? else {
+        secret::migrate(context).await?;
         return Ok(Bootstrap { root_token: None });
     };
     Ok(Bootstrap {

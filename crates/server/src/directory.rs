@@ -75,6 +75,8 @@ pub struct Limits {
     pub tokens: usize,
     /// Users, and as many Credentials and Devices.
     pub documents: usize,
+    /// Access tokens that were revoked alone and have not expired.
+    pub revoked_tokens: usize,
     /// With a feed older than this nothing is answered.
     pub stale_after: Duration,
 }
@@ -85,6 +87,7 @@ impl Default for Limits {
             sessions: 80_000,
             tokens: 80_000,
             documents: 20_000,
+            revoked_tokens: 100_000,
             stale_after: Duration::from_secs(5),
         }
     }
@@ -152,7 +155,7 @@ impl Directory {
             authenticators: Authenticators::new(limits.documents),
             foundations: Foundations::default(),
             sessions: Sessions::new(limits.sessions),
-            revoked: RevokedTokens::default(),
+            revoked: RevokedTokens::new(limits.revoked_tokens),
             tokens: Cache::new(limits.tokens),
             refused: Cache::new(limits.tokens / 4),
             invalidations: Invalidations::default(),
@@ -287,14 +290,14 @@ impl Directory {
         let claims = Arc::new(claims);
         let mut standing = self.standing(claims.subject, now).await?;
         for is_last in [false, false, true] {
-            if self.revoked.contains(claims.token_id) {
+            if self.is_revoked(&claims, now).await? {
                 return Err(refused("token_revoked"));
             }
             let outcome = standing.token_end(&standing.session(), &claims, now);
             if let Ok(end) = outcome
                 && let Some(revoked) = self.sessions.watch(&standing, &claims, end)
                 // Revoked in between: the record is there before the token is looked for.
-                && !self.revoked.contains(claims.token_id)
+                && !self.is_revoked(&claims, now).await?
             {
                 return Ok(Arc::new(Principal {
                     valid_until: end.min(standing.valid_until),
@@ -315,6 +318,11 @@ impl Directory {
             standing = self.fill(claims.subject, now).await?;
         }
         Err(Unauthenticated::Unavailable)
+    }
+
+    async fn is_revoked(&self, claims: &Claims, now: UnixMillis) -> Result<bool, Unauthenticated> {
+        let contains = self.revoked.contains(&*self.store, claims.token_id, now);
+        contains.await.map_err(unavailable)
     }
 
     /// Reads what the Session stands on, and keeps it.

@@ -27,7 +27,7 @@ mod namespace;
 mod policy;
 pub mod read;
 mod rules;
-mod secret;
+pub(crate) mod secret;
 pub mod served;
 mod service;
 mod session;

@@ -32,6 +32,7 @@ mod restore;
 mod restore_postgres;
 mod revocation;
 mod saml;
+mod secrets_at_rest;
 mod step_up;
 mod support;
 mod tidy;

@@ -27,6 +27,10 @@ pub enum Refusal {
     SessionIsSecret,
     #[error("the Credential cannot be rotated any more")]
     RotatedTooOften,
+    #[error(
+        "a recovery Credential cannot be rotated; run `octeliumd recover` where the Cluster runs for a new one"
+    )]
+    Recovery,
 
     #[error("the Session has expired")]
     SessionExpired,
@@ -55,6 +59,11 @@ pub enum Refusal {
     #[error("the Device is locked")]
     DeviceLocked,
 
+    #[error("a Group of the User does not exist any more")]
+    GroupMissing,
+    #[error("the identity provider that the Session began by is disabled or was deleted")]
+    ProviderInactive,
+
     #[error("the token has expired")]
     TokenExpired,
     #[error("the token was replaced")]
@@ -77,6 +86,7 @@ impl Refusal {
             Self::WrongVerifier => "code_verifier",
             Self::SessionIsSecret => "credential_session_is_secret",
             Self::RotatedTooOften => "credential_rotated_too_often",
+            Self::Recovery => "credential_recovery",
             Self::SessionExpired => "session_expired",
             Self::SessionRejected => "session_rejected",
             Self::SessionPending => "session_pending",
@@ -89,6 +99,8 @@ impl Refusal {
             Self::DeviceGone => "device_gone",
             Self::DeviceInactive => "device_inactive",
             Self::DeviceLocked => "device_locked",
+            Self::GroupMissing => "group_missing",
+            Self::ProviderInactive => "provider_inactive",
             Self::TokenExpired => "token_expired",
             Self::TokenSuperseded => "token_superseded",
             Self::WrongToken => "wrong_token",

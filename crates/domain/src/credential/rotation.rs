@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api::core_v1::{self, credential::spec::Type};
 
-use super::{Refusal, usable};
+use super::{Refusal, recovery_until, usable};
 use crate::{clock::UnixMillis, id::Uid};
 
 /// 9999-12-31T23:59:59Z, the last second that a timestamp of the wire may hold.
@@ -26,7 +26,7 @@ pub enum Rotation {
 /// Whatever generation was before the one that is replaced ends at once, so that never three live.
 ///
 /// # Errors
-/// For a Credential that is disabled, locked or expired, and for [`Rotation::KeepSessions`] of one whose secret is
+/// For a Credential that is disabled, locked or expired, for a recovery Credential, and for [`Rotation::KeepSessions`] of one whose secret is
 /// the access token of its Session. Nothing is changed then.
 pub fn rotate(
     credential: &mut core_v1::Credential,
@@ -34,6 +34,9 @@ pub fn rotate(
     new_token_id: Uid,
     now: UnixMillis,
 ) -> Result<(), Refusal> {
+    if recovery_until(credential).is_some() {
+        return Err(Refusal::Recovery);
+    }
     usable(credential, now)?;
     let is_access_token = credential
         .spec

@@ -385,3 +385,41 @@ proptest! {
         }
     }
 }
+
+#[rstest]
+#[case::as_it_is_made(Some(15), Some(15), Some(15))]
+#[case::prolonged(Some(15), Some(1_000_000), Some(15))]
+#[case::without_an_expiry(Some(15), None, Some(15))]
+#[case::shortened(Some(15), Some(5), Some(5))]
+#[case::from_before_the_field_existed(None, Some(1_000_000), Some(15))]
+fn the_end_of_a_recovery_credential_cannot_be_moved_away_s05(
+    #[case] until: Option<u64>,
+    #[case] expires: Option<u64>,
+    #[case] ends: Option<u64>,
+) {
+    let minutes = |minutes: u64| at(Duration::from_mins(minutes));
+    let mut credential = issued();
+    credential.metadata = Some(api::meta_v1::Metadata {
+        created_at: Some(NOW.to_proto()),
+        ..Default::default()
+    });
+    credential.spec.as_mut().unwrap().expires_at = expires.map(|at| minutes(at).to_proto());
+    let status = credential.status.as_mut().unwrap();
+    status.recovery = true;
+    status.recovery_until = until.map(|at| minutes(at).to_proto());
+    let ends = ends.map(minutes).unwrap();
+    assert_eq!(recovery_until(&credential), Some(ends));
+    assert_eq!(version_ends_at(&credential, 1), Some(ends));
+    assert!(redeem(&credential, id(1), UnixMillis(ends.0 - 1)).is_ok());
+    assert_eq!(redeem(&credential, id(1), ends), Err(Refusal::Expired));
+    assert_eq!(accepts_version(&credential, 1, ends), Err(Refusal::Expired));
+    let rotated = rotate(&mut credential, Rotation::EndSessions, id(2), NOW);
+    assert_eq!(rotated, Err(Refusal::Recovery));
+}
+
+#[test]
+fn a_recovery_credential_that_does_not_say_when_it_ends_has_ended_s05() {
+    let mut credential = issued();
+    credential.status.as_mut().unwrap().recovery = true;
+    assert_eq!(redeem(&credential, id(1), NOW), Err(Refusal::Expired));
+}

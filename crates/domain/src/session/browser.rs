@@ -23,7 +23,8 @@ pub enum BrowserToken {
     Reused,
 }
 
-/// Says what `token_id` is, which was sealed for a browser of `session`. Whether the Session [stands](super::stands)
+/// Says what `token_id` is, which was sealed for a browser of `session`. Whether the Session passes
+/// [`check_ignoring_approval_and_authenticator`](super::check_ignoring_approval_and_authenticator)
 /// is to be asked before.
 ///
 /// # Errors

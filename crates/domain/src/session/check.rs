@@ -24,7 +24,9 @@ use crate::{
 /// For how long the access token before a refresh lives on, for requests that are under way.
 const PREVIOUS_TOKEN_WINDOW: Duration = Duration::from_mins(1);
 
-/// Whether requests of `session` may be decided at all: it [`stands`], is ACTIVE, and wants no Authenticator first.
+/// Whether requests of `session` may be decided at all. It is ACTIVE and has not expired, its User, Credential and Device
+/// are active, and no Authenticator is required of it.
+///
 /// The caller passes the User, Credential and Device that the Session refers to, each as it is now.
 ///
 /// # Errors
@@ -36,7 +38,7 @@ pub fn check(
     device: Option<&Device>,
     now: UnixMillis,
 ) -> Result<(), Refusal> {
-    stands(session, user, credential, device, now)?;
+    check_ignoring_approval_and_authenticator(session, user, credential, device, now)?;
     let spec = session.spec.as_ref().ok_or(Refusal::Incomplete)?;
     let status = session.status.as_ref().ok_or(Refusal::Incomplete)?;
     match spec.state() {
@@ -57,12 +59,12 @@ pub fn check(
     }
 }
 
-/// As [`check`], for what a Session may do while it, or its Device, waits for approval or it wants an Authenticator:
-/// refresh its tokens, use an Authenticator, log out.
+/// As [`check`], but passes a Session that is PENDING, is on a Device that is PENDING, or of which an Authenticator is
+/// required. Enough to refresh its tokens, to see what it waits for, and to log out; never to use a right of it.
 ///
 /// # Errors
 /// The first reason against it.
-pub fn stands(
+pub fn check_ignoring_approval_and_authenticator(
     session: &Session,
     user: &User,
     credential: Option<&Credential>,

@@ -38,7 +38,8 @@ pub enum Refresh {
 }
 
 /// Decides on the refresh token `token_id` of `session`, whose signature, type and expiry were checked. Whether the
-/// Session [stands](super::stands) at all is to be asked before.
+/// Session passes [`check_ignoring_approval_and_authenticator`](super::check_ignoring_approval_and_authenticator)
+/// is to be asked before.
 ///
 /// # Errors
 /// Where the refresh token of this Session is too old, or tokens of such Sessions are not refreshed.

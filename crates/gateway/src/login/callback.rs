@@ -25,6 +25,10 @@ pub(crate) async fn answer(
 ) -> (Response<Body>, &'static str) {
     let (response, reason) = match arrive(gateway, request).await {
         Ok(response) => (response, "arrived"),
+        // The code must not stay in the address of a page that is shown, nor in the history of the browser.
+        Err(NotArrived::Refused { reason }) if request.target.query().is_some() => {
+            (see_other(HeaderValue::from_static(PATH)), reason)
+        }
         Err(NotArrived::Refused { reason }) => (
             page(
                 StatusCode::BAD_REQUEST,
@@ -49,7 +53,7 @@ pub(crate) async fn answer(
 async fn arrive(gateway: &Gateway, request: &Canonical) -> Result<Response<Body>, NotArrived> {
     let refused = |reason| NotArrived::Refused { reason };
     let state = request.credentials.state_cookie.as_ref();
-    let nonce = state.and_then(nonce).ok_or(refused("no_state_cookie"))?;
+    let nonce = state.and_then(nonce);
     let query = request.target.query().unwrap_or_default();
     let mut codes = form_urlencoded::parse(query.as_bytes())
         .filter(|(name, _)| name == "code")
@@ -58,7 +62,15 @@ async fn arrive(gateway: &Gateway, request: &Canonical) -> Result<Response<Body>
         return Err(refused("no_code"));
     };
     let host = request.host.name();
-    let arrived = gateway.identity.arrive(host, &code, nonce).await?;
+    // Whatever browser brings the code uses it up: it has been seen where it does not belong.
+    let arrived = gateway
+        .identity
+        .arrive(host, &code, nonce.unwrap_or_default());
+    let arrived = arrived.await;
+    if nonce.is_none() && !matches!(arrived, Err(NotArrived::Unavailable)) {
+        return Err(refused("no_state_cookie"));
+    }
+    let arrived = arrived?;
     // Whole, so that a path that begins with two slashes is no other host.
     let authority = request.host.authority().to_str();
     let place = authority.map(|authority| format!("https://{authority}{}", arrived.target));
@@ -69,11 +81,16 @@ async fn arrive(gateway: &Gateway, request: &Canonical) -> Result<Response<Body>
     let (Some(place), Some(cookie)) = (place, cookie) else {
         return Err(refused("place"));
     };
+    let mut response = see_other(place);
+    response.headers_mut().insert(header::SET_COOKIE, cookie);
+    Ok(response)
+}
+
+fn see_other(place: HeaderValue) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SEE_OTHER;
     response.headers_mut().insert(header::LOCATION, place);
-    response.headers_mut().insert(header::SET_COOKIE, cookie);
-    Ok(response)
+    response
 }
 
 fn with_common(mut response: Response<Body>, id: RequestId) -> Response<Body> {

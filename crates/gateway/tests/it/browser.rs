@@ -140,18 +140,27 @@ async fn w01_the_place_to_go_on_to_is_at_this_host() {
 }
 
 #[rstest]
-#[case::no_state(&[], "?code=good:/")]
-#[case::two_states(&["Cookie: __Host-octelium-state=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; __Host-octelium-state=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"], "?code=good:/")]
-#[case::no_code(&["Cookie: __Host-octelium-state=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"], "")]
-#[case::two_codes(&["Cookie: __Host-octelium-state=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"], "?code=good:/&code=good:/")]
-#[case::a_bad_code(&["Cookie: __Host-octelium-state=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"], "?code=bad")]
+#[case::no_state(&[], "?code=good:/", &["good:/"])]
+#[case::two_states(&["Cookie: __Host-octelium-state=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; __Host-octelium-state=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"], "?code=good:/", &["good:/"])]
+#[case::no_code(&["Cookie: __Host-octelium-state=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"], "", &[])]
+#[case::two_codes(&["Cookie: __Host-octelium-state=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"], "?code=good:/&code=good:/", &[])]
+#[case::a_bad_code(&["Cookie: __Host-octelium-state=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"], "?code=bad", &["bad"])]
 #[tokio::test]
-async fn w02_a_callback_that_this_browser_has_not_begun_sets_nothing(
+async fn w02_a_callback_of_another_browser_uses_the_code_up_and_shows_no_address_with_it_s11(
     #[case] fields: &[&str],
     #[case] query: &str,
+    #[case] used: &[&str],
 ) {
     let (world, upstream) = world().await;
-    let reply = get(world.address, &format!("{CALLBACK}{query}"), fields).await;
+    let mut reply = get(world.address, &format!("{CALLBACK}{query}"), fields).await;
+    assert_eq!(*world.identity.codes.lock().unwrap(), used);
+    if !query.is_empty() {
+        assert_eq!(reply.status, 303, "{reply:?}");
+        assert_eq!(reply.header("set-cookie"), None);
+        assert_eq!(reply.header("referrer-policy"), Some("no-referrer"));
+        assert_eq!(reply.header("location"), Some(CALLBACK));
+        reply = get(world.address, CALLBACK, fields).await;
+    }
     assert_eq!(reply.status, 400, "{reply:?}");
     assert_eq!(reply.header("set-cookie"), None);
     assert!(reply.body.contains("did not work"), "{reply:?}");

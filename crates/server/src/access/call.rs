@@ -1,6 +1,6 @@
 //! What is decided about a call of the API by somebody who is known, wherever it comes from.
 
-use domain::scope;
+use domain::{clock::UnixMillis, credential, scope};
 use http::HeaderMap;
 use policy::{Decision, Grpc, NoFields, StepUp, Subject};
 
@@ -50,7 +50,7 @@ impl Call<'_> {
         }
         let reason = match decided {
             Ok(()) => return Ok(()),
-            Err(Against::Policy(_)) if is_recovery(self.principal) => {
+            Err(Against::Policy(_)) if is_recovery(self.principal, ctx.now()) => {
                 tracing::warn!(request_id, path, "allowed to get back in");
                 return Ok(());
             }
@@ -68,7 +68,7 @@ impl Call<'_> {
     pub(crate) fn is_allowed(&self, ctx: &Context) -> bool {
         match self.decide(ctx) {
             Ok((Ok(()), _)) => true,
-            Ok((Err(Against::Policy(_)), _)) => is_recovery(self.principal),
+            Ok((Err(Against::Policy(_)), _)) => is_recovery(self.principal, ctx.now()),
             Ok((Err(Against::Scope), _)) | Err(_) => false,
         }
     }
@@ -162,10 +162,8 @@ impl Call<'_> {
     }
 }
 
-/// Whether the Session is one to get back in by.
-fn is_recovery(principal: &Principal) -> bool {
-    principal
-        .credential()
-        .and_then(|credential| credential.status.as_ref())
-        .is_some_and(|status| status.recovery)
+/// Whether the Session came from a recovery Credential that has not ended.
+fn is_recovery(principal: &Principal, now: UnixMillis) -> bool {
+    let until = principal.credential().and_then(credential::recovery_until);
+    until.is_some_and(|until| now < until)
 }

@@ -27,11 +27,11 @@ use super::{
     begin::{Beginning, By, begin, failure, is_race},
     identity::{IdentityFailed, Lifetime, ProvenIdentity, SingleUse, claims, refused_identity},
     reap,
-    secret::{check_user, unauthenticated},
+    secret::{UNAUTHENTICATED, check_user, unauthenticated},
     sign::SessionTokens,
 };
 use crate::{
-    Caller, Context, Error,
+    Caller, Context, Error, ErrorKind,
     directory::{Known, ProviderEntry},
     resource::{index, load},
 };
@@ -273,12 +273,21 @@ fn prove(
 ) -> Result<ProvenIdentity, IdentityFailed> {
     let now = ctx.now();
     let facts = Facts::aal("", &claims(&verified.claims));
-    let id = verified.id.filter(|_| !is_reusable);
-    let record = id.map(|id| SingleUse {
-        kind: USED_ASSERTION,
-        key: [entry.known.uid.as_bytes(), id.as_bytes()].concat(),
-        expires_at: verified.ends_at,
-    });
+    let record = match (&verified.id, is_reusable) {
+        (_, true) => None,
+        (Some(id), false) => Some(SingleUse {
+            kind: USED_ASSERTION,
+            key: [entry.known.uid.as_bytes(), id.as_bytes()].concat(),
+            expires_at: verified.ends_at,
+        }),
+        (None, false) => {
+            return Err(IdentityFailed {
+                user: user.message.metadata.clone().map(Box::new),
+                identifier: Some(verified.subject),
+                ..IdentityFailed::at(without_id(entry.name()), entry)
+            });
+        }
+    };
     let identity = ProvenIdentity {
         provider: entry.known.clone(),
         aal: entry.aal(&facts, now),
@@ -307,6 +316,23 @@ fn prove(
         identifier: Some(identity.identifier),
         ..IdentityFailed::at(Error::denied(public).because("provider_rule"), entry)
     })
+}
+
+/// The refusal of an assertion that could be used again unnoticed. Its holder has proved who they are, and may know.
+fn without_id(provider: &str) -> Error {
+    tracing::warn!(
+        identity_provider = provider,
+        "an assertion without `jti` is refused, since it could be replayed; set \
+         spec.oidcIdentityToken.allowReuse of the IdentityProvider if its tokens have none"
+    );
+    Error::new(
+        ErrorKind::Unauthenticated,
+        format!(
+            "{UNAUTHENTICATED}: the assertion has no `jti` and could be replayed. If the tokens of this platform have \
+             none, an administrator can set spec.oidcIdentityToken.allowReuse of the IdentityProvider {provider}"
+        ),
+    )
+    .because("assertion_without_id")
 }
 
 /// The oldest Session that the same identity has begun.

@@ -2,7 +2,8 @@
 //! each for one host.
 
 use api::{
-    core_v1::{Device, Session, User, session::status::Type},
+    core_v1::{Credential, Device, Session, User, session::status::Type},
+    meta_v1::Metadata,
     resource::Object as _,
 };
 use domain::{
@@ -15,6 +16,7 @@ use domain::{
 use store::{CommitError, Operation, Transaction};
 
 use super::{
+    active::{ActiveSession, Snapshot},
     authenticator::fido::Passkey,
     begin::{self, Beginning, By, failure, is_race},
     enrollment::{self, Link},
@@ -74,10 +76,11 @@ pub(crate) struct Claims {
     pub(crate) token_id: Uid,
 }
 
-/// A Session that goes on.
+/// A Session that goes on. It may wait for approval or for an Authenticator: [`ActiveSession`] is one that does not.
 pub(crate) struct Resumed {
     pub(crate) session: Stored<Session>,
     pub(crate) user: Stored<User>,
+    pub(crate) credential: Option<Stored<Credential>>,
     pub(crate) device: Option<Stored<Device>>,
     /// The token that the browser is to be given, where it has another.
     pub(crate) replacement: Option<Uid>,
@@ -178,7 +181,8 @@ pub(crate) async fn resume(
 ) -> Result<Resumed, Error> {
     for _ in 0..ATTEMPTS {
         let now = ctx.now();
-        let read = refresh::read(ctx, claims.session, now).await?;
+        let read =
+            refresh::read_ignoring_approval_and_authenticator(ctx, claims.session, now).await?;
         let session = &read.session.message;
         match session::browser_token(session, claims.token_id, now).map_err(refresh::told)? {
             BrowserToken::Present => return Ok(resumed(read, None)),
@@ -206,13 +210,32 @@ pub(crate) async fn resume(
     Err(Error::unavailable("the refresh lost too many races"))
 }
 
-/// Ends a Session of `user`: one's own, or another of them. One that is gone is as good.
+/// Ends a Session of the User of `by`: its own, or another. One that is gone is as good.
 ///
 /// # Errors
-/// `NotFound` where it is another User's.
+/// `NotFound` if it is another User's.
 pub(crate) async fn end(
     ctx: &Context,
-    by: &Resumed,
+    by: &ActiveSession,
+    session: Uid,
+    caller: &Caller,
+) -> Result<(), Error> {
+    let by = (by.session().metadata.as_ref(), by.user());
+    end_session(ctx, by, session, caller).await
+}
+
+/// Ends the Session of a browser that leaves, also while the Session waits for something.
+///
+/// # Errors
+/// Returns an error if the store fails.
+pub(crate) async fn log_out(ctx: &Context, own: &Resumed, caller: &Caller) -> Result<(), Error> {
+    let by = (own.session.message.metadata.as_ref(), &own.user);
+    end_session(ctx, by, own.session.uid, caller).await
+}
+
+async fn end_session(
+    ctx: &Context,
+    (by, user): (Option<&Metadata>, &Stored<User>),
     session: Uid,
     caller: &Caller,
 ) -> Result<(), Error> {
@@ -221,7 +244,7 @@ pub(crate) async fn end(
         return Ok(());
     };
     let owner = stored.message.status().and_then(|of| of.user_ref.as_ref());
-    if owner.map(|owner| owner.uid.as_str()) != Some(by.user.message.uid()) {
+    if owner.map(|owner| owner.uid.as_str()) != Some(user.message.uid()) {
         return Err(Error::not_found(Kind::Session, session));
     }
     let mut transaction = Transaction::at(now);
@@ -233,8 +256,8 @@ pub(crate) async fn end(
         Entry {
             event_type: "session.ended",
             resource: metadata.map(|metadata| (Kind::Session, metadata)),
-            user: by.user.message.metadata.as_ref(),
-            session: by.session.message.metadata.as_ref(),
+            user: user.message.metadata.as_ref(),
+            session: by,
         },
     )));
     match ctx.store.commit(transaction).await {
@@ -248,10 +271,23 @@ pub(crate) async fn end(
     }
 }
 
+impl Resumed {
+    /// The Session and what it depends on.
+    pub(crate) fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot {
+            session: &self.session,
+            user: &self.user,
+            credential: self.credential.as_ref(),
+            device: self.device.as_ref(),
+        }
+    }
+}
+
 fn resumed(read: Read, replacement: Option<Uid>) -> Resumed {
     Resumed {
         session: read.session,
         user: read.user,
+        credential: read.credential,
         device: read.device,
         replacement,
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use api::{
     auth_v1::{ClientLoginRequest, ClientLoginResponse, client_login_request::ApiVersion},
     core_v1::{
-        Credential, Session, User,
+        Credential,
         credential::{
             Spec, Status,
             spec::{Authorization, Type},
@@ -24,6 +24,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{
     clock::UnixMillis,
     credential::{self, Rotation},
+    id::Uid,
     kind::Kind,
     rng, session,
     token::Token,
@@ -31,7 +32,10 @@ use domain::{
 use prost::Message as _;
 use store::{CommitError, Expected, Operation, SecretWrite, Transaction};
 
-use super::{browser::Resumed, issue};
+use super::{
+    active::{ActiveSession, NotActive},
+    issue,
+};
 use crate::{
     Caller, Context, Error,
     audit::{self, Entry},
@@ -153,24 +157,19 @@ impl ClientLogin {
 /// Lets the client in as the User of `by`. Returns where the browser is to be sent.
 ///
 /// # Errors
-/// `FailedPrecondition` where the request was answered before.
+/// `FailedPrecondition` if the request was answered before, or what `by` depends on has changed.
 pub(crate) async fn approve(
     ctx: &Context,
     login: &ClientLogin,
-    by: &Resumed,
+    by: &ActiveSession,
     caller: &Caller,
 ) -> Result<String, Error> {
     for _ in 0..ATTEMPTS {
         let now = ctx.now();
-        let (user, session) = (&by.user.message, &by.session.message);
-        let stored = new_credential(ctx, user, session, Some(&login.challenge), now)?;
+        let stored = new_credential(ctx, by, Some(&login.challenge), now)?;
         let mut transaction = Transaction::at(now);
         transaction.push(answered(login, now));
-        transaction.push(Operation::Unchanged(
-            Kind::Session,
-            by.session.uid,
-            by.session.revision,
-        ));
+        by.guard(&mut transaction);
         transaction.push(put(&stored, now));
         transaction.push(Operation::Audit(event(
             ctx,
@@ -198,7 +197,7 @@ pub(crate) async fn approve(
 pub(crate) async fn reject(
     ctx: &Context,
     login: &ClientLogin,
-    by: &Resumed,
+    by: &ActiveSession,
     caller: &Caller,
 ) -> Result<(), Error> {
     let now = ctx.now();
@@ -210,27 +209,30 @@ pub(crate) async fn reject(
     Ok(())
 }
 
-/// An authentication token that works once, within a minute, as `user`, with what Policies are attached to `session`.
+/// An authentication token that works once, within a minute, as the User of the Session `by`, with the Policies that are
+/// attached to it.
 ///
 /// # Errors
-/// Where the store fails.
-pub(super) async fn one_time_token(
-    ctx: &Context,
-    user: &User,
-    session: &Session,
-) -> Result<Token, Error> {
+/// [`NotActive::Refused`] if the Session is not active now.
+pub(super) async fn one_time_token(ctx: &Context, by: Uid) -> Result<Token, NotActive> {
     for _ in 0..ATTEMPTS {
         let now = ctx.now();
-        let stored = new_credential(ctx, user, session, None, now)?;
+        let by = ActiveSession::read(ctx, by, now).await?;
+        let stored = new_credential(ctx, &by, None, now)?;
         let mut transaction = Transaction::at(now);
+        by.guard(&mut transaction);
         transaction.push(put(&stored, now));
         match ctx.store.commit(transaction).await {
-            Ok(_) => return issue::secret(ctx, &stored, now),
-            Err(CommitError::NameTaken { .. } | CommitError::IndexTaken { .. }) => {}
-            Err(error) => return Err(error.into()),
+            Ok(_) => return Ok(issue::secret(ctx, &stored, now)?),
+            Err(
+                CommitError::NameTaken { .. }
+                | CommitError::IndexTaken { .. }
+                | CommitError::Conflict { .. },
+            ) => {}
+            Err(error) => return Err(Error::from(error).into()),
         }
     }
-    Err(Error::unavailable("no free name for a Credential"))
+    Err(Error::unavailable("the login lost too many races").into())
 }
 
 fn put(stored: &Stored<Credential>, now: UnixMillis) -> Operation {
@@ -265,13 +267,13 @@ fn told(error: CommitError) -> Error {
 /// A Credential for one login, with what Policies are attached to the Session that has asked for it.
 fn new_credential(
     ctx: &Context,
-    user: &User,
-    session: &Session,
+    by: &ActiveSession,
     challenge: Option<&[u8; CHALLENGE_BYTES]>,
     now: UnixMillis,
 ) -> Result<Stored<Credential>, Error> {
     let uid = ctx.new_uid();
     let part = || rng::random_string(&*ctx.rng, ID_ALPHABET, 4);
+    let (user, session) = (&by.user().message, by.session());
     let own = session.spec().and_then(|spec| spec.authorization.clone());
     let mut credential = Credential {
         metadata: Some(Metadata {
@@ -319,7 +321,7 @@ fn new_credential(
 
 fn event(
     ctx: &Context,
-    by: &Resumed,
+    by: &ActiveSession,
     caller: &Caller,
     event_type: &'static str,
     credential: Option<&Metadata>,
@@ -330,8 +332,8 @@ fn event(
         Entry {
             event_type,
             resource: credential.map(|metadata| (Kind::Credential, metadata)),
-            user: by.user.message.metadata.as_ref(),
-            session: by.session.message.metadata.as_ref(),
+            user: by.user().message.metadata.as_ref(),
+            session: by.session().metadata.as_ref(),
         },
     )
 }

@@ -130,7 +130,7 @@ pub async fn finish(
 
 /// A Session that may be put on a Device.
 async fn candidate(ctx: &Context, refresh_token: &str, now: UnixMillis) -> Result<Read, Error> {
-    let read = refresh::holder(ctx, refresh_token, now).await?;
+    let read = refresh::holder_ignoring_approval_and_authenticator(ctx, refresh_token, now).await?;
     if let Some(device) = &read.device {
         return Err(already(device));
     }

@@ -7,7 +7,12 @@ use domain::{address_prefix::AddressPrefix, clock::UnixMillis, id::Uid, kind::Ki
 use prost::Message as _;
 use store::{CommitError, Operation, Transaction};
 
-use super::{Login, browser::Resumed, client_login, login::with_authentication_token, refresh};
+use super::{
+    Login,
+    active::{ActiveSession, NotActive},
+    client_login,
+    login::with_authentication_token,
+};
 use crate::{
     Caller, Context, Error, ErrorKind,
     audit::{self, Entry},
@@ -164,9 +169,9 @@ pub(crate) async fn ask(ctx: &Context, scopes: &[String], caller: &Caller) -> Re
 pub(crate) async fn find(
     ctx: &Context,
     code: &str,
-    by: &Resumed,
+    by: &ActiveSession,
 ) -> Result<(Request, String), Error> {
-    limit(ctx, &format!("device-code:{}", by.user.uid), MOST_TRIES).await?;
+    limit(ctx, &format!("device-code:{}", by.user().uid), MOST_TRIES).await?;
     let typed = code.bytes().filter(u8::is_ascii_alphanumeric);
     let typed: Vec<u8> = typed.map(|byte| byte.to_ascii_uppercase()).collect();
     let now = ctx.now();
@@ -183,7 +188,7 @@ pub(crate) async fn find(
     let expires_at = request.at().saturating_add(LIFETIME);
     let shown = Shown {
         request: Some(request.clone()),
-        session: by.session.uid.as_bytes().to_vec(),
+        session: by.uid().as_bytes().to_vec(),
     };
     let text = sealed::seal(ctx, Purpose::DeviceRequest, &shown, expires_at)?;
     Ok((request, text))
@@ -206,7 +211,7 @@ pub(crate) async fn answer(
     ctx: &Context,
     shown: &str,
     is_approved: bool,
-    by: &Resumed,
+    by: &ActiveSession,
     caller: &Caller,
 ) -> Result<(), Error> {
     let late = || {
@@ -220,7 +225,7 @@ pub(crate) async fn answer(
         NotOpened::Invalid | NotOpened::Expired => late(),
     })?;
     let request = shown.request.ok_or_else(late)?;
-    if shown.session != by.session.uid.as_bytes() {
+    if shown.session != by.uid().as_bytes() {
         return Err(late());
     }
     let now = ctx.now();
@@ -239,7 +244,10 @@ pub(crate) async fn answer(
         value: answer.encode_to_vec(),
         expires_at: request.at().saturating_add(LIFETIME),
     });
-    let session = by.session.message.metadata.as_ref();
+    if is_approved {
+        by.guard(&mut transaction);
+    }
+    let session = by.session().metadata.as_ref();
     let mut event = audit::done(
         ctx,
         caller,
@@ -250,7 +258,7 @@ pub(crate) async fn answer(
                 "device_login.rejected"
             },
             resource: session.map(|metadata| (Kind::Session, metadata)),
-            user: by.user.message.metadata.as_ref(),
+            user: by.user().message.metadata.as_ref(),
             session,
         },
     );
@@ -259,6 +267,9 @@ pub(crate) async fn answer(
     match ctx.store.commit(transaction).await {
         Ok(_) => Ok(()),
         Err(CommitError::RecordTaken) => Err(late()),
+        Err(CommitError::Conflict { .. }) => Err(Error::precondition(
+            "Your Session has changed in between. Go back and try again.",
+        )),
         Err(error) => Err(error.into()),
     }
 }
@@ -304,14 +315,15 @@ pub(crate) async fn collect(
         return Err(NotYet::Denied);
     }
     let session = Uid::from_bytes(&answer.session).map_err(Error::internal)?;
-    // Whoever has let it in must still be somebody.
-    let by = refresh::read(ctx, session, now)
-        .await
-        .map_err(|error| match error.kind() {
+    // Whoever approved it may have lost the right to do so since.
+    let token = client_login::one_time_token(ctx, session).await;
+    let token = token.map_err(|error| match error {
+        NotActive::Refused(_) => NotYet::Denied,
+        NotActive::Failed(error) => match error.kind() {
             ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => NotYet::Denied,
             _ => NotYet::Failed(error),
-        })?;
-    let token = client_login::one_time_token(ctx, &by.user.message, &by.session.message).await?;
+        },
+    })?;
     let login = Login {
         token: token.expose(),
         scopes: &answer.scopes,

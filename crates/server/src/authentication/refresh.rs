@@ -71,17 +71,24 @@ pub async fn with_refresh_token(
 /// # Errors
 /// `Unauthenticated` where not.
 pub async fn check_refresh_token(ctx: &Context, refresh_token: &str) -> Result<(), Error> {
-    holder(ctx, refresh_token, ctx.now()).await.map(|_| ())
+    holder_ignoring_approval_and_authenticator(ctx, refresh_token, ctx.now())
+        .await
+        .map(|_| ())
 }
 
-/// The Session of whoever holds this refresh token, and what it stands on.
+/// The Session of the holder of this refresh token, and what it depends on, if it passes
+/// [`session::check_ignoring_approval_and_authenticator`].
 ///
 /// # Errors
 /// `Unauthenticated` where there is none.
-pub(super) async fn holder(ctx: &Context, token: &str, now: UnixMillis) -> Result<Read, Error> {
+pub(super) async fn holder_ignoring_approval_and_authenticator(
+    ctx: &Context,
+    token: &str,
+    now: UnixMillis,
+) -> Result<Read, Error> {
     let claims = ctx.directory.verify(token, TokenType::Refresh).await;
     let claims = claims.map_err(secret::from_unauthenticated)?;
-    let read = read(ctx, claims.subject, now).await?;
+    let read = read_ignoring_approval_and_authenticator(ctx, claims.subject, now).await?;
     match session::refresh(&read.session.message, claims.token_id, now) {
         Ok(Refresh::Reuse) => Err(secret::unauthenticated("token_superseded")),
         Ok(_) | Err(Refusal::AuthenticatorRequired) => Ok(read),
@@ -94,7 +101,7 @@ async fn attempt(ctx: &Context, token: &str, caller: &Caller) -> Result<SessionT
     let claims = claims.map_err(secret::from_unauthenticated)?;
     for _ in 0..ATTEMPTS {
         let now = ctx.now();
-        let read = read(ctx, claims.subject, now).await?;
+        let read = read_ignoring_approval_and_authenticator(ctx, claims.subject, now).await?;
         let session = &read.session.message;
         let by = read.credential.as_ref().map(|stored| &stored.message);
         match session::refresh(session, claims.token_id, now).map_err(told)? {
@@ -122,25 +129,12 @@ async fn attempt(ctx: &Context, token: &str, caller: &Caller) -> Result<SessionT
     Err(Error::unavailable("the refresh lost too many races"))
 }
 
-/// A Session that requests may be made with now.
-///
-/// # Errors
-/// `Unauthenticated` or `PermissionDenied` where it cannot.
-pub(crate) async fn resumable(ctx: &Context, uid: Uid, now: UnixMillis) -> Result<Session, Error> {
-    let read = read(ctx, uid, now).await?;
-    session::check(
-        &read.session.message,
-        &read.user.message,
-        read.credential.as_ref().map(|stored| &stored.message),
-        read.device.as_ref().map(|stored| &stored.message),
-        now,
-    )
-    .map_err(told)?;
-    Ok(read.session.message)
-}
-
-/// The Session and what it stands on, where it stands.
-pub(super) async fn read(ctx: &Context, uid: Uid, now: UnixMillis) -> Result<Read, Error> {
+/// The Session and what it depends on, if it passes [`session::check_ignoring_approval_and_authenticator`].
+pub(super) async fn read_ignoring_approval_and_authenticator(
+    ctx: &Context,
+    uid: Uid,
+    now: UnixMillis,
+) -> Result<Read, Error> {
     let session = load::with_token_ids::<Session>(&*ctx.store, uid, now).await?;
     let session = session.ok_or_else(|| secret::unauthenticated("session_gone"))?;
     let status = session.message.status.clone().unwrap_or_default();
@@ -148,7 +142,7 @@ pub(super) async fn read(ctx: &Context, uid: Uid, now: UnixMillis) -> Result<Rea
     let user = user.ok_or_else(|| secret::unauthenticated("user_gone"))?;
     let credential = by_reference::<Credential>(ctx, status.credential_ref.as_ref(), now).await?;
     let device = by_reference::<Device>(ctx, status.device_ref.as_ref(), now).await?;
-    session::stands(
+    session::check_ignoring_approval_and_authenticator(
         &session.message,
         &user.message,
         credential.as_ref().map(|stored| &stored.message),

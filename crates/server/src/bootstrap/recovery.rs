@@ -1,13 +1,11 @@
 //! Getting back into a Cluster whose administrators have locked themselves out.
 
-use std::time::Duration;
-
 use api::{
     core_v1::{Credential, Session, User, credential, session::status::Type as SessionType},
     meta_v1::Metadata,
 };
 use domain::{
-    credential::{Rotation, rotate},
+    credential::{RECOVERY_LIFETIME, Rotation, recovery_until, rotate},
     id::Uid,
     rng::random_string,
     token::Token,
@@ -26,15 +24,16 @@ use crate::{
     },
 };
 
-/// How long the token and its Session are good for.
-const LIFETIME: Duration = Duration::from_mins(15);
 const ROOT: &str = "root";
 const SUFFIX_ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 /// How many Sessions are ended at a time.
 const SESSIONS: u32 = 1000;
+/// How many Credentials of `root` are searched for those of former recoveries.
+const CREDENTIALS: u32 = 1000;
 
 /// Makes a one-time authentication token of User `root`, which is made or enabled where need be, and whose Sessions
-/// end. The API asks no Policy about the Session that the token makes. All of it ends after 15 minutes.
+/// end. The API asks no Policy about the Session that the token makes. All of it ends after 15 minutes. Credentials of
+/// former recoveries are deleted.
 ///
 /// For whoever has the store and its master key, who could change anything anyway.
 ///
@@ -63,7 +62,7 @@ impl Plan for Recover {
 
     async fn stage(&self, draft: &mut Draft<'_>) -> Result<Self::Output, Error> {
         stage_root(draft).await?;
-        let expires_at = draft.now.saturating_add(LIFETIME);
+        let expires_at = draft.now.saturating_add(RECOVERY_LIFETIME);
         let credential = Credential {
             metadata: Some(Metadata {
                 name: self.name.clone(),
@@ -92,7 +91,9 @@ impl Plan for Recover {
             draft.now,
         )
         .map_err(|refusal| Error::internal(refusal.reason()))?;
-        staged.message.status.get_or_insert_default().recovery = true;
+        let status = staged.message.status.get_or_insert_default();
+        status.recovery = true;
+        status.recovery_until = Some(expires_at.to_proto());
         draft.replace(&staged, staged.message.clone(), SecretWrite::Keep)?;
         Ok(staged)
     }
@@ -113,6 +114,14 @@ async fn stage_root(draft: &mut Draft<'_>) -> Result<(), Error> {
         return Ok(());
     };
     let uid = root.uid.to_string();
+    let credentials = draft
+        .by_index::<Credential>(index::USER, &uid, CREDENTIALS)
+        .await?;
+    for credential in &credentials {
+        if recovery_until(&credential.message).is_some() {
+            draft.delete(credential);
+        }
+    }
     for session in draft
         .by_index::<Session>(index::USER, &uid, SESSIONS)
         .await?

@@ -133,7 +133,12 @@ impl Directory {
     pub(super) async fn reload(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
         self.held.reload(&*self.store, now).await?;
-        self.revoked.reload(&*self.store, now).await?;
+        // Tokens may have been revoked alone in what was trimmed.
+        self.revoked
+            .reload(&*self.store, now, |session, token_id| {
+                self.sessions.revoke_token(session, token_id);
+            })
+            .await?;
         self.keys.reload().await?;
         self.invalidations.note_all();
         self.users.clear();
@@ -141,11 +146,6 @@ impl Directory {
         self.devices.clear();
         self.authenticators.note_change();
         let in_use = self.sessions.outdate_all();
-        for session in &in_use {
-            // Tokens may have been revoked alone in what was trimmed.
-            self.sessions
-                .end_revoked(*session, |token_id| self.revoked.contains(token_id));
-        }
         self.recheck(in_use).await
     }
 

@@ -1,7 +1,10 @@
 //! Access tokens that were revoked alone (RFC 7009), each remembered until it would have expired.
+//!
+//! Memory is bounded. What does not fit is not forgotten: until the last token that was left out has expired, the
+//! store is asked about each token that is not known here.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{PoisonError, RwLock},
 };
 
@@ -10,39 +13,130 @@ use store::{Document, NewDocument, SecretWrite, Store, StoreError};
 
 const PAGE: u32 = 1000;
 
-/// Held whole.
+/// The ids of revoked tokens, as many as there is room for.
+pub(super) struct RevokedTokens {
+    capacity: usize,
+    held: RwLock<Held>,
+}
+
 #[derive(Default)]
-pub(super) struct RevokedTokens(RwLock<HashMap<Uid, UnixMillis>>);
+struct Held {
+    tokens: HashMap<Uid, UnixMillis>,
+    /// The same, those that expire first at the front.
+    by_expiry: BTreeSet<(UnixMillis, Uid)>,
+    /// When the last token expires that there was no room for.
+    left_out_until: Option<UnixMillis>,
+}
+
+/// What is known here of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Revoked,
+    NotRevoked,
+    /// Only the store can tell.
+    Unknown,
+}
 
 impl RevokedTokens {
-    pub(super) fn contains(&self, token_id: Uid) -> bool {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(&token_id)
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            capacity,
+            held: RwLock::default(),
+        }
+    }
+
+    /// Whether the token was revoked. Reads the store only while there is no room for all that were.
+    ///
+    /// # Errors
+    /// Returns the error of the store; the token must not be accepted then.
+    pub(super) async fn contains(
+        &self,
+        store: &dyn Store,
+        token_id: Uid,
+        now: UnixMillis,
+    ) -> Result<bool, StoreError> {
+        match self.known(token_id, now) {
+            Known::Revoked => Ok(true),
+            Known::NotRevoked => Ok(false),
+            Known::Unknown => {
+                metrics::counter!("directory_revoked_token_reads_total").increment(1);
+                let found = store.get(Kind::RevokedToken, token_id, now).await?;
+                Ok(found.is_some())
+            }
+        }
+    }
+
+    fn known(&self, token_id: Uid, now: UnixMillis) -> Known {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        if held.tokens.contains_key(&token_id) {
+            Known::Revoked
+        } else if held.left_out_until.is_some_and(|until| now < until) {
+            Known::Unknown
+        } else {
+            Known::NotRevoked
+        }
     }
 
     pub(super) fn insert(&self, token_id: Uid, expires_at: UnixMillis) {
-        let mut tokens = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        tokens.insert(token_id, expires_at);
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        if held.tokens.contains_key(&token_id) {
+            return;
+        }
+        if held.tokens.len() >= self.capacity {
+            if held.left_out_until.is_none() {
+                tracing::warn!(
+                    capacity = self.capacity,
+                    "more access tokens are revoked than are held in memory; the store is asked about the others"
+                );
+            }
+            held.left_out_until = held.left_out_until.max(Some(expires_at));
+            return;
+        }
+        held.tokens.insert(token_id, expires_at);
+        held.by_expiry.insert((expires_at, token_id));
+        count(&held);
     }
 
     /// Forgets those that have expired by themselves a while ago.
     pub(super) fn trim(&self, before: UnixMillis) {
-        let mut tokens = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        tokens.retain(|_, expires_at| *expires_at > before);
+        let is_due = |held: &Held| {
+            let first = held.by_expiry.first();
+            first.is_some_and(|(expires_at, _)| *expires_at <= before)
+                || held.left_out_until.is_some_and(|until| until <= before)
+        };
+        if !is_due(&self.held.read().unwrap_or_else(PoisonError::into_inner)) {
+            return;
+        }
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        while let Some((expires_at, token_id)) = held.by_expiry.first().copied() {
+            if expires_at > before {
+                break;
+            }
+            held.by_expiry.remove(&(expires_at, token_id));
+            held.tokens.remove(&token_id);
+        }
+        held.left_out_until = held.left_out_until.filter(|until| *until > before);
+        count(&held);
     }
 
+    /// Reads all revoked tokens, and calls `on_each` with the Session and the id of each once it is known here.
+    ///
+    /// # Errors
+    /// Returns the error of the store.
     pub(super) async fn reload(
         &self,
         store: &dyn Store,
         now: UnixMillis,
+        on_each: impl Fn(Uid, Uid),
     ) -> Result<(), StoreError> {
         let mut after = None;
         loop {
             let documents = store.scan(Kind::RevokedToken, after, PAGE, now).await?;
             for document in &documents {
                 self.insert(document.uid, end(document));
+                if let Some(session) = session_of(&document.name) {
+                    on_each(session, document.uid);
+                }
             }
             if u32::try_from(documents.len()).unwrap_or(PAGE) < PAGE {
                 return Ok(());
@@ -50,6 +144,11 @@ impl RevokedTokens {
             after = documents.last().map(|document| document.uid);
         }
     }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a gauge")]
+fn count(held: &Held) {
+    metrics::gauge!("directory_revoked_tokens").set(held.tokens.len() as f64);
 }
 
 /// When the token of this record expires.
@@ -79,4 +178,64 @@ pub(crate) fn record(
 /// The Session of a record, from its name.
 pub(super) fn session_of(name: &str) -> Option<Uid> {
     name.split_once('/')?.0.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::rng::SeededRng;
+
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+    fn id(seed: u64) -> Uid {
+        Uid::random(&SeededRng::new(seed))
+    }
+
+    #[test]
+    fn a_full_map_forgets_no_revocation_and_holds_no_more_than_it_may_s11() {
+        let tokens = RevokedTokens::new(100);
+        for seed in 0..1000 {
+            tokens.insert(
+                id(seed),
+                UnixMillis(NOW.0 + 10 + i64::try_from(seed).unwrap()),
+            );
+        }
+        let (held, ordered) = {
+            let held = tokens.held.read().unwrap();
+            (held.tokens.len(), held.by_expiry.len())
+        };
+        assert_eq!((held, ordered), (100, 100));
+        for seed in 0..1000 {
+            assert_ne!(tokens.known(id(seed), NOW), Known::NotRevoked, "{seed}");
+        }
+        // A token that nobody revoked is looked up as long as it could be one that was left out.
+        let last = UnixMillis(NOW.0 + 1009);
+        assert_eq!(
+            tokens.known(id(5000), UnixMillis(last.0 - 1)),
+            Known::Unknown
+        );
+        assert_eq!(tokens.known(id(5000), last), Known::NotRevoked);
+    }
+
+    #[test]
+    fn only_expired_tokens_make_room_s11() {
+        let tokens = RevokedTokens::new(2);
+        tokens.insert(id(1), UnixMillis(NOW.0 + 20));
+        tokens.insert(id(2), UnixMillis(NOW.0 + 10));
+        // Again: as each replica reads it after a reload.
+        tokens.insert(id(2), UnixMillis(NOW.0 + 10));
+        assert_eq!(tokens.known(id(3), NOW), Known::NotRevoked);
+        tokens.insert(id(3), UnixMillis(NOW.0 + 30));
+        tokens.trim(UnixMillis(NOW.0 + 9));
+        assert_eq!(tokens.known(id(2), NOW), Known::Revoked);
+        tokens.trim(UnixMillis(NOW.0 + 10));
+        tokens.insert(id(4), UnixMillis(NOW.0 + 40));
+        assert_eq!(tokens.known(id(1), NOW), Known::Revoked);
+        assert_eq!(tokens.known(id(3), NOW), Known::Unknown);
+        assert_eq!(tokens.known(id(4), NOW), Known::Revoked);
+        tokens.trim(UnixMillis(NOW.0 + 30));
+        assert_eq!(tokens.known(id(3), NOW), Known::NotRevoked);
+        assert_eq!(tokens.known(id(4), NOW), Known::Revoked);
+    }
 }

@@ -186,15 +186,10 @@ impl Sessions {
 
     /// One token of the Session was revoked alone.
     pub(super) fn revoke_token(&self, session: Uid, token_id: Uid) {
-        self.end_revoked(session, |of| of == token_id);
-    }
-
-    /// Ends what is open by those tokens of the Session that `is_revoked`.
-    pub(super) fn end_revoked(&self, session: Uid, is_revoked: impl Fn(Uid) -> bool) {
         let mut table = self.lock();
         if let Some(slot) = table.slots.get_mut(&session) {
             slot.live.retain(|token| {
-                let ends = is_revoked(token.claims.token_id);
+                let ends = token.claims.token_id == token_id;
                 if ends {
                     token.revoked.cancel();
                 }

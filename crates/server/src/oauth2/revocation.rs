@@ -1,20 +1,25 @@
 //! Token revocation (RFC 7009): one access token, and not those beside it.
 
+use std::time::Duration;
+
 use api::core_v1::Session;
-use domain::{kind::Kind, token::TokenType};
+use domain::{clock::UnixMillis, kind::Kind, token::TokenType};
 use http::HeaderMap;
 use store::{CommitError, Expected, Operation, Transaction};
 
 use super::{Failure, FailureCode, Form, client, response::Reply};
 use crate::{
-    Caller, Context, Error, Unauthenticated,
+    Caller, Context, Error, ErrorKind, Unauthenticated,
     audit::{self, Entry},
-    authentication::secret::Purpose,
+    authentication::secret::{Proof, Purpose},
     directory::revoked,
     resource::load,
 };
 
 const EVENT: &str = "token.revoked";
+/// How many tokens a client revokes in [`WINDOW`]: each is remembered by every replica until it expires.
+const MOST: u64 = 300;
+const WINDOW: Duration = Duration::from_mins(1);
 
 /// 200 says that the token is of no use any more, also where it never was of any (RFC 7009 §2.2).
 pub(super) async fn revoke(
@@ -53,6 +58,7 @@ pub(super) async fn revoke(
     let Some(expires_at) = claims.expires_at else {
         return Ok(Reply::Empty);
     };
+    limit(ctx, &client, now).await?;
     let mut transaction = Transaction::at(now);
     let record = revoked::record(claims.subject, claims.token_id, expires_at, now);
     transaction.push(Operation::Put(record, Expected::Absent));
@@ -82,4 +88,21 @@ pub(super) async fn revoke(
         Err(CommitError::Conflict { .. } | CommitError::NameTaken { .. }) => Ok(Reply::Empty),
         Err(error) => Err(Error::from(error).into()),
     }
+}
+
+/// Refuses a client that revokes many tokens: whoever means all of them rotates the Credential.
+async fn limit(ctx: &Context, client: &Proof, now: UnixMillis) -> Result<(), Failure> {
+    let key = format!("token-revocation:{}", client.credential.uid);
+    let counter = ctx.store.count(&key, WINDOW, now).await;
+    let counter = counter.map_err(Error::from)?;
+    if counter.count <= MOST {
+        return Ok(());
+    }
+    metrics::counter!("oauth2_revocations_limited_total").increment(1);
+    let retry_after = counter.resets_at.since(now);
+    Err(Error::new(
+        ErrorKind::RateLimited { retry_after },
+        "too many tokens were revoked in a minute; rotate the Credential to end all of its tokens at once",
+    )
+    .into())
 }

@@ -32,6 +32,9 @@ pub trait Resource: Object {
         None
     }
 
+    /// Takes out what earlier releases stored that nobody may read.
+    fn withhold(&mut self) {}
+
     /// Puts in `apiVersion`, `kind`, and whatever is missing of metadata, spec and status: clients dereference
     /// them.
     fn complete(&mut self) {
@@ -43,7 +46,7 @@ pub trait Resource: Object {
 }
 
 macro_rules! resources {
-    ($($kind:ident $(with $sealed:ident)? $(expires at $expires:path)?;)*) => {$(
+    ($($kind:ident $(with $sealed:ident)? $(expires at $expires:path)? $(, withholds by $withhold:path)?;)*) => {$(
         impl Resource for core::$kind {
             const DOCUMENT: Kind = Kind::$kind;
 
@@ -58,6 +61,10 @@ macro_rules! resources {
             $(fn expires_at(&self) -> Option<UnixMillis> {
                 $expires(self)
             })?
+
+            $(fn withhold(&mut self) {
+                $withhold(self);
+            })?
         }
     )*};
 }
@@ -69,8 +76,8 @@ resources! {
     Group;
     User;
     Service;
-    Credential with token_ids;
-    Secret;
+    Credential with token_ids expires at domain::credential::recovery_until;
+    Secret, withholds by super::secret::withhold;
     Config;
     ClusterConfig;
     Session with token_ids expires at session_expiry;
@@ -126,6 +133,7 @@ fn decode_body<T: Resource>(document: &Document) -> Result<Stored<T>, StoreError
         transient: false,
         source: Some(std::sync::Arc::new(error)),
     })?;
+    message.withhold();
     message.complete();
     let revision = document.revision.0;
     let metadata = message.metadata_mut();

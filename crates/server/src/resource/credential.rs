@@ -11,7 +11,7 @@ use api::{
     },
     resource::Object as _,
 };
-use domain::{clock::UnixMillis, kind::Kind, rng};
+use domain::{clock::UnixMillis, credential, kind::Kind, rng};
 
 use super::{authorization, codec::Stored, draft::Draft, index, write::Managed};
 use crate::Error;
@@ -28,6 +28,13 @@ impl Managed for Credential {
         new: &mut Self,
         old: Option<&Stored<Self>>,
     ) -> Result<(), Error> {
+        // It lets its holder in whatever Policies say, so nothing about it can be changed, least of all its end.
+        if old.is_some_and(|old| credential::recovery_until(&old.message).is_some()) {
+            return Err(Error::precondition(
+                "A recovery Credential cannot be changed. It ends by itself: delete it, or run `octeliumd recover` \
+                 where the Cluster runs for a new one",
+            ));
+        }
         authorization::check(draft, new, old).await?;
         let spec = new.spec_mut();
         if matches!(Type::try_from(spec.r#type), Err(_) | Ok(Type::Unknown)) {

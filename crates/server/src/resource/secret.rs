@@ -1,16 +1,27 @@
-//! Secrets. Their data is sealed, and no call returns it.
+//! Secrets. Their data is sealed, and no call returns it. `spec.data` is stored and returned as it is, so it takes
+//! nothing but certificates.
 
 use api::{
     core_v1::{IdentityProvider, Secret, secret},
     resource::Object as _,
 };
-use domain::kind::Kind;
+use domain::{id::Uid, kind::Kind};
 use prost::Message as _;
-use store::SecretWrite;
+use store::{CommitError, Document, Expected, Operation, SecretWrite, Transaction};
 use zeroize::Zeroizing;
 
-use super::{codec::Stored, draft::Draft, index, write::Managed};
-use crate::Error;
+use super::{
+    codec::{self, Stored},
+    draft::Draft,
+    index,
+    write::Managed,
+};
+use crate::{Context, Error};
+
+mod certificates;
+
+/// How many documents are read at a time.
+const PAGE: u32 = 200;
 
 const BYTES: usize = 512 * 1024;
 
@@ -28,26 +39,18 @@ impl Managed for Secret {
                 None => 0,
             },
         )?;
+        if let Some(beside) = self.spec.as_ref().and_then(|spec| spec.data.as_ref()) {
+            check_beside(beside)?;
+        }
         Ok(SecretWrite::Set(Zeroizing::new(data.encode_to_vec())))
     }
 
     async fn prepare(
         _draft: &mut Draft<'_>,
-        new: &mut Self,
+        _new: &mut Self,
         _old: Option<&Stored<Self>>,
     ) -> Result<(), Error> {
-        use secret::spec::data::Type;
-        let Some(data) = &new.spec_mut().data else {
-            return Ok(());
-        };
-        check_length(
-            "spec.data",
-            match &data.r#type {
-                Some(Type::Value(value)) => value.len(),
-                Some(Type::ValueBytes(value)) => value.len(),
-                None => 0,
-            },
-        )
+        Ok(())
     }
 
     async fn release(draft: &mut Draft<'_>, old: &Stored<Self>) -> Result<(), Error> {
@@ -68,6 +71,100 @@ async fn release(draft: &mut Draft<'_>, name: &str) -> Result<(), Error> {
     }
     draft.limit(Kind::IdentityProvider, index::SECRET, name, 1);
     Ok(())
+}
+
+/// Refuses everything but certificates in `spec.data`.
+fn check_beside(data: &secret::spec::Data) -> Result<(), Error> {
+    let text = bytes(data);
+    check_length("spec.data", text.len())?;
+    if certificates::are_all(text) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "spec.data must be certificates in PEM and nothing else: whoever may read the Secret can read it. Put what is \
+         secret into data",
+    ))
+}
+
+/// Takes out of `spec.data` what is not a certificate. Earlier releases stored and returned anything there.
+pub(super) fn withhold(secret: &mut Secret) {
+    let Some(spec) = &mut secret.spec else {
+        return;
+    };
+    let is_public = spec
+        .data
+        .as_ref()
+        .map(|data| certificates::are_all(bytes(data)));
+    if is_public != Some(false) {
+        return;
+    }
+    let left = spec
+        .data
+        .take()
+        .map(|data| certificates::only(bytes(&data)));
+    spec.data = left
+        .filter(|left| !left.is_empty())
+        .map(|left| secret::spec::Data {
+            r#type: Some(secret::spec::data::Type::Value(left)),
+        });
+}
+
+fn bytes(data: &secret::spec::Data) -> &[u8] {
+    match &data.r#type {
+        Some(secret::spec::data::Type::Value(value)) => value.as_bytes(),
+        Some(secret::spec::data::Type::ValueBytes(value)) => value,
+        None => &[],
+    }
+}
+
+/// Rewrites the Secrets of earlier releases that hold something in clear that [`withhold`] takes out.
+///
+/// # Errors
+/// Returns the error of the store.
+pub(crate) async fn migrate(context: &Context) -> Result<(), Error> {
+    let mut after: Option<Uid> = None;
+    loop {
+        let now = context.now();
+        let documents = context.store.scan(Kind::Secret, after, PAGE, now).await?;
+        for document in &documents {
+            rewrite(context, document).await?;
+        }
+        let count = u32::try_from(documents.len()).unwrap_or(PAGE);
+        after = documents.last().map(|document| document.uid);
+        if count < PAGE {
+            return Ok(());
+        }
+    }
+}
+
+async fn rewrite(context: &Context, document: &Document) -> Result<(), Error> {
+    let Ok(raw) = Secret::decode(document.body.as_slice()) else {
+        // The doctor tells of a damaged document.
+        return Ok(());
+    };
+    let mut left = raw.clone();
+    withhold(&mut left);
+    if left == raw {
+        return Ok(());
+    }
+    let name = &document.name;
+    let mut transaction = Transaction::at(context.now());
+    transaction.push(Operation::Put(
+        codec::encode(document.uid, document.created_at, &left, SecretWrite::Keep),
+        Expected::Revision(document.revision),
+    ));
+    match context.store.commit(transaction).await {
+        Ok(_) => {
+            tracing::warn!(
+                secret = name,
+                "spec.data of a Secret held more than certificates in clear, and was emptied of it; rotate what was there"
+            );
+            Ok(())
+        }
+        // Another replica has done so, or somebody has changed it.
+        Err(CommitError::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn check_length(path: &str, length: usize) -> Result<(), Error> {

@@ -71,10 +71,10 @@ pub(super) async fn desk(
     let Visit::Known(visitor) = visit else {
         return Ok(None);
     };
-    if visitor.check_active(ctx.now()).is_err() {
+    let Ok(active) = visitor.check_active(ctx, ctx.now()).await else {
         return Ok(None);
-    }
-    let api = Api::of(ctx, visitor, caller, headers).await?;
+    };
+    let api = Api::of(ctx, visitor, &active, caller, headers).await?;
     Ok(api.has_anything().then(|| Arc::new(api)))
 }
 
@@ -88,7 +88,7 @@ impl FromRequestParts<Context> for Administrator {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, ctx: &Context) -> Result<Self, Response> {
-        let Member(visitor) = Member::from_request_parts(parts, ctx).await?;
+        let Member { visitor, .. } = Member::from_request_parts(parts, ctx).await?;
         let desk = Extension::<Desk>::from_request_parts(parts, ctx).await;
         let Extension(desk) = desk.map_err(|_| Failure::unavailable().into_response())?;
         let api = desk.map_err(Failure::into_response)?;

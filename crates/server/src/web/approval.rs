@@ -67,7 +67,7 @@ pub(super) async fn answer(
     form: Posted,
 ) -> Result<Response, Failure> {
     let login = read(form.get("request").unwrap_or_default())?;
-    let by = &member.resumed;
+    let by = &member.active;
     if form.get("answer") == Some("approve") {
         let place = client_login::approve(&ctx, &login, by, &caller).await?;
         return Ok(see_other(&place, []));

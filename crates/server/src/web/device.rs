@@ -39,7 +39,7 @@ pub(super) async fn page(
     if let Some(place) = authenticators::required_detour(&ctx, visitor, &next)? {
         return Ok(see_other(&place, []));
     }
-    visitor.check_active(ctx.now())?;
+    visitor.check_active(&ctx, ctx.now()).await?;
     let token = visitor.form_token(&ctx)?;
     let body = html! {
         section.card {
@@ -66,7 +66,7 @@ pub(super) async fn find(
     form: Posted,
 ) -> Result<Response, Failure> {
     let code = form.get("code").unwrap_or_default();
-    let (request, shown) = device_login::find(&ctx, code, &member.resumed)
+    let (request, shown) = device_login::find(&ctx, code, &member.active)
         .await
         .map_err(|error| Failure::from(error).then("/device", "Type it in again"))?;
     let token = member.form_token(&ctx)?;
@@ -83,7 +83,7 @@ pub(super) async fn answer(
 ) -> Result<Response, Failure> {
     let is_approved = form.get("answer") == Some("approve");
     let shown = form.get("request").unwrap_or_default();
-    device_login::answer(&ctx, shown, is_approved, &member.resumed, &caller).await?;
+    device_login::answer(&ctx, shown, is_approved, &member.active, &caller).await?;
     let (title, text) = if is_approved {
         (
             "The machine is let in",

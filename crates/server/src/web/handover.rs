@@ -17,13 +17,12 @@ use domain::{
 use store::{CommitError, Operation, Transaction};
 use subtle::ConstantTimeEq as _;
 
-use super::{
-    sealed::{self, NotOpened, Purpose},
-    visit::Visitor,
-};
+use super::sealed::{self, NotOpened, Purpose};
 use crate::{
-    Context, Error, ErrorKind, Principal, Unauthenticated, authentication::resumable,
-    directory::Presented, return_to::Place,
+    Context, Error, ErrorKind, Principal, Unauthenticated,
+    authentication::active::{ActiveSession, NotActive},
+    directory::Presented,
+    return_to::Place,
 };
 
 /// Where a Service's host takes the code.
@@ -90,17 +89,17 @@ pub fn state_of(nonce: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, nonce.as_bytes()))
 }
 
-/// Where the browser of `visitor` is sent, to go on at `place`.
+/// Where the browser of the Session `by` is sent, to go on at `place`.
 ///
 /// # Errors
-/// Where there is no key.
-pub(super) fn depart(ctx: &Context, visitor: &Visitor, place: &Place) -> Result<String, Error> {
+/// Returns an error if there is no key.
+pub(super) fn depart(ctx: &Context, by: &ActiveSession, place: &Place) -> Result<String, Error> {
     let code = Code {
         id: ctx.new_uid().as_bytes().to_vec(),
-        session: visitor.uid.as_bytes().to_vec(),
+        session: by.uid().as_bytes().to_vec(),
         url: place.url.clone(),
         state: place.state.clone(),
-        version: version(&visitor.resumed.session.message),
+        version: version(by.session()),
     };
     let expires_at = ctx.now().saturating_add(CODE_LIFETIME);
     let code = sealed::seal(ctx, Purpose::HandOver, &code, expires_at)?;
@@ -108,7 +107,9 @@ pub(super) fn depart(ctx: &Context, visitor: &Visitor, place: &Place) -> Result<
     Ok(format!("{origin}{CALLBACK}?code={code}"))
 }
 
-/// Takes a code at the host `host` (lower case, no port) from the browser that was given `nonce` there.
+/// Takes a code at the host `host` (lower case, no port) from the browser that was given `nonce` there; `nonce` is
+/// empty if the browser has none. A code is used up before host and browser are compared: one that arrives anywhere
+/// else was seen by others.
 ///
 /// # Errors
 /// Where it is not accepted.
@@ -124,14 +125,6 @@ pub async fn arrive(
         NotOpened::Unavailable => Refused::Unavailable,
     })?;
     let (origin, target) = split(&code.url).ok_or(Refused::Invalid)?;
-    let is_host = host_of(origin).is_some_and(|of| of.eq_ignore_ascii_case(host));
-    let is_browser: bool = state_of(nonce)
-        .as_bytes()
-        .ct_eq(code.state.as_bytes())
-        .into();
-    if !is_host || !is_browser {
-        return Err(Refused::Invalid);
-    }
     let (Ok(id), Ok(session)) = (Uid::from_bytes(&code.id), Uid::from_bytes(&code.session)) else {
         return Err(Refused::Invalid);
     };
@@ -150,6 +143,14 @@ pub async fn arrive(
             tracing::error!(%error, "a code cannot be taken");
             return Err(Refused::Unavailable);
         }
+    }
+    let is_host = host_of(origin).is_some_and(|of| of.eq_ignore_ascii_case(host));
+    let is_browser: bool = state_of(nonce)
+        .as_bytes()
+        .ct_eq(code.state.as_bytes())
+        .into();
+    if nonce.is_empty() || !is_host || !is_browser {
+        return Err(Refused::Invalid);
     }
     let expires_at = standing(ctx, session, now).await?;
     let bound = Bound {
@@ -251,12 +252,12 @@ fn seal(ctx: &Context, bound: Bound<'_>, expires_at: UnixMillis) -> Result<Strin
 
 /// Until when a cookie of the Session is good that is made now.
 async fn standing(ctx: &Context, session: Uid, now: UnixMillis) -> Result<UnixMillis, Refused> {
-    match resumable(ctx, session, now).await {
-        Ok(session) if session::is_browser(&session) => {
-            Ok(session::browser_access_expiry(&session, now))
+    match ActiveSession::read(ctx, session, now).await {
+        Ok(active) if session::is_browser(active.session()) => {
+            Ok(session::browser_access_expiry(active.session(), now))
         }
-        Ok(_) => Err(Refused::Invalid),
-        Err(error) => Err(match error.kind() {
+        Ok(_) | Err(NotActive::Refused(_)) => Err(Refused::Invalid),
+        Err(NotActive::Failed(error)) => Err(match error.kind() {
             ErrorKind::Unavailable | ErrorKind::Internal => Refused::Unavailable,
             _ => Refused::Invalid,
         }),

@@ -31,6 +31,7 @@ use crate::{
     Caller, Context, ErrorKind,
     authentication::{
         IdentityFailed,
+        active::ActiveSession,
         authenticator::fido::{self, Challenge},
         browser::{self, Begun, Entrance, Way},
         refused_identity,
@@ -73,8 +74,8 @@ pub(super) async fn page(
             if let Some(place) = authenticators::detour(&ctx, visitor, &next)? {
                 return Ok(see_other(&place, []));
             }
-            visitor.check_active(ctx.now())?;
-            go_on(&ctx, visitor, &next, &caller)
+            let active = visitor.check_active(&ctx, ctx.now()).await?;
+            go_on(&ctx, visitor, &active, &next, &caller)
         }
         Visit::Unknown(why) => {
             let is_other = fields.get(OTHER).is_some();
@@ -288,6 +289,7 @@ async fn enter(
 fn go_on(
     ctx: &Context,
     visitor: &Visitor,
+    active: &ActiveSession,
     next: &Next,
     caller: &Caller,
 ) -> Result<Response, Failure> {
@@ -296,7 +298,7 @@ fn go_on(
         // No browser that could be known again there.
         Next::Service(place) if place.state.is_empty() => Ok(see_other("/", [])),
         Next::Service(place) => {
-            let url = handover::depart(ctx, visitor, place)?;
+            let url = handover::depart(ctx, active, place)?;
             Ok(see_other(&url, []))
         }
         Next::Program(request) => approval::page(ctx, visitor, request, caller),

@@ -49,7 +49,7 @@ pub(super) async fn logout(
         // Whoever leaves does not wait for a provider that is down.
         let (farewell, of_oidc) = timeout(PATIENCE, ways).await.unwrap_or_default();
         other = of_oidc;
-        browser::end(&ctx, &visitor.resumed, visitor.uid, &caller).await?;
+        browser::log_out(&ctx, &visitor.resumed, &caller).await?;
         further = farewell
             .map(|farewell| saml::further(&ctx, &farewell))
             .transpose()?;

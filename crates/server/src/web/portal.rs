@@ -25,7 +25,7 @@ use super::{
     see_other,
     visit::{Visit, Visitor},
 };
-use crate::Context;
+use crate::{Context, authentication::active::ActiveSession};
 
 /// Its pages.
 pub(super) fn routes() -> Router<Context> {
@@ -40,7 +40,10 @@ pub(super) fn routes() -> Router<Context> {
 }
 
 /// Somebody whose Session may be used. Others are sent to the login, or told what is in the way.
-pub(crate) struct Member(pub(crate) Arc<Visitor>);
+pub(crate) struct Member {
+    pub(crate) visitor: Arc<Visitor>,
+    pub(crate) active: ActiveSession,
+}
 
 impl FromRequestParts<Context> for Member {
     type Rejection = Response;
@@ -56,10 +59,9 @@ impl FromRequestParts<Context> for Member {
         if let Some(place) = detour.map_err(Failure::into_response)? {
             return Err(see_other(&place, []));
         }
-        visitor
-            .check_active(ctx.now())
-            .map_err(Failure::into_response)?;
-        Ok(Self(visitor))
+        let active = visitor.check_active(ctx, ctx.now()).await;
+        let active = active.map_err(Failure::into_response)?;
+        Ok(Self { visitor, active })
     }
 }
 
@@ -76,6 +78,6 @@ impl std::ops::Deref for Member {
     type Target = Visitor;
 
     fn deref(&self) -> &Visitor {
-        &self.0
+        &self.visitor
     }
 }

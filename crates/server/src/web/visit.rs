@@ -20,7 +20,10 @@ use super::{
 };
 use crate::{
     Caller, Context, Error, ErrorKind, Principal, Unauthenticated,
-    authentication::browser::{self, Begun, Claims, Resumed},
+    authentication::{
+        active::{ActiveSession, NotActive},
+        browser::{self, Begun, Claims, Resumed},
+    },
     budget::Payer,
     directory::Presented,
 };
@@ -198,35 +201,46 @@ impl Visitor {
         }
     }
 
-    /// What stands against using the Session now, if anything.
+    /// What the documents of the Session say against using it now, if anything. Only for finding the page to show:
+    /// rights are used by [`Self::check_active`].
     pub(super) fn refusal(&self, now: UnixMillis) -> Option<Refusal> {
-        let session = &self.resumed.session.message;
-        let device = self.resumed.device.as_ref().map(|stored| &stored.message);
-        session::check(session, self.user(), None, device, now).err()
+        let of = self.resumed.snapshot();
+        let credential = of.credential.map(|stored| &stored.message);
+        let device = of.device.map(|stored| &stored.message);
+        session::check(&of.session.message, self.user(), credential, device, now).err()
     }
 
-    /// Whether the Session may be used now, as any other.
+    /// The Session, if it may be used now.
     ///
     /// # Errors
     /// What stands against it, for the person to read.
-    pub(crate) fn check_active(&self, now: UnixMillis) -> Result<(), Failure> {
-        let Some(refusal) = self.refusal(now) else {
-            return Ok(());
-        };
-        Err(match refusal {
-            Refusal::SessionPending => Failure::new(
+    pub(crate) async fn check_active(
+        &self,
+        ctx: &Context,
+        now: UnixMillis,
+    ) -> Result<ActiveSession, Failure> {
+        let active = ActiveSession::check(ctx, self.resumed.snapshot(), now).await;
+        active.map_err(|error| match error {
+            NotActive::Failed(error) => error.into(),
+            NotActive::Refused(Refusal::SessionPending) => Failure::new(
                 StatusCode::FORBIDDEN,
                 "Waiting for approval",
                 "Your Session has to be approved by an administrator before you can use it. Look again later.",
             )
             .then("/", "Look again"),
-            Refusal::AuthenticatorRequired => Failure::new(
+            NotActive::Refused(Refusal::AuthenticatorRequired) => Failure::new(
                 StatusCode::FORBIDDEN,
                 "A second factor is needed",
                 "Your Session needs an Authenticator before it can be used.",
             )
             .then("/login", "Go on"),
-            _ => Failure::new(
+            NotActive::Refused(refusal @ Refusal::ProviderInactive) => Failure::new(
+                StatusCode::FORBIDDEN,
+                "Sign in again",
+                format!("Your Session cannot be used here any more: {refusal}."),
+            )
+            .then("/login?again=1", "Sign in again"),
+            NotActive::Refused(refusal) => Failure::new(
                 StatusCode::FORBIDDEN,
                 "Your Session cannot be used",
                 format!("The reason: {refusal}."),
@@ -238,11 +252,15 @@ impl Visitor {
     ///
     /// # Errors
     /// Where it does not stand, or that cannot be said.
-    pub(super) async fn principal(&self, ctx: &Context) -> Result<Arc<Principal>, Unauthenticated> {
+    pub(super) async fn principal(
+        &self,
+        ctx: &Context,
+        active: &ActiveSession,
+    ) -> Result<Arc<Principal>, Unauthenticated> {
         if !ctx.directory.is_fresh() {
             return Err(Unauthenticated::Unavailable);
         }
-        let session = &self.resumed.session.message;
+        let session = active.session();
         let token_id = browser::present(session).map_err(|_| Unauthenticated::Refused {
             reason: Refusal::Incomplete.reason(),
         })?;

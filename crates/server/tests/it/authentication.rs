@@ -7,5 +7,6 @@ mod device;
 mod keys;
 mod lookup;
 mod one_time;
+mod recovery;
 mod revocation;
 mod standing;

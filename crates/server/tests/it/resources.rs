@@ -7,5 +7,6 @@ mod bootstrap;
 mod identity_provider;
 mod rules;
 mod second_factors;
+mod secret;
 mod update;
 mod watch;

@@ -1,5 +1,6 @@
 //! The pages, as browsers ask for them, through the whole router.
 
+mod active;
 mod admin;
 mod approval;
 mod authenticators;

@@ -28,6 +28,8 @@ pub(crate) struct FakeIdentity {
     pub(crate) assertions: Mutex<Vec<(CallerFacts, String)>>,
     /// As whom Policies would see everybody who proved anew who they are; `None` where nobody can.
     pub(crate) proved: Mutex<Option<Arc<Subject>>>,
+    /// Codes that browsers have brought from the login, in order.
+    pub(crate) codes: Mutex<Vec<String>>,
     /// Assertions cannot be signed, and nobody can log in.
     pub(crate) keyless: AtomicBool,
 }
@@ -64,7 +66,11 @@ impl Identity for FakeIdentity {
         if self.unavailable.load(Ordering::SeqCst) {
             return Err(NotArrived::Unavailable);
         }
+        self.codes.lock().unwrap().push(code.to_owned());
         let refused = NotArrived::Refused { reason: "unknown" };
+        if nonce.is_empty() {
+            return Err(refused);
+        }
         let target = code.strip_prefix("good:").ok_or(refused)?;
         Ok(Arrived {
             cookie: format!("cookie-{host}-{}", &nonce[..4]),

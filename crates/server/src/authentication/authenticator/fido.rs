@@ -47,7 +47,7 @@ use super::{
 };
 use crate::{
     Caller, Context, Error, ErrorKind, audit,
-    authentication::identity::SingleUse,
+    authentication::{active::MayAwaitAuthenticator, identity::SingleUse},
     metadata::Attested,
     resource::codec::{self, Stored},
     web::sealed::{self, NotOpened, Purpose},
@@ -234,6 +234,7 @@ pub(crate) async fn authenticate(
     let mut holder = Cow::Borrowed(holder);
     for _ in 0..ATTEMPTS {
         let now = ctx.now();
+        let awaiting = MayAwaitAuthenticator::check(ctx, &holder, now).await?;
         let all = holder.authenticators(ctx, now).await?;
         let stored = all.iter().find(|stored| {
             fido(&stored.message).is_some_and(|fido| fido.id == answer.credential_id)
@@ -269,7 +270,7 @@ pub(crate) async fn authenticate(
             fido: Some(facts),
             operations,
         };
-        match raise::raise(ctx, &holder, proof, None, caller).await {
+        match raise::raise(ctx, &awaiting, proof, None, caller).await {
             Ok(session) => return Ok(session),
             Err(NotRaised::Denied(error)) => return Err(error),
             Err(NotRaised::Commit(CommitError::RecordTaken)) => return Err(used_already()),

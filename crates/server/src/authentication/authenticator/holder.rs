@@ -3,15 +3,12 @@
 use std::{ops::Deref, time::Duration};
 
 use api::{
-    core_v1::{
-        Authenticator, Credential, Device, Session, User, session::status::AuthenticatorAction,
-    },
+    core_v1::{Authenticator, Credential, Device, Session, User},
     resource::Object as _,
 };
 use domain::{
     authenticator::{self, MAX_PER_USER},
     clock::UnixMillis,
-    credential::Refusal,
     id::Uid,
     session,
 };
@@ -19,6 +16,7 @@ use domain::{
 use crate::{
     Context, Error, ErrorKind,
     authentication::{
+        active::Snapshot,
         browser::{self, Resumed},
         refresh, secret,
     },
@@ -28,7 +26,9 @@ use crate::{
 /// For how long after somebody has proved who they are their Authenticators may be added and removed.
 pub(crate) const FRESH: Duration = Duration::from_mins(10);
 
-/// Whose Session it is, as it was read.
+/// Whose Session it is, as it was read. It may wait for approval or for an Authenticator: what manages Authenticators or
+/// raises the Session takes a [`MayLackFirstAuthenticator`](crate::authentication::active::MayLackFirstAuthenticator) or a
+/// [`MayAwaitAuthenticator`](crate::authentication::active::MayAwaitAuthenticator) of it.
 #[derive(Clone)]
 pub(crate) struct Holder(Box<Held>);
 
@@ -49,7 +49,10 @@ impl Holder {
     /// # Errors
     /// `Unauthenticated` where it is none of a Session that stands.
     pub(crate) async fn of_token(ctx: &Context, refresh_token: &str) -> Result<Self, Error> {
-        Self::of(refresh::holder(ctx, refresh_token, ctx.now()).await?)
+        Self::of(
+            refresh::holder_ignoring_approval_and_authenticator(ctx, refresh_token, ctx.now())
+                .await?,
+        )
     }
 
     /// The browser that was found to have a Session.
@@ -71,7 +74,9 @@ impl Holder {
 
     /// Whoever has the token `token_id` of a Session.
     pub(super) async fn read(ctx: &Context, session: Uid, token_id: Uid) -> Result<Self, Error> {
-        let holder = Self::of(refresh::read(ctx, session, ctx.now()).await?)?;
+        let holder = Self::of(
+            refresh::read_ignoring_approval_and_authenticator(ctx, session, ctx.now()).await?,
+        )?;
         if holder.token_id == token_id {
             Ok(holder)
         } else {
@@ -112,32 +117,13 @@ impl Holder {
         all.any(|stored| authenticator::counts(session, &stored.message))
     }
 
-    /// Whether the Session may have its User's Authenticators added and removed at all.
-    ///
-    /// # Errors
-    /// `PermissionDenied` where it waits for something else first.
-    pub(crate) fn check_managing(&self, now: UnixMillis) -> Result<(), Error> {
-        let checked = session::check(
-            &self.session.message,
-            &self.user.message,
-            self.credential.as_ref().map(|stored| &stored.message),
-            self.device.as_ref().map(|stored| &stored.message),
-            now,
-        );
-        let registers =
-            session::action(&self.session.message) == AuthenticatorAction::RegistrationRequired;
-        match checked {
-            Ok(()) => Ok(()),
-            Err(Refusal::AuthenticatorRequired) if registers => Ok(()),
-            Err(Refusal::AuthenticatorRequired) => Err(Error::denied(
-                "The Session needs an Authenticator that is there before others can be added or removed: \
-                 octelium auth authenticator NAME",
-            )
-            .because(Refusal::AuthenticatorRequired.reason())),
-            Err(refusal) => Err(Error::denied(format!(
-                "Authenticators cannot be added or removed: {refusal}"
-            ))
-            .because(refusal.reason())),
+    /// The Session and what it depends on.
+    pub(crate) fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot {
+            session: &self.session,
+            user: &self.user,
+            credential: self.credential.as_ref(),
+            device: self.device.as_ref(),
         }
     }
 

@@ -19,6 +19,7 @@ use store::{CommitError, Expected, Operation, SecretWrite, Transaction};
 use super::{ATTEMPTS, Holder, enforcement, is_race, raise};
 use crate::{
     Caller, Context, Error, ErrorKind, audit,
+    authentication::active::MayLackFirstAuthenticator,
     directory::Login,
     resource::{
         codec::{self, Stored},
@@ -137,7 +138,7 @@ pub(crate) async fn create(
     let display_name = checked_display_name(display_name)?;
     for _ in 0..ATTEMPTS {
         let now = ctx.now();
-        holder.check_managing(now)?;
+        let holder = MayLackFirstAuthenticator::check(ctx, holder, now).await?;
         holder.check_fresh(ctx, now).await?;
         let uid = ctx.new_uid();
         let config = ctx.directory.cluster_config();
@@ -151,7 +152,7 @@ pub(crate) async fn create(
             now,
         });
         let mut transaction = Transaction::at(now);
-        transaction.push(raise::unchanged_user(holder));
+        transaction.push(raise::unchanged_user(&holder));
         transaction.push(Operation::Limit {
             kind: Kind::Authenticator,
             index: index::USER,
@@ -165,7 +166,7 @@ pub(crate) async fn create(
         transaction.push(Operation::Audit(audit::done(
             ctx,
             caller,
-            raise::entry(holder, "authenticator.created", &authenticator),
+            raise::entry(&holder, "authenticator.created", &authenticator),
         )));
         match raise::commit(ctx, transaction).await {
             Ok(()) => return Ok(authenticator),
@@ -196,8 +197,8 @@ pub(crate) async fn rename(
     let display_name = checked_display_name(display_name)?;
     for _ in 0..ATTEMPTS {
         let now = ctx.now();
-        holder.check_managing(now)?;
-        let stored = find(ctx, holder, which).await?;
+        let holder = MayLackFirstAuthenticator::check(ctx, holder, now).await?;
+        let stored = find(ctx, &holder, which).await?;
         let mut renamed = stored.message.clone();
         display_name.clone_into(&mut renamed.spec_mut().display_name);
         renamed.metadata_mut().updated_at = Some(now.to_proto());
@@ -209,7 +210,7 @@ pub(crate) async fn rename(
         transaction.push(Operation::Audit(audit::done(
             ctx,
             caller,
-            raise::entry(holder, "authenticator.updated", &renamed),
+            raise::entry(&holder, "authenticator.updated", &renamed),
         )));
         match raise::commit(ctx, transaction).await {
             Ok(()) => return Ok(renamed),
@@ -238,7 +239,7 @@ pub(crate) async fn delete(
         let all = holder.authenticators(ctx, now).await?;
         let mut transaction = Transaction::at(now);
         if authenticator::is_registered(&stored.message) {
-            holder.check_managing(now)?;
+            let holder = MayLackFirstAuthenticator::check(ctx, &holder, now).await?;
             holder.check_fresh_among(&all, now)?;
             check_last(ctx, &holder, &stored, &all, now)?;
             // Two at once may not remove the last two.

@@ -17,7 +17,7 @@ use super::{Factors, Holder};
 use crate::{
     Caller, Context, Error,
     audit::{self, Entry},
-    authentication::SessionTokens,
+    authentication::{SessionTokens, active::MayAwaitAuthenticator},
     resource::codec::{self, Stored},
 };
 
@@ -114,7 +114,7 @@ pub(crate) fn usable_by<'a>(
 /// See [`NotRaised`].
 pub(crate) async fn raise(
     ctx: &Context,
-    holder: &Holder,
+    holder: &MayAwaitAuthenticator<'_>,
     proof: Proof,
     factors: Option<&Factors>,
     caller: &Caller,

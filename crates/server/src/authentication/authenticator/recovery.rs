@@ -15,6 +15,7 @@ use super::{ATTEMPTS, Factors, Holder, is_race, raise};
 use crate::{
     Caller, Context, Error,
     audit::{self, Entry},
+    authentication::active::{MayAwaitAuthenticator, MayLackFirstAuthenticator},
     resource::codec::{self, Stored},
 };
 
@@ -38,9 +39,9 @@ pub(crate) async fn renew(
     let mut holder = Cow::Borrowed(holder);
     for _ in 0..ATTEMPTS {
         let now = ctx.now();
-        holder.check_managing(now)?;
-        let all = holder.authenticators(ctx, now).await?;
-        holder.check_fresh_among(&all, now)?;
+        let managing = MayLackFirstAuthenticator::check(ctx, &holder, now).await?;
+        let all = managing.authenticators(ctx, now).await?;
+        managing.check_fresh_among(&all, now)?;
         check_stands_in(&holder, &all)?;
         let factors = Factors::load(ctx, holder.user.uid, now).await?;
         let codes: Vec<_> = (0..CODES).map(|_| new_code(ctx)).collect();
@@ -80,25 +81,16 @@ pub(crate) async fn authenticate(
     let mut holder = Cow::Borrowed(holder);
     for _ in 0..ATTEMPTS {
         let now = ctx.now();
+        let awaiting = MayAwaitAuthenticator::check(ctx, &holder, now).await?;
         let factors = Factors::load(ctx, holder.user.uid, now).await?;
         factors.check(now)?;
         check_stands_in(&holder, &holder.authenticators(ctx, now).await?)?;
         let mut transaction = Transaction::at(now);
-        let mut session = holder.session.message.clone();
         let place = factors.find(&wanted);
+        let mut raised = None;
         if let Some(place) = place {
             transaction.push(factors.without_code(place));
-            let info = session::internal_info(ctx.seen(caller));
-            session::settle(&mut session, ctx.new_uid(), now, info);
-            transaction.push(Operation::Put(
-                codec::encode(
-                    holder.session.uid,
-                    holder.session.created_at,
-                    &session,
-                    SecretWrite::Keep,
-                ),
-                Expected::Revision(holder.session.revision),
-            ));
+            raised = Some(settle(ctx, &mut transaction, &awaiting, caller, now));
             let event = audit::done(ctx, caller, entry(&holder, EVENT));
             transaction.push(Operation::Audit(event));
         } else {
@@ -107,18 +99,40 @@ pub(crate) async fn authenticate(
             raise::push_failure(ctx, &mut transaction, &holder, &factors, caller, now);
         }
         match raise::commit(ctx, transaction).await {
-            Ok(()) if place.is_some() => return Ok(session),
-            Ok(()) => {
-                return Err(Error::denied(
-                    "This is none of your recovery codes, or it was used before",
-                )
-                .because("code_wrong"));
-            }
+            Ok(()) => return raised.ok_or_else(wrong_code),
             Err(error) if is_race(&error) => holder = Cow::Owned(holder.again(ctx).await?),
             Err(error) => return Err(error.into()),
         }
     }
     Err(Error::unavailable("the authentication lost too many races"))
+}
+
+fn wrong_code() -> Error {
+    Error::denied("This is none of your recovery codes, or it was used before")
+        .because("code_wrong")
+}
+
+/// Stages the Session as a recovery code raises it.
+fn settle(
+    ctx: &Context,
+    transaction: &mut Transaction,
+    holder: &MayAwaitAuthenticator<'_>,
+    caller: &Caller,
+    now: UnixMillis,
+) -> Session {
+    let mut session = holder.session.message.clone();
+    let info = session::internal_info(ctx.seen(caller));
+    session::settle(&mut session, ctx.new_uid(), now, info);
+    transaction.push(Operation::Put(
+        codec::encode(
+            holder.session.uid,
+            holder.session.created_at,
+            &session,
+            SecretWrite::Keep,
+        ),
+        Expected::Revision(holder.session.revision),
+    ));
+    session
 }
 
 /// A code is as good as an Authenticator only for whoever has one: otherwise whoever has to register one first could

@@ -12,6 +12,7 @@ use store::{CommitError, Expected, Operation, SecretWrite, Transaction};
 use super::{ATTEMPTS, Holder, Which, is_race, manage, raise};
 use crate::{
     Caller, Context, Error, ErrorKind, audit,
+    authentication::active::MayLackFirstAuthenticator,
     resource::codec::{self, Stored},
 };
 
@@ -39,9 +40,9 @@ pub(crate) async fn registering(
     r#type: Type,
 ) -> Result<Stored<Authenticator>, Error> {
     let now = ctx.now();
-    holder.check_managing(now)?;
+    let holder = MayLackFirstAuthenticator::check(ctx, holder, now).await?;
     holder.check_fresh(ctx, now).await?;
-    let stored = manage::find(ctx, holder, which).await?;
+    let stored = manage::find(ctx, &holder, which).await?;
     let name = stored.message.name();
     if authenticator::is_registered(&stored.message) {
         return Err(Error::precondition(format!(
@@ -77,7 +78,8 @@ pub(crate) async fn complete(
     for _ in 0..ATTEMPTS {
         let stored = registering(ctx, &holder, which, r#type).await?;
         let registration = verified(stored)?;
-        match register(ctx, &holder, registration, caller).await {
+        let checked = MayLackFirstAuthenticator::check(ctx, &holder, ctx.now()).await?;
+        match register(ctx, &checked, registration, caller).await {
             Ok(registered) => return Ok(registered),
             Err(CommitError::RecordTaken) => return Err(used_already()),
             Err(error) if is_race(&error) => holder = Cow::Owned(holder.again(ctx).await?),
@@ -106,7 +108,7 @@ pub(super) fn used_already() -> Error {
 /// another has the same credential or key.
 async fn register(
     ctx: &Context,
-    holder: &Holder,
+    holder: &MayLackFirstAuthenticator<'_>,
     registration: Registration,
     caller: &Caller,
 ) -> Result<Authenticator, CommitError> {

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     Caller, Context, Error, ErrorKind,
     audit::{self, Entry},
+    authentication::active::MayAwaitAuthenticator,
     resource::codec::{self, Stored},
 };
 
@@ -136,6 +137,7 @@ pub(crate) async fn authenticate(
     let mut holder = Cow::Borrowed(holder);
     for _ in 0..ATTEMPTS {
         let now = ctx.now();
+        let awaiting = MayAwaitAuthenticator::check(ctx, &holder, now).await?;
         let (stored, factors) = check(ctx, &holder, which, now).await?;
         let secret = secret(ctx, &stored).await?;
         let accepted = accept(&stored, &secret, code, now)?;
@@ -155,7 +157,7 @@ pub(crate) async fn authenticate(
             fido: None,
             operations: Vec::new(),
         };
-        match raise::raise(ctx, &holder, proof, Some(&factors), caller).await {
+        match raise::raise(ctx, &awaiting, proof, Some(&factors), caller).await {
             Ok(session) => return Ok(session),
             Err(NotRaised::Denied(error)) => return Err(error),
             Err(NotRaised::Commit(error)) if is_race(&error) => {}

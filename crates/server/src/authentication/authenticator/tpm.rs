@@ -51,7 +51,7 @@ use super::{
     raise::{self, NotRaised},
     registering, usable,
 };
-use crate::{Caller, Context, Error};
+use crate::{Caller, Context, Error, authentication::active::MayAwaitAuthenticator};
 
 const RECORD: &str = "tpm-challenge";
 const LIFETIME: Duration = Duration::from_mins(5);
@@ -244,6 +244,7 @@ pub(crate) async fn authenticate(
     let asked = take(ctx, &holder, stored.uid, answer).await?;
     for _ in 0..ATTEMPTS {
         let now = ctx.now();
+        let awaiting = MayAwaitAuthenticator::check(ctx, &holder, now).await?;
         let stored = manage::find(ctx, &holder, which).await?;
         let all = holder.authenticators(ctx, now).await?;
         usable(&holder, &stored, &all)?;
@@ -282,7 +283,7 @@ pub(crate) async fn authenticate(
             fido: None,
             operations: Vec::new(),
         };
-        match raise::raise(ctx, &holder, proof, None, caller).await {
+        match raise::raise(ctx, &awaiting, proof, None, caller).await {
             Ok(session) => return Ok(session),
             Err(NotRaised::Denied(error)) => return Err(error),
             Err(NotRaised::Commit(error)) if is_race(&error) => {}

@@ -24,6 +24,8 @@ const HEADERS: usize = 256;
 const PREFIX_LENGTH: usize = 512;
 const TEXT_BYTES: usize = 512;
 const URL_BYTES: usize = 2048;
+/// Request headers whose value lets its holder in somewhere.
+const CREDENTIAL_HEADERS: [&str; 3] = ["authorization", "proxy-authorization", "x-api-key"];
 pub(super) const INLINE_BYTES: usize = 50_000;
 
 /// Checks everything that needs no other resource. `path`: where it is in the Service.
@@ -109,6 +111,9 @@ fn check_header(path: &str, header: &Header) -> Result<(), Error> {
         for (index, entry) in entries.iter().enumerate() {
             check_entry(&format!("{path}[{index}]"), entry)?;
         }
+        if field == "addRequestHeaders" {
+            check_credentials(&path, entries)?;
+        }
     }
     for (field, names) in [
         ("removeRequestHeaders", &header.remove_request_headers),
@@ -140,6 +145,22 @@ fn check_header(path: &str, header: &Header) -> Result<(), Error> {
             "{path}.host must have preserve, value or eval"
         ))),
     }
+}
+
+/// Refuses credentials that everybody could read who may read the Service.
+fn check_credentials(path: &str, entries: &[KeyValue]) -> Result<(), Error> {
+    for (index, entry) in entries.iter().enumerate() {
+        let is_literal = matches!(&entry.r#type, Some(key_value::Type::Value(_)));
+        let name = entry.key.to_ascii_lowercase().replace(['_', '.'], "-");
+        let is_credential = CREDENTIAL_HEADERS.contains(&&*name);
+        if is_literal && is_credential {
+            return Err(Error::invalid(format!(
+                "{path}[{index}].value would be stored and shown in clear: put the credential into a Secret, and name \
+                 it in spec.config.http.auth"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn check_entry(path: &str, entry: &KeyValue) -> Result<(), Error> {

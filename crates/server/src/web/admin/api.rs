@@ -22,6 +22,7 @@ use super::kind::Shown;
 use crate::{
     Actor, Caller, Context, Error, ErrorKind, Principal, Unauthenticated,
     access::{Call, target},
+    authentication::active::ActiveSession,
     grpc::{core::Core, platform::Platform},
     web::visit::Visitor,
 };
@@ -51,22 +52,26 @@ pub(in crate::web) struct Api {
 }
 
 impl Api {
-    /// As the Session of `visitor` may use it.
+    /// As the Session of `visitor` may use it, which is `active`.
     ///
     /// # Errors
     /// Where the Session does not stand, or that cannot be said.
     pub(super) async fn of(
         ctx: &Context,
         visitor: &Visitor,
+        active: &ActiveSession,
         caller: &Caller,
         headers: &HeaderMap,
     ) -> Result<Self, Error> {
-        let principal = visitor.principal(ctx).await.map_err(|error| match error {
-            Unauthenticated::Refused { reason } => {
-                Error::denied("Your Session may not be used for this").because(reason)
-            }
-            error @ Unauthenticated::Unavailable => Error::unavailable(error),
-        })?;
+        let principal = visitor
+            .principal(ctx, active)
+            .await
+            .map_err(|error| match error {
+                Unauthenticated::Refused { reason } => {
+                    Error::denied("Your Session may not be used for this").because(reason)
+                }
+                error @ Unauthenticated::Unavailable => Error::unavailable(error),
+            })?;
         Ok(Self {
             ctx: ctx.clone(),
             principal,

@@ -79,7 +79,7 @@ pub(super) async fn end(
 ) -> Result<Response, Failure> {
     let uid = form.get("session").and_then(|uid| uid.parse::<Uid>().ok());
     let uid = uid.ok_or_else(Failure::not_found)?;
-    browser::end(&ctx, &member.resumed, uid, &caller).await?;
+    browser::end(&ctx, &member.active, uid, &caller).await?;
     if uid == member.uid {
         return Ok(logged_out("This browser's Session has ended."));
     }
@@ -105,7 +105,7 @@ pub(super) async fn end_all(
     _form: Posted,
 ) -> Result<Response, Failure> {
     end_each(&ctx, &member, &caller).await?;
-    browser::end(&ctx, &member.resumed, member.uid, &caller).await?;
+    browser::end(&ctx, &member.active, member.uid, &caller).await?;
     Ok(logged_out(
         "All your Sessions have ended: browsers, terminals and Services.",
     ))
@@ -114,7 +114,7 @@ pub(super) async fn end_all(
 async fn end_each(ctx: &Context, member: &Member, caller: &Caller) -> Result<(), Failure> {
     for stored in all(ctx, member, ctx.now()).await? {
         if stored.uid != member.uid {
-            browser::end(ctx, &member.resumed, stored.uid, caller).await?;
+            browser::end(ctx, &member.active, stored.uid, caller).await?;
         }
     }
     Ok(())

@@ -258,6 +258,32 @@ async fn a_platform_that_hands_out_one_token_for_an_hour_can_be_told_so() {
 }
 
 #[tokio::test]
+async fn an_assertion_without_an_id_is_refused_unless_reuse_is_allowed_s11() {
+    let scene = Scene::new().await;
+    let ctx = scene.ctx();
+    let mut claims = scene.platform.claims(ctx, "repo:a/b", "");
+    claims.as_object_mut().unwrap().remove("jti");
+    // The identifier of Azure is no `jti`: Azure hands out one token for a day, so it needs `allowReuse` anyway.
+    claims["uti"] = json!("AbCdEfGhIjKlMnOpQrStUv");
+    let token = scene.platform.sign(&claims);
+    let error = log_in(ctx, &token).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthenticated);
+    assert!(error.public().contains("allowReuse"), "{error}");
+    assert_eq!(scene.reason().await, "assertion_without_id");
+    let reply = grant(ctx, &token, &[]).await;
+    assert_ne!(reply.status, 200);
+    assert!(scene.sessions().await.is_empty());
+
+    let scene = Scene::on(Backend::Sqlite, 1, ", allowReuse: true", "").await;
+    let mut claims = scene.platform.claims(scene.ctx(), "repo:a/b", "");
+    claims.as_object_mut().unwrap().remove("jti");
+    let token = scene.platform.sign(&claims);
+    log_in(scene.ctx(), &token).await.unwrap();
+    log_in(scene.ctx(), &token).await.unwrap();
+    grant(scene.ctx(), &token, &[]).await.access_token();
+}
+
+#[tokio::test]
 async fn a08_a09_a10_what_is_no_good_is_refused_with_one_text_and_audited() {
     let scene = Scene::new().await;
     let ctx = scene.ctx();

@@ -1,8 +1,9 @@
 //! Introspection and revocation: of a client's own tokens alone.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use rstest::rstest;
+use server::{Context, Domain, Unauthenticated, directory::Limits};
 
 use crate::{
     failing::Failing,
@@ -132,4 +133,78 @@ async fn a12_a_revocation_that_the_store_did_not_take_is_not_answered_with_200()
         200
     );
     assert!(authenticate(ctx, &token).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_revoked_tokens_than_fit_in_memory_stay_revoked_s11() {
+    let store = store::testing::sqlite();
+    let replicas = Replicas::on(vec![store.clone()]).await;
+    replicas.workload("ci").await;
+    let (_, client) = replicas.client("ci", "").await;
+    let limits = Limits {
+        revoked_tokens: 2,
+        ..Limits::default()
+    };
+    let clock = replicas.first().clock.clone();
+    let domain: Domain = "localhost:8443".parse().unwrap();
+    let rng = Arc::new(domain::rng::SystemRng);
+    let ctx = Context::open(store, clock, rng, domain, limits)
+        .await
+        .unwrap();
+    let stop = tokio_util::sync::CancellationToken::new();
+    tokio::spawn(ctx.directory.clone().run(stop.clone()));
+
+    let mut tokens = Vec::new();
+    for _ in 0..6 {
+        let token = client.grant(&ctx, None).await.access_token();
+        authenticate(&ctx, &token).await.unwrap();
+        tokens.push(token);
+    }
+    let kept = tokens.pop().unwrap();
+    for token in &tokens {
+        let reply = client.manage(&ctx, "/oauth2/revoke", token).await;
+        assert_eq!(reply.status, 200);
+    }
+    // What is remembered of tokens that are in use does not matter.
+    replicas.advance(Duration::from_secs(2));
+    for token in &tokens {
+        let refused = authenticate(&ctx, token).await.err();
+        let reason = "token_revoked";
+        assert_eq!(refused, Some(Unauthenticated::Refused { reason }));
+    }
+    authenticate(&ctx, &kept).await.unwrap();
+    let new = client.grant(&ctx, None).await.access_token();
+    authenticate(&ctx, &new).await.unwrap();
+    stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_revokes_in_a_loop_is_held_up_s11() {
+    let replicas = Replicas::start(Backend::Sqlite, 1).await;
+    let ctx = replicas.context(0);
+    replicas.workload("ci").await;
+    let (_, client) = replicas.client("ci", "").await;
+    let (_, other) = replicas.client("ci", "").await;
+    for _ in 0..300 {
+        let token = client.grant(ctx, None).await.access_token();
+        let reply = client.manage(ctx, "/oauth2/revoke", &token).await;
+        assert_eq!(reply.status, 200);
+    }
+    let token = client.grant(ctx, None).await.access_token();
+    let reply = client.manage(ctx, "/oauth2/revoke", &token).await;
+    assert_eq!(reply.status, 429);
+    assert!(reply.header("retry-after").is_some());
+    assert!(
+        reply.json()["error_description"]
+            .to_string()
+            .contains("rotate")
+    );
+    // That one was not revoked, and nobody else is held up.
+    authenticate(ctx, &token).await.unwrap();
+    let others = other.grant(ctx, None).await.access_token();
+    let reply = other.manage(ctx, "/oauth2/revoke", &others).await;
+    assert_eq!(reply.status, 200);
+    replicas.advance(Duration::from_mins(1));
+    let reply = client.manage(ctx, "/oauth2/revoke", &token).await;
+    assert_eq!(reply.status, 200);
 }

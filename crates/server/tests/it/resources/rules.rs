@@ -312,6 +312,11 @@ async fn a_credential_that_breaks_a_rule_is_refused(#[case] spec: &str, #[case] 
     "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {header: {addRequestHeaders: [{key: X_Octelium-User, value: root}]}}}}",
     "spec.config.http.header.addRequestHeaders[0].key"
 )]
+#[case::credential_in_clear_s11(
+    "web",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {header: {addRequestHeaders: [{key: a, value: b}, {key: X_API.Key, value: c}]}}}}",
+    "spec.config.http.header.addRequestHeaders[1].value would be stored and shown in clear"
+)]
 #[tokio::test]
 async fn a_service_that_breaks_a_rule_is_refused(
     #[case] name: &str,

@@ -13,14 +13,14 @@ use crate::{oauth2, replicas::Replicas};
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// A machine that waits.
-struct Machine {
+pub(super) struct Machine {
     ctx: Context,
     device_code: String,
-    user_code: String,
+    pub(super) user_code: String,
 }
 
 impl Machine {
-    async fn ask(ctx: &Context, scope: &str) -> Self {
+    pub(super) async fn ask(ctx: &Context, scope: &str) -> Self {
         let form = [("client_id", "octelium-cli"), ("scope", scope)];
         let reply = oauth2::post(ctx, "/oauth2/device_authorization", None, &form).await;
         assert_eq!(reply.status, 200, "{:?}", reply.json());
@@ -40,7 +40,7 @@ impl Machine {
         }
     }
 
-    async fn collect(&self) -> Value {
+    pub(super) async fn collect(&self) -> Value {
         let form = [
             ("client_id", "octelium-cli"),
             ("grant_type", GRANT),
@@ -60,7 +60,7 @@ async fn john() -> (Replicas, Browser) {
 }
 
 /// Types the code in, and answers.
-async fn answer(browser: &mut Browser, code: &str, answer: &str) {
+pub(super) async fn answer(browser: &mut Browser, code: &str, answer: &str) {
     let token = browser.get("/device").await.field("token");
     let fields = [("token", &*token), ("code", code)];
     let shown = browser.post("/device", &fields).await;

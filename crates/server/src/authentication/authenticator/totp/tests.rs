@@ -10,14 +10,17 @@ use api::core_v1::cluster_config::spec::{
     Authenticator as Rules,
     authenticator::{EnforcementRule, enforcement_rule::Effect},
 };
-use api::core_v1::{Condition, condition};
+use api::core_v1::{Condition, condition, session::spec::State};
 use rstest::rstest;
 use store::Store;
 
 use super::*;
-use crate::authentication::authenticator::{
-    recovery,
-    testing::{World, reason},
+use crate::{
+    authentication::authenticator::{
+        recovery,
+        testing::{World, reason},
+    },
+    resource::load,
 };
 
 const STEP: std::time::Duration = std::time::Duration::from_secs(30);
@@ -255,4 +258,72 @@ fn enforced() -> Rules {
         registration_enforcement_rules: vec![always],
         ..Rules::default()
     }
+}
+
+#[rstest]
+#[case::pending(State::Pending, "session_pending")]
+#[case::rejected(State::Rejected, "session_rejected")]
+#[tokio::test]
+async fn a_session_that_is_not_approved_is_not_raised_s08(
+    #[case] state: State,
+    #[case] expected: &str,
+) {
+    let world = World::new(Rules::default()).await;
+    let caller = Caller::default();
+    let person = world.person("alice").await;
+    let app = world.app(&person).await;
+    let codes = recovery::renew(&world.ctx, &person, &caller).await.unwrap();
+    let recovery_code = codes.first().unwrap();
+    let set = async |state: State| {
+        let stored =
+            load::by_uid::<Session>(&*world.ctx.store, person.session.uid, world.ctx.now());
+        let stored = stored.await.unwrap().unwrap();
+        let mut session = stored.message;
+        session.spec_mut().set_state(state);
+        let mut transaction = Transaction::at(world.ctx.now());
+        transaction.push(Operation::Put(
+            codec::encode(stored.uid, stored.created_at, &session, SecretWrite::Keep),
+            Expected::Revision(stored.revision),
+        ));
+        raise::commit(&world.ctx, transaction).await.unwrap();
+    };
+    set(state).await;
+    let code = app.code(world.ctx.now());
+    let holder = match state {
+        // What was read before counts no more.
+        State::Rejected => Err(()),
+        _ => Ok(person.again(&world.ctx).await.unwrap()),
+    };
+    if let Ok(holder) = &holder {
+        assert_eq!(reason(world.useapp(holder, &app, &code).await), expected);
+        let used = recovery::authenticate(&world.ctx, holder, recovery_code, &caller).await;
+        assert_eq!(reason(used), expected);
+        let made = manage::create(&world.ctx, holder, Type::Totp, "another", &caller).await;
+        assert_eq!(reason(made), expected);
+    } else {
+        assert_eq!(reason(person.again(&world.ctx).await.map(|_| ())), expected);
+    }
+    // Nothing was used up by it.
+    set(State::Active).await;
+    let holder = person.again(&world.ctx).await.unwrap();
+    world.useapp(&holder, &app, &code).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_secret_of_an_app_is_in_no_document_in_clear_s11() {
+    let world = World::new(Rules::default()).await;
+    let person = world.person("alice").await;
+    let app = world.app(&person).await;
+    let (store, now) = (&*world.ctx.store, world.ctx.now());
+    let stored = load::by_name::<Authenticator>(store, &app.name, now).await;
+    let stored = stored.unwrap().unwrap();
+    let secret = super::secret(&world.ctx, &stored).await.unwrap();
+    assert!(secret.len() >= 20);
+    let shown = app.url.split("secret=").nth(1).unwrap();
+    let shown = shown.split('&').next().unwrap();
+    let document = store.get(Kind::Authenticator, stored.uid, now).await;
+    let body = document.unwrap().unwrap().body;
+    let holds = |what: &[u8]| body.windows(what.len()).any(|window| window == what);
+    assert!(holds(app.name.as_bytes()) || holds(b"phone"));
+    assert!(!holds(&secret) && !holds(shown.as_bytes()));
 }
