@@ -15,6 +15,7 @@ mod browser;
 mod crash;
 mod credentials_page;
 mod existing_clients;
+mod failover;
 mod identity_providers;
 mod listener;
 mod login;

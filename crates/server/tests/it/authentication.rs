@@ -4,6 +4,7 @@ mod api;
 mod assertion;
 mod crash;
 mod device;
+mod history;
 mod keys;
 mod one_time;
 mod revocation;

@@ -3,7 +3,6 @@
 use api::platform_v1::AccessEvent;
 use deadpool_postgres::Client;
 use domain::clock::UnixMillis;
-use tokio_postgres::Transaction;
 
 use super::{error::failed, query::rows};
 use crate::{ACCESS_KEPT, ACCESS_KEPT_FOR, StoreError, row};
@@ -39,11 +38,7 @@ pub(super) async fn append(client: &Client, events: &[AccessEvent]) -> Result<()
 }
 
 /// Forgets a part of those that are too old, or too many. Returns how many went.
-pub(super) async fn trim(
-    transaction: &Transaction<'_>,
-    now: UnixMillis,
-    slice: i64,
-) -> Result<u64, StoreError> {
+pub(super) async fn trim(client: &Client, now: UnixMillis, slice: i64) -> Result<u64, StoreError> {
     let mut removed = 0;
     for (sql, bound) in [
         (
@@ -58,7 +53,7 @@ pub(super) async fn trim(
             now.saturating_sub(ACCESS_KEPT_FOR).0,
         ),
     ] {
-        removed += transaction
+        removed += client
             .execute(sql, &[&bound, &slice])
             .await
             .map_err(|error| failed("collecting", &error))?;
