@@ -40,6 +40,25 @@ pub(crate) fn collect_metrics(telemetry: &Telemetry) -> anyhow::Result<Prometheu
         "octelium_limit_reached_total",
         "Requests that were refused, and events that were left out, because a limit was reached."
     );
+    metrics::describe_gauge!("octelium_ready", "1 while /readyz answers 200, else 0.");
+    metrics::describe_gauge!(
+        "octelium_store_confirmed_age_seconds",
+        "Seconds since the store last confirmed what this replica knows."
+    );
+    metrics::describe_gauge!(
+        "octelium_store_clock_ahead_seconds",
+        "Seconds by which this machine's clock is ahead of the database's; negative if it is behind."
+    );
+    metrics::describe_counter!(
+        "octelium_store_deadlines_exceeded_total",
+        "Operations of the database that were given up because no answer came in time."
+    );
+    metrics::describe_counter!(
+        "octelium_store_history_replaced_total",
+        "How often the database had lost changes that this replica had applied, and everything was read again."
+    );
+    metrics::counter!("octelium_store_deadlines_exceeded_total").absolute(0);
+    metrics::counter!("octelium_store_history_replaced_total").absolute(0);
     Ok(handle)
 }
 
@@ -75,8 +94,12 @@ impl Admin {
         if self.stop.is_cancelled() {
             return Some("shutting down\n");
         }
-        if self.store.feed().borrow().confirmed.elapsed() > self.stale_after {
+        let feed = *self.store.feed().borrow();
+        if feed.confirmed.elapsed() > self.stale_after {
             return Some("the store has not confirmed its state for too long\n");
+        }
+        if !feed.has_trusted_clock() {
+            return Some("the clock of this machine differs too much from the one of the store\n");
         }
         match timeout(PING_TIMEOUT, self.store.ping()).await {
             Ok(Ok(())) => None,
@@ -97,6 +120,10 @@ async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
 }
 
 async fn render(State(admin): State<Admin>) -> ([(header::HeaderName, &'static str); 1], String) {
+    let is_ready = admin.unready().await.is_none();
+    metrics::gauge!("octelium_ready").set(if is_ready { 1.0 } else { 0.0 });
+    let confirmed = admin.store.feed().borrow().confirmed;
+    metrics::gauge!("octelium_store_confirmed_age_seconds").set(confirmed.elapsed().as_secs_f64());
     admin.metrics.run_upkeep();
     (
         [(

@@ -66,6 +66,10 @@ settings! {
         database_ca: PathBuf = "database-ca", "OCTELIUM_DATABASE_CA", "FILE";
         /// How many connections to the database this replica reads with [default: 16]
         database_connections: u16 = "database-connections", "OCTELIUM_DATABASE_CONNECTIONS", "NUMBER";
+        /// Whether changes (revocations included) are acknowledged only after the synchronous standbys of the database
+        /// have them: `on`, or `off` for what the server is configured to. Logins do not wait. The server must name
+        /// standbys in `synchronous_standby_names` [default: off]
+        database_sync_changes: Switch = "database-sync-changes", "OCTELIUM_DATABASE_SYNC_CHANGES", "ON|OFF";
         /// File of the master key: 64 hexadecimal digits. The embedded store makes its own in the data directory
         /// where none is given; replicas on PostgreSQL share one
         master_key_file: PathBuf = "master-key-file", "OCTELIUM_MASTER_KEY_FILE", "FILE";
@@ -119,6 +123,16 @@ pub(crate) enum AccessEvents {
     /// The newest.
     On,
     /// None.
+    Off,
+}
+
+/// Whether something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Switch {
+    /// It is.
+    On,
+    /// It is not.
     Off,
 }
 

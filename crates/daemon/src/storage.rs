@@ -18,7 +18,10 @@ use store::{
     sqlite::{DATABASE_FILE, MASTER_KEY_FILE},
 };
 
-use crate::{files, settings::StoreSettings};
+use crate::{
+    files,
+    settings::{StoreSettings, Switch},
+};
 
 /// How many documents are read at a time.
 const PAGE: u32 = 1000;
@@ -147,6 +150,7 @@ fn location(settings: &StoreSettings, data_dir: &Path) -> Location {
             .unwrap_or(DEFAULT_CONNECTIONS)
             .max(1)
             .into(),
+        changes_wait_for_standby: settings.database_sync_changes == Some(Switch::On),
     })
 }
 

@@ -24,10 +24,8 @@ impl Context {
             self.directory.clone().run(stop.clone()),
             every(FLUSH, &stop, || self.write_batches()),
             every(COLLECT, &stop, || self.collect()),
-            every(KEYS, &stop, || self
-                .keys
-                .maintain(Schedule::default(), &*self.rng)),
-            every(REAP, &stop, || authentication::reap::all(self)),
+            every(KEYS, &stop, || self.maintain_keys()),
+            every(REAP, &stop, || self.reap()),
             self.metadata.run(self, &stop),
         );
         self.flush().await;
@@ -53,6 +51,9 @@ impl Context {
     }
 
     async fn collect(&self) -> Result<(), StoreError> {
+        if self.has_wrong_clock() {
+            return Ok(());
+        }
         let now = self.now();
         self.store.collect(now).await?;
         let Some(retention) = self.audit_retention else {
@@ -63,6 +64,25 @@ impl Context {
             tracing::info!(removed, "old audit events removed");
         }
         Ok(())
+    }
+
+    async fn maintain_keys(&self) -> Result<(), StoreError> {
+        if self.has_wrong_clock() {
+            return Ok(());
+        }
+        self.keys.maintain(Schedule::default(), &*self.rng).await
+    }
+
+    async fn reap(&self) -> Result<(), StoreError> {
+        if self.has_wrong_clock() {
+            return Ok(());
+        }
+        authentication::reap::all(self).await
+    }
+
+    /// A replica with a wrong clock must not end or renew for all what has not expired. The store reports it.
+    fn has_wrong_clock(&self) -> bool {
+        !self.store.feed().borrow().has_trusted_clock()
     }
 }
 

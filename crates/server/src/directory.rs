@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -23,7 +23,7 @@ use domain::{
     token::Claims,
 };
 use policy::PolicySet;
-use store::{Cursor, Store, StoreError};
+use store::{Cursor, FeedState, Store, StoreError};
 use tokio::sync::watch;
 
 use crate::{
@@ -124,10 +124,20 @@ pub struct Directory {
     tokens: Cache<CacheKey, Arc<Principal>>,
     refused: Cache<CacheKey, tokens::Refused>,
     invalidations: Invalidations,
-    applied: watch::Sender<Cursor>,
+    applied: watch::Sender<Applied>,
+    /// False while everything is read again because the store's history was replaced, and while the clock of this
+    /// process is wrong.
+    trusted: AtomicBool,
     opened: Instant,
     /// Milliseconds from `opened` to when the store last confirmed what is known here.
     confirmed: AtomicU64,
+}
+
+/// How far the changes of the Cluster are taken over here. A later history of the store counts as further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Applied {
+    history: u64,
+    cursor: Cursor,
 }
 
 impl Directory {
@@ -159,7 +169,11 @@ impl Directory {
             tokens: Cache::new(limits.tokens),
             refused: Cache::new(limits.tokens / 4),
             invalidations: Invalidations::default(),
-            applied: watch::Sender::new(state.cursor),
+            applied: watch::Sender::new(Applied {
+                history: state.history,
+                cursor: state.cursor,
+            }),
+            trusted: AtomicBool::new(state.has_trusted_clock()),
             opened: Instant::now(),
             confirmed: AtomicU64::new(0),
         };
@@ -202,8 +216,12 @@ impl Directory {
         self.held.namespace(name)
     }
 
-    /// Whether the store has confirmed lately that nothing is missing here. Where not, nothing may be answered.
+    /// Whether the store has confirmed lately that nothing is missing here, and this process's clock agrees with the
+    /// store's. If not, nothing may be answered.
     pub fn is_fresh(&self) -> bool {
+        if !self.trusted.load(Ordering::Acquire) {
+            return false;
+        }
         let confirmed = Duration::from_millis(self.confirmed.load(Ordering::Acquire));
         self.opened.elapsed().saturating_sub(confirmed) < self.limits.stale_after
     }
@@ -212,7 +230,10 @@ impl Directory {
     /// what was written, and a revocation that was acknowledged has happened in this process.
     pub async fn catch_up(&self, cursor: Cursor) {
         let mut applied = self.applied.subscribe();
-        let reached = applied.wait_for(|applied| *applied >= cursor);
+        // The writer has checked the history before it committed.
+        let history = self.store.feed().borrow().history;
+        let wanted = Applied { history, cursor };
+        let reached = applied.wait_for(|applied| *applied >= wanted);
         if tokio::time::timeout(Duration::from_secs(1), reached)
             .await
             .is_err()
@@ -222,7 +243,7 @@ impl Directory {
     }
 
     /// Told each time that changes have been taken over here.
-    pub(crate) fn changes(&self) -> watch::Receiver<Cursor> {
+    pub(crate) fn changes(&self) -> watch::Receiver<Applied> {
         self.applied.subscribe()
     }
 
@@ -441,8 +462,14 @@ impl Directory {
         Ok(Some(groups))
     }
 
-    fn confirm(&self, at: Instant) {
-        let at = at.saturating_duration_since(self.opened).as_millis();
+    /// Everything that `state` tells of is taken over.
+    fn confirm(&self, state: FeedState) {
+        self.trusted
+            .store(state.has_trusted_clock(), Ordering::Release);
+        let at = state
+            .confirmed
+            .saturating_duration_since(self.opened)
+            .as_millis();
         self.confirmed
             .fetch_max(u64::try_from(at).unwrap_or(0), Ordering::AcqRel);
     }

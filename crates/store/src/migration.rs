@@ -27,6 +27,7 @@ macro_rules! migrations {
 migrations! {
     1 "0001-initial",
     2 "0002-access",
+    3 "0003-history",
 }
 
 /// Those that a database at `applied` lacks.

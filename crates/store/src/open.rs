@@ -62,7 +62,7 @@ pub async fn open_backend(config: StoreConfig) -> Result<Backend, StoreError> {
                      `openssl rand -hex 32` and give it by configuration",
                 )
             })?;
-            let store = Postgres::connect(&options, &keys, config.clock.as_ref()).await?;
+            let store = Postgres::connect(&options, &keys, config.clock).await?;
             Ok(Backend::Postgres(Arc::new(store)))
         }
     }

@@ -296,6 +296,9 @@ pub enum Changes {
     Next(Vec<Change>),
     /// The log no longer reaches back that far: read everything anew, then go on from here.
     Trimmed(Cursor),
+    /// The store's history is not the one that this process followed: see [`FeedState::history`], which counts it
+    /// already.
+    Replaced,
 }
 
 /// How far the change feed has come, as this process knows.
@@ -305,6 +308,30 @@ pub struct FeedState {
     pub cursor: Cursor,
     /// When the store last confirmed that, by this process's monotonic clock.
     pub confirmed: std::time::Instant,
+    /// How often the store's history was replaced while this process followed it: after a failover that lost the end
+    /// of the change log, the same cursors stand for other changes. A subscriber that sees another number here than
+    /// before must drop everything it read and read it again. `cursor` belongs to this history.
+    pub history: u64,
+    /// How far this process's clock is ahead of the store's, in milliseconds; negative if it is behind. Always 0 for
+    /// an embedded store.
+    pub clock_ahead: i64,
+}
+
+/// From this difference between the clocks of this process and of the store on, there are warnings.
+pub const CLOCK_WARNING: Duration = Duration::from_secs(5);
+/// Above this difference, this process must not decide anything by its clock.
+pub const CLOCK_BOUND: Duration = Duration::from_mins(1);
+
+impl FeedState {
+    /// The difference between the clocks of this process and of the store.
+    pub fn clock_difference(&self) -> Duration {
+        Duration::from_millis(self.clock_ahead.unsigned_abs())
+    }
+
+    /// Whether the clock of this process is close enough to the store's.
+    pub fn has_trusted_clock(&self) -> bool {
+        self.clock_difference() <= CLOCK_BOUND
+    }
 }
 
 /// A cluster-wide counter.
@@ -475,7 +502,9 @@ pub trait Store: Send + Sync + 'static {
     /// Reads access events, newest first, and how many there are in all.
     async fn access(&self, query: AccessQuery) -> Result<(Vec<AccessEvent>, u64), StoreError>;
 
-    /// Removes what has expired and trims the change log. Returns how many rows went.
+    /// Removes what has expired and trims the change log. Returns how many rows went. A store with a clock of its own
+    /// removes nothing that has not expired by that clock, too: a wrong clock here must not bring back what was used
+    /// or revoked.
     async fn collect(&self, now: UnixMillis) -> Result<u64, StoreError>;
 
     /// The Cluster's uid, made at the first migration.

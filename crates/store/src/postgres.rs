@@ -2,20 +2,23 @@
 //!
 //! READ COMMITTED with guarded statements; group commit per replica; a change log whose numbers are visible in
 //! their order. Needs connections that keep their session (`LISTEN`, prepared statements): a pooler in between
-//! must not work per transaction.
+//! must not work per transaction. Each operation has a deadline: see `deadline`.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use api::platform_v1::{AccessEvent, AuditEvent};
 use async_trait::async_trait;
-use deadpool_postgres::{Client, Pool};
+use deadpool_postgres::{Client, Object, Pool};
 use domain::{
     clock::{Clock, UnixMillis},
     id::Uid,
     kind::Kind,
     rng::SystemRng,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, timeout_at},
+};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -32,23 +35,30 @@ mod audit;
 mod change;
 mod collect;
 mod connection;
+mod deadline;
 mod dump;
 mod ephemeral;
 mod error;
 mod feed;
 mod group;
+mod history;
 mod holder;
 mod lock;
 mod log;
 mod maintenance;
+mod publisher;
 mod query;
 mod schema;
 mod statement;
 mod step;
+mod target;
 mod writer;
 
-use connection::{Connector, no_connection};
+use change::{Answer, Durability};
+use connection::{Connector, Freshness, no_connection};
+use deadline::{MAINTENANCE, OPERATION, exceeded, within};
 use feed::Feed;
+use publisher::Publisher;
 use writer::Writer;
 
 /// How to reach the database.
@@ -61,6 +71,10 @@ pub struct PostgresOptions {
     pub ca_certificate: Option<PathBuf>,
     /// How many connections this replica reads with. Three more write, listen and notify.
     pub connections: usize,
+    /// Whether what changes a document is acknowledged only after the synchronous standbys have it, whatever
+    /// `synchronous_commit` of the server says. So no failover brings back what was revoked. Creating a Session does
+    /// not wait. The server must name standbys in `synchronous_standby_names`.
+    pub changes_wait_for_standby: bool,
 }
 
 /// The store that replicas share.
@@ -69,6 +83,8 @@ pub struct Postgres {
     sealer: Sealer,
     connector: Connector,
     pool: Pool,
+    freshness: Arc<Freshness>,
+    durability: Durability,
     writer: Writer,
     feed: Feed,
 }
@@ -77,46 +93,92 @@ impl Postgres {
     /// Connects and brings the database up to date.
     ///
     /// # Errors
-    /// Where the server cannot be reached, the database is of a newer version, or `keys` are not those under
-    /// which its secrets are sealed.
+    /// Where the server cannot be reached, the database is of a newer version, `keys` are not those under which its
+    /// secrets are sealed, or changes are to wait for a standby and the server has none.
     pub async fn connect(
         options: &PostgresOptions,
         keys: &MasterKeys,
-        clock: &dyn Clock,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let sealer = keys.sealer()?;
         let connector = Connector::new(options)?;
         let mut client = connector.connect().await?;
-        let cluster_uid = schema::prepare(&mut client, &sealer, clock.now(), &SystemRng).await?;
-        let head = change::head(&client)
-            .await
-            .map_err(|error| error::failed("reading the change log", &error))?;
-        let feed = Feed::start(&connector, head);
+        let preparing = schema::prepare(&mut client, &sealer, clock.now(), &SystemRng);
+        let cluster_uid = within(MAINTENANCE, "preparing the database", preparing).await?;
+        let durability = if options.changes_wait_for_standby {
+            let check = schema::check_standbys(&client);
+            within(OPERATION, "asking for standbys", check).await?;
+            Durability::OnStandby
+        } else {
+            Durability::OfServer
+        };
+        let freshness = Arc::new(Freshness::default());
+        let publisher = async {
+            let publisher = Publisher::start(&client, clock, Arc::clone(&freshness)).await;
+            publisher.map_err(|error| error::failed("reading the change log", &error))
+        };
+        let publisher = within(OPERATION, "reading the change log", publisher).await?;
+        let publisher = Arc::new(publisher);
         Ok(Self {
             cluster_uid,
             sealer,
-            pool: connector.pool(options.connections.max(1))?,
-            writer: Writer::start(connector.clone(), feed.publisher()),
+            pool: connector.pool(
+                options.connections.max(1),
+                Arc::clone(&publisher),
+                Arc::clone(&freshness),
+            )?,
+            freshness,
+            durability,
+            writer: Writer::start(connector.clone(), Arc::clone(&publisher), durability),
+            feed: Feed::start(&connector, publisher),
             connector,
-            feed,
         })
     }
 
-    async fn client(&self) -> Result<Client, StoreError> {
-        self.pool.get().await.map_err(|error| no_connection(&error))
+    async fn client(&self, deadline: Instant) -> Result<Client, StoreError> {
+        match timeout_at(deadline, self.pool.get()).await {
+            Ok(client) => client.map_err(|error| no_connection(&error)),
+            Err(_) => Err(exceeded("waiting for a connection")),
+        }
     }
+
+    /// Closes a connection that has not answered. Others may hang as well.
+    fn discard(&self, client: Client) {
+        drop(Object::take(client));
+        self.freshness.doubt();
+    }
+}
+
+/// Uses a pooled connection for one operation, until a deadline.
+macro_rules! once {
+    ($store:ident, $deadline:ident, $client:ident => $operation:expr) => {{
+        let $client = $store.client($deadline).await?;
+        let outcome = timeout_at($deadline, $operation).await;
+        match outcome {
+            Ok(result) => (result, $client.is_closed()),
+            Err(_) => {
+                $store.discard($client);
+                (Err(exceeded("an operation")), false)
+            }
+        }
+    }};
+}
+
+/// Carries out an operation, until a deadline.
+macro_rules! bounded {
+    ($store:ident, $client:ident => $operation:expr) => {{
+        let deadline = Instant::now() + OPERATION;
+        once!($store, deadline, $client => $operation).0
+    }};
 }
 
 /// Reads, and once more where the connection turns out to have been lost while it was idle.
 macro_rules! read {
     ($store:ident, $client:ident => $read:expr) => {{
-        let $client = $store.client().await?;
-        match $read.await {
-            Err(error) if error.transient && $client.is_closed() => {
-                let $client = $store.client().await?;
-                $read.await
-            }
-            result => result,
+        let deadline = Instant::now() + OPERATION;
+        match once!($store, deadline, $client => $read) {
+            (Err(error), true) if error.transient => once!($store, deadline, $client => $read).0,
+            (result, _) => result,
         }
     }};
 }
@@ -129,12 +191,14 @@ impl Postgres {
 
     pub(crate) async fn check(&self) -> Result<Vec<Finding>, StoreError> {
         let client = self.connector.connect().await?;
-        maintenance::check(&client, &self.sealer).await
+        let check = maintenance::check(&client, &self.sealer);
+        within(MAINTENANCE, "checking", check).await
     }
 
     pub(crate) async fn reseal(&self) -> Result<u64, StoreError> {
         let mut client = self.connector.connect().await?;
-        maintenance::reseal(&mut client, &self.sealer).await
+        let reseal = maintenance::reseal(&mut client, &self.sealer);
+        within(MAINTENANCE, "sealing anew", reseal).await
     }
 
     pub(crate) fn dump(&self, items: mpsc::Sender<Result<Item, StoreError>>) {
@@ -221,7 +285,7 @@ impl Store for Postgres {
         key: &[u8],
         now: UnixMillis,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        ephemeral::take(&self.client().await?, kind, key, now).await
+        bounded!(self, client => ephemeral::take(&client, kind, key, now))
     }
 
     async fn count(
@@ -230,7 +294,7 @@ impl Store for Postgres {
         window: Duration,
         now: UnixMillis,
     ) -> Result<Counter, StoreError> {
-        ephemeral::count(&self.client().await?, key, window, now).await
+        bounded!(self, client => ephemeral::count(&client, key, window, now))
     }
 
     async fn counter(&self, key: &str, now: UnixMillis) -> Result<Option<Counter>, StoreError> {
@@ -238,11 +302,11 @@ impl Store for Postgres {
     }
 
     async fn reset_counter(&self, key: &str) -> Result<(), StoreError> {
-        ephemeral::reset_counter(&self.client().await?, key).await
+        bounded!(self, client => ephemeral::reset_counter(&client, key))
     }
 
     async fn add_usage(&self, usage: BTreeMap<Uid, Usage>) -> Result<(), StoreError> {
-        ephemeral::add_usage(&self.client().await?, &usage).await
+        bounded!(self, client => ephemeral::add_usage(&client, &usage))
     }
 
     async fn usage(&self, uids: &[Uid]) -> Result<BTreeMap<Uid, Usage>, StoreError> {
@@ -250,7 +314,25 @@ impl Store for Postgres {
     }
 
     async fn changes(&self, after: Cursor, limit: u32) -> Result<Changes, StoreError> {
-        read!(self, client => change::after(&client, after, limit))
+        loop {
+            let known = self.feed.publisher().known();
+            let answer = read!(self, client => change::after(&client, after, limit, &known))?;
+            let publisher = self.feed.publisher();
+            match answer {
+                Answer::Changes(changes, last) => {
+                    if let Some((cursor, mark)) = last {
+                        publisher.read(&known, cursor, mark);
+                    }
+                    return Ok(changes);
+                }
+                Answer::NotContinued { head, mark } => {
+                    if publisher.replaced(&known, head, mark).is_some() {
+                        return Ok(Changes::Replaced);
+                    }
+                    // Something else was learned meanwhile: ask again.
+                }
+            }
+        }
     }
 
     fn feed(&self) -> watch::Receiver<FeedState> {
@@ -258,7 +340,7 @@ impl Store for Postgres {
     }
 
     async fn append_audit(&self, events: Vec<AuditEvent>) -> Result<(), StoreError> {
-        audit::append(&self.client().await?, &events).await
+        bounded!(self, client => audit::append(&client, &events))
     }
 
     async fn audit(&self, query: AuditQuery) -> Result<(Vec<AuditEvent>, u64), StoreError> {
@@ -266,10 +348,9 @@ impl Store for Postgres {
     }
 
     async fn trim_audit(&self, before: UnixMillis) -> Result<u64, StoreError> {
-        let client = self.client().await?;
         let mut removed = 0;
         loop {
-            let slice = audit::trim(&client, before).await?;
+            let slice = bounded!(self, client => audit::trim(&client, before))?;
             removed += slice;
             if slice == 0 {
                 return Ok(removed);
@@ -278,7 +359,7 @@ impl Store for Postgres {
     }
 
     async fn append_access(&self, events: Vec<AccessEvent>) -> Result<(), StoreError> {
-        access::append(&self.client().await?, &events).await
+        bounded!(self, client => access::append(&client, &events))
     }
 
     async fn access(&self, query: AccessQuery) -> Result<(Vec<AccessEvent>, u64), StoreError> {
@@ -286,14 +367,28 @@ impl Store for Postgres {
     }
 
     async fn collect(&self, now: UnixMillis) -> Result<u64, StoreError> {
-        let mut client = self.client().await?;
-        let ends = access::ends(&client).await?;
+        let ends = bounded!(self, client => access::ends(&client))?;
         let mut removed = 0;
         // In slices, so that locks are held shortly.
         loop {
-            let (slice, cursor) = collect::slice(&mut client, now, ends).await?;
+            let deadline = Instant::now() + OPERATION;
+            let client = self.client(deadline).await?;
+            let known = self.feed.publisher().known();
+            let outcome = timeout_at(deadline, collect::slice(&client, now, ends, self.durability)).await;
+            let (slice, cursor) = match outcome {
+                Ok(Ok(done)) => done,
+                Ok(Err(error)) => {
+                    // With the transaction that may be open.
+                    drop(Object::take(client));
+                    return Err(error);
+                }
+                Err(_) => {
+                    self.discard(client);
+                    return Err(exceeded("collecting"));
+                }
+            };
             if let Some(cursor) = cursor {
-                self.feed.publisher().committed(cursor);
+                self.feed.publisher().committed(cursor, known.history);
             }
             removed += slice;
             if slice == 0 {
@@ -307,10 +402,10 @@ impl Store for Postgres {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.client()
-            .await?
-            .batch_execute("SELECT 1")
-            .await
-            .map_err(|error| error::failed("ping", &error))
+        bounded!(self, client => async {
+            let pong = client.batch_execute("SELECT 1").await;
+            pong.map_err(|error| error::failed("ping", &error))
+        })?;
+        self.writer.check().await
     }
 }

@@ -95,6 +95,7 @@ impl Sqlite {
             None => own_keys(directory, &path)?,
         };
         let sealer = Arc::new(keys.sealer()?);
+        connection::prepare_files(&path)?;
         let mut writing = connection::open_writer(&path)?;
         let cluster_uid = schema::prepare(&mut writing, &sealer, clock.now(), &SystemRng)?;
         let head = change::head(&writing)?;

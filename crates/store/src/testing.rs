@@ -6,7 +6,10 @@
 
 use std::{path::Path, sync::Arc};
 
-use domain::{clock::SystemClock, rng::SeededRng};
+use domain::{
+    clock::{Clock, SystemClock},
+    rng::SeededRng,
+};
 
 use crate::{
     DatabaseUrl, Store,
@@ -15,8 +18,12 @@ use crate::{
     sqlite::Sqlite,
 };
 
+mod pair;
+mod relay;
 mod server;
 
+pub use pair::{Pair, until};
+pub use relay::Relay;
 pub use server::Server;
 
 /// An empty embedded store in a directory of its own, which goes with it.
@@ -68,12 +75,25 @@ pub async fn postgres_database() -> DatabaseUrl {
 /// # Panics
 /// Where it cannot connect.
 pub async fn postgres_at(url: &DatabaseUrl) -> Postgres {
-    let options = PostgresOptions {
+    postgres_with(&postgres_options(url), Arc::new(SystemClock)).await
+}
+
+/// What [`postgres_at`] connects with.
+pub fn postgres_options(url: &DatabaseUrl) -> PostgresOptions {
+    PostgresOptions {
         url: url.clone(),
         ca_certificate: None,
         connections: 4,
-    };
-    Postgres::connect(&options, &master_keys(), &SystemClock)
+        changes_wait_for_standby: false,
+    }
+}
+
+/// A replica with `options`, which takes the time from `clock`.
+///
+/// # Panics
+/// Where it cannot connect.
+pub async fn postgres_with(options: &PostgresOptions, clock: Arc<dyn Clock>) -> Postgres {
+    Postgres::connect(options, &master_keys(), clock)
         .await
         .expect("a store on the throw-away server")
 }

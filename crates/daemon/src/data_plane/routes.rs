@@ -65,16 +65,20 @@ impl Routes {
     /// Forgets what was compiled with a Secret that has changed, and what is no longer served, until `stop`.
     pub(crate) async fn follow(self: Arc<Self>, stop: CancellationToken) {
         let mut feed = self.store.feed();
-        let mut cursor = feed.borrow().cursor;
+        let mut known = *feed.borrow();
         loop {
             match stop.run_until_cancelled(feed.changed()).await {
                 Some(Ok(())) => {}
                 Some(Err(_)) | None => return,
             }
-            let target = feed.borrow_and_update().cursor;
-            while cursor < target {
-                match self.take_over(cursor).await {
-                    Ok(next) => cursor = next,
+            let state = *feed.borrow_and_update();
+            if known.history != state.history {
+                self.compiled.invalidate_all();
+                known = state;
+            }
+            while known.cursor < state.cursor {
+                match self.take_over(known.cursor).await {
+                    Ok(next) => known.cursor = next,
                     Err(error) => {
                         tracing::warn!(%error, "changes of Secrets not read; they are read again");
                         break;
@@ -86,6 +90,10 @@ impl Routes {
 
     async fn take_over(&self, after: Cursor) -> Result<Cursor, StoreError> {
         let changes = match self.store.changes(after, BATCH).await? {
+            Changes::Replaced => {
+                self.compiled.invalidate_all();
+                return Err(StoreError::transient("the store's history was replaced"));
+            }
             Changes::Trimmed(cursor) => {
                 self.compiled.invalidate_all();
                 return Ok(cursor);

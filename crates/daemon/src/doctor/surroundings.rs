@@ -8,15 +8,20 @@ use crate::running::ROOT_TOKEN_FILE;
 /// Looks at who may read what.
 pub(crate) fn examine(data_dir: &Path, report: &mut Report) {
     let mut exposed = false;
-    for name in [".", "master-key", "octelium.db", ROOT_TOKEN_FILE] {
+    for name in [
+        ".",
+        "master-key",
+        "octelium.db",
+        "octelium.db-wal",
+        "octelium.db-shm",
+        ROOT_TOKEN_FILE,
+    ] {
         let path = data_dir.join(name);
         let Ok(metadata) = fs::metadata(&path) else {
             continue;
         };
         let mode = metadata.permissions().mode() & 0o777;
-        // The database holds no secret in clear, and lies in a directory that only its owner enters.
-        let allowed = if name == "octelium.db" { 0o755 } else { 0o700 };
-        if mode & !allowed != 0 {
+        if mode & 0o077 != 0 {
             exposed = true;
             report.problem(
                 path.display().to_string(),

@@ -16,6 +16,7 @@ mod budget;
 mod crash;
 mod credentials_page;
 mod existing_clients;
+mod failover;
 mod identity_providers;
 mod listener;
 mod login;

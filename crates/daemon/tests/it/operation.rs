@@ -2,36 +2,12 @@
 
 use std::time::Duration;
 
-use http::Request;
-use http_body_util::{BodyExt as _, Full};
-use hyper_util::rt::TokioIo;
-
 use crate::support::{
+    admin::report,
     cluster::Cluster,
     https::{Https, get},
     scene::{Scene, WEB},
 };
-
-async fn report(cluster: &Cluster, path: &str) -> (u16, String) {
-    let stream = tokio::net::TcpStream::connect(cluster.admin_address)
-        .await
-        .unwrap();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .unwrap();
-    tokio::spawn(connection);
-    let request = Request::builder()
-        .uri(path)
-        .header("host", "admin")
-        .body(Full::new(bytes::Bytes::new()))
-        .unwrap();
-    let (head, body) = sender.send_request(request).await.unwrap().into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
-    (
-        head.status.as_u16(),
-        String::from_utf8_lossy(&body).into_owned(),
-    )
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_and_metrics() {
@@ -44,6 +20,7 @@ async fn health_and_metrics() {
     assert_eq!(status, 200);
     for counter in [
         "octelium_requests_total{site=\"api\",status=\"2xx\"}",
+        "octelium_ready",
         "gateway_requests_total{service=\"web.default\",code=\"2xx\"}",
     ] {
         let line = metrics.lines().find_map(|line| line.strip_prefix(counter));

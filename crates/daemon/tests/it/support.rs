@@ -1,5 +1,6 @@
 //! What the stories are told with: the real programs, a Cluster in a temporary directory, plain HTTPS.
 
+pub(crate) mod admin;
 pub(crate) mod cluster;
 pub(crate) mod https;
 pub(crate) mod program;

@@ -1,13 +1,18 @@
 //! Follows the change log of the store.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use domain::{id::Uid, kind::Kind};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use store::{Change, Changes, Cursor, Document, StoreError};
+use store::{Change, Changes, Document, FeedState, StoreError};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Directory, Unauthenticated, held, revoked};
+use super::{Applied, Directory, Unauthenticated, held, revoked};
 
 const BATCH: u32 = 1000;
 /// How many reads of a batch run at a time.
@@ -23,9 +28,8 @@ impl Directory {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let state = *feed.borrow_and_update();
-            match self.advance(state.cursor).await {
-                Ok(()) => self.confirm(state.confirmed),
+            match self.advance(&mut feed).await {
+                Ok(state) => self.confirm(state),
                 Err(error) => {
                     tracing::error!(%error, "cannot follow the changes of the Cluster");
                     tokio::select! {
@@ -48,29 +52,61 @@ impl Directory {
         }
     }
 
-    /// Takes over all changes up to `target`.
-    async fn advance(&self, target: Cursor) -> Result<(), StoreError> {
+    /// Takes over all changes that the feed knows of. Returns what the feed said.
+    async fn advance(
+        &self,
+        feed: &mut watch::Receiver<FeedState>,
+    ) -> Result<FeedState, StoreError> {
         loop {
+            let state = *feed.borrow_and_update();
             let applied = *self.applied.borrow();
-            if applied >= target {
-                return Ok(());
+            if applied.history != state.history {
+                self.replace(state).await?;
+                continue;
             }
-            match self.store.changes(applied, BATCH).await? {
+            if applied.cursor >= state.cursor {
+                return Ok(state);
+            }
+            let apply = |cursor| {
+                self.applied.send_replace(Applied {
+                    cursor,
+                    history: state.history,
+                });
+            };
+            match self.store.changes(applied.cursor, BATCH).await? {
+                // The feed says so, too.
+                Changes::Replaced => {}
                 Changes::Trimmed(cursor) => {
                     self.reload().await?;
-                    self.applied.send_replace(cursor);
+                    apply(cursor);
                 }
                 Changes::Next(changes) => {
                     let Some(last) = changes.last().map(|change| change.cursor) else {
                         // Nothing of the range concerns documents.
-                        self.applied.send_replace(target);
-                        return Ok(());
+                        apply(state.cursor);
+                        continue;
                     };
                     self.apply(changes).await?;
-                    self.applied.send_replace(last);
+                    apply(last);
                 }
             }
         }
+    }
+
+    /// Drops everything that was read and reads it again: it was of a history that the store no longer has. Nothing
+    /// is answered until that is done.
+    async fn replace(&self, state: FeedState) -> Result<(), StoreError> {
+        self.trusted.store(false, Ordering::Release);
+        tracing::warn!(
+            history = state.history,
+            "the store's history was replaced: everything is read again"
+        );
+        self.reload().await?;
+        self.applied.send_replace(Applied {
+            cursor: state.cursor,
+            history: state.history,
+        });
+        Ok(())
     }
 
     /// Takes over a batch. Done twice it has the effect of once.
@@ -144,6 +180,7 @@ impl Directory {
         self.users.clear();
         self.credentials.clear();
         self.devices.clear();
+        self.foundations.clear();
         self.authenticators.note_change();
         let in_use = self.sessions.outdate_all();
         self.recheck(in_use).await

@@ -103,6 +103,12 @@ type Key = (Uid, Option<Uid>, Option<Uid>);
 pub(super) struct Foundations(Mutex<HashMap<Key, Weak<Foundation>>>);
 
 impl Foundations {
+    /// Forgets all: in another history of the store, the same revision may have another content.
+    pub(super) fn clear(&self) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.clear();
+    }
+
     /// The one of `parts`: the same as before where nothing of it has changed.
     pub(super) fn of(&self, parts: &Parts) -> Arc<Foundation> {
         let key = (

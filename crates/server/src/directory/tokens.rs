@@ -6,9 +6,8 @@ use domain::{
     clock::UnixMillis,
     token::{self, Claims, TokenType, Unverified},
 };
-use store::Cursor;
 
-use super::{CacheKey, Directory, Presented, Principal, Unauthenticated, refused, unavailable};
+use super::{Applied, CacheKey, Directory, Presented, Principal, Unauthenticated, refused, unavailable};
 
 /// How long a refused token is remembered while nothing changes in the Cluster.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
@@ -17,7 +16,7 @@ const REFUSED_FOR: Duration = Duration::from_secs(1);
 pub(super) struct Refused {
     reason: &'static str,
     at: UnixMillis,
-    cursor: Cursor,
+    applied: Applied,
 }
 
 impl Directory {
@@ -40,7 +39,7 @@ impl Directory {
         }
         let now = self.clock.now();
         if let Some(refusal) = self.refused.get(&key)
-            && refusal.cursor == *self.applied.borrow()
+            && refusal.applied == *self.applied.borrow()
             && now.since(refusal.at) < REFUSED_FOR
         {
             return Err(refused(refusal.reason));
@@ -91,7 +90,7 @@ impl Directory {
                 let refusal = Refused {
                     reason,
                     at: now,
-                    cursor: *self.applied.borrow(),
+                    applied: *self.applied.borrow(),
                 };
                 self.refused.insert(key, refusal);
                 Err(refused(reason))

@@ -81,6 +81,12 @@ async fn ends(context: &Context, actor: &Actor) -> Error {
     Error::new(ErrorKind::Unauthenticated, "Octelium: Unauthenticated")
 }
 
+fn replaced() -> Error {
+    Error::precondition(
+        "The history of the Cluster was replaced after a failover: watch anew without afterCursor",
+    )
+}
+
 struct Watcher {
     context: Context,
     kind: Kind,
@@ -90,6 +96,7 @@ struct Watcher {
 
 impl Watcher {
     async fn run(mut self, after: Option<Cursor>) -> Result<(), Error> {
+        let history = self.feed.borrow().history;
         let mut sessions = NewSessions::starting_at(self.context.now());
         let resumed = after.filter(|_| self.kind != Kind::Session);
         let mut cursor = if let Some(after) = resumed {
@@ -101,6 +108,9 @@ impl Watcher {
         };
         self.send(Type::Synced, None, cursor).await?;
         loop {
+            if self.feed.borrow().history != history {
+                return Err(replaced());
+            }
             if self.feed.borrow_and_update().cursor > cursor || after == Some(cursor) {
                 cursor = self.send_changes(cursor).await?;
             }
@@ -135,6 +145,7 @@ impl Watcher {
         loop {
             let changes = match self.context.store.changes(cursor, BATCH).await? {
                 Changes::Next(changes) => changes,
+                Changes::Replaced => return Err(replaced()),
                 Changes::Trimmed(_) => {
                     return Err(Error::precondition(
                         "The changes after this cursor are no longer known: watch anew without afterCursor",

@@ -4,6 +4,7 @@ mod api;
 mod assertion;
 mod crash;
 mod device;
+mod history;
 mod keys;
 mod lookup;
 mod one_time;

@@ -3,7 +3,6 @@
 use api::platform_v1::AccessEvent;
 use deadpool_postgres::Client;
 use domain::clock::UnixMillis;
-use tokio_postgres::Transaction;
 
 use super::{error::failed, query::rows};
 use crate::{
@@ -67,14 +66,14 @@ pub(super) async fn ends(client: &Client) -> Result<AccessEnds, StoreError> {
 
 /// Forgets a part of those that are too old, or too many. Returns how many went.
 pub(super) async fn trim(
-    transaction: &Transaction<'_>,
+    client: &Client,
     now: UnixMillis,
     ends: AccessEnds,
     slice: i64,
 ) -> Result<u64, StoreError> {
     let collecting = |error| failed("collecting", &error);
     let old = now.saturating_sub(ACCESS_KEPT_FOR).0;
-    let mut removed = transaction
+    let mut removed = client
         .execute(
             "DELETE FROM access WHERE id IN (
                SELECT id FROM access WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)",
@@ -92,7 +91,7 @@ pub(super) async fn trim(
                ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)",
             class.condition
         );
-        removed += transaction
+        removed += client
             .execute(&sql, &[&end, &slice])
             .await
             .map_err(collecting)?;

@@ -1,9 +1,11 @@
 //! The change log.
 
-use domain::{clock::UnixMillis, id::Uid, kind::Kind};
-use tokio_postgres::{Error, GenericClient, Row, Statement};
+use std::fmt::Write as _;
 
-use super::{error::failed, lock};
+use domain::{clock::UnixMillis, id::Uid, kind::Kind};
+use tokio_postgres::{Error, Row, SimpleQueryMessage};
+
+use super::{error::failed, history::Known, lock};
 use crate::{Change, Changes, Cursor, Revision, StoreError, row};
 
 pub(super) const TRIMMED: &str = "changes-trimmed";
@@ -18,92 +20,166 @@ pub(super) struct PendingChange {
     pub(super) revision: Option<Revision>,
 }
 
-/// Appends `changes`, as the last thing that a transaction does. Returns the number of the last one.
+/// Appends `changes` and commits. Returns the number of the last one.
 ///
 /// The lock is held from before the first number is assigned until commit, so that numbers become visible in
 /// their order: a reader that has seen one will never see a smaller one appear. Waiting for the oldest snapshot
 /// instead would let a foreign long transaction hold up revocation.
-pub(super) async fn append(
-    client: &impl GenericClient,
-    statement: &Statement,
+///
+/// Everything is one message. The server takes the lock after it has read the commit, so a client that stops here
+/// holds up nobody.
+pub(super) async fn commit(
+    client: &tokio_postgres::Client,
     changes: &[PendingChange],
+    durability: Durability,
 ) -> Result<Option<Cursor>, Error> {
     if changes.is_empty() {
+        client.batch_execute("COMMIT").await?;
         return Ok(None);
     }
-    let at: Vec<i64> = changes.iter().map(|change| change.at.0).collect();
-    let kinds: Vec<&str> = changes.iter().map(|change| change.kind.as_str()).collect();
-    let uids: Vec<&[u8]> = changes
-        .iter()
-        .map(|change| change.uid.as_bytes().as_slice())
-        .collect();
-    let names: Vec<&str> = changes.iter().map(|change| change.name.as_str()).collect();
-    let revisions: Vec<Option<i64>> = changes
-        .iter()
-        .map(|change| change.revision.map(|revision| row::to_column(revision.0)))
-        .collect();
-    let take_lock = format!("SELECT pg_advisory_xact_lock({})", lock::CHANGE_LOG);
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-        [&at, &kinds, &uids, &names, &revisions];
-    let (locked, row) = tokio::join!(
-        biased;
-        client.batch_execute(&take_lock),
-        client.query_one(statement, &parameters),
-    );
-    locked?;
-    let last: i64 = row?.try_get(0)?;
-    Ok(Some(Cursor(row::from_column(last))))
-}
-
-/// The last change that is visible.
-pub(super) async fn head(client: &tokio_postgres::Client) -> Result<Cursor, Error> {
-    let row = client
-        .query_one("SELECT coalesce(max(cursor), 0) FROM changes", &[])
+    let messages = client
+        .simple_query(&append_and_commit(changes, durability))
         .await?;
-    Ok(Cursor(row::from_column(row.try_get(0)?)))
+    // The last row is the one of the insertion: a commit has none.
+    let last = messages.iter().rev().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).and_then(|number| number.parse().ok()),
+        _ => None,
+    });
+    Ok(last.map(Cursor))
 }
 
-/// What came after `after`.
+/// How durable a change is when it is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// As the server is configured.
+    OfServer,
+    /// The synchronous standbys have it.
+    OnStandby,
+}
+
+/// Text is passed in hexadecimal: there is nothing to quote.
+fn append_and_commit(changes: &[PendingChange], durability: Durability) -> String {
+    let hex = |bytes: &[u8]| {
+        bytes.iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    };
+    let mut sql = String::new();
+    if durability == Durability::OnStandby {
+        sql.push_str("SET LOCAL synchronous_commit = 'on';\n");
+    }
+    let _ = write!(
+        sql,
+        "SELECT pg_advisory_xact_lock({});
+         WITH appended AS (
+           INSERT INTO changes (at, kind, uid, name, revision)
+           SELECT c.at, c.kind, c.uid, convert_from(c.name, 'UTF8'), c.revision FROM (VALUES ",
+        lock::CHANGE_LOG
+    );
+    for (place, change) in changes.iter().enumerate() {
+        let revision = change.revision.map_or_else(
+            || "NULL".to_owned(),
+            |revision| row::to_column(revision.0).to_string(),
+        );
+        let _ = write!(
+            sql,
+            "{}({place}, {}::bigint, '{}', decode('{}', 'hex'), decode('{}', 'hex'), {revision}::bigint)",
+            if place == 0 { "" } else { ", " },
+            change.at.0,
+            change.kind.as_str(),
+            hex(change.uid.as_bytes()),
+            hex(change.name.as_bytes()),
+        );
+    }
+    sql.push_str(
+        ") AS c (place, at, kind, uid, name, revision) ORDER BY c.place RETURNING cursor
+         )
+         SELECT max(cursor) FROM appended;
+         COMMIT",
+    );
+    sql
+}
+
+/// The columns `cursor` and `mark` of the newest change; both are null if there is none.
+pub(super) fn mark_of(cursor: Option<i64>, mark: Option<Vec<u8>>) -> (Cursor, Vec<u8>) {
+    (
+        Cursor(cursor.map_or(0, row::from_column)),
+        mark.unwrap_or_default(),
+    )
+}
+
+/// What the log said about one question.
+pub(super) enum Answer {
+    /// With the mark of the last change, if there is one.
+    Changes(Changes, Option<(Cursor, Vec<u8>)>),
+    /// The change that was known is not in the log. This is what is in it now.
+    NotContinued { head: Cursor, mark: Vec<u8> },
+}
+
+/// What came after `after`, if the log continues the one that is `known`.
 pub(super) async fn after(
     client: &deadpool_postgres::Client,
     after: Cursor,
     limit: u32,
-) -> Result<Changes, StoreError> {
+    known: &Known,
+) -> Result<Answer, StoreError> {
     let reading = |error: Error| failed("reading the change log", &error);
-    // One statement, one snapshot: nothing is trimmed between the two halves of the answer.
+    // One statement, one snapshot: nothing is trimmed or replaced between the two halves of the answer.
     let statement = client
         .prepare_cached(
-            "SELECT NULL::bigint, NULL, NULL::bytea, NULL, NULL::bigint,
-               (SELECT coalesce(max(cursor), 0) FROM changes),
-               (SELECT value FROM meta WHERE name = $3)
+            "SELECT NULL::bigint, NULL, NULL::bytea, NULL, NULL::bigint, head.mark, head.cursor,
+               (SELECT value FROM meta WHERE name = $3),
+               $4::bigint = 0 OR EXISTS (SELECT FROM changes WHERE cursor = $4 AND mark = $5::bytea)
+             FROM (SELECT) AS one
+             LEFT JOIN LATERAL (SELECT cursor, mark FROM changes ORDER BY cursor DESC LIMIT 1) AS head ON true
              UNION ALL
-             (SELECT cursor, kind, uid, name, revision, NULL, NULL FROM changes
+             (SELECT cursor, kind, uid, name, revision, mark, NULL, NULL, NULL FROM changes
               WHERE cursor > $1 ORDER BY cursor LIMIT $2)",
         )
         .await
         .map_err(reading)?;
+    let known_cursor = row::to_column(known.cursor.0);
     let rows = client
         .query(
             &statement,
-            &[&row::to_column(after.0), &i64::from(limit), &TRIMMED],
+            &[
+                &row::to_column(after.0),
+                &i64::from(limit),
+                &TRIMMED,
+                &known_cursor,
+                &known.mark,
+            ],
         )
         .await
         .map_err(reading)?;
     let mut changes = Vec::with_capacity(rows.len());
+    let mut last: Option<(Cursor, Vec<u8>)> = None;
     for row in rows {
+        let mark: Option<Vec<u8>> = row.try_get(5).map_err(reading)?;
         if let Some(cursor) = row.try_get::<_, Option<i64>>(0).map_err(reading)? {
-            changes.push(read(cursor, &row)?);
+            let change = read(cursor, &row)?;
+            if last
+                .as_ref()
+                .is_none_or(|(cursor, _)| *cursor < change.cursor)
+            {
+                last = Some((change.cursor, mark.unwrap_or_default()));
+            }
+            changes.push(change);
             continue;
         }
-        let head = Cursor(row::from_column(row.try_get(5).map_err(reading)?));
-        let trimmed: Option<&[u8]> = row.try_get(6).map_err(reading)?;
+        let (head, mark) = mark_of(row.try_get(6).map_err(reading)?, mark);
+        let trimmed: Option<&[u8]> = row.try_get(7).map_err(reading)?;
+        if !row.try_get::<_, bool>(8).map_err(reading)? {
+            return Ok(Answer::NotContinued { head, mark });
+        }
         // Beyond the head: the reader knew another history, which a restored backup does not have.
         if after < trimmed_of(trimmed) || after > head {
-            return Ok(Changes::Trimmed(head));
+            return Ok(Answer::Changes(Changes::Trimmed(head), Some((head, mark))));
         }
     }
     changes.sort_by_key(|change| change.cursor);
-    Ok(Changes::Next(changes))
+    Ok(Answer::Changes(Changes::Next(changes), last))
 }
 
 fn trimmed_of(value: Option<&[u8]>) -> Cursor {

@@ -2,14 +2,13 @@
 
 use deadpool_postgres::Client;
 use domain::{clock::UnixMillis, kind::Kind};
-use tokio_postgres::{Error, Transaction};
+use tokio_postgres::Error;
 
 use super::{
     access,
-    change::{self, PendingChange, TRIMMED},
+    change::{self, Durability, PendingChange, TRIMMED},
     error::failed,
     schema::set_meta,
-    statement::APPEND_CHANGES,
 };
 use crate::{
     Cursor, StoreError,
@@ -19,17 +18,29 @@ use crate::{
 /// How much is removed at once.
 const SLICE: i64 = 500;
 
-/// Removes a part of what has expired by `now`. Returns how many rows went, zero where nothing is left, and the
-/// last change that this made.
+/// Removes a part of what has expired by `now`, and by the clock of the database: a replica whose clock is wrong must
+/// not remove for all what still refuses a second use. Returns how many rows went, zero where nothing is left, and
+/// the last change that this made.
+///
+/// The caller discards the connection after a failure: a transaction may be open.
 pub(super) async fn slice(
-    client: &mut Client,
+    client: &Client,
     now: UnixMillis,
     ends: AccessEnds,
+    durability: Durability,
 ) -> Result<(u64, Option<Cursor>), StoreError> {
     let collecting = |error: Error| failed("collecting", &error);
-    let client: &mut tokio_postgres::Client = client;
-    let transaction = client.transaction().await.map_err(collecting)?;
-    let changes = remove_documents(&transaction, now).await?;
+    client.batch_execute("BEGIN").await.map_err(collecting)?;
+    let database: i64 = client
+        .query_one(
+            "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+            &[],
+        )
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(collecting)?;
+    let now = now.min(UnixMillis(database));
+    let changes = remove_documents(client, now).await?;
     let mut removed = changes.removed;
     for sql in [
         "DELETE FROM records WHERE (kind, key) IN (
@@ -37,21 +48,16 @@ pub(super) async fn slice(
         "DELETE FROM counters WHERE key IN (
            SELECT key FROM counters WHERE resets_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
     ] {
-        removed += transaction
+        removed += client
             .execute(sql, &[&now.0, &SLICE])
             .await
             .map_err(collecting)?;
     }
-    removed += access::trim(&transaction, now, ends, SLICE).await?;
-    removed += trim(&transaction, now.saturating_sub(row::CHANGES_KEPT)).await?;
-    let append = transaction
-        .prepare(APPEND_CHANGES)
+    removed += access::trim(client, now, ends, SLICE).await?;
+    removed += trim(client, now.saturating_sub(row::CHANGES_KEPT)).await?;
+    let cursor = change::commit(client, &changes.changes, durability)
         .await
         .map_err(collecting)?;
-    let cursor = change::append(&transaction, &append, &changes.changes)
-        .await
-        .map_err(collecting)?;
-    transaction.commit().await.map_err(collecting)?;
     Ok((removed, cursor))
 }
 
@@ -62,12 +68,9 @@ struct Removed {
 
 /// Whoever is at work on a document goes first: its row is passed over. The entries are removed by a statement
 /// of its own, which sees what was committed before the lock was had.
-async fn remove_documents(
-    transaction: &Transaction<'_>,
-    now: UnixMillis,
-) -> Result<Removed, StoreError> {
+async fn remove_documents(client: &Client, now: UnixMillis) -> Result<Removed, StoreError> {
     let collecting = |error: Error| failed("collecting", &error);
-    let rows = transaction
+    let rows = client
         .query(
             "SELECT kind, uid, name FROM documents
              WHERE expires_at <= $1 AND expires_at < 9223372036854775807
@@ -100,12 +103,12 @@ async fn remove_documents(
             "DELETE FROM {table} d USING unnest($1::text[], $2::bytea[]) AS e (kind, uid)
              WHERE d.kind = e.kind AND d.uid = e.uid"
         );
-        transaction
+        client
             .execute(&sql, &[&kinds, &uids])
             .await
             .map_err(collecting)?;
     }
-    transaction
+    client
         .execute("DELETE FROM usage WHERE uid = ANY($1::bytea[])", &[&uids])
         .await
         .map_err(collecting)?;
@@ -117,9 +120,9 @@ async fn remove_documents(
 
 /// Forgets changes made before `before`, a part of them at a time, except for the last one: it tells where the log
 /// stands. Looks at that part alone: the log may be long.
-async fn trim(transaction: &Transaction<'_>, before: UnixMillis) -> Result<u64, StoreError> {
+async fn trim(client: &Client, before: UnixMillis) -> Result<u64, StoreError> {
     let collecting = |error: Error| failed("collecting", &error);
-    let last: Option<i64> = transaction
+    let last: Option<i64> = client
         .query_one(
             "SELECT max(cursor) FROM (SELECT cursor, at FROM changes ORDER BY cursor LIMIT $2) oldest
              WHERE at < $1 AND cursor < (SELECT max(cursor) FROM changes)",
@@ -131,10 +134,10 @@ async fn trim(transaction: &Transaction<'_>, before: UnixMillis) -> Result<u64, 
     let Some(last) = last else {
         return Ok(0);
     };
-    let removed = transaction
+    let removed = client
         .execute("DELETE FROM changes WHERE cursor <= $1", &[&last])
         .await
         .map_err(collecting)?;
-    set_meta(transaction, TRIMMED, &last.to_be_bytes()).await?;
+    set_meta(&***client, TRIMMED, &last.to_be_bytes()).await?;
     Ok(removed)
 }

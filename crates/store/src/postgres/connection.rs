@@ -1,35 +1,63 @@
-//! Connections: TLS, the settings of a session, the pool.
+//! Connections: where to, TLS, the settings of a session, the pool.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    future::pending,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use deadpool_postgres::{
-    ClientWrapper, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
+    ClientWrapper, Connect, Hook, HookError, Manager, ManagerConfig, Metrics, Pool, PoolError,
+    RecyclingMethod, Runtime,
 };
+use futures_util::future::BoxFuture;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use tokio::{task::JoinHandle, time::timeout};
 use tokio_postgres::{
-    Config, Connection, Socket,
+    Client, Config, Connection, Error, Socket,
     config::{Host, SslMode, TargetSessionAttrs},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{PostgresOptions, error::failed};
+use super::{
+    PostgresOptions,
+    deadline::{ANSWER, CONNECT, exceeded},
+    error::failed,
+    publisher::Publisher,
+    target::{self, Target},
+};
 use crate::StoreError;
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a caller waits for a pooled connection.
-const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What new connections are made with.
 #[derive(Clone)]
 pub(super) struct Connector {
-    config: Config,
+    config: Arc<Config>,
     tls: MakeRustlsConnect,
+    /// The address that answered last. It is tried first, so that only one connection waits for one that hangs.
+    preferred: Arc<Mutex<Option<Target>>>,
 }
 
 /// A connection before it is driven.
 pub(super) type Driver =
     Connection<Socket, <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<Socket>>::Stream>;
+
+/// Why there is no connection.
+pub(super) enum NoConnection {
+    Failed(Error),
+    /// Nothing answered in time.
+    Hung,
+}
+
+impl From<NoConnection> for StoreError {
+    fn from(reason: NoConnection) -> Self {
+        match reason {
+            NoConnection::Failed(error) => failed("connecting", &error),
+            NoConnection::Hung => exceeded("connecting"),
+        }
+    }
+}
 
 impl Connector {
     pub(super) fn new(options: &PostgresOptions) -> Result<Self, StoreError> {
@@ -39,9 +67,11 @@ impl Connector {
             .expose()
             .parse()
             .map_err(|_| StoreError::new("the database URL is malformed: expected postgres://user:password@host:port/database"))?;
-        config.connect_timeout(CONNECT_TIMEOUT);
-        config.tcp_user_timeout(Duration::from_secs(10));
-        config.keepalives_idle(Duration::from_secs(15));
+        config.connect_timeout(CONNECT);
+        config.tcp_user_timeout(Duration::from_secs(5));
+        config.keepalives_idle(Duration::from_secs(5));
+        config.keepalives_interval(Duration::from_secs(2));
+        config.keepalives_retries(3);
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         if config.get_application_name().is_none() {
             config.application_name("octeliumd");
@@ -51,43 +81,82 @@ impl Connector {
             config.ssl_mode(SslMode::Require);
         }
         Ok(Self {
-            config,
+            config: Arc::new(config),
             tls: MakeRustlsConnect::new(tls(options.ca_certificate.as_deref())?),
+            preferred: Arc::default(),
         })
     }
 
     /// A connection of its own, with the settings of a session applied.
     pub(super) async fn connect(&self) -> Result<ClientWrapper, StoreError> {
-        let (client, connection) = self
-            .config
-            .connect(self.tls.clone())
-            .await
-            .map_err(|error| failed("connecting", &error))?;
-        let driver = tokio::spawn(async move {
-            // Its end is noticed where the connection is used.
-            let _ = connection.await;
-        });
-        client
-            .batch_execute(SESSION_SETTINGS)
-            .await
-            .map_err(|error| failed("setting up a connection", &error))?;
+        let (client, driver) = self.establish(Self::open_driven).await?;
         Ok(ClientWrapper::new(client, driver))
     }
 
     /// A connection whose messages the caller polls.
-    pub(super) async fn connect_undriven(
-        &self,
-    ) -> Result<(tokio_postgres::Client, Driver), StoreError> {
-        self.config
-            .connect(self.tls.clone())
-            .await
-            .map_err(|error| failed("connecting", &error))
+    pub(super) async fn connect_undriven(&self) -> Result<(Client, Driver), StoreError> {
+        Ok(self.establish(Self::open).await?)
     }
 
-    pub(super) fn pool(&self, size: usize) -> Result<Pool, StoreError> {
-        let manager = Manager::from_config(
-            self.config.clone(),
-            self.tls.clone(),
+    /// Tries one address after the other, each with a deadline.
+    async fn establish<T>(
+        &self,
+        open: impl AsyncFn(&Self, Config) -> Result<T, Error>,
+    ) -> Result<T, NoConnection> {
+        let mut targets = match timeout(CONNECT, target::resolve(&self.config)).await {
+            Ok(targets) => targets,
+            Err(_) => return Err(NoConnection::Hung),
+        };
+        let preferred = self.preferred().clone();
+        targets.sort_by_key(|target| Some(target) != preferred.as_ref());
+        let mut reason = NoConnection::Hung;
+        for target in targets {
+            let config = target.config(&self.config);
+            match timeout(CONNECT, open(self, config)).await {
+                Ok(Ok(connection)) => {
+                    *self.preferred() = Some(target);
+                    return Ok(connection);
+                }
+                Ok(Err(error)) => reason = NoConnection::Failed(error),
+                Err(_) => reason = NoConnection::Hung,
+            }
+        }
+        Err(reason)
+    }
+
+    async fn open(&self, config: Config) -> Result<(Client, Driver), Error> {
+        config.connect(self.tls.clone()).await
+    }
+
+    async fn open_driven(&self, config: Config) -> Result<(Client, JoinHandle<()>), Error> {
+        let (client, connection) = self.open(config).await?;
+        let driver = Driving::spawn(async move {
+            // Its end is noticed where the connection is used.
+            let _ = connection.await;
+        });
+        client.batch_execute(SESSION_SETTINGS).await?;
+        Ok((client, driver.keep()))
+    }
+
+    fn preferred(&self) -> std::sync::MutexGuard<'_, Option<Target>> {
+        self.preferred
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Connections that read. Each is checked to be in the history that `publisher` follows.
+    pub(super) fn pool(
+        &self,
+        size: usize,
+        publisher: Arc<Publisher>,
+        freshness: Arc<Freshness>,
+    ) -> Result<Pool, StoreError> {
+        let manager = Manager::from_connect(
+            Config::clone(&self.config),
+            Pooled {
+                connector: self.clone(),
+                publisher,
+            },
             ManagerConfig {
                 recycling_method: RecyclingMethod::Fast,
             },
@@ -95,29 +164,122 @@ impl Connector {
         Pool::builder(manager)
             .max_size(size)
             .runtime(Runtime::Tokio1)
-            .timeouts(Timeouts {
-                wait: Some(WAIT_TIMEOUT),
-                create: Some(CONNECT_TIMEOUT),
-                recycle: Some(CONNECT_TIMEOUT),
-            })
-            .post_create(deadpool_postgres::Hook::async_fn(|client, _| {
-                Box::pin(async move {
-                    client
-                        .batch_execute(SESSION_SETTINGS)
-                        .await
-                        .map_err(deadpool_postgres::HookError::Backend)
-                })
+            .pre_recycle(Hook::async_fn(move |client, metrics| {
+                let freshness = Arc::clone(&freshness);
+                Box::pin(async move { freshness.check(client, metrics).await })
             }))
             .build()
             .map_err(|error| StoreError::new("the connection pool").caused_by(error))
     }
 }
 
+/// A task that drives a connection. Dropping it closes the connection, also if the server owes an answer.
+pub(super) struct Driving(Option<JoinHandle<()>>);
+
+impl Driving {
+    pub(super) fn spawn(driver: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(Some(tokio::spawn(driver)))
+    }
+
+    /// The task, for a caller that ends it.
+    fn keep(mut self) -> JoinHandle<()> {
+        self.0.take().unwrap_or_else(|| tokio::spawn(async {}))
+    }
+}
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}
+
+/// Makes the connections of the pool.
+struct Pooled {
+    connector: Connector,
+    publisher: Arc<Publisher>,
+}
+
+impl Connect for Pooled {
+    fn connect(&self, _: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), Error>> {
+        Box::pin(async move {
+            match self.connector.establish(Connector::open_driven).await {
+                Ok((client, driver)) => {
+                    let driver = Driving(Some(driver));
+                    self.publisher.look(&client).await?;
+                    Ok((client, driver.keep()))
+                }
+                Err(NoConnection::Failed(error)) => Err(error),
+                // The pool has no error for it. The operation that waits for the connection has a deadline.
+                Err(NoConnection::Hung) => pending().await,
+            }
+        })
+    }
+}
+
+/// Which idle connections are still good.
+pub(super) struct Freshness(Mutex<Limits>);
+
+struct Limits {
+    /// Connections made before are discarded.
+    retired: Instant,
+    /// Connections used last before are asked for a sign of life.
+    doubted: Instant,
+}
+
+impl Default for Freshness {
+    fn default() -> Self {
+        let now = Instant::now();
+        Self(Mutex::new(Limits {
+            retired: now,
+            doubted: now,
+        }))
+    }
+}
+
+impl Freshness {
+    /// No connection from before is used again.
+    pub(super) fn retire(&self) {
+        self.limits().retired = Instant::now();
+    }
+
+    /// A connection has hung: others from before may, too.
+    pub(super) fn doubt(&self) {
+        self.limits().doubted = Instant::now();
+    }
+
+    async fn check(&self, client: &ClientWrapper, metrics: &Metrics) -> Result<(), HookError> {
+        let (retired, doubted) = {
+            let limits = self.limits();
+            (limits.retired, limits.doubted)
+        };
+        if metrics.created < retired {
+            return Err(HookError::message("is of another time"));
+        }
+        if metrics.recycled.unwrap_or(metrics.created) < doubted {
+            match timeout(ANSWER / 4, client.batch_execute("")).await {
+                Ok(answered) => answered.map_err(HookError::Backend)?,
+                Err(_) => {
+                    // One that hangs is enough: a caller has no time to try all of them.
+                    self.retire();
+                    return Err(HookError::message("hangs"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn limits(&self) -> std::sync::MutexGuard<'_, Limits> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A transaction that nobody goes on with is ended by the server, with the locks that it holds. A server that
 /// would answer before the flush is told to wait for it.
 const SESSION_SETTINGS: &str = "
-    SET idle_in_transaction_session_timeout = '10s';
-    SET statement_timeout = '30s';
+    SET idle_in_transaction_session_timeout = '5s';
+    SET statement_timeout = '10s';
     SET default_transaction_isolation = 'read committed';
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
 ";

@@ -8,7 +8,11 @@ use futures_util::TryStreamExt as _;
 use tokio::sync::mpsc;
 use tokio_postgres::{Error, Row, Transaction, types::ToSql};
 
-use super::{error::failed, lock, schema};
+use super::{
+    deadline::{MAINTENANCE, within},
+    error::failed,
+    lock, schema,
+};
 use crate::{
     StoreError, row,
     seal::Sealer,
@@ -23,17 +27,16 @@ type Items = mpsc::Sender<Result<Item, StoreError>>;
 /// Sends everything, from one snapshot.
 pub(super) async fn dump(client: &ClientWrapper, items: &Items) {
     if let Err(error) = try_dump(client, items).await {
-        let _ = items.send(Err(failed("dumping", &error))).await;
+        let _ = items.send(Err(error)).await;
     }
 }
 
-async fn try_dump(client: &ClientWrapper, items: &Items) -> Result<(), Error> {
-    client
-        .batch_execute(
-            "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
-             BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-        )
-        .await?;
+async fn try_dump(client: &ClientWrapper, items: &Items) -> Result<(), StoreError> {
+    let begin = client.batch_execute(
+        "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
+         BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    );
+    step("dumping", begin).await?;
     let documents = "
         SELECT kind, uid, name, revision, created_at, expires_at, body, sealed,
           ARRAY(SELECT e.name FROM entries e WHERE e.kind = d.kind AND e.uid = d.uid
@@ -64,7 +67,16 @@ async fn try_dump(client: &ClientWrapper, items: &Items) -> Result<(), Error> {
         }))
     })
     .await?;
-    client.batch_execute("COMMIT").await
+    step("dumping", client.batch_execute("COMMIT")).await
+}
+
+/// Waits for one step, until a deadline.
+async fn step<T>(
+    what: &str,
+    operation: impl Future<Output = Result<T, Error>>,
+) -> Result<T, StoreError> {
+    let operation = async { operation.await.map_err(|error| failed(what, &error)) };
+    within(MAINTENANCE, what, operation).await
 }
 
 async fn send_all(
@@ -72,11 +84,12 @@ async fn send_all(
     items: &Items,
     sql: &str,
     item: impl Fn(&Row) -> Result<Item, Error>,
-) -> Result<(), Error> {
+) -> Result<(), StoreError> {
     let none: [&(dyn ToSql + Sync); 0] = [];
-    let mut rows = pin!(client.query_raw(sql, none).await?);
-    while let Some(row) = rows.try_next().await? {
-        if items.send(Ok(item(&row)?)).await.is_err() {
+    let mut rows = pin!(step("dumping", client.query_raw(sql, none)).await?);
+    while let Some(row) = step("dumping", rows.try_next()).await? {
+        let item = item(&row).map_err(|error| failed("dumping", &error))?;
+        if items.send(Ok(item)).await.is_err() {
             break;
         }
     }
@@ -116,50 +129,41 @@ pub(super) async fn load(
 ) -> Result<bool, StoreError> {
     let loading = |error: Error| failed("restoring", &error);
     let client: &mut tokio_postgres::Client = client;
-    client
-        .batch_execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
-        .await
-        .map_err(loading)?;
-    let transaction = client.transaction().await.map_err(loading)?;
-    transaction
-        .batch_execute(&format!(
-            "SELECT pg_advisory_xact_lock({})",
-            lock::MIGRATION
-        ))
-        .await
-        .map_err(loading)?;
-    let is_used: bool = transaction
-        .query_one(
-            "SELECT EXISTS (SELECT FROM documents) OR EXISTS (SELECT FROM audit)",
-            &[],
-        )
-        .await
-        .and_then(|row| row.try_get(0))
+    let settings = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0";
+    step("restoring", client.batch_execute(settings)).await?;
+    let transaction = step("restoring", client.transaction()).await?;
+    let take_lock = format!("SELECT pg_advisory_xact_lock({})", lock::MIGRATION);
+    step("restoring", transaction.batch_execute(&take_lock)).await?;
+    let is_used = "SELECT EXISTS (SELECT FROM documents) OR EXISTS (SELECT FROM audit)";
+    let is_used: bool = step("restoring", transaction.query_one(is_used, &[]))
+        .await?
+        .try_get(0)
         .map_err(loading)?;
     if is_used {
         return Err(StoreError::new(
             "the store is not empty: restore into a new data directory or a new database",
         ));
     }
-    schema::adopt(&transaction, sealer, cluster_uid).await?;
+    let adopt = schema::adopt(&transaction, sealer, cluster_uid);
+    within(MAINTENANCE, "restoring", adopt).await?;
     let mut documents = Vec::with_capacity(BATCH);
     while let Some(message) = items.recv().await {
         match message {
             Load::Item(Item::Document(document)) => {
                 documents.push(document);
                 if documents.len() == BATCH {
-                    load_documents(&transaction, &documents)
-                        .await
-                        .map_err(loading)?;
+                    step("restoring", load_documents(&transaction, &documents)).await?;
                     documents.clear();
                 }
             }
-            Load::Item(item) => load_item(&transaction, item).await?,
+            Load::Item(item) => {
+                within(MAINTENANCE, "restoring", load_item(&transaction, item)).await?;
+            }
             Load::Finish => {
-                load_documents(&transaction, &documents)
-                    .await
-                    .map_err(loading)?;
-                transaction.commit().await.map_err(loading)?;
+                step("restoring", load_documents(&transaction, &documents)).await?;
+                let analyze = schema::analyze(&transaction);
+                within(MAINTENANCE, "restoring", analyze).await?;
+                step("restoring", transaction.commit()).await?;
                 return Ok(true);
             }
         }

@@ -38,6 +38,13 @@ pub(super) fn is_of_statement(error: &Error) -> bool {
     error.as_db_error().is_some() && !is_transient(error)
 }
 
+/// The server ended the connection. It may have committed before: a commit that waits for a standby is ended so.
+pub(super) fn is_of_shutdown(error: &Error) -> bool {
+    error
+        .code()
+        .is_some_and(|code| code.code().starts_with("57P"))
+}
+
 /// The statement came after one that had failed.
 pub(super) fn is_consequence(error: &Error) -> bool {
     error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION)

@@ -1,32 +1,27 @@
 //! The change feed: `LISTEN` and `NOTIFY`, polling where a notification is lost, and a heartbeat.
 
-use std::{
-    future::poll_fn,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::{MissedTickBehavior, interval, sleep},
 };
 use tokio_postgres::AsyncMessage;
 
 use super::{
-    change,
-    connection::{Connector, Driver},
+    connection::{Connector, Driver, Driving},
+    deadline::{ANSWER, within},
     error::failed,
+    publisher::Publisher,
 };
-use crate::{Cursor, FeedState, StoreError};
+use crate::{FeedState, StoreError};
 
 const CHANNEL: &str = "octelium_changes";
 /// How often the log is looked at without a notification. Bounds the delay where one is lost.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often a feed in which nothing happens says so.
-const HEARTBEAT: Duration = Duration::from_secs(1);
-/// A server that takes longer to answer is taken for gone.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
 const RECONNECT_AFTER: Duration = Duration::from_millis(200);
 
 /// Runs until it is dropped.
@@ -36,16 +31,7 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// Starts at `head`.
-    pub(super) fn start(connector: &Connector, head: Cursor) -> Self {
-        let (state, _) = watch::channel(FeedState {
-            cursor: head,
-            confirmed: Instant::now(),
-        });
-        let publisher = Arc::new(Publisher {
-            state,
-            to_notify: Notify::new(),
-        });
+    pub(super) fn start(connector: &Connector, publisher: Arc<Publisher>) -> Self {
         Self {
             tasks: [
                 tokio::spawn(listen(connector.clone(), Arc::clone(&publisher))),
@@ -56,11 +42,11 @@ impl Feed {
     }
 
     pub(super) fn subscribe(&self) -> watch::Receiver<FeedState> {
-        self.publisher.state.subscribe()
+        self.publisher.subscribe()
     }
 
-    pub(super) fn publisher(&self) -> Arc<Publisher> {
-        Arc::clone(&self.publisher)
+    pub(super) fn publisher(&self) -> &Arc<Publisher> {
+        &self.publisher
     }
 }
 
@@ -72,38 +58,6 @@ impl Drop for Feed {
     }
 }
 
-/// Tells the subscribers and the other replicas.
-pub(super) struct Publisher {
-    state: watch::Sender<FeedState>,
-    to_notify: Notify,
-}
-
-impl Publisher {
-    /// This replica committed changes up to `head`.
-    pub(super) fn committed(&self, head: Cursor) {
-        self.seen(head);
-        self.to_notify.notify_one();
-    }
-
-    /// The last change that is known.
-    pub(super) fn cursor(&self) -> Cursor {
-        self.state.borrow().cursor
-    }
-
-    /// All changes up to `head` are visible. Wakes where there are new ones or the heartbeat is due.
-    fn seen(&self, head: Cursor) {
-        self.state.send_if_modified(|state| {
-            let now = Instant::now();
-            let wake = head > state.cursor || now.duration_since(state.confirmed) >= HEARTBEAT;
-            if wake {
-                state.cursor = state.cursor.max(head);
-                state.confirmed = now;
-            }
-            wake
-        });
-    }
-}
-
 /// Tells other replicas, over a connection of its own: notifying takes a lock that would make commits wait for
 /// one another. What is committed while one notification is under way shares the next.
 async fn notify(connector: Connector, publisher: Arc<Publisher>) {
@@ -111,8 +65,13 @@ async fn notify(connector: Connector, publisher: Arc<Publisher>) {
         let error = match connector.connect().await {
             Ok(client) => loop {
                 publisher.to_notify.notified().await;
-                if let Err(error) = client.batch_execute(&format!("NOTIFY {CHANNEL}")).await {
-                    break failed("notifying other replicas", &error);
+                let notification = format!("NOTIFY {CHANNEL}");
+                let notification = async {
+                    let sent = client.batch_execute(&notification).await;
+                    sent.map_err(|error| failed("notifying other replicas", &error))
+                };
+                if let Err(error) = within(ANSWER, "notifying other replicas", notification).await {
+                    break error;
                 }
             },
             Err(error) => error,
@@ -134,15 +93,15 @@ async fn listen(connector: Connector, publisher: Arc<Publisher>) {
 }
 
 async fn listen_once(connector: &Connector, publisher: &Publisher) -> Result<(), StoreError> {
-    let (client, driver) = timeout(ANSWER_WITHIN, connector.connect_undriven())
-        .await
-        .map_err(|_| StoreError::transient("PostgreSQL: connecting takes too long"))??;
+    let (client, driver) = connector.connect_undriven().await?;
     let notified = Arc::new(Notify::new());
-    let _driver = AbortOnDrop(tokio::spawn(drive(driver, Arc::clone(&notified))));
-    client
-        .batch_execute(&format!("LISTEN {CHANNEL}"))
-        .await
-        .map_err(|error| failed("listening", &error))?;
+    let _driver = Driving::spawn(drive(driver, Arc::clone(&notified)));
+    let listen = format!("LISTEN {CHANNEL}");
+    let listening = async {
+        let sent = client.batch_execute(&listen).await;
+        sent.map_err(|error| failed("listening", &error))
+    };
+    within(ANSWER, "listening", listening).await?;
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first tick comes at once: what was committed before `LISTEN` is seen.
@@ -151,11 +110,11 @@ async fn listen_once(connector: &Connector, publisher: &Publisher) -> Result<(),
             _ = ticks.tick() => {}
             () = notified.notified() => {}
         }
-        let head = timeout(ANSWER_WITHIN, change::head(&client))
-            .await
-            .map_err(|_| StoreError::transient("PostgreSQL: the server takes too long"))?
-            .map_err(|error| failed("reading the change log", &error))?;
-        publisher.seen(head);
+        let look = async {
+            let look = publisher.look(&client).await;
+            look.map_err(|error| failed("reading the change log", &error))
+        };
+        within(ANSWER, "reading the change log", look).await?;
     }
 }
 
@@ -165,13 +124,5 @@ async fn drive(mut driver: Driver, notified: Arc<Notify>) {
         if matches!(message, AsyncMessage::Notification(_)) {
             notified.notify_one();
         }
-    }
-}
-
-struct AbortOnDrop(JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }

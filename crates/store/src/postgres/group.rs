@@ -7,11 +7,13 @@ use std::{
 };
 
 use deadpool_postgres::ClientWrapper;
+use tokio::time::{Instant, timeout_at};
 use tokio_postgres::{Error, error::SqlState};
 
 use super::{
-    change::{self, PendingChange},
-    error::{failed, is_consequence, is_of_statement},
+    change::{self, Durability, PendingChange},
+    deadline::{WORK, exceeded, with_steps},
+    error::{failed, is_consequence, is_of_shutdown, is_of_statement},
     holder,
     lock::Locks,
     statement::Statements,
@@ -40,34 +42,46 @@ pub(super) struct GroupFailure {
     pub(super) rolled_back: bool,
 }
 
-/// Carries out `group` and commits.
+/// Carries out `group` and commits, until `deadline`.
 pub(super) async fn commit(
     client: &ClientWrapper,
     statements: &Statements,
     group: &[&Prepared],
+    durability: Durability,
+    deadline: Instant,
 ) -> Result<GroupOutcome, GroupFailure> {
-    let before_commit = |error: Error| GroupFailure {
-        error: failed("writing", &error),
+    let before_commit = |error| GroupFailure {
+        error,
         rolled_back: true,
     };
-    let outcome = write(client, statements, group)
-        .await
-        .map_err(before_commit)?;
-    client
-        .batch_execute("COMMIT")
-        .await
-        .map_err(|error| GroupFailure {
-            rolled_back: error.as_db_error().is_some(),
+    let work = write(client, statements, group);
+    let steps = group.iter().map(|prepared| prepared.steps.len()).sum();
+    let work_until = deadline.min(Instant::now() + with_steps(WORK, steps));
+    let (results, changes) = match timeout_at(work_until, work).await {
+        Ok(written) => written.map_err(|error| before_commit(failed("writing", &error)))?,
+        Err(_) => return Err(before_commit(exceeded("writing"))),
+    };
+    let commit = change::commit(client, &changes, durability);
+    match timeout_at(deadline, commit).await {
+        Ok(Ok(cursor)) => Ok(GroupOutcome { results, cursor }),
+        Ok(Err(error)) => Err(GroupFailure {
+            rolled_back: error.as_db_error().is_some() && !is_of_shutdown(&error),
             error: failed("committing", &error),
-        })?;
-    Ok(outcome)
+        }),
+        Err(_) => Err(GroupFailure {
+            error: exceeded("committing; it may or may not have happened"),
+            rolled_back: false,
+        }),
+    }
 }
+
+type Written = (Vec<Result<Vec<Revision>, CommitError>>, Vec<PendingChange>);
 
 async fn write(
     client: &ClientWrapper,
     statements: &Statements,
     group: &[&Prepared],
-) -> Result<GroupOutcome, Error> {
+) -> Result<Written, Error> {
     let mut locks = Locks::default();
     for prepared in group {
         locks.add(prepared);
@@ -89,8 +103,7 @@ async fn write(
         }
         results.push(result);
     }
-    let cursor = change::append(&**client, &statements.append_changes, &changes).await?;
-    Ok(GroupOutcome { results, cursor })
+    Ok((results, changes))
 }
 
 /// One transaction in a savepoint, which it leaves rolled back unless it succeeds.

@@ -16,6 +16,10 @@ pub(super) async fn check(
     sealer: &Sealer,
 ) -> Result<Vec<Finding>, StoreError> {
     let checking = |error: Error| failed("checking", &error);
+    client
+        .batch_execute("SET statement_timeout = 0")
+        .await
+        .map_err(checking)?;
     let mut findings = Vec::new();
     let orphans: i64 = client
         .query_one(

@@ -2,7 +2,7 @@
 
 use deadpool_postgres::ClientWrapper;
 use domain::{clock::UnixMillis, id::Uid, rng::Rng};
-use tokio_postgres::{Error, Transaction};
+use tokio_postgres::{Error, GenericClient, Transaction};
 
 use super::{error::failed, lock};
 use crate::{
@@ -41,7 +41,9 @@ pub(super) async fn prepare(
         .await
         .and_then(|row| row.try_get(0))
         .map_err(migrating)?;
+    let mut has_migrated = false;
     for migration in pending(u32::try_from(applied).unwrap_or(0))? {
+        has_migrated = true;
         let context = format!("migration {}", migration.name);
         transaction
             .batch_execute(migration.postgres)
@@ -56,10 +58,38 @@ pub(super) async fn prepare(
             .await
             .map_err(|error| failed(&context, &error))?;
     }
+    if has_migrated {
+        analyze(&transaction).await?;
+    }
     let uid = cluster_uid(&transaction, rng).await?;
     check_key(&transaction, sealer, uid).await?;
     transaction.commit().await.map_err(migrating)?;
     Ok(uid)
+}
+
+/// Fails if no commit of the server waits for a standby.
+pub(super) async fn check_standbys(client: &ClientWrapper) -> Result<(), StoreError> {
+    let names: String = client
+        .query_one("SELECT current_setting('synchronous_standby_names')", &[])
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(|error| failed("asking for standbys", &error))?;
+    if names.trim().is_empty() {
+        return Err(StoreError::new(
+            "changes are to wait for a standby, and the database server names none: set synchronous_standby_names",
+        ));
+    }
+    Ok(())
+}
+
+/// Collects statistics, so that the planner need not wait for the server to find that tables have grown.
+pub(super) async fn analyze(transaction: &Transaction<'_>) -> Result<(), StoreError> {
+    transaction
+        .batch_execute(
+            "ANALYZE documents, entries, changes, records, counters, usage, audit, access",
+        )
+        .await
+        .map_err(|error| failed("collecting statistics", &error))
 }
 
 async fn meta(transaction: &Transaction<'_>, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -72,11 +102,11 @@ async fn meta(transaction: &Transaction<'_>, name: &str) -> Result<Option<Vec<u8
 
 /// Sets the value of `name`.
 pub(super) async fn set_meta(
-    transaction: &Transaction<'_>,
+    client: &impl GenericClient,
     name: &str,
     value: &[u8],
 ) -> Result<(), StoreError> {
-    transaction
+    client
         .execute(
             "INSERT INTO meta (name, value) VALUES ($1, $2)
              ON CONFLICT (name) DO UPDATE SET value = excluded.value",

@@ -17,7 +17,6 @@ pub(super) struct Statements {
     pub(super) audit: Statement,
     pub(super) holders: Statement,
     pub(super) remove_expired: Statement,
-    pub(super) append_changes: Statement,
 }
 
 impl Statements {
@@ -33,7 +32,6 @@ impl Statements {
             audit: client.prepare(AUDIT).await?,
             holders: client.prepare(HOLDERS).await?,
             remove_expired: client.prepare(REMOVE_EXPIRED).await?,
-            append_changes: client.prepare(APPEND_CHANGES).await?,
         })
     }
 }
@@ -138,15 +136,3 @@ WITH document AS (
   DELETE FROM usage WHERE uid IN (SELECT uid FROM document)
 )
 SELECT uid, name FROM document";
-
-/// Assigns the numbers in the order given. at, kind, uid, name, revision or null
-pub(super) const APPEND_CHANGES: &str = "
-WITH appended AS (
-  INSERT INTO changes (at, kind, uid, name, revision)
-  SELECT c.at, c.kind, c.uid, c.name, c.revision
-  FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::text[], $5::bigint[])
-    WITH ORDINALITY AS c (at, kind, uid, name, revision, place)
-  ORDER BY c.place
-  RETURNING cursor
-)
-SELECT max(cursor) FROM appended";

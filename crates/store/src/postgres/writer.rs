@@ -5,17 +5,20 @@
 use std::{sync::Arc, time::Duration};
 
 use deadpool_postgres::ClientWrapper;
+use domain::clock::UnixMillis;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
-    time::sleep,
+    time::{Instant, sleep, timeout_at},
 };
 
 use super::{
+    change::Durability,
     connection::Connector,
+    deadline::{ANSWER, WRITE, exceeded, with_steps, within},
     error::failed,
-    feed::Publisher,
     group::{self, GroupFailure, GroupOutcome},
+    publisher::Publisher,
     statement::Statements,
 };
 use crate::{CommitError, Committed, StoreError, prepared::Prepared};
@@ -27,28 +30,42 @@ const GROUP: usize = 64;
 /// How often a group that was surely rolled back is tried again: a lost connection, a deadlock.
 const ATTEMPTS: u32 = 3;
 const RETRY_AFTER: Duration = Duration::from_millis(50);
+/// For how long after a write that the database did not answer this replica counts as unable to write.
+const FAILED_FOR: Duration = Duration::from_secs(5);
 
 /// Hands transactions to the writing task.
 pub(super) struct Writer {
     queue: mpsc::Sender<Job>,
+    /// When a write failed because of the database, and none succeeded since.
+    failed: watch::Receiver<Option<Instant>>,
     task: JoinHandle<()>,
 }
 
 struct Job {
     prepared: Prepared,
+    /// Nobody waits for the answer after it.
+    deadline: Instant,
     answer: oneshot::Sender<Result<Committed, CommitError>>,
 }
 
 impl Writer {
-    pub(super) fn start(connector: Connector, publisher: Arc<Publisher>) -> Self {
+    pub(super) fn start(
+        connector: Connector,
+        publisher: Arc<Publisher>,
+        durability: Durability,
+    ) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);
+        let (failed, failures) = watch::channel(None);
         let lane = Lane {
             connector,
             publisher,
+            durability,
+            failed,
             connection: None,
         };
         Self {
             queue,
+            failed: failures,
             task: tokio::spawn(lane.run(jobs)),
         }
     }
@@ -57,11 +74,36 @@ impl Writer {
     pub(super) async fn commit(&self, prepared: Prepared) -> Result<Committed, CommitError> {
         let (answer, answered) = oneshot::channel();
         let stopped = || StoreError::transient("the writer has stopped");
-        self.queue
-            .send(Job { prepared, answer })
+        let deadline = Instant::now() + with_steps(WRITE, prepared.steps.len());
+        let job = Job {
+            prepared,
+            deadline,
+            answer,
+        };
+        let answer = async {
+            self.queue.send(job).await.map_err(|_| stopped())?;
+            answered.await.map_err(|_| stopped())?
+        };
+        timeout_at(deadline, answer)
             .await
-            .map_err(|_| stopped())?;
-        answered.await.map_err(|_| stopped())?
+            .unwrap_or_else(|_| Err(exceeded("writing; it may or may not have happened").into()))
+    }
+
+    /// Checks that writes are answered, by an empty one.
+    pub(super) async fn check(&self) -> Result<(), StoreError> {
+        let failed = *self.failed.borrow();
+        if failed.is_some_and(|at| at.elapsed() < FAILED_FOR) {
+            return Err(StoreError::transient("PostgreSQL: the last write failed"));
+        }
+        let empty = Prepared {
+            steps: Vec::new(),
+            now: UnixMillis(0),
+        };
+        match self.commit(empty).await {
+            Ok(_) => Ok(()),
+            Err(CommitError::Store(error)) => Err(error),
+            Err(error) => Err(StoreError::new(error.to_string())),
+        }
     }
 }
 
@@ -75,17 +117,36 @@ impl Drop for Writer {
 struct Lane {
     connector: Connector,
     publisher: Arc<Publisher>,
-    connection: Option<(ClientWrapper, Statements)>,
+    durability: Durability,
+    failed: watch::Sender<Option<Instant>>,
+    connection: Option<Lease>,
+}
+
+/// A connection with what was prepared on it.
+struct Lease {
+    client: ClientWrapper,
+    statements: Statements,
+    /// In which history of the change log it is.
+    history: u64,
 }
 
 impl Lane {
     async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut group = Vec::with_capacity(GROUP);
         while jobs.recv_many(&mut group, GROUP).await > 0 {
+            let now = Instant::now();
+            group.retain(|job| job.deadline > now);
+            let Some(deadline) = group.iter().map(|job| job.deadline).max() else {
+                continue;
+            };
             let prepared: Vec<&Prepared> = group.iter().map(|job| &job.prepared).collect();
-            match self.commit(&prepared).await {
-                Ok(outcome) => self.answer(outcome, group.drain(..)),
+            match self.commit(&prepared, deadline).await {
+                Ok((outcome, history)) => {
+                    self.failed.send_replace(None);
+                    self.answer(outcome, history, group.drain(..));
+                }
                 Err(error) => {
+                    self.failed.send_replace(Some(Instant::now()));
                     tracing::error!(%error, transactions = group.len(), "a group of writes failed");
                     for job in group.drain(..) {
                         let _ = job.answer.send(Err(error.clone().into()));
@@ -95,9 +156,9 @@ impl Lane {
         }
     }
 
-    fn answer(&self, outcome: GroupOutcome, jobs: impl Iterator<Item = Job>) {
+    fn answer(&self, outcome: GroupOutcome, history: u64, jobs: impl Iterator<Item = Job>) {
         if let Some(cursor) = outcome.cursor {
-            self.publisher.committed(cursor);
+            self.publisher.committed(cursor, history);
         }
         let cursor = outcome.cursor.unwrap_or_else(|| self.publisher.cursor());
         for (job, result) in jobs.zip(outcome.results) {
@@ -106,14 +167,18 @@ impl Lane {
         }
     }
 
-    async fn commit(&mut self, prepared: &[&Prepared]) -> Result<GroupOutcome, StoreError> {
+    async fn commit(
+        &mut self,
+        prepared: &[&Prepared],
+        deadline: Instant,
+    ) -> Result<(GroupOutcome, u64), StoreError> {
         let mut attempt = 1;
         loop {
-            match self.try_commit(prepared).await {
+            match self.try_commit(prepared, deadline).await {
                 Ok(outcome) => return Ok(outcome),
                 Err(failure) => {
                     let again = failure.rolled_back && failure.error.transient;
-                    if !again || attempt == ATTEMPTS {
+                    if !again || attempt == ATTEMPTS || Instant::now() >= deadline {
                         return Err(failure.error);
                     }
                     tracing::warn!(error = %failure.error, attempt, "a group of writes is tried again");
@@ -124,28 +189,46 @@ impl Lane {
         }
     }
 
-    async fn try_commit(&mut self, prepared: &[&Prepared]) -> Result<GroupOutcome, GroupFailure> {
+    async fn try_commit(
+        &mut self,
+        prepared: &[&Prepared],
+        deadline: Instant,
+    ) -> Result<(GroupOutcome, u64), GroupFailure> {
         let not_begun = |error| GroupFailure {
             error,
             rolled_back: true,
         };
-        let (client, statements) = match self.connection.take() {
-            Some((client, statements)) if !client.is_closed() => (client, statements),
-            _ => self.connect().await.map_err(not_begun)?,
+        let connection = match self.connection.take() {
+            Some(connection) if !connection.client.is_closed() => connection,
+            _ => match timeout_at(deadline, self.connect()).await {
+                Ok(connected) => connected.map_err(not_begun)?,
+                Err(_) => return Err(not_begun(exceeded("connecting"))),
+            },
         };
-        let outcome = group::commit(&client, &statements, prepared).await;
+        let (client, statements) = (&connection.client, &connection.statements);
+        let outcome =
+            group::commit(client, statements, prepared, self.durability, deadline).await?;
         // After a failure the connection is not used again: dropping it rolls back and frees the locks.
-        if outcome.is_ok() {
-            self.connection = Some((client, statements));
-        }
-        outcome
+        let history = connection.history;
+        self.connection = Some(connection);
+        Ok((outcome, history))
     }
 
-    async fn connect(&self) -> Result<(ClientWrapper, Statements), StoreError> {
+    async fn connect(&self) -> Result<Lease, StoreError> {
         let client = self.connector.connect().await?;
-        let statements = Statements::prepare(&client)
-            .await
-            .map_err(|error| failed("preparing statements", &error))?;
-        Ok((client, statements))
+        let prepare = async {
+            let history = self.publisher.look(&client).await?;
+            Ok::<_, tokio_postgres::Error>((history, Statements::prepare(&client).await?))
+        };
+        let prepare = async {
+            let prepared = prepare.await;
+            prepared.map_err(|error| failed("preparing statements", &error))
+        };
+        let (history, statements) = within(ANSWER, "preparing statements", prepare).await?;
+        Ok(Lease {
+            client,
+            statements,
+            history,
+        })
     }
 }

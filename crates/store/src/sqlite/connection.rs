@@ -1,6 +1,12 @@
 //! Connections and how they are set.
 
-use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt as _, path::Path, time::Duration};
+use std::{
+    fs::{self, DirBuilder, OpenOptions, Permissions},
+    io::ErrorKind,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::Path,
+    time::Duration,
+};
 
 use rusqlite::Connection;
 
@@ -18,6 +24,48 @@ pub(super) fn prepare_directory(directory: &Path) -> Result<(), StoreError> {
         .map_err(|error| {
             StoreError::new(format!("data directory {}", directory.display())).caused_by(error)
         })
+}
+
+/// Makes the database for its owner alone, whatever the umask; SQLite gives the same mode to the write-ahead log and
+/// its index. Files from before that others may read are closed to them, with a warning.
+pub(super) fn prepare_files(path: &Path) -> Result<(), StoreError> {
+    let failed = |path: &Path, error| {
+        StoreError::new(format!(
+            "database {} must be for its owner alone",
+            path.display()
+        ))
+        .caused_by(error)
+    };
+    let created = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match created {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(failed(path, error)),
+    }
+    for suffix in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        let file = Path::new(&file);
+        let mode = match fs::metadata(file) {
+            Ok(metadata) => metadata.permissions().mode(),
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(failed(file, error)),
+        };
+        if mode & 0o077 != 0 {
+            tracing::warn!(
+                path = %file.display(),
+                mode = format!("{:o}", mode & 0o777),
+                "others than its owner could use this file, as far as the data directory let them; now they cannot"
+            );
+            fs::set_permissions(file, Permissions::from_mode(0o600))
+                .map_err(|error| failed(file, error))?;
+        }
+    }
+    Ok(())
 }
 
 /// The connection that writes.
@@ -84,6 +132,58 @@ fn open(path: &Path) -> Result<Connection, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn modes(directory: &Path) -> Vec<(String, u32)> {
+        let mut modes: Vec<_> = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| {
+                let entry = entry.unwrap();
+                let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+                (entry.file_name().into_string().unwrap(), mode)
+            })
+            .collect();
+        modes.sort();
+        modes
+    }
+
+    fn write_and_list(path: &Path) -> Vec<(String, u32)> {
+        prepare_files(path).unwrap();
+        let connection = open_writer(path).unwrap();
+        connection
+            .execute_batch("CREATE TABLE IF NOT EXISTS t (id INTEGER)")
+            .unwrap();
+        modes(path.parent().unwrap())
+    }
+
+    fn owner_alone() -> Vec<(String, u32)> {
+        ["test.db", "test.db-shm", "test.db-wal"]
+            .map(|name| (name.to_owned(), 0o600))
+            .to_vec()
+    }
+
+    #[test]
+    fn a_database_and_its_log_are_for_their_owner_alone_s11() {
+        let directory = tempfile::tempdir().unwrap();
+        // The umask of the test is whatever it is: the usual one leaves others the right to read.
+        let plain = directory.path().join("plain");
+        fs::create_dir(&plain).unwrap();
+        let path = plain.join("test.db");
+        assert_eq!(write_and_list(&path), owner_alone());
+    }
+
+    #[test]
+    fn a_database_that_others_could_read_is_closed_to_them_s11() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("test.db");
+        prepare_files(&path).unwrap();
+        let before = open_writer(&path).unwrap();
+        before.execute_batch("CREATE TABLE t (id INTEGER)").unwrap();
+        for (name, _) in modes(directory.path()) {
+            let file = directory.path().join(name);
+            fs::set_permissions(file, Permissions::from_mode(0o644)).unwrap();
+        }
+        assert_eq!(write_and_list(&path), owner_alone());
+    }
 
     #[test]
     fn what_does_not_fit_into_memory_is_beside_the_database() {

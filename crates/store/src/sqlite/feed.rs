@@ -31,6 +31,8 @@ impl Feed {
         let (state, _) = watch::channel(FeedState {
             cursor: head,
             confirmed: Instant::now(),
+            history: 0,
+            clock_ahead: 0,
         });
         let (stop, stopped) = mpsc::channel();
         let publisher = Publisher(state.clone());

@@ -1,4 +1,4 @@
-//! One throw-away PostgreSQL server per test binary.
+//! Throw-away PostgreSQL servers: one per test binary, and pairs of a primary and its standby.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -17,9 +17,9 @@ pub struct Server {
     directory: PathBuf,
     databases: AtomicU32,
     /// The server stops when this is closed.
-    _life_line: ChildStdin,
+    life_line: ChildStdin,
     /// Ends by itself after this process.
-    _child: Child,
+    child: Child,
 }
 
 /// Starts a server on a socket in a directory of its own, as an unprivileged user where this one is root, and
@@ -37,8 +37,13 @@ if [ "$(id -u)" = 0 ]; then
   run="setpriv --reuid=$user --regid=$(id -g "$user") --clear-groups"
 fi
 cd "$directory"
-$run "$1/initdb" -D "$directory/data" -U postgres --auth=trust --encoding=UTF8 --locale=C.UTF-8 --no-sync >"$directory/initdb.log" 2>&1 \
-  || { cat "$directory/initdb.log" >&2; exit 1; }
+if [ -n "$2" ]; then
+  $run "$1/pg_basebackup" -h "$2" -U postgres -D "$directory/data" -R -X stream -c fast --no-sync >"$directory/initdb.log" 2>&1 \
+    || { cat "$directory/initdb.log" >&2; exit 1; }
+else
+  $run "$1/initdb" -D "$directory/data" -U postgres --auth=trust --encoding=UTF8 --locale=C.UTF-8 --no-sync >"$directory/initdb.log" 2>&1 \
+    || { cat "$directory/initdb.log" >&2; exit 1; }
+fi
 $run "$1/postgres" -D "$directory/data" -k "$directory" -c listen_addresses= -c fsync=off \
   -c full_page_writes=off -c max_connections=400 -c shared_buffers=64MB -c autovacuum=off \
   -c max_locks_per_transaction=256 >"$directory/server.log" 2>&1 </dev/null &
@@ -57,11 +62,51 @@ impl Server {
     /// The server of this process.
     pub(super) fn shared() -> Arc<Self> {
         static SERVER: OnceLock<Arc<Server>> = OnceLock::new();
-        Arc::clone(SERVER.get_or_init(|| Arc::new(Self::start())))
+        Arc::clone(SERVER.get_or_init(|| Arc::new(Self::start(None))))
+    }
+
+    /// A server of its own, which a test may break.
+    ///
+    /// # Panics
+    /// Where PostgreSQL is not installed or does not start.
+    pub async fn alone() -> Self {
+        tokio::task::spawn_blocking(|| Self::start(None))
+            .await
+            .expect("a throw-away server")
+    }
+
+    /// A standby of this server, which streams from it.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub async fn standby(&self) -> Self {
+        let primary = self.directory.clone();
+        tokio::task::spawn_blocking(move || Self::start(Some(&primary)))
+            .await
+            .expect("a throw-away standby")
+    }
+
+    /// Ends it as a crash does: nothing more is sent to a standby.
+    pub fn crash(self) {
+        let Self {
+            mut child,
+            life_line,
+            ..
+        } = self;
+        drop(life_line);
+        let _ = child.wait();
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.join(".s.PGSQL.5432")
     }
 
     /// The URL of a new, empty database.
-    pub(super) async fn database(&self) -> DatabaseUrl {
+    ///
+    /// # Panics
+    /// Where it cannot be made.
+    pub async fn database(&self) -> DatabaseUrl {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         let (client, connection) =
             tokio_postgres::connect(self.url("postgres").expose(), tokio_postgres::NoTls)
@@ -77,18 +122,20 @@ impl Server {
         self.url(&name)
     }
 
-    fn url(&self, database: &str) -> DatabaseUrl {
+    /// The URL of a database of it.
+    pub fn url(&self, database: &str) -> DatabaseUrl {
         let directory = self.directory.display().to_string().replace('/', "%2F");
         DatabaseUrl::new(format!("postgres://postgres@{directory}/{database}"))
     }
 
-    fn start() -> Self {
+    fn start(primary: Option<&std::path::Path>) -> Self {
         let programs = programs();
         let mut child = Command::new("sh")
             .arg("-c")
             .arg(SCRIPT)
             .arg("throw-away-postgres")
             .arg(programs)
+            .arg(primary.unwrap_or(std::path::Path::new("")))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -106,8 +153,8 @@ impl Server {
         Self {
             directory: PathBuf::from(directory.trim()),
             databases: AtomicU32::new(0),
-            _life_line: life_line,
-            _child: child,
+            life_line,
+            child,
         }
     }
 }
@@ -124,7 +171,7 @@ fn programs() -> PathBuf {
         })
         .chain(["/usr/bin", "/usr/local/bin"].map(|directory| (0, PathBuf::from(directory))))
         .filter(|(_, directory)| {
-            ["initdb", "postgres", "pg_isready"]
+            ["initdb", "postgres", "pg_isready", "pg_basebackup"]
                 .iter()
                 .all(|program| directory.join(program).exists())
         })

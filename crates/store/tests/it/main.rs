@@ -7,11 +7,16 @@
     reason = "a test that finds something else than it expects is to stop"
 )]
 
+mod clocks;
 mod conformance;
+mod deadlines;
 mod durability;
+mod failover;
 mod fixture;
 mod history;
 mod linearizability;
 mod maintenance;
+mod plans;
 mod postgres;
 mod sealing;
+mod stopped_writer;

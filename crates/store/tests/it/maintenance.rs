@@ -41,6 +41,7 @@ async fn database() -> Location {
         url: testing::postgres_database().await,
         ca_certificate: None,
         connections: 2,
+        changes_wait_for_standby: false,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Secrets are not in the files, in errors or in what is printed.
 
-use std::fs;
+use std::{fs, sync::Arc};
 
 use domain::{clock::SystemClock, kind::Kind, rng::SeededRng};
 use store::{
@@ -67,8 +67,9 @@ async fn a_wrong_master_key_is_refused_at_the_start() {
         url,
         ca_certificate: None,
         connections: 1,
+        changes_wait_for_standby: false,
     };
-    let error = store::postgres::Postgres::connect(&options, &wrong, &SystemClock)
+    let error = store::postgres::Postgres::connect(&options, &wrong, Arc::new(SystemClock))
         .await
         .err()
         .unwrap();
@@ -108,6 +109,7 @@ async fn a_database_url_with_a_password_is_not_printed() {
             url: store::DatabaseUrl::new("postgres://user:hunter2@localhost:1/db?nonsense=hunter2"),
             ca_certificate: None,
             connections: 1,
+            changes_wait_for_standby: false,
         }),
         keys: Some(testing::master_keys()),
         clock: std::sync::Arc::new(SystemClock),

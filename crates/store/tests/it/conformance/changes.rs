@@ -16,6 +16,7 @@ pub(super) async fn all_changes(store: &Arc<dyn Store>, after: Cursor) -> Vec<Ch
     match store.changes(after, u32::MAX).await.unwrap() {
         Changes::Next(changes) => changes,
         Changes::Trimmed(cursor) => panic!("trimmed up to {cursor:?}"),
+        Changes::Replaced => panic!("another history"),
     }
 }
 

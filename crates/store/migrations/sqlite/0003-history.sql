@@ -1,0 +1,1 @@
+-- PostgreSQL marks its changes here, because a failover can replace its history. An embedded store has one history.

@@ -1,0 +1,90 @@
+//! Whether the change log is still the one that this process has followed.
+//!
+//! A failover that loses the end of the log assigns the lost numbers again, to other changes. So each change has a
+//! random mark. This process remembers the newest change that it knows, and each statement that reads the log checks
+//! in the same snapshot that this change is still there.
+
+use std::time::{Duration, Instant};
+
+use domain::clock::Clock;
+use tokio_postgres::{Client, Error};
+
+use super::change::mark_of;
+use crate::{Cursor, row};
+
+/// The newest change that this process knows, and in which history.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Known {
+    pub(super) history: u64,
+    pub(super) cursor: Cursor,
+    /// Empty if nothing was logged yet.
+    pub(super) mark: Vec<u8>,
+}
+
+/// What one look at the database found.
+pub(super) struct Look {
+    /// The newest change.
+    pub(super) head: Cursor,
+    pub(super) mark: Vec<u8>,
+    /// Whether the log holds the change that was known before.
+    pub(super) continues: bool,
+    /// How far this process's clock is ahead of the database's, in milliseconds.
+    pub(super) clock_ahead: i64,
+    /// When the database was asked.
+    pub(super) asked: Instant,
+}
+
+const LOOK: &str = "
+SELECT head.cursor, head.mark,
+  $1::bigint = 0 OR EXISTS (SELECT FROM changes WHERE cursor = $1 AND mark = $2::bytea),
+  floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint
+FROM (SELECT) AS one
+LEFT JOIN LATERAL (SELECT cursor, mark FROM changes ORDER BY cursor DESC LIMIT 1) AS head ON true";
+
+/// Looks at the newest change, the change that is `known`, and the clock.
+pub(super) async fn look(client: &Client, known: &Known, clock: &dyn Clock) -> Result<Look, Error> {
+    let before = clock.now();
+    let asked = Instant::now();
+    let row = client
+        .query_one(LOOK, &[&row::to_column(known.cursor.0), &known.mark])
+        .await?;
+    let (head, mark) = mark_of(row.try_get(0)?, row.try_get(1)?);
+    Ok(Look {
+        head,
+        mark,
+        continues: row.try_get(2)?,
+        clock_ahead: ahead(before.0, asked.elapsed(), row.try_get(3)?),
+        asked,
+    })
+}
+
+/// How far a clock that showed `before` when a question was sent is ahead of one that showed `theirs` at some moment
+/// until the answer, which took `lasted`. What the duration explains counts as no difference.
+fn ahead(before: i64, lasted: Duration, theirs: i64) -> i64 {
+    let lasted = i64::try_from(lasted.as_millis()).unwrap_or(i64::MAX);
+    let after = before.saturating_add(lasted).saturating_add(1);
+    if theirs < before {
+        before.saturating_sub(theirs)
+    } else {
+        after.saturating_sub(theirs).min(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_that_an_answer_takes_is_no_difference_of_clocks_d5() {
+        let lasted = Duration::from_secs(1);
+        for (theirs, expected) in [
+            (10_000, 0),
+            (11_000, 0),
+            (9_000, 1_000),
+            (12_001, -1_000),
+            (-1_000, 11_000),
+        ] {
+            assert_eq!(ahead(10_000, lasted, theirs), expected, "{theirs}");
+        }
+    }
+}

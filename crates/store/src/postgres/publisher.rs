@@ -1,0 +1,197 @@
+//! What this process knows of the change log, and who is told.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use domain::clock::Clock;
+use tokio::sync::{Notify, watch};
+use tokio_postgres::{Client, Error};
+
+use super::{
+    connection::Freshness,
+    feed::HEARTBEAT,
+    history::{self, Known, Look},
+};
+use crate::{CLOCK_WARNING, Cursor, FeedState};
+
+/// Tells the subscribers and the other replicas.
+pub(super) struct Publisher {
+    state: watch::Sender<FeedState>,
+    known: Mutex<Known>,
+    clock: Arc<dyn Clock>,
+    freshness: Arc<Freshness>,
+    pub(super) to_notify: Notify,
+}
+
+impl Publisher {
+    /// Starts with what `client` finds.
+    pub(super) async fn start(
+        client: &Client,
+        clock: Arc<dyn Clock>,
+        freshness: Arc<Freshness>,
+    ) -> Result<Self, Error> {
+        let look = history::look(client, &Known::default(), &*clock).await?;
+        let (state, _) = watch::channel(FeedState {
+            cursor: look.head,
+            confirmed: Instant::now(),
+            history: 0,
+            clock_ahead: look.clock_ahead,
+        });
+        let publisher = Self {
+            state,
+            known: Mutex::new(Known {
+                history: 0,
+                cursor: look.head,
+                mark: look.mark,
+            }),
+            clock,
+            freshness,
+            to_notify: Notify::new(),
+        };
+        publisher.report_clock(0, look.clock_ahead);
+        Ok(publisher)
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<FeedState> {
+        self.state.subscribe()
+    }
+
+    /// The newest change that is known to be in the database.
+    pub(super) fn known(&self) -> Known {
+        self.lock().clone()
+    }
+
+    /// The last change that is committed, as far as is known.
+    pub(super) fn cursor(&self) -> Cursor {
+        self.state.borrow().cursor
+    }
+
+    /// Looks at the log over `client`, and checks that it continues what is known. Returns in which history `client`
+    /// is. To be done on each new connection that reads the log or writes.
+    pub(super) async fn look(&self, client: &Client) -> Result<u64, Error> {
+        loop {
+            let known = self.known();
+            let look = history::look(client, &known, &*self.clock).await?;
+            if let Some(history) = self.take_over(&known, look) {
+                return Ok(history);
+            }
+        }
+    }
+
+    /// This replica committed changes up to `head` over a connection that is in `history`.
+    pub(super) fn committed(&self, head: Cursor, history: u64) {
+        {
+            let known = self.lock();
+            if known.history == history {
+                self.seen(head, Instant::now(), None);
+            }
+        }
+        self.to_notify.notify_one();
+    }
+
+    /// The log holds `cursor` with `mark`, as was read while `before` was known.
+    pub(super) fn read(&self, before: &Known, cursor: Cursor, mark: Vec<u8>) {
+        let mut known = self.lock();
+        if known.history == before.history && cursor > known.cursor {
+            known.cursor = cursor;
+            known.mark = mark;
+        }
+    }
+
+    /// The log does not hold what was known `before`, and ends with `cursor`. Returns the number of its history;
+    /// `None` if something else was learned meanwhile.
+    pub(super) fn replaced(&self, before: &Known, cursor: Cursor, mark: Vec<u8>) -> Option<u64> {
+        let mut known = self.lock();
+        if known.history != before.history {
+            return None;
+        }
+        *known = Known {
+            history: known.history + 1,
+            cursor,
+            mark,
+        };
+        // What connections from before read may be of the other history.
+        self.freshness.retire();
+        metrics::counter!("octelium_store_history_replaced_total").increment(1);
+        tracing::warn!(
+            lost = before.cursor.0,
+            head = cursor.0,
+            "the database does not hold the last change that this replica has applied: after a failover with loss, \
+             a restore, or a pause of an hour. Everything is read again. Check which changes were lost, revocations \
+             included"
+        );
+        self.state.send_modify(|state| {
+            state.cursor = cursor;
+            state.history = known.history;
+            state.confirmed = Instant::now();
+        });
+        Some(known.history)
+    }
+
+    /// `None` if something else was learned meanwhile: then `look` says nothing.
+    fn take_over(&self, before: &Known, look: Look) -> Option<u64> {
+        if !look.continues {
+            return self.replaced(before, look.head, look.mark);
+        }
+        let mut known = self.lock();
+        if known.history != before.history {
+            return None;
+        }
+        if look.head > known.cursor {
+            known.cursor = look.head;
+            known.mark = look.mark;
+        }
+        self.seen(look.head, look.asked, Some(look.clock_ahead));
+        Some(known.history)
+    }
+
+    /// All changes up to `head` were visible at `at`. Wakes if there are new ones or the heartbeat is due.
+    fn seen(&self, head: Cursor, at: Instant, clock_ahead: Option<i64>) {
+        let mut ahead_before = None;
+        self.state.send_if_modified(|state| {
+            let mut wakes =
+                head > state.cursor || at.saturating_duration_since(state.confirmed) >= HEARTBEAT;
+            if let Some(clock_ahead) = clock_ahead {
+                let trusted = state.has_trusted_clock();
+                ahead_before = Some(state.clock_ahead);
+                state.clock_ahead = clock_ahead;
+                wakes |= trusted != state.has_trusted_clock();
+            }
+            if wakes {
+                state.cursor = state.cursor.max(head);
+                state.confirmed = state.confirmed.max(at);
+            }
+            wakes
+        });
+        if let (Some(before), Some(now)) = (ahead_before, clock_ahead) {
+            self.report_clock(before, now);
+        }
+    }
+
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "milliseconds of a difference between clocks"
+    )]
+    fn report_clock(&self, before: i64, now: i64) {
+        metrics::gauge!("octelium_store_clock_ahead_seconds").set(now as f64 / 1000.0);
+        let is_off = |ahead: i64| u128::from(ahead.unsigned_abs()) > CLOCK_WARNING.as_millis();
+        let is_trusted = self.state.borrow().has_trusted_clock();
+        match (is_off(before), is_off(now)) {
+            (false, true) => tracing::warn!(
+                ahead_seconds = now / 1000,
+                serves = is_trusted,
+                "the clock of this machine differs from the one of the database: set both by NTP"
+            ),
+            (true, false) => {
+                tracing::info!("the clock of this machine agrees with the one of the database");
+            }
+            _ => {}
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
