@@ -1,6 +1,7 @@
 //! Pure rules of the platform: nothing here does input or output, reads a clock or rolls dice by itself.
 
 pub mod address;
+pub mod address_prefix;
 pub mod authenticator;
 pub mod clock;
 pub mod columns;

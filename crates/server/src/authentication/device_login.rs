@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::{auth_v1::SessionToken, core_v1::Scope};
-use domain::{clock::UnixMillis, id::Uid, kind::Kind, rng, scope};
+use domain::{address_prefix::AddressPrefix, clock::UnixMillis, id::Uid, kind::Kind, rng, scope};
 use prost::Message as _;
 use store::{CommitError, Operation, Transaction};
 
@@ -21,7 +21,7 @@ pub(crate) const INTERVAL: Duration = Duration::from_secs(5);
 /// Letters that no two of look alike, and that form no words (RFC 8628 §6.1).
 const ALPHABET: &[u8] = b"BCDFGHJKLMNPQRSTVWXZ";
 const CODE_LENGTH: usize = 8;
-/// How many codes an address may ask for, and a person may try, in [`LIFETIME`].
+/// How many codes an [`AddressPrefix`] may ask for, and a person may try, in [`LIFETIME`].
 const MOST_REQUESTS: u64 = 30;
 const MOST_TRIES: u64 = 10;
 const ASKED: &str = "device-login-asked";
@@ -113,10 +113,12 @@ impl Request {
 /// A machine asks.
 ///
 /// # Errors
-/// `RateLimited` where its address asks very often.
+/// `RateLimited` where its [`AddressPrefix`] asks very often.
 pub(crate) async fn ask(ctx: &Context, scopes: &[String], caller: &Caller) -> Result<Asked, Error> {
     let address = caller.ip.map(|ip| ip.to_string()).unwrap_or_default();
-    limit(ctx, &format!("device-login:{address}"), MOST_REQUESTS).await?;
+    let counted = caller.ip.map(|ip| AddressPrefix::from(ip).to_string());
+    let key = format!("device-login:{}", counted.unwrap_or_default());
+    limit(ctx, &key, MOST_REQUESTS).await?;
     for _ in 0..ATTEMPTS {
         let now = ctx.now();
         let expires_at = now.saturating_add(LIFETIME);

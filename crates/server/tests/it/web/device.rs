@@ -1,9 +1,11 @@
 //! Machines without a browser.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
+use axum::body::Body;
+use http::{Request, header};
 use serde_json::Value;
-use server::Context;
+use server::{Context, Peer};
 
 use super::{Browser, enrollment::sessions, people};
 use crate::{oauth2, replicas::Replicas};
@@ -247,4 +249,32 @@ async fn a13_a_code_is_of_no_use_to_another_client() {
     assert_eq!(other.collect().await["error"], "authorization_pending");
     let tokens = machine.collect().await;
     assert!(tokens["access_token"].is_string(), "{tokens}");
+}
+
+/// Asks for a code from an address, and returns the status.
+async fn ask_from(ctx: &Context, address: &str) -> u16 {
+    let mut request = Request::post("/oauth2/device_authorization")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Body::from("client_id=octelium-cli"))
+        .unwrap();
+    let address: IpAddr = address.parse().unwrap();
+    request.extensions_mut().insert(Peer(address));
+    oauth2::send(ctx, request).await.status.as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn device_codes_are_limited_by_address_prefix_s02() {
+    let replicas = people(1).await;
+    let ctx = replicas.context(0);
+    for host in 1..=30 {
+        assert_eq!(ask_from(ctx, &format!("2001:db8::{host:x}")).await, 200);
+    }
+    // One host owns every address of a /64.
+    assert_eq!(ask_from(ctx, "2001:db8::ffff:1").await, 429);
+    assert_eq!(ask_from(ctx, "2001:db8:0:1::1").await, 200);
+    for form in ["192.0.2.1", "::ffff:192.0.2.1"].repeat(15) {
+        assert_eq!(ask_from(ctx, form).await, 200);
+    }
+    assert_eq!(ask_from(ctx, "192.0.2.1").await, 429);
+    assert_eq!(ask_from(ctx, "192.0.2.2").await, 200);
 }
