@@ -12,7 +12,8 @@ use crate::support::{
     scene::{Scene, WEB},
 };
 
-async fn report(cluster: &Cluster, path: &str) -> (u16, String) {
+/// Asks the admin listener.
+pub(crate) async fn report(cluster: &Cluster, path: &str) -> (u16, String) {
     let stream = tokio::net::TcpStream::connect(cluster.admin_address)
         .await
         .unwrap();

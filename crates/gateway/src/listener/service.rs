@@ -6,42 +6,66 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
 
-use super::conversation::{Conversation, Open};
+use super::{Activity, Limit, Open, conversation::Conversation, streams::Answer};
 
 /// A body that is part of an open request.
 pub struct OpenBody<B> {
     body: B,
+    is_answer: bool,
     _open: Option<Open>,
 }
 
 /// Answers the requests of one connection.
 pub(super) struct Requests<S> {
     service: S,
-    /// `None` where many requests share the connection.
+    /// `None` in HTTP/2.
     conversation: Option<Arc<Conversation>>,
+    activity: Arc<Activity>,
+    /// How many answers may be open at a time.
+    most: u32,
 }
 
 /// An answer that is being made.
 pub(super) struct Answering<F> {
     future: F,
     open: Option<Open>,
+    activity: Arc<Activity>,
 }
 
 impl<B> OpenBody<B> {
-    fn new(body: B, open: Option<Open>) -> Self {
-        Self { body, _open: open }
+    fn of_request(body: B, open: Option<Open>) -> Self {
+        Self {
+            body,
+            is_answer: false,
+            _open: open,
+        }
+    }
+
+    fn of_answer(body: B, open: Option<Open>) -> Self {
+        Self {
+            body,
+            is_answer: true,
+            _open: open,
+        }
     }
 }
 
 impl<S> Requests<S> {
-    pub(super) fn new(service: S, conversation: Option<Arc<Conversation>>) -> Self {
+    pub(super) fn new(
+        service: S,
+        conversation: Option<Arc<Conversation>>,
+        activity: Arc<Activity>,
+        most: u32,
+    ) -> Self {
         Self {
             service,
             conversation,
+            activity,
+            most,
         }
     }
 }
@@ -56,16 +80,20 @@ where
     type Future = Answering<S::Future>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let conversation = self.conversation.as_ref();
-        if let Some(conversation) = conversation {
+        if let Some(conversation) = &self.conversation {
             conversation.begin(&mut request);
         }
         let has_body = !request.body().is_end_stream();
-        let reading = conversation.filter(|_| has_body).map(Conversation::open);
-        let request = request.map(|body| OpenBody::new(body, reading));
+        let reading = has_body.then(|| self.activity.open());
+        let request = request.map(|body| OpenBody::of_request(body, reading));
+        let (open, count) = self.activity.open_answer();
+        if count >= self.most {
+            Limit::Http2Streams.reached();
+        }
         Answering {
-            open: conversation.map(Conversation::open),
+            open: Some(open),
             future: self.service.call(request),
+            activity: Arc::clone(&self.activity),
         }
     }
 }
@@ -77,9 +105,14 @@ where
     type Output = Result<Response<OpenBody<B>>, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.future).poll(cx).map_ok(|response| {
+        let polled = Pin::new(&mut self.future).poll(cx);
+        Answer::note(&polled);
+        polled.map_ok(|response| {
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                self.activity.upgrade();
+            }
             let open = self.open.take();
-            response.map(|body| OpenBody::new(body, open))
+            response.map(|body| OpenBody::of_answer(body, open))
         })
     }
 }
@@ -92,7 +125,11 @@ impl<B: Body + Unpin> Body for OpenBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if self.is_answer {
+            Answer::note(&polled);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
