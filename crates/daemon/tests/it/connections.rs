@@ -71,7 +71,8 @@ async fn silent_connections_do_not_lock_others_out_s02() {
         assert_eq!(report(&cluster, "/readyz").await.0, 200);
         assert!(counted(&cluster, "connections_per_address").await >= 150);
         let log = cluster.log_with("limit reached");
-        let warnings = log.lines().filter(|line| line.contains("limit reached"));
+        let warning = "\"limit\":\"connections_per_address\"";
+        let warnings = log.lines().filter(|line| line.contains(warning));
         assert_eq!(warnings.count(), 1, "{log}");
     }
 }

@@ -103,7 +103,9 @@ async fn check_every_surface(
     assert_eq!(logged_client(&scene.cluster, "/oauth2/token"), "192.0.2.7");
 
     let method = "/octelium.api.main.core.v1.MainService/ListUser";
-    let call = get(method, "no-token-of-ours");
+    let mut call = page(method);
+    let token = "no-token-of-ours".parse().unwrap();
+    call.headers_mut().insert("x-octelium-auth", token);
     proxied.send("octelium-api.localhost", prepare(call)).await;
     assert_eq!(logged_client(&scene.cluster, method), "192.0.2.7");
     let begun = Instant::now();
