@@ -1,18 +1,38 @@
 //! Health and metrics, on a listener of their own without TLS.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, extract::State, routing::get};
-use http::{StatusCode, header};
+use axum::{Router, body::Body, extract::State, routing::get};
+use futures_util::future::BoxFuture;
+use gateway::listener::{Limits, Protocol, Protocols, StallTimeout};
+use http::{Request, Response, StatusCode, header};
+use hyper::service::service_fn;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use store::Store;
-use tokio::{net::TcpListener, time::timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt as _;
 
-use crate::telemetry::Telemetry;
+use crate::{
+    connections::{Bounds, Connections, Holder, Slot},
+    listener::{Counted, Incoming},
+    telemetry::Telemetry,
+};
 
 /// A store that takes longer to answer is not ready.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// How many connections are served at a time, and how many of one address prefix.
+const CONNECTIONS: Bounds = Bounds {
+    total: 64,
+    per_address: 16,
+};
+/// How long a request may take from its head to the head of the answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait after a connection could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Bounds of the histograms of durations, in seconds.
 const BUCKETS: &[f64] = &[
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
@@ -38,7 +58,7 @@ pub(crate) fn collect_metrics(telemetry: &Telemetry) -> anyhow::Result<Prometheu
     );
     metrics::describe_counter!(
         "octelium_limit_reached_total",
-        "Requests that were refused, and events that were left out, because a limit was reached."
+        "How often each limit was reached: connections closed, requests refused, events left out."
     );
     metrics::describe_gauge!("octelium_ready", "1 while /readyz answers 200, else 0.");
     metrics::describe_gauge!(
@@ -59,6 +79,7 @@ pub(crate) fn collect_metrics(telemetry: &Telemetry) -> anyhow::Result<Prometheu
     );
     metrics::counter!("octelium_store_deadlines_exceeded_total").absolute(0);
     metrics::counter!("octelium_store_history_replaced_total").absolute(0);
+    metrics::describe_gauge!("octelium_connections", "Open connections by listener.");
     Ok(handle)
 }
 
@@ -73,6 +94,8 @@ pub(crate) struct Admin {
     pub(crate) stop: CancellationToken,
     /// Of the process.
     pub(crate) metrics: PrometheusHandle,
+    /// Those of the listener whose readiness is reported.
+    pub(crate) connections: Arc<Connections>,
 }
 
 impl Admin {
@@ -83,9 +106,32 @@ impl Admin {
             .route("/readyz", get(ready))
             .route("/metrics", get(render))
             .with_state(self);
-        let serving = axum::serve(socket, router).with_graceful_shutdown(end.cancelled_owned());
-        if let Err(error) = serving.await {
-            tracing::error!(%error, "admin listener ended");
+        let connections = Connections::new("admin", CONNECTIONS);
+        let limits = Limits {
+            head_timeout: REQUEST_TIMEOUT,
+            ..Limits::default()
+        };
+        let protocols = Arc::new(Protocols::new(&limits));
+        let tracker = TaskTracker::new();
+        while let Some(accepted) = end.run_until_cancelled(socket.accept()).await {
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    connections.not_accepted(&error);
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            if let Some(slot) = admit(&connections, peer) {
+                let router = router.clone();
+                let protocols = Arc::clone(&protocols);
+                let serving = serve_connection(stream, slot, router, protocols, end.clone());
+                tracker.spawn(serving);
+            }
+        }
+        tracker.close();
+        if timeout(REQUEST_TIMEOUT, tracker.wait()).await.is_err() {
+            tracing::warn!("requests to the admin listener were still open at the end");
         }
     }
 
@@ -93,6 +139,9 @@ impl Admin {
     async fn unready(&self) -> Option<&'static str> {
         if self.stop.is_cancelled() {
             return Some("shutting down\n");
+        }
+        if self.connections.is_refusing() {
+            return Some("connections are refused: --max-connections is reached\n");
         }
         let feed = *self.store.feed().borrow();
         if feed.confirmed.elapsed() > self.stale_after {
@@ -108,6 +157,42 @@ impl Admin {
                 Some("the store does not answer\n")
             }
             Err(_) => Some("the store does not answer in time\n"),
+        }
+    }
+}
+
+fn admit(connections: &Arc<Connections>, peer: SocketAddr) -> Option<Slot> {
+    connections.admit(Holder::Client(peer.ip().into()))
+}
+
+async fn serve_connection(
+    stream: TcpStream,
+    slot: Slot,
+    router: Router,
+    protocols: Arc<Protocols>,
+    end: CancellationToken,
+) {
+    let activity = Arc::clone(slot.activity());
+    let stream = StallTimeout::new(Counted::new(stream, slot), REQUEST_TIMEOUT);
+    let service = service_fn(move |request| {
+        Box::pin(answer(router.clone(), request)) as BoxFuture<'static, Result<_, Infallible>>
+    });
+    let stream = Box::new(stream);
+    let served = protocols.serve(stream, Protocol::Http1, service, &activity, &end);
+    if let Err(error) = served.await {
+        tracing::debug!(%error, "connection of the admin listener ended");
+    }
+}
+
+/// Nothing here reads a body, so none is passed on.
+async fn answer(router: Router, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    let request = request.map(|_| Body::empty());
+    match timeout(REQUEST_TIMEOUT, router.oneshot(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let mut response = Response::new(Body::from("not answered in time\n"));
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            Ok(response)
         }
     }
 }

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     outbound::OutboundSettings,
+    proxies::ProxySettings,
     settings::{File, ListenSettings, LogSettings, StoreSettings, read_file},
 };
 
@@ -49,6 +50,9 @@ pub(crate) struct Serving {
     /// What is served.
     #[command(flatten)]
     pub(crate) listen: ListenSettings,
+    /// What is in front of it.
+    #[command(flatten)]
+    pub(crate) proxies: ProxySettings,
     /// How identity providers are reached.
     #[command(flatten)]
     pub(crate) outbound: OutboundSettings,
@@ -130,6 +134,7 @@ impl Serving {
         Ok(Self {
             store: self.store.or(&file),
             listen: self.listen.or(&file),
+            proxies: self.proxies.or(&file),
             outbound: self.outbound.or(&file),
             logs: self.logs.or(&file),
             file: self.file,

@@ -6,7 +6,7 @@ use axum::body::Body;
 use domain::rng::{Rng, random_string};
 use gateway::{
     grpc_status,
-    listener::{has_both_framings, has_malformed_chunk},
+    listener::{Limit, TrustedProxies, has_both_framings, has_malformed_chunk},
     status_class,
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header, uri::Authority};
@@ -20,6 +20,8 @@ use crate::{
 
 const ID_ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 const ID_LENGTH: usize = 16;
+/// Fields of a request head. HTTP/2 bounds only their bytes, but each field takes memory of its own.
+const MAX_FIELDS: usize = 256;
 
 /// What is answered by a Service or its upstream, and what we answer ourselves.
 pub(crate) type Answer = Either<gateway::Body, Body>;
@@ -29,16 +31,23 @@ pub(crate) struct Dispatch {
     strict_transport: Option<HeaderValue>,
     names: Names,
     sites: Sites,
+    proxies: Arc<TrustedProxies>,
     rng: Arc<dyn Rng>,
 }
 
 impl Dispatch {
-    /// Answers for `names` by `sites`.
-    pub(crate) fn new(names: Names, sites: Sites, rng: Arc<dyn Rng>) -> Self {
+    /// Answers for `names` by `sites`, to the clients that `proxies` name.
+    pub(crate) fn new(
+        names: Names,
+        sites: Sites,
+        proxies: Arc<TrustedProxies>,
+        rng: Arc<dyn Rng>,
+    ) -> Self {
         Self {
             strict_transport: strict_transport(names.domain().host()),
             names,
             sites,
+            proxies,
             rng,
         }
     }
@@ -47,13 +56,13 @@ impl Dispatch {
     pub(crate) async fn answer(
         &self,
         request: Request<Incoming>,
-        connection: &Connection,
+        mut connection: Connection,
     ) -> Response<Answer> {
-        let host = match host(&request) {
+        let host = match self.read(&request, &mut connection) {
             Ok(host) => host,
-            Err(problem) => {
-                let line = self.line(&request, connection);
-                let mut response = plain(StatusCode::BAD_REQUEST, problem);
+            Err((status, problem)) => {
+                let line = self.line(&request, &connection);
+                let mut response = plain(status, problem);
                 if request.version() <= Version::HTTP_11 {
                     // Nothing that follows may be taken for a request where this one was unclear.
                     let close = HeaderValue::from_static("close");
@@ -63,6 +72,7 @@ impl Dispatch {
                 return response.map(Either::Right);
             }
         };
+        let connection = &connection;
         if disagrees(connection, &host) {
             let line = self.line(&request, connection);
             let response = plain(
@@ -86,6 +96,26 @@ impl Dispatch {
         };
         line.write(site.as_str(), &host, &response);
         response.map(Either::Right)
+    }
+
+    /// Checks the head. Puts the client that a trusted proxy names in place of the proxy, and returns the host.
+    fn read(
+        &self,
+        request: &Request<Incoming>,
+        connection: &mut Connection,
+    ) -> Result<String, (StatusCode, &'static str)> {
+        let proxy = connection.peer.ip();
+        let client = self.proxies.client(proxy, request.headers()).map_err(|_| {
+            let problem = "X-Forwarded-For of the proxy is not a list of addresses.\n";
+            (StatusCode::BAD_REQUEST, problem)
+        })?;
+        connection.peer.set_ip(client);
+        if request.headers().len() > MAX_FIELDS {
+            Limit::HeadFields.reached_by(client);
+            let problem = "The request has too many header fields.\n";
+            return Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, problem));
+        }
+        host(request).map_err(|problem| (StatusCode::BAD_REQUEST, problem))
     }
 
     /// What will be said of a request that does not reach a Service.

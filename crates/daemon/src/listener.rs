@@ -1,39 +1,44 @@
-//! Accepts connections, ends TLS, and serves HTTP/1.1 and HTTP/2 on one port.
+//! Accepts connections, terminates TLS, and serves HTTP/1.1 and HTTP/2 on one port.
 
-use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use gateway::listener::{
-    ClientBody, Limits, OpenBody, Protocol, Protocols, ReadAhead, StallTimeout,
+    ClientBody, OpenBody, Protocol, Protocols, ReadAhead, StallTimeout, TrustedProxies,
 };
 use http::{Request, Response};
 use hyper::service::Service;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    connections::{Connections, Holder, Slot},
     dispatch::{Answer, Dispatch},
     workers::Turns,
 };
 
-/// A client that has not finished the handshake by then is not going to.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+mod counted;
+mod opening;
+
+pub(crate) use counted::Counted;
+
 /// How long to wait when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A body on its way in.
+/// The body of a request.
 pub(crate) type Incoming = OpenBody<ClientBody>;
+
+type Stream = TlsStream<StallTimeout<ReadAhead<Counted>>>;
 
 /// What is known of a connection before its first request.
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {
-    /// The other end.
+    /// The client, or the proxy if `X-Forwarded-For` names the client of each request.
     pub(crate) peer: SocketAddr,
-    /// The name in the TLS handshake, in lower case; `None` where the client sent none.
+    /// The name in the TLS handshake, in lower case; `None` if the client sent none.
     pub(crate) server_name: Option<Arc<str>>,
 }
 
@@ -41,16 +46,27 @@ pub(crate) struct Connection {
 pub(crate) struct Listener {
     /// The socket.
     pub(crate) socket: TcpListener,
-    /// TLS.
-    pub(crate) tls: TlsAcceptor,
+    /// How its connections are served.
+    pub(crate) serving: Serving,
     /// The threads that serve connections.
     pub(crate) workers: Turns,
-    /// What answers.
-    pub(crate) dispatch: Arc<Dispatch>,
-    /// How many connections are served at a time.
-    pub(crate) max_connections: usize,
     /// How long open requests may take to end.
     pub(crate) drain_timeout: Duration,
+}
+
+/// How connections are served.
+#[derive(Clone)]
+pub(crate) struct Serving {
+    /// TLS.
+    pub(crate) tls: TlsAcceptor,
+    /// Answers requests.
+    pub(crate) dispatch: Arc<Dispatch>,
+    /// The open ones.
+    pub(crate) connections: Arc<Connections>,
+    /// Proxies that name the client.
+    pub(crate) proxies: Arc<TrustedProxies>,
+    /// HTTP/1.1 and HTTP/2.
+    pub(crate) protocols: Arc<Protocols>,
 }
 
 impl Listener {
@@ -59,38 +75,17 @@ impl Listener {
         let tracker = TaskTracker::new();
         let drain = CancellationToken::new();
         let abort = CancellationToken::new();
-        let permits = Arc::new(Semaphore::new(self.max_connections));
-        let protocols = Arc::new(Protocols::new(&Limits::default()));
-
-        loop {
-            let Some(permit) = or_stop(&stop, Arc::clone(&permits).acquire_owned()).await else {
-                break;
+        while let Some(accepted) = stop.run_until_cancelled(self.socket.accept()).await {
+            let Some((stream, slot, peer)) = self.admit(accepted).await else {
+                continue;
             };
-            let Some(accepted) = or_stop(&stop, self.socket.accept()).await else {
-                break;
-            };
-            let accepted = accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer)));
-            let (stream, peer) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "connection not accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            };
-            let serving = serve_connection(
-                stream,
-                peer,
-                self.tls.clone(),
-                Arc::clone(&self.dispatch),
-                Arc::clone(&protocols),
-                drain.clone(),
-            );
+            let serving = self.serving.clone();
+            let drain = drain.clone();
             let abort = abort.clone();
             tracker.spawn_on(
                 async move {
-                    abort.run_until_cancelled(serving).await;
-                    drop(permit);
+                    let served = serving.serve(stream, slot, peer, drain);
+                    abort.run_until_cancelled(served).await;
                 },
                 &self.workers.next(),
             );
@@ -110,44 +105,73 @@ impl Listener {
             tracker.wait().await;
         }
     }
-}
 
-async fn or_stop<F: Future>(stop: &CancellationToken, future: F) -> Option<F::Output> {
-    stop.run_until_cancelled(future).await
-}
-
-async fn serve_connection(
-    stream: std::net::TcpStream,
-    peer: SocketAddr,
-    tls: TlsAcceptor,
-    dispatch: Arc<Dispatch>,
-    protocols: Arc<Protocols>,
-    drain: CancellationToken,
-) {
-    // What is only needed for a while is in boxes: the rest lasts as long as the connection does.
-    let Some(stream) = Box::pin(handshake(stream, peer, tls)).await else {
-        return;
-    };
-    let tls = stream.get_ref().1;
-    let protocol = match tls.alpn_protocol() {
-        Some(b"h2") => Protocol::Http2,
-        _ => Protocol::Http1,
-    };
-    let server_name = tls.server_name();
-    let connection = Connection {
-        peer,
-        server_name: server_name.map(|name| name.to_ascii_lowercase().into()),
-    };
-    let requests = Requests {
-        dispatch,
-        connection,
-    };
-    if let Err(error) = protocols.serve(stream, protocol, requests, &drain).await {
-        tracing::debug!(%peer, %error, "connection ended");
+    /// Accepts first and counts then: a new connection is never kept waiting by those that are idle.
+    async fn admit(
+        &self,
+        accepted: io::Result<(TcpStream, SocketAddr)>,
+    ) -> Option<(std::net::TcpStream, Slot, SocketAddr)> {
+        let accepted = accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer)));
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                self.serving.connections.not_accepted(&error);
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                return None;
+            }
+        };
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let prefix = peer.ip().into();
+        let holder = if self.serving.proxies.has(peer.ip()) {
+            Holder::Proxy(prefix)
+        } else {
+            Holder::Client(prefix)
+        };
+        let slot = self.serving.connections.admit(holder)?;
+        Some((stream, slot, peer))
     }
 }
 
-type Stream = TlsStream<StallTimeout<ReadAhead<TcpStream>>>;
+impl Serving {
+    async fn serve(
+        self,
+        stream: std::net::TcpStream,
+        slot: Slot,
+        peer: SocketAddr,
+        drain: CancellationToken,
+    ) {
+        let activity = Arc::clone(slot.activity());
+        // What is only needed for a while is in boxes: the rest lasts as long as the connection does.
+        let opening = Box::pin(opening::open(&self, stream, slot, peer));
+        let opened = tokio::select! {
+            opened = opening => opened,
+            () = activity.closing() => None,
+        };
+        let Some((stream, peer)) = opened else {
+            return;
+        };
+        let tls = stream.get_ref().1;
+        let protocol = match tls.alpn_protocol() {
+            Some(b"h2") => Protocol::Http2,
+            _ => Protocol::Http1,
+        };
+        let server_name = tls.server_name();
+        let connection = Connection {
+            peer,
+            server_name: server_name.map(|name| name.to_ascii_lowercase().into()),
+        };
+        let requests = Requests {
+            dispatch: self.dispatch,
+            connection,
+        };
+        let served = self
+            .protocols
+            .serve(stream, protocol, requests, &activity, &drain);
+        if let Err(error) = served.await {
+            tracing::debug!(%peer, %error, "connection ended");
+        }
+    }
+}
 
 /// Answers the requests of one connection.
 struct Requests {
@@ -164,38 +188,6 @@ impl Service<Request<Incoming>> for Requests {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let dispatch = Arc::clone(&self.dispatch);
         let connection = self.connection.clone();
-        Box::pin(async move { Ok(dispatch.answer(request, &connection).await) })
-    }
-}
-
-/// Ends TLS. `None` where the client does not go through with it.
-async fn handshake(
-    stream: std::net::TcpStream,
-    peer: SocketAddr,
-    tls: TlsAcceptor,
-) -> Option<Box<Stream>> {
-    // Here, as it stays with the thread that it is made on.
-    let stream = match TcpStream::from_std(stream) {
-        Ok(stream) => stream,
-        Err(error) => {
-            tracing::warn!(%peer, %error, "connection not served");
-            return None;
-        }
-    };
-    // Small frames of streams go out at once.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "no-delay not set");
-    }
-    let stream = StallTimeout::new(ReadAhead::new(stream), Limits::default().stall);
-    match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-        Ok(Ok(stream)) => Some(Box::new(stream)),
-        Ok(Err(error)) => {
-            tracing::debug!(%peer, %error, "TLS handshake failed");
-            None
-        }
-        Err(_) => {
-            tracing::debug!(%peer, "TLS handshake not finished in time");
-            None
-        }
+        Box::pin(async move { Ok(dispatch.answer(request, connection).await) })
     }
 }

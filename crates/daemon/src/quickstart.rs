@@ -52,10 +52,12 @@ pub(crate) async fn run(mut serving: Serving) -> anyhow::Result<()> {
     let Serving {
         store,
         listen,
+        proxies,
         outbound,
         ..
     } = serving;
-    let instance = Instance::start(store, listen, &outbound, &telemetry).await?;
+    let proxies = proxies.open(&listen)?;
+    let instance = Instance::start(store, listen, proxies, &outbound, &telemetry).await?;
     let demo = Demo::open(&instance).await?;
     let mut out = stdout().lock();
     match demo.play().await {

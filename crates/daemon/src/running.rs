@@ -16,7 +16,10 @@ use domain::{
     clock::{Clock, SystemClock, UnixMillis},
     rng::{Rng, SystemRng},
 };
-use gateway::Gateway;
+use gateway::{
+    Gateway,
+    listener::{Limits, Protocols, TrustedProxies},
+};
 use rustls_pki_types::CertificateDer;
 use store::Store;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -26,11 +29,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin::{Admin, collect_metrics},
     certificates::Certificates,
+    connections::{Bounds, Connections},
     control_plane::{ControlPlane, Surroundings},
     data_plane::{access_log::AccessLog, identity::Identity, routes::Routes},
     dispatch::Dispatch,
     files,
-    listener::Listener,
+    listener::{Listener, Serving},
     names::Names,
     outbound::OutboundSettings,
     places::PlacesFiles,
@@ -55,6 +59,8 @@ const DAY: Duration = Duration::from_hours(24);
 /// In days.
 const DEFAULT_AUDIT_RETENTION: u32 = 365;
 const DEFAULT_MAX_CONNECTIONS: u32 = 20_000;
+/// One address may hold this part of the connections.
+const DEFAULT_SHARE: u32 = 4;
 
 /// A replica that serves until it is asked to end.
 pub(crate) struct Instance {
@@ -83,6 +89,7 @@ impl Instance {
     pub(crate) async fn start(
         store: StoreSettings,
         listen: ListenSettings,
+        proxies: TrustedProxies,
         outbound: &OutboundSettings,
         telemetry: &Telemetry,
     ) -> anyhow::Result<Self> {
@@ -145,14 +152,19 @@ impl Instance {
         let workers = Workers::start(worker_count).context("threads of the listener")?;
         let stop = CancellationToken::new();
         let end = CancellationToken::new();
+        let proxies = Arc::new(proxies);
+        let connections = Connections::new("main", bounds(&listen)?);
+        let dispatch = Dispatch::new(names.clone(), sites, Arc::clone(&proxies), rng);
         let listener = Listener {
             socket,
-            tls: TlsAcceptor::from(tls::server_config(certificates.resolver())?),
+            serving: Serving {
+                tls: TlsAcceptor::from(tls::server_config(certificates.resolver())?),
+                dispatch: Arc::new(dispatch),
+                connections: Arc::clone(&connections),
+                proxies,
+                protocols: Arc::new(Protocols::new(&Limits::default())),
+            },
             workers: workers.turns(),
-            dispatch: Arc::new(Dispatch::new(names.clone(), sites, rng)),
-            max_connections: usize::try_from(
-                listen.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS),
-            )?,
             drain_timeout: seconds(listen.drain_timeout, DEFAULT_DRAIN_TIMEOUT),
         };
         let admin = Admin {
@@ -160,6 +172,7 @@ impl Instance {
             stale_after,
             stop: stop.clone(),
             metrics,
+            connections,
         };
         let serving = tokio::spawn(listener.serve(stop.clone()));
         let admin = tokio::spawn(admin.serve(admin_socket, end.clone()));
@@ -326,6 +339,22 @@ fn names(domain: Option<&str>, address: SocketAddr) -> anyhow::Result<Names> {
         "no domain is given: --domain or OCTELIUM_DOMAIN, as `example.com`"
     );
     Names::parse(&format!("localhost:{}", address.port()))
+}
+
+/// How many connections may be open, in total and of one address prefix.
+fn bounds(listen: &ListenSettings) -> anyhow::Result<Bounds> {
+    let total = listen.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS);
+    let per_address = listen.max_connections_per_address;
+    let per_address = per_address.unwrap_or((total / DEFAULT_SHARE).max(1));
+    ensure!(total > 0, "--max-connections must be at least 1");
+    ensure!(
+        per_address > 0,
+        "--max-connections-per-address must be at least 1"
+    );
+    Ok(Bounds {
+        total: usize::try_from(total)?,
+        per_address: usize::try_from(per_address)?,
+    })
 }
 
 fn seconds(given: Option<u32>, default: Duration) -> Duration {

@@ -12,10 +12,12 @@ pub(crate) async fn run(serving: Serving) -> anyhow::Result<()> {
     let Serving {
         store,
         listen,
+        proxies,
         outbound,
         ..
     } = serving;
-    let ended = match Instance::start(store, listen, &outbound, &telemetry).await {
+    let proxies = proxies.open(&listen)?;
+    let ended = match Instance::start(store, listen, proxies, &outbound, &telemetry).await {
         Ok(instance) => instance.wait().await,
         Err(error) => Err(error),
     };

@@ -17,6 +17,8 @@ macro_rules! settings {
         #[serde(default, deny_unknown_fields)]
         pub(crate) struct File {
             $($(#[serde(rename = $key)] $field: Option<$type>,)*)*
+            #[serde(rename = "trusted-proxies")]
+            pub(crate) trusted_proxies: Option<Vec<String>>,
             #[serde(rename = "outbound-allow")]
             pub(crate) outbound_allow: Option<Vec<String>>,
             #[serde(rename = "outbound-ca")]
@@ -91,8 +93,16 @@ settings! {
         feed_stale_after: u32 = "feed-stale-after", "OCTELIUM_FEED_STALE_AFTER", "SECONDS";
         /// How many seconds open requests may take to end at shutdown [default: 30]
         drain_timeout: u32 = "drain-timeout", "OCTELIUM_DRAIN_TIMEOUT", "SECONDS";
-        /// How many connections are served at a time [default: 20000]
+        /// How many connections are open at a time. When it is reached, the longest idle one is closed
+        /// [default: 20000]
         max_connections: u32 = "max-connections", "OCTELIUM_MAX_CONNECTIONS", "NUMBER";
+        /// How many of them one client may hold: an IPv4 address or an IPv6 /64. When it is reached, its longest idle
+        /// one is closed [default: a quarter of --max-connections]
+        max_connections_per_address: u32 = "max-connections-per-address", "OCTELIUM_MAX_CONNECTIONS_PER_ADDRESS", "NUMBER";
+        /// Whether connections of --trusted-proxies begin with a PROXY protocol header of version 2 that names the
+        /// client: `on` or `off`. If `on`, one without is refused. If `off`, `X-Forwarded-For` names the client
+        /// [default: off]
+        proxy_protocol: ProxyProtocol = "proxy-protocol", "OCTELIUM_PROXY_PROTOCOL", "ON|OFF";
         /// Whether the Cluster keeps the newest requests to Services, for `octeliumctl get access` and the console:
         /// `on` or `off` [default: on]
         access_events: AccessEvents = "access-events", "OCTELIUM_ACCESS_EVENTS", "ON|OFF";
@@ -133,6 +143,16 @@ pub(crate) enum Switch {
     /// It is.
     On,
     /// It is not.
+    Off,
+}
+
+/// How trusted proxies name the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ProxyProtocol {
+    /// At the beginning of each connection.
+    On,
+    /// In `X-Forwarded-For` of each request.
     Off,
 }
 

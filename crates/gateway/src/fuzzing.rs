@@ -5,6 +5,9 @@
     reason = "a law that does not hold is what a fuzz target looks for"
 )]
 
+use std::net::IpAddr;
+
+use domain::address::Network;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, request::Parts};
 
 use crate::{
@@ -12,9 +15,15 @@ use crate::{
         Ambiguity, Canonical, Length, Names, clean_request_trailers, clean_response_trailers,
     },
     forward::clean_cookies,
-    listener::{chunk_size, scan},
+    listener::{
+        NamedBy, TrustedProxies, chunk_size,
+        proxy_protocol::{self, Source},
+        scan,
+    },
     mode::Mode,
 };
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Reads the head of a request: `METHOD target` and lines of fields, each ended by a line feed; as one to a Service of
 /// each mode.
@@ -236,4 +245,51 @@ fn is_ours(pair: &[u8]) -> bool {
     let text = text.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '=');
     let prefixes = ["octelium_", "__host-octelium", "__secure-octelium"];
     prefixes.iter().any(|prefix| text.starts_with(prefix))
+}
+
+/// Reads the beginning of a connection from a proxy (PROXY protocol, version 2).
+pub fn proxy_header(bytes: &[u8]) {
+    let Some((head, rest)) = bytes.split_first_chunk() else {
+        return;
+    };
+    let Ok(length) = proxy_protocol::length(head) else {
+        return;
+    };
+    assert!(length <= proxy_protocol::MAX_LENGTH);
+    let Some(rest) = rest.get(..length) else {
+        return;
+    };
+    if let Ok(Source::Client(client)) = proxy_protocol::parse(head, rest) {
+        let address = client.ip();
+        assert!(!address.is_unspecified() && !address.is_multicast());
+        assert_eq!(address, address.to_canonical());
+    }
+}
+
+/// Reads `X-Forwarded-For` of a trusted proxy, one field a line. Nothing that stands before the address of a client
+/// changes whose address it is.
+pub fn forwarded_for(lines: &[u8]) {
+    let networks = ["10.0.0.0/8", "fd00::/8"].map(str::parse).map(Result::ok);
+    let networks: Vec<Network> = networks.into_iter().flatten().collect();
+    let proxies = TrustedProxies::new(networks, NamedBy::ForwardedFor);
+    let proxy = IpAddr::from([10, 0, 0, 1]);
+    let mut headers = HeaderMap::new();
+    for line in lines.split(|byte| *byte == b'\n') {
+        if let Ok(value) = HeaderValue::from_bytes(line) {
+            headers.append(X_FORWARDED_FOR, value);
+        }
+    }
+    let stranger = IpAddr::from([192, 0, 2, 9]);
+    assert_eq!(proxies.client(stranger, &headers), Ok(stranger));
+    if let Ok(client) = proxies.client(proxy, &headers) {
+        assert_eq!(client, client.to_canonical());
+    }
+    headers.append(
+        X_FORWARDED_FOR,
+        HeaderValue::from_static("192.0.2.7, 10.1.1.1"),
+    );
+    assert_eq!(
+        proxies.client(proxy, &headers),
+        Ok(IpAddr::from([192, 0, 2, 7]))
+    );
 }

@@ -1,28 +1,38 @@
 //! How connections are served: limits that hostile clients run into.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, io, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use http_body::Body;
 use hyper::{
-    server::conn::{http1 as hyper_http1, http2},
+    server::conn::{http1 as hyper_http1, http2 as hyper_http2},
     service::Service,
 };
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
+mod activity;
 mod conversation;
 mod discard;
+mod frames;
 mod http1;
+mod http2;
+mod limit;
+mod proxies;
+pub mod proxy_protocol;
 mod read_ahead;
 mod service;
 mod stall;
+mod streams;
 mod wait;
 mod watched;
 
+pub use activity::{Activity, Idle, Open};
 pub use conversation::{has_both_framings, has_malformed_chunk};
 pub use discard::{ClientBody, Discard};
+pub use limit::Limit;
+pub use proxies::{InvalidForwardedFor, NamedBy, TrustedProxies};
 pub use read_ahead::ReadAhead;
 pub use service::OpenBody;
 pub use stall::StallTimeout;
@@ -31,7 +41,7 @@ pub use wait::WaitReadable;
 pub(crate) use watched::{chunk_size, scan};
 
 use discard::Discards;
-use service::{Connection, Requests};
+use streams::Streams;
 
 /// What the parser keeps on its stack; for any other number it allocates at each request.
 const DEFAULT_HEAD_FIELDS: usize = 100;
@@ -50,8 +60,11 @@ pub struct Limits {
     /// Streams of HTTP/2 that a client may reset before we look at them (rapid reset), and errors of its own that it
     /// may make.
     pub resets: usize,
-    /// How long a client may leave unread what it is sent; to be given to a [`StallTimeout`].
+    /// How long a client may leave unread what it is sent: on a stream of HTTP/2, and, by a [`StallTimeout`], on the
+    /// connection.
     pub stall: Duration,
+    /// How long an HTTP/2 connection may have no stream.
+    pub http2_idle: Duration,
     /// How often an HTTP/2 connection is asked whether it lives, and how long it may take to answer.
     pub keep_alive: (Duration, Duration),
     /// What is read of HTTP/2 bodies whose requests have been answered.
@@ -67,6 +80,7 @@ impl Default for Limits {
             streams: 128,
             resets: 32,
             stall: Duration::from_mins(1),
+            http2_idle: Duration::from_mins(1),
             keep_alive: (Duration::from_mins(1), Duration::from_secs(20)),
             discard: Discard::default(),
         }
@@ -77,8 +91,8 @@ impl Default for Limits {
 /// out by reading would cost each a larger buffer.
 pub struct Protocols {
     http1: hyper_http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
-    patience: Duration,
+    http2: hyper_http2::Builder<Streams>,
+    limits: Limits,
     discards: Discards,
 }
 
@@ -97,7 +111,7 @@ impl Protocols {
         Self {
             http1: http1_builder(limits),
             http2: http2_builder(limits),
-            patience: limits.head_timeout,
+            limits: limits.clone(),
             discards: Discards::new(limits.discard),
         }
     }
@@ -111,6 +125,7 @@ impl Protocols {
         stream: Box<IO>,
         protocol: Protocol,
         service: S,
+        activity: &Arc<Activity>,
         drain: &CancellationToken,
     ) -> hyper::Result<()>
     where
@@ -122,19 +137,44 @@ impl Protocols {
         B::Data: Send,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        if protocol == Protocol::Http1 {
-            return http1::serve(&self.http1, stream, service, self.patience, drain).await;
-        }
-        let requests = Requests::new(service, Connection::Http2(self.discards.of_connection()));
-        let serving = self.http2.serve_connection(TokioIo::new(stream), requests);
-        let mut serving = Box::pin(serving);
-        tokio::select! {
-            ended = &mut serving => ended,
-            () = drain.cancelled() => {
-                serving.as_mut().graceful_shutdown();
-                serving.await
+        let served = match protocol {
+            Protocol::Http1 => {
+                http1::serve(
+                    &self.http1,
+                    stream,
+                    service,
+                    self.limits.head_timeout,
+                    activity,
+                    drain,
+                )
+                .await
             }
-        }
+            Protocol::Http2 => {
+                let discards = self.discards.of_connection();
+                let limits = &self.limits;
+                http2::serve(&self.http2, stream, service, discards, limits, activity, drain).await
+            }
+        };
+        served.inspect_err(|error| count_limit(error, protocol))
+    }
+}
+
+/// Counts a connection that ended because it ran into a limit of the parser.
+fn count_limit(error: &hyper::Error, protocol: Protocol) {
+    let source = error.source();
+    let reset = source.and_then(|source| source.downcast_ref::<h2::Error>());
+    let broken = source.and_then(|source| source.downcast_ref::<io::Error>());
+    let broken = broken.or_else(|| reset.and_then(h2::Error::get_io));
+    if error.is_parse_too_large() {
+        Limit::HeadSize.reached();
+    } else if reset.is_some_and(|error| {
+        error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM)
+    }) {
+        Limit::Http2Resets.reached();
+    } else if broken.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+        Limit::StallTime.reached();
+    } else if error.is_timeout() && protocol == Protocol::Http1 {
+        Limit::HeadTime.reached();
     }
 }
 
@@ -152,8 +192,10 @@ fn http1_builder(limits: &Limits) -> hyper_http1::Builder {
     builder
 }
 
-fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+fn http2_builder(limits: &Limits) -> hyper_http2::Builder<Streams> {
+    let mut builder = hyper_http2::Builder::new(Streams {
+        stall: limits.stall,
+    });
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)

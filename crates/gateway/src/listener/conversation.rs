@@ -8,24 +8,21 @@ use std::sync::{
 
 use http::{Extensions, Request, Version, header};
 
+use super::Activity;
+
 /// Shared by the connection, the requests that are parsed from it, and their bodies. Numbers of requests are from 1; 0
 /// where there is none.
-#[derive(Default)]
 pub(super) struct Conversation {
+    activity: Arc<Activity>,
     both_framings: AtomicU64,
     malformed_chunk: AtomicU64,
     lost: AtomicU64,
     heads: AtomicU64,
     requests: AtomicU64,
-    /// Bodies of requests, and answers.
-    open: AtomicU64,
     waits_for_a_request: AtomicBool,
     has_sent: AtomicBool,
     closes: AtomicBool,
 }
-
-/// Something of a request that is still needed.
-pub(super) struct Open(Arc<Conversation>);
 
 /// Says of a request that its length is given in two ways.
 #[derive(Clone, Copy)]
@@ -36,6 +33,21 @@ struct BothFramings;
 struct MalformedChunk;
 
 impl Conversation {
+    /// The conversation on the connection with this activity.
+    pub(super) fn new(activity: Arc<Activity>) -> Self {
+        Self {
+            activity,
+            both_framings: AtomicU64::new(0),
+            malformed_chunk: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            heads: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            waits_for_a_request: AtomicBool::new(false),
+            has_sent: AtomicBool::new(false),
+            closes: AtomicBool::new(false),
+        }
+    }
+
     pub(super) fn found_both_framings(&self, number: u64) {
         self.both_framings.store(number, Ordering::Release);
     }
@@ -63,6 +75,11 @@ impl Conversation {
         self.has_sent.store(all, Ordering::Relaxed);
     }
 
+    /// Every request has been answered whole.
+    pub(super) fn is_answered(&self) -> bool {
+        self.activity.is_idle() && self.has_sent.load(Ordering::Relaxed)
+    }
+
     pub(super) fn closes(&self) {
         self.closes.store(true, Ordering::Relaxed);
     }
@@ -72,15 +89,9 @@ impl Conversation {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Keeps the connection from being at rest.
-    pub(super) fn open(self: &Arc<Self>) -> Open {
-        self.open.fetch_add(1, Ordering::Relaxed);
-        Open(Arc::clone(self))
-    }
-
     /// Every request that was read has been answered whole, and nothing of a next one is there.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.open.load(Ordering::Acquire) == 0
+        self.activity.is_idle()
             && self.heads.load(Ordering::Relaxed) == self.requests()
             && self.waits_for_a_request.load(Ordering::Relaxed)
             && self.has_sent.load(Ordering::Relaxed)
@@ -104,12 +115,6 @@ impl Conversation {
         {
             request.extensions_mut().insert(BothFramings);
         }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Release);
     }
 }
 

@@ -16,12 +16,12 @@ use hyper::{server::conn::http1, service::Service};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ClientBody, OpenBody, WaitReadable,
+    Activity, ClientBody, Limit, OpenBody, WaitReadable,
     conversation::Conversation,
     service::{Connection, Requests},
     watched::Watched,
@@ -30,6 +30,8 @@ use super::{
 /// How long nothing may have come for a connection to be put to rest. One whose requests come closer is left as it is;
 /// more of it is memory, less of it is work.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a connection whose place another needs may take to end cleanly.
+const EVICTION_GRACE: Duration = Duration::from_millis(100);
 
 type Wire<IO> = TokioIo<Watched<Box<IO>>>;
 type Parsing<IO, S> = http1::UpgradeableConnection<Wire<IO>, Requests<S>>;
@@ -41,6 +43,7 @@ pub(super) async fn serve<IO, S, B>(
     stream: Box<IO>,
     service: S,
     patience: Duration,
+    activity: &Arc<Activity>,
     drain: &CancellationToken,
 ) -> hyper::Result<()>
 where
@@ -51,13 +54,18 @@ where
     B: Body + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let conversation = Arc::<Conversation>::default();
+    let conversation = Arc::new(Conversation::new(Arc::clone(activity)));
     let mut wire = TokioIo::new(Watched::new(stream, Arc::clone(&conversation)));
-    let mut requests = Requests::new(service, Connection::Http1(Arc::clone(&conversation)));
+    let mut requests = Requests::new(
+        service,
+        Connection::Http1(Arc::clone(&conversation)),
+        Arc::clone(activity),
+        u32::MAX,
+    );
     let mut rested: Option<(Instant, u64)> = None;
     loop {
         let parsing = builder.serve_connection(wire, requests).with_upgrades();
-        let parsing = match until_rest(Box::new(parsing), &conversation, drain).await {
+        let parsing = match until_rest(Box::new(parsing), &conversation, activity, drain).await {
             Ok(parsing) => parsing,
             Err(ended) => return ended,
         };
@@ -77,12 +85,16 @@ where
             && tokio::select! {
                 biased;
                 () = drain.cancelled() => false,
-                () = sleep_until(since + patience) => false,
+                () = activity.closing() => false,
+                () = sleep_until(since + patience) => {
+                    Limit::Http1IdleTime.reached();
+                    false
+                }
                 readable = readable(wire.inner()) => readable.is_ok(),
             };
         if !goes_on {
             // Whoever has gone need not be told.
-            drop(wire.inner_mut().shutdown().await);
+            drop(timeout(EVICTION_GRACE, wire.inner_mut().shutdown()).await);
             return Ok(());
         }
     }
@@ -96,6 +108,7 @@ async fn readable(io: &impl WaitReadable) -> io::Result<()> {
 async fn until_rest<IO, S, B>(
     mut parsing: Box<Parsing<IO, S>>,
     conversation: &Conversation,
+    activity: &Activity,
     drain: &CancellationToken,
 ) -> Result<Box<Parsing<IO, S>>, hyper::Result<()>>
 where
@@ -138,10 +151,36 @@ where
             Pin::new(&mut *parsing).graceful_shutdown();
             Some((&mut parsing).await)
         }
+        () = activity.closing() => {
+            Pin::new(&mut *parsing).graceful_shutdown();
+            Some(evict(&mut parsing, conversation).await)
+        }
     };
     match ended {
         None => Ok(parsing),
         Some(ended) => Err(ended),
+    }
+}
+
+/// Ends a connection whose place another needs. A request that has begun meanwhile is answered first.
+async fn evict<IO, S, B>(
+    parsing: &mut Parsing<IO, S>,
+    conversation: &Conversation,
+) -> hyper::Result<()>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<OpenBody<ClientBody>>, Response = Response<B>> + Unpin,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S::Future: Unpin,
+    B: Body + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    loop {
+        match timeout(EVICTION_GRACE, &mut *parsing).await {
+            Ok(ended) => return ended,
+            Err(_) if conversation.is_answered() => return Ok(()),
+            Err(_) => {}
+        }
     }
 }
 

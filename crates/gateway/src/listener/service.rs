@@ -6,18 +6,21 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
 
 use super::{
-    conversation::{Conversation, Open},
+    Activity, Limit, Open,
+    conversation::Conversation,
     discard::{ClientBody, ConnectionDiscards},
+    streams::Answer,
 };
 
 /// A body that is part of an open request.
 pub struct OpenBody<B> {
     body: B,
+    is_answer: bool,
     _open: Option<Open>,
 }
 
@@ -25,6 +28,9 @@ pub struct OpenBody<B> {
 pub(super) struct Requests<S> {
     service: S,
     connection: Connection,
+    activity: Arc<Activity>,
+    /// How many answers may be open at a time.
+    most: u32,
 }
 
 /// What a connection knows of its requests.
@@ -39,19 +45,39 @@ pub(super) enum Connection {
 pub(super) struct Answering<F> {
     future: F,
     open: Option<Open>,
+    activity: Arc<Activity>,
 }
 
 impl<B> OpenBody<B> {
-    fn new(body: B, open: Option<Open>) -> Self {
-        Self { body, _open: open }
+    fn of_request(body: B, open: Option<Open>) -> Self {
+        Self {
+            body,
+            is_answer: false,
+            _open: open,
+        }
+    }
+
+    fn of_answer(body: B, open: Option<Open>) -> Self {
+        Self {
+            body,
+            is_answer: true,
+            _open: open,
+        }
     }
 }
 
 impl<S> Requests<S> {
-    pub(super) fn new(service: S, connection: Connection) -> Self {
+    pub(super) fn new(
+        service: S,
+        connection: Connection,
+        activity: Arc<Activity>,
+        most: u32,
+    ) -> Self {
         Self {
             service,
             connection,
+            activity,
+            most,
         }
     }
 }
@@ -67,21 +93,24 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let has_body = !request.body().is_end_stream();
-        let (conversation, discards) = match &self.connection {
-            Connection::Http1(conversation) => (Some(conversation), None),
-            Connection::Http2(discards) => (None, Some(discards).filter(|_| has_body)),
+        let discards = match &self.connection {
+            Connection::Http1(conversation) => {
+                conversation.begin(&mut request);
+                None
+            }
+            Connection::Http2(discards) => has_body.then(|| Arc::clone(discards)),
         };
-        if let Some(conversation) = conversation {
-            conversation.begin(&mut request);
+        let reading = has_body.then(|| self.activity.open());
+        let request =
+            request.map(|body| OpenBody::of_request(ClientBody::new(body, discards), reading));
+        let (open, count) = self.activity.open_answer();
+        if count >= self.most {
+            Limit::Http2Streams.reached();
         }
-        let reading = conversation.filter(|_| has_body).map(Conversation::open);
-        let request = request.map(|body| {
-            let body = ClientBody::new(body, discards.cloned());
-            OpenBody::new(body, reading)
-        });
         Answering {
-            open: conversation.map(Conversation::open),
+            open: Some(open),
             future: self.service.call(request),
+            activity: Arc::clone(&self.activity),
         }
     }
 }
@@ -93,9 +122,14 @@ where
     type Output = Result<Response<OpenBody<B>>, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.future).poll(cx).map_ok(|response| {
+        let polled = Pin::new(&mut self.future).poll(cx);
+        Answer::note(&polled);
+        polled.map_ok(|response| {
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                self.activity.upgrade();
+            }
             let open = self.open.take();
-            response.map(|body| OpenBody::new(body, open))
+            response.map(|body| OpenBody::of_answer(body, open))
         })
     }
 }
@@ -108,7 +142,11 @@ impl<B: Body + Unpin> Body for OpenBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if self.is_answer {
+            Answer::note(&polled);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,6 +1,11 @@
 //! HTTPS as a client without any library of ours would speak it.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -9,8 +14,12 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
-use tokio::{net::TcpStream, time::timeout};
-use tokio_rustls::TlsConnector;
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::cluster::Cluster;
 
@@ -45,6 +54,8 @@ impl Answer {
 pub(crate) struct Https {
     address: SocketAddr,
     tls: TlsConnector,
+    source: Option<IpAddr>,
+    greeting: Vec<u8>,
 }
 
 impl Https {
@@ -58,14 +69,47 @@ impl Https {
         Self {
             address,
             tls: tls(authority, "http/1.1"),
+            source: None,
+            greeting: Vec::new(),
         }
+    }
+
+    /// The same for a client at another loopback address.
+    pub(crate) fn from(&self, source: &str) -> Self {
+        Self {
+            source: Some(source.parse().unwrap()),
+            ..self.clone()
+        }
+    }
+
+    /// The same, sending this before TLS.
+    pub(crate) fn greeting(&self, bytes: &[u8]) -> Self {
+        Self {
+            greeting: bytes.to_vec(),
+            ..self.clone()
+        }
+    }
+
+    /// A connection without TLS.
+    pub(crate) async fn tcp(&self) -> std::io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        if let Some(source) = self.source {
+            socket.bind((source, 0).into())?;
+        }
+        let mut stream = socket.connect(self.address).await?;
+        stream.write_all(&self.greeting).await?;
+        Ok(stream)
+    }
+
+    /// A connection whose certificate is for `host`, before the first request.
+    pub(crate) async fn tls(&self, host: &str) -> std::io::Result<TlsStream<TcpStream>> {
+        let name = ServerName::try_from(host.to_owned()).unwrap();
+        self.tls.connect(name, self.tcp().await?).await
     }
 
     /// A connection whose certificate is for `host`.
     pub(crate) async fn connect(&self, host: &str) -> std::io::Result<Connection> {
-        let stream = TcpStream::connect(self.address).await?;
-        let name = ServerName::try_from(host.to_owned()).unwrap();
-        let stream = self.tls.connect(name, stream).await?;
+        let stream = self.tls(host).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         Ok(Connection {

@@ -99,6 +99,7 @@ struct World {
     client: DuplexStream,
     seen: Arc<Seen>,
     drain: CancellationToken,
+    activity: Arc<Activity>,
     served: JoinHandle<hyper::Result<()>>,
     /// Bodies of requests to `/keep`, which are answered without being read.
     kept: mpsc::UnboundedReceiver<OpenBody<ClientBody>>,
@@ -114,6 +115,8 @@ fn serve_one() -> World {
     };
     let drain = CancellationToken::new();
     let stop = drain.clone();
+    let activity = Arc::new(Activity::new());
+    let active = Arc::clone(&activity);
     let (keep, kept) = mpsc::unbounded_channel();
     let served = tokio::spawn(async move {
         let mut builder = http1::Builder::new();
@@ -124,12 +127,14 @@ fn serve_one() -> World {
             let keep = keep.clone();
             Box::pin(answer(request, keep)) as BoxFuture<'static, _>
         });
-        serve(&builder, Box::new(memory), service, PATIENCE, &stop).await
+        let memory = Box::new(memory);
+        serve(&builder, memory, service, PATIENCE, &active, &stop).await
     });
     World {
         client,
         seen,
         drain,
+        activity,
         served,
         kept,
     }
@@ -137,10 +142,21 @@ fn serve_one() -> World {
 
 /// Says what was asked for, and how much came with it.
 async fn answer(
-    request: Request<OpenBody<ClientBody>>,
+    mut request: Request<OpenBody<ClientBody>>,
     keep: mpsc::UnboundedSender<OpenBody<ClientBody>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
+    if path == "/upgrade" {
+        let upgrade = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let upgraded = upgrade.await.unwrap();
+            let (mut read, mut write) = tokio::io::split(TokioIo::new(upgraded));
+            tokio::io::copy(&mut read, &mut write).await.unwrap();
+        });
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = http::StatusCode::SWITCHING_PROTOCOLS;
+        return Ok(response);
+    }
     let body = request.into_body();
     let count = if path == "/keep" {
         keep.send(body).unwrap();
@@ -294,4 +310,49 @@ async fn a_resting_connection_ends_with_its_client() {
     assert_eq!(world.pass(5).await, 1);
     world.client.shutdown().await.unwrap();
     world.served.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_evicted_connection_ends_at_once_unless_a_request_is_open_s02() {
+    let partial = "POST /post HTTP/1.1\r\nHost: a\r\n";
+    for sent in ["", "GET / HT", partial] {
+        let mut world = serve_one();
+        world.send(sent).await;
+        sleep(Duration::from_secs(5)).await;
+        let before = Instant::now();
+        world.activity.close();
+        world.served.await.unwrap().unwrap();
+        assert!(before.elapsed() <= EVICTION_GRACE * 2, "{sent:?}");
+    }
+    let mut world = serve_one();
+    world
+        .send(&format!("{partial}Content-Length: 3\r\n\r\nab"))
+        .await;
+    sleep(Duration::from_secs(5)).await;
+    world.activity.close();
+    sleep(Duration::from_secs(5)).await;
+    assert!(!world.served.is_finished());
+    world.send("c").await;
+    assert_eq!(world.answer().await, "/post 3!");
+    world.served.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upgraded_connection_is_never_idle_s02() {
+    let mut world = serve_one();
+    let head = "GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+    world.send(head).await;
+    let mut read = Vec::new();
+    while !read.ends_with(b"\r\n\r\n") {
+        read.push(world.client.read_u8().await.unwrap());
+    }
+    assert!(read.starts_with(b"HTTP/1.1 101"));
+    sleep(PATIENCE * 10).await;
+    assert_eq!(world.activity.idle(), None);
+    world.activity.close();
+    sleep(PATIENCE).await;
+    world.send("still here").await;
+    let mut echo = [0; 10];
+    world.client.read_exact(&mut echo).await.unwrap();
+    assert_eq!(&echo, b"still here");
 }

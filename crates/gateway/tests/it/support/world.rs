@@ -26,7 +26,7 @@ use domain::clock::{Clock, ManualClock, UnixMillis};
 use futures_util::future::BoxFuture;
 use gateway::{
     Caller, CallerFacts, Config, Gateway, Principal, Route, SecretValue,
-    listener::{Limits, Protocol, Protocols},
+    listener::{Activity, Limits, Protocol, Protocols},
 };
 use hyper::service::service_fn;
 use policy::{Subject, Target};
@@ -317,8 +317,9 @@ async fn accept(listener: TcpListener, gateway: Arc<Gateway>) {
                 Box::pin(answer) as BoxFuture<'static, Result<_, Infallible>>
             });
             let drain = CancellationToken::new();
+            let activity = Arc::new(Activity::new());
             let _ = protocols
-                .serve(Box::new(stream), protocol, service, &drain)
+                .serve(Box::new(stream), protocol, service, &activity, &drain)
                 .await;
         });
     }

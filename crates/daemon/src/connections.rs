@@ -1,0 +1,338 @@
+//! The open connections of a listener. At a limit, the longest idle one makes room for a new one.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    hash::{BuildHasher, RandomState},
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use domain::address_prefix::AddressPrefix;
+use gateway::listener::{Activity, Idle, Limit};
+use tokio::time::Instant;
+
+/// How many connections are looked at for one to close, if one was found among them.
+const LONGEST_SEARCH: usize = 1024;
+/// How long a connection that has sent no request is not among the first to be closed: its handshake may be under way.
+const HANDSHAKE: Duration = Duration::from_secs(2);
+/// How long a refusal shows in the readiness.
+const REFUSAL_SHOWS: Duration = Duration::from_secs(5);
+
+/// Whose connection it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Holder {
+    /// A client.
+    Client(AddressPrefix),
+    /// A trusted proxy, which connects for many clients.
+    Proxy(AddressPrefix),
+}
+
+/// How many connections may be open.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// In total.
+    pub(crate) total: usize,
+    /// Of one address prefix.
+    pub(crate) per_address: usize,
+}
+
+/// The open connections of a listener.
+pub(crate) struct Connections {
+    listener: &'static str,
+    bounds: Bounds,
+    hasher: RandomState,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    groups: HashMap<Holder, Group>,
+    /// The holders, those with the most connections last.
+    order: BTreeSet<(usize, u64, Holder)>,
+    open: usize,
+    /// Connections that were asked to end and are no longer in a group.
+    closing: usize,
+    next_id: u64,
+    refused_at: Option<Instant>,
+}
+
+struct Group {
+    /// Random, so that no address comes first among those with as many connections.
+    tie: u64,
+    members: HashMap<u64, Arc<Activity>>,
+}
+
+/// The place of a connection. It is free again when the value is dropped.
+pub(crate) struct Slot {
+    connections: Arc<Connections>,
+    holder: Holder,
+    id: u64,
+    activity: Arc<Activity>,
+}
+
+impl Connections {
+    /// The connections of the listener that metrics name so. None are open yet.
+    pub(crate) fn new(listener: &'static str, bounds: Bounds) -> Arc<Self> {
+        Arc::new(Self {
+            listener,
+            bounds,
+            hasher: RandomState::new(),
+            table: Mutex::default(),
+        })
+    }
+
+    /// Makes place for a connection of `holder`. `None` if it has to be refused: the limit is reached, and a request is
+    /// open on each connection.
+    pub(crate) fn admit(self: &Arc<Self>, holder: Holder) -> Option<Slot> {
+        self.admit_as(holder, Arc::new(Activity::new()))
+    }
+
+    fn admit_as(self: &Arc<Self>, holder: Holder, activity: Arc<Activity>) -> Option<Slot> {
+        let mut table = self.table();
+        if !self.make_room(&mut table, holder) {
+            return None;
+        }
+        table.next_id += 1;
+        let id = table.next_id;
+        table.open += 1;
+        let tie = self.hasher.hash_one(holder);
+        table.update(holder, tie, |members| {
+            members.insert(id, Arc::clone(&activity));
+        });
+        drop(table);
+        metrics::gauge!("octelium_connections", "listener" => self.listener).increment(1);
+        Some(Slot {
+            connections: Arc::clone(self),
+            holder,
+            id,
+            activity,
+        })
+    }
+
+    fn make_room(&self, table: &mut Table, holder: Holder) -> bool {
+        if matches!(holder, Holder::Client(_)) && table.held_by(holder) >= self.bounds.per_address {
+            Limit::ConnectionsPerAddress.reached_by(holder);
+            return self.may_close(table) && table.close_one_of(holder);
+        }
+        if table.open >= self.bounds.total {
+            Limit::Connections.reached_by(holder);
+            if !self.may_close(table) || !table.close_one() {
+                table.refused_at = Some(Instant::now());
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Connections that end still hold memory and a file descriptor.
+    fn may_close(&self, table: &Table) -> bool {
+        table.closing <= self.bounds.total / 8 + 16
+    }
+
+    /// A connection could not be accepted. If the process has no file descriptor left, closes some idle connections.
+    pub(crate) fn not_accepted(&self, error: &io::Error) {
+        const ENFILE: i32 = 23;
+        const EMFILE: i32 = 24;
+        if !matches!(error.raw_os_error(), Some(ENFILE | EMFILE)) {
+            tracing::warn!(%error, "connection not accepted");
+            return;
+        }
+        Limit::FileDescriptors.reached();
+        let mut table = self.table();
+        for _ in 0..16 {
+            if !table.close_one() {
+                return;
+            }
+        }
+    }
+
+    /// Whether a connection was refused just now because of the total.
+    pub(crate) fn is_refusing(&self) -> bool {
+        let refused_at = self.table().refused_at;
+        refused_at.is_some_and(|at| at.elapsed() < REFUSAL_SHOWS)
+    }
+
+    fn release(&self, holder: Holder, id: u64) {
+        let mut table = self.table();
+        let mut was_open = false;
+        let tie = self.hasher.hash_one(holder);
+        table.update(holder, tie, |members| {
+            was_open = members.remove(&id).is_some()
+        });
+        if was_open {
+            table.open -= 1;
+        } else {
+            table.closing -= 1;
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many are open.
+    #[cfg(test)]
+    fn open(&self) -> usize {
+        self.table().open
+    }
+}
+
+impl Table {
+    fn held_by(&self, holder: Holder) -> usize {
+        self.groups
+            .get(&holder)
+            .map_or(0, |group| group.members.len())
+    }
+
+    /// Changes the connections of a holder, and its place in the order.
+    fn update(
+        &mut self,
+        holder: Holder,
+        tie: u64,
+        change: impl FnOnce(&mut HashMap<u64, Arc<Activity>>),
+    ) {
+        let group = self.groups.entry(holder).or_insert_with(|| Group {
+            tie,
+            members: HashMap::new(),
+        });
+        let before = group.members.len();
+        change(&mut group.members);
+        let after = group.members.len();
+        if after == 0 {
+            self.groups.remove(&holder);
+        }
+        self.order.remove(&(holder.weight(before), tie, holder));
+        if after > 0 {
+            self.order.insert((holder.weight(after), tie, holder));
+        }
+    }
+
+    /// Closes the longest idle connection of the holder with the most. False if there is none.
+    fn close_one(&mut self) -> bool {
+        let now = Instant::now();
+        let mut best: Option<(Rank, Holder, u64)> = None;
+        let mut weight = None;
+        let mut seen = 0;
+        for &(holds, _, holder) in self.order.iter().rev() {
+            let is_less = weight.replace(holds) != Some(holds);
+            if best.is_some() && (is_less || seen > LONGEST_SEARCH) {
+                break;
+            }
+            let Some(group) = self.groups.get(&holder) else {
+                continue;
+            };
+            seen += group.members.len();
+            if let Some((rank, id)) = group.longest_idle(now)
+                && best.is_none_or(|(known, ..)| rank < known)
+            {
+                best = Some((rank, holder, id));
+            }
+        }
+        match best {
+            Some((_, holder, id)) => self.close(holder, id),
+            None => false,
+        }
+    }
+
+    /// Closes the longest idle connection of `holder`. False if there is none.
+    fn close_one_of(&mut self, holder: Holder) -> bool {
+        let group = self.groups.get(&holder);
+        match group.and_then(|group| group.longest_idle(Instant::now())) {
+            Some((_, id)) => self.close(holder, id),
+            None => false,
+        }
+    }
+
+    fn close(&mut self, holder: Holder, id: u64) -> bool {
+        let Some(tie) = self.groups.get(&holder).map(|group| group.tie) else {
+            return false;
+        };
+        let mut closed = None;
+        self.update(holder, tie, |members| closed = members.remove(&id));
+        let Some(activity) = closed else {
+            return false;
+        };
+        activity.close();
+        self.open -= 1;
+        self.closing += 1;
+        true
+    }
+}
+
+/// Which of two idle connections is closed first: the lesser one.
+type Rank = (Stage, Instant);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// It should have sent a request by now.
+    Silent,
+    /// Kept for the next request.
+    Kept,
+    /// It may be in the handshake.
+    Young,
+}
+
+impl Group {
+    fn longest_idle(&self, now: Instant) -> Option<(Rank, u64)> {
+        let idle = self.members.iter().filter_map(|(id, activity)| {
+            let idle = activity.idle()?;
+            Some(((stage(&idle, now), idle.since), *id))
+        });
+        idle.min()
+    }
+}
+
+fn stage(idle: &Idle, now: Instant) -> Stage {
+    if idle.has_request {
+        Stage::Kept
+    } else if now.duration_since(idle.since) < HANDSHAKE {
+        Stage::Young
+    } else {
+        Stage::Silent
+    }
+}
+
+impl Holder {
+    /// How many connections count when one is to be closed. Those of proxies are the last.
+    fn weight(self, connections: usize) -> usize {
+        match self {
+            Self::Client(_) => connections,
+            Self::Proxy(_) => 0,
+        }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Client(prefix) | Self::Proxy(prefix)) = self;
+        prefix.fmt(f)
+    }
+}
+
+impl Slot {
+    /// What the connection is doing.
+    pub(crate) fn activity(&self) -> &Arc<Activity> {
+        &self.activity
+    }
+
+    /// Moves the place from the proxy to the client that it connects for. `None` if the client has too many.
+    pub(crate) fn held_by(self, holder: Holder) -> Option<Self> {
+        let connections = Arc::clone(&self.connections);
+        let activity = Arc::clone(&self.activity);
+        drop(self);
+        connections.admit_as(holder, activity)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let listener = self.connections.listener;
+        metrics::gauge!("octelium_connections", "listener" => listener).decrement(1);
+        self.connections.release(self.holder, self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests;

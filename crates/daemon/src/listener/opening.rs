@@ -1,0 +1,86 @@
+//! The beginning of a connection: the PROXY protocol header of a trusted proxy, then the TLS handshake.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use gateway::listener::{
+    Limit, Limits, ReadAhead, StallTimeout,
+    proxy_protocol::{self, Source},
+};
+use tokio::{net::TcpStream, time::timeout};
+
+use super::{Counted, Serving, Stream};
+use crate::connections::{Holder, Slot};
+
+/// How long header and handshake may take together.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Returns the connection and the address of its client; `None` if the client does not go through with it.
+pub(super) async fn open(
+    serving: &Serving,
+    stream: std::net::TcpStream,
+    slot: Slot,
+    peer: SocketAddr,
+) -> Option<(Box<Stream>, SocketAddr)> {
+    // Registers the connection with the thread that serves it.
+    let stream = match TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::warn!(%peer, %error, "connection not served");
+            return None;
+        }
+    };
+    // Small frames of streams go out at once.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "no-delay not set");
+    }
+    if let Ok(opened) = timeout(HANDSHAKE_TIMEOUT, handshake(serving, stream, slot, peer)).await {
+        return opened;
+    }
+    Limit::HandshakeTime.reached_by(peer.ip());
+    None
+}
+
+async fn handshake(
+    serving: &Serving,
+    mut stream: TcpStream,
+    slot: Slot,
+    peer: SocketAddr,
+) -> Option<(Box<Stream>, SocketAddr)> {
+    let (client, slot) = if serving.proxies.must_send_header(peer.ip()) {
+        client_of(&mut stream, slot, peer).await?
+    } else {
+        (peer, slot)
+    };
+    let stream = Counted::new(stream, slot);
+    let stream = StallTimeout::new(ReadAhead::new(stream), Limits::default().stall);
+    match serving.tls.accept(stream).await {
+        Ok(stream) => Some((Box::new(stream), client)),
+        Err(error) => {
+            tracing::debug!(peer = %client, %error, "TLS handshake failed");
+            None
+        }
+    }
+}
+
+/// Reads the header of a proxy, and counts the connection as one of the client. A proxy that sends no header is refused:
+/// its own address must not stand for that of a client.
+async fn client_of(
+    stream: &mut TcpStream,
+    slot: Slot,
+    proxy: SocketAddr,
+) -> Option<(SocketAddr, Slot)> {
+    match proxy_protocol::read(stream).await {
+        Ok(Source::Proxy) => Some((proxy, slot)),
+        Ok(Source::Client(client)) => {
+            let slot = slot.held_by(Holder::Client(client.ip().into()))?;
+            Some((client, slot))
+        }
+        Err(error) => {
+            // Health checks that only connect send nothing.
+            if error.kind() == io::ErrorKind::InvalidData {
+                Limit::ProxyHeader.reached_by(format_args!("{}: {error}", proxy.ip()));
+            }
+            None
+        }
+    }
+}

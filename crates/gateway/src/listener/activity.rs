@@ -1,0 +1,181 @@
+//! What a connection is doing: whether a request is open on it, and for how long it has been idle.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
+
+/// Shared by a connection, its open requests, and the code that may close it.
+#[derive(Debug)]
+pub struct Activity {
+    accepted: Instant,
+    /// Answers that are not sent, and request bodies that are read.
+    open: AtomicU32,
+    /// Of these, the answers.
+    answers: AtomicU32,
+    /// Milliseconds from `accepted` to the end of the last request, or to what was written of its answer after that.
+    idle_at: AtomicU64,
+    has_request: AtomicBool,
+    close: Notify,
+}
+
+/// A connection without an open request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Idle {
+    /// When it was accepted, or its last request was answered.
+    pub since: Instant,
+    /// Whether there was a request.
+    pub has_request: bool,
+}
+
+/// A part of a request that is still needed. The connection is not idle meanwhile.
+#[must_use = "the part is over when it is dropped"]
+pub struct Open {
+    activity: Arc<Activity>,
+    is_answer: bool,
+}
+
+impl Activity {
+    /// The state of a connection that was accepted now.
+    #[allow(clippy::new_without_default, reason = "it reads the clock")]
+    pub fn new() -> Self {
+        Self {
+            accepted: Instant::now(),
+            open: AtomicU32::new(0),
+            answers: AtomicU32::new(0),
+            idle_at: AtomicU64::new(0),
+            has_request: AtomicBool::new(false),
+            close: Notify::new(),
+        }
+    }
+
+    /// `None` while a request is open, and from the upgrade to another protocol on.
+    pub fn idle(&self) -> Option<Idle> {
+        if self.open.load(Ordering::Acquire) != 0 {
+            return None;
+        }
+        let idle_at = Duration::from_millis(self.idle_at.load(Ordering::Relaxed));
+        Some(Idle {
+            since: self.accepted + idle_at,
+            has_request: self.has_request.load(Ordering::Relaxed),
+        })
+    }
+
+    /// Asks the connection to end once it has no open request.
+    pub fn close(&self) {
+        self.close.notify_one();
+    }
+
+    /// Resolves when the connection is to end. For its one task.
+    pub async fn closing(&self) {
+        self.close.notified().await;
+    }
+
+    /// Resolves when the connection has been idle for `limit`.
+    pub(super) async fn idle_for(&self, limit: Duration) {
+        loop {
+            let passed = self
+                .idle()
+                .map_or(Duration::ZERO, |idle| idle.since.elapsed());
+            if passed >= limit {
+                return;
+            }
+            // No request can be over earlier.
+            sleep(limit - passed).await;
+        }
+    }
+
+    /// Counts a part of a request until the value is dropped.
+    pub fn open(self: &Arc<Self>) -> Open {
+        self.has_request.store(true, Ordering::Relaxed);
+        self.open.fetch_add(1, Ordering::AcqRel);
+        Open {
+            activity: Arc::clone(self),
+            is_answer: false,
+        }
+    }
+
+    /// As [`Self::open`], for the answer to a request. Returns how many are open with it.
+    pub(super) fn open_answer(self: &Arc<Self>) -> (Open, u32) {
+        let before = self.answers.fetch_add(1, Ordering::Relaxed);
+        let mut open = self.open();
+        open.is_answer = true;
+        (open, before + 1)
+    }
+
+    /// The connection speaks another protocol from now on, such as WebSocket. It counts as active until it ends.
+    pub(super) fn upgrade(&self) {
+        self.open.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Part of an answer was written. It may be the rest of one that is no longer counted as open.
+    pub(super) fn touch(&self) {
+        let now = self.accepted.elapsed().as_millis();
+        let now = u64::try_from(now).unwrap_or(u64::MAX);
+        self.idle_at.store(now, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.open.load(Ordering::Acquire) == 0
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let activity = &self.activity;
+        if self.is_answer {
+            activity.answers.fetch_sub(1, Ordering::Relaxed);
+        }
+        // Before the count: whoever reads 0 must not read an older time.
+        activity.touch();
+        activity.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_mins(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_from_the_end_of_its_last_request() {
+        let activity = Arc::new(Activity::new());
+        let accepted = Instant::now();
+        let idle = activity.idle().unwrap();
+        assert_eq!((idle.since, idle.has_request), (accepted, false));
+        let first = activity.open();
+        let second = activity.open();
+        sleep(LIMIT).await;
+        drop(first);
+        assert_eq!(activity.idle(), None);
+        drop(second);
+        let idle = activity.idle().unwrap();
+        assert_eq!((idle.since, idle.has_request), (accepted + LIMIT, true));
+        activity.upgrade();
+        assert_eq!(activity.idle(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_time_starts_again_with_each_request_s02() {
+        let activity = Arc::new(Activity::new());
+        let accepted = Instant::now();
+        let watched = Arc::clone(&activity);
+        let idle = tokio::spawn(async move { watched.idle_for(LIMIT).await });
+        sleep(LIMIT / 2).await;
+        let request = activity.open();
+        sleep(LIMIT * 10).await;
+        assert!(!idle.is_finished());
+        drop(request);
+        idle.await.unwrap();
+        assert_eq!(accepted.elapsed(), LIMIT / 2 + LIMIT * 11);
+    }
+}

@@ -1,0 +1,102 @@
+//! A connection of HTTP/2. One without streams is closed, whatever else its client sends.
+
+use std::{error::Error, pin::Pin, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{server::conn::http2, service::Service};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Activity, Idle, Limit, Limits, OpenBody,
+    discard::{ClientBody, ConnectionDiscards},
+    frames::Frames,
+    service::{Connection, Requests},
+    streams::Streams,
+};
+
+/// How long a client may take to answer GOAWAY, or to take the rest of an answer, before an idle connection is dropped.
+const GOAWAY_GRACE: Duration = Duration::from_secs(5);
+/// The same where another connection needs the place: enough to send the frame.
+const EVICTION_GRACE: Duration = Duration::from_millis(100);
+/// For so long after the last part of an answer was written, more of it may follow.
+const ANSWER_GRACE: Duration = Duration::from_secs(1);
+
+type Serving<IO, S> = http2::Connection<TokioIo<Frames<Box<IO>>>, Requests<S>, Streams>;
+
+/// Serves until the connection ends.
+pub(super) async fn serve<IO, S, B>(
+    builder: &http2::Builder<Streams>,
+    stream: Box<IO>,
+    service: S,
+    discards: Arc<ConnectionDiscards>,
+    limits: &Limits,
+    activity: &Arc<Activity>,
+    drain: &CancellationToken,
+) -> hyper::Result<()>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<OpenBody<ClientBody>>, Response = Response<B>> + Unpin,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    S::Future: Unpin + Send + 'static,
+    B: Body + Unpin + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let requests = Requests::new(
+        service,
+        Connection::Http2(discards),
+        Arc::clone(activity),
+        limits.streams,
+    );
+    let wire = TokioIo::new(Frames::new(stream, Arc::clone(activity)));
+    let mut serving = Box::pin(builder.serve_connection(wire, requests));
+    let grace = tokio::select! {
+        ended = &mut serving => return ended,
+        () = drain.cancelled() => GOAWAY_GRACE,
+        () = activity.idle_for(limits.http2_idle) => {
+            Limit::Http2IdleTime.reached();
+            GOAWAY_GRACE
+        }
+        () = activity.closing() => EVICTION_GRACE,
+    };
+    serving.as_mut().graceful_shutdown();
+    end(serving, grace, activity).await
+}
+
+/// Lets open streams end. Without any, a client that does not answer GOAWAY is not waited for.
+async fn end<IO, S, B>(
+    mut serving: Pin<Box<Serving<IO, S>>>,
+    grace: Duration,
+    activity: &Activity,
+) -> hyper::Result<()>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<OpenBody<ClientBody>>, Response = Response<B>> + Unpin,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    S::Future: Unpin + Send + 'static,
+    B: Body + Unpin + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    loop {
+        match timeout(grace, &mut serving).await {
+            Ok(ended) => return ended,
+            Err(_) if is_over(activity) => return Ok(()),
+            Err(_) => {}
+        }
+    }
+}
+
+fn is_over(activity: &Activity) -> bool {
+    let is_over = |idle: Idle| !idle.has_request || idle.since.elapsed() >= ANSWER_GRACE;
+    activity.idle().is_some_and(is_over)
+}
+
+#[cfg(test)]
+mod tests;

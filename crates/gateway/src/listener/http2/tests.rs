@@ -1,0 +1,231 @@
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use h2::client::SendRequest;
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Empty, Full, StreamBody, combinators::BoxBody};
+use hyper::service::service_fn;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
+    sync::Notify,
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
+
+use super::*;
+use crate::listener::{discard::Discards, http2_builder};
+
+const IDLE: Duration = Duration::from_mins(1);
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+const PING: &[u8] = &[0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+
+struct Server {
+    activity: Arc<Activity>,
+    served: JoinHandle<hyper::Result<()>>,
+    /// Lets a request to `/wait` be answered.
+    answer: Arc<Notify>,
+}
+
+fn serve_one() -> (DuplexStream, Server) {
+    let (client, stream) = duplex(1 << 20);
+    let activity = Arc::new(Activity::new());
+    let answer = Arc::new(Notify::new());
+    let active = Arc::clone(&activity);
+    let waits = Arc::clone(&answer);
+    let served = tokio::spawn(async move {
+        let service = service_fn(move |request: Request<OpenBody<ClientBody>>| {
+            let waits = Arc::clone(&waits);
+            Box::pin(async move {
+                let body = match request.uri().path() {
+                    "/wait" => {
+                        waits.notified().await;
+                        Empty::new().boxed()
+                    }
+                    "/large" => Full::new(Bytes::from(vec![7; 200_000])).boxed(),
+                    // Says nothing for ever.
+                    "/events" => silence(),
+                    _ => Empty::new().boxed(),
+                };
+                Ok(Response::new(body))
+            })
+                as BoxFuture<'static, Result<Response<BoxBody<Bytes, Infallible>>, Infallible>>
+        });
+        let limits = Limits::default();
+        let builder = http2_builder(&limits);
+        let drain = CancellationToken::new();
+        serve(
+            &builder,
+            Box::new(stream),
+            service,
+            Discards::new(limits.discard).of_connection(),
+            &limits,
+            &active,
+            &drain,
+        )
+        .await
+    });
+    let server = Server {
+        activity,
+        served,
+        answer,
+    };
+    (client, server)
+}
+
+fn silence() -> BoxBody<Bytes, Infallible> {
+    let frames = futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>();
+    StreamBody::new(frames).boxed()
+}
+
+/// A client that answers every PING, and the end of its connection.
+async fn connect(stream: DuplexStream) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
+    let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+    (sender, tokio::spawn(connection))
+}
+
+async fn get(sender: &SendRequest<Bytes>, path: &str) -> h2::client::ResponseFuture {
+    let request = Request::get(format!("https://a{path}")).body(()).unwrap();
+    let mut sender = sender.clone().ready().await.unwrap();
+    sender.send_request(request, true).unwrap().0
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_streams_ends_although_it_answers_pings_s02() {
+    let (stream, server) = serve_one();
+    let (sender, ended) = connect(stream).await;
+    get(&sender, "/").await.await.unwrap();
+    let begun = Instant::now();
+    ended.await.unwrap().unwrap();
+    assert!(begun.elapsed() >= IDLE);
+    assert!(
+        begun.elapsed() <= IDLE + GOAWAY_GRACE,
+        "{:?}",
+        begun.elapsed()
+    );
+    server.served.await.unwrap().ok();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_sends_pings_and_ignores_goaway_ends_s02() {
+    let (mut stream, server) = serve_one();
+    stream.write_all(PREFACE).await.unwrap();
+    stream.write_all(SETTINGS).await.unwrap();
+    let begun = Instant::now();
+    let mut buffer = [0; 1024];
+    loop {
+        if stream.write_all(PING).await.is_err() {
+            break;
+        }
+        match tokio::time::timeout(Duration::from_secs(1), stream.read(&mut buffer)).await {
+            Ok(Ok(0) | Err(_)) => break,
+            Ok(Ok(_)) => sleep(Duration::from_secs(1)).await,
+            Err(_) => {}
+        }
+        assert!(begun.elapsed() < IDLE * 2);
+    }
+    assert!(begun.elapsed() >= IDLE);
+    server.served.await.unwrap().ok();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_sends_no_request_at_all_ends_s02() {
+    for sent in [&b""[..], PREFACE, &[0, 0, 50, 1, 4, 0, 0, 0, 1, 0x82]] {
+        let (mut stream, server) = serve_one();
+        if sent.starts_with(&[0]) {
+            stream.write_all(PREFACE).await.unwrap();
+            stream.write_all(SETTINGS).await.unwrap();
+        }
+        stream.write_all(sent).await.unwrap();
+        let begun = Instant::now();
+        server.served.await.unwrap().ok();
+        let elapsed = begun.elapsed();
+        assert!(elapsed <= IDLE + GOAWAY_GRACE, "{sent:?} {elapsed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_open_keeps_its_connection() {
+    let (stream, server) = serve_one();
+    let (sender, ended) = connect(stream).await;
+    let waiting = get(&sender, "/wait").await;
+    sleep(IDLE * 30).await;
+    assert!(!ended.is_finished() && !server.served.is_finished());
+    server.answer.notify_one();
+    waiting.await.unwrap();
+    // From its end on the time runs.
+    sleep(IDLE / 2).await;
+    get(&sender, "/").await.await.unwrap();
+    ended.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_evicted_connection_ends_at_once_unless_a_stream_is_open_s02() {
+    let (stream, server) = serve_one();
+    let (sender, ended) = connect(stream).await;
+    get(&sender, "/").await.await.unwrap();
+    let begun = Instant::now();
+    server.activity.close();
+    server.served.await.unwrap().ok();
+    assert!(begun.elapsed() <= ANSWER_GRACE * 2);
+    ended.await.unwrap().ok();
+
+    let (stream, server) = serve_one();
+    let (sender, ended) = connect(stream).await;
+    let waiting = get(&sender, "/wait").await;
+    sleep(Duration::from_secs(1)).await;
+    server.activity.close();
+    sleep(Duration::from_secs(10)).await;
+    server.answer.notify_one();
+    assert_eq!(waiting.await.unwrap().status(), 200);
+    server.served.await.unwrap().ok();
+    ended.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_without_window_is_reset_s02() {
+    let (stream, server) = serve_one();
+    let mut builder = h2::client::Builder::new();
+    let (sender, connection) = builder
+        .initial_window_size(0)
+        .handshake::<_, Bytes>(stream)
+        .await
+        .unwrap();
+    let ended = tokio::spawn(connection);
+    let mut body = get(&sender, "/large").await.await.unwrap().into_body();
+    let begun = Instant::now();
+    let error = body.data().await.unwrap().unwrap_err();
+    assert_eq!(error.reason(), Some(h2::Reason::CANCEL));
+    let stall = Limits::default().stall;
+    assert!(begun.elapsed() >= stall && begun.elapsed() <= stall * 2);
+    drop((body, sender));
+    ended.await.unwrap().ok();
+    server.served.await.unwrap().ok();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_has_nothing_to_say_is_not_reset() {
+    let (stream, server) = serve_one();
+    let (sender, ended) = connect(stream).await;
+    let mut body = get(&sender, "/events").await.await.unwrap().into_body();
+    let silence = timeout(IDLE * 30, body.data()).await;
+    assert!(silence.is_err());
+    assert!(!ended.is_finished() && !server.served.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_client_gets_everything() {
+    let (stream, _server) = serve_one();
+    let (sender, _ended) = connect(stream).await;
+    let mut body = get(&sender, "/large").await.await.unwrap().into_body();
+    let mut received = 0;
+    while let Some(data) = body.data().await {
+        let length = data.unwrap().len();
+        received += length;
+        // Longer than the connection may be idle, all in all.
+        sleep(IDLE / 6).await;
+        body.flow_control().release_capacity(length).unwrap();
+    }
+    assert_eq!(received, 200_000);
+}

@@ -1,0 +1,135 @@
+//! Limits of a listener that were reached: a counter for each, and at most one warning a minute.
+
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// How often a limit is logged. The counter counts all.
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
+
+/// A limit of a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Open connections.
+    Connections,
+    /// Open connections of one address prefix.
+    ConnectionsPerAddress,
+    /// File descriptors of the process.
+    FileDescriptors,
+    /// Time of a TLS handshake, with the PROXY protocol header before it.
+    HandshakeTime,
+    /// A connection of a trusted proxy without a valid PROXY protocol header.
+    ProxyHeader,
+    /// Time of a request head.
+    HeadTime,
+    /// Bytes of a request head in HTTP/1.
+    HeadSize,
+    /// Fields of a request head.
+    HeadFields,
+    /// Time without a request in HTTP/1.
+    Http1IdleTime,
+    /// Time without a stream in HTTP/2.
+    Http2IdleTime,
+    /// Time in which the client reads nothing that it is sent.
+    StallTime,
+    /// Concurrent streams of an HTTP/2 connection.
+    Http2Streams,
+    /// Streams that an HTTP/2 client resets, and its protocol errors.
+    Http2Resets,
+    /// HTTP/2 frames that carry no request: PING, SETTINGS, PRIORITY and alike.
+    Http2ControlFrames,
+}
+
+static LOGGED: LastLogged = LastLogged::new();
+
+impl Limit {
+    const COUNT: usize = 14;
+
+    /// Counts that the limit was reached, and logs it unless it was logged within the last minute.
+    pub fn reached(self) {
+        self.record(&"");
+    }
+
+    /// As [`Self::reached`], by a client that the log names.
+    pub fn reached_by(self, client: impl fmt::Display) {
+        self.record(&client);
+    }
+
+    fn record(self, client: &dyn fmt::Display) {
+        let limit = self.as_str();
+        metrics::counter!("octelium_limit_reached_total", "limit" => limit).increment(1);
+        if self.is_routine() {
+            tracing::debug!(limit, %client, "limit reached");
+        } else if LOGGED.is_due(self, Instant::now()) {
+            tracing::warn!(
+                limit,
+                %client,
+                "limit reached; for a minute this is only counted, in octelium_limit_reached_total"
+            );
+        }
+    }
+
+    /// Whether well-behaved clients reach the limit every day.
+    fn is_routine(self) -> bool {
+        matches!(self, Self::Http1IdleTime | Self::Http2IdleTime)
+    }
+
+    /// The label of the metric.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::ConnectionsPerAddress => "connections_per_address",
+            Self::FileDescriptors => "file_descriptors",
+            Self::HandshakeTime => "handshake_time",
+            Self::ProxyHeader => "proxy_header",
+            Self::HeadTime => "head_time",
+            Self::HeadSize => "head_size",
+            Self::HeadFields => "head_fields",
+            Self::Http1IdleTime => "http1_idle_time",
+            Self::Http2IdleTime => "http2_idle_time",
+            Self::StallTime => "stall_time",
+            Self::Http2Streams => "http2_streams",
+            Self::Http2Resets => "http2_resets",
+            Self::Http2ControlFrames => "http2_control_frames",
+        }
+    }
+}
+
+/// When each limit was last logged.
+struct LastLogged([Mutex<Option<Instant>>; Limit::COUNT]);
+
+impl LastLogged {
+    const fn new() -> Self {
+        Self([const { Mutex::new(None) }; Limit::COUNT])
+    }
+
+    fn is_due(&self, limit: Limit, now: Instant) -> bool {
+        let Some(last) = self.0.get(limit as usize) else {
+            return true;
+        };
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = last.is_none_or(|last| now.duration_since(last) >= LOG_INTERVAL);
+        if is_due {
+            *last = Some(now);
+        }
+        is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_limit_is_logged_once_a_minute_s02() {
+        let logged = LastLogged::new();
+        let now = Instant::now();
+        assert!(logged.is_due(Limit::Connections, now));
+        assert!(!logged.is_due(Limit::Connections, now + LOG_INTERVAL / 2));
+        assert!(logged.is_due(Limit::Http2ControlFrames, now + LOG_INTERVAL / 2));
+        assert!(logged.is_due(Limit::Connections, now + LOG_INTERVAL));
+        assert_eq!(Limit::Http2ControlFrames as usize, Limit::COUNT - 1);
+    }
+}
