@@ -183,7 +183,6 @@ impl fmt::Debug for IssuingResolver {
 #[cfg(test)]
 mod tests {
     use domain::{clock::ManualClock, rng::SeededRng};
-    use store::Store as _;
     use x509_parser::{extensions::GeneralName, prelude::FromDer as _};
 
     use super::*;
