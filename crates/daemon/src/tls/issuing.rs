@@ -18,35 +18,35 @@ use rustls::{
 
 use super::authority::{Authority, LEAF_LIFETIME};
 
-/// How many certificates of each class are kept.
+/// The certificates of each class that are kept.
 const KEPT: u64 = 4096;
-/// How many certificates for names that are not served can be issued at once, and how many a second after that.
-/// Issuing one takes about as long as a TLS handshake.
+/// The certificates for names that are not served: issued at once, and each second after that. Issuing one takes about
+/// as long as a TLS handshake.
 const BURST: f64 = 100.0;
 const PER_SECOND: f64 = 10.0;
 
-/// What a name is to this Cluster.
+/// The relation of a name to this Cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HostClass {
-    /// Something answers requests for it.
+    /// A name for which something answers requests.
     Served,
-    /// It could be the name of a Service. Nothing says whether one exists.
+    /// A name that a Service could have. It does not say whether one exists.
     Possible,
-    /// It is not at or below the domain, or no DNS name.
+    /// A name outside of the domain, or not a DNS name.
     Foreign,
 }
 
 /// Which names are served.
 pub(crate) trait KnownHosts: Send + Sync + 'static {
-    /// What `host`, in lower case and without a port, is.
+    /// Classifies `host`, which is in lower case and without a port.
     fn class(&self, host: &str) -> HostClass;
 }
 
 /// Issues a certificate for each name at or below the domain when it is first asked for.
 ///
 /// A name that is not served gets one too, so that the answer is a 404 over HTTPS, the same for a private Service as
-/// for no Service. Such certificates are kept apart and issued at a limited rate: names that somebody makes up neither
-/// evict those of Services nor cost more than that.
+/// for no Service. Such certificates are kept apart and issued at a limited rate: made-up names neither evict those of
+/// Services nor cost more than that.
 pub(crate) struct IssuingResolver {
     authority: Authority,
     hosts: Arc<dyn KnownHosts>,

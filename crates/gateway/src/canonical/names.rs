@@ -8,13 +8,13 @@ use http::{HeaderMap, HeaderName};
 /// More bytes than any name or prefix that the gateway knows has.
 const LONGEST_KNOWN: usize = 32;
 
-/// Whether a name has letters, digits and `-` only, so that it is its own folded form in lower case.
+/// Returns true if a name has only letters, digits and `-`. In lower case it is its own folded form.
 pub(crate) fn is_plain(name: &str) -> bool {
     name.bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// Whether two names are spellings of one.
+/// Returns true if two names are spellings of one.
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
     one.len() == other.len()
         && one
@@ -23,7 +23,7 @@ pub(crate) fn is_same(one: &str, other: &str) -> bool {
             .all(|(one, other)| fold(one) == fold(other))
 }
 
-/// Whether a name begins with `prefix` in some spelling.
+/// Returns true if a name begins with `prefix` in some spelling.
 pub(crate) fn has_prefix(name: &str, prefix: &str) -> bool {
     name.len() >= prefix.len()
         && name

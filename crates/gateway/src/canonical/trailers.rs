@@ -1,4 +1,4 @@
-//! Trailers: held to the rules of the head, since whoever receives them may merge them into it (RFC 9110 §6.5).
+//! Trailers: held to the rules of the head, since an upstream may merge them into it (RFC 9110 §6.5).
 
 use http::{HeaderMap, HeaderName};
 

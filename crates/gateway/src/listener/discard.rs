@@ -21,12 +21,12 @@ use tokio::{
     time::timeout,
 };
 
-/// How much is read and discarded of bodies that nobody wants.
+/// Bounds of what is read and discarded of unread bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Discard {
     /// Bytes of one body. A client can send the stream's window without asking.
     pub bytes: u64,
-    /// How long one body may take.
+    /// The longest time for one body.
     pub time: Duration,
     /// Bodies of one connection at a time.
     pub per_connection: usize,

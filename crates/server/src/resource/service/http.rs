@@ -323,3 +323,24 @@ fn check_direct(path: &str, direct: &response::Direct) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("X-Octelium-User", false)]
+    #[case("x_octelium_user", false)]
+    #[case("X.Octelium_User", false)]
+    #[case("X-Octelium", true)]
+    #[case("X_Api_Key", true)]
+    #[case("X Api", false)]
+    fn headers_of_the_cluster_are_refused_in_any_spelling_s04(
+        #[case] name: &str,
+        #[case] accepted: bool,
+    ) {
+        assert_eq!(check_name("key", name).is_ok(), accepted);
+    }
+}

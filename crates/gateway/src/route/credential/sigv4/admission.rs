@@ -1,4 +1,4 @@
-//! Which `X-Amz-*` fields of a client the gateway signs for it.
+//! The `X-Amz-*` fields of a client that the gateway signs.
 //!
 //! Such fields tell AWS what to do, and with the gateway's signature they are the gateway's word: `x-amz-copy-source`
 //! reads another object than the path says, `x-amz-acl` and `x-amz-grant-*` publish one. Only fields that describe the
@@ -13,7 +13,7 @@ use crate::canonical::{Names, has_prefix};
 
 const PREFIX: &str = "x-amz-";
 
-/// Of a client's own signature: replaced or left out by ours.
+/// Fields of a client's own signature: replaced or left out by ours.
 const OF_SIGNATURES: [&str; 3] = ["x-amz-date", "x-amz-security-token", "x-amz-content-sha256"];
 
 /// Signed as they came. Service owners add others by `addRequestHeaders`.
