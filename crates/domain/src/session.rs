@@ -25,7 +25,7 @@ pub use lifetimes::{
     Lifetimes, access_token_expiry, browser_access_expiry, browser_renewal_from, default_state,
     is_over, lifetimes, max_per_user, refresh_token_expiry,
 };
-pub use proof::{as_proved, proved_at};
+pub use proof::{as_proved, issue_times, proved_at, set_issue_times};
 pub use refresh::{Refresh, refresh, rotate_tokens};
 
 use api::core_v1::{

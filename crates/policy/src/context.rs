@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api::core_v1;
+use domain::clock::UnixMillis;
 use prost::Message;
 
 use crate::{
@@ -129,8 +130,10 @@ impl<'a> Grpc<'a> {
 
 /// Who asks: the part of `ctx` and the Policies that a Session brings, made once per change of them.
 pub struct Subject {
-    /// The Session.
+    /// The Session as Policies see it: each authentication has the time of its proof.
     pub(crate) session: Document,
+    /// When the tokens of its authentications were issued, if those times are others.
+    issue_times: Option<Box<[Option<UnixMillis>]>>,
     /// Of the Session alone; most have none.
     pub(crate) attachments: Option<Box<Attachments>>,
     pub(crate) background: Arc<Background>,
@@ -230,24 +233,33 @@ impl Subject {
             .map(|own| Box::new(Attachments::new([attached!(session, own)])));
         Self {
             session: Document::new(RuleList::Policy.schema().layout(OF_SESSION), &bytes),
+            issue_times: domain::session::issue_times(shown),
             attachments,
             background,
         }
     }
 
-    /// The Session as Policies see it.
+    /// The Session, with the times at which its tokens were issued.
     ///
     /// # Errors
     /// Never: it is read from what was encoded here.
     pub fn session(&self) -> Result<core_v1::Session, prost::DecodeError> {
         let context = core_v1::RequestContext::decode(self.session.bytes())?;
-        Ok(context.session.unwrap_or_default())
+        let mut session = context.session.unwrap_or_default();
+        if let Some(times) = &self.issue_times {
+            domain::session::set_issue_times(&mut session, times);
+        }
+        Ok(session)
     }
 
     /// Memory that this takes by itself, in bytes: without the background.
     pub fn weight(&self) -> usize {
         let own = self.attachments.as_ref().map(|own| own.weight());
-        size_of::<Self>() - size_of::<Document>() + self.session.weight() + own.unwrap_or(0)
+        let times = self.issue_times.as_deref().map(size_of_val);
+        size_of::<Self>() - size_of::<Document>()
+            + self.session.weight()
+            + own.unwrap_or(0)
+            + times.unwrap_or(0)
     }
 }
 

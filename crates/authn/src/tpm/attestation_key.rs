@@ -103,9 +103,9 @@ impl AttestationKey {
         attestation: &'a [u8],
         signature: &[u8],
     ) -> Result<(Attest<'a>, Clock)> {
-        self.verify_signature(attestation, signature)?;
         const MALFORMED: Refusal =
             Refusal::Attestation("it is malformed, or was not made by a TPM");
+        self.verify_signature(attestation, signature)?;
         let attest = Attest::parse(attestation).ok_or(MALFORMED)?;
         let clock = attest.clock.ok_or(MALFORMED)?;
         if bool::from(attest.signer.ct_eq(&self.qualified_name)) {

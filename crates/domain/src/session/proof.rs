@@ -83,6 +83,35 @@ pub fn as_proved(session: &Session) -> Cow<'_, Session> {
     Cow::Owned(shown)
 }
 
+/// The `setAt` of each authentication, in the order of [`set_issue_times`]. `None` if [`as_proved`] changes none of them.
+pub fn issue_times(session: &Session) -> Option<Box<[Option<UnixMillis>]>> {
+    let Cow::Owned(_) = as_proved(session) else {
+        return None;
+    };
+    let status = session.status.as_ref()?;
+    let all = status
+        .authentication
+        .iter()
+        .chain(&status.initial_authentication)
+        .chain(&status.last_authentications);
+    Some(all.map(refresh::set_at).collect())
+}
+
+/// Takes back what [`as_proved`] has changed.
+pub fn set_issue_times(session: &mut Session, times: &[Option<UnixMillis>]) {
+    let Some(status) = &mut session.status else {
+        return;
+    };
+    let all = status
+        .authentication
+        .iter_mut()
+        .chain(status.initial_authentication.iter_mut())
+        .chain(status.last_authentications.iter_mut());
+    for (authentication, time) in all.zip(times) {
+        authentication.set_at = time.map(UnixMillis::to_proto);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -171,6 +200,9 @@ mod tests {
             session::rotate_tokens(&mut session, Uid::random(&SystemRng), now, refresh);
             assert_eq!(shown(&session), Some(LOGIN));
         }
+        let mut again = as_proved(&session).into_owned();
+        set_issue_times(&mut again, &issue_times(&session).unwrap());
+        assert_eq!(again, session);
         // The tokens live by the instant at which they were issued.
         let present = current(&session).and_then(refresh::set_at);
         assert_eq!(present, Some(now));

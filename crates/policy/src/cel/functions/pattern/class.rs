@@ -47,7 +47,9 @@ pub(super) fn bracketed(text: &str) -> Result<(String, &str), Refusal> {
             if high < low {
                 return Err("a range of characters ends before it begins");
             }
-            output.push_str(&format!("{}-{}", written(low), written(high)));
+            output.push_str(&written(low));
+            output.push('-');
+            output.push_str(&written(high));
         }
     }
 }

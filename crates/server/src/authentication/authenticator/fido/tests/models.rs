@@ -22,7 +22,7 @@ struct Models {
 
 impl Models {
     /// A Cluster that reads metadata of `entries`.
-    async fn new(settings: Settings, entries: Value) -> Self {
+    async fn new(settings: Settings, entries: &Value) -> Self {
         let mut world = World::on(testing::sqlite(), rules(settings)).await;
         let publisher = Publisher::fido();
         let folder = tempfile::tempdir().unwrap();
@@ -41,7 +41,7 @@ impl Models {
         models
     }
 
-    async fn publish(&mut self, entries: Value) {
+    async fn publish(&mut self, entries: &Value) {
         self.number += 1;
         let blob = self.publisher.publish(&json!({
             "no": self.number,
@@ -111,7 +111,7 @@ fn two_models(model: &Model, status: &str) -> Value {
 async fn u2f_is_the_model_of_its_certificate_whatever_aaguid_it_sends_s10() {
     let model = Model::u2f(BETTER.parse().unwrap());
     let entries = two_models(&model, "FIDO_CERTIFIED_L1");
-    let models = Models::new(Settings::default(), entries).await;
+    let models = Models::new(Settings::default(), &entries).await;
     let mut key = Soft::of_model(&model);
     let holder = models.register("alice", &mut key).await.unwrap();
     let raised = models.use_key(&holder, &mut key).await.unwrap();
@@ -144,7 +144,7 @@ async fn u2f_is_the_model_of_its_certificate_whatever_aaguid_it_sends_s10() {
 async fn a_model_of_u2f_that_is_revoked_stops_working_s10() {
     let model = Model::u2f(BETTER.parse().unwrap());
     let entries = two_models(&model, "FIDO_CERTIFIED_L1");
-    let mut models = Models::new(Settings::default(), entries).await;
+    let mut models = Models::new(Settings::default(), &entries).await;
     let mut key = Soft::of_model(&model);
     let holder = models.register("alice", &mut key).await.unwrap();
     models.use_key(&holder, &mut key).await.unwrap();
@@ -153,7 +153,7 @@ async fn a_model_of_u2f_that_is_revoked_stops_working_s10() {
         .log_in(&mut key, &Twist::default())
         .await
         .unwrap();
-    models.publish(two_models(&model, "REVOKED")).await;
+    models.publish(&two_models(&model, "REVOKED")).await;
     let login = models.world.log_in(&mut key, &Twist::default()).await;
     assert_eq!(reason(login), "authenticator_model");
     // As a second factor it is not asked for any more.
@@ -167,7 +167,7 @@ async fn a_model_of_u2f_that_is_revoked_stops_working_s10() {
 async fn what_u2f_was_taken_for_before_counts_for_nothing_s10() {
     let model = Model::u2f(BETTER.parse().unwrap());
     let entries = two_models(&model, "FIDO_CERTIFIED_L1");
-    let models = Models::new(Settings::default(), entries).await;
+    let models = Models::new(Settings::default(), &entries).await;
     let mut key = Soft::of_model(&model);
     let holder = models.world.person("alice").await;
     let registered = models.world.register(&holder, &mut key).await.unwrap();
@@ -202,7 +202,7 @@ async fn what_u2f_was_taken_for_before_counts_for_nothing_s10() {
 async fn rules_that_are_tightened_hold_for_what_is_registered_s10() {
     let model = Model::new(BETTER.parse().unwrap());
     let entries = |status: &str| json!([entry(("aaguid", json!(BETTER)), &model.root, status)]);
-    let mut models = Models::new(Settings::default(), entries("FIDO_CERTIFIED_L2")).await;
+    let mut models = Models::new(Settings::default(), &entries("FIDO_CERTIFIED_L2")).await;
     let (mut key, mut plain) = (Soft::of_model(&model), Soft::new());
     let alice = models.register("alice", &mut key).await.unwrap();
     let bob = models.register("bob", &mut plain).await.unwrap();
@@ -238,9 +238,9 @@ async fn rules_that_are_tightened_hold_for_what_is_registered_s10() {
     }
     // The level is the one of now.
     models.rule(level(2)).await;
-    models.publish(entries("FIDO_CERTIFIED_L1")).await;
+    models.publish(&entries("FIDO_CERTIFIED_L1")).await;
     assert!(models.use_key(&alice, &mut key).await.is_err());
-    models.publish(json!([])).await;
+    models.publish(&json!([])).await;
     assert!(models.use_key(&alice, &mut key).await.is_err());
 }
 
