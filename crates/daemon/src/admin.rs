@@ -187,14 +187,12 @@ async fn serve_connection(
 /// Nothing here reads a body, so none is passed on.
 async fn answer(router: Router, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let request = request.map(|_| Body::empty());
-    match timeout(REQUEST_TIMEOUT, router.oneshot(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            let mut response = Response::new(Body::from("not answered in time\n"));
-            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-            Ok(response)
-        }
+    if let Ok(response) = timeout(REQUEST_TIMEOUT, router.oneshot(request)).await {
+        return response;
     }
+    let mut response = Response::new(Body::from("not answered in time\n"));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    Ok(response)
 }
 
 async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
