@@ -2,16 +2,25 @@
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
-/// The paths of the methods whose reply is a stream.
-static STREAMING: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+use prost_reflect::MethodDescriptor;
+
+/// Full names of the methods whose reply is a stream.
+static STREAMING: LazyLock<BTreeSet<String>> =
+    LazyLock::new(|| methods(MethodDescriptor::is_server_streaming));
+
+/// Full names of the methods whose request is a stream.
+static CLIENT_STREAMING: LazyLock<BTreeSet<String>> =
+    LazyLock::new(|| methods(MethodDescriptor::is_client_streaming));
+
+fn methods(is_wanted: fn(&MethodDescriptor) -> bool) -> BTreeSet<String> {
     let methods = api::reflect::pool()
         .services()
         .flat_map(|service| service.methods().collect::<Vec<_>>());
     methods
-        .filter(prost_reflect::MethodDescriptor::is_server_streaming)
+        .filter(is_wanted)
         .map(|method| method.full_name().to_owned())
         .collect()
-});
+}
 
 /// Parts of the path `/<package>.<Service>/<Method>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +64,16 @@ impl<'a> Method<'a> {
 
     /// Whether its reply is a stream, which may outlive what allowed it.
     pub(super) fn is_streaming(self) -> bool {
-        STREAMING.contains(&format!("{}.{}", self.service_full_name, self.name))
+        STREAMING.contains(&self.full_name())
+    }
+
+    /// Whether its request is a stream.
+    pub(super) fn is_client_streaming(self) -> bool {
+        CLIENT_STREAMING.contains(&self.full_name())
+    }
+
+    fn full_name(self) -> String {
+        format!("{}.{}", self.service_full_name, self.name)
     }
 
     /// The package as scopes have it: `core` for `octelium.api.main.core.v1`.
@@ -105,6 +123,9 @@ mod tests {
         assert!(is_streaming(
             "/octelium.api.main.user.v1.MainService/Connect"
         ));
+        let connect = Method::parse("/octelium.api.main.user.v1.MainService/Connect").unwrap();
+        let watch = Method::parse("/octelium.platform.v1.MainService/Watch").unwrap();
+        assert!(connect.is_client_streaming() && !watch.is_client_streaming());
         assert!(!is_streaming("/octelium.platform.v1.MainService/Apply"));
         assert!(!is_streaming(
             "/octelium.api.main.core.v1.MainService/DeleteCredential"
