@@ -19,8 +19,9 @@ use tokio::sync::{mpsc, watch};
 use zeroize::Zeroizing;
 
 use crate::{
-    AccessQuery, AuditQuery, Changes, CommitError, Committed, Counter, Cursor, DatabaseUrl,
-    Document, FeedState, Finding, Page, Query, Store, StoreError, Transaction, Usage,
+    AccessQuery, AuditQuery, Bounds, Changes, CommitError, Committed, Counter, Cursor, DatabaseUrl,
+    Document, FeedState, Finding, Listing, Page, Pages, Query, Store, StoreError, Transaction,
+    Usage,
     prepared::prepare,
     row,
     seal::{MasterKeys, Place, Sealer},
@@ -181,6 +182,20 @@ impl Store for Postgres {
 
     async fn list(&self, query: Query) -> Result<Page, StoreError> {
         read!(self, client => query::list(&client, &query))
+    }
+
+    async fn bounds(&self, listing: Listing, pages: Pages) -> Result<Bounds, StoreError> {
+        match &listing {
+            Listing::Documents(query) => {
+                read!(self, client => query::bounds(&client, query, pages))
+            }
+            Listing::Audit(query) => {
+                read!(self, client => log::bounds(&client, query.into(), pages))
+            }
+            Listing::Access(query) => {
+                read!(self, client => log::bounds(&client, query.into(), pages))
+            }
+        }
     }
 
     async fn scan(

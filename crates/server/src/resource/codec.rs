@@ -9,6 +9,10 @@ use api::{core_v1 as core, platform_v1::Resource as AnyResource, resource::Objec
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use store::{Document, IndexEntry, NewDocument, Revision, SecretWrite, StoreError};
 
+/// The most encoded bytes of a resource, so that any reply with one object, and a page of a list, fits into what gRPC
+/// libraries read by default (4 MiB).
+pub const MOST_BYTES: usize = 3 << 20;
+
 /// For how long the registration of an Authenticator may take.
 const REGISTRATION: Duration = Duration::from_hours(1);
 

@@ -3,7 +3,7 @@ use api::{
     platform_v1::{AccessEvent, access_event::Decision},
 };
 use domain::{clock::UnixMillis, id::Uid};
-use store::{ACCESS_KEPT, ACCESS_KEPT_FOR, AccessQuery};
+use store::{ACCESS_KEPT, ACCESS_KEPT_FOR, AccessQuery, Listing, Pages};
 
 use crate::fixture::{Fixture, NOW, uid};
 
@@ -119,4 +119,33 @@ pub(super) async fn of_access_events_the_newest_are_kept(cluster: Fixture) {
         ..query
     };
     assert_eq!(store.access(denied).await.unwrap().1, 0);
+}
+
+pub(super) async fn a_page_of_access_events_is_bounded_by_bytes_g5(cluster: Fixture) {
+    let alice = uid();
+    let user = |number: i64| (number != 2).then_some(alice);
+    // Newest first: the last is the longest.
+    let events = (0..4_i64).map(|number| AccessEvent {
+        path: "x".repeat(1000 * usize::try_from(number + 1).unwrap()),
+        ..event(1000 + number, Decision::Denied, user(number), None)
+    });
+    cluster.store.append_access(events.collect()).await.unwrap();
+    let bounds = async |user, page| {
+        let query = AccessQuery {
+            user,
+            ..AccessQuery::default()
+        };
+        let pages = Pages {
+            page,
+            items: 10,
+            bytes: 3700,
+        };
+        let listing = Listing::Access(query);
+        let bounds = cluster.replica.bounds(listing, pages).await.unwrap();
+        (bounds.offset, bounds.limit)
+    };
+    for (page, expected) in (0..).zip([(0, 1), (1, 1), (2, 2), (4, 0)]) {
+        assert_eq!(bounds(None, page).await, expected);
+    }
+    assert_eq!(bounds(Some(alice), 1).await, (1, 2));
 }
