@@ -136,3 +136,33 @@ impl OcteliumCommand {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{ArgAction, Command, CommandFactory as _};
+
+    use super::*;
+
+    /// Full names of the flags below `command` that take a list and do not split it at commas.
+    fn unsplit(command: &Command, path: &str, found: &mut Vec<String>) {
+        let path = format!("{path} {}", command.get_name());
+        for arg in command.get_arguments() {
+            let is_list = matches!(arg.get_action(), ArgAction::Append);
+            if let (true, Some(name), None) = (is_list, arg.get_long(), arg.get_value_delimiter()) {
+                found.push(format!("{} --{name}", path.trim_start()));
+            }
+        }
+        for command in command.get_subcommands() {
+            unsplit(command, &path, found);
+        }
+    }
+
+    #[test]
+    fn every_flag_that_takes_a_list_splits_it_at_commas_g9() {
+        let mut found = Vec::new();
+        unsplit(&Octeliumctl::command(), "", &mut found);
+        unsplit(&Octelium::command(), "", &mut found);
+        // The value of a header may contain commas.
+        assert_eq!(found, ["octeliumctl policy why --header"]);
+    }
+}

@@ -5,17 +5,21 @@ use api::{
     meta_v1::{CommonListOptions, DeleteOptions, GetOptions, ListResponseMeta, ObjectReference},
     platform_v1::{Resource, resource::Resource as Body},
     reflect,
-    resource::{Listed as _, Object as _},
+    resource::{Listed as _, Object},
 };
 use prost_reflect::DynamicMessage;
-use tonic::{Code, Status};
+use tonic::{Code, Response, Status};
 
 use crate::{
     client::{Client, Repeat},
     failure::{Failure, Reason},
     kind::Kind,
     rpc::Rpc,
+    terminal::{Terminal, printable},
 };
+
+/// The metadata of a reply with a warning about the object.
+const WARNING: &str = "x-octelium-warning";
 
 /// Which objects of a kind.
 #[derive(Debug, Default, Clone)]
@@ -36,6 +40,31 @@ pub(crate) struct Listing {
     pub(crate) items: Vec<Resource>,
     /// The List message.
     pub(crate) message: Option<DynamicMessage>,
+}
+
+/// An object that was written, and what the Cluster warns about.
+pub(crate) struct Written {
+    resource: Resource,
+    warnings: Vec<String>,
+}
+
+impl Written {
+    fn read<T: Object>(response: Response<T>) -> Self {
+        let warnings = response.metadata().get_all(WARNING).iter();
+        let warnings = warnings.filter_map(|warning| warning.to_str().ok());
+        Self {
+            warnings: warnings.map(printable).collect(),
+            resource: response.into_inner().into_resource(),
+        }
+    }
+
+    /// Shows the warnings. Returns the object.
+    pub(crate) fn warn(self, terminal: &Terminal) -> Resource {
+        for warning in &self.warnings {
+            terminal.warn(warning);
+        }
+        self.resource
+    }
 }
 
 /// One page as it came.
@@ -208,12 +237,12 @@ macro_rules! calls {
         ///
         /// # Errors
         /// It exists already, or is not valid.
-        pub(crate) async fn create(client: &Client, resource: Resource) -> Result<Resource, Failure> {
+        pub(crate) async fn create(client: &Client, resource: Resource) -> Result<Written, Failure> {
             client.call(Repeat::Unsafe, async |rpc| {
                 let mut core = rpc.core();
                 match resource.resource.clone() {
                     $(Some(Body::$created(object)) => {
-                        Ok(Box::pin(core.$create(object)).await?.into_inner().into_resource())
+                        Box::pin(core.$create(object)).await.map(Written::read)
                     })*
                     _ => Err(Status::new(Code::Unimplemented, "this kind cannot be created")),
                 }
@@ -225,12 +254,12 @@ macro_rules! calls {
         ///
         /// # Errors
         /// It was changed meanwhile, or is not valid.
-        pub(crate) async fn update(client: &Client, resource: Resource) -> Result<Resource, Failure> {
+        pub(crate) async fn update(client: &Client, resource: Resource) -> Result<Written, Failure> {
             client.call(Repeat::Unsafe, async |rpc| {
                 let mut core = rpc.core();
                 match resource.resource.clone() {
                     $(Some(Body::$updated(object)) => {
-                        Ok(Box::pin(core.$update(object)).await?.into_inner().into_resource())
+                        Box::pin(core.$update(object)).await.map(Written::read)
                     })*
                     _ => Err(Status::new(Code::Unimplemented, "this kind cannot be updated")),
                 }

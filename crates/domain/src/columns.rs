@@ -9,7 +9,7 @@ use api::{
     platform_v1::{Resource, resource::Resource as Body},
 };
 
-use crate::{clock::UnixMillis, kind::Kind};
+use crate::{clock::UnixMillis, kind::Kind, service::is_unreachable};
 
 mod age;
 
@@ -45,7 +45,7 @@ pub fn header(kind: Kind, wide: bool) -> Vec<String> {
                 "DISABLED",
                 "AGE",
             ],
-            &["HOSTNAME", "ADDRESSES", "TLS", "POLICIES"],
+            &["HOSTNAME", "ADDRESSES", "TLS", "POLICIES", "WARNING"],
         ),
         Kind::Policy => (
             &["NAME", "RULES", "DISABLED", "AGE"],
@@ -178,6 +178,11 @@ fn user(user: &User) -> Cells {
 }
 
 fn service(service: &Service) -> Cells {
+    let warning = if is_unreachable(service) {
+        "private: no client can reach it"
+    } else {
+        ""
+    };
     let spec = service.spec.clone().unwrap_or_default();
     let status = service.status.clone().unwrap_or_default();
     let authorization = spec.authorization.clone().unwrap_or_default();
@@ -207,6 +212,7 @@ fn service(service: &Service) -> Cells {
             addresses.join(","),
             flag(spec.is_tls),
             policies(&authorization.policies, authorization.inline_policies.len()),
+            warning.to_owned(),
         ],
     )
 }
@@ -398,6 +404,37 @@ fn policies(named: &[String], inline: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_private_service_is_shown_with_a_warning_g8() {
+        let warning = |is_public, is_system| {
+            let service = Service {
+                metadata: Some(Metadata {
+                    is_system,
+                    ..Metadata::default()
+                }),
+                spec: Some(api::core_v1::service::Spec {
+                    is_public,
+                    ..api::core_v1::service::Spec::default()
+                }),
+                ..Service::default()
+            };
+            let cells = service_cells(service);
+            let place = header(Kind::Service, true);
+            let place = place.iter().position(|name| name == "WARNING").unwrap();
+            cells[place].clone()
+        };
+        assert_eq!(warning(false, false), "private: no client can reach it");
+        assert_eq!(warning(true, false), "");
+        assert_eq!(warning(false, true), "");
+    }
+
+    fn service_cells(service: Service) -> Vec<String> {
+        let resource = Resource {
+            resource: Some(Body::Service(service)),
+        };
+        row(&resource, UnixMillis(0), true)
+    }
 
     #[test]
     fn every_kind_has_as_many_cells_as_columns() {

@@ -22,7 +22,8 @@ const LONGEST_HOSTNAME: usize = 253;
 const SERIAL_LENGTHS: std::ops::RangeInclusive<usize> = 6..=128;
 const MOST_MAC_ADDRESSES: usize = 16;
 const DEFAULT_MAX_PER_USER: u32 = 32;
-const MOST_PER_USER: u32 = 10_000;
+/// The most Devices of one User that a Cluster can allow.
+pub const MOST_PER_USER: u32 = 10_000;
 
 /// What firmware says that was never given a serial number.
 const NO_SERIAL: [&str; 9] = [

@@ -14,5 +14,6 @@ pub mod kind;
 pub mod name;
 pub mod rng;
 pub mod scope;
+pub mod service;
 pub mod session;
 pub mod token;

@@ -152,7 +152,16 @@ impl Protocols {
             Protocol::Http2 => {
                 let discards = self.discards.of_connection();
                 let limits = &self.limits;
-                http2::serve(&self.http2, stream, service, discards, limits, activity, drain).await
+                http2::serve(
+                    &self.http2,
+                    stream,
+                    service,
+                    discards,
+                    limits,
+                    activity,
+                    drain,
+                )
+                .await
             }
         };
         served.inspect_err(|error| count_limit(error, protocol))

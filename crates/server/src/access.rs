@@ -20,6 +20,7 @@ use crate::{
 
 mod call;
 mod fields;
+mod first_message;
 mod guard;
 mod method;
 pub(crate) mod object;
@@ -28,6 +29,7 @@ pub(crate) mod target;
 mod token;
 
 pub(crate) use call::Call;
+pub(crate) use first_message::PATIENCE as FIRST_MESSAGE_PATIENCE;
 use method::Method;
 use standing::Standing;
 
@@ -48,10 +50,14 @@ pub struct RequestId(pub String);
 /// Decides by the head of a request, before its body is read, and lets through with an [`Actor`] in the extensions; a
 /// [`Caller`] is in those of every request.
 pub(crate) async fn decide(State(ctx): State<Context>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     let caller = caller(&ctx, &parts.headers, &parts.extensions);
     let request_id = HeaderValue::from_str(&caller.request_id).ok();
     let admitted = admit(&ctx, &caller, &parts.uri, &parts.headers).await;
+    let method = Method::parse(parts.uri.path());
+    if admitted.is_err() && method.is_some_and(Method::is_client_streaming) {
+        first_message::receive(&mut body).await;
+    }
     let request = Request::from_parts(parts, body);
     let mut response = match admitted {
         Ok(principal) => answer(&ctx, caller, principal, request, next).await,

@@ -11,6 +11,7 @@ mod backend;
 mod error;
 mod migration;
 mod open;
+mod paging;
 mod port;
 pub mod postgres;
 mod prepared;

@@ -403,6 +403,37 @@ pub struct AccessQuery {
     pub limit: u32,
 }
 
+/// A list that [`Store::bounds`] measures. The `offset` and `limit` of its query are not considered.
+#[derive(Debug, Clone)]
+pub enum Listing {
+    /// What [`Store::list`] returns.
+    Documents(Query),
+    /// What [`Store::audit`] returns.
+    Audit(AuditQuery),
+    /// What [`Store::access`] returns.
+    Access(AccessQuery),
+}
+
+/// How a list is split into pages, and which of them is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pages {
+    /// The wanted page, from 0.
+    pub page: u32,
+    /// The most items of a page; at least 1.
+    pub items: u32,
+    /// The most encoded bytes of the items of a page. A larger item is a page of its own.
+    pub bytes: u64,
+}
+
+/// The place of a page in its list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// How many items precede it.
+    pub offset: u64,
+    /// How many items it has; 0 past the end of the list.
+    pub limit: u32,
+}
+
 /// The storage port.
 ///
 /// A read sees every transaction that had been acknowledged, by whichever process, when it began.
@@ -427,6 +458,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// A page of documents.
     async fn list(&self, query: Query) -> Result<Page, StoreError>;
+
+    /// Finds a page of a list by the encoded sizes of its items, without reading the items.
+    async fn bounds(&self, listing: Listing, pages: Pages) -> Result<Bounds, StoreError>;
 
     /// Documents of a kind ordered by uid, those after `after` only, up to `limit`: reads all of them at a cost
     /// that does not grow with how many were read before. Fewer than `limit` means that there are no more.

@@ -22,8 +22,9 @@ use tokio::{
 use zeroize::Zeroizing;
 
 use crate::{
-    AccessQuery, AuditQuery, Changes, CommitError, Committed, Counter, Cursor, DatabaseUrl,
-    Document, FeedState, Finding, Page, Query, Store, StoreError, Transaction, Usage, WithSecret,
+    AccessQuery, AuditQuery, Bounds, Changes, CommitError, Committed, Counter, Cursor, DatabaseUrl,
+    Document, FeedState, Finding, Listing, Page, Pages, Query, Store, StoreError, Transaction,
+    Usage, WithSecret,
     prepared::prepare,
     row,
     seal::{MasterKeys, Place, Sealer},
@@ -247,6 +248,20 @@ impl Store for Postgres {
         read!(self, client => query::list(&client, &query))
     }
 
+    async fn bounds(&self, listing: Listing, pages: Pages) -> Result<Bounds, StoreError> {
+        match &listing {
+            Listing::Documents(query) => {
+                read!(self, client => query::bounds(&client, query, pages))
+            }
+            Listing::Audit(query) => {
+                read!(self, client => log::bounds(&client, query.into(), pages))
+            }
+            Listing::Access(query) => {
+                read!(self, client => log::bounds(&client, query.into(), pages))
+            }
+        }
+    }
+
     async fn scan(
         &self,
         kind: Kind,
@@ -374,7 +389,11 @@ impl Store for Postgres {
             let deadline = Instant::now() + OPERATION;
             let client = self.client(deadline).await?;
             let known = self.feed.publisher().known();
-            let outcome = timeout_at(deadline, collect::slice(&client, now, ends, self.durability)).await;
+            let outcome = timeout_at(
+                deadline,
+                collect::slice(&client, now, ends, self.durability),
+            )
+            .await;
             let (slice, cursor) = match outcome {
                 Ok(Ok(done)) => done,
                 Ok(Err(error)) => {

@@ -25,8 +25,9 @@ use tokio::{
 use zeroize::Zeroizing;
 
 use crate::{
-    AccessQuery, AuditQuery, Changes, CommitError, Committed, Counter, Cursor, Document, FeedState,
-    Finding, Page, Query, Store, StoreError, Transaction, Usage, WithSecret,
+    AccessQuery, AuditQuery, Bounds, Changes, CommitError, Committed, Counter, Cursor, Document,
+    FeedState, Finding, Listing, Page, Pages, Query, Store, StoreError, Transaction, Usage,
+    WithSecret,
     prepared::prepare,
     row,
     seal::{MasterKeys, Place, Sealer, load_or_create},
@@ -230,6 +231,16 @@ impl Store for Sqlite {
     async fn list(&self, query: Query) -> Result<Page, StoreError> {
         self.readers
             .read(move |connection| query::list(connection, &query))
+            .await
+    }
+
+    async fn bounds(&self, listing: Listing, pages: Pages) -> Result<Bounds, StoreError> {
+        self.readers
+            .read(move |connection| match &listing {
+                Listing::Documents(query) => query::bounds(connection, query, pages),
+                Listing::Audit(query) => log::bounds(connection, query.into(), pages),
+                Listing::Access(query) => log::bounds(connection, query.into(), pages),
+            })
             .await
     }
 

@@ -12,6 +12,7 @@ use crate::{
     context::Context,
     failure::{Failure, Outcome, Reason},
     output::{self, Format, OutputArgs},
+    terminal::printable,
 };
 
 pub(crate) mod manifest;
@@ -96,6 +97,11 @@ fn report(
     format: &Format,
     dry_run: bool,
 ) -> Result<(), Failure> {
+    for result in &response.results {
+        for warning in &result.warnings {
+            context.terminal.warn(&printable(warning));
+        }
+    }
     match format {
         Format::Json | Format::Jsonl | Format::Yaml | Format::JsonPath(_) | Format::Field(_) => {
             if let Some(message) = reflect::dynamic(response) {

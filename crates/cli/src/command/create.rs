@@ -65,6 +65,7 @@ pub(crate) async fn run(context: &Context, args: CreateArgs) -> Result<Outcome, 
     };
     let client = Client::connect(context).await?;
     let created = remote::create(&client, resource).await?;
+    let created = created.warn(&context.terminal);
     done(context, &created, output, "created")
 }
 

@@ -145,6 +145,7 @@ pub(crate) async fn run(context: &Context, args: UpdateArgs) -> Result<Outcome, 
     let mut resource = remote::get(&client, kind, name).await?;
     args.target.change(context, &mut resource)?;
     let updated = remote::update(&client, resource).await?;
+    let updated = updated.warn(&context.terminal);
     done(context, &updated, output.clone(), "updated")
 }
 

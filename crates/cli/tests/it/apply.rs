@@ -38,6 +38,36 @@ fn applies_a_file_in_one_call_and_says_what_was_done() {
 }
 
 #[test]
+fn warnings_of_the_cluster_are_shown_on_standard_error_g8() {
+    let world = World::logged_in();
+    let warning = vec!["The Service web.default is private".to_owned()];
+    let mut state = world.cluster.state();
+    let create = "core.v1.MainService/CreateService".to_owned();
+    state.warnings.insert(create, warning.clone());
+    state.warnings.insert("Service".to_owned(), warning);
+    drop(state);
+    let shown = "warning: The Service web.default is private\n";
+    let ended = world.ctl("create service --upstream http://127.0.0.1:9 web");
+    assert!(ended.stderr.contains(shown), "{}", ended.stderr);
+    assert_eq!(ended.ok(), "");
+    world.write(
+        "s.yaml",
+        "kind: Service\nmetadata: {name: web}\nspec: {mode: HTTP}\n",
+    );
+    for line in [
+        "apply s.yaml",
+        "apply s.yaml -o json",
+        "apply --dry-run s.yaml",
+    ] {
+        let ended = world.ctl(line);
+        assert!(ended.stderr.contains(shown), "{line}: {}", ended.stderr);
+        assert_eq!(ended.code, 0);
+    }
+    world.write("a.yaml", USERS);
+    assert_eq!(world.ctl("apply a.yaml").stderr, "");
+}
+
+#[test]
 fn reads_directories_in_order_and_standard_input() {
     let world = World::logged_in();
     world.write(

@@ -32,6 +32,26 @@ fn authentication_tokens() {
 }
 
 #[test]
+fn lists_are_repeated_or_separated_by_commas_g9() {
+    let world = World::logged_in();
+    for flags in ["--policy a,b --policy c", "--policy a --policy b,c"] {
+        let line = format!("create cred --user microservice1 {flags} cred01");
+        world.ctl(&line).ok();
+        assert_eq!(
+            created(&world).authorization.unwrap().policies,
+            ["a", "b", "c"]
+        );
+    }
+    world
+        .ctl("create user --type workload --group g1,g2 --policy a,b microservice2")
+        .ok();
+    let user: api::core_v1::User = world.cluster.request("core.v1.MainService/CreateUser");
+    let spec = user.spec.unwrap();
+    assert_eq!(spec.groups, ["g1", "g2"]);
+    assert_eq!(spec.authorization.unwrap().policies, ["a", "b"]);
+}
+
+#[test]
 fn links_of_an_enrollment() {
     let world = World::logged_in();
     let link = world

@@ -43,6 +43,8 @@ pub(crate) struct State {
     pub(crate) calls: Vec<Call>,
     /// Answers of methods in place of what they would do, the first first.
     pub(crate) refusals: HashMap<String, Vec<(Code, String)>>,
+    /// Warnings of the replies of methods, and of objects that are applied by their kind.
+    pub(crate) warnings: HashMap<String, Vec<String>>,
     /// Words that say why, by method.
     pub(crate) reasons: HashMap<String, String>,
     /// Whether whoever logs in is no person.
@@ -263,7 +265,13 @@ async fn answer(
         }
     };
     let reason = state.lock().unwrap().reasons.get(&call.method).cloned();
-    Ok(framed(answer, reason))
+    let warnings = state.lock().unwrap().warnings.get(&call.method).cloned();
+    let mut response = framed(answer, reason);
+    for warning in warnings.unwrap_or_default() {
+        let headers = response.headers_mut();
+        headers.append("x-octelium-warning", warning.parse().unwrap());
+    }
+    Ok(response)
 }
 
 /// `google.rpc.Status`

@@ -254,7 +254,8 @@ pub fn downstream(ip_address: Option<IpAddr>, user_agent: &str) -> Downstream {
     let client_version = user_agent
         .strip_prefix(CLI_USER_AGENT)
         .and_then(|rest| rest.strip_prefix('/'))
-        .and_then(|rest| rest.split_whitespace().next());
+        // The first word, even if it is empty: what follows is the version of a library.
+        .and_then(|rest| rest.split(char::is_whitespace).next());
     Downstream {
         ip_address: ip_address.map_or_else(String::new, |address| address.to_string()),
         user_agent: if is_recorded {

@@ -102,7 +102,7 @@ impl Plugins {
         for (index, spec) in specs.iter().enumerate() {
             let path = format!("spec.config.http.plugins[{index}]");
             let before = spec.phase() == Phase::PreAuth;
-            let condition = spec.condition.clone().unwrap_or_default();
+            let condition = spec.condition.clone().unwrap_or_else(always);
             let condition = match Condition::compile(&condition) {
                 Ok(condition) => condition,
                 Err(found) => {
@@ -246,9 +246,10 @@ impl RateLimit {
     ) -> Option<Self> {
         use rate_limit::{body, key};
         let key = match spec.key.as_ref().and_then(|key| key.r#type.as_ref()) {
-            Some(key::Type::PerSession(true)) if !before => Key::Session,
+            // Without a key it is per Session.
+            Some(key::Type::PerSession(true)) | None if !before => Key::Session,
             Some(key::Type::PerUser(true)) if !before => Key::User,
-            Some(key::Type::PerSession(true) | key::Type::PerUser(true)) => {
+            Some(key::Type::PerSession(true) | key::Type::PerUser(true)) | None => {
                 problems.add(
                     &format!("{path}.key"),
                     "is not known in phase PRE_AUTH; use eval",
@@ -260,7 +261,7 @@ impl RateLimit {
                 &format!("{path}.key.eval"),
                 problems,
             )?),
-            Some(key::Type::PerSession(false) | key::Type::PerUser(false)) | None => {
+            Some(key::Type::PerSession(false) | key::Type::PerUser(false)) => {
                 problems.add(
                     &format!("{path}.key"),
                     "must have eval, perSession or perUser",
@@ -299,6 +300,13 @@ impl RateLimit {
                 },
             },
         })
+    }
+}
+
+/// The condition of a plugin that has none.
+fn always() -> api::core_v1::Condition {
+    api::core_v1::Condition {
+        r#type: Some(api::core_v1::condition::Type::MatchAny(true)),
     }
 }
 

@@ -183,6 +183,42 @@ async fn a_rate_of_sessions_and_users_counts_only_what_is_allowed() {
     }
 }
 
+/// A rate of one request in an hour, without condition and key.
+fn bare_limit(phase: Phase) -> Plugin {
+    Plugin {
+        name: "bare".to_owned(),
+        phase: phase.into(),
+        r#type: Some(Type::RateLimit(RateLimit {
+            limit: 1,
+            window: Some(Duration {
+                r#type: Some(duration::Type::Hours(1)),
+            }),
+            ..RateLimit::default()
+        })),
+        ..Plugin::default()
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_without_condition_applies_and_a_rate_without_key_is_per_session_g6() {
+    let world = World::start().await;
+    let upstream = Upstream::recording(&[]).await;
+    world.serve(&service(&upstream.url()).http(|http| {
+        http.plugins = vec![bare_limit(Phase::Unset)];
+    }));
+    assert_eq!(get_authorized(world.address, "/", &[]).await.status, 200);
+    assert_eq!(get_authorized(world.address, "/", &[]).await.status, 429);
+    // A Session is not known before authentication.
+    let early = service(&upstream.url()).http(|http| {
+        http.plugins = vec![bare_limit(Phase::PreAuth)];
+    });
+    let problems = world.compile(&early).err().unwrap();
+    assert!(
+        problems[0].starts_with("spec.config.http.plugins[0].rateLimit.key"),
+        "{problems:?}"
+    );
+}
+
 #[tokio::test]
 async fn a_call_over_its_rate_is_told_in_its_own_form() {
     let world = World::start().await;

@@ -2,29 +2,27 @@
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
+use prost_reflect::MethodDescriptor;
+
 use crate::budget::{ANONYMOUS_MESSAGE, MESSAGE, PLATFORM_MESSAGE, Shape};
 
-/// The paths of the methods whose reply is a stream.
-static STREAMING: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
-    let methods = api::reflect::pool()
-        .services()
-        .flat_map(|service| service.methods().collect::<Vec<_>>());
-    methods
-        .filter(prost_reflect::MethodDescriptor::is_server_streaming)
-        .map(|method| method.full_name().to_owned())
-        .collect()
-});
+/// Full names of the methods whose reply is a stream.
+static STREAMING: LazyLock<BTreeSet<String>> =
+    LazyLock::new(|| methods(MethodDescriptor::is_server_streaming));
 
-/// The paths of the methods whose request is a stream.
-static STREAMED_TO: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+/// Full names of the methods whose request is a stream.
+static CLIENT_STREAMING: LazyLock<BTreeSet<String>> =
+    LazyLock::new(|| methods(MethodDescriptor::is_client_streaming));
+
+fn methods(is_wanted: fn(&MethodDescriptor) -> bool) -> BTreeSet<String> {
     let methods = api::reflect::pool()
         .services()
         .flat_map(|service| service.methods().collect::<Vec<_>>());
     methods
-        .filter(prost_reflect::MethodDescriptor::is_client_streaming)
+        .filter(is_wanted)
         .map(|method| method.full_name().to_owned())
         .collect()
-});
+}
 
 /// Parts of the path `/<package>.<Service>/<Method>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,13 +85,18 @@ impl<'a> Method<'a> {
         let is_stream = matches!(
             self.service_full_name,
             "grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection"
-        ) || STREAMED_TO.contains(&self.full_name());
+        ) || self.is_client_streaming();
         let shape = if is_stream {
             Shape::Messages
         } else {
             Shape::Message
         };
         (most, shape)
+    }
+
+    /// Whether its request is a stream.
+    pub(super) fn is_client_streaming(self) -> bool {
+        CLIENT_STREAMING.contains(&self.full_name())
     }
 
     fn full_name(self) -> String {
@@ -147,6 +150,9 @@ mod tests {
         assert!(is_streaming(
             "/octelium.api.main.user.v1.MainService/Connect"
         ));
+        let connect = Method::parse("/octelium.api.main.user.v1.MainService/Connect").unwrap();
+        let watch = Method::parse("/octelium.platform.v1.MainService/Watch").unwrap();
+        assert!(connect.is_client_streaming() && !watch.is_client_streaming());
         assert!(!is_streaming("/octelium.platform.v1.MainService/Apply"));
         let is_known = |path| Method::parse(path).unwrap().is_known();
         assert!(is_known("/octelium.platform.v1.MainService/Apply"));

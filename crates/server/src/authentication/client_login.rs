@@ -59,6 +59,7 @@ pub struct ClientLogin {
     /// Where it listens.
     pub callback: Callback,
     challenge: [u8; CHALLENGE_BYTES],
+    shows_code: bool,
 }
 
 /// Where a client listens on the machine of the browser.
@@ -135,13 +136,15 @@ impl ClientLogin {
         Ok(Self {
             callback,
             challenge: challenge.map_err(|_| InvalidRequest::Malformed)?,
+            shows_code: request.shows_code,
         })
     }
 
-    /// What tells this request from others: the client shows the same.
-    pub fn code(&self) -> String {
+    /// The code that tells this request from others; `None` if the client does not show one to compare.
+    pub fn code(&self) -> Option<String> {
         let [a, b, c, d, ..] = self.challenge;
-        format!("{a:02X}{b:02X}-{c:02X}{d:02X}")
+        self.shows_code
+            .then(|| format!("{a:02X}{b:02X}-{c:02X}{d:02X}"))
     }
 
     /// Where the browser is sent with the answer.
@@ -348,6 +351,7 @@ mod tests {
             callback_port: 34567,
             callback_suffix: "aB3dE6gH".to_owned(),
             code_challenge: vec![0xab; CHALLENGE_BYTES],
+            shows_code: true,
         }
     }
 
@@ -360,7 +364,10 @@ mod tests {
     #[test]
     fn a_request_is_read_and_told_from_others() {
         let login = read(|_| ()).unwrap();
-        assert_eq!((login.callback.port, &*login.code()), (34567, "ABAB-ABAB"));
+        assert_eq!(login.callback.port, 34567);
+        assert_eq!(login.code().as_deref(), Some("ABAB-ABAB"));
+        let silent = read(|request| request.shows_code = false).unwrap();
+        assert_eq!(silent.code(), None);
         let answer = login.answer("token");
         assert!(
             answer

@@ -29,7 +29,7 @@ use super::{
 use crate::{
     Actor, Caller, Context, Error, ErrorKind,
     audit::{self, Entry},
-    resource::{codec::Stored, index, load, read::Paging, write::parse_uid},
+    resource::{codec::Stored, index, load, read, write::parse_uid},
     web::sealed::{self, NotOpened, Purpose},
 };
 
@@ -151,24 +151,14 @@ pub async fn create(
 /// # Errors
 /// `NotFound` where there is no such User; `InvalidArgument` where there is no such page.
 pub async fn list(ctx: &Context, options: &ListEnrollmentOptions) -> Result<EnrollmentList, Error> {
-    let paging = Paging::new(options.common.as_ref())?;
     let user = match &options.user_ref {
         Some(reference) => Some(find(ctx, Some(reference)).await?),
         None => None,
     };
-    let found = ctx
-        .store
-        .list(Query {
-            kind: Kind::Enrollment,
-            index: user.map(|user| (index::USER, user.uid.to_string())),
-            order: paging.order,
-            offset: paging.offset(),
-            limit: paging.items,
-            now: ctx.now(),
-        })
-        .await?;
-    let meta = paging.meta(found.documents.len(), found.total)?;
-    let items: Result<_, StoreError> = found.documents.iter().map(decode).collect();
+    let index = user.map(|user| (index::USER, user.uid.to_string()));
+    let common = options.common.as_ref();
+    let (documents, meta) = read::documents(ctx, common, Kind::Enrollment, index).await?;
+    let items: Result<_, StoreError> = documents.iter().map(decode).collect();
     Ok(EnrollmentList {
         api_version: "platform/v1".to_owned(),
         kind: "EnrollmentList".to_owned(),

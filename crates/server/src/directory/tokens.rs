@@ -7,7 +7,9 @@ use domain::{
     token::{self, Claims, TokenType, Unverified},
 };
 
-use super::{Applied, CacheKey, Directory, Presented, Principal, Unauthenticated, refused, unavailable};
+use super::{
+    Applied, CacheKey, Directory, Presented, Principal, Unauthenticated, refused, unavailable,
+};
 
 /// How long a refused token is remembered while nothing changes in the Cluster.
 const REFUSED_FOR: Duration = Duration::from_secs(1);

@@ -5,7 +5,7 @@ use api::{
     meta_v1::{DeleteOptions, GetOptions, OperationResult},
     resource::Listed,
 };
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, metadata::AsciiMetadataValue};
 
 use super::{actor, author, credential_ref_missing};
 use crate::{
@@ -18,6 +18,9 @@ use crate::{
         write::{Create, Delete, Managed, Update, transact},
     },
 };
+
+/// The metadata of a reply with a warning about the object that was written; there may be several.
+const WARNING: &str = "x-octelium-warning";
 
 /// Serves the resources.
 #[derive(Clone)]
@@ -36,7 +39,7 @@ impl Core {
     ) -> Result<Response<T>, Status> {
         let author = author(&request, operation)?;
         let created = transact(&self.0, &author, &Create(request.into_inner())).await?;
-        Ok(Response::new(created))
+        Ok(written(created))
     }
 
     async fn update<T: Managed>(
@@ -46,7 +49,7 @@ impl Core {
     ) -> Result<Response<T>, Status> {
         let author = author(&request, operation)?;
         let updated = transact(&self.0, &author, &Update(request.into_inner())).await?;
-        Ok(Response::new(updated))
+        Ok(written(updated))
     }
 
     async fn delete<T: Managed>(
@@ -72,6 +75,21 @@ impl Core {
         let list = read::list::<T>(&self.0, common, index).await?;
         Ok(Response::new(list))
     }
+}
+
+/// The reply to a write, with the warnings about the object in its metadata.
+fn written<T: Managed>(object: T) -> Response<T> {
+    let warnings = object.warnings();
+    let mut response = Response::new(object);
+    for warning in warnings {
+        match AsciiMetadataValue::try_from(&warning) {
+            Ok(warning) => {
+                response.metadata_mut().append(WARNING, warning);
+            }
+            Err(_) => tracing::error!(warning, "a warning is not ASCII"),
+        }
+    }
+    response
 }
 
 macro_rules! operation {

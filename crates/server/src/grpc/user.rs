@@ -9,10 +9,11 @@ use api::{
     },
 };
 use futures_util::stream::Empty;
+use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::actor;
-use crate::{Context, Error, resource::visible};
+use crate::{Context, Error, access::FIRST_MESSAGE_PATIENCE, resource::visible};
 
 /// Serves Users.
 #[derive(Clone)]
@@ -95,15 +96,27 @@ impl MainService for User {
 
     async fn set_service_configs(
         &self,
-        _request: Request<user::SetServiceConfigsRequest>,
+        request: Request<user::SetServiceConfigsRequest>,
     ) -> Result<Response<user::SetServiceConfigsResponse>, Status> {
-        Err(not_served("SetServiceConfigs"))
+        let which = GetOptions {
+            name: request.into_inner().name,
+            ..GetOptions::default()
+        };
+        visible::get_service(&self.0, &which).await?;
+        // Public HTTP Services need no settings on the host of the client.
+        Ok(Response::new(user::SetServiceConfigsResponse::default()))
     }
 
     async fn connect(
         &self,
-        _request: Request<Streaming<user::ConnectRequest>>,
+        request: Request<Streaming<user::ConnectRequest>>,
     ) -> Result<Response<Self::ConnectStream>, Status> {
+        // A client that is still sending when the stream ends sees EOF instead of the status, and retries for ever.
+        let mut requests = request.into_inner();
+        let first = requests.message();
+        if let Ok(received) = timeout(FIRST_MESSAGE_PATIENCE, first).await {
+            received?;
+        }
         Err(not_served("Connect"))
     }
 

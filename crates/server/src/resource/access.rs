@@ -5,7 +5,7 @@ use api::{
     platform_v1::{AccessEventList, ListAccessEventOptions, access_event::Decision},
 };
 use domain::{clock::UnixMillis, kind::Kind};
-use store::AccessQuery;
+use store::{AccessQuery, Listing};
 
 use super::{audit, load, read::Paging, write::parse_uid};
 use crate::{Context, Error};
@@ -43,19 +43,22 @@ pub async fn list(
         .map_err(|_| Error::invalid("decision is none that there is"))?;
     let instant =
         |timestamp: &Option<prost_types::Timestamp>| timestamp.as_ref().map(UnixMillis::from_proto);
-    let (items, total) = context
-        .store
-        .access(AccessQuery {
-            user,
-            service,
-            decision: Some(decision).filter(|decision| *decision != Decision::Unknown),
-            since: instant(&options.since),
-            until: instant(&options.until),
-            offset: paging.offset(),
-            limit: paging.items,
-        })
-        .await?;
-    let meta = paging.meta(items.len(), total)?;
+    let query = AccessQuery {
+        user,
+        service,
+        decision: Some(decision).filter(|decision| *decision != Decision::Unknown),
+        since: instant(&options.since),
+        until: instant(&options.until),
+        ..AccessQuery::default()
+    };
+    let bounds = paging.find(context, Listing::Access(query.clone())).await?;
+    let query = AccessQuery {
+        offset: bounds.offset,
+        limit: bounds.limit,
+        ..query
+    };
+    let (items, total) = context.store.access(query).await?;
+    let meta = paging.meta(bounds, items.len(), total)?;
     Ok(AccessEventList {
         api_version: "platform/v1".to_owned(),
         kind: "AccessEventList".to_owned(),

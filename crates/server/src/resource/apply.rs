@@ -240,6 +240,7 @@ async fn apply_one<T: Managed>(draft: &mut Draft<'_>, sent: T) -> Result<Applied
         kind: T::DOCUMENT.to_string(),
         name,
         action: action.into(),
+        warnings: after.warnings(),
         before: before.map(api::resource::Object::into_resource),
         after: Some(after.into_resource()),
     })

@@ -6,7 +6,7 @@ use api::{
     platform_v1::{AuditEventList, ListAuditEventOptions},
 };
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
-use store::AuditQuery;
+use store::{AuditQuery, Listing};
 
 use super::{load, read::Paging, write::parse_uid};
 use crate::{Context, Error};
@@ -36,19 +36,22 @@ pub async fn list(
     };
     let instant =
         |timestamp: &Option<prost_types::Timestamp>| timestamp.as_ref().map(UnixMillis::from_proto);
-    let (items, total) = context
-        .store
-        .audit(AuditQuery {
-            user,
-            resource,
-            event_type: Some(options.r#type.clone()).filter(|r#type| !r#type.is_empty()),
-            since: instant(&options.since),
-            until: instant(&options.until),
-            offset: paging.offset(),
-            limit: paging.items,
-        })
-        .await?;
-    let meta = paging.meta(items.len(), total)?;
+    let query = AuditQuery {
+        user,
+        resource,
+        event_type: Some(options.r#type.clone()).filter(|r#type| !r#type.is_empty()),
+        since: instant(&options.since),
+        until: instant(&options.until),
+        ..AuditQuery::default()
+    };
+    let bounds = paging.find(context, Listing::Audit(query.clone())).await?;
+    let query = AuditQuery {
+        offset: bounds.offset,
+        limit: bounds.limit,
+        ..query
+    };
+    let (items, total) = context.store.audit(query).await?;
+    let meta = paging.meta(bounds, items.len(), total)?;
     Ok(AuditEventList {
         api_version: "platform/v1".to_owned(),
         kind: "AuditEventList".to_owned(),

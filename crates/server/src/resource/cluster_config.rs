@@ -21,6 +21,7 @@ use super::{
 use crate::Error;
 
 mod authenticator_rules;
+mod device_rules;
 
 /// Its name, whatever a file says.
 pub const NAME: &str = "default";
@@ -49,6 +50,9 @@ impl Managed for ClusterConfig {
             if let Some(workload) = &session.workload {
                 check_session("spec.session.workload", &workload.into())?;
             }
+        }
+        if let Some(device) = &spec.device {
+            device_rules::check(device)?;
         }
         if let Some(authenticator) = &spec.authenticator {
             authenticator_rules::check(authenticator)?;

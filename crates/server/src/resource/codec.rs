@@ -11,6 +11,10 @@ use store::{Document, IndexEntry, NewDocument, Revision, SecretWrite, StoreError
 
 use super::token_ids::{HasTokenIds, TokenIds};
 
+/// The most encoded bytes of a resource, so that any reply with one object, and a page of a list, fits into what gRPC
+/// libraries read by default (4 MiB).
+pub const MOST_BYTES: usize = 3 << 20;
+
 /// For how long the registration of an Authenticator may take.
 const REGISTRATION: Duration = Duration::from_hours(1);
 

@@ -10,8 +10,8 @@ use api::{
     },
     resource::{Listed, Object as _},
 };
-use domain::{clock::UnixMillis, id::Uid};
-use store::{Order, Query};
+use domain::{clock::UnixMillis, id::Uid, kind::Kind};
+use store::{Bounds, Document, Listing, Order, Pages, Query};
 
 use super::{
     codec::{self, Resource, Stored},
@@ -23,6 +23,9 @@ use crate::{Context, Error, ErrorKind};
 const DEFAULT_ITEMS: u32 = 200;
 const MOST_ITEMS: u32 = 1000;
 const LAST_PAGE: u32 = 10_000;
+/// The most encoded bytes of the stored items of a page. Replies add less than 512 bytes to each item, so a page stays
+/// below 3.5 MiB.
+const PAGE_BYTES: u64 = codec::MOST_BYTES as u64;
 
 /// A kind that clients read.
 pub trait Readable: Managed {
@@ -115,21 +118,43 @@ pub async fn page<T: Resource>(
     common: Option<&CommonListOptions>,
     index: Option<(&'static str, String)>,
 ) -> Result<(Vec<Stored<T>>, ListResponseMeta), Error> {
+    let (documents, meta) = documents(context, common, T::DOCUMENT, index).await?;
+    let items: Result<Vec<_>, _> = documents.iter().map(codec::decode).collect();
+    Ok((items?, meta))
+}
+
+/// One page of the documents of a kind, and what is said about it.
+///
+/// # Errors
+/// `NotFound` if the list has fewer pages, `InvalidArgument` if no list has as many.
+pub async fn documents(
+    context: &Context,
+    common: Option<&CommonListOptions>,
+    kind: Kind,
+    index: Option<(&'static str, String)>,
+) -> Result<(Vec<Document>, ListResponseMeta), Error> {
     let paging = Paging::new(common)?;
+    let query = Query {
+        kind,
+        index,
+        order: paging.order,
+        offset: 0,
+        limit: 0,
+        now: context.now(),
+    };
+    let bounds = paging
+        .find(context, Listing::Documents(query.clone()))
+        .await?;
     let page = context
         .store
         .list(Query {
-            kind: T::DOCUMENT,
-            index,
-            order: paging.order,
-            offset: paging.offset(),
-            limit: paging.items,
-            now: context.now(),
+            offset: bounds.offset,
+            limit: bounds.limit,
+            ..query
         })
         .await?;
-    let meta = paging.meta(page.documents.len(), page.total)?;
-    let items: Result<Vec<_>, _> = page.documents.iter().map(codec::decode).collect();
-    Ok((items?, meta))
+    let meta = paging.meta(bounds, page.documents.len(), page.total)?;
+    Ok((page.documents, meta))
 }
 
 /// Which part of a list is asked for.
@@ -171,23 +196,33 @@ impl Paging {
         })
     }
 
-    /// How many items are before the page.
-    pub fn offset(self) -> u64 {
-        u64::from(self.page) * u64::from(self.items)
+    /// Finds the page in `listing`. A page ends before it has more than [`PAGE_BYTES`], so that clients with the
+    /// default limit of gRPC libraries (4 MiB) can read it; the next page goes on from there.
+    ///
+    /// # Errors
+    /// Returns `Unavailable` or `Internal` if the store fails.
+    pub async fn find(self, context: &Context, listing: Listing) -> Result<Bounds, Error> {
+        let pages = Pages {
+            page: self.page,
+            items: self.items,
+            bytes: PAGE_BYTES,
+        };
+        Ok(context.store.bounds(listing, pages).await?)
     }
 
-    /// What is said about a page that has `count` of `total` items.
+    /// What is said about a page at `bounds` that has `count` of `total` items.
     ///
     /// # Errors
     /// Where the page is past the end.
-    pub fn meta(self, count: usize, total: u64) -> Result<ListResponseMeta, Error> {
+    pub fn meta(self, bounds: Bounds, count: usize, total: u64) -> Result<ListResponseMeta, Error> {
         if count == 0 && self.page > 0 {
             return Err(Error::new(
                 ErrorKind::NotFound,
                 "Not Items found for that page",
             ));
         }
-        let end = self.offset() + u64::try_from(count).unwrap_or(u64::MAX);
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        let end = bounds.offset.saturating_add(count);
         Ok(ListResponseMeta {
             page: self.page,
             items_per_page: self.items,
@@ -237,7 +272,11 @@ mod tests {
         let paging = Paging::new(None).unwrap();
         assert_eq!((paging.page, paging.items), (0, 200));
         assert_eq!(paging.order, Order::Created);
-        let meta = paging.meta(0, 0).unwrap();
+        let empty = Bounds {
+            offset: 0,
+            limit: 0,
+        };
+        let meta = paging.meta(empty, 0, 0).unwrap();
         assert!(!meta.has_more && meta.total_count == 0);
         // DESC without a type, as clients send it.
         assert_eq!(
@@ -254,7 +293,14 @@ mod tests {
     fn a_page_past_the_end_is_not_found() {
         let error = Paging::new(Some(&options(1, 10, 0, 0)))
             .unwrap()
-            .meta(0, 10)
+            .meta(
+                Bounds {
+                    offset: 10,
+                    limit: 0,
+                },
+                0,
+                10,
+            )
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
         let error = Paging::new(Some(&options(10_001, 0, 0, 0))).unwrap_err();
@@ -271,9 +317,11 @@ mod tests {
                 return Ok(());
             };
             prop_assert!((1..=MOST_ITEMS).contains(&paging.items));
-            let count = total.saturating_sub(paging.offset()).min(u64::from(paging.items));
-            if let Ok(meta) = paging.meta(usize::try_from(count).unwrap(), total) {
-                prop_assert_eq!(meta.has_more, paging.offset() + count < total);
+            let offset = u64::from(paging.page) * u64::from(paging.items);
+            let count = total.saturating_sub(offset).min(u64::from(paging.items));
+            let bounds = Bounds { offset, limit: u32::try_from(count).unwrap() };
+            if let Ok(meta) = paging.meta(bounds, usize::try_from(count).unwrap(), total) {
+                prop_assert_eq!(meta.has_more, offset + count < total);
             }
         }
     }

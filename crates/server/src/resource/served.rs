@@ -72,7 +72,7 @@ const CONFIG: &str = "config";
 const DYNAMIC_CONFIGS: &str = "dynamicConfig.configs";
 
 /// `ClusterConfig.spec`.
-pub const CLUSTER_CONFIG: &[&str] = &["authorization", "session", "authenticator"];
+pub const CLUSTER_CONFIG: &[&str] = &["authorization", "session", "authenticator", "device"];
 
 /// Checks that `spec` sets nothing but what `served` has.
 ///

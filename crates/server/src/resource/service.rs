@@ -16,6 +16,7 @@ use api::{
 use domain::{
     configuration::{self, DEFAULT},
     name,
+    service::is_unreachable,
 };
 
 mod dynamic;
@@ -40,6 +41,17 @@ impl Managed for Service {
             return String::new();
         }
         name::service_full_name(name)
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let warning = is_unreachable(self).then(|| {
+            format!(
+                "The Service {} is private and no client can reach it: this Cluster has no private network. \
+                 Set spec.isPublic to serve it over HTTPS",
+                self.name()
+            )
+        });
+        warning.into_iter().collect()
     }
 
     async fn prepare(

@@ -9,7 +9,7 @@ use store::{CommitError, SecretWrite};
 use super::{
     administrators,
     author::Author,
-    codec::{Resource, Stored},
+    codec::{MOST_BYTES, Resource, Stored},
     draft::Draft,
     metadata,
 };
@@ -81,6 +81,11 @@ pub trait Managed: Resource {
         new: &mut Self,
         old: Option<&Stored<Self>>,
     ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// What the author of this valid object should know, in words; ASCII.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Refuses the deletion, or stages what goes with it.
     fn release(
@@ -224,6 +229,7 @@ pub async fn create<T: Managed>(draft: &mut Draft<'_>, sent: T) -> Result<T, Err
     let secret = new.take_secret()?;
     new.complete();
     T::prepare(draft, &mut new, None).await?;
+    check_size(&new)?;
     draft.create(new, secret)
 }
 
@@ -262,6 +268,7 @@ pub async fn update<T: Managed>(
     }
     refuse_system(draft, old)?;
     T::prepare(draft, &mut new, Some(old)).await?;
+    check_size(&new)?;
     draft.replace(old, new, secret).map(Some)
 }
 
@@ -307,6 +314,18 @@ pub fn parse_uid(uid: &str) -> Result<Uid, Error> {
     parsed
         .filter(Uid::is_random)
         .ok_or_else(|| Error::invalid(format!("The uid {uid:?} is not a UUID version 4")))
+}
+
+fn check_size<T: Resource>(new: &T) -> Result<(), Error> {
+    let length = new.encoded_len();
+    if length <= MOST_BYTES {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "The {} {} has {length} encoded bytes; at most {MOST_BYTES} are allowed",
+        T::DOCUMENT,
+        new.name()
+    )))
 }
 
 fn not_creatable(kind: Kind) -> Error {

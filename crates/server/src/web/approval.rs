@@ -91,6 +91,7 @@ fn question(
     caller: &Caller,
     token: &str,
 ) -> Markup {
+    let code = login.code();
     html! {
         section.card.broad {
             h1 { "Let a program in?" }
@@ -99,14 +100,15 @@ fn question(
                 strong { (visitor.display_name()) } ". It will be able to do what you can do."
             }
             dl.profile.tight {
-                div { dt { "Code" } dd { code.big { (login.code()) } } }
+                @if let Some(code) = &code { div { dt { "Code" } dd { code.big { (code) } } } }
                 div { dt { "Program" } dd { "Command line, at localhost:" (login.callback.port) } }
                 @if let Some(ip) = caller.ip { div { dt { "Your address" } dd { (ip) } } }
                 div { dt { "Time" } dd { (utc(ctx.now())) } }
             }
             p.warning {
-                "Only if you have just started " code { "octelium login" } " on this computer yourself, and it shows the same code. "
-                "Nobody has a reason to send you here."
+                "Approve this only if you have just started " code { "octelium login" } " on this computer yourself"
+                @if code.is_some() { " and it shows the same code" }
+                ". Nobody has a reason to send you here."
             }
             form method="post" action="/login/answer" {
                 (token_field(token))

@@ -1,6 +1,6 @@
 //! Proofs of identity, tokens and what becomes of them, on both stores and several replicas.
 
-mod api;
+pub(crate) mod api;
 mod assertion;
 mod crash;
 mod device;

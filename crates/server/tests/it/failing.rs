@@ -13,8 +13,8 @@ use api::platform_v1::{AccessEvent, AuditEvent};
 use async_trait::async_trait;
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use store::{
-    AccessQuery, AuditQuery, Changes, CommitError, Committed, Counter, Cursor, Document, FeedState,
-    Page, Query, Store, StoreError, Transaction, Usage, WithSecret,
+    AccessQuery, AuditQuery, Bounds, Changes, CommitError, Committed, Counter, Cursor, Document,
+    FeedState, Listing, Page, Pages, Query, Store, StoreError, Transaction, Usage, WithSecret,
 };
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -73,6 +73,10 @@ impl Store for Failing {
 
     async fn list(&self, query: Query) -> Result<Page, StoreError> {
         self.inner.list(query).await
+    }
+
+    async fn bounds(&self, listing: Listing, pages: Pages) -> Result<Bounds, StoreError> {
+        self.inner.bounds(listing, pages).await
     }
 
     async fn scan(

@@ -13,6 +13,7 @@
 
 mod authentication;
 mod authorization;
+mod clients;
 mod cluster;
 mod failing;
 mod helpdesk;

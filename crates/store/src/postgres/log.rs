@@ -3,18 +3,34 @@
 use deadpool_postgres::Client;
 use tokio_postgres::types::ToSql;
 
-use super::{error::failed, query::rows};
+use super::{
+    error::failed,
+    query::{rows, split},
+};
 use crate::{
-    StoreError,
+    Bounds, Pages, StoreError,
+    paging::Splitter,
     row::{self, LogQuery, Operand},
 };
 
-/// Reads a part of one, newest first, and how many events there are that are asked for.
-pub(super) async fn page<T>(
+/// Finds a page by the sizes of its events.
+pub(super) async fn bounds(
     client: &Client,
     query: LogQuery,
-    decode: fn(&[u8]) -> Result<T, StoreError>,
-) -> Result<(Vec<T>, u64), StoreError> {
+    pages: Pages,
+) -> Result<Bounds, StoreError> {
+    let (conditions, mut parameters) = where_clause(&query);
+    let table = query.table;
+    let sql = format!(
+        "SELECT octet_length(body) FROM {table} WHERE {conditions} ORDER BY at DESC, id DESC LIMIT ${}",
+        parameters.len() + 1
+    );
+    let most = row::to_column(Splitter::most(pages));
+    parameters.push(&most);
+    split(client, &sql, &parameters, pages).await
+}
+
+fn where_clause(query: &LogQuery) -> (String, Vec<&(dyn ToSql + Sync)>) {
     let mut conditions = String::from("true");
     let mut parameters: Vec<&(dyn ToSql + Sync)> = Vec::new();
     for (column, operand) in &query.conditions {
@@ -25,6 +41,16 @@ pub(super) async fn page<T>(
         });
         conditions = format!("{conditions} AND {column} ${}", parameters.len());
     }
+    (conditions, parameters)
+}
+
+/// Reads a part of one, newest first, and how many events there are that are asked for.
+pub(super) async fn page<T>(
+    client: &Client,
+    query: LogQuery,
+    decode: fn(&[u8]) -> Result<T, StoreError>,
+) -> Result<(Vec<T>, u64), StoreError> {
+    let (conditions, mut parameters) = where_clause(&query);
     let table = query.table;
     let malformed = |error| failed("reading events", &error);
     let count = format!("SELECT count(*) FROM {table} WHERE {conditions}");

@@ -1,13 +1,18 @@
 //! Reading documents.
 
+use std::pin::pin;
+
 use deadpool_postgres::Client;
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
+use futures_util::TryStreamExt as _;
 use tokio_postgres::{Error, Row, types::ToSql};
 
 use super::error::failed;
-use crate::{Document, Order, Page, Query, Revision, StoreError, row};
+use crate::{
+    Bounds, Document, Order, Page, Pages, Query, Revision, StoreError, paging::Splitter, row,
+};
 
-type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// The document with this uid.
 pub(super) async fn get(
@@ -116,35 +121,86 @@ pub(super) async fn list(client: &Client, query: &Query) -> Result<Page, StoreEr
     Ok(Page { documents, total })
 }
 
+/// Finds a page by the sizes of its documents.
+pub(super) async fn bounds(
+    client: &Client,
+    query: &Query,
+    pages: Pages,
+) -> Result<Bounds, StoreError> {
+    let sql = select(query, "octet_length(d.body)");
+    let kind = query.kind.as_str();
+    let most = row::to_column(Splitter::most(pages));
+    match &query.index {
+        None => split(client, &sql, &[&kind, &query.now.0, &most, &0_i64], pages).await,
+        Some((name, value)) => {
+            let value = row::index_value(value);
+            let parameters: Parameters<'_> = &[&kind, &query.now.0, &most, &0_i64, name, &value];
+            split(client, &sql, parameters, pages).await
+        }
+    }
+}
+
+/// Finds a page in the sizes of the items that `sql` returns, in order.
+pub(super) async fn split(
+    client: &Client,
+    sql: &str,
+    parameters: Parameters<'_>,
+    pages: Pages,
+) -> Result<Bounds, StoreError> {
+    let reading = |error: Error| reading(&error);
+    let statement = client.prepare_cached(sql).await.map_err(reading)?;
+    let rows = client
+        .query_raw(&statement, parameters.iter().copied())
+        .await
+        .map_err(reading)?;
+    let mut rows = pin!(rows);
+    let mut splitter = Splitter::new(pages);
+    while let Some(row) = rows.try_next().await.map_err(reading)? {
+        let size: i32 = row.try_get(0).map_err(reading)?;
+        if splitter.add(row::from_column(size.into())) {
+            break;
+        }
+    }
+    Ok(splitter.bounds())
+}
+
 async fn page(client: &Client, query: &Query) -> Result<Vec<Document>, StoreError> {
+    let sql = select(
+        query,
+        "d.kind, d.uid, d.name, d.revision, d.created_at, d.expires_at, d.body",
+    );
+    let kind = query.kind.as_str();
+    let offset = row::to_column(query.offset);
+    let limit = i64::from(query.limit);
+    match &query.index {
+        None => documents(client, &sql, &[&kind, &query.now.0, &limit, &offset]).await,
+        Some((name, value)) => {
+            let value = row::index_value(value);
+            let parameters: Parameters<'_> = &[&kind, &query.now.0, &limit, &offset, name, &value];
+            documents(client, &sql, parameters).await
+        }
+    }
+}
+
+/// The statement that reads `columns` of a part of a list: parameters 3 and 4 are limit and offset.
+fn select(query: &Query, columns: &str) -> String {
     let order = match query.order {
         Order::Created => "d.created_at, d.uid",
         Order::CreatedDescending => "d.created_at DESC, d.uid DESC",
         Order::Name => "d.name",
         Order::NameDescending => "d.name DESC",
     };
-    let kind = query.kind.as_str();
-    let offset = row::to_column(query.offset);
-    let limit = i64::from(query.limit);
     match &query.index {
-        None => {
-            let sql = format!(
-                "SELECT d.kind, d.uid, d.name, d.revision, d.created_at, d.expires_at, d.body FROM documents d
-                 WHERE d.kind = $1 AND d.expires_at > $2 ORDER BY {order} LIMIT $3 OFFSET $4"
-            );
-            documents(client, &sql, &[&kind, &query.now.0, &limit, &offset]).await
-        }
-        Some((name, value)) => {
-            let sql = format!(
-                "SELECT d.kind, d.uid, d.name, d.revision, d.created_at, d.expires_at, d.body
-                 FROM entries e JOIN documents d ON d.kind = e.kind AND d.uid = e.uid
-                 WHERE e.kind = $1 AND e.name = $5 AND e.value = $6 AND e.expires_at > $2
-                 ORDER BY {order} LIMIT $3 OFFSET $4"
-            );
-            let value = row::index_value(value);
-            let parameters: Parameters<'_> = &[&kind, &query.now.0, &limit, &offset, name, &value];
-            documents(client, &sql, parameters).await
-        }
+        None => format!(
+            "SELECT {columns} FROM documents d
+             WHERE d.kind = $1 AND d.expires_at > $2 ORDER BY {order} LIMIT $3 OFFSET $4"
+        ),
+        Some(_) => format!(
+            "SELECT {columns}
+             FROM entries e JOIN documents d ON d.kind = e.kind AND d.uid = e.uid
+             WHERE e.kind = $1 AND e.name = $5 AND e.value = $6 AND e.expires_at > $2
+             ORDER BY {order} LIMIT $3 OFFSET $4"
+        ),
     }
 }
 

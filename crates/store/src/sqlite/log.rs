@@ -2,17 +2,29 @@
 
 use rusqlite::{Connection, params_from_iter, types::Value};
 
+use super::query::split;
 use crate::{
-    StoreError,
+    Bounds, Pages, StoreError,
+    paging::Splitter,
     row::{self, LogQuery, Operand},
 };
 
-/// Reads a part of one, newest first, and how many events there are that are asked for.
-pub(super) fn page<T>(
+/// Finds a page by the sizes of its events.
+pub(super) fn bounds(
     connection: &Connection,
     query: LogQuery,
-    decode: fn(&[u8]) -> Result<T, StoreError>,
-) -> Result<(Vec<T>, u64), StoreError> {
+    pages: Pages,
+) -> Result<Bounds, StoreError> {
+    let table = query.table;
+    let (conditions, mut parameters) = where_clause(query);
+    parameters.push(Value::Integer(row::to_column(Splitter::most(pages))));
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT length(body) FROM {table} WHERE {conditions} ORDER BY at DESC, id DESC LIMIT ?"
+    ))?;
+    split(statement.query(params_from_iter(&parameters))?, pages)
+}
+
+fn where_clause(query: LogQuery) -> (String, Vec<Value>) {
     let mut conditions = String::from("1");
     let mut parameters = Vec::new();
     for (column, operand) in query.conditions {
@@ -23,12 +35,22 @@ pub(super) fn page<T>(
             Operand::Text(text) => Value::Text(text),
         });
     }
-    let table = query.table;
+    (conditions, parameters)
+}
+
+/// Reads a part of one, newest first, and how many events there are that are asked for.
+pub(super) fn page<T>(
+    connection: &Connection,
+    query: LogQuery,
+    decode: fn(&[u8]) -> Result<T, StoreError>,
+) -> Result<(Vec<T>, u64), StoreError> {
+    let (table, limit, offset) = (query.table, query.limit, query.offset);
+    let (conditions, mut parameters) = where_clause(query);
     let total: i64 = connection
         .prepare_cached(&format!("SELECT count(*) FROM {table} WHERE {conditions}"))?
         .query_row(params_from_iter(&parameters), |row| row.get(0))?;
-    parameters.push(Value::Integer(query.limit.into()));
-    parameters.push(Value::Integer(row::to_column(query.offset)));
+    parameters.push(Value::Integer(limit.into()));
+    parameters.push(Value::Integer(row::to_column(offset)));
     let mut statement = connection.prepare_cached(&format!(
         "SELECT body FROM {table} WHERE {conditions} ORDER BY at DESC, id DESC LIMIT ? OFFSET ?"
     ))?;

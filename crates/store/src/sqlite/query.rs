@@ -1,9 +1,11 @@
 //! Reading documents.
 
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
-use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, Rows, params};
 
-use crate::{Document, Order, Page, Query, Revision, StoreError, row};
+use crate::{
+    Bounds, Document, Order, Page, Pages, Query, Revision, StoreError, paging::Splitter, row,
+};
 
 /// The document with this uid.
 pub(super) fn get(
@@ -96,33 +98,83 @@ pub(super) fn list(connection: &Connection, query: &Query) -> Result<Page, Store
     Ok(Page { documents, total })
 }
 
+/// Finds a page by the sizes of its documents.
+pub(super) fn bounds(
+    connection: &Connection,
+    query: &Query,
+    pages: Pages,
+) -> Result<Bounds, StoreError> {
+    let sql = select(query, "length(d.body)");
+    let kind = query.kind.as_str();
+    let most = row::to_column(Splitter::most(pages));
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = match &query.index {
+        None => statement.query(params![kind, query.now.0, most, 0])?,
+        Some((name, value)) => {
+            let value = row::index_value(value);
+            statement.query(params![kind, query.now.0, most, 0, name, value])?
+        }
+    };
+    split(rows, pages)
+}
+
+/// Finds a page in rows with the sizes of the items, in order.
+pub(super) fn split(mut rows: Rows<'_>, pages: Pages) -> Result<Bounds, StoreError> {
+    let mut splitter = Splitter::new(pages);
+    while let Some(row) = rows.next()? {
+        if splitter.add(row::from_column(row.get(0)?)) {
+            break;
+        }
+    }
+    Ok(splitter.bounds())
+}
+
 fn page(connection: &Connection, query: &Query) -> Result<Vec<Document>, StoreError> {
+    let sql = select(
+        query,
+        "d.kind, d.uid, d.name, d.revision, d.created_at, d.expires_at, d.body",
+    );
+    let kind = query.kind.as_str();
+    let offset = row::to_column(query.offset);
+    match &query.index {
+        None => many(
+            connection,
+            &sql,
+            params![kind, query.now.0, query.limit, offset],
+        ),
+        Some((name, value)) => many(
+            connection,
+            &sql,
+            params![
+                kind,
+                query.now.0,
+                query.limit,
+                offset,
+                name,
+                row::index_value(value)
+            ],
+        ),
+    }
+}
+
+/// The statement that reads `columns` of a part of a list: parameters 3 and 4 are limit and offset.
+fn select(query: &Query, columns: &str) -> String {
     let order = match query.order {
         Order::Created => "d.created_at, d.uid",
         Order::CreatedDescending => "d.created_at DESC, d.uid DESC",
         Order::Name => "d.name",
         Order::NameDescending => "d.name DESC",
     };
-    let kind = query.kind.as_str();
-    let offset = row::to_column(query.offset);
     match &query.index {
-        None => many(
-            connection,
-            &format!(
-                "SELECT d.kind, d.uid, d.name, d.revision, d.created_at, d.expires_at, d.body FROM documents d
-                 WHERE d.kind = ?1 AND d.expires_at > ?2 ORDER BY {order} LIMIT ?3 OFFSET ?4"
-            ),
-            params![kind, query.now.0, query.limit, offset],
+        None => format!(
+            "SELECT {columns} FROM documents d
+             WHERE d.kind = ?1 AND d.expires_at > ?2 ORDER BY {order} LIMIT ?3 OFFSET ?4"
         ),
-        Some((name, value)) => many(
-            connection,
-            &format!(
-                "SELECT d.kind, d.uid, d.name, d.revision, d.created_at, d.expires_at, d.body
-                 FROM entries e CROSS JOIN documents d ON d.id = e.document
-                 WHERE e.kind = ?1 AND e.name = ?5 AND e.value = ?6 AND e.expires_at > ?2
-                 ORDER BY {order} LIMIT ?3 OFFSET ?4"
-            ),
-            params![kind, query.now.0, query.limit, offset, name, row::index_value(value)],
+        Some(_) => format!(
+            "SELECT {columns}
+             FROM entries e CROSS JOIN documents d ON d.id = e.document
+             WHERE e.kind = ?1 AND e.name = ?5 AND e.value = ?6 AND e.expires_at > ?2
+             ORDER BY {order} LIMIT ?3 OFFSET ?4"
         ),
     }
 }

@@ -36,6 +36,7 @@ conformance! {
         an_expired_document_is_gone
         an_expired_document_stands_in_nobodys_way
         a_list_is_ordered_paged_and_counted
+        a_page_of_documents_is_bounded_by_bytes_g5
         a_scan_reads_each_document_once
         a_secret_is_kept_replaced_and_opened
         unchanged_holds_at_the_present_revision_only
@@ -48,11 +49,13 @@ conformance! {
         collecting_removes_what_expired_and_nothing_else;
     access:
         access_events_are_found_newest_first
+        a_page_of_access_events_is_bounded_by_bytes_g5
         of_access_events_the_newest_are_kept
         access_events_without_a_user_never_evict_those_of_users_s06
         texts_of_events_are_cut_s06;
     audit:
         audit_events_are_found_newest_first
+        a_page_of_audit_events_is_bounded_by_bytes_g5
         an_audit_event_stands_or_falls_with_its_transaction
         old_audit_events_are_removed_s06;
     changes:

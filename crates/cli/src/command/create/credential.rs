@@ -50,8 +50,9 @@ pub(crate) struct CredentialArgs {
     /// It authenticates so many times
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_authn: Option<u32>,
-    /// A Policy on the Sessions that it makes (repeatable)
-    #[arg(long, value_name = "POLICY")]
+    /// Attach Policies to the Sessions that it creates: repeatable, or separated by commas, such as
+    /// `read-only,office-hours` [default: none]
+    #[arg(long, value_name = "POLICY", value_delimiter = ',')]
     policy: Vec<String>,
     /// Make a new secret; the one before and the Sessions that it made end at once
     #[arg(
@@ -97,7 +98,8 @@ pub(crate) async fn run(context: &Context, args: CredentialArgs) -> Result<Outco
     let credential = args.credential(context)?;
     let name = credential.name().to_owned();
     let client = Client::connect(context).await?;
-    remote::create(&client, credential.into_resource()).await?;
+    let created = remote::create(&client, credential.into_resource()).await?;
+    created.warn(&context.terminal);
     let token = client
         .call(Repeat::Unsafe, async |rpc| {
             let request = GenerateCredentialTokenRequest {

@@ -12,8 +12,9 @@ use crate::output::OutputArgs;
 pub(crate) struct GroupArgs {
     /// Its name
     name: String,
-    /// A Policy on its Users (repeatable)
-    #[arg(long, value_name = "POLICY")]
+    /// Attach Policies to its Users: repeatable, or separated by commas, such as `read-only,office-hours`
+    /// [default: none]
+    #[arg(long, value_name = "POLICY", value_delimiter = ',')]
     policy: Vec<String>,
     #[command(flatten)]
     output: OutputArgs,
@@ -25,8 +26,9 @@ pub(crate) struct GroupArgs {
 pub(crate) struct NamespaceArgs {
     /// Its name
     name: String,
-    /// A Policy on its Services (repeatable)
-    #[arg(long, value_name = "POLICY")]
+    /// Attach Policies to its Services: repeatable, or separated by commas, such as `read-only,office-hours`
+    /// [default: none]
+    #[arg(long, value_name = "POLICY", value_delimiter = ',')]
     policy: Vec<String>,
     #[command(flatten)]
     output: OutputArgs,

@@ -42,8 +42,8 @@ pub(crate) struct ServiceArgs {
     /// It is open to everybody
     #[arg(long)]
     anonymous: bool,
-    /// A Policy on it (repeatable)
-    #[arg(long, value_name = "POLICY")]
+    /// Attach Policies: repeatable, or separated by commas, such as `read-only,office-hours` [default: none]
+    #[arg(long, value_name = "POLICY", value_delimiter = ',')]
     policy: Vec<String>,
     #[command(flatten)]
     output: OutputArgs,

@@ -22,11 +22,12 @@ pub(crate) struct UserArgs {
     /// The e-mail address of a person
     #[arg(long, value_name = "ADDRESS")]
     email: Option<String>,
-    /// A Group that it belongs to (repeatable)
-    #[arg(long, value_name = "GROUP")]
+    /// Add the User to Groups: repeatable, or separated by commas, such as `developers,on-call` [default: none]
+    #[arg(long, value_name = "GROUP", value_delimiter = ',')]
     group: Vec<String>,
-    /// A Policy on its Sessions (repeatable)
-    #[arg(long, value_name = "POLICY")]
+    /// Attach Policies to its Sessions: repeatable, or separated by commas, such as `read-only,office-hours`
+    /// [default: none]
+    #[arg(long, value_name = "POLICY", value_delimiter = ',')]
     policy: Vec<String>,
     #[command(flatten)]
     output: OutputArgs,

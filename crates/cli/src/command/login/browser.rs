@@ -73,6 +73,7 @@ pub(crate) async fn approve(
         callback_port: listener.port.into(),
         callback_suffix: listener.suffix.clone(),
         code_challenge: challenge.to_vec(),
+        shows_code: true,
     };
     let request = URL_SAFE_NO_PAD.encode(request.encode_to_vec());
     let url = format!("https://{domain}/login?octelium_req={request}");

@@ -41,7 +41,7 @@ pub(crate) struct WhyArgs {
     /// Query, without the question mark
     #[arg(long)]
     query: Option<String>,
-    /// A header (repeatable)
+    /// Add a header, such as `x-team=red` (repeatable; a value may contain commas) [default: none]
     #[arg(long = "header", value_name = "NAME=VALUE")]
     headers: Vec<String>,
     /// Address of the client

@@ -227,12 +227,18 @@ fn apply(state: &mut State, request: &ApplyRequest) -> ApplyResponse {
             Some(before) if spec(before) == spec(&after) && kind != "Secret" => Action::Unchanged,
             Some(_) => Action::Updated,
         };
+        let kind_of_warning = resource.kind().unwrap();
         response.results.push(apply_response::Result {
             kind,
             name,
             action: action.into(),
             before,
             after: Some(after),
+            warnings: state
+                .warnings
+                .get(kind_of_warning)
+                .cloned()
+                .unwrap_or_default(),
         });
     }
     for kind in &request.prune_kinds {
@@ -260,6 +266,7 @@ fn apply(state: &mut State, request: &ApplyRequest) -> ApplyResponse {
                 action: Action::Deleted.into(),
                 before: Some(object.clone()),
                 after: None,
+                warnings: Vec::new(),
             }));
     }
     if !response.problems.is_empty() {

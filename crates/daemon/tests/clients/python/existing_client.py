@@ -210,6 +210,24 @@ def orders(client: Client) -> None:
     client.call("ListPolicy", core.ListPolicyOptions(common=meta.CommonListOptions(orderBy=order_by(mode=order_by.DESC))))
 
 
+def large_lists(client: Client) -> None:
+    """Lists of more than libraries read by default (4 MiB), page by page as `apply` reads them."""
+    rules = [
+        core.Policy.Spec.Rule(
+            effect=core.Policy.Spec.Rule.DENY,
+            condition=core.Condition(match=f'ctx.user.metadata.name == "{"x" * 8_900}"'),
+        )
+        for _ in range(10)
+    ]
+    names = [f"large-{number:02}" for number in range(60)]
+    for name in names:
+        client.call("CreatePolicy", core.Policy(metadata=meta.Metadata(name=name), spec=core.Policy.Spec(rules=rules)))
+    listed = [item.metadata.name for item in list_all(client, "Policy")]
+    check([name for name in listed if name.startswith("large-")] == names, "every large Policy is listed once")
+    for name in names:
+        client.call("DeletePolicy", meta.DeleteOptions(name=name))
+
+
 def mistakes(client: Client) -> None:
     def refuse(method: str, request, *codes: StatusCode) -> None:
         message = refused(lambda: client.call(method, request), *codes)
@@ -318,8 +336,18 @@ def unserved(client: Client) -> None:
     metadata = [("x-octelium-auth", client.tokens.accessToken)]
     # Anything else makes the clients connect again every two seconds.
     stops = (StatusCode.INVALID_ARGUMENT, StatusCode.PERMISSION_DENIED, StatusCode.NOT_FOUND)
-    for message in (b"", b"\x0a\x00"):
+    initialize = user_messages.ConnectRequest.Initialize(
+        connectionType=user_messages.ConnectRequest.Initialize.WIREGUARD,
+        serviceOptions=user_messages.ConnectRequest.Initialize.ServiceOptions(serveAll=True),
+    )
+    first = user_messages.ConnectRequest(initialize=initialize).SerializeToString()
+    for message in (b"", b"\x0a\x00", first):
         refused(lambda message=message: next(tunnel(iter([message]), metadata=metadata, timeout=10)), *stops)
+    # As `octelium config` asks, for a Service that needs no settings and for one that is not there.
+    settings = user_messages.SetServiceConfigsRequest(name="web-one.default")
+    check(not client.call("SetServiceConfigs", settings, client.user).configs, "no settings are needed")
+    absent = user_messages.SetServiceConfigsRequest(name="nobody-has-this-name")
+    refused(lambda: client.call("SetServiceConfigs", absent, client.user), StatusCode.NOT_FOUND)
     client.call("ListService", user_messages.ListServiceOptions(), client.user)
     client.call("ListNamespace", user_messages.ListNamespaceOptions(), client.user)
 
@@ -344,7 +372,7 @@ def main() -> None:
     with connect(USER_AGENT) as channel:
         client = Client(channel)
         for step in (
-            status, lists, resources, lists, orders, mistakes, credentials, unserved, refreshes, clean_up,
+            status, lists, resources, lists, orders, large_lists, mistakes, credentials, unserved, refreshes, clean_up,
         ):  # fmt: skip
             step(client)
             print(step.__name__, flush=True)

@@ -232,6 +232,21 @@ fn the_client_decides_the_type_of_session_where_the_credential_does_not(
     }
 }
 
+#[rstest]
+#[case("octelium-cli/0.30.0 grpc-go/1.82.1", "0.30.0")]
+#[case("octelium-cli/0.30.0", "0.30.0")]
+#[case("octelium-cli/ grpc-go/1.82.1", "")]
+#[case("octelium-cli/", "")]
+#[case("octelium-cli grpc-go/1.82.1", "")]
+#[case("octelium-client/1.0 x", "")]
+#[case("grpc-go/1.82.1", "")]
+fn the_version_of_a_library_is_not_that_of_the_client_g7(
+    #[case] user_agent: &str,
+    #[case] version: &str,
+) {
+    assert_eq!(downstream(None, user_agent).client_version, version);
+}
+
 #[test]
 fn an_absurdly_long_user_agent_is_not_recorded() {
     let recorded = downstream(

@@ -94,6 +94,7 @@ async fn prune_kind<T: Managed>(
                 action: Action::Deleted.into(),
                 before: Some(old.message.into_resource()),
                 after: None,
+                warnings: Vec::new(),
             }),
             Err(error) if error.fault().is_some() => return Err(error),
             Err(error) => planned.problem(None, Some(kind), old.message.name(), &error),

@@ -43,7 +43,10 @@ pub(super) fn check(path: &str, plugins: &[Plugin]) -> Result<(), Error> {
         }
         let phase = Phase::try_from(plugin.phase)
             .map_err(|_| Error::invalid(format!("{path}.phase must be PRE_AUTH or POST_AUTH")))?;
-        expression::check_condition(&format!("{path}.condition"), plugin.condition.as_ref())?;
+        // A plugin without a condition always applies.
+        if plugin.condition.is_some() {
+            expression::check_condition(&format!("{path}.condition"), plugin.condition.as_ref())?;
+        }
         match &plugin.r#type {
             Some(Type::Direct(direct)) => check_direct(&format!("{path}.direct"), direct)?,
             Some(Type::RateLimit(limit)) => {
@@ -105,16 +108,18 @@ fn check_rate(path: &str, limit: &RateLimit, phase: Phase) -> Result<(), Error> 
         Some(rate_limit::key::Type::Eval(source)) => {
             expression::check_text(&format!("{path}.key.eval"), source)?;
         }
-        Some(rate_limit::key::Type::PerSession(true) | rate_limit::key::Type::PerUser(true))
-            if phase != Phase::PreAuth => {}
-        Some(rate_limit::key::Type::PerSession(true) | rate_limit::key::Type::PerUser(true)) => {
-            return Err(Error::invalid(format!(
-                "{path}.key: who asks is not known in phase PRE_AUTH; use eval"
-            )));
+        // Without a key it is per Session.
+        None
+        | Some(rate_limit::key::Type::PerSession(true) | rate_limit::key::Type::PerUser(true)) => {
+            if phase == Phase::PreAuth {
+                return Err(Error::invalid(format!(
+                    "{path}.key must have eval in phase PRE_AUTH: the Session and its User are not known yet"
+                )));
+            }
         }
-        Some(_) | None => {
+        Some(rate_limit::key::Type::PerSession(false) | rate_limit::key::Type::PerUser(false)) => {
             return Err(Error::invalid(format!(
-                "{path}.key must have eval, perSession or perUser"
+                "{path}.key must have eval, or perSession or perUser that is true"
             )));
         }
     }

@@ -64,9 +64,11 @@ pub(super) async fn page(
     let wanted = Wanted::read(&LOG, query.as_deref());
     let asked = events::asked(&admin, "ListAccessEvent", options(&wanted)).await;
     let (list, problem): (AccessEventList, _) = asked?;
+    let meta = list.list_response_meta.unwrap_or_default();
     let found = Found {
         rows: list.items.iter().map(|event| row(&admin, event)).collect(),
-        total: list.list_response_meta.unwrap_or_default().total_count,
+        total: meta.total_count,
+        has_more: meta.has_more,
         problem,
     };
     Ok(events::page(&LOG, &admin, &wanted, &found, ctx.now()))

@@ -117,6 +117,8 @@ pub(super) struct Found {
     pub(super) rows: Vec<Markup>,
     /// How many there are in all.
     pub(super) total: u32,
+    /// Whether there are more after those.
+    pub(super) has_more: bool,
     /// What is wrong about what was asked for.
     pub(super) problem: Option<String>,
 }
@@ -239,7 +241,7 @@ fn body(log: &Log, wanted: &Wanted, rows: &Markup, found: &Found, now: UnixMilli
                 tbody id="live" data-live=[live.as_deref()] { (rows) }
             }
         }
-        (view::pager(place, &fields, wanted.number, total.div_ceil(ON_A_PAGE).max(1)))
+        (view::pager(place, &fields, wanted.number, view::pages(total, ON_A_PAGE, wanted.number, found.has_more)))
     }
 }
 

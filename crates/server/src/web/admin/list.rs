@@ -52,8 +52,10 @@ struct Wanted {
 struct Found {
     items: Vec<Resource>,
     total: u32,
-    /// Whether there may be more that was not looked at.
-    is_partial: bool,
+    /// Whether there are more after `items`.
+    has_more: bool,
+    /// How many objects were looked through, unless all were.
+    partial_of: Option<u32>,
 }
 
 /// One page of them; of a kind with one object that object.
@@ -131,7 +133,8 @@ async fn browse(
     Ok(Found {
         items,
         total: meta.total_count,
-        is_partial: false,
+        has_more: meta.has_more,
+        partial_of: None,
     })
 }
 
@@ -148,11 +151,15 @@ async fn search(
     let mut found = Found {
         items: Vec::new(),
         total: 0,
-        is_partial: true,
+        has_more: false,
+        partial_of: Some(0),
     };
+    let mut read_so_far = 0;
     for number in 0..READS {
         let common = common(number, READ_AT_ONCE, !wanted.is_newest_first);
         let (items, meta) = read(api, shown, method, common, &wanted.owner).await?;
+        read_so_far += items.len();
+        found.partial_of = Some(u32::try_from(read_so_far).unwrap_or(u32::MAX));
         for item in items.into_iter().filter(|item| matches(item, &text, now)) {
             let is_on_page = (first..first.saturating_add(ON_A_PAGE)).contains(&found.total);
             found.total += 1;
@@ -161,11 +168,11 @@ async fn search(
             }
         }
         if !meta.has_more {
-            found.is_partial = false;
+            found.partial_of = None;
             break;
         }
     }
-    if found.is_partial && wanted.number == 1 {
+    if found.partial_of.is_some() && wanted.number == 1 {
         find_by_name(api, shown, wanted, &mut found).await?;
     }
     Ok(found)
@@ -268,7 +275,7 @@ pub(super) fn resource(kind: Kind, message: &DynamicMessage) -> Result<Resource,
 }
 
 fn body(api: &Api, shown: &Shown, wanted: &Wanted, found: &Found, now: UnixMillis) -> Markup {
-    let pages = found.total.div_ceil(ON_A_PAGE).max(1);
+    let pages = view::pages(found.total, ON_A_PAGE, wanted.number, found.has_more);
     let order = if wanted.is_newest_first {
         "newest"
     } else {
@@ -304,10 +311,9 @@ fn told(shown: &Shown, wanted: &Wanted, found: &Found) -> String {
     let owner = owner.map(|by| format!(" of the {} {}", by.kind(), wanted.owner));
     let search = Some(&wanted.search).filter(|search| !search.is_empty());
     let search = search.map(|search| format!(" with “{search}”"));
-    let most = READS * READ_AT_ONCE;
     let rest = found
-        .is_partial
-        .then(|| format!(" among the first {most}: more were not looked through"));
+        .partial_of
+        .map(|count| format!(" among the first {count}: more were not looked through"));
     [Some(number), owner, search, rest]
         .into_iter()
         .flatten()

@@ -117,6 +117,17 @@ pub(super) fn cut(text: &str) -> String {
     }
 }
 
+/// How many pages a list has, as far as page `number` shows. A page that is bounded by bytes has fewer items than
+/// `on_a_page`, so there can be more pages than the total says.
+pub(super) fn pages(total: u32, on_a_page: u32, number: u32, has_more: bool) -> u32 {
+    let next = if has_more {
+        number.saturating_add(1)
+    } else {
+        1
+    };
+    total.div_ceil(on_a_page).max(next)
+}
+
 /// The links to other parts of a list.
 pub(super) fn pager(place: &str, fields: &[(&str, &str)], number: u32, pages: u32) -> Markup {
     let to = |number: u32| {
@@ -140,4 +151,17 @@ pub(super) fn pager(place: &str, fields: &[(&str, &str)], number: u32, pages: u3
 /// Whether this Session may make Credentials: what they are, and then their secret.
 pub(super) fn may_create_credentials(api: &Api) -> bool {
     api.allows(&core("CreateCredential")) && api.allows(&core("GenerateCredentialToken"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_that_are_bounded_by_bytes_are_reached_g5() {
+        assert_eq!(pages(0, 50, 1, false), 1);
+        assert_eq!(pages(120, 50, 1, true), 3);
+        assert_eq!(pages(60, 50, 2, true), 3);
+        assert_eq!(pages(60, 50, 3, false), 2);
+    }
 }

@@ -14,30 +14,36 @@ use api::{
         AuthenticateWithAuthenticationTokenRequest, GetAvailableAuthenticatorRequest,
         main_service_client::MainServiceClient as AuthClient,
     },
-    core_v1::{Credential, ListUserOptions, main_service_client::MainServiceClient as CoreClient},
+    core_v1::{
+        Credential, ListUserOptions, Service, main_service_client::MainServiceClient as CoreClient,
+    },
     platform_v1::audit_event::Outcome,
     resource::Object as _,
-    user_v1::{GetStatusRequest, main_service_client::MainServiceClient as UserClient},
+    user_v1::{
+        GetStatusRequest, SetServiceConfigsRequest, SetServiceConfigsResponse,
+        main_service_client::MainServiceClient as UserClient,
+    },
 };
-use futures_util::stream;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use rstest::rstest;
 use server::{Context, Domain, directory::Limits, grpc_router};
-use tonic::{Code, Request, body::Body, metadata::MetadataValue};
+use tonic::{Code, Request, Status, body::Body, metadata::MetadataValue};
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::replicas::{Backend, Replicas, authenticate, log_in, log_in_with};
 
-pub(super) type Router =
+pub(crate) type Router =
     BoxCloneSyncService<http::Request<Body>, http::Response<axum::body::Body>, Infallible>;
 
-pub(super) async fn router(ctx: &Context) -> Router {
+pub(crate) async fn router(ctx: &Context) -> Router {
     let router = grpc_router(ctx.clone()).await.unwrap();
     BoxCloneSyncService::new(
         router.map_request(|request: http::Request<Body>| request.map(axum::body::Body::new)),
     )
 }
 
-pub(super) fn with<T>(message: T, name: &'static str, value: &str) -> Request<T> {
+pub(crate) fn with<T>(message: T, name: &'static str, value: &str) -> Request<T> {
     let mut request = Request::new(message);
     let value = MetadataValue::try_from(value).unwrap();
     request.metadata_mut().insert(name, value);
@@ -354,4 +360,74 @@ async fn a_message_is_read_after_its_caller_is_authenticated_and_only_if_it_is_s
         let large = 64 * 1024 + 1;
         assert_eq!(call(path, "", large).await, (Code::InvalidArgument, true));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_stream_is_answered_after_its_first_message_g2() {
+    let replicas = Replicas::start(Backend::Sqlite, 1).await;
+    let ctx = replicas.context(0);
+    replicas.workload("plain").await;
+    let credential = replicas.credential("AUTH_TOKEN", "plain", "").await;
+    let secret = replicas.issue(&credential).await;
+    let allowed = log_in(ctx, &secret).await.unwrap().access_token;
+    let scopes = ["service:nginx".to_owned()];
+    let narrow = log_in_with(ctx, &secret, &scopes, &[]).await.unwrap();
+    for (token, code) in [
+        (None, Code::Unauthenticated),
+        (Some(narrow.access_token), Code::PermissionDenied),
+        (Some(allowed), Code::InvalidArgument),
+    ] {
+        let is_read = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&is_read);
+        // One empty message, and a client that then waits for the reply.
+        let message = stream::once(async move {
+            flag.store(true, Ordering::SeqCst);
+            Ok::<_, std::io::Error>(Bytes::from_static(&[0; 5]))
+        });
+        let body = axum::body::Body::from_stream(message.chain(stream::pending()));
+        let mut request = http::Request::post(
+            "https://octelium-api.localhost/octelium.api.main.user.v1.MainService/Connect",
+        )
+        .header("content-type", "application/grpc")
+        .header("te", "trailers");
+        if let Some(token) = token {
+            request = request.header("x-octelium-auth", token);
+        }
+        let request = request.body(Body::new(body)).unwrap();
+        let response = router(ctx).await.oneshot(request).await.unwrap();
+        let status = Status::from_header_map(response.headers()).unwrap();
+        assert_eq!(status.code(), code, "{status:?}");
+        assert!(is_read.load(Ordering::SeqCst), "{code:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_needs_no_settings_gets_none_g1() {
+    let replicas = Replicas::start(Backend::Sqlite, 1).await;
+    let ctx = replicas.context(0);
+    replicas.workload("plain").await;
+    let credential = replicas.credential("AUTH_TOKEN", "plain", "").await;
+    let token = log_in(ctx, &replicas.issue(&credential).await)
+        .await
+        .unwrap();
+    let service = "kind: Service\nmetadata: { name: web }\nspec: { mode: HTTP, isPublic: true, \
+                   config: { upstream: { url: http://127.0.0.1:9 } } }\n";
+    let created: Result<Service, _> = replicas.first().create(&replicas.actor, service).await;
+    created.unwrap();
+    let mut user = UserClient::new(router(ctx).await);
+    let mut ask = async |name: &str| {
+        let message = SetServiceConfigsRequest {
+            name: name.to_owned(),
+        };
+        let request = with(message, "x-octelium-auth", &token.access_token);
+        user.set_service_configs(request)
+            .await
+            .map(tonic::Response::into_inner)
+            .map_err(|status| status.code())
+    };
+    let nothing = Ok(SetServiceConfigsResponse::default());
+    assert_eq!(ask("web").await, nothing);
+    assert_eq!(ask("web.default").await, nothing);
+    assert_eq!(ask("absent").await, Err(Code::NotFound));
+    assert_eq!(ask("").await, Err(Code::InvalidArgument));
 }

@@ -15,9 +15,10 @@ use rstest::rstest;
 use server::{
     Context, Error, ErrorKind,
     authentication::device,
-    resource::{codec::Stored, index, load},
+    resource::{cluster_config::UpdateClusterConfig, codec::Stored, index, load},
 };
 
+use crate::cluster::parse;
 use crate::replicas::{Backend, Replicas, authenticate, caller, log_in, refresh};
 
 fn machine(number: u64) -> Info {
@@ -250,6 +251,52 @@ async fn a_device_that_waits_for_approval_holds_its_session_up_without_ending_it
     assert!(authenticate(ctx, &refreshed.access_token).await.is_err());
     set(State::Active).await;
     authenticate(ctx, &refreshed.access_token).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cluster_sets_the_state_and_the_number_of_new_devices_g3() {
+    let replicas = Replicas::start(Backend::Sqlite, 1).await;
+    let ctx = replicas.context(0);
+    let config = parse(
+        "{kind: ClusterConfig, metadata: {name: any}, spec: {device: {human: {defaultState: PENDING, \
+         maxPerUser: 1}, workload: {maxPerUser: 2}}}}",
+    );
+    let updated = replicas.first();
+    updated
+        .run(&replicas.actor, UpdateClusterConfig(config))
+        .await
+        .unwrap();
+    replicas.settle().await;
+    let person = person(&replicas, "alice").await;
+    let tokens = log_in(ctx, &person.secret).await.unwrap();
+    register(ctx, &tokens, &machine(1)).await.unwrap();
+    let [device] = &devices(&replicas, &person.user).await[..] else {
+        panic!("one Device");
+    };
+    assert_eq!(
+        device.message.spec.as_ref().unwrap().state(),
+        State::Pending
+    );
+    assert!(authenticate(ctx, &tokens.access_token).await.is_err());
+    // One Device is all that a person may have, two a workload.
+    let tokens = log_in(ctx, &person.secret).await.unwrap();
+    let refused = register(ctx, &tokens, &machine(2)).await.unwrap_err();
+    assert_eq!(refused.reason(), Some("device_limit"));
+    let user = replicas.workload("ci").await;
+    let credential = replicas
+        .credential("AUTH_TOKEN", "ci", "sessionType: CLIENT")
+        .await;
+    let secret = replicas.issue(&credential).await;
+    for number in 3..6 {
+        let tokens = log_in(ctx, &secret).await.unwrap();
+        let registered = register(ctx, &tokens, &machine(number)).await;
+        assert_eq!(registered.is_ok(), number < 5, "{registered:?}");
+    }
+    let states = devices(&replicas, &user).await.into_iter();
+    let states: Vec<_> = states
+        .map(|device| device.message.spec.unwrap().state())
+        .collect();
+    assert_eq!(states, [State::Active, State::Active]);
 }
 
 #[rstest]

@@ -153,7 +153,7 @@ async fn a_credential_that_breaks_a_rule_is_refused(#[case] spec: &str, #[case] 
 )]
 #[case::plugin_condition(
     "web",
-    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {plugins: [{name: xy, direct: {}}]}}}",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {plugins: [{name: xy, condition: {}, direct: {}}]}}}",
     "spec.config.http.plugins[0].condition must be set"
 )]
 #[case::plugin_names(
@@ -317,6 +317,11 @@ async fn a_credential_that_breaks_a_rule_is_refused(#[case] spec: &str, #[case] 
     "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {header: {addRequestHeaders: [{key: a, value: b}, {key: X_API.Key, value: c}]}}}}",
     "spec.config.http.header.addRequestHeaders[1].value would be stored and shown in clear"
 )]
+#[case::rate_key_before_authentication(
+    "web",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {plugins: [{name: xy, phase: PRE_AUTH, rateLimit: {limit: 1, window: {seconds: 1}}}]}}}",
+    "spec.config.http.plugins[0].rateLimit.key must have eval"
+)]
 #[tokio::test]
 async fn a_service_that_breaks_a_rule_is_refused(
     #[case] name: &str,
@@ -327,6 +332,17 @@ async fn a_service_that_breaks_a_rule_is_refused(
     let (kind, text) = refused::<Service>(&yaml).await;
     assert_eq!(kind, ErrorKind::InvalidArgument);
     assert!(text.starts_with(message), "{text}");
+}
+
+#[tokio::test]
+async fn a_plugin_needs_neither_condition_nor_key_g6() {
+    let cluster = Cluster::on(store::testing::sqlite()).await;
+    let root = cluster.root().await;
+    let service = "{kind: Service, metadata: {name: web}, spec: {mode: HTTP, isPublic: true, config: \
+                   {upstream: {url: 'http://a'}, http: {plugins: [{name: xy, rateLimit: {limit: 1, window: \
+                   {seconds: 1}}}, {name: yz, rateLimit: {limit: 1, window: {seconds: 1}, key: {}}}]}}}}";
+    let created: Service = cluster.create(&root, service).await.unwrap();
+    assert_eq!(created.spec, parse::<Service>(service).spec);
 }
 
 #[rstest]
@@ -362,6 +378,35 @@ async fn what_is_not_served_is_refused_by_name() {
         .unwrap();
     assert_eq!(config.name(), "default");
     assert_eq!(config.status().unwrap().domain, "localhost:8443");
+}
+
+#[rstest]
+#[case(
+    "human: {defaultState: REJECTED}",
+    "spec.device.human.defaultState must be ACTIVE or PENDING"
+)]
+#[case(
+    "workload: {defaultState: REJECTED}",
+    "spec.device.workload.defaultState must be"
+)]
+#[case(
+    "human: {maxPerUser: 10001}",
+    "spec.device.human.maxPerUser is 10001; at most 10000"
+)]
+#[case(
+    "workload: {maxPerUser: 10001}",
+    "spec.device.workload.maxPerUser is 10001"
+)]
+#[tokio::test]
+async fn settings_of_devices_are_checked_g3(#[case] device: &str, #[case] message: &str) {
+    let cluster = Cluster::on(store::testing::sqlite()).await;
+    let root = cluster.root().await;
+    let yaml =
+        format!("{{kind: ClusterConfig, metadata: {{name: any}}, spec: {{device: {{{device}}}}}}}");
+    let refused = cluster.run(&root, UpdateClusterConfig(parse(&yaml))).await;
+    let error = refused.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.public().starts_with(message), "{}", error.public());
 }
 
 #[tokio::test]

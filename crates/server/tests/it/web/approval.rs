@@ -13,11 +13,16 @@ use crate::replicas::{Replicas, log_in_with};
 const VERIFIER: [u8; 32] = [7; 32];
 
 pub(super) fn request(port: u32, challenge: &[u8]) -> String {
+    request_of(port, challenge, true)
+}
+
+fn request_of(port: u32, challenge: &[u8], shows_code: bool) -> String {
     let request = ClientLoginRequest {
         api_version: ApiVersion::V1.into(),
         callback_port: port,
         callback_suffix: "aB3dE6gH".to_owned(),
         code_challenge: challenge.to_vec(),
+        shows_code,
     };
     URL_SAFE_NO_PAD.encode(request.encode_to_vec())
 }
@@ -86,6 +91,22 @@ async fn w08_what_the_client_gets_is_of_use_to_it_alone_and_once() {
         .iter()
         .filter(|event| event.r#type == "client_login.approved");
     assert_eq!(approvals.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_is_to_be_compared_only_if_the_client_shows_one_g4() {
+    let (_replicas, mut browser) = john().await;
+    let challenge = code_challenge(&VERIFIER);
+    let [a, b, c, d, ..] = challenge;
+    let code = format!("{a:02X}{b:02X}-{c:02X}{d:02X}");
+    for shows_code in [true, false] {
+        let request = request_of(34567, &challenge, shows_code);
+        let page = browser.get(&format!("/login?octelium_req={request}")).await;
+        page.says("Approve this only if you have just started");
+        for text in [code.as_str(), "it shows the same code"] {
+            assert_eq!(page.body.contains(text), shows_code, "{text}: {page:#?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

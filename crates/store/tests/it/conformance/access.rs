@@ -5,7 +5,7 @@ use api::{
 use domain::{clock::UnixMillis, id::Uid};
 use store::{
     ACCESS_BYTES_ANONYMOUS, ACCESS_KEPT, ACCESS_KEPT_ANONYMOUS, ACCESS_KEPT_FOR, AccessQuery,
-    EVENT_TEXT_BYTES, Operation, Transaction,
+    EVENT_TEXT_BYTES, Listing, Operation, Pages, Transaction,
 };
 
 use crate::fixture::{Fixture, NOW, uid};
@@ -210,4 +210,33 @@ pub(super) async fn texts_of_events_are_cut_s06(cluster: Fixture) {
             (&kept, &kept)
         );
     }
+}
+
+pub(super) async fn a_page_of_access_events_is_bounded_by_bytes_g5(cluster: Fixture) {
+    let alice = uid();
+    let user = |number: i64| (number != 2).then_some(alice);
+    // Newest first: the last is the longest.
+    let events = (0..4_i64).map(|number| AccessEvent {
+        path: "x".repeat(1000 * usize::try_from(number + 1).unwrap()),
+        ..event(1000 + number, Decision::Denied, user(number), None)
+    });
+    cluster.store.append_access(events.collect()).await.unwrap();
+    let bounds = async |user, page| {
+        let query = AccessQuery {
+            user,
+            ..AccessQuery::default()
+        };
+        let pages = Pages {
+            page,
+            items: 10,
+            bytes: 3700,
+        };
+        let listing = Listing::Access(query);
+        let bounds = cluster.replica.bounds(listing, pages).await.unwrap();
+        (bounds.offset, bounds.limit)
+    };
+    for (page, expected) in (0..).zip([(0, 1), (1, 1), (2, 2), (4, 0)]) {
+        assert_eq!(bounds(None, page).await, expected);
+    }
+    assert_eq!(bounds(Some(alice), 1).await, (1, 2));
 }

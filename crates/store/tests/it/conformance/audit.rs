@@ -1,6 +1,6 @@
 use api::{meta_v1::ObjectReference, platform_v1::AuditEvent};
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
-use store::{AuditQuery, Expected, Operation};
+use store::{AuditQuery, Expected, Listing, Operation, Pages};
 
 use crate::fixture::{Fixture, NOW, commit, create, document, uid};
 
@@ -134,4 +134,31 @@ pub(super) async fn old_audit_events_are_removed_s06(cluster: Fixture) {
         ..AuditQuery::default()
     };
     assert_eq!(cluster.replica.audit(all).await.unwrap().1, 1400);
+}
+
+pub(super) async fn a_page_of_audit_events_is_bounded_by_bytes_g5(cluster: Fixture) {
+    // Newest first: the last is the longest.
+    let events = (0..4_i64).map(|number| AuditEvent {
+        user_agent: "x".repeat(1000 * usize::try_from(number + 1).unwrap()),
+        ..event("user.created", 1000 + number, None, None)
+    });
+    cluster.store.append_audit(events.collect()).await.unwrap();
+    let bounds = async |until, page| {
+        let query = AuditQuery {
+            until,
+            ..AuditQuery::default()
+        };
+        let pages = Pages {
+            page,
+            items: 10,
+            bytes: 3700,
+        };
+        let listing = Listing::Audit(query);
+        let bounds = cluster.replica.bounds(listing, pages).await.unwrap();
+        (bounds.offset, bounds.limit)
+    };
+    for (page, expected) in (0..).zip([(0, 1), (1, 1), (2, 2), (4, 0)]) {
+        assert_eq!(bounds(None, page).await, expected);
+    }
+    assert_eq!(bounds(Some(UnixMillis(1003)), 1).await, (1, 2));
 }

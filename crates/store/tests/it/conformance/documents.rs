@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use domain::{clock::UnixMillis, kind::Kind};
-use store::{CommitError, Expected, Operation, Order, Query, Revision, SecretWrite};
+use store::{
+    CommitError, Expected, Listing, Operation, Order, Pages, Query, Revision, SecretWrite,
+};
 use zeroize::Zeroizing;
 
 use crate::fixture::{Fixture, NOW, commit, commit_at, create, document, entry, uid, update};
@@ -508,5 +510,54 @@ pub(super) async fn unchanged_holds_at_the_present_revision_only(cluster: Fixtur
             .await
             .unwrap(),
         None
+    );
+}
+
+pub(super) async fn a_page_of_documents_is_bounded_by_bytes_g5(cluster: Fixture) {
+    // In the order of creation: 100, 200, ... bytes; the even ones are indexed.
+    for number in 1..=6_i64 {
+        let mut user = document(Kind::User, &format!("user{number}"));
+        user.created_at = UnixMillis(NOW.0 + number);
+        user.body = vec![7; 100 * usize::try_from(number).unwrap()];
+        if number % 2 == 0 {
+            user.indexes = vec![entry("group", "even", false)];
+        }
+        create(&cluster.store, user).await.unwrap();
+    }
+    let bounds = async |index: Option<&str>, order, page, items, bytes| {
+        let query = Query {
+            kind: Kind::User,
+            index: index.map(|group| ("group", group.to_owned())),
+            order,
+            // Not considered.
+            offset: 4,
+            limit: 1,
+            now: NOW,
+        };
+        let pages = Pages { page, items, bytes };
+        let listing = Listing::Documents(query);
+        let bounds = cluster.replica.bounds(listing, pages).await.unwrap();
+        (bounds.offset, bounds.limit)
+    };
+    // 100 + 200 + 300, 400, 500, 600.
+    for (page, expected) in (0..).zip([(0, 3), (3, 1), (4, 1), (5, 1), (6, 0), (6, 0)]) {
+        assert_eq!(bounds(None, Order::Created, page, 10, 600).await, expected);
+    }
+    // By count alone it is page times items.
+    assert_eq!(bounds(None, Order::Created, 1, 2, 10_000).await, (2, 2));
+    // 200 + 400, 600; and backwards.
+    assert_eq!(
+        bounds(Some("even"), Order::Created, 0, 10, 600).await,
+        (0, 2)
+    );
+    assert_eq!(
+        bounds(Some("even"), Order::Created, 1, 10, 600).await,
+        (2, 1)
+    );
+    let backwards = Order::CreatedDescending;
+    assert_eq!(bounds(Some("even"), backwards, 1, 10, 600).await, (1, 2));
+    assert_eq!(
+        bounds(Some("odd"), Order::Created, 0, 10, 600).await,
+        (0, 0)
     );
 }
