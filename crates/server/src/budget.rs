@@ -28,8 +28,8 @@ pub(crate) const PLATFORM_MESSAGE: usize = 16 * 1024 * 1024;
 
 /// Bytes that unfinished bodies without authentication may have, for one address prefix and in total.
 const ANONYMOUS: Size = Size {
-    share: 8 * 1024 * 1024,
-    total: 32 * 1024 * 1024,
+    share: 16 * 1024 * 1024,
+    total: 64 * 1024 * 1024,
 };
 /// Bytes that unfinished bodies with authentication may have, for one User and in total.
 const AUTHENTICATED: Size = Size {

@@ -199,7 +199,9 @@ async fn unfinished_requests_of_one_address_neither_hold_memory_nor_others_up_s0
     // Messages that are too large are refused by their first bytes.
     let large = attack(&cluster, &connections, 4 * 1024 * 1024, 64 * 1024);
     let ended = timeout(SOON, large.join_all()).await.expect("at once");
-    assert_eq!(statuses(&ended), BTreeMap::from([("3", 1024)]));
+    let counted = statuses(&ended);
+    let refused = counted["3"] + counted.get("8").unwrap_or(&0);
+    assert_eq!(refused, 1024, "{counted:?}");
 
     // A caller must prove who it is before its message is read.
     let mut connection = connections[0].clone();
@@ -218,7 +220,7 @@ async fn unfinished_requests_of_one_address_neither_hold_memory_nor_others_up_s0
     let ((taken, peak), form, ended) = tokio::join!(meanwhile, form, small.join_all());
     let counted = statuses(&ended);
     let waiting = counted["4"];
-    assert!((1..=128).contains(&waiting), "{counted:?}");
+    assert!((1..=256).contains(&waiting), "{counted:?}");
     assert_eq!(counted["8"], 1024 - waiting);
     let longest = ended.iter().map(|(_, elapsed)| *elapsed).max().unwrap();
     assert!(longest < Duration::from_secs(35), "{longest:?}");
@@ -299,7 +301,7 @@ async fn a_flood_is_bounded(scene: Scene) {
     let begun = Instant::now();
     let (audit, access) = loop {
         let audit = list("audit --type api.called")["items"].clone();
-        let access = list("access")["items"].clone();
+        let access = list("access --items-per-page 1000")["items"].clone();
         let (audit, access) = (audit.as_array().unwrap(), access.as_array().unwrap());
         let all: u64 = audit.iter().chain(access).map(count).sum();
         if all >= sent {

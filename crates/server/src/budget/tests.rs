@@ -137,7 +137,7 @@ async fn a_stream_has_no_total_time_after_its_first_message_s02() {
         stream.send([prefix(1), vec![7]].concat()).await;
     }
     assert_eq!(anonymous.answer.await.unwrap(), Err(ErrorKind::TimedOut));
-    assert_eq!(started.elapsed(), ANONYMOUS_STREAM_IDLE);
+    assert_eq!(started.elapsed().as_secs(), ANONYMOUS_STREAM_IDLE.as_secs());
     tokio::time::advance(Duration::from_hours(1)).await;
     of_user.send(prefix(1)).await;
     of_user.send([7]).await;
