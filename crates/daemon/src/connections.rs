@@ -159,7 +159,7 @@ impl Connections {
         let mut was_open = false;
         let tie = self.hasher.hash_one(holder);
         table.update(holder, tie, |members| {
-            was_open = members.remove(&id).is_some()
+            was_open = members.remove(&id).is_some();
         });
         if was_open {
             table.open -= 1;

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use gateway::listener::{
-    ClientBody, OpenBody, Protocol, Protocols, ReadAhead, StallTimeout, TrustedProxies,
+    ClientBody, Limits, OpenBody, Protocol, Protocols, ReadAhead, StallTimeout, TrustedProxies,
 };
 use http::{Request, Response};
 use hyper::service::Service;
@@ -58,7 +58,7 @@ pub(crate) struct Listener {
 #[derive(Clone)]
 pub(crate) struct Serving {
     /// TLS.
-    pub(crate) tls: TlsAcceptor,
+    tls: TlsAcceptor,
     /// Answers requests.
     pub(crate) dispatch: Arc<Dispatch>,
     /// The open ones.
@@ -133,6 +133,22 @@ impl Listener {
 }
 
 impl Serving {
+    /// Serves within the default limits of the protocols.
+    pub(crate) fn new(
+        tls: TlsAcceptor,
+        dispatch: Dispatch,
+        connections: Arc<Connections>,
+        proxies: Arc<TrustedProxies>,
+    ) -> Self {
+        Self {
+            tls,
+            dispatch: Arc::new(dispatch),
+            connections,
+            proxies,
+            protocols: Arc::new(Protocols::new(&Limits::default())),
+        }
+    }
+
     async fn serve(
         self,
         stream: std::net::TcpStream,

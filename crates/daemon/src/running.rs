@@ -16,10 +16,7 @@ use domain::{
     clock::{Clock, SystemClock, UnixMillis},
     rng::{Rng, SystemRng},
 };
-use gateway::{
-    Gateway,
-    listener::{Limits, Protocols, TrustedProxies},
-};
+use gateway::{Gateway, listener::TrustedProxies};
 use rustls_pki_types::CertificateDer;
 use store::Store;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -155,15 +152,10 @@ impl Instance {
         let proxies = Arc::new(proxies);
         let connections = Connections::new("main", bounds(&listen)?);
         let dispatch = Dispatch::new(names.clone(), sites, Arc::clone(&proxies), rng);
+        let tls = TlsAcceptor::from(tls::server_config(certificates.resolver())?);
         let listener = Listener {
             socket,
-            serving: Serving {
-                tls: TlsAcceptor::from(tls::server_config(certificates.resolver())?),
-                dispatch: Arc::new(dispatch),
-                connections: Arc::clone(&connections),
-                proxies,
-                protocols: Arc::new(Protocols::new(&Limits::default())),
-            },
+            serving: Serving::new(tls, dispatch, Arc::clone(&connections), proxies),
             workers: workers.turns(),
             drain_timeout: seconds(listen.drain_timeout, DEFAULT_DRAIN_TIMEOUT),
         };

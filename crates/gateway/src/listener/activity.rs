@@ -85,11 +85,12 @@ impl Activity {
             let passed = self
                 .idle()
                 .map_or(Duration::ZERO, |idle| idle.since.elapsed());
-            if passed >= limit {
+            // No request can be over earlier.
+            let left = limit.saturating_sub(passed);
+            if left.is_zero() {
                 return;
             }
-            // No request can be over earlier.
-            sleep(limit - passed).await;
+            sleep(left).await;
         }
     }
 

@@ -34,7 +34,7 @@ fn serve_one() -> (DuplexStream, Server) {
     let answer = Arc::new(Notify::new());
     let active = Arc::clone(&activity);
     let waits = Arc::clone(&answer);
-    let served = tokio::spawn(async move {
+    let task = tokio::spawn(async move {
         let service = service_fn(move |request: Request<OpenBody<ClientBody>>| {
             let waits = Arc::clone(&waits);
             Box::pin(async move {
@@ -68,7 +68,7 @@ fn serve_one() -> (DuplexStream, Server) {
     });
     let server = Server {
         activity,
-        served,
+        served: task,
         answer,
     };
     (client, server)
