@@ -24,7 +24,7 @@ pub(super) async fn slice(
     client: &Client,
     now: UnixMillis,
     durability: Durability,
-) -> Result<(u64, Option<Cursor>), StoreError> {
+) -> Result<(u64, Option<(Cursor, Vec<u8>)>), StoreError> {
     let collecting = |error: Error| failed("collecting", &error);
     client.batch_execute("BEGIN").await.map_err(collecting)?;
     let database: i64 = client
@@ -51,10 +51,10 @@ pub(super) async fn slice(
     }
     removed += access::trim(client, now, SLICE).await?;
     removed += trim(client, now.saturating_sub(row::CHANGES_KEPT)).await?;
-    let cursor = change::commit(client, &changes.changes, durability)
+    let last = change::commit(client, &changes.changes, durability)
         .await
         .map_err(collecting)?;
-    Ok((removed, cursor))
+    Ok((removed, last))
 }
 
 struct Removed {
