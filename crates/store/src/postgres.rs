@@ -387,14 +387,15 @@ impl Store for Postgres {
         // In slices, so that locks are held shortly.
         loop {
             let deadline = Instant::now() + OPERATION;
-            let client = self.client(deadline).await?;
+            // Before the connection: one that was made since is in a later history, and is not mistaken.
             let known = self.feed.publisher().known();
+            let client = self.client(deadline).await?;
             let outcome = timeout_at(
                 deadline,
                 collect::slice(&client, now, ends, self.durability),
             )
             .await;
-            let (slice, cursor) = match outcome {
+            let (slice, last) = match outcome {
                 Ok(Ok(done)) => done,
                 Ok(Err(error)) => {
                     // With the transaction that may be open.
@@ -406,8 +407,8 @@ impl Store for Postgres {
                     return Err(exceeded("collecting"));
                 }
             };
-            if let Some(cursor) = cursor {
-                self.feed.publisher().committed(cursor, known.history);
+            if let Some((cursor, mark)) = last {
+                self.feed.publisher().committed(cursor, mark, known.history);
             }
             removed += slice;
             if slice == 0 {

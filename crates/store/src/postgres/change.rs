@@ -20,7 +20,7 @@ pub(super) struct PendingChange {
     pub(super) revision: Option<Revision>,
 }
 
-/// Appends `changes` and commits. Returns the number of the last one.
+/// Appends `changes` and commits. Returns the number and the mark of the last one.
 ///
 /// The lock is held from before the first number is assigned until commit, so that numbers become visible in
 /// their order: a reader that has seen one will never see a smaller one appear. Waiting for the oldest snapshot
@@ -32,7 +32,7 @@ pub(super) async fn commit(
     client: &tokio_postgres::Client,
     changes: &[PendingChange],
     durability: Durability,
-) -> Result<Option<Cursor>, Error> {
+) -> Result<Option<(Cursor, Vec<u8>)>, Error> {
     if changes.is_empty() {
         client.batch_execute("COMMIT").await?;
         return Ok(None);
@@ -42,10 +42,21 @@ pub(super) async fn commit(
         .await?;
     // The last row is the one of the insertion: a commit has none.
     let last = messages.iter().rev().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0).and_then(|number| number.parse().ok()),
+        SimpleQueryMessage::Row(row) => {
+            let cursor = row.get(0)?.parse().ok()?;
+            Some((Cursor(cursor), from_hex(row.get(1)?)?))
+        }
         _ => None,
     });
-    Ok(last.map(Cursor))
+    Ok(last)
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = |place: usize| text.get(place..place + 2);
+    (0..text.len())
+        .step_by(2)
+        .map(|place| u8::from_str_radix(digits(place)?, 16).ok())
+        .collect()
 }
 
 /// How durable a change is when it is acknowledged.
@@ -93,9 +104,9 @@ fn append_and_commit(changes: &[PendingChange], durability: Durability) -> Strin
         );
     }
     sql.push_str(
-        ") AS c (place, at, kind, uid, name, revision) ORDER BY c.place RETURNING cursor
+        ") AS c (place, at, kind, uid, name, revision) ORDER BY c.place RETURNING cursor, mark
          )
-         SELECT max(cursor) FROM appended;
+         SELECT cursor, encode(mark, 'hex') FROM appended ORDER BY cursor DESC LIMIT 1;
          COMMIT",
     );
     sql

@@ -28,7 +28,7 @@ pub(super) async fn slice(
     now: UnixMillis,
     ends: AccessEnds,
     durability: Durability,
-) -> Result<(u64, Option<Cursor>), StoreError> {
+) -> Result<(u64, Option<(Cursor, Vec<u8>)>), StoreError> {
     let collecting = |error: Error| failed("collecting", &error);
     client.batch_execute("BEGIN").await.map_err(collecting)?;
     let database: i64 = client
@@ -55,10 +55,10 @@ pub(super) async fn slice(
     }
     removed += access::trim(client, now, ends, SLICE).await?;
     removed += trim(client, now.saturating_sub(row::CHANGES_KEPT)).await?;
-    let cursor = change::commit(client, &changes.changes, durability)
+    let last = change::commit(client, &changes.changes, durability)
         .await
         .map_err(collecting)?;
-    Ok((removed, cursor))
+    Ok((removed, last))
 }
 
 struct Removed {

@@ -29,10 +29,10 @@ const EVICTIONS: usize = 3;
 /// How many statements are sent without waiting.
 const PIPELINE: usize = 32;
 
-/// What became of each transaction, in order, and the last change of them all.
+/// What became of each transaction, in order, and the last change of them all with its mark.
 pub(super) struct GroupOutcome {
     pub(super) results: Vec<Result<Vec<Revision>, CommitError>>,
-    pub(super) cursor: Option<Cursor>,
+    pub(super) last: Option<(Cursor, Vec<u8>)>,
 }
 
 /// Nothing was answered.
@@ -63,7 +63,7 @@ pub(super) async fn commit(
     };
     let commit = change::commit(client, &changes, durability);
     match timeout_at(deadline, commit).await {
-        Ok(Ok(cursor)) => Ok(GroupOutcome { results, cursor }),
+        Ok(Ok(last)) => Ok(GroupOutcome { results, last }),
         Ok(Err(error)) => Err(GroupFailure {
             rolled_back: error.as_db_error().is_some() && !is_of_shutdown(&error),
             error: failed("committing", &error),

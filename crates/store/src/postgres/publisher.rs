@@ -80,11 +80,16 @@ impl Publisher {
         }
     }
 
-    /// This replica committed changes up to `head` over a connection that is in `history`.
-    pub(super) fn committed(&self, head: Cursor, history: u64) {
+    /// This replica committed changes up to `head` over a connection that is in `history`. What subscribers are told
+    /// of is known with its mark, so that its loss is noticed.
+    pub(super) fn committed(&self, head: Cursor, mark: Vec<u8>, history: u64) {
         {
-            let known = self.lock();
+            let mut known = self.lock();
             if known.history == history {
+                if head > known.cursor {
+                    known.cursor = head;
+                    known.mark = mark;
+                }
                 self.seen(head, Instant::now(), None);
             }
         }

@@ -157,10 +157,13 @@ impl Lane {
     }
 
     fn answer(&self, outcome: GroupOutcome, history: u64, jobs: impl Iterator<Item = Job>) {
-        if let Some(cursor) = outcome.cursor {
-            self.publisher.committed(cursor, history);
-        }
-        let cursor = outcome.cursor.unwrap_or_else(|| self.publisher.cursor());
+        let cursor = match outcome.last {
+            Some((cursor, mark)) => {
+                self.publisher.committed(cursor, mark, history);
+                cursor
+            }
+            None => self.publisher.cursor(),
+        };
         for (job, result) in jobs.zip(outcome.results) {
             let committed = result.map(|revisions| Committed { revisions, cursor });
             let _ = job.answer.send(committed);
