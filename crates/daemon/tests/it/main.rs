@@ -36,5 +36,6 @@ mod saml;
 mod secrets_at_rest;
 mod step_up;
 mod support;
+mod threats;
 mod tidy;
 mod upstream_credentials;
