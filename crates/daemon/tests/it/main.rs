@@ -37,6 +37,7 @@ mod saml;
 mod secrets_at_rest;
 mod step_up;
 mod support;
+mod threats;
 mod tidy;
 mod trusted_proxies;
 mod upstream_credentials;

@@ -156,7 +156,7 @@ fn dependencies(manifest: &str) -> Vec<String> {
     names
 }
 
-fn sources() -> Vec<PathBuf> {
+pub(crate) fn sources() -> Vec<PathBuf> {
     let mut found = Vec::new();
     collect(&root().join("crates"), &mut found);
     assert!(found.len() > 20, "the sources are not where they should be");
@@ -182,12 +182,12 @@ fn folders(parent: &Path) -> Vec<String> {
         .collect()
 }
 
-fn relative(file: &Path) -> String {
+pub(crate) fn relative(file: &Path) -> String {
     let relative = file.strip_prefix(root()).unwrap();
     relative.to_string_lossy().into_owned()
 }
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()
         .nth(2)
@@ -195,10 +195,10 @@ fn root() -> PathBuf {
         .to_owned()
 }
 
-fn read(file: &Path) -> String {
+pub(crate) fn read(file: &Path) -> String {
     fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
-fn assert_none(problems: &[String]) {
+pub(crate) fn assert_none(problems: &[String]) {
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }
