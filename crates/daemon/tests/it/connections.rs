@@ -9,13 +9,11 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{
-    operation::report,
-    support::{
-        cluster::Cluster,
-        https::{Https, get},
-        scene::{Scene, WEB},
-    },
+use crate::support::{
+    admin::report,
+    cluster::Cluster,
+    https::{Https, get},
+    scene::{Scene, WEB},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -9,13 +9,11 @@ use http::Request;
 use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 
-use crate::{
-    operation::report,
-    support::{
-        cluster::Cluster,
-        https::{Answer, Https, get},
-        scene::Scene,
-    },
+use crate::support::{
+    admin::report,
+    cluster::Cluster,
+    https::{Answer, Https, get},
+    scene::Scene,
 };
 
 /// The proxy, and a stranger.
