@@ -17,6 +17,8 @@ use tokio::time::Instant;
 const LONGEST_SEARCH: usize = 1024;
 /// How long a connection that has sent no request is not among the first to be closed: its handshake may be under way.
 const HANDSHAKE: Duration = Duration::from_secs(2);
+/// How many connections may be ending at a time, besides an eighth of the total.
+const MAX_CLOSING: usize = 256;
 /// How long a refusal shows in the readiness.
 const REFUSAL_SHOWS: Duration = Duration::from_secs(5);
 
@@ -128,7 +130,7 @@ impl Connections {
 
     /// Connections that end still hold memory and a file descriptor.
     fn may_close(&self, table: &Table) -> bool {
-        table.closing <= self.bounds.total / 8 + 16
+        table.closing <= self.bounds.total / 8 + MAX_CLOSING
     }
 
     /// A connection could not be accepted. If the process has no file descriptor left, closes some idle connections.

@@ -127,7 +127,11 @@ async fn readiness_tells_that_connections_are_refused_s02() {
     assert!(reason.contains("--max-connections"), "{reason}");
     assert!(counted(&cluster, "connections").await >= 1);
     drop(open);
-    assert_eq!(https.send("localhost", login_page()).await.status, 200);
+    // It may take a moment until the server sees that they are gone.
+    let begun = Instant::now();
+    while https.tls("localhost").await.is_err() {
+        assert!(begun.elapsed() < PATIENCE);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,11 +150,18 @@ async fn silent_connections_do_not_block_the_admin_listener_s02() {
     assert_eq!(report(&cluster, "/healthz").await.0, 200);
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert!(is_closed(&mut silent[0]).await);
-    let (_, metrics) = report(&cluster, "/metrics").await;
+    // Those that were asked to end do so.
     let line = "octelium_connections{listener=\"admin\"} ";
-    let open = metrics.lines().find_map(|found| found.strip_prefix(line));
-    let open: f64 = open.unwrap().parse().unwrap();
-    assert!(open <= 100.0, "{open}");
+    let begun = Instant::now();
+    loop {
+        let (_, metrics) = report(&cluster, "/metrics").await;
+        let open = metrics.lines().find_map(|found| found.strip_prefix(line));
+        let open: f64 = open.unwrap().parse().unwrap();
+        if open <= 65.0 {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{open}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -197,7 +197,9 @@ async fn connections_through_a_proxy_count_for_their_client_s02() {
     let arguments = ["--trusted-proxies", TRUSTED, "--proxy-protocol", "on"];
     let cluster = Cluster::start_with(&[&bounds[..], &arguments].concat());
     let https = Https::new(&cluster).from(PROXY);
-    let mut first = https.greeting(&header([192, 0, 2, 7])).tcp().await.unwrap();
+    // After its handshake it counts for its client.
+    let first = https.greeting(&header([192, 0, 2, 7]));
+    let mut first = first.tls("localhost").await.unwrap();
     let mut others = Vec::new();
     for host in 1..10 {
         others.push(
