@@ -1,5 +1,7 @@
 //! The object of a call: what Policies read at `ctx.request.grpc.target`.
 
+use std::{collections::BTreeMap, sync::LazyLock};
+
 use api::{
     core_v1::{ClusterConfig, Service, User, request_context::request::grpc::Target},
     platform_v1::resource::Resource as Body,
@@ -25,8 +27,6 @@ enum Naming {
     Options(Kind),
     /// The request has an `ObjectReference` in the field of this name.
     Reference(Kind, &'static str),
-    /// The call concerns no object, or more than one.
-    Nothing,
 }
 
 /// Returns the encoded target of a call, for [`policy::Grpc::target`]. It is empty if the call has no single object.
@@ -34,15 +34,14 @@ enum Naming {
 /// # Errors
 /// Returns an error if the message is not one of the method, names two different objects, or the store cannot be read.
 pub(crate) async fn of(ctx: &Context, path: &str, message: &[u8]) -> Result<Vec<u8>, Error> {
-    let Some(method) = method(path) else {
+    let Some((method, naming)) = METHODS.get(path) else {
         return Ok(Vec::new());
     };
     let decoded = || {
         DynamicMessage::decode(method.input(), message)
             .map_err(|_| Error::invalid("The request cannot be read"))
     };
-    let target = match naming(&method) {
-        Naming::Nothing => return Ok(Vec::new()),
+    let target = match *naming {
         Naming::New(kind) => created(ctx, kind, &decoded()?).await?,
         Naming::Resource(kind) => {
             let named = Named::of(field(&decoded()?, "metadata").as_ref());
@@ -61,7 +60,7 @@ pub(crate) async fn of(ctx: &Context, path: &str, message: &[u8]) -> Result<Vec<
 
 /// Whether the calls of a method have an object, so that they are decided with their message.
 pub(super) fn has_object(path: &str) -> bool {
-    method(path).is_some_and(|method| naming(&method) != Naming::Nothing)
+    METHODS.contains_key(path)
 }
 
 /// Returns the target of a call that creates `sent`. What is stored under the same name is not the object.
@@ -168,39 +167,45 @@ fn text(message: &DynamicMessage, name: &str) -> String {
     text.unwrap_or_default().to_owned()
 }
 
-fn method(path: &str) -> Option<MethodDescriptor> {
-    let (service, name) = path.strip_prefix('/')?.split_once('/')?;
-    let service = api::reflect::pool().get_service_by_name(service)?;
-    service.methods().find(|method| method.name() == name)
-}
+/// The methods whose calls have an object, by path.
+static METHODS: LazyLock<BTreeMap<String, (MethodDescriptor, Naming)>> = LazyLock::new(|| {
+    let services = api::reflect::pool().services();
+    let methods = services.flat_map(|service| service.methods().collect::<Vec<_>>());
+    let named = methods.filter_map(|method| {
+        let naming = naming(&method)?;
+        let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+        Some((path, (method, naming)))
+    });
+    named.collect()
+});
 
-fn naming(method: &MethodDescriptor) -> Naming {
+/// Returns `None` for a method whose calls concern no object, or more than one.
+fn naming(method: &MethodDescriptor) -> Option<Naming> {
     let name = method.name();
     match (method.parent_service().full_name(), name) {
         ("octelium.api.main.core.v1.MainService", "GenerateCredentialToken")
         | ("octelium.platform.v1.MainService", "RotateCredential") => {
-            Naming::Reference(Kind::Credential, "credentialRef")
+            Some(Naming::Reference(Kind::Credential, "credentialRef"))
+        }
+        ("octelium.platform.v1.MainService", "CreateEnrollment" | "ResetAuthenticators") => {
+            Some(Naming::Reference(Kind::User, "userRef"))
         }
         ("octelium.api.main.core.v1.MainService", _) => core(name),
-        ("octelium.platform.v1.MainService", "CreateEnrollment" | "ResetAuthenticators") => {
-            Naming::Reference(Kind::User, "userRef")
-        }
-        _ => Naming::Nothing,
+        _ => None,
     }
 }
 
 /// `CreateUser`, `UpdateUser`, `GetUser`, `DeleteUser`.
-fn core(name: &str) -> Naming {
+fn core(name: &str) -> Option<Naming> {
     let kind = |verb| name.strip_prefix(verb)?.parse::<Kind>().ok();
     if let Some(kind) = kind("Create") {
-        Naming::New(kind)
-    } else if let Some(kind) = kind("Update") {
-        Naming::Resource(kind)
-    } else if let Some(kind) = kind("Get").or_else(|| kind("Delete")) {
-        Naming::Options(kind)
-    } else {
-        Naming::Nothing
+        return Some(Naming::New(kind));
     }
+    if let Some(kind) = kind("Update") {
+        return Some(Naming::Resource(kind));
+    }
+    let kind = kind("Get").or_else(|| kind("Delete"))?;
+    Some(Naming::Options(kind))
 }
 
 /// What a request says of its object.
