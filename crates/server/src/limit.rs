@@ -57,6 +57,7 @@ impl Limit {
     }
 
     /// Milliseconds since [`STARTED`] of the last line in the log.
+    #[allow(clippy::match_same_arms, reason = "each arm has a static of its own")]
     fn last_logged(self) -> &'static AtomicU64 {
         macro_rules! one {
             () => {{

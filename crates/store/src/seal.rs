@@ -26,6 +26,9 @@ const TAG_LEN: usize = 16;
 const HEADER_LEN: usize = 1 + KEY_ID_LEN + NONCE_LEN;
 const KEY_LEN: usize = 32;
 
+/// A document and its sealed part, if it has one.
+pub(crate) type WithSealed = (Document, Option<Vec<u8>>);
+
 /// The key under which secrets are sealed. Never printed.
 #[derive(Clone)]
 pub struct MasterKey(Zeroizing<[u8; KEY_LEN]>);
@@ -255,7 +258,7 @@ impl Sealer {
     /// Opens the sealed part of a document that was read.
     pub(crate) fn open_with(
         &self,
-        found: Option<(Document, Option<Vec<u8>>)>,
+        found: Option<WithSealed>,
     ) -> Result<Option<WithSecret>, StoreError> {
         let Some((document, sealed)) = found else {
             return Ok(None);

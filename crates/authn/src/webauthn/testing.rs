@@ -8,7 +8,7 @@
     reason = "in tests, what cannot be made is found out by a panic"
 )]
 
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
 use aws_lc_rs::{
     digest::{SHA256, digest},
@@ -60,10 +60,10 @@ impl Model {
     /// By which the metadata know a model of U2F, in hexadecimal.
     pub fn key_identifier(&self) -> String {
         let identifier = crate::x509::key_identifier(&self.certificate).unwrap();
-        identifier
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        identifier.iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").unwrap();
+            text
+        })
     }
 
     fn made(aaguid: Aaguid, is_u2f: bool) -> Self {

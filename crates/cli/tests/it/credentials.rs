@@ -34,8 +34,11 @@ fn authentication_tokens() {
 #[test]
 fn lists_are_repeated_or_separated_by_commas_g9() {
     let world = World::logged_in();
-    for flags in ["--policy a,b --policy c", "--policy a --policy b,c"] {
-        let line = format!("create cred --user microservice1 {flags} cred01");
+    for (name, flags) in [
+        ("cred01", "--policy a,b --policy c"),
+        ("cred02", "--policy a --policy b,c"),
+    ] {
+        let line = format!("create cred --user microservice1 {flags} {name}");
         world.ctl(&line).ok();
         assert_eq!(
             created(&world).authorization.unwrap().policies,

@@ -122,12 +122,27 @@ fn attack(
             let mut connection = connection.clone();
             let request = call(cluster, LOGIN, message(length, sent));
             calls.spawn(async move {
-                let response = connection.send_request(request).await.unwrap();
-                (grpc_status(&response), begun.elapsed())
+                // The server may close a connection whose client goes on sending.
+                let status = match connection.send_request(request).await {
+                    Ok(response) => grpc_status(&response),
+                    Err(_) => CLOSED.to_owned(),
+                };
+                (status, begun.elapsed())
             });
         }
     }
     calls
+}
+
+/// Of a call whose connection was closed.
+const CLOSED: &str = "closed";
+
+async fn attackers(cluster: &Cluster) -> Vec<SendRequest<Body>> {
+    let mut connections = Vec::new();
+    for _ in 0..8 {
+        connections.push(http2(cluster, API, ATTACKER).await);
+    }
+    connections
 }
 
 fn statuses(ended: &[(String, Duration)]) -> BTreeMap<&str, usize> {
@@ -156,10 +171,10 @@ async fn others(cluster: &Cluster) -> Vec<Duration> {
         } else {
             let form = "grant_type=client_credentials&client_id=a&client_secret=b";
             let body = whole(form.to_owned());
-            let mut token = request(cluster, "localhost", Method::POST, "/oauth2/token", body);
+            let mut grant = request(cluster, "localhost", Method::POST, "/oauth2/token", body);
             let form = "application/x-www-form-urlencoded".parse().unwrap();
-            token.headers_mut().insert("content-type", form);
-            (token, 401)
+            grant.headers_mut().insert("content-type", form);
+            (grant, 401)
         };
         let response = sender.send_request(request).await.unwrap();
         assert_eq!(response.status(), expected);
@@ -189,10 +204,7 @@ async fn unfinished_form(cluster: &Cluster) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn unfinished_requests_of_one_address_neither_hold_memory_nor_others_up_s02() {
     let cluster = Cluster::start();
-    let mut connections = Vec::new();
-    for _ in 0..8 {
-        connections.push(http2(&cluster, API, ATTACKER).await);
-    }
+    let connections = attackers(&cluster).await;
     let usual = others(&cluster).await[1];
     let memory = cluster.memory();
 
@@ -200,8 +212,10 @@ async fn unfinished_requests_of_one_address_neither_hold_memory_nor_others_up_s0
     let large = attack(&cluster, &connections, 4 * 1024 * 1024, 64 * 1024);
     let ended = timeout(SOON, large.join_all()).await.expect("at once");
     let counted = statuses(&ended);
-    let refused = counted["3"] + counted.get("8").unwrap_or(&0);
-    assert_eq!(refused, 1024, "{counted:?}");
+    let count = |status: &str| counted.get(status).copied().unwrap_or(0);
+    assert!(count("3") > 0, "{counted:?}");
+    assert_eq!(count("3") + count("8") + count(CLOSED), 1024, "{counted:?}");
+    let connections = attackers(&cluster).await;
 
     // A caller must prove who it is before its message is read.
     let mut connection = connections[0].clone();
@@ -219,9 +233,10 @@ async fn unfinished_requests_of_one_address_neither_hold_memory_nor_others_up_s0
     };
     let ((taken, peak), form, ended) = tokio::join!(meanwhile, form, small.join_all());
     let counted = statuses(&ended);
-    let waiting = counted["4"];
+    let count = |status: &str| counted.get(status).copied().unwrap_or(0);
+    let waiting = count("4");
     assert!((1..=256).contains(&waiting), "{counted:?}");
-    assert_eq!(counted["8"], 1024 - waiting);
+    assert_eq!(count("8") + count(CLOSED), 1024 - waiting, "{counted:?}");
     let longest = ended.iter().map(|(_, elapsed)| *elapsed).max().unwrap();
     assert!(longest < Duration::from_secs(35), "{longest:?}");
     assert!(form.starts_with("HTTP/1.1 408 "), "{form}");
@@ -307,7 +322,7 @@ async fn a_flood_is_bounded(scene: Scene) {
         if all >= sent {
             break (audit.clone(), access.clone());
         }
-        assert!(begun.elapsed() < Duration::from_secs(60), "{all} of {sent}");
+        assert!(begun.elapsed() < Duration::from_mins(1), "{all} of {sent}");
     };
     // Three addresses and one reason, written at most twice a second and sixty times a minute.
     assert!(

@@ -75,10 +75,12 @@ async fn no_file_of_the_store_holds_a_secret_in_clear_s11() {
     let mut scene = Scene::start().await;
     scene
         .admin
-        .sh_with_input("octeliumctl apply -", DOCUMENTS)
+        .sh_with_input("octeliumctl apply --include-secret -", DOCUMENTS)
         .success();
     for document in REFUSED {
-        let refused = scene.admin.sh_with_input("octeliumctl apply -", document);
+        let refused = scene
+            .admin
+            .sh_with_input("octeliumctl apply --include-secret -", document);
         assert_ne!(refused.code, 0, "{document}: {refused:#?}");
     }
     let access_token = scene.access_token("access");

@@ -122,10 +122,10 @@ impl LimitedBody {
         }
     }
 
-    fn refuse(&mut self, refused: Refused) -> Option<Result<Frame<Bytes>, axum::Error>> {
+    fn refuse(&mut self, refused: Refused) -> axum::Error {
         self.is_over = true;
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refused);
-        Some(Err(axum::Error::new(refused)))
+        axum::Error::new(refused)
     }
 }
 
@@ -145,7 +145,7 @@ impl HttpBody for LimitedBody {
                 let data = frame.data_ref().map_or(&[][..], |data| data);
                 match self.receive(data) {
                     Ok(()) => Poll::Ready(Some(Ok(frame))),
-                    Err(refused) => Poll::Ready(self.refuse(refused)),
+                    Err(refused) => Poll::Ready(Some(Err(self.refuse(refused)))),
                 }
             }
             Poll::Ready(end) => {
@@ -153,7 +153,7 @@ impl HttpBody for LimitedBody {
                 Poll::Ready(end)
             }
             Poll::Pending => match self.poll_deadline(context) {
-                Poll::Ready(refused) => Poll::Ready(self.refuse(refused)),
+                Poll::Ready(refused) => Poll::Ready(Some(Err(self.refuse(refused)))),
                 Poll::Pending => Poll::Pending,
             },
         }

@@ -82,11 +82,10 @@ fn written<T: Managed>(object: T) -> Response<T> {
     let warnings = object.warnings();
     let mut response = Response::new(object);
     for warning in warnings {
-        match AsciiMetadataValue::try_from(&warning) {
-            Ok(warning) => {
-                response.metadata_mut().append(WARNING, warning);
-            }
-            Err(_) => tracing::error!(warning, "a warning is not ASCII"),
+        if let Ok(warning) = AsciiMetadataValue::try_from(&warning) {
+            response.metadata_mut().append(WARNING, warning);
+        } else {
+            tracing::error!(warning, "a warning is not ASCII");
         }
     }
     response

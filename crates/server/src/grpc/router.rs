@@ -50,9 +50,12 @@ pub async fn grpc_router(ctx: Context) -> Result<Router, Box<dyn std::error::Err
     }
     let with_object = middleware::from_fn_with_state(ctx.clone(), access::object::decide);
     let decide = middleware::from_fn_with_state(ctx, access::decide);
-    let router = routes.prepare().into_axum_router();
     // The last layer is the first to see a request.
-    Ok(router.layer(with_object).layer(decide))
+    Ok(routes
+        .prepare()
+        .into_axum_router()
+        .layer(with_object)
+        .layer(decide))
 }
 
 /// Older clients know the older version alone.

@@ -85,6 +85,10 @@ impl HasTokenIds for Session {
         let Some(status) = &mut self.status else {
             return TokenIds::default();
         };
+        // The first authentication is kept for what it says of the login. Its tokens are over, or listed below.
+        if let Some(initial) = &mut status.initial_authentication {
+            take(initial);
+        }
         let present = status.authentication.as_mut().map(take).unwrap_or_default();
         let previous = status.last_authentications.iter_mut().map(take).collect();
         TokenIds { present, previous }

@@ -103,9 +103,8 @@ impl Connector {
         &self,
         open: impl AsyncFn(&Self, Config) -> Result<T, Error>,
     ) -> Result<T, NoConnection> {
-        let mut targets = match timeout(CONNECT, target::resolve(&self.config)).await {
-            Ok(targets) => targets,
-            Err(_) => return Err(NoConnection::Hung),
+        let Ok(mut targets) = timeout(CONNECT, target::resolve(&self.config)).await else {
+            return Err(NoConnection::Hung);
         };
         let preferred = self.preferred().clone();
         targets.sort_by_key(|target| Some(target) != preferred.as_ref());
@@ -258,14 +257,12 @@ impl Freshness {
             return Err(HookError::message("is of another time"));
         }
         if metrics.recycled.unwrap_or(metrics.created) < doubted {
-            match timeout(ANSWER / 4, client.batch_execute("")).await {
-                Ok(answered) => answered.map_err(HookError::Backend)?,
-                Err(_) => {
-                    // One that hangs is enough: a caller has no time to try all of them.
-                    self.retire();
-                    return Err(HookError::message("hangs"));
-                }
-            }
+            let Ok(answered) = timeout(ANSWER / 4, client.batch_execute("")).await else {
+                // One that hangs is enough: a caller has no time to try all of them.
+                self.retire();
+                return Err(HookError::message("hangs"));
+            };
+            answered.map_err(HookError::Backend)?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use tokio_postgres::{Error, Row, types::ToSql};
 use super::error::failed;
 use crate::{
     Bounds, Document, Order, Page, Pages, Query, Revision, StoreError, paging::Splitter, row,
+    seal::WithSealed,
 };
 
 pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -75,7 +76,7 @@ pub(super) async fn get_with_sealed(
     kind: Kind,
     uid: Uid,
     now: UnixMillis,
-) -> Result<Option<(Document, Option<Vec<u8>>)>, StoreError> {
+) -> Result<Option<WithSealed>, StoreError> {
     let rows = rows(
         client,
         "SELECT kind, uid, name, revision, created_at, expires_at, body, sealed FROM documents

@@ -35,12 +35,9 @@ pub(super) async fn resolve(config: &Config) -> Vec<Target> {
             address: addresses.get(place).copied(),
             port,
         };
-        let name = match (&target.host, target.address) {
-            (Some(Host::Tcp(name)), None) => name.clone(),
-            _ => {
-                targets.push(target);
-                continue;
-            }
+        let (Some(Host::Tcp(name)), None) = (target.host.clone(), target.address) else {
+            targets.push(target);
+            continue;
         };
         match lookup_host((name.as_str(), port.unwrap_or(5432))).await {
             Ok(found) => targets.extend(found.map(|address| Target {

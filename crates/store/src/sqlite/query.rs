@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Params, Row, Rows, params};
 
 use crate::{
     Bounds, Document, Order, Page, Pages, Query, Revision, StoreError, paging::Splitter, row,
+    seal::WithSealed,
 };
 
 /// The document with this uid.
@@ -56,7 +57,7 @@ pub(super) fn get_with_sealed(
     kind: Kind,
     uid: Uid,
     now: UnixMillis,
-) -> Result<Option<(Document, Option<Vec<u8>>)>, StoreError> {
+) -> Result<Option<WithSealed>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT kind, uid, name, revision, created_at, expires_at, body, sealed FROM documents
          WHERE kind = ?1 AND uid = ?2 AND expires_at > ?3",

@@ -66,7 +66,7 @@ async fn the_difference_between_clocks_is_measured_d5() {
     let url = testing::postgres_database().await;
     let options = testing::postgres_options(&url);
     let clock = Arc::new(ManualClock::at(
-        SystemClock.now().saturating_add(Duration::from_secs(600)),
+        SystemClock.now().saturating_add(Duration::from_mins(10)),
     ));
     let store: Arc<dyn Store> =
         Arc::new(testing::postgres_with(&options, Arc::clone(&clock) as _).await);

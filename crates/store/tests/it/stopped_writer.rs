@@ -12,6 +12,7 @@ use store::{
     DatabaseUrl, Store,
     testing::{self, Relay, Server},
 };
+use tokio::task::JoinSet;
 
 use crate::fixture::{create, document, uid};
 
@@ -34,22 +35,22 @@ async fn writer() {
         return;
     };
     let store: Arc<dyn Store> = Arc::new(testing::postgres_at(&DatabaseUrl::new(url)).await);
-    let writers: Vec<_> = (0..WRITERS)
-        .map(|_| {
-            let store = Arc::clone(&store);
-            tokio::spawn(async move {
-                loop {
-                    let user = document(Kind::User, &uid().to_string());
-                    // While it was stopped, the server may have given up its transaction.
-                    if create(&store, user).await.is_ok() {
-                        std::io::stdout().write_all(b"\nwrote\n").unwrap();
-                    }
-                }
-            })
-        })
-        .collect();
-    for writer in writers {
-        writer.await.unwrap();
+    let mut writers = JoinSet::new();
+    for _ in 0..WRITERS {
+        let store = Arc::clone(&store);
+        writers.spawn(write_for_ever(store));
+    }
+    // None of them ends by itself.
+    writers.join_next().await.unwrap().unwrap();
+}
+
+async fn write_for_ever(store: Arc<dyn Store>) {
+    loop {
+        let user = document(Kind::User, &uid().to_string());
+        // While it was stopped, the server may have given up its transaction.
+        if create(&store, user).await.is_ok() {
+            std::io::stdout().write_all(b"\nwrote\n").unwrap();
+        }
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) async fn act(
     } = asked;
     let back = view::place_of(shown, resource.name());
     let own = admin.visitor.uid.to_string();
-    let outcome = action.carry_out(&admin.api, &own, resource).await;
+    let outcome = Box::pin(action.carry_out(&admin.api, &own, resource)).await;
     let outcome = outcome.map_err(|failure| failure.then(&back, "Go back"))?;
     Ok(match outcome {
         Outcome::Changed => see_other(&format!("{back}?done={}", action.word()), []),

@@ -325,7 +325,7 @@ async fn a_message_is_read_after_its_caller_is_authenticated_and_only_if_it_is_s
     let router = router(ctx).await;
     let call = async |path: &str, token: &str, length: u32| {
         let read = Arc::new(AtomicBool::new(false));
-        let message = [&[0][..], &length.to_be_bytes(), &vec![0; 100]].concat();
+        let message = [&[0][..], &length.to_be_bytes(), &[0; 100]].concat();
         let request = http::Request::post(path)
             .header("content-type", "application/grpc")
             .header("x-octelium-auth", token)

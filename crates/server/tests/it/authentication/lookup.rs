@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
     sync::Arc,
     time::Duration,
 };
@@ -85,9 +86,9 @@ async fn warm() -> Warm {
 }
 
 /// Known pieces, whole or joined, and random text.
-fn texts(pieces: Vec<String>) -> Vec<String> {
+fn texts(pieces: &[String]) -> Vec<String> {
     let piece = prop_oneof![
-        4 => proptest::sample::select(pieces.clone()),
+        4 => proptest::sample::select(pieces.to_vec()),
         1 => proptest::sample::select(vec![" ", "\0", "pages", HOST, "Bearer ", "AQo", "=", "/"])
             .prop_map(str::to_owned),
         1 => "[ -~]{0,200}",
@@ -110,7 +111,7 @@ async fn text_that_is_no_token_never_authenticates_s01() {
     let ctx = warm.replicas.context(0);
     let mut api = UserClient::new(router(ctx).await);
     let mut refused = BTreeMap::new();
-    for text in texts(warm.pieces) {
+    for text in texts(&warm.pieces) {
         if token::decode(&text).is_ok() {
             continue;
         }
@@ -225,10 +226,10 @@ async fn token_ids_are_neither_stored_in_clear_nor_shown_s01() {
     let mut shown = format!("{:?}", shown.unwrap());
     for session in replicas.sessions(&user).await {
         let session = read::get::<Session>(ctx, &which(session.uid())).await;
-        shown += &format!("{:?}", session.unwrap());
+        write!(shown, "{:?}", session.unwrap()).unwrap();
     }
     let principal = authenticate(ctx, &refreshed.access_token).await.unwrap();
-    shown += &format!("{:?}", principal.subject().session().unwrap());
+    write!(shown, "{:?}", principal.subject().session().unwrap()).unwrap();
     let mut stored = Vec::new();
     for file in std::fs::read_dir(directory.path()).unwrap() {
         stored.extend(std::fs::read(file.unwrap().path()).unwrap());

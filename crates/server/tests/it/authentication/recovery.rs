@@ -36,8 +36,8 @@ async fn recover(replicas: &Replicas) -> (Token, Credential) {
     (token, credential.unwrap())
 }
 
-fn in_two_years(now: UnixMillis) -> Option<prost_types::Timestamp> {
-    Some(now.saturating_add(TWO_YEARS).to_proto())
+fn in_two_years(now: UnixMillis) -> prost_types::Timestamp {
+    now.saturating_add(TWO_YEARS).to_proto()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,7 +48,7 @@ async fn a_helpdesk_cannot_change_or_rotate_a_recovery_credential_s05() {
     let (token, credential) = recover(&replicas).await;
 
     let mut prolonged = credential.clone();
-    prolonged.spec_mut().expires_at = in_two_years(ctx.now());
+    prolonged.spec_mut().expires_at = Some(in_two_years(ctx.now()));
     prolonged.metadata_mut().resource_version.clear();
     let mut uncounted = credential.clone();
     uncounted.spec_mut().max_authentications = 0;
@@ -93,7 +93,7 @@ async fn a_recovery_credential_and_its_sessions_end_whatever_their_spec_says_s05
     let tokens = log_in(ctx, token.expose()).await.unwrap();
     let principal = authenticate(ctx, &tokens.access_token).await.unwrap();
     let session: Session = principal.session();
-    let forever = in_two_years(ctx.now());
+    let forever = Some(in_two_years(ctx.now()));
     // As a release allowed that did not know the end that is in the status.
     replicas
         .edit(&credential, |credential: &mut Credential| {
@@ -108,7 +108,7 @@ async fn a_recovery_credential_and_its_sessions_end_whatever_their_spec_says_s05
         .await;
     replicas.settle().await;
 
-    replicas.advance(RECOVERY_LIFETIME - Duration::from_millis(1));
+    replicas.advance(RECOVERY_LIFETIME.saturating_sub(Duration::from_millis(1)));
     log_in(ctx, token.expose()).await.unwrap();
 
     replicas.advance(Duration::from_millis(1));
@@ -127,7 +127,7 @@ async fn an_older_recovery_credential_ends_a_quarter_of_an_hour_after_its_creati
     let replicas = Replicas::start(Backend::Sqlite, 1).await;
     let ctx = replicas.context(0);
     let (token, credential) = recover(&replicas).await;
-    let forever = in_two_years(ctx.now());
+    let forever = Some(in_two_years(ctx.now()));
     replicas
         .edit(&credential, |credential: &mut Credential| {
             credential.status_mut().recovery_until = None;

@@ -136,7 +136,7 @@ pub(super) async fn access_events_without_a_user_never_evict_those_of_users_s06(
     };
     let of_alice = event(NOW.0, Decision::Allowed, alice, None);
     store.append_access(vec![of_alice]).await.unwrap();
-    for _ in 0..ACCESS_KEPT_ANONYMOUS / 1000 + 1 {
+    for _ in 0..=ACCESS_KEPT_ANONYMOUS / 1000 {
         let events = vec![event(NOW.0, Decision::Refused, None, None); 1000];
         store.append_access(events).await.unwrap();
     }

@@ -112,12 +112,11 @@ pub(super) fn escaped(text: &str) -> Result<Option<(String, &str)>, Refusal> {
 /// `N`, `{Greek}` or `{^Greek}`, after `\p`.
 fn unicode(text: &str, negated: bool) -> Result<(String, &str), Refusal> {
     const UNKNOWN: Refusal = "unknown class of characters after `\\p`";
-    let (name, rest) = match text.strip_prefix('{') {
-        Some(braced) => braced.split_once('}').ok_or(UNKNOWN)?,
-        None => {
-            let length = text.chars().next().ok_or(UNKNOWN)?.len_utf8();
-            text.split_at_checked(length).ok_or(UNKNOWN)?
-        }
+    let (name, rest) = if let Some(braced) = text.strip_prefix('{') {
+        braced.split_once('}').ok_or(UNKNOWN)?
+    } else {
+        let length = text.chars().next().ok_or(UNKNOWN)?.len_utf8();
+        text.split_at_checked(length).ok_or(UNKNOWN)?
     };
     let (name, negated) = match name.strip_prefix('^') {
         Some(name) => (name, !negated),
