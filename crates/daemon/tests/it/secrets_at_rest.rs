@@ -115,8 +115,8 @@ async fn no_file_of_the_store_holds_a_secret_in_clear_s11() {
         .arg(&data_dir);
     run(&mut backup).success();
     // The name of a Service shows that the search finds what is there in clear.
-    assert!(!holding(&data_dir, b"default.behind").is_empty());
-    assert!(!holding(backups.path(), b"default.behind").is_empty());
+    assert!(!holding(&data_dir, b"behind.default").is_empty());
+    assert!(!holding(backups.path(), b"behind.default").is_empty());
     let root_token = scene.cluster.root_token();
     let markers: [&[u8]; 6] = [
         b"MARKER",
