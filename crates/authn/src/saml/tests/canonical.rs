@@ -1,6 +1,7 @@
 //! Exclusive canonicalization, compared with libxml2's.
 
 use std::{
+    collections::BTreeSet,
     io::Write as _,
     process::{Command, Stdio},
 };
@@ -95,6 +96,16 @@ fn listed_prefixes_are_written_where_they_are_in_force() {
     );
 }
 
+/// The name of an attribute, without the prefix. Two prefixes can stand for one namespace, in which no attribute may be
+/// repeated (Namespaces in XML 1.0, section 6.3); libxml2 accepts it all the same.
+fn name_in_its_namespace(attribute: &str) -> String {
+    let name = attribute.split('=').next().unwrap();
+    match name.split_once(':') {
+        Some((prefix, local)) if prefix != " xmlns" => format!(":{local}"),
+        _ => name.to_owned(),
+    }
+}
+
 /// Documents of a few names and namespaces in every combination.
 fn document() -> impl Strategy<Value = String> {
     let attribute = prop_oneof![
@@ -108,7 +119,8 @@ fn document() -> impl Strategy<Value = String> {
     ];
     let attributes = prop::collection::vec(attribute, 0..4).prop_map(|mut all| {
         all.sort();
-        all.dedup_by_key(|attribute| attribute.split('=').next().unwrap().to_owned());
+        let mut names = BTreeSet::new();
+        all.retain(|attribute| names.insert(name_in_its_namespace(attribute)));
         all.concat()
     });
     let name = "(p:|q:)?[ab]";
