@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.include_imports(true).include_source_info(false);
     compiler.open_files(files)?;
     let encoded = compiler.encode_file_descriptor_set();
-    // Fails the build rather than the first request.
+    // Fail the build instead of the first request.
     DescriptorPool::decode(encoded.as_slice())?;
     fs::write(
         PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin"),
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     messages
         .btree_map(["."])
         .enable_type_names()
-        // Few Sessions have it, all would have the room for it.
+        // Few Sessions set this field, but every Session would reserve the space for it.
         .boxed("octelium.api.main.core.v1.Session.Status.Authentication.Info.IdentityProvider.saml")
         .boxed("octelium.api.main.core.v1.Session.Status.Authentication.Info.IdentityProvider.oidc");
     tonic_prost_build::configure()

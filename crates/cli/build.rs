@@ -1,10 +1,10 @@
-//! Takes the comments out of the contract, for `explain`.
+//! Extracts the comments of the contract for `explain`.
 
 use std::{collections::BTreeMap, env, error::Error, fmt::Write as _, fs, path::PathBuf};
 
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto};
 
-/// Numbers of fields in descriptors, as paths of locations have them.
+/// Field numbers of descriptors, as the paths of source locations contain them.
 const MESSAGE: i32 = 4;
 const ENUM: i32 = 5;
 const FIELD: i32 = 2;

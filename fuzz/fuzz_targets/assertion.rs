@@ -1,5 +1,5 @@
-//! Tokens of foreign issuers, their keys, and the URLs of issuers. What a good signature stands under is read in one way;
-//! nothing is accepted that nobody signed.
+//! Fuzzes assertions, key sets and issuer URLs. Signed contents have one interpretation, and unsigned contents are
+//! rejected.
 #![no_main]
 
 use authn::{
@@ -18,7 +18,7 @@ const EXPECTED: Expected<'static> = Expected {
     audience: "https://c.d",
     now: NOW,
 };
-/// The key of RFC 8037, appendix A.2: nobody here has its private part.
+/// Key of RFC 8037, appendix A.2. The private part is not used here.
 const KEYS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 
 fuzz_target!(|data: &[u8]| {
@@ -27,7 +27,7 @@ fuzz_target!(|data: &[u8]| {
         whole(text);
         url(text);
     }
-    // As claims behind a header that is good.
+    // The input as claims, with a valid header.
     let header = URL_SAFE_NO_PAD.encode(br#"{"alg":"EdDSA","kid":"a"}"#);
     let text = format!("{header}.{}.{}", URL_SAFE_NO_PAD.encode(data), "A".repeat(86));
     whole(&text);

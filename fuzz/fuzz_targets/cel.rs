@@ -1,4 +1,4 @@
-//! Checks any text as a condition, and decides by what is accepted.
+//! Fuzzes the parser of conditions, and evaluates the accepted ones.
 #![no_main]
 
 use std::sync::LazyLock;

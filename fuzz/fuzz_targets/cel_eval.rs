@@ -1,5 +1,5 @@
-//! Evaluates conditions over a request that is made of the input too: the bytes choose pieces of expressions, which are
-//! put together so that most are accepted, and the values that they see.
+//! Fuzzes the evaluation of conditions. The input selects pieces of expressions, combined so that most are accepted,
+//! and the values of the request.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -22,7 +22,7 @@ use policy::{
     decide_with_shadow, explain,
 };
 
-/// Values of several types, operators and calls; a byte of the input chooses one.
+/// Values of several types, operators and calls. A byte of the input selects one.
 const PIECES: [&str; 96] = [
     "ctx.user.spec.email", "ctx.user.spec.groups", "ctx.user.spec.type", "ctx.groups", "ctx.user.metadata.labels",
     "ctx.request.http.path", "ctx.request.http.headers", "ctx.request.http.queryParams", "ctx.request.http.size",
@@ -118,7 +118,7 @@ fuzz_target!(|input: (&str, &[u8])| {
     };
     let now = UnixMillis(1_795_316_400_000);
     let decided = |target: &Target| decide(&POLICIES, Some(&subject), target, &request, now);
-    // Of one expression: where it allows, a DENY rule of it denies too; where it fails, DENY matches and ALLOW does not.
+    // If the expression allows, a DENY rule with it denies too. If it fails, DENY matches and ALLOW does not.
     let allowing = target(&condition, rule::Effect::Allow, false);
     let denying = target(&condition, rule::Effect::Deny, false);
     let (allowed, denied) = (decided(&allowing), decided(&denying));
@@ -126,10 +126,10 @@ fuzz_target!(|input: (&str, &[u8])| {
     if allowed.allowed {
         assert!(denied.reason.to_string().starts_with("denied by rule"), "{denied:?}");
     }
-    // It is a function of its inputs, and the explanation is of the same decision.
+    // The decision is deterministic, and the explanation reports the same decision.
     assert_eq!(allowed, decided(&allowing));
     assert_eq!(allowed, explain(&POLICIES, Some(&subject), &allowing, &request, now).decision);
-    // In shadow it decides nothing.
+    // Shadow rules do not affect the decision.
     let shadowed = target(&condition, rule::Effect::Allow, true);
     let (decision, would) = decide_with_shadow(&POLICIES, Some(&subject), &shadowed, &request, now);
     assert!(!decision.allowed);

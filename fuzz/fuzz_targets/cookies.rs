@@ -1,4 +1,4 @@
-//! Cookies that an upstream sets: none of ours, and none for another host.
+//! Fuzzes cookies that an upstream sets. They must not replace our own cookies or apply to another host.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

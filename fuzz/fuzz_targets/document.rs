@@ -1,4 +1,4 @@
-//! Reads documents of resources. What is read, written and read again is the same.
+//! Fuzzes resource documents. Reading, writing and reading again yields the same resources.
 #![no_main]
 
 use api::document;

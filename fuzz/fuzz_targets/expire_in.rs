@@ -1,4 +1,4 @@
-//! Reads what `--expire-in` takes, at any time.
+//! Fuzzes the values of `--expire-in`, at any time.
 #![no_main]
 
 use domain::{clock::UnixMillis, duration::parse_expire_in};
@@ -10,7 +10,7 @@ fuzz_target!(|input: (i64, &str)| {
     match parse_expire_in(text, now) {
         Ok(at) => {
             assert!(at > now);
-            // Later by the same text is never earlier.
+            // The same text at a later time must not yield an earlier expiration.
             let later = UnixMillis(now.0.saturating_add(86_400_000));
             if let Ok(after) = parse_expire_in(text, later) {
                 assert!(after >= at || text.contains('y') || text.contains('o'));

@@ -1,4 +1,4 @@
-//! Streams of HTTP/1.1: the same is found however the bytes come, and lines before chunks are strict.
+//! Fuzzes HTTP/1.1 framing. The result does not depend on how the bytes are split, and chunk size lines are strict.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

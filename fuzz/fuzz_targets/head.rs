@@ -1,4 +1,4 @@
-//! Heads of HTTP requests: what is accepted reads the same whoever reads it, and has nothing of ours.
+//! Fuzzes heads of HTTP requests. Accepted heads have one interpretation and do not contain our internal headers.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! Metadata of authenticators as they are published: any octets, and the genuine with parts exchanged. What the publisher
-//! has not signed is refused, and what it has signed is read as it stands or refused.
+//! Fuzzes authenticator metadata: arbitrary bytes, and genuine metadata with replaced parts. Unsigned contents are
+//! rejected.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -42,19 +42,19 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let [how, high, low, length, ref bytes @ ..] = *bytes else { return };
     if how % 2 == 0 {
-        // In what was published: nothing of it may be changed.
+        // Modified published metadata. Signed contents must not change.
         let start = (usize::from(high) << 8 | usize::from(low)) % (blob.len() + 1);
         let end = (start + usize::from(length)).min(blob.len());
         let changed = [&blob.as_bytes()[..start], bytes, &blob.as_bytes()[end..]].concat();
         if let Ok(metadata) = Metadata::verify(&changed, trust, None, now) {
-            // ECDSA signatures have a second form; what was signed has not.
+            // An ECDSA signature has a second valid form, but the signed contents must be the same.
             let signed = |text: &[u8]| text.trim_ascii().rsplit(|byte| *byte == b'.').nth(1).map(<[u8]>::to_vec);
             assert_eq!(signed(&changed), signed(blob.as_bytes()));
             assert_eq!(metadata.number, 7);
         }
         return;
     }
-    // A document that the publisher might sign one day.
+    // An arbitrary document, signed by the publisher.
     let Ok(document) = serde_json::from_slice::<Value>(bytes) else { return };
     let signed = publisher.publish(&document);
     if let Ok(metadata) = Metadata::verify(signed.as_bytes(), trust, Some(3), now) {

@@ -1,4 +1,4 @@
-//! What load balancers say of clients: PROXY protocol headers, and fields `X-Forwarded-For`.
+//! Fuzzes client addresses from load balancers: PROXY protocol headers and `X-Forwarded-For`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

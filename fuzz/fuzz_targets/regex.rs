@@ -1,5 +1,4 @@
-//! Regular expressions in the syntax of RE2, translated into that of the crate `regex`: what is translated has a meaning
-//! there.
+//! Fuzzes the translation of RE2 regular expressions to the `regex` crate. Each translation must compile.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Reads the request messages of the API as the servers do: the strict check, then the decoder of the message.
+//! Fuzzes the request messages of the API: the strict check, then the decoder of the message.
 #![no_main]
 
 use api::{auth_v1, codec, core_v1, meta_v1, platform_v1, reflect, user_v1};
@@ -89,7 +89,7 @@ fn decode<M: Message + Name + Default>(bytes: &[u8]) {
         return;
     };
     let descriptor = reflect::descriptor::<M>().expect("a message of the contract");
-    // Nothing was there that the contract lacks, so nothing was dropped.
+    // No unknown fields were present, so none was dropped.
     let dynamic = DynamicMessage::decode(descriptor, bytes).expect("both decoders agree");
     assert!(!has_unknown(&dynamic));
     let again = message.encode_to_vec();

@@ -1,4 +1,4 @@
-//! Reads metadata of identity providers. Whatever is accepted can begin a login, and leads to the web alone.
+//! Fuzzes SAML metadata. Accepted metadata can start a login, and lead only to web URLs.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -19,7 +19,7 @@ static GENUINE: LazyLock<String> = LazyLock::new(|| {
 fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     read(text);
-    // The first octets say what is cut out of genuine metadata, the others take its place.
+    // The first bytes select a part of genuine metadata, which the other bytes replace.
     let [from, to, length, ..] = *bytes else { return };
     let Some(insert) = text.get(3..) else { return };
     let start = (usize::from(from) << 8 | usize::from(to)) % GENUINE.len();

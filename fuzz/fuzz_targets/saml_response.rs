@@ -1,5 +1,5 @@
-//! Reads responses to login requests: any octets, and genuine responses with parts exchanged. Whatever is accepted says
-//! what was signed.
+//! Fuzzes SAML responses: arbitrary bytes, and genuine responses with replaced parts. Accepted responses contain only
+//! signed data.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -49,7 +49,7 @@ fuzz_target!(|bytes: &[u8]| {
     let incoming = Incoming::Redirect { query: text };
     assert!(read_logout_request(&WORLD.service, &WORLD.provider, incoming, NOW).is_err());
 
-    // The first octets say what is cut out of which response, the others take its place.
+    // The first bytes select a part of a genuine response, which the other bytes replace.
     let [which, from, to, length, ..] = *bytes else { return };
     let Some(insert) = text.get(4..) else { return };
     let (document, login) = &WORLD.genuine[usize::from(which) % 3];

@@ -1,4 +1,4 @@
-//! Reads scopes, one a line.
+//! Fuzzes scopes, one a line.
 #![no_main]
 
 use domain::scope;
@@ -14,7 +14,7 @@ fuzz_target!(|text: &str| {
     let mut reversed = scopes.clone();
     reversed.reverse();
     assert_eq!(scope::hash(&reversed), scope::hash(&scopes));
-    // Scopes restrict: what a part of them allows, all of them allow.
+    // Scopes are additive: all scopes together allow what each of them allows.
     for one in &scopes {
         let one = std::slice::from_ref(one);
         for service in ["nginx.default", "default.octelium-api", "a.b"] {

@@ -1,4 +1,4 @@
-//! Reads tokens. There must be one spelling of each, and none that nobody signed.
+//! Fuzzes tokens. Each token has one spelling, and unsigned tokens are rejected.
 #![no_main]
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -17,7 +17,8 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(text) = std::str::from_utf8(bytes) {
         read(text);
     }
-    // Most texts are not base64: begin behind it too, with the signature and the lengths already right.
+    // Most inputs are not base64. Also use the input as decoded bytes, and as claims after a signature of the right
+    // length.
     read(&URL_SAFE_NO_PAD.encode(bytes));
     if bytes.len() < 128 {
         let mut inner = vec![1, 0x0a, 64];
@@ -37,7 +38,7 @@ fn read(text: &str) {
         assert!((0..=253_402_300_799_000).contains(&expires_at.0) && expires_at.0 % 1000 == 0);
         assert!(claims.check_expiry(UnixMillis(i64::MAX)).is_err());
     }
-    // The same claims signed by a key of ours have the same content, and another signature.
+    // Our signature over the same claims yields the same contents and another signature.
     let signed = KEY.sign(&claims);
     let ours = Claims { key_id: KEY.id(), ..claims.clone() };
     assert_eq!(token::inspect(signed.expose()), Ok(ours));

@@ -1,5 +1,5 @@
-//! What clients send of their TPMs: any octets, and the genuine with parts exchanged. Nothing that the attestation key has
-//! not signed is accepted, and what is genuine can be challenged.
+//! Fuzzes TPM registrations and quotes: arbitrary bytes, and genuine ones with replaced parts. Only data that the
+//! attestation key signed is accepted, and genuine TPMs can be challenged.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -38,7 +38,7 @@ fn parameters(parts: &Parts) -> AttestationParameters<'_> {
     }
 }
 
-/// `bytes` in place of a part of `genuine`.
+/// Replaces a part of `genuine` with `bytes`.
 fn exchanged(genuine: &[u8], from: usize, length: usize, bytes: &[u8]) -> Vec<u8> {
     let start = from % (genuine.len() + 1);
     let end = (start + length).min(genuine.len());
@@ -65,7 +65,7 @@ fuzz_target!(|bytes: &[u8]| {
         _ => signature = change(&signature),
     }
     if let Ok(registered) = parts.registration().verify(&genuine.authorities, now) {
-        // The key is the one that has signed, and signed this.
+        // The registered key signed exactly these parts.
         assert_eq!(
             (&parts.public, &parts.create_data, &parts.create_attestation),
             (&former.public, &former.create_data, &former.create_attestation)
@@ -73,7 +73,7 @@ fuzz_target!(|bytes: &[u8]| {
         let key = &registered.endorsement_key;
         assert!(key.trust != Trust::Certified || parts.endorsement == former.endorsement);
         let again = challenge(&key.public_key, registered.attestation_key.name(), &SystemRng);
-        // A key that encrypts nothing is refused when it is to.
+        // A key that cannot be used for encryption may be rejected only here.
         assert!(again.is_ok() || parts.endorsement != former.endorsement);
     }
     let uncertified = Registration { endorsement: Presented::PublicKey(bytes), ..parts.registration() };

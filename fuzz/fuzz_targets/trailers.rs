@@ -1,4 +1,5 @@
-//! Trailers of clients and upstreams: nothing that the head could not have, in any spelling.
+//! Fuzzes trailers of clients and upstreams. They must not contain fields that are forbidden in the head, in any
+//! spelling.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! Registrations and authentications of authenticators: any octets, and genuine ones with parts exchanged. Nothing that
-//! nobody signed authenticates, and what is registered can be stored.
+//! Fuzzes WebAuthn registrations and authentications: arbitrary bytes, and genuine ones with replaced parts. Unsigned
+//! responses are rejected, and registered credentials can be stored.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 const ALGORITHMS: [Algorithm; 8] = Algorithm::ASKED_FOR;
 
-/// One pair of the public test vectors.
+/// A registration and an authentication from the public test vectors.
 struct Genuine {
     challenges: [Vec<u8>; 2],
     id: Vec<u8>,
@@ -61,7 +61,7 @@ fn expected(challenge: &[u8]) -> Expected<'_> {
     }
 }
 
-/// `bytes` in place of a part of `genuine`.
+/// Replaces a part of `genuine` with `bytes`.
 fn exchanged(genuine: &[u8], from: usize, length: usize, bytes: &[u8]) -> Vec<u8> {
     let start = from % (genuine.len() + 1);
     let end = (start + length).min(genuine.len());
@@ -71,7 +71,7 @@ fn exchanged(genuine: &[u8], from: usize, length: usize, bytes: &[u8]) -> Vec<u8
 fuzz_target!(|bytes: &[u8]| {
     let _ = PublicKey::parse(bytes);
     if let Ok(text) = std::str::from_utf8(bytes) {
-        // As browsers send it. What nobody has signed is nothing.
+        // The input as a browser response. Without a valid signature it must not authenticate.
         if let Ok(sent) = RegistrationJson::read(text) {
             let _ = register(sent.response(), &expected(b"challenge"), &ALGORITHMS);
         }
@@ -107,7 +107,7 @@ fuzz_target!(|bytes: &[u8]| {
         backup_eligible: genuine.registered.flags.backup_eligible,
     };
     if authenticate(response, stored, &expected(&genuine.challenges[1])).is_ok() {
-        // ECDSA signatures have a second form; what was signed has not.
+        // An ECDSA signature has a second valid form, but the signed contents must be the same.
         assert_eq!((getting, data), (genuine.client_data[1].clone(), genuine.data.clone()));
     }
 });

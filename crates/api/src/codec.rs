@@ -1,4 +1,4 @@
-//! A gRPC codec that refuses fields that the contract does not have, instead of dropping them.
+//! A gRPC codec that rejects messages with unknown fields instead of dropping the fields.
 
 use std::marker::PhantomData;
 
@@ -13,7 +13,7 @@ mod strict;
 
 pub use strict::{Violation, check, check_as};
 
-/// Encodes as protobuf; decodes as protobuf after [`check`].
+/// The codec: encodes protobuf, and decodes it after a [`check`] for unknown fields.
 #[derive(Debug, Clone, Copy)]
 pub struct StrictCodec<T, U>(PhantomData<fn(T) -> U>);
 
@@ -42,7 +42,7 @@ where
     }
 }
 
-/// Decodes a message after [`check`].
+/// A decoder that runs [`check`] on each message before it decodes it.
 #[derive(Debug)]
 pub struct StrictDecoder<U>(PhantomData<fn() -> U>);
 

@@ -1,7 +1,7 @@
-//! Documents: resources as people write and read them, in YAML or JSON.
+//! Documents: the YAML and JSON form of resources.
 //!
-//! Reading is strict. The schema decides the type of each value, so that `no` is a string where a string
-//! belongs and an error where a boolean does; what the schema does not know is an error with its place.
+//! Parsing is strict. The schema determines the type of each value: `no` is a string in a string field and an error in
+//! a boolean field. Anything unknown to the schema is an error with its position.
 
 use std::fmt;
 
@@ -23,21 +23,21 @@ pub use suggest::closest;
 use decode::Decoder;
 use tree::{Content, Node};
 
-/// The longest text that is read: 8 MiB.
+/// The maximum length of a text: 8 MiB.
 pub const MAX_BYTES: usize = 8 << 20;
-/// How many values a text may hold, aliases counted as often as they are used.
+/// The maximum number of values in a text. Each use of an alias counts.
 pub const MAX_NODES: usize = 500_000;
-/// How deep values may nest.
+/// The maximum nesting depth of values.
 pub const MAX_DEPTH: usize = 100;
-/// After how many problems reading stops.
+/// Parsing stops after this many problems.
 const MAX_PROBLEMS: usize = 20;
 
-/// A place in a text; both count from 1, columns in characters.
+/// A position in a text. Both numbers start at 1; columns count characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
-    /// The line.
+    /// The line number.
     pub line: usize,
-    /// The column.
+    /// The column number.
     pub column: usize,
 }
 
@@ -47,15 +47,15 @@ impl fmt::Display for Position {
     }
 }
 
-/// What is wrong with a text, and where. Never repeats a value that may be a secret.
+/// A problem in a text and its position. Never contains a value that could be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", Place(source_name, *position))]
 pub struct Problem {
-    /// The file, or `<stdin>`.
+    /// The file name, or `<stdin>`.
     pub source_name: String,
-    /// The offending key or value; `None` where the whole text is meant.
+    /// The position of the invalid key or value; `None` if the problem concerns the whole text.
     pub position: Option<Position>,
-    /// What is wrong and what would be right.
+    /// The problem and how to correct it.
     pub message: String,
 }
 
@@ -70,23 +70,22 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// Reads the resources of a YAML (hence also JSON) text of one or more documents.
+/// Parses the resources in a YAML text (which includes JSON) of one or more documents.
 ///
-/// Empty documents are skipped; a `<Kind>List` stands for its items; an absent `spec` is an empty one.
-/// `apiVersion` may be absent. Names are not checked here, except that one must be there for every kind but
-/// `ClusterConfig`.
+/// Empty documents are skipped, a `<Kind>List` is expanded to its items, and a missing `spec` becomes an empty one.
+/// `apiVersion` is optional. Names are not validated here, but every kind except `ClusterConfig` requires one.
 ///
 /// # Errors
-/// Everything that is wrong, in the order of the text: too large, malformed, unknown or duplicate keys, wrong
+/// Returns every problem in the order of the text: excessive size, invalid syntax, unknown or duplicate keys, wrong
 /// types, unknown kinds.
 pub fn parse(source_name: &str, text: &[u8]) -> Result<Vec<(Position, Resource)>, Vec<Problem>> {
     read(source_name, text, None)
 }
 
-/// As [`parse`], of a text whose documents may also be of kind `PolicyTest`.
+/// Parses a text like [`parse`], and also accepts documents of the kind `PolicyTest`.
 ///
 /// # Errors
-/// As [`parse`].
+/// Returns every problem, like [`parse`].
 #[allow(clippy::type_complexity, reason = "two lists, each with its places")]
 pub fn parse_with_tests(
     source_name: &str,
@@ -137,13 +136,12 @@ fn read(
     }
 }
 
-/// The message in canonical protobuf JSON: camelCase, enum names, RFC 3339 times, base64 bytes, defaults
-/// left out.
+/// Converts to canonical protobuf JSON: camelCase names, enum names, RFC 3339 times, base64 bytes, no default values.
 pub fn to_json(message: &DynamicMessage) -> serde_json::Value {
     let options = SerializeOptions::new().stringify_64_bit_integers(true);
     let mut value = message
         .serialize_with_options(serde_json::value::Serializer, &options)
-        // Only a malformed well-known type, such as a time beyond the year 9999, cannot be written.
+        // Only an invalid well-known type fails, such as a time after the year 9999.
         .unwrap_or_else(|error| {
             serde_json::json!({ "unprintable": format!("{}: {error}", message.descriptor().full_name()) })
         });
@@ -151,14 +149,14 @@ pub fn to_json(message: &DynamicMessage) -> serde_json::Value {
     value
 }
 
-/// The message in YAML, with the values of [`to_json`] and sorted keys.
+/// Converts to YAML with sorted keys and the values of [`to_json`].
 pub fn to_yaml(message: &DynamicMessage) -> String {
     json_to_yaml(&to_json(message))
 }
 
-/// Any JSON value in YAML.
+/// Converts any JSON value to YAML.
 pub fn json_to_yaml(value: &serde_json::Value) -> String {
-    // JSON values have nothing that YAML cannot express.
+    // YAML can express every JSON value.
     serde_saphyr::to_string(value).unwrap_or_else(|_| value.to_string())
 }
 
@@ -174,7 +172,7 @@ fn is_policy_test(document: &Node) -> bool {
 fn policy_test(document: &Node, decoder: &mut Decoder) -> Option<(Position, PolicyTest)> {
     let descriptor = reflect::descriptor::<PolicyTest>()?;
     let message = decoder.message(document, &descriptor, "PolicyTest")?;
-    // Our own encoding of a message of the same descriptor.
+    // Cannot fail: the message has the same descriptor.
     let test = message.transcode_to().ok()?;
     Some((document.position, test))
 }
@@ -258,7 +256,7 @@ fn object(node: &Node, kind: &str, decoder: &mut Decoder) -> Option<(Position, R
     let descriptor = reflect::pool().get_message_by_name(&full_name)?;
     let problems = decoder.problems.len();
     let message = decoder.message(node, &descriptor, kind)?;
-    // Our own encoding of a message of the same descriptor.
+    // Cannot fail: the message has the same descriptor.
     let mut resource =
         Resource::decode_object(kind, &prost::Message::encode_to_vec(&message))?.ok()?;
     resource.stamp();
@@ -274,7 +272,7 @@ fn object(node: &Node, kind: &str, decoder: &mut Decoder) -> Option<(Position, R
     Some((node.position, resource))
 }
 
-/// Writes 3.0, as free-form attributes hold it, as 3.
+/// Writes whole floating-point numbers (3.0, from free-form attributes) as integers (3).
 fn whole_numbers(value: &mut serde_json::Value) {
     match value {
         serde_json::Value::Array(items) => items.iter_mut().for_each(whole_numbers),

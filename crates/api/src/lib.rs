@@ -1,5 +1,5 @@
-//! The contract between clients and Cluster: protobuf messages, gRPC services, and the documents in which
-//! people write resources.
+//! The contract between clients and Cluster: protobuf messages, gRPC services, and the YAML and JSON documents of
+//! resources.
 //!
 //! A resource is one protobuf message end to end: API, stored document and policy context.
 

@@ -9,21 +9,22 @@ use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    // The build script has decoded the same bytes.
+    // Cannot fail: the build script decoded the same bytes.
     DescriptorPool::decode(DESCRIPTORS).unwrap_or_default()
 });
 
-/// Every message and service of the contract.
+/// Returns the descriptors of every message and service of the contract.
 pub fn pool() -> &'static DescriptorPool {
     &POOL
 }
 
-/// The descriptor of `M`; `None` for a type that is not part of the contract.
+/// Returns the descriptor of `M`, or `None` if the type is not part of the contract.
 pub fn descriptor<M: Name>() -> Option<MessageDescriptor> {
     POOL.get_message_by_name(&M::full_name())
 }
 
-/// The message as one whose fields can be walked by name; `None` for a type that is not part of the contract.
+/// Converts to a dynamic message, whose fields are accessible by name. Returns `None` if the type is not part of the
+/// contract.
 pub fn dynamic<M: Name>(message: &M) -> Option<DynamicMessage> {
     let descriptor = descriptor::<M>()?;
     DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).ok()
@@ -37,7 +38,7 @@ mod tests {
 
     use super::*;
 
-    /// The messages and enums that existing clients send and read, and their methods: names, numbers and types.
+    /// The messages, enums and methods of existing clients: names, numbers and types.
     const CONTRACT: &str = include_str!("reflect/contract.txt");
     const PREFIX: &str = "octelium.api.main.";
 
@@ -63,7 +64,7 @@ mod tests {
         }
     }
 
-    /// Our contract, in the form of the list.
+    /// Lists our contract in the format of [`CONTRACT`].
     fn ours() -> BTreeSet<String> {
         let mut lines = BTreeSet::new();
         for message in pool().all_messages() {

@@ -1,4 +1,4 @@
-//! What all resources have in common: `apiVersion`, `kind`, `metadata`, `spec` and `status`.
+//! The common fields of all resources: `apiVersion`, `kind`, `metadata`, `spec` and `status`.
 
 use prost::{DecodeError, Message, Name};
 
@@ -12,48 +12,48 @@ use crate::{
 /// The `apiVersion` of every resource.
 pub const API_VERSION: &str = "core/v1";
 
-/// A message that is a resource.
+/// A resource message.
 pub trait Object: Name + Default + Clone + PartialEq + Send + Sync + 'static {
-    /// What the user asks for.
+    /// The desired state, which the user sets.
     type Spec: Message + Name + Default + Clone + PartialEq;
-    /// What the Cluster reports.
+    /// The observed state, which the Cluster reports.
     type Status: Message + Name + Default + Clone + PartialEq;
 
     /// The name of the kind, as in `kind:` of a document.
     const KIND: &'static str;
 
-    /// Name, uid, labels and the like.
+    /// Returns the metadata: name, uid, labels and so on.
     fn metadata(&self) -> Option<&Metadata>;
-    /// The metadata, made where it is absent.
+    /// Returns the metadata, creating it if it is absent.
     fn metadata_mut(&mut self) -> &mut Metadata;
-    /// The spec.
+    /// Returns the spec.
     fn spec(&self) -> Option<&Self::Spec>;
-    /// The spec, made where it is absent.
+    /// Returns the spec, creating it if it is absent.
     fn spec_mut(&mut self) -> &mut Self::Spec;
-    /// The status.
+    /// Returns the status.
     fn status(&self) -> Option<&Self::Status>;
-    /// The status, made where it is absent.
+    /// Returns the status, creating it if it is absent.
     fn status_mut(&mut self) -> &mut Self::Status;
-    /// Replaces or drops the whole status.
+    /// Replaces the status, or removes it if `None`.
     fn set_status(&mut self, status: Option<Self::Status>);
     /// Sets `apiVersion` and `kind`.
     fn stamp(&mut self);
-    /// As one of any kind.
+    /// Wraps the object in a [`Resource`].
     fn into_resource(self) -> Resource;
-    /// `None` where the resource is of another kind or absent.
+    /// Unwraps the object, or returns `None` if the resource is empty or of another kind.
     fn from_resource(resource: Resource) -> Option<Self>;
 
-    /// `metadata.name`, empty where absent.
+    /// Returns `metadata.name`, or an empty text if it is absent.
     fn name(&self) -> &str {
         self.metadata().map_or("", |metadata| &metadata.name)
     }
 
-    /// `metadata.uid`, empty where absent.
+    /// Returns `metadata.uid`, or an empty text if it is absent.
     fn uid(&self) -> &str {
         self.metadata().map_or("", |metadata| &metadata.uid)
     }
 
-    /// A reference by name and uid, with `resourceVersion`.
+    /// Returns a reference with name, uid and `resourceVersion`.
     fn reference(&self) -> ObjectReference {
         ObjectReference {
             api_version: API_VERSION.to_owned(),
@@ -70,12 +70,12 @@ pub trait Object: Name + Default + Clone + PartialEq + Send + Sync + 'static {
 
 /// A resource that the API lists.
 pub trait Listed: Object {
-    /// The message of a page.
+    /// The message of a list page.
     type List: Name + Default + Clone + PartialEq + Send + Sync + 'static;
 
-    /// A page, with `apiVersion` and `kind` set.
+    /// Creates a page, with `apiVersion` and `kind` set.
     fn list(items: Vec<Self>, meta: ListResponseMeta) -> Self::List;
-    /// The objects of a page and what it says about itself.
+    /// Splits a page into its objects and its metadata.
     fn items(list: Self::List) -> (Vec<Self>, ListResponseMeta);
 }
 
@@ -160,31 +160,31 @@ macro_rules! objects {
         )*
 
         impl Resource {
-            /// The kinds that a resource can be of.
+            /// The kinds of resources.
             pub const KINDS: &'static [&'static str] = &[$(stringify!($kind),)*];
 
-            /// The name of the kind; `None` where nothing is set.
+            /// Returns the name of the kind, or `None` if the resource is empty.
             pub fn kind(&self) -> Option<&'static str> {
                 match self.resource.as_ref()? {
                     $(Body::$kind(_) => Some(stringify!($kind)),)*
                 }
             }
 
-            /// Name, uid, labels and the like.
+            /// Returns the metadata: name, uid, labels and so on.
             pub fn metadata(&self) -> Option<&Metadata> {
                 match self.resource.as_ref()? {
                     $(Body::$kind(object) => Object::metadata(object),)*
                 }
             }
 
-            /// The metadata, made where it is absent; `None` where nothing is set.
+            /// Returns the metadata, creating it if it is absent. Returns `None` if the resource is empty.
             pub fn metadata_mut(&mut self) -> Option<&mut Metadata> {
                 match self.resource.as_mut()? {
                     $(Body::$kind(object) => Some(Object::metadata_mut(object)),)*
                 }
             }
 
-            /// Makes an absent spec an empty one.
+            /// Replaces an absent spec with an empty one.
             pub fn ensure_spec(&mut self) {
                 match &mut self.resource {
                     $(Some(Body::$kind(object)) => { object.spec_mut(); })*
@@ -200,14 +200,14 @@ macro_rules! objects {
                 }
             }
 
-            /// The object as a message whose fields can be walked by name.
+            /// Converts to a dynamic message, whose fields are accessible by name.
             pub fn dynamic(&self) -> Option<prost_reflect::DynamicMessage> {
                 match self.resource.as_ref()? {
                     $(Body::$kind(object) => reflect::dynamic(object),)*
                 }
             }
 
-            /// The object itself, encoded: what is stored.
+            /// Encodes the object without the wrapper, for the store.
             pub fn encode_object(&self) -> Vec<u8> {
                 match &self.resource {
                     $(Some(Body::$kind(object)) => object.encode_to_vec(),)*
@@ -215,10 +215,10 @@ macro_rules! objects {
                 }
             }
 
-            /// Reads what [`Self::encode_object`] wrote. `None` where there is no such kind.
+            /// Decodes the result of [`Self::encode_object`]. Returns `None` for an unknown kind.
             ///
             /// # Errors
-            /// The bytes are not a message of the kind.
+            /// Returns an error if the bytes are not a message of the kind.
             pub fn decode_object(kind: &str, bytes: &[u8]) -> Option<Result<Self, DecodeError>> {
                 match kind {
                     $(stringify!($kind) => Some(
@@ -250,12 +250,12 @@ objects! {
 }
 
 impl Resource {
-    /// `metadata.name`, empty where absent.
+    /// Returns `metadata.name`, or an empty text if it is absent.
     pub fn name(&self) -> &str {
         self.metadata().map_or("", |metadata| &metadata.name)
     }
 
-    /// `metadata.uid`, empty where absent.
+    /// Returns `metadata.uid`, or an empty text if it is absent.
     pub fn uid(&self) -> &str {
         self.metadata().map_or("", |metadata| &metadata.uid)
     }

@@ -1,4 +1,5 @@
-//! What second factors and their metadata cost, beside the bare cryptography: `cargo bench -p authn --bench factors`.
+//! Cost of second factors and their metadata, compared with the bare cryptography: `cargo bench -p authn --bench
+//! factors`.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -33,9 +34,9 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use domain::clock::UnixMillis;
 use serde_json::{Value, json};
 
-/// 2026-11-26
+/// 2026-11-26.
 const NOW: UnixMillis = UnixMillis(1_795_651_200_000);
-/// As many models, and as many octets, as the published metadata have.
+/// Number of models and size in bytes of the published metadata.
 const MODELS: usize = 350;
 const OCTETS: usize = 6 * 1024 * 1024;
 
@@ -77,7 +78,7 @@ fn keys(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// One of the public test vectors.
+/// Benchmarks one of the public test vectors.
 fn pair(
     group: &mut criterion::BenchmarkGroup<'_, criterion::measurement::WallTime>,
     vector: &Value,
@@ -124,7 +125,7 @@ fn pair(
     };
     group.bench_function(format!("authenticate, {name}"), |b| {
         b.iter(|| {
-            // As it is stored.
+            // The key is parsed from its stored form.
             let key = PublicKey::parse(&registered.encoded_key).unwrap();
             let stored = Stored {
                 public_key: &key,

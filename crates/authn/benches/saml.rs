@@ -1,4 +1,4 @@
-//! What reading a SAML response costs: `cargo bench -p authn --bench saml`.
+//! Cost of reading a SAML response: `cargo bench -p authn --bench saml`.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
 
 use std::hint::black_box;

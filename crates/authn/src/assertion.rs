@@ -1,4 +1,4 @@
-//! Assertions: tokens by which a third party says who somebody is (RFC 7523 §3, `OpenID` Connect Core 1.0 §2).
+//! Assertions: signed tokens in which a third party identifies a subject (RFC 7523 §3, `OpenID` Connect Core 1.0 §2).
 
 use std::time::Duration;
 
@@ -10,54 +10,54 @@ use crate::{
     jws::{Malformed, Unverified},
 };
 
-/// How far clocks may be apart.
+/// Accepted clock difference between the issuer and this host.
 pub const SKEW: Duration = Duration::from_mins(1);
 
-/// 9999-12-31T23:59:59Z: what is later is no time.
+/// 9999-12-31T23:59:59Z in seconds. Later times are malformed.
 const LATEST: i64 = 253_402_300_799;
 pub(crate) const LONGEST_SUBJECT: usize = 256;
 pub(crate) const LONGEST_ID: usize = 512;
 
-/// What an assertion must be.
+/// Expected properties of an assertion.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
-    /// Whose it is, exactly as its issuer writes itself.
+    /// Expected `iss`, compared byte for byte.
     pub issuer: &'a str,
-    /// For whom; never empty.
+    /// Expected audience, never empty.
     pub audience: &'a str,
-    /// The present instant.
+    /// Current time.
     pub now: UnixMillis,
 }
 
-/// What a good assertion says.
+/// A valid assertion.
 #[derive(Debug, Clone)]
 pub struct Verified {
-    /// `sub`: who, at the issuer.
+    /// Subject at the issuer (`sub`).
     pub subject: String,
-    /// `jti`, where it has one.
+    /// Token id (`jti`), if present.
     pub id: Option<String>,
-    /// From here on it is refused in any case, the skew of clocks included.
+    /// Time from which the assertion is rejected: `exp` plus [`SKEW`].
     pub ends_at: UnixMillis,
-    /// Everything that it says.
+    /// All claims.
     pub claims: Map<String, Value>,
 }
 
-/// Why an assertion is refused.
+/// Reasons why an assertion is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// See [`Malformed`].
+    /// The token is malformed.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// Its issuer publishes no such key.
+    /// The issuer does not publish the key.
     #[error("signed by a key that its issuer does not publish")]
     UnknownKey,
-    /// The signature is wrong.
+    /// The signature does not verify.
     #[error("its signature is wrong")]
     Signature,
-    /// `iss` is another.
+    /// `iss` does not match.
     #[error("from another issuer")]
     Issuer,
-    /// `aud` does not have us.
+    /// `aud` does not contain the expected audience.
     #[error("for another audience")]
     Audience,
     /// `exp` has passed.
@@ -66,13 +66,13 @@ pub enum Refusal {
     /// `nbf` or `iat` is in the future.
     #[error("not valid yet")]
     NotYet,
-    /// A claim that must be there is missing, or one is no such thing.
+    /// A claim is missing, malformed or forbidden.
     #[error("claim {0} is missing or malformed")]
     Claim(&'static str),
 }
 
 impl Refusal {
-    /// A stable word for logs and audit.
+    /// Returns a stable identifier for logs and audit events.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Malformed(Malformed::Form) => "assertion_malformed",
@@ -90,15 +90,15 @@ impl Refusal {
     }
 }
 
-/// The issuer that an unverified assertion names: good for finding the provider, and for nothing else.
+/// Returns the issuer of an unverified assertion. Use it only to select the provider.
 pub fn issuer<'a>(unverified: &'a Unverified<'_>) -> Option<&'a str> {
     unverified.claims.get("iss")?.as_str()
 }
 
-/// Verifies an assertion by the keys of its issuer.
+/// Verifies an assertion with the keys of its issuer.
 ///
 /// # Errors
-/// The first reason against it.
+/// Returns the first [`Refusal`] that applies.
 pub fn verify(
     unverified: Unverified<'_>,
     keys: &KeySet,
@@ -111,10 +111,10 @@ pub fn verify(
     check(unverified.claims, expected)
 }
 
-/// Checks the claims of an assertion whose signature is good.
+/// Validates the claims of an assertion whose signature was verified.
 ///
 /// # Errors
-/// The first reason against it.
+/// Returns the first [`Refusal`] that applies.
 pub fn check(claims: Map<String, Value>, expected: Expected<'_>) -> Result<Verified, Refusal> {
     if claims.get("iss").and_then(Value::as_str) != Some(expected.issuer) {
         return Err(Refusal::Issuer);
@@ -122,7 +122,7 @@ pub fn check(claims: Map<String, Value>, expected: Expected<'_>) -> Result<Verif
     if expected.audience.is_empty() || !is_for(claims.get("aud"), expected.audience) {
         return Err(Refusal::Audience);
     }
-    // One that ends a session says nothing of who sends it (OpenID Connect Back-Channel Logout 1.0 §2.4).
+    // A logout token does not authenticate its subject (OpenID Connect Back-Channel Logout 1.0 §2.4).
     if claims.contains_key("events") {
         return Err(Refusal::Claim("events"));
     }
@@ -149,7 +149,7 @@ pub fn check(claims: Map<String, Value>, expected: Expected<'_>) -> Result<Verif
     })
 }
 
-/// One text, or a list of texts that has it (RFC 7519 §4.1.3).
+/// Returns true if `aud` is the expected string or an array of strings that contains it (RFC 7519 §4.1.3).
 pub(crate) fn is_for(audience: Option<&Value>, expected: &str) -> bool {
     match audience {
         Some(Value::String(audience)) => audience == expected,
@@ -161,7 +161,7 @@ pub(crate) fn is_for(audience: Option<&Value>, expected: &str) -> bool {
     }
 }
 
-/// Whole seconds that are a time: neither a fraction nor a text, which others may read as something else.
+/// Reads a time in whole seconds. Rejects fractions and strings, which other implementations could read differently.
 pub(crate) fn time(
     claims: &Map<String, Value>,
     name: &'static str,

@@ -1,4 +1,4 @@
-//! Something of an identity provider that is fetched over the network and kept.
+//! Cache for data that is fetched from an identity provider.
 
 use std::{
     fmt,
@@ -8,22 +8,22 @@ use std::{
 
 use domain::clock::{Clock, UnixMillis};
 
-/// For how long it is not asked for anew.
+/// Age after which the value is refetched.
 const FRESH: Duration = Duration::from_hours(1);
-/// For how long it is good where the provider does not answer.
+/// Age up to which the value is used if the provider does not answer.
 const USABLE: Duration = Duration::from_hours(24);
-/// How soon it may be asked for again because something seems to be missing from it. Whoever forges tokens can make us
-/// ask this often, and no more.
+/// Minimum time between refetches because something seems to be missing. It limits the requests that an attacker with
+/// forged tokens can cause.
 const REFRESH_AFTER: Duration = Duration::from_secs(10);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_mins(1);
 
-/// The provider does not answer at present, or answers what is of no use.
+/// The provider does not answer, or its response is unusable.
 #[derive(Debug, Clone)]
 pub struct Unavailable(Arc<str>);
 
 impl Unavailable {
-    /// For what happened.
+    /// Creates the error from its cause.
     pub(crate) fn because(what: &dyn fmt::Display) -> Self {
         Self(what.to_string().into())
     }
@@ -37,7 +37,7 @@ impl fmt::Display for Unavailable {
 
 impl std::error::Error for Unavailable {}
 
-/// One value, fetched by one caller at a time. The others use what there is, or wait for that one.
+/// A cached value with single-flight fetching. While one caller fetches, the others use the cached value or wait.
 pub struct Fetched<T> {
     state: Mutex<State<T>>,
     flight: tokio::sync::Mutex<()>,
@@ -46,14 +46,14 @@ pub struct Fetched<T> {
 
 struct State<T> {
     value: Option<(Arc<T>, UnixMillis)>,
-    /// When it was last asked for, with what outcome, and how often in a row in vain.
+    /// Time of the last attempt, its error, and the number of consecutive failures.
     attempted_at: Option<UnixMillis>,
     failure: Option<Unavailable>,
     failures: u32,
 }
 
 impl<T> Fetched<T> {
-    /// Nothing yet.
+    /// Creates an empty cache.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             state: Mutex::new(State {
@@ -67,10 +67,10 @@ impl<T> Fetched<T> {
         }
     }
 
-    /// The value, fetched where there is none or it is old.
+    /// Returns the value, and fetches it if it is missing or old.
     ///
     /// # Errors
-    /// Where there is none that is still good, and it cannot be fetched now.
+    /// Returns [`Unavailable`] if fetching fails and the cached value is missing or too old.
     pub async fn get<E: fmt::Display>(
         &self,
         fetch: impl AsyncFnOnce() -> Result<T, E>,
@@ -87,7 +87,7 @@ impl<T> Fetched<T> {
             usable.map(|(value, _)| value.clone())
         };
         let _flight = match &usable {
-            // Somebody is fetching it: what there is will do meanwhile.
+            // Another caller is fetching, so the cached value is used.
             Some(value) => match self.flight.try_lock() {
                 Ok(flight) => flight,
                 Err(_) => return Ok(value.clone()),
@@ -104,10 +104,10 @@ impl<T> Fetched<T> {
         .await
     }
 
-    /// What has come after `seen`, in which something is missing; `seen` itself where it is too early to ask again.
+    /// Returns a newer value than `seen`, in which something is missing. Returns `seen` if it is too early to refetch.
     ///
     /// # Errors
-    /// As [`Fetched::get`].
+    /// Returns [`Unavailable`] if fetching fails and the cached value is missing or too old.
     pub async fn newer<E: fmt::Display>(
         &self,
         seen: &Arc<T>,
@@ -121,7 +121,8 @@ impl<T> Fetched<T> {
             .await
     }
 
-    /// With the flight held: somebody else may have done it meanwhile, which `known` tells.
+    /// Fetches the value. The caller holds the flight lock. `known` returns the value if another caller fetched it
+    /// meanwhile.
     async fn fetch<E: fmt::Display>(
         &self,
         fetch: impl AsyncFnOnce() -> Result<T, E>,
@@ -136,7 +137,7 @@ impl<T> Fetched<T> {
             if !state.may_retry(now) {
                 return state.fallback(now);
             }
-            // Now, so that one that is given up counts.
+            // Recorded before the fetch, so that a cancelled fetch counts as an attempt.
             state.attempted_at = Some(now);
         }
         let outcome = fetch().await;
@@ -170,7 +171,7 @@ impl<T> State<T> {
             .filter(|(_, fetched_at)| now.since(*fetched_at) < USABLE)
     }
 
-    /// Each failure in a row doubles the wait.
+    /// Returns true if the wait is over. Each consecutive failure doubles the wait.
     fn may_retry(&self, now: UnixMillis) -> bool {
         let (Some(attempted_at), Some(last)) = (self.attempted_at, self.failures.checked_sub(1))
         else {
@@ -180,7 +181,7 @@ impl<T> State<T> {
         now.since(attempted_at) >= wait
     }
 
-    /// Where `seen` is not what there is now, or was asked for a moment ago.
+    /// Returns the current value if it is not `seen`, or `seen` if the last attempt is too recent.
     fn unless_due(&self, seen: &Arc<T>, now: UnixMillis) -> Option<Arc<T>> {
         match &self.value {
             Some((value, _)) if !Arc::ptr_eq(value, seen) => Some(value.clone()),
@@ -266,7 +267,7 @@ mod tests {
             .unwrap();
         assert!(Arc::ptr_eq(&first, &second));
         assert_eq!(scene.count(), 2);
-        // Not again at once.
+        // The failure delays the next attempt.
         scene
             .fetched
             .get(async || scene.fails().await)
@@ -289,7 +290,7 @@ mod tests {
             let _ = scene.fetched.get(async || scene.fails().await).await;
             scene.clock.advance(Duration::from_secs(1));
         }
-        // 1, 2, 4, 8, 16, 32, then once a minute.
+        // Waits of 1, 2, 4, 8, 16 and 32 s, then one attempt a minute.
         assert!((14..=17).contains(&scene.count()), "{}", scene.count());
         scene.clock.advance(LAST_RETRY);
         scene

@@ -1,45 +1,45 @@
-//! Issuers: `https` URLs that name a provider (`OpenID` Connect Discovery 1.0 §2, RFC 8414 §2).
+//! Issuers: `https` URLs that identify a provider (`OpenID` Connect Discovery 1.0 §2, RFC 8414 §2).
 
 use http::Uri;
 
 const WELL_KNOWN: &str = "/.well-known/openid-configuration";
 const LONGEST: usize = 1024;
 
-/// An `https` URL without query, fragment and user.
+/// An `https` URL with a host, without fragment and user information, of at most 1024 bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpsUrl(Uri);
 
-/// Why a text is no [`HttpsUrl`], or no issuer.
+/// Reasons why a text is not an [`HttpsUrl`] or not an issuer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUrl {
-    /// Not a URL with a host.
+    /// The text is not a URL with a host, or it is too long.
     #[error("must be a URL with a host, as https://idp.example.com")]
     Form,
-    /// Another scheme.
+    /// The scheme is not `https`.
     #[error("must begin with https://")]
     Scheme,
-    /// Has user information.
+    /// The URL has user information.
     #[error("must not hold a user or password")]
     User,
-    /// Has a query or a fragment.
+    /// The URL has a query or a fragment.
     #[error("must have neither a query nor a fragment")]
     Query,
-    /// Names the metadata document in place of the issuer.
+    /// The URL is that of the metadata document, not the issuer.
     #[error("must be the issuer itself, without /.well-known/openid-configuration")]
     Discovery,
 }
 
 impl HttpsUrl {
-    /// Reads a URL. `https` is the only scheme that is ever spoken to a provider.
+    /// Parses a URL. All requests to providers use `https`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Returns [`InvalidUrl`] if the text is not such a URL.
     pub fn parse(text: &str) -> Result<Self, InvalidUrl> {
         let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
         if !is_plain || text.contains('\\') || text.len() > LONGEST {
             return Err(InvalidUrl::Form);
         }
-        // The parser passes over fragments.
+        // The `http` crate drops fragments without an error.
         if text.contains('#') {
             return Err(InvalidUrl::Query);
         }
@@ -58,13 +58,13 @@ impl HttpsUrl {
         Ok(Self(uri))
     }
 
-    /// As [`HttpsUrl::parse`], without a query.
+    /// Parses an issuer: an [`HttpsUrl`] without a query.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Returns [`InvalidUrl`] if the text is not an issuer.
     pub fn parse_issuer(text: &str) -> Result<Self, InvalidUrl> {
         let url = Self::parse(text)?;
-        // Where its metadata is has to be a URL, too.
+        // The URL of the metadata must not exceed the limit either.
         if text.len() > LONGEST - WELL_KNOWN.len() {
             return Err(InvalidUrl::Form);
         }
@@ -77,23 +77,24 @@ impl HttpsUrl {
         Ok(url)
     }
 
-    /// For a request.
+    /// Returns the URL for a request.
     pub fn uri(&self) -> &Uri {
         &self.0
     }
 }
 
-/// Where an issuer's metadata is. A slash at its end does not count (`OpenID` Connect Discovery 1.0 §4.1).
+/// Returns the URL of an issuer's metadata. Trailing slashes of the issuer are ignored (`OpenID` Connect Discovery 1.0
+/// §4.1).
 ///
 /// # Errors
-/// Where the issuer is none.
+/// Returns [`InvalidUrl`] if `issuer` is not an issuer.
 pub fn discovery_url(issuer: &str) -> Result<HttpsUrl, InvalidUrl> {
     HttpsUrl::parse_issuer(issuer)?;
     HttpsUrl::parse(&format!("{}{WELL_KNOWN}", issuer.trim_end_matches('/')))
 }
 
-/// Under which text issuers are the same to people, so that no two providers have one: scheme and host in lower case,
-/// without default port and slashes at the end. A token's `iss` is compared exactly nevertheless.
+/// Returns the canonical form of an issuer, used to keep issuers unique among providers. Scheme and host are in lower
+/// case, and the default port and trailing slashes are removed. The `iss` of a token is still compared exactly.
 pub fn canonical(issuer: &str) -> String {
     let trimmed = issuer.trim_end_matches('/');
     let Some((scheme, rest)) = trimmed.split_once("://") else {
@@ -109,7 +110,7 @@ pub fn canonical(issuer: &str) -> String {
     format!("{scheme}://{authority}{path}")
 }
 
-/// Whether the issuer that a document or a token names is the one that was asked for, up to a slash at the end.
+/// Returns true if both issuers are equal, ignoring trailing slashes.
 pub fn is_same(named: &str, configured: &str) -> bool {
     named.trim_end_matches('/') == configured.trim_end_matches('/')
 }

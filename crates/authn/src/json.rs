@@ -1,14 +1,14 @@
-//! JSON of foreign parties: no key twice, so that nobody reads it another way.
+//! Strict JSON parsing of untrusted input. Duplicate keys are rejected, because parsers disagree on which one counts.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Reads one object and nothing after it.
+/// Parses exactly one object.
 ///
 /// # Errors
-/// Where it is no JSON object, or a key stands in it twice at whatever depth.
+/// Returns an error if the input is not a JSON object, or has a duplicate key at any depth.
 pub(crate) fn object(bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
     match serde_json::from_slice::<Strict>(bytes)?.0 {
         Value::Object(object) => Ok(object),

@@ -1,4 +1,4 @@
-//! Sets of public keys as identity providers publish them (RFC 7517).
+//! Public key sets of identity providers (JWKS, RFC 7517).
 
 use std::fmt;
 
@@ -11,19 +11,19 @@ use crate::{
     jws::{Algorithm, Unverified, Verification},
 };
 
-/// The largest set, in bytes.
+/// Maximum size of a key set, in bytes.
 pub const MAX_SET_LENGTH: usize = 256 * 1024;
 
 const MOST_KEYS: usize = 256;
 const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
 
-/// The keys of a set that verify signatures.
+/// The keys of a set that can verify signatures.
 #[derive(Debug)]
 pub struct KeySet(Vec<Key>);
 
 struct Key {
     id: Option<String>,
-    /// What it is for, where it says so.
+    /// Algorithm that the key is restricted to (`alg`), if any.
     algorithm: Option<String>,
     material: Material,
 }
@@ -42,41 +42,41 @@ impl fmt::Debug for Key {
     }
 }
 
-/// What is wrong with a set of keys.
+/// Reasons why a key set is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKeySet {
-    /// No JSON object with `keys`.
+    /// Not a JSON object with `keys`.
     #[error("not a JSON Web Key Set: an object with `keys`, a list of keys")]
     Form,
-    /// More than 256 KiB, or than 256 keys.
+    /// More than 256 KiB or 256 keys.
     #[error("too large: a set may have 256 KiB and 256 keys")]
     TooLarge,
-    /// None of its keys verifies signatures.
+    /// No key can verify signatures.
     #[error(
         "holds no key that verifies signatures: RSA of 2048 to 8192 bits, EC on P-256, P-384 or P-521, or Ed25519"
     )]
     NoKey,
-    /// One of its keys is not public.
+    /// A key is private or symmetric.
     #[error(
         "holds a private or secret key; give the public part alone, and replace the key, as it has been shown"
     )]
     Private,
 }
 
-/// Why a signature is not accepted.
+/// Reasons why a signature is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignatureError {
-    /// No key of the set has the id and the type that the object asks for.
+    /// Not exactly one key of the set matches the key id and the algorithm.
     UnknownKey,
-    /// The key did not sign this.
+    /// The signature does not verify.
     Wrong,
 }
 
 impl KeySet {
-    /// Reads a set. Keys of other kinds and for other uses are passed over.
+    /// Parses a key set. Ignores keys of other types and for other uses.
     ///
     /// # Errors
-    /// Where it is malformed, too large, or holds no key that could verify anything.
+    /// Returns [`InvalidKeySet`] if the set is malformed, too large, or has no usable key.
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidKeySet> {
         let keys = keys(bytes)?;
         let usable: Vec<Key> = keys
@@ -90,10 +90,10 @@ impl KeySet {
         Ok(Self(usable))
     }
 
-    /// As [`KeySet::parse`], for a set that a person has written into a resource, where a private key has no place.
+    /// Parses a key set from a resource that a person wrote, which must not contain private keys.
     ///
     /// # Errors
-    /// As [`KeySet::parse`]; also where a key is not public.
+    /// Returns [`InvalidKeySet::Private`] if a key is private or symmetric, and the errors of [`KeySet::parse`].
     pub fn parse_public(bytes: &[u8]) -> Result<Self, InvalidKeySet> {
         let is_private = |key: &Value| {
             let object = key.as_object();
@@ -105,10 +105,12 @@ impl KeySet {
         Self::parse(bytes)
     }
 
-    /// Verifies the signature by the one key that the object names; where it names none, by the only one that fits.
+    /// Verifies the signature with the key that the token names. If it names none, exactly one key must fit its
+    /// algorithm.
     ///
     /// # Errors
-    /// Where there is no such key, or it did not sign this.
+    /// Returns [`SignatureError::UnknownKey`] if not exactly one key matches, and [`SignatureError::Wrong`] if the
+    /// signature does not verify.
     pub fn verify(&self, unverified: &Unverified<'_>) -> Result<(), SignatureError> {
         let mut fitting = self.0.iter().filter(|key| {
             key.fits(unverified.algorithm)
@@ -116,7 +118,7 @@ impl KeySet {
         });
         let key = fitting.next().ok_or(SignatureError::UnknownKey)?;
         if fitting.next().is_some() {
-            // Which one is meant cannot be told.
+            // Ambiguous: several keys match.
             return Err(SignatureError::UnknownKey);
         }
         key.verify(unverified)
@@ -175,7 +177,7 @@ fn keys(bytes: &[u8]) -> Result<Vec<Value>, InvalidKeySet> {
     }
 }
 
-/// The key, where it is one that verifies signatures.
+/// Returns the key if it can verify signatures.
 fn key(key: &Map<String, Value>) -> Option<Key> {
     let text = |name: &str| key.get(name).and_then(Value::as_str);
     if key.contains_key("use") && text("use") != Some("sig") {
@@ -188,13 +190,13 @@ fn key(key: &Map<String, Value>) -> Option<Key> {
     let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(name)?).ok();
     let point = |length: usize| {
         let (x, y) = (bytes("x")?, bytes("y")?);
-        // RFC 7518 §6.2.1.2: of full length.
+        // RFC 7518 §6.2.1.2: coordinates have the full length.
         (x.len() == length && y.len() == length).then(|| [&[4][..], &x, &y].concat())
     };
     let material = match (text("kty")?, text("crv")) {
         ("RSA", _) => {
             let (n, e) = (bytes("n")?, bytes("e")?);
-            // RFC 7518 §6.3.1.1 has no leading zeros, but some providers do.
+            // RFC 7518 §6.3.1.1 forbids leading zeros, but some providers send them.
             let n: Vec<u8> = n.into_iter().skip_while(|byte| *byte == 0).collect();
             let is_sound = RSA_BYTES.contains(&n.len()) && is_sound_exponent(&e);
             is_sound.then_some(Material::Rsa { n, e })?
@@ -215,7 +217,7 @@ fn key(key: &Map<String, Value>) -> Option<Key> {
     })
 }
 
-/// Odd, from 3, and small enough that verifying costs nothing.
+/// Returns true for an odd exponent from 3 to 2³² − 1. The upper bound keeps verification cheap.
 fn is_sound_exponent(e: &[u8]) -> bool {
     let value = e.iter().try_fold(0_u64, |value, byte| {
         value.checked_mul(256).map(|value| value + u64::from(*byte))

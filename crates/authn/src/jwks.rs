@@ -1,4 +1,5 @@
-//! The keys of an issuer: fetched once, kept, and fetched anew when they are old or one is missing.
+//! Verification of assertions with the keys of an issuer. The keys are cached, and refetched when they are old or a key
+//! is missing.
 
 use std::sync::Arc;
 
@@ -15,73 +16,73 @@ use crate::{
     outbound::{Outbound, OutboundError},
 };
 
-/// The largest metadata document, in bytes.
+/// Maximum size of a metadata document, in bytes.
 const LARGEST_METADATA: usize = 256 * 1024;
 
-/// Where an issuer's keys come from.
+/// Source of an issuer's keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum KeyLocation {
-    /// From its metadata (`OpenID` Connect Discovery 1.0 §4), which says where.
+    /// Issuer URL. Its metadata (`OpenID` Connect Discovery 1.0 §4) names the URL of the key set.
     Issuer(String),
-    /// From here, for this issuer.
+    /// Key set at a fixed URL.
     Url {
-        /// Of the key set.
+        /// URL of the key set.
         url: String,
-        /// `iss` of its tokens.
+        /// Expected `iss` of the tokens.
         issuer: String,
     },
-    /// They never change.
+    /// Key set that never changes.
     Fixed {
-        /// The key set.
+        /// Key set as JSON.
         content: String,
-        /// `iss` of its tokens.
+        /// Expected `iss` of the tokens.
         issuer: String,
     },
 }
 
-/// An issuer as it is now.
+/// Current keys of an issuer.
 struct Keys {
     issuer: String,
     keys: KeySet,
 }
 
-/// Why an assertion is not accepted.
+/// Reasons why an assertion is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum Rejected {
-    /// It is no good.
+    /// The assertion is invalid.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The keys cannot be had at present.
+    /// The keys cannot be fetched.
     #[error("the keys of the issuer are not available: {0}")]
     Unavailable(#[from] Unavailable),
 }
 
-/// Why keys could not be fetched.
+/// Reasons why fetching the keys fails.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// No answer.
+    /// The request failed.
     #[error(transparent)]
     Outbound(#[from] OutboundError),
-    /// An address that is none.
+    /// A URL is invalid.
     #[error("{what} {problem}")]
     Url {
-        /// Of what.
+        /// Name of the URL.
         what: &'static str,
-        /// What is wrong with it.
+        /// Problem with the URL.
         problem: issuer::InvalidUrl,
     },
-    /// The metadata is no such document.
+    /// The metadata document is not a JSON object.
     #[error("the metadata of the issuer is not a JSON object")]
     Metadata,
-    /// The metadata is of somebody else.
+    /// The metadata document names another issuer.
     #[error("the metadata is of the issuer {0:?}")]
     OtherIssuer(String),
-    /// The key set is none.
+    /// The key set is invalid.
     #[error("the key set is {0}")]
     Keys(#[from] jwk::InvalidKeySet),
 }
 
-/// The keys of one issuer, and the check of its assertions.
+/// The keys of one issuer, used to verify its assertions.
 pub struct KeySource {
     location: KeyLocation,
     outbound: Outbound,
@@ -89,7 +90,7 @@ pub struct KeySource {
 }
 
 impl KeySource {
-    /// Nothing is fetched yet.
+    /// Creates a source. The first verification fetches the keys.
     pub fn new(location: KeyLocation, outbound: Outbound, clock: Arc<dyn Clock>) -> Self {
         Self {
             location,
@@ -98,10 +99,11 @@ impl KeySource {
         }
     }
 
-    /// Verifies an assertion for `audience`. Keys are looked for once more where the one that it names is unknown.
+    /// Verifies an assertion for `audience`. Refetches the keys once if the assertion names an unknown key.
     ///
     /// # Errors
-    /// Where it is no good, or cannot be verified at present.
+    /// Returns [`Rejected::Refused`] if the assertion is invalid, and [`Rejected::Unavailable`] if the keys cannot be
+    /// fetched.
     pub async fn verify(
         &self,
         text: &str,
@@ -116,7 +118,7 @@ impl KeySource {
             };
             assertion::verify(Unverified::parse(text)?, &keys.keys, expected)
         };
-        // Before anything is fetched for it.
+        // Malformed assertions must not trigger a fetch.
         Unverified::parse(text).map_err(Refusal::from)?;
         let keys = self.keys.get(async || self.fetch().await).await?;
         match attempt(&keys) {
@@ -156,7 +158,7 @@ impl KeySource {
         })
     }
 
-    /// Where the keys are, and how the issuer writes itself.
+    /// Returns the URL of the key set and the issuer as the metadata spell it.
     async fn discover(&self, issuer: &str) -> Result<(HttpsUrl, String), FetchError> {
         let url = issuer::discovery_url(issuer).map_err(|problem| FetchError::Url {
             what: "the issuer",

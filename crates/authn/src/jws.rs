@@ -1,4 +1,4 @@
-//! JSON Web Signatures in compact form (RFC 7515), as foreign parties make them.
+//! Parsing of untrusted JSON Web Signatures in compact form (RFC 7515).
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519,
@@ -11,13 +11,13 @@ use serde_json::{Map, Value};
 
 use crate::json;
 
-/// The longest that is looked at, in bytes.
+/// Maximum length of a token, in bytes.
 pub const MAX_LENGTH: usize = 8192;
 
 const LONGEST_KEY_ID: usize = 512;
 
-/// What signs (RFC 7518 §3.1, RFC 8037 §3.1): asymmetric algorithms alone. `none` and HMAC have no place here, so a
-/// public key can never be taken for a shared secret.
+/// Signature algorithms (RFC 7518 §3.1, RFC 8037 §3.1). Only asymmetric ones: without `none` and HMAC, a public key
+/// cannot be used as a shared secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256.
@@ -42,14 +42,14 @@ pub enum Algorithm {
     EdDsa,
 }
 
-/// How a key of the right type verifies.
+/// Verification algorithm for a key of the right type.
 pub(crate) enum Verification {
     Rsa(&'static RsaParameters),
     Point(&'static dyn VerificationAlgorithm),
 }
 
 impl Algorithm {
-    /// By its name in `alg`.
+    /// Parses an `alg` value.
     pub fn of(name: &str) -> Option<Self> {
         Some(match name {
             "RS256" => Self::Rs256,
@@ -61,7 +61,7 @@ impl Algorithm {
             "ES256" => Self::Es256,
             "ES384" => Self::Es384,
             "ES512" => Self::Es512,
-            // RFC 9864 gives the curve its own name.
+            // RFC 9864 names the algorithm after its curve.
             "EdDSA" | "Ed25519" => Self::EdDsa,
             _ => return None,
         })
@@ -83,51 +83,51 @@ impl Algorithm {
     }
 }
 
-/// Why a text is no signed object that would be looked at any further.
+/// Reasons why a token is rejected before verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// Too long, or not three parts of base64url that hold JSON objects.
+    /// Too long, or not three base64url parts with JSON objects.
     #[error("not a JSON Web Signature in compact form")]
     Form,
-    /// `alg` is none of [`Algorithm`].
+    /// `alg` is not one of [`Algorithm`].
     #[error("signed by an algorithm that is not accepted")]
     Algorithm,
-    /// It has extensions that must be understood (RFC 7515 §4.1.11).
+    /// The header has critical extensions (RFC 7515 §4.1.11), none of which is supported.
     #[error("has critical extensions, of which none is understood")]
     Critical,
-    /// It says of itself that it is something else (RFC 8725 §3.11).
+    /// `typ` names another token type (RFC 8725 §3.11).
     #[error("is a token of another type")]
     Type,
 }
 
-/// A signed object of which nothing is proved yet.
+/// A parsed token whose signature is not verified.
 pub struct Unverified<'a> {
-    /// What signs it, as it says.
+    /// Algorithm from the header.
     pub algorithm: Algorithm,
-    /// Which key signs it, as it says.
+    /// Key id from the header, if present.
     pub key_id: Option<String>,
-    /// Its content.
+    /// Claims of the payload.
     pub claims: Map<String, Value>,
-    /// The octets that are signed.
+    /// Signed bytes.
     pub signed: &'a [u8],
-    /// The signature.
+    /// Signature.
     pub signature: Vec<u8>,
 }
 
 impl<'a> Unverified<'a> {
-    /// Reads the compact form: one spelling of each object is accepted. `jku`, `jwk`, `x5u` and `x5c` are never read:
-    /// keys come from where the issuer publishes them.
+    /// Parses the compact form. Only canonical base64url is accepted, so each token has one spelling. The header fields
+    /// `jku`, `jwk`, `x5u` and `x5c` are ignored: only keys that the issuer publishes are used.
     ///
     /// # Errors
-    /// Where it is not worth verifying.
+    /// Returns [`Malformed`] if the token must not be verified.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
         Self::parse_as(text, is_accepted)
     }
 
-    /// As [`Self::parse`], where `is_accepted` says of which type (`typ`) it may be.
+    /// Parses the compact form. `is_accepted` decides on the token type (`typ`) in lower case, without `application/`.
     ///
     /// # Errors
-    /// As there.
+    /// Returns [`Malformed`] if the token must not be verified.
     pub fn parse_as(text: &'a str, is_accepted: fn(&str) -> bool) -> Result<Self, Malformed> {
         if text.len() > MAX_LENGTH || !text.is_ascii() {
             return Err(Malformed::Form);
@@ -165,7 +165,7 @@ impl<'a> Unverified<'a> {
     }
 }
 
-/// A media type as `typ` has it (RFC 7515 §4.1.9).
+/// Normalizes a media type in `typ` (RFC 7515 §4.1.9).
 fn short(typ: &str) -> String {
     let typ = typ.to_ascii_lowercase();
     match typ.strip_prefix("application/") {
@@ -174,7 +174,8 @@ fn short(typ: &str) -> String {
     }
 }
 
-/// Identity and access tokens, and assertions of clients. Not what a party signs for another purpose by the same key.
+/// Returns true for identity tokens, access tokens and client assertions. Other tokens that the issuer signs with the
+/// same key are rejected.
 fn is_accepted(typ: &str) -> bool {
     matches!(typ, "jwt" | "at+jwt" | "client-authentication+jwt")
 }

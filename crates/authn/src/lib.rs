@@ -1,7 +1,7 @@
-//! Proofs of identity beyond Credentials: identity providers and the assertions of workloads.
+//! Authentication methods other than Credentials: identity providers, workload assertions, passkeys, TOTP and TPMs.
 //!
-//! Everything that comes from outside is verified here, and nothing here knows how it is stored: what a proof says is a
-//! value, which `server` maps to a User.
+//! This crate verifies external input and returns the result as plain values. It does not access the store; `server`
+//! maps the values to Users.
 
 pub mod assertion;
 pub mod fetched;

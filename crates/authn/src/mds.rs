@@ -1,5 +1,5 @@
-//! The FIDO Metadata Service (MDS 3.1): which models of authenticators there are, who certifies them, and what is known
-//! against them. What is fetched or read from a file is signed, so it does not matter where it comes from.
+//! The FIDO Metadata Service (MDS 3.1): authenticator models, their trust anchors and known vulnerabilities. The
+//! metadata are signed, so their transport does not have to be trusted.
 
 use std::collections::HashSet;
 
@@ -29,70 +29,70 @@ mod tests;
 pub use attest::{Unattested, default_anchors};
 pub use entry::{Entry, Standing, Status};
 
-/// The largest that is read, in bytes. The published one has 6 MB.
+/// Maximum size of the metadata, in bytes. The published document has about 6 MB.
 pub const LARGEST: usize = 32 * 1024 * 1024;
-/// Whose certificate signs what the FIDO Alliance publishes.
+/// Name in the certificate that signs the metadata of the FIDO Alliance.
 pub const PUBLISHER: &str = "mds.fidoalliance.org";
 
-/// Who may sign.
+/// Accepted signers of the metadata.
 #[derive(Debug, Clone, Copy)]
 pub struct Trust<'a> {
-    /// Authorities, in DER.
+    /// Trust anchors, in DER.
     pub anchors: &'a [Vec<u8>],
-    /// The name in the certificate of the signer: the authorities certify others too.
+    /// Name in the signer's certificate. It is required because the trust anchors also certify other parties.
     pub publisher: &'a str,
 }
 
-/// The metadata of all models.
+/// Verified metadata of all models.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata {
-    /// `no`: a later one has a larger number.
+    /// Serial number (`no`). It increases with every publication.
     pub number: u64,
-    /// `nextUpdate`: from the end of this day on there should be a later one.
+    /// Day at which the next publication is due (`nextUpdate`), as its start in UTC.
     pub next_update: UnixMillis,
-    /// The models.
+    /// Authenticator models.
     pub entries: Vec<Entry>,
 }
 
-/// Why metadata are not accepted.
+/// Reasons why metadata are rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rejected {
-    /// More than [`LARGEST`].
+    /// The document exceeds [`LARGEST`].
     #[error("the metadata have more than {LARGEST} bytes")]
     TooLarge,
-    /// No JSON Web Signature of a metadata document.
+    /// The document is not a signed metadata document.
     #[error("{0} is malformed")]
     Malformed(&'static str),
-    /// Signed by an algorithm that is not accepted.
+    /// The signature algorithm is not supported.
     #[error("the metadata are signed by an algorithm that is not accepted")]
     Algorithm,
-    /// The signer is not trusted.
+    /// The signer's certificate chain is not trusted.
     #[error("the signer of the metadata is not trusted: {0}")]
     Signer(#[from] ChainError),
-    /// The signer is somebody else.
+    /// The signer's certificate has another name.
     #[error("the metadata are signed by a certificate of another name")]
     Publisher,
-    /// The signature is wrong.
+    /// The signature does not verify.
     #[error("the signature of the metadata is wrong")]
     Signature,
-    /// A model stands there twice: which of them holds cannot be said.
+    /// Two entries describe the same model, so the valid one is ambiguous.
     #[error("the model {0} stands in the metadata twice")]
     Twice(Aaguid),
-    /// There are later ones already (MDS §3.2, step 8).
+    /// A later document was already seen (MDS §3.2, step 8).
     #[error("the metadata have number {found}, and {known} was seen before")]
     Older {
-        /// Theirs.
+        /// Serial number of this document.
         found: u64,
-        /// That of those which were seen.
+        /// Serial number of the known document.
         known: u64,
     },
 }
 
 impl Metadata {
-    /// Verifies metadata in their published form, against those of number `known`.
+    /// Verifies a published document. `known` is the serial number of the last accepted one.
     ///
     /// # Errors
-    /// The first reason against them.
+    /// Returns the first [`Rejected`] that applies.
     pub fn verify(
         blob: &[u8],
         trust: Trust<'_>,
@@ -136,7 +136,7 @@ impl Metadata {
         }
     }
 
-    /// Reads the payload, of which the signature was verified.
+    /// Parses a payload whose signature was verified.
     fn read(payload: &[u8]) -> Result<Self, Rejected> {
         let form = Rejected::Malformed("the metadata");
         let document = json::object(payload).map_err(|_| form)?;
@@ -144,7 +144,7 @@ impl Metadata {
         let next_update = document.get("nextUpdate").and_then(Value::as_str);
         let next_update = next_update.and_then(entry::day).ok_or(form)?;
         let entries = document.get("entries").and_then(Value::as_array);
-        // Models of UAF have neither of the two names that are of use here.
+        // Skips UAF models: they have neither an AAGUID nor key identifiers.
         let entries: Vec<Entry> = entries
             .ok_or(form)?
             .iter()
@@ -167,15 +167,15 @@ impl Metadata {
         })
     }
 
-    /// What is known of a model.
+    /// Returns the entry of a FIDO2 model.
     pub fn model(&self, aaguid: Aaguid) -> Option<&Entry> {
         self.entries
             .iter()
             .find(|entry| entry.aaguid == Some(aaguid))
     }
 
-    /// What is known of a model of U2F, by the key identifier (SHA-1 of the key, RFC 5280 §4.2.1.2 method 1) of its
-    /// attestation certificate. Of several models that share the key the one that stands worst now.
+    /// Returns the entry of a U2F model. `identifier` is the key identifier of its attestation certificate (RFC 5280
+    /// §4.2.1.2, method 1). If several models share the key, returns the one with the worst standing.
     pub fn model_of_key(&self, identifier: &[u8], now: UnixMillis) -> Option<&Entry> {
         let of_key = |entry: &&Entry| {
             let mut known = entry.key_identifiers.iter();
@@ -193,7 +193,8 @@ fn chain(header: Option<&Value>) -> Option<Vec<Vec<u8>>> {
         .collect()
 }
 
-/// As the web names servers: among the alternative names where there are any, else the common name.
+/// Returns true if the certificate has the name: among the subject alternative names if present, otherwise as common
+/// name.
 fn is_named(certificate: &X509Certificate<'_>, name: &str) -> bool {
     match certificate.subject_alternative_name() {
         Ok(Some(names)) => {

@@ -1,5 +1,5 @@
-//! Requests to identity providers. Their URLs come from outside, so each address is checked before it is connected
-//! to; there are no redirects, no proxies and no other scheme than `https`.
+//! HTTP requests to identity providers. Their URLs are untrusted, so every address is checked before connecting.
+//! Redirects, proxies and schemes other than `https` are not supported.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -18,74 +18,74 @@ mod connector;
 
 use connector::{ConnectError, Connector};
 
-/// How long a request may take in all.
+/// Maximum duration of a request, including the response body.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection is kept that nobody uses.
+/// Time after which an idle connection is closed.
 const IDLE: Duration = Duration::from_secs(30);
 const IDLE_PER_HOST: usize = 32;
 const USER_AGENT: &str = concat!("octeliumd/", env!("CARGO_PKG_VERSION"));
 
-/// Where requests may go, and whom they trust.
+/// Allowed destinations and additional trust anchors.
 #[derive(Clone, Default)]
 pub struct Config {
-    /// Networks beside the public Internet.
+    /// Networks allowed in addition to the public Internet.
     pub allowed: Vec<Network>,
-    /// Authorities beside those of the system.
+    /// Certificate authorities trusted in addition to those of the system.
     pub authorities: Vec<CertificateDer<'static>>,
 }
 
-/// Why there is no answer.
+/// Reasons why a request fails.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundError {
-    /// Another scheme than `https`, or no host.
+    /// The URL has a scheme other than `https` or no host.
     #[error("not an https URL with a host")]
     Url,
-    /// All addresses of the host are outside of what may be reached.
+    /// The host has no address in an allowed network.
     #[error(
         "{host} has no address that may be reached; private networks are given to octeliumd by --outbound-allow"
     )]
     Forbidden {
-        /// The host.
+        /// Host name.
         host: String,
     },
-    /// No connection, no TLS, or a peer that breaks off.
+    /// Connecting or TLS failed, or the peer closed the connection early.
     #[error("{host} cannot be reached: {detail}")]
     Connect {
-        /// The host.
+        /// Host name.
         host: String,
-        /// What happened.
+        /// Cause of the failure.
         detail: String,
     },
-    /// More than the caller wants to read.
+    /// The response exceeds the caller's limit.
     #[error("{host} answers with more than {limit} bytes")]
     TooLarge {
-        /// The host.
+        /// Host name.
         host: String,
-        /// In bytes.
+        /// Limit in bytes.
         limit: usize,
     },
-    /// No answer in time.
+    /// The response did not arrive in time.
     #[error("{host} does not answer within {} s", TIMEOUT.as_secs())]
     Timeout {
-        /// The host.
+        /// Host name.
         host: String,
     },
-    /// An answer that is of no use.
+    /// The response has a status other than 200.
     #[error("{host} answers with status {status}")]
     Status {
-        /// The host.
+        /// Host name.
         host: String,
-        /// Its status.
+        /// HTTP status.
         status: u16,
     },
 }
 
-/// Sends requests. Cheap to clone.
+/// An HTTP client for identity providers. Cloning is cheap and shares the connections.
 #[derive(Clone)]
 pub struct Outbound(Client<Connector, Full<Bytes>>);
 
 impl Outbound {
-    /// With connections of its own.
+    /// Creates a client with its own connection pool.
     pub fn new(config: Config) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -99,10 +99,10 @@ impl Outbound {
         Self(client)
     }
 
-    /// Sends a request and reads the whole answer, whatever its status: `limit` bytes at the most.
+    /// Sends a request and reads the whole response with any status. `limit` is the maximum size of the body in bytes.
     ///
     /// # Errors
-    /// Where there is no answer.
+    /// Returns an [`OutboundError`] other than [`OutboundError::Status`] if the response is missing or incomplete.
     pub async fn send(
         &self,
         mut request: Request<Vec<u8>>,
@@ -141,10 +141,10 @@ impl Outbound {
         }
     }
 
-    /// The body of a GET that is answered with 200.
+    /// Sends a GET request and returns the body of the response with status 200.
     ///
     /// # Errors
-    /// Where there is no such answer.
+    /// Returns [`OutboundError::Status`] for another status, and the errors of [`send`](Self::send).
     pub async fn get(&self, uri: &Uri, limit: usize) -> Result<Vec<u8>, OutboundError> {
         let request = Request::get(uri.clone())
             .header(header::ACCEPT, "application/json, */*;q=0.1")
@@ -162,7 +162,7 @@ impl Outbound {
 }
 
 impl Default for Outbound {
-    /// To the public Internet alone.
+    /// Creates a client that reaches only the public Internet.
     fn default() -> Self {
         Self::new(Config::default())
     }
@@ -190,7 +190,7 @@ fn failed(host: &str, error: &ClientError) -> OutboundError {
                 },
             };
         }
-        // What TLS says of a certificate tells most.
+        // The TLS error about a certificate is the most specific one.
         if let Some(error) = inner.downcast_ref::<io::Error>() {
             return OutboundError::Connect {
                 host,

@@ -1,5 +1,5 @@
-//! Identity providers that people log in with by their browsers. A login goes out with a URL and what is to be
-//! remembered meanwhile, and comes back with parameters; in the end it says who somebody is there.
+//! Identity providers that people sign in with in a browser. A login starts with a redirect URL and state to keep, and
+//! ends with the callback parameters, which yield an [`ExternalIdentity`].
 
 use domain::{clock::UnixMillis, rng::Rng};
 use serde_json::{Map, Value};
@@ -17,74 +17,76 @@ const LONGEST_NAME: usize = 100;
 const LONGEST_PICTURE: usize = 1024;
 const LONGEST_CODE: usize = 4096;
 
-/// A login that goes out.
+/// A login that is about to redirect the browser to the provider.
 #[derive(Debug)]
 pub struct Departure {
-    /// Where the browser is to go.
+    /// URL to redirect the browser to.
     pub url: String,
-    /// What [`finish`](oidc::Relying::finish) needs of it. To be kept from others, and bound to the browser.
+    /// Login state that [`finish`](oidc::Relying::finish) needs. The caller must keep it secret and bind it to the
+    /// browser.
     pub memory: Vec<u8>,
 }
 
-/// What a provider has sent the browser back with.
+/// Parameters of the provider's redirect back to the callback.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Answer<'a> {
-    /// `code`
+    /// Authorization code (`code`).
     pub code: Option<&'a str>,
-    /// `iss` (RFC 9207)
+    /// Issuer identifier (`iss`, RFC 9207).
     pub issuer: Option<&'a str>,
-    /// `error`
+    /// Error code (`error`).
     pub error: Option<&'a str>,
 }
 
-/// Who somebody is at a provider.
+/// A person's identity at a provider.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExternalIdentity {
-    /// What stays the same, whatever the person changes.
+    /// Stable identifier of the account, 1 to 256 bytes.
     pub identifier: String,
-    /// The address in lower case, where the provider vouches for it.
+    /// Email address in lower case, if the provider vouches for it.
     pub email: Option<String>,
-    /// For people to read.
+    /// Display name.
     pub name: Option<String>,
-    /// An `https` URL.
+    /// Picture as an `https` URL.
     pub picture: Option<String>,
-    /// Everything that the provider says.
+    /// All claims that the provider returned.
     pub claims: Map<String, Value>,
-    /// When the provider authenticated the person.
+    /// Time of the authentication at the provider.
     pub authenticated: AuthenticationTime,
 }
 
-/// When a provider authenticated a person, by its own account.
+/// Time at which a provider authenticated a person, as the provider reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AuthenticationTime {
-    /// Never later than the login here. `None` if the provider does not say: it may have been at any time before.
+    /// Time of the authentication, never later than the login here. `None` if the provider does not report it; the
+    /// authentication can then be arbitrarily old.
     pub at: Option<UnixMillis>,
-    /// Whether the provider was asked to authenticate the person again.
+    /// True if the provider was asked to authenticate the person again.
     pub was_requested: bool,
 }
 
-/// Why a login comes to nothing.
+/// Reasons why a login fails.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
-    /// The provider says so, with an error code of RFC 6749 §4.1.2.1.
+    /// The provider returned an error code of RFC 6749 §4.1.2.1.
     #[error("the provider answers {0}")]
     Refused(String),
-    /// What came back does not hold.
+    /// The provider's response failed validation.
     #[error("{0}")]
     Invalid(&'static str),
-    /// The person has not proved anew who they are, which the provider was asked for.
+    /// The person did not authenticate again, although the provider was asked for it.
     #[error(
         "the provider was asked to authenticate the person again, and its auth_time is older than the request, in the \
          future, or no time in seconds: compare the clocks"
     )]
     NotAnew,
-    /// The provider cannot be reached, or answers what is of no use.
+    /// The provider is unreachable or returned an unusable response.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
 
 impl LoginError {
-    /// A stable word for logs and audit.
+    /// Returns a stable identifier for logs and audit events.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Refused(_) => "provider_refused",
@@ -96,7 +98,7 @@ impl LoginError {
 }
 
 impl Answer<'_> {
-    /// The code, where there is one and no error.
+    /// Returns the code if it has a valid length and the provider reported no error.
     fn code(&self) -> Result<&str, LoginError> {
         if let Some(error) = self.error {
             let is_code = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
@@ -114,7 +116,7 @@ impl Answer<'_> {
     }
 }
 
-/// 256 bits that nobody guesses, in characters that stand for themselves.
+/// Returns 256 random bits, encoded as base64url.
 fn secret(rng: &dyn Rng) -> String {
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
     let mut bytes = [0; 32];
@@ -122,7 +124,7 @@ fn secret(rng: &dyn Rng) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// An address that can identify somebody: one `@`, plain ASCII, in lower case.
+/// Returns the address in lower case if it has exactly one `@` and only visible ASCII characters.
 fn email(text: &str) -> Option<String> {
     let (local, domain) = text.split_once('@')?;
     let is_address = !local.is_empty() && !domain.is_empty() && !domain.contains('@');

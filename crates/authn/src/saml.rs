@@ -1,7 +1,8 @@
-//! A SAML 2.0 service provider: the Web Browser SSO and Single Logout profiles, begun by requests of our own.
+//! A SAML 2.0 service provider: the Web Browser SSO and Single Logout profiles. Logins always start with our own
+//! request.
 //!
-//! Pure: metadata, messages, time and randomness come in, messages and claims go out. Claims are read from the octets
-//! that a verified signature covers and from nothing else, see `signature`.
+//! The module does no I/O: time, randomness and messages are parameters. Claims are read only from bytes that a
+//! verified signature covers; see `signature`.
 
 mod algorithm;
 mod base64;

@@ -1,4 +1,5 @@
-//! The metadata of a SAML identity provider: fetched once, kept, and fetched anew when they are due or a key is missing.
+//! Cached metadata of a SAML identity provider. They are refetched when they are due or when a signature matches none
+//! of the keys.
 
 use std::sync::Arc;
 
@@ -11,29 +12,29 @@ use crate::{
     saml::{self, Certificate, ErrorKind, MAX_METADATA_BYTES, MetadataOptions, Provider},
 };
 
-/// Where metadata come from.
+/// Source of the metadata.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum MetadataLocation {
-    /// Fetched from this `https` URL.
+    /// Document fetched from this `https` URL.
     Url(String),
-    /// They are this document, and change with the configuration alone.
+    /// Fixed document from the configuration.
     Fixed(String),
 }
 
-/// What of the metadata is meant, and who vouches for them.
+/// Selection of the identity provider within the metadata, and the accepted signers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Choice {
-    /// The entity id of the identity provider, where they describe several; empty otherwise.
+    /// Entity id of the identity provider, required if the metadata describe several. Empty if not used.
     pub entity_id: String,
-    /// Certificates in PEM: where there are any, the metadata have to be signed by one of them.
+    /// PEM certificates. If not empty, one of them must have signed the metadata.
     pub signers: Vec<String>,
 }
 
 impl Choice {
-    /// Reads the identity provider from a document.
+    /// Parses the identity provider from a metadata document.
     ///
     /// # Errors
-    /// Where a signer is no certificate, and as [`Provider::from_metadata`].
+    /// Returns an error if a signer is not a certificate, and the errors of [`Provider::from_metadata`].
     pub fn read(&self, document: &str, now: UnixMillis) -> Result<Provider, saml::Error> {
         let signers: Result<Vec<Certificate>, saml::Error> = self
             .signers
@@ -48,15 +49,15 @@ impl Choice {
     }
 }
 
-/// An identity provider as it was at some time.
+/// An identity provider, as its metadata described it at the time of the fetch.
 #[derive(Debug)]
 pub struct Described {
-    /// What the metadata say.
+    /// Identity provider from the metadata.
     pub provider: Provider,
     fetched_at: UnixMillis,
 }
 
-/// Why metadata could not be had.
+/// Reasons why fetching the metadata fails.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
     #[error(transparent)]
@@ -79,7 +80,7 @@ pub struct MetadataSource {
 }
 
 impl MetadataSource {
-    /// Nothing is fetched yet.
+    /// Creates a source. The first use fetches the metadata.
     pub fn new(
         location: MetadataLocation,
         choice: Choice,
@@ -95,27 +96,28 @@ impl MetadataSource {
         }
     }
 
-    /// The identity provider, as it was not long ago: metadata are asked for again at the latest when they say so.
+    /// Returns the identity provider. Refetches the metadata at the latest when they become due.
     ///
     /// # Errors
-    /// Where there are no metadata that are still good, and none can be fetched now.
+    /// Returns [`Unavailable`] if fetching fails and the cached metadata are missing or too old.
     pub async fn get(&self) -> Result<Arc<Described>, Unavailable> {
         let known = self.metadata.get(async || self.fetch().await).await?;
         if known.provider.refresh_at(known.fetched_at) > self.clock.now() {
             return Ok(known);
         }
-        // What there is may still be good: whoever uses it checks that.
+        // The known metadata can still be valid, which their users check.
         match self.newer(&known).await {
             Ok(newer) => Ok(newer),
             Err(_) => Ok(known),
         }
     }
 
-    /// Does `attempt` with the identity provider, and once more with newer metadata where a signature is of none of its
-    /// keys: it may have a new one.
+    /// Runs `attempt` with the identity provider. If it fails because of a signature, refetches the metadata and runs
+    /// it once more, because the provider may have rotated its keys.
     ///
     /// # Errors
-    /// The inner error is that of `attempt`.
+    /// Returns [`Unavailable`] if fetching fails and the cached metadata are missing or too old. The
+    /// inner error is that of `attempt`.
     pub async fn verify<T>(
         &self,
         attempt: impl Fn(&Provider) -> Result<T, saml::Error>,

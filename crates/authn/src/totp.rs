@@ -4,24 +4,24 @@ use domain::{clock::UnixMillis, rng::Rng};
 use totp_rs::{Builder, Secret as Key, Totp};
 use zeroize::Zeroizing;
 
-/// RFC 4226 §4 R6: 160 bits are recommended.
+/// In bytes. RFC 4226 §4 R6 recommends 160 bits.
 const SECRET_LENGTH: usize = 20;
 const LONGEST_CODE: usize = 16;
-/// How many steps the clock of a person may be behind or ahead (RFC 6238 §5.2).
+/// Number of steps that the app's clock can be behind or ahead (RFC 6238 §5.2).
 const SKEW: u64 = 1;
 
-/// How a code is made of a secret.
+/// Parameters of the code generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parameters {
-    /// The hash.
+    /// Hash algorithm.
     pub algorithm: Algorithm,
-    /// How many digits a code has: 6 to 8.
+    /// Number of digits of a code, 6 to 8.
     pub digits: u8,
-    /// For how many seconds a code is shown.
+    /// Duration of a step in seconds.
     pub period: u64,
 }
 
-/// The hash of the HMAC.
+/// Hash algorithm of the HMAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each is what it is called")]
 pub enum Algorithm {
@@ -31,7 +31,7 @@ pub enum Algorithm {
 }
 
 impl Default for Parameters {
-    /// Those that every app knows; many take no notice of others.
+    /// Returns the values that all apps support. Many apps ignore other values.
     fn default() -> Self {
         Self {
             algorithm: Algorithm::Sha1,
@@ -41,15 +41,15 @@ impl Default for Parameters {
     }
 }
 
-/// A new secret of 160 bits.
+/// Generates a secret of 160 bits.
 pub fn new_secret(rng: &dyn Rng) -> Zeroizing<Vec<u8>> {
     let mut secret = Zeroizing::new(vec![0; SECRET_LENGTH]);
     rng.fill(&mut secret);
     secret
 }
 
-/// The `otpauth:` URL by which an app takes the secret over; `None` where the parameters are none. Colons in the names
-/// are dropped: they part issuer and account.
+/// Returns the `otpauth:` URL that transfers the secret to an app. Returns `None` if the parameters are invalid. Colons
+/// in the names are replaced, because they separate issuer and account.
 pub fn url(
     secret: &[u8],
     parameters: Parameters,
@@ -65,8 +65,8 @@ pub fn url(
     totp.to_url().ok().map(Zeroizing::new)
 }
 
-/// The latest step, at most one from that of `now`, of which `code` is the code and which is later than `last`. A step
-/// that was accepted is never accepted again (§5.2): the caller keeps the step that is returned as the next `last`.
+/// Returns the latest step that has the code `code`. The step must be later than `last` and at most one step away from
+/// `now`. The caller must store the returned step as the next `last`, so that no code is accepted twice (§5.2).
 /// Compares in constant time.
 pub fn matched_step(
     secret: &[u8],
@@ -85,7 +85,7 @@ pub fn matched_step(
     let present = seconds / parameters.period;
     let steps = present.saturating_sub(SKEW)..=present.saturating_add(SKEW);
     let mut found = None;
-    // All of them, whichever matches: how long it takes says nothing.
+    // All steps are checked, so that the duration does not reveal which one matches.
     for step in steps {
         let at = step.checked_mul(parameters.period)?;
         if totp.check(code, at).is_some() && step > last {
@@ -96,7 +96,7 @@ pub fn matched_step(
 }
 
 fn totp(secret: &[u8], parameters: Parameters) -> Option<Totp> {
-    // What an account is called is of no weight here, but must not be empty.
+    // The account name does not affect the code, but must not be empty.
     builder(secret, parameters)
         .with_account_name("account")
         .build()
@@ -116,7 +116,7 @@ fn builder(secret: &[u8], parameters: Parameters) -> Builder {
         .with_secret(Key::new(secret.into()))
 }
 
-/// What an app shows at `now` that has taken over the secret of `url`; `None` where it is no URL of a secret.
+/// Returns the code that an app with the secret of `url` shows at `now`. Returns `None` if the URL is invalid.
 #[cfg(any(test, feature = "testing"))]
 pub fn code(url: &str, now: UnixMillis) -> Option<String> {
     let totp = Totp::from_url(url).ok()?;
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_code_is_good_for_one_step_before_and_behind_and_no_further() {
-        // Step 41152263.
+        // This code belongs to step 41152263.
         let found = |seconds| matched_step(SECRET, EIGHT, "89005924", 0, at(seconds));
         for seconds in [1_234_567_860, 1_234_567_890, 1_234_567_949] {
             assert_eq!(found(seconds), Some(41_152_263), "{seconds}");

@@ -1,12 +1,12 @@
 //! TPM 2.0 as an authenticator.
 //!
-//! A client registers an attestation key and an endorsement key. What the first says of itself is checked
-//! ([`Registration::verify`]), and what its maker says of the second. That both are of one TPM is shown by credential
-//! activation: [`challenge`] encrypts a secret to the endorsement key, which a TPM releases only where a key with the
-//! name of the attestation key is loaded beside it. Clients that can sign a quote over a nonce too
-//! ([`QuoteRequest`]). [`Answer::verify`] checks both, at registration and at each authentication.
+//! A client registers an attestation key and an endorsement key. [`Registration::verify`] checks the creation data of
+//! the attestation key and the vendor's certificate of the endorsement key. Credential activation proves that both keys
+//! are in one TPM: [`challenge`] encrypts a secret to the endorsement key, and a TPM releases the secret only if a key
+//! with the name of the attestation key is loaded. Clients can also sign a quote over a nonce ([`QuoteRequest`]).
+//! [`Answer::verify`] checks the secret and the quote, at registration and at each authentication.
 //!
-//! Nothing here knows how any of it is stored: secrets and nonces are to be used once.
+//! This module does not store anything. The caller must use each secret and each nonce only once.
 
 mod answer;
 mod attestation_key;
@@ -30,54 +30,55 @@ pub use structures::Clock;
 
 use crate::x509::ChainError;
 
-/// Why a TPM is refused. Nothing of it is secret.
+/// Reasons why a TPM is rejected. They contain no secrets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Missing, or too long.
+    /// A field is missing or longer than 3000 bytes.
     #[error("{0} has not 1 to 3000 bytes")]
     Length(&'static str),
-    /// Bytes that are not what they should be.
+    /// The bytes are malformed.
     #[error("{0} is malformed")]
     Malformed(&'static str),
-    /// A key that may be used otherwise, or is too weak.
+    /// The attestation key is too weak or allows other uses.
     #[error("the attestation key is not accepted: {0}")]
     AttestationKey(&'static str),
-    /// What was signed is not what was asked for.
+    /// The signed structure does not match the request.
     #[error("the attestation is not accepted: {0}")]
     Attestation(&'static str),
-    /// A signature that the attestation key did not make, or not by its scheme.
+    /// The signature does not verify or uses another scheme.
     #[error("the signature of the attestation key is wrong")]
     Signature,
-    /// A key that secrets cannot be encrypted to, or a weak one.
+    /// The endorsement key is too weak or cannot be used for encryption.
     #[error("the endorsement key is not accepted: {0}")]
     EndorsementKey(&'static str),
-    /// A certificate that does not certify an endorsement key.
+    /// The certificate is not one of an endorsement key.
     #[error("the certificate of the endorsement key is not accepted: {0}")]
     Certificate(&'static str),
-    /// A certificate that leads nowhere.
+    /// The certificate does not lead to a trusted authority.
     #[error("the certificate of the endorsement key is not trusted: {0}")]
     Chain(ChainError),
-    /// No certificate where one is asked for.
+    /// The endorsement key has no trusted certificate, which the Cluster requires.
     #[error("the endorsement key has no certificate, and the Cluster requires one")]
     Uncertified,
-    /// What is no certificate in place of an authority; the index of its text.
+    /// The text of an authority is not a PEM certificate. Contains the index of the text.
     #[error("ekCACertificates[{0}] is no certificate in PEM")]
     Authority(usize),
-    /// A certificate that may certify nothing, as its basic constraints or its key usage say; the index of its text.
+    /// The certificate of an authority is not a CA, by its basic constraints or key usage. Contains the index of the
+    /// text.
     #[error("ekCACertificates[{0}] is not the certificate of an authority (CA)")]
     NoAuthority(usize),
-    /// A requirement that nothing could meet.
+    /// Certificates are required, but no authority is configured.
     #[error("requireCertifiedEK needs ekCACertificates")]
     NoAuthorities,
-    /// The secret alone, where a quote is asked for too.
+    /// The answer has no quote, which is required.
     #[error("the quote is missing: this TPM has quoted before, or the Cluster requires it")]
     QuoteMissing,
-    /// Another TPM, one that was cleared, or none.
+    /// The secret was not recovered: the TPM is another one or was cleared.
     #[error(
         "the secret was not recovered: this is another TPM, or it was cleared since it was registered"
     )]
     Activation,
 }
 
-/// Either what was verified or why it is refused.
+/// Result of a verification.
 pub type Result<T> = std::result::Result<T, Refusal>;

@@ -1,7 +1,7 @@
-//! Web Authentication (`WebAuthn` Level 3): what a relying party verifies of registrations and authentications.
+//! Web Authentication (`WebAuthn` Level 3): verification of registrations and authentications by a relying party.
 //!
-//! Nothing here keeps state: challenges, their single use, counters and credential ids are the caller's. What is
-//! returned was verified; what is not returned was not.
+//! This module keeps no state. The caller manages challenges, their single use, signature counters and credential ids.
+//! All returned values were verified, unless their documentation states otherwise.
 
 mod attestation;
 mod authentication;
@@ -22,18 +22,18 @@ pub use key::{Algorithm, PublicKey};
 pub use registration::{AttestedModel, Registered, RegistrationResponse, register};
 pub use response::{Attachment, AuthenticationJson, RegistrationJson};
 
-/// What the relying party is, and what it asks of a ceremony.
+/// Relying party and expected properties of a ceremony.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
-    /// The RP ID: a domain without scheme and port.
+    /// RP ID: a domain without scheme and port.
     pub rp_id: &'a str,
-    /// The origins at which a ceremony may take place: scheme, host, and port where it is not the default.
+    /// Allowed origins: scheme, host, and port if it is not the default.
     pub origins: &'a [&'a str],
-    /// Whether it may take place in a frame of another site.
+    /// Policy for ceremonies in a frame of another site.
     pub embedding: Embedding<'a>,
-    /// The challenge of this ceremony.
+    /// Challenge of this ceremony.
     pub challenge: &'a [u8],
-    /// Whether the user must have been verified, not only present.
+    /// True if user verification is required, not only user presence.
     pub user_verification: bool,
 }
 

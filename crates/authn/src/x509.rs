@@ -1,5 +1,5 @@
-//! Chains of certificates that attest to hardware. Their authorities are named one by one, and their profiles are not
-//! those of the web, so what the web asks of a chain is not asked here.
+//! Certificate chains of hardware attestation. Their trust anchors are configured one by one and their profiles differ
+//! from those of the Web PKI, whose additional rules do not apply here.
 
 use aws_lc_rs::{
     digest::{SHA1_FOR_LEGACY_USE_ONLY, digest},
@@ -27,10 +27,10 @@ use x509_parser::{
     x509::SubjectPublicKeyInfo,
 };
 
-/// Between what attests and an authority.
+/// Maximum number of certificates in a chain.
 const LONGEST: usize = 8;
-/// Extensions that say something that is checked, or that others check: basic constraints, key usage, extended key
-/// usage, alternative names of the subject, policies.
+/// Critical extensions that are checked here or by callers: basic constraints, key usage, extended key usage, subject
+/// alternative names, certificate policies.
 const UNDERSTOOD: [Oid<'static>; 5] = [
     oid!(2.5.29.19),
     oid!(2.5.29.15),
@@ -39,37 +39,37 @@ const UNDERSTOOD: [Oid<'static>; 5] = [
     oid!(2.5.29.32),
 ];
 
-/// Why a chain is not trusted.
+/// Reasons why a chain is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
-    /// No certificate, or too many.
+    /// The chain is empty or too long.
     #[error("a chain has one to {LONGEST} certificates")]
     Length,
-    /// One that is none.
+    /// A certificate is malformed.
     #[error("a certificate of the chain is malformed")]
     Malformed,
-    /// One whose time is not now.
+    /// A certificate has expired or is not valid yet.
     #[error("a certificate of the chain has expired, or is not valid yet")]
     Time,
-    /// A certificate by one that certifies nobody.
+    /// The issuer of a certificate is not a certificate authority.
     #[error("a certificate of the chain is issued by one that is no authority")]
     NotAnAuthority,
-    /// A critical extension that is not understood.
+    /// A certificate has an unsupported critical extension.
     #[error("a certificate of the chain has a critical extension that is not understood")]
     Critical,
-    /// A signature that the next in the chain did not make.
+    /// A signature does not verify with the key of the next certificate.
     #[error("a signature of the chain is wrong, or of a kind that is not accepted")]
     Signature,
-    /// It ends at somebody else.
+    /// The chain does not end at a trust anchor.
     #[error("the chain does not end at a trusted authority")]
     Untrusted,
 }
 
-/// Checks that `chain` (DER; what attests first, then who has certified it) leads to one of `anchors`, which may also
-/// be in the chain, or be what attests itself.
+/// Verifies that `chain` leads to one of `anchors`. The chain consists of DER certificates and starts with the
+/// attestation certificate. An anchor can be part of the chain, or be the attestation certificate itself.
 ///
 /// # Errors
-/// The first reason against it.
+/// Returns the first [`ChainError`] that applies.
 pub fn verify_chain(
     chain: &[Vec<u8>],
     anchors: &[Vec<u8>],
@@ -114,7 +114,8 @@ pub fn verify_chain(
     Err(ChainError::Untrusted)
 }
 
-/// SHA-1 of the key of a certificate in DER (RFC 5280 §4.2.1.2, method 1). `None` if it is malformed.
+/// Returns the SHA-1 hash of the public key of a DER certificate (RFC 5280 §4.2.1.2, method 1). Returns `None` if the
+/// certificate is malformed.
 pub fn key_identifier(certificate: &[u8]) -> Option<Vec<u8>> {
     let certificate = parse(certificate).ok()?;
     let key = &certificate.public_key().subject_public_key.data;
@@ -128,7 +129,7 @@ fn parse(bytes: &[u8]) -> Result<X509Certificate<'_>, ChainError> {
     }
 }
 
-/// Checks that its time is now, and that its critical extensions are understood.
+/// Checks the validity period and the critical extensions.
 pub(crate) fn check_itself(
     certificate: &X509Certificate<'_>,
     now: UnixMillis,
@@ -148,7 +149,7 @@ pub(crate) fn check_itself(
     }
 }
 
-/// Whether it may have certified one with `below` others between.
+/// Returns true if the certificate is a CA that allows `below` intermediate certificates.
 pub(crate) fn may_certify(certificate: &X509Certificate<'_>, below: usize) -> bool {
     let (Ok(Some(constraints)), Ok(usage)) =
         (certificate.basic_constraints(), certificate.key_usage())
@@ -163,7 +164,7 @@ pub(crate) fn may_certify(certificate: &X509Certificate<'_>, below: usize) -> bo
 }
 
 fn is_signed_by(certificate: &X509Certificate<'_>, key: &SubjectPublicKeyInfo<'_>) -> bool {
-    // What is signed names its algorithm too (RFC 5280 §4.1.1.2).
+    // The signed part repeats the algorithm (RFC 5280 §4.1.1.2).
     if certificate.signature_algorithm != certificate.tbs_certificate.signature {
         return false;
     }

@@ -1,4 +1,4 @@
-//! The command lines of the two programs.
+//! Defines the command lines of `octeliumctl` and `octelium`.
 
 use clap::{Args, Parser, Subcommand};
 
@@ -25,7 +25,7 @@ pub(crate) struct Octeliumctl {
     pub(crate) command: OcteliumctlCommand,
 }
 
-/// Log in to a Cluster and see what it offers.
+/// Log in to a Cluster and list the Services you can reach.
 #[derive(Parser)]
 #[command(
     name = "octelium",
@@ -38,10 +38,10 @@ pub(crate) struct Octelium {
     pub(crate) command: OcteliumCommand,
 }
 
-/// Flags that every command takes.
+/// Global flags of every command.
 #[derive(Args, Default)]
 pub(crate) struct Global {
-    /// The Cluster: host or host:port [env: `OCTELIUM_DOMAIN`]
+    /// Domain of the Cluster as HOST or HOST:PORT, such as `example.com` [default port: 443] [env: `OCTELIUM_DOMAIN`]
     #[arg(
         long,
         global = true,
@@ -49,7 +49,8 @@ pub(crate) struct Global {
         value_name = "DOMAIN"
     )]
     pub(crate) domain: Option<String>,
-    /// Where the login is kept; `mem` keeps nothing [env: `OCTELIUM_HOME`]
+    /// Directory of the saved login, or `mem` to save nothing [default: in the user's configuration directory]
+    /// [env: `OCTELIUM_HOME`]
     #[arg(
         long,
         global = true,
@@ -62,7 +63,7 @@ pub(crate) struct Global {
     pub(crate) logout: bool,
 }
 
-/// What `octeliumctl` does.
+/// Commands of `octeliumctl`.
 #[derive(Subcommand)]
 pub(crate) enum OcteliumctlCommand {
     Login(login::LoginArgs),
@@ -84,7 +85,7 @@ pub(crate) enum OcteliumctlCommand {
     Completion(completion::CompletionArgs),
 }
 
-/// What `octelium` does.
+/// Commands of `octelium`.
 #[derive(Subcommand)]
 pub(crate) enum OcteliumCommand {
     Login(login::LoginArgs),
@@ -143,7 +144,7 @@ mod tests {
 
     use super::*;
 
-    /// Full names of the flags below `command` that take a list and do not split it at commas.
+    /// Collects the full names of list flags below `command` that do not split their value at commas.
     fn unsplit(command: &Command, path: &str, found: &mut Vec<String>) {
         let path = format!("{path} {}", command.get_name());
         for arg in command.get_arguments() {
@@ -162,7 +163,7 @@ mod tests {
         let mut found = Vec::new();
         unsplit(&Octeliumctl::command(), "", &mut found);
         unsplit(&Octelium::command(), "", &mut found);
-        // The value of a header may contain commas.
+        // A header value can contain commas.
         assert_eq!(found, ["octeliumctl policy why --header"]);
     }
 }

@@ -1,4 +1,4 @@
-//! Assertions: tokens of the platform that a workload runs on, by which it logs in.
+//! Assertions: tokens of the platform that a workload runs on, used to log in.
 
 use secrecy::SecretString;
 
@@ -6,7 +6,7 @@ use crate::{environment::Environment, failure::Failure, input};
 
 mod fetch;
 
-/// Where Kubernetes puts the token of a pod's service account, unless a projected volume is somewhere else.
+/// Default path of the service account token in a Kubernetes pod. A projected volume can have another path.
 const KUBERNETES_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 const AZURE: &str = "http://169.254.169.254/metadata/identity/oauth2/token";
 const AZURE_VERSION: &str = "2021-05-01";
@@ -14,10 +14,10 @@ const GRAMMAR: &str = "an assertion is `[IDENTITY-PROVIDER:]TYPE[:key=value,…]
                        github-actions or jwt, such as `github-actions`, `ci:k8s:file=/var/run/secrets/token` or \
                        `jwt:env=ID_TOKEN`";
 
-/// Where an assertion comes from, as it is written on the command line.
+/// The source of an assertion, as given on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Source {
-    /// Name or uid of the `IdentityProvider`; the Cluster finds it by the issuer of the token where there is none.
+    /// Name or uid of the `IdentityProvider`. If it is `None`, the Cluster finds it by the issuer of the token.
     pub(crate) provider: Option<String>,
     platform: Platform,
 }
@@ -36,14 +36,14 @@ enum Platform {
 }
 
 impl Source {
-    /// Reads the grammar.
+    /// Parses the form of `--assertion` (see [`GRAMMAR`]).
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Returns a usage failure if the text is malformed.
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
         let wrong = |what: String| Failure::usage(what).hint(GRAMMAR);
         let (head, rest) = split(text);
-        // Something named like a type is a provider where a type follows.
+        // A word that is also a type names the IdentityProvider if a type follows it.
         let follows_type = rest.is_some_and(|rest| is_type(split(rest).0));
         let (provider, kind, options) = if is_type(head) && !follows_type {
             (None, head, rest)
@@ -85,10 +85,10 @@ impl Source {
         }
     }
 
-    /// Gets the token.
+    /// Reads the token or requests it from the platform.
     ///
     /// # Errors
-    /// It is not there, or the platform does not hand it out.
+    /// Returns a failure if the token is missing or the platform does not issue one.
     pub(crate) async fn fetch(
         &self,
         domain: &str,
@@ -151,7 +151,7 @@ fn split(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// `key=value,key=value`
+/// The options of an assertion: `key=value,key=value`.
 struct Options(Vec<(String, String)>);
 
 impl Options {

@@ -1,5 +1,4 @@
-//! The Cluster as a logged-in User sees it: finds a token, keeps it fresh, calls, and calls again where that
-//! is safe.
+//! An authenticated client of a Cluster: finds and refreshes the access token, makes calls, and retries safe ones.
 
 use std::{sync::Arc, time::Duration};
 
@@ -40,46 +39,43 @@ mod freshness;
 
 use freshness::Standing;
 
-/// How often a safe call is made where the Cluster is not available, and how long to wait between.
+/// Delays between the attempts of a safe call while the Cluster is unavailable.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
-/// Logging out must not keep anybody waiting.
+/// Timeout of a logout. It is short so that a logout does not delay the command.
 const LOGOUT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Why a Session cannot be refreshed that goes on by an Authenticator alone.
+/// Reason of the refusal if a Session can only be refreshed with an Authenticator.
 const NEEDS_AUTHENTICATOR: &str = "AUTHENTICATOR_REQUIRED";
 
-/// Whether making a call twice does the same as making it once.
+/// The idempotence of a call. Only safe calls are repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeat {
-    /// It does.
     Safe,
-    /// It may not.
     Unsafe,
 }
 
-/// A connection to a Cluster and what authenticates it.
+/// A connection to a Cluster and the credentials to authenticate with.
 pub(crate) struct Client {
     cluster: Cluster,
     channel: Channel,
-    /// For the Cluster's own host.
+    /// TLS configuration for the Cluster's own host.
     pages_tls: Arc<ClientConfig>,
     store: StateStore,
-    /// `OCTELIUM_ACCESS_TOKEN`: used as it is.
+    /// Access token from `OCTELIUM_ACCESS_TOKEN`, used without refresh.
     fixed: Option<SecretString>,
-    /// `OCTELIUM_AUTH_TOKEN`: makes a Session where there is none.
+    /// Authentication token from `OCTELIUM_AUTH_TOKEN`, used to create a Session if none exists.
     authentication_token: Option<SecretString>,
-    /// `OCTELIUM_AUTH_ASSERTION`: the same for a workload.
+    /// Assertion from `OCTELIUM_AUTH_ASSERTION`, used to create a Session if none exists.
     assertion: Option<Source>,
     environment: Environment,
 }
 
-/// What makes a Session.
+/// A credential that creates a Session.
 pub(crate) enum Proof {
-    /// An authentication token.
     Token(SecretString),
-    /// A token of the platform that this runs on.
+    /// A token of the platform that the program runs on.
     Assertion(Source),
-    /// Somebody has let this client in with a browser.
+    /// A login that a User approved in a browser.
     Approved(Approved),
 }
 
@@ -87,7 +83,7 @@ impl Client {
     /// Connects to the Cluster that the command line or the environment names.
     ///
     /// # Errors
-    /// None is named, or it cannot be reached.
+    /// Returns a failure if no Cluster is named or it cannot be reached.
     pub(crate) async fn connect(context: &Context) -> Result<Self, Failure> {
         let environment = &context.environment;
         if environment.get("OCTELIUM_AUTH_PROXY_SOCKET").is_some() {
@@ -121,16 +117,18 @@ impl Client {
         })
     }
 
-    /// The domain of the Cluster, `host[:port]`.
+    /// Returns the domain of the Cluster, `host[:port]`.
     pub(crate) fn domain(&self) -> &str {
         &self.cluster.domain
     }
 
-    /// Calls with a valid token. A call that was refused as unauthenticated is made once more with a new token;
-    /// a call that is safe to repeat is made up to three times where the Cluster is not available.
+    /// Makes a call with a valid access token.
+    ///
+    /// If the call is not authenticated, repeats it once with a new token. If the Cluster is unavailable, makes a safe
+    /// call up to three times.
     ///
     /// # Errors
-    /// There is no way to authenticate, or the call failed.
+    /// Returns a failure if no credential is available, or if the call fails.
     pub(crate) async fn call<T>(
         &self,
         repeat: Repeat,
@@ -159,10 +157,10 @@ impl Client {
         }
     }
 
-    /// Calls the authentication API as whoever has the Session.
+    /// Calls the authentication API with the refresh token of the Session.
     ///
     /// # Errors
-    /// There is no Session, or the call failed.
+    /// Returns a failure if no Session exists, or if the call fails.
     pub(crate) async fn call_auth<T>(
         &self,
         call: impl AsyncFn(Auth) -> Result<Response<T>, Status>,
@@ -173,7 +171,7 @@ impl Client {
             )
             .hint("unset it, and log in"));
         }
-        // Begins one where the environment says by what.
+        // Creates a Session if the environment has a credential.
         self.token(None).await?;
         let entry = self.store.get(&self.cluster.domain)?;
         let token = entry.as_ref().and_then(refresh_token).ok_or_else(|| {
@@ -186,10 +184,10 @@ impl Client {
         }
     }
 
-    /// Raises the Session by the TPM that it has to be raised by, where there is one.
+    /// Performs the step-up with the TPM that the Session requires, if it requires one.
     ///
     /// # Errors
-    /// The TPM refuses, or its answer is not accepted.
+    /// Returns a failure if the TPM refuses or the Cluster rejects its answer.
     pub(crate) async fn raise_by_main(&self) -> Result<(), Failure> {
         let locked = self.store.lock().await?;
         let entry = locked.get(&self.cluster.domain)?;
@@ -203,19 +201,19 @@ impl Client {
         Ok(())
     }
 
-    /// Keeps the tokens of the Session, which an Authenticator has raised.
+    /// Saves the tokens of the Session after a step-up.
     ///
     /// # Errors
-    /// The local state cannot be changed.
+    /// Returns a failure if the local state cannot be written.
     pub(crate) async fn keep_raised(&self, token: SessionToken) -> Result<(), Failure> {
         let locked = self.store.lock().await?;
         self.keep(&locked, token).map(|_| ())
     }
 
-    /// Makes a Session, in place of the one that there may be, which is ended.
+    /// Creates a Session and ends the previous one.
     ///
     /// # Errors
-    /// The proof is not accepted.
+    /// Returns a failure if the Cluster rejects the proof.
     pub(crate) async fn log_in(&self, proof: &Proof, scopes: Vec<String>) -> Result<(), Failure> {
         let locked = self.store.lock().await?;
         let before = locked.get(&self.cluster.domain)?;
@@ -236,7 +234,7 @@ impl Client {
     /// Sends a form to the Cluster's own host.
     ///
     /// # Errors
-    /// See [`endpoint::post`].
+    /// Returns a failure if the request fails, as [`endpoint::post`] does.
     pub(crate) async fn post(
         &self,
         path: &str,
@@ -245,10 +243,10 @@ impl Client {
         endpoint::post(&self.cluster, self.pages_tls.clone(), path, form).await
     }
 
-    /// Keeps the tokens of a Session that has begun, in place of the one that there may be, which is ended.
+    /// Saves the tokens of a new Session and ends the previous one.
     ///
     /// # Errors
-    /// The local state cannot be changed.
+    /// Returns a failure if the local state cannot be written.
     pub(crate) async fn take_over(&self, token: SessionToken) -> Result<(), Failure> {
         let locked = self.store.lock().await?;
         let before = locked.get(&self.cluster.domain)?;
@@ -259,10 +257,10 @@ impl Client {
         Ok(())
     }
 
-    /// Ends the Session and forgets it. `false` where there was none.
+    /// Ends the Session and deletes its tokens. Returns `false` if no Session existed.
     ///
     /// # Errors
-    /// The local state cannot be changed.
+    /// Returns a failure if the local state cannot be written.
     pub(crate) async fn log_out(&self) -> Result<bool, Failure> {
         let locked = self.store.lock().await?;
         let Some(entry) = locked.get(&self.cluster.domain)? else {
@@ -275,7 +273,7 @@ impl Client {
         Ok(true)
     }
 
-    /// A token that is accepted as far as this machine knows, and not `refused`.
+    /// Returns an access token that has not expired by the local clock and that is not `refused`.
     async fn token(&self, refused: Option<&SecretString>) -> Result<SecretString, Failure> {
         if let Some(token) = &self.fixed {
             return Ok(token.clone());
@@ -286,7 +284,7 @@ impl Client {
         {
             return Ok(token);
         }
-        // Whoever comes second finds what the first has fetched.
+        // Another process may have refreshed the token while this one waited for the lock.
         let locked = self.store.lock().await?;
         let entry = locked.get(&self.cluster.domain)?;
         let standing = match &entry {
@@ -321,7 +319,7 @@ impl Client {
             .await;
         match answer {
             Ok(answer) => self.keep(locked, answer.into_inner()),
-            // Too soon: what we have is still good.
+            // The Cluster refuses because the token was refreshed too recently: the current one is still valid.
             Err(status) if status.code() == Code::AlreadyExists && !refused => Ok(current),
             Err(status) if status.code() == Code::AlreadyExists => Err(Failure::unauthenticated(
                 "the Cluster refuses the access token that it has just issued",
@@ -331,7 +329,7 @@ impl Client {
                 locked.set(&self.cluster.domain, None)?;
                 self.authenticate_by_environment(locked, true).await
             }
-            // A Session that a TPM has raised goes on by that TPM.
+            // A Session that a TPM has stepped up is refreshed with that TPM.
             Err(status) if failure::reason_of(&status).as_deref() == Some(NEEDS_AUTHENTICATOR) => {
                 let auth = rpc::auth(self.channel.clone(), Some(&refresh_token))?;
                 match authenticators::by_main(auth, &self.environment).await? {
@@ -444,7 +442,7 @@ impl Client {
         Ok(access_token)
     }
 
-    /// Failing is no reason to keep anything.
+    /// Ends a Session on a best-effort basis. The local tokens are deleted even if the call fails.
     async fn end_session(&self, refresh_token: &SecretString) {
         if let Ok(mut auth) = rpc::auth(self.channel.clone(), Some(refresh_token)) {
             let call = auth.logout(LogoutRequest::default());

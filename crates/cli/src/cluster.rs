@@ -1,29 +1,29 @@
-//! Which Cluster is meant, and where its API is.
+//! Determines the Cluster to use and the address of its API.
 
 use crate::{environment::Environment, failure::Failure};
 
-/// The port of a domain that names none.
+/// Default port of a domain.
 const DEFAULT_PORT: u16 = 443;
 
-/// A Cluster by its domain.
+/// The names and addresses of a Cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cluster {
-    /// `host[:port]`, in lower case: the key of the local state.
+    /// Domain as `host[:port]` in lower case. The key of the local state.
     pub(crate) domain: String,
-    /// The name of the API in certificates and in `:authority`.
+    /// Host name of the API in certificates and in `:authority`.
     pub(crate) api_host: String,
-    /// The port in `:authority`.
+    /// Port in `:authority`.
     pub(crate) port: u16,
-    /// Where to connect to.
+    /// Host and port to connect to.
     pub(crate) address: (String, u16),
 }
 
 impl Cluster {
-    /// From `--domain`, else `OCTELIUM_DOMAIN`. `OCTELIUM_API_ENDPOINT` (`host:port`, or a URL) changes only
-    /// where to connect to.
+    /// Reads `--domain`, or `OCTELIUM_DOMAIN` if the flag is not set. `OCTELIUM_API_ENDPOINT` (`host:port`, or a URL)
+    /// overrides only the address to connect to.
     ///
     /// # Errors
-    /// None is given, or it is not `host[:port]`.
+    /// Returns a usage failure if no domain is given or it is not `host[:port]`.
     pub(crate) fn from_environment(
         domain: Option<&str>,
         environment: &Environment,
@@ -66,7 +66,7 @@ impl Cluster {
     }
 }
 
-/// The host and port of `host[:port]`.
+/// Splits `host[:port]` into host and port. Returns `None` if it is malformed.
 fn split(text: &str) -> Option<(&str, Option<u16>)> {
     let (host, port) = match text.split_once(':') {
         Some((host, port)) => (host, Some(port.parse().ok().filter(|port| *port > 0)?)),

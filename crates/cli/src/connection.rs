@@ -1,4 +1,4 @@
-//! One HTTP/2 connection to the API.
+//! Opens connections to the API (HTTP/2) and to the Cluster's own host (HTTP/1.1).
 
 use std::{
     error::Error as _,
@@ -22,17 +22,17 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::{cluster::Cluster, failure::Failure};
 
-/// How long reaching the Cluster may take.
+/// Timeout of a connection attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an answer may take.
+/// Timeout of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Connects.
+/// Connects to the API.
 ///
 /// # Errors
-/// The Cluster cannot be reached; the failure says where it was looked for, what happened and what to do.
+/// Returns a failure with the address, the cause and a hint if the Cluster cannot be reached.
 pub(crate) async fn open(cluster: &Cluster, tls: ClientConfig) -> Result<Channel, Failure> {
-    // Our connector speaks TLS; the scheme only decides the `:scheme` of requests.
+    // The connector always uses TLS. The scheme only sets `:scheme` of the requests.
     let uri = format!("https://{}:{}", cluster.api_host, cluster.port);
     let endpoint = Endpoint::from_shared(uri)
         .and_then(|endpoint| {
@@ -53,10 +53,10 @@ pub(crate) async fn open(cluster: &Cluster, tls: ClientConfig) -> Result<Channel
         .map_err(|error| unreachable(cluster, &error))
 }
 
-/// A connection to the Cluster's own host: its pages, and endpoints that speak plain HTTP.
+/// Connects to the Cluster's own host, which serves its pages and endpoints over HTTP/1.1.
 ///
 /// # Errors
-/// Says what happened.
+/// Returns a message if the connection fails.
 pub(crate) async fn to_pages(
     cluster: &Cluster,
     tls: Arc<ClientConfig>,
@@ -74,16 +74,16 @@ pub(crate) async fn to_pages(
         .map_err(|error| format!("TLS: {error}"))
 }
 
-/// Why there is no connection.
+/// The cause of a failed connection.
 #[derive(Debug)]
 enum ConnectError {
-    /// The name has no address.
+    /// The host name cannot be resolved.
     Resolve(io::Error),
-    /// Nobody listens, or nobody answers.
+    /// The TCP connection was refused or timed out.
     Tcp(SocketAddr, io::Error),
-    /// TLS failed, a certificate mostly.
+    /// The TLS handshake failed, usually because of the certificate.
     Tls(io::Error),
-    /// The peer does not speak HTTP/2.
+    /// The server does not support HTTP/2.
     NoHttp2,
 }
 
@@ -135,7 +135,7 @@ fn advice(error: &ConnectError) -> String {
         ConnectError::Tcp(..) => {
             "check that octeliumd is running and that the port is right: --domain takes `host:port`"
         }
-        // The second is what a Cluster that was made anew under the same name looks like.
+        // A Cluster that was created again under the same name causes `BadSignature`.
         ConnectError::Tls(error)
             if ["UnknownIssuer", "BadSignature"]
                 .iter()
@@ -174,7 +174,7 @@ impl Connector {
     async fn connect(&self) -> Result<TlsStream<TcpStream>, ConnectError> {
         let (host, port) = &self.cluster.address;
         let stream = dial(&addresses(host, *port).await?).await?;
-        // Small requests and answers must not wait for each other.
+        // Sends small requests without delay.
         stream.set_nodelay(true).ok();
         let name = ServerName::try_from(self.cluster.api_host.clone())
             .map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
@@ -189,7 +189,7 @@ impl Connector {
     }
 }
 
-/// `localhost` and everything below it is this machine (RFC 6761, section 6.3).
+/// Resolves a host name. `localhost` and names below it are always this machine (RFC 6761, section 6.3).
 async fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
     if host == "localhost" || host.ends_with(".localhost") {
         return Ok(vec![
@@ -206,7 +206,7 @@ async fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectErro
         .map_err(ConnectError::Resolve)
 }
 
-/// The first that answers; the error is that of the first.
+/// Connects to the first address that accepts. Returns the error of the first address if none does.
 async fn dial(addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
     let mut first = None;
     for address in addresses {

@@ -1,4 +1,4 @@
-//! What every command has at hand.
+//! The dependencies that every command gets.
 
 use domain::{
     clock::{Clock, SystemClock, UnixMillis},
@@ -7,29 +7,25 @@ use domain::{
 
 use crate::{environment::Environment, terminal::Terminal};
 
-/// The surroundings of a command.
+/// The environment of a command.
 pub(crate) struct Context {
-    /// Variables.
     pub(crate) environment: Environment,
-    /// Standard streams.
     pub(crate) terminal: Terminal,
-    /// `--domain`
+    /// Value of `--domain`.
     pub(crate) domain: Option<String>,
-    /// `--homedir`
+    /// Value of `--homedir`.
     pub(crate) homedir: Option<String>,
-    /// Time.
     pub(crate) clock: SystemClock,
-    /// Randomness.
     pub(crate) rng: SystemRng,
 }
 
 impl Context {
-    /// The present instant.
+    /// Returns the current time.
     pub(crate) fn now(&self) -> UnixMillis {
         self.clock.now()
     }
 
-    /// Unpredictable bytes.
+    /// Returns the random number generator.
     pub(crate) fn rng(&self) -> &dyn Rng {
         &self.rng
     }

@@ -1,4 +1,4 @@
-//! Forms for the endpoints at the Cluster's own host, which speak plain HTTP.
+//! Posts forms to the HTTP endpoints at the Cluster's own host.
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
@@ -14,10 +14,10 @@ use crate::{cluster::Cluster, connection, failure::Failure};
 const TIMEOUT: Duration = Duration::from_secs(30);
 const LARGEST: usize = 64 * 1024;
 
-/// Sends a form and reads the JSON that it is answered with.
+/// Sends a form and returns the status and the JSON of the response.
 ///
 /// # Errors
-/// The Cluster cannot be reached, or answers something else.
+/// Returns a failure if the Cluster cannot be reached or the response is not JSON.
 pub(crate) async fn post(
     cluster: &Cluster,
     tls: Arc<ClientConfig>,
@@ -77,7 +77,7 @@ fn encode(form: &[(&str, &str)]) -> String {
             if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
                 text.push(char::from(byte));
             } else {
-                // Writing to a text does not fail.
+                // Writing to a `String` cannot fail.
                 let _ = write!(text, "%{byte:02X}");
             }
         }

@@ -1,20 +1,20 @@
-//! The variables that the programs read, and no others.
+//! The environment variables of the programs.
 
 use std::{collections::HashMap, path::Path};
 
-/// Environment variables; empty ones count as absent.
+/// Environment variables. Empty ones count as unset.
 #[derive(Clone, Default)]
 pub(crate) struct Environment(HashMap<String, String>);
 
 impl Environment {
-    /// Those of this process.
+    /// Reads the variables of this process.
     pub(crate) fn of_process() -> Self {
         std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect()
     }
 
-    /// The value, where it is set and not empty.
+    /// Returns the value of a variable if it is set and not empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0
             .get(name)
@@ -22,24 +22,25 @@ impl Environment {
             .filter(|value| !value.is_empty())
     }
 
-    /// Whether the value is exactly `true`.
+    /// Returns whether the value is exactly `true`.
     pub(crate) fn is_true(&self, name: &str) -> bool {
         self.get(name) == Some("true")
     }
 }
 
-/// Variables that only the machines of platforms have.
+/// Variables that are set only on machines of workload platforms.
 const OF_PLATFORMS: [&str; 3] = [
     "KUBERNETES_SERVICE_HOST",
     "AWS_LAMBDA_FUNCTION_NAME",
     "AWS_EXECUTION_ENV",
 ];
-/// Files that only containers have.
+/// Files that exist only in containers, relative to the root directory.
 const OF_CONTAINERS: [&str; 2] = [".dockerenv", "run/.containerenv"];
 
 impl Environment {
-    /// Whether this is no machine of a person: a container, a function, a job of continuous integration. `root` is where
-    /// its files are.
+    /// Returns whether this is not a person's machine but a container, a function or a job of continuous integration.
+    ///
+    /// `root` is the root directory of the file system.
     pub(crate) fn is_workload_host(&self, root: &Path) -> bool {
         self.is_true("OCTELIUM_CONTAINER_MODE")
             || (cfg!(target_os = "linux") && self.is_true("CI"))

@@ -1,4 +1,4 @@
-//! How commands end: exit codes, and errors that say what to do next.
+//! The results of commands: exit codes, and errors with a hint.
 
 use std::process::ExitCode;
 
@@ -7,51 +7,49 @@ use tonic::{Code, Status};
 
 use crate::terminal::printable;
 
-/// A command that did what it was asked to.
+/// The result of a successful command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// Exit code 0.
     Done,
-    /// `diff` found some: exit code 3.
+    /// Exit code 3: `diff` found differences.
     Differences,
 }
 
-/// Why a command failed, as its exit code says it.
+/// The class of a failure. It determines the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// 1: the request is wrong or the Cluster failed.
+    /// Exit code 1: the request is invalid or the Cluster failed.
     Failed,
-    /// 2: the command line is wrong, or the user cancelled.
+    /// Exit code 2: the command line is invalid, or the user cancelled.
     Usage,
-    /// 4: there is no Session, or it has ended.
+    /// Exit code 4: no Session exists, or it has ended.
     AuthenticationNeeded,
-    /// 5: a Policy or a rule forbids it.
+    /// Exit code 5: a Policy or a rule denies the request.
     Denied,
-    /// 6: there is no such object.
+    /// Exit code 6: the object does not exist.
     NotFound,
-    /// 7: it exists already, or was changed meanwhile.
+    /// Exit code 7: the object exists already, or was changed in between.
     Conflict,
-    /// 8: the Cluster cannot be reached, or did not answer in time.
+    /// Exit code 8: the Cluster cannot be reached, or did not answer in time.
     Unavailable,
 }
 
-/// An error for the user.
+/// An error message for the user.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// What the exit code says.
     pub(crate) reason: Reason,
-    /// A stable word, for machines: a gRPC code such as `NotFound`, or `Usage`, `Input` and the like.
+    /// Stable code for scripts: a gRPC code such as `NotFound`, or a code of this program such as `Usage` or `Input`.
     pub(crate) code: &'static str,
-    /// What went wrong. May have several lines.
+    /// Description of the error. Can have several lines.
     pub(crate) message: String,
-    /// What to do about it.
+    /// Suggested next step.
     pub(crate) hint: Option<String>,
-    /// By which the Cluster's log knows the request.
+    /// Id of the request in the Cluster's log.
     pub(crate) request_id: Option<String>,
 }
 
 impl Outcome {
-    /// The exit code.
     pub(crate) fn exit_code(self) -> ExitCode {
         ExitCode::from(match self {
             Self::Done => 0,
@@ -61,7 +59,6 @@ impl Outcome {
 }
 
 impl Reason {
-    /// The exit code.
     pub(crate) fn exit_code(self) -> ExitCode {
         ExitCode::from(match self {
             Self::Failed => 1,
@@ -74,13 +71,13 @@ impl Reason {
         })
     }
 
-    /// What a gRPC code means to the user.
+    /// Returns the reason for a gRPC code.
     pub(crate) fn of_code(code: Code) -> Self {
         match code {
             Code::Unauthenticated => Self::AuthenticationNeeded,
             Code::PermissionDenied => Self::Denied,
             Code::NotFound => Self::NotFound,
-            // The Cluster reports a lost update as OutOfRange.
+            // The Cluster reports a write conflict as OutOfRange.
             Code::AlreadyExists | Code::OutOfRange | Code::Aborted => Self::Conflict,
             Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Self::Unavailable,
             Code::Ok
@@ -96,27 +93,26 @@ impl Reason {
 }
 
 impl Failure {
-    /// A failure of this machine's making: a file, an input.
+    /// A failure on this machine, such as an unreadable file.
     pub(crate) fn input(message: impl Into<String>) -> Self {
         Self::new(Reason::Failed, "Input", message)
     }
 
-    /// The command line is wrong.
+    /// An invalid command line.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::new(Reason::Usage, "Usage", message)
     }
 
-    /// There is no Session.
+    /// A missing or ended Session.
     pub(crate) fn unauthenticated(message: impl Into<String>) -> Self {
         Self::new(Reason::AuthenticationNeeded, "Unauthenticated", message)
     }
 
-    /// The Cluster cannot be reached.
+    /// A Cluster that cannot be reached.
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         Self::new(Reason::Unavailable, "Unavailable", message)
     }
 
-    /// Any.
     pub(crate) fn new(reason: Reason, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             reason,
@@ -127,14 +123,14 @@ impl Failure {
         }
     }
 
-    /// With advice.
+    /// Adds a hint.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// What the Cluster answered.
+    /// Converts the error status of a call.
     pub(crate) fn of_status(status: &Status) -> Self {
         let code = code_name(status.code());
         let message = match status.message() {
@@ -156,7 +152,7 @@ impl Failure {
     }
 }
 
-/// The word that says why the Cluster refuses (`google.rpc.ErrorInfo` of its details).
+/// Returns the reason of a refusal (`google.rpc.ErrorInfo` in the details of the status).
 pub(crate) fn reason_of(status: &Status) -> Option<String> {
     let rich = RpcStatus::decode(status.details()).ok()?;
     let info = rich
@@ -179,7 +175,7 @@ struct ErrorInfo {
     reason: String,
 }
 
-/// What to prove, where that would be enough (RFC 9470 §3).
+/// Returns a hint if a step-up would allow the request (RFC 9470 §3).
 fn proof(status: &Status) -> Option<String> {
     let challenge = status.metadata().get("www-authenticate")?.to_str().ok()?;
     if !challenge.contains("error=\"insufficient_user_authentication\"") {
@@ -194,12 +190,13 @@ fn proof(status: &Status) -> Option<String> {
     ))
 }
 
-/// gRPC libraries answer a request beyond the server's limit with the code that otherwise means a lost update.
+/// Returns whether the request exceeds the server's message limit. gRPC libraries report this as `OutOfRange`, the code
+/// that otherwise means a write conflict.
 fn is_too_large(status: &Status) -> bool {
     status.code() == Code::OutOfRange && status.message().contains("message length too large")
 }
 
-/// The name of a code as gRPC libraries spell it.
+/// Returns the name of a code as gRPC libraries spell it.
 pub(crate) fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
@@ -225,7 +222,7 @@ pub(crate) fn code_name(code: Code) -> &'static str {
 fn advice(status: &Status) -> Option<&'static str> {
     match status.code() {
         Code::Unauthenticated => Some("log in again: octelium login --auth-token -"),
-        // What a Policy denies has no reason; what a rule forbids says it.
+        // Denials by a Policy have no message. Denials by a rule have one, which needs no hint.
         Code::PermissionDenied
             if status.message().is_empty() || status.message().contains("Unauthorized") =>
         {
@@ -269,7 +266,7 @@ mod tests {
             hint.starts_with("this needs more. `octelium auth"),
             "{hint}"
         );
-        // Whatever else it says, it is denied as ever.
+        // Other challenges count as an ordinary denial.
         for other in [
             "Bearer",
             "Bearer error=\"insufficient_user_authentication\"",

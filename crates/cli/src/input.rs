@@ -1,4 +1,4 @@
-//! What is read from files and standard input.
+//! Reads files and standard input.
 
 use std::{
     fs::File,
@@ -11,17 +11,17 @@ use secrecy::zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
-/// No token or password is longer.
+/// Maximum size of a token or password, in bytes.
 const MAX_SECRET: usize = 64 << 10;
 
-/// The whole of a file, or of standard input for `-`; at most `limit` bytes.
+/// Reads a whole file, or standard input if `path` is `-`, up to `limit` bytes.
 ///
 /// # Errors
-/// It cannot be read, or is longer.
+/// Returns a failure if the input cannot be read or is longer.
 pub(crate) fn read(path: &str, limit: usize) -> Result<Vec<u8>, Failure> {
     let failed = |error: io::Error| Failure::input(format!("{}: {error}", source_name(path)));
     let mut bytes = Vec::new();
-    // One byte more tells what is too long without reading it all.
+    // One more byte is enough to detect an input that is too long.
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     if path == "-" {
         io::stdin().lock().take(most).read_to_end(&mut bytes)
@@ -40,11 +40,12 @@ pub(crate) fn read(path: &str, limit: usize) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// A secret in a file, or on standard input for `-`, without the white space around it. A terminal is asked
-/// without showing what is typed.
+/// Reads a secret from a file, or from standard input if `path` is `-`, and trims white space.
+///
+/// If standard input is a terminal, prompts for the secret without showing it.
 ///
 /// # Errors
-/// It cannot be read, or is no text.
+/// Returns a failure if the input cannot be read, is empty or is not text.
 pub(crate) fn read_secret(path: &str) -> Result<SecretString, Failure> {
     let bytes = if path == "-" && io::stdin().is_terminal() {
         let typed = rpassword::prompt_password("Token: ")
@@ -62,7 +63,7 @@ pub(crate) fn read_secret(path: &str) -> Result<SecretString, Failure> {
     Ok(SecretString::from(text))
 }
 
-/// How messages call the source.
+/// Returns the name of the source in messages.
 pub(crate) fn source_name(path: &str) -> &str {
     if path == "-" { "<stdin>" } else { path }
 }

@@ -1,6 +1,6 @@
-//! The kinds of resources as the command line names them.
+//! The kinds of resources and their names on the command line.
 
-/// What a list can be narrowed to.
+/// A filter for lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Filter {
     /// `--user`
@@ -17,30 +17,30 @@ macro_rules! kinds {
         pub(crate) enum Kind { $($kind,)* }
 
         impl Kind {
-            /// All, in the order in which help shows them.
+            /// All kinds, in the order of the help.
             pub(crate) const ALL: &'static [Self] = &[$(Self::$kind,)*];
 
-            /// As in `kind:` of a document.
+            /// Returns the name in the `kind` field of a document.
             pub(crate) fn name(self) -> &'static str {
                 match self { $(Self::$kind => stringify!($kind),)* }
             }
 
-            /// As the Cluster names it.
+            /// Returns the kind as the Cluster stores it.
             pub(crate) fn stored(self) -> domain::kind::Kind {
                 match self { $(Self::$kind => domain::kind::Kind::$kind,)* }
             }
 
-            /// As on the command line.
+            /// Returns the name on the command line.
             pub(crate) fn word(self) -> &'static str {
                 match self { $(Self::$kind => $word,)* }
             }
 
-            /// Other spellings on the command line.
+            /// Returns the alternative names on the command line.
             pub(crate) fn aliases(self) -> &'static [&'static str] {
                 match self { $(Self::$kind => &[$($alias),*],)* }
             }
 
-            /// For sentences.
+            /// Returns the plural for messages.
             pub(crate) fn plural(self) -> &'static str {
                 match self { $(Self::$kind => $plural,)* }
             }
@@ -67,7 +67,7 @@ kinds! {
 }
 
 impl Kind {
-    /// The kind that a word of the command line or a `kind:` means.
+    /// Finds the kind by its name on the command line or in a document. Ignores case.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.to_lowercase();
         Self::ALL.iter().copied().find(|kind| {
@@ -77,7 +77,7 @@ impl Kind {
         })
     }
 
-    /// What its lists can be narrowed to.
+    /// Returns the filter that lists of this kind support.
     pub(crate) fn filter(self) -> Option<Filter> {
         match self {
             Self::Session | Self::Credential | Self::Device | Self::Authenticator => {
@@ -88,17 +88,17 @@ impl Kind {
         }
     }
 
-    /// Whether `delete` takes it.
+    /// Returns whether `delete` supports this kind.
     pub(crate) fn can_be_deleted(self) -> bool {
         !matches!(self, Self::Region | Self::Gateway | Self::ClusterConfig)
     }
 
-    /// Whether there is one alone, without a name.
+    /// Returns whether there is exactly one object of this kind.
     pub(crate) fn is_single(self) -> bool {
         self == Self::ClusterConfig
     }
 
-    /// The name as the API wants it: a Service's has its Namespace.
+    /// Returns the name that the API expects. The name of a Service includes its Namespace.
     pub(crate) fn full_name(self, name: &str) -> String {
         if self == Self::Service {
             domain::name::service_full_name(name)

@@ -1,7 +1,7 @@
-//! `octeliumctl` and `octelium`.
+//! The programs `octeliumctl` and `octelium`.
 //!
-//! A command reads arguments, calls the API and prints: data to standard output, everything else to standard
-//! error. `docs/cli.md` lists exit codes, variables and forms of output.
+//! A command parses its arguments, calls the API and prints data to standard output and messages to standard error.
+//! `docs/cli.md` documents exit codes, environment variables and output formats.
 
 use std::process::ExitCode;
 
@@ -34,12 +34,12 @@ use failure::{Failure, Outcome};
 use output::Format;
 use terminal::Terminal;
 
-/// Which of the two programs runs.
+/// The program that runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Program {
-    /// For administrators.
+    /// `octeliumctl`, for administrators.
     Octeliumctl,
-    /// For Users.
+    /// `octelium`, for Users.
     Octelium,
 }
 
@@ -104,9 +104,9 @@ fn run(
     })
 }
 
-/// Help and version are data; what is wrong is talk.
+/// Prints help and version to standard output, and usage errors to standard error.
 fn refuse(error: &clap::Error) -> ExitCode {
-    // Nobody may be listening.
+    // The stream may be closed.
     let _ = error.print();
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }

@@ -1,4 +1,4 @@
-//! How objects are shown.
+//! Prints objects in the format of `-o`.
 
 use std::{ffi::OsStr, str::FromStr};
 
@@ -19,29 +19,29 @@ pub(crate) mod table;
 
 use path::Path;
 
-/// The forms of `-o`.
+/// The formats of `-o`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// Columns for people.
+    /// Table for people.
     Table,
-    /// More columns.
+    /// Table with more columns.
     Wide,
-    /// Protobuf JSON; a list is one List message.
+    /// Protobuf JSON. A list is printed as one List message.
     Json,
-    /// The same, one object a line.
+    /// Protobuf JSON, one object per line.
     Jsonl,
-    /// The same in YAML.
+    /// Protobuf JSON as YAML.
     Yaml,
-    /// `kind/name`, one a line.
+    /// `kind/name`, one per line.
     Name,
-    /// What a path finds in the JSON form, one value a line.
+    /// Values that a path selects in the JSON, one per line.
     JsonPath(Path),
-    /// One field of each object, one a line; empty where it is not set.
+    /// One field of each object, one per line. Empty if the field is not set.
     Field(Path),
 }
 
 impl Format {
-    /// Whether it has more columns than a table has otherwise.
+    /// Returns whether the table has additional columns.
     pub(crate) fn is_wide(&self) -> bool {
         *self == Self::Wide
     }
@@ -72,7 +72,7 @@ impl FromStr for Format {
     }
 }
 
-/// Offers the forms to help and completion.
+/// Parses `-o` and lists the formats in help and completion.
 #[derive(Clone)]
 struct FormatParser;
 
@@ -109,10 +109,10 @@ impl TypedValueParser for FormatParser {
     }
 }
 
-/// `-o` of most commands.
+/// The flag `-o`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct OutputArgs {
-    /// How to print
+    /// Output format, such as `json`
     #[arg(
         short = 'o',
         long = "output",
@@ -126,7 +126,7 @@ pub(crate) struct OutputArgs {
 /// Prints one object.
 ///
 /// # Errors
-/// Nobody reads.
+/// Returns a failure if standard output cannot be written.
 pub(crate) fn object(
     context: &Context,
     kind: Kind,
@@ -151,10 +151,10 @@ pub(crate) fn object(
     }
 }
 
-/// Prints several.
+/// Prints a list of objects.
 ///
 /// # Errors
-/// Nobody reads.
+/// Returns a failure if standard output cannot be written.
 pub(crate) fn listing(
     context: &Context,
     kind: Kind,
@@ -178,10 +178,10 @@ pub(crate) fn listing(
     }
 }
 
-/// Prints any message as JSON, else as YAML.
+/// Prints a message in a JSON or YAML format.
 ///
 /// # Errors
-/// Nobody reads.
+/// Returns a failure if standard output cannot be written.
 pub(crate) fn message(
     context: &Context,
     message: &DynamicMessage,
@@ -190,11 +190,11 @@ pub(crate) fn message(
     value(context, &document::to_json(message), format)
 }
 
-/// Prints a JSON value: of a list in the forms that have one line for each object, each of them; as YAML where the form
-/// is one for resources alone.
+/// Prints a JSON value. The line-based formats print each object of a list. Table and name formats print YAML, because
+/// they support resources only.
 ///
 /// # Errors
-/// Nobody reads.
+/// Returns a failure if standard output cannot be written.
 pub(crate) fn value(context: &Context, value: &Value, format: &Format) -> Result<(), Failure> {
     let terminal = &context.terminal;
     match format {
@@ -214,7 +214,7 @@ pub(crate) fn value(context: &Context, value: &Value, format: &Format) -> Result
     }
 }
 
-/// The objects of a list, else the one.
+/// Returns the items of a list, or the value itself if it is not a list.
 fn objects(value: &Value) -> impl Iterator<Item = &Value> {
     match value.get("items") {
         Some(Value::Array(items)) => items.iter(),
@@ -222,7 +222,7 @@ fn objects(value: &Value) -> impl Iterator<Item = &Value> {
     }
 }
 
-/// Texts as they are, without what would steer the terminal; everything else as JSON.
+/// Formats a value: text without control characters, null as empty text, anything else as JSON.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => printable(text),
@@ -231,19 +231,19 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// A List message as JSON.
+/// Converts a List message to JSON.
 pub(crate) fn list_value<M: Name>(list: &M) -> Option<Value> {
     let mut value = document::to_json(&reflect::dynamic(list)?);
     with_items(&mut value);
     Some(value)
 }
 
-/// `kind/name`.
+/// Returns `kind/name`.
 pub(crate) fn name(kind: Kind, resource: &Resource) -> String {
     format!("{}/{}", kind.word(), resource.name())
 }
 
-/// Protobuf JSON leaves empty lists out; a List without `items` surprises.
+/// Adds an empty `items` field if it is missing. Protobuf JSON omits empty lists, which surprises scripts.
 fn with_items(list: &mut Value) {
     if let Some(fields) = list.as_object_mut() {
         fields

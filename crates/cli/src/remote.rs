@@ -1,4 +1,4 @@
-//! The calls of the core service, alike for all kinds.
+//! The calls of the core API, in one form for all kinds.
 
 use api::{
     core_v1::{self, GetClusterConfigRequest},
@@ -18,31 +18,30 @@ use crate::{
     terminal::{Terminal, printable},
 };
 
-/// The metadata of a reply with a warning about the object.
+/// Metadata key of a reply with a warning about the object.
 const WARNING: &str = "x-octelium-warning";
 
-/// Which objects of a kind.
+/// The objects of a kind to list.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Selection {
-    /// Of this User.
+    /// Only objects of this User.
     pub(crate) user: Option<String>,
-    /// In this Namespace.
+    /// Only objects in this Namespace.
     pub(crate) namespace: Option<String>,
-    /// A page alone, and its order; without a page all are fetched.
+    /// Page and order. Without a page, all pages are fetched.
     pub(crate) common: CommonListOptions,
-    /// Whether `common` asks for one page.
+    /// True if `common` requests one page.
     pub(crate) one_page: bool,
 }
 
-/// Objects of one kind.
+/// A list of objects of one kind.
 pub(crate) struct Listing {
-    /// The objects.
     pub(crate) items: Vec<Resource>,
-    /// The List message.
+    /// The objects as List message.
     pub(crate) message: Option<DynamicMessage>,
 }
 
-/// An object that was written, and what the Cluster warns about.
+/// An object that was written, with the warnings of the Cluster.
 pub(crate) struct Written {
     resource: Resource,
     warnings: Vec<String>,
@@ -58,7 +57,7 @@ impl Written {
         }
     }
 
-    /// Shows the warnings. Returns the object.
+    /// Prints the warnings and returns the object.
     pub(crate) fn warn(self, terminal: &Terminal) -> Resource {
         for warning in &self.warnings {
             terminal.warn(warning);
@@ -67,7 +66,7 @@ impl Written {
     }
 }
 
-/// One page as it came.
+/// One page of a list.
 struct Page {
     items: Vec<Resource>,
     meta: ListResponseMeta,
@@ -90,10 +89,10 @@ impl Selection {
     }
 }
 
-/// One object by name.
+/// Gets an object by name.
 ///
 /// # Errors
-/// There is none, or it may not be seen.
+/// Returns a failure if the object does not exist or the caller lacks access to it.
 pub(crate) async fn get(client: &Client, kind: Kind, name: &str) -> Result<Resource, Failure> {
     let options = GetOptions {
         name: kind.full_name(name),
@@ -106,10 +105,10 @@ pub(crate) async fn get(client: &Client, kind: Kind, name: &str) -> Result<Resou
         .await
 }
 
-/// All objects of a kind, or one page of them.
+/// Lists all objects of a kind, or one page of them.
 ///
 /// # Errors
-/// They may not be seen.
+/// Returns a failure if the caller lacks access.
 pub(crate) async fn list(
     client: &Client,
     kind: Kind,
@@ -134,7 +133,7 @@ pub(crate) async fn list(
                     page.meta.has_more = next.meta.has_more;
                     page.meta.total_count = next.meta.total_count;
                 }
-                // Objects were deleted meanwhile.
+                // The page no longer exists because objects were deleted in the meantime.
                 Err(failure) if failure.reason == Reason::NotFound => page.meta.has_more = false,
                 Err(failure) => return Err(failure),
             }
@@ -215,10 +214,10 @@ macro_rules! calls {
             }
         }
 
-        /// Deletes by name.
+        /// Deletes an object by name.
         ///
         /// # Errors
-        /// There is none, or it may not be deleted.
+        /// Returns a failure if the object does not exist or cannot be deleted.
         pub(crate) async fn delete(client: &Client, kind: Kind, name: &str) -> Result<(), Failure> {
             let options = DeleteOptions { name: kind.full_name(name), uid: String::new() };
             client.call(Repeat::Unsafe, async |rpc| {
@@ -233,10 +232,10 @@ macro_rules! calls {
             }).await
         }
 
-        /// Creates.
+        /// Creates an object.
         ///
         /// # Errors
-        /// It exists already, or is not valid.
+        /// Returns a failure if the object exists already or is invalid.
         pub(crate) async fn create(client: &Client, resource: Resource) -> Result<Written, Failure> {
             client.call(Repeat::Unsafe, async |rpc| {
                 let mut core = rpc.core();
@@ -249,11 +248,12 @@ macro_rules! calls {
             }).await
         }
 
-        /// Replaces the spec, and the metadata that users set. `metadata.resourceVersion` must be that of the
-        /// object as it was read.
+        /// Replaces the spec and the metadata that users set.
+        ///
+        /// `metadata.resourceVersion` must be the version that was read.
         ///
         /// # Errors
-        /// It was changed meanwhile, or is not valid.
+        /// Returns a failure if the object was changed in between or is invalid.
         pub(crate) async fn update(client: &Client, resource: Resource) -> Result<Written, Failure> {
             client.call(Repeat::Unsafe, async |rpc| {
                 let mut core = rpc.core();

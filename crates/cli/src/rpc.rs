@@ -11,24 +11,24 @@ use tonic::{
 
 use crate::failure::Failure;
 
-/// The largest answer that is read; a list page may hold a thousand objects.
+/// Maximum size of a response, in bytes. A list page can contain a thousand objects.
 const MAX_ANSWER: usize = 64 << 20;
 
-/// A connection with a token in its hand.
+/// A connection that sends an access token with each call.
 #[derive(Clone)]
 pub(crate) struct Rpc {
     channel: Channel,
     header: Header,
 }
 
-/// A channel that adds a token.
+/// A channel that adds a token to each request.
 pub(crate) type Authenticated = InterceptedService<Channel, Header>;
 
 impl Rpc {
-    /// For the core, user and platform services.
+    /// Creates a client of the core, user and platform services.
     ///
     /// # Errors
-    /// The token cannot stand in a header.
+    /// Returns a failure if the token contains characters that a header cannot contain.
     pub(crate) fn with_access_token(
         channel: Channel,
         token: &SecretString,
@@ -39,7 +39,7 @@ impl Rpc {
         })
     }
 
-    /// Resources.
+    /// Returns the service for resources.
     pub(crate) fn core(&self) -> core_v1::main_service_client::MainServiceClient<Authenticated> {
         core_v1::main_service_client::MainServiceClient::with_interceptor(
             self.channel.clone(),
@@ -48,7 +48,7 @@ impl Rpc {
         .max_decoding_message_size(MAX_ANSWER)
     }
 
-    /// What the User sees.
+    /// Returns the service for Users.
     pub(crate) fn user(&self) -> user_v1::main_service_client::MainServiceClient<Authenticated> {
         user_v1::main_service_client::MainServiceClient::with_interceptor(
             self.channel.clone(),
@@ -57,7 +57,7 @@ impl Rpc {
         .max_decoding_message_size(MAX_ANSWER)
     }
 
-    /// Apply, watch, audit, rotation.
+    /// Returns the service for apply, watch, audit and rotation.
     pub(crate) fn platform(
         &self,
     ) -> platform_v1::main_service_client::MainServiceClient<Authenticated> {
@@ -72,10 +72,10 @@ impl Rpc {
 /// The client of the authentication API.
 pub(crate) type Auth = auth_v1::main_service_client::MainServiceClient<Authenticated>;
 
-/// Authentication; `refresh_token` where there is one.
+/// Creates a client of the authentication API that sends `refresh_token` if there is one.
 ///
 /// # Errors
-/// The token cannot stand in a header.
+/// Returns a failure if the token contains characters that a header cannot contain.
 pub(crate) fn auth(
     channel: Channel,
     refresh_token: Option<&SecretString>,

@@ -1,7 +1,7 @@
-//! The tokens that a login leaves on this machine.
+//! Stores the tokens of logins on this machine.
 //!
-//! One file per state directory, `octelium.db`: the protobuf message `config.v1.State`, private to its owner,
-//! replaced as a whole. Whoever reads in order to write holds the lock of `octelium.db.lock` meanwhile.
+//! Each state directory has one file, `octelium.db`, with the protobuf message `config.v1.State`. Only its owner can
+//! read it, and it is replaced as a whole. A process that reads in order to write holds the lock of `octelium.db.lock`.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -18,31 +18,31 @@ use crate::{environment::Environment, failure::Failure};
 
 const FILE: &str = "octelium.db";
 const LOCK: &str = "octelium.db.lock";
-/// How long another process may hold the lock.
+/// Maximum time to wait for the lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 const LOCK_POLL: Duration = Duration::from_millis(50);
 
-/// Where state is kept.
+/// The place where the state is stored.
 pub(crate) enum StateStore {
-    /// In a directory.
     Directory(PathBuf),
-    /// Lost at exit.
+    /// In memory, until the program exits.
     Memory(Mutex<State>),
 }
 
-/// The store while this process alone may change it.
+/// The store while this process holds the lock.
 pub(crate) struct Locked<'a> {
     store: &'a StateStore,
-    // Unlocks when it is closed.
+    // Closing the file releases the lock.
     _lock: Option<File>,
 }
 
 impl StateStore {
-    /// `--homedir`, else `OCTELIUM_HOME`, else `octelium` in the user's configuration directory. `mem` and
-    /// `memory` keep nothing.
+    /// Opens the directory in `--homedir`, in `OCTELIUM_HOME`, or `octelium` in the user's configuration directory.
+    ///
+    /// `mem` and `memory` store nothing on disk.
     ///
     /// # Errors
-    /// There is no home directory.
+    /// Returns a failure if the home directory is unknown.
     pub(crate) fn open(homedir: Option<&str>, environment: &Environment) -> Result<Self, Failure> {
         match homedir
             .filter(|directory| !directory.is_empty())
@@ -61,18 +61,18 @@ impl StateStore {
         }
     }
 
-    /// The entry of a domain.
+    /// Returns the entry of a domain.
     ///
     /// # Errors
-    /// The file cannot be read or is damaged.
+    /// Returns a failure if the file cannot be read or is damaged.
     pub(crate) fn get(&self, domain: &str) -> Result<Option<Domain>, Failure> {
         Ok(self.read()?.domain_map.remove(domain))
     }
 
-    /// Waits until no other process holds the lock.
+    /// Waits until no other process holds the lock, and takes it.
     ///
     /// # Errors
-    /// Another process holds it for more than 10 seconds, or the directory cannot be written.
+    /// Returns a failure if another process holds the lock for more than 10 seconds or the directory cannot be written.
     pub(crate) async fn lock(&self) -> Result<Locked<'_>, Failure> {
         let lock = match self {
             Self::Memory(_) => None,
@@ -119,10 +119,10 @@ impl StateStore {
 }
 
 impl Locked<'_> {
-    /// The entry of a domain.
+    /// Returns the entry of a domain.
     ///
     /// # Errors
-    /// The file cannot be read or is damaged.
+    /// Returns a failure if the file cannot be read or is damaged.
     pub(crate) fn get(&self, domain: &str) -> Result<Option<Domain>, Failure> {
         self.store.get(domain)
     }
@@ -130,7 +130,7 @@ impl Locked<'_> {
     /// Sets or removes the entry of a domain.
     ///
     /// # Errors
-    /// The file cannot be read or written.
+    /// Returns a failure if the file cannot be read or written.
     pub(crate) fn set(&self, domain: &str, entry: Option<Domain>) -> Result<(), Failure> {
         let mut state = self.store.read()?;
         match entry {
@@ -185,12 +185,12 @@ async fn lock(directory: &Path) -> Result<File, Failure> {
     }
 }
 
-/// The file as a whole or as it was before, also after a crash.
+/// Replaces a file atomically. After a crash it has either the old or the new contents.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     use io::Write as _;
     let temporary = path.with_extension(format!("db.{}", std::process::id()));
     let written = (|| {
-        // What a crashed process of the same id has left.
+        // Removes the leftover of a crashed process with the same id.
         fs::remove_file(&temporary).ok();
         let mut file = private().create_new(true).open(&temporary)?;
         file.write_all(bytes)?;
@@ -222,7 +222,7 @@ fn create_private_directory(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)
 }
 
-/// To write files that only their owner may read.
+/// Returns options that create files with access for their owner only.
 fn private() -> fs::OpenOptions {
     let mut options = File::options();
     options.write(true);

@@ -1,4 +1,4 @@
-//! Where text goes: data to standard output, talk to standard error.
+//! Writes data to standard output and messages to standard error.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
@@ -7,10 +7,10 @@ use crate::{
     failure::{Failure, Reason},
 };
 
-/// The code of the failure to write where the reader has seen enough, as `head` does. It is not reported.
+/// Code of the failure if the reader has closed standard output, as `head` does. It is not reported.
 pub(crate) const NOBODY_READS: &str = "NobodyReads";
 
-/// The three standard streams.
+/// The standard streams.
 pub(crate) struct Terminal {
     colour: bool,
     json_errors: bool,
@@ -21,7 +21,7 @@ pub(crate) struct Terminal {
     reason = "only who was given the streams may use them"
 )]
 impl Terminal {
-    /// Colour only where standard error is a terminal and `NO_COLOR` is not set (no-color.org).
+    /// Creates the terminal. Uses color only if standard error is a terminal and `NO_COLOR` is not set (no-color.org).
     pub(crate) fn new(environment: &Environment, json_errors: bool) -> Self {
         let dumb = environment.get("TERM") == Some("dumb");
         Self {
@@ -30,10 +30,10 @@ impl Terminal {
         }
     }
 
-    /// Writes data, as given.
+    /// Writes data unchanged.
     ///
     /// # Errors
-    /// Nobody reads.
+    /// Returns a failure if standard output cannot be written. Its code is [`NOBODY_READS`] if the reader closed it.
     pub(crate) fn data(&self, text: &str) -> Result<(), Failure> {
         let mut stdout = io::stdout().lock();
         stdout
@@ -48,26 +48,26 @@ impl Terminal {
     /// Writes one line of data.
     ///
     /// # Errors
-    /// Nobody reads.
+    /// Returns a failure if standard output cannot be written, as [`Self::data`] does.
     pub(crate) fn line(&self, text: &str) -> Result<(), Failure> {
         self.data(&format!("{text}\n"))
     }
 
-    /// Says something to the person, in one line.
+    /// Prints a message line to standard error.
     pub(crate) fn say(&self, text: &str) {
-        // Whoever has closed standard error does not want to hear.
+        // Standard error may be closed.
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
-    /// Warns the person.
+    /// Prints a warning to standard error.
     pub(crate) fn warn(&self, text: &str) {
         self.say(&format!("{} {text}", self.paint("33", "warning:")));
     }
 
-    /// Tells why the command failed.
+    /// Prints a failure to standard error.
     pub(crate) fn fail(&self, failure: &Failure) {
         if self.json_errors {
-            // The code has a place of its own here.
+            // JSON has a separate field for the code.
             let code = format!(" ({})", failure.code);
             let message = failure.message.strip_suffix(&code);
             let mut error = serde_json::json!({
@@ -102,12 +102,12 @@ impl Terminal {
         }
     }
 
-    /// Whether somebody is there who sees what is said and can answer.
+    /// Returns whether a person can read messages and answer prompts.
     pub(crate) fn is_attended(&self) -> bool {
         io::stdin().is_terminal() && io::stderr().is_terminal()
     }
 
-    /// Asks; `None` where nobody can be asked.
+    /// Asks a yes/no question. Returns `None` without a terminal.
     pub(crate) fn confirm(&self, question: &str) -> Option<bool> {
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return None;
@@ -120,10 +120,10 @@ impl Terminal {
         Some(matches!(answer.trim(), "y" | "Y" | "yes"))
     }
 
-    /// Asks for a secret without showing it.
+    /// Prompts for a secret without showing it.
     ///
     /// # Errors
-    /// Standard input is not a terminal; `instead` says what to do then.
+    /// Returns a failure with the hint `instead` if standard input is not a terminal.
     pub(crate) fn secret(&self, prompt: &str, instead: &str) -> Result<String, Failure> {
         if !io::stdin().is_terminal() {
             return Err(
@@ -143,7 +143,7 @@ impl Terminal {
     }
 }
 
-/// The text without what would steer the terminal; line breaks stay.
+/// Replaces control characters, which could manipulate the terminal. Keeps line breaks.
 pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| {

@@ -1,4 +1,4 @@
-//! Whom to trust.
+//! TLS configuration and trusted certificates.
 
 use std::{fs, path::Path, sync::Arc};
 
@@ -9,11 +9,13 @@ use crate::{environment::Environment, failure::Failure, terminal::Terminal};
 
 mod danger;
 
-/// HTTP/2 over TLS 1.2 or later. Trusts the certificates in `OCTELIUM_CA_CERT` alone where it is set, else
-/// those of the system, which `SSL_CERT_FILE` and `SSL_CERT_DIR` replace.
+/// Configures HTTP/2 over TLS 1.2 or later.
+///
+/// If `OCTELIUM_CA_CERT` is set, trusts only the certificates in that file. Otherwise trusts the certificates of the
+/// system, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 ///
 /// # Errors
-/// A certificate file cannot be read, or there is nothing to trust.
+/// Returns a failure if a certificate file cannot be read or no certificate is trusted.
 pub(crate) fn config(
     environment: &Environment,
     terminal: &Terminal,
@@ -36,10 +38,10 @@ pub(crate) fn config(
     Ok(config)
 }
 
-/// HTTP/1.1 to the platform that a workload runs on: trusts the certificates of the system.
+/// Configures HTTP/1.1 to the platform that a workload runs on. Trusts the certificates of the system.
 ///
 /// # Errors
-/// There is nothing to trust.
+/// Returns a failure if no certificate is trusted.
 pub(crate) fn of_platform() -> Result<ClientConfig, Failure> {
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()

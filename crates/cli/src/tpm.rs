@@ -1,8 +1,7 @@
 //! The TPM 2.0 of this machine as an authenticator.
 //!
-//! Nothing is kept on this machine: the attestation key lies wrapped with the Cluster (`akBytes`), and this TPM alone
-//! can load it. Its form is that of go-attestation, so that what other clients have registered on this machine can be
-//! used too.
+//! Nothing is stored on this machine: the Cluster stores the wrapped attestation key (`akBytes`), which only this TPM
+//! can load. The key has the format of go-attestation, so that keys registered by other clients work too.
 
 mod attestation_key;
 mod commands;
@@ -33,45 +32,45 @@ use endorsement_key::{EndorsementKey, Template};
 use transport::Transport;
 use wire::Authorization;
 
-/// Names another TPM than that of the system: `unix:PATH` or `tcp:HOST:PORT` of an emulator, or the path of a device.
+/// Variable that selects another TPM: `unix:PATH` or `tcp:HOST:PORT` of an emulator, or the path of a device.
 pub const VARIABLE: &str = "OCTELIUM_TPM";
 
-/// Why a TPM does not do what it is asked to.
+/// An error of a TPM operation.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is none, or this user may not use it.
+    /// The TPM does not exist, or this user lacks the permission to use it.
     #[error("cannot open the TPM {name}: {source}")]
     Open {
-        /// Where it should be.
+        /// Address of the TPM.
         name: String,
-        /// What the system says.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// The connection to it broke.
+    /// The connection to the TPM broke.
     #[error("the TPM does not answer: {0}")]
     Io(#[from] std::io::Error),
-    /// A response that is none.
+    /// The TPM sent a malformed response to a command.
     #[error("the TPM answered {0} with what cannot be read")]
     Response(&'static str),
-    /// A command that it refused.
+    /// The TPM refused a command.
     #[error("the TPM refused {command} with the code {code:#05x}{}", explanation(*code))]
     Refused {
-        /// The command.
+        /// Name of the command.
         command: &'static str,
-        /// `TPM_RC`
+        /// Response code (`TPM_RC`).
         code: u32,
     },
-    /// What the Cluster sent is of no use.
+    /// The challenge of the Cluster is malformed or not supported.
     #[error("the Cluster sent {0} that this TPM cannot take")]
     Challenge(&'static str),
-    /// The key of another machine, or of before the TPM was cleared.
+    /// The attestation key belongs to another TPM, or this TPM was cleared since.
     #[error(
         "this TPM cannot load the attestation key: it was registered with another TPM, or this one was cleared since"
     )]
     AnotherTpm,
 }
 
-/// What the codes say that users see (TPM 2.0 Library, Part 2, §6.6.3).
+/// Explains the response codes that users may see (TPM 2.0 Library, Part 2, §6.6.3).
 fn explanation(code: u32) -> &'static str {
     match code {
         0x921 => ": it is locked after too many wrong authorizations",
@@ -83,7 +82,7 @@ fn explanation(code: u32) -> &'static str {
 }
 
 impl Error {
-    /// What to do about it.
+    /// Returns a suggestion to solve the problem.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Open { source, .. } => Some(match source.kind() {
@@ -100,26 +99,26 @@ impl Error {
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// An open TPM. Commands take up to half a minute on slow ones.
+/// An open TPM. Slow TPMs need up to 30 seconds for a command.
 pub struct Tpm {
     transport: Box<dyn Transport>,
 }
 
 impl Tpm {
-    /// Opens the TPM of the system, or the one that `address` names (see [`VARIABLE`]).
+    /// Opens the TPM of the system, or the one at `address` (see [`VARIABLE`]).
     ///
     /// # Errors
-    /// There is none, or this user may not use it.
+    /// Returns [`Error::Open`] if the TPM does not exist or this user lacks the permission to use it.
     pub fn open(address: Option<&str>) -> Result<Self> {
         Ok(Self {
             transport: transport::open(address)?,
         })
     }
 
-    /// Makes an attestation key, and says what the Cluster has to know of this TPM.
+    /// Creates an attestation key and returns the data that the Cluster needs to register this TPM.
     ///
     /// # Errors
-    /// The TPM refuses.
+    /// Returns an error if the TPM refuses a command.
     pub fn register(&mut self) -> Result<PreChallenge> {
         let (endorsement_key, certificate) = EndorsementKey::find(self)?;
         self.release(endorsement_key.handle)?;
@@ -134,11 +133,13 @@ impl Tpm {
         })
     }
 
-    /// Answers a challenge: recovers the secret (`credential` and `secret` as the Cluster sent them), and quotes where
-    /// that is asked for. A TPM without the bank of PCRs that is asked for answers without a quote.
+    /// Answers a challenge: recovers the secret from `credential` and `secret`, and quotes PCRs if `quote` is given.
+    ///
+    /// The answer has no quote if the TPM lacks the requested bank of PCRs.
     ///
     /// # Errors
-    /// The TPM refuses, or it is not the one that was registered.
+    /// Returns [`Error::AnotherTpm`] if this is not the registered TPM, and [`Error::Challenge`] if the challenge is
+    /// malformed. Returns another error if the TPM refuses a command.
     pub fn answer(
         &mut self,
         ak_bytes: &[u8],
@@ -177,7 +178,7 @@ impl Tpm {
                 let by = Authorization::Session(session);
                 tpm.activate_credential(key, endorsement_key, by, credential, secret)
             });
-            // A command that succeeds ends its session.
+            // A successful command has ended its session already.
             if recovered.is_err() {
                 tpm.flush(session)?;
             }
@@ -188,7 +189,7 @@ impl Tpm {
     fn quote(&mut self, key: u32, request: &TpmQuoteRequest) -> Result<Option<Quote>> {
         let selection = Selection::of(request).ok_or(Error::Challenge("a selection of PCRs"))?;
         let (attestation, signature) = self.quote_pcrs(key, &request.nonce, &selection)?;
-        // A TPM leaves out a bank that it does not have.
+        // A TPM omits a bank that it does not have.
         let has_bank = attestation
             .windows(selection.bytes().len())
             .any(|window| window == selection.bytes());
@@ -198,7 +199,7 @@ impl Tpm {
         }))
     }
 
-    /// Frees `handle` when `action` is over, where it is that of a key that would else stay loaded.
+    /// Runs `action` and then frees `handle`, unless the key is persistent.
     fn holding<T>(
         &mut self,
         handle: u32,

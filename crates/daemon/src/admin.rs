@@ -1,4 +1,4 @@
-//! Health and metrics, on a listener of their own without TLS.
+//! The admin listener, which serves health checks and metrics without TLS.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -22,26 +22,27 @@ use crate::{
     telemetry::Telemetry,
 };
 
-/// A store that takes longer to answer is not ready.
+/// The time after which a store that does not answer counts as not ready.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
-/// How many connections are served at a time, and how many of one address prefix.
+/// The limits for connections, in total and of one address prefix.
 const CONNECTIONS: Bounds = Bounds {
     total: 64,
     per_address: 16,
 };
-/// How long a request may take from its head to the head of the answer.
+/// The time between the head of a request and the head of its response.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to wait after a connection could not be accepted.
+/// The pause after an `accept` failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Bounds of the histograms of durations, in seconds.
+/// Buckets of the duration histograms, in seconds.
 const BUCKETS: &[f64] = &[
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 ];
 
-/// Collects the metrics of the process.
+/// Installs the metrics recorder of the process.
 ///
 /// # Errors
-/// Where the process collects metrics already.
+///
+/// Returns an error if a recorder is already installed.
 pub(crate) fn collect_metrics(telemetry: &Telemetry) -> anyhow::Result<PrometheusHandle> {
     let recorder = PrometheusBuilder::new()
         .set_buckets(BUCKETS)?
@@ -83,23 +84,21 @@ pub(crate) fn collect_metrics(telemetry: &Telemetry) -> anyhow::Result<Prometheu
     Ok(handle)
 }
 
-/// What the admin listener reports on.
+/// The state that the admin listener reports on.
 #[derive(Clone)]
 pub(crate) struct Admin {
-    /// Asked whether it answers.
     pub(crate) store: Arc<dyn Store>,
     /// The age of the store's last confirmation from which requests are refused.
     pub(crate) stale_after: Duration,
-    /// Cancelled when the process is asked to end.
+    /// Cancelled when the process shuts down.
     pub(crate) stop: CancellationToken,
-    /// Of the process.
     pub(crate) metrics: PrometheusHandle,
-    /// Those of the listener whose readiness is reported.
+    /// The connections of the listener whose readiness is reported.
     pub(crate) connections: Arc<Connections>,
 }
 
 impl Admin {
-    /// Serves until `end`.
+    /// Serves until `end` is cancelled.
     pub(crate) async fn serve(self, socket: TcpListener, end: CancellationToken) {
         let router = Router::new()
             .route("/healthz", get(|| async { "ok\n" }))
@@ -135,7 +134,7 @@ impl Admin {
         }
     }
 
-    /// Why requests would not be answered; `None` where they would.
+    /// Returns the reason why the replica is not ready, or `None` if it is ready.
     async fn unready(&self) -> Option<&'static str> {
         if self.stop.is_cancelled() {
             return Some("shutting down\n");
@@ -184,7 +183,7 @@ async fn serve_connection(
     }
 }
 
-/// Nothing here reads a body, so none is passed on.
+/// Drops the body, because no handler reads it.
 async fn answer(router: Router, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let request = request.map(|_| Body::empty());
     if let Ok(response) = timeout(REQUEST_TIMEOUT, router.oneshot(request)).await {

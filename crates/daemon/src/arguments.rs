@@ -10,12 +10,11 @@ use crate::{
     settings::{File, ListenSettings, LogSettings, StoreSettings, read_file},
 };
 
-/// Identity-aware access: issues Credentials, turns them into Sessions, and decides every request to a
-/// Service by Policies.
+/// Identity-aware access: issues Credentials, creates Sessions from them, and authorizes every request to a Service
+/// with Policies.
 #[derive(Debug, Parser)]
 #[command(name = "octeliumd", version, arg_required_else_help = true)]
 pub(crate) struct Arguments {
-    /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -23,53 +22,46 @@ pub(crate) struct Arguments {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve on this machine with a demo Service, show an allowed and a denied request, and say what to try
+    /// Serve on this machine with a demo Service, and show an allowed and a denied request
     Quickstart(Serving),
     /// Serve the API, logins and Services
     Serve(Serving),
-    /// Bring the store to this version's schema, and say what was done
+    /// Migrate the store to the schema of this version
     Migrate(Offline),
-    /// Write everything in the store to a file, sealed under the master key
+    /// Back up the store to a file, encrypted with the master key
     Backup(Backup),
-    /// Replace what is in the store by a backup, without bringing back what was revoked since
+    /// Restore the store from a backup. Revocations since the backup stay in effect
     Restore(Restore),
-    /// Look for what is wrong: settings, store, keys, certificates, time
+    /// Check settings, store, keys, certificates and the clock
     Doctor(Offline),
-    /// Make a one-time token for User root that the API accepts for 15 minutes whatever its Policies say
+    /// Create a one-time token for User root. The API accepts it for 15 minutes, regardless of Policies
     Recover(Offline),
 }
 
-/// Settings of what serves.
+/// Settings of the commands that serve.
 #[derive(Debug, Args)]
 pub(crate) struct Serving {
     #[command(flatten)]
     file: ConfigFile,
-    /// Where the state is.
     #[command(flatten)]
     pub(crate) store: StoreSettings,
-    /// What is served.
     #[command(flatten)]
     pub(crate) listen: ListenSettings,
-    /// What is in front of it.
     #[command(flatten)]
     pub(crate) proxies: ProxySettings,
-    /// How identity providers are reached.
     #[command(flatten)]
     pub(crate) outbound: OutboundSettings,
-    /// What is logged.
     #[command(flatten)]
     pub(crate) logs: LogSettings,
 }
 
-/// Settings of what works on the store alone.
+/// Settings of the commands that only use the store.
 #[derive(Debug, Args)]
 pub(crate) struct Offline {
     #[command(flatten)]
     file: ConfigFile,
-    /// Where the state is.
     #[command(flatten)]
     pub(crate) store: StoreSettings,
-    /// What is logged.
     #[command(flatten)]
     pub(crate) logs: LogSettings,
 }
@@ -77,10 +69,9 @@ pub(crate) struct Offline {
 /// Settings of `backup`.
 #[derive(Debug, Args)]
 pub(crate) struct Backup {
-    /// The file to write; must not exist
+    /// File to write; must not exist
     #[arg(env = "OCTELIUM_BACKUP_FILE", value_name = "FILE")]
     pub(crate) output: PathBuf,
-    /// The rest.
     #[command(flatten)]
     pub(crate) offline: Offline,
 }
@@ -88,14 +79,14 @@ pub(crate) struct Backup {
 /// Settings of `restore`.
 #[derive(Debug, Args)]
 pub(crate) struct Restore {
-    /// The file that `backup` wrote
+    /// Backup file to read
     #[arg(env = "OCTELIUM_BACKUP_FILE", value_name = "FILE")]
     pub(crate) input: PathBuf,
-    /// Where the store is empty, so that nobody knows what was revoked since the backup: let its Credentials
-    /// authenticate and its recovery codes work as they are. Without this, each must be rotated or made anew first
+    /// When restoring into an empty store, keep Credentials and recovery codes valid. Without this flag, Credentials
+    /// must be rotated and recovery codes created again, because revocations since the backup are unknown
     #[arg(long, env = "OCTELIUM_TRUST_CREDENTIALS")]
     pub(crate) trust_credentials: bool,
-    /// The database that an empty one at `--database-url` takes the place of: its revocations are carried over
+    /// Database that is being replaced by the empty one at `--database-url`; its revocations are carried over
     #[arg(
         long,
         env = "OCTELIUM_FORMER_DATABASE_URL",
@@ -104,14 +95,13 @@ pub(crate) struct Restore {
         conflicts_with = "trust_credentials"
     )]
     pub(crate) former_database_url: Option<String>,
-    /// The rest.
     #[command(flatten)]
     pub(crate) offline: Offline,
 }
 
 #[derive(Debug, Args)]
 struct ConfigFile {
-    /// YAML file of settings; a key is named as its flag is
+    /// YAML file with settings; keys are named like the flags
     #[arg(long, env = "OCTELIUM_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -125,10 +115,11 @@ impl ConfigFile {
 }
 
 impl Serving {
-    /// Fills in what the configuration file says.
+    /// Fills in the settings of the configuration file.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    ///
+    /// Returns an error if the file cannot be read or is not valid.
     pub(crate) fn with_file(self) -> anyhow::Result<Self> {
         let file = self.file.read()?;
         Ok(Self {
@@ -143,10 +134,11 @@ impl Serving {
 }
 
 impl Backup {
-    /// Fills in what the configuration file says.
+    /// Fills in the settings of the configuration file.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    ///
+    /// Returns an error if the file cannot be read or is not valid.
     pub(crate) fn with_file(self) -> anyhow::Result<Self> {
         Ok(Self {
             offline: self.offline.with_file()?,
@@ -156,10 +148,11 @@ impl Backup {
 }
 
 impl Restore {
-    /// Fills in what the configuration file says.
+    /// Fills in the settings of the configuration file.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    ///
+    /// Returns an error if the file cannot be read or is not valid.
     pub(crate) fn with_file(self) -> anyhow::Result<Self> {
         Ok(Self {
             offline: self.offline.with_file()?,
@@ -169,10 +162,11 @@ impl Restore {
 }
 
 impl Offline {
-    /// Fills in what the configuration file says.
+    /// Fills in the settings of the configuration file.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    ///
+    /// Returns an error if the file cannot be read or is not valid.
     pub(crate) fn with_file(self) -> anyhow::Result<Self> {
         let file = self.file.read()?;
         Ok(Self {

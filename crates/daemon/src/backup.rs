@@ -1,4 +1,4 @@
-//! `octeliumd backup`: everything in the store, in one file, while the Cluster is served.
+//! `octeliumd backup`: a backup of the store in one file, without downtime.
 
 use std::{
     fs::{File, OpenOptions},
@@ -14,10 +14,11 @@ use store::transfer;
 
 use crate::{arguments::Backup, logging, storage};
 
-/// Writes the file, wholly or not at all.
+/// Writes the backup atomically.
 ///
 /// # Errors
-/// Where the file is there already or cannot be written, or the store fails.
+///
+/// Returns an error if the file exists or cannot be written, or if the store fails.
 pub(crate) async fn run(mut backup: Backup) -> anyhow::Result<()> {
     let settings = &mut backup.offline;
     settings.logs.log.get_or_insert_with(|| "warn".to_owned());
@@ -45,7 +46,7 @@ pub(crate) async fn run(mut backup: Backup) -> anyhow::Result<()> {
     let summary = match finished {
         Ok(summary) => summary,
         Err(error) => {
-            // What is left of it is of no use to anybody.
+            // An incomplete backup is useless.
             let _ = std::fs::remove_file(&partial);
             return Err(error);
         }

@@ -1,4 +1,4 @@
-//! Which certificates the listener has: the operator's, or those of the Cluster's own authority.
+//! The certificates of the listener: the operator's, or those that the Cluster's own authority issues.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,29 +17,31 @@ use crate::{
     },
 };
 
-/// How often the operator's files are looked at.
+/// The interval between checks of the operator's files.
 const REFRESH_INTERVAL: Duration = Duration::from_mins(1);
 
-/// Where certificates come from.
+/// The source of certificates.
 pub(crate) enum Certificates {
-    /// Files.
+    /// The operator's files.
     Operator(Arc<FileResolver>),
-    /// The authority in the store.
+    /// The certificate authority in the store.
     Issued {
-        /// What clients must trust.
+        /// The certificate that clients must trust.
         authority: CertificateDer<'static>,
-        /// The same as PEM.
+        /// The certificate that clients must trust, as PEM.
         pem: String,
-        /// Issues on demand.
+        /// Issues certificates on demand.
         resolver: Arc<IssuingResolver>,
     },
 }
 
 impl Certificates {
-    /// As the settings say.
+    /// Opens the source that the settings select.
     ///
     /// # Errors
-    /// Where only one of the two files is given or they do not load, or the authority does not open.
+    ///
+    /// Returns an error if only one of the two files is given, if a file does not load, or if the authority cannot be
+    /// opened.
     pub(crate) async fn open(
         settings: &ListenSettings,
         store: &dyn Store,
@@ -72,7 +74,7 @@ impl Certificates {
         }
     }
 
-    /// For the listener.
+    /// Returns the certificate resolver of the listener.
     pub(crate) fn resolver(&self) -> Arc<dyn ResolvesServerCert> {
         match self {
             Self::Operator(resolver) => Arc::clone(resolver) as _,
@@ -80,7 +82,7 @@ impl Certificates {
         }
     }
 
-    /// What clients must trust; `None` for the operator's certificate.
+    /// Returns the certificate that clients must trust, or `None` for the operator's certificate.
     pub(crate) fn authority(&self) -> Option<CertificateDer<'static>> {
         match self {
             Self::Operator(_) => None,
@@ -88,7 +90,7 @@ impl Certificates {
         }
     }
 
-    /// As [`Self::authority`], as PEM.
+    /// Returns the same certificate as [`Self::authority`], as PEM.
     pub(crate) fn pem(&self) -> Option<&str> {
         match self {
             Self::Operator(_) => None,

@@ -1,4 +1,4 @@
-//! The open connections of a listener. At a limit, the longest idle one makes room for a new one.
+//! The open connections of a listener. If a limit is reached, the longest idle one is closed for a new one.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -13,16 +13,16 @@ use domain::address_prefix::AddressPrefix;
 use gateway::listener::{Activity, Idle, Limit};
 use tokio::time::Instant;
 
-/// How many connections are looked at for one to close, if one was found among them.
+/// The number of connections after which the search for one to close stops, if it has found one.
 const LONGEST_SEARCH: usize = 1024;
-/// How long a connection that has sent no request is not among the first to be closed: its handshake may be under way.
+/// The time in which a new connection without a request is protected, because its handshake may be in progress.
 const HANDSHAKE: Duration = Duration::from_secs(2);
-/// How many connections may be ending at a time, besides an eighth of the total.
+/// The maximum number of connections that are closing, in addition to an eighth of the total.
 const MAX_CLOSING: usize = 256;
-/// How long a refusal shows in the readiness.
+/// The time for which a refusal makes the replica not ready.
 const REFUSAL_SHOWS: Duration = Duration::from_secs(5);
 
-/// Whose connection it is.
+/// The peer that a connection counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Holder {
     /// A client.
@@ -31,12 +31,11 @@ pub(crate) enum Holder {
     Proxy(AddressPrefix),
 }
 
-/// How many connections may be open.
+/// The limits for open connections.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
-    /// In total.
     pub(crate) total: usize,
-    /// Of one address prefix.
+    /// For one address prefix.
     pub(crate) per_address: usize,
 }
 
@@ -51,22 +50,22 @@ pub(crate) struct Connections {
 #[derive(Default)]
 struct Table {
     groups: HashMap<Holder, Group>,
-    /// The holders, those with the most connections last.
+    /// The holders, ordered by the number of connections.
     order: BTreeSet<(usize, u64, Holder)>,
     open: usize,
-    /// Connections that were asked to end and are no longer in a group.
+    /// Connections that were asked to close and are no longer in a group.
     closing: usize,
     next_id: u64,
     refused_at: Option<Instant>,
 }
 
 struct Group {
-    /// Random, so that no address comes first among those with as many connections.
+    /// A random value, so that among equal holders no address is always first.
     tie: u64,
     members: HashMap<u64, Arc<Activity>>,
 }
 
-/// The place of a connection. It is free again when the value is dropped.
+/// The slot of an open connection. It is released on drop.
 pub(crate) struct Slot {
     connections: Arc<Connections>,
     holder: Holder,
@@ -75,7 +74,7 @@ pub(crate) struct Slot {
 }
 
 impl Connections {
-    /// The connections of the listener that metrics name so. None are open yet.
+    /// Creates an empty table. `listener` is the name of the listener in metrics.
     pub(crate) fn new(listener: &'static str, bounds: Bounds) -> Arc<Self> {
         Arc::new(Self {
             listener,
@@ -85,8 +84,8 @@ impl Connections {
         })
     }
 
-    /// Makes place for a connection of `holder`. `None` if it has to be refused: the limit is reached, and a request is
-    /// open on each connection.
+    /// Admits a connection of `holder`. Returns `None` if a limit is reached and no idle connection can be closed for
+    /// it.
     pub(crate) fn admit(self: &Arc<Self>, holder: Holder) -> Option<Slot> {
         self.admit_as(holder, Arc::new(Activity::new()))
     }
@@ -128,12 +127,13 @@ impl Connections {
         true
     }
 
-    /// Connections that end still hold memory and a file descriptor.
+    /// Returns true if another connection may be asked to close. Closing connections still hold memory and a file
+    /// descriptor.
     fn may_close(&self, table: &Table) -> bool {
         table.closing <= self.bounds.total / 8 + MAX_CLOSING
     }
 
-    /// A connection could not be accepted. If the process has no file descriptor left, closes some idle connections.
+    /// Handles a failed `accept`. If the process has no file descriptor left, closes some idle connections.
     pub(crate) fn not_accepted(&self, error: &io::Error) {
         const ENFILE: i32 = 23;
         const EMFILE: i32 = 24;
@@ -150,7 +150,7 @@ impl Connections {
         }
     }
 
-    /// Whether a connection was refused just now because of the total.
+    /// Returns true if a connection was refused recently because of the total limit.
     pub(crate) fn is_refusing(&self) -> bool {
         let refused_at = self.table().refused_at;
         refused_at.is_some_and(|at| at.elapsed() < REFUSAL_SHOWS)
@@ -174,7 +174,6 @@ impl Connections {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many are open.
     #[cfg(test)]
     fn open(&self) -> usize {
         self.table().open
@@ -188,7 +187,7 @@ impl Table {
             .map_or(0, |group| group.members.len())
     }
 
-    /// Changes the connections of a holder, and its place in the order.
+    /// Changes the connections of a holder, and its position in the order.
     fn update(
         &mut self,
         holder: Holder,
@@ -211,7 +210,7 @@ impl Table {
         }
     }
 
-    /// Closes the longest idle connection of the holder with the most. False if there is none.
+    /// Closes the longest idle connection of the holder with the most connections. Returns false if all are in use.
     fn close_one(&mut self) -> bool {
         let now = Instant::now();
         let mut best: Option<(Rank, Holder, u64)> = None;
@@ -238,7 +237,7 @@ impl Table {
         }
     }
 
-    /// Closes the longest idle connection of `holder`. False if there is none.
+    /// Closes the longest idle connection of `holder`. Returns false if all are in use.
     fn close_one_of(&mut self, holder: Holder) -> bool {
         let group = self.groups.get(&holder);
         match group.and_then(|group| group.longest_idle(Instant::now())) {
@@ -263,16 +262,16 @@ impl Table {
     }
 }
 
-/// Which of two idle connections is closed first: the lesser one.
+/// The order in which idle connections are closed, lowest first.
 type Rank = (Stage, Instant);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
-    /// It should have sent a request by now.
+    /// No request for too long.
     Silent,
-    /// Kept for the next request.
+    /// Kept open for the next request.
     Kept,
-    /// It may be in the handshake.
+    /// Possibly in the handshake.
     Young,
 }
 
@@ -297,7 +296,7 @@ fn stage(idle: &Idle, now: Instant) -> Stage {
 }
 
 impl Holder {
-    /// How many connections count when one is to be closed. Those of proxies are the last.
+    /// Returns the number of connections for the order of closing. Proxies are last.
     fn weight(self, connections: usize) -> usize {
         match self {
             Self::Client(_) => connections,
@@ -314,12 +313,13 @@ impl fmt::Display for Holder {
 }
 
 impl Slot {
-    /// What the connection is doing.
+    /// Returns the activity of the connection.
     pub(crate) fn activity(&self) -> &Arc<Activity> {
         &self.activity
     }
 
-    /// Moves the place from the proxy to the client that it connects for. `None` if the client has too many.
+    /// Moves the slot from a proxy to the client that it connects for. Returns `None` if the client has too many
+    /// connections.
     pub(crate) fn held_by(self, holder: Holder) -> Option<Self> {
         let connections = Arc::clone(&self.connections);
         let activity = Arc::clone(&self.activity);

@@ -1,4 +1,4 @@
-//! The control plane of a replica, and what it does beside answering requests.
+//! The control plane of a replica and its background tasks.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use server::{Context, Domain, bootstrap, directory::Limits, metadata::Source, pl
 use store::Store;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// What every request of the API and every decision of the gateway stands on.
+/// The state of the control plane, shared by the API and the gateway.
 pub(crate) struct ControlPlane {
     context: Context,
     root_token: Option<Token>,
@@ -17,23 +17,24 @@ pub(crate) struct ControlPlane {
     tasks: TaskTracker,
 }
 
-/// What a replica knows that is not in the store.
+/// The settings and resources of a replica that are not in the store.
 pub(crate) struct Surroundings {
     pub(crate) outbound: Outbound,
     pub(crate) metadata: Source,
     pub(crate) places: Arc<Places>,
-    /// From when on the change feed counts as stale.
+    /// The age from which the change feed counts as stale.
     pub(crate) stale_after: Duration,
-    /// How long audit events are kept; for ever if `None`.
+    /// The retention of audit events. `None` keeps them forever.
     pub(crate) audit_retention: Option<Duration>,
 }
 
 impl ControlPlane {
-    /// Reads what is held in memory, follows the changes of the Cluster, and puts the built-in objects into an
-    /// empty one.
+    /// Loads the in-memory state, follows the changes of the Cluster, and creates the built-in resources of a new
+    /// Cluster.
     ///
     /// # Errors
-    /// Where the store fails.
+    ///
+    /// Returns an error if the store fails.
     pub(crate) async fn start(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -68,17 +69,17 @@ impl ControlPlane {
         })
     }
 
-    /// What use cases get.
+    /// Returns the context of the use cases.
     pub(crate) fn context(&self) -> &Context {
         &self.context
     }
 
-    /// The authentication token of User `root`, where the Cluster has begun just now.
+    /// Returns the authentication token of User `root` if the Cluster was just created.
     pub(crate) fn root_token(&self) -> Option<&Token> {
         self.root_token.as_ref()
     }
 
-    /// Runs `task` until the control plane ends. It gets the token that tells it to.
+    /// Runs `task` until the control plane ends. The task gets a token that is cancelled then.
     pub(crate) fn spawn<F>(&self, task: impl FnOnce(CancellationToken) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -86,7 +87,7 @@ impl ControlPlane {
         self.tasks.spawn(task(self.stop.clone()));
     }
 
-    /// Ends what runs in the background, and writes what is still in memory.
+    /// Ends the background tasks and writes pending state.
     pub(crate) async fn finish(self) {
         self.stop.cancel();
         self.tasks.close();

@@ -1,4 +1,4 @@
-//! The control plane as the gateway sees it.
+//! The adapters that implement the gateway's ports with the control plane.
 
 pub(crate) mod access_log;
 pub(crate) mod identity;

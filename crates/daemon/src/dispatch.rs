@@ -1,4 +1,4 @@
-//! Sends each request to the part of the Cluster that its host stands for.
+//! Dispatch of requests by host to the parts of the Cluster.
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
@@ -20,13 +20,13 @@ use crate::{
 
 const ID_ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 const ID_LENGTH: usize = 16;
-/// Fields of a request head. HTTP/2 bounds only their bytes, but each field takes memory of its own.
+/// The maximum number of fields in a request head. HTTP/2 limits only their bytes, but each field needs memory.
 const MAX_FIELDS: usize = 256;
 
-/// What is answered by a Service or its upstream, and what we answer ourselves.
+/// A response of the gateway, or of another part of the Cluster.
 pub(crate) type Answer = Either<gateway::Body, Body>;
 
-/// The names and what stands behind them.
+/// Dispatches requests by host.
 pub(crate) struct Dispatch {
     strict_transport: Option<HeaderValue>,
     names: Names,
@@ -36,7 +36,7 @@ pub(crate) struct Dispatch {
 }
 
 impl Dispatch {
-    /// Answers for `names` by `sites`, to the clients that `proxies` name.
+    /// Creates a dispatcher. `proxies` determines the addresses of clients.
     pub(crate) fn new(
         names: Names,
         sites: Sites,
@@ -52,7 +52,7 @@ impl Dispatch {
         }
     }
 
-    /// Answers a request. One line of the log says how; for Services the gateway writes it, with the decision.
+    /// Handles a request and logs it in one line. For Services the gateway writes the line, with the decision.
     pub(crate) async fn answer(
         &self,
         request: Request<Incoming>,
@@ -64,7 +64,7 @@ impl Dispatch {
                 let line = self.line(&request, &connection);
                 let mut response = plain(status, problem);
                 if request.version() <= Version::HTTP_11 {
-                    // Nothing that follows may be taken for a request where this one was unclear.
+                    // After an ambiguous request, no later bytes of the connection must be parsed as a request.
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(header::CONNECTION, close);
                 }
@@ -98,7 +98,7 @@ impl Dispatch {
         response.map(Either::Right)
     }
 
-    /// Checks the head. Puts the client that a trusted proxy names in place of the proxy, and returns the host.
+    /// Checks the head, replaces the address of a trusted proxy by the client's, and returns the host.
     fn read(
         &self,
         request: &Request<Incoming>,
@@ -118,13 +118,13 @@ impl Dispatch {
         host(request).map_err(|problem| (StatusCode::BAD_REQUEST, problem))
     }
 
-    /// What will be said of a request that does not reach a Service.
+    /// Collects the facts for the log line of a request that does not reach a Service.
     fn line(&self, request: &Request<Incoming>, connection: &Connection) -> Line {
         Line {
             id: random_string(&*self.rng, ID_ALPHABET, ID_LENGTH),
             peer: connection.peer.ip(),
             method: request.method().clone(),
-            // Without the query: it can hold what is secret.
+            // The query is left out because it can contain secrets.
             path: request.uri().path().to_owned(),
             started: Instant::now(),
         }
@@ -138,7 +138,7 @@ impl Dispatch {
         response
     }
 
-    /// Every page is at the domain itself.
+    /// Redirects to the domain itself, which serves all pages.
     fn portal(&self) -> Response<Body> {
         let mut response = plain(StatusCode::PERMANENT_REDIRECT, "");
         if let Ok(location) = HeaderValue::try_from(format!("{}/", self.names.domain().url())) {
@@ -148,14 +148,14 @@ impl Dispatch {
     }
 }
 
-/// RFC 6797: whoever was here once comes back by TLS alone, for a year. Not at names that are everybody's own machine,
-/// where other programs serve without.
+/// Returns the HSTS policy (RFC 6797) of one year. `localhost` gets none, because other programs on the machine serve
+/// without TLS.
 fn strict_transport(host: &str) -> Option<HeaderValue> {
     let is_local = host == "localhost" || host.ends_with(".localhost");
     (!is_local).then(|| HeaderValue::from_static("max-age=31536000"))
 }
 
-/// What the log says of a request.
+/// The facts for the log line of a request.
 struct Line {
     id: String,
     peer: IpAddr,
@@ -167,7 +167,7 @@ struct Line {
 impl Line {
     fn write(self, site: &'static str, host: &str, response: &Response<Body>) {
         let elapsed = self.started.elapsed();
-        // Refusals of gRPC have it in the head, and an HTTP status of 200.
+        // gRPC errors have the gRPC status in the head and an HTTP status of 200.
         let grpc_status = grpc_status(response.headers());
         let class = status_class(response.status(), grpc_status);
         metrics::counter!("octelium_requests_total", "site" => site, "status" => class)
@@ -189,7 +189,7 @@ impl Line {
 }
 
 impl Site {
-    /// As in logs and metrics.
+    /// Returns the name in logs and metrics.
     fn as_str(self) -> &'static str {
         match self {
             Self::Api => "api",
@@ -200,7 +200,7 @@ impl Site {
     }
 }
 
-/// A short answer in plain text.
+/// Builds a response in plain text.
 pub(crate) fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
@@ -211,7 +211,7 @@ pub(crate) fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
     response
 }
 
-/// The host of a request, in lower case and without the port.
+/// Returns the host of a request, in lower case and without the port.
 fn host(request: &Request<Incoming>) -> Result<String, &'static str> {
     if has_both_framings(request.extensions()) {
         return Err("The request gives its length in two ways.\n");
@@ -241,7 +241,8 @@ fn host(request: &Request<Incoming>) -> Result<String, &'static str> {
     Ok(authority.host().to_ascii_lowercase())
 }
 
-/// RFC 9110, 7.4: the certificate was for another name, so what the client checked does not hold here.
+/// Returns true if the host differs from the server name of the handshake (RFC 9110 §7.4). The client verified a
+/// certificate for another name.
 fn disagrees(connection: &Connection, host: &str) -> bool {
     connection
         .server_name

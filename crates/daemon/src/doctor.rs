@@ -1,4 +1,4 @@
-//! `octeliumd doctor`: looks for what is wrong, and says what to do.
+//! `octeliumd doctor`: finds problems and suggests remedies.
 
 mod authority;
 mod documents;
@@ -16,10 +16,11 @@ use domain::clock::{Clock, SystemClock};
 use self::report::Report;
 use crate::{arguments::Offline, logging, storage};
 
-/// Looks at everything, and prints what it found.
+/// Runs all checks and prints the findings.
 ///
 /// # Errors
-/// Where something is wrong: after everything has been looked at.
+///
+/// Returns an error after the last check if there are problems.
 pub(crate) async fn run(mut settings: Offline) -> anyhow::Result<()> {
     settings.logs.log.get_or_insert_with(|| "warn".to_owned());
     let _logging = logging::start(&settings.logs)?;

@@ -1,4 +1,4 @@
-//! The files that the daemon leaves in the data directory.
+//! The files of the daemon in the data directory.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -9,13 +9,14 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-/// Where the state is when nothing else is said.
+/// The default data directory.
 pub(crate) const DEFAULT_DATA_DIR: &str = "octelium-data";
 
-/// Makes the data directory, for its owner alone, where there is none.
+/// Creates the data directory with mode 0700 if it does not exist.
 ///
 /// # Errors
-/// Where it cannot be made.
+///
+/// Returns an error if it cannot be created.
 pub(crate) fn create_directory(path: &Path) -> anyhow::Result<PathBuf> {
     let context = || format!("data directory {}", path.display());
     if !path.exists() {
@@ -25,26 +26,29 @@ pub(crate) fn create_directory(path: &Path) -> anyhow::Result<PathBuf> {
     path.canonicalize().with_context(context)
 }
 
-/// Writes a file that only its owner can read, wholly or not at all.
+/// Writes a file atomically, with mode 0600.
 ///
 /// # Errors
-/// Where it cannot be written.
+///
+/// Returns an error if it cannot be written.
 pub(crate) fn write_secret(path: &Path, content: &str) -> anyhow::Result<()> {
     write(path, content, 0o600)
 }
 
-/// Writes a file that everybody may read, wholly or not at all.
+/// Writes a file atomically, with mode 0644.
 ///
 /// # Errors
-/// Where it cannot be written.
+///
+/// Returns an error if it cannot be written.
 pub(crate) fn write_public(path: &Path, content: &str) -> anyhow::Result<()> {
     write(path, content, 0o644)
 }
 
-/// Keeps others from serving or replacing the state in a directory, until the file is dropped.
+/// Locks the data directory against other processes that serve or restore it, until the file is dropped.
 ///
 /// # Errors
-/// Where somebody does already.
+///
+/// Returns an error if another process holds the lock.
 pub(crate) fn lock(data_dir: &Path) -> anyhow::Result<File> {
     let path = data_dir.join("lock");
     let context = || format!("lock {}", path.display());

@@ -1,4 +1,4 @@
-//! Accepts connections, terminates TLS, and serves HTTP/1.1 and HTTP/2 on one port.
+//! The listener. It accepts connections, terminates TLS, and serves HTTP/1.1 and HTTP/2 on one port.
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
@@ -25,7 +25,7 @@ mod opening;
 
 pub(crate) use counted::Counted;
 
-/// How long to wait when the process is out of file descriptors.
+/// The pause after an `accept` failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The body of a request.
@@ -33,44 +33,39 @@ pub(crate) type Incoming = OpenBody<ClientBody>;
 
 type Stream = TlsStream<StallTimeout<ReadAhead<Counted>>>;
 
-/// What is known of a connection before its first request.
+/// The facts about a connection before its first request.
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {
-    /// The client, or the proxy if `X-Forwarded-For` names the client of each request.
+    /// The address of the client, or of the proxy if `X-Forwarded-For` names the client of each request.
     pub(crate) peer: SocketAddr,
-    /// The name in the TLS handshake, in lower case; `None` if the client sent none.
+    /// The server name of the TLS handshake, in lower case. `None` if the client sent none.
     pub(crate) server_name: Option<Arc<str>>,
 }
 
-/// The bound socket with all that serves it.
+/// A bound socket with its server.
 pub(crate) struct Listener {
-    /// The socket.
     pub(crate) socket: TcpListener,
-    /// How its connections are served.
     pub(crate) serving: Serving,
     /// The threads that serve connections.
     pub(crate) workers: Turns,
-    /// How long open requests may take to end.
+    /// The time that open requests may take to end.
     pub(crate) drain_timeout: Duration,
 }
 
-/// How connections are served.
+/// The server for accepted connections.
 #[derive(Clone)]
 pub(crate) struct Serving {
-    /// TLS.
     tls: TlsAcceptor,
-    /// Answers requests.
     pub(crate) dispatch: Arc<Dispatch>,
-    /// The open ones.
+    /// The open connections.
     pub(crate) connections: Arc<Connections>,
-    /// Proxies that name the client.
+    /// Proxies that are trusted to name the client.
     pub(crate) proxies: Arc<TrustedProxies>,
-    /// HTTP/1.1 and HTTP/2.
     pub(crate) protocols: Arc<Protocols>,
 }
 
 impl Listener {
-    /// Serves until `stop`, then lets open requests end.
+    /// Serves until `stop` is cancelled, then waits for open requests.
     pub(crate) async fn serve(self, stop: CancellationToken) {
         let tracker = TaskTracker::new();
         let drain = CancellationToken::new();
@@ -106,7 +101,7 @@ impl Listener {
         }
     }
 
-    /// Accepts first and counts then: a new connection is never kept waiting by those that are idle.
+    /// Accepts first and checks the limits then, so that idle connections never delay a new one.
     async fn admit(
         &self,
         accepted: io::Result<(TcpStream, SocketAddr)>,
@@ -133,7 +128,7 @@ impl Listener {
 }
 
 impl Serving {
-    /// Serves within the default limits of the protocols.
+    /// Creates a server with the default limits of the protocols.
     pub(crate) fn new(
         tls: TlsAcceptor,
         dispatch: Dispatch,
@@ -157,7 +152,7 @@ impl Serving {
         drain: CancellationToken,
     ) {
         let activity = Arc::clone(slot.activity());
-        // What is only needed for a while is in boxes: the rest lasts as long as the connection does.
+        // Boxed, because it is needed only during the handshake, while the rest lives as long as the connection.
         let opening = Box::pin(opening::open(&self, stream, slot, peer));
         let opened = tokio::select! {
             opened = opening => opened,
@@ -189,7 +184,7 @@ impl Serving {
     }
 }
 
-/// Answers the requests of one connection.
+/// The service for the requests of one connection.
 struct Requests {
     dispatch: Arc<Dispatch>,
     connection: Connection,
@@ -198,7 +193,7 @@ struct Requests {
 impl Service<Request<Incoming>> for Requests {
     type Response = Response<Answer>;
     type Error = Infallible;
-    /// In a box, as a connection has room for it as long as it is open.
+    /// Boxed, because a connection reserves room for it while it is open.
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {

@@ -1,4 +1,4 @@
-//! Log lines: to standard error, as text for people or as JSON for machines.
+//! Logging to standard error, as text for people or as JSON for machines.
 
 mod json;
 mod sink;
@@ -14,22 +14,24 @@ use crate::{
 };
 use sink::Sink;
 
-/// Keeps the log going: what is logged after it is gone is lost.
+/// A guard that keeps the log running. Lines after its drop are lost.
 #[must_use = "the log ends with it"]
 pub(crate) struct Logging(#[allow(dead_code, reason = "its end writes the last lines")] Sink);
 
-/// Begins to log. Once a process.
+/// Starts logging. Call it once in a process.
 ///
 /// # Errors
-/// Where the filter does not parse.
+///
+/// Returns an error if the filter does not parse.
 pub(crate) fn start(settings: &LogSettings) -> anyhow::Result<Logging> {
     start_exporting(settings, &Telemetry::default())
 }
 
-/// As [`start`], and exports the lines where that is wanted.
+/// Starts logging like [`start`], and exports the lines if `telemetry` is enabled.
 ///
 /// # Errors
-/// Where the filter does not parse.
+///
+/// Returns an error if the filter does not parse.
 pub(crate) fn start_exporting(
     settings: &LogSettings,
     telemetry: &Telemetry,
@@ -65,7 +67,7 @@ pub(crate) fn start_exporting(
     Ok(Logging(sink))
 }
 
-/// What is filtered is filtered for both.
+/// Applies the filter to both outputs.
 #[cfg(feature = "otlp")]
 fn exporting(
     filter: EnvFilter,
@@ -76,7 +78,7 @@ fn exporting(
 ) -> anyhow::Result<()> {
     use tracing_subscriber::{Layer as _, filter::filter_fn, layer::SubscriberExt as _, registry};
 
-    // What the export itself has to say would be exported, and so on.
+    // Events of the export itself would be exported in turn, without end.
     let exported = filter_fn(|metadata| {
         !["opentelemetry", "tonic", "h2", "hyper", "tower"]
             .iter()

@@ -1,4 +1,4 @@
-//! `octeliumd`: the whole Cluster in one program. Reads settings, puts the parts together, and runs them.
+//! `octeliumd`: the whole Cluster in one program. Reads the settings, assembles the parts and runs them.
 
 mod admin;
 mod arguments;
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing is left to tell that standard error is gone.
+            // A failed write to standard error cannot be reported anywhere else.
             let _ = writeln!(stderr(), "octeliumd: {error:#}");
             ExitCode::FAILURE
         }

@@ -1,4 +1,4 @@
-//! Where the metadata of authenticators come from.
+//! Settings of the authenticator metadata.
 
 use std::path::PathBuf;
 
@@ -8,11 +8,11 @@ use server::metadata::{Location, Source};
 
 use crate::settings::File;
 
-/// What says which models of authenticators there are. Without any of them none are fetched.
+/// The source of the FIDO metadata about authenticator models. Without a source, no metadata are loaded.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[allow(clippy::struct_field_names, reason = "the flags are named so")]
 pub(crate) struct MetadataSettings {
-    /// URL of the FIDO metadata by which attestations of authenticators are verified, as
+    /// URL of the FIDO metadata, which verify the attestations of authenticators, for example
     /// `https://mds3.fidoalliance.org/`
     #[arg(
         long,
@@ -21,20 +21,21 @@ pub(crate) struct MetadataSettings {
         conflicts_with = "mds_file"
     )]
     mds_url: Option<String>,
-    /// File with a copy of the FIDO metadata, for Clusters that reach nobody. Read again when it changes
+    /// File with a copy of the FIDO metadata, for Clusters without Internet access. The file is reloaded when it
+    /// changes
     #[arg(long, env = "OCTELIUM_MDS_FILE", value_name = "FILE")]
     mds_file: Option<PathBuf>,
-    /// PEM file of the authority that the metadata are signed under; that of the FIDO Alliance where absent
+    /// PEM file of the certificate authority that signs the metadata [default: that of the FIDO Alliance]
     #[arg(long, env = "OCTELIUM_MDS_ANCHOR", value_name = "FILE")]
     mds_anchor: Option<PathBuf>,
-    /// Name in the certificate that signs the metadata, for a publisher other than the FIDO Alliance. Needs
+    /// Name in the certificate that signs the metadata, for a publisher other than the FIDO Alliance. Requires
     /// `--mds-anchor`
     #[arg(long, env = "OCTELIUM_MDS_PUBLISHER", value_name = "NAME")]
     mds_publisher: Option<String>,
 }
 
 impl MetadataSettings {
-    /// What neither a flag nor a variable gives is taken from the file.
+    /// Takes settings without a flag or variable from the file.
     #[must_use]
     pub(crate) fn or(self, file: &File) -> Self {
         let is_given = self.mds_url.is_some() || self.mds_file.is_some();
@@ -49,11 +50,12 @@ impl MetadataSettings {
         }
     }
 
-    /// Reads what is named.
+    /// Loads the source.
     ///
     /// # Errors
-    /// Where the URL is none, or the file of the authority cannot be read or holds no certificate, or a publisher is
-    /// named without an authority. Says which.
+    ///
+    /// Returns an error if the URL is not valid, or if the authority's file cannot be read or has no certificate. Also
+    /// returns an error if a publisher is set without an authority.
     pub(crate) fn open(&self) -> anyhow::Result<Source> {
         let mut source = Source::default();
         if let Some(url) = &self.mds_url {
@@ -80,7 +82,7 @@ impl MetadataSettings {
             source.anchors = found.into_iter().map(|one| one.to_vec()).collect();
         }
         if let Some(publisher) = &self.mds_publisher {
-            // The default authority certifies anybody who pays for it.
+            // The default authority issues certificates to any paying customer.
             ensure!(
                 self.mds_anchor.is_some(),
                 "--mds-publisher {publisher} needs --mds-anchor: the authority that certifies this publisher"

@@ -1,4 +1,4 @@
-//! `octeliumd migrate`: brings the store to this version's schema without serving.
+//! `octeliumd migrate`: migrates the store to the schema of this version, without serving.
 
 use std::{
     io::{Write as _, stdout},
@@ -12,7 +12,8 @@ use crate::{arguments::Offline, logging, storage};
 /// Opens the store, which migrates it.
 ///
 /// # Errors
-/// Where it cannot be opened, or is of a newer version.
+///
+/// Returns an error if the store cannot be opened or has a newer schema.
 pub(crate) async fn run(settings: Offline) -> anyhow::Result<()> {
     let _logging = logging::start(&settings.logs)?;
     let data_dir = storage::data_dir(&settings.store)?;

@@ -1,4 +1,4 @@
-//! The names that the listener answers to.
+//! The host names that the listener serves.
 
 use anyhow::{Context as _, ensure};
 use server::Domain;
@@ -7,24 +7,25 @@ use server::Domain;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Names(Domain);
 
-/// Which part of the Cluster a name stands for.
+/// The part of the Cluster that serves a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Site {
     /// `octelium-api.<domain>`: gRPC.
     Api,
     /// `<domain>`: OAuth2 and pages.
     Cluster,
-    /// `portal.<domain>`: where people look for the pages.
+    /// `portal.<domain>`: redirects to the pages.
     Portal,
-    /// Any other: a Service, if anything.
+    /// Any other name: a Service, if one has it.
     Service,
 }
 
 impl Names {
-    /// From `host` or `host:port`.
+    /// Parses `host` or `host:port`.
     ///
     /// # Errors
-    /// Where the host is not a DNS name, or the port is not one.
+    ///
+    /// Returns an error if the host is not a DNS name or the port is not valid.
     pub(crate) fn parse(domain: &str) -> anyhow::Result<Self> {
         let parsed: Domain = domain
             .parse()
@@ -37,18 +38,17 @@ impl Names {
         Ok(Self(parsed))
     }
 
-    /// The domain.
     pub(crate) fn domain(&self) -> &Domain {
         &self.0
     }
 
-    /// `<prefix>.<domain>`, with the port where it is not 443.
+    /// Returns `<prefix>.<domain>`, with the port if it is not 443.
     pub(crate) fn below(&self, prefix: &str) -> String {
         format!("{prefix}.{}", self.0.authority())
     }
 
-    /// Whether `host`, in lower case and without a port, is a DNS name below the domain: labels of letters, digits and
-    /// `-` (RFC 1123 §2.1).
+    /// Returns true if `host`, in lower case and without a port, is a DNS name below the domain: labels of letters,
+    /// digits and `-` (RFC 1123 §2.1).
     pub(crate) fn is_below(&self, host: &str) -> bool {
         let labels = host
             .strip_suffix(self.0.host())
@@ -64,7 +64,7 @@ impl Names {
         host.len() <= 253 && labels.is_some_and(|labels| labels.split('.').all(is_label))
     }
 
-    /// What `host`, in lower case and without a port, stands for.
+    /// Returns the site of `host`, which is in lower case and without a port.
     pub(crate) fn site(&self, host: &str) -> Site {
         if host == self.0.host() {
             return Site::Cluster;

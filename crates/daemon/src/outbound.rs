@@ -1,4 +1,4 @@
-//! How identity providers and token endpoints are reached.
+//! Settings of outbound requests to identity providers and token endpoints.
 
 use std::path::PathBuf;
 
@@ -8,11 +8,11 @@ use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
 use crate::{metadata::MetadataSettings, settings::File};
 
-/// Where requests to identity providers, and to token endpoints of Services, may go.
+/// The allowed destinations of requests to identity providers and to token endpoints of Services.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct OutboundSettings {
-    /// Network in which identity providers and token endpoints may be, beside the public Internet, as `10.0.0.0/8`
-    /// (repeatable, or separated by commas)
+    /// Network in which identity providers and token endpoints may be, in addition to the public Internet, for example
+    /// `10.0.0.0/8` (repeatable, or separated by commas)
     #[arg(
         long,
         env = "OCTELIUM_OUTBOUND_ALLOW",
@@ -20,16 +20,15 @@ pub(crate) struct OutboundSettings {
         value_name = "CIDR"
     )]
     outbound_allow: Vec<String>,
-    /// PEM file of authorities that their certificates may come from, beside those of the system
+    /// PEM file of certificate authorities to trust for them, in addition to those of the system
     #[arg(long, env = "OCTELIUM_OUTBOUND_CA", value_name = "FILE")]
     outbound_ca: Option<PathBuf>,
-    /// Where the metadata of authenticators come from.
     #[command(flatten)]
     pub(crate) metadata: MetadataSettings,
 }
 
 impl OutboundSettings {
-    /// What neither a flag nor a variable gives is taken from the file.
+    /// Takes settings without a flag or variable from the file.
     #[must_use]
     pub(crate) fn or(self, file: &File) -> Self {
         let of_file = || file.outbound_allow.clone().unwrap_or_default();
@@ -44,10 +43,11 @@ impl OutboundSettings {
         }
     }
 
-    /// Reads what is named.
+    /// Parses the settings and loads the file.
     ///
     /// # Errors
-    /// Where a network is none, or the file cannot be read or holds no certificate. Says which.
+    ///
+    /// Returns an error if a network is not valid, or if the file cannot be read or has no certificate.
     pub(crate) fn open(&self) -> anyhow::Result<Config> {
         let mut config = Config::default();
         for network in &self.outbound_allow {

@@ -1,4 +1,4 @@
-//! Databases of places, read again when their files change.
+//! Location databases, reloaded when their files change.
 
 use std::{
     fs,
@@ -14,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::settings::ListenSettings;
 
-/// How often the files are looked at.
+/// The interval between checks of the files.
 const PERIOD: Duration = Duration::from_mins(1);
-/// Larger ones are none.
+/// The maximum size of a database in bytes.
 const LARGEST: u64 = 1024 * 1024 * 1024;
 
-/// The files, and what they were when they were read.
+/// The files, with their state when they were read.
 pub(crate) struct PlacesFiles {
     cities: Option<Watched>,
     networks: Option<Watched>,
@@ -31,14 +31,15 @@ struct Watched {
     read: State,
 }
 
-/// When it was changed, and how large it is.
+/// Modification time and size.
 type State = (SystemTime, u64);
 
 impl PlacesFiles {
-    /// Reads the files that are named.
+    /// Loads the configured files.
     ///
     /// # Errors
-    /// Where one cannot be read, or is no such database. Says which.
+    ///
+    /// Returns an error if a file cannot be read or is not a location database.
     pub(crate) fn open(settings: &ListenSettings) -> anyhow::Result<Self> {
         let places = Arc::new(Places::default());
         let open = |path: Option<&PathBuf>, into: &ArcSwapOption<Database>| {
@@ -57,12 +58,11 @@ impl PlacesFiles {
         })
     }
 
-    /// What was read.
     pub(crate) fn places(&self) -> Arc<Places> {
         Arc::clone(&self.places)
     }
 
-    /// Reads what has changed, until `stop`. A file that is no good leaves what was read before.
+    /// Reloads changed files until `stop` is cancelled. If a file is not valid, the previous content stays in use.
     pub(crate) async fn follow(mut self, stop: CancellationToken) {
         if self.cities.is_none() && self.networks.is_none() {
             return;

@@ -8,8 +8,8 @@ use crate::settings::{File, ListenSettings, ProxyProtocol};
 /// Proxies in front of the listener.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct ProxySettings {
-    /// Network of load balancers that are trusted to name the client's address, as `10.0.0.0/8` (repeatable, or
-    /// separated by commas). No other address is believed
+    /// Network of load balancers that are trusted to name the client's address, for example `10.0.0.0/8` (repeatable,
+    /// or separated by commas). Other addresses are not trusted
     #[arg(
         long,
         env = "OCTELIUM_TRUSTED_PROXIES",
@@ -20,7 +20,7 @@ pub(crate) struct ProxySettings {
 }
 
 impl ProxySettings {
-    /// Takes from the file what neither a flag nor a variable gives.
+    /// Takes settings without a flag or variable from the file.
     #[must_use]
     pub(crate) fn or(self, file: &File) -> Self {
         let trusted_proxies = if self.trusted_proxies.is_empty() {
@@ -31,10 +31,11 @@ impl ProxySettings {
         Self { trusted_proxies }
     }
 
-    /// Reads the networks.
+    /// Parses the networks.
     ///
     /// # Errors
-    /// Returns an error that names what is no network, or says that the PROXY protocol is on without any.
+    ///
+    /// Returns an error if a network is not valid, or if the PROXY protocol is on without trusted proxies.
     pub(crate) fn open(&self, listen: &ListenSettings) -> anyhow::Result<TrustedProxies> {
         let named_by = match listen.proxy_protocol.unwrap_or(ProxyProtocol::Off) {
             ProxyProtocol::On => NamedBy::ProxyProtocol,

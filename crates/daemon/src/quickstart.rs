@@ -1,4 +1,4 @@
-//! `octeliumd quickstart`: the main job on one machine, shown by an allowed and a denied request.
+//! `octeliumd quickstart`: a Cluster on one machine with a demo of an allowed and a denied request.
 
 mod administrator;
 mod connection;
@@ -32,15 +32,16 @@ use crate::{
 
 /// The curl configuration with the id and the secret of the demo's OAuth2 client.
 const CLIENT_FILE: &str = "quickstart-client.curl";
-/// The demo's OAuth2 client.
 const CREDENTIAL: &str = "quickstart-client";
-/// The demo's Service, as stored.
+/// The stored name of the demo's Service.
 const SERVICE: &str = "demo.default";
 
-/// Serves until the process is asked to end.
+/// Serves until the process is asked to shut down.
 ///
 /// # Errors
-/// Where it cannot serve. A demo that cannot be set up is told, and the rest is served.
+///
+/// Returns an error if the Cluster cannot be served. If only the demo fails, the error is printed and the Cluster is
+/// served.
 pub(crate) async fn run(mut serving: Serving) -> anyhow::Result<()> {
     serving.logs.log.get_or_insert_with(|| "warn".to_owned());
     let telemetry = Telemetry::start(serving.listen.otlp_endpoint.as_deref())?;
@@ -103,7 +104,7 @@ impl<'a> Demo<'a> {
         story::tell(self.instance, &self.connector, client_file).await
     }
 
-    /// Makes what is missing as User `root`.
+    /// Creates the missing resources as User `root`.
     async fn set_up(&self, missing: Vec<Resource>, client_file: &Path) -> anyhow::Result<()> {
         let token_file = self.instance.data_dir().join(ROOT_TOKEN_FILE);
         let token = std::fs::read_to_string(&token_file)
@@ -115,14 +116,14 @@ impl<'a> Demo<'a> {
         }
         if !client_file.exists() {
             let client = administrator.generate_client(CREDENTIAL).await?;
-            // The form of `curl --config`, so that the secret need not stand in a command.
+            // In the format of `curl --config`, so that the secret does not appear on a command line.
             let content = format!("user = \"{}:{}\"\n", client.id, client.secret);
             write_secret(client_file, &content)?;
         }
         administrator.log_out().await
     }
 
-    /// The demo's resources that are not there, and the Service where its upstream has another port now.
+    /// Returns the resources that do not exist, and the Service if its upstream has another port.
     async fn missing(&self) -> anyhow::Result<Vec<Resource>> {
         let port = self.upstream_port.to_string();
         let text = include_str!("quickstart/demo.yaml").replace("{port}", &port);
@@ -148,7 +149,7 @@ impl<'a> Demo<'a> {
     }
 }
 
-/// The port of the upstream of the last run.
+/// Returns the upstream port of the last run.
 async fn service_port(store: &Arc<dyn Store>, instance: &Instance) -> anyhow::Result<Option<u16>> {
     let document = store
         .get_by_name(Kind::Service, SERVICE, instance.now())
@@ -167,7 +168,7 @@ async fn service_port(store: &Arc<dyn Store>, instance: &Instance) -> anyhow::Re
     Ok(url.parse::<Uri>().ok().and_then(|url| url.port_u16()))
 }
 
-/// Where the listener is reached from this machine.
+/// Returns the address at which this machine reaches the listener.
 fn loopback(address: SocketAddr) -> SocketAddr {
     let mut address = address;
     if address.ip().is_unspecified() {

@@ -1,4 +1,4 @@
-//! `octeliumd recover`: lets whoever has the store and its master key back in.
+//! `octeliumd recover`: restores access for an operator who has the store and its master key.
 
 use std::{
     io::{Write as _, stdout},
@@ -11,20 +11,21 @@ use server::{Context, bootstrap, directory::Limits};
 
 use crate::{arguments::Offline, files, logging, names::Names, storage};
 
-/// The token, in the data directory.
+/// The file of the token, in the data directory.
 const TOKEN_FILE: &str = "recovery-token";
 
-/// Makes a one-time token of User `root`.
+/// Creates a one-time token of User `root`.
 ///
 /// # Errors
-/// Where the store does not open.
+///
+/// Returns an error if the store cannot be opened.
 pub(crate) async fn run(mut settings: Offline) -> anyhow::Result<()> {
     settings.logs.log.get_or_insert_with(|| "warn".to_owned());
     let _logging = logging::start(&settings.logs)?;
     let data_dir = storage::present_data_dir(&settings.store)?;
     let clock = Arc::new(SystemClock);
     let store = storage::open(&settings.store, &data_dir, clock.clone()).await?;
-    // Nothing is served, so the name does not matter.
+    // Nothing is served, so the name is irrelevant.
     let domain = Names::parse("localhost")?.domain().clone();
     let context = Context::open(store, clock, Arc::new(SystemRng), domain, Limits::default())
         .await

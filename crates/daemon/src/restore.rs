@@ -1,7 +1,7 @@
-//! `octeliumd restore`: puts a backup in the place of what is there, and never brings back what was revoked since.
+//! `octeliumd restore`: replaces the store by a backup, without undoing revocations since the backup.
 //!
-//! Where the store that it replaces is there, its revocations are carried over. Where it is not, nobody knows what
-//! was revoked: then all Sessions end, and each Credential authenticates only once it has been rotated.
+//! If the replaced store is available, its revocations are carried over. Otherwise the revocations are unknown: all
+//! Sessions end, and each Credential must be rotated before it authenticates again.
 
 mod carry_over;
 mod distrust;
@@ -31,8 +31,9 @@ use crate::{arguments::Restore, files::lock, logging, settings::StoreSettings, s
 /// Restores a backup.
 ///
 /// # Errors
-/// Where the store is served, the backup does not belong to it, is damaged, or is sealed under another master key. Then
-/// everything is as it was.
+///
+/// Returns an error if the store is in use. Also returns an error if the backup belongs to another Cluster, is damaged,
+/// or is encrypted with another master key. An embedded store is then unchanged.
 pub(crate) async fn run(mut restore: Restore) -> anyhow::Result<()> {
     let settings = &mut restore.offline;
     settings.logs.log.get_or_insert_with(|| "warn".to_owned());
@@ -46,7 +47,7 @@ pub(crate) async fn run(mut restore: Restore) -> anyhow::Result<()> {
     }
 }
 
-/// Into a directory of its own, which then takes the place of what is there.
+/// Restores into a staging directory, which then replaces the existing database.
 async fn embedded(restore: &Restore, data_dir: &Path) -> anyhow::Result<()> {
     let settings = &restore.offline.store;
     let keys = storage::present_master_keys(settings, data_dir)?;
@@ -75,7 +76,7 @@ async fn embedded(restore: &Restore, data_dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Into an empty database.
+/// Restores into an empty database.
 async fn on_server(restore: &Restore, data_dir: &Path) -> anyhow::Result<()> {
     let settings = &restore.offline.store;
     let former = match &restore.former_database_url {
@@ -104,7 +105,8 @@ async fn fill(
     let input = tokio::fs::File::open(&restore.input)
         .await
         .with_context(context)?;
-    // A link of an enrollment works while it is there: one that was used since the backup must not come back.
+    // An enrollment link works as long as its document exists, so a link that was used since the backup must not be
+    // restored.
     let mut without = vec![Kind::Enrollment];
     if former.is_none() {
         without.push(Kind::Session);

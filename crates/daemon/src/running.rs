@@ -1,4 +1,4 @@
-//! A replica that serves: the parts put together, from bound sockets to the drain at the end.
+//! A replica that serves: assembles the parts, binds the sockets, and drains requests at shutdown.
 
 use std::{
     fs::File,
@@ -43,9 +43,9 @@ use crate::{
     workers::Workers,
 };
 
-/// The authentication token of User `root`, in the data directory.
+/// The file with the authentication token of User `root`, in the data directory.
 pub(crate) const ROOT_TOKEN_FILE: &str = "root-token";
-/// The certificate that clients must trust, in the data directory.
+/// The file with the certificate that clients must trust, in the data directory.
 pub(crate) const CA_FILE: &str = "ca.pem";
 
 const DEFAULT_PORT: u16 = 8443;
@@ -56,10 +56,10 @@ const DAY: Duration = Duration::from_hours(24);
 /// In days.
 const DEFAULT_AUDIT_RETENTION: u32 = 365;
 const DEFAULT_MAX_CONNECTIONS: u32 = 20_000;
-/// One address may hold this part of the connections.
+/// The default share of one address in the connections is a quarter.
 const DEFAULT_SHARE: u32 = 4;
 
-/// A replica that serves until it is asked to end.
+/// A running replica.
 pub(crate) struct Instance {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -68,9 +68,9 @@ pub(crate) struct Instance {
     address: SocketAddr,
     authority: Option<CertificateDer<'static>>,
     control_plane: ControlPlane,
-    /// No further connections.
+    /// Cancelled to stop accepting connections.
     stop: CancellationToken,
-    /// The last request has been answered.
+    /// Cancelled after the last request was answered.
     end: CancellationToken,
     serving: JoinHandle<()>,
     admin: JoinHandle<()>,
@@ -79,10 +79,11 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// Opens the store, binds the sockets, and begins to serve.
+    /// Opens the store, binds the sockets and starts serving.
     ///
     /// # Errors
-    /// Where a setting is wrong, the store does not open, or an address cannot be bound. Says which.
+    ///
+    /// Returns an error if a setting is not valid, the store cannot be opened, or an address cannot be bound.
     pub(crate) async fn start(
         store: StoreSettings,
         listen: ListenSettings,
@@ -192,10 +193,11 @@ impl Instance {
         })
     }
 
-    /// Serves until SIGTERM or SIGINT, then lets open requests end and writes what is still in memory.
+    /// Serves until SIGTERM or SIGINT, then drains open requests and writes pending state.
     ///
     /// # Errors
-    /// Where signals cannot be awaited, or a part has failed.
+    ///
+    /// Returns an error if signals cannot be received or a part has failed.
     pub(crate) async fn wait(self) -> anyhow::Result<()> {
         let mut serving = self.serving;
         tokio::select! {
@@ -207,43 +209,41 @@ impl Instance {
         self.control_plane.finish().await;
         self.end.cancel();
         self.admin.await.context("admin listener")?;
-        // Last: connections to the database may be theirs.
+        // The workers are last, because database connections may run on them.
         self.workers.end().await;
         tracing::info!("ended");
         Ok(())
     }
 
-    /// The store.
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
 
-    /// The present instant.
     pub(crate) fn now(&self) -> UnixMillis {
         self.clock.now()
     }
 
-    /// Where the state is, as an absolute path.
+    /// Returns the absolute path of the data directory.
     pub(crate) fn data_dir(&self) -> &Path {
         &self.data_dir
     }
 
-    /// The names that are served.
+    /// Returns the names that are served.
     pub(crate) fn names(&self) -> &Names {
         &self.names
     }
 
-    /// Where they are served.
+    /// Returns the address of the listener.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The certificate that clients must trust; `None` where the operator's is served.
+    /// Returns the certificate that clients must trust, or `None` for the operator's certificate.
     pub(crate) fn authority(&self) -> Option<&CertificateDer<'static>> {
         self.authority.as_ref()
     }
 
-    /// Cancelled once the last request has been answered.
+    /// Returns a token that is cancelled after the last request was answered.
     pub(crate) fn ending(&self) -> CancellationToken {
         self.end.clone()
     }
@@ -266,7 +266,7 @@ async fn sites(
     Ok(Sites::new(api, cluster, gateway))
 }
 
-/// For whoever logs in first.
+/// Writes the token for the first login.
 fn write_root_token(control_plane: &ControlPlane, data_dir: &Path) -> anyhow::Result<()> {
     if let Some(token) = control_plane.root_token() {
         let path = data_dir.join(ROOT_TOKEN_FILE);
@@ -301,7 +301,7 @@ fn gateway_config(
     }
 }
 
-/// In days; 0 keeps audit events for ever.
+/// Returns the retention of audit events. `None` keeps them forever.
 fn audit_retention(listen: &ListenSettings) -> Option<Duration> {
     let days = listen.audit_retention.unwrap_or(DEFAULT_AUDIT_RETENTION);
     (days > 0).then(|| DAY.saturating_mul(days))
@@ -321,7 +321,7 @@ async fn bind(
         .with_context(|| format!("cannot listen at {address}"))
 }
 
-/// On loopback, `localhost` with the port is what clients can reach without DNS.
+/// Returns the names to serve. On loopback, the default is `localhost` with the port, which needs no DNS.
 fn names(domain: Option<&str>, address: SocketAddr) -> anyhow::Result<Names> {
     if let Some(domain) = domain {
         return Names::parse(domain);
@@ -333,7 +333,7 @@ fn names(domain: Option<&str>, address: SocketAddr) -> anyhow::Result<Names> {
     Names::parse(&format!("localhost:{}", address.port()))
 }
 
-/// How many connections may be open, in total and of one address prefix.
+/// Returns the limits for open connections, in total and of one address prefix.
 fn bounds(listen: &ListenSettings) -> anyhow::Result<Bounds> {
     let total = listen.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS);
     let per_address = listen.max_connections_per_address;

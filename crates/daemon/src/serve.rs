@@ -2,10 +2,11 @@
 
 use crate::{arguments::Serving, logging, running::Instance, telemetry::Telemetry};
 
-/// Serves until the process is asked to end.
+/// Serves until the process is asked to shut down.
 ///
 /// # Errors
-/// Where a setting is wrong or the parts do not start.
+///
+/// Returns an error if a setting is not valid or a part does not start.
 pub(crate) async fn run(serving: Serving) -> anyhow::Result<()> {
     let telemetry = Telemetry::start(serving.listen.otlp_endpoint.as_deref())?;
     let _logging = logging::start_exporting(&serving.logs, &telemetry)?;

@@ -1,18 +1,18 @@
-//! Settings: a flag, else its variable, else its key in the configuration file, else a default.
+//! Settings. A flag takes precedence over its environment variable, then the configuration file, then the default.
 
 use std::{fs, net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context as _, bail};
 
-/// The largest configuration file that is read, in bytes.
+/// The maximum size of a configuration file in bytes.
 const MAX_FILE_SIZE: u64 = 64 * 1024;
 
-/// Declares groups of flags and the configuration file that holds the keys of all of them.
+/// Declares groups of flags, and the configuration file with the keys of all groups.
 macro_rules! settings {
     ($($(#[$group_doc:meta])* $group:ident {
         $($(#[$doc:meta])* $field:ident: $type:ty = $key:literal, $variable:literal, $value:literal;)*
     })*) => {
-        /// The configuration file. A key is named as its flag is.
+        /// The configuration file. Keys are named like the flags.
         #[derive(Debug, Default, serde::Deserialize)]
         #[serde(default, deny_unknown_fields)]
         pub(crate) struct File {
@@ -45,7 +45,7 @@ macro_rules! settings {
             }
 
             impl $group {
-                /// What neither a flag nor a variable gives is taken from the file.
+                /// Takes settings without a flag or variable from the file.
                 #[must_use]
                 pub(crate) fn or(self, file: &File) -> Self {
                     Self { $($field: self.$field.or_else(|| file.$field.clone()),)* }
@@ -56,120 +56,118 @@ macro_rules! settings {
 }
 
 settings! {
-    /// Where the state is.
+    /// Storage.
     StoreSettings {
         /// Directory of the embedded store, its master key, `ca.pem` and `root-token`
         data_dir: PathBuf = "data-dir", "OCTELIUM_DATA_DIR", "DIR";
-        /// `postgres://…` of the store; the embedded SQLite store where absent. Give it in the variable or the
-        /// file where it holds a password
+        /// `postgres://…` URL of the store [default: the embedded SQLite store]. If it contains a password, set it in
+        /// the variable or the file
         database_url: String = "database-url", "OCTELIUM_DATABASE_URL", "URL";
-        /// PEM file of the authorities that the database server's certificate may come from; those of the system
-        /// where absent
+        /// PEM file of the certificate authorities to trust for the database server [default: those of the system]
         database_ca: PathBuf = "database-ca", "OCTELIUM_DATABASE_CA", "FILE";
-        /// How many connections to the database this replica reads with [default: 16]
+        /// Number of database connections for reads of this replica [default: 16]
         database_connections: u16 = "database-connections", "OCTELIUM_DATABASE_CONNECTIONS", "NUMBER";
-        /// Whether changes (revocations included) are acknowledged only after the synchronous standbys of the database
-        /// have them: `on`, or `off` for what the server is configured to. Logins do not wait. The server must name
-        /// standbys in `synchronous_standby_names` [default: off]
+        /// Acknowledge changes, including revocations, only after the synchronous standbys of the database have them:
+        /// `on`, or `off` to use the server's configuration. Logins do not wait. The server must name standbys in
+        /// `synchronous_standby_names` [default: off]
         database_sync_changes: Switch = "database-sync-changes", "OCTELIUM_DATABASE_SYNC_CHANGES", "ON|OFF";
-        /// File of the master key: 64 hexadecimal digits. The embedded store makes its own in the data directory
-        /// where none is given; replicas on PostgreSQL share one
+        /// File of the master key: 64 hexadecimal digits. Replicas on PostgreSQL share one [default: the embedded store
+        /// creates one in the data directory]
         master_key_file: PathBuf = "master-key-file", "OCTELIUM_MASTER_KEY_FILE", "FILE";
     }
-    /// What is served, and where.
+    /// Listeners.
     ListenSettings {
-        /// The Cluster's domain, with the port that clients use where that is not 443: `example.com`,
-        /// `localhost:8443`
+        /// Domain of the Cluster, with the port for clients if it is not 443: `example.com`, `localhost:8443`
         domain: String = "domain", "OCTELIUM_DOMAIN", "HOST[:PORT]";
-        /// Where the API, logins and Services are served; port 0 picks one [default: 127.0.0.1:8443]
+        /// Address of the API, logins and Services; port 0 selects a free port [default: 127.0.0.1:8443]
         listen: SocketAddr = "listen", "OCTELIUM_LISTEN", "ADDR";
-        /// Where health and metrics are served, without TLS; port 0 picks one [default: 127.0.0.1:8444]
+        /// Address of health checks and metrics, without TLS; port 0 selects a free port [default: 127.0.0.1:8444]
         admin_listen: SocketAddr = "admin-listen", "OCTELIUM_ADMIN_LISTEN", "ADDR";
-        /// PEM file of the certificate chain, leaf first; the local authority issues one where absent
+        /// PEM file of the certificate chain, leaf first [default: certificates of the local authority]
         tls_cert: PathBuf = "tls-cert", "OCTELIUM_TLS_CERT", "FILE";
         /// PEM file of the certificate's private key
         tls_key: PathBuf = "tls-key", "OCTELIUM_TLS_KEY", "FILE";
-        /// Refuse requests when the store has not confirmed its state for this many seconds [default: 5]
+        /// Refuse requests if the store has not confirmed its state for this many seconds [default: 5]
         feed_stale_after: u32 = "feed-stale-after", "OCTELIUM_FEED_STALE_AFTER", "SECONDS";
-        /// How many seconds open requests may take to end at shutdown [default: 30]
+        /// Seconds that open requests may take to end at shutdown [default: 30]
         drain_timeout: u32 = "drain-timeout", "OCTELIUM_DRAIN_TIMEOUT", "SECONDS";
-        /// How many connections are open at a time. When it is reached, the longest idle one is closed
-        /// [default: 20000]
+        /// Maximum number of open connections. If it is reached, the longest idle one is closed [default: 20000]
         max_connections: u32 = "max-connections", "OCTELIUM_MAX_CONNECTIONS", "NUMBER";
-        /// How many of them one client may hold: an IPv4 address or an IPv6 /64. When it is reached, its longest idle
-        /// one is closed [default: a quarter of --max-connections]
+        /// Maximum number of open connections of one client: an IPv4 address or an IPv6 /64. If it is reached, its
+        /// longest idle one is closed [default: a quarter of --max-connections]
         max_connections_per_address: u32 = "max-connections-per-address", "OCTELIUM_MAX_CONNECTIONS_PER_ADDRESS", "NUMBER";
-        /// Whether connections of --trusted-proxies begin with a PROXY protocol header of version 2 that names the
-        /// client: `on` or `off`. If `on`, one without is refused. If `off`, `X-Forwarded-For` names the client
+        /// Require a PROXY protocol header of version 2 with the client's address on connections of --trusted-proxies:
+        /// `on` or `off`. If `on`, connections without one are refused. If `off`, `X-Forwarded-For` names the client
         /// [default: off]
         proxy_protocol: ProxyProtocol = "proxy-protocol", "OCTELIUM_PROXY_PROTOCOL", "ON|OFF";
-        /// Whether the Cluster keeps the newest requests to Services, for `octeliumctl get access` and the console:
-        /// `on` or `off` [default: on]
+        /// Keep the newest requests to Services, for `octeliumctl get access` and the console: `on` or `off` [default:
+        /// on]
         access_events: AccessEvents = "access-events", "OCTELIUM_ACCESS_EVENTS", "ON|OFF";
-        /// How many days audit events are kept; 0 keeps them for ever [default: 365]
+        /// Days to keep audit events; 0 keeps them forever [default: 365]
         audit_retention: u32 = "audit-retention", "OCTELIUM_AUDIT_RETENTION", "DAYS";
-        /// Database of places (an `.mmdb` file: `GeoLite2-City`, or alike): Sessions say where they were begun,
-        /// and Policies may ask. Read again when it changes
+        /// Location database (an `.mmdb` file, such as `GeoLite2-City`). Sessions record their location, and Policies
+        /// can use it. The file is reloaded when it changes
         geoip_database: PathBuf = "geoip-database", "OCTELIUM_GEOIP_DATABASE", "FILE";
-        /// The same of autonomous systems (`GeoLite2-ASN`, or alike)
+        /// Database of autonomous systems (`.mmdb`, such as `GeoLite2-ASN`). The file is reloaded when it changes
         geoip_asn_database: PathBuf = "geoip-asn-database", "OCTELIUM_GEOIP_ASN_DATABASE", "FILE";
-        /// Where traces, metrics and logs are exported by OTLP over gRPC, as `http://localhost:4317`; in the variable
-        /// `OTEL_EXPORTER_OTLP_ENDPOINT` too
+        /// OTLP endpoint (gRPC) for traces, metrics and logs, for example `http://localhost:4317`. The variable
+        /// `OTEL_EXPORTER_OTLP_ENDPOINT` works too
         otlp_endpoint: String = "otlp-endpoint", "OCTELIUM_OTLP_ENDPOINT", "URL";
     }
-    /// What is logged, to standard error.
+    /// Logging to standard error.
     LogSettings {
-        /// `text` or `json`; by default text on a terminal and JSON elsewhere
+        /// Log format: `text` or `json` [default: text on a terminal, else json]
         log_format: LogFormat = "log-format", "OCTELIUM_LOG_FORMAT", "FORMAT";
-        /// What to log, as `info` or `warn,octeliumd=debug` [default: info]
+        /// Log filter, for example `info` or `warn,octeliumd=debug` [default: info]
         log: String = "log", "OCTELIUM_LOG", "FILTER";
     }
 }
 
-/// Whether requests are kept in the store.
+/// Storage of requests to Services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum AccessEvents {
-    /// The newest.
+    /// Keep the newest requests
     On,
-    /// None.
+    /// Keep no requests
     Off,
 }
 
-/// Whether something is done.
+/// A switch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Switch {
-    /// It is.
+    /// Enable
     On,
-    /// It is not.
+    /// Disable
     Off,
 }
 
-/// How trusted proxies name the client.
+/// The method with which trusted proxies pass the client's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ProxyProtocol {
-    /// At the beginning of each connection.
+    /// A PROXY protocol header at the start of each connection
     On,
-    /// In `X-Forwarded-For` of each request.
+    /// `X-Forwarded-For` in each request
     Off,
 }
 
-/// How a log line is written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogFormat {
-    /// For people.
+    /// Text for people
     Text,
-    /// One JSON object a line.
+    /// One JSON object a line
     Json,
 }
 
 /// Reads the configuration file.
 ///
 /// # Errors
-/// Where it cannot be read, is too large, is not YAML or has an unknown key. Says where.
+///
+/// Returns an error if the file cannot be read, is too large, is not YAML or has an unknown key.
 pub(crate) fn read_file(path: &PathBuf) -> anyhow::Result<File> {
     let context = || format!("configuration file {}", path.display());
     if fs::metadata(path).with_context(context)?.len() > MAX_FILE_SIZE {

@@ -1,4 +1,4 @@
-//! What stands behind the names: the API, the Cluster's own pages and endpoints, and the Services.
+//! The handlers of requests: the API, the Cluster's own pages and endpoints, and the Services.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -10,7 +10,7 @@ use tower::ServiceExt as _;
 
 use crate::listener::{Connection, Incoming};
 
-/// The parts that answer requests.
+/// The handlers of all sites.
 pub(crate) struct Sites {
     api: Router,
     cluster: Router,
@@ -18,7 +18,6 @@ pub(crate) struct Sites {
 }
 
 impl Sites {
-    /// The API, the Cluster's own pages and endpoints, and the Services.
     pub(crate) fn new(api: Router, cluster: Router, gateway: Arc<Gateway>) -> Self {
         Self {
             api,
@@ -27,7 +26,7 @@ impl Sites {
         }
     }
 
-    /// gRPC.
+    /// Handles a gRPC request.
     pub(crate) async fn api(
         &self,
         request: Request<Incoming>,
@@ -37,7 +36,7 @@ impl Sites {
         route(&self.api, request, connection, id).await
     }
 
-    /// OAuth2 and pages.
+    /// Handles a request for OAuth2 or a page.
     pub(crate) async fn cluster(
         &self,
         request: Request<Incoming>,
@@ -47,7 +46,7 @@ impl Sites {
         route(&self.cluster, request, connection, id).await
     }
 
-    /// Services.
+    /// Handles a request to a Service.
     pub(crate) async fn service(
         &self,
         request: Request<Incoming>,

@@ -1,4 +1,4 @@
-//! The store that the settings name.
+//! Opening of the configured store.
 
 use std::{
     path::{Path, PathBuf},
@@ -23,15 +23,16 @@ use crate::{
     settings::{StoreSettings, Switch},
 };
 
-/// How many documents are read at a time.
+/// The number of documents read at a time.
 const PAGE: u32 = 1000;
-/// How many connections to PostgreSQL read.
+/// The default number of PostgreSQL connections for reads.
 const DEFAULT_CONNECTIONS: u16 = 16;
 
-/// The data directory, made where it is not there.
+/// Returns the data directory, and creates it if it does not exist.
 ///
 /// # Errors
-/// Where none is given, or it cannot be made.
+///
+/// Returns an error if it is not configured or cannot be created.
 pub(crate) fn data_dir(settings: &StoreSettings) -> anyhow::Result<PathBuf> {
     let path = settings
         .data_dir
@@ -40,10 +41,11 @@ pub(crate) fn data_dir(settings: &StoreSettings) -> anyhow::Result<PathBuf> {
     files::create_directory(path)
 }
 
-/// The data directory of a store that has begun: what is done to one must not begin another by a mistyped path.
+/// Returns the data directory of an existing store. A mistyped path must not create a new store.
 ///
 /// # Errors
-/// Where none is given, or there is no store.
+///
+/// Returns an error if it is not configured or contains no store.
 pub(crate) fn present_data_dir(settings: &StoreSettings) -> anyhow::Result<PathBuf> {
     if settings.database_url.is_none() {
         let path = settings.data_dir.as_deref().unwrap_or(Path::new(""));
@@ -57,10 +59,11 @@ pub(crate) fn present_data_dir(settings: &StoreSettings) -> anyhow::Result<PathB
     data_dir(settings)
 }
 
-/// Opens the store and brings it to this version's schema.
+/// Opens the store and migrates it to the schema of this version.
 ///
 /// # Errors
-/// Where it cannot be opened, or its master key is missing or another.
+///
+/// Returns an error if the store cannot be opened, or if its master key is missing or wrong.
 pub(crate) async fn open(
     settings: &StoreSettings,
     data_dir: &Path,
@@ -69,10 +72,11 @@ pub(crate) async fn open(
     Ok(open_backend(settings, data_dir, clock).await?.store())
 }
 
-/// As [`open`], for what the port does not offer.
+/// Opens the store like [`open`]. Returns the backend, for functions that are not in the port.
 ///
 /// # Errors
-/// As of [`open`].
+///
+/// Returns the same errors as [`open`].
 pub(crate) async fn open_backend(
     settings: &StoreSettings,
     data_dir: &Path,
@@ -81,10 +85,11 @@ pub(crate) async fn open_backend(
     Ok(store::open_backend(config(settings, data_dir, clock)?).await?)
 }
 
-/// The store that the settings name.
+/// Builds the configuration of the store.
 ///
 /// # Errors
-/// Where its master key is missing.
+///
+/// Returns an error if the master key is missing or cannot be read.
 pub(crate) fn config(
     settings: &StoreSettings,
     data_dir: &Path,
@@ -97,10 +102,11 @@ pub(crate) fn config(
     })
 }
 
-/// The master key of the embedded store, which must be there already.
+/// Loads the existing master key of the embedded store.
 ///
 /// # Errors
-/// Where it is not, or cannot be read.
+///
+/// Returns an error if it is missing or cannot be read.
 pub(crate) fn present_master_keys(
     settings: &StoreSettings,
     data_dir: &Path,
@@ -117,10 +123,11 @@ pub(crate) fn present_master_keys(
     Ok(MasterKeys::new(load_or_create(&path, &SystemRng)?))
 }
 
-/// All documents of a kind.
+/// Returns all documents of a kind.
 ///
 /// # Errors
-/// Where the store fails.
+///
+/// Returns an error if the store fails.
 pub(crate) async fn all(
     store: &dyn Store,
     kind: Kind,

@@ -1,5 +1,4 @@
-//! Export of traces, metrics and logs by OTLP over gRPC, where the program was built with it and an endpoint is
-//! given.
+//! Export of traces, metrics and logs by OTLP over gRPC. It needs the feature `otlp` and an endpoint.
 
 use std::{env, sync::Arc};
 
@@ -14,10 +13,10 @@ mod spans;
 #[cfg(feature = "otlp")]
 pub(crate) use otlp::Exporters;
 
-/// As every program with an exporter of `OpenTelemetry` takes it.
+/// The standard variable of all `OpenTelemetry` exporters.
 const ENDPOINT_VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
-/// What exports; nothing by default.
+/// The exporters. The default exports nothing.
 #[derive(Default)]
 pub(crate) struct Telemetry {
     #[cfg(feature = "otlp")]
@@ -25,10 +24,11 @@ pub(crate) struct Telemetry {
 }
 
 impl Telemetry {
-    /// Exports to `endpoint`, else to that of the environment, if there is one.
+    /// Starts the export to `endpoint`, or to the endpoint of the environment, if either is set.
     ///
     /// # Errors
-    /// Where it is no endpoint, or the program was built without.
+    ///
+    /// Returns an error if the endpoint is not valid.
     #[cfg(feature = "otlp")]
     pub(crate) fn start(endpoint: Option<&str>) -> anyhow::Result<Self> {
         let exporters = wanted(endpoint)
@@ -37,7 +37,11 @@ impl Telemetry {
         Ok(Self { exporters })
     }
 
-    /// As above.
+    /// Checks that no endpoint is set.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if one is set, because this build cannot export.
     #[cfg(not(feature = "otlp"))]
     pub(crate) fn start(endpoint: Option<&str>) -> anyhow::Result<Self> {
         match wanted(endpoint) {
@@ -49,7 +53,7 @@ impl Telemetry {
         }
     }
 
-    /// What collects spans of requests.
+    /// Returns the collector of request spans.
     #[cfg_attr(
         not(feature = "otlp"),
         allow(clippy::unused_self, reason = "there is nothing in it then")
@@ -62,10 +66,11 @@ impl Telemetry {
         None
     }
 
-    /// Has the metrics of the process recorded, beside by `local`.
+    /// Installs the recorders of metrics: `local` and, if enabled, the exporter.
     ///
     /// # Errors
-    /// Where they are already.
+    ///
+    /// Returns an error if a recorder is already installed.
     #[cfg_attr(
         not(feature = "otlp"),
         allow(clippy::unused_self, reason = "there is nothing in it then")
@@ -78,13 +83,12 @@ impl Telemetry {
         Ok(metrics::set_global_recorder(local)?)
     }
 
-    /// What logs are exported by.
     #[cfg(feature = "otlp")]
     pub(crate) fn exporters(&self) -> Option<&otlp::Exporters> {
         self.exporters.as_ref()
     }
 
-    /// Exports what is still in memory.
+    /// Exports the remaining data.
     pub(crate) async fn finish(self) {
         #[cfg(feature = "otlp")]
         if let Some(exporters) = self.exporters {

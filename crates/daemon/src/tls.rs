@@ -1,4 +1,4 @@
-//! Certificates: from files, or issued by the Cluster's own authority for the names that it serves.
+//! Certificates, from files or issued by the Cluster's own authority.
 
 pub(crate) mod authority;
 pub(crate) mod files;
@@ -12,15 +12,16 @@ use rustls::{
     server::ResolvesServerCert,
 };
 
-/// The cryptography of every connection, incoming and outgoing.
+/// Returns the cryptography provider of all connections, incoming and outgoing.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// TLS 1.2 and 1.3 with HTTP/2 preferred to HTTP/1.1.
+/// Builds a configuration for TLS 1.2 and 1.3 that prefers HTTP/2 to HTTP/1.1.
 ///
 /// # Errors
-/// Never with the provider above; the library cannot know.
+///
+/// Returns an error if the provider supports none of these versions, which does not happen with [`provider`].
 pub(crate) fn server_config(
     certificates: Arc<dyn ResolvesServerCert>,
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
@@ -29,7 +30,7 @@ pub(crate) fn server_config(
         .with_no_client_auth()
         .with_cert_resolver(certificates);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    // A request in early data can be replayed by whoever recorded it.
+    // A request in early data can be replayed by an attacker who recorded it.
     config.max_early_data_size = 0;
     Ok(Arc::new(config))
 }

@@ -1,5 +1,4 @@
-//! Threads that serve connections, each with a runtime of its own: nothing that a request needs has to be passed from
-//! one to another.
+//! Threads that serve connections. Each has its own runtime, so that a request never moves between threads.
 
 use std::{
     io, mem,
@@ -12,23 +11,23 @@ use tokio::{
     task::spawn_blocking,
 };
 
-/// How long what still runs at the end may take to notice.
+/// The time that remaining tasks may take to end at shutdown.
 const LONGEST_END: Duration = Duration::from_secs(1);
 
-/// The threads.
 pub(crate) struct Workers(Vec<Runtime>);
 
-/// Whose turn it is to serve a connection.
+/// Round-robin assignment of connections to workers.
 pub(crate) struct Turns {
     workers: Vec<Handle>,
     next: AtomicUsize,
 }
 
 impl Workers {
-    /// Starts `count` of them, at least one.
+    /// Starts `count` workers, at least one.
     ///
     /// # Errors
-    /// Where a thread does not start.
+    ///
+    /// Returns an error if a thread cannot be started.
     pub(crate) fn start(count: usize) -> io::Result<Self> {
         let start = |index| {
             Builder::new_multi_thread()
@@ -45,7 +44,7 @@ impl Workers {
         Ok(workers)
     }
 
-    /// To be passed round by who accepts connections.
+    /// Returns handles of the workers, for the code that accepts connections.
     pub(crate) fn turns(&self) -> Turns {
         Turns {
             workers: self
@@ -57,7 +56,7 @@ impl Workers {
         }
     }
 
-    /// Ends what still runs.
+    /// Ends the workers and their remaining tasks.
     pub(crate) async fn end(mut self) {
         let runtimes = mem::take(&mut self.0);
         let ended = spawn_blocking(move || {
@@ -74,14 +73,14 @@ impl Workers {
 impl Drop for Workers {
     fn drop(&mut self) {
         for runtime in self.0.drain(..) {
-            // May be dropped where nothing may be waited for.
+            // A drop can happen in a context that must not block.
             runtime.shutdown_background();
         }
     }
 }
 
 impl Turns {
-    /// Each in turn.
+    /// Returns the next worker.
     pub(crate) fn next(&self) -> Handle {
         let next = self.next.fetch_add(1, Ordering::Relaxed);
         let worker = self.workers.get(next % self.workers.len().max(1));

@@ -1,4 +1,4 @@
-//! What signing, reading and verifying a token costs: `cargo bench -p domain`.
+//! Benchmarks of signing, decoding and verifying tokens: `cargo bench -p domain`.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
 
 use std::hint::black_box;

@@ -1,4 +1,4 @@
-//! Addresses of the network: which are whose.
+//! Classification of IP addresses: link-local, public, or part of a configured network.
 
 use std::{
     fmt,
@@ -6,14 +6,14 @@ use std::{
     str::FromStr,
 };
 
-/// A range of addresses: `10.0.0.0/8`, `fd00::/8`, or one address.
+/// A range of IP addresses: `10.0.0.0/8`, `fd00::/8`, or a single address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
     prefix: u32,
 }
 
-/// Not a [`Network`].
+/// The error for a text that is not a [`Network`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a network; write its first address and the length of its prefix, as 10.0.0.0/8 or fd00::/8"
@@ -21,7 +21,7 @@ pub struct Network {
 pub struct InvalidNetwork;
 
 impl Network {
-    /// Whether `address` is in it, however it is written.
+    /// Returns whether the network contains `address`. An IPv4-mapped IPv6 address counts as its IPv4 address.
     pub fn has(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(network), IpAddr::V4(address)) => {
@@ -65,7 +65,7 @@ impl FromStr for Network {
                 length
             }
         };
-        // What is behind the prefix would be a mistake that nobody sees.
+        // Reject host bits behind the prefix: they are a typing error that would otherwise go unnoticed.
         let host_bits = bits - prefix;
         let is_first = match address {
             IpAddr::V4(address) => {
@@ -93,7 +93,8 @@ impl FromStr for Network {
     }
 }
 
-/// Addresses of the link, among them those at which clouds serve credentials of the machine, however embedded.
+/// Returns whether `address` is link-local, in any embedding (IPv4-mapped, NAT64, 6to4). The range includes the
+/// metadata addresses at which clouds serve credentials of the machine.
 pub fn is_link_local(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => address.is_link_local(),
@@ -114,7 +115,8 @@ pub fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
-/// Addresses that are the same for everybody (the registries of RFC 6890), however embedded.
+/// Returns whether `address` is globally reachable (special-purpose registries of RFC 6890), in any embedding
+/// (IPv4-mapped, NAT64, 6to4).
 pub fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => {
@@ -138,7 +140,7 @@ pub fn is_public(address: IpAddr) -> bool {
                 let embedded = Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
                 is_public(IpAddr::V4(embedded))
             }
-            // Teredo and what else is no unicast of its own (RFC 6890), documentation (RFC 3849, RFC 9637)
+            // Teredo and other IETF protocol assignments (RFC 6890), documentation (RFC 3849, RFC 9637)
             [0x2001, second, ..] if second < 0x200 || second == 0xdb8 => false,
             [0x3fff, second, ..] if second < 0x1000 => false,
             // RFC 4291 §2.4: global unicast

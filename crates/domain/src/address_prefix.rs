@@ -1,15 +1,16 @@
-//! The part of an address that identifies a client when addresses are counted.
+//! The prefix of an address that identifies a client when limits count addresses.
 
 use std::{
     fmt,
     net::{IpAddr, Ipv6Addr},
 };
 
-/// Bits of an IPv6 address that name a network. One host can use every address below (RFC 4291 §2.5.1, RFC 6177).
+/// Bits of an IPv6 address that identify a network. One host can use every address below it (RFC 4291 §2.5.1, RFC
+/// 6177).
 const IPV6_BITS: u32 = 64;
 
-/// The prefix by which limits count an address: IPv4 /32, IPv6 /64. An IPv4 address in its IPv6 form
-/// (`::ffff:192.0.2.1`) counts as the IPv4 address.
+/// The prefix of an address that limits count: IPv4 /32, IPv6 /64. An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`)
+/// counts as the IPv4 address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AddressPrefix(IpAddr);
 

@@ -1,4 +1,4 @@
-//! Authenticators: how they begin, and where they may be used. What they prove is verified elsewhere.
+//! Authenticators: creation, and rules about the Sessions that can use them. The crate `authn` verifies their proofs.
 
 use api::{
     core_v1::{
@@ -34,28 +34,28 @@ const SUFFIX_ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
 const SUFFIX_LENGTH: usize = 6;
 const LONGEST_DISPLAY_NAME: usize = 120;
 
-/// As many as a User may have, those that are not registered yet included.
+/// The most Authenticators that a User can have, unregistered ones included.
 pub const MAX_PER_USER: u32 = 32;
 
-/// What a new Authenticator is made of.
+/// The fields of a new Authenticator.
 pub struct NewAuthenticator<'a> {
-    /// Its id.
+    /// The id of the Authenticator.
     pub uid: Uid,
-    /// See [`new_name`].
+    /// The resource name. See [`new_name`].
     pub name: String,
-    /// Whose it is.
+    /// The owner.
     pub user: &'a User,
-    /// Which kind of proof it makes.
+    /// The type: FIDO, TOTP or TPM.
     pub r#type: Type,
-    /// What people call it; may be empty.
+    /// The display name that the User chose; can be empty.
     pub display_name: String,
-    /// See [`default_state`].
+    /// The initial state. See [`default_state`].
     pub state: State,
-    /// The present instant.
+    /// The current time.
     pub now: UnixMillis,
 }
 
-/// An Authenticator that is to be registered yet.
+/// Creates an Authenticator that is not registered yet.
 pub fn new_authenticator(new: NewAuthenticator<'_>) -> Authenticator {
     Authenticator {
         api_version: API_VERSION.to_owned(),
@@ -78,7 +78,7 @@ pub fn new_authenticator(new: NewAuthenticator<'_>) -> Authenticator {
     }
 }
 
-/// A name: `<type>-<6 letters>`.
+/// Generates a name of the form `<type>-<6 letters>`.
 pub fn new_name(r#type: Type, rng: &dyn Rng) -> String {
     let head = match r#type {
         Type::Fido => "fido",
@@ -90,7 +90,8 @@ pub fn new_name(r#type: Type, rng: &dyn Rng) -> String {
     format!("{head}-{suffix}")
 }
 
-/// The state of a new Authenticator of `user`.
+/// Returns the initial state of a new Authenticator of `user`: the setting of the User, else of the Cluster, else
+/// ACTIVE.
 pub fn default_state(user: &User, config: &ClusterConfig) -> State {
     let of_user = user
         .spec
@@ -109,12 +110,12 @@ pub fn default_state(user: &User, config: &ClusterConfig) -> State {
         .unwrap_or(State::Active)
 }
 
-/// Whether `text` can be a display name: printable ASCII, at most 120 characters.
+/// Returns whether `text` is a valid display name: printable ASCII, at most 120 characters.
 pub fn is_display_name(text: &str) -> bool {
     text.len() <= LONGEST_DISPLAY_NAME && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
-/// Its type; `Unknown` where it is damaged.
+/// Returns the type of an Authenticator, or `Unknown` if its status is missing.
 pub fn type_of(authenticator: &Authenticator) -> Type {
     authenticator
         .status
@@ -122,18 +123,18 @@ pub fn type_of(authenticator: &Authenticator) -> Type {
         .map_or(Type::Unknown, Status::r#type)
 }
 
-/// Whether it counts for anything: registered, and ACTIVE.
+/// Returns whether the Authenticator is registered and ACTIVE.
 pub fn is_usable(authenticator: &Authenticator) -> bool {
     let state = authenticator.spec.as_ref().map(Spec::state);
     is_registered(authenticator) && state == Some(State::Active)
 }
 
-/// Whether it counts for `session`: it is usable, and of a type that fits.
+/// Returns whether `session` can use the Authenticator: it is usable and its type [fits](fits) the Session.
 pub fn counts(session: &Session, authenticator: &Authenticator) -> bool {
     is_usable(authenticator) && fits(session, type_of(authenticator))
 }
 
-/// Whether its registration was finished.
+/// Returns whether the registration of the Authenticator was completed.
 pub fn is_registered(authenticator: &Authenticator) -> bool {
     authenticator
         .status
@@ -141,8 +142,8 @@ pub fn is_registered(authenticator: &Authenticator) -> bool {
         .is_some_and(|status| status.is_registered)
 }
 
-/// Whether a Session can use an Authenticator of this type: FIDO and TOTP in a browser; FIDO by way of a browser, TOTP
-/// and TPM in a client.
+/// Returns whether a Session can use an Authenticator of this type. A browser can use FIDO and TOTP. A client can use
+/// TOTP and TPM, and FIDO through a browser.
 pub fn fits(session: &Session, r#type: Type) -> bool {
     let is_client = session
         .status
@@ -155,8 +156,10 @@ pub fn fits(session: &Session, r#type: Type) -> bool {
     }
 }
 
-/// Whether what `session` is pinned to, if anything, leaves this Authenticator to it. A FIDO credential can take the
-/// place of another: it is no weaker. Nothing takes the place of a TPM.
+/// Returns whether the Authenticator is acceptable for `session` if the Session is pinned to another one. `pinned` is
+/// the type of the Authenticator that the Session is pinned to.
+///
+/// A FIDO credential can replace another FIDO credential, because it is equally strong. Nothing can replace a TPM.
 pub fn may_stand_in(
     session: &Session,
     authenticator: &Authenticator,
@@ -173,7 +176,7 @@ pub fn may_stand_in(
         || (pinned == Some(Type::Fido) && type_of(authenticator) == Type::Fido)
 }
 
-/// What `session` is pinned to.
+/// Returns the Authenticator that `session` is pinned to.
 pub fn required(session: &Session) -> Option<&ObjectReference> {
     let status = session.status.as_ref()?;
     status
@@ -182,7 +185,7 @@ pub fn required(session: &Session) -> Option<&ObjectReference> {
         .filter(|required| !required.uid.is_empty())
 }
 
-/// Whether `authenticator` and `session` are not known to be of different Devices.
+/// Returns false if `authenticator` and `session` refer to different Devices. Returns true if either has no Device.
 pub fn is_of_device(authenticator: &Authenticator, session: &Session) -> bool {
     let of = |reference: Option<&ObjectReference>| {
         reference
@@ -203,7 +206,7 @@ pub fn is_of_device(authenticator: &Authenticator, session: &Session) -> bool {
     }
 }
 
-/// Notes what came of an answer to its challenge.
+/// Updates the counters of the Authenticator after an attempt to authenticate with it.
 pub fn record(authenticator: &mut Authenticator, succeeded: bool, now: UnixMillis) {
     let status = authenticator.status.get_or_insert_default();
     status.total_authentication_attempts = status.total_authentication_attempts.saturating_add(1);
@@ -215,7 +218,7 @@ pub fn record(authenticator: &mut Authenticator, succeeded: bool, now: UnixMilli
     }
 }
 
-/// What its type alone has.
+/// Returns the type-specific information of the Authenticator.
 pub fn info(authenticator: &Authenticator) -> Option<&status::info::Type> {
     authenticator
         .status

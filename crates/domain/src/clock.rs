@@ -6,42 +6,42 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-/// Milliseconds since 1970-01-01T00:00:00Z. What every stored and compared instant is in.
+/// Milliseconds since 1970-01-01T00:00:00Z. Every stored and compared time has this unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct UnixMillis(pub i64);
 
 impl UnixMillis {
-    /// Later by `duration`, at the end of time at most.
+    /// Adds `duration`. Saturates at the largest value.
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self(self.0.saturating_add(millis))
     }
 
-    /// Earlier by `duration`.
+    /// Subtracts `duration`. Saturates at the smallest value.
     #[must_use]
     pub fn saturating_sub(self, duration: Duration) -> Self {
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self(self.0.saturating_sub(millis))
     }
 
-    /// Time passed since `earlier`; zero where `earlier` is later.
+    /// Returns the time passed since `earlier`, or zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// Whole seconds since the epoch, rounded down.
+    /// Returns the whole seconds since the epoch, rounded down.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// From whole seconds since the epoch.
+    /// Converts whole seconds since the epoch.
     #[must_use]
     pub fn from_seconds(seconds: i64) -> Self {
         Self(seconds.saturating_mul(1000))
     }
 
-    /// As the wire has it.
+    /// Converts to the protobuf timestamp.
     pub fn to_proto(self) -> prost_types::Timestamp {
         let millis = i32::try_from(self.0.rem_euclid(1000)).unwrap_or(0);
         prost_types::Timestamp {
@@ -50,7 +50,7 @@ impl UnixMillis {
         }
     }
 
-    /// From the wire, rounded down to milliseconds.
+    /// Converts from the protobuf timestamp, rounded down to milliseconds.
     pub fn from_proto(timestamp: &prost_types::Timestamp) -> Self {
         Self(
             timestamp
@@ -62,7 +62,7 @@ impl UnixMillis {
 }
 
 impl fmt::Display for UnixMillis {
-    /// RFC 3339 in UTC.
+    /// Writes RFC 3339 in UTC, or the number of milliseconds if the calendar does not reach that far.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_millisecond(self.0) {
             Ok(timestamp) => timestamp.fmt(f),
@@ -71,13 +71,13 @@ impl fmt::Display for UnixMillis {
     }
 }
 
-/// The port through which time comes in.
+/// The port that provides the time.
 pub trait Clock: Send + Sync + 'static {
-    /// The present instant.
+    /// Returns the current time.
     fn now(&self) -> UnixMillis;
 }
 
-/// The machine's clock.
+/// The system clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -94,17 +94,17 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved, for tests.
+/// A clock for tests that changes only when it is set or advanced.
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicI64);
 
 impl ManualClock {
-    /// Stands at `now`.
+    /// Creates a clock that shows `now`.
     pub fn at(now: UnixMillis) -> Self {
         Self(AtomicI64::new(now.0))
     }
 
-    /// Moves on.
+    /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(
             i64::try_from(by.as_millis()).unwrap_or(i64::MAX),
@@ -112,7 +112,7 @@ impl ManualClock {
         );
     }
 
-    /// Jumps, also backwards.
+    /// Sets the clock, also backwards.
     pub fn set(&self, now: UnixMillis) {
         self.0.store(now.0, Ordering::SeqCst);
     }

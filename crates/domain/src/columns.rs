@@ -1,4 +1,4 @@
-//! Resources in rows, as people look at many of them: the columns of each kind.
+//! The table columns of each resource kind, for lists of resources.
 
 use api::{
     core_v1::{
@@ -15,7 +15,7 @@ mod age;
 
 pub use age::{since, until};
 
-/// The header of a table.
+/// Returns the column headers of a kind. `wide` adds further columns.
 pub fn header(kind: Kind, wide: bool) -> Vec<String> {
     let (narrow, more): (&[&str], &[&str]) = match kind {
         Kind::User => (
@@ -27,7 +27,7 @@ pub fn header(kind: Kind, wide: bool) -> Vec<String> {
         | Kind::Secret
         | Kind::Config
         | Kind::Gateway
-        // Nobody is shown those.
+        // Never shown in tables.
         | Kind::SigningKey
         | Kind::Certificate
         | Kind::SecondFactors
@@ -114,7 +114,7 @@ pub fn header(kind: Kind, wide: bool) -> Vec<String> {
     header
 }
 
-/// The cells of an object, as many as [`header`] has for its kind.
+/// Returns the cells of a resource, in the order of [`header`] for its kind.
 pub fn row(resource: &Resource, now: UnixMillis, wide: bool) -> Vec<String> {
     let none = Metadata::default();
     let metadata = resource.metadata().unwrap_or(&none);
@@ -145,7 +145,7 @@ pub fn row(resource: &Resource, now: UnixMillis, wide: bool) -> Vec<String> {
     if wide {
         row.extend(more);
         let display_name = match &resource.resource {
-            // Its User calls it something.
+            // The display name of an Authenticator is in its spec: the User chooses it.
             Some(Body::Authenticator(authenticator)) => {
                 let spec = authenticator.spec.as_ref();
                 spec.map_or_else(String::new, |spec| spec.display_name.clone())
@@ -377,7 +377,7 @@ fn flag(set: bool) -> String {
     }
 }
 
-/// The zero value says nothing.
+/// Returns the name of an enum value, or an empty text for the zero value.
 fn enumeration(name: &str) -> String {
     if name.ends_with("UNKNOWN") || name.ends_with("UNSET") {
         String::new()

@@ -1,29 +1,29 @@
-//! The configurations of a Service, and what one takes over from another.
+//! The named configurations of a Service, and inheritance between them.
 
 use std::{borrow::Cow, collections::HashMap};
 
 use api::core_v1::service::spec::{Config, DynamicConfig};
 use prost::Message as _;
 
-/// The name of `spec.config`.
+/// The name of `spec.config` in a `parent` reference.
 pub const DEFAULT: &str = "default";
 
-/// A `parent` that means nothing.
+/// The error for an invalid `parent`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParentError {
-    /// No configuration has that name.
+    /// The parent does not exist.
     #[error("there is no configuration {0}")]
     Unknown(String),
-    /// It leads back to itself.
+    /// The chain of parents contains a cycle.
     #[error("{0} has itself among its parents")]
     Circular(String),
 }
 
-/// The configurations of `dynamic` in their order, each with what it takes over from its parents. A field that is set
-/// below stands, messages are merged field by field, and lists are those of the parent followed by its own.
+/// Returns the configurations of `dynamic` in their order, each merged with its parents. The own value of a field
+/// overrides that of the parent, messages are merged field by field, and lists are appended to those of the parent.
 ///
 /// # Errors
-/// The place of the configuration, and what is wrong with its `parent`.
+/// Returns the index of the configuration and a [`ParentError`] if its `parent` does not exist or leads to a cycle.
 pub fn inherited<'a>(
     default: Option<&'a Config>,
     dynamic: &'a DynamicConfig,
@@ -63,13 +63,13 @@ fn merged<'a>(
         line.push(next);
         parent = &next.parent;
     }
-    // Messages one after the other are their merger (protobuf, "Last One Wins").
+    // Concatenated messages decode to their merger (protobuf, "Last One Wins").
     let bytes: Vec<u8> = line
         .iter()
         .rev()
         .flat_map(|config| config.encode_to_vec())
         .collect();
-    // What was just encoded decodes.
+    // Cannot fail: the bytes were encoded above.
     let mut merged = Config::decode(bytes.as_slice()).unwrap_or_default();
     config.name.clone_into(&mut merged.name);
     merged.parent.clear();

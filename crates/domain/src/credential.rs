@@ -1,9 +1,9 @@
-//! What a Credential allows: pure transitions. The caller reads the Credential and writes the changed one by
-//! compare-and-set.
+//! The rules for redeeming Credentials, as pure functions. The caller reads the Credential and writes the changed one
+//! by compare-and-set.
 //!
-//! The secret of a Credential is a token that is known by its token id. Each *generation* of it has a token id and
-//! a version; the Sessions that it made and their tokens carry the version. At most two generations live: the
-//! current one and, while an overlap lasts, the one before.
+//! The secret of a Credential is a token, and the Credential stores its token id. Each *generation* of the secret has a
+//! token id and a version. Sessions and tokens created with a generation carry its version. At most two generations are
+//! valid: the current one and, during an overlap, the previous one.
 
 use api::core_v1;
 use aws_lc_rs::digest;
@@ -17,31 +17,31 @@ mod rotation;
 pub use refusal::Refusal;
 pub use rotation::{Rotation, rotate};
 
-/// By how much a clock may lag behind the one that wrote an instant before that instant counts as one of the future.
+/// The tolerated clock difference between replicas. A stored time that is further ahead counts as in the future.
 pub(crate) const CLOCK_TOLERANCE: std::time::Duration = std::time::Duration::from_mins(1);
 
-/// How long a recovery Credential, and what came from it, is good for.
+/// The lifetime of a recovery Credential and of the Sessions created with it.
 pub const RECOVERY_LIFETIME: std::time::Duration = std::time::Duration::from_mins(15);
 
-/// Which generation of its secret authenticated.
+/// The generation of the secret that authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Generation {
-    /// The newest.
+    /// The current generation.
     Current {
-        /// Goes into the Session and its tokens.
+        /// The version to store in the Session and its tokens.
         version: u32,
     },
-    /// The one before, in its overlap.
+    /// The previous generation, during its overlap.
     Overlapping {
-        /// Goes into the Session and its tokens.
+        /// The version to store in the Session and its tokens.
         version: u32,
-        /// When it ends, and with it the Sessions that it made.
+        /// The end of the overlap. The Sessions of this generation end with it.
         until: UnixMillis,
     },
 }
 
 impl Generation {
-    /// Goes into the Session and its tokens.
+    /// Returns the version to store in the Session and its tokens.
     pub fn version(self) -> u32 {
         match self {
             Self::Current { version } | Self::Overlapping { version, .. } => version,
@@ -49,20 +49,21 @@ impl Generation {
     }
 }
 
-/// What becomes of a Credential after it was used.
+/// The action to take on a Credential after a use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterUse {
-    /// It is written back.
+    /// Store the changed Credential.
     Keep,
-    /// It asked to be deleted with its last use.
+    /// Delete the Credential: this was its last use and it has `autoDelete`.
     Delete,
 }
 
-/// Decides whether the holder of the token `token_id` may authenticate by `credential` at `now`. Changes nothing: a
-/// [`counted`] Credential is then written with [`record_use`] in the transaction that creates the Session.
+/// Decides whether the holder of the token `token_id` can authenticate with `credential` at `now`. Changes nothing: if
+/// the Credential is [`counted`], the caller then applies [`record_use`] in the transaction that creates the Session.
 ///
 /// # Errors
-/// The first reason against it.
+/// Returns [`Refusal::Superseded`] if the token was replaced, [`Refusal::UsedUp`] if no use is left, or the first
+/// failed check of [`accepts_version`].
 pub fn redeem(
     credential: &core_v1::Credential,
     token_id: Uid,
@@ -87,10 +88,10 @@ pub fn redeem(
     Ok(generation)
 }
 
-/// Decides as [`redeem`] does for the holder of the present secret, without its token id.
+/// Decides like [`redeem`], for the current secret and without its token id.
 ///
 /// # Errors
-/// Returns the reason why nobody can authenticate by the present secret.
+/// Returns the [`Refusal`] if nothing can authenticate with the current secret.
 pub fn redeem_present(
     credential: &core_v1::Credential,
     now: UnixMillis,
@@ -115,11 +116,12 @@ fn check_redeemable(
     Ok(())
 }
 
-/// Whether what came from the generation `version` of `credential` still stands: its Sessions, their tokens and
+/// Checks that the generation `version` of `credential` is still valid, and with it its Sessions, their tokens and
 /// their open streams. A Credential that is used up keeps its Sessions.
 ///
 /// # Errors
-/// The first reason against it.
+/// Returns [`Refusal::Disabled`], [`Refusal::Locked`], [`Refusal::Expired`], [`Refusal::Superseded`] or
+/// [`Refusal::Incomplete`].
 pub fn accepts_version(
     credential: &core_v1::Credential,
     version: u32,
@@ -127,7 +129,7 @@ pub fn accepts_version(
 ) -> Result<(), Refusal> {
     usable(credential, now)?;
     let status = credential.status.as_ref().ok_or(Refusal::Incomplete)?;
-    // 0 is the version of a Credential that never had a secret, and of tokens without a Credential.
+    // Version 0 belongs to a Credential without a secret and to tokens without a Credential.
     let is_current = version != 0 && version == status.version;
     let is_previous = version != 0 && version == status.previous_version;
     if is_current || (is_previous && overlap_end(status, now).is_some()) {
@@ -137,7 +139,7 @@ pub fn accepts_version(
     }
 }
 
-/// When what came from the generation `version` ends at the latest; `None` where only a change can end it.
+/// Returns the latest time at which Sessions of the generation `version` end, or `None` if only a change can end them.
 pub fn version_ends_at(credential: &core_v1::Credential, version: u32) -> Option<UnixMillis> {
     let expires_at = credential.spec.as_ref().and_then(|spec| spec.expires_at);
     let overlap = credential
@@ -150,10 +152,10 @@ pub fn version_ends_at(credential: &core_v1::Credential, version: u32) -> Option
     ends.chain(recovery_until(credential)).min()
 }
 
-/// When a recovery Credential, which no Policy is asked about, ends for good. `None` for any other Credential.
+/// Returns the end of a recovery Credential, to which no Policy applies, or `None` for any other Credential.
 ///
-/// Clients can write `spec.expiresAt`, so it can only bring the end forward. A Credential from before
-/// `status.recoveryUntil` existed ends [`RECOVERY_LIFETIME`] after its creation.
+/// Clients can write `spec.expiresAt`, so it can only move the end forward. A Credential without `status.recoveryUntil`
+/// (written by an earlier version) ends [`RECOVERY_LIFETIME`] after its creation.
 pub fn recovery_until(credential: &core_v1::Credential) -> Option<UnixMillis> {
     let status = credential
         .status
@@ -169,7 +171,7 @@ pub fn recovery_until(credential: &core_v1::Credential) -> Option<UnixMillis> {
     Some(expires_at.map_or(end, |at| UnixMillis::from_proto(&at).min(end)))
 }
 
-/// Whether the number of its uses is limited, so that each has to be counted in the transaction that it is for.
+/// Returns whether the number of uses is limited. Each use must then be counted in the transaction that it is for.
 pub fn counted(credential: &core_v1::Credential) -> bool {
     credential
         .spec
@@ -195,18 +197,18 @@ pub fn record_use(credential: &mut core_v1::Credential, uses: u32, now: UnixMill
     }
 }
 
-/// What a Credential is bound to that only the holder of `verifier` may use (RFC 7636 §4.2, `S256`).
+/// Returns the code challenge for `verifier`, which is its SHA-256 (RFC 7636 §4.2, `S256`).
 pub fn code_challenge(verifier: &[u8]) -> [u8; 32] {
     let mut challenge = [0; 32];
     challenge.copy_from_slice(digest::digest(&digest::SHA256, verifier).as_ref());
     challenge
 }
 
-/// Checks the code verifier of a Credential that is bound to one: the challenge is its SHA-256. A Credential that is
-/// not bound must be used without one.
+/// Checks the PKCE code verifier against the challenge of the Credential. The verifier must be empty if the Credential
+/// has no challenge.
 ///
 /// # Errors
-/// [`Refusal::WrongVerifier`].
+/// Returns [`Refusal::WrongVerifier`] if the verifier does not match.
 pub fn check_verifier(credential: &core_v1::Credential, verifier: &[u8]) -> Result<(), Refusal> {
     let challenge = credential
         .status
@@ -227,7 +229,7 @@ pub fn check_verifier(credential: &core_v1::Credential, verifier: &[u8]) -> Resu
     }
 }
 
-/// Refuses a Credential that is disabled, locked or expired, whatever its secret.
+/// Checks that the Credential is not disabled, locked or expired. Does not check its secret.
 pub(crate) fn usable(credential: &core_v1::Credential, now: UnixMillis) -> Result<(), Refusal> {
     let spec = credential.spec.as_ref().ok_or(Refusal::Incomplete)?;
     let status = credential.status.as_ref().ok_or(Refusal::Incomplete)?;
@@ -246,8 +248,8 @@ pub(crate) fn usable(credential: &core_v1::Credential, now: UnixMillis) -> Resul
     }
 }
 
-/// The end of the overlap in which the generation before lives at `now`. A clock that stands before the rotation
-/// has jumped back, and would let an overlap begin again that had ended.
+/// Returns the end of the overlap if the previous generation is valid at `now`. A time before the rotation means that
+/// the clock was set back: an overlap that has ended must not become valid again.
 fn overlap_end(status: &core_v1::credential::Status, now: UnixMillis) -> Option<UnixMillis> {
     let rotated_at = UnixMillis::from_proto(status.last_rotation_at.as_ref()?);
     let until = UnixMillis::from_proto(status.previous_expires_at.as_ref()?);

@@ -1,4 +1,4 @@
-//! Devices: what a client says of the machine that it runs on. Nothing of it is proved; Policies and administrators
+//! Devices: the information that a client reports about its machine. It is not proved; Policies and administrators
 //! judge it.
 
 use api::{
@@ -22,10 +22,10 @@ const LONGEST_HOSTNAME: usize = 253;
 const SERIAL_LENGTHS: std::ops::RangeInclusive<usize> = 6..=128;
 const MOST_MAC_ADDRESSES: usize = 16;
 const DEFAULT_MAX_PER_USER: u32 = 32;
-/// The most Devices of one User that a Cluster can allow.
+/// The largest limit of Devices per User that a Cluster can set.
 pub const MOST_PER_USER: u32 = 10_000;
 
-/// What firmware says that was never given a serial number.
+/// Placeholders of firmware without a serial number.
 const NO_SERIAL: [&str; 9] = [
     "to be filled by o.e.m.",
     "default string",
@@ -38,22 +38,22 @@ const NO_SERIAL: [&str; 9] = [
     "invalid",
 ];
 
-/// What a client says of its machine, well-formed.
+/// Validated information that a client reports about its machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     /// The operating system: LINUX, WINDOWS or MAC.
     pub os_type: OsType,
-    /// The name of the machine; may be empty.
+    /// The host name; can be empty.
     pub hostname: String,
-    /// 64 lower-case hexadecimal digits: the SHA-256 of the machine id of the operating system.
+    /// The SHA-256 of the machine id of the operating system, as 64 lower-case hexadecimal digits.
     pub id: String,
-    /// The serial number of the machine; empty where it has none.
+    /// The serial number of the machine; empty if it has none.
     pub serial_number: String,
-    /// Of its network interfaces, in lower case.
+    /// The MAC addresses of its network interfaces, in lower case.
     pub mac_addresses: Vec<String>,
 }
 
-/// Why what a client says of its machine is not well-formed.
+/// The reason why reported information is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "each says it in its message")]
 pub enum Invalid {
@@ -70,10 +70,10 @@ pub enum Invalid {
 }
 
 impl Facts {
-    /// Reads them.
+    /// Validates reported information. A placeholder for a serial number becomes an empty one.
     ///
     /// # Errors
-    /// Where one of them is not well-formed. A placeholder for a serial number counts as none.
+    /// Returns the variant of [`Invalid`] for the first invalid field.
     pub fn read(info: &Info) -> Result<Self, Invalid> {
         let os_type = match info.os_type() {
             info::OsType::Linux => OsType::Linux,
@@ -128,30 +128,30 @@ fn mac_address(text: &str) -> Result<String, Invalid> {
     let is_octet =
         |octet: &str| octet.len() == 2 && octet.bytes().all(|byte| byte.is_ascii_hexdigit());
     let octets: Vec<_> = octets.collect();
-    // EUI-48, EUI-64 and what InfiniBand has.
+    // EUI-48, EUI-64, InfiniBand
     if ![6, 8, 20].contains(&octets.len()) || !octets.iter().all(|octet| is_octet(octet)) {
         return Err(Invalid::MacAddress);
     }
     Ok(octets.join(":").to_ascii_lowercase())
 }
 
-/// What a new Device is made of.
+/// The fields of a new Device.
 pub struct NewDevice<'a> {
-    /// Its id.
+    /// The id of the Device.
     pub uid: Uid,
-    /// Its name.
+    /// The resource name.
     pub name: String,
-    /// Whose it is.
+    /// The owner.
     pub user: &'a User,
-    /// What its client says.
+    /// The information that the client reported.
     pub facts: Facts,
-    /// See [`default_state`].
+    /// The initial state. See [`default_state`].
     pub state: State,
-    /// The present instant.
+    /// The current time.
     pub now: UnixMillis,
 }
 
-/// The new Device.
+/// Creates a Device.
 pub fn new_device(new: NewDevice<'_>) -> Device {
     let facts = new.facts;
     Device {
@@ -179,12 +179,12 @@ pub fn new_device(new: NewDevice<'_>) -> Device {
     }
 }
 
-/// A reference to a Device, as a Session has it.
+/// Returns the reference to a Device that a Session stores.
 pub fn device_reference(device: &Device) -> Option<ObjectReference> {
     reference(Kind::Device, device.metadata.as_ref())
 }
 
-/// In which state a new Device of `user` begins: ACTIVE unless the Cluster says otherwise.
+/// Returns the initial state of a new Device of `user`: ACTIVE unless the Cluster sets another.
 pub fn default_state(user: &User, config: &ClusterConfig) -> State {
     match settings(user, config).0 {
         State::Unknown => State::Active,
@@ -192,7 +192,7 @@ pub fn default_state(user: &User, config: &ClusterConfig) -> State {
     }
 }
 
-/// How many Devices `user` may have: 32 unless the Cluster says otherwise.
+/// Returns the limit of Devices of `user`: 32 unless the Cluster sets another, at most [`MOST_PER_USER`].
 pub fn max_per_user(user: &User, config: &ClusterConfig) -> u32 {
     match settings(user, config).1 {
         0 => DEFAULT_MAX_PER_USER,

@@ -1,4 +1,4 @@
-//! Durations of the contract, and the grammar in which people write them.
+//! Conversion and validation of durations in resources, and the grammar for durations on the command line.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// The shortest duration that a resource may ask for.
+/// The shortest duration allowed in a resource.
 pub const SHORTEST: Duration = Duration::from_secs(1);
-/// The longest duration that a resource may ask for: 100 years of 360 days.
+/// The longest duration allowed in a resource: 100 years of 360 days.
 pub const LONGEST: Duration = Duration::from_secs(100 * 360 * DAY);
 
-/// A duration that a resource may not ask for.
+/// The error for a duration that is not allowed in a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OutOfRange {
-    /// The message is there, but empty.
+    /// The message has no unit set.
     #[error(
         "the duration is empty: set one of milliseconds, seconds, minutes, hours, days, weeks or months"
     )]
@@ -34,7 +34,7 @@ pub enum OutOfRange {
     TooLong,
 }
 
-/// The duration that `duration` means, a month having 30 days; `None` where its oneof is unset.
+/// Converts a protobuf duration, or returns `None` if its oneof is unset. A month has 30 days.
 pub fn from_proto(duration: &meta_v1::Duration) -> Option<Duration> {
     let seconds = |count: u32, unit: u64| Duration::from_secs(u64::from(count) * unit);
     Some(match duration.r#type? {
@@ -48,10 +48,10 @@ pub fn from_proto(duration: &meta_v1::Duration) -> Option<Duration> {
     })
 }
 
-/// As [`from_proto`], for a duration that a client sent in a resource.
+/// Converts like [`from_proto`], and checks the range.
 ///
 /// # Errors
-/// [`OutOfRange`] unless it is from [`SHORTEST`] to [`LONGEST`].
+/// Returns [`OutOfRange`] unless the duration is from [`SHORTEST`] to [`LONGEST`].
 pub fn check(duration: &meta_v1::Duration) -> Result<Duration, OutOfRange> {
     match from_proto(duration) {
         None => Err(OutOfRange::Unset),
@@ -61,8 +61,8 @@ pub fn check(duration: &meta_v1::Duration) -> Result<Duration, OutOfRange> {
     }
 }
 
-/// As the wire has it: whole seconds where it is that, else milliseconds. What the wire cannot hold (more than
-/// 49 days with a fraction of a second, more than 136 years) is rounded down.
+/// Converts to the protobuf duration: milliseconds if there is a fraction of a second, else whole seconds. A duration
+/// too large for the message is rounded down (more than 49 days with a fraction of a second, more than 136 years).
 pub fn to_proto(duration: Duration) -> meta_v1::Duration {
     let millis = u32::try_from(duration.as_millis());
     let seconds = u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);

@@ -10,33 +10,33 @@ use crate::rng::Rng;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uid(Uuid);
 
-/// Not 16 bytes, or not a UUID in its usual spelling.
+/// The error for bytes or text that is not a UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a UUID")]
 pub struct InvalidUid;
 
 impl Uid {
-    /// A new one.
+    /// Generates a random id.
     pub fn random(rng: &dyn Rng) -> Self {
         let mut bytes = [0; 16];
         rng.fill(&mut bytes);
         Self(Builder::from_random_bytes(bytes).into_uuid())
     }
 
-    /// From its 16 bytes.
+    /// Converts from 16 bytes.
     ///
     /// # Errors
-    /// Where there are not 16.
+    /// Returns [`InvalidUid`] if there are not exactly 16 bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidUid> {
         Uuid::from_slice(bytes).map(Self).map_err(|_| InvalidUid)
     }
 
-    /// Its 16 bytes.
+    /// Returns the 16 bytes of the id.
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
     }
 
-    /// True for a random (version 4, RFC 9562 variant) UUID.
+    /// Returns whether this is a random UUID (version 4, RFC 9562 variant).
     pub fn is_random(&self) -> bool {
         self.0.get_version_num() == 4 && self.0.get_variant() == uuid::Variant::RFC4122
     }
@@ -57,7 +57,7 @@ impl fmt::Debug for Uid {
 impl FromStr for Uid {
     type Err = InvalidUid;
 
-    /// Accepts the hyphenated form only, in either case.
+    /// Accepts only the hyphenated form, in upper or lower case.
     fn from_str(text: &str) -> Result<Self, InvalidUid> {
         if text.len() != 36 {
             return Err(InvalidUid);

@@ -4,15 +4,15 @@ use std::{fmt, str::FromStr};
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident,)*) => {
-        /// A kind of stored document. The names of resource kinds are those of the wire.
+        /// The kind of a stored document. The names of resource kinds are those of the API.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Kind { $($(#[$doc])* $variant,)* }
 
         impl Kind {
-            /// All of them.
+            /// All kinds.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The name, as in `kind:` of a document.
+            /// Returns the name, as in `kind:` of a document.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => stringify!($variant),)* }
             }
@@ -61,19 +61,19 @@ kinds! {
     Gateway,
     /// Internal: a token signing key.
     SigningKey,
-    /// Internal: a certificate authority or a certificate with its key.
+    /// Internal: a certificate authority, or a certificate with its key.
     Certificate,
-    /// Internal: what is known of the second factors of a User beyond their Authenticators. Has the User's uid.
+    /// Internal: the state of a User's second factors beyond the Authenticators. Has the uid of the User.
     SecondFactors,
     /// Internal: the published metadata of authenticators.
     AuthenticatorMetadata,
-    /// Internal: one access token that was revoked alone; expires with the token.
+    /// Internal: a single revoked access token. Expires with the token.
     RevokedToken,
-    /// Internal: a link that logs a person in once, and works while this is there.
+    /// Internal: an enrollment link, which signs a person in once. The link works as long as this document exists.
     Enrollment,
 }
 
-/// No such kind.
+/// The error for a name that is not a [`Kind`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("unknown kind")]
 pub struct UnknownKind;

@@ -1,4 +1,4 @@
-//! Pure rules of the platform: nothing here does input or output, reads a clock or rolls dice by itself.
+//! The rules of the platform as pure functions: no input or output, and time and randomness are parameters.
 
 pub mod address;
 pub mod address_prefix;

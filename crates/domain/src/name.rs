@@ -1,62 +1,62 @@
-//! The names of resources.
+//! Validation of resource names.
 
-/// The most characters that a whole name may have.
+/// The maximum length of a name, in characters.
 pub const MAX_LENGTH: usize = 128;
-/// The most characters that one part between dots may have.
+/// The maximum length of one part between dots, in characters.
 pub const MAX_PART_LENGTH: usize = 40;
-/// The Namespace of a Service whose name gives none.
+/// The Namespace of a Service whose name contains none.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
-/// Why a name is refused.
+/// The reason why a name is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Nothing there.
+    /// The name is empty.
     #[error("the name is empty")]
     Empty,
     /// Longer than [`MAX_LENGTH`].
     #[error("the name has {length} characters; at most {MAX_LENGTH} are allowed")]
     TooLong {
-        /// How many characters there are.
+        /// The number of characters.
         length: usize,
     },
-    /// More dots than this kind of resource allows.
+    /// More parts than this kind of resource allows.
     #[error("the name `{name}` has {parts} parts between dots; at most {max} are allowed here")]
     TooManyParts {
         /// The whole name.
         name: String,
-        /// How many parts there are.
+        /// The number of parts.
         parts: usize,
-        /// How many there may be.
+        /// The allowed number of parts.
         max: usize,
     },
-    /// A part between dots that breaks the rule.
+    /// An invalid part between dots.
     #[error("`{part}` in the name `{name}` {problem}")]
     Part {
         /// The whole name.
         name: String,
-        /// The part.
+        /// The invalid part.
         part: String,
-        /// What is wrong with it.
+        /// The rule that the part breaks.
         problem: PartProblem,
     },
 }
 
-/// What is wrong with one part of a name.
+/// The rule that one part of a name breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PartProblem {
     /// Shorter than 2 or longer than [`MAX_PART_LENGTH`].
     #[error("must have 2 to {MAX_PART_LENGTH} characters")]
     Length,
-    /// Begins with something else than a lower-case letter.
+    /// Does not begin with a lower-case letter.
     #[error("must begin with a lower-case letter (a-z)")]
     Start,
     /// Ends with a hyphen.
     #[error("must end with a lower-case letter or a digit")]
     End,
-    /// A character that is not allowed at all.
+    /// Contains a character that is not allowed.
     #[error("may have only lower-case letters (a-z), digits and hyphens")]
     Character,
-    /// `--`.
+    /// Contains `--`.
     #[error("must not have two hyphens in a row")]
     DoubleHyphen,
 }
@@ -64,7 +64,7 @@ pub enum PartProblem {
 /// Checks a name of at most `max_parts` parts between dots: 1 for most kinds, 2 for a Service, 6 for a Policy.
 ///
 /// # Errors
-/// A [`NameError`] that says which part breaks which rule.
+/// Returns a [`NameError`] that names the invalid part and the rule.
 pub fn check(name: &str, max_parts: usize) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty);
@@ -91,7 +91,7 @@ pub fn check(name: &str, max_parts: usize) -> Result<(), NameError> {
     Ok(())
 }
 
-/// The name under which a Service is stored: `nginx` is `nginx.default`.
+/// Returns the stored name of a Service, with its Namespace: `nginx` becomes `nginx.default`.
 pub fn service_full_name(name: &str) -> String {
     if name.contains('.') {
         name.to_owned()
@@ -120,7 +120,8 @@ fn check_part(part: &str) -> Result<(), PartProblem> {
     Ok(())
 }
 
-/// A name for a Credential of `user`: `<user>-<type>-<suffix>`, the user's name cut where it would be too long.
+/// Builds the name `<user>-<type>-<suffix>` of a Credential. The user name is truncated if the result would be too
+/// long.
 pub fn of_credential(user: &str, type_word: &str, suffix: &str) -> String {
     let rest = format!("-{type_word}-{suffix}");
     let room = MAX_PART_LENGTH.saturating_sub(rest.len());

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
-/// The port through which randomness comes in.
+/// The port that provides randomness.
 pub trait Rng: Send + Sync + 'static {
     /// Fills `bytes` with unpredictable bytes.
     fn fill(&self, bytes: &mut [u8]);
@@ -20,12 +20,12 @@ impl Rng for SystemRng {
     }
 }
 
-/// The same bytes at each run, for tests.
+/// A deterministic generator for tests.
 #[derive(Debug)]
 pub struct SeededRng(Mutex<StdRng>);
 
 impl SeededRng {
-    /// A sequence that `seed` decides.
+    /// Creates a generator whose output depends only on `seed`.
     pub fn new(seed: u64) -> Self {
         Self(Mutex::new(StdRng::seed_from_u64(seed)))
     }
@@ -40,13 +40,14 @@ impl Rng for SeededRng {
     }
 }
 
-/// `length` characters, each drawn evenly from the ASCII `alphabet` (at most 256 of them).
+/// Generates `length` characters, uniformly distributed over the ASCII `alphabet` (at most 256 characters).
 pub fn random_string(rng: &dyn Rng, alphabet: &[u8], length: usize) -> String {
     let size = alphabet.len().min(256);
     if size == 0 {
         return String::new();
     }
-    // The largest multiple of `size` that a byte can hold: what lies above would favour the first characters.
+    // The largest multiple of `size` that a byte can hold. Larger values are rejected: they would favor the first
+    // characters.
     let limit = 256 - 256 % size;
     let mut drawn = String::with_capacity(length);
     while drawn.len() < length {

@@ -1,7 +1,7 @@
-//! Scopes: what a Session may at most be used for. No scopes, no restriction.
+//! Scopes: the upper limit of what a Session can be used for. A Session without scopes is not restricted.
 //!
-//! `service:*`, `service:NAME`, `service:NAME.NAMESPACE`, `service:NAMESPACE/*`, `api:*`, `api:PACKAGE`,
-//! `api:PACKAGE.Service`, `api:PACKAGE.Service/Method`, PACKAGE being the short word (`core`, `user`, `auth`,
+//! The forms are `service:*`, `service:NAME`, `service:NAME.NAMESPACE`, `service:NAMESPACE/*`, `api:*`, `api:PACKAGE`,
+//! `api:PACKAGE.Service` and `api:PACKAGE.Service/Method`. PACKAGE is the short name (`core`, `user`, `auth`,
 //! `platform`). Each text becomes one message.
 
 use api::core_v1::{
@@ -17,7 +17,7 @@ mod hash;
 pub use grammar::{ScopeError, parse};
 pub use hash::hash;
 
-/// The texts of `scope`, as [`parse`] takes them; none for an empty message, which allows nothing.
+/// Returns the texts of `scope`, in the form that [`parse`] accepts. An empty message, which allows nothing, has none.
 pub fn format(scope: &Scope) -> Vec<String> {
     match &scope.r#type {
         None => Vec::new(),
@@ -50,9 +50,9 @@ pub fn format(scope: &Scope) -> Vec<String> {
     }
 }
 
-/// Whether a Session with `scopes` may reach the Service `service_name` (`name.namespace`). `service:*` means the
-/// Services behind the gateway; one that is the API (`is_api`) is reached by `api:` scopes or by its own name, and
-/// then [`allows_method`] decides of each call.
+/// Returns whether a Session with `scopes` can reach the Service `service_name` (`name.namespace`). `service:*` covers
+/// the Services behind the gateway. The API (`is_api`) is reached with `api:` scopes or by the name of its Service;
+/// then [`allows_method`] decides on each call.
 pub fn allows_service(scopes: &[Scope], service_name: &str, is_api: bool) -> bool {
     scopes.is_empty()
         || scopes.iter().any(|scope| match &scope.r#type {
@@ -66,8 +66,9 @@ pub fn allows_service(scopes: &[Scope], service_name: &str, is_api: bool) -> boo
         })
 }
 
-/// Whether a Session with `scopes` may call `method` of the gRPC service `service` of the API package `package`:
-/// `allows_method(scopes, "core", "MainService", "GetUser")`. Nothing else need be asked for a call of the API.
+/// Returns whether a Session with `scopes` can call `method` of the gRPC service `service` of the API package
+/// `package`: `allows_method(scopes, "core", "MainService", "GetUser")`. This is the only scope check that an API call
+/// needs.
 pub fn allows_method(scopes: &[Scope], package: &str, service: &str, method: &str) -> bool {
     if scopes.is_empty() {
         return true;

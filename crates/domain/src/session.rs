@@ -1,5 +1,5 @@
-//! Sessions: how they begin, for how long they and their tokens live, and whether they still stand. Pure
-//! transitions; the caller reads the Session and writes the changed one by compare-and-set.
+//! Sessions: creation, lifetimes, refresh and validity checks, as pure functions. The caller reads the Session and
+//! writes the changed one by compare-and-set.
 
 mod authenticator;
 mod browser;
@@ -33,13 +33,13 @@ use api::core_v1::{
     session::status::{Authentication, authentication::info::Details},
 };
 
-/// Whether the Session holds the access tokens of any number of replicas of an OAuth2 client side by side. Such
-/// tokens have ids of their own, which the Session does not know; one is revoked alone by a record of its id.
+/// Returns whether the Session is shared by any number of replicas of an OAuth2 client, each with its own access token.
+/// The Session does not store the ids of these tokens. A record of its id revokes a single token.
 pub fn is_shared(session: &Session) -> bool {
     credential_type(session) == Some(credential::spec::Type::Oauth2)
 }
 
-/// Whether the Session is one of a browser: its tokens travel in cookies, each of which is bound to one host.
+/// Returns whether this is a browser Session: its tokens are in cookies, each of which is bound to one host.
 pub fn is_browser(session: &Session) -> bool {
     session
         .status
@@ -47,7 +47,7 @@ pub fn is_browser(session: &Session) -> bool {
         .is_some_and(|status| status.is_browser)
 }
 
-/// By which type of Credential the Session began.
+/// Returns the type of the Credential that created the Session.
 fn credential_type(session: &Session) -> Option<credential::spec::Type> {
     let status = session.status.as_ref()?;
     match &status
@@ -62,7 +62,7 @@ fn credential_type(session: &Session) -> Option<credential::spec::Type> {
     }
 }
 
-/// The authentication that the present tokens come from.
+/// Returns the authentication for which the current tokens were issued.
 pub fn current(session: &Session) -> Option<&Authentication> {
     session.status.as_ref()?.authentication.as_ref()
 }

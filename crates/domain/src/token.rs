@@ -1,9 +1,9 @@
-//! Tokens: what a Cluster signs and hands out as access tokens, refresh tokens and the secrets of Credentials.
+//! Tokens that a Cluster signs: access tokens, refresh tokens and the secrets of Credentials.
 //!
-//! A token is `base64url-nopad(0x01 ‖ TokenT0{1: signature, 2: content})`. There is exactly one spelling of each
-//! token: what is not the canonical encoding of itself is refused before anything else is looked at. The signature
-//! (Ed25519, RFC 8032) covers the content bytes as received. Which key verifies is decided by the caller, by the id
-//! that the token names; a token says nothing of algorithms.
+//! A token is `base64url-nopad(0x01 ‖ TokenT0{1: signature, 2: content})`. Each token has exactly one spelling: a text
+//! that is not the canonical encoding of its content is rejected before any other check. The signature (Ed25519, RFC
+//! 8032) covers the content bytes as received. The caller selects the verification key by the key id in the token. A
+//! token does not name an algorithm.
 
 use std::time::Duration;
 
@@ -20,17 +20,17 @@ pub use key::{InvalidKey, InvalidText, SigningKey, VerifyingKey};
 
 use encoding::{Envelope, MAX_BYTES};
 
-/// The fewest characters that a token has.
+/// The minimum length of a token, in characters.
 pub const MIN_LENGTH: usize = 150;
-/// The most characters that a token has.
+/// The maximum length of a token, in characters.
 pub const MAX_LENGTH: usize = 220;
 
-/// What a token is for. One is never accepted in place of another.
+/// The type of a token. A token of one type is never accepted as another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenType {
-    /// Authorizes requests of a Session.
+    /// Authenticates requests of a Session.
     Access,
-    /// Gets a Session new tokens.
+    /// Refreshes the tokens of a Session.
     Refresh,
     /// The secret of a Credential.
     Credential,
@@ -55,30 +55,30 @@ impl TokenType {
     }
 }
 
-/// What a token says.
+/// The content of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
-    /// What it is for.
+    /// The type of the token.
     pub token_type: TokenType,
-    /// The key that signed it.
+    /// The id of the key that signed the token.
     pub key_id: Uid,
     /// The uid of the Session (access and refresh tokens) or of the Credential.
     pub subject: Uid,
-    /// By which the subject knows this generation of its tokens.
+    /// The id of this generation of tokens, which the subject stores.
     pub token_id: Uid,
-    /// From when on it is refused; a whole second of the years 1970 to 9999. `None`: only its subject decides.
+    /// The time of expiry: a whole second of the years 1970 to 9999. If `None`, only the subject limits the token.
     pub expires_at: Option<UnixMillis>,
-    /// The version of the Credential that it came from; 0 where no Credential is behind it.
+    /// The version of the Credential behind the token; 0 without a Credential.
     pub credential_version: u32,
-    /// The uid of the Cluster that issued it.
+    /// The uid of the Cluster that issued the token.
     pub audience: Uid,
 }
 
 impl Claims {
-    /// Whether it may still be used.
+    /// Checks that the token has not expired.
     ///
     /// # Errors
-    /// [`TokenError::Expired`] from the very instant of expiry on.
+    /// Returns [`TokenError::Expired`] if `now` is at or after the expiry.
     pub fn check_expiry(&self, now: UnixMillis) -> Result<(), TokenError> {
         match self.expires_at {
             Some(expires_at) if now >= expires_at => Err(TokenError::Expired),
@@ -86,10 +86,10 @@ impl Claims {
         }
     }
 
-    /// Whether it is of the wanted type.
+    /// Checks the type of the token.
     ///
     /// # Errors
-    /// [`TokenError::WrongType`] where not.
+    /// Returns [`TokenError::WrongType`] if the type is not `wanted`.
     pub fn check_type(&self, wanted: TokenType) -> Result<(), TokenError> {
         if self.token_type == wanted {
             Ok(())
@@ -99,31 +99,31 @@ impl Claims {
     }
 }
 
-/// Why a text is not a token that this Cluster accepts.
+/// The reason why a text is not a token of this Cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Not of the form of a token, or not the one canonical spelling of itself.
+    /// The text is not a token in its canonical encoding.
     #[error("malformed token")]
     Malformed,
-    /// Signed by another key than the one that was tried.
+    /// Another key than the given one signed the token.
     #[error("the token is signed by another key")]
     WrongKey,
     /// The signature does not match.
     #[error("the signature of the token does not match")]
     BadSignature,
-    /// Issued by another Cluster.
+    /// Another Cluster issued the token.
     #[error("the token is of another Cluster")]
     WrongAudience,
-    /// Of another type than is accepted here.
+    /// The token has another type than expected.
     #[error("the token is of another type than is accepted here")]
     WrongType,
-    /// Too old.
+    /// The token has expired.
     #[error("the token has expired")]
     Expired,
 }
 
 impl TokenError {
-    /// A stable word for the audit log.
+    /// Returns a stable identifier for the audit log.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Malformed => "token_malformed",
@@ -136,40 +136,40 @@ impl TokenError {
     }
 }
 
-/// The text of a token. Wiped from memory when dropped, never printed.
+/// The text of a token. It is wiped from memory when dropped, and never printed.
 pub struct Token(SecretString);
 
 impl Token {
-    /// The text, to be handed to whom it belongs.
+    /// Returns the text, to be sent to its owner.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// The same secret in the type in which other parts carry secrets.
+    /// Converts to the general type for secrets.
     pub fn into_secret(self) -> SecretString {
         self.0
     }
 }
 
-/// A token of the right form whose signature nobody has looked at.
+/// A well-formed token whose signature was not verified.
 pub struct Unverified(Envelope);
 
 impl Unverified {
-    /// The key that is said to have signed it.
+    /// Returns the id of the key that supposedly signed the token.
     pub fn key_id(&self) -> Uid {
         self.0.claims().key_id
     }
 
-    /// The bytes that the text encodes. Two texts that [`decode`] accepts are equal if and only if these are.
+    /// Returns the bytes that the text encodes. They are equal exactly if the texts that [`decode`] accepted are equal.
     pub fn canonical_bytes(&self) -> &[u8] {
         self.0.bytes()
     }
 
-    /// The claims, where the signature is that of `key` and the token is for `audience`, the uid of the Cluster.
-    /// Type and expiry are not looked at: see [`Claims::check_type`] and [`Claims::check_expiry`].
+    /// Verifies the signature with `key` and checks that the token is for `audience`, the uid of the Cluster. Does not
+    /// check type and expiry: see [`Claims::check_type`] and [`Claims::check_expiry`].
     ///
     /// # Errors
-    /// [`TokenError::WrongKey`], [`TokenError::BadSignature`] or [`TokenError::WrongAudience`].
+    /// Returns [`TokenError::WrongKey`], [`TokenError::BadSignature`] or [`TokenError::WrongAudience`].
     pub fn verify(self, key: &VerifyingKey, audience: Uid) -> Result<Claims, TokenError> {
         if key.id() != self.key_id() {
             return Err(TokenError::WrongKey);
@@ -183,40 +183,40 @@ impl Unverified {
     }
 }
 
-/// Reads a token strictly: canonical base64url without padding, canonical protobuf, nothing unknown, bounded size.
+/// Decodes a token strictly: canonical base64url without padding, canonical protobuf, no unknown fields, bounded size.
 ///
 /// # Errors
-/// [`TokenError::Malformed`] for anything else.
+/// Returns [`TokenError::Malformed`] for any other text.
 pub fn decode(text: &str) -> Result<Unverified, TokenError> {
     if !(MIN_LENGTH..=MAX_LENGTH).contains(&text.len()) {
         return Err(TokenError::Malformed);
     }
     let mut bytes = [0; MAX_BYTES];
-    // This engine refuses padding and bits set after the last byte.
+    // This engine rejects padding and non-zero trailing bits.
     let length = URL_SAFE_NO_PAD
         .decode_slice(text, &mut bytes)
         .map_err(|_| TokenError::Malformed)?;
     Envelope::read(bytes, length).map(Unverified)
 }
 
-/// What a token says of itself, unverified: to be shown to whom holds it, never to decide anything.
+/// Returns the unverified claims of a token, for display to its holder. They must not be used in a decision.
 ///
 /// # Errors
-/// As [`decode`].
+/// Returns [`TokenError::Malformed`] like [`decode`].
 pub fn inspect(text: &str) -> Result<Claims, TokenError> {
     decode(text).map(|unverified| unverified.0.into_claims())
 }
 
-/// When a token that is issued at `now` for `lifetime` expires. Rounded up to the whole second that tokens can hold,
-/// so that none lives shorter than promised.
+/// Returns the expiry of a token that is issued at `now` for `lifetime`. It is rounded up to whole seconds, the
+/// resolution of tokens, so that no token is shorter-lived than promised.
 pub fn expiry(now: UnixMillis, lifetime: Duration) -> UnixMillis {
     let end = now.saturating_add(lifetime);
     UnixMillis::from_seconds(end.saturating_add(Duration::from_millis(999)).seconds())
 }
 
 impl SigningKey {
-    /// Signs `claims` as this key: the key id that they name is replaced by this key's. A fraction of a second of
-    /// the expiry is dropped, and one outside of the years 1970 to 9999 becomes the nearest that a token can hold.
+    /// Signs `claims` with this key, whose id replaces their key id. The expiry is truncated to whole seconds and
+    /// clamped to the years 1970 to 9999.
     pub fn sign(&self, claims: &Claims) -> Token {
         let content = encoding::content(claims, self.id());
         let signature = self.signature(&content);

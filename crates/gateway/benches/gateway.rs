@@ -1,7 +1,7 @@
-//! What the gateway costs a request: `cargo bench -p gateway`.
+//! The cost of the gateway for each request: `cargo bench -p gateway`.
 //!
-//! `handle` is everything but the sockets: reading, routing, token, decision, response. `proxied` adds one kept
-//! connection to an upstream of the same process, on one thread.
+//! `handle` measures everything except the sockets: parsing, routing, authentication, the decision and the response.
+//! `proxied` adds one kept connection to an upstream in the same process and thread.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
 
 use std::{net::SocketAddr, sync::Arc};
@@ -101,7 +101,7 @@ impl Directory for OneRoute {
     }
 }
 
-/// Ten Policies of three rules; the last rule of the last one matches.
+/// Creates ten Policies of three rules each. The last rule of the last Policy matches.
 fn policies() -> Vec<InlinePolicy> {
     (0..10)
         .map(|policy| InlinePolicy {

@@ -1,4 +1,4 @@
-//! Whether a request may pass: token → Principal → scopes → configuration → Policies → plugins → expressions.
+//! Authorization of a request: token → Principal → scopes → configuration → Policies → plugins → expressions.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(crate) use seen::Seen;
 pub(crate) use token::Presented;
 use token::Proof;
 
-/// The right to send one request to one Service by one of its configurations. Only [`authorize`] makes it.
+/// The permission to send one request to one Service with one of its configurations. Only [`authorize`] creates it.
 pub(crate) struct Permit {
     route: Arc<Route>,
     choice: Choice,
@@ -43,26 +43,25 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
-    /// Gives the right away: the Service, its configuration, what the expressions of that yield, and what ends a
-    /// stream.
+    /// Returns the Service, its configuration, the results of its expressions, and the [`Watch`] that ends a stream.
     pub(crate) fn into_parts(self) -> (Arc<Route>, Choice, Computed, Watch) {
         (self.route, self.choice, self.computed, self.watch)
     }
 }
 
-/// What comes of a request that is not denied.
+/// The outcome of a request that is not denied.
 #[allow(
     clippy::large_enum_variant,
     reason = "moved once; a box would be an allocation for each request"
 )]
 pub(crate) enum Passed<B> {
-    /// It may be sent on. The request has what the upstream may see and nothing else.
+    /// Forward the request. It contains only what the upstream may see.
     Permitted(Permit, Inbound<B>),
-    /// It is answered from here.
+    /// Answer locally.
     Answered(Response<Body>),
 }
 
-/// Decides.
+/// Authenticates the caller, evaluates the Policies and returns a [`Permit`], a local response or a [`Denial`].
 pub(crate) async fn authorize<B>(
     gateway: &Gateway,
     route: Arc<Route>,
@@ -88,7 +87,7 @@ where
                     check_scopes(&principal.scopes, &route)?;
                     Some(principal)
                 }
-                // A stale cookie is as good as none; whoever sends a bad token is told so.
+                // A stale cookie is treated like a missing one. A bad token is always reported.
                 Err(denial) if may_log_in(denial, presented.proof()) => {
                     let answer =
                         login::redirect(gateway, &inbound.request, presented.state(), record.id);
@@ -111,7 +110,7 @@ where
     if let (true, Some(Proof::Cookie(_))) = (principal.is_some(), presented.proof()) {
         cross_site::check(&inbound.request, plan.cors.as_ref())?;
     }
-    // Before the Policies look, as they see what the upstream sees.
+    // This happens before the Policies run, because they must see what the upstream sees.
     if let (true, Some(foreign)) = (plan.passes_authorization, presented.foreign()) {
         inbound
             .request
@@ -121,12 +120,12 @@ where
     if let Some(buffering) = &plan.buffering {
         let transfer = Arc::new(Transfer::default());
         record.transfer = Some(Arc::clone(&transfer));
-        // Apart, so that requests of other Services do not carry its state about.
+        // Boxed, so that requests of other Services do not carry its state.
         inbound = Box::pin(inbound.buffer(buffering, &case.watch(), &transfer)).await?;
     }
     let decided = match case.decide(plan, inbound.arrived(), record) {
         Err(Denial::Policy) => {
-            // Apart, so that requests that pass do not carry its state about.
+            // Boxed, so that requests that pass do not carry its state.
             let answer = Box::pin(case.step_up(&presented, inbound.arrived(), record)).await;
             return answer.map(Passed::Answered).ok_or(Denial::Policy);
         }
@@ -156,7 +155,7 @@ where
     Ok(Passed::Permitted(permit, inbound))
 }
 
-/// Lets the plugins act that do not know who asks.
+/// Runs the plugins that act before authentication.
 fn act_before<B>(
     gateway: &Gateway,
     route: &Route,
@@ -195,7 +194,7 @@ fn act_before<B>(
     }
 }
 
-/// Who asks for what, and when.
+/// The inputs of the authorization of one request.
 struct Case<'a> {
     gateway: &'a Gateway,
     route: &'a Route,
@@ -205,18 +204,18 @@ struct Case<'a> {
 
 enum Decided {
     Answered(Response<Body>),
-    /// With another target, where plugins say so.
+    /// The new target is set if a plugin changed it.
     Permitted(Computed, Option<PathAndQuery>),
 }
 
 enum Acted {
     Answered(Response<Body>),
-    /// With another target, where plugins say so.
+    /// The new target is set if a plugin changed it.
     Passed(Option<PathAndQuery>),
 }
 
 impl Case<'_> {
-    /// Which configuration of the Service it is about.
+    /// Selects the configuration of the Service for this request.
     fn choose(&self, arrived: Arrived<'_>, record: &Record) -> Result<Choice, Denial> {
         if !self.route.has_rules() {
             return Ok(Choice::Default);
@@ -227,7 +226,7 @@ impl Case<'_> {
         choice.map_err(|failure| self.failed(&failure, record))
     }
 
-    /// Asks the Policies, then the plugins, then the expressions.
+    /// Evaluates the Policies, then the plugins, then the expressions.
     fn decide(
         &self,
         plan: &Plan,
@@ -261,7 +260,7 @@ impl Case<'_> {
         Ok(Decided::Permitted(computed, target))
     }
 
-    /// Lets plugins act, one after the other.
+    /// Runs the plugins in order.
     fn act(
         &self,
         plan: &Plan,
@@ -310,7 +309,7 @@ impl Case<'_> {
         Ok(Acted::Passed(target))
     }
 
-    /// What the upstream is told of the caller.
+    /// Builds the fields that identify the caller to the upstream.
     fn identity(&self, plan: &Plan) -> Result<IdentityFields, Denial> {
         let (Some(rule), Some(principal)) = (plan.identity(), self.principal) else {
             return Ok(IdentityFields::new());
@@ -330,7 +329,7 @@ impl Case<'_> {
         Ok(fields)
     }
 
-    /// What ends the request while its body is being read.
+    /// Returns the [`Watch`] that aborts the request when the Session ends.
     fn watch(&self) -> Watch {
         match self.principal {
             None => Watch::unlimited(),
@@ -359,7 +358,7 @@ impl Case<'_> {
             view,
             self.now,
         );
-        // Whatever was decided, it was about another request than the upstream would see.
+        // The decision is void if an expression read a value differently from what the upstream would see.
         seen.check()?;
         record.shadow = shadow;
         if decision.allowed {
@@ -371,8 +370,8 @@ impl Case<'_> {
         }
     }
 
-    /// What somebody is told whom the Policies would let in who proved anew who they are: a browser is sent to where
-    /// that can be done.
+    /// Returns the step-up response if a fresh authentication would satisfy the Policies. A browser is redirected to
+    /// the step-up page; other clients get a challenge.
     async fn step_up(
         &self,
         presented: &Presented,
@@ -390,7 +389,7 @@ impl Case<'_> {
             policy::decide(&policies, Some(subject), target, &view, self.now).allowed
         };
         let step_up = identity.step_up(principal, &is_allowed).await?;
-        // What was asked was about another request than the upstream would see.
+        // The step-up is void if an expression read a value differently from what the upstream would see.
         seen.check().ok()?;
         let way = match presented.proof() {
             Some(Proof::Cookie(_)) => login::step_up(
@@ -421,7 +420,7 @@ impl Case<'_> {
         }
     }
 
-    /// The log tells the Service's owner what to mend.
+    /// Logs the failure, so that the owner of the Service can fix the expression.
     fn failed(&self, failure: &Failure, record: &Record) -> Denial {
         tracing::warn!(
             request_id = record.id.as_str(),
@@ -486,10 +485,10 @@ fn check_scopes(scopes: &[SessionScope], route: &Route) -> Result<(), Denial> {
     }
 }
 
-/// A Service of gRPC takes nothing but calls.
+/// Rejects requests to a gRPC Service that are not gRPC calls.
 fn check_mode(route: &Route, request: &Canonical) -> Result<(), Denial> {
     match route.mode {
-        // Let through so far for the sake of CORS alone.
+        // Only the CORS preflight needs OPTIONS, and it was answered before.
         Mode::Grpc if request.method == Method::OPTIONS => {
             Err(Denial::Ambiguous(Ambiguity::NotGrpc))
         }

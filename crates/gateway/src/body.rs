@@ -1,4 +1,4 @@
-//! Bodies on their way through: streamed, counted, and cut where the right to them ends.
+//! Streamed bodies: counted, limited, and aborted when the Session ends.
 
 use std::{
     pin::Pin,
@@ -18,7 +18,7 @@ pub(crate) use response::{FirstFrame, Proxied, first_frame};
 pub(crate) use transfer::{Transfer, TransferState};
 pub(crate) use watch::Watch;
 
-/// Body of a response of the gateway.
+/// The body of a response of the gateway.
 pub struct Body(Inner);
 
 enum Inner {
@@ -27,13 +27,13 @@ enum Inner {
     Proxied(Box<Proxied>),
 }
 
-/// Why a body ended early.
+/// The reason why a body ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    /// The Session behind the request no longer stands.
+    /// The Session of the request is no longer valid.
     #[error("access was revoked")]
     Revoked,
-    /// The client sent more than the Service takes.
+    /// The client sent more than the Service accepts.
     #[error("the request body is too large")]
     TooLarge,
     /// The client paused for too long.
@@ -48,7 +48,6 @@ pub enum BodyError {
 }
 
 impl Body {
-    /// Nothing.
     pub(crate) fn empty() -> Self {
         Self(Inner::Empty)
     }

@@ -1,45 +1,45 @@
-//! Who a caller is, as the log names it and upstreams are told.
+//! The identity of a caller, for the log and for upstreams.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use domain::clock::UnixMillis;
 use http::{HeaderName, HeaderValue};
 
-/// How many upstreams' assertions are kept for a caller.
+/// The maximum number of cached assertions of a caller, one for each audience.
 const KEPT_ASSERTIONS: usize = 16;
 
-/// What is known of a caller.
+/// The facts about a caller.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CallerFacts {
-    /// Name of the User.
+    /// The name of the User.
     pub user: String,
-    /// Uid of the User.
+    /// The uid of the User.
     pub user_uid: String,
-    /// E-mail address of the User.
+    /// The email address of the User.
     pub email: Option<String>,
-    /// Names of the User's Groups.
+    /// The names of the User's Groups.
     pub groups: Vec<String>,
-    /// Name of the Session.
+    /// The name of the Session.
     pub session: String,
-    /// Uid of the Session.
+    /// The uid of the Session.
     pub session_uid: String,
-    /// Name of the Credential that the Session came from.
+    /// The name of the Credential that created the Session.
     pub credential: Option<String>,
 }
 
-/// A caller, and what was made for it. To be kept for as long as the facts hold.
+/// A caller with cached header fields and assertions. Keep it for as long as the facts are valid.
 pub struct Caller {
     facts: CallerFacts,
     fields: OnceLock<Vec<(HeaderName, HeaderValue)>>,
     assertions: Mutex<Vec<Issued>>,
 }
 
-/// A signed statement of who a caller is.
+/// A signed assertion of a caller's identity.
 #[derive(Clone)]
 pub struct Assertion {
     /// A JWT in compact serialization.
     pub value: HeaderValue,
-    /// From here on upstreams refuse it.
+    /// The time from which upstreams reject it.
     pub expires_at: UnixMillis,
 }
 
@@ -50,7 +50,7 @@ struct Issued {
 }
 
 impl Caller {
-    /// A caller for whom nothing was made yet.
+    /// Creates a caller with empty caches.
     pub fn new(facts: CallerFacts) -> Self {
         Self {
             facts,
@@ -59,16 +59,16 @@ impl Caller {
         }
     }
 
-    /// What is known of it.
+    /// Returns the facts about the caller.
     pub fn facts(&self) -> &CallerFacts {
         &self.facts
     }
 
-    /// The header fields that tell an upstream who it is. What cannot be said in one is left out.
+    /// Returns the header fields that identify the caller to an upstream. Values that a field cannot hold are left out.
     pub(crate) fn fields(&self) -> &[(HeaderName, HeaderValue)] {
         self.fields.get_or_init(|| {
             let facts = &self.facts;
-            // A name with a comma would read as two.
+            // A name with a comma would be read as two names.
             let groups = facts.groups.iter().filter(|group| !group.contains(','));
             let groups: Vec<&str> = groups.map(String::as_str).collect();
             let groups = groups.join(",");
@@ -94,8 +94,8 @@ impl Caller {
         })
     }
 
-    /// The assertion for `audience`: one that was made before and is good for half its life yet, else what `sign`
-    /// makes.
+    /// Returns the assertion for `audience`. Uses a cached one during the first half of its lifetime, else the result
+    /// of `sign`.
     pub(crate) fn assertion(
         &self,
         audience: &str,

@@ -1,4 +1,4 @@
-//! The canonical request: what the Policies see is what the upstream receives.
+//! The canonical request. The upstream receives exactly what the Policies see.
 
 use http::{
     HeaderMap, HeaderValue, Method, Version,
@@ -36,46 +36,47 @@ pub(crate) use path::check as check_path;
 pub(crate) use trailers::{clean_request_trailers, clean_response_trailers};
 pub(crate) use view::HeaderView;
 
-/// A request of which every part has one meaning.
+/// A request in which every part has exactly one meaning.
 pub(crate) struct Canonical {
     pub(crate) method: Method,
     pub(crate) version: Version,
-    /// As it came, checked.
+    /// The unchanged target, after the checks.
     pub(crate) target: PathAndQuery,
     pub(crate) host: Host,
-    /// End-to-end fields only; each name once; without anything of ours, `Authorization`, `Host`, `Expect` and what
-    /// proxies say of one another.
+    /// End-to-end fields only, each name once. They do not include our own fields, `Authorization`, `Host`, `Expect`
+    /// and the fields that proxies add.
     pub(crate) headers: HeaderMap,
-    /// What the request proves itself with.
+    /// The credentials of the caller.
     pub(crate) credentials: Credentials,
     pub(crate) length: Length,
-    /// The client asks for a WebSocket.
+    /// True if the client requests a WebSocket.
     pub(crate) websocket: bool,
-    /// The client takes trailers, as every client of gRPC does.
+    /// True if the client accepts trailers, as every gRPC client does.
     pub(crate) trailers: bool,
-    /// That of the Service: it decides how the request is treated.
+    /// The mode of the Service, which decides how the request is treated.
     pub(crate) mode: Mode,
 }
 
-/// The fields that say who is asking; kept apart so that nothing forwards them by mistake.
+/// The credential fields. They are separate, so that nothing forwards them by mistake.
 #[derive(Default)]
 pub(crate) struct Credentials {
     /// `X-Octelium-Auth`
     pub(crate) explicit: Option<HeaderValue>,
     /// `Authorization`
     pub(crate) authorization: Option<HeaderValue>,
-    /// The cookie that the login has left at this host.
+    /// The access cookie for this host.
     pub(crate) access_cookie: Option<HeaderValue>,
-    /// The cookie by which this browser is known again when it comes from the login.
+    /// The cookie that identifies a browser when it returns from the login.
     pub(crate) state_cookie: Option<HeaderValue>,
 }
 
 impl Canonical {
-    /// Takes the host out of a request as it came from the wire: all that routing needs.
+    /// Takes the host, which routing needs, out of a request.
     ///
     /// # Errors
-    /// Where the host, or where the request ends, could be read in two ways, and for methods and schemes that are not
-    /// served.
+    ///
+    /// Returns an [`Ambiguity`] if the host or the end of the request is ambiguous, or if the method or the scheme is
+    /// not supported.
     pub(crate) fn take_host(parts: &mut Parts) -> Result<Host, Ambiguity> {
         if has_both_framings(&parts.extensions) || has_malformed_chunk(&parts.extensions) {
             return Err(Ambiguity::Framing);
@@ -91,10 +92,12 @@ impl Canonical {
         Host::take(&parts.uri, &mut parts.headers)
     }
 
-    /// Reads the rest of a request to a Service of mode `mode`. `host`: from [`Self::take_host`].
+    /// Reads the rest of a request to a Service of mode `mode`. `host` is the result of [`Self::take_host`].
     ///
     /// # Errors
-    /// Where anything in it could be read in two ways, or a Service of mode GRPC gets what is no call.
+    ///
+    /// Returns an [`Ambiguity`] if a part of the request is ambiguous, or if a Service of mode GRPC gets a request that
+    /// is not a gRPC call.
     pub(crate) fn read(
         parts: Parts,
         host: Host,
@@ -108,13 +111,14 @@ impl Canonical {
             mut headers,
             ..
         } = parts;
-        // First, as every other refusal of this mode has the form of gRPC. A CORS preflight has no content.
+        // This check is first, because all later rejections in this mode have gRPC form. A CORS preflight has no
+        // content type.
         if mode.is_grpc() && method != Method::OPTIONS && !is_grpc(&headers) {
             return Err(Ambiguity::NotGrpc);
         }
         let mut target = uri.into_parts().path_and_query.ok_or(Ambiguity::Target)?;
         if target == "/" {
-            // Of an absolute target that is cut at its fragment nothing may be left, which only looks like this.
+            // An absolute target that is cut at its fragment can be empty and only compare equal to `/`.
             target = PathAndQuery::from_static("/");
         }
         path::check(target.path())?;

@@ -1,4 +1,4 @@
-//! What an operator may set.
+//! The configuration of the gateway.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,38 +10,38 @@ use rustls_pki_types::CertificateDer;
 
 use crate::{AccessLog, Traces};
 
-/// Limits and time-outs of the gateway, the same for all Services.
+/// Limits and timeouts of the gateway, shared by all Services.
 #[derive(Clone)]
 pub struct Config {
-    /// Domain of the Cluster, without a port. Origins below it are those that `allowClusterServices` means.
+    /// The domain of the Cluster, without a port. `allowClusterServices` refers to origins below it.
     pub domain: String,
-    /// The same, with the port where it is not 443: what URLs have.
+    /// The domain with its port if that is not 443, as used in URLs.
     pub authority: String,
-    /// How long resolving, connecting and the TLS handshake with an upstream may take together, where the Service says
-    /// nothing of it. So with the next two.
+    /// The limit for resolving, connecting and the TLS handshake with an upstream together. This and the next two
+    /// timeouts apply if the Service does not set its own.
     pub connect_timeout: Duration,
-    /// How long an upstream may take to begin its response once it has the whole request. Calls of gRPC have
-    /// deadlines of their own and are not limited by it.
+    /// The time that an upstream may take to begin its response after it received the whole request. It does not apply
+    /// to gRPC calls, which have their own deadlines.
     pub response_timeout: Duration,
-    /// How long a client may pause within a request body. Streams of gRPC may pause for any time.
+    /// The time that a client may pause within a request body. gRPC streams are not limited.
     pub body_idle_timeout: Duration,
-    /// How long an unused connection to an upstream is kept.
+    /// The time after which an idle upstream connection is closed.
     pub idle_connection_timeout: Duration,
-    /// How many unused connections are kept for each endpoint.
+    /// The maximum number of idle connections to each endpoint.
     pub idle_connections: usize,
-    /// How many [workers](crate::worker) there are: each has connections of its own.
+    /// The number of [workers](crate::worker). Each has its own upstream connections.
     pub workers: usize,
-    /// Whether an upstream may have a link-local address, which is where clouds serve their metadata.
+    /// True if upstreams may have link-local addresses. Cloud metadata services use such addresses.
     pub allow_link_local_upstreams: bool,
-    /// Networks beside the public Internet that tokens for upstreams may come from; there over plain HTTP too.
+    /// Networks, in addition to the public Internet, in which token endpoints may be. Plain HTTP is allowed there.
     pub outbound_networks: Arc<[Network]>,
-    /// Authorities beside those of the system that the certificates of token endpoints may come from.
+    /// Certificate authorities, in addition to the system's, that are trusted for token endpoints.
     pub outbound_authorities: Arc<[CertificateDer<'static>]>,
-    /// Who collects spans of requests; nobody where `None`.
+    /// The collector of request spans, if there is one.
     pub traces: Option<Arc<dyn Traces>>,
-    /// Who keeps requests beyond the access log; nobody where `None`.
+    /// The recipient of requests in addition to the access log, if there is one.
     pub access_log: Option<Arc<dyn AccessLog>>,
-    /// Where request ids come from.
+    /// The source of randomness for request ids.
     pub rng: Arc<dyn Rng>,
 }
 

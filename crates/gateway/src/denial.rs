@@ -1,4 +1,4 @@
-//! Everything that is answered without the upstream, and its one form on the wire.
+//! Responses that the gateway sends without the upstream, and their wire format.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -9,65 +9,65 @@ use crate::{body::Body, canonical::Ambiguity, mode::Mode, record::RequestId};
 
 mod page;
 
-/// Why a request got no response of its Service.
+/// The reason why a request did not get a response of its Service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Denial {
-    /// It can be read in two ways.
+    /// The request is ambiguous.
     Ambiguous(Ambiguity),
-    /// There is no public Service of that name, or one that nobody may know of.
+    /// No public, enabled Service has this name.
     NoService,
-    /// What is known of the Cluster is too old to decide by.
+    /// The local copy of the Cluster state is too old.
     Stale,
-    /// The token cannot be checked at present.
+    /// The token could not be checked.
     IdentityUnavailable,
-    /// It came without a token.
+    /// The request has no token.
     NoToken,
-    /// The token is not or no longer good.
+    /// The token is invalid, expired or revoked.
     InvalidToken,
-    /// The Session's scopes leave this Service out.
+    /// The scopes of the Session do not include this Service.
     Scope,
-    /// The Policies.
+    /// The Policies deny the request.
     Policy,
-    /// The Policies, which would let pass whoever has just proved who they are.
+    /// The Policies deny the request, but would allow it after a fresh authentication.
     StepUp,
-    /// An expression of the Service has no usable value for it.
+    /// An expression of the Service failed for this request.
     Expression,
-    /// The Service has no configuration for it.
+    /// The Service has no configuration for this request.
     NoConfig,
-    /// The caller asks too often.
+    /// The caller exceeded a rate limit.
     RateLimited,
-    /// The upstream cannot be told who it is.
+    /// The assertion of the caller's identity could not be signed.
     NoAssertion,
-    /// What the gateway proves itself to the upstream with cannot be had.
+    /// The gateway's credential for the upstream is not available.
     NoCredential,
-    /// It has a field that the gateway does not sign for clients.
+    /// The request has a field that the gateway does not sign for clients.
     UnsignedField,
-    /// The body has to be JSON, and its fields say that it is not.
+    /// The body must be JSON, but its header fields say otherwise.
     NotJsonType,
-    /// The body has to be JSON, and is not, or has more than one meaning.
+    /// The body must be JSON, but is invalid or ambiguous.
     NotJson,
-    /// The origin may not read responses of this Service.
+    /// The origin is not allowed to access this Service.
     Origin,
-    /// The body is longer than the Service takes.
+    /// The body is longer than the Service accepts.
     BodyTooLarge,
     /// The client paused for too long within the body.
     BodyIdle,
-    /// The client broke off within the body.
+    /// The client aborted the body.
     BodyBroken,
-    /// No endpoint could be reached, or it broke off.
+    /// No endpoint could be reached, or the connection broke.
     UpstreamUnavailable,
     /// The upstream took too long to begin its response.
     UpstreamTimeout,
 }
 
-/// RFC 9110 status, gRPC status, words for the caller.
+/// The RFC 9110 status, the gRPC status and the message for the caller.
 struct Form {
     status: StatusCode,
     grpc: &'static str,
     message: &'static str,
 }
 
-/// The response to whoever would be let in who proves what `step_up` says (RFC 9470 §3).
+/// Builds the response with the step-up challenge (RFC 9470 §3).
 pub(crate) fn step_up(step_up: &StepUp, manner: Manner<'_>, id: RequestId) -> Response<Body> {
     let mut response = Denial::StepUp.told(&step_up.to_string(), manner, id);
     if let Ok(challenge) = HeaderValue::try_from(step_up.challenge()) {
@@ -78,22 +78,22 @@ pub(crate) fn step_up(step_up: &StepUp, manner: Manner<'_>, id: RequestId) -> Re
     response
 }
 
-/// How a denial is told.
+/// The format of a denial.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Manner<'a> {
-    /// To programs.
+    /// Plain text, for programs.
     Text,
-    /// To gRPC.
+    /// A gRPC status.
     Grpc,
-    /// To people in front of a browser.
+    /// An HTML page, for people.
     Page {
-        /// The URL of the Cluster's own pages.
+        /// The URL of the Cluster's pages.
         portal: &'a str,
     },
 }
 
 impl<'a> Manner<'a> {
-    /// In the form of gRPC where the mode of the Service is GRPC, else for people, else for programs.
+    /// Selects gRPC if the Service has that mode, else a page for people, else text.
     pub(crate) fn of(mode: Mode, is_person: bool, portal: &'a str) -> Self {
         match (mode, is_person) {
             (Mode::Grpc, _) => Self::Grpc,
@@ -104,7 +104,7 @@ impl<'a> Manner<'a> {
 }
 
 impl Denial {
-    /// A stable word for the log.
+    /// Returns a stable identifier for the log.
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Ambiguous(ambiguity) => ambiguity.reason(),
@@ -133,10 +133,10 @@ impl Denial {
         }
     }
 
-    /// The response. Carries the id by which the log knows more; gRPC gets a response that is trailers only.
+    /// Builds the response. It carries the request id; a gRPC response consists of trailers only.
     pub(crate) fn response(self, manner: Manner<'_>, id: RequestId) -> Response<Body> {
         let manner = match self {
-            // Other clients would take a denial of gRPC, whose HTTP status is 200, for success.
+            // A gRPC denial has the HTTP status 200, which other clients would take for success.
             Self::Ambiguous(Ambiguity::NotGrpc) => Manner::Text,
             _ => manner,
         };
@@ -155,7 +155,7 @@ impl Denial {
                 let headers = response.headers_mut();
                 set(headers, header::CONTENT_TYPE.as_str(), "application/grpc");
                 set(headers, "grpc-status", grpc_status);
-                // Percent-encoded, as the protocol has it.
+                // Percent-encoded, as the gRPC protocol requires.
                 if let Ok(message) = HeaderValue::from_str(&message.replace('%', "%25")) {
                     headers.insert("grpc-message", message);
                 }
@@ -201,7 +201,7 @@ impl Denial {
         ) {
             set(headers, "x-octelium-unauthorized", "true");
         }
-        // Nothing that follows on the connection may be taken for a request where this one was unclear, or unfinished.
+        // After an ambiguous or unfinished request, no later bytes of the connection must be parsed as a request.
         if matches!(
             self,
             Self::Ambiguous(_) | Self::BodyTooLarge | Self::BodyIdle
@@ -211,7 +211,7 @@ impl Denial {
         response
     }
 
-    /// RFC 6750 §3.
+    /// Returns the challenge of RFC 6750 §3.
     fn challenge(self) -> Option<&'static str> {
         match self {
             Self::NoToken => Some("Bearer realm=\"octelium\""),

@@ -1,4 +1,4 @@
-//! Sending a permitted request on and bringing its response back.
+//! Forwarding of a permitted request and its response.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -33,7 +33,7 @@ pub(crate) use answer::{Served, UpstreamResponse};
 #[cfg(feature = "fuzzing")]
 pub(crate) use cookies::clean as clean_cookies;
 
-/// Does what the Service does with a permitted request.
+/// Performs the action of the Service for a permitted request.
 pub(crate) async fn forward<B>(
     permit: Permit,
     mut inbound: Inbound<B>,
@@ -61,7 +61,7 @@ where
 
     check_signed_fields(proxy, &mut inbound.request)?;
     let grpc = route.mode.is_grpc();
-    // Where bodies are read before anything is decided, no messages may pass that nobody has read.
+    // If bodies are buffered for inspection, a WebSocket would bypass the inspection.
     let websocket = inbound.request.websocket
         && inbound.upgrade.is_some()
         && proxy.upstream.can_upgrade()
@@ -144,7 +144,7 @@ where
     Ok(Served::Upstream(Box::new(response)))
 }
 
-/// The body with an account of it, where it is a stream.
+/// Builds the body for the upstream and, for a stream, its [`Transfer`].
 fn outgoing_body<B>(
     plan: &Plan,
     proxy: &Proxy,
@@ -185,7 +185,7 @@ fn check_length(plan: &Plan, length: Length) -> Result<(), Denial> {
     }
 }
 
-/// Where requests are signed, the signature is the gateway's word for every field that it is over.
+/// Rejects client fields that the gateway must not sign, because its signature vouches for them.
 fn check_signed_fields(proxy: &Proxy, request: &mut Canonical) -> Result<(), Denial> {
     let Some(UpstreamCredential::Signature(_)) = &proxy.credential else {
         return Ok(());
@@ -194,7 +194,7 @@ fn check_signed_fields(proxy: &Proxy, request: &mut Canonical) -> Result<(), Den
     admit(&mut request.headers, query, &proxy.own_names).map_err(|_| Denial::UnsignedField)
 }
 
-/// What only the gateway says to an upstream.
+/// The values that only the gateway sends to an upstream.
 struct Added {
     computed: ComputedFields,
     identity: IdentityFields,
@@ -202,8 +202,8 @@ struct Added {
     client: IpAddr,
 }
 
-/// The request as the upstream gets it, but for its host. What is added here is added last: nothing of the client's
-/// can take it away or stand beside it.
+/// Builds the upstream request, except for its host. The gateway's own values are added last, so that client values
+/// cannot remove them or appear beside them.
 fn prepare(
     proxy: &Proxy,
     added: Added,
@@ -237,19 +237,19 @@ fn prepare(
     request
 }
 
-/// How long and for what an answer is waited.
+/// The limits of one attempt to get a response.
 struct Attempt<'a> {
     proxy: &'a Proxy,
     watch: &'a Watch,
-    /// With an upstream that does nothing.
+    /// The time that the upstream may stay inactive.
     patience: Option<Duration>,
     transfer: Option<&'a Transfer>,
 }
 
-/// Why there is no answer.
+/// The reason why a request got no response.
 struct Unanswered {
     denial: Denial,
-    /// No connection came about.
+    /// True if no connection was made.
     nothing_sent: bool,
 }
 
@@ -269,7 +269,7 @@ impl From<Denial> for Unanswered {
 }
 
 impl Attempt<'_> {
-    /// Waits for the response as long as the right to it stands and the upstream is not silent for too long.
+    /// Waits for the response. Gives up if the Session ends or the upstream is inactive for too long.
     async fn answer(&self, outgoing: Outgoing, record: &Record) -> Result<Answer, Unanswered> {
         let sent = tokio::select! {
             biased;
@@ -310,7 +310,7 @@ fn upstream_failed(error: &SendError, record: &Record) -> Denial {
     }
 }
 
-/// Returns once the upstream has neither taken anything of the body nor answered for `patience`.
+/// Returns when the upstream has neither taken body data nor responded for `patience`.
 async fn silence(patience: Option<Duration>, transfer: Option<&Transfer>) {
     let Some(patience) = patience else {
         return std::future::pending().await;

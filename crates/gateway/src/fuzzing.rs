@@ -1,4 +1,4 @@
-//! What the fuzz targets call: the parsers of foreign bytes, and what must hold of whatever they accept.
+//! Entry points of the fuzz targets: the parsers of untrusted bytes, and the invariants of accepted input.
 #![allow(
     clippy::missing_panics_doc,
     clippy::panic,
@@ -25,8 +25,8 @@ use crate::{
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Reads the head of a request: `METHOD target` and lines of fields, each ended by a line feed; as one to a Service of
-/// each mode.
+/// Reads the head of a request as sent to a Service of each mode: `METHOD target`, then one field a line. Each line
+/// ends with a line feed.
 pub fn request(head: &[u8]) {
     for mode in [Mode::Http, Mode::Grpc, Mode::Web] {
         request_to(mode, head);
@@ -49,7 +49,7 @@ fn request_to(mode: Mode, head: &[u8]) {
     check_headers(&canonical.headers, mode);
     let name = canonical.host.name();
     assert!(!name.is_empty() && !name.ends_with('.') && name == name.to_ascii_lowercase());
-    // Whoever reads what was accepted reads the same.
+    // A second parser that reads the accepted request must get the same result.
     let again = again(&canonical);
     let again = read(again, mode);
     let again = again.unwrap_or_else(|ambiguity| panic!("refused when read again: {ambiguity:?}"));
@@ -58,7 +58,7 @@ fn request_to(mode: Mode, head: &[u8]) {
     assert_eq!(again.host.authority(), canonical.host.authority());
 }
 
-/// Reads cookies that an upstream sets, one a line.
+/// Reads the cookies that an upstream sets, one a line.
 pub fn set_cookies(lines: &[u8]) {
     let mut headers = HeaderMap::new();
     for line in lines.split(|byte| *byte == b'\n') {
@@ -102,7 +102,7 @@ fn parse(head: &[u8]) -> Option<Parts> {
     Some(request.into_parts().0)
 }
 
-/// The accepted request, as it is sent on.
+/// Serializes the accepted request as it is forwarded.
 fn again(canonical: &Canonical) -> Parts {
     let mut request = Request::new(());
     *request.method_mut() = canonical.method.clone();
@@ -113,7 +113,7 @@ fn again(canonical: &Canonical) -> Parts {
     request.into_parts().0
 }
 
-/// A path that every server reads alike: decoded once or twice, with `/` or `\` between its segments.
+/// Checks that every server reads the path the same way: decoded once or twice, with `/` or `\` as separator.
 fn check_path(path: &str) {
     assert!(path.starts_with('/'), "{path:?}");
     let decoded: Vec<u8> = percent_encoding::percent_decode_str(path).collect();
@@ -132,7 +132,7 @@ fn check_path(path: &str) {
     assert_eq!(twice, decoded, "decoded twice, {path:?} is another path");
 }
 
-/// Reads a stream of requests of HTTP/1.1, and each of its lines as one before a chunk.
+/// Reads a stream of HTTP/1.1 requests, and each line as the size line of a chunk.
 pub fn framing(stream: &[u8]) {
     let whole = scan(stream, stream.len().max(1));
     for piece in [1, 2, 3, 7, 64] {
@@ -155,7 +155,7 @@ pub fn framing(stream: &[u8]) {
     }
 }
 
-/// Reads lines of trailers as those of a client and as those of an upstream.
+/// Reads lines as trailers of a client and as trailers of an upstream.
 pub fn trailers(lines: &[u8]) {
     let mut sent = HeaderMap::new();
     for line in lines.split(|byte| *byte == b'\n') {
@@ -239,7 +239,7 @@ fn check_headers(headers: &HeaderMap, mode: Mode) {
     }
 }
 
-/// As browsers and servers may read the name: without white space, case and a leading `=`.
+/// Compares as lenient parsers do: ignores white space, case and a leading `=`.
 fn is_ours(pair: &[u8]) -> bool {
     let text = String::from_utf8_lossy(pair).to_ascii_lowercase();
     let text = text.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '=');
@@ -247,7 +247,7 @@ fn is_ours(pair: &[u8]) -> bool {
     prefixes.iter().any(|prefix| text.starts_with(prefix))
 }
 
-/// Reads the beginning of a connection from a proxy (PROXY protocol, version 2).
+/// Reads the start of a connection from a proxy (PROXY protocol, version 2).
 pub fn proxy_header(bytes: &[u8]) {
     let Some((head, rest)) = bytes.split_first_chunk() else {
         return;
@@ -266,8 +266,8 @@ pub fn proxy_header(bytes: &[u8]) {
     }
 }
 
-/// Reads `X-Forwarded-For` of a trusted proxy, one field a line. Nothing that stands before the address of a client
-/// changes whose address it is.
+/// Reads `X-Forwarded-For` of a trusted proxy, one field a line. Text before the client's address must not change the
+/// result.
 pub fn forwarded_for(lines: &[u8]) {
     let networks = ["10.0.0.0/8", "fd00::/8"].map(str::parse).map(Result::ok);
     let networks: Vec<Network> = networks.into_iter().flatten().collect();

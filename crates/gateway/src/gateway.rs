@@ -1,4 +1,4 @@
-//! One request from its arrival to its response.
+//! The handling of one request, from arrival to response.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -25,7 +25,7 @@ use crate::{
     trace::TRACEPARENT,
 };
 
-/// The data plane. Cheap to share; has no state of its own besides its ports.
+/// The data plane. It is cheap to share and keeps no state beside its ports.
 pub struct Gateway {
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) identity: Arc<dyn Identity>,
@@ -34,7 +34,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway to the Services of `directory` for the callers that `identity` knows.
+    /// Creates a gateway to the Services of `directory`, for the callers that `identity` authenticates.
     pub fn new(
         directory: Arc<dyn Directory>,
         identity: Arc<dyn Identity>,
@@ -49,10 +49,9 @@ impl Gateway {
         })
     }
 
-    /// Answers one request, which came from the network at `peer`. Never fails: what cannot be answered by the
-    /// Service is answered by a status.
+    /// Handles one request from `peer`. Never fails: if the Service cannot respond, the response is a status.
     ///
-    /// Dropping the future, or the body of the response, aborts the request at the upstream.
+    /// Dropping the future or the response body aborts the request at the upstream.
     pub async fn handle<B>(&self, request: Request<B>, peer: SocketAddr) -> Response<Body>
     where
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
@@ -99,7 +98,7 @@ impl Gateway {
         response
     }
 
-    /// The URL of the Cluster's own pages.
+    /// Returns the URL of the Cluster's pages.
     pub(crate) fn portal(&self) -> String {
         format!("https://{}/", self.config.authority)
     }
@@ -129,7 +128,7 @@ impl Gateway {
         }
         let route = self.directory.route(host.name());
         record.route.clone_from(&route);
-        // The one place that says how the request is treated. It knows the Service and nothing of the request.
+        // Only this line decides how the request is treated. It depends on the Service, not on the request.
         let mode = mode(route.as_deref());
         let request = Canonical::read(parts, host, length, mode).map_err(Denial::Ambiguous)?;
         record.set_request(&request);
@@ -158,12 +157,12 @@ impl Gateway {
     }
 }
 
-/// `OPTIONS *` (RFC 9110 §9.3.7), which is about no Service.
+/// Returns true for `OPTIONS *` (RFC 9110 §9.3.7), which does not concern any Service.
 fn is_for_the_server(parts: &Parts) -> bool {
     parts.method == Method::OPTIONS && parts.uri.path() == "*" && parts.uri.query().is_none()
 }
 
-/// The same for every host, so that it says nothing of Services.
+/// Builds a response that is the same for every host, so that it does not reveal Services.
 fn server_options() -> Response<Body> {
     let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
     let mut response = Response::new(Body::empty());
@@ -172,7 +171,7 @@ fn server_options() -> Response<Body> {
     response
 }
 
-/// That of the Service; plain HTTP where there is none.
+/// Returns the mode of the Service, or HTTP without a Service.
 fn mode(route: Option<&Route>) -> Mode {
     route.map_or(Mode::Http, |route| route.mode)
 }
@@ -183,7 +182,7 @@ fn preflight(
     request: &Canonical,
     record: &mut Record,
 ) -> Result<Option<Response<Body>>, Denial> {
-    // Who asks is not known, so no rule can choose another configuration.
+    // The caller is unknown, so no rule can select another configuration.
     let answer = route
         .plan(Choice::Default)
         .and_then(|plan| plan.cors.as_ref())

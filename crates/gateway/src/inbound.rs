@@ -1,4 +1,4 @@
-//! A request on its way in: what was read of it, and its body.
+//! A received request with its body.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -17,24 +17,24 @@ use crate::{
 
 mod json;
 
-/// A canonical request with what came along.
+/// A canonical request with its body and connection.
 pub(crate) struct Inbound<B> {
     pub(crate) request: Canonical,
     pub(crate) content: Content<B>,
-    /// The client's connection, should it become a WebSocket.
+    /// The client's connection, for an upgrade to a WebSocket.
     pub(crate) upgrade: Option<OnUpgrade>,
     pub(crate) client: IpAddr,
 }
 
 /// The body of a request.
 pub(crate) enum Content<B> {
-    /// As it comes.
+    /// A streamed body.
     Stream(B),
-    /// All of it, and what it means where it had to be JSON and is an object.
+    /// A buffered body, and the parsed object if JSON is required.
     Whole(Bytes, Option<Box<Struct>>),
 }
 
-/// What Policies and expressions may look at.
+/// The parts of a request that Policies and expressions can see.
 #[derive(Clone, Copy)]
 pub(crate) struct Arrived<'a> {
     pub(crate) request: &'a Canonical,
@@ -63,7 +63,7 @@ where
     B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    /// Reads the whole body before anything else is done with it.
+    /// Reads the whole body, before the Policies run.
     pub(crate) async fn buffer(
         self,
         rule: &Buffering,
@@ -88,7 +88,7 @@ where
             watch: watch.another(),
             trailers: RequestTrailers::Dropped,
         };
-        // No more than came is ever held: the declared length may be a lie.
+        // Memory grows with the received data, because the declared length may be false.
         let first = usize::try_from(expected.min(64 * 1024)).unwrap_or(0);
         let mut bytes = BytesMut::with_capacity(first);
         let mut body = RequestBody::stream(stream, bounds, Arc::clone(transfer));
@@ -114,7 +114,7 @@ where
     }
 }
 
-/// Why a body ended early.
+/// Maps the state of a body that ended early to a denial.
 pub(crate) fn denial(state: TransferState) -> Denial {
     match state {
         TransferState::TooLarge => Denial::BodyTooLarge,

@@ -1,8 +1,7 @@
 //! The data plane: accept → route → authenticate → authorize → forward → record.
 //!
-//! One canonical request is built once and used by both Policy and upstream; what could be read in two ways is
-//! refused. [`Gateway::handle`] is the whole of it; everything it needs to know about Users and Services comes in
-//! through the two ports [`Identity`] and [`Directory`].
+//! [`Gateway::handle`] builds one canonical request, which both the Policies and the upstream see. It rejects ambiguous
+//! requests. The gateway learns about Users and Services only through the ports [`Identity`] and [`Directory`].
 
 mod authorize;
 mod body;

@@ -1,4 +1,4 @@
-//! How connections are served: limits that hostile clients run into.
+//! Serving of connections, with limits against hostile clients.
 
 use std::{error::Error, io, sync::Arc, time::Duration};
 
@@ -43,31 +43,31 @@ pub(crate) use watched::{chunk_size, scan};
 use discard::Discards;
 use streams::Streams;
 
-/// What the parser keeps on its stack; for any other number it allocates at each request.
+/// The number of fields that the parser keeps on its stack. With any other number it allocates for each request.
 const DEFAULT_HEAD_FIELDS: usize = 100;
 
-/// What one connection may take.
+/// The limits of one connection.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// How long a request head may take, from the first byte of the connection or the end of the response before.
+    /// The time for a request head, from the start of the connection or the end of the previous response.
     pub head_timeout: Duration,
-    /// Bytes of a request head.
+    /// The maximum size of a request head in bytes.
     pub head_size: usize,
-    /// Fields of a request head of HTTP/1.
+    /// The maximum number of fields in an HTTP/1 request head.
     pub head_fields: usize,
-    /// Open streams of one HTTP/2 connection.
+    /// The maximum number of open streams on an HTTP/2 connection.
     pub streams: u32,
-    /// Streams of HTTP/2 that a client may reset before we look at them (rapid reset), and errors of its own that it
-    /// may make.
+    /// The maximum number of HTTP/2 streams that a client may reset before they are handled (rapid reset), and of its
+    /// protocol errors.
     pub resets: usize,
-    /// How long a client may leave unread what it is sent: on a stream of HTTP/2, and, by a [`StallTimeout`], on the
-    /// connection.
+    /// The time that a client may leave response data unread. It applies to each HTTP/2 stream and, with a
+    /// [`StallTimeout`], to the connection.
     pub stall: Duration,
-    /// How long an HTTP/2 connection may have no stream.
+    /// The time that an HTTP/2 connection may have no stream.
     pub http2_idle: Duration,
-    /// How often an HTTP/2 connection is asked whether it lives, and how long it may take to answer.
+    /// The interval of HTTP/2 keep-alive pings, and the timeout for an answer.
     pub keep_alive: (Duration, Duration),
-    /// What is read of HTTP/2 bodies whose requests have been answered.
+    /// The limits for reading HTTP/2 bodies of requests that were already answered.
     pub discard: Discard,
 }
 
@@ -87,8 +87,8 @@ impl Default for Limits {
     }
 }
 
-/// How connections of both protocols are served. Which of them a connection has is known before (RFC 9113 §3.3): to find
-/// out by reading would cost each a larger buffer.
+/// Serves connections of both protocols. The caller knows the protocol of a connection (RFC 9113 §3.3): detecting it
+/// would cost each connection a larger buffer.
 pub struct Protocols {
     http1: hyper_http1::Builder,
     http2: hyper_http2::Builder<Streams>,
@@ -99,14 +99,14 @@ pub struct Protocols {
 /// A version of HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
-    /// And HTTP/1.0.
+    /// HTTP/1.1 and HTTP/1.0.
     Http1,
     /// HTTP/2.
     Http2,
 }
 
 impl Protocols {
-    /// Bounds connections by `limits`.
+    /// Creates a server with these limits.
     pub fn new(limits: &Limits) -> Self {
         Self {
             http1: http1_builder(limits),
@@ -116,10 +116,11 @@ impl Protocols {
         }
     }
 
-    /// Serves one connection until it ends. When `drain` is cancelled, open requests are answered and no more are taken.
+    /// Serves one connection until it ends. After `drain` is cancelled, it finishes open requests and rejects new ones.
     ///
     /// # Errors
-    /// Where it broke, or did not keep to the protocol.
+    ///
+    /// Returns an error if the connection broke or the client violated the protocol.
     pub async fn serve<IO, S, B>(
         &self,
         stream: Box<IO>,
@@ -168,7 +169,7 @@ impl Protocols {
     }
 }
 
-/// Counts a connection that ended because it ran into a limit of the parser.
+/// Counts a connection that ended because it exceeded a limit of the parser.
 fn count_limit(error: &hyper::Error, protocol: Protocol) {
     let source = error.source();
     let reset = source.and_then(|source| source.downcast_ref::<h2::Error>());
@@ -213,7 +214,7 @@ fn http2_builder(limits: &Limits) -> hyper_http2::Builder<Streams> {
         .max_header_list_size(u32::try_from(limits.head_size).unwrap_or(u32::MAX))
         .initial_stream_window_size(256 * 1024)
         .initial_connection_window_size(1024 * 1024)
-        // What a client that gives no window can make us hold for each stream.
+        // The memory that a client can occupy with each stream if it grants no window.
         .max_send_buf_size(64 * 1024)
         .keep_alive_interval(limits.keep_alive.0)
         .keep_alive_timeout(limits.keep_alive.1);

@@ -1,4 +1,4 @@
-//! Browsers that come without a token are sent to log in, and come back with a code.
+//! Redirects of browsers without a valid token to the login, and their return with a code.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
@@ -14,17 +14,17 @@ mod callback;
 
 pub(crate) use callback::{answer, is_callback};
 
-/// Fetch metadata (W3C): which browsers send, and scripts cannot.
+/// Fetch metadata (W3C). Browsers send it, and scripts cannot set it.
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
-/// What tells one browser from another.
+/// The size of the random nonce that identifies a browser.
 const NONCE_BYTES: usize = 32;
 const NONCE_LENGTH: usize = 43;
-/// As long as the signed place to return to is good.
+/// The lifetime of the state cookie, equal to that of the signed return URL.
 const STATE_SECONDS: u32 = 1800;
 
-/// Adds the cookie for a browser whose own is old; not to what anybody may keep and show to others.
+/// Adds the renewed cookie to a response, unless a shared cache may store the response.
 pub(crate) fn renew(headers: &mut HeaderMap, cookie: HeaderValue) {
     let is_shared = headers
         .get_all(header::CACHE_CONTROL)
@@ -39,13 +39,13 @@ pub(crate) fn renew(headers: &mut HeaderMap, cookie: HeaderValue) {
     }
 }
 
-/// What a browser is given in place of an old cookie.
+/// Builds the cookie that replaces an old one.
 pub(crate) fn renewed(renewal: &Renewal) -> Option<HeaderValue> {
     cookie(ACCESS_COOKIE, &renewal.cookie, renewal.lifetime.as_secs())
 }
 
-/// The way to the login, where a person can go it: for the page of a browser's window, and nothing else. `state` is
-/// what the browser has kept from the time before: several windows may be on the way at once.
+/// Redirects a browser to the login if the request is for a page of a browser window. Otherwise returns `None`. `state`
+/// is the browser's existing state cookie, which stays valid: several windows may be at the login at once.
 pub(crate) fn redirect(
     gateway: &Gateway,
     request: &Canonical,
@@ -57,7 +57,7 @@ pub(crate) fn redirect(
     })
 }
 
-/// As [`redirect`], for whoever has logged in and is to prove anew who they are.
+/// Redirects like [`redirect`], but to the step-up page, for a signed-in person who must authenticate again.
 pub(crate) fn step_up(
     gateway: &Gateway,
     request: &Canonical,
@@ -112,14 +112,14 @@ fn send(
     Some(response)
 }
 
-/// One of ours, where it has the form.
+/// Returns the nonce if it has the right form.
 fn nonce(value: &HeaderValue) -> Option<&str> {
     let text = value.to_str().ok()?;
     let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     (text.len() == NONCE_LENGTH && text.bytes().all(is_base64url)).then_some(text)
 }
 
-/// For this host alone.
+/// Builds a cookie that is valid for this host only.
 fn cookie(name: &str, value: &str, seconds: u64) -> Option<HeaderValue> {
     let text = format!("{name}={value}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax");
     let mut cookie = HeaderValue::try_from(text).ok()?;
@@ -127,16 +127,16 @@ fn cookie(name: &str, value: &str, seconds: u64) -> Option<HeaderValue> {
     Some(cookie)
 }
 
-/// A browser asks for the page of a window.
+/// Returns true if a browser requests the page of a window.
 pub(crate) fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::GET
         && accepts_html(headers)
         && is_or_unsaid(headers, &SEC_FETCH_MODE, b"navigate")
-        // A page in a frame of another one could only show that it may not be framed.
+        // A page in a frame could only show that it must not be framed.
         && is_or_unsaid(headers, &SEC_FETCH_DEST, b"document")
 }
 
-/// By name, not by `*/*`, which programs send.
+/// Looks for `text/html`. `*/*` does not count, because programs send it.
 fn accepts_html(headers: &HeaderMap) -> bool {
     headers
         .get(header::ACCEPT)

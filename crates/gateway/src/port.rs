@@ -1,4 +1,4 @@
-//! What the gateway asks of the rest of the system.
+//! The ports through which the gateway uses the rest of the system.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,41 +10,47 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Assertion, Caller, CallerFacts, Route};
 
-/// Who is behind a token, and which Policies there are.
+/// The port that authenticates callers and supplies Policies.
 #[async_trait]
 pub trait Identity: Send + Sync + 'static {
-    /// The caller that an access token stands for. Answers from memory except where it sees a Session first.
+    /// Authenticates an access token. Reads from memory, except when it sees a Session for the first time.
     ///
     /// # Errors
-    /// Where the token proves nothing, or nothing can be said at present.
+    ///
+    /// Returns [`Rejection::Unauthenticated`] if the token is invalid, or [`Rejection::Unavailable`] if it cannot be
+    /// checked.
     async fn authenticate(&self, token: &str) -> Result<Principal, Rejection>;
 
-    /// The caller that the cookie of a browser stands for at the host `host` (lower case, no port), and nowhere else.
-    /// With it the cookie that the browser is to be given in its place, where it is old.
+    /// Authenticates the access cookie of a browser. The cookie is valid only at `host` (lower case, no port). Also
+    /// returns the cookie that replaces an old one.
     ///
     /// # Errors
-    /// As [`Self::authenticate`].
+    ///
+    /// Returns the same errors as [`Self::authenticate`].
     async fn authenticate_cookie(
         &self,
         cookie: &str,
         host: &str,
     ) -> Result<(Principal, Option<Renewal>), Rejection>;
 
-    /// Takes the code with which the login has sent a browser back to `host` that was given `nonce` there before;
-    /// `nonce` is empty if the browser has none. The code is used up, also when it is refused.
+    /// Redeems the code with which the login redirected a browser back to `host`. `nonce` is the value that this
+    /// browser received at `host` before; it is empty if the browser has none. The code is used up even if it is
+    /// rejected.
     ///
     /// # Errors
-    /// Where it is of another host, browser or time, or nothing can be said at present.
+    ///
+    /// Returns [`NotArrived::Refused`] if the code is expired, or belongs to another host or browser. Returns
+    /// [`NotArrived::Unavailable`] if it cannot be checked.
     async fn arrive(&self, host: &str, code: &str, nonce: &str) -> Result<Arrived, NotArrived>;
 
-    /// The named Policies as they are now.
+    /// Returns the current named Policies.
     fn policies(&self) -> PolicySet;
 
-    /// Whether the view of the Cluster is recent enough to decide by.
+    /// Returns true if the local copy of the Cluster state is recent enough to authorize requests.
     fn is_fresh(&self) -> bool;
 
-    /// Signs for the upstream at `audience` who `caller` is, for no longer than until `valid_until`. `None` where
-    /// nothing can be signed at present.
+    /// Signs an assertion of the caller's identity for the upstream at `audience`. It expires no later than
+    /// `valid_until`. Returns `None` if signing is not possible.
     fn assertion(
         &self,
         caller: &CallerFacts,
@@ -52,81 +58,82 @@ pub trait Identity: Send + Sync + 'static {
         valid_until: UnixMillis,
     ) -> Option<Assertion>;
 
-    /// What the holder of the Session of `principal` could prove anew for `is_allowed` to let them through, which it
-    /// does not now. `None` where nothing would do, or nothing can be said at present.
+    /// Finds the fresh authentication with which `is_allowed` would accept `principal`. Returns `None` if none would
+    /// suffice or if this cannot be determined.
     async fn step_up(
         &self,
         principal: &Principal,
         is_allowed: &(dyn for<'s> Fn(&'s Subject) -> bool + Send + Sync),
     ) -> Option<StepUp>;
 
-    /// Where a browser that asked for `url`, and keeps `nonce`, is sent to prove what `step_up` asks for; `None` where
-    /// that cannot be said.
+    /// Returns the URL of the step-up page for a browser that requested `url` and holds `nonce`. Returns `None` if the
+    /// URL cannot be built.
     fn proof(&self, url: &str, nonce: &str, step_up: &StepUp) -> Option<String>;
 
-    /// Where a browser that asked for `url`, and keeps `nonce`, is sent to log in; `None` where that cannot be said.
+    /// Returns the URL of the login page for a browser that requested `url` and holds `nonce`. Returns `None` if the
+    /// URL cannot be built.
     fn login(&self, url: &str, nonce: &str) -> Option<String>;
 }
 
-/// Which Service a host name means.
+/// The port that maps host names to Services.
 pub trait Directory: Send + Sync + 'static {
-    /// The public, enabled Service at `host` (lower case, no port).
+    /// Returns the Route of the public, enabled Service at `host` (lower case, no port).
     fn route(&self, host: &str) -> Option<Arc<Route>>;
 }
 
-/// A caller whose token was found good.
+/// An authenticated caller.
 #[derive(Clone)]
 pub struct Principal {
-    /// What Policies see of it.
+    /// The attributes of the caller that Policies see.
     pub subject: Arc<Subject>,
-    /// Cancelled once the Session no longer stands: open streams end with it.
+    /// A token that is cancelled when the Session becomes invalid. Open streams end with it.
     pub revoked: CancellationToken,
-    /// When the access token ends.
+    /// The time when the access token expires.
     pub valid_until: UnixMillis,
-    /// What the Session is restricted to; empty: not restricted.
+    /// The scopes of the Session. An empty list means no restriction.
     pub scopes: Arc<[core_v1::Scope]>,
-    /// Who it is.
+    /// The identity of the caller, for logs and the upstream.
     pub caller: Arc<Caller>,
 }
 
-/// A cookie in place of one that is old.
+/// A cookie that replaces an old one.
 pub struct Renewal {
-    /// Its value.
+    /// The value of the cookie.
     pub cookie: String,
-    /// For how long it is good.
+    /// The lifetime of the cookie.
     pub lifetime: Duration,
 }
 
-/// Somebody who comes from the login.
+/// A browser that returned from the login with a valid code.
 pub struct Arrived {
-    /// The value of the cookie for this host.
+    /// The value of the access cookie for this host.
     pub cookie: String,
-    /// For how long it is good.
+    /// The lifetime of the cookie.
     pub lifetime: Duration,
-    /// Path and query to go on to.
+    /// The path and query to redirect the browser to.
     pub target: String,
 }
 
-/// Why nobody comes from the login.
+/// The reason why a login code was not redeemed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotArrived {
-    /// The code is not accepted.
+    /// The code was rejected.
     Refused {
-        /// A stable word for the log; never shown to the caller.
+        /// A stable identifier for the log, never shown to the caller.
         reason: &'static str,
     },
-    /// It could not be checked at present.
+    /// The code could not be checked.
     Unavailable,
 }
 
-/// Why a token was not accepted.
+/// The reason why a token was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejection {
-    /// It proves nothing, or what it stood for no longer stands.
+    /// The token is invalid, or its Session is no longer valid.
     Unauthenticated {
-        /// A stable word for the log; never shown to the caller.
+        /// A stable identifier for the log, never shown to the caller.
         reason: &'static str,
     },
-    /// It could not be checked at present.
+    /// The token could not be checked.
     Unavailable,
 }

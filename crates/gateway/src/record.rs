@@ -1,4 +1,4 @@
-//! What is left of a request: one line in the access log, and numbers.
+//! The record of a request: one access log line, and metrics.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -20,8 +20,8 @@ pub use log::{AccessFacts, AccessLog, Decision};
 pub(crate) use metrics::RouteMetrics;
 pub(crate) use request_id::RequestId;
 
-/// Everything worth knowing about one request; written when it is dropped, which is when its response has ended or was
-/// given up. Queries are left out: they hold secrets too often.
+/// The facts about one request. They are written on drop, when the response has ended or was aborted. Queries are left
+/// out because they often contain secrets.
 pub(crate) struct Record {
     pub(crate) id: RequestId,
     pub(crate) started: Instant,
@@ -33,19 +33,18 @@ pub(crate) struct Record {
     pub(crate) route: Option<Arc<Route>>,
     pub(crate) caller: Option<Arc<Caller>>,
     pub(crate) outcome: Outcome,
-    /// What would have been decided otherwise if the shadow Policies took part.
+    /// The decision of the shadow Policies, if it differs from the actual one.
     pub(crate) shadow: Option<policy::Decision>,
-    /// What would have been enough to be let in.
+    /// The authentication that would have satisfied the Policies.
     pub(crate) step_up: Option<Box<policy::StepUp>>,
     pub(crate) endpoint: Option<Arc<Endpoint>>,
-    /// How often it was sent again after an answer that its Service does not take.
+    /// Number of retries after a response that the Service wants retried.
     pub(crate) retries: u32,
     pub(crate) trace: Option<Box<dyn Trace>>,
-    /// Who keeps it.
     pub(crate) log: Option<Arc<dyn AccessLog>>,
-    /// What the browser is given in place of an old cookie.
+    /// The cookie that replaces an old one.
     pub(crate) renewal: Option<Box<HeaderValue>>,
-    /// Of the request body.
+    /// The state of the request body.
     pub(crate) transfer: Option<Arc<Transfer>>,
     status: Option<StatusCode>,
     grpc_status: Option<u8>,
@@ -54,18 +53,18 @@ pub(crate) struct Record {
     complete: bool,
 }
 
-/// How the request was decided.
+/// The decision about the request.
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
-    /// The client went away before it was.
+    /// The client disconnected before a decision.
     Undecided,
-    /// For a reason that has a word.
+    /// Rejected before the Policies, with a stable reason.
     Refused(&'static str),
-    /// By the Policies.
+    /// Denied by the Policies.
     Denied(policy::Reason),
-    /// By the Policies.
+    /// Allowed by the Policies.
     Allowed(policy::Reason),
-    /// Anyone may; or nothing was to be decided.
+    /// Open to anyone, or no decision was needed.
     Open(&'static str),
 }
 
@@ -111,7 +110,7 @@ impl Record {
         self.status = Some(status);
     }
 
-    /// Of a head or of trailers, where they have one.
+    /// Reads the gRPC status of a head or of trailers, if present.
     pub(crate) fn set_grpc_status(&mut self, fields: &HeaderMap) {
         self.grpc_status = grpc_status(fields).or(self.grpc_status);
     }

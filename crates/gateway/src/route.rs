@@ -1,4 +1,4 @@
-//! A Service as the gateway serves it: everything of its configuration checked and compiled once.
+//! A Service as the gateway serves it, with its configuration checked and compiled once.
 
 use std::sync::Arc;
 
@@ -51,30 +51,31 @@ pub struct Route {
     pub(crate) mode: Mode,
     pub(crate) access: Access,
     pub(crate) target: Arc<Target>,
-    /// `spec.config`
+    /// Compiled from `spec.config`.
     default: Option<Plan>,
     dynamic: Option<Box<Dynamic>>,
     pub(crate) metrics: RouteMetrics,
 }
 
-/// Who may ask.
+/// The callers that may use a Service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Whom the Policies let.
+    /// Authenticated callers that the Policies allow.
     Authenticated,
-    /// Anyone; no Policy is asked.
+    /// Anyone; the Policies are not evaluated.
     Anyone,
-    /// Anyone whom the Policies of Service, Namespace and Cluster let.
+    /// Anyone, if the Policies of the Service, the Namespace and the Cluster allow it.
     AnyoneByPolicy,
 }
 
 impl Route {
-    /// Compiles a Service of mode HTTP, GRPC or WEB. `secrets` gives a Secret by its name.
+    /// Compiles a Service of mode HTTP, GRPC or WEB. `secrets` finds a Secret by its name.
     ///
-    /// Whether the Service is public and enabled is the caller's to check: what is not, has no route.
+    /// The caller checks that the Service is public and enabled. Other Services must not get a Route.
     ///
     /// # Errors
-    /// Every field that is wrong, missing or not served, each with its path and what to do.
+    ///
+    /// Returns one message for each field that is invalid, missing or not supported, with its path and the remedy.
     pub fn compile(
         service: &Service,
         target: Arc<Target>,
@@ -89,17 +90,17 @@ impl Route {
         }
     }
 
-    /// `service.namespace`
+    /// Returns the name of the Service as `service.namespace`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Of the Service.
+    /// Returns the uid of the Service.
     pub fn uid(&self) -> &str {
         &self.uid
     }
 
-    /// One configuration of the Service; `None` where it has no `spec.config` and that is what is chosen.
+    /// Returns a configuration of the Service, or `None` if the choice is `spec.config` and the Service has none.
     pub(crate) fn plan(&self, choice: Choice) -> Option<&Plan> {
         match (choice, &self.dynamic) {
             (Choice::Default, _) => self.default.as_ref(),
@@ -108,15 +109,16 @@ impl Route {
         }
     }
 
-    /// Whether the configuration depends on the request.
+    /// Returns true if the configuration depends on the request.
     pub(crate) fn has_rules(&self) -> bool {
         self.dynamic.is_some()
     }
 
-    /// The configuration for a request.
+    /// Selects the configuration for a request.
     ///
     /// # Errors
-    /// Where that cannot be said.
+    ///
+    /// Returns a [`Failure`] if a rule cannot be evaluated or names an unknown configuration.
     pub(crate) fn choose(&self, scope: &Scope<'_>) -> Result<Choice, Failure> {
         let choice = match &self.dynamic {
             Some(dynamic) => dynamic.choose(scope)?,

@@ -1,48 +1,48 @@
-//! Spans of requests, for whoever collects them. Costs nothing where nobody does.
+//! The ports for request spans. Without a collector they cost nothing.
 
 use http::{HeaderName, HeaderValue};
 
-/// W3C Trace Context.
+/// The header of W3C Trace Context.
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Where spans go.
+/// A collector of spans.
 pub trait Traces: Send + Sync + 'static {
-    /// Begins the span of a request. `parent`: the `traceparent` that came with it, if it did.
+    /// Starts the span of a request. `parent` is the `traceparent` of the request, if it has one.
     fn begin(&self, parent: Option<&str>) -> Box<dyn Trace>;
 }
 
-/// The span of one request. Dropped, it ends with nothing said of it.
+/// The span of one request. If dropped, it ends without facts.
 pub trait Trace: Send + Sync {
-    /// The `traceparent` by which the upstream goes on.
+    /// Returns the `traceparent` to send to the upstream.
     fn traceparent(&self) -> Option<HeaderValue>;
 
-    /// Ends it.
+    /// Ends the span.
     fn end(self: Box<Self>, facts: &TraceFacts<'_>);
 }
 
-/// What is known of a request at its end: as in the access log.
+/// The facts about a request at its end, as in the access log.
 #[derive(Debug, Clone, Copy)]
 pub struct TraceFacts<'a> {
-    /// Names it in the log and to the client.
+    /// The id of the request, known to the log and the client.
     pub request_id: &'a str,
-    /// HTTP method.
+    /// The HTTP method.
     pub method: &'a str,
-    /// Without the port.
+    /// The host, without the port.
     pub host: Option<&'a str>,
-    /// Without the query.
+    /// The path, without the query.
     pub path: Option<&'a str>,
-    /// HTTP status; `None` where there was no response.
+    /// The HTTP status; `None` if there was no response.
     pub status: Option<u16>,
-    /// `service.namespace`
+    /// The Service as `service.namespace`.
     pub service: Option<&'a str>,
-    /// Name of the User.
+    /// The name of the User.
     pub user: Option<&'a str>,
-    /// Name of the Session.
+    /// The name of the Session.
     pub session: Option<&'a str>,
-    /// How it was decided.
+    /// The kind of decision.
     pub decision: &'a str,
-    /// Host and port of the endpoint.
+    /// The host and port of the endpoint.
     pub upstream: Option<&'a str>,
-    /// What went wrong after the decision.
+    /// The error after the decision, if there was one.
     pub error: Option<&'a str>,
 }

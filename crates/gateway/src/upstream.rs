@@ -1,4 +1,4 @@
-//! Where requests go: endpoints, their health and their pooled connections.
+//! Upstreams: endpoints, their health and their pooled connections.
 
 use std::sync::{
     Arc,
@@ -31,7 +31,7 @@ pub(crate) use endpoint::Endpoint;
 pub(crate) use http1::Lease;
 pub(crate) use send::{Answer, Outgoing, SendError};
 
-/// The endpoints of a Service. All speak the same protocol.
+/// The endpoints of a Service. All use the same protocol.
 pub(crate) struct Upstream {
     endpoints: Box<[Arc<Endpoint>]>,
     next: AtomicUsize,
@@ -109,8 +109,8 @@ impl Upstream {
         })
     }
 
-    /// An endpoint that is no Service's: `url` has no path. It must have a public address, and a certificate that the
-    /// system trusts, unless the settings say otherwise.
+    /// Creates an endpoint that does not belong to a Service. `url` has no path. The endpoint needs a public address
+    /// and a certificate that the system trusts, unless the settings allow more.
     pub(crate) fn outbound(url: &str, settings: &Config, problems: &mut Problems) -> Option<Self> {
         let url = url::parse(url, false).ok()?;
         let networks = Arc::clone(&settings.outbound_networks);
@@ -127,7 +127,7 @@ impl Upstream {
         })
     }
 
-    /// The endpoint, where there is one alone.
+    /// Returns the endpoint if there is exactly one.
     pub(crate) fn only(&self) -> Option<&Endpoint> {
         match &*self.endpoints {
             [only] => Some(only),
@@ -135,7 +135,7 @@ impl Upstream {
         }
     }
 
-    /// Round robin over what works; over all where nothing seems to.
+    /// Selects a healthy endpoint, round robin; any endpoint if none is healthy.
     fn pick(&self) -> Option<&Arc<Endpoint>> {
         let [only] = &*self.endpoints else {
             let start = self.next.fetch_add(1, Ordering::Relaxed);
@@ -152,7 +152,7 @@ impl Upstream {
         Some(only)
     }
 
-    /// Whether a connection can become a WebSocket.
+    /// Returns true if a connection can be upgraded to a WebSocket.
     pub(crate) fn can_upgrade(&self) -> bool {
         self.endpoints
             .iter()

@@ -1,5 +1,5 @@
-//! The threads that serve connections. A request stays on the thread of its connection, and so do the connections to
-//! upstreams that it uses: passing them between threads costs more than all else that is done for a small request.
+//! The threads that serve connections. A request and its upstream connections stay on the thread of its client
+//! connection: moving them between threads costs more than all other work for a small request.
 
 use std::cell::Cell;
 
@@ -7,22 +7,21 @@ thread_local! {
     static INDEX: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Says that this thread is the one of that number, from 0. To be called where it starts; threads that do not call it
-/// count as number 0.
+/// Sets the number of this thread, starting at 0. Each worker calls it when it starts; other threads count as number 0.
 pub fn enter(index: usize) {
     INDEX.set(index);
 }
 
-/// What each worker has for itself.
+/// One value for each worker.
 pub(crate) struct PerWorker<T>(Box<[T]>);
 
 impl<T> PerWorker<T> {
-    /// For at least one worker.
+    /// Creates the values, at least one.
     pub(crate) fn new(workers: usize, make: impl Fn() -> T) -> Self {
         Self((0..workers.max(1)).map(|_| make()).collect())
     }
 
-    /// Of this thread. Threads share where there are more of them than was said.
+    /// Returns the value of this thread. Threads share values if there are more threads than workers.
     pub(crate) fn get(&self) -> Option<&T> {
         self.0.get(INDEX.get() % self.0.len())
     }

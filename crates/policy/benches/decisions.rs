@@ -1,4 +1,4 @@
-//! How long decisions take.
+//! Benchmarks of decisions.
 #![allow(
     missing_docs,
     clippy::unnecessary_wraps,
@@ -107,7 +107,7 @@ fn request() -> Request<'static> {
     }
 }
 
-/// Policies of three rules with one comparison each; the one rule of that number over all matches.
+/// Builds Policies of three rules with one comparison each. The rule number `matching` over all Policies matches.
 fn policies(total: usize, matching: Option<usize>) -> PolicySet {
     const COMPARISONS: [(&str, &str, &str); 3] = [
         (
@@ -147,7 +147,7 @@ fn policies(total: usize, matching: Option<usize>) -> PolicySet {
     }))
 }
 
-/// Measures the time on a processor, where the system tells it: the machine may be busy with other work.
+/// Measures CPU time if the system reports it, because the machine may be busy with other work.
 fn on_cpu(mut run: impl FnMut()) -> impl FnMut(u64) -> Duration {
     let spent = || {
         let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
@@ -232,7 +232,7 @@ fn decisions(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// One Policy of 100 rules with one comparison each, none of which matches: a hundredth of it is one comparison.
+/// Measures a Policy of 100 rules with one comparison each, none of which matches. A hundredth of it is one comparison.
 fn comparisons(criterion: &mut Criterion) {
     let (subject, request) = (subject(), request());
     let mut group = criterion.benchmark_group("100 comparisons");
@@ -288,7 +288,7 @@ fn comparisons(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Headers that are searched one by one.
+/// Headers with a linear search.
 struct Headers(Vec<(String, String)>);
 
 impl Fields for Headers {
@@ -305,7 +305,7 @@ impl Fields for Headers {
     }
 }
 
-/// What a request costs that the Policies do not read, by its size; and what looking for shadow Policies costs.
+/// Measures the cost of request parts that Policies do not read, by size, and of looking for shadow Policies.
 fn unread(criterion: &mut Criterion) {
     let subject = subject();
     let (set, target) = (policies(10, None), target(10));

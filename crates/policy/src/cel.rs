@@ -1,7 +1,6 @@
-//! The Common Expression Language: parse, check against declared types, compile, evaluate.
+//! The Common Expression Language: parses, type-checks, compiles and evaluates expressions.
 //!
-//! Follows the public language definition (google/cel-spec). Message construction is refused when an
-//! expression is checked.
+//! Follows the public language definition (google/cel-spec), but the checker rejects message construction.
 
 mod access;
 mod arithmetic;

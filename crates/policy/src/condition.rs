@@ -1,4 +1,4 @@
-//! Conditions: CEL expressions and their combinations, compiled.
+//! Compiles conditions: CEL expressions and their combinations (`all`, `any`, `none`, `not`).
 
 use api::core_v1::{
     self,
@@ -11,14 +11,13 @@ use crate::{
     list::problems,
 };
 
-/// Deepest nesting of conditions.
+/// Maximum nesting depth of conditions.
 const MAX_DEPTH: usize = 16;
-/// Most conditions in one list.
+/// Maximum number of conditions in one list.
 const MAX_CHILDREN: usize = 100;
 
-/// A compiled condition.
 pub(crate) enum Compiled {
-    /// `matchAny`, or an unset condition, which never matches.
+    /// `matchAny` (true), or an unset condition (false).
     Constant(bool),
     Match(Program),
     Not(Program),
@@ -27,7 +26,6 @@ pub(crate) enum Compiled {
     None(Box<[Compiled]>),
 }
 
-/// Checks and compiles a condition.
 pub(crate) fn compile(
     list: RuleList,
     condition: &core_v1::Condition,
@@ -36,7 +34,7 @@ pub(crate) fn compile(
     nested(list, condition, path, 1)
 }
 
-/// Checks and compiles an expression that must yield a value of a certain type.
+/// Checks and compiles an expression and requires that it yields a value of type `want`.
 pub(crate) fn expression(
     list: RuleList,
     source: &str,
@@ -127,7 +125,7 @@ fn children(
     depth: usize,
 ) -> Result<Box<[Compiled]>, Vec<Problem>> {
     if conditions.is_empty() {
-        // `all` of nothing would match everything.
+        // An empty `all` would match every request.
         return Err(vec![Problem::at(
             format!("{path}.of"),
             "there are no conditions",
@@ -153,7 +151,9 @@ fn children(
 }
 
 impl Compiled {
-    /// Whether the condition holds. An error counts only where no other part decides, as with `&&` and `||`.
+    /// Returns whether the condition holds.
+    ///
+    /// An error of one part counts only if no other part decides the result, as with `&&` and `||` in CEL.
     #[inline]
     pub(crate) fn holds<'a>(&'a self, evaluation: &mut Evaluation<'a>) -> Result<bool, Error> {
         match self {
@@ -180,7 +180,7 @@ fn leaf<'a>(evaluation: &mut Evaluation<'a>, program: &'a Program) -> Result<boo
     evaluation.test(&program.root)
 }
 
-/// A conjunction where `decisive` is false, a disjunction where it is true.
+/// Evaluates a conjunction if `decisive` is false, a disjunction if it is true.
 fn absorb<'a>(
     evaluation: &mut Evaluation<'a>,
     parts: &'a [Compiled],

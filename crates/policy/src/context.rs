@@ -1,4 +1,4 @@
-//! What a decision is about.
+//! The inputs of a decision: subject, target and request.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use crate::{
     wire,
 };
 
-/// Name of an owner and what its `spec.authorization` attaches: each kind has a type of its own for that.
+/// Yields the name of an owner and the Policies in its `spec.authorization`. A macro, because each kind has its own
+/// authorization type.
 macro_rules! attached {
     ($owner:expr, $authorization:expr) => {
         (
@@ -28,15 +29,15 @@ macro_rules! attached {
     };
 }
 
-/// Named values of a request that are read one by one: headers (names in lower case), query parameters.
+/// Named values of a request that are read on demand: headers (names in lower case) or query parameters.
 pub trait Fields: Sync {
-    /// The first value of that name.
+    /// Returns the first value of `name`.
     fn get(&self, name: &str) -> Option<&str>;
-    /// Every name with its first value.
+    /// Calls `visit` once for each name, with its first value.
     fn each(&self, visit: &mut dyn FnMut(&str, &str));
 }
 
-/// No values at all.
+/// A set of [`Fields`] without values.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoFields;
 
@@ -48,10 +49,10 @@ impl Fields for NoFields {
     fn each(&self, _visit: &mut dyn FnMut(&str, &str)) {}
 }
 
-/// `ctx.request`: borrowed, and read only where a Policy asks for it.
+/// The `ctx.request` of an expression. Values are borrowed and read only if an expression refers to them.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
-    /// Address of the client.
+    /// IP address of the client.
     pub ip: &'a str,
     /// HTTP method.
     pub method: &'a str,
@@ -59,44 +60,45 @@ pub struct Request<'a> {
     pub path: &'a str,
     /// Path with the query.
     pub uri: &'a str,
-    /// Host, without the port.
+    /// Host name, without the port.
     pub host: &'a str,
     /// `http` or `https`.
     pub scheme: &'a str,
-    /// Such as `HTTP/1.1`.
+    /// Protocol version, such as `HTTP/1.1`.
     pub protocol: &'a str,
-    /// Length of the body in bytes.
+    /// Length of the body, in bytes.
     pub size: i64,
-    /// Headers, names in lower case.
+    /// Headers, with names in lower case.
     pub headers: &'a dyn Fields,
     /// Query parameters.
     pub query: &'a dyn Fields,
-    /// The body where it was read, otherwise empty.
+    /// Body, or empty if it was not read.
     pub body: &'a [u8],
-    /// The body as JSON object where it was read and is one.
+    /// Body as a JSON object, if it was read and is one.
     pub body_map: Option<&'a prost_types::Struct>,
-    /// Present for a gRPC call.
+    /// gRPC method, if the request is a gRPC call.
     pub grpc: Option<Grpc<'a>>,
 }
 
-/// `ctx.request.grpc`.
+/// The `ctx.request.grpc` of an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grpc<'a> {
-    /// Such as `octelium.api.main.core.v1`.
+    /// Package name, such as `octelium.api.main.core.v1`.
     pub package: &'a str,
-    /// Such as `MainService`.
+    /// Service name without the package, such as `MainService`.
     pub service: &'a str,
-    /// Package and service.
+    /// Package and service name, such as `octelium.api.main.core.v1.MainService`.
     pub service_full_name: &'a str,
-    /// Such as `ListUser`.
+    /// Method name, such as `ListUser`.
     pub method: &'a str,
-    /// The encoded `RequestContext.Request.GRPC.Target` of a call of the Cluster's own API; empty if it has none.
+    /// Encoded `RequestContext.Request.GRPC.Target` of a call to the Cluster's own API, or empty.
     pub target: &'a [u8],
 }
 
 impl<'a> Grpc<'a> {
-    /// Whether a content type is that of calls: `application/grpc`, with a `+` or `;` suffix or none. The web variant
-    /// is plain HTTP to us.
+    /// Returns whether `value` is the content type of a gRPC call: `application/grpc` with or without a suffix.
+    ///
+    /// gRPC-Web is treated as plain HTTP.
     pub fn is_content_type(value: &[u8]) -> bool {
         match value.split_at_checked(b"application/grpc".len()) {
             Some((kind, suffix)) => {
@@ -107,7 +109,7 @@ impl<'a> Grpc<'a> {
         }
     }
 
-    /// Reads `/package.Service/Method`; `None` for any other path.
+    /// Parses `/package.Service/Method`. Returns `None` for any other path.
     pub fn of_path(path: &'a str) -> Option<Self> {
         let (service_full_name, method) = path.strip_prefix('/')?.split_once('/')?;
         let identifiers = |text: &str| {
@@ -128,27 +130,27 @@ impl<'a> Grpc<'a> {
     }
 }
 
-/// Who asks: the part of `ctx` and the Policies that a Session brings, made once per change of them.
+/// The caller: the parts of `ctx` and the Policies that a Session contributes. Built once for each change of them.
 pub struct Subject {
-    /// The Session as Policies see it: each authentication has the time of its proof.
+    /// The Session as Policies see it. Each authentication has the time of its proof.
     pub(crate) session: Document,
-    /// When the tokens of its authentications were issued, if those times are others.
+    /// Times at which the tokens of the authentications were issued, if they differ from the times of the proofs.
     issue_times: Option<Box<[Option<UnixMillis>]>>,
-    /// Of the Session alone; most have none.
+    /// Policies of the Session itself, if it has any.
     pub(crate) attachments: Option<Box<Attachments>>,
     pub(crate) background: Arc<Background>,
 }
 
-/// What the Sessions of a User have in common: User, Groups and Device, and the Policies that these and the
-/// Credential bring.
+/// The part of a [`Subject`] that the Sessions of a User share: User, Groups and Device, and the Policies that these
+/// and the Credential attach.
 pub struct Background {
-    /// The User, the Groups and the Device.
+    /// User, Groups and Device.
     pub(crate) document: Document,
     pub(crate) attachments: Attachments,
 }
 
 impl Background {
-    /// Takes what Policies may read from the resources, which may then change.
+    /// Copies the data that Policies can read. Later changes of the resources have no effect on it.
     pub fn new<'g>(
         user: &core_v1::User,
         groups: impl IntoIterator<Item = &'g core_v1::Group>,
@@ -198,14 +200,14 @@ impl Background {
         }
     }
 
-    /// Memory that this takes by itself, in bytes.
+    /// Returns the memory size, in bytes.
     pub fn weight(&self) -> usize {
         self.document.weight() + self.attachments.weight()
     }
 }
 
 impl Subject {
-    /// Takes what Policies may read from the resources, which may then change.
+    /// Copies the data that Policies can read. Later changes of the resources have no effect on it.
     pub fn new(
         user: &core_v1::User,
         groups: &[core_v1::Group],
@@ -216,8 +218,10 @@ impl Subject {
         Self::of(Arc::new(background), session, session)
     }
 
-    /// Of a Session that shares its background with others. Brings the Policies of `session`; `ctx.session` is
-    /// `shown`, which may have those of the background's Credential added.
+    /// Creates the subject of a Session that shares its background with others.
+    ///
+    /// The subject attaches the Policies of `session`. Expressions see `shown` as `ctx.session`, which may also contain
+    /// the Policies of the background's Credential.
     pub fn of(
         background: Arc<Background>,
         session: &core_v1::Session,
@@ -239,10 +243,10 @@ impl Subject {
         }
     }
 
-    /// The Session, with the times at which its tokens were issued.
+    /// Returns the Session, with the times at which its tokens were issued.
     ///
     /// # Errors
-    /// Never: it is read from what was encoded here.
+    /// Returns an error if the stored message cannot be decoded. This cannot happen, because this type encoded it.
     pub fn session(&self) -> Result<core_v1::Session, prost::DecodeError> {
         let context = core_v1::RequestContext::decode(self.session.bytes())?;
         let mut session = context.session.unwrap_or_default();
@@ -252,7 +256,7 @@ impl Subject {
         Ok(session)
     }
 
-    /// Memory that this takes by itself, in bytes: without the background.
+    /// Returns the memory size without the background, in bytes.
     pub fn weight(&self) -> usize {
         let own = self.attachments.as_ref().map(|own| own.weight());
         let times = self.issue_times.as_deref().map(size_of_val);
@@ -263,7 +267,7 @@ impl Subject {
     }
 }
 
-/// The documents of a request, by the number of their layout.
+/// Returns the documents of a request, indexed by their layout.
 pub(crate) fn documents<'a>(
     subject: Option<&'a Subject>,
     target: &'a Target,
@@ -275,14 +279,14 @@ pub(crate) fn documents<'a>(
     ]
 }
 
-/// What is asked for: the part of `ctx` and the Policies that a Service brings.
+/// The requested resource: the parts of `ctx` and the Policies that a Service contributes.
 pub struct Target {
     pub(crate) document: Document,
     pub(crate) attachments: Attachments,
 }
 
 impl Target {
-    /// Takes what Policies may read from the resources, which may then change.
+    /// Copies the data that Policies can read. Later changes of the resources have no effect on it.
     pub fn new(
         service: &core_v1::Service,
         namespace: &core_v1::Namespace,

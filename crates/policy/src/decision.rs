@@ -1,4 +1,4 @@
-//! Decisions and their reasons.
+//! Decides requests and explains the decisions.
 
 use std::{fmt, sync::Arc};
 
@@ -12,43 +12,43 @@ use crate::{
     set::{Resolved, Tried},
 };
 
-/// Whether a request may pass, and why.
+/// The result of evaluating the Policies for one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// May it pass.
+    /// True if the request is allowed.
     pub allowed: bool,
-    /// Why.
+    /// The rule or condition that led to the decision.
     pub reason: Reason,
 }
 
-/// What a matching rule does.
+/// The effect of a matching rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// Lets the request pass.
+    /// Allows the request.
     Allow,
-    /// Refuses it.
+    /// Denies the request.
     Deny,
 }
 
-/// Why a decision fell as it did. Shown in logs: names rules, never request data.
+/// The reason of a [`Decision`]. It is logged, so it names Policies and rules but never contains request data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// The first rule that matched.
+    /// The first matching rule decided.
     Rule {
         /// Name of the Policy.
         policy: Arc<str>,
-        /// Name of the rule, or its index in the Policy.
+        /// Name of the rule, or its index in the Policy, such as `rules[0]`.
         rule: Arc<str>,
-        /// What it does.
+        /// Effect of the rule.
         effect: Effect,
-        /// A DENY rule that could not be evaluated counts as a match; this is why it could not.
+        /// The evaluation error of a DENY rule, which counts as a match.
         error: Option<String>,
     },
     /// No rule matched.
     NoMatch,
     /// An attached Policy does not exist.
     MissingPolicy {
-        /// Its name.
+        /// Name of the missing Policy.
         policy: Arc<str>,
     },
 }
@@ -78,51 +78,50 @@ impl fmt::Display for Reason {
     }
 }
 
-/// One rule that was reached on the way to a decision.
+/// One rule that was reached during a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     /// Name of the Policy.
     pub policy: Arc<str>,
-    /// Name of the rule, or its index in the Policy.
+    /// Name of the rule, or its index in the Policy, such as `rules[0]`.
     pub rule: Arc<str>,
-    /// What it would do.
+    /// Effect of the rule if it matches.
     pub effect: Effect,
-    /// From -4, the strongest, to 4.
+    /// Priority, from -4 (strongest) to 4.
     pub priority: i32,
-    /// What came of it.
+    /// Result of the rule.
     pub outcome: StepOutcome,
 }
 
-/// What came of a rule that was reached.
+/// The result of a rule that was reached during a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StepOutcome {
-    /// It matched, and decides.
+    /// The rule matched and decided the request.
     Matched,
-    /// It could not be evaluated; a DENY rule then counts as a match, and decides.
+    /// The evaluation of a DENY rule failed. This counts as a match, so the rule decided the request.
     Failed(String),
-    /// It did not match.
+    /// The rule did not match.
     NotMatched,
-    /// It could not be evaluated; an ALLOW rule then counts as no match.
+    /// The evaluation of an ALLOW rule failed. This counts as no match.
     Skipped(String),
-    /// The enforcement rules of its Policy leave the Policy out.
+    /// The enforcement rules of the Policy exclude it from this decision.
     NotEnforced,
 }
 
-/// A decision with what led to it.
+/// A decision and every rule that was reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
     /// The decision.
     pub decision: Decision,
-    /// Every rule that was reached, in order.
+    /// Rules that were reached, in evaluation order.
     pub steps: Vec<Step>,
-    /// The same as if the shadow Policies took part; `None` where none is attached.
+    /// The decision and steps if shadow Policies took part, or `None` if no shadow Policy is attached.
     pub shadow: Option<(Decision, Vec<Step>)>,
 }
 
 /// Decides one request by all Policies attached to `subject` and `target`.
 ///
-/// `subject` is `None` for an anonymous request, which then is decided by the Policies of the target alone. Shadow
-/// Policies take no part.
+/// An anonymous request has no `subject`; only the Policies of the target decide it. Shadow Policies do not take part.
 pub fn decide(
     policies: &PolicySet,
     subject: Option<&Subject>,
@@ -133,8 +132,9 @@ pub fn decide(
     walk(policies, subject, target, request, now, Decide)
 }
 
-/// As [`decide`], and what would be decided instead if the shadow Policies took part: `None` where that is the same,
-/// or where none is attached, which costs nothing.
+/// Decides like [`decide`] and also returns the decision that would result if shadow Policies took part.
+///
+/// The second value is `None` if no shadow Policy is attached, which costs nothing, or if both decisions agree.
 pub fn decide_with_shadow(
     policies: &PolicySet,
     subject: Option<&Subject>,
@@ -145,7 +145,7 @@ pub fn decide_with_shadow(
     walk(policies, subject, target, request, now, DecideWithShadow)
 }
 
-/// As [`decide`], with every rule that was reached.
+/// Decides like [`decide`] and also returns every rule that was reached.
 pub fn explain(
     policies: &PolicySet,
     subject: Option<&Subject>,
@@ -156,7 +156,7 @@ pub fn explain(
     walk(policies, subject, target, request, now, Explain)
 }
 
-/// What is done with the Policies of the owners.
+/// An operation on the resolved Policies of all owners of a request.
 trait Visit {
     type Output;
 
@@ -216,7 +216,7 @@ impl Visit for Explain {
     }
 }
 
-/// Is told of every rule that is reached.
+/// Receives every rule that is reached during a decision.
 trait Observer {
     fn reached(&mut self, policy: &Policy, rule: &Rule, outcome: impl FnOnce() -> StepOutcome);
 }
@@ -273,7 +273,8 @@ fn walk<V: Visit>(
         })
 }
 
-/// Tries the rules by rank. A Policy that several owners attach is tried several times, which changes nothing.
+/// Evaluates the rules by rank. A Policy that several owners attach is evaluated several times; the decision is the
+/// same.
 fn run<'a, const N: usize>(
     inputs: Inputs<'a>,
     owners: [&'a Tried; N],
@@ -339,7 +340,7 @@ fn run<'a, const N: usize>(
     }
 }
 
-/// What enforcement rules said, so that they are tried once per decision.
+/// Caches the results of enforcement rules, so that they are evaluated at most once for each decision.
 #[derive(Default)]
 struct LeftOut<'a>(Vec<(&'a Policy, bool)>);
 

@@ -1,4 +1,4 @@
-//! Requests that are described rather than received.
+//! Requests that are described by an administrator instead of received by the gateway.
 
 use std::fmt;
 
@@ -6,11 +6,11 @@ use api::{core_v1, platform_v1::DecisionRequest};
 
 use crate::{Fields, Grpc, QueryView, Request};
 
-/// A request as somebody describes it, with defaults for what they leave out.
+/// A request built from a description, with defaults for missing values.
 ///
-/// It is read as the gateway reads what it receives: header names in any case, the query and the call of gRPC by the
-/// same code. What the gateway refuses before a Policy is asked, such as a path with `..`, is refused here too where
-/// it can be told from the description.
+/// It is parsed like a received request: header names in any case, and the query and the gRPC method by the same code.
+/// Requests that the gateway rejects before it evaluates Policies, such as a path with `..`, are rejected here too if
+/// the description shows it.
 pub struct Described {
     method: String,
     path: String,
@@ -23,11 +23,11 @@ pub struct Described {
     size: i64,
     headers: Pairs,
     is_grpc: bool,
-    /// What was left out, and what stands for it.
+    /// Missing values and the defaults used for them.
     assumptions: Vec<String>,
 }
 
-/// A Policy asked for something that is not read in one way only; the gateway answers 400.
+/// A Policy read an ambiguous part of the request. The gateway answers such a request with 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Misread;
 
@@ -42,10 +42,10 @@ impl fmt::Display for Misread {
 impl std::error::Error for Misread {}
 
 impl Described {
-    /// Takes a description of a request to `service`.
+    /// Builds a request to `service` from its description.
     ///
     /// # Errors
-    /// What no request can have, in words.
+    /// Returns a message if the description has values that no accepted request can have.
     pub fn new(request: &DecisionRequest, service: &core_v1::Service) -> Result<Self, String> {
         let mut assumptions = Vec::new();
         let mut or = |given: &str, default: &str, what: &str| {
@@ -92,7 +92,7 @@ impl Described {
             }
             headers.0.push((name, value.clone()));
         }
-        // The mode of the Service decides, as in the gateway: elsewhere a request that is labelled as a call is none.
+        // As in the gateway, only the mode of the Service makes a request a gRPC call; its content type does not.
         if speaks_grpc {
             match headers.get("content-type") {
                 None => {
@@ -128,7 +128,7 @@ impl Described {
         })
     }
 
-    /// What was left out, and what stands for it.
+    /// Returns one line for each missing value, with the default used for it.
     pub fn assumptions(&self) -> &[String] {
         &self.assumptions
     }
@@ -136,7 +136,7 @@ impl Described {
     /// Runs `read` with the request as Policies see it.
     ///
     /// # Errors
-    /// Where `read` has asked for what the gateway would not answer.
+    /// Returns [`Misread`] if `read` asked for a value that makes the gateway answer 400.
     pub fn with<R>(&self, read: impl FnOnce(&Request<'_>) -> R) -> Result<R, Misread> {
         let query = QueryView::new(self.query.as_deref());
         let call = Grpc::of_path(&self.path).filter(|_| self.is_grpc && self.query.is_none());
@@ -170,7 +170,7 @@ fn quoted(default: &str) -> String {
     }
 }
 
-/// Headers, names in lower case.
+/// Headers, with names in lower case.
 #[derive(Default)]
 struct Pairs(Vec<(String, String)>);
 

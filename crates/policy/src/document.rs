@@ -1,4 +1,4 @@
-//! A part of `ctx`: one encoded message, with an index of the fields that are reached without a loop.
+//! A part of `ctx`: one encoded message, with an index of the fields that are reachable without a loop.
 
 use hashbrown::HashMap;
 
@@ -7,19 +7,19 @@ use crate::{
     wire::{self, RawValue},
 };
 
-/// Longest path that gets a slot; longer ones are walked to.
+/// Maximum path length of a slot. Fields on longer paths are found by walking the message.
 const MAX_DEPTH: usize = 12;
 
-/// Place of a field in every document of a layout.
+/// Index of a field in the documents of a layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Slot(u16);
 
 impl Slot {
-    /// The document as a whole.
+    /// The whole message.
     pub(crate) const ROOT: Self = Self(0);
 }
 
-/// The fields of a message and of the messages in it, each with a slot.
+/// The singular fields of a message and of its nested messages, each with a slot.
 pub(crate) struct Layout {
     nodes: Vec<Node>,
 }
@@ -30,7 +30,7 @@ struct Node {
 }
 
 impl Layout {
-    /// Slots for the fields of `root` that `accept` takes, and for everything in them.
+    /// Assigns slots to the fields of `root` that `accept` selects, and to the fields nested in them.
     pub(crate) fn new(root: &'static MessageType, accept: impl Fn(&Field) -> bool) -> Self {
         let mut layout = Self { nodes: Vec::new() };
         let mut path = vec![root];
@@ -44,7 +44,7 @@ impl Layout {
         layout
     }
 
-    /// The slot of a field of the message in `parent`.
+    /// Returns the slot of field `number` of the message in `parent`.
     pub(crate) fn child(&self, parent: Slot, number: u32) -> Option<Slot> {
         let node = self.nodes.get(usize::from(parent.0))?;
         node.children.get(&number).copied()
@@ -84,20 +84,20 @@ impl Layout {
     }
 }
 
-/// An encoded message and where its set fields are, in one piece of memory: there is one for each Session.
+/// An encoded message and the offsets of its set fields in one allocation, because each Session has one.
 pub(crate) struct Document {
-    /// For each 64 slots which are set (a `u64`) and how many before them are (a `u16`); of each set slot in order
-    /// where its value begins (a `u16`, or a `u32` where `is_long`); the message.
+    /// Three parts: for each 64 slots a `u64` bitmap of the set ones and a `u16` count of the set ones before them; the
+    /// offset of each set value, in slot order (`u16`, or `u32` if `is_long`); the encoded message.
     data: Box<[u8]>,
-    /// Where the offsets begin.
+    /// Start of the offsets in `data`.
     offsets: u16,
-    /// Where the message begins.
+    /// Start of the message in `data`.
     message: u32,
-    /// Whether offsets need 32 bits.
+    /// True if offsets have 32 bits.
     is_long: bool,
 }
 
-/// Bytes for each 64 slots.
+/// Length of the bitmap and count of 64 slots, in bytes.
 const WORD: usize = 10;
 
 impl Document {
@@ -106,7 +106,7 @@ impl Document {
         let mut found = Vec::new();
         index(layout, Slot::ROOT, bytes, 0, &mut found);
         found.sort_unstable();
-        // A repeated occurrence would be the later one's; our encoding has none.
+        // Protobuf takes the last occurrence of a repeated singular field. Our encoder writes each field once.
         found.dedup_by_key(|(slot, _)| *slot);
         let mut present = vec![0_u64; layout.nodes.len().div_ceil(64)];
         for (slot, _) in &found {
@@ -122,7 +122,7 @@ impl Document {
         for word in present {
             data.extend(word.to_le_bytes());
             data.extend(before.to_le_bytes());
-            // There are no more slots than a `u16` counts.
+            // A layout has at most 65,536 slots, so the count fits.
             before = before.wrapping_add(u16::try_from(word.count_ones()).unwrap_or(0));
         }
         for (_, offset) in found {
@@ -134,20 +134,19 @@ impl Document {
         data.extend(bytes);
         Self {
             data: data.into_boxed_slice(),
-            // At most 1024 words, and 65,536 offsets.
+            // At most 1024 words and 65,536 offsets.
             offsets: u16::try_from(offsets).unwrap_or(u16::MAX),
             message: u32::try_from(message).unwrap_or(u32::MAX),
             is_long,
         }
     }
 
-    /// The message.
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         self.data.get(self.message as usize..).unwrap_or_default()
     }
 
-    /// The bytes from the value of a slot on; `None` where it is unset.
+    /// Returns the bytes from the value of a slot on, or `None` if the field is not set.
     #[inline]
     fn at(&self, slot: Slot) -> Option<&[u8]> {
         let word = usize::from(slot.0 >> 6) * WORD;
@@ -171,19 +170,18 @@ impl Document {
         self.bytes().get(offset..)
     }
 
-    /// Whether a slot is set.
     #[inline]
     pub(crate) fn has(&self, slot: Slot) -> bool {
         self.at(slot).is_some()
     }
 
-    /// A number that is stored as varint.
+    /// Returns the value of a field that is encoded as a varint.
     #[inline]
     pub(crate) fn varint(&self, slot: Slot) -> Option<u64> {
         wire::varint(self.at(slot)?, &mut 0)
     }
 
-    /// Text, bytes or a message.
+    /// Returns the value of a length-delimited field: text, bytes or a message.
     #[inline]
     pub(crate) fn slice(&self, slot: Slot) -> Option<&[u8]> {
         if slot == Slot::ROOT {
@@ -192,7 +190,7 @@ impl Document {
         wire::length_delimited(self.at(slot)?, &mut 0)
     }
 
-    /// A value of any kind.
+    /// Returns the value of a field of any kind.
     pub(crate) fn raw(&self, slot: Slot, kind: Kind) -> Option<RawValue<'_>> {
         if slot == Slot::ROOT {
             return Some(RawValue::Bytes(self.bytes()));
@@ -200,7 +198,7 @@ impl Document {
         wire::value(self.at(slot)?, &mut 0, wire_type(kind))
     }
 
-    /// Memory in bytes.
+    /// Returns the memory size, in bytes.
     pub(crate) fn weight(&self) -> usize {
         size_of::<Self>() + self.data.len()
     }

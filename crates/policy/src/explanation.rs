@@ -1,4 +1,4 @@
-//! Explanations as the API gives them.
+//! Builds the explanations of decisions that the API returns.
 
 use api::{
     core_v1::{
@@ -20,38 +20,38 @@ use crate::{
     explain,
 };
 
-/// The resources whose Policies decide, for a report of who attaches what.
+/// The resources that may attach Policies to a decision, to report which of them attaches which Policy.
 #[derive(Clone, Copy)]
 pub struct Owners<'a> {
-    /// What is asked for.
+    /// Requested Service.
     pub service: &'a Service,
-    /// Where it is.
+    /// Namespace of the Service.
     pub namespace: &'a Namespace,
-    /// The Cluster, where it has settings.
+    /// Settings of the Cluster, if there are any.
     pub cluster: Option<&'a ClusterConfig>,
-    /// Who asks; `None` for an anonymous request.
+    /// The caller, or `None` for an anonymous request.
     pub subject: Option<Asking<'a>>,
 }
 
-/// Who asks.
+/// The resources of an authenticated caller.
 #[derive(Clone, Copy)]
 pub struct Asking<'a> {
-    /// The User.
+    /// User.
     pub user: &'a User,
-    /// Their Groups.
+    /// Groups of the User.
     pub groups: &'a [Group],
-    /// The Credential that the Session came from.
+    /// Credential that created the Session.
     pub credential: Option<&'a Credential>,
-    /// The Device that they are on.
+    /// Device of the Session.
     pub device: Option<&'a Device>,
-    /// The Session.
+    /// Session.
     pub session: &'a Session,
 }
 
-/// How a described request is decided, by the code that decides received ones.
+/// Decides a described request with the code that decides received requests.
 ///
 /// # Errors
-/// Where the gateway would refuse the request for what a Policy has asked of it.
+/// Returns [`Misread`] if a Policy reads a value that makes the gateway answer 400.
 pub fn answer(
     policies: &PolicySet,
     subject: Option<&Subject>,
@@ -85,12 +85,12 @@ pub fn answer(
     })
 }
 
-/// Whether requests to this Service are decided without knowing who asks.
+/// Returns whether the Service accepts requests without authentication.
 pub fn is_anonymous(service: &Service) -> bool {
     service.spec.as_ref().is_some_and(|spec| spec.is_anonymous)
 }
 
-/// Why no Policy is asked about such a request, where none is.
+/// Returns why the request is decided without Policies, or `None` if Policies decide it.
 pub fn unasked(service: &Service, request: &DecisionRequest) -> Option<&'static str> {
     let spec = service.spec.as_ref();
     if spec.is_some_and(|spec| spec.is_disabled) {
@@ -108,7 +108,7 @@ pub fn unasked(service: &Service, request: &DecisionRequest) -> Option<&'static 
     }
 }
 
-/// A request that no Policy is asked about.
+/// Builds the explanation of a request that is denied without Policies.
 pub fn refusal(reason: impl Into<String>) -> DecisionExplanation {
     DecisionExplanation {
         reason: reason.into(),
@@ -116,7 +116,7 @@ pub fn refusal(reason: impl Into<String>) -> DecisionExplanation {
     }
 }
 
-/// What stands for a Session that is not given: an active one of type CLIENT, without Policies of its own.
+/// Returns the Session that is assumed if none is given: active, of type CLIENT, without Policies of its own.
 pub fn stand_in_session() -> Session {
     Session {
         metadata: Some(Metadata::default()),
@@ -133,7 +133,7 @@ pub fn stand_in_session() -> Session {
 }
 
 impl Owners<'_> {
-    /// Who attaches which Policies, in the order in which they are looked up; owners without any are left out.
+    /// Lists the Policies that each owner attaches, in lookup order. Owners without Policies are omitted.
     pub fn attachments(&self) -> Vec<message::Attachment> {
         let mut all = Vec::new();
         macro_rules! add {

@@ -1,4 +1,4 @@
-//! Single conditions and expressions over a request, as Services have them in their configuration.
+//! Single conditions and expressions over a request, as the configuration of a Service contains them.
 
 use std::fmt;
 
@@ -12,20 +12,20 @@ use crate::{
     context::documents,
 };
 
-/// What a condition or an expression of a Service is evaluated for.
+/// The inputs that a condition or an expression of a Service is evaluated with.
 #[derive(Clone, Copy)]
 pub struct Scope<'a> {
-    /// Who asks; `None` for an anonymous request.
+    /// The caller, or `None` for an anonymous request.
     pub subject: Option<&'a Subject>,
-    /// What is asked for.
+    /// The requested Service.
     pub target: &'a Target,
-    /// How.
+    /// The request.
     pub request: &'a Request<'a>,
-    /// The present instant.
+    /// The current time.
     pub now: UnixMillis,
 }
 
-/// Why a condition or an expression has no value. Names kinds and types, never request data.
+/// An error during evaluation. Its message names kinds and types but never contains request data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EvalError(pub(crate) cel::Error);
 
@@ -37,43 +37,43 @@ impl fmt::Display for EvalError {
 
 impl std::error::Error for EvalError {}
 
-/// A compiled condition over `ctx` of [`RuleList::Policy`].
+/// A compiled condition over the `ctx` of [`RuleList::Policy`].
 pub struct Condition(Compiled);
 
 impl Condition {
     /// Checks and compiles a condition.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Returns every problem found in the condition.
     pub fn compile(condition: &core_v1::Condition) -> Result<Self, Vec<Problem>> {
         condition::compile(RuleList::Policy, condition, "condition").map(Self)
     }
 
-    /// Whether the condition holds.
+    /// Returns whether the condition holds.
     ///
     /// # Errors
-    /// Where it cannot be evaluated; the caller decides what is safe then.
+    /// Returns an error if the evaluation fails. The caller decides which result is safe.
     pub fn holds(&self, scope: &Scope<'_>) -> Result<bool, EvalError> {
         self.0.holds(&mut evaluation(scope)).map_err(EvalError)
     }
 }
 
-/// A compiled expression over `ctx` of [`RuleList::Policy`] that yields text.
+/// A compiled expression over the `ctx` of [`RuleList::Policy`] that yields a string.
 pub struct TextExpression(Program);
 
 impl TextExpression {
     /// Checks and compiles an expression.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Returns every problem found in the expression.
     pub fn compile(source: &str) -> Result<Self, Vec<Problem>> {
         condition::expression(RuleList::Policy, source, EvalType::String, "").map(Self)
     }
 
-    /// The text for one request.
+    /// Evaluates the expression for one request.
     ///
     /// # Errors
-    /// Where it cannot be evaluated or is no text after all; never an empty text instead.
+    /// Returns an error if the evaluation fails or yields another type. It never returns an empty string instead.
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<String, EvalError> {
         let mut evaluation = evaluation(scope);
         evaluation.begin(EXPRESSION_BUDGET);

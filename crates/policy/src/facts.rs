@@ -1,4 +1,4 @@
-//! The rule lists around authentication: what their `ctx` is made of, and which rule matches first.
+//! The rule lists used during authentication: their `ctx`, and the first rule that matches.
 
 use api::core_v1::{
     Authenticator, AuthenticatorList, Condition, IdentityProvider, Session, User,
@@ -20,14 +20,14 @@ use crate::{
     wire,
 };
 
-/// `ctx` of one of the rule lists around authentication.
+/// The `ctx` of a rule list that is used during authentication.
 pub struct Facts {
     list: RuleList,
     document: Document,
 }
 
 impl Facts {
-    /// For the enforcement rules; `session` is the one about to be stored.
+    /// Builds the `ctx` of enforcement rules. `session` is the Session that is about to be stored.
     pub fn enforcement(
         user: &User,
         session: &Session,
@@ -48,7 +48,7 @@ impl Facts {
         Self::of(RuleList::Enforcement, &bytes)
     }
 
-    /// For the post-authentication rules of Authenticators; a passkey login has no Session yet.
+    /// Builds the `ctx` of post-authentication rules of Authenticators. During a passkey login, `session` is `None`.
     pub fn authenticator_post_authentication(
         user: &User,
         session: Option<&Session>,
@@ -65,7 +65,7 @@ impl Facts {
         Self::of(RuleList::AuthenticatorPostAuthentication, &bytes)
     }
 
-    /// For the post-authentication rules of an `IdentityProvider`.
+    /// Builds the `ctx` of post-authentication rules of an `IdentityProvider`.
     pub fn identity_provider_post_authentication(
         user: &User,
         identity_provider: &IdentityProvider,
@@ -78,8 +78,7 @@ impl Facts {
         Self::of(RuleList::IdentityProviderPostAuthentication, &bytes)
     }
 
-    /// For the assurance level rules of an `IdentityProvider`: the assertion as text where it is one, and its
-    /// claims.
+    /// Builds the `ctx` of assurance level rules of an `IdentityProvider`: the assertion if it is text, and the claims.
     pub fn aal(assertion: &str, claims: &Struct) -> Self {
         let mut bytes = Vec::new();
         wire::put_message(&mut bytes, ASSERTION, assertion.as_bytes());
@@ -87,8 +86,9 @@ impl Facts {
         Self::of(RuleList::Aal, &bytes)
     }
 
-    /// For who becomes a User, and in which Groups Users are: as for the assurance level, with the identifier and the
-    /// e-mail address, which is empty unless it may be believed.
+    /// Builds the `ctx` of the rules that create Users and map Groups.
+    ///
+    /// `email` must be empty unless the provider is trusted to have verified it.
     pub fn provisioning(assertion: &str, claims: &Struct, identifier: &str, email: &str) -> Self {
         let mut bytes = Vec::new();
         wire::put_message(&mut bytes, ASSERTION, assertion.as_bytes());
@@ -114,29 +114,29 @@ impl Facts {
     }
 }
 
-/// What a rule does where it cannot be evaluated.
+/// The effect of an evaluation error in a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
-    /// It counts as a match: for what restricts, such as DENY and ENFORCE.
+    /// The error counts as a match. For rules that restrict, such as DENY and ENFORCE.
     Match,
-    /// It counts as no match: for what permits, such as ALLOW and IGNORE, and for assurance levels.
+    /// The error counts as no match. For rules that permit, such as ALLOW and IGNORE, and for assurance levels.
     Pass,
 }
 
-/// A compiled list of rules of which the first match decides.
+/// A compiled list of rules. The first rule that matches decides.
 pub struct Rules<E> {
     list: RuleList,
     rules: Vec<(Result<Compiled, String>, OnError, E)>,
 }
 
-/// The rule that decides.
+/// The rule that decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Match<E> {
-    /// What it does.
+    /// Effect of the rule.
     pub effect: E,
-    /// Its place in the list.
+    /// Index of the rule in the list.
     pub index: usize,
-    /// Why it could not be evaluated, where it matches for that.
+    /// Evaluation error, if the rule matched because of it (see [`OnError::Match`]).
     pub error: Option<String>,
 }
 
@@ -147,15 +147,15 @@ impl NamesExpression {
     /// Checks and compiles an expression.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Returns every problem found in the expression.
     pub fn compile(source: &str) -> Result<Self, Vec<Problem>> {
         condition::expression(RuleList::Provisioning, source, EvalType::Names, "").map(Self)
     }
 
-    /// The names: one, those of a list, or none where the value is null.
+    /// Evaluates the expression to names: one string, a list of strings, or no names if the value is null.
     ///
     /// # Errors
-    /// Where it cannot be evaluated, or yields anything else: never fewer names instead.
+    /// Returns an error if the evaluation fails or yields another type. It never drops names from the list instead.
     pub fn evaluate(&self, facts: &Facts, now: UnixMillis) -> Result<Vec<String>, EvalError> {
         if facts.list != RuleList::Provisioning {
             return Err(EvalError(NO_NAMES));
@@ -181,7 +181,7 @@ const NO_NAMES: cel::Error =
     cel::Error::InvalidArgument("the value is neither a string nor a list of strings");
 
 impl<E: Clone> Rules<E> {
-    /// Compiles a list; a rule that does not compile fails whenever it is tried.
+    /// Compiles a list. A rule that does not compile is kept and fails at each evaluation.
     pub fn new<'c>(
         list: RuleList,
         rules: impl IntoIterator<Item = (Option<&'c Condition>, OnError, E)>,
@@ -202,9 +202,9 @@ impl<E: Clone> Rules<E> {
         Self { list, rules }
     }
 
-    /// The first rule that matches; `None` where none does.
+    /// Returns the first rule that matches, or `None`.
     ///
-    /// Facts of another list match nothing that reads them: every rule that restricts then counts as failed.
+    /// If `facts` belong to another rule list, every rule fails: restricting rules match, permitting rules do not.
     pub fn first_match(&self, facts: &Facts, now: UnixMillis) -> Option<Match<E>> {
         let mut evaluation = facts.evaluation(now);
         for (index, (condition, on_error, effect)) in self.rules.iter().enumerate() {

@@ -1,9 +1,9 @@
-//! What the fuzz targets call.
+//! Entry points of the fuzz targets.
 
-/// Checks what must hold of a regular expression.
+/// Checks the invariants of the translation of a regular expression.
 ///
 /// # Panics
-/// If it does not hold.
+/// Panics if an invariant does not hold.
 pub fn regular_expression(pattern: &str) {
     crate::cel::check_translation(pattern);
 }

@@ -1,9 +1,9 @@
-//! The policy engine: CEL conditions over User, Groups, Session, Device, Service and request, rule lists, and
-//! decisions with their reason.
+//! The policy engine: compiles CEL conditions and rule lists, and decides requests.
 //!
-//! Everything is parsed, type-checked against the contract and compiled when a resource is written or loaded;
-//! a decision parses nothing, allocates nothing on its comparison path and is bounded in time and memory.
-//! What cannot be evaluated never allows.
+//! Conditions read the User, Groups, Session, Device, Service and request. Each decision has a reason. Expressions are
+//! parsed, type-checked against the contract and compiled when a resource is written or loaded. A decision parses
+//! nothing, allocates nothing on its comparison path, and is bounded in time and memory. An expression that cannot be
+//! evaluated never allows a request.
 
 mod cel;
 mod condition;

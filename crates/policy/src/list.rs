@@ -1,4 +1,4 @@
-//! The rule lists of the contract, what `ctx` is in each, and the checks that run when a resource is written.
+//! The rule lists of the contract, the `ctx` of each, and the checks that run when a resource is written.
 
 use std::sync::OnceLock;
 
@@ -12,7 +12,7 @@ use crate::{
     schema::{self, Field, Kind, MessageType, Shape},
 };
 
-/// Which rule list an expression belongs to, and so which fields `ctx` has.
+/// The rule list that an expression belongs to. It determines the fields of `ctx`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RuleList {
     /// Rules and enforcement rules of a Policy: `request`, `session`, `user`, `groups`, `device`, `service`,
@@ -32,21 +32,21 @@ pub enum RuleList {
     Provisioning,
 }
 
-/// What an expression must yield.
+/// The type that an expression must yield.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EvalType {
     /// A boolean.
     Bool,
-    /// Text.
+    /// A string.
     String,
-    /// A name, or a list of names.
+    /// A name or a list of names.
     Names,
 }
 
-/// Checks a condition against the schema of its list.
+/// Checks a condition against the schema of its rule list.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// Returns every problem found in the condition.
 pub fn check_condition(list: RuleList, condition: &core_v1::Condition) -> Result<(), Vec<Problem>> {
     condition::compile(list, condition, "condition").map(|_: Compiled| ())
 }
@@ -54,7 +54,7 @@ pub fn check_condition(list: RuleList, condition: &core_v1::Condition) -> Result
 /// Checks the rules and enforcement rules of a Policy or an inline Policy.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// Returns every problem found in the Policy.
 pub fn check_policy(spec: &core_v1::policy::Spec) -> Result<(), Vec<Problem>> {
     let problems = crate::rule::check(spec);
     if problems.is_empty() {
@@ -64,15 +64,15 @@ pub fn check_policy(spec: &core_v1::policy::Spec) -> Result<(), Vec<Problem>> {
     }
 }
 
-/// Checks an expression that must yield a value of a certain type.
+/// Checks an expression that must yield a value of type `want`.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// Returns every problem found in the expression.
 pub fn check_eval(list: RuleList, source: &str, want: EvalType) -> Result<(), Vec<Problem>> {
     condition::expression(list, source, want, "").map(|_| ())
 }
 
-/// `ctx` of a rule list: its fields and how they are stored.
+/// The `ctx` of a rule list: its fields and the documents that store them.
 pub(crate) struct ContextSchema {
     pub(crate) root: &'static MessageType,
     pub(crate) layouts: Vec<Layout>,
@@ -80,7 +80,7 @@ pub(crate) struct ContextSchema {
 }
 
 impl ContextSchema {
-    /// Which document has the field of that number; `None` for the request, which is not stored.
+    /// Returns the document that stores field `number`, or `None` for the request, which is not stored.
     pub(crate) fn document(&self, number: u32) -> Option<u8> {
         (self.documents)(number)
     }
@@ -96,7 +96,7 @@ impl ContextSchema {
         }
     }
 
-    /// The layout of one of the documents.
+    /// Returns the layout of a document.
     pub(crate) fn layout(&self, document: u8) -> &Layout {
         static EMPTY: OnceLock<Layout> = OnceLock::new();
         self.layouts
@@ -105,17 +105,17 @@ impl ContextSchema {
     }
 }
 
-/// Document of the User, the Groups and the Device; of everything where a list has one document alone.
+/// Document of the User, the Groups and the Device. The only document of lists that have one.
 pub(crate) const SUBJECT: u8 = 0;
 /// Document of the Service and the Namespace.
 pub(crate) const TARGET: u8 = 1;
 /// Document of the Session.
 pub(crate) const OF_SESSION: u8 = 2;
-/// How many documents a list has at the most.
+/// Maximum number of documents of a list.
 pub(crate) const DOCUMENTS: usize = 3;
 
 impl RuleList {
-    /// What expressions of this list may refer to.
+    /// Returns the names that expressions of this list can refer to.
     pub(crate) fn environment(self) -> Environment<'static> {
         Environment {
             context: Some(self.schema()),
@@ -186,7 +186,7 @@ impl RuleList {
     }
 }
 
-// Numbers of the fields of `ctx` that have no message of their own in the contract.
+// Field numbers of `ctx` in the lists whose `ctx` is not a message of the contract.
 pub(crate) const USER: u32 = 1;
 pub(crate) const SESSION: u32 = 2;
 pub(crate) const IDENTITY_PROVIDER: u32 = 3;
@@ -198,9 +198,9 @@ pub(crate) const ASSERTION_MAP: u32 = 8;
 pub(crate) const IDENTIFIER: u32 = 9;
 pub(crate) const EMAIL: u32 = 10;
 
-/// A schema that is stored in one document.
+/// Builds a schema whose fields are stored in one document.
 fn stored(fields: Vec<Field>) -> ContextSchema {
-    // Lives as long as the program, as all schemas do; made once per rule list.
+    // Leaked once for each rule list; schemas live as long as the program.
     let root = Box::leak(Box::new(MessageType::synthetic("ctx", fields)));
     ContextSchema::new(root, 1, |_| Some(SUBJECT))
 }
@@ -218,7 +218,7 @@ fn field(number: u32, name: &str, kind: Kind) -> Field {
     }
 }
 
-/// A field that has its default where it is not set.
+/// A field that has its default value if it is not set.
 fn plain(number: u32, name: &str, kind: Kind) -> Field {
     Field {
         name: name.to_owned(),
@@ -227,7 +227,7 @@ fn plain(number: u32, name: &str, kind: Kind) -> Field {
     }
 }
 
-/// Turns mistakes into problems with line and column.
+/// Converts compiler mistakes to problems with line and column.
 pub(crate) fn problems(path: &str, source: &str, mistakes: Vec<cel::Mistake>) -> Vec<Problem> {
     mistakes
         .into_iter()

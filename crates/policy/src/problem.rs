@@ -1,24 +1,24 @@
-//! What is wrong with an expression, and where.
+//! Problems in conditions and expressions.
 
 use std::fmt;
 
-/// One mistake in a condition, for the person who wrote it.
+/// One mistake in a condition, with a message for its author.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where in the resource, such as `rules[0].condition.match`.
+    /// Path of the field in the resource, such as `rules[0].condition.match`.
     pub path: String,
-    /// Line in the expression, from 1.
+    /// Line in the expression, starting at 1.
     pub line: u32,
-    /// Column in the line in characters, from 1.
+    /// Column in the line, in characters, starting at 1.
     pub column: u32,
-    /// What is wrong.
+    /// Description of the mistake.
     pub message: String,
-    /// What to write instead, where that can be guessed.
+    /// Suggested replacement, if there is a likely one.
     pub suggestion: Option<String>,
 }
 
 impl Problem {
-    /// A mistake that is not inside an expression.
+    /// Builds a problem that has no position inside an expression.
     pub fn at(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             path: path.into(),

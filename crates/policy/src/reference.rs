@@ -1,6 +1,6 @@
-//! The page `docs/policy-reference.md`, made from the contract and the tables of functions.
+//! Generates `docs/policy-reference.md` from the contract and the tables of functions.
 //!
-//! `UPDATE_REFERENCE=1 cargo test -p policy --lib reference` writes it anew.
+//! `UPDATE_REFERENCE=1 cargo test -p policy --lib reference` writes the page again.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -40,7 +40,7 @@ const OPERATORS: &str = "\
 errors. Timestamps and durations are added, subtracted and compared. Numbers of different types compare by value.
 ";
 
-/// Macros: form, and what it yields.
+/// Macros: form and result.
 const MACROS: [(&str, &str); 14] = [
     ("has(a.b)", "whether the field is set, or the key is there"),
     (
@@ -205,7 +205,7 @@ fn functions(page: &mut String) {
     }
 }
 
-/// The messages that a field leads to, each once, those nearer first.
+/// Collects the messages reachable from `root` in breadth-first order, each once.
 fn reach(root: &'static MessageType, messages: &mut Vec<&'static MessageType>) {
     let mut next = std::collections::VecDeque::from([root]);
     while let Some(message) = next.pop_front() {

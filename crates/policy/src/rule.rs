@@ -1,4 +1,4 @@
-//! A Policy, compiled: its rules in the order in which they are tried.
+//! Compiled Policies, with rules in evaluation order.
 
 use std::sync::Arc;
 
@@ -14,25 +14,23 @@ use crate::{
     condition::{self, Compiled},
 };
 
-/// Rules, and enforcement rules, of one Policy.
+/// Maximum number of rules, and of enforcement rules, in one Policy.
 const MAX_RULES: usize = 100;
 const PRIORITIES: std::ops::RangeInclusive<i32> = -4..=4;
 
-/// A compiled Policy.
 pub(crate) struct Policy {
     pub(crate) name: Arc<str>,
-    /// One bit for each rank that a rule has.
+    /// Bitmap of the ranks of all rules.
     pub(crate) ranks: u32,
-    /// By rank, then as written.
+    /// Sorted by rank, then in document order.
     rules: Box<[Rule]>,
-    /// ENFORCE before IGNORE, then as written.
+    /// ENFORCE rules before IGNORE rules, then in document order. The flag is true for ENFORCE.
     enforcement: Box<[(bool, Condition)]>,
     pub(crate) attributes: Option<Box<Struct>>,
-    /// Whether it only says what it would have decided.
+    /// True if the Policy reports decisions without taking part in them.
     pub(crate) is_shadow: bool,
 }
 
-/// A compiled rule.
 pub(crate) struct Rule {
     pub(crate) rank: u8,
     pub(crate) name: Arc<str>,
@@ -40,23 +38,23 @@ pub(crate) struct Rule {
     condition: Condition,
 }
 
-/// A condition; one that does not compile fails whenever it is evaluated.
+/// A condition. One that does not compile is kept and fails at each evaluation.
 enum Condition {
     Compiled(Compiled),
     Broken(String),
 }
 
-/// What a rule says of a request.
+/// The result of evaluating one rule.
 pub(crate) enum Verdict {
     Matches,
-    /// Matches because it could not be evaluated.
+    /// The evaluation failed, which counts as a match.
     Fails(String),
     Passes,
-    /// Does not match because it could not be evaluated.
+    /// The evaluation failed, which counts as no match.
     Ignored(String),
 }
 
-/// Everything that is wrong with a Policy.
+/// Returns every problem found in a Policy.
 pub(crate) fn check(spec: &Spec) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut found = |result: Result<Compiled, Vec<Problem>>| {
@@ -114,7 +112,7 @@ fn rule_condition(
     }
 }
 
-/// By which a rule is known in reasons.
+/// Returns the name of a rule in reasons: its own name, or `rules[index]`.
 pub fn rule_name(index: usize, rule: &Written) -> String {
     if rule.name.is_empty() {
         format!("rules[{index}]")
@@ -124,7 +122,7 @@ pub fn rule_name(index: usize, rule: &Written) -> String {
 }
 
 impl Policy {
-    /// Compiles a Policy. What is wrong with it makes the rule concerned fail, never the Policy disappear.
+    /// Compiles a Policy. A mistake makes the affected rule fail; it never removes a rule or the Policy.
     pub(crate) fn compile(name: &str, spec: &Spec) -> Self {
         let disabled = spec.is_disabled;
         let mut rules: Vec<Rule> = spec
@@ -133,7 +131,7 @@ impl Policy {
             .enumerate()
             .filter(|_| !disabled)
             .map(|(index, rule)| {
-                // An unknown effect must not be lost: it denies.
+                // Fail closed: a rule with an unknown effect denies.
                 let effect = match rule.effect() {
                     rule::Effect::Allow => Effect::Allow,
                     rule::Effect::Deny | rule::Effect::Unknown => Effect::Deny,
@@ -168,7 +166,7 @@ impl Policy {
         }
     }
 
-    /// The rules of a rank.
+    /// Returns the rules of one rank.
     #[inline]
     pub(crate) fn rules(&self, rank: u32) -> &[Rule] {
         let rules = &*self.rules;
@@ -181,15 +179,16 @@ impl Policy {
         rules.get(start..end).unwrap_or_default()
     }
 
-    /// Whether the Policy takes part always.
+    /// Returns whether the Policy has no enforcement rules and takes part in every decision.
     #[inline]
     pub(crate) fn is_unconditional(&self) -> bool {
         self.enforcement.is_empty()
     }
 
-    /// Whether the Policy takes part: an ENFORCE rule matches, or no IGNORE rule does.
+    /// Returns whether the Policy takes part in the decision: an ENFORCE rule matches, or no IGNORE rule matches.
     ///
-    /// An error counts as a match of an ENFORCE rule and as none of an IGNORE rule: both let its rules count.
+    /// An error counts as a match of an ENFORCE rule and as no match of an IGNORE rule. In both cases the rules of the
+    /// Policy count.
     pub(crate) fn takes_part<'a>(&'a self, evaluation: &mut Evaluation<'a>) -> bool {
         for (enforce, condition) in &self.enforcement {
             match (enforce, condition.holds(evaluation)) {
@@ -203,12 +202,12 @@ impl Policy {
 }
 
 impl Rule {
-    /// As written: -4 is the strongest.
+    /// Returns the priority as written in the Policy, from -4 (strongest) to 4.
     pub(crate) fn priority(&self) -> i32 {
         i32::from(self.rank / 2) + PRIORITIES.start()
     }
 
-    /// Tries the rule.
+    /// Evaluates the condition of the rule.
     #[inline]
     pub(crate) fn verdict<'a>(&'a self, evaluation: &mut Evaluation<'a>) -> Verdict {
         match self.condition.holds(evaluation) {

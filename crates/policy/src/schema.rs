@@ -1,4 +1,4 @@
-//! The messages of the contract as policies see them: field names, kinds and enum names, built once.
+//! The messages of the contract as expressions see them: field names, kinds and enum names, built once.
 
 use std::{collections::BTreeMap, sync::OnceLock};
 
@@ -9,39 +9,37 @@ use prost_reflect::{
 
 use crate::cel::types::Type;
 
-/// A message and its fields.
 pub(crate) struct MessageType {
     pub(crate) name: String,
     pub(crate) fields: Vec<Field>,
     by_name: HashMap<String, usize>,
-    /// Names that stand for a longer path.
+    /// Short names, each with the path that it abbreviates.
     pub(crate) aliases: &'static [(&'static str, &'static [&'static str])],
 }
 
-/// A field of a message.
 pub(crate) struct Field {
     pub(crate) name: String,
     pub(crate) number: u32,
     pub(crate) shape: Shape,
 }
 
-/// How often a field occurs.
+/// The cardinality and kind of a field.
 #[derive(Clone, Copy)]
 pub(crate) enum Shape {
     One(Kind),
-    /// Within a oneof or marked `optional`: set and zero differ from unset.
+    /// A field with presence: `optional` or part of a oneof. A zero value differs from an unset one.
     Explicit(Kind),
     List(Kind),
     Map(Kind, Kind),
 }
 
-/// What a value is on the wire and in an expression.
+/// The type of a value on the wire and in an expression.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     Bool,
-    /// Any integer in plain varint encoding, signed.
+    /// Signed integer in plain varint encoding.
     Int,
-    /// Any integer in plain varint encoding, unsigned.
+    /// Unsigned integer in plain varint encoding.
     Uint,
     Zigzag,
     Fixed32,
@@ -63,7 +61,7 @@ pub(crate) enum Kind {
     Message(MessageId),
 }
 
-/// A message type by its place, since messages may contain themselves.
+/// Index of a message type. An index instead of a reference, because messages can contain themselves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MessageId(usize);
 
@@ -74,14 +72,13 @@ impl MessageId {
     }
 }
 
-/// An enum and its names.
 pub(crate) struct EnumType {
     pub(crate) name: String,
     by_number: BTreeMap<i32, String>,
 }
 
 impl EnumType {
-    /// The bare name; `None` for a number that the contract does not know.
+    /// Returns the name of an enum value, or `None` if the contract does not define the number.
     pub(crate) fn value_name(&'static self, number: i32) -> Option<&'static str> {
         self.by_number.get(&number).map(String::as_str)
     }
@@ -101,7 +98,7 @@ impl EnumType {
 }
 
 impl MessageType {
-    /// A message that exists in no file, such as `ctx` of a rule list.
+    /// Builds a message that no `.proto` file defines, such as the `ctx` of a rule list.
     pub(crate) fn synthetic(name: &str, fields: Vec<Field>) -> Self {
         let by_name = fields
             .iter()
@@ -131,7 +128,7 @@ impl MessageType {
 }
 
 impl Field {
-    /// The type of an expression that selects this field.
+    /// Returns the type of an expression that selects this field.
     pub(crate) fn ty(&self) -> Type {
         match self.shape {
             Shape::One(kind) | Shape::Explicit(kind) => kind.ty(),
@@ -165,12 +162,12 @@ impl Kind {
     }
 }
 
-/// The message of that full name.
+/// Returns the message with this full name, or an empty message if it does not exist.
 pub(crate) fn message(name: &str) -> &'static MessageType {
     message_id(name).map_or(&schema().empty, MessageId::get)
 }
 
-/// The message of that full name, by its place.
+/// Returns the index of the message with this full name.
 pub(crate) fn message_id(name: &str) -> Option<MessageId> {
     schema().by_name.get(name).copied().map(MessageId)
 }
@@ -274,7 +271,7 @@ fn enum_type(
     if let Some(known) = enums.get(descriptor.full_name()) {
         return known;
     }
-    // Lives as long as the program, like the schema that refers to it; made once per enum of the contract.
+    // Leaked once for each enum of the contract; the schema refers to it and lives as long as the program.
     let made: &'static EnumType = Box::leak(Box::new(EnumType {
         name: descriptor.full_name().to_owned(),
         by_number: descriptor
@@ -286,7 +283,7 @@ fn enum_type(
     made
 }
 
-/// Fields that never leave the store and the authenticators.
+/// Returns whether a field is secret. Secret fields are not visible to expressions.
 fn is_secret(message: &str, field: &str) -> bool {
     let Some(message) = message.strip_prefix("octelium.api.main.core.v1.") else {
         return false;
@@ -311,7 +308,7 @@ fn is_secret(message: &str, field: &str) -> bool {
     )
 }
 
-/// The documented short forms of longer paths.
+/// Returns the documented short names of longer paths in a message.
 fn aliases(message: &str) -> &'static [(&'static str, &'static [&'static str])] {
     match message {
         "octelium.api.main.core.v1.Session.Status.Authentication.Info.Authenticator" => &[

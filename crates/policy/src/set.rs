@@ -1,4 +1,4 @@
-//! All named Policies of a Cluster, compiled, and the Policies that an owner attaches.
+//! The compiled Policies of a Cluster, and the Policies that a resource attaches.
 
 use std::sync::{
     Arc, LazyLock, Mutex, PoisonError, Weak,
@@ -12,12 +12,12 @@ use prost::Message as _;
 
 use crate::rule::Policy;
 
-/// An immutable set of compiled Policies; cheap to clone and to share.
+/// An immutable set of compiled Policies, cheap to clone and share.
 #[derive(Clone)]
 pub struct PolicySet(Arc<Inner>);
 
 struct Inner {
-    /// Differs between any two sets of this process.
+    /// Unique among the sets of this process.
     id: u64,
     policies: HashMap<Arc<str>, Arc<Policy>>,
 }
@@ -29,12 +29,12 @@ impl Default for PolicySet {
 }
 
 impl PolicySet {
-    /// Compiles `policies`; one that does not compile is kept: its rules fail, and never allow.
+    /// Compiles `policies`. A Policy that does not compile is kept, and its broken rules never allow.
     pub fn new(policies: impl IntoIterator<Item = core_v1::Policy>) -> Self {
         Self::of(policies.into_iter().map(|policy| entry(&policy)).collect())
     }
 
-    /// The set with `policy` added or replaced.
+    /// Returns a copy of the set with `policy` added or replaced.
     #[must_use]
     #[allow(
         clippy::needless_pass_by_value,
@@ -47,7 +47,7 @@ impl PolicySet {
         Self::of(policies)
     }
 
-    /// The set without the Policy of that name.
+    /// Returns a copy of the set without the Policy `name`.
     #[must_use]
     pub fn without(&self, name: &str) -> Self {
         let mut policies = self.0.policies.clone();
@@ -55,12 +55,12 @@ impl PolicySet {
         Self::of(policies)
     }
 
-    /// Number of Policies.
+    /// Returns the number of Policies.
     pub fn len(&self) -> usize {
         self.0.policies.len()
     }
 
-    /// Whether there is no Policy.
+    /// Returns whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.policies.is_empty()
     }
@@ -82,10 +82,10 @@ fn entry(policy: &core_v1::Policy) -> (Arc<str>, Arc<Policy>) {
     (compiled.name.clone(), Arc::new(compiled))
 }
 
-/// What one owner attaches: names of Policies, and Policies of its own.
+/// The Policies that one or more owners attach: names of Policies, and inline Policies.
 pub(crate) struct Attachments {
     items: Box<[Attachment]>,
-    /// Of the last set that asked.
+    /// Cached lookup in the last set that was used.
     resolved: ArcSwapOption<Resolved>,
 }
 
@@ -94,26 +94,26 @@ enum Attachment {
     Inline(Arc<Policy>),
 }
 
-/// The Policies of an owner in one set.
+/// The attached Policies, looked up in one set.
 pub(crate) struct Resolved {
     set: u64,
-    /// Those that decide.
+    /// Policies that decide.
     pub(crate) active: Tried,
-    /// Those and the shadow Policies; `None` where there is no shadow Policy.
+    /// Policies that decide and shadow Policies, or `None` if no shadow Policy is attached.
     pub(crate) with_shadow: Option<Box<Tried>>,
 }
 
-/// Policies that are tried together: each once, in order.
+/// Policies that are evaluated together, each once, in order.
 pub(crate) struct Tried {
     pub(crate) policies: Box<[Arc<Policy>]>,
-    /// One that is attached and does not exist.
+    /// Name of an attached Policy that does not exist.
     pub(crate) missing: Option<Arc<str>>,
-    /// One bit for each rank that any rule has.
+    /// Bitmap of the ranks of all rules.
     pub(crate) ranks: u32,
 }
 
 impl Attachments {
-    /// The attachments of several owners, in order.
+    /// Collects the attachments of several owners, in order.
     pub(crate) fn new<'o>(
         owners: impl IntoIterator<Item = (&'o str, &'o [String], &'o [InlinePolicy])>,
     ) -> Self {
@@ -134,7 +134,7 @@ impl Attachments {
         }
     }
 
-    /// The Policies of this owner in `set`.
+    /// Runs `run` with the attached Policies, looked up in `set`.
     #[inline]
     pub(crate) fn resolve<R>(&self, set: &PolicySet, run: impl FnOnce(&Resolved) -> R) -> R {
         let cached = self.resolved.load();
@@ -149,7 +149,7 @@ impl Attachments {
         run(&resolved)
     }
 
-    /// Memory that this takes by itself, in bytes: names may be counted twice, shared Policies are not.
+    /// Returns the memory size, in bytes. It does not include shared Policies and may count names twice.
     pub(crate) fn weight(&self) -> usize {
         let names = self.items.iter().map(|item| match item {
             Attachment::Named(name) => name.len() + 2 * size_of::<usize>(),
@@ -179,7 +179,7 @@ impl Attachments {
                 }
                 Attachment::Named(name) => name,
             };
-            // What a shadow Policy brings comes in its shadow.
+            // A parent that is attached only through a shadow Policy is a shadow Policy too.
             let mut active = true;
             for name in with_parents(name) {
                 let Some(policy) = set.0.policies.get(name) else {
@@ -216,7 +216,7 @@ impl Attachments {
     }
 }
 
-/// Which of the Policies that were found.
+/// Selects which of the found Policies to evaluate.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Everything {
     Active,
@@ -250,20 +250,20 @@ impl Tried {
 }
 
 impl Resolved {
-    /// Those that would be tried if shadow Policies took part.
+    /// Returns the Policies to evaluate if shadow Policies take part.
     pub(crate) fn everything(&self) -> &Tried {
         self.with_shadow.as_deref().unwrap_or(&self.active)
     }
 }
 
-/// `a.b.c` brings `b.c` and `c`.
+/// Yields a Policy name and its parents: `a.b.c`, `b.c`, `c`.
 fn with_parents(name: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(name), |name| {
         name.split_once('.').map(|(_, parent)| parent)
     })
 }
 
-/// By which an inline Policy of the owner of this name is known in reasons.
+/// Returns the name of an inline Policy in reasons, such as `alice/inlinePolicies[0]`.
 pub fn inline_name(owner: &str, index: usize, inline: &InlinePolicy) -> String {
     if inline.name.is_empty() {
         format!("{owner}/inlinePolicies[{index}]")
@@ -272,7 +272,7 @@ pub fn inline_name(owner: &str, index: usize, inline: &InlinePolicy) -> String {
     }
 }
 
-/// Compiles an inline Policy, once for all owners that have the same: Sessions get theirs from a Credential.
+/// Compiles an inline Policy once for all owners that have the same one. Sessions copy those of their Credential.
 fn shared(owner: &str, index: usize, inline: &InlinePolicy) -> Arc<Policy> {
     static KNOWN: LazyLock<Mutex<HashMap<Vec<u8>, Weak<Policy>>>> = LazyLock::new(Mutex::default);
     let name = inline_name(owner, index, inline);

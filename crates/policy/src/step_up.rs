@@ -1,35 +1,37 @@
-//! What somebody who was denied could prove anew to be let in (RFC 9470).
+//! Finds the fresh authentication that would turn a denial into an allowed request (step-up, RFC 9470).
 //!
-//! Policies are any expressions, so what they want is not read out of them: the same Policies decide the same request
-//! again, once for each proof that could be made now, as if it had been made.
+//! Policies are arbitrary expressions, so their requirements cannot be read from them. Instead, the same Policies
+//! decide the same request again, once for each authentication that the User could perform now.
 
 use std::{fmt, time::Duration};
 
 use domain::{clock::UnixMillis, id::Uid};
 
-/// A proof counts for no less: what ends sooner could not be used by anybody.
+/// Minimum age limit. A shorter one would expire before the User can use it.
 const SHORTEST: Duration = Duration::from_secs(5);
-/// A proof that counts for as long counts without end.
+/// Maximum age limit. An authentication that is still accepted at this age is accepted at any age.
 const LONGEST: Duration = Duration::from_hours(24 * 366);
 
-/// How somebody proves anew who they are. The strongest first.
+/// An authentication method, ordered from the strongest to the weakest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Method {
-    /// A security key or passkey that is known to be hardware.
+    /// Security key or passkey that is known to be hardware.
     FidoHardware,
-    /// A security key or passkey.
+    /// Security key or passkey.
     Fido,
-    /// The TPM of the machine.
+    /// TPM of the machine.
     Tpm,
-    /// An app that shows codes.
+    /// Authenticator app with one-time codes.
     Totp,
-    /// The login, once more.
+    /// New login.
     Login,
 }
 
 impl Method {
-    /// The authentication context class (RFC 9470 §3) that asks for it. `phrh` and `phr` are those of `OpenID` Connect
-    /// EAP ACR Values 1.0 §4: phishing-resistant, and protected by hardware.
+    /// Returns the authentication context class that requests this method (RFC 9470 §3), or `None` for a login.
+    ///
+    /// `phrh` and `phr` are defined by `OpenID` Connect EAP ACR Values 1.0 §4: phishing-resistant, with and without
+    /// hardware protection.
     pub fn acr(self) -> Option<&'static str> {
         match self {
             Self::FidoHardware => Some("phrh"),
@@ -40,7 +42,7 @@ impl Method {
         }
     }
 
-    /// In words.
+    /// Returns the name of the method in messages, such as `a passkey or security key`.
     pub fn name(self) -> &'static str {
         match self {
             Self::FidoHardware => "a hardware security key or passkey",
@@ -52,59 +54,59 @@ impl Method {
     }
 }
 
-/// One proof that would be enough.
+/// One authentication that would be sufficient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Way {
-    /// How it is made.
+    /// Authentication method.
     pub method: Method,
-    /// The Authenticator that makes it; `None` for one that is to be registered first, and for the login.
+    /// Authenticator to use, or `None` if it must be registered first and for a login.
     pub authenticator: Option<Uid>,
-    /// How old it may be; `None` for as old as it likes.
+    /// Maximum age of the authentication, or `None` if any age is accepted.
     pub max_age: Option<Duration>,
 }
 
-/// What would be enough to be let in. Never empty.
+/// The step-up that would allow the request: one or more alternative authentications.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepUp(Vec<Way>);
 
 impl StepUp {
-    /// Any of `ways`, of which the strongest are told first; `None` where there is none.
+    /// Accepts any of `ways` and sorts them from the strongest to the weakest. Returns `None` if `ways` is empty.
     pub fn any_of(mut ways: Vec<Way>) -> Option<Self> {
         ways.sort_by_key(|way| way.method);
         (!ways.is_empty()).then_some(Self(ways))
     }
 
-    /// Each of them, the strongest first.
+    /// Returns the alternatives, the strongest first.
     pub fn ways(&self) -> &[Way] {
         &self.0
     }
 
-    /// The methods, each once, the strongest first.
+    /// Returns the methods without duplicates, the strongest first.
     pub fn methods(&self) -> Vec<Method> {
         let mut methods: Vec<Method> = self.0.iter().map(|way| way.method).collect();
         methods.dedup();
         methods
     }
 
-    /// How old a proof may be whichever of them makes it.
+    /// Returns the lowest age limit of all alternatives, which is valid for each of them.
     pub fn max_age(&self) -> Option<Duration> {
         self.0.iter().filter_map(|way| way.max_age).min()
     }
 
-    /// `acr_values`: the classes of which one is enough, in the order of preference; empty where a login is.
+    /// Returns the value of `acr_values`: the accepted classes in order of preference, or empty if only a login helps.
     pub fn acr_values(&self) -> String {
         let methods = self.methods();
         let values: Vec<&str> = methods.iter().filter_map(|method| method.acr()).collect();
         values.join(" ")
     }
 
-    /// Whether none of the ways is there yet: an Authenticator is to be registered first.
+    /// Returns whether the User must register an Authenticator before the step-up.
     pub fn is_to_be_registered(&self) -> bool {
         let is_there = |way: &Way| way.authenticator.is_some() || way.method == Method::Login;
         !self.0.iter().any(is_there)
     }
 
-    /// By what, and how recent it must be: `by A, or by B, within the last 5 minutes`. ASCII, without quotation marks.
+    /// Describes methods and age limit: `by A, or by B, within the last 5 minutes`. ASCII, without quotation marks.
     pub fn means(&self) -> String {
         let names = self.methods().into_iter().map(Method::name);
         let names = names.collect::<Vec<_>>().join(", or by ");
@@ -118,7 +120,7 @@ impl StepUp {
         }
     }
 
-    /// The challenge of RFC 9470 §3, for `WWW-Authenticate`. ASCII.
+    /// Returns the challenge for the `WWW-Authenticate` header (RFC 9470 §3). ASCII.
     pub fn challenge(&self) -> String {
         let mut challenge = format!(
             "Bearer realm=\"octelium\", error=\"insufficient_user_authentication\", \
@@ -135,7 +137,7 @@ impl StepUp {
     }
 }
 
-/// A sentence without a full stop, ASCII, without quotation marks.
+/// Writes a sentence in ASCII, without a full stop and without quotation marks.
 impl fmt::Display for StepUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "this needs that you prove who you are {}", self.means())?;
@@ -146,17 +148,17 @@ impl fmt::Display for StepUp {
     }
 }
 
-/// How old a proof may be.
+/// The maximum age of an authentication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Age {
-    /// As old as it likes.
+    /// Any age is accepted.
     Any,
-    /// No older.
+    /// The authentication must not be older than this.
     AtMost(Duration),
 }
 
 impl Age {
-    /// The limit, where there is one.
+    /// Returns the limit, or `None` if any age is accepted.
     pub fn limit(self) -> Option<Duration> {
         match self {
             Self::Any => None,
@@ -165,10 +167,10 @@ impl Age {
     }
 }
 
-/// How old a proof may be at which `is_allowed` lets through: asked with the moments at which it may have been made.
-/// `None` where not even one that is made now would do.
+/// Finds the maximum age of an authentication at which `is_allowed` returns true. `is_allowed` receives the time of the
+/// authentication. Returns `None` if even an authentication made now would be denied.
 ///
-/// What is allowed at some age is taken to be allowed at each lesser one. Asks at most 30 times.
+/// Assumes that an authentication allowed at some age is allowed at any lower age. Calls `is_allowed` at most 30 times.
 pub fn longest_age(now: UnixMillis, is_allowed: impl Fn(UnixMillis) -> bool) -> Option<Age> {
     let at_age = |age: u64| is_allowed(now.saturating_sub(Duration::from_secs(age)));
     let (mut good, mut bad) = (SHORTEST.as_secs(), LONGEST.as_secs());

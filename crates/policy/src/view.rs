@@ -1,4 +1,4 @@
-//! How the query of a request is read.
+//! Parses the query of a request.
 
 use std::{
     borrow::Cow,
@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::Fields;
 
-/// Query parameters, parsed when first read; notes whether one was read that an upstream may see otherwise.
+/// Query parameters, parsed on first use. Records whether a Policy read one that an upstream may interpret differently.
 pub struct QueryView<'a> {
     query: &'a str,
     parsed: OnceLock<Parsed<'a>>,
@@ -25,7 +25,7 @@ struct Parsed<'a> {
 }
 
 impl<'a> QueryView<'a> {
-    /// Of the part after the question mark.
+    /// Creates a view of the part of the URI after the question mark.
     pub fn new(query: Option<&'a str>) -> Self {
         Self {
             query: query.unwrap_or_default(),
@@ -34,7 +34,8 @@ impl<'a> QueryView<'a> {
         }
     }
 
-    /// A parameter was asked for that is repeated, or the query cannot be decoded, or some would split it at `;`.
+    /// Returns whether a Policy read an ambiguous value: a repeated parameter, or any parameter of a query that is
+    /// malformed or contains `;`, which some parsers treat as a separator.
     pub fn was_misread(&self) -> bool {
         self.misread.load(Ordering::Relaxed)
     }
@@ -85,7 +86,7 @@ impl Fields for QueryView<'_> {
 }
 
 impl<'a> Parsed<'a> {
-    /// As `application/x-www-form-urlencoded`. At most 1000 parameters are told apart.
+    /// Parses `application/x-www-form-urlencoded`. A query with more than 1000 parameters counts as malformed.
     fn read(query: &'a str) -> Self {
         let mut malformed = query.contains(';');
         let mut parameters = Vec::new();

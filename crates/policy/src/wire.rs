@@ -1,18 +1,16 @@
-//! Reading encoded messages in place.
+//! Reads encoded protobuf messages in place.
 //!
-//! The bytes are always our own encoding of a message in memory, so malformed ones cannot occur; where one did,
-//! it would read as unset.
+//! The bytes always come out of our own encoder, so they are well-formed. A malformed field would read as unset.
 
-/// One field of a message.
 #[derive(Clone, Copy)]
 pub(crate) struct Raw<'a> {
     pub(crate) number: u32,
     pub(crate) value: RawValue<'a>,
-    /// Where the value begins, its length included.
+    /// Offset of the value, including its length prefix.
     pub(crate) start: usize,
 }
 
-/// A value before its type is known.
+/// A value whose type is not known yet.
 #[derive(Clone, Copy)]
 pub(crate) enum RawValue<'a> {
     Varint(u64),
@@ -38,14 +36,13 @@ impl<'a> RawValue<'a> {
     }
 }
 
-/// The fields of a message in the order of their bytes.
+/// Iterates over the fields of a message, in encoding order.
 #[derive(Clone)]
 pub(crate) struct Fields<'a> {
     bytes: &'a [u8],
     position: usize,
 }
 
-/// Walks over an encoded message.
 pub(crate) fn fields(bytes: &[u8]) -> Fields<'_> {
     Fields { bytes, position: 0 }
 }
@@ -66,7 +63,7 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// The value that begins at `position` and has that wire type.
+/// Reads the value with wire type `wire` at `position`.
 #[inline]
 pub(crate) fn value<'a>(bytes: &'a [u8], position: &mut usize, wire: u64) -> Option<RawValue<'a>> {
     match wire {
@@ -120,7 +117,7 @@ pub(crate) fn varint(bytes: &[u8], position: &mut usize) -> Option<u64> {
     }
 }
 
-/// Appends a field of a message type.
+/// Appends a length-delimited field.
 pub(crate) fn put_message(buffer: &mut Vec<u8>, number: u32, message: &[u8]) {
     put_varint(buffer, u64::from(number) << 3 | 2);
     put_varint(buffer, message.len() as u64);

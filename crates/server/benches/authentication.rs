@@ -1,4 +1,4 @@
-//! What a request costs: checking an access token, granting one, and what a hundred thousand Sessions weigh.
+//! Benchmarks: verification and granting of access tokens, and the memory use of one hundred thousand Sessions.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -138,7 +138,7 @@ async fn put<'a, T: codec::Resource>(ctx: &Context, objects: impl IntoIterator<I
     ctx.store.commit(transaction).await.unwrap();
 }
 
-/// Sessions of authentication tokens, and an access token of each.
+/// Creates Sessions from an authentication token and returns an access token of each.
 async fn sessions(fixture: &Fixture) -> Vec<String> {
     let ctx = &fixture.ctx;
     let mut by = fixture.credential.clone();

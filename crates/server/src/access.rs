@@ -1,5 +1,5 @@
-//! Who may call which method of the gRPC API: token → Session → scopes → Policies. The API is a Service like any
-//! other, so the same Policies decide.
+//! Authenticates and authorizes calls of the gRPC API: token, Session, scopes, Policies. The API is a Service like any
+//! other, so the same Policies apply.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -38,17 +38,17 @@ const UNAUTHORIZED: HeaderName = HeaderName::from_static("x-octelium-unauthorize
 const ID_ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 const LONGEST_USER_AGENT: usize = 220;
 
-/// The address that a request came from, as far as the listener trusts it. The listener puts it into the
+/// The client address, as determined by the listener, which knows the trusted proxies. The listener adds it to the
 /// extensions of each request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
 
-/// The id of a request, where the listener gives it one: in the extensions of the request.
+/// The id of a request. The listener may add it to the extensions of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(pub String);
 
-/// Decides by the head of a request, before its body is read, and lets through with an [`Actor`] in the extensions; a
-/// [`Caller`] is in those of every request.
+/// Middleware that authorizes a request by its head, before its body is read. Admitted requests carry an [`Actor`] in
+/// their extensions, and all requests a [`Caller`].
 pub(crate) async fn decide(State(ctx): State<Context>, request: Request, next: Next) -> Response {
     let (parts, mut body) = request.into_parts();
     let caller = caller(&ctx, &parts.headers, &parts.extensions);
@@ -69,7 +69,7 @@ pub(crate) async fn decide(State(ctx): State<Context>, request: Request, next: N
     response
 }
 
-/// Answers a request that was let through: by `principal`, or by a caller that need not be authenticated.
+/// Serves an admitted request. `principal` is `None` for a method that needs no authentication.
 async fn answer(
     ctx: &Context,
     caller: Caller,
@@ -85,7 +85,7 @@ async fn answer(
     };
     let mut standing = None;
     if let Some(principal) = principal {
-        // What is answered at once was decided a moment ago; what goes on is decided again.
+        // A unary reply needs only the decision just made. A streaming reply is authorized repeatedly.
         if method.is_some_and(Method::is_streaming) {
             standing = Some(Standing {
                 ctx: ctx.clone(),
@@ -113,7 +113,7 @@ async fn answer(
     }
 }
 
-/// Whoever sent a request with these headers.
+/// Returns the caller of a request with these headers and extensions.
 pub(crate) fn caller(ctx: &Context, headers: &HeaderMap, extensions: &http::Extensions) -> Caller {
     let user_agent = headers
         .get(header::USER_AGENT)
@@ -129,10 +129,10 @@ pub(crate) fn caller(ctx: &Context, headers: &HeaderMap, extensions: &http::Exte
     }
 }
 
-/// Why a call is refused.
+/// A refused call.
 struct Refused {
     error: Error,
-    /// What would be enough, as `WWW-Authenticate` says it.
+    /// The step-up challenge for `WWW-Authenticate`, if a step-up would satisfy the Policies.
     challenge: Option<String>,
 }
 
@@ -145,7 +145,7 @@ impl From<Error> for Refused {
     }
 }
 
-/// `None` for a method that anybody may call.
+/// Authenticates and authorizes a call. Returns `None` for a method that needs no authentication.
 async fn admit(
     ctx: &Context,
     caller: &Caller,
@@ -165,7 +165,7 @@ async fn admit(
             user: None,
             session: None,
         };
-        // Of strangers, not even which method.
+        // Audit events for unauthenticated callers omit even the method.
         ctx.audit.add(audit::refused(ctx, caller, entry, reason));
     };
 
@@ -187,7 +187,7 @@ async fn admit(
         Err(error @ Unauthenticated::Unavailable) => return Err(Error::unavailable(error).into()),
     };
 
-    // A call that has an object is decided by `object::decide`, which reads its message.
+    // [`object::decide`] authorizes calls that have an object, because it reads their message.
     if target::has_object(path) {
         return Ok(Some(principal));
     }
@@ -203,7 +203,7 @@ async fn admit(
     Ok(Some(principal))
 }
 
-/// Lets a call through, or says what the caller could prove to be let through.
+/// Authorizes a call. A refusal includes the challenge for a possible step-up.
 async fn permit(ctx: &Context, call: &Call<'_>) -> Result<(), Refused> {
     if let Err(error) = call.permit(ctx) {
         let step_up = call.step_up(ctx).await;

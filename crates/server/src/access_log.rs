@@ -1,4 +1,4 @@
-//! What was asked of Services, kept in the Cluster for a while: the newest of it, as far as it is not too much.
+//! The access log: recent requests to Services, batched and written to the store within fixed limits.
 
 use std::{
     net::IpAddr,
@@ -15,25 +15,26 @@ use store::{Store, StoreError};
 
 use crate::{limit::Limit, row_budget::RowBudget};
 
-/// How many requests are kept between two flushes that were let in.
+/// Maximum number of allowed requests kept between two flushes.
 const LET_IN: usize = 100;
-/// How many others: what was denied must not be hidden by what was not.
+/// Maximum number of other authenticated requests kept between two flushes. The separate limit keeps allowed requests
+/// from crowding out denied ones.
 const OTHERS: usize = 150;
-/// How many requests without authentication are kept in a minute: of one address prefix, and of all.
+/// Unauthenticated requests kept per minute: per address prefix, and in total.
 const ANONYMOUS_ROWS: (u32, u32) = (100, 300);
-/// How often it is written how many were left out.
+/// Minimum interval between two events that report how many requests were left out.
 const LEFT_OUT_EVERY: Duration = Duration::from_secs(10);
 
-/// Who made a request to a Service.
+/// The source of a request to a Service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asker {
-    /// A Session.
+    /// A client with a Session.
     Authenticated,
-    /// A client at this address, whose request was refused or needs no authentication.
+    /// A client at this address whose request was refused or needs no authentication.
     Anonymous(IpAddr),
 }
 
-/// Requests since the last flush. A crash loses them; all of them are in the log of the replica.
+/// Requests since the last flush. A crash loses them here, but the log of the replica has all of them.
 pub struct AccessBatch {
     batch: Mutex<Batch>,
     anonymous_rows: RowBudget<AddressPrefix>,
@@ -43,10 +44,10 @@ pub struct AccessBatch {
 struct Batch {
     let_in: Vec<AccessEvent>,
     others: Vec<AccessEvent>,
-    /// At most as many as there are rows in a minute for them.
+    /// Bounded by the rows that anonymous requests may use per minute.
     anonymous: Vec<AccessEvent>,
     left_out: u64,
-    /// When it was last written how many were left out.
+    /// Time of the last event that reported left-out requests.
     told_at: Option<UnixMillis>,
 }
 
@@ -60,7 +61,7 @@ impl Default for AccessBatch {
 }
 
 impl AccessBatch {
-    /// Adds the request that `make` returns if there is room for it, else counts it as left out.
+    /// Adds the request that `make` returns if its limit is not reached. Otherwise counts it as left out.
     pub fn add(
         &self,
         asker: Asker,
@@ -99,7 +100,7 @@ impl AccessBatch {
         }
     }
 
-    /// Writes what was added. What cannot be written is forgotten: it is in the log of the replica.
+    /// Writes the batch to the store. A failed write drops the batch; the log of the replica still has the requests.
     ///
     /// # Errors
     /// Returns the error of the store.
@@ -107,7 +108,7 @@ impl AccessBatch {
         self.write(store, clock, LEFT_OUT_EVERY).await
     }
 
-    /// Writes all that was added, before the process ends.
+    /// Writes the batch and any pending count of left-out requests. Called before the process ends.
     ///
     /// # Errors
     /// Returns the error of the store.
@@ -213,7 +214,7 @@ mod tests {
         for half_second in 0..120_u128 {
             let now = clock.now();
             for host in 0..1000 {
-                // All of one /64.
+                // All addresses are in one /64.
                 let address = Ipv6Addr::from(0x2001_0db8 << 96 | half_second << 32 | host);
                 let flood = Asker::Anonymous(address.into());
                 batch.add(flood, Decision::Refused, now, || at(now));

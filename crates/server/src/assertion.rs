@@ -1,6 +1,6 @@
-//! What upstreams are told of callers: JWTs (RFC 7519), signed by a key of the Cluster (`EdDSA`, RFC 8037).
+//! Signed JWTs (RFC 7519) that tell upstreams who the caller is. A key of the Cluster signs them (`EdDSA`, RFC 8037).
 //!
-//! The keys are at [`JWKS`], published before they sign. Nothing in the Cluster takes such a JWT.
+//! The keys are served at [`JWKS`] and are published before they sign. The Cluster itself accepts no such JWT.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use store::StoreError;
 
 use crate::Context;
 
-/// Path of the key set (RFC 7517), at the Cluster's domain.
+/// Path of the key set (RFC 7517) on the Cluster's domain.
 pub const JWKS: &str = "/.well-known/octelium/jwks.json";
-/// How long an assertion is good.
+/// Maximum lifetime of an assertion.
 pub const LIFETIME: Duration = Duration::from_mins(1);
 
-/// Whom an assertion is about, and for whom.
+/// The subject and the audience of an assertion.
 #[derive(Debug, Clone, Copy)]
 pub struct Statement<'a> {
-    /// `aud`: the one upstream that may take it.
+    /// `aud`: the only upstream that can accept the assertion.
     pub audience: &'a str,
     /// `sub`: uid of the User.
     pub user_uid: &'a str,
@@ -29,13 +29,13 @@ pub struct Statement<'a> {
     pub user: &'a str,
     /// `email`
     pub email: Option<&'a str>,
-    /// `groups`: names.
+    /// `groups`: names of the User's Groups.
     pub groups: &'a [String],
     /// `session`: name of the Session.
     pub session: &'a str,
     /// `sid`: uid of the Session.
     pub session_uid: &'a str,
-    /// The assertion does not outlive it.
+    /// Upper limit of the assertion's expiry.
     pub valid_until: UnixMillis,
 }
 
@@ -71,14 +71,14 @@ struct Claims<'a> {
     jti: &'a str,
 }
 
-/// Signs an assertion that is good for [`LIFETIME`] at the most.
+/// Signs an assertion that is valid for at most [`LIFETIME`].
 ///
 /// # Errors
-/// Where there is no key to sign with.
+/// Returns an error if no signing key is available.
 pub fn sign(ctx: &Context, statement: &Statement<'_>) -> Result<Assertion, StoreError> {
     let now = ctx.now();
     let end = now.saturating_add(LIFETIME).min(statement.valid_until);
-    // Whole seconds, and never later than it was meant.
+    // `exp` is in whole seconds, rounded down so that the assertion never outlives `end`.
     let exp = end.0.div_euclid(1000);
     let signer = ctx.keys.signer(now)?;
     let header = encode(&Header {
@@ -121,7 +121,7 @@ fn failed(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
     }
 }
 
-/// The key set, for the host `<domain>`.
+/// Router that serves the key set on the host `<domain>`.
 pub fn jwks_router(ctx: Context) -> Router {
     Router::new().route(JWKS, get(serve)).with_state(ctx)
 }
@@ -131,7 +131,7 @@ struct KeySet {
     keys: Vec<Key>,
 }
 
-/// RFC 8037 §2.
+/// A JWK of an Ed25519 key (RFC 8037 §2).
 #[derive(Serialize)]
 struct Key {
     kty: &'static str,

@@ -1,4 +1,4 @@
-//! Audit events: what happened to an identity, a Credential or a resource. Never holds a secret.
+//! Audit events about identities, Credentials and resources. They never contain a secret.
 
 use std::collections::BTreeMap;
 
@@ -15,18 +15,18 @@ mod batch;
 
 pub use batch::AuditBatch;
 
-/// What became of a resource.
+/// A kind of change to a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// It was made.
+    /// The resource was created.
     Created,
-    /// It was changed.
+    /// The resource was updated.
     Updated,
-    /// It was deleted.
+    /// The resource was deleted.
     Deleted,
-    /// It got its first secret.
+    /// The resource got its first secret.
     Issued,
-    /// It got a new secret.
+    /// The resource got a new secret.
     Rotated,
 }
 
@@ -46,7 +46,7 @@ impl Change {
     }
 }
 
-/// The step that records a change in the transaction that makes it: type `<kind>.<change>`.
+/// Returns the operation that records a change in the same transaction. The event type is `<kind>.<change>`.
 pub fn change(
     ctx: &Context,
     actor: &Actor,
@@ -58,7 +58,7 @@ pub fn change(
     Operation::Audit(event_by(ctx, actor, event_type, kind, metadata))
 }
 
-/// As [`change`], for what the Cluster does by itself.
+/// Like [`change`], for changes that the Cluster makes itself.
 pub fn change_by_cluster(
     ctx: &Context,
     change: Change,
@@ -69,7 +69,7 @@ pub fn change_by_cluster(
     Operation::Audit(event_by_cluster(ctx, event_type, kind, metadata))
 }
 
-/// The event of something that an authenticated request does to a resource.
+/// Builds the event of an authenticated request that acts on a resource.
 pub(crate) fn event_by(
     ctx: &Context,
     actor: &Actor,
@@ -87,7 +87,7 @@ pub(crate) fn event_by(
     }
 }
 
-/// As [`event_by`], for what the Cluster does by itself.
+/// Like [`event_by`], for actions of the Cluster itself.
 pub(crate) fn event_by_cluster(
     ctx: &Context,
     event_type: impl Into<String>,
@@ -102,20 +102,20 @@ pub(crate) fn event_by_cluster(
     }
 }
 
-/// Something that a caller did who is not, or not yet, a Session.
+/// An action of a caller that has no Session, or none yet.
 #[derive(Clone, Copy)]
 pub(crate) struct Entry<'a> {
     /// `<object>.<what happened>`.
     pub(crate) event_type: &'static str,
-    /// What it happened to.
+    /// The resource acted on.
     pub(crate) resource: Option<(Kind, &'a Metadata)>,
-    /// Whose it is.
+    /// The User that owns the resource.
     pub(crate) user: Option<&'a Metadata>,
     /// The Session that acted.
     pub(crate) session: Option<&'a Metadata>,
 }
 
-/// The event of something that was done.
+/// Builds the event of a successful action.
 pub(crate) fn done(ctx: &Context, caller: &Caller, entry: Entry<'_>) -> AuditEvent {
     AuditEvent {
         outcome: Outcome::Success.into(),
@@ -132,7 +132,7 @@ pub(crate) fn done(ctx: &Context, caller: &Caller, entry: Entry<'_>) -> AuditEve
     }
 }
 
-/// The event of something that was refused, for a stable `reason`.
+/// Builds the event of a refused action. `reason` is a stable identifier.
 pub(crate) fn refused(
     ctx: &Context,
     caller: &Caller,
@@ -146,7 +146,7 @@ pub(crate) fn refused(
     }
 }
 
-/// An event of now, yet without content.
+/// Builds an event with the current time and no content.
 fn event(ctx: &Context) -> AuditEvent {
     AuditEvent {
         uid: ctx.new_uid().to_string(),

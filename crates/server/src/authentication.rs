@@ -1,4 +1,4 @@
-//! How identities are proved and Sessions begin, live on and end.
+//! Authentication of identities, and the lifecycle of Sessions.
 
 pub(crate) mod active;
 mod assertion;
@@ -42,10 +42,10 @@ const STRIPES: usize = 256;
 const VERIFIED_SECRETS: usize = 50_000;
 const GRANTS: usize = 50_000;
 
-/// What authentication remembers between requests of one replica.
+/// Authentication state that one replica keeps in memory between requests.
 pub(crate) struct State {
     secrets: Cache<CacheKey, secret::Verified>,
-    /// The Session of each grant, by its key.
+    /// Maps the key of each grant to its Session.
     pub(crate) grants: Cache<(Uid, u32, Arc<str>), Uid>,
     stripes: Vec<Arc<Mutex<()>>>,
 }
@@ -61,7 +61,7 @@ impl Default for State {
 }
 
 impl State {
-    /// Waits for its turn at what is written by compare-and-set, so that within a replica nobody loses a race.
+    /// Locks the stripe of `uid`. Within one replica, compare-and-set writes of the same object then never race.
     pub(crate) async fn turn(&self, uid: Uid) -> OwnedMutexGuard<()> {
         let index = uid.as_bytes().iter().fold(0_usize, |sum, byte| {
             sum.wrapping_mul(31).wrapping_add(usize::from(*byte))

@@ -1,4 +1,4 @@
-//! What a replica does beside answering requests.
+//! Background work of a replica.
 
 use std::time::Duration;
 
@@ -8,17 +8,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Context, authentication, keys::Schedule};
 
-/// How often batches are written: what a crash may lose.
+/// Interval between writes of batches. A crash loses at most this much.
 const FLUSH: Duration = Duration::from_millis(500);
-/// How often expired rows are removed from the store.
+/// Interval between removals of expired rows from the store.
 const COLLECT: Duration = Duration::from_mins(1);
-/// How often signing keys are looked at.
+/// Interval between checks of the signing keys.
 const KEYS: Duration = Duration::from_mins(10);
-/// How often Sessions are looked for that can never be used again.
+/// Interval between removals of Sessions that can never be used again.
 const REAP: Duration = Duration::from_hours(1);
 
 impl Context {
-    /// Follows the Cluster, writes batches and tidies up until `stop`; then writes what is left.
+    /// Follows the change feed, writes batches and removes expired data until `stop`. Then writes the remaining
+    /// batches.
     pub async fn run(&self, stop: CancellationToken) {
         tokio::join!(
             self.directory.clone().run(stop.clone()),
@@ -31,7 +32,7 @@ impl Context {
         self.flush().await;
     }
 
-    /// Writes all that is counted and audited in batches, before the process ends.
+    /// Writes all batches, before the process ends.
     pub async fn flush(&self) {
         for result in [
             self.usage.flush(&*self.store).await,
@@ -80,7 +81,8 @@ impl Context {
         authentication::reap::all(self).await
     }
 
-    /// A replica with a wrong clock must not end or renew for all what has not expired. The store reports it.
+    /// Returns whether this replica's clock is wrong, as the store reports. Such a replica must not expire or renew
+    /// objects of the whole Cluster.
     fn has_wrong_clock(&self) -> bool {
         !self.store.feed().borrow().has_trusted_clock()
     }
@@ -90,7 +92,7 @@ async fn every<F>(period: Duration, stop: &CancellationToken, work: impl Fn() ->
 where
     F: Future<Output = Result<(), StoreError>>,
 {
-    // Not while the first requests come in.
+    // The first run is delayed, so that it does not compete with the first requests.
     let mut tick = interval_at(Instant::now() + period, period);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -1,4 +1,4 @@
-//! What an empty Cluster begins with.
+//! Initialization of an empty Cluster.
 
 use api::core_v1::{ClusterConfig, Credential};
 use domain::{
@@ -25,24 +25,24 @@ mod recovery;
 
 pub use recovery::recover;
 
-/// The Service that the API is.
+/// Name of the Service of the API.
 pub const API_SERVICE: &str = "default.octelium-api";
-/// Its Namespace.
+/// Name of the Namespace of the API.
 pub const API_NAMESPACE: &str = "octelium-api";
-/// The Credential with which an administrator begins.
+/// Name of the first administrator's Credential.
 pub const ROOT_CREDENTIAL: &str = "root-init";
 
-/// What an empty Cluster began with.
+/// The result of the initialization.
 pub struct Bootstrap {
-    /// The token of [`ROOT_CREDENTIAL`]; `None` where the Cluster had begun before. It is nowhere else.
+    /// The token of [`ROOT_CREDENTIAL`]; `None` if the Cluster was already initialized. It is stored nowhere else.
     pub root_token: Option<Token>,
 }
 
-/// Puts the built-in objects into an empty Cluster, in one transaction. Of replicas that begin together one does, and
-/// gets the token. In a Cluster that has begun, documents of earlier releases are brought up to date.
+/// Creates the built-in objects of an empty Cluster in one transaction. If several replicas start together, one
+/// creates them and gets the token. In an initialized Cluster, migrates documents of earlier releases.
 ///
 /// # Errors
-/// Where the store fails.
+/// Returns an error if the store fails or no signing key is available.
 pub async fn bootstrap(context: &Context) -> Result<Bootstrap, Error> {
     let author = Author::cluster("bootstrap");
     let plan = Begin {
@@ -57,7 +57,7 @@ pub async fn bootstrap(context: &Context) -> Result<Bootstrap, Error> {
     })
 }
 
-/// The authentication token of a Credential that has been rotated to `token_id`.
+/// Signs the authentication token of a Credential that was rotated to `token_id`.
 fn sign(context: &Context, credential: &Stored<Credential>, token_id: Uid) -> Result<Token, Error> {
     let signer = context.keys.signer(context.now())?;
     let status = credential.message.status.as_ref();
@@ -66,7 +66,7 @@ fn sign(context: &Context, credential: &Stored<Credential>, token_id: Uid) -> Re
         key_id: signer.id(),
         subject: credential.uid,
         token_id,
-        // That of the Credential counts.
+        // The expiry of the Credential applies.
         expires_at: None,
         credential_version: status.map_or(0, |status| status.version),
         audience: context.cluster_uid,
@@ -89,7 +89,7 @@ impl Plan for Begin {
             return Ok(None);
         }
         if let Err(error) = create_all(draft).await {
-            // Another replica has come first, between two reads.
+            // Another replica created the objects between two reads.
             let store = &*draft.context.store;
             let begun = load::by_name::<ClusterConfig>(store, cluster_config::NAME, draft.now);
             return match begun.await? {

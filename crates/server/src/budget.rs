@@ -1,8 +1,8 @@
-//! Memory and time that the bodies of requests may take.
+//! Limits on the memory and time that request bodies may take.
 //!
-//! Every body that the API, the OAuth2 endpoints or the pages read goes through [`limited`]. Bytes that have arrived
-//! and are not handled yet are charged to the caller: to the User if the request is authenticated, else to the prefix
-//! of its address. A body that does not fit is refused at once, and one that takes too long is cut off.
+//! Every body that the API, the OAuth2 endpoints or the pages read goes through [`limited`]. Received bytes that are
+//! not handled yet are charged to the User of an authenticated request, or else to the client's address prefix. A body
+//! that does not fit is refused at once. A body that takes too long is cut off.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -19,81 +19,81 @@ mod pool;
 use body::{Held, LimitedBody};
 use pool::{NoRoom, Pool, Reserved};
 
-/// How many bytes one message of a method without authentication may have.
+/// Maximum size of one message, in bytes, for methods without authentication.
 pub(crate) const ANONYMOUS_MESSAGE: usize = 64 * 1024;
-/// How many bytes one message of a method with authentication may have.
+/// Maximum size of one message, in bytes, for methods with authentication.
 pub(crate) const MESSAGE: usize = 4 * 1024 * 1024;
-/// How many bytes one message of `platform.v1` may have: Apply takes many documents at once.
+/// Maximum size of one message of `platform.v1`, in bytes. Apply sends many documents at once.
 pub(crate) const PLATFORM_MESSAGE: usize = 16 * 1024 * 1024;
 
-/// Bytes that unfinished bodies without authentication may have, for one address prefix and in total.
+/// Bytes of unfinished bodies without authentication: per address prefix, and in total.
 const ANONYMOUS: Size = Size {
     share: 16 * 1024 * 1024,
     total: 64 * 1024 * 1024,
 };
-/// Bytes that unfinished bodies with authentication may have, for one User and in total.
+/// Bytes of unfinished bodies with authentication: per User, and in total.
 const AUTHENTICATED: Size = Size {
     share: 32 * 1024 * 1024,
     total: 96 * 1024 * 1024,
 };
 
-/// How long nothing may come.
+/// Maximum time without data.
 const IDLE: Duration = Duration::from_secs(10);
-/// How long a body may take without authentication.
+/// Maximum time of a body without authentication.
 const ANONYMOUS_TIME: Duration = Duration::from_secs(30);
-/// How long a body may take with authentication.
+/// Maximum time of a body with authentication.
 const AUTHENTICATED_TIME: Duration = Duration::from_mins(1);
-/// How long nothing may come on a stream of messages without authentication.
+/// Maximum time without data on a message stream without authentication.
 const ANONYMOUS_STREAM_IDLE: Duration = Duration::from_mins(1);
 
-/// Limits of a [`Pool`].
+/// Limits of a [`Pool`], in bytes.
 #[derive(Debug, Clone, Copy)]
 struct Size {
-    /// Of one caller.
+    /// Limit per caller.
     share: usize,
-    /// Of all callers.
+    /// Limit of all callers together.
     total: usize,
 }
 
-/// What unfinished bodies take of the memory of this process.
+/// The memory budget of unfinished bodies in this process.
 pub(crate) struct BodyBudget {
     anonymous: Arc<Pool<Option<AddressPrefix>>>,
     authenticated: Arc<Pool<Uid>>,
 }
 
-/// Who a body is charged to.
+/// The party to which a body is charged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Payer {
-    /// The client is not authenticated.
+    /// A client that is not authenticated.
     Anonymous(Option<AddressPrefix>),
-    /// The client is authenticated as this User.
+    /// A client authenticated as this User.
     User(Uid),
 }
 
-/// How a body is framed.
+/// The framing of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// Bytes, as a form.
+    /// Plain bytes, such as a form.
     Whole,
     /// One gRPC message.
     Message,
-    /// Any number of gRPC messages. The time limits end with the first one.
+    /// Any number of gRPC messages. The time limits end with the first message.
     Messages,
 }
 
 /// Limits of one body.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
-    /// Bytes: of the body, or of one message of a stream.
+    /// Maximum bytes of the body, or of one message of a stream.
     most: usize,
     idle: Duration,
     total: Duration,
     shape: Shape,
-    /// How long nothing may come after the first message of a stream.
+    /// Maximum time without data after the first message of a stream.
     stream_idle: Option<Duration>,
 }
 
-/// Why a body is refused.
+/// The reason why a body is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum Refused {
     #[error("the request is larger than {most} bytes")]
@@ -134,7 +134,7 @@ impl BodyBudget {
 }
 
 impl Payer {
-    /// A client at this address that is not authenticated.
+    /// Returns the payer for a client at this address that is not authenticated.
     pub(crate) fn anonymous(address: Option<IpAddr>) -> Self {
         Self::Anonymous(address.map(AddressPrefix::from))
     }
@@ -154,8 +154,8 @@ impl Payer {
     }
 }
 
-/// Lets `handle` answer a request whose body has at most `most` bytes (for a stream: each message), is charged to
-/// `payer`, and does not take too long. A reply without authentication stays charged until it is sent.
+/// Calls `handle` with a request whose body is limited and charged to `payer`. `most` is the maximum size in bytes, of
+/// each message for a stream. A response without authentication stays charged until it is sent.
 ///
 /// # Errors
 /// Returns an error of the kind `TooLarge`, `TimedOut` or `Overloaded` if the body was refused.
@@ -200,7 +200,7 @@ where
 }
 
 impl Refused {
-    /// Counts it, and logs the first.
+    /// Counts the refusal, and logs the first one.
     fn count(self, payer: Payer) {
         use crate::limit::Limit;
         let limit = match self {

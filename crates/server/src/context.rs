@@ -1,4 +1,4 @@
-//! What every use case gets: the ports, and who asks.
+//! The context of a use case: the ports and the caller.
 
 use std::{fmt, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
 
@@ -16,46 +16,46 @@ use crate::{
     metadata::MetadataService, places::Places, row_budget::AnonymousRows, usage::UsageBatch,
 };
 
-/// The Cluster as seen by one replica. Cheap to clone.
+/// The shared state of one replica. Cheap to clone.
 #[derive(Clone)]
 pub struct Context {
-    /// Where everything is kept.
+    /// The store.
     pub store: Arc<dyn Store>,
-    /// Time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Randomness.
+    /// The random number generator.
     pub rng: Arc<dyn Rng>,
-    /// What this replica knows of the Cluster.
+    /// The Cluster as this replica sees it.
     pub directory: Arc<Directory>,
-    /// What signs tokens.
+    /// The keys that sign tokens.
     pub keys: Arc<Keyring>,
     /// Audit events that are written in batches.
     pub audit: Arc<AuditBatch>,
-    /// What was asked of Services, written in batches.
+    /// The access log of requests to Services, written in batches.
     pub access: Arc<AccessBatch>,
-    /// Uses that are counted in batches.
+    /// Counts of uses, written in batches.
     pub usage: Arc<UsageBatch>,
     pub(crate) bodies: Arc<BodyBudget>,
-    /// Rows that requests without authentication store: logins that failed at a provider, and logins of machines.
+    /// Limits on rows stored by unauthenticated requests: failed logins at a provider, and device logins.
     pub(crate) anonymous_rows: Arc<AnonymousRows>,
-    /// How long audit events are kept; for ever if `None`.
+    /// Retention of audit events; unlimited if `None`.
     pub(crate) audit_retention: Option<Duration>,
     pub(crate) authentication: Arc<authentication::State>,
     pub(crate) federation: Arc<Federation>,
     pub(crate) metadata: Arc<MetadataService>,
     pub(crate) places: Arc<Places>,
-    /// The Cluster's name.
+    /// The domain of the Cluster.
     pub domain: Domain,
-    /// The Cluster's uid: the audience of its tokens.
+    /// The uid of the Cluster, which is the audience of its tokens.
     pub cluster_uid: Uid,
 }
 
 impl Context {
-    /// Reads what is held in memory, and makes the first signing key of a new Cluster. Nothing is kept true before
-    /// [`Context::run`].
+    /// Loads the in-memory state, and creates the first signing key of a new Cluster. The state is updated only while
+    /// [`Context::run`] runs.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns the error of the store.
     pub async fn open(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -86,69 +86,69 @@ impl Context {
         })
     }
 
-    /// Reaches identity providers by `outbound`; otherwise at the public Internet alone.
+    /// Uses `outbound` for requests to identity providers. The default reaches only the public Internet.
     #[must_use]
     pub fn with_outbound(mut self, outbound: Outbound) -> Self {
         self.federation = Arc::new(Federation::by(outbound));
         self
     }
 
-    /// Knows models of authenticators by metadata from `source`.
+    /// Uses `source` for the metadata of authenticator models.
     #[must_use]
     pub fn with_metadata(mut self, source: metadata::Source) -> Self {
         self.metadata = Arc::new(MetadataService::from(source));
         self
     }
 
-    /// Removes audit events that are older than `retention`.
+    /// Removes audit events that are older than `retention`. With `None` they are kept.
     #[must_use]
     pub fn with_audit_retention(mut self, retention: Option<Duration>) -> Self {
         self.audit_retention = retention;
         self
     }
 
-    /// Knows where addresses are.
+    /// Uses `places` to locate IP addresses.
     #[must_use]
     pub fn with_places(mut self, places: Arc<Places>) -> Self {
         self.places = places;
         self
     }
 
-    /// The present instant.
+    /// Returns the current time.
     pub fn now(&self) -> UnixMillis {
         self.clock.now()
     }
 
-    /// A new uid.
+    /// Returns a new random uid.
     pub fn new_uid(&self) -> Uid {
         Uid::random(&*self.rng)
     }
 }
 
-/// The Cluster's domain, with the port where it is not 443: `example.com`, `localhost:8443`.
+/// The domain of the Cluster, with the port unless it is 443: `example.com`, `localhost:8443`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Domain {
     authority: Arc<str>,
     host_length: usize,
 }
 
-/// Not `host` or `host:port`.
+/// The error for a text that is not `host` or `host:port`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a domain; write host or host:port, as example.com or localhost:8443")]
 pub struct InvalidDomain;
 
 impl Domain {
-    /// Without the port: what certificates, host names and `WebAuthn` have.
+    /// Returns the host without the port, as used by certificates, host names and `WebAuthn`.
     pub fn host(&self) -> &str {
         self.authority.get(..self.host_length).unwrap_or_default()
     }
 
-    /// With the port where it is not 443.
+    /// Returns the host, with the port unless it is 443.
     pub fn authority(&self) -> &str {
         &self.authority
     }
 
-    /// `https://` and the authority: the issuer (RFC 8414 §2).
+    /// Returns `https://` and the authority: the issuer (RFC 8414 §2).
     pub fn url(&self) -> String {
         format!("https://{}", self.authority)
     }
@@ -191,26 +191,26 @@ impl FromStr for Domain {
     }
 }
 
-/// Whoever sent a request, known or not.
+/// The sender of a request, authenticated or not.
 #[derive(Debug, Clone, Default)]
 pub struct Caller {
-    /// Names the request in logs, audit and the reply.
+    /// Id of the request in logs, audit events and the response.
     pub request_id: String,
-    /// Where it came from, as far as the listener trusts it.
+    /// IP address of the client, if the listener trusts it.
     pub ip: Option<IpAddr>,
-    /// As sent, shortened to 220 bytes.
+    /// User agent as sent, shortened to 220 bytes.
     pub user_agent: String,
 }
 
-/// Whoever sent an authenticated request. In the `http::Extensions` of each of them.
+/// The sender of an authenticated request. It is in the `http::Extensions` of each such request.
 #[derive(Clone)]
 pub struct Actor {
-    /// As whom.
+    /// The authenticated Session.
     pub principal: Arc<Principal>,
-    /// Names the request in logs, audit and the reply.
+    /// Id of the request in logs, audit events and the response.
     pub request_id: String,
-    /// Where it came from, as far as the listener trusts it.
+    /// IP address of the client, if the listener trusts it.
     pub ip: Option<IpAddr>,
-    /// As sent, shortened to 220 bytes.
+    /// User agent as sent, shortened to 220 bytes.
     pub user_agent: String,
 }

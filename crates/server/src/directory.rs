@@ -1,8 +1,8 @@
-//! The Cluster as this replica knows it: a cache in front of the store that the change feed keeps true.
+//! The Cluster as this replica sees it: a cache in front of the store, which the change feed keeps up to date.
 //!
-//! Invariant: nothing that was read before a change is put into a cache after that change was taken over. What is
-//! not known is fetched, so what was just created works at once; what no longer stands is told to all who hold a
-//! [`Principal`] of it.
+//! Invariant: a read that began before a change is never cached after that change was applied. Missing objects are
+//! fetched from the store, so new objects work at once. When a Session is no longer valid, every [`Principal`] of it
+//! is notified.
 
 use std::{
     sync::{
@@ -63,21 +63,21 @@ pub(crate) use providers::{Membership, ProviderEntry};
 use revoked::RevokedTokens;
 use sessions::Sessions;
 
-/// How often a read is repeated that was overtaken by changes.
+/// Maximum number of attempts of a read that concurrent changes invalidate.
 const FILLS: usize = 8;
 
-/// How much is kept in memory, and how old it may be.
+/// Capacities of the caches, and the maximum age of the state.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Sessions that are known with all they stand on.
+    /// Sessions cached with all objects they depend on.
     pub sessions: usize,
-    /// Access tokens that need not be verified again.
+    /// Verified access tokens.
     pub tokens: usize,
-    /// Users, and as many Credentials and Devices.
+    /// Users, and equally many Credentials and Devices.
     pub documents: usize,
-    /// Access tokens that were revoked alone and have not expired.
+    /// Access tokens that were revoked individually and have not expired.
     pub revoked_tokens: usize,
-    /// With a feed older than this nothing is answered.
+    /// Maximum age of the change feed. If it is older, requests are not answered.
     pub stale_after: Duration,
 }
 
@@ -93,21 +93,21 @@ impl Default for Limits {
     }
 }
 
-/// Why a token is not accepted.
+/// The reason why a token is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unauthenticated {
-    /// It, or what it came from, does not stand.
+    /// The token, or an object it depends on, is not valid.
     #[error("not authenticated: {reason}")]
     Refused {
-        /// A stable word for logs and audit.
+        /// Stable identifier for logs and audit events.
         reason: &'static str,
     },
-    /// Whether it stands cannot be said at present.
+    /// The validity cannot be determined now.
     #[error("cannot authenticate at present")]
     Unavailable,
 }
 
-/// See the module.
+/// The Cluster as this replica sees it; see the module documentation.
 pub struct Directory {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -125,15 +125,15 @@ pub struct Directory {
     refused: Cache<CacheKey, tokens::Refused>,
     invalidations: Invalidations,
     applied: watch::Sender<Applied>,
-    /// False while everything is read again because the store's history was replaced, and while the clock of this
-    /// process is wrong.
+    /// False while all state is reloaded after the store's history was replaced, and while this process's clock is
+    /// wrong.
     trusted: AtomicBool,
     opened: Instant,
-    /// Milliseconds from `opened` to when the store last confirmed what is known here.
+    /// Milliseconds from `opened` until the store last confirmed the state.
     confirmed: AtomicU64,
 }
 
-/// How far the changes of the Cluster are taken over here. A later history of the store counts as further.
+/// The position up to which changes are applied. A later history of the store orders after an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Applied {
     history: u64,
@@ -141,17 +141,17 @@ pub(crate) struct Applied {
 }
 
 impl Directory {
-    /// Reads what is held whole. Nothing is followed before [`Directory::run`].
+    /// Loads the objects that are held completely. The state is updated only while [`Directory::run`] runs.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns the error of the store.
     pub async fn open(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         keys: Arc<Keyring>,
         limits: Limits,
     ) -> Result<Self, StoreError> {
-        // Before anything is read: what changes meanwhile is taken over once more.
+        // The position is taken before the first read. Changes during the load are then applied again.
         let state = *store.feed().borrow();
         let directory = Self {
             store,
@@ -181,43 +181,43 @@ impl Directory {
         Ok(directory)
     }
 
-    /// All named Policies.
+    /// Returns all named Policies.
     pub fn policies(&self) -> PolicySet {
         self.held.policies()
     }
 
-    /// The `ClusterConfig`; the defaults where there is none yet.
+    /// Returns the `ClusterConfig`, or the defaults if none exists yet.
     pub fn cluster_config(&self) -> Arc<ClusterConfig> {
         self.held.config()
     }
 
-    /// The rules of the `ClusterConfig` about Authenticators.
+    /// Returns the rules of the `ClusterConfig` about Authenticators.
     pub(crate) fn authenticator_rules(&self) -> Arc<AuthenticatorRules> {
         self.held.authenticator_rules()
     }
 
-    /// The Service of this host name, the Cluster's domain cut off: `svc`, `svc.namespace`.
+    /// Returns the Service with this host name, without the Cluster's domain: `svc`, `svc.namespace`.
     pub fn service_by_host(&self, hostname: &str) -> Option<Arc<ServiceEntry>> {
         self.held.service_by_host(hostname)
     }
 
-    /// The Service of this full name: `svc.namespace`.
+    /// Returns the Service with this full name: `svc.namespace`.
     pub fn service_by_name(&self, name: &str) -> Option<Arc<ServiceEntry>> {
         self.held.service_by_name(name)
     }
 
-    /// All Services, in no order.
+    /// Returns all Services, in no particular order.
     pub fn services(&self) -> Vec<Arc<ServiceEntry>> {
         self.held.services()
     }
 
-    /// The Namespace of this name.
+    /// Returns the Namespace with this name.
     pub fn namespace(&self, name: &str) -> Option<Arc<Namespace>> {
         self.held.namespace(name)
     }
 
-    /// Whether the store has confirmed lately that nothing is missing here, and this process's clock agrees with the
-    /// store's. If not, nothing may be answered.
+    /// Returns whether the store confirmed the state recently and this process's clock agrees with the store's. If
+    /// not, requests must not be answered.
     pub fn is_fresh(&self) -> bool {
         if !self.trusted.load(Ordering::Acquire) {
             return false;
@@ -226,11 +226,11 @@ impl Directory {
         self.opened.elapsed().saturating_sub(confirmed) < self.limits.stale_after
     }
 
-    /// Returns when all changes up to `cursor` are taken over here, or after a second: whoever has written reads
-    /// what was written, and a revocation that was acknowledged has happened in this process.
+    /// Waits until all changes up to `cursor` are applied here, for at most one second. Callers then read their own
+    /// writes, and an acknowledged revocation is effective in this process.
     pub async fn catch_up(&self, cursor: Cursor) {
         let mut applied = self.applied.subscribe();
-        // The writer has checked the history before it committed.
+        // The writer checked the history before its commit.
         let history = self.store.feed().borrow().history;
         let wanted = Applied { history, cursor };
         let reached = applied.wait_for(|applied| *applied >= wanted);
@@ -242,12 +242,12 @@ impl Directory {
         }
     }
 
-    /// Told each time that changes have been taken over here.
+    /// Returns a receiver that is notified when changes have been applied.
     pub(crate) fn changes(&self) -> watch::Receiver<Applied> {
         self.applied.subscribe()
     }
 
-    /// How many Sessions are known with all they stand on, and how many tokens of them are in use.
+    /// Returns the number of cached Sessions and the number of their tokens in use.
     pub fn size(&self) -> (usize, usize) {
         self.sessions.size()
     }
@@ -269,7 +269,8 @@ impl Directory {
             .await
     }
 
-    /// The Authenticators of a User, oldest first, as they were a moment ago: good for hints, not for decisions.
+    /// Returns the Authenticators of a User, oldest first. The list may be slightly stale: use it for hints, not for
+    /// decisions.
     pub(crate) async fn authenticators(
         &self,
         user: Uid,
@@ -278,7 +279,7 @@ impl Directory {
         self.authenticators.of(user, &*self.store, now).await
     }
 
-    /// Forgets what is cached of these, so that they are read anew: what was refused may have changed elsewhere.
+    /// Evicts these objects from the caches, so that they are read again. Another replica may have changed them.
     pub(crate) fn forget(&self, uids: &[Uid]) {
         for uid in uids {
             self.users.invalidate(*uid);
@@ -287,10 +288,11 @@ impl Directory {
         }
     }
 
-    /// What the Session stands on.
+    /// Returns the Session with the objects it depends on.
     ///
     /// # Errors
-    /// Where it does not stand, or the Cluster cannot tell.
+    /// Returns [`Unauthenticated::Refused`] if the Session is not valid, or [`Unauthenticated::Unavailable`] if that
+    /// cannot be determined.
     pub(crate) async fn standing(
         &self,
         session: Uid,
@@ -317,7 +319,7 @@ impl Directory {
             let outcome = standing.token_end(&standing.session(), &claims, now);
             if let Ok(end) = outcome
                 && let Some(revoked) = self.sessions.watch(&standing, &claims, end)
-                // Revoked in between: the record is there before the token is looked for.
+                // Checked again because the token may have been revoked before `watch` registered it.
                 && !self.is_revoked(&claims, now).await?
             {
                 return Ok(Arc::new(Principal {
@@ -335,7 +337,7 @@ impl Directory {
                     |_| Unauthenticated::Unavailable,
                 ));
             }
-            // The token may be newer than what is known of its Session.
+            // The token may be newer than the cached Session.
             standing = self.fill(claims.subject, now).await?;
         }
         Err(Unauthenticated::Unavailable)
@@ -346,7 +348,7 @@ impl Directory {
         contains.await.map_err(unavailable)
     }
 
-    /// Reads what the Session stands on, and keeps it.
+    /// Reads the Session and the objects it depends on, and caches them.
     async fn fill(&self, session: Uid, now: UnixMillis) -> Result<Arc<Standing>, Unauthenticated> {
         let mut was_refused = false;
         for _ in 0..FILLS {
@@ -355,7 +357,7 @@ impl Directory {
                 Ok(parts) => parts,
                 Err(Failure::Unavailable(error)) => return Err(unavailable(error)),
                 Err(Failure::Refused { reason, cached }) => {
-                    // What is cached may have been changed by another replica a moment ago.
+                    // Another replica may have changed the cached objects a moment ago.
                     if was_refused || cached.is_empty() {
                         return Err(refused(reason));
                     }
@@ -438,7 +440,8 @@ impl Directory {
         })
     }
 
-    /// The Groups of a User; `None` where one is missing, whose DENY Policies would be missing with it.
+    /// Returns the Groups of a User, or `None` if one is missing. The DENY Policies of a missing Group would be
+    /// missing too.
     pub(crate) async fn groups(
         &self,
         user: &User,
@@ -449,7 +452,7 @@ impl Directory {
         for name in names {
             let group = match self.held.group(name) {
                 Some(group) => Some(group),
-                // Created a moment ago.
+                // The Group may have been created a moment ago.
                 None => load::by_name::<Group>(&*self.store, name, now)
                     .await?
                     .map(|group| (group.uid, Arc::new(group.message))),
@@ -462,7 +465,7 @@ impl Directory {
         Ok(Some(groups))
     }
 
-    /// Everything that `state` tells of is taken over.
+    /// Marks all changes up to `state` as applied.
     fn confirm(&self, state: FeedState) {
         self.trusted
             .store(state.has_trusted_clock(), Ordering::Release);
@@ -475,11 +478,11 @@ impl Directory {
     }
 }
 
-/// Why a Session could not be read.
+/// The reason why a Session could not be read.
 enum Failure {
     Refused {
         reason: &'static str,
-        /// What of it may have come from a cache.
+        /// Objects that may have been read from a cache.
         cached: Vec<Uid>,
     },
     Unavailable(StoreError),
@@ -488,7 +491,7 @@ enum Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         if codec::is_damage(&error) {
-            // No other reading will do better, and nothing else must wait for it.
+            // Reading again would not help, and must not delay other changes.
             tracing::error!(%error, "what a Session stands on is damaged; it is refused");
             return gone("document_damaged", &[]);
         }

@@ -1,11 +1,11 @@
-//! What a use case fails with: a kind, a text for the caller, a cause for the log.
+//! The error of a use case: a kind, a message for the caller, and a cause for the log.
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
 use domain::kind::Kind;
 use store::{CommitError, StoreError};
 
-/// Why a use case did not do what it was asked.
+/// The error of a use case.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -14,44 +14,44 @@ pub struct Error {
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// What sort of failure it is. Each surface maps these in exactly one place.
+/// The kind of an error. Each surface maps it to a response in exactly one place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The request is wrong in itself.
+    /// The request is invalid, regardless of the current state.
     InvalidArgument,
-    /// There is no such object, or none that the caller may know of.
+    /// The object does not exist, or the caller must not know of it.
     NotFound,
-    /// There is one already.
+    /// The object already exists.
     AlreadyExists,
-    /// The caller is known and may not.
+    /// The caller is authenticated but not authorized.
     PermissionDenied,
-    /// The caller is not known.
+    /// The caller is not authenticated.
     Unauthenticated,
-    /// Somebody else has changed the object in between.
+    /// The object was changed concurrently.
     Conflict,
-    /// Right in itself, but not in the present state.
+    /// The request is valid but not possible in the current state.
     FailedPrecondition,
-    /// Too often.
+    /// The caller sends too many requests.
     RateLimited {
-        /// When it is worth trying again.
+        /// Time to wait before a retry.
         retry_after: Duration,
     },
-    /// The body of the request has more bytes than the limit.
+    /// The body of the request exceeds the size limit.
     TooLarge,
     /// The body of the request did not arrive in time.
     TimedOut,
-    /// Unfinished requests hold all memory that there is for them; worth trying again.
+    /// Unfinished requests use the whole memory budget. A retry can succeed.
     Overloaded,
-    /// Part of the contract, and not served.
+    /// The operation is part of the contract but not implemented.
     Unimplemented,
-    /// The Cluster cannot answer at present; worth trying again.
+    /// The Cluster cannot answer now. A retry can succeed.
     Unavailable,
-    /// The Cluster has failed.
+    /// An internal failure of the Cluster.
     Internal,
 }
 
 impl Error {
-    /// An error of `kind` that tells the caller `public`.
+    /// Builds an error of `kind` with the message `public` for the caller.
     pub fn new(kind: ErrorKind, public: impl Into<String>) -> Self {
         Self {
             kind,
@@ -61,12 +61,12 @@ impl Error {
         }
     }
 
-    /// The request is wrong: says what, where, and what to do.
+    /// Builds an `InvalidArgument` error. The message names the problem, its place and the remedy.
     pub fn invalid(public: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidArgument, public)
     }
 
-    /// `core.v1.<Kind> <name or uid> does not exist`.
+    /// Builds a `NotFound` error: `core.v1.<Kind> <name or uid> does not exist`.
     pub fn not_found(kind: Kind, which: impl fmt::Display) -> Self {
         Self::new(
             ErrorKind::NotFound,
@@ -74,7 +74,7 @@ impl Error {
         )
     }
 
-    /// `The <Kind> <name> already exists`.
+    /// Builds an `AlreadyExists` error: `The <Kind> <name> already exists`.
     pub fn already_exists(kind: Kind, name: impl fmt::Display) -> Self {
         Self::new(
             ErrorKind::AlreadyExists,
@@ -82,12 +82,12 @@ impl Error {
         )
     }
 
-    /// The caller is known and may not.
+    /// Builds a `PermissionDenied` error.
     pub fn denied(public: impl Into<String>) -> Self {
         Self::new(ErrorKind::PermissionDenied, public)
     }
 
-    /// Somebody else has changed the object in between.
+    /// Builds a `Conflict` error for an object that was changed concurrently.
     pub fn conflict(kind: Kind, which: impl fmt::Display) -> Self {
         Self::new(
             ErrorKind::Conflict,
@@ -95,12 +95,12 @@ impl Error {
         )
     }
 
-    /// Right in itself, but not in the present state.
+    /// Builds a `FailedPrecondition` error.
     pub fn precondition(public: impl Into<String>) -> Self {
         Self::new(ErrorKind::FailedPrecondition, public)
     }
 
-    /// The Cluster has failed. The caller learns nothing but that.
+    /// Builds an `Internal` error. The caller does not see `source`.
     pub fn internal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self {
             kind: ErrorKind::Internal,
@@ -110,7 +110,7 @@ impl Error {
         }
     }
 
-    /// The Cluster cannot answer at present.
+    /// Builds an `Unavailable` error. The caller does not see `source`.
     pub fn unavailable(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self {
             kind: ErrorKind::Unavailable,
@@ -120,36 +120,36 @@ impl Error {
         }
     }
 
-    /// With a stable word for audit, as `credential_disabled`.
+    /// Sets a stable identifier for audit events, such as `credential_disabled`.
     #[must_use]
     pub fn because(mut self, reason: &'static str) -> Self {
         self.reason = Some(reason);
         self
     }
 
-    /// With another text for the caller.
+    /// Replaces the message for the caller.
     #[must_use]
     pub fn telling(mut self, public: impl Into<String>) -> Self {
         self.public = public.into();
         self
     }
 
-    /// What sort of failure it is.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// What the caller may read.
+    /// Returns the message for the caller.
     pub fn public(&self) -> &str {
         &self.public
     }
 
-    /// The stable word for audit, where there is one.
+    /// Returns the stable identifier for audit events, if there is one.
     pub fn reason(&self) -> Option<&'static str> {
         self.reason
     }
 
-    /// The cause, where it is the Cluster's and not the caller's: worth a line in the log.
+    /// Returns the cause if it is a fault of the Cluster, not of the caller. It should be logged.
     pub fn fault(&self) -> Option<&(dyn StdError + Send + Sync)> {
         match self.kind {
             ErrorKind::Internal | ErrorKind::Unavailable => self.source.as_deref(),
@@ -181,7 +181,7 @@ impl From<StoreError> for Error {
 }
 
 impl From<CommitError> for Error {
-    /// A use case that can say more (which name, which limit) matches on the error before it comes here.
+    /// Maps the error to a general message. A use case that knows more details matches the error first.
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Conflict { kind, uid } => Self::conflict(kind, uid),

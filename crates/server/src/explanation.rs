@@ -1,4 +1,4 @@
-//! Why a request would be decided as it would be.
+//! Explanations of the decision about a described request.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::{
     step_up,
 };
 
-/// Who asks, as far as it was given.
+/// The requesting identity, with the details that the description gives.
 struct Asking {
     user: User,
     groups: Vec<Group>,
@@ -32,17 +32,17 @@ struct Asking {
     assumptions: Vec<String>,
 }
 
-/// Whom the request is from, or why no Policy is asked.
+/// The requesting identity, or the reason why no Policy is evaluated.
 enum Who {
     Anybody,
     Somebody(Box<Asking>),
     Refused(String),
 }
 
-/// Explains the decision about a described request by the Policies that are attached now.
+/// Explains the decision about a described request, evaluated with the Policies attached now.
 ///
 /// # Errors
-/// Where something that is named does not exist, or the request could not be sent.
+/// Returns `NotFound` if a named object does not exist, or `InvalidArgument` if the description is invalid.
 pub(crate) async fn explain(
     ctx: &Context,
     request: &DecisionRequest,
@@ -93,7 +93,7 @@ pub(crate) async fn explain(
     Ok(answer)
 }
 
-/// What the holder of the Session could prove anew.
+/// Returns the authentication that would make the Policies allow the request.
 async fn step_up(
     ctx: &Context,
     session: Option<&str>,
@@ -131,7 +131,7 @@ async fn step_up(
     }))
 }
 
-/// As the gateway finds out before it asks the Policies.
+/// Determines the identity like the gateway does before it evaluates the Policies.
 async fn who(
     ctx: &Context,
     request: &DecisionRequest,
@@ -204,7 +204,7 @@ async fn without_session(
     })
 }
 
-/// `Err` with the reason where the Session would not be let in.
+/// Returns an inner `Err` with the reason if the Session would be refused.
 async fn with_session(
     ctx: &Context,
     session: Uid,

@@ -1,4 +1,4 @@
-//! What a replica knows of the identity providers that it asks over the network: their keys, and how to reach them.
+//! Network access of a replica to identity providers, and cached provider data such as keys.
 
 use std::{
     collections::HashMap,
@@ -16,23 +16,23 @@ mod ending;
 pub(crate) mod oidc;
 pub(crate) mod saml;
 
-/// How many sources of keys are held; above that those go that nobody uses.
+/// Maximum number of cached sources. Above it, unused ones are evicted.
 const SOURCES: usize = 256;
 
-/// See the module.
+/// Cached data about identity providers.
 #[derive(Default)]
 pub(crate) struct Federation {
     outbound: OnceLock<Outbound>,
-    /// By where they are, so that they outlive edits of anything else.
+    /// Sources by location, so that edits of other provider settings do not discard them.
     sources: Mutex<HashMap<KeyLocation, Arc<KeySource>>>,
-    /// By issuer.
+    /// Relying parties by issuer.
     relying: Mutex<HashMap<String, Arc<Relying>>>,
     github: github::Endpoints,
     saml: saml::State,
 }
 
 impl Federation {
-    /// Reaches providers by `outbound`.
+    /// Uses `outbound` for requests to providers.
     pub(crate) fn by(outbound: Outbound) -> Self {
         Self {
             outbound: OnceLock::from(outbound),
@@ -40,12 +40,12 @@ impl Federation {
         }
     }
 
-    /// The public Internet alone, unless said otherwise.
+    /// Returns the outbound connector. The default reaches only the public Internet.
     pub(crate) fn outbound(&self) -> &Outbound {
         self.outbound.get_or_init(Outbound::default)
     }
 
-    /// The keys at a place.
+    /// Returns the key source of a location.
     pub(crate) fn keys(&self, location: KeyLocation, clock: &Arc<dyn Clock>) -> Arc<KeySource> {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(source) = sources.get(&location) {
@@ -60,7 +60,7 @@ impl Federation {
         source
     }
 
-    /// The `OpenID` Connect provider that is this issuer.
+    /// Returns the relying party for the `OpenID` Connect provider with this issuer.
     pub(crate) fn relying(&self, issuer: &str, clock: &Arc<dyn Clock>) -> Arc<Relying> {
         let mut relying = self.relying.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = relying.get(issuer) {
@@ -75,7 +75,7 @@ impl Federation {
         new
     }
 
-    /// Where GitHub is.
+    /// Returns the endpoints of GitHub.
     pub(crate) fn github(&self) -> &github::Endpoints {
         &self.github
     }

@@ -1,4 +1,4 @@
-//! What the fuzz targets call: the parsers of what browsers send, and what must hold of whatever they accept.
+//! Entry points of the fuzz targets: the parsers of browser input, with the properties that accepted input must have.
 #![allow(
     clippy::missing_panics_doc,
     clippy::panic,
@@ -14,8 +14,8 @@ use crate::{
 
 const NAME: &str = "__Host-octelium-session";
 
-/// Reads what a browser may send: cookies, one header a line, and each line also as a query, as something sealed, as
-/// the request of a command-line client and as a code that somebody has typed in.
+/// Parses browser input. Each line is a cookie header, a query, sealed text, the request of a command-line client, and
+/// a typed code.
 pub fn browser(bytes: &[u8]) {
     let mut headers = HeaderMap::new();
     for line in bytes.split(|byte| *byte == b'\n') {
@@ -43,7 +43,7 @@ pub fn browser(bytes: &[u8]) {
     }
     if let Some(value) = cookie::find(&headers, NAME) {
         assert!(!value.contains(';'), "{value:?}");
-        // Another one beside it makes both count for nothing.
+        // A second cookie of the same name invalidates both.
         headers.append(
             header::COOKIE,
             HeaderValue::from_static("__Host-octelium-session=x"),

@@ -1,4 +1,4 @@
-//! The gRPC surface: one file a service, each method being extract, use case, convert.
+//! The gRPC API: one file per service. Each method extracts, calls a use case and converts the result.
 
 pub mod auth;
 pub mod core;
@@ -12,16 +12,16 @@ use tonic::{Request, Status};
 
 use crate::{Actor, Error, ErrorKind, resource::author::Author};
 
-/// Who sent the request: the access layer has put it there.
+/// Returns the actor, which the access layer added to the request.
 ///
 /// # Errors
-/// Where it has not.
+/// Returns `Unauthenticated` if the request has none.
 fn actor<T>(request: &Request<T>) -> Result<Actor, Status> {
     let actor = request.extensions().get::<Actor>().cloned();
     actor.ok_or_else(|| Error::new(ErrorKind::Unauthenticated, "Octelium: Unauthenticated").into())
 }
 
-/// Who writes, by the method `operation`.
+/// Returns the author of a write with the method `operation`.
 fn author<T>(request: &Request<T>, operation: &str) -> Result<Author, Status> {
     Ok(Author::new(actor(request)?, operation))
 }

@@ -1,8 +1,8 @@
-//! The keys that sign this Cluster's tokens.
+//! The keys that sign the Cluster's tokens.
 //!
-//! They are in the store, so that replicas agree. A new one is published well before it signs; which one signs
-//! follows from the clock and what is published alone, so there is nothing to elect. An old one verifies as long as
-//! any token that it signed may live.
+//! The keys are in the store, so all replicas use the same ones. A new key is published well before it signs. The
+//! signing key follows from the clock and the published keys alone, so no leader election is needed. An old key
+//! verifies as long as any token that it signed can be valid.
 
 use std::{
     collections::HashMap,
@@ -34,28 +34,28 @@ use record::Record;
 
 pub use rotation::Schedule;
 
-/// For how long an unknown key id is not asked for again.
+/// Time for which an unknown key id is not looked up again.
 const UNKNOWN_FOR: Duration = Duration::from_secs(5);
-/// How many unknown key ids are asked for within [`UNKNOWN_FOR`].
+/// Maximum number of unknown key ids looked up within [`UNKNOWN_FOR`].
 const UNKNOWN_AT_MOST: usize = 64;
 
-/// The index entries of a stored signing key, for whoever copies it to another store.
+/// Returns the index entries of a stored signing key. Needed to copy it to another store.
 ///
 /// # Errors
-/// Where it does not parse.
+/// Returns an error if the document cannot be decoded.
 pub fn indexes(document: &Document) -> Result<Vec<IndexEntry>, prost::DecodeError> {
     Record::decode_from(document).map(|record| record.indexes())
 }
 
-/// All signing keys of the Cluster, as far as this replica knows.
+/// The signing keys of the Cluster that this replica knows.
 pub struct Keyring {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     keys: ArcSwap<Keys>,
-    /// Counts the keys that were taken away: what was verified under another count is to be verified anew.
+    /// Number of removals of keys. Results of verifications under another number must be verified again.
     epoch: AtomicU64,
     unknown: Mutex<HashMap<Uid, UnixMillis>>,
-    /// Held while keys are read from the store, so that the last to finish knows the most.
+    /// Held while keys are read from the store, so that an older read cannot overwrite a newer one.
     loading: tokio::sync::Mutex<()>,
 }
 
@@ -71,10 +71,10 @@ struct Key {
 }
 
 impl Keyring {
-    /// Reads all keys, and makes the first one where there is none.
+    /// Reads all keys, and creates the first one in an empty store.
     ///
     /// # Errors
-    /// Where the store fails or holds what is no key.
+    /// Returns an error if the store fails or a stored key is invalid.
     pub async fn open(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -97,14 +97,14 @@ impl Keyring {
         Ok(keyring)
     }
 
-    /// The key that signs at `now`.
+    /// Returns the key that signs at `now`.
     ///
     /// # Errors
-    /// Where there is none: then nothing may be issued.
+    /// Returns an error if no key exists. Tokens must then not be issued.
     pub(crate) fn signer(&self, now: UnixMillis) -> Result<Signer, StoreError> {
         let keys = self.keys.load();
         let current = keys.0.iter().rev().find(|key| key.signs_from <= now);
-        // A clock that was set back to before the first key: the oldest is the one that all replicas know.
+        // If the clock was set back before the first key, all replicas choose the oldest key.
         let key = current.or_else(|| keys.0.first());
         key.map(|key| Signer(key.clone()))
             .ok_or_else(|| StoreError {
@@ -114,13 +114,13 @@ impl Keyring {
             })
     }
 
-    /// The key of this id, fetched from the store where it is not known yet.
+    /// Returns the key with this id. Reads the store if the key is unknown.
     pub(crate) async fn verifier(&self, id: Uid) -> Result<Option<VerifyingKey>, StoreError> {
         let key = self.find(id).await?;
         Ok(key.map(|key| key.verifying.clone()))
     }
 
-    /// As [`Self::verifier`], with its private half: what was sealed by it is opened.
+    /// Like [`Self::verifier`], with the private key. Used to open text that was sealed under it.
     pub(crate) async fn opener(&self, id: Uid) -> Result<Option<Signer>, StoreError> {
         Ok(self.find(id).await?.map(Signer))
     }
@@ -140,12 +140,12 @@ impl Keyring {
         Ok(self.known(id))
     }
 
-    /// See [`Keyring::epoch`].
+    /// Returns the number of removals of keys, under which results of verifications stay valid.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Reads all keys anew.
+    /// Reads all keys again.
     pub(crate) async fn reload(&self) -> Result<(), StoreError> {
         let _loading = self.loading.lock().await;
         let now = self.clock.now();
@@ -180,7 +180,7 @@ impl Keyring {
 
     async fn open_key(&self, document: &Document) -> Result<Option<Key>, StoreError> {
         let record = Record::decode_from(document).map_err(|error| damaged(document, error))?;
-        // Deleted since it was listed.
+        // The key was deleted after the scan.
         let Some(secret) = self.store.secret(Kind::SigningKey, document.uid).await? else {
             return Ok(None);
         };
@@ -202,7 +202,7 @@ impl Keyring {
         }))
     }
 
-    /// Stores a new key. That another replica was first is as good.
+    /// Stores a new key. Succeeds if another replica was first.
     async fn publish(
         &self,
         rng: &dyn Rng,
@@ -245,7 +245,7 @@ impl Keyring {
         keys.0.iter().find(|key| key.verifying.id() == id).cloned()
     }
 
-    /// Bounds what strangers can make us ask the store for. A real new key also arrives with the change feed.
+    /// Bounds the store reads that unauthenticated callers can cause. A new key also arrives with the change feed.
     fn may_ask_for(&self, id: Uid) -> bool {
         let now = self.clock.now();
         let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
@@ -258,7 +258,7 @@ impl Keyring {
     }
 }
 
-/// The key that signs, held so that several tokens come from the same one.
+/// The signing key, held so that several tokens are signed by the same one.
 pub(crate) struct Signer(Arc<Key>);
 
 impl std::ops::Deref for Signer {

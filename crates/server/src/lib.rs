@@ -1,7 +1,7 @@
 //! Control plane: use cases, the gRPC API, the authentication endpoints and OAuth2.
 //!
-//! [`Context`] is what every use case gets first. Transport stays in [`grpc`] and `oauth2`; below them there are
-//! no HTTP types.
+//! Every use case takes a [`Context`] first. HTTP types are used only in the transports, such as [`grpc`] and
+//! `oauth2`.
 
 mod access;
 pub mod access_log;

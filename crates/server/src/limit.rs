@@ -1,4 +1,4 @@
-//! The limits that protect a replica from its callers. Each has a metric and a line in the log.
+//! Limits that protect a replica from its callers. Each has a metric and a log message.
 
 use std::{
     sync::{
@@ -10,23 +10,23 @@ use std::{
 
 use domain::address_prefix::AddressPrefix;
 
-/// How long a limit that was reached stays out of the log.
+/// Minimum interval between two log messages about one limit.
 const QUIET: Duration = Duration::from_mins(1);
-/// A [`Limit::LAST_LOGGED`] that was never set.
+/// Initial value of [`Limit::last_logged`].
 const NEVER: u64 = u64::MAX;
 
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// What a caller can run into.
+/// A limit that a caller can reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limit {
     /// Bytes of one request body.
     BodyBytes,
     /// Seconds that one request body may take.
     BodyTime,
-    /// Unfinished bodies of one address prefix without authentication.
+    /// Unfinished bodies of one unauthenticated address prefix.
     AnonymousShare,
-    /// Unfinished bodies of all callers without authentication.
+    /// Unfinished bodies of all unauthenticated callers.
     AnonymousTotal,
     /// Unfinished bodies of one User.
     UserShare,
@@ -34,14 +34,14 @@ pub(crate) enum Limit {
     UserTotal,
     /// Audit rows about refusals.
     RefusalRows,
-    /// Access events of callers without authentication.
+    /// Access events of unauthenticated callers.
     AnonymousAccessRows,
-    /// Rows that requests without authentication store.
+    /// Rows stored by unauthenticated requests.
     AnonymousRows,
 }
 
 impl Limit {
-    /// As in metrics and logs.
+    /// Returns the name in metrics and logs.
     fn as_str(self) -> &'static str {
         match self {
             Self::BodyBytes => "body_bytes",
@@ -56,7 +56,7 @@ impl Limit {
         }
     }
 
-    /// Milliseconds since [`STARTED`] of the last line in the log.
+    /// Returns the time of the last log message, in milliseconds since [`STARTED`].
     #[allow(clippy::match_same_arms, reason = "each arm has a static of its own")]
     fn last_logged(self) -> &'static AtomicU64 {
         macro_rules! one {
@@ -78,7 +78,7 @@ impl Limit {
         }
     }
 
-    /// Counts one refusal. Logs the first, then at most one a minute. `caller` names who reached the limit.
+    /// Counts one refusal. Logs the first one, then at most one per minute. `caller` is logged as the cause.
     pub(crate) fn reached(self, caller: &dyn std::fmt::Display) {
         let limit = self.as_str();
         metrics::counter!("octelium_limit_reached_total", "limit" => limit).increment(1);
@@ -87,7 +87,7 @@ impl Limit {
         }
     }
 
-    /// As [`Self::reached`], by a client that is not authenticated.
+    /// Like [`Self::reached`], for an unauthenticated client.
     pub(crate) fn reached_by(self, prefix: Option<AddressPrefix>) {
         match prefix {
             Some(prefix) => self.reached(&prefix),
@@ -95,7 +95,7 @@ impl Limit {
         }
     }
 
-    /// Of any number of racing callers one gets `true`.
+    /// Returns whether a message is due. Of concurrent callers, exactly one gets `true`.
     fn takes_the_line(self, uptime: Duration) -> bool {
         let now = u64::try_from(uptime.as_millis()).unwrap_or(NEVER - 1);
         let quiet = u64::try_from(QUIET.as_millis()).unwrap_or(NEVER);

@@ -1,8 +1,8 @@
-//! The metadata of authenticators that the FIDO Alliance publishes (MDS 3.1), for the whole Cluster.
+//! The FIDO Alliance's metadata of authenticators (MDS 3.1), shared by the Cluster.
 //!
-//! One replica fetches them or reads a file, verifies what it gets and stores it; all use what is stored, and verify it
-//! again. So a Cluster starts and works without the publisher. What is older than what is stored, or is signed by
-//! somebody else, changes nothing.
+//! One replica downloads the metadata or reads a file, verifies them and stores them. All replicas use the stored copy
+//! and verify it again. The Cluster therefore works without the publisher. Metadata that are older than the stored
+//! ones, or signed by another party, are rejected.
 
 use std::{
     path::PathBuf,
@@ -29,32 +29,32 @@ use tokio_util::sync::CancellationToken;
 use crate::Context;
 
 const NAME: &str = "fido";
-/// How often a replica looks whether there is anything to do.
+/// Interval between checks for work.
 const LOOK: Duration = Duration::from_secs(30);
-/// How often the publisher is asked while nothing is due.
+/// Interval between downloads if nothing is due earlier.
 const ASK: Duration = Duration::from_hours(24);
 const FIRST_DELAY: Duration = Duration::from_mins(1);
 const LONGEST_DELAY: Duration = Duration::from_hours(6);
-/// `nextUpdate` is a day.
+/// The precision of `nextUpdate`, which is a date.
 const DAY: Duration = Duration::from_hours(24);
 
-/// Where metadata come from.
+/// The location of the metadata.
 #[derive(Debug, Clone)]
 pub enum Location {
-    /// Over the network.
+    /// An HTTP URL.
     Url(Uri),
-    /// A file, for Clusters that reach nobody.
+    /// A file, for Clusters without network access.
     File(PathBuf),
 }
 
-/// Where metadata come from, and who must have signed them.
+/// The location of the metadata, and the required signer.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// `None` uses what another replica has stored.
+    /// Location; `None` uses the metadata that another replica stored.
     pub location: Option<Location>,
-    /// Authorities, in DER.
+    /// Certificates of trusted authorities, in DER.
     pub anchors: Vec<Vec<u8>>,
-    /// The name in the certificate of the signer.
+    /// Required name in the certificate of the signer.
     pub publisher: String,
 }
 
@@ -68,29 +68,29 @@ impl Default for Source {
     }
 }
 
-/// What is known of the model of an authenticator.
+/// The verified facts about the model of an authenticator.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Attested {
     pub(crate) description: String,
     pub(crate) is_verified: bool,
     pub(crate) is_software: bool,
     pub(crate) is_hardware: bool,
-    /// 0 for none.
+    /// FIDO certification level; 0 if not certified.
     pub(crate) certification_level: u32,
 }
 
-/// What is known of a model now.
+/// The current assessment of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// There are no metadata here, or not yet.
+    /// No metadata are loaded.
     NoMetadata,
-    /// Something is known against it.
+    /// The model is compromised.
     Compromised,
-    /// Its certification level: 0 for none.
+    /// Certification level; 0 if not certified.
     Level(u32),
 }
 
-/// What a replica knows of them.
+/// The metadata and their update state on one replica.
 #[derive(Default)]
 pub(crate) struct MetadataService {
     source: Source,
@@ -109,11 +109,11 @@ struct Attempts {
     failures: u32,
     next: Option<UnixMillis>,
     last_error: String,
-    /// What was written to the log last.
+    /// The last error that was logged.
     told: String,
 }
 
-/// The open part of what is stored; the metadata themselves are beside it.
+/// The unsealed part of the stored document. The metadata are in its sealed part.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Record {
     #[prost(uint64, tag = "1")]
@@ -124,7 +124,7 @@ struct Record {
     stored_at: i64,
 }
 
-/// Why there are no newer ones.
+/// The reason why no newer metadata were loaded.
 #[derive(Debug, thiserror::Error)]
 enum Failed {
     #[error("{0}")]
@@ -140,7 +140,7 @@ enum Failed {
 }
 
 impl MetadataService {
-    /// With metadata from `source`.
+    /// Creates the service with metadata from `source`.
     pub(crate) fn from(source: Source) -> Self {
         Self {
             source,
@@ -148,10 +148,10 @@ impl MetadataService {
         }
     }
 
-    /// What the attestation of a registration proves; nothing where there are no metadata.
+    /// Returns the facts that the attestation of a registration proves. They are empty if no metadata are loaded.
     ///
     /// # Errors
-    /// Where it claims a model that is known, and is not of it, or the model is compromised.
+    /// Returns an error if the attestation claims a known model but does not match it, or if the model is compromised.
     pub(crate) fn attest(
         &self,
         registered: &Registered,
@@ -173,7 +173,7 @@ impl MetadataService {
         })
     }
 
-    /// What is known now of a model that was proved before.
+    /// Returns the current assessment of a model that was proven at registration.
     pub(crate) fn verdict(&self, model: &AttestedModel, now: UnixMillis) -> Verdict {
         let current = self.current.load();
         let Some(current) = current.as_ref() else {
@@ -187,12 +187,12 @@ impl MetadataService {
         match entry.map(|entry| entry.standing(now)) {
             Some(Standing::Compromised) => Verdict::Compromised,
             Some(standing) => Verdict::Level(standing.level()),
-            // Of what nobody knows any more, nothing is certified.
+            // A model that is no longer listed counts as not certified.
             None => Verdict::Level(0),
         }
     }
 
-    /// What administrators are told.
+    /// Returns the state for administrators.
     pub(crate) fn state(&self, now: UnixMillis) -> MetadataServiceState {
         let current = self.current.load();
         let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -224,7 +224,7 @@ impl MetadataService {
         state
     }
 
-    /// Takes over what is stored, and asks the publisher where that is due, until `stop`.
+    /// Loads stored metadata, and renews them when due, until `stop`.
     pub(crate) async fn run(&self, ctx: &Context, stop: &CancellationToken) {
         loop {
             self.look(ctx).await;
@@ -235,10 +235,11 @@ impl MetadataService {
         }
     }
 
-    /// One look. What fails is told, and tried again later: what there is stays in use.
+    /// Makes one check. A failure is logged and retried later, and the current metadata stay in use.
     pub(crate) async fn look(&self, ctx: &Context) {
         let now = ctx.now();
-        // What is stored and not trusted here, as others trust it who have other authorities, is no reason not to ask.
+        // Stored metadata that this replica does not trust, because it has other authorities, must not prevent a
+        // download.
         let mut outcome = self.take_over(ctx, now).await;
         if self.is_due(now) {
             outcome = self.renew(ctx, now).await;
@@ -260,13 +261,13 @@ impl MetadataService {
         attempts.next.is_none_or(|next| now >= next)
     }
 
-    /// Each reason once, until there is another or none.
+    /// Logs an error once, until it changes or is resolved.
     fn tell(&self, outcome: &Result<(), Failed>) {
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         let Err(error) = outcome else {
             attempts.told.clear();
             if self.source.location.is_none() {
-                // Nothing else is tried here that could still fail.
+                // Without a location, no other step can fail.
                 attempts.last_error.clear();
             }
             return;
@@ -294,7 +295,7 @@ impl MetadataService {
         let ask = now.saturating_add(ASK);
         let current = self.current.load();
         let next = current.as_ref().map(|current| current.metadata.next_update);
-        // The day on which there should be later ones.
+        // Newer metadata are expected on this day.
         let next = next.filter(|next| *next > now);
         *attempts = Attempts {
             next: Some(next.map_or(ask, |next| ask.min(next))),
@@ -302,7 +303,7 @@ impl MetadataService {
         };
     }
 
-    /// Uses what is stored, where it is not what is used.
+    /// Loads the stored metadata if they differ from the current ones.
     async fn take_over(&self, ctx: &Context, now: UnixMillis) -> Result<(), Failed> {
         let Some((document, record)) = stored(ctx, now).await? else {
             return Ok(());
@@ -328,13 +329,14 @@ impl MetadataService {
         Ok(())
     }
 
-    /// Asks the publisher.
+    /// Downloads the metadata, verifies and stores them.
     async fn renew(&self, ctx: &Context, now: UnixMillis) -> Result<(), Failed> {
         let blob = self.fetch(ctx).await?;
         let digest = digest::digest(&digest::SHA256, &blob).as_ref().to_vec();
         let before = stored_document(ctx, now).await?;
         let current = self.current.load();
-        // What is stored and not in use here is of somebody who is not trusted here, or damaged: it says nothing.
+        // Stored metadata that are not in use here are damaged, or signed by a party that is not trusted here. They
+        // are ignored.
         let in_use = before.as_ref().and_then(|document| {
             let record = Record::decode(document.body.as_slice()).ok()?;
             let is_used = current
@@ -366,7 +368,7 @@ impl MetadataService {
         ));
         match ctx.store.commit(transaction).await {
             Ok(_) => {}
-            // Another replica was quicker; its number is at least as high or is found to be lower next time.
+            // Another replica was faster. If its number is lower, the next check replaces its metadata.
             Err(CommitError::Conflict { .. } | CommitError::NameTaken { .. }) => {
                 return self.take_over(ctx, now).await;
             }
@@ -410,7 +412,7 @@ impl MetadataService {
         }
     }
 
-    /// Verifies them where that holds nobody up.
+    /// Verifies the metadata on a blocking thread.
     async fn verify(
         &self,
         blob: Vec<u8>,
@@ -447,7 +449,7 @@ async fn stored(ctx: &Context, now: UnixMillis) -> Result<Option<(Document, Reco
     Ok(Some((document, record)))
 }
 
-/// They are no secret: what is sealed is read only when it is needed, though.
+/// Builds the stored document. The metadata are not secret, but the sealed part is read only on demand.
 fn new_document(uid: Uid, record: &Record, blob: Vec<u8>, now: UnixMillis) -> NewDocument {
     NewDocument {
         kind: Kind::AuthenticatorMetadata,

@@ -1,6 +1,6 @@
-//! OAuth 2.0 for applications that know nothing of this platform: the client credentials grant (RFC 6749 §4.4),
-//! introspection (RFC 7662), revocation (RFC 7009) and metadata (RFC 8414). A client is an
-//! OAUTH2 Credential, or a workload that has an assertion of its platform.
+//! OAuth 2.0 for generic clients: the client credentials grant (RFC 6749 §4.4), the device grant (RFC 8628),
+//! introspection (RFC 7662), revocation (RFC 7009) and metadata (RFC 8414). A client is an OAUTH2 Credential, or a
+//! workload with an assertion of its platform.
 
 use axum::{
     Router,
@@ -36,10 +36,10 @@ const TOKEN: &str = "/oauth2/token";
 const INTROSPECT: &str = "/oauth2/introspect";
 const REVOKE: &str = "/oauth2/revoke";
 const METADATA: &str = "/.well-known/oauth-authorization-server";
-/// A secret is 220 characters at the most, an assertion 8192, scopes 2048.
+/// Maximum size of a request body in bytes. A secret has at most 220 characters, an assertion 8192, scopes 2048.
 const LARGEST_BODY: usize = 16 * 1024;
 
-/// The OAuth 2.0 endpoints, for the host `<domain>`.
+/// Returns the OAuth 2.0 endpoints for the host `<domain>`.
 pub fn oauth2_router(ctx: Context) -> Router {
     Router::new()
         .route(TOKEN, endpoint(Endpoint::Token))
@@ -52,7 +52,7 @@ pub fn oauth2_router(ctx: Context) -> Router {
         .with_state(ctx)
 }
 
-/// Limits the bodies of requests. The client is authenticated by the body, so all of them are anonymous here.
+/// Limits request bodies. The body authenticates the client, so every request counts as anonymous here.
 async fn limit(State(ctx): State<Context>, request: Request, next: Next) -> Response {
     let caller = access::caller(&ctx, request.headers(), request.extensions());
     let payer = Payer::anonymous(caller.ip);
@@ -66,7 +66,7 @@ async fn limit(State(ctx): State<Context>, request: Request, next: Next) -> Resp
 
 type Body = Result<Bytes, axum::extract::rejection::BytesRejection>;
 
-/// What a client asks for.
+/// An endpoint that reads a form.
 #[derive(Clone, Copy)]
 enum Endpoint {
     Token,
@@ -75,7 +75,7 @@ enum Endpoint {
     Device,
 }
 
-/// All endpoints read a form and authenticate the client that sent it.
+/// Returns the handler of an endpoint. All endpoints read a form and authenticate its client.
 fn endpoint(endpoint: Endpoint) -> MethodRouter<Context> {
     let handler = async move |State(ctx): State<Context>,
                               uri: Uri,

@@ -1,4 +1,4 @@
-//! Where the addresses of clients are, by databases in the `MaxMind` DB format that the operator has.
+//! Locations of IP addresses, from databases in the `MaxMind` DB format that the operator provides.
 
 use std::net::IpAddr;
 
@@ -9,40 +9,40 @@ use maxminddb::{Reader, geoip2};
 
 use crate::{Caller, Context};
 
-/// One database, in memory.
+/// A database in memory.
 pub struct Database(Reader<Vec<u8>>);
 
-/// It cannot be used.
+/// The error for a file that is not such a database.
 #[derive(Debug, thiserror::Error)]
 #[error("not a database in the MaxMind DB format (.mmdb): {0}")]
 pub struct InvalidDatabase(#[from] maxminddb::MaxMindDbError);
 
 impl Database {
-    /// Reads one.
+    /// Parses a database.
     ///
     /// # Errors
-    /// Where it is none.
+    /// Returns [`InvalidDatabase`] if `bytes` are not in the format.
     pub fn new(bytes: Vec<u8>) -> Result<Self, InvalidDatabase> {
         Ok(Self(Reader::from_source(bytes)?))
     }
 
-    /// What it says it is, as `GeoLite2-City`.
+    /// Returns the type of the database, such as `GeoLite2-City`.
     pub fn kind(&self) -> &str {
         &self.0.metadata().database_type
     }
 }
 
-/// Where addresses are, as far as it is known. Each half may be replaced while it is used.
+/// The location databases. Each can be replaced while in use.
 #[derive(Default)]
 pub struct Places {
-    /// Of cities, or of countries.
+    /// Database of cities or countries.
     pub cities: ArcSwapOption<Database>,
-    /// Of autonomous systems.
+    /// Database of autonomous systems.
     pub networks: ArcSwapOption<Database>,
 }
 
 impl Places {
-    /// Where `address` is; `None` where nothing is known of it.
+    /// Returns the location of `address`, or `None` if it is unknown.
     pub fn find(&self, address: IpAddr) -> Option<GeoIp> {
         let cities = self.cities.load();
         let networks = self.networks.load();
@@ -73,7 +73,7 @@ impl Places {
     }
 }
 
-/// A place in few words, the nearest first: `Berlin, Germany`.
+/// Formats a location for people: `Berlin, Germany`.
 pub fn in_words(place: &GeoIp) -> String {
     let city = place.city.as_ref().map(|city| city.name.as_str());
     let region = place.region.as_ref().map(|region| region.name.as_str());
@@ -92,7 +92,7 @@ pub fn in_words(place: &GeoIp) -> String {
 }
 
 impl Context {
-    /// From where a client was seen.
+    /// Returns the client information and location for an authentication info.
     pub(crate) fn seen(&self, caller: &Caller) -> Seen {
         Seen {
             downstream: session::downstream(caller.ip, &caller.user_agent),
@@ -101,7 +101,7 @@ impl Context {
     }
 }
 
-/// What a database says, where it is sound.
+/// Returns the record, and logs an error of the database.
 fn said<T>(found: Result<Option<T>, maxminddb::MaxMindDbError>) -> Option<T> {
     found
         .inspect_err(|error| tracing::warn!(%error, "a database of places cannot be read"))

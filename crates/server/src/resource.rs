@@ -1,7 +1,7 @@
-//! Resources: what may be written, what follows from it, and how it is read.
+//! Resources: validation, derived state, and reads.
 //!
-//! A write is planned in a [`draft::Draft`], which overlays the store with what has been staged, and commits as
-//! one transaction. A single call plans one step, `apply` many; both go through the same rules, one file a kind.
+//! A write is planned in a [`draft::Draft`], which overlays the store with the staged changes and commits them in one
+//! transaction. A single call plans one step and `apply` many. Both use the same rules, one file per kind.
 
 pub mod access;
 pub mod administrators;

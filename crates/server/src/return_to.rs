@@ -1,5 +1,4 @@
-//! Where a browser goes on to after it has logged in: a URL of a Service that was asked for, signed by the Cluster so
-//! that nobody else can send people anywhere through its login page.
+//! Signed URLs to which a browser returns after login. The signature prevents open redirects through the login page.
 
 use std::time::Duration;
 
@@ -9,43 +8,44 @@ use store::StoreError;
 
 use crate::Context;
 
-/// How long a login may take.
+/// Maximum duration of a login.
 pub const LIFETIME: Duration = Duration::from_mins(30);
-/// The longest URL that is returned to, in bytes.
+/// Maximum length of the URL, in bytes.
 pub const LONGEST: usize = 2048;
-/// Tells it from everything else that the keys sign.
+/// Separates these signatures from all others by the same keys.
 const PURPOSE: &str = "return-to.2";
 const LONGEST_STATE: usize = 64;
 
-/// A place to go on to.
+/// A URL to return to after login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// A URL of a Service.
+    /// URL of a Service.
     pub url: String,
-    /// By which the browser that was sent from there is known again: base64url, at most 64 characters; empty where no
-    /// browser is.
+    /// Identifies the browser that was redirected: base64url, at most 64 characters. Empty if the login is not bound
+    /// to a browser.
     pub state: String,
 }
 
-/// Not, or no longer, a place that this Cluster sent somebody from.
+/// The reason why a text is not a valid place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidReturn {
-    /// Changed, made elsewhere, or no such thing.
+    /// The text was not signed by this Cluster, or was changed.
     #[error("not a signed place to return to")]
     Invalid,
     /// The login took too long.
     #[error("the place to return to has expired")]
     Expired,
-    /// It cannot be checked at present.
+    /// The signature cannot be checked now.
     #[error("the place to return to cannot be checked at present")]
     Unavailable,
 }
 
-/// Signs `url` and the `state` of the browser that was there, for the query of the login page:
-/// `key.expiry.state.url.signature`, unreserved characters alone.
+/// Signs `url` and the browser's `state` for the query of the login page. The form is
+/// `key.expiry.state.url.signature`, in unreserved characters only. Returns `None` if the URL is too long or is not a
+/// URL of this Cluster, or if `state` is malformed.
 ///
 /// # Errors
-/// Where there is no key to sign with. `None` where the URL is too long or is none that can be signed.
+/// Returns an error if no signing key is available.
 pub fn sign(ctx: &Context, url: &str, state: &str) -> Result<Option<String>, StoreError> {
     if url.len() > LONGEST || !is_in_cluster(ctx, url) || !is_state(state) {
         return Ok(None);
@@ -67,10 +67,10 @@ pub fn sign(ctx: &Context, url: &str, state: &str) -> Result<Option<String>, Sto
     )))
 }
 
-/// The place that was signed. Whether a Service is still there is for the caller to look at.
+/// Verifies a signed place. The caller must check that the Service still exists.
 ///
 /// # Errors
-/// Where it was not signed by this Cluster, or too long ago.
+/// Returns [`InvalidReturn`] if the text was not signed by this Cluster, has expired, or cannot be checked.
 pub async fn verify(ctx: &Context, text: &str) -> Result<Place, InvalidReturn> {
     let (body, signature) = text.rsplit_once('.').ok_or(InvalidReturn::Invalid)?;
     let mut parts = body.split('.');
@@ -105,7 +105,7 @@ pub async fn verify(ctx: &Context, text: &str) -> Result<Place, InvalidReturn> {
         .ok()
         .and_then(|url| String::from_utf8(url).ok())
         .ok_or(InvalidReturn::Invalid)?;
-    // The domain may have changed since.
+    // The domain may have changed since the signature.
     if is_in_cluster(ctx, &url) {
         Ok(Place {
             url,
@@ -123,7 +123,8 @@ fn is_state(state: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
-/// `https://<name>.<domain>[:port]/...`, with the port of the Cluster, and nothing that browsers read otherwise.
+/// Returns whether `url` is `https://<name>.<domain>[:port]/...` with the port of the Cluster, without characters that
+/// browsers reinterpret.
 fn is_in_cluster(ctx: &Context, url: &str) -> bool {
     let Some(rest) = url.strip_prefix("https://") else {
         return false;

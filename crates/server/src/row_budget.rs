@@ -1,4 +1,4 @@
-//! How many rows callers may add to the store in a minute.
+//! Limits on the rows that callers can add to the store per minute.
 
 use std::{
     collections::HashMap,
@@ -11,16 +11,15 @@ use domain::{address_prefix::AddressPrefix, clock::UnixMillis};
 
 use crate::{Caller, Error, ErrorKind, limit::Limit};
 
-/// How long rows are counted together.
+/// Length of a counting window.
 const WINDOW: Duration = Duration::from_mins(1);
 
-/// Logins that failed at an identity provider, in a minute: of one address prefix, and of all. Each is remembered.
+/// Failed logins at an identity provider per minute: per address prefix, and in total. Each one adds a row.
 const FAILED_LOGINS: (u32, u32) = (60, 120);
-/// Logins that machines without a browser ask for, in a minute: of one address prefix, and of all. Each has three
-/// rows.
+/// Device logins per minute: per address prefix, and in total. Each one adds three rows.
 const DEVICE_LOGINS: (u32, u32) = (30, 70);
 
-/// Rows that requests store before anybody is authenticated.
+/// Limits on rows stored by unauthenticated requests.
 pub(crate) struct AnonymousRows {
     failed_logins: RowBudget<Option<AddressPrefix>>,
     device_logins: RowBudget<Option<AddressPrefix>>,
@@ -37,26 +36,26 @@ impl Default for AnonymousRows {
 }
 
 impl AnonymousRows {
-    /// Whether a login may come back from its provider.
+    /// Checks that a login can return from its provider.
     ///
     /// # Errors
-    /// Returns `RateLimited` if too many logins from this address have failed, or from all together.
+    /// Returns `RateLimited` after too many failed logins from this address prefix or in total.
     pub(crate) fn check_login(&self, caller: &Caller, now: UnixMillis) -> Result<(), Error> {
         let prefix = caller.ip.map(AddressPrefix::from);
         let is_open = self.failed_logins.is_open(prefix, now);
         allowed(is_open, prefix)
     }
 
-    /// Counts a login that has failed after it had come back.
+    /// Counts a login that failed after its return from the provider.
     pub(crate) fn count_failed_login(&self, caller: &Caller, now: UnixMillis) {
         self.failed_logins
             .take(caller.ip.map(AddressPrefix::from), now);
     }
 
-    /// Counts a login that a machine asks for.
+    /// Counts a device login.
     ///
     /// # Errors
-    /// Returns `RateLimited` if there were too many.
+    /// Returns `RateLimited` if the limit is reached.
     pub(crate) fn take_device_login(&self, caller: &Caller, now: UnixMillis) -> Result<(), Error> {
         let prefix = caller.ip.map(AddressPrefix::from);
         let is_taken = self.device_logins.take(prefix, now);
@@ -78,14 +77,14 @@ fn allowed(is_allowed: bool, prefix: Option<AddressPrefix>) -> Result<(), Error>
     ))
 }
 
-/// Rows of a kind that a replica stores in a minute: of one caller, and of all.
+/// A limit on the rows of one kind that a replica stores per minute: per caller, and in total.
 pub(crate) struct RowBudget<K> {
     share: u32,
     total: u32,
     window: Mutex<Window<K>>,
 }
 
-/// Has an entry for each caller that has stored a row, so its length is bounded by the total.
+/// Has one entry per caller that stored a row, so the total bounds its size.
 struct Window<K> {
     started: UnixMillis,
     total: u32,
@@ -105,7 +104,7 @@ impl<K: Copy + Eq + Hash> RowBudget<K> {
         }
     }
 
-    /// Counts a row of `key`. `false` if it must not be stored in this minute.
+    /// Counts a row of `key`. Returns `false` if the limit is reached and the row must not be stored.
     pub(crate) fn take(&self, key: K, now: UnixMillis) -> bool {
         self.with(key, now, |is_open, window| {
             if is_open {
@@ -115,14 +114,14 @@ impl<K: Copy + Eq + Hash> RowBudget<K> {
         })
     }
 
-    /// Whether `key` may store a row. Counts nothing.
+    /// Returns whether `key` can store a row, without counting one.
     pub(crate) fn is_open(&self, key: K, now: UnixMillis) -> bool {
         self.with(key, now, |_, _| {})
     }
 
     fn with(&self, key: K, now: UnixMillis, act: impl FnOnce(bool, &mut Window<K>)) -> bool {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-        // A clock that was set back must not stop the window.
+        // A clock that was set back must not keep the window from ending.
         if now < window.started || now.since(window.started) >= WINDOW {
             window.started = now;
             window.total = 0;

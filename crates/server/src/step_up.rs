@@ -1,8 +1,8 @@
-//! What the holder of a Session who was denied could prove anew to be let in.
+//! Step-ups: the authentications that would let a denied Session through.
 //!
-//! The Session is raised on paper by each Authenticator that could raise it now, just as it would be in truth, and the
-//! decision is asked for again. So what is offered is enough, and whoever has done what was offered and is still denied
-//! is not sent round in circles: of the Authenticator that has just been used, what it said is known.
+//! The module simulates a raise of the Session by each Authenticator that could raise it now, and repeats the
+//! decision. Only step-ups that are sufficient are offered. For the Authenticator used last, the simulation uses the
+//! facts that it actually proved. A User who is still denied after a step-up is therefore not sent through it again.
 
 use api::{
     core_v1::{
@@ -41,17 +41,17 @@ use crate::{
     directory::Standing,
 };
 
-/// A proof that could be made now.
+/// A possible authentication.
 struct Candidate {
     method: Method,
     authenticator: Option<Uid>,
-    /// By what the Session would be raised; `None` where it would begin anew.
+    /// The Authenticator that would raise the Session; `None` for a new login.
     by: Option<Authenticator>,
     info: Info,
 }
 
-/// What would be enough for `is_allowed` to let the holder of `session` through, which does not now. `None` where
-/// nothing would, or where that cannot be told at present: then it is denied without a word about it.
+/// Returns a sufficient step-up for the holder of `session`, which `is_allowed` denies now. Returns `None` if no
+/// step-up would suffice or that cannot be determined. The request is then denied without a challenge.
 pub async fn find(
     ctx: &Context,
     session: Uid,
@@ -79,7 +79,7 @@ pub async fn find(
     ways.extend(case.enough(case.login(), is_allowed));
     if ways.is_empty() {
         ways = case.enough(case.not_yet_registered(&authenticators), is_allowed);
-        // Where any key would do, it need not be hardware.
+        // If any security key suffices, it need not be hardware.
         if ways.iter().any(|way| way.method == Method::Fido) {
             ways.retain(|way| way.method != Method::FidoHardware);
         }
@@ -96,7 +96,7 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// Those of `candidates` that would be enough, and how old they may be. Of equal methods the age is found once.
+    /// Returns the candidates that would suffice, with their maximum age. The age is determined once per method.
     fn enough(
         &self,
         candidates: Vec<Candidate>,
@@ -125,7 +125,7 @@ impl Case<'_> {
         ways
     }
 
-    /// The Session as it would be.
+    /// Returns the Session as it would be after the authentication at `at`.
     fn proved(&self, candidate: &Candidate, at: UnixMillis) -> Session {
         let mut session = self.session.clone();
         let mut info = candidate.info.clone();
@@ -139,7 +139,7 @@ impl Case<'_> {
         session
     }
 
-    /// Authenticators that the User has and may use now.
+    /// Returns the Authenticators that the User has and can use now.
     fn registered(&self, all: &[Authenticator]) -> Vec<Candidate> {
         let usable = all
             .iter()
@@ -150,7 +150,7 @@ impl Case<'_> {
             .collect()
     }
 
-    /// Such as the User may register.
+    /// Returns Authenticators that the User could register.
     fn not_yet_registered(&self, all: &[Authenticator]) -> Vec<Candidate> {
         let user = self.standing.user();
         let config = self.ctx.directory.cluster_config();
@@ -235,8 +235,8 @@ impl Case<'_> {
         })
     }
 
-    /// The login by which the Session began, where that can be done once more. A provider that does not say when it
-    /// authenticated somebody would not help.
+    /// Returns the initial login if it can be repeated. It would not help if the provider does not report the time of
+    /// authentication.
     fn login(&self) -> Vec<Candidate> {
         let status = self.session.status.as_ref();
         let initial = status.and_then(|status| status.initial_authentication.as_ref());
@@ -257,7 +257,7 @@ impl Case<'_> {
         candidate.into_iter().collect()
     }
 
-    /// What the Authenticator has said that was used last by this Session, where it is this one.
+    /// Returns the facts that this Authenticator proved, if the Session used it last.
     fn said_by(&self, authenticator: &Authenticator) -> Option<Said> {
         let info = session::last_proof(self.session)?.info.as_ref()?;
         let Some(Details::Authenticator(by)) = &info.details else {

@@ -1,4 +1,4 @@
-//! Counts uses of unlimited Credentials without a write for each.
+//! Batched counts of the uses of unlimited Credentials.
 
 use std::{
     collections::BTreeMap,
@@ -21,10 +21,10 @@ impl UsageBatch {
         usage.last_at = usage.last_at.max(now);
     }
 
-    /// Writes what was counted. What could not be written is kept for the next time.
+    /// Writes the counts. After a failure they are kept for the next flush.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns the error of the store.
     pub async fn flush(&self, store: &dyn Store) -> Result<(), StoreError> {
         let taken = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         if taken.is_empty() {

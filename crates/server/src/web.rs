@@ -1,7 +1,7 @@
-//! The pages at `https://<domain>`: login, portal, and what leads from there to Services.
+//! Serves the pages at `https://<domain>`: login, portal, admin console and the handover to Services.
 //!
-//! Every page goes through one layer, which finds out who is visiting, refuses forms that no page of ours has sent,
-//! and puts what a handler shows, or what went wrong, into the frame of the pages.
+//! All pages share one middleware layer. It identifies the visitor, rejects cross-origin forms and renders the
+//! handler's `Page` or `Failure` in the common frame.
 
 mod admin;
 mod approval;
@@ -45,14 +45,15 @@ use failure::Failure;
 use page::Page;
 use visit::Visit;
 
-/// What providers send in a form can be long: a signed and encrypted assertion with many attributes.
+/// Body limit for answers from identity providers, in bytes. A signed and encrypted assertion with many attributes can
+/// be long.
 const LARGEST_ANSWER: usize = 512 * 1024;
 const LARGEST_FORM: usize = 64 * 1024;
-/// Where providers send people back to.
+/// Path to which identity providers redirect or post.
 pub(crate) const CALLBACK: &str = "/callback";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The pages, for the host `<domain>`; also answers every path that nothing else there serves.
+/// Returns the pages for the host `<domain>`. Also answers every path that no other router there serves.
 pub fn web_router(ctx: Context) -> Router {
     let callback = Router::new()
         .route(CALLBACK, get(login::returned).post(login::posted_back))
@@ -88,12 +89,11 @@ pub fn web_router(ctx: Context) -> Router {
         .with_state(ctx)
 }
 
-/// See the module.
 async fn serve(State(ctx): State<Context>, mut request: Request, next: NextLayer) -> Response {
     let caller = access::caller(&ctx, request.headers(), request.extensions());
     let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
     let is_ours = is_safe
-        // What comes there proves who has sent it.
+        // Messages to these paths authenticate their sender themselves.
         || matches!(request.uri().path(), CALLBACK | LOGOUT | BACK_CHANNEL)
         || origin::is_own(request.headers(), &ctx.domain.url());
     let visited = if is_ours {
@@ -126,7 +126,7 @@ async fn serve(State(ctx): State<Context>, mut request: Request, next: NextLayer
     finish(&ctx, &caller, (&visit, is_admin), cookie, response)
 }
 
-/// Fills in what a handler has left to the frame.
+/// Renders the [`Page`] or [`Failure`] of a response and adds the common cookies and headers.
 fn finish(
     ctx: &Context,
     caller: &Caller,
@@ -139,7 +139,7 @@ fn finish(
     let page = page.or_else(|| response.extensions_mut().remove::<Page>());
     if let Some(page) = page {
         let rendered = page.render(ctx, visit, is_admin).or_else(|error| {
-            // Without anything of the Session.
+            // Renders without any Session data.
             tracing::error!(%error, "a page could not be made");
             Failure::unavailable().page(&caller.request_id).render(
                 ctx,
@@ -161,7 +161,7 @@ fn finish(
         }
     }
     let headers = response.headers_mut();
-    // A handler that has begun or ended a Session has the last word.
+    // A Session cookie set by the handler takes precedence.
     if let Some(cookie) = cookie
         && !sets(headers, cookie::SESSION)
     {
@@ -198,7 +198,7 @@ fn foreign() -> Failure {
     .then("/", "Go to the portal")
 }
 
-/// Goes on to `place` with a GET, with these cookies.
+/// Redirects to `place` with a GET (303) and sets these cookies.
 fn see_other(place: &str, cookies: impl IntoIterator<Item = Option<HeaderValue>>) -> Response {
     let mut response = Redirect::to(place).into_response();
     for cookie in cookies.into_iter().flatten() {

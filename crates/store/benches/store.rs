@@ -1,8 +1,9 @@
-//! How fast the stores are: `cargo bench -p store [-- --users 1000000] [-- --backend sqlite|postgres]`.
+//! Benchmarks of the stores: `cargo bench -p store [-- --users 1000000] [-- --backend sqlite|postgres]`.
 //!
-//! Prints one line of JSON per measurement. A login is what a one-time authentication costs: a Session is created,
-//! its Credential updated by compare-and-set, the limit of Sessions per User checked, an audit event appended, all
-//! durable. SQLite flushes to the disk of the temporary directory; the throw-away PostgreSQL does not flush.
+//! Prints one line of JSON per measurement. A login is the work of a one-time authentication, in a durable transaction:
+//! it creates a Session, updates its Credential by compare-and-set, checks the limit of Sessions per User and appends
+//! an audit event. SQLite flushes to the disk of the temporary directory; the temporary PostgreSQL server does not
+//! flush.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -83,7 +84,7 @@ async fn measure(backend: &'static str, users: usize) {
                     Arc::clone(&used),
                 );
                 async move {
-                    // Spread over the Users: each is used again after all others were.
+                    // Spread over the Users: each is used again only after all others.
                     let index = number.wrapping_mul(7919) % users;
                     let revision = used[index].fetch_add(1, Ordering::Relaxed);
                     login(&store, identities[index], revision).await;

@@ -1,4 +1,4 @@
-//! The backends, where more is asked of them than the port offers: backup, restore, checks, key rotation.
+//! Operations of the backends beyond the port: backup, restore, consistency checks, key rotation.
 
 use std::sync::Arc;
 
@@ -13,21 +13,21 @@ use crate::{
     transfer::{Item, Load},
 };
 
-/// An open store, by its backend.
+/// An open store with its backend.
 #[derive(Clone)]
 pub enum Backend {
-    /// Embedded.
+    /// The embedded SQLite database.
     Sqlite(Arc<Sqlite>),
-    /// On a server.
+    /// A PostgreSQL database.
     Postgres(Arc<Postgres>),
 }
 
-/// Something that is wrong in a store.
+/// A problem found in a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding(pub String);
 
 impl Backend {
-    /// As the port.
+    /// Returns the storage port.
     pub fn store(&self) -> Arc<dyn Store> {
         match self {
             Self::Sqlite(store) => Arc::clone(store) as Arc<dyn Store>,
@@ -35,11 +35,11 @@ impl Backend {
         }
     }
 
-    /// Looks for damage: pages, index entries without their document, documents of unknown kinds, secrets that
-    /// do not open.
+    /// Checks the store for damage: corrupt pages, index entries without a document, documents of unknown kinds, and
+    /// secrets that fail to open.
     ///
     /// # Errors
-    /// Where the store does not answer.
+    /// Returns an error if the store does not answer.
     pub async fn check(&self) -> Result<Vec<Finding>, StoreError> {
         match self {
             Self::Sqlite(store) => store.check().await,
@@ -47,13 +47,13 @@ impl Backend {
         }
     }
 
-    /// Seals anew, under the present master key, all that is sealed under a former one. Afterwards the former one
-    /// can be forgotten. Returns how many secrets were sealed anew.
+    /// Seals every secret that is sealed under a former master key again, under the current one. Returns the number of
+    /// resealed secrets. The former key is not needed afterwards.
     ///
-    /// Replicas that run meanwhile must already know the present key, at least as a former one.
+    /// Running replicas must already have the current key, at least as a former one.
     ///
     /// # Errors
-    /// Where a secret does not open, or the store fails. Then nothing is changed.
+    /// Returns an error if a secret fails to open or the store fails. The store is then unchanged.
     pub async fn reseal(&self) -> Result<u64, StoreError> {
         match self {
             Self::Sqlite(store) => store.reseal().await,
@@ -75,7 +75,7 @@ impl Backend {
         }
     }
 
-    /// Everything that belongs into a backup, as of one instant.
+    /// Streams the content of a backup, from one snapshot.
     pub(crate) fn dump(&self, buffered: usize) -> mpsc::Receiver<Result<Item, StoreError>> {
         let (items, dumped) = mpsc::channel(buffered);
         match self {
@@ -85,7 +85,8 @@ impl Backend {
         dumped
     }
 
-    /// Fills the empty store in one transaction. False where that was given up, and nothing stays.
+    /// Fills the empty store in one transaction. Returns false if the sender gave up; the transaction is then rolled
+    /// back.
     pub(crate) async fn load(
         &self,
         cluster_uid: Uid,

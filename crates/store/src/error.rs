@@ -1,11 +1,11 @@
-//! How failures of backends become a [`StoreError`].
+//! Construction of a [`StoreError`], and conversion of SQLite errors.
 
 use std::{error::Error, sync::Arc};
 
 use crate::StoreError;
 
 impl StoreError {
-    /// A failure that trying again does not mend.
+    /// Creates an error for which a retry does not help.
     pub fn new(context: impl Into<String>) -> Self {
         Self {
             context: context.into(),
@@ -14,7 +14,7 @@ impl StoreError {
         }
     }
 
-    /// A failure that may pass: a lost connection, a full queue.
+    /// Creates an error that a retry may resolve, such as a lost connection or a full queue.
     pub fn transient(context: impl Into<String>) -> Self {
         Self {
             context: context.into(),
@@ -23,7 +23,7 @@ impl StoreError {
         }
     }
 
-    /// With its cause. The cause must not hold what was stored.
+    /// Adds the cause, which must not contain stored data.
     #[must_use]
     pub fn caused_by(mut self, source: impl Error + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));

@@ -1,7 +1,7 @@
 //! The storage port and its backends.
 //!
-//! [`Store`] is all that the rest of the system knows. A backend is one folder here, and passes the one
-//! conformance suite; a new resource kind changes none of them.
+//! The rest of the system depends only on [`Store`]. Each backend is one folder and passes the common conformance
+//! suite. A new resource kind needs no change to a backend.
 #![allow(
     clippy::similar_names,
     reason = "a sealer seals what is then sealed: the words are meant to be alike"

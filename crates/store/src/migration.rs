@@ -1,12 +1,13 @@
-//! The migrations: numbered alike in every backend, applied in order, never edited once released.
+//! Schema migrations. They have the same numbers in every backend, are applied in order, and never change after a
+//! release.
 
 use crate::StoreError;
 
-/// One step from an empty database to the present schema.
+/// One step from an empty database to the current schema.
 pub(crate) struct Migration {
-    /// Counts from 1, without gaps.
+    /// The number, from 1 without gaps.
     pub(crate) number: u32,
-    /// What it does, as its file is called.
+    /// The name of its file.
     pub(crate) name: &'static str,
     pub(crate) sqlite: &'static str,
     pub(crate) postgres: &'static str,
@@ -14,7 +15,7 @@ pub(crate) struct Migration {
 
 macro_rules! migrations {
     ($($number:literal $file:literal,)*) => {
-        /// All of them, in order.
+        /// All migrations, in order.
         pub(crate) const MIGRATIONS: &[Migration] = &[$(Migration {
             number: $number,
             name: $file,
@@ -30,10 +31,10 @@ migrations! {
     3 "0003-history",
 }
 
-/// Those that a database at `applied` lacks.
+/// Returns the migrations that a database at `applied` is missing.
 ///
 /// # Errors
-/// Where the database was made by a newer version of this program.
+/// Returns an error if a newer version of this program has migrated the database.
 pub(crate) fn pending(
     applied: u32,
 ) -> Result<impl Iterator<Item = &'static Migration>, StoreError> {

@@ -1,4 +1,4 @@
-//! Opening the store that the configuration names.
+//! Opening the configured store.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -13,38 +13,39 @@ use crate::{
     sqlite::Sqlite,
 };
 
-/// Where the store is and how its secrets are sealed.
+/// The location of the store, and the keys that seal its secrets.
 #[derive(Clone)]
 pub struct StoreConfig {
-    /// Where.
+    /// The location.
     pub location: Location,
-    /// The master key. An embedded store makes its own where none is given.
+    /// The master keys. An embedded store creates its own if `None`.
     pub keys: Option<MasterKeys>,
-    /// For what happens at the first start.
+    /// The clock for timestamps, and for comparison with the clock of the database.
     pub clock: Arc<dyn Clock>,
 }
 
-/// Where a store is.
+/// The location of a store.
 #[derive(Clone)]
 pub enum Location {
-    /// Embedded, in this directory.
+    /// An embedded store in this directory.
     Directory(PathBuf),
-    /// On a PostgreSQL server. The master key must be given: the replicas share it.
+    /// A PostgreSQL server. The master key must be configured, because the replicas share it.
     Postgres(PostgresOptions),
 }
 
-/// Opens the store, makes it where it is not there, and brings it up to date.
+/// Opens the store, creating and migrating it if necessary.
 ///
 /// # Errors
-/// Where it cannot be reached, is of a newer version, or is sealed under another master key.
+/// Returns an error if the store cannot be reached, a newer version has migrated it, or it is sealed under another
+/// master key.
 pub async fn open(config: StoreConfig) -> Result<Arc<dyn Store>, StoreError> {
     Ok(open_backend(config).await?.store())
 }
 
-/// As [`open`], for what the port does not offer.
+/// Opens the store like [`open`], for operations beyond the port.
 ///
 /// # Errors
-/// As of [`open`].
+/// Returns an error like [`open`].
 pub async fn open_backend(config: StoreConfig) -> Result<Backend, StoreError> {
     match config.location {
         Location::Directory(directory) => {
@@ -68,17 +69,17 @@ pub async fn open_backend(config: StoreConfig) -> Result<Backend, StoreError> {
     }
 }
 
-/// The URL of a database. May hold a password: never printed.
+/// The URL of a database. It can contain a password and is never printed.
 #[derive(Clone)]
 pub struct DatabaseUrl(Zeroizing<String>);
 
 impl DatabaseUrl {
-    /// Of `postgres://…`.
+    /// Creates a URL of the form `postgres://…`.
     pub fn new(url: impl Into<String>) -> Self {
         Self(Zeroizing::new(url.into()))
     }
 
-    /// Its text, for whoever connects by it.
+    /// Returns the text of the URL, to connect with it.
     pub fn expose(&self) -> &str {
         &self.0
     }

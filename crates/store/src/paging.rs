@@ -1,17 +1,17 @@
-//! Pages of a list that are bounded by count and by encoded bytes.
+//! Splits a list into pages that are limited by item count and by encoded bytes.
 
 use crate::{Bounds, Pages};
 
-/// Finds a page in the sizes of the items of a list, which come in order.
+/// Finds a page in a list, given the sizes of its items in order.
 pub(crate) struct Splitter {
     pages: Pages,
     /// The page that is being filled.
     page: u32,
     /// The position of its first item.
     first: u64,
-    /// Its items so far.
+    /// The number of items on it until now.
     count: u32,
-    /// Their bytes.
+    /// The bytes of these items.
     bytes: u64,
 }
 
@@ -26,15 +26,15 @@ impl Splitter {
         }
     }
 
-    /// The number of items that suffices to find the page.
+    /// Returns the number of items that is sufficient to find the page.
     pub(crate) fn most(pages: Pages) -> u64 {
         (u64::from(pages.page) + 1) * u64::from(pages.items) + 1
     }
 
-    /// Adds the size of the next item. Returns whether the page is complete: no more items are needed.
+    /// Adds the size of the next item. Returns true if the page is complete, so that further items are not needed.
     pub(crate) fn add(&mut self, size: u64) -> bool {
         let bytes = self.bytes.saturating_add(size);
-        // An item that is too large for any page is a page of its own.
+        // An item that is too large for any page is a page by itself.
         let is_full =
             self.count >= self.pages.items || (self.count > 0 && bytes > self.pages.bytes);
         if is_full && self.page == self.pages.page {
@@ -51,7 +51,7 @@ impl Splitter {
         false
     }
 
-    /// Where the page is, once it is complete or the list has ended.
+    /// Returns the position of the page. Call this when the page is complete or the list has ended.
     pub(crate) fn bounds(self) -> Bounds {
         let is_past_the_end = self.page < self.pages.page;
         if is_past_the_end {
@@ -109,7 +109,7 @@ mod tests {
                 let first = usize::try_from(offset).unwrap();
                 let on_page = &sizes[first..first + usize::try_from(limit).unwrap()];
                 prop_assert!(limit == 1 || on_page.iter().sum::<u64>() <= bytes);
-                // What a backend reads suffices.
+                // The items that a backend reads are sufficient.
                 let read = usize::try_from(Splitter::most(Pages { page, items, bytes })).unwrap();
                 let read = &sizes[..read.min(sizes.len())];
                 prop_assert_eq!(find(read, page, items, bytes), (offset, limit));

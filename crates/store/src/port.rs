@@ -1,4 +1,4 @@
-//! The storage port. A new resource kind changes no backend.
+//! The storage port. A new resource kind needs no change to it or to a backend.
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
@@ -8,41 +8,42 @@ use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-/// Counts the writes of one document, from 1.
+/// The number of writes of one document, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 
-/// A position in the change log. Greater is later; there are no gaps that a reader could skip over.
+/// A position in the change log. Later changes have greater positions. A reader never misses a change with a smaller
+/// position than one it has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Cursor(pub u64);
 
-/// A declared key by which documents of a kind are found.
+/// An index entry of a document. Queries use it to find documents of a kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexEntry {
-    /// What is indexed, as `user`, `email`, `credential`.
+    /// The name of the index, such as `user`, `email`, `credential`.
     pub index: &'static str,
     /// The value, compared byte for byte.
     pub value: String,
-    /// Whether no other document of the kind may have the same value in this index.
+    /// True if the value must be unique in this index among documents of the kind.
     pub unique: bool,
 }
 
 /// A stored document.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Document {
-    /// Its kind.
+    /// The kind of the document.
     pub kind: Kind,
-    /// Its immutable id.
+    /// The immutable id.
     pub uid: Uid,
-    /// Unique within the kind.
+    /// The name, unique within the kind.
     pub name: String,
     /// The revision that was read.
     pub revision: Revision,
-    /// When it was created. Documents are listed in this order unless asked otherwise.
+    /// The time of creation. Lists are in this order by default.
     pub created_at: UnixMillis,
-    /// The document drops out of reads from here on, and is collected later.
+    /// The time of expiry. Reads ignore the document from then on; [`Store::collect`] deletes it later.
     pub expires_at: Option<UnixMillis>,
-    /// The encoded message. Holds no secret.
+    /// The encoded message, without secrets.
     pub body: Vec<u8>,
 }
 
@@ -59,24 +60,24 @@ impl fmt::Debug for Document {
 /// A document and its opened secret, if it has one.
 pub type WithSecret = (Document, Option<Zeroizing<Vec<u8>>>);
 
-/// A document to be written. The backend assigns the revision.
+/// A document to write. The backend assigns the revision.
 #[derive(Clone)]
 pub struct NewDocument {
-    /// Its kind.
+    /// The kind of the document.
     pub kind: Kind,
-    /// Its immutable id.
+    /// The immutable id.
     pub uid: Uid,
-    /// Unique within the kind.
+    /// The name, unique within the kind.
     pub name: String,
-    /// When it was created; ignored for a document that is there.
+    /// The time of creation; ignored if the document exists.
     pub created_at: UnixMillis,
-    /// See [`Document::expires_at`].
+    /// The time of expiry. See [`Document::expires_at`].
     pub expires_at: Option<UnixMillis>,
-    /// The encoded message.
+    /// The encoded message, without secrets.
     pub body: Vec<u8>,
-    /// All index entries; those of the revision before are replaced.
+    /// All index entries. They replace those of the previous revision.
     pub indexes: Vec<IndexEntry>,
-    /// What becomes of the sealed part.
+    /// The change to the sealed part.
     pub secret: SecretWrite,
 }
 
@@ -86,21 +87,21 @@ impl fmt::Debug for NewDocument {
     }
 }
 
-/// What becomes of the sealed part of a document.
+/// The change to the sealed part of a document.
 #[derive(Clone)]
 pub enum SecretWrite {
-    /// Stays as it is; a new document gets none.
+    /// Keeps the existing secret; a new document has none.
     Keep,
-    /// Is replaced. Sealed before it leaves the process.
+    /// Replaces the secret. It is sealed before it leaves the process.
     Set(Zeroizing<Vec<u8>>),
 }
 
-/// What a write expects to find.
+/// The state that a write expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
-    /// Nothing: neither the uid, nor the name, nor a unique index value.
+    /// Neither the uid, nor the name, nor a unique index value exists.
     Absent,
-    /// This revision.
+    /// The document is at this revision.
     Revision(Revision),
 }
 
@@ -111,50 +112,51 @@ pub enum Expected {
 )]
 #[derive(Debug, Clone)]
 pub enum Operation {
-    /// Writes a document where `expected` holds.
+    /// Writes a document if its expected state matches.
     Put(NewDocument, Expected),
-    /// Deletes a document where it is at `expected` (at any revision for `None`); conflict where it is gone.
+    /// Deletes a document at this revision, or at any revision if `None`. Fails with a conflict if it does not match or
+    /// the document does not exist.
     Delete(Kind, Uid, Option<Revision>),
-    /// Fails the transaction unless the document is there at this revision, and keeps it so until commit.
+    /// Fails the transaction unless the document is at this revision, and prevents changes to it until commit.
     Unchanged(Kind, Uid, Revision),
-    /// Fails the transaction unless fewer than `below` live documents of `kind` have this index entry. Counted
-    /// where it stands in the transaction; concurrent transactions with the same limit wait for one another.
+    /// Fails the transaction unless fewer than `below` live documents of `kind` have this index entry. The count
+    /// includes earlier steps of the transaction. Concurrent transactions with the same limit wait for each other.
     Limit {
-        /// Which documents.
+        /// The kind of the documents.
         kind: Kind,
-        /// By which index.
+        /// The name of the index.
         index: &'static str,
-        /// With which value.
+        /// The value in the index.
         value: String,
-        /// How many are too many.
+        /// The first count that fails.
         below: u32,
     },
-    /// Stores a single-use record; conflict where the key is live already.
+    /// Stores a single-use record. Fails with [`CommitError::RecordTaken`] if a live record has the same key.
     Record {
-        /// What it is, as `login-state`.
+        /// The kind of the record, such as `login-state`.
         kind: &'static str,
-        /// Its key.
+        /// The key, unique within the kind.
         key: Vec<u8>,
-        /// What `take` returns.
+        /// The value that [`Store::take`] returns.
         value: Vec<u8>,
-        /// From here on it is as if it were not there.
+        /// The time of expiry. The record is ignored from then on.
         expires_at: UnixMillis,
     },
     /// Appends an audit event.
     Audit(AuditEvent),
 }
 
-/// Steps that happen all or not at all.
+/// Steps that are committed together or not at all.
 #[derive(Debug, Clone, Default)]
 pub struct Transaction {
-    /// In order.
+    /// The steps, in order.
     pub operations: Vec<Operation>,
-    /// The present instant, for what expires.
+    /// The current time, for expiry.
     pub now: UnixMillis,
 }
 
 impl Transaction {
-    /// An empty one.
+    /// Creates an empty transaction.
     pub fn at(now: UnixMillis) -> Self {
         Self {
             operations: Vec::new(),
@@ -169,278 +171,278 @@ impl Transaction {
     }
 }
 
-/// What a transaction did.
+/// The result of a committed transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed {
     /// The new revision of each `Put`, in order.
     pub revisions: Vec<Revision>,
-    /// Changes up to here include those of the transaction.
+    /// A position that includes the changes of the transaction.
     pub cursor: Cursor,
 }
 
-/// Why a transaction left nothing behind.
+/// The reason why a transaction was not committed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// The document is not at the expected revision (also: gone).
+    /// The document is not at the expected revision, or does not exist.
     #[error("{kind} {uid} has changed")]
     Conflict {
-        /// Of the document.
+        /// The kind of the document.
         kind: Kind,
-        /// Of the document.
+        /// The uid of the document.
         uid: Uid,
     },
-    /// The name is taken.
+    /// Another document has the name.
     #[error("{kind} {name} exists")]
     NameTaken {
-        /// Of the document.
+        /// The kind of the document.
         kind: Kind,
         /// The name.
         name: String,
     },
-    /// A unique index value is taken.
+    /// Another document has the same value in a unique index.
     #[error("{kind} with the same {index} exists")]
     IndexTaken {
-        /// Of the document.
+        /// The kind of the document.
         kind: Kind,
-        /// The index.
+        /// The name of the index.
         index: &'static str,
     },
-    /// A [`Operation::Limit`] did not hold.
+    /// An [`Operation::Limit`] was reached.
     #[error("limit of {kind} by {index} reached")]
     LimitReached {
-        /// Of the documents.
+        /// The kind of the documents.
         kind: Kind,
-        /// The index.
+        /// The name of the index.
         index: &'static str,
     },
-    /// The record is live already.
+    /// A live record has the same key.
     #[error("record exists")]
     RecordTaken,
-    /// The store failed; whether the transaction happened may be unknown.
+    /// The store failed. It is unknown if the transaction was committed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// The store failed. Shown to operators, never to callers.
+/// A failure of the store. Shown to operators, never to callers.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("store: {context}")]
 pub struct StoreError {
-    /// What was being done.
+    /// The operation that failed, and the reason.
     pub context: String,
-    /// Worth trying again: a lost connection, a full queue.
+    /// True if a retry may succeed, such as after a lost connection or with a full queue.
     pub transient: bool,
     /// The cause.
     #[source]
     pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
-/// Which documents to list.
+/// The documents to list.
 #[derive(Debug, Clone)]
 pub struct Query {
-    /// Their kind.
+    /// The kind of the documents.
     pub kind: Kind,
-    /// Only those with this index entry.
+    /// Lists only documents with this index entry: the name of the index and the value.
     pub index: Option<(&'static str, String)>,
-    /// In which order.
+    /// The order.
     pub order: Order,
-    /// How many to pass over.
+    /// The number of documents to skip.
     pub offset: u64,
-    /// How many to return at the most.
+    /// The maximum number of documents to return.
     pub limit: u32,
-    /// The present instant, for what expires.
+    /// The current time, for expiry.
     pub now: UnixMillis,
 }
 
 /// The order of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
-    /// Oldest first; ties by uid.
+    /// Oldest first, then by uid.
     #[default]
     Created,
     /// Newest first.
     CreatedDescending,
-    /// By name.
+    /// Sorted by name.
     Name,
-    /// By name, backwards.
+    /// Sorted by name, descending.
     NameDescending,
 }
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Debug, Clone)]
 pub struct Page {
     /// The documents.
     pub documents: Vec<Document>,
-    /// How many there are in all.
+    /// The number of documents in the whole list.
     pub total: u64,
 }
 
 /// One entry of the change log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// Its position.
+    /// The position of the change.
     pub cursor: Cursor,
-    /// Of the document.
+    /// The kind of the document.
     pub kind: Kind,
-    /// Of the document.
+    /// The uid of the document.
     pub uid: Uid,
-    /// Of the document.
+    /// The name of the document.
     pub name: String,
-    /// What it is at now; `None` where it was deleted.
+    /// The new revision; `None` if the document was deleted.
     pub revision: Option<Revision>,
 }
 
-/// What the change log says.
+/// The result of reading the change log.
 #[derive(Debug, Clone)]
 pub enum Changes {
-    /// Everything after the cursor, oldest first, up to the limit.
+    /// The changes after the cursor, oldest first, up to the limit.
     Next(Vec<Change>),
-    /// The log no longer reaches back that far: read everything anew, then go on from here.
+    /// The log does not contain the position any longer. Read everything again, then continue from this cursor.
     Trimmed(Cursor),
-    /// The store's history is not the one that this process followed: see [`FeedState::history`], which counts it
-    /// already.
+    /// The history of the store was replaced, so it is not the one that this process followed. [`FeedState::history`]
+    /// is already incremented.
     Replaced,
 }
 
-/// How far the change feed has come, as this process knows.
+/// The state of the change feed of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeedState {
     /// The last change known to be committed.
     pub cursor: Cursor,
-    /// When the store last confirmed that, by this process's monotonic clock.
+    /// The time at which the store last confirmed the cursor, by the monotonic clock of this process.
     pub confirmed: std::time::Instant,
-    /// How often the store's history was replaced while this process followed it: after a failover that lost the end
-    /// of the change log, the same cursors stand for other changes. A subscriber that sees another number here than
-    /// before must drop everything it read and read it again. `cursor` belongs to this history.
+    /// The number of times that the history of the store was replaced while this process followed it. After a failover
+    /// that lost the end of the change log, the same cursors refer to other changes. If this number changes, a
+    /// subscriber must drop everything it has read and read it again. `cursor` belongs to this history.
     pub history: u64,
-    /// How far this process's clock is ahead of the store's, in milliseconds; negative if it is behind. Always 0 for
-    /// an embedded store.
+    /// The offset of this process's clock from the store's clock, in milliseconds; positive if it is ahead. Always 0
+    /// for an embedded store.
     pub clock_ahead: i64,
 }
 
-/// From this difference between the clocks of this process and of the store on, there are warnings.
+/// The clock difference between this process and the store above which a warning is logged.
 pub const CLOCK_WARNING: Duration = Duration::from_secs(5);
-/// Above this difference, this process must not decide anything by its clock.
+/// The clock difference above which this process must not make decisions that depend on its clock.
 pub const CLOCK_BOUND: Duration = Duration::from_mins(1);
 
 impl FeedState {
-    /// The difference between the clocks of this process and of the store.
+    /// Returns the absolute difference between the clocks of this process and of the store.
     pub fn clock_difference(&self) -> Duration {
         Duration::from_millis(self.clock_ahead.unsigned_abs())
     }
 
-    /// Whether the clock of this process is close enough to the store's.
+    /// Returns whether the clock difference is at most [`CLOCK_BOUND`].
     pub fn has_trusted_clock(&self) -> bool {
         self.clock_difference() <= CLOCK_BOUND
     }
 }
 
-/// A cluster-wide counter.
+/// The state of a cluster-wide counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counter {
-    /// Hits in the present window, this one included.
+    /// Hits in the current window.
     pub count: u64,
-    /// When the window ends.
+    /// The end of the window.
     pub resets_at: UnixMillis,
 }
 
-/// Usage of a document that is counted in batches.
+/// Usage of a document, counted in batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
-    /// How often.
+    /// The number of uses.
     pub count: u64,
-    /// When last.
+    /// The time of the last use.
     pub last_at: UnixMillis,
 }
 
-/// How many access events of Users are kept.
+/// The number of retained access events of Users.
 pub const ACCESS_KEPT: u32 = 100_000;
-/// How many access events without a User are kept. They never take the place of those of Users.
+/// The number of retained access events without a User. They never evict events of Users.
 pub const ACCESS_KEPT_ANONYMOUS: u32 = 25_000;
-/// How many bytes access events of Users may have in all.
+/// The total size of retained access events of Users, in bytes.
 pub const ACCESS_BYTES: u32 = 64 * 1024 * 1024;
-/// How many bytes access events without a User may have in all.
+/// The total size of retained access events without a User, in bytes.
 pub const ACCESS_BYTES_ANONYMOUS: u32 = 16 * 1024 * 1024;
-/// How many bytes a text in an audit or access event may have. Longer ones are cut when they are stored.
+/// The maximum size of a text in an audit or access event, in bytes. Longer texts are truncated when they are stored.
 pub const EVENT_TEXT_BYTES: usize = 2048;
-/// For how long they are.
+/// The time for which access events are retained.
 pub const ACCESS_KEPT_FOR: Duration = Duration::from_hours(7 * 24);
 
-/// Which audit events to read. Newest first.
+/// The audit events to read, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct AuditQuery {
-    /// Only of this User.
+    /// Reads only events of this User.
     pub user: Option<Uid>,
-    /// Only about this resource.
+    /// Reads only events about this resource.
     pub resource: Option<Uid>,
-    /// Only of this type.
+    /// Reads only events of this type.
     pub event_type: Option<String>,
-    /// Not before.
+    /// The start of the time range, inclusive.
     pub since: Option<UnixMillis>,
-    /// Before.
+    /// The end of the time range, exclusive.
     pub until: Option<UnixMillis>,
-    /// How many to pass over.
+    /// The number of events to skip.
     pub offset: u64,
-    /// How many to return at the most.
+    /// The maximum number of events to return.
     pub limit: u32,
 }
 
-/// Which access events to read. Newest first.
+/// The access events to read, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct AccessQuery {
-    /// Only of this User.
+    /// Reads only events of this User.
     pub user: Option<Uid>,
-    /// Only of requests to this Service.
+    /// Reads only requests to this Service.
     pub service: Option<Uid>,
-    /// Only those decided so.
+    /// Reads only events with this decision.
     pub decision: Option<Decision>,
-    /// Not before.
+    /// The start of the time range, inclusive.
     pub since: Option<UnixMillis>,
-    /// Before.
+    /// The end of the time range, exclusive.
     pub until: Option<UnixMillis>,
-    /// How many to pass over.
+    /// The number of events to skip.
     pub offset: u64,
-    /// How many to return at the most.
+    /// The maximum number of events to return.
     pub limit: u32,
 }
 
-/// A list that [`Store::bounds`] measures. The `offset` and `limit` of its query are not considered.
+/// A list that [`Store::bounds`] measures. The `offset` and `limit` of its query are ignored.
 #[derive(Debug, Clone)]
 pub enum Listing {
-    /// What [`Store::list`] returns.
+    /// The result of [`Store::list`].
     Documents(Query),
-    /// What [`Store::audit`] returns.
+    /// The result of [`Store::audit`].
     Audit(AuditQuery),
-    /// What [`Store::access`] returns.
+    /// The result of [`Store::access`].
     Access(AccessQuery),
 }
 
-/// How a list is split into pages, and which of them is wanted.
+/// The page sizes of a list, and the requested page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pages {
-    /// The wanted page, from 0.
+    /// The requested page, from 0.
     pub page: u32,
-    /// The most items of a page; at least 1.
+    /// The maximum number of items on a page; at least 1.
     pub items: u32,
-    /// The most encoded bytes of the items of a page. A larger item is a page of its own.
+    /// The maximum encoded size of the items on a page, in bytes. A larger item is a page by itself.
     pub bytes: u64,
 }
 
-/// The place of a page in its list.
+/// The position of a page in its list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// How many items precede it.
+    /// The number of items before the page.
     pub offset: u64,
-    /// How many items it has; 0 past the end of the list.
+    /// The number of items on the page; 0 past the end of the list.
     pub limit: u32,
 }
 
 /// The storage port.
 ///
-/// A read sees every transaction that had been acknowledged, by whichever process, when it began.
-/// Dropping a future neither loses nor half-does what it had begun.
+/// A read sees every transaction that was acknowledged by any process before the read began. If a future is dropped,
+/// its operation takes effect completely or not at all.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// The document with this uid.
+    /// Returns the document with this uid.
     async fn get(
         &self,
         kind: Kind,
@@ -448,7 +450,7 @@ pub trait Store: Send + Sync + 'static {
         now: UnixMillis,
     ) -> Result<Option<Document>, StoreError>;
 
-    /// The document with this name.
+    /// Returns the document with this name.
     async fn get_by_name(
         &self,
         kind: Kind,
@@ -456,14 +458,14 @@ pub trait Store: Send + Sync + 'static {
         now: UnixMillis,
     ) -> Result<Option<Document>, StoreError>;
 
-    /// A page of documents.
+    /// Returns a page of documents.
     async fn list(&self, query: Query) -> Result<Page, StoreError>;
 
     /// Finds a page of a list by the encoded sizes of its items, without reading the items.
     async fn bounds(&self, listing: Listing, pages: Pages) -> Result<Bounds, StoreError>;
 
-    /// Documents of a kind ordered by uid, those after `after` only, up to `limit`: reads all of them at a cost
-    /// that does not grow with how many were read before. Fewer than `limit` means that there are no more.
+    /// Returns up to `limit` documents of a kind in the order of their uids, those after `after`. Each call costs the
+    /// same, regardless of how many documents precede. Fewer than `limit` documents mean that the scan is complete.
     async fn scan(
         &self,
         kind: Kind,
@@ -472,10 +474,10 @@ pub trait Store: Send + Sync + 'static {
         now: UnixMillis,
     ) -> Result<Vec<Document>, StoreError>;
 
-    /// The opened secret of a document; `None` where the document or its secret is not there.
+    /// Returns the opened secret of a document, or `None` if the document or its secret does not exist.
     async fn secret(&self, kind: Kind, uid: Uid) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError>;
 
-    /// The document with this uid and its opened secret, both of one revision.
+    /// Returns the document with this uid and its opened secret, both of the same revision.
     async fn get_with_secret(
         &self,
         kind: Kind,
@@ -483,10 +485,10 @@ pub trait Store: Send + Sync + 'static {
         now: UnixMillis,
     ) -> Result<Option<WithSecret>, StoreError>;
 
-    /// Carries out a transaction. Durable when it returns.
+    /// Commits a transaction. It is durable when this returns.
     async fn commit(&self, transaction: Transaction) -> Result<Committed, CommitError>;
 
-    /// Consumes a single-use record: of any number of racing calls in the whole Cluster one gets the value.
+    /// Consumes a single-use record. Of any number of concurrent calls in the whole Cluster, one gets the value.
     async fn take(
         &self,
         kind: &'static str,
@@ -494,7 +496,7 @@ pub trait Store: Send + Sync + 'static {
         now: UnixMillis,
     ) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Counts a hit, durable and cluster-wide, in fixed windows of `window` that begin with their first hit.
+    /// Counts a hit, durably and cluster-wide. A fixed window of `window` starts with its first hit.
     async fn count(
         &self,
         key: &str,
@@ -502,48 +504,49 @@ pub trait Store: Send + Sync + 'static {
         now: UnixMillis,
     ) -> Result<Counter, StoreError>;
 
-    /// The counter without a hit; `None` where its window has ended.
+    /// Returns the counter without counting a hit, or `None` if its window has ended.
     async fn counter(&self, key: &str, now: UnixMillis) -> Result<Option<Counter>, StoreError>;
 
-    /// Forgets a counter.
+    /// Deletes a counter.
     async fn reset_counter(&self, key: &str) -> Result<(), StoreError>;
 
-    /// Adds usage. Not in the change log, no revision.
+    /// Adds usage. This changes no revision and is not in the change log.
     async fn add_usage(&self, usage: BTreeMap<Uid, Usage>) -> Result<(), StoreError>;
 
-    /// Usage of each of `uids` that has any.
+    /// Returns the usage of each of `uids` that has any.
     async fn usage(&self, uids: &[Uid]) -> Result<BTreeMap<Uid, Usage>, StoreError>;
 
-    /// Changes after `after`, oldest first. Creations of Sessions are not among them.
+    /// Returns the changes after `after`, oldest first. The creation of a Session is not in the change log.
     async fn changes(&self, after: Cursor, limit: u32) -> Result<Changes, StoreError>;
 
-    /// Wakes on each commit of this process and, within 500 ms, of any other. Also carries the heartbeat.
+    /// Subscribes to the change feed, which wakes on each commit: at once for this process, within 500 ms for others.
+    /// It also wakes for the heartbeat.
     fn feed(&self) -> watch::Receiver<FeedState>;
 
-    /// Appends audit events outside any transaction.
+    /// Appends audit events outside a transaction.
     async fn append_audit(&self, events: Vec<AuditEvent>) -> Result<(), StoreError>;
 
-    /// Reads audit events, newest first, and how many there are in all.
+    /// Returns audit events, newest first, and the total number of matching events.
     async fn audit(&self, query: AuditQuery) -> Result<(Vec<AuditEvent>, u64), StoreError>;
 
-    /// Removes audit events from before `before`, a slice at a time. Returns how many.
+    /// Deletes audit events before `before`, in batches. Returns the number of deleted events.
     async fn trim_audit(&self, before: UnixMillis) -> Result<u64, StoreError>;
 
-    /// Appends access events. The newest are kept: [`ACCESS_KEPT`] of Users and [`ACCESS_KEPT_ANONYMOUS`] others, at
-    /// most [`ACCESS_BYTES`] and [`ACCESS_BYTES_ANONYMOUS`], for [`ACCESS_KEPT_FOR`].
+    /// Appends access events. Retains the newest [`ACCESS_KEPT`] of Users and [`ACCESS_KEPT_ANONYMOUS`] others, of at
+    /// most [`ACCESS_BYTES`] and [`ACCESS_BYTES_ANONYMOUS`] bytes, for [`ACCESS_KEPT_FOR`].
     async fn append_access(&self, events: Vec<AccessEvent>) -> Result<(), StoreError>;
 
-    /// Reads access events, newest first, and how many there are in all.
+    /// Returns access events, newest first, and the total number of matching events.
     async fn access(&self, query: AccessQuery) -> Result<(Vec<AccessEvent>, u64), StoreError>;
 
-    /// Removes what has expired and trims the change log. Returns how many rows went. A store with a clock of its own
-    /// removes nothing that has not expired by that clock, too: a wrong clock here must not bring back what was used
-    /// or revoked.
+    /// Deletes expired rows and trims the change log. Returns the number of deleted rows. A store with its own clock
+    /// deletes only rows that are also expired by that clock. A wrong clock of this process must not make a used record
+    /// or a revoked token valid again.
     async fn collect(&self, now: UnixMillis) -> Result<u64, StoreError>;
 
-    /// The Cluster's uid, made at the first migration.
+    /// Returns the uid of the Cluster, created by the first migration.
     fn cluster_uid(&self) -> Uid;
 
-    /// Cheap proof that the store answers.
+    /// Checks at low cost that the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
 }

@@ -1,8 +1,8 @@
 //! The backend for many replicas: PostgreSQL 15 or later.
 //!
-//! READ COMMITTED with guarded statements; group commit per replica; a change log whose numbers are visible in
-//! their order. Needs connections that keep their session (`LISTEN`, prepared statements): a pooler in between
-//! must not work per transaction. Each operation has a deadline: see `deadline`.
+//! It uses READ COMMITTED with guarded statements, group commit per replica, and a change log whose numbers become
+//! visible in order. Connections must keep their session (`LISTEN`, prepared statements), so a connection pooler must
+//! not work in transaction mode. Each operation has a deadline: see `deadline`.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -62,19 +62,19 @@ use feed::Feed;
 use publisher::Publisher;
 use writer::Writer;
 
-/// How to reach the database.
+/// Options to connect to the database.
 #[derive(Clone)]
 pub struct PostgresOptions {
-    /// `postgres://user:password@host:port/database?sslmode=…`. Without `sslmode=disable`, TLS is required for
-    /// any host but this one.
+    /// `postgres://user:password@host:port/database?sslmode=…`. Without `sslmode=disable`, TLS is required for any host
+    /// except localhost.
     pub url: DatabaseUrl,
-    /// The authorities, in PEM, that the server's certificate may come from; those of the system where `None`.
+    /// A PEM file with the certificate authorities for the server; those of the system if `None`.
     pub ca_certificate: Option<PathBuf>,
-    /// How many connections this replica reads with. Three more write, listen and notify.
+    /// The number of connections for reads. Three more connections write, listen and notify.
     pub connections: usize,
-    /// Whether what changes a document is acknowledged only after the synchronous standbys have it, whatever
-    /// `synchronous_commit` of the server says. So no failover brings back what was revoked. Creating a Session does
-    /// not wait. The server must name standbys in `synchronous_standby_names`.
+    /// True if a change of a document is acknowledged only after the synchronous standbys have it, even if the
+    /// `synchronous_commit` setting of the server is weaker. A failover then never restores what was revoked. The
+    /// creation of a Session does not wait. The server must set `synchronous_standby_names`.
     pub changes_wait_for_standby: bool,
 }
 
@@ -91,11 +91,12 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Connects and brings the database up to date.
+    /// Connects and migrates the database.
     ///
     /// # Errors
-    /// Where the server cannot be reached, the database is of a newer version, `keys` are not those under which its
-    /// secrets are sealed, or changes are to wait for a standby and the server has none.
+    /// Returns an error if the server cannot be reached, a newer version has migrated the database, or its secrets are
+    /// sealed under other keys than `keys`. Also returns one if changes must wait for a standby and the server has
+    /// none.
     pub async fn connect(
         options: &PostgresOptions,
         keys: &MasterKeys,
@@ -143,14 +144,14 @@ impl Postgres {
         }
     }
 
-    /// Closes a connection that has not answered. Others may hang as well.
+    /// Closes a connection that did not answer. Other connections may hang, too.
     fn discard(&self, client: Client) {
         drop(Object::take(client));
         self.freshness.doubt();
     }
 }
 
-/// Uses a pooled connection for one operation, until a deadline.
+/// Runs one operation on a pooled connection, with a deadline.
 macro_rules! once {
     ($store:ident, $deadline:ident, $client:ident => $operation:expr) => {{
         let $client = $store.client($deadline).await?;
@@ -165,7 +166,7 @@ macro_rules! once {
     }};
 }
 
-/// Carries out an operation, until a deadline.
+/// Runs an operation with a deadline.
 macro_rules! bounded {
     ($store:ident, $client:ident => $operation:expr) => {{
         let deadline = Instant::now() + OPERATION;
@@ -173,7 +174,7 @@ macro_rules! bounded {
     }};
 }
 
-/// Reads, and once more where the connection turns out to have been lost while it was idle.
+/// Runs a read, and retries it once if the connection was lost while it was idle.
 macro_rules! read {
     ($store:ident, $client:ident => $read:expr) => {{
         let deadline = Instant::now() + OPERATION;
@@ -184,7 +185,7 @@ macro_rules! read {
     }};
 }
 
-/// What more is asked of it than the port offers: see [`crate::Backend`].
+/// Operations beyond the port, for [`crate::Backend`].
 impl Postgres {
     pub(crate) fn sealer(&self) -> &Sealer {
         &self.sealer
@@ -344,7 +345,7 @@ impl Store for Postgres {
                     if publisher.replaced(&known, head, mark).is_some() {
                         return Ok(Changes::Replaced);
                     }
-                    // Something else was learned meanwhile: ask again.
+                    // This process learned of another change in the meantime: read again.
                 }
             }
         }
@@ -384,10 +385,11 @@ impl Store for Postgres {
     async fn collect(&self, now: UnixMillis) -> Result<u64, StoreError> {
         let ends = bounded!(self, client => access::ends(&client))?;
         let mut removed = 0;
-        // In slices, so that locks are held shortly.
+        // In batches, so that locks are held only briefly.
         loop {
             let deadline = Instant::now() + OPERATION;
-            // Before the connection: one that was made since is in a later history, and is not mistaken.
+            // Read before getting the connection: a newer connection belongs to a later history, so the change cannot
+            // be attributed to the wrong one.
             let known = self.feed.publisher().known();
             let client = self.client(deadline).await?;
             let outcome = timeout_at(
@@ -398,7 +400,7 @@ impl Store for Postgres {
             let (slice, last) = match outcome {
                 Ok(Ok(done)) => done,
                 Ok(Err(error)) => {
-                    // With the transaction that may be open.
+                    // Closes the connection, together with a transaction that may be open.
                     drop(Object::take(client));
                     return Err(error);
                 }

@@ -1,4 +1,4 @@
-//! Transactions as backends get them: without open secrets.
+//! Transactions in the form for backends, with sealed secrets.
 
 use domain::clock::UnixMillis;
 
@@ -7,7 +7,7 @@ use crate::{
     seal::{Place, Sealer},
 };
 
-/// A transaction whose secrets are sealed. Can be carried out again after a failure.
+/// A transaction whose secrets are sealed. It can be executed again after a failure.
 pub(crate) struct Prepared {
     pub(crate) steps: Vec<Step>,
     pub(crate) now: UnixMillis,
@@ -19,13 +19,13 @@ pub(crate) struct Prepared {
 )]
 pub(crate) enum Step {
     Put {
-        /// Its `secret` was moved into `sealed`.
+        /// The document, whose `secret` was moved into `sealed`.
         document: NewDocument,
-        /// `None` keeps what is there.
+        /// `None` keeps the existing secret.
         sealed: Option<Vec<u8>>,
         expected: Expected,
     },
-    /// Anything but a `Put`.
+    /// Any operation except `Put`.
     Other(Operation),
 }
 

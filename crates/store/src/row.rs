@@ -1,4 +1,4 @@
-//! How values of the port are laid out in rows, the same in every backend.
+//! The representation of values of the port in rows, common to all backends.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -15,34 +15,34 @@ use crate::{
     AuditQuery, EVENT_TEXT_BYTES, IndexEntry, StoreError,
 };
 
-/// The instant that never comes.
+/// The expiry of a document that does not expire.
 const NEVER: i64 = i64::MAX;
 
-/// Longer index values are replaced by their digest: a B-tree page of PostgreSQL takes 2,700 bytes at most.
+/// The longest index value that is stored as it is; longer ones are replaced by their digest. An index entry of
+/// PostgreSQL is limited to about 2,700 bytes.
 const LONGEST_INDEX_VALUE: usize = 512;
 
-/// Of a document that does not expire, [`NEVER`].
+/// Converts an expiry to its column: [`NEVER`] if the document does not expire.
 pub(crate) fn expiry_to_column(expires_at: Option<UnixMillis>) -> i64 {
     expires_at.map_or(NEVER, |at| at.0)
 }
 
-/// The inverse of [`expiry_to_column`].
+/// Reverses [`expiry_to_column`].
 pub(crate) fn expiry_from_column(expires_at: i64) -> Option<UnixMillis> {
     (expires_at != NEVER).then_some(UnixMillis(expires_at))
 }
 
-/// Bytes that are equal exactly where the values are.
+/// Returns the stored form of an index value. It is equal exactly if the values are equal.
 pub(crate) fn index_value(value: &str) -> Vec<u8> {
     if value.len() <= LONGEST_INDEX_VALUE {
         return value.as_bytes().to_vec();
     }
-    // No valid UTF-8 starts with 0xff: a digest never equals a value.
+    // Valid UTF-8 never starts with 0xff, so a digest never equals a value.
     let mut bytes = vec![0xff];
     bytes.extend_from_slice(digest(&SHA256, value.as_bytes()).as_ref());
     bytes
 }
 
-/// An index entry as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct EntryRow {
     pub(crate) name: &'static str,
@@ -50,7 +50,7 @@ pub(crate) struct EntryRow {
     pub(crate) unique: bool,
 }
 
-/// The rows of a document's index entries, without duplicates.
+/// Returns the rows of a document's index entries, without duplicates.
 pub(crate) fn entries(indexes: &[IndexEntry]) -> Vec<EntryRow> {
     let rows: BTreeSet<EntryRow> = indexes
         .iter()
@@ -63,17 +63,16 @@ pub(crate) fn entries(indexes: &[IndexEntry]) -> Vec<EntryRow> {
     rows.into_iter().collect()
 }
 
-/// A count as a column holds it.
+/// Converts a count to a column. Saturates at the largest value.
 pub(crate) fn to_column(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// The inverse of [`to_column`]; negative numbers, which are never written, count as none.
+/// Reverses [`to_column`]. A negative number, which is never written, becomes zero.
 pub(crate) fn from_column(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-/// Reads a kind.
 pub(crate) fn kind(text: &str) -> Result<Kind, StoreError> {
     text.parse().map_err(|_| {
         StoreError::new(format!(
@@ -82,24 +81,23 @@ pub(crate) fn kind(text: &str) -> Result<Kind, StoreError> {
     })
 }
 
-/// Reads a uid.
 pub(crate) fn uid(bytes: &[u8]) -> Result<Uid, StoreError> {
     Uid::from_bytes(bytes).map_err(|_| StoreError::new("the database holds a malformed uid"))
 }
 
-/// How long changes stay in the log: a reader that was away for longer reads everything anew.
+/// The retention of changes in the log. A reader that was away for longer reads everything again.
 pub(crate) const CHANGES_KEPT: Duration = Duration::from_hours(1);
-/// How many changes are forgotten at once.
+/// The number of changes deleted at once.
 pub(crate) const CHANGES_SLICE: i64 = 4000;
 
-/// How many audit events are removed at once.
+/// The number of audit events deleted at once.
 pub(crate) const EVENTS_SLICE: i64 = 500;
 
-/// What of an event is looked for.
+/// The searchable columns of an event.
 pub(crate) struct EventColumns {
     pub(crate) at: UnixMillis,
     pub(crate) user: Option<Uid>,
-    /// What it was about.
+    /// The resource or Service of the event.
     pub(crate) object: Option<Uid>,
 }
 
@@ -136,7 +134,7 @@ impl EventColumns {
     }
 }
 
-/// The body of an audit event.
+/// Encodes an audit event, with long texts truncated.
 pub(crate) fn audit_body(event: &AuditEvent) -> Vec<u8> {
     let mut event = event.clone();
     let texts = [
@@ -152,7 +150,7 @@ pub(crate) fn audit_body(event: &AuditEvent) -> Vec<u8> {
     event.encode_to_vec()
 }
 
-/// The body of an access event.
+/// Encodes an access event, with long texts truncated.
 pub(crate) fn access_body(event: &AccessEvent) -> Vec<u8> {
     let mut event = event.clone();
     for text in [
@@ -172,7 +170,7 @@ pub(crate) fn access_body(event: &AccessEvent) -> Vec<u8> {
     event.encode_to_vec()
 }
 
-/// Cuts a text that is longer than [`EVENT_TEXT_BYTES`] between two characters.
+/// Truncates a text to [`EVENT_TEXT_BYTES`] at a character boundary.
 fn cut(text: &mut String) {
     text.truncate(text.floor_char_boundary(EVENT_TEXT_BYTES));
 }
@@ -180,15 +178,15 @@ fn cut(text: &mut String) {
 /// Access events that share a limit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AccessClass {
-    /// The condition that selects them.
+    /// The SQL condition that selects the events.
     pub(crate) condition: &'static str,
-    /// How many are kept.
+    /// The number of retained events.
     pub(crate) rows: u32,
-    /// How many bytes are kept.
+    /// The total size of retained events, in bytes.
     pub(crate) bytes: u32,
 }
 
-/// Callers without authentication cannot evict what Users did.
+/// Separate classes, so that unauthenticated callers cannot evict the events of Users.
 pub(crate) const ACCESS_CLASSES: [AccessClass; 2] = [
     AccessClass {
         condition: "user_uid IS NOT NULL",
@@ -202,18 +200,18 @@ pub(crate) const ACCESS_CLASSES: [AccessClass; 2] = [
     },
 ];
 
-/// For each of [`ACCESS_CLASSES`], the newest event that is no longer kept.
+/// For each of [`ACCESS_CLASSES`], the id of the newest event beyond its limit.
 pub(crate) type AccessEnds = [Option<i64>; 2];
 
-/// What a column of an event is compared with.
+/// The right-hand side of a condition on a column.
 pub(crate) enum Operand {
     Integer(i64),
     Bytes(Vec<u8>),
     Text(String),
 }
 
-/// A part of a log of events, newest first. Has only the conditions that are asked for, so that each combination finds
-/// its index.
+/// A query of an event log, newest first. It contains only the conditions that are set, so that each combination can
+/// use its index.
 pub(crate) struct LogQuery {
     pub(crate) table: &'static str,
     /// The column with the operator, and the operand.
@@ -270,14 +268,12 @@ fn given(conditions: [(&'static str, Option<Operand>); 5]) -> Vec<(&'static str,
         .collect()
 }
 
-/// Reads an access event.
 pub(crate) fn access_event(body: &[u8]) -> Result<AccessEvent, StoreError> {
     AccessEvent::decode(body).map_err(|error| {
         StoreError::new("the database holds a malformed access event").caused_by(error)
     })
 }
 
-/// Reads an audit event.
 pub(crate) fn audit_event(body: &[u8]) -> Result<AuditEvent, StoreError> {
     AuditEvent::decode(body).map_err(|error| {
         StoreError::new("the database holds a malformed audit event").caused_by(error)

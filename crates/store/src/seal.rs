@@ -1,8 +1,8 @@
 //! Sealing of secrets: AES-256-GCM under a master key, bound to the document and the field.
 //!
 //! A sealed secret is `0x01 || key id (8 bytes) || nonce (12) || ciphertext || tag (16)`. The associated data is
-//! `kind/uid/field`, so that a ciphertext moved to another document or field does not open (NIST SP 800-38D).
-//! The nonce is random: a master key is good for 2^32 secrets.
+//! `kind/uid/field`, so that a ciphertext moved to another document or field does not open (NIST SP 800-38D). The nonce
+//! is random, which limits a master key to 2^32 secrets.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ mod file;
 
 pub use file::load_or_create;
 
-/// Of the layout of a sealed secret.
+/// The version of the layout of a sealed secret.
 const VERSION: u8 = 1;
 const KEY_ID_LEN: usize = 8;
 const TAG_LEN: usize = 16;
@@ -29,11 +29,11 @@ const KEY_LEN: usize = 32;
 /// A document and its sealed part, if it has one.
 pub(crate) type WithSealed = (Document, Option<Vec<u8>>);
 
-/// The key under which secrets are sealed. Never printed.
+/// The key under which secrets are sealed. It is never printed.
 #[derive(Clone)]
 pub struct MasterKey(Zeroizing<[u8; KEY_LEN]>);
 
-/// Not 64 hexadecimal digits.
+/// The error for a text that is not 64 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a master key is 64 hexadecimal digits (32 random bytes): make one with `openssl rand -hex 32`"
@@ -41,17 +41,17 @@ pub struct MasterKey(Zeroizing<[u8; KEY_LEN]>);
 pub struct InvalidMasterKey;
 
 impl MasterKey {
-    /// A new one.
+    /// Generates a random key.
     pub fn random(rng: &dyn Rng) -> Self {
         let mut bytes = Zeroizing::new([0; KEY_LEN]);
         rng.fill(bytes.as_mut_slice());
         Self(bytes)
     }
 
-    /// From 64 hexadecimal digits; white space around them is ignored.
+    /// Parses 64 hexadecimal digits. Surrounding white space is ignored.
     ///
     /// # Errors
-    /// Where it is something else.
+    /// Returns [`InvalidMasterKey`] for any other text.
     pub fn parse(text: &str) -> Result<Self, InvalidMasterKey> {
         let digits = text.trim().as_bytes();
         if digits.len() != 2 * KEY_LEN || !digits.iter().all(u8::is_ascii_hexdigit) {
@@ -65,7 +65,7 @@ impl MasterKey {
         Ok(Self(bytes))
     }
 
-    /// What [`MasterKey::parse`] reads.
+    /// Formats the key as 64 hexadecimal digits, which [`MasterKey::parse`] reads.
     pub fn to_text(&self) -> Zeroizing<String> {
         use fmt::Write as _;
         let mut text = Zeroizing::new(String::with_capacity(2 * KEY_LEN));
@@ -76,7 +76,7 @@ impl MasterKey {
         text
     }
 
-    /// Tells keys apart without telling anything about them.
+    /// Returns an id that distinguishes keys without revealing anything about them.
     pub(crate) fn id(&self) -> KeyId {
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.as_slice());
         let tag = hmac::sign(&key, b"master key id");
@@ -88,7 +88,7 @@ impl MasterKey {
     }
 }
 
-/// Names a master key.
+/// The id of a master key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KeyId([u8; KEY_ID_LEN]);
 
@@ -108,7 +108,7 @@ impl fmt::Display for KeyId {
     }
 }
 
-/// The master key that seals, and former ones that still open what was sealed before a rotation.
+/// The current master key, which seals, and former keys, which open secrets sealed before a rotation.
 #[derive(Clone)]
 pub struct MasterKeys {
     present: MasterKey,
@@ -116,7 +116,7 @@ pub struct MasterKeys {
 }
 
 impl MasterKeys {
-    /// Seals under `present`.
+    /// Creates a set with only the current key.
     pub fn new(present: MasterKey) -> Self {
         Self {
             present,
@@ -124,7 +124,7 @@ impl MasterKeys {
         }
     }
 
-    /// Opens what was sealed under `former` too.
+    /// Adds a former key, with which secrets can be opened.
     #[must_use]
     pub fn with_former(mut self, former: MasterKey) -> Self {
         self.former.push(former);
@@ -143,7 +143,7 @@ impl MasterKeys {
     }
 }
 
-/// Which secret: what the ciphertext is bound to.
+/// The location of a secret, to which its ciphertext is bound.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
     pub(crate) kind: &'a str,
@@ -152,7 +152,7 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// The sealed part of a document.
+    /// Returns the location of the sealed part of a document.
     pub(crate) fn of_document(kind: Kind, uid: Uid) -> Self {
         Self {
             kind: kind.as_str(),
@@ -161,7 +161,7 @@ impl Place<'_> {
         }
     }
 
-    /// The value by which a wrong master key is noticed at the start.
+    /// Returns the location of the value that detects a wrong master key at startup.
     pub(crate) fn of_cluster(uid: Uid) -> Self {
         Self {
             kind: "Cluster",
@@ -175,7 +175,7 @@ impl Place<'_> {
     }
 }
 
-/// Seals and opens.
+/// Seals and opens secrets.
 pub(crate) struct Sealer {
     present: SealingKey,
     former: Vec<SealingKey>,
@@ -184,7 +184,7 @@ pub(crate) struct Sealer {
 struct SealingKey {
     id: KeyId,
     aead: RandomizedNonceKey,
-    /// Authenticates backups.
+    /// The key that authenticates backups.
     mac: hmac::Key,
 }
 
@@ -203,10 +203,10 @@ impl SealingKey {
 }
 
 impl Sealer {
-    /// Seals under the present key.
+    /// Seals a secret under the current key.
     pub(crate) fn seal(&self, place: Place<'_>, secret: &[u8]) -> Result<Vec<u8>, StoreError> {
         let SealingKey { id, aead, .. } = &self.present;
-        // Of the final size from the start: growing would leave a copy of the secret behind.
+        // Allocate the final size first: growing the buffer would leave a copy of the secret in memory.
         let mut sealed = Vec::with_capacity(HEADER_LEN + secret.len() + TAG_LEN);
         sealed.push(VERSION);
         sealed.extend_from_slice(&id.0);
@@ -223,7 +223,7 @@ impl Sealer {
         Ok(sealed)
     }
 
-    /// Opens what any known key sealed at the same place.
+    /// Opens a secret that was sealed for the same location under any known key.
     pub(crate) fn open(
         &self,
         place: Place<'_>,
@@ -268,7 +268,7 @@ impl Sealer {
         Ok(Some((document, secret)))
     }
 
-    /// Whether the keys are those under which `sealed`, made by this at the same place, was sealed.
+    /// Checks that the keys include the one under which `sealed` was sealed for the same location.
     pub(crate) fn check(&self, place: Place<'_>, sealed: &[u8]) -> Result<(), StoreError> {
         match key_id(sealed) {
             Some(id) if self.key(id).is_none() => Err(StoreError::new(format!(
@@ -279,18 +279,18 @@ impl Sealer {
         }
     }
 
-    /// Whether it is sealed under the present key.
+    /// Returns whether the secret is sealed under the current key.
     pub(crate) fn is_present(&self, sealed: &[u8]) -> bool {
         key_id(sealed) == Some(self.present.id)
     }
 
-    /// For authenticating a backup under the present key.
+    /// Starts the authentication of a new backup under the current key.
     pub(crate) fn authenticate(&self) -> (KeyId, hmac::Context) {
         let context = hmac::Context::with_key(&self.present.mac);
         (self.present.id, context)
     }
 
-    /// For authenticating a backup made under the key `id`; `None` where that is not known.
+    /// Starts the verification of a backup made under the key `id`. Returns `None` if the key is unknown.
     pub(crate) fn authenticate_with(&self, id: KeyId) -> Option<hmac::Context> {
         self.key(id).map(|key| hmac::Context::with_key(&key.mac))
     }

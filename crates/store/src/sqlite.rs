@@ -1,7 +1,7 @@
 //! The embedded backend: one SQLite database in a directory.
 //!
-//! Write-ahead log, flushed at each commit. One thread writes, in group commits; readers are pooled and run on
-//! blocking threads. Other processes may open the same database meanwhile (backup, recovery).
+//! It uses a write-ahead log that is flushed at each commit. One thread writes, in group commits. Readers are pooled
+//! and run on blocking threads. Other processes can open the same database concurrently (backup, recovery).
 
 use std::{
     collections::BTreeMap,
@@ -55,11 +55,11 @@ use feed::Feed;
 use readers::Readers;
 use writer::Writer;
 
-/// The name of the database in its directory.
+/// The file name of the database in its directory.
 pub const DATABASE_FILE: &str = "octelium.db";
-/// The name of the master key in the directory, where none was given.
+/// The file name of the master key in the directory, if none was configured.
 pub const MASTER_KEY_FILE: &str = "master-key";
-/// The name of the master key that takes its place while [`rotate_own_key`] is under way.
+/// The file name of the next master key during [`rotate_own_key`].
 const NEXT_MASTER_KEY_FILE: &str = "master-key.next";
 
 /// The embedded store.
@@ -69,21 +69,21 @@ pub struct Sqlite {
     sealer: Arc<Sealer>,
     readers: Readers,
     feed: Feed,
-    /// After the others: the last connection to close leaves no log behind if it may write.
+    /// Dropped after the others: the last connection to close removes the write-ahead log, if it is allowed to write.
     writer: Writer,
-    /// Removed when the store goes.
+    /// Deleted together with the store.
     #[cfg(feature = "testing")]
     pub(crate) temporary: Option<tempfile::TempDir>,
 }
 
 impl Sqlite {
-    /// Opens the store in `directory`, which is made where it is not there, and brings it up to date.
+    /// Opens the store in `directory`, creating and migrating it if necessary.
     ///
-    /// Without `keys`, the master key is read from [`MASTER_KEY_FILE`]; it is made together with the database.
+    /// Without `keys`, the master key is read from [`MASTER_KEY_FILE`], which is created together with the database.
     ///
     /// # Errors
-    /// Where the directory cannot be used, the database is of a newer version, or the master key is not the one
-    /// under which its secrets are sealed.
+    /// Returns an error if the directory is unusable, a newer version has migrated the database, or its secrets are
+    /// sealed under another master key.
     pub fn open(
         directory: &Path,
         keys: Option<MasterKeys>,
@@ -114,7 +114,7 @@ impl Sqlite {
     }
 }
 
-/// What more is asked of it than the port offers: see [`crate::Backend`].
+/// Operations beyond the port, for [`crate::Backend`].
 impl Sqlite {
     pub(crate) fn sealer(&self) -> &Sealer {
         &self.sealer
@@ -152,7 +152,7 @@ impl Sqlite {
         let (path, sealer) = (self.path.clone(), Arc::clone(&self.sealer));
         spawn_blocking(move || {
             let mut connection = connection::open_writer(&path)?;
-            // One transaction of any size: it must not have to fit into memory.
+            // The restore is one transaction of any size, so it must be able to exceed the memory.
             connection.execute_batch("PRAGMA cache_spill = ON")?;
             dump::load(&mut connection, &sealer, cluster_uid, &mut items)
         })
@@ -161,12 +161,12 @@ impl Sqlite {
     }
 }
 
-/// Replaces the master key that the store in `directory` keeps beside its database, and seals all secrets anew.
-/// Returns how many. Nobody else may have the store open. Interrupted, it goes on when it is called again; until
-/// then the store opens with both keys.
+/// Replaces the master key that the store in `directory` keeps next to its database, and seals all secrets again.
+/// Returns the number of resealed secrets. No other process may have the store open. After an interruption, another
+/// call completes the rotation; until then the store opens with both keys.
 ///
 /// # Errors
-/// Where the store does not open, or a secret in it does not.
+/// Returns an error if the store or one of its secrets fails to open.
 pub async fn rotate_own_key(directory: &Path, clock: &dyn Clock) -> Result<u64, StoreError> {
     let next = directory.join(NEXT_MASTER_KEY_FILE);
     if !directory.join(MASTER_KEY_FILE).exists() {
@@ -185,7 +185,8 @@ pub async fn rotate_own_key(directory: &Path, clock: &dyn Clock) -> Result<u64, 
     Ok(resealed)
 }
 
-/// A database whose key is gone must not get a new one: nothing that it seals would ever open again.
+/// Reads the master key of the store, creating it for a new database. An existing database never gets a new key, because
+/// the secrets sealed before could not be opened.
 fn own_keys(directory: &Path, database: &Path) -> Result<MasterKeys, StoreError> {
     let path = directory.join(MASTER_KEY_FILE);
     if database.exists() && !path.exists() {
@@ -397,7 +398,7 @@ impl Store for Sqlite {
     async fn collect(&self, now: UnixMillis) -> Result<u64, StoreError> {
         let ends = self.readers.read(access::ends).await?;
         let mut removed = 0;
-        // In slices, so that logins go on meanwhile.
+        // In batches, so that logins can proceed in between.
         loop {
             let slice = self
                 .writer

@@ -1,4 +1,4 @@
-//! Throw-away stores for tests.
+//! Temporary stores for tests.
 #![allow(
     clippy::expect_used,
     reason = "a test that cannot have its store has failed"
@@ -26,10 +26,10 @@ pub use pair::{Pair, until};
 pub use relay::Relay;
 pub use server::Server;
 
-/// An empty embedded store in a directory of its own, which goes with it.
+/// Creates an empty embedded store in a temporary directory, which is deleted together with the store.
 ///
 /// # Panics
-/// Where it cannot be made.
+/// Panics if the store cannot be created.
 pub fn sqlite() -> Arc<dyn Store> {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut store = sqlite_in(directory.path());
@@ -37,32 +37,32 @@ pub fn sqlite() -> Arc<dyn Store> {
     Arc::new(store)
 }
 
-/// The embedded store in `directory`, made where it is not there.
+/// Opens the embedded store in `directory`, creating it if necessary.
 ///
 /// # Panics
-/// Where it cannot be opened.
+/// Panics if the store cannot be opened.
 pub fn sqlite_in(directory: &Path) -> Sqlite {
     Sqlite::open(directory, Some(master_keys()), &SystemClock).expect("an embedded store")
 }
 
-/// The master key of all throw-away stores.
+/// Returns the master key of all temporary stores.
 pub fn master_keys() -> MasterKeys {
     MasterKeys::new(MasterKey::random(&SeededRng::new(1)))
 }
 
-/// An empty store on a PostgreSQL server that is started for this process and ends with it.
+/// Creates an empty store on a PostgreSQL server that is started for this process and ends with it.
 ///
 /// # Panics
-/// Where PostgreSQL is not installed or does not start.
+/// Panics if PostgreSQL is not installed or does not start.
 pub async fn postgres() -> Arc<dyn Store> {
     let url = postgres_database().await;
     Arc::new(postgres_at(&url).await)
 }
 
-/// The URL of an empty database on that server.
+/// Creates an empty database on the server of this process and returns its URL.
 ///
 /// # Panics
-/// Where PostgreSQL is not installed or does not start.
+/// Panics if PostgreSQL is not installed or does not start.
 pub async fn postgres_database() -> DatabaseUrl {
     let server = tokio::task::spawn_blocking(Server::shared)
         .await
@@ -70,15 +70,15 @@ pub async fn postgres_database() -> DatabaseUrl {
     server.database().await
 }
 
-/// A replica on the database at `url`.
+/// Connects a replica to the database at `url`.
 ///
 /// # Panics
-/// Where it cannot connect.
+/// Panics if it cannot connect.
 pub async fn postgres_at(url: &DatabaseUrl) -> Postgres {
     postgres_with(&postgres_options(url), Arc::new(SystemClock)).await
 }
 
-/// What [`postgres_at`] connects with.
+/// Returns the options with which [`postgres_at`] connects.
 pub fn postgres_options(url: &DatabaseUrl) -> PostgresOptions {
     PostgresOptions {
         url: url.clone(),
@@ -88,20 +88,20 @@ pub fn postgres_options(url: &DatabaseUrl) -> PostgresOptions {
     }
 }
 
-/// A replica with `options`, which takes the time from `clock`.
+/// Connects a replica with `options`, which reads the time from `clock`.
 ///
 /// # Panics
-/// Where it cannot connect.
+/// Panics if it cannot connect.
 pub async fn postgres_with(options: &PostgresOptions, clock: Arc<dyn Clock>) -> Postgres {
     Postgres::connect(options, &master_keys(), clock)
         .await
         .expect("a store on the throw-away server")
 }
 
-/// A plain connection to the database at `url`, for tests that do to it what others might.
+/// Opens a plain connection to the database at `url`, for tests that interfere from outside the store.
 ///
 /// # Panics
-/// Where it cannot connect.
+/// Panics if it cannot connect.
 pub async fn postgres_client(url: &DatabaseUrl) -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(url.expose(), tokio_postgres::NoTls)
         .await

@@ -1,9 +1,9 @@
-//! Backup and restore: a dump that knows no backend, from either into an empty store of either.
+//! Backup and restore. The format is independent of the backend: either one can restore a backup of either.
 //!
-//! A backup is one consistent state: documents with their index entries, audit events, usage and counters. Single-use
-//! records are left out, since one that was consumed after the backup must not come back, and so is the change
-//! log. Secrets stay sealed under the master key, which is not in the backup and without which it is of no use;
-//! the same key authenticates it, so that nobody without it can slip a document in.
+//! A backup is one consistent state: documents with their index entries, audit events, usage and counters. It leaves
+//! out single-use records, because a record consumed after the backup must not become valid again, and the change log.
+//! Secrets stay sealed under the master key, which is not in the backup and without which the backup is useless. The
+//! same key authenticates the backup, so that nothing can be inserted without it.
 
 use std::collections::BTreeMap;
 
@@ -27,38 +27,38 @@ pub(crate) use format::{
 };
 use format::{LONGEST_RECORD, MAC_LEN, MAGIC, VERSION};
 
-/// How many items are between the store and the file.
+/// The number of items buffered between the store and the file.
 const BUFFERED: usize = 256;
 
-/// What was written or read.
+/// The content of a backup that was written or read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Documents by kind.
+    /// The number of documents by kind.
     pub documents: BTreeMap<Kind, u64>,
-    /// Audit events.
+    /// The number of audit events.
     pub audit_events: u64,
-    /// When the backup was made.
+    /// The time of the backup.
     pub created_at: UnixMillis,
 }
 
-/// What to leave out of a restore.
+/// The content to leave out of a restore.
 #[derive(Debug, Clone, Default)]
 pub struct ImportOptions {
-    /// Documents of these kinds stay behind, as Sessions that may have been revoked since.
+    /// Kinds of documents to leave out, such as Sessions, which may have been revoked since the backup.
     pub without: Vec<Kind>,
 }
 
-/// A message to a store that is being filled.
+/// A message to a store that is being restored.
 pub(crate) enum Load {
     Item(Item),
-    /// The backup is complete and authentic: commit. Without it, nothing stays.
+    /// The backup is complete and authentic: commit. Without this message, the store rolls back.
     Finish,
 }
 
-/// Writes a backup of `backend` to `target`, as of one instant; others go on writing to the store meanwhile.
+/// Writes a backup of `backend` to `target`, from one snapshot. Concurrent writes to the store continue.
 ///
 /// # Errors
-/// Where the store or `target` fails.
+/// Returns an error if the store or `target` fails.
 pub async fn export(
     backend: &Backend,
     target: impl AsyncWrite + Send + Unpin,
@@ -95,14 +95,14 @@ pub async fn export(
     Ok(summary)
 }
 
-/// Fills the empty store of `config` from a backup: wholly, or not at all.
+/// Restores a backup into the empty store of `config`, in one transaction. The Cluster keeps the uid of the backup.
 ///
-/// A master key other than that of the backup must know the latter as a former one
-/// ([`MasterKeys::with_former`](crate::seal::MasterKeys::with_former)). The Cluster keeps the uid that it had.
+/// If the current master key is not that of the backup, the latter must be given as a former one
+/// ([`MasterKeys::with_former`](crate::seal::MasterKeys::with_former)).
 ///
 /// # Errors
-/// Where the store is not empty, the backup is damaged, altered, or of another version, or its master key was
-/// not given.
+/// Returns an error if the store is not empty, the backup is damaged, altered or of another version, or its master key
+/// was not given.
 pub async fn import(
     config: StoreConfig,
     source: impl AsyncRead + Send + Unpin,
@@ -121,7 +121,7 @@ pub async fn import(
     let loaded = backend.load(cluster_uid, loading);
     let read = read_items(&mut input, sealer, options, load);
     let (loaded, read) = tokio::join!(loaded, read);
-    // What the store says comes first: where it gives up, reading fails for no reason of its own.
+    // Report the error of the store first: if it gives up, reading fails only as a consequence.
     let is_committed = loaded?;
     let mut summary = read?;
     if !is_committed {
@@ -232,7 +232,7 @@ impl<W: AsyncWrite + Unpin> Output<W> {
 
 struct Input<R> {
     source: R,
-    /// Read before the key was known.
+    /// The bytes read before the key was known.
     seen: Vec<u8>,
     context: Option<hmac::Context>,
 }
@@ -271,7 +271,7 @@ impl<R: AsyncRead + Unpin> Input<R> {
         Ok(header)
     }
 
-    /// The next record; `None` at the end of them.
+    /// Reads the next record, or `None` after the last one.
     async fn read_record(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
         let mut length = [0; 4];
         self.read(&mut length).await?;

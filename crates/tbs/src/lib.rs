@@ -1,21 +1,22 @@
-//! The TPM Base Services of Windows (`tbs.h`): a channel for the commands of a TPM 2.0. Empty on other systems.
+//! Safe bindings to the TPM Base Services of Windows (`tbs.h`), which send commands to a TPM 2.0. Empty on other
+//! systems.
 //!
-//! The functions are of C, so calling them is unsafe; everything around them is in this file.
+//! Calls to these C functions are unsafe. All `unsafe` code of the workspace is in this crate.
 #![cfg(windows)]
 
 use std::{ffi::c_void, fmt, io, ptr};
 
-/// `TBS_CONTEXT_VERSION_TWO`
+/// `TBS_CONTEXT_VERSION_TWO`.
 const VERSION: u32 = 2;
-/// `includeTpm20`
+/// `includeTpm20`.
 const TPM_2_0: u32 = 1 << 2;
-/// `TBS_COMMAND_LOCALITY_ZERO`
+/// `TBS_COMMAND_LOCALITY_ZERO`.
 const LOCALITY_ZERO: u32 = 0;
-/// `TBS_COMMAND_PRIORITY_NORMAL`
+/// `TBS_COMMAND_PRIORITY_NORMAL`.
 const PRIORITY_NORMAL: u32 = 200;
 const SUCCESS: u32 = 0;
 
-/// `TBS_CONTEXT_PARAMS2`
+/// `TBS_CONTEXT_PARAMS2`.
 #[repr(C)]
 struct Parameters {
     version: u32,
@@ -37,39 +38,41 @@ unsafe extern "system" {
     ) -> u32;
 }
 
-/// A connection to the TPM of the system. Windows frees what was loaded through it when it is closed.
+/// A connection to the TPM of the system. When it is closed, Windows frees all objects that were loaded through it.
 pub struct Context(*mut c_void);
 
-// SAFETY: TBS contexts belong to the process, not to the thread that made them.
+// SAFETY: TBS contexts belong to the process, not to the thread that created them.
 unsafe impl Send for Context {}
 
 impl Context {
     /// Connects to the TPM 2.0 of the system.
     ///
     /// # Errors
-    /// There is none, or this user may not use it.
+    /// Returns [`io::ErrorKind::NotFound`] if the system has none, and [`io::ErrorKind::PermissionDenied`] if the user
+    /// cannot access it.
     pub fn open() -> io::Result<Self> {
         let parameters = Parameters {
             version: VERSION,
             versions_of_tpm: TPM_2_0,
         };
         let mut context = ptr::null_mut();
-        // SAFETY: both pointers are to values that live during the call; `Parameters` is laid out as version 2 says.
+        // SAFETY: both pointers refer to values that live during the call, and `Parameters` has the layout of version
+        // 2.
         let code = unsafe { Tbsi_Context_Create(&raw const parameters, &raw mut context) };
         check(code)?;
         Ok(Self(context))
     }
 
-    /// Sends a command, and returns its response of at most `longest` bytes.
+    /// Sends a command and returns its response of at most `longest` bytes.
     ///
     /// # Errors
-    /// Windows refuses the command, as it does some of those of users who are no administrators.
+    /// Returns an error if Windows rejects the command. It blocks some commands of users without administrator rights.
     pub fn submit(&mut self, command: &[u8], longest: usize) -> io::Result<Vec<u8>> {
         let too_long = |_| io::Error::from(io::ErrorKind::InvalidInput);
         let command_length = u32::try_from(command.len()).map_err(too_long)?;
         let mut response = vec![0; longest];
         let mut length = u32::try_from(longest).map_err(too_long)?;
-        // SAFETY: the context is open; both buffers have the lengths that are given, and live during the call.
+        // SAFETY: the context is open. Both buffers have the given lengths and live during the call.
         let code = unsafe {
             Tbsip_Submit_Command(
                 self.0,
@@ -89,7 +92,7 @@ impl Context {
 
 impl Drop for Context {
     fn drop(&mut self) {
-        // SAFETY: the context is open, and nobody uses it after this.
+        // SAFETY: the context is open and not used after this call.
         unsafe { Tbsip_Context_Close(self.0) };
     }
 }

@@ -1,4 +1,4 @@
-//! Walks encoded messages beside their descriptors.
+//! Strict validation of encoded messages against their descriptors.
 
 use prost::{
     DecodeError, Name,
@@ -9,46 +9,46 @@ use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 
 use crate::reflect;
 
-/// How deep messages may nest; prost itself stops at 100.
+/// The deepest nesting of messages. prost itself stops at 100.
 const MAX_DEPTH: usize = 100;
 
-/// Why encoded bytes are not a message of the contract.
+/// The reason why bytes are not a message of the contract.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
-    /// A field number that the message does not have.
+    /// A field number that the message does not define.
     #[error("unknown field number {number} in {message}{}", at(path))]
     UnknownField {
-        /// Full name of the message.
+        /// The full name of the message.
         message: String,
-        /// The number.
+        /// The field number.
         number: u32,
-        /// Where the message stands, as `spec.authorization`; empty for the outermost.
+        /// The path of the message, such as `spec.authorization`; empty for the outermost message.
         path: String,
     },
-    /// A number that the enum does not have.
+    /// A number that the enum does not define.
     #[error("unknown value {value} of {path}")]
     UnknownEnumValue {
-        /// Where it stands.
+        /// The path of the field.
         path: String,
         /// The number.
         value: i32,
     },
-    /// Not protobuf, or of the wrong wire type.
+    /// Invalid protobuf, or a field with the wrong wire type.
     #[error("malformed request{}", at(path))]
     Malformed {
-        /// Where it stands.
+        /// The path of the field.
         path: String,
     },
-    /// Nested more than 100 deep.
+    /// Messages are nested more than 100 levels deep.
     #[error("messages are nested too deep{}", at(path))]
     TooDeep {
-        /// Where it stands.
+        /// The path of the message.
         path: String,
     },
 }
 
 impl Violation {
-    /// The same, found inside of `field`.
+    /// Prepends `field` to the path.
     fn inside(mut self, field: &str) -> Self {
         let (Self::UnknownField { path, .. }
         | Self::UnknownEnumValue { path, .. }
@@ -72,22 +72,22 @@ fn at(path: &str) -> String {
     }
 }
 
-/// Checks that `bytes` hold only fields and enum values that the contract knows, at every depth.
+/// Checks that `bytes` contain only fields and enum values of the contract, at every depth.
 ///
 /// # Errors
-/// A [`Violation`] naming the first place.
+/// Returns a [`Violation`] with the path of the first invalid field.
 pub fn check<M: Name>(bytes: &[u8]) -> Result<(), Violation> {
     match reflect::descriptor::<M>() {
         Some(descriptor) => check_as(&descriptor, bytes),
-        // Well-known types that are not in our files.
+        // A well-known type that our files do not import.
         None => Ok(()),
     }
 }
 
-/// As [`check`], for the message that `descriptor` describes.
+/// Checks `bytes` like [`check`], for the message that `descriptor` describes.
 ///
 /// # Errors
-/// A [`Violation`] naming the first place.
+/// Returns a [`Violation`] with the path of the first invalid field.
 pub fn check_as(descriptor: &MessageDescriptor, bytes: &[u8]) -> Result<(), Violation> {
     message(descriptor, bytes, MAX_DEPTH)
 }
@@ -122,7 +122,8 @@ fn field(
     bytes: &mut &[u8],
     depth_left: usize,
 ) -> Result<(), Violation> {
-    // A decoder may take the bytes for another wire type than they say, and then sees other fields than we do.
+    // A decoder might interpret the bytes with another wire type than the encoded one, and see other fields than this
+    // check.
     let is_packed = field.is_list() && wire == WireType::LengthDelimited;
     if wire != wire_type(&field.kind()) && !(is_packed && is_packable(&field.kind())) {
         return Err(Violation::Malformed {
@@ -143,7 +144,7 @@ fn field(
     }
 }
 
-/// How a single value is encoded. No message of the contract has groups.
+/// Returns the wire type of a single value. The contract has no groups.
 fn wire_type(kind: &Kind) -> WireType {
     match kind {
         Kind::Int32
@@ -160,7 +161,7 @@ fn wire_type(kind: &Kind) -> WireType {
     }
 }
 
-/// Whether a list of such values may be encoded as one field.
+/// Returns whether a list of such values can be encoded in packed form.
 fn is_packable(kind: &Kind) -> bool {
     wire_type(kind) != WireType::LengthDelimited
 }

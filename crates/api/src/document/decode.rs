@@ -1,4 +1,4 @@
-//! A tree as a message of a given descriptor, by the rules of protobuf JSON.
+//! Decodes a tree into a message of a given descriptor, by the rules of protobuf JSON.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,7 +12,7 @@ use super::{
     tree::{Content, Key, Node},
 };
 
-/// Decodes and collects what is wrong.
+/// A decoder that collects problems.
 pub(super) struct Decoder {
     pub(super) problems: Vec<(Position, String)>,
     limit: usize,
@@ -48,7 +48,7 @@ impl Decoder {
         );
     }
 
-    /// `None` where something was wrong and has been noted.
+    /// Returns `None` if there was a problem, which is then recorded.
     pub(super) fn message(
         &mut self,
         node: &Node,
@@ -116,7 +116,7 @@ impl Decoder {
         }
     }
 
-    /// Protobuf maps of the contract have string keys.
+    /// Decodes a map. Every protobuf map of the contract has string keys.
     fn map(&mut self, node: &Node, field: &FieldDescriptor, path: &str) -> Option<Value> {
         let Content::Mapping(entries) = &node.content else {
             return self.mismatch(node, path, "a mapping");
@@ -254,7 +254,7 @@ impl Decoder {
         fields
     }
 
-    /// A value without a schema: what it looks like is what it is, and what is unclear is refused.
+    /// Decodes a value without a schema. Its YAML form determines its type; an ambiguous form is an error.
     fn json(&mut self, node: &Node, path: &str) -> Option<prost_types::Value> {
         let kind = match &node.content {
             Content::Mapping(entries) => Json::StructValue(Struct {

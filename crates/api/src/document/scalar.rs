@@ -1,4 +1,4 @@
-//! Plain scalars by the core schema of YAML 1.2 (section 10.3).
+//! Plain scalars of the core schema of YAML 1.2 (section 10.3).
 
 use base64::{
     Engine as _,
@@ -21,7 +21,7 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// What YAML 1.1 takes for a boolean and YAML 1.2 for a string.
+/// Returns whether the text is a boolean in YAML 1.1 but a string in YAML 1.2.
 pub(super) fn is_ambiguous_boolean(text: &str) -> bool {
     matches!(
         text.to_ascii_lowercase().as_str(),
@@ -29,7 +29,7 @@ pub(super) fn is_ambiguous_boolean(text: &str) -> bool {
     )
 }
 
-/// Whether a plain scalar is a string, being nothing else.
+/// Returns whether a plain scalar is a string, because no other type matches.
 pub(super) fn is_string(text: &str) -> bool {
     !is_null(text) && boolean(text).is_none() && !is_number(text)
 }
@@ -50,10 +50,10 @@ pub(super) fn is_number(text: &str) -> bool {
     integer(text).is_ok() || float(text).is_some() || text.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
-/// Why a text is no integer.
+/// The reason why a text is not an integer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NotInteger {
-    /// Octal to some readers, decimal to others.
+    /// Some parsers read a leading zero as octal, others as decimal.
     LeadingZero,
     Other,
 }
@@ -80,7 +80,7 @@ pub(super) fn integer(text: &str) -> Result<i128, NotInteger> {
     Ok(if negative { -value } else { value })
 }
 
-/// A number with or without a fraction; not infinite, not NaN.
+/// Parses a finite number, with or without a fraction.
 pub(super) fn float(text: &str) -> Option<f64> {
     let numeric = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-');
     if !text.chars().all(numeric) || !text.contains(|c: char| c.is_ascii_digit()) {
@@ -89,20 +89,20 @@ pub(super) fn float(text: &str) -> Option<f64> {
     text.parse::<f64>().ok().filter(|value| value.is_finite())
 }
 
-/// Base64 of either alphabet, with or without padding, without line breaks.
+/// Decodes base64 of either alphabet, with or without padding, without line breaks.
 pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
     let alphabet = if text.contains(['-', '_']) {
         &URL_SAFE
     } else {
         &STANDARD
     };
-    // A folded or literal block of YAML ends in a line break.
+    // A folded or literal block of YAML ends with a line break.
     GeneralPurpose::new(alphabet, ANY_PADDING)
         .decode(text.trim_end())
         .ok()
 }
 
-/// Short enough for a message, on one line.
+/// Truncates the text to 40 characters on one line, for error messages.
 pub(super) fn excerpt(text: &str) -> String {
     let mut shown: String = text
         .chars()

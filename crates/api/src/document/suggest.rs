@@ -1,7 +1,7 @@
-//! What a misspelt word was probably meant to be.
+//! Suggestions for misspelled words.
 
-/// The candidate nearest to `word`, if any is near enough to be a slip: case aside, about a third of the
-/// letters may differ.
+/// Returns the candidate nearest to `word` if it is near enough to be a typing error: about a third of the letters can
+/// differ, and case is ignored.
 pub fn closest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > 100 {
         return None;
@@ -18,8 +18,8 @@ pub fn closest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
         .map(|(_, candidate)| candidate)
 }
 
-/// Insertions, deletions, substitutions and swaps of neighbours that make `a` into `b` (optimal string
-/// alignment).
+/// Returns the number of insertions, deletions, substitutions and swaps of neighbors that turn `a` into `b` (optimal
+/// string alignment distance).
 fn distance(a: &[char], b: &[char]) -> usize {
     let mut before: Vec<usize> = Vec::new();
     let mut above: Vec<usize> = (0..=b.len()).collect();

@@ -1,4 +1,4 @@
-//! YAML text as a tree that knows its places, within a budget.
+//! Parses YAML into a tree with positions, within limits on size and depth.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,6 @@ use serde_saphyr::granit_parser::{Event, Marker, Options, Parser, ScalarStyle, S
 
 use super::{MAX_BYTES, MAX_DEPTH, MAX_NODES, Position, scalar};
 
-/// A value and its place.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) position: Position,
@@ -15,7 +14,7 @@ pub(super) struct Node {
 
 #[derive(Debug, Clone)]
 pub(super) enum Content {
-    /// `plain` is unquoted, hence perhaps not a string.
+    /// `plain` is true for unquoted text, whose type depends on its form.
     Scalar {
         text: String,
         plain: bool,
@@ -24,14 +23,13 @@ pub(super) enum Content {
     Mapping(Vec<(Key, Node)>),
 }
 
-/// A key of a mapping and its place.
 #[derive(Debug, Clone)]
 pub(super) struct Key {
     pub(super) name: String,
     pub(super) position: Position,
 }
 
-/// Why a text is no YAML that we take.
+/// The reason why a text is not accepted as YAML.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) position: Option<Position>,
@@ -39,12 +37,12 @@ pub(super) struct Refused {
 }
 
 impl Node {
-    /// Whether it is absent in the sense of protobuf JSON.
+    /// Returns whether the value is null, which protobuf JSON treats as absent.
     pub(super) fn is_null(&self) -> bool {
         matches!(&self.content, Content::Scalar { text, plain: true } if scalar::is_null(text))
     }
 
-    /// The text, where it is a string.
+    /// Returns the text if the value is a string.
     pub(super) fn text(&self) -> Option<&str> {
         match &self.content {
             Content::Scalar { text, plain } if !plain || scalar::is_string(text) => Some(text),
@@ -52,7 +50,7 @@ impl Node {
         }
     }
 
-    /// The type in words, without the value.
+    /// Describes the type in words, without the value.
     pub(super) fn describe(&self) -> &'static str {
         match &self.content {
             Content::Scalar { text, plain: true } => scalar::describe(text),
@@ -63,7 +61,7 @@ impl Node {
     }
 }
 
-/// The documents of a text.
+/// Parses the documents of a text.
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<Node>, Refused> {
     if bytes.len() > MAX_BYTES {
         return Err(Refused {
@@ -86,7 +84,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Node>, Refused> {
     .documents()
 }
 
-/// What a value costs: nodes and bytes of text.
+/// The cost of a value in nodes and bytes of text.
 #[derive(Debug, Default, Clone, Copy)]
 struct Weight {
     nodes: usize,
@@ -271,7 +269,7 @@ fn height(node: &Node) -> usize {
     }
 }
 
-/// Whether it is only presentation, such as a comment.
+/// Returns whether the event affects only the presentation, such as a comment.
 fn is_presentation(event: &Event<'_>) -> bool {
     !event.is_node()
         && !matches!(
@@ -335,7 +333,7 @@ fn utf8(bytes: &[u8]) -> Result<&str, Refused> {
     }
 }
 
-/// The place that follows `before`.
+/// Returns the position right after `before`.
 fn place(before: &[u8]) -> Position {
     let text = String::from_utf8_lossy(before);
     let last = text.rsplit('\n').next().unwrap_or_default();

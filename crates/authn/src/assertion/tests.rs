@@ -24,7 +24,7 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// A provider with a key of each type.
+/// An identity provider with a key of each type.
 struct Provider {
     rsa: RsaKeyPair,
     ec: EcdsaKeyPair,
@@ -41,7 +41,7 @@ impl Provider {
     }
 
     fn jwks(&self) -> Value {
-        // PKCS #1: a sequence of two integers, of which the first has a leading zero.
+        // PKCS #1: a sequence of two integers, the first with a leading zero.
         let der = self.rsa.public_key().as_ref();
         let (n, e) = (&der[9..265], &der[267..]);
         let point = self.ec.public_key().as_ref();
@@ -109,7 +109,7 @@ fn good_assertions_of_all_key_types_are_accepted() {
         assert_eq!(verified.id.as_deref(), Some("one"));
         assert_eq!(verified.ends_at, UnixMillis::from_seconds(SECONDS + 360));
     }
-    // The only key that fits need not be named.
+    // The key id is optional if only one key fits.
     let token = provider.sign(&json!({"alg": "ES256"}), &claims());
     assert!(verify_by(&provider.keys(), &token).is_ok());
 }
@@ -142,7 +142,7 @@ fn a08_the_key_decides_and_not_the_token() {
             Refusal::UnknownKey
         );
     }
-    // A key of another type than the algorithm, and a secret in place of a key.
+    // Keys that do not fit the algorithm, and a symmetric key.
     for (alg, kid) in [
         ("RS256", "ec"),
         ("ES256", "rsa"),
@@ -156,7 +156,7 @@ fn a08_the_key_decides_and_not_the_token() {
             "{alg} {kid}"
         );
     }
-    // The public key as the secret of an HMAC.
+    // The public key used as an HMAC secret.
     let hs256 = format!(
         "{}.{}.{}",
         encode(r#"{"alg":"HS256","kid":"rsa"}"#),
@@ -167,7 +167,7 @@ fn a08_the_key_decides_and_not_the_token() {
         verify_by(&keys, &hs256).unwrap_err(),
         Refusal::Malformed(Malformed::Algorithm)
     );
-    // What a good signature is over cannot be exchanged.
+    // The payload of a signed token is replaced.
     let good = provider.sign(&json!({"alg": "RS256", "kid": "rsa"}), &claims());
     let mut parts = good.split('.').map(str::to_owned).collect::<Vec<_>>();
     let mut other = claims();

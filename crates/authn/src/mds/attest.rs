@@ -1,4 +1,4 @@
-//! Whether an attestation is what the metadata of its model say.
+//! Verification of attestations against the metadata of the model.
 
 use domain::clock::UnixMillis;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
@@ -9,22 +9,22 @@ use crate::{
     x509::{self, ChainError},
 };
 
-/// The root R3 of `GlobalSign`, SHA-256 `CBB522D7B7F127AD6A0113865BDF1CD4102E7D0759AF635A7CF4720DC963C53B`: what the metadata
-/// of the FIDO Alliance are signed under. As in the collection of Mozilla.
+/// Root certificate `GlobalSign` R3, taken from Mozilla's collection. It anchors the signer of the FIDO Alliance's
+/// metadata. SHA-256: `CBB522D7B7F127AD6A0113865BDF1CD4102E7D0759AF635A7CF4720DC963C53B`.
 const PUBLISHED_UNDER: &[u8] = include_bytes!("data/globalsign-root-r3.pem");
 
-/// Why an attestation of a known model is refused.
+/// Reasons why the attestation of a known model is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unattested {
-    /// Something is known against the model.
+    /// The model is compromised.
     #[error("the metadata say that the model is not to be relied upon")]
     Compromised,
-    /// The certificates do not lead to who makes the model.
+    /// The certificate chain does not lead to a trust anchor of the model.
     #[error("its certificates are not those of its model: {0}")]
     Chain(#[from] ChainError),
 }
 
-/// Under whom the FIDO Alliance publishes.
+/// Returns the trust anchors of the FIDO Alliance's metadata, in DER.
 pub fn default_anchors() -> Vec<Vec<u8>> {
     CertificateDer::pem_slice_iter(PUBLISHED_UNDER)
         .filter_map(Result::ok)
@@ -33,10 +33,11 @@ pub fn default_anchors() -> Vec<Vec<u8>> {
 }
 
 impl Metadata {
-    /// The model that the attestation of a registration proves; `None` where it proves none that is known.
+    /// Returns the model that the attestation of a registration proves, or `None` if it proves no known model.
     ///
     /// # Errors
-    /// Where it claims a model that is known, and is not of it, or the model is compromised.
+    /// Returns [`Unattested::Compromised`] if the model is compromised, and [`Unattested::Chain`] if the certificates
+    /// are not those of the claimed model.
     pub fn attest(
         &self,
         registered: &Registered,
@@ -62,12 +63,12 @@ impl Metadata {
 }
 
 impl Entry {
-    /// Whether keys are kept in hardware of their own: a secure element, or a trusted execution environment.
+    /// Returns true if keys are in dedicated hardware: a secure element or a trusted execution environment.
     pub fn is_hardware(&self) -> bool {
         self.protects("hardware") && (self.protects("secure_element") || self.protects("tee"))
     }
 
-    /// Whether keys are kept by software.
+    /// Returns true if software keeps the keys.
     pub fn is_software(&self) -> bool {
         self.protects("software")
     }
@@ -80,7 +81,7 @@ impl Entry {
 }
 
 impl Standing {
-    /// The certification level: 1 to 3, and 0 for none.
+    /// Returns the certification level from 1 to 3, or 0 if the model is not certified.
     pub fn level(self) -> u32 {
         match self {
             Self::Compromised | Self::Uncertified => 0,
@@ -106,7 +107,7 @@ mod tests {
         webauthn::{Aaguid, Algorithm, Attestation, Flags, Format, PublicKey},
     };
 
-    /// 2026-01-01
+    /// 2026-01-01.
     const NOW: UnixMillis = UnixMillis(1_767_225_600_000);
     const MODEL: Aaguid = Aaguid([7; 16]);
 
@@ -192,7 +193,7 @@ mod tests {
         let entry = genuine.unwrap().unwrap();
         assert!(entry.is_hardware() && !entry.is_software());
         assert_eq!(entry.standing(NOW).level(), 2);
-        // What was downgraded proves nothing.
+        // No attestation and self attestation prove no model.
         assert_eq!(attest(Statement::None), Ok(None));
         assert_eq!(attest(Statement::OwnKey), Ok(None));
         for forged in [
@@ -243,7 +244,7 @@ mod tests {
     fn u2f_is_known_by_the_key_that_attests_and_not_by_its_aaguid_s10() {
         let maker = Maker::new();
         let leaf = maker.certify(2030);
-        // A better model of the same maker, by AAGUID, and the one that it is, by key.
+        // The AAGUID names a better model of the same vendor, and the key identifier the real one.
         let mut metadata = metadata(vec![maker.root()], &["FIDO_CERTIFIED_L2"]);
         let better = metadata.entries[0].clone();
         metadata.entries.push(Entry {
@@ -259,10 +260,10 @@ mod tests {
         let attested = metadata.attest(&old, NOW).unwrap().unwrap();
         assert_eq!(attested.description, "Old key");
         assert_eq!(attested.standing(NOW).level(), 0);
-        // Of an unknown key nothing is proved, whatever the AAGUID says.
+        // An unknown key proves no model, even with a known AAGUID.
         metadata.entries[1].key_identifiers = vec![vec![1; 20]];
         assert_eq!(metadata.attest(&old, NOW), Ok(None));
-        // Other formats are not looked up by key.
+        // Other formats are not looked up by key identifier.
         let leaf = maker.certify(2030);
         metadata.entries[1].key_identifiers = vec![x509::key_identifier(&leaf).unwrap()];
         let packed = registered(Aaguid::default(), Statement::Certified(vec![leaf]));

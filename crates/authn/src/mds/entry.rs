@@ -1,4 +1,4 @@
-//! One model of an authenticator.
+//! Metadata entry of one authenticator model.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::clock::UnixMillis;
@@ -6,49 +6,49 @@ use serde_json::Value;
 
 use crate::webauthn::Aaguid;
 
-/// What is known of a model.
+/// Metadata of an authenticator model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// By which authenticators of FIDO2 name their model.
+    /// Model identifier of FIDO2 authenticators.
     pub aaguid: Option<Aaguid>,
-    /// By which models of U2F are known: of the keys of their attestation certificates.
+    /// Key identifiers of the attestation certificates, which identify U2F models.
     pub key_identifiers: Vec<Vec<u8>>,
-    /// For people.
+    /// Human-readable description.
     pub description: String,
-    /// Who certifies its authenticators, in DER.
+    /// Trust anchors for attestation certificates, in DER.
     pub anchors: Vec<Vec<u8>>,
-    /// How keys are kept: `hardware`, `software`, `secure_element`, `tee`, `remote_handle`.
+    /// Key protection: `hardware`, `software`, `secure_element`, `tee` or `remote_handle`.
     pub key_protection: Vec<String>,
-    /// What has been said of it, the oldest first.
+    /// Status reports, oldest first.
     pub statuses: Vec<Status>,
 }
 
-/// Something that was said of a model.
+/// A status report of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// What: one of the registry "Authenticator Status".
+    /// Status from the FIDO registry "Authenticator Status".
     pub name: String,
-    /// Since when; at once where it is not said.
+    /// Effective date. If `None`, the status is effective immediately.
     pub since: Option<UnixMillis>,
 }
 
-/// What the statuses of a model come to.
+/// Overall standing of a model, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    /// Its authenticators are not to be relied upon any longer.
+    /// The model is compromised or revoked.
     Compromised,
-    /// Nothing is known against it.
+    /// The model is not certified, and no vulnerability is known.
     Uncertified,
-    /// FIDO Level 1, or 1+.
+    /// FIDO Level 1 or 1+.
     Level1,
-    /// FIDO Level 2, or 2+.
+    /// FIDO Level 2 or 2+.
     Level2,
-    /// FIDO Level 3, or 3+.
+    /// FIDO Level 3 or 3+.
     Level3,
 }
 
 impl Entry {
-    /// `None` where it is malformed, `Some(None)` where it is of no use here.
+    /// Returns `None` for a malformed entry, and `Some(None)` for one without an AAGUID and key identifiers.
     #[allow(clippy::option_option, reason = "one is an error, the other is not")]
     pub(super) fn read(value: &Value) -> Option<Option<Self>> {
         let object = value.as_object()?;
@@ -86,7 +86,8 @@ impl Entry {
         }))
     }
 
-    /// What holds now. What was said against a model stands: which of its authenticators were mended cannot be told.
+    /// Returns the standing at `now`. A compromised model stays compromised, because an update does not reach all of
+    /// its authenticators.
     pub fn standing(&self, now: UnixMillis) -> Standing {
         let mut standing = Standing::Uncertified;
         let said = self.statuses.iter();
@@ -111,7 +112,7 @@ impl Entry {
 }
 
 impl Standing {
-    /// A certificate does not mend what is broken.
+    /// Returns the certified standing. Certification does not undo a compromise.
     fn raised(self, to: Self) -> Self {
         match self {
             Self::Compromised => Self::Compromised,
@@ -133,7 +134,7 @@ impl Status {
     }
 }
 
-/// The beginning of a day, `YYYY-MM-DD`.
+/// Returns the start of a day given as `YYYY-MM-DD`, in UTC.
 pub(super) fn day(text: &str) -> Option<UnixMillis> {
     let day: jiff::civil::Date = text.parse().ok()?;
     let begin = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
@@ -146,7 +147,7 @@ fn texts(list: &Value) -> Option<impl Iterator<Item = &str>> {
     is_text.then(|| list.iter().filter_map(Value::as_str))
 }
 
-/// Base64, which some publishers break into lines.
+/// Decodes base64. Some publishers insert line breaks.
 fn certificate(text: &str) -> Option<Vec<u8>> {
     let text: String = text.split_ascii_whitespace().collect();
     STANDARD.decode(text).ok()

@@ -1,4 +1,4 @@
-//! A publisher of metadata, for tests.
+//! A publisher of signed metadata for tests.
 #![allow(
     clippy::missing_panics_doc,
     clippy::unwrap_used,
@@ -21,15 +21,15 @@ use serde_json::{Value, json};
 
 use super::PUBLISHER;
 
-/// Signs under an authority of its own.
+/// A publisher with its own certificate authority.
 pub struct Publisher {
-    /// The authority, in DER.
+    /// Certificate of the authority, in DER.
     pub root: Vec<u8>,
     pub(super) certificate: Vec<u8>,
     key: EcdsaKeyPair,
 }
 
-/// A certificate of this name.
+/// Returns certificate parameters with this common name.
 pub(super) fn named(name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
@@ -56,17 +56,17 @@ impl Publisher {
         }
     }
 
-    /// One of the name that is expected.
+    /// Creates a publisher with the expected name.
     pub fn fido() -> Self {
         Self::new(&named(PUBLISHER))
     }
 
-    /// One of another name.
+    /// Creates a publisher with another name.
     pub fn of_name(name: &str) -> Self {
         Self::new(&named(name))
     }
 
-    /// The authority, in PEM.
+    /// Returns the certificate of the authority, in PEM.
     pub fn root_pem(&self) -> String {
         let text = STANDARD.encode(&self.root);
         format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
@@ -83,7 +83,7 @@ impl Publisher {
         json!({"alg": "ES256", "typ": "JWT", "x5c": [STANDARD.encode(&self.certificate)]})
     }
 
-    /// A document in its published form.
+    /// Signs a document in its published form.
     pub fn publish(&self, payload: &Value) -> String {
         self.sign(&self.header(), payload)
     }

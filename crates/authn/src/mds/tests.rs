@@ -6,7 +6,7 @@ use super::{
     *,
 };
 
-/// 2026-01-01
+/// 2026-01-01.
 const NOW: UnixMillis = UnixMillis(1_767_225_600_000);
 const MODEL: &str = "84c6ccb9-ab1d-b374-750b-2367ff6f3a1f";
 
@@ -84,7 +84,7 @@ fn b15_only_what_the_publisher_has_signed_counts() {
         Err(Rejected::Signature)
     );
 
-    // Another authority, and another certificate of the same authority.
+    // An unknown authority, then another customer of the trusted authority.
     let stranger = Publisher::fido();
     assert_eq!(
         publisher.verify(&stranger.publish(&payload), None),

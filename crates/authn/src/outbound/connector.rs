@@ -1,4 +1,4 @@
-//! Connections to addresses that were checked.
+//! Connections to allowed addresses only.
 
 use std::{
     future::Future,
@@ -26,7 +26,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why no connection came about.
+/// Reasons why connecting fails.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
     #[error("the name cannot be resolved: {0}")]
@@ -41,7 +41,7 @@ pub(super) enum ConnectError {
     Timeout,
 }
 
-/// Resolves a host, and connects to the first of its addresses that may be reached and answers.
+/// Connector that resolves a host and connects to the first allowed address that answers.
 #[derive(Clone)]
 pub(super) struct Connector {
     allowed: Arc<[Network]>,
@@ -57,7 +57,7 @@ impl Connector {
         if let Ok(config) = &mut config {
             config.alpn_protocols = vec![b"http/1.1".to_vec()];
         }
-        // The provider has TLS 1.2 and 1.3: there is nothing that could be wrong.
+        // The crypto provider supports TLS 1.2 and 1.3, so this never fails.
         let config = config.unwrap_or_else(|_| {
             ClientConfig::builder()
                 .with_root_certificates(RootCertStore::empty())
@@ -71,7 +71,7 @@ impl Connector {
 
     async fn connect(&self, uri: &Uri) -> Result<Stream, ConnectError> {
         let host = uri.host().unwrap_or_default();
-        // An IPv6 address stands in brackets.
+        // The URI has an IPv6 address in brackets.
         let host = host
             .strip_prefix('[')
             .and_then(|host| host.strip_suffix(']'))
@@ -85,7 +85,7 @@ impl Connector {
         stream.map(Stream).map_err(ConnectError::Tls)
     }
 
-    /// The address that was checked is the one that is used.
+    /// Connects to the checked address itself, so that a second DNS lookup cannot replace it (DNS rebinding).
     async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
         let addresses: Vec<SocketAddr> = match host.parse::<IpAddr>() {
             Ok(address) => vec![SocketAddr::new(address, port)],
@@ -132,7 +132,7 @@ impl tower_service::Service<Uri> for Connector {
     }
 }
 
-/// A TLS connection to an address that was checked.
+/// A TLS connection to an allowed address.
 pub(super) struct Stream(TlsStream<TcpStream>);
 
 impl Connection for Stream {

@@ -1,5 +1,5 @@
-//! GitHub: its OAuth 2.0 web application flow. Somebody is who has the numeric id of an account: names can be given up and
-//! taken by others.
+//! Login with GitHub's OAuth 2.0 web application flow. The numeric account id identifies a person, because a user name
+//! can be released and taken by another person.
 
 use domain::rng::Rng;
 use http::{Request, StatusCode, header};
@@ -16,22 +16,22 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 const LARGEST_ANSWER: usize = 256 * 1024;
 const SCOPE: &str = "user:email";
 
-/// How one is known at GitHub.
+/// Registration of an OAuth app at GitHub.
 pub struct Registration<'a> {
-    /// The id of the OAuth app.
+    /// Client id of the OAuth app.
     pub client_id: &'a str,
-    /// Its secret.
+    /// Client secret of the OAuth app.
     pub client_secret: &'a str,
-    /// Where GitHub sends browsers back to.
+    /// Callback URL that GitHub redirects browsers to.
     pub redirect_url: &'a str,
 }
 
-/// Where GitHub is.
+/// Base URLs of GitHub.
 #[derive(Debug, Clone)]
 pub struct Endpoints {
-    /// Of pages: `https://github.com`.
+    /// Base URL of the pages, by default `https://github.com`.
     pub web: String,
-    /// Of the API: `https://api.github.com`.
+    /// Base URL of the API, by default `https://api.github.com`.
     pub api: String,
 }
 
@@ -45,7 +45,7 @@ impl Default for Endpoints {
 }
 
 impl Endpoints {
-    /// Of a GitHub Enterprise Server, or of an enterprise at ghe.com; `base_url` without a path.
+    /// Returns the endpoints of a GitHub Enterprise Server or of an enterprise at ghe.com. `base_url` has no path.
     pub fn enterprise(base_url: &str) -> Self {
         let web = base_url.trim_end_matches('/').to_owned();
         let host = web.strip_prefix("https://").unwrap_or(&web);
@@ -58,7 +58,7 @@ impl Endpoints {
     }
 }
 
-/// Sends somebody there. `state` is to come back unchanged, which the caller checks.
+/// Starts a login. GitHub returns `state` unchanged, and the caller must compare it.
 pub fn begin(
     endpoints: &Endpoints,
     registration: &Registration<'_>,
@@ -81,10 +81,11 @@ pub fn begin(
     }
 }
 
-/// Finds out who has come back.
+/// Completes a login: redeems the code and reads the account and its email addresses.
 ///
 /// # Errors
-/// Where that is nobody.
+/// Returns [`LoginError::Refused`] if GitHub reports an error, [`LoginError::Unavailable`] if it is unreachable, and
+/// [`LoginError::Invalid`] if a response is not usable.
 pub async fn finish(
     endpoints: &Endpoints,
     registration: &Registration<'_>,
@@ -125,7 +126,7 @@ async fn exchange(
         .body(form.into_bytes());
     let answer = json::object(&send(request, outbound).await?)
         .map_err(|_| LoginError::Invalid("the token endpoint answers what is no JSON object"))?;
-    // Refusals come with status 200.
+    // GitHub reports errors with status 200.
     if let Some(error) = answer.get("error").and_then(Value::as_str) {
         let answer = Answer {
             error: Some(error),
@@ -179,7 +180,7 @@ fn identity(user: Map<String, Value>, emails: &Value) -> Result<ExternalIdentity
         name: text("name").or_else(|| text("login")).and_then(name),
         picture: text("avatar_url").and_then(picture),
         claims: user,
-        // GitHub neither says when, nor can it be asked to authenticate somebody again.
+        // GitHub reports no authentication time and cannot be asked to authenticate a person again.
         authenticated: AuthenticationTime::default(),
     })
 }

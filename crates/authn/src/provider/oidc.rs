@@ -1,5 +1,5 @@
-//! `OpenID` Connect: the authorization code flow (`OpenID` Connect Core 1.0 §3.1) with PKCE (RFC 7636) and the check of the
-//! issuer of an answer (RFC 9207).
+//! `OpenID` Connect: the authorization code flow (`OpenID` Connect Core 1.0 §3.1) with PKCE (RFC 7636) and issuer
+//! identification (RFC 9207).
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -38,15 +38,15 @@ use crate::{
     outbound::{Outbound, OutboundError},
 };
 
-/// The largest answer of the token endpoint and the user info endpoint, in bytes.
+/// Maximum size of a response of the token endpoint or the user info endpoint, in bytes.
 const LARGEST_ANSWER: usize = 256 * 1024;
-/// How far the clock of a provider may be from ours in `auth_time`. It bounds how much older than it seems an
-/// authentication may be, so it is smaller than [`SKEW`].
+/// Accepted clock difference between the provider and this host in `auth_time`. An authentication can be older than it
+/// seems by this much, so the value is smaller than [`SKEW`].
 pub const AUTHENTICATION_SKEW: Duration = Duration::from_secs(5);
-/// 9999-12-31T23:59:59Z in seconds. The present in milliseconds is later.
+/// 9999-12-31T23:59:59Z in seconds. A current time in milliseconds exceeds it, so such a value is detected.
 const LATEST: i64 = 253_402_300_799;
 const DEFAULT_SCOPES: [&str; 2] = ["profile", "email"];
-/// Claims of the ID token that no user info may replace.
+/// Claims of the ID token that a user info response must not replace.
 const PROTOCOL_CLAIMS: [&str; 13] = [
     "iss",
     "sub",
@@ -62,7 +62,7 @@ const PROTOCOL_CLAIMS: [&str; 13] = [
     "c_hash",
     "auth_time",
 ];
-/// All that the library verifies, but those with a shared secret.
+/// All algorithms that the library verifies, except those with a shared secret.
 const ALGORITHMS: [fn() -> Jws; 10] = [
     || Jws::RsaSsaPkcs1V15Sha256,
     || Jws::RsaSsaPkcs1V15Sha384,
@@ -76,25 +76,25 @@ const ALGORITHMS: [fn() -> Jws; 10] = [
     || Jws::EdDsa,
 ];
 
-/// How one is known at a provider, and what is asked of it.
+/// Client registration at a provider and the options of its logins.
 pub struct Registration<'a> {
-    /// The id of the client.
+    /// Client id.
     pub client_id: &'a str,
-    /// Its secret.
+    /// Client secret.
     pub client_secret: &'a str,
-    /// Where the provider sends browsers back to.
+    /// Callback URL that the provider redirects browsers to.
     pub redirect_url: &'a str,
-    /// Beside `openid`; `profile` and `email` where there are none.
+    /// Scopes requested in addition to `openid`. If empty, `profile` and `email`.
     pub scopes: &'a [String],
-    /// Which claim identifies somebody; `sub` where it is empty.
+    /// Name of the claim that identifies a person. If empty, `sub`.
     pub identifier_claim: &'a str,
-    /// Whether claims are asked for at the user info endpoint too.
+    /// True if claims are also requested from the user info endpoint.
     pub uses_user_info: bool,
-    /// Whether an address counts of which the provider does not say whether it was verified.
+    /// True if an email address is accepted when the provider does not report whether it is verified.
     pub allows_unverified_email: bool,
 }
 
-/// A provider as it is found by its issuer. Metadata and keys are kept.
+/// A client of one provider, discovered by its issuer. It caches the provider's metadata and keys.
 pub struct Relying {
     issuer: String,
     outbound: Outbound,
@@ -103,7 +103,7 @@ pub struct Relying {
 }
 
 impl Relying {
-    /// Nothing is fetched yet.
+    /// Creates a client. The first login fetches the metadata.
     pub fn new(issuer: &str, outbound: Outbound, clock: Arc<dyn Clock>) -> Self {
         Self {
             issuer: issuer.to_owned(),
@@ -113,11 +113,12 @@ impl Relying {
         }
     }
 
-    /// Sends somebody there. `state` is to come back unchanged, which the caller checks. With `anew` the provider is asked
-    /// to have them prove who they are once more, whatever it remembers of them (`OpenID` Connect Core 1.0 §3.1.2.1).
+    /// Starts a login. The provider returns `state` unchanged, and the caller must compare it. If `anew` is true, the
+    /// provider is asked to authenticate the person again, even if they have a session there (`OpenID` Connect Core 1.0
+    /// §3.1.2.1).
     ///
     /// # Errors
-    /// Where the provider cannot be found.
+    /// Returns [`LoginError::Unavailable`] if the provider's metadata cannot be fetched.
     pub async fn begin(
         &self,
         registration: &Registration<'_>,
@@ -163,10 +164,12 @@ impl Relying {
         })
     }
 
-    /// Finds out who has come back.
+    /// Completes a login: redeems the code, verifies the ID token and returns the person's identity.
     ///
     /// # Errors
-    /// Where that is nobody.
+    /// Returns [`LoginError::Refused`] if the provider reports an error, [`LoginError::NotAnew`] if a requested new
+    /// authentication did not happen, [`LoginError::Unavailable`] if the provider cannot be reached, and
+    /// [`LoginError::Invalid`] if the callback or the ID token fails validation.
     pub async fn finish(
         &self,
         registration: &Registration<'_>,
@@ -261,7 +264,7 @@ impl Relying {
         })
     }
 
-    /// The claims of the ID token. Both the library and the strict reader of assertions have to take it.
+    /// Returns the claims of the ID token. Both the library and our own strict JWS parser must accept the token.
     fn verify(
         &self,
         found: &Found,
@@ -348,7 +351,7 @@ impl Relying {
         }
         let info = json::object(answer.body())
             .map_err(|_| LoginError::Invalid("the user info of the provider is no JSON object"))?;
-        // OpenID Connect Core 1.0 §5.3.2: otherwise it may be somebody else's.
+        // OpenID Connect Core 1.0 §5.3.2: with a different `sub`, the response can belong to another person.
         if info.get("sub").and_then(Value::as_str).is_none() || info.get("sub") != claims.get("sub")
         {
             return Err(LoginError::Invalid("the user info is of somebody else"));
@@ -374,7 +377,7 @@ type Exchange<'a> = Pin<
     >,
 >;
 
-/// How the library sends requests.
+/// HTTP client of the `openidconnect` library.
 struct Sender(Outbound);
 
 impl<'c> AsyncHttpClient<'c> for Sender {
@@ -392,12 +395,12 @@ enum NotVerified {
     Invalid(#[allow(dead_code, reason = "for the log")] &'static str),
 }
 
-/// When the provider authenticated the person (`auth_time`, `OpenID` Connect Core 1.0 §2), where it was asked to do so
-/// `since` (in seconds) or not. A value that is no time is not known.
+/// Reads the time of the authentication (`auth_time`, `OpenID` Connect Core 1.0 §2). `since` is the time of the request
+/// in seconds if the provider was asked to authenticate the person again. Without `since`, an invalid value is ignored.
 ///
 /// # Errors
-/// Returns [`LoginError::NotAnew`] if the provider was asked to authenticate the person again and says that it has not,
-/// or says nonsense. That it says nothing is no error: not all that have to say so do.
+/// Returns [`LoginError::NotAnew`] if `since` is given and the claim is older or invalid. A missing claim is not an
+/// error, because not every provider has to send it.
 fn authentication_time(
     claims: &Map<String, Value>,
     since: Option<i64>,
@@ -427,7 +430,8 @@ fn authentication_time(
     }
 }
 
-/// RFC 9207 §2.4: an answer that another issuer has sent must not lead to this one's token endpoint.
+/// Checks that the response is of the same issuer (RFC 9207 §2.4). Otherwise a mix-up attack could send the code
+/// of another issuer to this token endpoint.
 fn check_issuer(metadata: &Metadata, issuer: Option<&str>) -> Result<(), LoginError> {
     let is_promised = metadata
         .additional_metadata()
@@ -450,7 +454,7 @@ fn identity(
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     let is_verified = match claims.get("email_verified") {
         Some(Value::Bool(verified)) => *verified,
-        // Some providers write it as text.
+        // Some providers send the value as a string.
         Some(Value::String(verified)) => verified == "true",
         Some(_) => false,
         None => registration.allows_unverified_email,
@@ -458,7 +462,8 @@ fn identity(
     let email = text("email").filter(|_| is_verified).and_then(email);
     let identifier = match registration.identifier_claim {
         "" => text("sub").and_then(identifier),
-        // Whoever can write any address into their profile must not become somebody else by that.
+        // An unverified address must not identify a person: anyone could enter another person's address in their
+        // profile.
         "email" => email.clone(),
         claim => text(claim).and_then(identifier),
     };
@@ -474,7 +479,7 @@ fn identity(
     })
 }
 
-/// The library adds `openid`.
+/// Returns the scopes to request, without `openid`, which the library adds.
 fn scopes(registration: &Registration<'_>) -> impl Iterator<Item = String> {
     let given = registration.scopes.iter().cloned();
     let default = DEFAULT_SCOPES.iter().map(ToString::to_string);

@@ -1,4 +1,4 @@
-//! A provider on loopback that does as it is told, also what no provider should.
+//! A test provider on loopback. Its behavior is configurable and can violate the standards.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -38,43 +38,43 @@ use tokio_rustls::TlsAcceptor;
 use super::github::Endpoints;
 use crate::outbound::{Config, Outbound};
 
-/// The id of the client that is registered.
+/// Client id that the provider accepts.
 pub const CLIENT_ID: &str = "octelium";
-/// Its secret.
+/// Client secret that the provider accepts.
 pub const CLIENT_SECRET: &str = "a secret: with % and +";
 
-/// See the module.
+/// A running test provider. It serves `OpenID` Connect and GitHub endpoints.
 pub struct Stub {
     address: SocketAddr,
     authority: CertificateDer<'static>,
     state: Arc<Mutex<State>>,
 }
 
-/// How it behaves.
+/// Behavior and recorded requests of the provider.
 pub struct State {
-    /// What the ID token says beside what is due; `null` leaves a claim out.
+    /// Claims that override those of the ID token. `null` removes a claim.
     pub claims: Value,
-    /// What the user info endpoint says.
+    /// Response of the user info endpoint.
     pub user_info: Value,
-    /// The account and its addresses, as GitHub has them.
+    /// GitHub account and its email addresses.
     pub account: (Value, Value),
-    /// Takes requests, and answers none before this is over.
+    /// Delays each response until the flag is false.
     pub is_slow: bool,
-    /// Answers nothing but 503.
+    /// Answers every request with status 503.
     pub is_down: bool,
-    /// The metadata promise `iss` in answers.
+    /// Announces `iss` in callbacks in the metadata.
     pub promises_issuer: bool,
-    /// The metadata name this issuer instead of its own.
+    /// Issuer in the metadata. By default the real one.
     pub issuer: Option<String>,
-    /// What the metadata say of where sessions are ended; by default a place of its own.
+    /// `end_session_endpoint` in the metadata. By default `/end` of this provider.
     pub end: Option<Value>,
-    /// Of the header of the ID token, instead of what is due.
+    /// Header of signed tokens, replacing the default one.
     pub header: Option<Value>,
-    /// How often each path was asked for.
+    /// Number of requests by path.
     pub asked: HashMap<String, usize>,
     keys: Vec<EcdsaKeyPair>,
     codes: HashMap<String, Code>,
-    /// How many codes there were.
+    /// Number of codes issued.
     issued: usize,
     own: String,
     clock: Arc<dyn Clock>,
@@ -86,19 +86,19 @@ struct Code {
     redirect: String,
 }
 
-/// Where it sends the browser.
+/// Parameters of the redirect to the client.
 #[derive(Debug, Clone)]
 pub struct Callback {
-    /// The code.
+    /// Authorization code.
     pub code: String,
-    /// What the client had given.
+    /// State that the client sent.
     pub state: String,
-    /// The issuer.
+    /// Issuer.
     pub iss: String,
 }
 
 impl Stub {
-    /// One that tells the time of `clock`.
+    /// Starts a provider that uses the time of `clock`.
     pub async fn start(clock: Arc<dyn Clock>) -> Self {
         let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let authority = certified.cert.der().clone();
@@ -151,12 +151,12 @@ impl Stub {
         }
     }
 
-    /// Its issuer.
+    /// Returns the issuer URL.
     pub fn issuer(&self) -> String {
         format!("https://localhost:{}", self.address.port())
     }
 
-    /// Where it poses as GitHub.
+    /// Returns the endpoints that imitate GitHub.
     pub fn github(&self) -> Endpoints {
         Endpoints {
             web: self.issuer(),
@@ -164,7 +164,7 @@ impl Stub {
         }
     }
 
-    /// What reaches it.
+    /// Returns an [`Outbound`] that reaches and trusts this provider.
     pub fn outbound(&self) -> Outbound {
         Outbound::new(Config {
             allowed: vec!["127.0.0.0/8".parse().unwrap()],
@@ -172,17 +172,17 @@ impl Stub {
         })
     }
 
-    /// How it behaves, to be changed.
+    /// Locks the state, for reading or changing it.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
 
-    /// It signs by a new key from now on, and publishes no other.
+    /// Replaces the signing key and publishes only the new one.
     pub fn roll_key(&self) {
         self.state().keys = vec![new_key()];
     }
 
-    /// Somebody logs in there who was sent to `url`.
+    /// Signs a person in who was redirected to `url`.
     pub fn authorize(&self, url: &str) -> Callback {
         let uri: Uri = url.parse().unwrap();
         let query = uri.query().unwrap();
@@ -218,7 +218,7 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// A key is named after itself.
+/// Derives a key id from the public key.
 fn key_id(key: &EcdsaKeyPair) -> String {
     encode(&key.public_key().as_ref()[1..9])
 }
@@ -310,7 +310,7 @@ impl State {
         (StatusCode::OK, answer)
     }
 
-    /// Each code once, by whoever has its verifier.
+    /// Redeems a code once, if the PKCE verifier and redirect URI match.
     fn redeem(&mut self, body: &[u8]) -> Option<Code> {
         let fields: HashMap<_, _> = form_urlencoded::parse(body).into_owned().collect();
         let code = self.codes.remove(&fields["code"])?;
@@ -324,7 +324,7 @@ impl State {
         self.token("JWT", &claims, &self.claims)
     }
 
-    /// What says that a session has ended; `claims` beside what is due, of which `null` leaves one out.
+    /// Returns a signed logout token. `claims` overrides the defaults, and `null` removes a claim.
     pub fn logout_token(&self, claims: &Value) -> String {
         let due = json!({
             "jti": encode(claims.to_string()), "sub": "1234",

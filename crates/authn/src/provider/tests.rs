@@ -131,7 +131,7 @@ async fn w03_a_code_of_another_login_is_of_no_use() {
     let scene = Scene::new().await;
     let (victim, _) = scene.depart().await;
     let (_, attacker) = scene.depart().await;
-    // The verifier is the victim's, the code the attacker's.
+    // Victim's verifier with the attacker's code.
     let error = scene.finish(&victim, &attacker).await.unwrap_err();
     assert!(matches!(error, LoginError::Refused(code) if code == "invalid_grant"));
 }
@@ -185,7 +185,7 @@ async fn w02_an_answer_of_another_issuer_leads_nowhere() {
         None,
         "the code went to the wrong issuer"
     );
-    // Nor one that hides where it is from, where the issuer promises to tell.
+    // A callback without `iss` is rejected if the metadata announce it.
     let scene = Scene::new().await;
     scene.stub.state().promises_issuer = true;
     let (departure, callback) = scene.depart().await;
@@ -218,7 +218,7 @@ async fn w50_c12_only_a_verified_address_counts(
     scene.allows_unverified_email = allows_unverified_email;
     scene.claims(claims);
     assert_eq!(scene.log_in().await.unwrap().email.as_deref(), expected);
-    // Where the address identifies, the same holds.
+    // The same rule applies if the email address is the identifier.
     scene.identifier_claim = "email";
     let identifier = scene
         .log_in()
@@ -277,7 +277,7 @@ async fn w54_a_provider_is_asked_once_and_not_at_each_login() {
     let asked = scene.stub.state().asked.clone();
     assert_eq!(asked["/.well-known/openid-configuration"], 1);
     assert_eq!(asked["/jwks"], 1);
-    // And is not needed for what is known, until somebody has come back.
+    // A provider that is down does not prevent the start of a login that uses cached metadata.
     scene.stub.state().is_down = true;
     scene.clock.advance(Duration::from_hours(2));
     let (departure, callback) = scene.depart().await;
@@ -301,7 +301,7 @@ async fn a_login_anew_is_one_that_has_happened_since_r5() {
     };
     let identity = scene.finish(&departure, &callback).await.unwrap();
     assert_eq!(told(identity), (Some(now - 3600), false));
-    // What is no time, or has not come, says nothing.
+    // Invalid times are ignored.
     for claim in [json!(now + 6), json!(now * 1000), json!(-1)] {
         scene.claims(json!({"auth_time": claim}));
         assert_eq!(told(scene.log_in().await.unwrap()), (None, false));
@@ -336,10 +336,10 @@ async fn a_login_anew_is_one_that_has_happened_since_r5() {
         let refused = scene.log_in().await.unwrap_err();
         assert!(matches!(refused, LoginError::NotAnew), "{claim}: {refused}");
     }
-    // The token itself cannot be read.
+    // The library rejects a token whose `auth_time` is not a number.
     scene.claims(json!({"auth_time": "yesterday"}));
     scene.log_in().await.unwrap_err();
-    // What counts is when the request was sent, not when the answer comes.
+    // The time of the request counts, not the time of the callback.
     scene.claims(json!({"auth_time": now + 1}));
     let (departure, callback) = scene.depart().await;
     scene.clock.advance(Duration::from_mins(2));
@@ -465,7 +465,7 @@ async fn a_logout_token_says_what_has_ended() {
     assert_eq!(read.subject.as_deref(), Some("1234"));
     assert_eq!(read.session.as_deref(), Some("s1"));
     assert!(read.ends_at > scene.clock.now());
-    // Providers of before the final specification write no `typ` of its own, nor when it ends.
+    // Providers that implement drafts of the specification send `typ: JWT` and no `exp`.
     let header = json!({"alg": "ES256", "typ": "JWT"});
     scene.stub.state().header = Some(header);
     let token = scene
@@ -474,7 +474,7 @@ async fn a_logout_token_says_what_has_ended() {
         .logout_token(&json!({"exp": null, "sub": null, "sid": "s1"}));
     scene.relying.read_logout(CLIENT_ID, &token).await.unwrap();
 
-    // By a key that is new.
+    // The provider signs with a new key.
     scene.stub.roll_key();
     scene.stub.state().header = None;
     scene.clock.advance(Duration::from_mins(1));
@@ -531,7 +531,7 @@ async fn w55_no_token_poses_as_one_of_another_purpose() {
         matches!(outcome, Err(LoginError::Invalid(_))),
         "{outcome:?}"
     );
-    // One that was signed by somebody else.
+    // Another provider's signature is rejected.
     scene.stub.state().header = None;
     let other = Stub::start(scene.clock.clone()).await;
     let issuer = scene.stub.issuer();
@@ -542,7 +542,7 @@ async fn w55_no_token_poses_as_one_of_another_purpose() {
         "{outcome:?}"
     );
 
-    // As an ID token it logs nobody in, though it may have whatever one has.
+    // A logout token with all claims of an ID token is not accepted as one.
     scene.anew = false;
     let events = json!({"http://schemas.openid.net/event/backchannel-logout": {}});
     scene.stub.state().header = Some(json!({"alg": "ES256", "typ": "logout+jwt"}));

@@ -1,11 +1,10 @@
-//! The digests and signatures that are accepted, by the identifiers of RFC 9231. A closed list: what a message names
-//! and is not here is refused.
+//! Accepted digest and signature algorithms, with their RFC 9231 identifiers. All others are rejected.
 
 use aws_lc_rs::digest;
 
 use super::error::{Error, quoted};
 
-/// A digest of SHA-2.
+/// A SHA-2 digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Digest {
     Sha256,
@@ -13,13 +12,13 @@ pub(super) enum Digest {
     Sha512,
 }
 
-/// A signature over octets. The key decides which of them can be verified with it.
+/// A signature algorithm. The type of the key restricts the possible ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SignatureAlgorithm {
     RsaPkcs1(Digest),
-    /// With MGF1 and a salt, both of the same digest (RFC 9231 §2.3.10).
+    /// The digest is also used for MGF1 and the salt length (RFC 9231 §2.3.10).
     RsaPss(Digest),
-    /// On the curve of the key.
+    /// ECDSA on the curve of the key.
     Ecdsa(Digest),
 }
 

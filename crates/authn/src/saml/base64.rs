@@ -1,4 +1,4 @@
-//! Base64 as XML and forms hold it: white space anywhere, nothing else beside the alphabet.
+//! Base64 of XML and forms: white space is ignored, and all other characters must be in the alphabet.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -8,7 +8,7 @@ pub(super) fn encode(octets: &[u8]) -> String {
     STANDARD.encode(octets)
 }
 
-/// The octets of `text`; `what` names it in the reason.
+/// Decodes `text`. The error message contains `what`.
 pub(super) fn decode(what: &str, text: &str) -> Result<Vec<u8>, Error> {
     let packed: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
     STANDARD

@@ -1,4 +1,4 @@
-//! How messages travel through the browser (SAML Bindings §3.4 and §3.5).
+//! Transport of messages through the browser (SAML Bindings §3.4 and §3.5).
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -12,17 +12,17 @@ use super::{
 
 pub(super) mod incoming;
 
-/// `RelayState` has at most this many bytes (SAML Bindings §3.4.3).
+/// Maximum length of `RelayState` in bytes (SAML Bindings §3.4.3).
 pub const MAX_RELAY_STATE: usize = 80;
 
-/// What has to be said in a parameter of a query.
+/// Characters that are percent-encoded in a query.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// Requests and responses have parameters of their own.
+/// Parameter that carries the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Parameter {
     Request,
@@ -38,24 +38,24 @@ impl Parameter {
     }
 }
 
-/// A message on its way to the identity provider.
+/// A message to the identity provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outgoing {
-    /// Send the browser there.
+    /// Redirect the browser.
     Redirect {
-        /// With the message and its signature in the query.
+        /// URL with the message and its signature in the query.
         url: String,
     },
-    /// Let the browser post a form there.
+    /// Let the browser post a form.
     Post {
-        /// Where the form goes.
+        /// URL of the form.
         action: String,
-        /// The fields with their values, to be escaped for HTML.
+        /// Names and values of the fields. The caller must escape them for HTML.
         fields: Vec<(&'static str, String)>,
     },
 }
 
-/// Signs `document` and sends it to `location` of `endpoint`.
+/// Signs `document` and addresses it to `location`, with the binding of `endpoint`.
 pub(super) fn send(
     document: &str,
     parameter: Parameter,

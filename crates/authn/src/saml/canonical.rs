@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 
 use super::xml::{Attribute, Element, Node, escape_attribute, escape_text};
 
-/// How an element is canonicalised.
+/// Options of the canonicalization.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Options<'a> {
-    /// Whether comments are part of the octets.
+    /// True if the output contains comments.
     pub(super) comments: bool,
-    /// The `PrefixList` of `InclusiveNamespaces`; the default namespace is the empty text.
+    /// `PrefixList` of `InclusiveNamespaces`. The empty string is the default namespace.
     pub(super) inclusive: &'a [String],
-    /// The element left out with everything in it: a signature inside of what it signs.
+    /// Element to omit with its content: the enveloped signature.
     pub(super) without: Option<&'a Element>,
 }
 
-/// The canonical octets of `element`.
+/// Returns the canonical form of `element`.
 pub(super) fn canonicalize(element: &Element, options: Options<'_>) -> String {
     let mut writer = Writer {
         options,
@@ -28,7 +28,7 @@ pub(super) fn canonicalize(element: &Element, options: Options<'_>) -> String {
 
 struct Writer<'a> {
     options: Options<'a>,
-    /// Declarations that the output has at this place, innermost last.
+    /// Namespace declarations in force in the output, innermost last.
     rendered: Vec<(&'a str, &'a str)>,
     out: String,
 }
@@ -85,7 +85,7 @@ impl<'a> Writer<'a> {
         self.out.push_str(local);
     }
 
-    /// What the element visibly uses, and what the list asks for, in the order of the output.
+    /// Returns the visibly used namespaces and those of the prefix list, in output order.
     fn wanted(&self, element: &'a Element) -> BTreeMap<&'a str, &'a str> {
         let mut wanted: BTreeMap<&str, &str> = BTreeMap::new();
         for prefix in self.options.inclusive {
@@ -112,7 +112,7 @@ impl<'a> Writer<'a> {
             .rev()
             .find(|(rendered, _)| *rendered == prefix)
             .map_or("", |(_, uri)| uri);
-        // A prefix is never declared as nothing, so this is also the rule for the default namespace.
+        // A prefix cannot be undeclared, so the check also covers the default namespace.
         if in_force == uri {
             return;
         }

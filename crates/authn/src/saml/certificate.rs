@@ -1,5 +1,5 @@
-//! Certificates as SAML uses them: carriers of a public key. Neither their dates nor their issuers mean anything
-//! (SAML V2.0 Metadata Interoperability Profile §2.6.1); trust comes from the metadata that hold them.
+//! Certificates as carriers of public keys. SAML ignores their dates and issuers (SAML V2.0 Metadata Interoperability
+//! Profile §2.6.1); the metadata that contain them establish the trust.
 
 use aws_lc_rs::{
     digest,
@@ -15,12 +15,12 @@ use super::{
     fixed_signature,
 };
 
-/// A certificate with an RSA key of 2048 to 8192 bits, or one on P-256, P-384 or P-521.
+/// A certificate with an RSA key of 2048 to 8192 bits, or an EC key on P-256, P-384 or P-521.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
     der: Vec<u8>,
     kind: KeyKind,
-    /// RSA: `RSAPublicKey`; elliptic curves: the uncompressed point.
+    /// `RSAPublicKey` for RSA, the uncompressed point for EC.
     key: Vec<u8>,
 }
 
@@ -33,11 +33,10 @@ pub(super) enum KeyKind {
 }
 
 impl Certificate {
-    /// Reads one certificate in PEM.
+    /// Parses exactly one PEM certificate.
     ///
     /// # Errors
-    ///
-    /// Where it is none, or its key is of a kind or size that is not accepted.
+    /// Returns an error of [`ErrorKind::Key`] if the text is not a certificate or its key is not accepted.
     pub fn from_pem(text: &str) -> Result<Self, Error> {
         let bad = |reason: &str| Error::new(ErrorKind::Key, reason.to_owned());
         let mut found = CertificateDer::pem_slice_iter(text.as_bytes());
@@ -51,11 +50,10 @@ impl Certificate {
         Self::from_der(&first)
     }
 
-    /// Reads a certificate in DER.
+    /// Parses a DER certificate.
     ///
     /// # Errors
-    ///
-    /// As [`Self::from_pem`].
+    /// Returns an error of [`ErrorKind::Key`] if the bytes are not a certificate or its key is not accepted.
     pub fn from_der(der: &[u8]) -> Result<Self, Error> {
         let bad = |reason: String| Error::new(ErrorKind::Key, reason);
         let (rest, certificate) = parse_x509_certificate(der)
@@ -98,7 +96,7 @@ impl Certificate {
         })
     }
 
-    /// Reads a certificate as XML holds it: base64 with white space anywhere.
+    /// Parses a certificate in base64 with white space, as in XML.
     pub(super) fn from_base64(text: &str) -> Result<Self, Error> {
         let packed: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
         let der = STANDARD
@@ -107,12 +105,12 @@ impl Certificate {
         Self::from_der(&der)
     }
 
-    /// As DER.
+    /// Returns the certificate in DER.
     pub fn der(&self) -> &[u8] {
         &self.der
     }
 
-    /// SHA-256 of the DER in lower-case hexadecimal, by which people compare certificates.
+    /// Returns the SHA-256 hash of the DER in lower-case hexadecimal.
     pub fn fingerprint(&self) -> String {
         hex(digest::digest(&digest::SHA256, &self.der).as_ref())
     }
@@ -129,7 +127,8 @@ impl Certificate {
         &self.key
     }
 
-    /// Whether `signature` over `octets` is of this key. An algorithm that is not one of this key's kind never is.
+    /// Returns true if this key made the `signature` over `octets`. Returns false if the algorithm does not fit the
+    /// key.
     pub(super) fn verifies(
         &self,
         algorithm: SignatureAlgorithm,
@@ -164,7 +163,7 @@ impl std::fmt::Debug for Certificate {
 
 enum Verifier {
     Rsa(&'static dyn VerificationAlgorithm),
-    /// With the octets of one coordinate.
+    /// Algorithm and length of a coordinate in bytes.
     Ecdsa(&'static dyn VerificationAlgorithm, usize),
 }
 

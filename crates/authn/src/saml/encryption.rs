@@ -1,9 +1,8 @@
-//! Decryption of assertions (XML-Enc 1.1): a key wrapped by RSA-OAEP, content in AES-GCM, or in AES-CBC where the
-//! identity provider has signed the ciphertext.
+//! Decryption of assertions (XML-Enc 1.1). The content key is wrapped with RSA-OAEP. The content is encrypted with
+//! AES-GCM, or with AES-CBC if the identity provider signed the ciphertext.
 //!
-//! CBC alone does not protect what it encrypts from being changed, and lets whoever can ask often enough read an
-//! assertion. So it is decrypted in what a verified signature covers and nowhere else: what may be asked then is what
-//! the identity provider has written, and nothing near it.
+//! AES-CBC does not protect the integrity of the ciphertext, so a padding oracle could reveal an assertion. CBC
+//! ciphertexts are therefore decrypted only if a verified signature covers them, which prevents modified ones.
 
 use aws_lc_rs::{
     aead::{self, AES_128_GCM, AES_192_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
@@ -23,24 +22,23 @@ use super::{
     xml::{self, Element, Limits},
 };
 
-/// Wrapped keys that are tried: each costs an operation with the private key.
+/// Maximum number of wrapped keys. Each one costs an RSA private key operation.
 const WRAPPED_KEYS: usize = 4;
 const NONCE: usize = 12;
 
-/// Who says that a ciphertext is what the identity provider has written.
+/// Authenticity of a ciphertext.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Authenticity {
-    /// A signature of the identity provider, verified before: the element was read from the octets that it covers.
+    /// A verified signature of the identity provider covers the ciphertext.
     Signed,
-    /// Nobody yet. The ciphertext has to show that nobody changed it.
+    /// No signature covers the ciphertext, so the encryption itself must detect changes.
     Unknown,
 }
 
-/// The assertion that `encrypted` (`saml:EncryptedAssertion`) holds.
+/// Decrypts a `saml:EncryptedAssertion`.
 ///
 /// # Errors
-///
-/// Where its algorithms are refused, or none of the keys opens it.
+/// Returns an error of [`ErrorKind::Encryption`] if an algorithm is not accepted or no key decrypts the assertion.
 pub(super) fn decrypt(
     encrypted: &Element,
     authenticity: Authenticity,
@@ -79,13 +77,13 @@ pub(super) fn decrypt(
     Ok(element)
 }
 
-/// How an assertion is encrypted.
+/// Content encryption algorithm.
 #[derive(Debug, Clone, Copy)]
 enum Content {
     Gcm(&'static aead::Algorithm),
     Cbc {
         algorithm: &'static cipher::Algorithm,
-        /// Of the key, in octets.
+        /// Key length in bytes.
         length: usize,
     },
 }
@@ -114,7 +112,7 @@ impl Content {
         }
     }
 
-    /// Of the key, in octets.
+    /// Returns the key length in bytes.
     fn key_length(self) -> usize {
         match self {
             Self::Gcm(algorithm) => algorithm.key_len(),
@@ -131,7 +129,7 @@ impl Content {
     }
 }
 
-/// Opens the keys wrapped for us: those in `EncryptedData`, and those beside it.
+/// Unwraps the content key. The wrapped keys are in `EncryptedData` or next to it.
 fn content_key(
     encrypted: &Element,
     data: &Element,
@@ -239,7 +237,7 @@ fn cipher_value(element: &Element) -> Result<Vec<u8>, Error> {
     base64::decode("CipherValue", &value.text()?)
 }
 
-/// A nonce, the ciphertext, and its tag (XML-Enc 1.1 §5.2.4).
+/// Decrypts a nonce, ciphertext and tag (XML-Enc 1.1 §5.2.4).
 fn open_gcm(
     algorithm: &'static aead::Algorithm,
     key: &[u8],
@@ -257,7 +255,7 @@ fn open_gcm(
     Some(plain)
 }
 
-/// An initialisation vector and whole blocks, the last of them padded with anything (XML-Enc 1.1 §5.2.3).
+/// Decrypts an initialization vector and blocks. Only the last byte of the padding is defined (XML-Enc 1.1 §5.2.3).
 fn open_cbc(
     algorithm: &'static cipher::Algorithm,
     key: &[u8],

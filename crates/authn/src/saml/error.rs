@@ -1,28 +1,28 @@
-//! What a refused message, metadata document or key was refused for.
+//! Errors for rejected messages, metadata documents and keys.
 
 use std::fmt;
 
-/// The part of the protocol that said no.
+/// Category of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// Octets that are no message: encoding, XML, structure.
+    /// The encoding, XML or structure is invalid.
     Malformed,
-    /// No signature, a wrong one, or one of a form that is not accepted.
+    /// The signature is missing, invalid or of an unsupported form.
     Signature,
-    /// What is encrypted cannot be decrypted.
+    /// Decryption failed.
     Encryption,
-    /// Well made, but not for this service provider, this request or this moment.
+    /// The message is valid, but for another service provider, request or time.
     Refused,
-    /// The identity provider itself says that it did not do what was asked.
+    /// The identity provider reports that the request failed.
     Denied,
-    /// The metadata of the identity provider.
+    /// The metadata of the identity provider cannot be used.
     Metadata,
-    /// A key or certificate of the service provider.
+    /// A key or certificate cannot be used.
     Key,
 }
 
-/// A refusal. `Display` is what anyone may see; [`Error::reason`] is for logs and administrators and says precisely
-/// what was wrong. Neither holds keys or claims.
+/// A SAML error. `Display` is a public message; [`Error::reason`] has the details for logs and administrators. Neither
+/// contains keys or claims.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Error {
     kind: ErrorKind,
@@ -30,12 +30,12 @@ pub struct Error {
 }
 
 impl Error {
-    /// The part of the protocol that said no.
+    /// Returns the category.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// What was wrong, for logs and administrators.
+    /// Returns the details for logs and administrators.
     pub fn reason(&self) -> &str {
         &self.reason
     }
@@ -59,7 +59,7 @@ impl Error {
         Self::new(ErrorKind::Refused, reason)
     }
 
-    /// The same refusal, told as one of the metadata.
+    /// Converts the error to [`ErrorKind::Metadata`].
     pub(super) fn in_metadata(self) -> Self {
         Self::new(ErrorKind::Metadata, self.reason)
     }
@@ -87,7 +87,8 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {}
 
-/// A text of the message for a reason: short, and without what could forge lines of a log.
+/// Quotes a text of a message for an error reason. Truncates it and escapes control characters, which prevents log
+/// injection.
 pub(super) fn quoted(text: &str) -> String {
     const LONGEST: usize = 120;
     let mut shown: String = text.chars().take(LONGEST).collect();

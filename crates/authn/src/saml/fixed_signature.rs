@@ -1,6 +1,6 @@
-//! ECDSA signatures as XML has them, both integers side by side (RFC 9231 §2.3.6), and as DER.
+//! Conversion of ECDSA signatures from the fixed-length form of XML (RFC 9231 §2.3.6) to DER.
 
-/// `r ‖ s` of `width` octets each as `SEQUENCE { INTEGER, INTEGER }`. None where the length is another.
+/// Converts `r ‖ s` with `width` bytes each to `SEQUENCE { INTEGER, INTEGER }`. Returns `None` if the length differs.
 pub(super) fn to_der(fixed: &[u8], width: usize) -> Option<Vec<u8>> {
     if fixed.len() != 2 * width {
         return None;
@@ -9,7 +9,7 @@ pub(super) fn to_der(fixed: &[u8], width: usize) -> Option<Vec<u8>> {
     let mut content = integer(r)?;
     content.extend(integer(s)?);
     let mut der = vec![0x30];
-    // Two integers of at most 67 octets with their heads: 138 octets.
+    // The content has at most 138 bytes: two integers of 67 bytes with their headers.
     if content.len() > 127 {
         der.push(0x81);
     }
@@ -20,7 +20,7 @@ pub(super) fn to_der(fixed: &[u8], width: usize) -> Option<Vec<u8>> {
 
 fn integer(octets: &[u8]) -> Option<Vec<u8>> {
     let zeros = octets.iter().take_while(|octet| **octet == 0).count();
-    // At least one octet stays.
+    // Keep at least one byte.
     let digits = octets.get(zeros.min(octets.len().checked_sub(1)?)..)?;
     let mut der = vec![0x02];
     let sign = digits.first().is_some_and(|first| *first >= 0x80);

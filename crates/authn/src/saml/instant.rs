@@ -1,4 +1,4 @@
-//! Times as SAML writes them (Core §1.3.3).
+//! Times and durations in SAML format (Core §1.3.3).
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use jiff::{Span, SpanRelativeTo, Timestamp};
 
 use super::error::{Error, quoted};
 
-/// How far the clocks of the identity provider and of the Cluster may be apart.
+/// Accepted clock difference between the identity provider and the Cluster.
 pub const CLOCK_SKEW: Duration = Duration::from_mins(1);
 
-/// The same for `AuthnInstant` if the person had to authenticate again. It bounds how much older than it seems an
-/// authentication may be, so it is smaller.
+/// Accepted clock difference for `AuthnInstant` if the person had to authenticate again. An authentication can be older
+/// than it seems by this much, so the value is smaller than [`CLOCK_SKEW`].
 pub(super) const AUTHENTICATION_SKEW: Duration = Duration::from_secs(5);
 
-/// An `xs:dateTime` with a time zone, in milliseconds.
+/// Parses an `xs:dateTime` with a time zone.
 pub(super) fn parse(what: &str, text: &str) -> Result<UnixMillis, Error> {
     let text = text.trim_matches(super::xml::is_white_space);
     let plain = text.contains('T')
@@ -30,7 +30,7 @@ pub(super) fn parse(what: &str, text: &str) -> Result<UnixMillis, Error> {
     }
 }
 
-/// An `xs:duration`. Months and years count as those from the beginning of 2026.
+/// Parses an `xs:duration`. Months and years have the length of those from 2026-01-01.
 pub(super) fn parse_duration(what: &str, text: &str) -> Result<Duration, Error> {
     let text = text.trim_matches(super::xml::is_white_space);
     let from = SpanRelativeTo::from(jiff::civil::date(2026, 1, 1));
@@ -46,17 +46,17 @@ pub(super) fn parse_duration(what: &str, text: &str) -> Result<Duration, Error> 
         })
 }
 
-/// With whole seconds, which everyone reads.
+/// Formats a time in whole seconds, which all implementations accept.
 pub(super) fn write(instant: UnixMillis) -> String {
     UnixMillis::from_seconds(instant.seconds()).to_string()
 }
 
-/// Whether `limit` (`NotBefore`) has come.
+/// Returns true if `limit` (`NotBefore`) is reached, within [`CLOCK_SKEW`].
 pub(super) fn has_begun(limit: UnixMillis, now: UnixMillis) -> bool {
     limit <= now.saturating_add(CLOCK_SKEW)
 }
 
-/// Whether `limit` (`NotOnOrAfter`) has come.
+/// Returns true if `limit` (`NotOnOrAfter`) is reached, within [`CLOCK_SKEW`].
 pub(super) fn has_ended(limit: UnixMillis, now: UnixMillis) -> bool {
     now >= limit.saturating_add(CLOCK_SKEW)
 }

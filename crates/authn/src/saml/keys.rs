@@ -1,4 +1,4 @@
-//! The service provider's own keys.
+//! Private keys of the service provider.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ mod generate;
 
 pub use generate::{KeyMaterial, generate};
 
-/// Signs requests. Its `Debug` shows the certificate alone.
+/// A key that signs messages. Its `Debug` output shows only the certificate.
 #[derive(Clone)]
 pub struct SigningKey {
     pair: Arc<Pair>,
@@ -35,14 +35,14 @@ enum Pair {
     Ecdsa(EcdsaKeyPair),
 }
 
-/// Decrypts assertions. Its `Debug` shows the certificate alone.
+/// An RSA key that decrypts assertions. Its `Debug` output shows only the certificate.
 #[derive(Clone)]
 pub struct DecryptionKey {
     key: Arc<OaepPrivateDecryptingKey>,
     certificate: Certificate,
 }
 
-/// How the key of an assertion is wrapped. Digest and mask generation use the same hash.
+/// RSA-OAEP variant. Digest and mask generation use the same hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Oaep {
     Sha1,
@@ -50,11 +50,10 @@ pub(super) enum Oaep {
 }
 
 impl SigningKey {
-    /// From a private key in PKCS#8 and the certificate (DER) of it: RSA of 2048 bits or more, P-256, P-384, P-521.
+    /// Creates a key from PKCS#8 and its certificate in DER: RSA from 2048 bits, P-256, P-384 or P-521.
     ///
     /// # Errors
-    ///
-    /// Where either cannot be read, or they do not belong together.
+    /// Returns an error of [`ErrorKind::Key`] if the key or certificate is invalid, or they do not match.
     pub fn new(pkcs8: &[u8], certificate: &[u8]) -> Result<Self, Error> {
         let certificate = Certificate::from_der(certificate)?;
         let ecdsa = |algorithm| {
@@ -94,7 +93,7 @@ impl SigningKey {
         })
     }
 
-    /// The certificate of the key.
+    /// Returns the certificate of the key.
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
     }
@@ -131,7 +130,7 @@ impl SigningKey {
         }
     }
 
-    /// The same RSA key with another padding or digest.
+    /// Uses the same RSA key with another padding or digest.
     #[cfg(test)]
     pub(super) fn with_algorithm(mut self, algorithm: SignatureAlgorithm) -> Self {
         self.algorithm = algorithm;
@@ -140,11 +139,10 @@ impl SigningKey {
 }
 
 impl DecryptionKey {
-    /// From an RSA private key in PKCS#8 and the certificate (DER) of it.
+    /// Creates a key from an RSA key in PKCS#8 and its certificate in DER.
     ///
     /// # Errors
-    ///
-    /// Where either cannot be read, or they do not belong together.
+    /// Returns an error of [`ErrorKind::Key`] if the key or certificate is invalid, or they do not match.
     pub fn new(pkcs8: &[u8], certificate: &[u8]) -> Result<Self, Error> {
         let certificate = Certificate::from_der(certificate)?;
         if certificate.kind() != KeyKind::Rsa {
@@ -164,12 +162,12 @@ impl DecryptionKey {
         })
     }
 
-    /// The certificate of the key.
+    /// Returns the certificate of the key.
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
     }
 
-    /// The key that was wrapped for this one, or nothing.
+    /// Unwraps a content key. Returns `None` if it is not wrapped for this key.
     pub(super) fn unwrap(
         &self,
         oaep: Oaep,

@@ -1,4 +1,4 @@
-//! Single logout (SAML Core §3.7, Single Logout Profile §4.4). Nothing unsigned is read.
+//! Single logout (SAML Core §3.7, Single Logout Profile §4.4). Unsigned messages are rejected.
 
 use std::time::Duration;
 
@@ -19,39 +19,38 @@ use super::{
     xml::Element,
 };
 
-/// Requests older than this are refused: longer than a browser takes, short enough to remember their ids.
+/// Maximum age of a request. It exceeds the time that a browser needs, and limits the time that ids are stored.
 const MAX_AGE: Duration = Duration::from_mins(10);
-/// Sessions that one request names.
+/// Maximum number of sessions in a request.
 const SESSIONS: usize = 64;
 
-/// A request of the identity provider to end Sessions.
+/// A verified logout request of the identity provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogoutRequest {
-    /// To be accepted once.
+    /// Request id. The caller must accept each id only once.
     pub id: String,
-    /// Until when the same request could be accepted again.
+    /// Time until which the id must be stored to detect replays.
     pub remember_until: UnixMillis,
-    /// Whose Sessions end.
+    /// Person whose Sessions end.
     pub name_id: NameId,
-    /// Which of them; all where this is empty.
+    /// Sessions that end. If empty, all Sessions of the person.
     pub session_indexes: Vec<String>,
 }
 
-/// A request to end the session at the identity provider.
+/// A logout request to the identity provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentLogout {
-    /// The request's id, to be kept for [`finish_logout`].
+    /// Request id to store for [`finish_logout`].
     pub id: String,
-    /// Where the browser takes it.
+    /// Message for the browser to deliver.
     pub message: Outgoing,
 }
 
-/// Asks the identity provider to end the session that it knows as `session_index` of `name`. None where it has no
-/// single logout.
+/// Creates a request to end the session `session_index` of `name` at the identity provider. Returns `None` if the
+/// provider does not support single logout.
 ///
 /// # Errors
-///
-/// Where the metadata are no longer valid, `relay_state` is too long, or the key fails.
+/// Returns an error if the metadata have expired, `relay_state` is too long, or signing fails.
 pub fn begin_logout(
     service: &ServiceProvider,
     provider: &Provider,
@@ -89,11 +88,11 @@ pub fn begin_logout(
     Ok(Some(SentLogout { id, message }))
 }
 
-/// Verifies the answer to [`begin_logout`].
+/// Verifies the response to [`begin_logout`].
 ///
 /// # Errors
-///
-/// Where it is not signed by the identity provider, is not to `request_id`, or says that the logout failed.
+/// Returns an error if the identity provider did not sign the response, it does not answer `request_id`, or the logout
+/// failed ([`ErrorKind::Denied`]).
 pub fn finish_logout(
     service: &ServiceProvider,
     provider: &Provider,
@@ -114,22 +113,21 @@ pub fn finish_logout(
     denied_unless_success(response.required_child(PROTOCOL, "Status")?)
 }
 
-/// Who says to have sent a message: by which the metadata are chosen that then verify it. Nothing is proved by it.
+/// Returns the issuer of an unverified message. Use it only to select the metadata that verify the message.
 ///
 /// # Errors
-///
-/// Where the message cannot be read.
+/// Returns an error of [`ErrorKind::Malformed`] if the message is malformed.
 pub fn claimed_sender(incoming: Incoming<'_>) -> Result<String, Error> {
     incoming::unverified(incoming)?
         .required_child(ASSERTION, "Issuer")?
         .token()
 }
 
-/// Verifies a request of the identity provider.
+/// Verifies a logout request of the identity provider.
 ///
 /// # Errors
-///
-/// Where it is not signed by the identity provider, not for this service provider, or too old.
+/// Returns an error if the identity provider did not sign the request, it is for another service provider, or it is too
+/// old.
 pub fn read_logout_request(
     service: &ServiceProvider,
     provider: &Provider,
@@ -170,11 +168,11 @@ pub fn read_logout_request(
     })
 }
 
-/// Answers `request`; `ended` is false where not all of it could be done.
+/// Creates the response to `request`.
 ///
 /// # Errors
-///
-/// Where the identity provider has no place for answers, `relay_state` is too long, or the key fails.
+/// Returns an error if the identity provider has no endpoint for responses, `relay_state` is too long, or signing
+/// fails.
 pub fn answer_logout(
     service: &ServiceProvider,
     provider: &Provider,
@@ -219,16 +217,16 @@ pub fn answer_logout(
     )
 }
 
-/// How much of a logout was done.
+/// Outcome of a logout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// No Session that it named is left.
+    /// All requested Sessions ended.
     All,
-    /// Some could not be ended.
+    /// Some Sessions could not be ended.
     NotAll,
 }
 
-/// What requests and responses have in common; when the message was issued.
+/// Runs the checks common to requests and responses, and returns the issue time.
 fn check_message(
     message: &Element,
     local: &str,
@@ -246,7 +244,7 @@ fn check_message(
     let issued = check_issued(message, now)?;
     let here = service.single_logout_url.as_deref();
     let destination = message.attribute("Destination");
-    // Signed messages must say where they go (SAML Bindings §3.4.5.2 and §3.5.5.2).
+    // Signed messages must have a destination (SAML Bindings §3.4.5.2 and §3.5.5.2).
     if destination.is_none() || destination != here {
         return Err(Error::refused(format!(
             "{local} is destined for {}, this is {}",

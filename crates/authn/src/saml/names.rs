@@ -1,4 +1,4 @@
-//! Names of the standards.
+//! Identifiers of the SAML and XML standards.
 
 pub(super) const PROTOCOL: &str = "urn:oasis:names:tc:SAML:2.0:protocol";
 pub(super) const ASSERTION: &str = "urn:oasis:names:tc:SAML:2.0:assertion";

@@ -1,4 +1,4 @@
-//! The identity provider as its metadata describe it (SAML Metadata, IdP role).
+//! An identity provider, described by its metadata (SAML Metadata, IdP role).
 
 use std::time::Duration;
 
@@ -14,55 +14,54 @@ mod metadata;
 
 pub use metadata::{MAX_METADATA_BYTES, MetadataOptions};
 
-/// Metadata are asked for again after this time where they do not say, and at the latest.
+/// Refresh interval of the metadata without `cacheDuration`, and the upper and lower limit of the interval.
 const REFRESH: Duration = Duration::from_hours(1);
 const LONGEST_REFRESH: Duration = Duration::from_hours(24);
-/// Nobody is asked more often.
 const SHORTEST_REFRESH: Duration = Duration::from_mins(5);
 
-/// How a message reaches a URL.
+/// Transport of a message to a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Binding {
-    /// In the query of a redirection, deflated.
+    /// Deflated message in the query of a redirect.
     Redirect,
-    /// In a form that the browser posts.
+    /// Message in a form that the browser posts.
     Post,
 }
 
-/// Where messages of one kind go.
+/// An endpoint for one kind of message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// How they get there.
+    /// Binding of the endpoint.
     pub binding: Binding,
-    /// Requests go here: an `https` URL, or an `http` one of this machine.
+    /// URL for requests: `https`, or `http` on the local host.
     pub location: String,
-    /// Responses go here where that is another place.
+    /// URL for responses, if it differs.
     pub response_location: Option<String>,
 }
 
 /// An identity provider.
 #[derive(Debug, Clone)]
 pub struct Provider {
-    /// Its name: the `Issuer` of what it says.
+    /// Entity id, which is the `Issuer` of its messages.
     pub entity_id: String,
-    /// Any of these signs. Several stand there while it changes its key.
+    /// Certificates whose keys can sign messages. There are several during a key rotation.
     pub signing: Vec<Certificate>,
-    /// For these it can decrypt.
+    /// Certificates for the encryption of messages to the provider.
     pub encryption: Vec<Certificate>,
-    /// Where logins begin; not empty.
+    /// Endpoints for login requests, never empty.
     pub single_sign_on: Vec<Endpoint>,
-    /// Where Sessions end.
+    /// Endpoints for logout messages.
     pub single_logout: Vec<Endpoint>,
-    /// Whether it takes signed requests alone.
+    /// True if the provider accepts only signed requests.
     pub wants_signed_requests: bool,
-    /// Nothing of this holds from then on.
+    /// Time at which the metadata expire.
     pub valid_until: Option<UnixMillis>,
-    /// How long a copy may be held.
+    /// Time for which the metadata can be cached.
     pub cache_duration: Option<Duration>,
 }
 
 impl Provider {
-    /// When the metadata are to be fetched again, if they were fetched at `fetched_at`.
+    /// Returns the time to refetch metadata that were fetched at `fetched_at`.
     pub fn refresh_at(&self, fetched_at: UnixMillis) -> UnixMillis {
         let wanted = self.cache_duration.unwrap_or(REFRESH);
         let due = fetched_at.saturating_add(wanted.min(LONGEST_REFRESH));
@@ -71,7 +70,7 @@ impl Provider {
             .max(fetched_at.saturating_add(SHORTEST_REFRESH))
     }
 
-    /// Refuses metadata whose time is over.
+    /// Returns an error if the metadata have expired.
     pub(super) fn check_validity(&self, now: UnixMillis) -> Result<(), Error> {
         match self.valid_until {
             Some(until) if instant::has_ended(until, now) => Err(Error::new(
@@ -83,7 +82,7 @@ impl Provider {
     }
 }
 
-/// The endpoint to use: by redirection where there is the choice.
+/// Returns the endpoint to use, with a preference for the redirect binding.
 pub(super) fn preferred(endpoints: &[Endpoint]) -> Option<&Endpoint> {
     endpoints
         .iter()

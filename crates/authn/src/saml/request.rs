@@ -1,4 +1,4 @@
-//! Requests to log someone in (SAML Core §3.4, Web Browser SSO Profile §4.1).
+//! Login requests (SAML Core §3.4, Web Browser SSO Profile §4.1).
 
 use domain::{clock::UnixMillis, rng::Rng};
 
@@ -12,21 +12,19 @@ use super::{
     xml::escape_text,
 };
 
-/// A request that was made, and what its response is compared with.
+/// A login request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginRequest {
-    /// The request's id, to be kept for [`super::Expected`].
+    /// Request id to store for [`super::Expected`].
     pub id: String,
-    /// Where the browser takes it.
+    /// Message for the browser to deliver.
     pub message: Outgoing,
 }
 
-/// Asks `provider` to log the holder of a browser in. With `force_authn` it must prove the person anew instead of
-/// relying on an earlier login.
+/// Creates a login request to `provider`. If `force_authn` is true, the provider must authenticate the person again.
 ///
 /// # Errors
-///
-/// Where the metadata are no longer valid, `relay_state` is too long, or the key fails.
+/// Returns an error if the metadata have expired, `relay_state` is too long, or signing fails.
 pub fn begin_login(
     service: &ServiceProvider,
     provider: &Provider,
@@ -65,7 +63,7 @@ pub fn begin_login(
     Ok(LoginRequest { id, message })
 }
 
-/// 160 random bits, written as a name of XML (SAML Core §1.3.4).
+/// Generates an id of 160 random bits that is a valid XML name (SAML Core §1.3.4).
 pub(super) fn new_id(rng: &dyn Rng) -> String {
     let digits = domain::rng::random_string(rng, b"0123456789abcdef", 40);
     format!("_{digits}")

@@ -1,4 +1,4 @@
-//! Responses to login requests (Web Browser SSO Profile §4.1.4).
+//! Verification of login responses (Web Browser SSO Profile §4.1.4).
 
 use domain::clock::UnixMillis;
 
@@ -22,25 +22,24 @@ pub use claims::{Attribute, Login, NameId};
 
 pub(super) use claims::name_id;
 
-/// What the response has to be an answer to.
+/// Request that a response must answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
-    /// The id of the request, as [`super::begin_login`] gave it.
+    /// Request id, as returned by [`super::begin_login`].
     pub request_id: &'a str,
-    /// When it was made.
+    /// Time of the request.
     pub requested_at: UnixMillis,
-    /// Whether it asked for a proof anew: an earlier one is refused then.
+    /// True if the request had `ForceAuthn`. An older authentication is then rejected.
     pub force_authn: bool,
 }
 
-/// Reads the form value `SAMLResponse`. All that the result says was signed by the identity provider, for this
-/// service provider, in answer to this request, and holds now.
+/// Verifies the form field `SAMLResponse` and returns the login. The identity provider signed all of its data, for this
+/// service provider and in response to this request. It is valid at `now`.
 ///
-/// The caller has to accept [`Login::assertion_id`] once only, until [`Login::remember_until`].
+/// The caller must accept each [`Login::assertion_id`] only once, until [`Login::remember_until`].
 ///
 /// # Errors
-///
-/// Where anything about it is not as it has to be; the reason says what.
+/// Returns an error if a check fails. [`Error::reason`] has the details.
 pub fn finish_login(
     service: &ServiceProvider,
     provider: &Provider,
@@ -62,13 +61,13 @@ pub fn finish_login(
         expected,
         now,
     };
-    // Also before the signature is verified: a refusal by the identity provider is often not signed.
+    // The status is checked before the signature too, because error responses are often unsigned.
     check_status(&root)?;
     let verified = verify(&root, &checks)?;
     claims::read(&verified, &checks)
 }
 
-/// All that a response is compared with.
+/// Inputs of the checks.
 struct Checks<'a> {
     service: &'a ServiceProvider,
     provider: &'a Provider,
@@ -76,7 +75,8 @@ struct Checks<'a> {
     now: UnixMillis,
 }
 
-/// Verifies the response, its assertion, or both, and returns the verified octets with the assertion in them.
+/// Verifies the signature of the response, its assertion, or both. Returns the verified assertion, or the verified
+/// response that contains it.
 fn verify(root: &Element, checks: &Checks<'_>) -> Result<Verified, Error> {
     let keys = &checks.provider.signing;
     let plain = only_assertion(root)?;
@@ -92,7 +92,7 @@ fn verify(root: &Element, checks: &Checks<'_>) -> Result<Verified, Error> {
 
     if !plain.is(ASSERTION, "EncryptedAssertion") {
         return match response {
-            // Where both are signed, both have to be right, and the inner one says what is read.
+            // If both are signed, both signatures must verify, and the claims are those of the assertion.
             _ if signature::is_signed(plain) => signature::verify(plain, keys, incoming::LIMITS),
             Some(response) => Ok(response),
             None => Err(Error::signature(
@@ -123,7 +123,7 @@ fn verify(root: &Element, checks: &Checks<'_>) -> Result<Verified, Error> {
     }
 }
 
-/// The one assertion of a response, encrypted or not. Others are refused wherever they are.
+/// Returns the only assertion of a response, encrypted or not. Additional assertions are an error anywhere in it.
 fn only_assertion(root: &Element) -> Result<&Element, Error> {
     let mut assertions = root.descendants().filter(|element| is_assertion(element));
     let assertion = assertions
@@ -184,7 +184,7 @@ fn check_status(response: &Element) -> Result<(), Error> {
     denied_unless_success(status)
 }
 
-/// Refuses a `Status` that is no success, with what it says.
+/// Returns [`ErrorKind::Denied`] with the status details unless the status is success.
 pub(super) fn denied_unless_success(status: &Element) -> Result<(), Error> {
     let top = status.required_child(PROTOCOL, "StatusCode")?;
     let value = top.required_attribute("Value")?;
@@ -218,7 +218,7 @@ pub(super) fn check_version(element: &Element) -> Result<(), Error> {
     )))
 }
 
-/// Refuses what says that it was made in the future.
+/// Returns the issue time, and an error if it is in the future.
 pub(super) fn check_issued(element: &Element, now: UnixMillis) -> Result<UnixMillis, Error> {
     let issued = instant::parse("IssueInstant", element.required_attribute("IssueInstant")?)?;
     if instant::has_begun(issued, now) {

@@ -1,4 +1,4 @@
-//! The Cluster as a service provider: names, places and keys, and the document that tells identity providers of them.
+//! The Cluster as a service provider: its entity id, URLs, keys and metadata document.
 
 use super::{
     certificate::Certificate,
@@ -7,26 +7,25 @@ use super::{
     xml::escape_attribute,
 };
 
-/// The Cluster as identity providers know it.
+/// A SAML service provider.
 #[derive(Debug, Clone)]
 pub struct ServiceProvider {
-    /// Its name: the audience of assertions.
+    /// Entity id, which is the audience of assertions.
     pub entity_id: String,
-    /// Where responses are posted to.
+    /// URL that responses are posted to.
     pub assertion_consumer_url: String,
-    /// Where messages of logout arrive, by redirection or form; without it there is no single logout.
+    /// URL for logout messages of both bindings. If `None`, single logout is disabled.
     pub single_logout_url: Option<String>,
-    /// Signs what is sent.
+    /// Key that signs outgoing messages.
     pub signing: SigningKey,
-    /// Any of these decrypts. The first is what the metadata name.
+    /// Keys that can decrypt assertions. The metadata contain the first one.
     pub decryption: Vec<DecryptionKey>,
-    /// Certificates of signing keys that are to come: in the metadata, so that identity providers know them before
-    /// they are used.
+    /// Certificates of future signing keys. The metadata contain them before the keys are used.
     pub next_signing: Vec<Certificate>,
 }
 
 impl ServiceProvider {
-    /// The metadata document (`application/samlmetadata+xml`).
+    /// Returns the metadata document (`application/samlmetadata+xml`).
     pub fn metadata(&self) -> String {
         let mut keys = key("signing", self.signing.certificate(), "");
         for certificate in &self.next_signing {
@@ -58,7 +57,7 @@ impl ServiceProvider {
     }
 }
 
-/// What identity providers may encrypt with, the best first.
+/// Encryption methods offered to identity providers, in order of preference.
 const ENCRYPTION: &str = "<md:EncryptionMethod Algorithm=\"http://www.w3.org/2009/xmlenc11#aes256-gcm\"/>\
     <md:EncryptionMethod Algorithm=\"http://www.w3.org/2009/xmlenc11#aes128-gcm\"/>\
     <md:EncryptionMethod Algorithm=\"http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p\"/>";

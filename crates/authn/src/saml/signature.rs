@@ -1,9 +1,9 @@
-//! XML signatures (XML-DSig, as SAML Core §5.4 restricts them): one enveloped signature, one reference, to the element
-//! that holds it, exclusive canonicalization.
+//! XML signatures, restricted as in SAML Core §5.4: one enveloped signature with one reference to its parent element,
+//! and exclusive canonicalization.
 //!
-//! Nothing is looked up by its id, and nothing is read from the tree that was signed. The octets that the signature
-//! covers are parsed anew, and what comes out, [`Verified`], is the only source of claims: an element that is not
-//! covered has no way into it.
+//! To prevent signature wrapping, no element is looked up by its id, and the original tree is not used after
+//! verification. The signed bytes are parsed again, and the result, [`Verified`], is the only source of claims. It
+//! cannot contain elements that the signature does not cover.
 
 use subtle::ConstantTimeEq as _;
 
@@ -25,7 +25,7 @@ pub(super) use sign::{Form, insert_signature, sign_as};
 
 use info::SignedInfo;
 
-/// An element as its signature covers it.
+/// An element that a verified signature covers.
 #[derive(Debug)]
 pub(super) struct Verified {
     element: Element,
@@ -33,33 +33,32 @@ pub(super) struct Verified {
 }
 
 impl Verified {
-    /// The element, read from [`Verified::octets`].
+    /// Returns the element, parsed from [`Verified::octets`].
     pub(super) fn element(&self) -> &Element {
         &self.element
     }
 
-    /// What was signed, without the signature itself.
+    /// Returns the signed bytes, without the signature itself.
     pub(super) fn octets(&self) -> &str {
         &self.octets
     }
 
-    /// What came out of the ciphertext that `outer` holds: whoever signed that has signed this.
+    /// Creates a verified element from a ciphertext in `outer`. The signature of `outer` covers it.
     pub(super) fn decrypted_from(_outer: &Verified, element: Element) -> Self {
         let octets = canonicalize(&element, canonical::Options::default());
         Self { element, octets }
     }
 }
 
-/// Whether the element holds a signature of itself.
+/// Returns true if the element has an enveloped signature.
 pub(super) fn is_signed(element: &Element) -> bool {
     element.children_named(DSIG, "Signature").next().is_some()
 }
 
-/// Verifies the one signature that `signed` holds of itself, with one of `keys`. Keys in the message mean nothing.
+/// Verifies the enveloped signature of `signed` with one of `keys`. Keys in the message are ignored.
 ///
 /// # Errors
-///
-/// Where the signature is missing, of another form than SAML allows, or of none of the keys.
+/// Returns an error if the signature is missing, its form is not allowed in SAML, or no key verifies it.
 pub(super) fn verify(
     signed: &Element,
     keys: &[Certificate],
@@ -80,7 +79,7 @@ pub(super) fn verify(
             quoted(id)
         )));
     }
-    // A reference by id is to the element without comments (XML-DSig §4.4.3.3), whatever is done with it then.
+    // References by id exclude comments (XML-DSig §4.4.3.3), even with a canonicalization that keeps them.
     let octets = canonicalize(
         signed,
         canonical::Options {
@@ -130,7 +129,7 @@ fn parts(signature: &Element) -> Result<Parts<'_>, Error> {
     }
 }
 
-/// What the key signed, read from the octets that it signed.
+/// Verifies `SignedInfo` and parses it from the signed bytes.
 fn verify_info(
     parts: &Parts<'_>,
     keys: &[Certificate],
@@ -184,14 +183,14 @@ fn why_no_key(parts: &Parts<'_>, keys: &[Certificate]) -> String {
     )
 }
 
-/// Refuses signatures anywhere but directly in one of `signed`, and ids that two elements have.
+/// Rejects signatures outside of the `signed` elements, and duplicate ids.
 pub(super) fn check_places(root: &Element, signed: &[&Element]) -> Result<(), Error> {
     let mut ids: Vec<&str> = Vec::new();
     let mut signatures = 0;
     for element in root.descendants() {
         signatures += usize::from(element.is(DSIG, "Signature"));
         for attribute in &element.attributes {
-            // `Id` of signatures and ciphertexts, `ID` of SAML and `xml:id`.
+            // XML signatures and encryption use `Id`, SAML uses `ID`, and XML has `xml:id`.
             if attribute.local.eq_ignore_ascii_case("id") {
                 ids.push(&attribute.value);
             }

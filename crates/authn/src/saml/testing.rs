@@ -1,4 +1,4 @@
-//! An identity provider for tests: it writes responses as the real ones do, and whatever else it is told to.
+//! An identity provider for tests. It writes valid responses and configurable invalid ones.
 
 use std::time::Duration;
 
@@ -25,24 +25,23 @@ pub mod simplesamlphp;
 pub use draft::{Draft, Signed};
 pub use encrypt::{Content, Wrap};
 
-/// The moment at which drafts are made.
+/// Time at which drafts are created by default.
 pub const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
 
 /// An identity provider with an RSA key.
 #[derive(Debug, Clone)]
 pub struct IdentityProvider {
-    /// Its name.
+    /// Entity id.
     pub entity_id: String,
-    /// Signs responses.
+    /// Key that signs responses.
     pub key: SigningKey,
 }
 
 impl IdentityProvider {
-    /// With a new key.
+    /// Creates an identity provider with a new key.
     ///
     /// # Errors
-    ///
-    /// Where the cryptographic library fails.
+    /// Returns an error if the cryptographic library fails.
     pub fn new(entity_id: &str) -> Result<Self, Error> {
         Ok(Self {
             entity_id: entity_id.to_owned(),
@@ -50,13 +49,13 @@ impl IdentityProvider {
         })
     }
 
-    /// Its metadata, with every endpoint below `base`.
+    /// Returns the metadata, with all endpoints below `base`.
     pub fn metadata(&self, base: &str) -> String {
         metadata(&self.entity_id, base, &[self.key.certificate()])
     }
 }
 
-/// Metadata with these signing certificates.
+/// Returns metadata with these signing certificates.
 pub fn metadata(entity_id: &str, base: &str, signing: &[&Certificate]) -> String {
     use std::fmt::Write as _;
     let mut keys = String::new();
@@ -80,21 +79,19 @@ pub fn metadata(entity_id: &str, base: &str, signing: &[&Certificate]) -> String
     )
 }
 
-/// A new RSA key that signs.
+/// Generates an RSA signing key.
 ///
 /// # Errors
-///
-/// Where the cryptographic library fails.
+/// Returns an error if the cryptographic library fails.
 pub fn new_signing_key(rng: &dyn Rng) -> Result<SigningKey, Error> {
     let material = generate("test", rng, NOW, Duration::from_hours(24))?;
     SigningKey::new(&material.pkcs8, &material.certificate)
 }
 
-/// A service provider at `https://<domain>`, with one key for everything.
+/// Creates a service provider at `https://<domain>` that uses one key for everything.
 ///
 /// # Errors
-///
-/// Where the cryptographic library fails.
+/// Returns an error if the cryptographic library fails.
 pub fn service_provider(domain: &str) -> Result<ServiceProvider, Error> {
     let material = generate(domain, &SeededRng::new(2), NOW, Duration::from_hours(24))?;
     Ok(ServiceProvider {
@@ -107,7 +104,7 @@ pub fn service_provider(domain: &str) -> Result<ServiceProvider, Error> {
     })
 }
 
-/// `document` with a signature behind its first `</saml:Issuer>`.
+/// Signs the root element of `document`.
 pub(super) fn enveloped(
     document: &str,
     key: &SigningKey,
@@ -119,17 +116,17 @@ pub(super) fn enveloped(
     insert_signature(document, &signature)
 }
 
-/// As an identity provider writes times: with milliseconds.
+/// Formats a time with milliseconds, as many identity providers do.
 fn written(instant: UnixMillis) -> String {
     instant::write(instant).replace('Z', ".123Z")
 }
 
-/// As the value of a form.
+/// Encodes a document as a form value.
 pub fn posted(document: &str) -> String {
     base64::encode(document.as_bytes())
 }
 
-/// The id of a request that came in the query of a redirection, where it is one.
+/// Returns the id of a request from the redirect binding, if it is valid.
 pub fn request_id(deflated: &str) -> Option<String> {
     let octets = base64::decode("the request", deflated).ok()?;
     let document = String::from_utf8(super::binding::incoming::inflate(&octets).ok()?).ok()?;

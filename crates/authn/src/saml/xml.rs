@@ -1,4 +1,4 @@
-//! A small owned tree of a strict XML document with resolved namespaces: what SAML needs and no more.
+//! A minimal owned tree of a strictly parsed XML document, with resolved namespaces.
 
 use std::sync::Arc;
 
@@ -11,15 +11,15 @@ mod reader;
 pub(super) use escape::{escape_attribute, escape_text};
 pub(super) use reader::{Limits, parse, parse_within};
 
-/// An element. Text is resolved and line ends are normalised.
+/// An XML element. References in text are resolved and line ends normalized.
 #[derive(Debug, Clone)]
 pub(super) struct Element {
     pub(super) prefix: Box<str>,
     pub(super) local: Box<str>,
     pub(super) namespace: Arc<str>,
-    /// Without namespace declarations.
+    /// Attributes without namespace declarations.
     pub(super) attributes: Vec<Attribute>,
-    /// What prefixes stand for inside of this element.
+    /// Namespace bindings in force inside this element.
     pub(super) scope: Scope,
     pub(super) nodes: Vec<Node>,
 }
@@ -28,7 +28,7 @@ pub(super) struct Element {
 pub(super) struct Attribute {
     pub(super) prefix: Box<str>,
     pub(super) local: Box<str>,
-    /// Empty where there is no prefix.
+    /// Empty if the attribute has no prefix.
     pub(super) namespace: Arc<str>,
     pub(super) value: String,
 }
@@ -56,7 +56,7 @@ impl Element {
         &*self.local == local && &*self.namespace == namespace
     }
 
-    /// The attribute of no namespace with this name.
+    /// Returns the attribute without a namespace that has this name.
     pub(super) fn attribute(&self, local: &str) -> Option<&str> {
         self.attributes
             .iter()
@@ -69,7 +69,6 @@ impl Element {
             .ok_or_else(|| Error::malformed(format!("{} has no attribute {local}", self.local)))
     }
 
-    /// The elements directly inside.
     pub(super) fn children(&self) -> impl Iterator<Item = &Element> {
         self.nodes.iter().filter_map(|node| match node {
             Node::Element(element) => Some(element),
@@ -77,7 +76,6 @@ impl Element {
         })
     }
 
-    /// The elements directly inside that have this name.
     pub(super) fn children_named<'a>(
         &'a self,
         namespace: &'a str,
@@ -87,7 +85,7 @@ impl Element {
             .filter(move |child| child.is(namespace, local))
     }
 
-    /// The only child of this name, or none.
+    /// Returns the child with this name. More than one is an error.
     pub(super) fn child(&self, namespace: &str, local: &str) -> Result<Option<&Element>, Error> {
         let mut found = self.children().filter(|child| child.is(namespace, local));
         match (found.next(), found.next()) {
@@ -104,7 +102,7 @@ impl Element {
             .ok_or_else(|| Error::malformed(format!("{} has no {local}", self.local)))
     }
 
-    /// All of the text inside, across comments. Elements inside are an error.
+    /// Returns the text content without comments. Child elements are an error.
     pub(super) fn text(&self) -> Result<String, Error> {
         let mut text = String::new();
         for node in &self.nodes {
@@ -123,12 +121,12 @@ impl Element {
         Ok(text)
     }
 
-    /// The text inside without white space around it, as URIs and names of algorithms are written.
+    /// Returns the text without surrounding white space, for URIs and algorithm names.
     pub(super) fn token(&self) -> Result<String, Error> {
         Ok(self.text()?.trim_matches(is_white_space).to_owned())
     }
 
-    /// This element and everything below it, outermost first.
+    /// Returns this element and all descendants in document order.
     pub(super) fn descendants(&self) -> impl Iterator<Item = &Element> {
         let mut pending = vec![self];
         std::iter::from_fn(move || {
@@ -142,7 +140,7 @@ impl Element {
 }
 
 impl Scope {
-    /// What `prefix` stands for; the empty text where it is the undeclared default.
+    /// Returns the namespace of `prefix`. An undeclaration of the default namespace returns the empty string.
     pub(super) fn lookup(&self, prefix: &str) -> Option<&Arc<str>> {
         let mut scope = self;
         while let Some(binding) = &scope.0 {
@@ -174,7 +172,7 @@ impl Scope {
     }
 }
 
-/// White space of XML: U+0020, U+0009, U+000A and U+000D alone.
+/// Returns true for XML white space: U+0020, U+0009, U+000A and U+000D.
 pub(super) fn is_white_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r')
 }

@@ -1,41 +1,41 @@
-//! The answer to a challenge, at registration and at each authentication.
+//! Answer to a TPM challenge, at registration and at each authentication.
 
 use super::{ActivationSecret, AttestationKey, Quote, QuoteRequest, Quoted, Refusal, Result};
 
-/// Whether a quote may be missing.
+/// Requirement of a quote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quoting {
-    /// A client that does not know of quotes answers with the secret alone.
+    /// Answers without a quote are accepted, for clients that do not support quotes.
     Optional,
-    /// The key has quoted before, or the Cluster requires it.
+    /// The quote is required, because the key has quoted before or the Cluster requires it.
     Required,
 }
 
-/// What was asked, as it was stored. To be used once.
+/// A stored challenge. Use it only once.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
-    /// That the TPM was to recover.
+    /// Secret that the TPM must recover.
     pub secret: &'a ActivationSecret,
-    /// What it was to quote.
+    /// Requested quote.
     pub quote: &'a QuoteRequest,
-    /// Whether it had to.
+    /// Requirement of the quote.
     pub quoting: Quoting,
 }
 
-/// What a client answers.
+/// Answer of a client.
 #[derive(Debug, Clone, Copy)]
 pub struct Answer<'a> {
-    /// The recovered secret.
+    /// Recovered secret.
     pub secret: &'a [u8],
-    /// By the attestation key.
+    /// Quote signed by the attestation key, if the client supports it.
     pub quote: Option<Quote<'a>>,
 }
 
 impl Answer<'_> {
-    /// Checks the secret, and the quote by `key` where there is one.
+    /// Verifies the secret, and the quote by `key` if present.
     ///
     /// # Errors
-    /// The first reason against it. A quote that is wrong is refused also where none is required.
+    /// Returns the first [`Refusal`] that applies. An invalid quote is rejected even if it is optional.
     pub fn verify(&self, expected: &Expected<'_>, key: &AttestationKey) -> Result<Option<Quoted>> {
         expected.secret.check(self.secret)?;
         match (&self.quote, expected.quoting) {

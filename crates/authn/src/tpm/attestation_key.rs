@@ -1,4 +1,4 @@
-//! The attestation key of a TPM: what it must be, and how it was made.
+//! The attestation key of a TPM: its required properties and its creation.
 
 use aws_lc_rs::{
     digest::digest,
@@ -19,10 +19,10 @@ use super::{
     },
 };
 
-/// `TPM_RH_OWNER`, `TPM_RH_ENDORSEMENT`: the hierarchies whose seeds stay until their TPM is cleared or replaced.
+/// `TPM_RH_OWNER`, `TPM_RH_ENDORSEMENT`: hierarchies whose seeds persist until the TPM is cleared or replaced.
 const HIERARCHIES: [[u8; 4]; 2] = [0x4000_0001_u32.to_be_bytes(), 0x4000_000b_u32.to_be_bytes()];
 
-/// What a TPM says of its attestation key (TPM 2.0 Library, Part 3, §18.3), as a client registers it and as it is
+/// Attestation key and its creation (TPM 2.0 Library, Part 3, §18.3), in the form that clients register and that is
 /// stored.
 #[derive(Debug, Clone, Copy)]
 pub struct AttestationParameters<'a> {
@@ -32,12 +32,11 @@ pub struct AttestationParameters<'a> {
     pub create_data: &'a [u8],
     /// `TPMS_ATTEST` of `TPM2_CertifyCreation`.
     pub create_attestation: &'a [u8],
-    /// `TPMT_SIGNATURE` over it by the key itself.
+    /// `TPMT_SIGNATURE` over `create_attestation` by the key itself.
     pub create_signature: &'a [u8],
 }
 
-/// An attestation key that says of itself that a TPM has made it and keeps it. Only credential activation shows that
-/// this is true.
+/// An attestation key that claims to be created and kept by a TPM. Only credential activation proves the claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttestationKey {
     public: Vec<u8>,
@@ -46,10 +45,10 @@ pub struct AttestationKey {
 }
 
 impl AttestationKey {
-    /// Checks the key, how it was made, and its signature over that.
+    /// Verifies the key, its creation data and its signature over them.
     ///
     /// # Errors
-    /// The first reason against it.
+    /// Returns the first [`Refusal`] that applies.
     pub fn verify(parameters: &AttestationParameters<'_>) -> Result<Self> {
         let public =
             Public::parse(parameters.public).ok_or(Refusal::Malformed("the attestation key"))?;
@@ -87,17 +86,17 @@ impl AttestationKey {
         Ok(key)
     }
 
-    /// `TPMT_PUBLIC`.
+    /// Returns the public area (`TPMT_PUBLIC`).
     pub fn public(&self) -> &[u8] {
         &self.public
     }
 
-    /// `TPMU_NAME`: the algorithm and the hash of the public area.
+    /// Returns the name (`TPMU_NAME`): the algorithm and the hash of the public area.
     pub fn name(&self) -> &[u8] {
         &self.name
     }
 
-    /// Reads what this key has signed.
+    /// Verifies and parses a structure that this key signed.
     pub(super) fn attested<'a>(
         &self,
         attestation: &'a [u8],
@@ -191,8 +190,8 @@ fn check(public: &Public<'_>) -> Result<()> {
     }
 }
 
-/// The name of a key together with those of all above it (Part 1, "Qualified Name"). The parent is a primary
-/// key, or the hierarchy itself: of what is deeper nothing is known.
+/// Returns the qualified name: the name hashed with those of all ancestors (Part 1, "Qualified Name"). The parent must
+/// be a primary key or the hierarchy itself, because deeper ancestors are unknown.
 fn qualified_name(algorithm: u16, name: &[u8], creation: &CreationData<'_>) -> Result<Vec<u8>> {
     let is_lasting = HIERARCHIES.iter().any(|hierarchy| {
         if creation.parent_name.len() == hierarchy.len() {
@@ -228,7 +227,7 @@ fn rsa(scheme: structures::Scheme) -> Option<&'static RsaParameters> {
     })
 }
 
-/// By the curve in COSE, and bytes of a coordinate.
+/// Returns the algorithm and the coordinate length in bytes. `curve` is a COSE number.
 fn ecdsa(curve: i64, hash: u16) -> Option<(&'static dyn VerificationAlgorithm, usize)> {
     match (curve, hash) {
         (1, SHA256) => Some((&ECDSA_P256_SHA256_FIXED, 32)),
@@ -237,7 +236,7 @@ fn ecdsa(curve: i64, hash: u16) -> Option<(&'static dyn VerificationAlgorithm, u
     }
 }
 
-/// Two numbers of `length` bytes each: a TPM may leave out leading zeros.
+/// Joins two numbers, padded to `length` bytes each, because TPMs can omit leading zeros.
 fn pair(prefix: &[u8], first: &[u8], second: &[u8], length: usize) -> Option<Vec<u8>> {
     let mut joined = prefix.to_vec();
     for number in [first, second] {

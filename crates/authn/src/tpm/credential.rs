@@ -23,29 +23,29 @@ use super::{
 };
 
 const SECRET_LENGTH: usize = 32;
-/// Part 1, §24.4. The label of OAEP ends with a zero byte, as strings in C do.
+/// Part 1, §24.4. The OAEP label includes the terminating zero byte.
 const IDENTITY: &[u8] = b"IDENTITY\0";
 const STORAGE: &[u8] = b"STORAGE\0";
 const INTEGRITY: &[u8] = b"INTEGRITY\0";
 
-/// What `TPM2_ActivateCredential` takes.
+/// Input of `TPM2_ActivateCredential`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncryptedCredential {
-    /// `TPM2B_ID_OBJECT`, its size before it.
+    /// `TPM2B_ID_OBJECT` with its size prefix.
     pub credential: Vec<u8>,
-    /// `TPM2B_ENCRYPTED_SECRET`, its size before it.
+    /// `TPM2B_ENCRYPTED_SECRET` with its size prefix.
     pub secret: Vec<u8>,
 }
 
-/// What the TPM recovers.
+/// Secret that the TPM recovers.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ActivationSecret(Zeroizing<Vec<u8>>);
 
 impl ActivationSecret {
-    /// As it was stored.
+    /// Restores a stored secret.
     ///
     /// # Errors
-    /// It is of another length.
+    /// Returns [`Refusal::Malformed`] if it does not have 32 bytes.
     pub fn from_bytes(mut bytes: Vec<u8>) -> Result<Self> {
         if bytes.len() == SECRET_LENGTH {
             return Ok(Self(Zeroizing::new(bytes)));
@@ -54,15 +54,15 @@ impl ActivationSecret {
         Err(Refusal::Malformed("the stored secret"))
     }
 
-    /// To be stored, sealed.
+    /// Returns the bytes for storage. They must be encrypted at rest.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Whether it was recovered. Takes as long for each that was not.
+    /// Compares the answer with the secret in constant time.
     ///
     /// # Errors
-    /// It was not.
+    /// Returns [`Refusal::Activation`] if they differ.
     pub fn check(&self, answer: &[u8]) -> Result<()> {
         if bool::from(self.0.as_slice().ct_eq(answer)) {
             Ok(())
@@ -78,11 +78,11 @@ impl fmt::Debug for ActivationSecret {
     }
 }
 
-/// What the templates of endorsement keys have for keys of a size (TCG EK Credential Profile, Annex B).
+/// Algorithms of the endorsement key templates for a key size (TCG EK Credential Profile, Annex B).
 struct Profile {
     hash: &'static digest::Algorithm,
     hmac: hmac::Algorithm,
-    /// Bytes of an AES key.
+    /// Length of the AES key in bytes.
     key_length: usize,
 }
 
@@ -97,11 +97,11 @@ const LARGE: Profile = Profile {
     key_length: 32,
 };
 
-/// Encrypts a new secret to the endorsement key (PKIX), which releases it where the key of this name is loaded beside
-/// it.
+/// Encrypts a new secret to the endorsement key (PKIX). The TPM releases it only if a key with `attestation_key_name`
+/// is loaded.
 ///
 /// # Errors
-/// The endorsement key is none that is accepted.
+/// Returns [`Refusal::EndorsementKey`] or [`Refusal::Malformed`] if the endorsement key is not accepted.
 pub fn challenge(
     endorsement_key: &[u8],
     attestation_key_name: &[u8],
@@ -124,7 +124,7 @@ pub fn challenge(
 
 type Shared = (Profile, Zeroizing<Vec<u8>>, Vec<u8>);
 
-/// Part 1, §B.10.4
+/// Encrypts a random seed with OAEP (Part 1, §B.10.4).
 fn share_by_rsa(spki: &[u8], bits: usize, rng: &dyn Rng) -> Result<Shared> {
     let (profile, oaep) = if bits == 2048 {
         (SMALL, &OAEP_SHA256_MGF1SHA256)
@@ -145,7 +145,7 @@ fn share_by_rsa(spki: &[u8], bits: usize, rng: &dyn Rng) -> Result<Shared> {
     Ok((profile, seed, encrypted))
 }
 
-/// Part 1, §C.6.4: an ephemeral key, whose point is sent.
+/// Derives a seed with an ephemeral key, whose point is sent (Part 1, §C.6.4).
 fn share_by_point(curve: i64, point: &[u8]) -> Result<Shared> {
     let (profile, agreement) = if curve == 1 {
         (SMALL, &agreement::ECDH_P256)
@@ -160,7 +160,7 @@ fn share_by_point(curve: i64, point: &[u8]) -> Result<Shared> {
     let (x, _) = coordinates(point).ok_or_else(unusable)?;
     let peer = UnparsedPublicKey::new(agreement, point);
     let seed = agree_ephemeral(private, peer, unusable(), |shared| {
-        // KDFe (Part 1, §11.4.10.3): as many bits as the hash has, so one round.
+        // KDFe (Part 1, §11.4.10.3). The seed has the length of the hash, so one round is enough.
         let mut context = digest::Context::new(profile.hash);
         for part in [&1_u32.to_be_bytes(), shared, IDENTITY, ephemeral_x, x] {
             context.update(part);
@@ -171,7 +171,8 @@ fn share_by_point(curve: i64, point: &[u8]) -> Result<Shared> {
     Ok((profile, seed, sent))
 }
 
-/// `TPMS_ID_OBJECT`: the secret encrypted, and what keeps it whole and for this name, by keys of the seed.
+/// Returns a `TPMS_ID_OBJECT`: the encrypted secret, and an HMAC over it and the name. Both keys are derived from the
+/// seed.
 fn wrap(profile: &Profile, seed: &[u8], name: &[u8], secret: &[u8]) -> Result<Vec<u8>> {
     let failed = || Refusal::Malformed("the credential");
     let mut identity = sized(secret)?;
@@ -184,7 +185,7 @@ fn wrap(profile: &Profile, seed: &[u8], name: &[u8], secret: &[u8]) -> Result<Ve
     let key = UnboundCipherKey::new(algorithm, &key).map_err(|_| failed())?;
     EncryptingKey::cfb128(key)
         .and_then(|key| {
-            // Each seed encrypts once.
+            // The zero IV is safe, because each seed encrypts only once.
             let context = EncryptionContext::Iv128(FixedLength::from([0; 16]));
             key.less_safe_encrypt(&mut identity, context)
         })
@@ -196,7 +197,7 @@ fn wrap(profile: &Profile, seed: &[u8], name: &[u8], secret: &[u8]) -> Result<Ve
     Ok([sized(context.sign().as_ref())?, identity].concat())
 }
 
-/// `KDFa` (Part 1, §11.4.10.2; NIST SP 800-108 in counter mode), of at most one round.
+/// `KDFa` (Part 1, §11.4.10.2; NIST SP 800-108 in counter mode). `length` must not exceed one HMAC output.
 fn kdf(
     profile: &Profile,
     seed: &[u8],

@@ -1,4 +1,4 @@
-//! The endorsement key of a TPM, and the certificate by which its maker vouches for it (TCG EK Credential Profile 2.5).
+//! Endorsement key of a TPM and its vendor certificate (TCG EK Credential Profile 2.5).
 
 use domain::clock::UnixMillis;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
@@ -17,35 +17,35 @@ use x509_parser::{
 use super::{Refusal, Result};
 use crate::x509;
 
-/// `tcg-kp-EKCertificate`
+/// `tcg-kp-EKCertificate`.
 const EK_CERTIFICATE: Oid<'static> = oid!(2.23.133.8.1);
-/// `tcg-at-tpmManufacturer`, `tcg-at-tpmModel`, `tcg-at-tpmVersion`
+/// `tcg-at-tpmManufacturer`, `tcg-at-tpmModel`, `tcg-at-tpmVersion`.
 const MANUFACTURER: Oid<'static> = oid!(2.23.133.2.1);
 const MODEL: Oid<'static> = oid!(2.23.133.2.2);
 const VERSION: Oid<'static> = oid!(2.23.133.2.3);
-/// `id-RSAES-OAEP`: some makers say so of the key.
+/// `id-RSAES-OAEP`, which some vendors use as the algorithm of the key.
 const RSAES_OAEP: Oid<'static> = oid!(1.2.840.113549.1.1.7);
 /// `AlgorithmIdentifier` of `rsaEncryption`, with its NULL.
 const RSA_ENCRYPTION: [u8; 15] = [
     0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00,
 ];
-/// The sizes of RSA for which there are templates of endorsement keys.
+/// RSA key sizes of the endorsement key templates.
 const RSA_BITS: [usize; 3] = [2048, 3072, 4096];
-/// Characters of what a certificate says of its TPM.
+/// Maximum number of characters of a TPM attribute in a certificate.
 const LONGEST: usize = 256;
 
-/// How far a TPM is known to be one.
+/// Trust in a TPM, lowest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trust {
-    /// A key without a certificate: software may pose as a TPM.
+    /// The key has no certificate, so software can imitate the TPM.
     Uncertified,
-    /// A certificate for this key that nobody has checked, as no authorities are named.
+    /// The key has a certificate, but no authorities are configured to verify it.
     Unverified,
-    /// The certificate leads to an authority that is named.
+    /// The certificate leads to a configured authority.
     Certified,
 }
 
-/// Who certifies endorsement keys, and whether that is asked for.
+/// Authorities of endorsement key certificates.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Authorities {
     certificates: Vec<Vec<u8>>,
@@ -53,10 +53,12 @@ pub struct Authorities {
 }
 
 impl Authorities {
-    /// Reads certificates in PEM, one or more in each text; `is_required` refuses keys that none has certified.
+    /// Parses PEM certificates, one or more in each text. If `is_required` is true, keys without a trusted certificate
+    /// are rejected.
     ///
     /// # Errors
-    /// What is no certificate, or not one of an authority, with the place of its text; and a requirement that nothing could meet.
+    /// Returns [`Refusal::Authority`] if a text is not a certificate, [`Refusal::NoAuthority`] if a certificate is not
+    /// a CA, and [`Refusal::NoAuthorities`] if certificates are required but none is given.
     pub fn from_pem(texts: &[String], is_required: bool) -> Result<Self> {
         let mut certificates = Vec::new();
         for (index, text) in texts.iter().enumerate() {
@@ -85,47 +87,47 @@ impl Authorities {
     }
 }
 
-/// What a client says of its endorsement key.
+/// Endorsement key that a client presents.
 #[derive(Debug, Clone, Copy)]
 pub enum Presented<'a> {
-    /// In DER.
+    /// Certificate in DER.
     Certificate(&'a [u8]),
-    /// PKIX (`SubjectPublicKeyInfo` in DER), where the TPM has no certificate.
+    /// PKIX public key (`SubjectPublicKeyInfo` in DER), if the TPM has no certificate.
     PublicKey(&'a [u8]),
 }
 
-/// An endorsement key, and what is known of it.
+/// A verified endorsement key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndorsementKey {
     /// `SubjectPublicKeyInfo` in DER.
     pub public_key: Vec<u8>,
-    /// How far it is trusted.
+    /// Trust in the TPM.
     pub trust: Trust,
-    /// What its certificate says.
+    /// Certificate, if presented.
     pub certificate: Option<EndorsementCertificate>,
 }
 
-/// What a certificate of an endorsement key says.
+/// Contents of an endorsement key certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndorsementCertificate {
-    /// The certificate.
+    /// Certificate in DER.
     pub der: Vec<u8>,
-    /// The name of its issuer.
+    /// Distinguished name of the issuer.
     pub issuer: String,
-    /// Such as `id:49465800`. Empty where it is not said, as the next two.
+    /// Manufacturer, such as `id:49465800`. Empty if missing.
     pub manufacturer: String,
-    /// The model.
+    /// Model. Empty if missing.
     pub model: String,
-    /// Such as `id:00070055`.
+    /// Firmware version, such as `id:00070055`. Empty if missing.
     pub firmware_version: String,
 }
 
 impl EndorsementKey {
-    /// Checks the key, and its certificate where there is one: a version 3 certificate for endorsement keys, of now,
-    /// that leads to one of the authorities where any is named.
+    /// Verifies the key and its certificate, if presented. The certificate must have version 3, be valid at `now`, and
+    /// be issued for endorsement keys. If authorities are configured, it must lead to one of them.
     ///
     /// # Errors
-    /// The first reason against it.
+    /// Returns the first [`Refusal`] that applies.
     pub fn verify(
         presented: Presented<'_>,
         authorities: &Authorities,
@@ -196,7 +198,7 @@ fn check_certificate(certificate: &X509Certificate<'_>) -> Result<()> {
     }
 }
 
-/// What the alternative name of the subject says of the TPM.
+/// Returns an attribute of the TPM from the subject alternative name.
 fn attribute(certificate: &X509Certificate<'_>, oid: &Oid<'_>) -> String {
     certificate
         .extensions()
@@ -216,22 +218,22 @@ fn attribute(certificate: &X509Certificate<'_>, oid: &Oid<'_>) -> String {
         .unwrap_or_default()
 }
 
-/// A key that a secret can be encrypted to.
+/// A key that can encrypt a secret.
 pub(super) enum Key {
     Rsa {
         spki: Vec<u8>,
         bits: usize,
     },
     Point {
-        /// As in COSE: 1 is P-256, 2 is P-384.
+        /// COSE number: 1 is P-256, 2 is P-384.
         curve: i64,
-        /// Uncompressed.
+        /// Uncompressed point.
         point: Vec<u8>,
     },
 }
 
 impl Key {
-    /// PKIX; `given` where it is that already.
+    /// Returns the key in PKIX. `given` is the original encoding, used for points.
     fn into_pkix(self, given: &[u8]) -> Vec<u8> {
         match self {
             Self::Rsa { spki, .. } => spki,
@@ -240,7 +242,7 @@ impl Key {
     }
 }
 
-/// Reads a `SubjectPublicKeyInfo`, and nothing behind it.
+/// Parses a `SubjectPublicKeyInfo` and rejects trailing bytes.
 pub(super) fn read_key(spki: &[u8]) -> Result<Key> {
     match SubjectPublicKeyInfo::from_der(spki) {
         Ok(([], key)) => key_of(&key),
@@ -293,13 +295,13 @@ fn key_of(spki: &SubjectPublicKeyInfo<'_>) -> Result<Key> {
     })
 }
 
-/// `SubjectPublicKeyInfo` of `rsaEncryption` with this `RSAPublicKey`.
+/// Returns the `SubjectPublicKeyInfo` of an `RSAPublicKey`, with `rsaEncryption`.
 fn rsa_encryption(key: &[u8]) -> Option<Vec<u8>> {
     let bits = element(0x03, &[&[0], key].concat())?;
     element(0x30, &[RSA_ENCRYPTION.as_slice(), &bits].concat())
 }
 
-/// DER, of less than 64 KiB.
+/// Encodes a DER element. Returns `None` from 64 KiB.
 fn element(tag: u8, contents: &[u8]) -> Option<Vec<u8>> {
     let [high, low] = u16::try_from(contents.len()).ok()?.to_be_bytes();
     let header: &[u8] = match (high, low) {

@@ -1,4 +1,4 @@
-//! Quotes (TPM 2.0 Library, Part 3, §18.4): an attestation key signs a nonce, and what its TPM has measured.
+//! Quotes (TPM 2.0 Library, Part 3, §18.4): the attestation key signs a nonce and the TPM's measurements.
 
 use domain::rng::Rng;
 use subtle::ConstantTimeEq as _;
@@ -9,21 +9,21 @@ use super::{
 };
 
 const NONCE_LENGTH: usize = 32;
-/// What firmware, its configuration and the boot loader measure into (TCG PC Client Platform Firmware Profile §3.3.4).
+/// PCRs of the firmware, its configuration and the boot loader (TCG PC Client Platform Firmware Profile §3.3.4).
 const BOOT: [u8; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
 
-/// What is to be quoted.
+/// Contents of a requested quote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuoteRequest {
-    /// The qualifying data.
+    /// Qualifying data.
     pub nonce: Vec<u8>,
-    /// The bank of PCRs by its `TPM_ALG_ID`.
+    /// PCR bank, as a `TPM_ALG_ID`.
     pub hash_algorithm: u16,
-    /// The selected PCRs.
+    /// Indexes of the selected PCRs.
     pub pcrs: Vec<u8>,
 }
 
-/// What a client answers.
+/// Quote of a client.
 #[derive(Debug, Clone, Copy)]
 pub struct Quote<'a> {
     /// `TPMS_ATTEST`.
@@ -32,17 +32,17 @@ pub struct Quote<'a> {
     pub signature: &'a [u8],
 }
 
-/// What a verified quote says.
+/// Contents of a verified quote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quoted {
-    /// When.
+    /// Time of the quote on the TPM's clock.
     pub clock: Clock,
-    /// The hash over the selected PCRs, by the hash of the key's scheme. What it should be, nothing here knows.
+    /// Digest of the selected PCRs, with the hash of the key's scheme. It is not compared with an expected value here.
     pub pcr_digest: Vec<u8>,
 }
 
 impl QuoteRequest {
-    /// Over a new nonce and the PCRs 0 to 7 of the SHA-256 bank.
+    /// Requests a quote over a new nonce and the PCRs 0 to 7 of the SHA-256 bank.
     pub fn new(rng: &dyn Rng) -> Self {
         let mut nonce = vec![0; NONCE_LENGTH];
         rng.fill(&mut nonce);
@@ -53,10 +53,10 @@ impl QuoteRequest {
         }
     }
 
-    /// Checks that `key` has signed this nonce and these PCRs.
+    /// Verifies that `key` signed this nonce and these PCRs.
     ///
     /// # Errors
-    /// The first reason against it.
+    /// Returns the first [`Refusal`] that applies.
     pub fn verify(&self, key: &AttestationKey, quote: &Quote<'_>) -> Result<Quoted> {
         let (attest, clock) = key.attested(quote.attestation, quote.signature)?;
         let Attested::Quote {
@@ -80,7 +80,7 @@ impl QuoteRequest {
         })
     }
 
-    /// One bank, and in it these PCRs.
+    /// Returns true if exactly the requested PCRs of one bank are selected.
     fn is_selection(&self, selection: &[(u16, &[u8])]) -> bool {
         let [(bank, bitmap)] = selection else {
             return false;

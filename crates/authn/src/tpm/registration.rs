@@ -1,4 +1,4 @@
-//! The registration of a TPM, before its proof.
+//! Registration of a TPM, before the credential activation.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{clock::UnixMillis, rng::Rng};
@@ -9,35 +9,35 @@ use super::{
     EndorsementKey, Presented, Refusal, Result, challenge,
 };
 
-/// Bytes of each part.
+/// Maximum length of each part in bytes.
 const LONGEST: usize = 3_000;
 
-/// What a client registers.
+/// Registration that a client sends.
 #[derive(Debug, Clone, Copy)]
 pub struct Registration<'a> {
-    /// What the client needs to load its attestation key again. Ours and go-attestation's name the public area in it,
-    /// which is compared; others are opaque. A client gets back what it registered, and nothing else.
+    /// Opaque data that the client needs to load its attestation key again. Our client and go-attestation store the
+    /// public area in it, which is compared. The server returns it only to the client that registered it.
     pub ak_bytes: &'a [u8],
-    /// The attestation key.
+    /// Attestation key.
     pub attestation: AttestationParameters<'a>,
-    /// The endorsement key.
+    /// Endorsement key.
     pub endorsement: Presented<'a>,
 }
 
-/// A registration that is good if the TPM can recover a secret.
+/// A verified registration, pending credential activation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registered {
-    /// What proves later logins.
+    /// Key that signs quotes and that later challenges are bound to.
     pub attestation_key: AttestationKey,
-    /// What secrets are encrypted to.
+    /// Key that secrets are encrypted to.
     pub endorsement_key: EndorsementKey,
 }
 
 impl Registration<'_> {
-    /// Checks all that can be checked without asking the TPM.
+    /// Verifies everything that does not require a response of the TPM.
     ///
     /// # Errors
-    /// The first reason against it.
+    /// Returns the first [`Refusal`] that applies.
     pub fn verify(&self, authorities: &Authorities, now: UnixMillis) -> Result<Registered> {
         let endorsement = match self.endorsement {
             Presented::Certificate(bytes) | Presented::PublicKey(bytes) => bytes,
@@ -65,10 +65,10 @@ impl Registration<'_> {
 }
 
 impl Registered {
-    /// A secret that the TPM can recover that has both keys.
+    /// Creates a challenge that only the TPM with both keys can answer.
     ///
     /// # Errors
-    /// The endorsement key encrypts nothing.
+    /// Returns [`Refusal::EndorsementKey`] if the endorsement key cannot be used for encryption.
     pub fn challenge(&self, rng: &dyn Rng) -> Result<(EncryptedCredential, ActivationSecret)> {
         challenge(
             &self.endorsement_key.public_key,

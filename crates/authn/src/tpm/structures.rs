@@ -1,68 +1,64 @@
-//! The structures of a TPM that prove something (TPM 2.0 Library, Part 2: §10.12, §11.3, §12.2.4, §15).
+//! Parsers of the TPM structures used in attestation (TPM 2.0 Library, Part 2: §10.12, §11.3, §12.2.4, §15).
 //!
-//! Each is read whole, with nothing behind it, and borrows what it was read from.
+//! Parsers reject trailing bytes and borrow from their input.
 
 use aws_lc_rs::digest;
 
 const RSA: u16 = 0x0001;
 const ECC: u16 = 0x0023;
 const NULL: u16 = 0x0010;
-/// `TPM_GENERATED_VALUE`
+/// `TPM_GENERATED_VALUE`.
 const GENERATED: u32 = 0xff54_4347;
-/// `TPM_ST_ATTEST_CERTIFY`, `TPM_ST_ATTEST_QUOTE`, `TPM_ST_ATTEST_CREATION`
+/// `TPM_ST_ATTEST_CERTIFY`, `TPM_ST_ATTEST_QUOTE`, `TPM_ST_ATTEST_CREATION`.
 const CERTIFY: u16 = 0x8017;
 const QUOTE: u16 = 0x8018;
 const CREATION: u16 = 0x801a;
-/// Where the exponent is not said.
+/// RSA exponent that a TPM encodes as 0.
 const DEFAULT_EXPONENT: u32 = 65537;
-/// Banks of PCRs that a selection may name.
+/// Maximum number of PCR banks in a selection.
 const MOST_BANKS: u32 = 16;
 
-/// `TPM_ALG_ID` of what signs.
+/// `TPM_ALG_ID` of a signature scheme.
 pub(crate) const RSASSA: u16 = 0x0014;
-/// See [`RSASSA`].
 pub(crate) const RSAPSS: u16 = 0x0016;
-/// See [`RSASSA`].
 pub(crate) const ECDSA: u16 = 0x0018;
 /// `TPM_ALG_ID` of a hash.
 pub(crate) const SHA256: u16 = 0x000b;
-/// See [`SHA256`].
 pub(crate) const SHA384: u16 = 0x000c;
-/// See [`SHA256`].
 pub(crate) const SHA512: u16 = 0x000d;
 
-/// `TPMA_OBJECT`
+/// `TPMA_OBJECT`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Attributes(u32);
 
 impl Attributes {
-    /// Never leaves its TPM.
+    /// The key cannot leave its TPM.
     pub(crate) const FIXED_TPM: Self = Self(1 << 1);
-    /// Never leaves its parent.
+    /// The key cannot be moved to another parent.
     pub(crate) const FIXED_PARENT: Self = Self(1 << 4);
-    /// The TPM has drawn its secret.
+    /// The TPM generated the private key.
     pub(crate) const SENSITIVE_DATA_ORIGIN: Self = Self(1 << 5);
-    /// Signs or decrypts what the TPM itself has made, and nothing else.
+    /// The key signs or decrypts only structures that the TPM generated.
     pub(crate) const RESTRICTED: Self = Self(1 << 16);
-    /// Decrypts.
+    /// The key can decrypt.
     pub(crate) const DECRYPT: Self = Self(1 << 17);
-    /// Signs.
+    /// The key can sign.
     pub(crate) const SIGN: Self = Self(1 << 18);
 
-    /// Whether it has all of `others`.
+    /// Returns true if all attributes of `others` are set.
     pub(crate) fn has(self, others: Self) -> bool {
         self.0 & others.0 == others.0
     }
 }
 
-/// A scheme and its hash, as in `TPMT_RSA_SCHEME`, `TPMT_ECC_SCHEME` and the head of `TPMT_SIGNATURE`.
+/// Signature scheme and its hash, as in `TPMT_RSA_SCHEME`, `TPMT_ECC_SCHEME` and the head of `TPMT_SIGNATURE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Scheme {
     pub(crate) algorithm: u16,
     pub(crate) hash: u16,
 }
 
-/// `TPMT_PUBLIC` of a key that signs.
+/// `TPMT_PUBLIC` of a signing key.
 #[derive(Debug)]
 pub(crate) struct Public<'a> {
     pub(crate) name_algorithm: u16,
@@ -71,7 +67,7 @@ pub(crate) struct Public<'a> {
     pub(crate) unique: Unique<'a>,
 }
 
-/// A public key.
+/// Public key (`TPMU_PUBLIC_ID`) with its parameters.
 #[derive(Debug)]
 pub(crate) enum Unique<'a> {
     Rsa {
@@ -79,38 +75,39 @@ pub(crate) enum Unique<'a> {
         exponent: u32,
     },
     Point {
-        /// As in COSE.
+        /// COSE number.
         curve: i64,
         x: &'a [u8],
         y: &'a [u8],
     },
 }
 
-/// `TPMS_ATTEST`
+/// `TPMS_ATTEST`.
 #[derive(Debug)]
 pub(crate) struct Attest<'a> {
-    /// The qualified name of the key that has signed.
+    /// Qualified name of the signing key.
     pub(crate) signer: &'a [u8],
     pub(crate) extra_data: &'a [u8],
-    /// `None` if its `safe` is neither 0 nor 1. Web Authentication ignores it (§8.3); a TPM of our own must not.
+    /// `None` if `safe` is neither 0 nor 1. Web Authentication ignores it (§8.3), but the TPM authenticator rejects it.
     pub(crate) clock: Option<Clock>,
     pub(crate) attested: Attested<'a>,
 }
 
-/// `TPMS_CLOCK_INFO`
+/// `TPMS_CLOCK_INFO`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Clock {
-    /// Milliseconds of power since the owner was last cleared.
+    /// Time in milliseconds that the TPM was powered since the owner was last cleared.
     pub clock: u64,
-    /// Resets of the TPM. Keys outside the endorsement hierarchy add a number of their own to it and to the next.
+    /// Number of resets of the TPM. For keys outside the endorsement hierarchy, the TPM adds a key-specific value to
+    /// this counter and to `restart_count`.
     pub reset_count: u32,
-    /// Restarts and resumes since the last reset.
+    /// Number of restarts and resumes since the last reset.
     pub restart_count: u32,
-    /// Whether no greater `clock` can have been reported before.
+    /// True if the TPM has not reported a greater `clock` before.
     pub is_safe: bool,
 }
 
-/// `TPMU_ATTEST`
+/// `TPMU_ATTEST`.
 #[derive(Debug)]
 pub(crate) enum Attested<'a> {
     Certify {
@@ -121,34 +118,34 @@ pub(crate) enum Attested<'a> {
         creation_hash: &'a [u8],
     },
     Quote {
-        /// Banks and bitmaps.
+        /// Banks with their PCR bitmaps.
         selection: Vec<(u16, &'a [u8])>,
         pcr_digest: &'a [u8],
     },
 }
 
-/// `TPMS_CREATION_DATA`
+/// `TPMS_CREATION_DATA`.
 #[derive(Debug)]
 pub(crate) struct CreationData<'a> {
     pub(crate) parent_name: &'a [u8],
     pub(crate) parent_qualified_name: &'a [u8],
 }
 
-/// `TPMT_SIGNATURE`
+/// `TPMT_SIGNATURE`.
 #[derive(Debug)]
 pub(crate) struct Signature<'a> {
     pub(crate) scheme: Scheme,
     pub(crate) value: SignatureValue<'a>,
 }
 
-/// `TPMU_SIGNATURE`
+/// `TPMU_SIGNATURE`.
 #[derive(Debug)]
 pub(crate) enum SignatureValue<'a> {
     Rsa(&'a [u8]),
     Point { r: &'a [u8], s: &'a [u8] },
 }
 
-/// The hash that a `TPM_ALG_ID` names, where it is one that is accepted.
+/// Returns the hash of a `TPM_ALG_ID`, if it is supported.
 pub(crate) fn hash(algorithm: u16) -> Option<&'static digest::Algorithm> {
     match algorithm {
         SHA256 => Some(&digest::SHA256),
@@ -158,7 +155,7 @@ pub(crate) fn hash(algorithm: u16) -> Option<&'static digest::Algorithm> {
     }
 }
 
-/// `TPMU_NAME` of what `contents` (together) describe: the algorithm and the hash of them (Part 1, §16).
+/// Returns the `TPMU_NAME` of the concatenated `contents`: the algorithm and the hash (Part 1, §16).
 pub(crate) fn name(algorithm: u16, contents: &[&[u8]]) -> Option<Vec<u8>> {
     let mut context = digest::Context::new(hash(algorithm)?);
     for part in contents {
@@ -168,14 +165,13 @@ pub(crate) fn name(algorithm: u16, contents: &[&[u8]]) -> Option<Vec<u8>> {
 }
 
 impl<'a> Public<'a> {
-    /// Reads a key and nothing behind it.
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         let kind = reader.u16()?;
         let name_algorithm = reader.u16()?;
         let attributes = Attributes(reader.u32()?);
         let _policy = reader.sized()?;
-        // Of what encrypts for its children, which a key that signs has none of.
+        // The symmetric algorithm is for encryption of child keys, so a signing key has none.
         if reader.u16()? != NULL {
             return None;
         }
@@ -222,7 +218,6 @@ impl<'a> Public<'a> {
 }
 
 impl<'a> Attest<'a> {
-    /// Reads what a TPM has attested, and nothing behind it.
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         if reader.u32()? != GENERATED {
@@ -270,7 +265,6 @@ impl<'a> Attest<'a> {
 }
 
 impl<'a> CreationData<'a> {
-    /// Reads how a key was made, and nothing behind it.
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         let _selection = reader.selection()?;
@@ -288,7 +282,7 @@ impl<'a> CreationData<'a> {
 }
 
 impl<'a> Signature<'a> {
-    /// Reads a signature of RSA or ECDSA, and nothing behind it.
+    /// Parses an RSA or ECDSA signature.
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         let scheme = Scheme {
@@ -310,7 +304,7 @@ impl<'a> Signature<'a> {
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    /// `value` where all was read.
+    /// Returns `value` if all input was read.
     fn end<T>(self, value: T) -> Option<T> {
         self.0.is_empty().then_some(value)
     }
@@ -340,13 +334,13 @@ impl<'a> Reader<'a> {
         Some(u64::from_be_bytes(bytes))
     }
 
-    /// Bytes behind their number.
+    /// Reads bytes with a 16-bit length prefix.
     fn sized(&mut self) -> Option<&'a [u8]> {
         let count = self.u16()?;
         self.take(usize::from(count))
     }
 
-    /// `TPML_PCR_SELECTION`
+    /// Reads a `TPML_PCR_SELECTION`.
     fn selection(&mut self) -> Option<Vec<(u16, &'a [u8])>> {
         let count = self.u32()?;
         if count > MOST_BANKS {

@@ -1,4 +1,4 @@
-//! A TPM in software, which also does what no TPM would.
+//! A software TPM for tests, with configurable faults.
 
 #![allow(
     clippy::unwrap_used,
@@ -27,42 +27,42 @@ use super::{
 
 /// `fixedTPM`, `fixedParent`, `sensitiveDataOrigin`, `userWithAuth`, `restricted`, `sign`.
 pub const ATTRIBUTES: u32 = 0x0005_0072;
-/// `TPM_RH_OWNER`
+/// `TPM_RH_OWNER`.
 pub const OWNER: u32 = 0x4000_0001;
-/// `TPM_GENERATED_VALUE`
+/// `TPM_GENERATED_VALUE`.
 pub const GENERATED: u32 = 0xff54_4347;
 
-/// What the attestation key is, and what the TPM says.
+/// Properties of the attestation key and of the attestations.
 #[derive(Debug, Clone, Copy)]
 pub struct Behaviour {
     /// `TPMA_OBJECT` of the attestation key.
     pub attributes: u32,
-    /// Of its parent.
+    /// Hierarchy that is the parent of the key.
     pub hierarchy: u32,
-    /// Of what it attests.
+    /// Magic number of attestations.
     pub magic: u32,
 }
 
-/// What is registered.
+/// Parts of a [`Registration`].
 #[derive(Debug, Clone)]
 pub struct Parts {
-    /// See [`Registration`], as the others.
+    /// Opaque key data.
     pub ak_bytes: Vec<u8>,
-    /// `TPMT_PUBLIC`
+    /// `TPMT_PUBLIC`.
     pub public: Vec<u8>,
-    /// `TPMS_CREATION_DATA`
+    /// `TPMS_CREATION_DATA`.
     pub create_data: Vec<u8>,
-    /// `TPMS_ATTEST`
+    /// `TPMS_ATTEST`.
     pub create_attestation: Vec<u8>,
-    /// `TPMT_SIGNATURE`
+    /// `TPMT_SIGNATURE`.
     pub create_signature: Vec<u8>,
-    /// PKIX, or a certificate.
+    /// Endorsement key in PKIX, or its certificate.
     pub endorsement: Vec<u8>,
-    /// Whether `endorsement` is a certificate.
+    /// True if `endorsement` is a certificate.
     pub is_certified: bool,
 }
 
-/// An attestation key on P-256 and an endorsement key of RSA.
+/// A TPM with a P-256 attestation key and an RSA endorsement key.
 #[derive(Debug)]
 pub struct SoftwareTpm {
     behaviour: Behaviour,
@@ -70,7 +70,7 @@ pub struct SoftwareTpm {
     endorsement: PrivateDecryptingKey,
 }
 
-/// Certifies endorsement keys.
+/// An authority that certifies endorsement keys.
 pub struct Maker(CertifiedIssuer<'static, KeyPair>);
 
 impl Default for Behaviour {
@@ -84,7 +84,7 @@ impl Default for Behaviour {
 }
 
 impl Parts {
-    /// As it is verified.
+    /// Returns the parts as a [`Registration`].
     pub fn registration(&self) -> Registration<'_> {
         Registration {
             ak_bytes: &self.ak_bytes,
@@ -104,7 +104,7 @@ impl Parts {
 }
 
 impl SoftwareTpm {
-    /// New keys.
+    /// Creates a TPM with new keys.
     pub fn new(behaviour: Behaviour) -> Self {
         Self {
             behaviour,
@@ -113,7 +113,7 @@ impl SoftwareTpm {
         }
     }
 
-    /// A new attestation key in this TPM.
+    /// Creates a new attestation key in this TPM.
     #[must_use]
     pub fn with_another_key(&self, behaviour: Behaviour) -> Self {
         Self {
@@ -123,13 +123,13 @@ impl SoftwareTpm {
         }
     }
 
-    /// The endorsement key in PKIX.
+    /// Returns the endorsement key in PKIX.
     pub fn endorsement_key(&self) -> Vec<u8> {
         let der: PublicKeyX509Der<'_> = self.endorsement.public_key().as_der().unwrap();
         der.as_ref().to_vec()
     }
 
-    /// What a client registers, without a certificate.
+    /// Returns a registration without a certificate.
     pub fn parts(&self) -> Parts {
         let create_data = self.create_data();
         let hash = digest::digest(&digest::SHA256, &create_data);
@@ -146,7 +146,7 @@ impl SoftwareTpm {
         }
     }
 
-    /// What a client registers, with a certificate by `maker`.
+    /// Returns a registration with a certificate of `maker`.
     pub fn certified_parts(&self, maker: &Maker, usage: Option<&[u64]>) -> Parts {
         Parts {
             endorsement: maker.certify(&self.endorsement_key(), usage),
@@ -155,7 +155,7 @@ impl SoftwareTpm {
         }
     }
 
-    /// `TPM2_ActivateCredential`.
+    /// Runs `TPM2_ActivateCredential`.
     pub fn activate(&self, credential: &EncryptedCredential) -> Option<Vec<u8>> {
         let key = OaepPrivateDecryptingKey::new(self.endorsement.clone()).ok()?;
         let mut output = vec![0; key.min_output_size()];
@@ -195,7 +195,7 @@ impl SoftwareTpm {
         Some(identity.get(2..)?.to_vec())
     }
 
-    /// `TPM2_Quote`: attestation and signature.
+    /// Runs `TPM2_Quote` and returns the attestation and the signature.
     pub fn quote(&self, request: &QuoteRequest) -> (Vec<u8>, Vec<u8>) {
         let mut bitmap = [0_u8; 3];
         for pcr in &request.pcrs {
@@ -250,7 +250,7 @@ impl SoftwareTpm {
         .concat()
     }
 
-    /// `TPMS_ATTEST`
+    /// Returns a `TPMS_ATTEST`.
     pub fn attest(&self, kind: u16, extra_data: &[u8], attested: &[u8]) -> Vec<u8> {
         let (_, parent) = self.parent();
         let qualified = structures::name(structures::SHA256, &[&parent, &self.name()]).unwrap();
@@ -266,7 +266,7 @@ impl SoftwareTpm {
         .concat()
     }
 
-    /// `TPMT_SIGNATURE`
+    /// Returns a `TPMT_SIGNATURE`.
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
         let signature = self
             .attestation
@@ -278,7 +278,7 @@ impl SoftwareTpm {
 }
 
 impl Maker {
-    /// A self-signed authority.
+    /// Creates a self-signed authority.
     pub fn new() -> Self {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -286,12 +286,12 @@ impl Maker {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    /// The certificate of the authority.
+    /// Returns the certificate of the authority in PEM.
     pub fn pem(&self) -> String {
         self.0.pem()
     }
 
-    /// Certifies a key (PKIX) for the extended key usage, where one is given.
+    /// Certifies a PKIX key, with the extended key usage `usage` if given.
     pub fn certify(&self, key: &[u8], usage: Option<&[u64]>) -> Vec<u8> {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -313,7 +313,7 @@ impl Default for Maker {
     }
 }
 
-/// `SubjectAltName` with a directory name of manufacturer, model and version.
+/// Returns a `SubjectAltName` with a directory name of manufacturer, model and version.
 fn alternative_name() -> Vec<u8> {
     let der = |tag: u8, contents: &[u8]| {
         [&[tag, u8::try_from(contents.len()).unwrap()], contents].concat()

@@ -10,7 +10,7 @@ use super::{
     *,
 };
 
-/// 2026-01-01
+/// 2026-01-01.
 const NOW: UnixMillis = UnixMillis(1_767_225_600_000);
 const EK_CERTIFICATE: &[u64] = &[2, 23, 133, 8, 1];
 
@@ -61,7 +61,7 @@ fn b17_a_cleared_tpm_and_another_recover_nothing() {
     let tpm = SoftwareTpm::new(Behaviour::default());
     let registered = verify(&tpm.parts()).unwrap();
     let (credential, _) = registered.challenge(&SystemRng).unwrap();
-    // The attestation key is gone, and a new one has another name.
+    // A cleared TPM has a new attestation key with another name.
     let cleared = tpm.with_another_key(Behaviour::default());
     assert_eq!(cleared.activate(&credential), None);
     let other = SoftwareTpm::new(Behaviour::default());
@@ -75,11 +75,11 @@ fn b17_an_endorsement_key_of_software_is_refused_where_certificates_are_required
     let required = only(&maker);
     let result = tpm.parts().registration().verify(&required, NOW);
     assert_eq!(result, Err(Refusal::Uncertified));
-    // Certified by itself, so to say.
+    // Certificate of another authority.
     let own = tpm.certified_parts(&Maker::new(), Some(EK_CERTIFICATE));
     let result = own.registration().verify(&required, NOW);
     assert!(matches!(result, Err(Refusal::Chain(_))), "{result:?}");
-    // Also where certificates are not required: a wrong one is worse than none.
+    // An untrusted certificate is rejected even if certificates are optional.
     let optional = Authorities::from_pem(&[maker.pem()], false).unwrap();
     let result = own.registration().verify(&optional, NOW);
     assert!(matches!(result, Err(Refusal::Chain(_))), "{result:?}");
@@ -119,7 +119,7 @@ fn b17_an_endorsement_certificate_of_another_key_releases_nothing() {
     let registered = stolen.registration().verify(&only(&maker), NOW).unwrap();
     let (credential, _) = registered.challenge(&SystemRng).unwrap();
     assert_eq!(software.activate(&credential), None);
-    // Nor does the genuine TPM, which has no key of that name.
+    // The genuine TPM has no key with that name.
     assert_eq!(genuine.activate(&credential), None);
 }
 
@@ -196,13 +196,13 @@ fn the_creation_of_another_key_is_refused() {
         tpm.parts(),
         tpm.with_another_key(Behaviour::default()).parts(),
     );
-    // Signed by the other.
+    // Signed by the other key.
     let mixed = Parts {
         public: other.public.clone(),
         ..own.clone()
     };
     assert_eq!(verify(&mixed), Err(Refusal::Signature));
-    // A quote, signed by the right one.
+    // A valid signature, but over a quote.
     let (attestation, signature) = tpm.quote(&QuoteRequest::new(&SystemRng));
     let mixed = Parts {
         create_attestation: attestation,
@@ -210,7 +210,7 @@ fn the_creation_of_another_key_is_refused() {
         ..own.clone()
     };
     assert!(refused(&mixed).contains("creation"));
-    // Its own signature over the name of the other, and over other creation data.
+    // A valid signature over another key's name or over other creation data.
     let of = |name: &[u8], data: &[u8]| {
         let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, data);
         let sized =
@@ -263,7 +263,7 @@ fn each_part_has_bytes_and_not_too_many() {
             assert!(matches!(verify(&parts), Err(Refusal::Length(_))));
         }
     }
-    // None with a byte more.
+    // Trailing bytes are rejected.
     for part in change.into_iter().skip(1) {
         let mut parts = parts.clone();
         part(&mut parts).push(0);
@@ -303,7 +303,7 @@ fn a_device_whose_clock_is_malformed_is_refused_g12() {
     let key = verify(&tpm.parts()).unwrap().attestation_key;
     let request = QuoteRequest::new(&SystemRng);
     let (mut attestation, _) = tpm.quote(&request);
-    // Magic, kind, signer, nonce, clock, two counts, `safe`.
+    // Magic, kind, signer, nonce, clock, two counters, `safe`.
     let safe = 4 + 2 + 2 + 34 + 2 + request.nonce.len() + 8 + 4 + 4;
     assert_eq!(attestation[safe], 1);
     attestation[safe] = 0x33;
@@ -389,7 +389,7 @@ fn b17_a_quote_over_other_pcrs_is_refused(#[case] pcrs: &[u8]) {
             .unwrap_err()
             .contains("PCRs")
     );
-    // SHA-1
+    // SHA-1.
     let other_bank = QuoteRequest {
         hash_algorithm: 4,
         ..asked.clone()
@@ -412,7 +412,7 @@ fn a_quote_by_another_key_is_refused() {
         signature: &signature,
     };
     assert_eq!(request.verify(&key, &quote), Err(Refusal::Signature));
-    // The creation of the key is no quote, though it is signed by it.
+    // A creation attestation with a valid signature is not accepted as a quote.
     let parts = tpm.parts();
     let quote = Quote {
         attestation: &parts.create_attestation,

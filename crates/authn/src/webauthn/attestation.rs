@@ -1,4 +1,4 @@
-//! What attests to the model of an authenticator (§8).
+//! Attestation of the authenticator model (§8).
 
 use aws_lc_rs::digest::{Algorithm as Digest, digest};
 use ciborium::Value;
@@ -17,48 +17,48 @@ mod fido_u2f;
 mod packed;
 mod tpm;
 
-/// As many as anybody has between an authenticator and its root.
+/// Maximum number of certificates in an attestation.
 const LONGEST_CHAIN: usize = 8;
 
-/// How it is attested.
+/// Attestation statement format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Not at all.
+    /// No attestation.
     None,
-    /// §8.2
+    /// §8.2.
     Packed,
-    /// §8.3
+    /// §8.3.
     Tpm,
-    /// §8.4
+    /// §8.4.
     AndroidKey,
-    /// §8.6
+    /// §8.6.
     FidoU2f,
-    /// §8.8
+    /// §8.8.
     Apple,
 }
 
-/// What the signature of an attestation says.
+/// Verified content of an attestation statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Statement {
-    /// Nothing.
+    /// No statement.
     None,
-    /// The credential itself has signed: nothing of the model is proved.
+    /// The credential key signed the attestation itself. The model is not proved.
     OwnKey,
-    /// The key of the first certificate has signed, or has certified the credential. Each is signed by the next; the
-    /// root may be missing. What they say is true where [`crate::x509::verify_chain`] finds them trusted.
+    /// DER certificate chain whose first key signed or certified the credential. Its signatures are not verified here,
+    /// and the root can be missing. The caller must verify the chain with [`crate::x509::verify_chain`].
     Certified(Vec<Vec<u8>>),
 }
 
-/// An attestation that fits the credential.
+/// An attestation that belongs to the credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attestation {
-    /// Its format.
+    /// Statement format.
     pub format: Format,
-    /// What it says.
+    /// Verified statement.
     pub statement: Statement,
 }
 
-/// What an attestation is about.
+/// Data that an attestation covers.
 pub(super) struct Attested<'a> {
     pub(super) authenticator_data: &'a [u8],
     pub(super) client_data_hash: &'a [u8],
@@ -67,7 +67,7 @@ pub(super) struct Attested<'a> {
 }
 
 impl Format {
-    /// Its name in the registry.
+    /// Returns the identifier in the IANA registry.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -113,7 +113,7 @@ impl Attestation {
 }
 
 impl Attested<'_> {
-    /// What is signed in most formats.
+    /// Returns the data that most formats sign.
     fn signed(&self) -> Vec<u8> {
         [self.authenticator_data, self.client_data_hash].concat()
     }
@@ -122,7 +122,7 @@ impl Attested<'_> {
         digest(algorithm, &self.signed()).as_ref().to_vec()
     }
 
-    /// The certified key is that of the credential.
+    /// Checks that the certificate has the key of the credential.
     fn check_key(&self, key: &x509_parser::x509::SubjectPublicKeyInfo<'_>) -> Result<()> {
         let algorithm = self.credential.key.algorithm();
         if PublicKey::of_certificate(algorithm, key)? == self.credential.key {
@@ -150,7 +150,7 @@ fn signature(statement: &Value) -> Result<&[u8]> {
         .ok_or(refused("it has no signature"))
 }
 
-/// `x5c`, with at least one certificate; `None` where it is not there.
+/// Reads `x5c`, a list of 1 to 8 certificates. Returns `None` if it is missing.
 fn chain(statement: &Value) -> Result<Option<Vec<Vec<u8>>>> {
     let Some(chain) = cbor::named(statement, "x5c") else {
         return Ok(None);

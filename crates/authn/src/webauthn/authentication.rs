@@ -1,4 +1,4 @@
-//! A credential is used (§7.2).
+//! Verification of an authentication with a credential (§7.2).
 
 use aws_lc_rs::digest::{SHA256, digest};
 
@@ -10,7 +10,7 @@ use super::{
     key::PublicKey,
 };
 
-/// `AuthenticatorAssertionResponse` of the credential that [`Stored`] is of.
+/// `AuthenticatorAssertionResponse` of the credential described by [`Stored`].
 #[derive(Debug, Clone, Copy)]
 pub struct AuthenticationResponse<'a> {
     /// `clientDataJSON`.
@@ -21,33 +21,33 @@ pub struct AuthenticationResponse<'a> {
     pub signature: &'a [u8],
 }
 
-/// What was kept of a credential.
+/// Stored properties of a credential.
 #[derive(Debug, Clone, Copy)]
 pub struct Stored<'a> {
-    /// Its key.
+    /// Public key.
     pub public_key: &'a PublicKey,
-    /// The last counter.
+    /// Last signature counter.
     pub sign_count: u32,
-    /// Whether it may be copied to other devices, which never changes.
+    /// True if the credential can be copied to other devices. The flag never changes.
     pub backup_eligible: bool,
 }
 
-/// An authentication that was verified.
+/// A verified authentication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Authenticated {
-    /// What the authenticator says of the user and of the credential.
+    /// Authenticator flags.
     pub flags: Flags,
-    /// The counter to keep.
+    /// Signature counter to store.
     pub sign_count: u32,
-    /// The counter has not grown: there may be two of this authenticator (§6.1.1).
+    /// True if the counter did not increase, so the authenticator may have been cloned (§6.1.1).
     pub is_cloned: bool,
 }
 
-/// Verifies an authentication. That the challenge is used up, that the credential is one that was asked for, and that
-/// it is the user's is the caller's to check.
+/// Verifies an authentication. The caller must check that the challenge is used once, that the credential was
+/// requested, and that it belongs to the user.
 ///
 /// # Errors
-/// The first reason against it.
+/// Returns the first [`Refusal`] that applies.
 pub fn authenticate(
     response: AuthenticationResponse<'_>,
     stored: Stored<'_>,

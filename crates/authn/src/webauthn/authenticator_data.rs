@@ -1,4 +1,4 @@
-//! What the authenticator says (§6.1).
+//! Authenticator data (§6.1).
 
 use std::{fmt, str::FromStr};
 
@@ -11,45 +11,45 @@ use super::{
 };
 
 const WHAT: &str = "the authenticator data";
-/// §4, "Credential ID": at most 1023 bytes.
+/// In bytes (§4, "Credential ID").
 const LONGEST_ID: usize = 1023;
 
-/// The model of an authenticator; zeros where it does not say.
+/// Identifier of an authenticator model. All zeros if the authenticator does not disclose it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Aaguid(pub [u8; 16]);
 
-/// §6.1, `flags`.
+/// Flags of the authenticator data (§6.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "they are independent bits")]
 pub struct Flags {
-    /// Somebody was there.
+    /// A user was present.
     pub user_present: bool,
-    /// Who it is was verified, as by a PIN or a fingerprint.
+    /// The authenticator verified the user, for example with a PIN or a fingerprint.
     pub user_verified: bool,
-    /// The credential may be copied to other devices.
+    /// The credential can be copied to other devices.
     pub backup_eligible: bool,
-    /// It has been.
+    /// The credential was copied to other devices.
     pub backup_state: bool,
 }
 
-/// Authenticator data of the relying party, with at least somebody present.
+/// Authenticator data for the expected RP ID, with the user present.
 pub(super) struct AuthenticatorData {
     pub(super) flags: Flags,
     pub(super) sign_count: u32,
     pub(super) credential: Option<CredentialData>,
 }
 
-/// A credential that is made.
+/// A newly created credential.
 pub(super) struct CredentialData {
     pub(super) aaguid: Aaguid,
     pub(super) id: Vec<u8>,
     pub(super) key: PublicKey,
-    /// `COSE_Key`, as it came.
+    /// Original CBOR encoding of the `COSE_Key`.
     pub(super) encoded_key: Vec<u8>,
 }
 
 impl AuthenticatorData {
-    /// Reads it whole and checks what holds for both ceremonies.
+    /// Parses all bytes and runs the checks common to both ceremonies.
     pub(super) fn check(bytes: &[u8], expected: &Expected<'_>) -> Result<Self> {
         let malformed = Refusal::Malformed(WHAT);
         let (rp_id_hash, rest) = bytes.split_first_chunk::<32>().ok_or(malformed.clone())?;
@@ -121,7 +121,7 @@ impl CredentialData {
 }
 
 impl fmt::Display for Aaguid {
-    /// As a UUID.
+    /// Formats the identifier as a UUID in lower case.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, byte) in self.0.iter().enumerate() {
             if matches!(index, 4 | 6 | 8 | 10) {
@@ -133,7 +133,7 @@ impl fmt::Display for Aaguid {
     }
 }
 
-/// Not a UUID in lower case.
+/// The text is not a UUID in lower case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a UUID")]
 pub struct InvalidAaguid;
@@ -148,7 +148,7 @@ impl FromStr for Aaguid {
             let pair = std::str::from_utf8(pair).map_err(|_| InvalidAaguid)?;
             *byte = u8::from_str_radix(pair, 16).map_err(|_| InvalidAaguid)?;
         }
-        // Every other spelling is another text.
+        // Only the canonical spelling is accepted.
         let read = Self(bytes);
         if read.to_string() == text {
             Ok(read)

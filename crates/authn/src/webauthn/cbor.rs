@@ -1,15 +1,15 @@
-//! CBOR as authenticators write it (RFC 8949): no key twice, no more than a few levels, nothing left over.
+//! Strict CBOR parsing (RFC 8949): no duplicate keys, limited depth and size, no trailing bytes.
 
 use ciborium::Value;
 
 use super::error::{Refusal, Result};
 
-/// A map in a map in a map is as deep as attestations are.
+/// Maximum nesting depth. Attestations need three levels of maps.
 const LEVELS: usize = 8;
-/// The largest item that is looked at, in bytes: several certificates fit.
+/// Maximum size of an item in bytes. Several certificates fit.
 const LARGEST: usize = 64 * 1024;
 
-/// Reads one item, and gives the bytes behind it.
+/// Parses one item and returns the bytes after it.
 pub(super) fn item<'a>(bytes: &'a [u8], what: &'static str) -> Result<(Value, &'a [u8])> {
     if bytes.len() > LARGEST {
         return Err(Refusal::Malformed(what));
@@ -24,7 +24,7 @@ pub(super) fn item<'a>(bytes: &'a [u8], what: &'static str) -> Result<(Value, &'
     }
 }
 
-/// Reads one item and nothing behind it.
+/// Parses one item and rejects trailing bytes.
 pub(super) fn whole(bytes: &[u8], what: &'static str) -> Result<Value> {
     match item(bytes, what)? {
         (value, []) => Ok(value),
@@ -46,19 +46,19 @@ fn has_one_meaning(value: &Value) -> bool {
         | Value::Text(_)
         | Value::Bool(_)
         | Value::Null => true,
-        // Nothing of ours is tagged.
+        // Tags are not used by any supported structure.
         _ => false,
     }
 }
 
-/// The entry of a map by its name.
+/// Returns the value of a text key.
 pub(super) fn named<'a>(map: &'a Value, name: &str) -> Option<&'a Value> {
     let entries = map.as_map()?.iter();
     let mut found = entries.filter(|(key, _)| key.as_text() == Some(name));
     found.next().map(|(_, value)| value)
 }
 
-/// The entry of a map by its number.
+/// Returns the value of an integer key.
 pub(super) fn numbered(map: &Value, number: i64) -> Option<&Value> {
     let entries = map.as_map()?.iter();
     let mut found = entries.filter(|(key, _)| integer(key) == Some(number));
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[rstest]
-    // {1: 2}, with one byte behind
+    // {1: 2}, with one trailing byte
     #[case(&[0xa1, 1, 2, 0])]
     // {1: 2, 1: 3}
     #[case(&[0xa2, 1, 2, 1, 3])]
@@ -86,7 +86,7 @@ mod tests {
     #[case(&[0xa1, 0x80, 1])]
     // a tagged text
     #[case(&[0xc0, 0x61, b'a'])]
-    // an array and a text of 2^32 - 1
+    // an array and a text of 2^32 - 1 bytes
     #[case(&[0x9a, 0xff, 0xff, 0xff, 0xff])]
     #[case(&[0x7a, 0xff, 0xff, 0xff, 0xff])]
     // [[[[[[[[[]]]]]]]]]

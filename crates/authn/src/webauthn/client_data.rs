@@ -1,4 +1,4 @@
-//! What the browser says of a ceremony (`CollectedClientData`, §5.8.1).
+//! Client data of a ceremony, created by the browser (`CollectedClientData`, §5.8.1).
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
@@ -12,25 +12,25 @@ use crate::json;
 const LARGEST: usize = 8 * 1024;
 const WHAT: &str = "the client data";
 
-/// What a response is of.
+/// Type of a ceremony.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ceremony {
-    /// A credential is made.
+    /// Creation of a credential.
     Registration,
-    /// A credential is used.
+    /// Use of a credential.
     Authentication,
 }
 
-/// Whether a ceremony may take place in a frame of another site.
+/// Policy for ceremonies in a frame of another site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Embedding<'a> {
-    /// Only in a page of our own.
+    /// Only pages of the relying party itself.
     Refused,
-    /// Also within a page of one of these origins.
+    /// Also frames in pages of one of these origins.
     Within(&'a [&'a str]),
 }
 
-/// Checks the client data of a ceremony (§7.1 steps 6 to 11, §7.2 steps 10 to 15).
+/// Validates the client data of a ceremony (§7.1 steps 6 to 11, §7.2 steps 10 to 15).
 pub(super) fn check(bytes: &[u8], ceremony: Ceremony, expected: &Expected<'_>) -> Result<()> {
     if bytes.len() > LARGEST {
         return Err(Refusal::Malformed(WHAT));
@@ -44,7 +44,7 @@ pub(super) fn check(bytes: &[u8], ceremony: Ceremony, expected: &Expected<'_>) -
     if text("type") != Some(wanted) {
         return Err(Refusal::Ceremony);
     }
-    // The one spelling of it.
+    // Only the canonical base64url spelling matches.
     if expected.challenge.is_empty()
         || text("challenge") != Some(&*URL_SAFE_NO_PAD.encode(expected.challenge))
     {
@@ -65,7 +65,7 @@ pub(super) fn check(bytes: &[u8], ceremony: Ceremony, expected: &Expected<'_>) -
         Some(_) => return Err(Refusal::Malformed(WHAT)),
     };
     match (is_crossed, top, expected.embedding) {
-        // Older browsers do not say whose page it is.
+        // Older browsers do not send `topOrigin`.
         (false, None, _) | (true, None, Embedding::Within(_)) => Ok(()),
         (true, Some(top), Embedding::Within(origins)) if origins.contains(&top) => Ok(()),
         _ => Err(Refusal::Embedded),

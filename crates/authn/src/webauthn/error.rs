@@ -1,52 +1,52 @@
-//! Why a response is refused.
+//! Reasons why a response is rejected.
 
-/// What is wrong with a response. Nothing of it is secret, and all of it is for the log: whoever sends the response is
-/// told no more than that it was refused.
+/// Reasons why a response is rejected. They contain no secrets and are meant for the log. The sender only learns that
+/// the response was rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Bytes that are not what they should be.
+    /// The bytes are malformed.
     #[error("{0} is malformed")]
     Malformed(&'static str),
-    /// `type` is that of the other ceremony.
+    /// `type` belongs to the other ceremony.
     #[error("the client data is of another ceremony")]
     Ceremony,
-    /// The challenge is another.
+    /// The challenge does not match.
     #[error("the challenge is not the one of this ceremony")]
     Challenge,
-    /// The origin is not ours.
+    /// The origin is not allowed.
     #[error("the origin {0:?} is not one of the relying party's")]
     Origin(String),
-    /// In a frame of another site where that is not allowed.
+    /// The ceremony ran in a frame of another site that is not allowed.
     #[error("the ceremony took place in a frame of another site")]
     Embedded,
-    /// Of another relying party.
+    /// The RP ID hash does not match.
     #[error("the RP ID is another")]
     RpId,
-    /// Nobody was there.
+    /// The user was not present.
     #[error("the user was not present")]
     UserPresence,
-    /// Nobody was verified.
+    /// The user was not verified.
     #[error("the user was not verified")]
     UserVerification,
-    /// Flags that contradict each other, or what was registered.
+    /// The backup flags contradict each other or the registration.
     #[error("the backup flags are not possible")]
     BackupFlags,
-    /// No algorithm of ours, or one that was not asked for.
+    /// The algorithm is not supported or was not requested.
     #[error("the algorithm {0} is not accepted")]
     Algorithm(i64),
-    /// A key that is none, or too weak.
+    /// The key is malformed or too weak.
     #[error("the public key is not accepted: {0}")]
     Key(&'static str),
-    /// A signature that its key did not make.
+    /// The signature does not verify.
     #[error("the signature is wrong")]
     Signature,
-    /// An attestation of a format that is not known.
+    /// The attestation format is not supported.
     #[error("the attestation format {0:?} is not accepted")]
     Format(String),
-    /// An attestation that does not attest this.
+    /// The attestation is invalid or belongs to another credential.
     #[error("the attestation is not accepted: {0}")]
     Attestation(&'static str),
 }
 
-/// Either what was verified or why it is refused.
+/// Result of a verification.
 pub type Result<T> = std::result::Result<T, Refusal>;

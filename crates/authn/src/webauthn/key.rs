@@ -28,7 +28,7 @@ use super::{
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 const LONGEST_EXPONENT: usize = 4;
 
-/// What a credential signs with.
+/// Signature algorithm of a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
     /// ECDSA on P-256 with SHA-256.
@@ -65,7 +65,7 @@ enum Verification {
 }
 
 impl Algorithm {
-    /// What is asked for when a credential is made, the most wanted first.
+    /// Algorithms requested at registration, in order of preference.
     pub const ASKED_FOR: [Self; 8] = [
         Self::EdDsa,
         Self::Es256,
@@ -77,13 +77,13 @@ impl Algorithm {
         Self::MlDsa87,
     ];
 
-    /// By its number in the registry "COSE Algorithms".
+    /// Parses a number of the registry "COSE Algorithms".
     pub fn of(number: i64) -> Option<Self> {
         Some(match number {
             -7 | -9 => Self::Es256,
             -35 | -51 => Self::Es384,
             -36 | -52 => Self::Es512,
-            // RFC 9864 gives the curves numbers of their own.
+            // RFC 9864 assigns separate numbers to the curves.
             -8 | -19 => Self::EdDsa,
             -257 => Self::Rs256,
             -258 => Self::Rs384,
@@ -98,7 +98,7 @@ impl Algorithm {
         })
     }
 
-    /// Its number in the registry.
+    /// Returns the number in the registry "COSE Algorithms".
     pub fn number(self) -> i64 {
         match self {
             Self::Es256 => -7,
@@ -117,7 +117,7 @@ impl Algorithm {
         }
     }
 
-    /// What it hashes with. Nothing is hashed for ML-DSA, which no TPM attests by.
+    /// Returns the hash of the algorithm. The value for ML-DSA is not used, because TPMs do not attest with it.
     pub(super) fn digest(self) -> &'static digest::Algorithm {
         match self {
             Self::Es256 | Self::Rs256 | Self::Ps256 => &digest::SHA256,
@@ -151,25 +151,25 @@ impl Algorithm {
     }
 }
 
-/// A key that is on its curve, or an RSA modulus of 2048 to 8192 bits, with the one algorithm that it is for.
+/// A public key with its algorithm. The point is on its curve, and an RSA modulus has 2048 to 8192 bits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
     algorithm: Algorithm,
     material: Material,
 }
 
-/// A key without its algorithm, as certificates have it.
+/// A public key without an algorithm, as in certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Material {
-    /// An uncompressed point, and the number of its curve in the registry "COSE Elliptic Curves".
+    /// Uncompressed point, and the curve's number in the registry "COSE Elliptic Curves".
     Point {
         curve: i64,
         point: Vec<u8>,
     },
     Ed25519(Vec<u8>),
-    /// Of which parameter set, the algorithm says.
+    /// ML-DSA key. The algorithm determines the parameter set.
     MlDsa(Vec<u8>),
-    /// Big-endian, without leading zeros.
+    /// Big-endian numbers without leading zeros.
     Rsa {
         n: Vec<u8>,
         e: Vec<u8>,
@@ -177,10 +177,11 @@ pub(super) enum Material {
 }
 
 impl PublicKey {
-    /// Reads a `COSE_Key` in CBOR, and nothing behind it.
+    /// Parses a `COSE_Key` in CBOR and rejects trailing bytes.
     ///
     /// # Errors
-    /// Where it is none, or not one that is accepted.
+    /// Returns [`Refusal::Malformed`] if the bytes are malformed, [`Refusal::Algorithm`] if the algorithm is not
+    /// supported, and [`Refusal::Key`] if the key is not accepted.
     pub fn parse(encoded: &[u8]) -> Result<Self> {
         Self::from_cose(&cbor::whole(encoded, "the public key")?)
     }
@@ -223,7 +224,7 @@ impl PublicKey {
         Self::new(algorithm, material)
     }
 
-    /// A key that a certificate has, used as `algorithm` says.
+    /// Creates a key from a certificate, for use with `algorithm`.
     pub(super) fn of_certificate(
         algorithm: Algorithm,
         key: &SubjectPublicKeyInfo<'_>,
@@ -264,7 +265,7 @@ impl PublicKey {
         })
     }
 
-    /// What it is for.
+    /// Returns the only algorithm that the key is used with.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
@@ -273,10 +274,10 @@ impl PublicKey {
         &self.material
     }
 
-    /// Checks a signature: ECDSA in DER.
+    /// Verifies a signature. ECDSA signatures are DER-encoded.
     ///
     /// # Errors
-    /// Where this key did not make it.
+    /// Returns [`Refusal::Signature`] if the signature does not verify.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<()> {
         let verified = match (self.algorithm.verification(), &self.material) {
             (
@@ -297,7 +298,7 @@ impl PublicKey {
 }
 
 impl Material {
-    /// The key of a certificate; `None` where it is of no kind that is known.
+    /// Returns the key of a certificate, or `None` if its type is not supported.
     pub(super) fn of(key: &SubjectPublicKeyInfo<'_>) -> Option<Self> {
         let kind = &key.algorithm.algorithm;
         let bytes = key.subject_public_key.data.to_vec();
@@ -337,7 +338,7 @@ impl Material {
     }
 }
 
-/// Bytes of a public key (FIPS 204, table 2).
+/// Returns the length of a public key in bytes (FIPS 204, table 2).
 fn ml_dsa_length(algorithm: Algorithm) -> Option<usize> {
     match algorithm {
         Algorithm::MlDsa44 => Some(1312),
@@ -356,7 +357,7 @@ fn ml_dsa_length(algorithm: Algorithm) -> Option<usize> {
     }
 }
 
-/// Bytes of a coordinate.
+/// Returns the length of a coordinate in bytes.
 fn coordinate(curve: i64) -> Option<usize> {
     match curve {
         1 => Some(32),

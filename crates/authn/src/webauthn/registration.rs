@@ -1,4 +1,4 @@
-//! A credential is made (§7.1).
+//! Verification of the creation of a credential (§7.1).
 
 use aws_lc_rs::digest::{SHA256, digest};
 use ciborium::Value;
@@ -16,7 +16,7 @@ use crate::x509;
 
 const WHAT: &str = "the attestation object";
 
-/// `AuthenticatorAttestationResponse`.
+/// `AuthenticatorAttestationResponse` and the credential id.
 #[derive(Debug, Clone, Copy)]
 pub struct RegistrationResponse<'a> {
     /// `rawId`.
@@ -27,46 +27,46 @@ pub struct RegistrationResponse<'a> {
     pub attestation_object: &'a [u8],
 }
 
-/// A credential whose making was verified.
+/// A credential with a verified registration.
 #[derive(Debug, Clone)]
 pub struct Registered {
-    /// Unique among all credentials: whether it is new is the caller's to check.
+    /// Credential id. The caller must check that it is unique among all credentials.
     pub credential_id: Vec<u8>,
-    /// What its authentications are verified by.
+    /// Public key that verifies authentications.
     pub public_key: PublicKey,
-    /// The same as `COSE_Key` in CBOR, to be stored.
+    /// Public key as a `COSE_Key` in CBOR, for storage.
     pub encoded_key: Vec<u8>,
-    /// The model that the authenticator data name. Nothing proves it: see [`Registered::attested_model`].
+    /// Model in the authenticator data. It is not proved: see [`Registered::attested_model`].
     pub aaguid: Aaguid,
-    /// What the authenticator says of the user and of the credential.
+    /// Authenticator flags.
     pub flags: Flags,
-    /// The counter to begin with; 0 where it has none.
+    /// Initial signature counter, 0 if the authenticator has none.
     pub sign_count: u32,
-    /// What attests to the model. Whether its certificates are trusted is another question.
+    /// Attestation of the model. The trust in its certificates is not checked yet.
     pub attestation: Attestation,
 }
 
-/// What an attestation says of the model, as far as its signature covers it.
+/// Model that an attestation covers with its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttestedModel {
-    /// The model is not attested.
+    /// No attested model.
     None,
-    /// The AAGUID of the authenticator data.
+    /// AAGUID from the authenticator data.
     Aaguid(Aaguid),
-    /// `fido-u2f` signs no AAGUID (§8.6): the model is known by the key of the attestation certificate alone. The
-    /// SHA-1 of that key (RFC 5280 §4.2.1.2, method 1), as the metadata list it.
+    /// Key identifier of the attestation certificate (RFC 5280 §4.2.1.2, method 1), as listed in the metadata.
+    /// `fido-u2f` does not sign the AAGUID (§8.6), so only this key identifies the model.
     KeyIdentifier(Vec<u8>),
 }
 
 impl Registered {
-    /// What the attestation says of the model, by format:
+    /// Returns the attested model, depending on the format:
     ///
-    /// - `none`, and `packed` without certificate: nothing.
-    /// - `packed`: the authenticator has signed the AAGUID with the key that its maker certifies.
-    /// - `apple`: the authority has certified a hash over the AAGUID.
-    /// - `tpm`, `android-key`: the AAGUID is signed, and software of the device chooses it. Trusted authorities vouch
-    ///   for the key store alone, so it proves a model of theirs, and not which.
-    /// - `fido-u2f`: the key of the certificate; AAGUID, flags and counter are signed by nothing.
+    /// - `none`, and `packed` without a certificate: no model.
+    /// - `packed`: the AAGUID, signed with a key that the vendor certified.
+    /// - `apple`: the AAGUID, covered by a hash that the authority certified.
+    /// - `tpm`, `android-key`: the AAGUID is signed, but software of the device chooses it. Trusted authorities vouch
+    ///   only for the key store. This proves one of their models, but not which one.
+    /// - `fido-u2f`: the key identifier of the certificate. AAGUID, flags and counter are not signed.
     pub fn attested_model(&self) -> AttestedModel {
         let Statement::Certified(chain) = &self.attestation.statement else {
             return AttestedModel::None;
@@ -82,7 +82,7 @@ impl Registered {
         }
     }
 
-    /// The model to be kept: zero where the format does not sign it.
+    /// Returns the AAGUID to store. It is zero if the format does not sign it.
     pub fn signed_aaguid(&self) -> Aaguid {
         match self.attestation.format {
             Format::FidoU2f => Aaguid::default(),
@@ -93,10 +93,10 @@ impl Registered {
     }
 }
 
-/// Verifies a registration, for one of `algorithms`.
+/// Verifies a registration. The key must use one of `algorithms`.
 ///
 /// # Errors
-/// The first reason against it.
+/// Returns the first [`Refusal`] that applies.
 pub fn register(
     response: RegistrationResponse<'_>,
     expected: &Expected<'_>,
@@ -136,7 +136,7 @@ pub fn register(
             credential: &credential,
         },
     )?;
-    // Its flags are not signed, and U2F verifies nobody.
+    // U2F does not sign the flags and cannot verify users.
     if attestation.format == Format::FidoU2f && expected.user_verification {
         return Err(Refusal::UserVerification);
     }

@@ -1,4 +1,4 @@
-//! What browsers send: `RegistrationResponseJSON` and `AuthenticationResponseJSON` (§5.1).
+//! JSON responses of browsers: `RegistrationResponseJSON` and `AuthenticationResponseJSON` (§5.1).
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
@@ -13,47 +13,47 @@ const LARGEST: usize = 60 * 1024;
 const WHAT: &str = "the response";
 const MOST_TRANSPORTS: usize = 8;
 
-/// A registration as it came.
+/// A parsed registration response, not verified yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistrationJson {
     /// `rawId`.
     pub credential_id: Vec<u8>,
     client_data: Vec<u8>,
     attestation_object: Vec<u8>,
-    /// By what the browser says that it reaches the authenticator. Not proved.
+    /// Transports that the browser reports for the authenticator. Not proved.
     pub transports: Vec<String>,
     /// `authenticatorAttachment`. Not proved.
     pub attachment: Option<Attachment>,
-    /// What the extension `credProps` says: whether the credential can be found without its id. Not proved.
+    /// True if the extension `credProps` reports a discoverable credential. Not proved.
     pub is_resident: bool,
 }
 
-/// An authentication as it came.
+/// A parsed authentication response, not verified yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthenticationJson {
     /// `rawId`.
     pub credential_id: Vec<u8>,
-    /// `userHandle`, where the authenticator has told it.
+    /// `userHandle`, if the authenticator returned one.
     pub user_handle: Option<Vec<u8>>,
     client_data: Vec<u8>,
     authenticator_data: Vec<u8>,
     signature: Vec<u8>,
 }
 
-/// Where an authenticator is.
+/// Attachment of an authenticator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attachment {
-    /// In the device.
+    /// Built into the device.
     Platform,
-    /// Carried along.
+    /// Removable, such as a security key.
     CrossPlatform,
 }
 
 impl RegistrationJson {
-    /// Reads it.
+    /// Parses a `RegistrationResponseJSON`.
     ///
     /// # Errors
-    /// Where it is malformed.
+    /// Returns [`Refusal::Malformed`] if the text is malformed or too large.
     pub fn read(text: &str) -> Result<Self> {
         let (object, credential_id) = read(text)?;
         let response = inner(&object)?;
@@ -83,7 +83,7 @@ impl RegistrationJson {
         })
     }
 
-    /// What is verified of it.
+    /// Returns the part that [`register`](super::register) verifies.
     pub fn response(&self) -> RegistrationResponse<'_> {
         RegistrationResponse {
             credential_id: &self.credential_id,
@@ -94,10 +94,10 @@ impl RegistrationJson {
 }
 
 impl AuthenticationJson {
-    /// Reads it.
+    /// Parses an `AuthenticationResponseJSON`.
     ///
     /// # Errors
-    /// Where it is malformed.
+    /// Returns [`Refusal::Malformed`] if the text is malformed or too large.
     pub fn read(text: &str) -> Result<Self> {
         let (object, credential_id) = read(text)?;
         let response = inner(&object)?;
@@ -107,7 +107,7 @@ impl AuthenticationJson {
         };
         Ok(Self {
             credential_id,
-            // Some authenticators answer with an empty one for none.
+            // Some authenticators send an empty handle instead of none.
             user_handle: user_handle.filter(|handle| !handle.is_empty()),
             client_data: bytes(response, "clientDataJSON")?,
             authenticator_data: bytes(response, "authenticatorData")?,
@@ -115,7 +115,7 @@ impl AuthenticationJson {
         })
     }
 
-    /// What is verified of it.
+    /// Returns the part that [`authenticate`](super::authenticate) verifies.
     pub fn response(&self) -> AuthenticationResponse<'_> {
         AuthenticationResponse {
             client_data: &self.client_data,
@@ -153,7 +153,7 @@ fn bytes(object: &Map<String, Value>, name: &str) -> Result<Vec<u8>> {
         .map_err(|_| Refusal::Malformed(WHAT))
 }
 
-/// Those whose names are names: what is unknown is kept, as the specification wants.
+/// Returns the well-formed transport names. Unknown ones are kept, as the specification requires.
 fn transports(list: &Value) -> Result<Vec<String>> {
     let list = list.as_array().ok_or(Refusal::Malformed(WHAT))?;
     let is_name = |name: &&str| {

@@ -1,4 +1,4 @@
-//! An authenticator in software, and the browser before it.
+//! A software authenticator and browser for tests.
 #![allow(
     clippy::missing_panics_doc,
     clippy::unwrap_used,
@@ -25,7 +25,7 @@ use serde_json::json;
 
 use super::Aaguid;
 
-/// One credential.
+/// An authenticator with one credential.
 #[derive(Clone)]
 pub struct Soft {
     key: Arc<EcdsaKeyPair>,
@@ -36,28 +36,28 @@ pub struct Soft {
     model: Option<Arc<Model>>,
 }
 
-/// A model that attests what it makes (format `packed`, or `fido-u2f`), and its maker.
+/// A model with an attestation key (format `packed` or `fido-u2f`), and its vendor.
 pub struct Model {
     aaguid: [u8; 16],
     is_u2f: bool,
-    /// The authority of the maker, in DER.
+    /// Root certificate of the vendor, in DER.
     pub root: Vec<u8>,
     certificate: Vec<u8>,
     signing: EcdsaKeyPair,
 }
 
 impl Model {
-    /// With an authority of its own.
+    /// Creates a model with its own authority.
     pub fn new(aaguid: Aaguid) -> Arc<Self> {
         Arc::new(Self::made(aaguid, false))
     }
 
-    /// One of U2F, in whose registrations the AAGUID is replaced: nothing signs it.
+    /// Creates a U2F model whose registrations claim the AAGUID `claimed`, which is not signed.
     pub fn u2f(claimed: Aaguid) -> Arc<Self> {
         Arc::new(Self::made(claimed, true))
     }
 
-    /// By which the metadata know a model of U2F, in hexadecimal.
+    /// Returns the key identifier in hexadecimal, as the metadata list it.
     pub fn key_identifier(&self) -> String {
         let identifier = crate::x509::key_identifier(&self.certificate).unwrap();
         identifier.iter().fold(String::new(), |mut text, byte| {
@@ -74,7 +74,7 @@ impl Model {
         let root_certificate = root.self_signed(&authority).unwrap().der().to_vec();
         let mut params = named("Batch");
         let aaguid = aaguid.0;
-        // id-fido-gen-ce-aaguid (§8.2.1)
+        // id-fido-gen-ce-aaguid (§8.2.1).
         params.custom_extensions = vec![CustomExtension::from_oid_content(
             &[1, 3, 6, 1, 4, 1, 45724, 1, 1, 4],
             [&[0x04, 16], aaguid.as_slice()].concat(),
@@ -91,7 +91,7 @@ impl Model {
         }
     }
 
-    /// `fido-u2f` (§8.6)
+    /// Returns a `fido-u2f` statement (§8.6).
     fn attest_u2f(&self, data: &[u8], client_data_hash: &[u8], id: &[u8], point: &[u8]) -> Value {
         let signed = [&[0], &data[..32], client_data_hash, id, point].concat();
         let signature = self.signing.sign(&SystemRandom::new(), &signed).unwrap();
@@ -128,7 +128,7 @@ fn named(name: &str) -> CertificateParams {
     params
 }
 
-/// What an attacker, or a fault, changes.
+/// Deviations of an attacker or a faulty authenticator.
 #[derive(Debug, Clone, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a twist of its own")]
 pub struct Twist {
@@ -143,13 +143,13 @@ pub struct Twist {
     pub ceremony: Option<&'static str>,
     pub rp_id: Option<&'static str>,
     pub origin: Option<&'static str>,
-    /// Eligible, and done.
+    /// Backup eligibility and backup state.
     pub backup: Option<(bool, bool)>,
     pub user_handle: Option<Vec<u8>>,
 }
 
 impl Soft {
-    /// One without a counter.
+    /// Creates an authenticator without a counter.
     pub fn new() -> Self {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
         let id = digest(&SHA256, key.public_key().as_ref()).as_ref().to_vec();
@@ -163,7 +163,7 @@ impl Soft {
         }
     }
 
-    /// One of a model.
+    /// Creates an authenticator of a model.
     pub fn of_model(model: &Arc<Model>) -> Self {
         Self {
             model: Some(Arc::clone(model)),
@@ -171,7 +171,7 @@ impl Soft {
         }
     }
 
-    /// One with a counter.
+    /// Creates an authenticator with a counter.
     pub fn counting() -> Self {
         Self {
             counter: Some(0),
@@ -179,12 +179,12 @@ impl Soft {
         }
     }
 
-    /// Its id, in base64url.
+    /// Returns the credential id in base64url.
     pub fn id_text(&self) -> String {
         URL_SAFE_NO_PAD.encode(&self.id)
     }
 
-    /// Makes the credential.
+    /// Creates a credential.
     pub fn create(&mut self, options: &str, twist: &Twist) -> String {
         let options: serde_json::Value = serde_json::from_str(options).unwrap();
         if !twist.keeps_credential {
@@ -241,7 +241,7 @@ impl Soft {
         .to_string()
     }
 
-    /// Answers a challenge.
+    /// Signs a challenge.
     pub fn get(&mut self, options: &str, twist: &Twist) -> String {
         let options: serde_json::Value = serde_json::from_str(options).unwrap();
         let client_data = client_data("webauthn.get", &options, twist);

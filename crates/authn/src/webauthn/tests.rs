@@ -14,9 +14,9 @@ use crate::x509;
 
 mod attested;
 
-/// 2026-01-01
+/// 2026-01-01.
 const NOW: UnixMillis = UnixMillis(1_767_225_600_000);
-/// COSE algorithms and curves that only Ed448 has.
+/// COSE algorithm and curve of Ed448, which is not supported.
 const ED448: [i64; 2] = [-53, 7];
 
 #[derive(Deserialize)]
@@ -94,7 +94,7 @@ fn w3c_vectors() {
     assert!(passed > 0);
 }
 
-/// False where it is skipped.
+/// Returns false if the vector is skipped.
 fn run(vectors: &Vectors, vector: &Vector) -> std::result::Result<bool, String> {
     let Registration {
         challenge,
@@ -190,7 +190,7 @@ fn expecting() -> Expected<'static> {
     }
 }
 
-/// An authenticator in software, which does what it is told.
+/// A configurable software authenticator.
 struct Authenticator {
     key: EcdsaKeyPair,
     flags: u8,
@@ -242,7 +242,7 @@ impl Authenticator {
         data
     }
 
-    /// Signs with the credential's own key.
+    /// Returns a self-attested registration.
     fn register(&self) -> Registering {
         let client_data = client_data("webauthn.create", ORIGIN, "");
         let data = self.data(&self.cose());
@@ -561,7 +561,7 @@ fn b16_keys_are_what_their_algorithm_says() {
     assert_eq!(with(3, (-65535).into()), Refusal::Algorithm(-65535));
     assert_eq!(with(3, 5.into()), Refusal::Algorithm(5));
     for (label, value) in [
-        // RS256, ES384, EdDSA with a point on P-256.
+        // RS256, ES384 and EdDSA with a point on P-256.
         (3, (-257).into()),
         (3, (-35).into()),
         (3, (-8).into()),

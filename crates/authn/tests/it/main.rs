@@ -1,4 +1,4 @@
-//! Against real identity providers.
+//! Tests with real identity providers.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

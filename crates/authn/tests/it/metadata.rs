@@ -1,4 +1,4 @@
-//! Metadata by URL, from a real server with TLS.
+//! SAML metadata fetched from a TLS server.
 
 use std::{
     sync::{
@@ -27,7 +27,7 @@ use tokio_rustls::TlsAcceptor;
 
 const BASE: &str = "https://idp.example.org";
 
-/// Serves whatever it is given at present.
+/// An HTTPS server with a configurable response.
 struct Server {
     url: String,
     outbound: Outbound,
@@ -130,7 +130,7 @@ impl Scene {
         }
     }
 
-    /// What comes of a login at `idp`.
+    /// Attempts a login at `idp`.
     async fn log_in(&self, idp: &IdentityProvider) -> Result<Login, ErrorKind> {
         use domain::clock::Clock as _;
         let service = service_provider("example.com").unwrap();
@@ -175,7 +175,7 @@ async fn w52_a_provider_with_a_new_key_is_asked_for_its_metadata_at_once() {
     scene.log_in(&old).await.unwrap();
     assert_eq!(scene.server.count(), 2);
 
-    // Whoever forges signatures makes us ask once in a while and no more.
+    // Forged signatures cause only a limited number of refetches.
     let forger = IdentityProvider::new(BASE).unwrap();
     for _ in 0..20 {
         assert_eq!(
@@ -203,7 +203,7 @@ async fn w52_a_provider_that_is_down_stays_what_it_was_until_its_metadata_end() 
     assert!(scene.server.count() > 1);
     scene.clock.advance(Duration::from_hours(4));
     assert_eq!(scene.log_in(&idp).await.unwrap_err(), ErrorKind::Metadata);
-    // It comes back with newer ones.
+    // The provider is available again, with new metadata.
     scene.server.serve(Some(idp.metadata(BASE)));
     scene.clock.advance(Duration::from_mins(2));
     scene.log_in(&idp).await.unwrap();

@@ -1,4 +1,4 @@
-//! The SAML service provider against `simplesamlphp`, which reads our metadata and checks what we sign.
+//! SAML service provider tests with `simplesamlphp`, which reads our metadata and verifies our signatures.
 
 use authn::saml::{
     Error, ErrorKind, Expected, Incoming, Login, MetadataOptions, Outgoing, Provider,
@@ -90,9 +90,9 @@ fn people_log_in_whatever_it_signs() {
         assert_eq!(named.next().unwrap().values, ["ops", "dev & test"]);
         assert!(login.name_id.is_some() && login.session_index.is_some());
         assert!(login.authn_context.is_some());
-        // It remembers who is there, and asks all the same where it has to.
+        // The provider keeps a session, and authenticates again only if forced.
         let again = world.log_in(false);
-        // The first answer says when it was written; those after it say what is remembered.
+        // The first response reports its own time, later ones the time of the remembered authentication.
         assert!(again.authenticated_at <= login.authenticated_at);
         let once_more = world.log_in(false);
         assert_eq!(once_more.authenticated_at, again.authenticated_at);
@@ -101,7 +101,7 @@ fn people_log_in_whatever_it_signs() {
     }
 }
 
-/// This provider encrypts in CBC and nothing else.
+/// The provider supports only CBC encryption.
 #[test]
 fn w06_what_it_encrypts_in_cbc_is_refused() {
     let world = World::new(Settings {
@@ -169,7 +169,7 @@ fn both_sides_can_begin_a_logout() {
     )
     .unwrap();
 
-    // It has forgotten the person, and now ends a session by itself.
+    // The provider forgot the session, and then starts a logout itself.
     let login = world.log_in(false);
     let begin = world.idp.metadata_url().replace(
         "metadata.php",

@@ -1,4 +1,4 @@
-//! One request to the platform that a workload runs on.
+//! Requests a token from the platform that a workload runs on.
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{failure::Failure, tls};
 const TIMEOUT: Duration = Duration::from_secs(10);
 const LARGEST: usize = 64 * 1024;
 
-/// A URL with parameters added.
+/// Appends query parameters to a URL.
 pub(super) fn with_query(url: &str, parameters: &[(&str, &str)]) -> String {
     let mut url = url.to_owned();
     for (name, value) in parameters {
@@ -29,7 +29,7 @@ pub(super) fn with_query(url: &str, parameters: &[(&str, &str)]) -> String {
             if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
                 url.push(char::from(byte));
             } else {
-                // Writing to a text does not fail.
+                // Writing to a `String` cannot fail.
                 let _ = write!(url, "%{byte:02X}");
             }
         }
@@ -37,10 +37,10 @@ pub(super) fn with_query(url: &str, parameters: &[(&str, &str)]) -> String {
     url
 }
 
-/// The JSON that a GET with a header is answered with.
+/// Sends a GET request with one header and returns the JSON of the response.
 ///
 /// # Errors
-/// There is no such answer. Says of which host, and never what was sent.
+/// Returns a failure if the response is missing or invalid. The message names the host, never the header or response.
 pub(super) async fn json(
     url: &str,
     header: (&'static str, &str),

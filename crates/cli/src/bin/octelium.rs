@@ -1,4 +1,4 @@
-//! `octelium` is what a User runs: log in, see what may be reached.
+//! `octelium` is the client for Users: it logs in and lists the Services they can reach.
 
 fn main() -> std::process::ExitCode {
     cli::main(cli::Program::Octelium)

@@ -1,4 +1,4 @@
-//! What a TPM answers, wherever it is asked.
+//! Answers the challenges of the Cluster with the TPM of this machine.
 
 use api::{
     auth_v1::{
@@ -18,7 +18,6 @@ use crate::{
     tpm::{self, Tpm},
 };
 
-/// A reference to an Authenticator.
 pub(crate) fn reference(authenticator: &Authenticator) -> ObjectReference {
     let metadata = authenticator.metadata.clone().unwrap_or_default();
     ObjectReference {
@@ -28,7 +27,7 @@ pub(crate) fn reference(authenticator: &Authenticator) -> ObjectReference {
     }
 }
 
-/// Its type; `Unknown` where the Cluster does not say.
+/// Returns the type of an Authenticator, or `Unknown` if the Cluster does not return it.
 pub(crate) fn type_of(authenticator: &Authenticator) -> AuthenticatorType {
     authenticator
         .status
@@ -36,15 +35,15 @@ pub(crate) fn type_of(authenticator: &Authenticator) -> AuthenticatorType {
         .map_or(AuthenticatorType::Unknown, Status::r#type)
 }
 
-/// The TPM of this machine.
+/// Opens the TPM of this machine.
 ///
 /// # Errors
-/// There is none, or this user may not use it.
+/// Returns a failure if this machine has no TPM or this user lacks the permission to use it.
 pub(crate) fn open_tpm(environment: &Environment) -> Result<Tpm, Failure> {
     Tpm::open(environment.get(tpm::VARIABLE)).map_err(|error| failure(&error))
 }
 
-/// What went wrong with the TPM, and what to do.
+/// Converts a TPM error to a failure with a hint.
 pub(crate) fn failure(error: &tpm::Error) -> Failure {
     let failure = Failure::new(Reason::Failed, "TPM", error.to_string());
     match error.hint() {
@@ -53,10 +52,10 @@ pub(crate) fn failure(error: &tpm::Error) -> Failure {
     }
 }
 
-/// Answers the challenge by which a Session is raised.
+/// Answers the challenge of a step-up.
 ///
 /// # Errors
-/// The TPM refuses, or is another.
+/// Returns a failure if the TPM refuses or is not the one that was registered.
 pub(crate) fn answer(
     challenge: &Challenge,
     environment: &Environment,
@@ -75,11 +74,12 @@ pub(crate) fn answer(
     })
 }
 
-/// The tokens of the Session, raised by the TPM that it has to be raised by; `None` where it is no TPM, and where the
-/// Cluster does not say which it is.
+/// Performs the step-up with the Session's main Authenticator if that is a TPM, and returns the new tokens.
+///
+/// Returns `None` if the main Authenticator is not a TPM or if the Cluster does not name it.
 ///
 /// # Errors
-/// The TPM refuses, or its answer is not accepted.
+/// Returns a failure if the TPM refuses or the Cluster rejects its answer.
 pub(super) async fn by_main(
     mut auth: Auth,
     environment: &Environment,

@@ -1,21 +1,23 @@
-//! Whether the saved tokens are still good, by this machine's clock.
+//! Decides by the local clock whether the saved tokens are still valid.
 
 use api::config_v1::state::Domain;
 use domain::clock::UnixMillis;
 use secrecy::SecretString;
 
-/// What can be done with an entry of the local state.
+/// The state of the saved tokens.
 pub(super) enum Standing {
-    /// The access token is good.
+    /// The access token is valid.
     Fresh(SecretString),
-    /// The access token is about to expire, or has; the refresh token is good.
+    /// The access token is due for a refresh, and the refresh token is valid.
     Due(SecretString),
-    /// Nothing: one must log in.
+    /// No token is valid. The User must log in.
     Gone,
 }
 
-/// Access tokens are refreshed at half of their life. Those of less than an hour last until ten minutes before
-/// their end, or half of their life where that is later. A lifetime of 0 does not end.
+/// Returns the state of a saved entry.
+///
+/// An access token is due for a refresh after half of its lifetime. If the lifetime is shorter than an hour, it is due
+/// ten minutes before it expires or after half of the lifetime, whichever is later. A lifetime of 0 never expires.
 pub(super) fn standing(entry: &Domain, now: UnixMillis) -> Standing {
     let Some(token) = &entry.session_token else {
         return Standing::Gone;
@@ -35,7 +37,7 @@ pub(super) fn standing(entry: &Domain, now: UnixMillis) -> Standing {
     } else {
         life / 2
     };
-    // A clock that was set back must not make tokens immortal.
+    // A negative age means that the clock was set back. Such a token must not stay valid forever.
     if life > 0 && (age > life - gap || age < 0) {
         Standing::Due(access_token)
     } else {

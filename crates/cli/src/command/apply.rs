@@ -1,4 +1,4 @@
-//! `apply`
+//! The command `apply`.
 
 use api::{
     document,
@@ -20,7 +20,7 @@ pub(crate) mod plan;
 
 use manifest::{Manifest, ManifestArgs};
 
-/// Make the Cluster agree with files: all of them, or nothing at all
+/// Create, update and optionally delete resources to match files, in one transaction
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  octeliumctl apply ./cluster\n  octeliumctl apply --dry-run --prune ./cluster"
@@ -28,17 +28,17 @@ use manifest::{Manifest, ManifestArgs};
 pub(crate) struct ApplyArgs {
     #[command(flatten)]
     manifest: ManifestArgs,
-    /// Show what would be done, and do nothing
+    /// Print the changes without making them
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask before pruning all objects of a kind
+    /// Skip the confirmation before `--prune` deletes all objects of a kind
     #[arg(short = 'y', long)]
     yes: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
 
-/// Applies in one call, wholly or not at all.
+/// Applies the files in one call, so that either all changes are made or none.
 pub(crate) async fn run(context: &Context, args: ApplyArgs) -> Result<Outcome, Failure> {
     let manifest = Manifest::load(context, &args.manifest)?;
     let format = args.output.output.unwrap_or(Format::Table);

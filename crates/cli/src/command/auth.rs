@@ -1,4 +1,4 @@
-//! `auth`: one's own Authenticators, and the machine that one is on.
+//! The command `auth`: manages the User's Authenticators and registers this machine as a Device.
 
 mod authenticate;
 mod create;
@@ -18,7 +18,7 @@ use crate::{
     terminal::printable,
 };
 
-/// Use and manage one's own Authenticators
+/// Manage your Authenticators, verify with one, and register this machine
 #[derive(Args)]
 pub(crate) struct AuthArgs {
     #[command(subcommand)]
@@ -27,16 +27,16 @@ pub(crate) struct AuthArgs {
 
 #[derive(Subcommand)]
 enum AuthCommand {
-    /// Show Authenticators
+    /// List or show your Authenticators
     Get(GetArgs),
     /// Add an Authenticator
     Create(CreateArgs),
-    /// Call an Authenticator something else
+    /// Rename an Authenticator
     Update(UpdateArgs),
-    /// Remove an Authenticator
+    /// Delete an Authenticator
     #[command(visible_aliases = ["del", "rm"])]
     Delete(DeleteArgs),
-    /// Raise the Session by an Authenticator
+    /// Verify with an Authenticator to step up the current Session
     #[command(
         visible_alias = "authn",
         after_help = "Example:\n  octelium auth authenticator totp-abcdef"
@@ -55,10 +55,10 @@ struct GetArgs {
 
 #[derive(Subcommand)]
 enum GetTarget {
-    /// Show Authenticators
+    /// List or show your Authenticators
     #[command(visible_aliases = ["authn", "authenticators"], after_help = "Example:\n  octelium auth get authenticator -o yaml")]
     Authenticator {
-        /// One by name; without a name all are listed
+        /// Name of an Authenticator, such as `totp-abcdef` [default: list all]
         name: Option<String>,
         #[command(flatten)]
         output: OutputArgs,
@@ -73,7 +73,7 @@ struct CreateArgs {
 
 #[derive(Subcommand)]
 enum CreateTarget {
-    /// Add a TPM or an app for one-time codes. Passkeys and security keys are added in the browser
+    /// Add a TPM or an authenticator app. Add passkeys and security keys in the browser
     #[command(
         visible_alias = "authn",
         after_help = "Example:\n  octelium auth create authenticator --type totp --display-name phone"
@@ -89,15 +89,15 @@ struct UpdateArgs {
 
 #[derive(Subcommand)]
 enum UpdateTarget {
-    /// Call an Authenticator something else
+    /// Change the display name of an Authenticator
     #[command(
         visible_alias = "authn",
         after_help = "Example:\n  octelium auth update authenticator totp-abcdef --display-name phone"
     )]
     Authenticator {
-        /// Its name
+        /// Name of the Authenticator, such as `totp-abcdef`
         name: String,
-        /// What it is called from now on
+        /// New display name, such as `phone`
         #[arg(long, value_name = "TEXT")]
         display_name: String,
     },
@@ -111,18 +111,18 @@ struct DeleteArgs {
 
 #[derive(Subcommand)]
 enum DeleteTarget {
-    /// Remove an Authenticator. The Sessions that it has begun end
+    /// Delete an Authenticator and end the Sessions that it created
     #[command(
         visible_alias = "authn",
         after_help = "Example:\n  octelium auth delete authenticator totp-abcdef"
     )]
     Authenticator {
-        /// Its name
+        /// Name of the Authenticator, such as `totp-abcdef`
         name: String,
     },
 }
 
-/// Does what is asked.
+/// Runs one of the subcommands.
 pub(crate) async fn run(context: &Context, args: AuthArgs) -> Result<Outcome, Failure> {
     match args.command {
         AuthCommand::Get(GetArgs {
@@ -204,7 +204,7 @@ async fn rename(context: &Context, name: &str, display_name: String) -> Result<O
     Ok(Outcome::Done)
 }
 
-/// One of one's own, by name.
+/// Gets one of the User's own Authenticators by name.
 async fn find(client: &Client, name: &str) -> Result<Authenticator, Failure> {
     client
         .call_auth(async |mut auth| {

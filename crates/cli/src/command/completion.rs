@@ -1,4 +1,4 @@
-//! `completion`
+//! The command `completion`.
 
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
@@ -10,15 +10,15 @@ use crate::{
     failure::{Failure, Outcome},
 };
 
-/// Print a script that completes commands in a shell
+/// Print a shell completion script
 #[derive(Clone, Copy, Args)]
 #[command(after_help = "Example:\n  source <(octeliumctl completion bash)")]
 pub(crate) struct CompletionArgs {
-    /// The shell
+    /// Shell to complete commands in, such as `bash`
     shell: Shell,
 }
 
-/// Prints the script.
+/// Prints the script to standard output.
 pub(crate) fn run(
     context: &Context,
     program: Program,

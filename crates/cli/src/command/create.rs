@@ -1,4 +1,4 @@
-//! `create`
+//! The command `create`.
 
 use api::{meta_v1::Metadata, platform_v1::Resource};
 use clap::{Args, Subcommand};
@@ -20,7 +20,7 @@ pub(crate) mod service;
 pub(crate) mod user;
 pub(crate) mod value;
 
-/// Create resources
+/// Create a resource
 #[derive(Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct CreateArgs {
@@ -69,7 +69,7 @@ pub(crate) async fn run(context: &Context, args: CreateArgs) -> Result<Outcome, 
     done(context, &created, output, "created")
 }
 
-/// Reports a changed object.
+/// Prints the object, or a message that it was created or changed.
 pub(crate) fn done(
     context: &Context,
     resource: &Resource,
@@ -88,7 +88,7 @@ pub(crate) fn done(
     Ok(Outcome::Done)
 }
 
-/// Metadata with a name alone.
+/// Returns metadata with only a name.
 pub(crate) fn named(name: &str) -> Metadata {
     Metadata {
         name: name.to_owned(),

@@ -1,4 +1,4 @@
-//! `delete`
+//! The command `delete`.
 
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 
@@ -27,18 +27,18 @@ enum Target {
     Named(Kind, Vec<String>),
     /// All Authenticators of a User.
     Reset(AuthenticatorArgs),
-    /// Links by which people can log in once.
+    /// One-time login links.
     Enrollment(EnrollmentArgs),
 }
 
 #[derive(Args)]
 struct NameArgs {
-    /// Which; several may be given
+    /// Names of the objects, separated by spaces
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
 }
 
-/// Deletes by name, one after the other; stops at the first failure.
+/// Deletes objects one after the other and stops at the first failure.
 pub(crate) async fn run(context: &Context, args: DeleteArgs) -> Result<Outcome, Failure> {
     let (kind, names) = match args.target {
         Target::Named(kind, names) => (kind, names),

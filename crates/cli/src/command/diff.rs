@@ -1,4 +1,4 @@
-//! `diff`
+//! The command `diff`.
 
 use api::{
     document,
@@ -21,7 +21,7 @@ use crate::{
     terminal::printable,
 };
 
-/// What the Cluster writes itself and a file does not say.
+/// Fields of the metadata that the Cluster sets and that files do not contain.
 const SERVER_OWNED: [&str; 10] = [
     "uid",
     "createdAt",
@@ -35,7 +35,7 @@ const SERVER_OWNED: [&str; 10] = [
     "systemLabels",
 ];
 
-/// Show what `apply` would change; exit code 3 where there are differences
+/// Show what `apply` would change. Exit with code 3 if there are differences
 #[derive(Args)]
 #[command(after_help = "Example:\n  octeliumctl diff --prune ./cluster")]
 pub(crate) struct DiffArgs {
@@ -80,7 +80,7 @@ fn unified(result: &apply_response::Result) -> String {
         .to_string()
 }
 
-/// What a file would say.
+/// Returns the resource as a file would contain it.
 fn text(resource: Option<&Resource>) -> String {
     let Some(message) = resource.and_then(Resource::dynamic) else {
         return String::new();

@@ -1,4 +1,4 @@
-//! `explain`
+//! The command `explain`.
 
 use api::{document, reflect};
 use clap::Args;
@@ -11,22 +11,22 @@ use crate::{
 };
 
 mod comments {
-    //! What the contract says about its messages and fields, by full name; sorted.
+    //! The comments of the contract about its messages and fields, sorted by full name.
     include!(concat!(env!("OUT_DIR"), "/comments.rs"));
 }
 
-/// Show what can be written in a resource
+/// Show the documentation of a resource or field
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  octeliumctl explain user\n  octeliumctl explain service.spec.config.upstream"
 )]
 pub(crate) struct ExplainArgs {
-    /// A kind, and perhaps a field in it, as `user.spec.session`
+    /// Kind, optionally with a field, such as `user.spec.session`
     #[arg(value_name = "KIND[.FIELD]")]
     path: String,
 }
 
-/// Prints a field and the fields in it, from the contract that this program was built with.
+/// Prints a field and its nested fields. Works offline, with the contract that this program was built with.
 pub(crate) fn run(context: &Context, args: &ExplainArgs) -> Result<Outcome, Failure> {
     let (word, fields) = match args.path.split_once('.') {
         Some((word, fields)) => (word, fields.split('.').collect()),
@@ -102,7 +102,7 @@ fn unknown_field(shown: &str, name: &str, message: &MessageDescriptor) -> Failur
     }
 }
 
-/// The message that the field, each item of it or each value of it holds, where it has fields worth showing.
+/// Returns the message type of a field, of its items or of its map values, if that message has fields to show.
 fn inner(field: &FieldDescriptor) -> Option<MessageDescriptor> {
     let held = match field.kind() {
         FieldKind::Message(entry) if entry.is_map_entry() => entry.map_entry_value_field().kind(),
@@ -149,7 +149,7 @@ fn kind_name(kind: &FieldKind) -> String {
         FieldKind::String => "text".to_owned(),
         FieldKind::Bytes => "bytes in base64".to_owned(),
         FieldKind::Enum(values) => {
-            // The first is what is unset.
+            // The value 0 stands for unset.
             let names: Vec<String> = values
                 .values()
                 .filter(|value| value.number() != 0)

@@ -1,4 +1,4 @@
-//! `get`
+//! The command `get`.
 
 use api::meta_v1::{CommonListOptions, common_list_options};
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
@@ -21,7 +21,7 @@ mod watch;
 
 use audit::instant;
 
-/// Show resources and audit events
+/// List or show resources and audit events
 #[derive(Args)]
 pub(crate) struct GetArgs {
     #[command(flatten)]
@@ -30,7 +30,7 @@ pub(crate) struct GetArgs {
     target: Target,
 }
 
-/// What is shown.
+/// The resource or list to show.
 enum Target {
     Kind(Kind, KindArgs),
     Access(access::AccessArgs),
@@ -39,46 +39,46 @@ enum Target {
     Mds(mds::MdsArgs),
 }
 
-/// The flags of all kinds.
+/// Arguments that all kinds share.
 #[derive(Args)]
 struct KindArgs {
-    /// One object by name; without a name all are listed
+    /// Name of the object [default: list all]
     name: Option<String>,
     #[command(flatten)]
     output: OutputArgs,
-    /// Only those of this User
+    /// Show only objects of this User, such as `alice`
     #[arg(long, value_name = "USER")]
     user: Option<String>,
-    /// Only those in this Namespace
+    /// Show only objects in this Namespace, such as `production`
     #[arg(short = 'n', long, value_name = "NAMESPACE")]
     namespace: Option<String>,
-    /// Go on showing what changes: rows, or one JSON object a line
+    /// Continue to print changes, as rows or as one JSON object per line
     #[arg(short = 'w', long)]
     watch: bool,
-    /// Watch only what changed after this `cursor` of an earlier watch
+    /// Show only changes after this `cursor` of an earlier watch, such as 42 (with --watch)
     #[arg(long, value_name = "CURSOR", requires = "watch")]
     after_cursor: Option<u64>,
 }
 
-/// Parts of long lists.
+/// Arguments that select a page of a list.
 #[derive(Args)]
 pub(crate) struct PagingArgs {
-    /// One page alone, the first being 1
+    /// Show only this page, starting at 1 [default: all pages]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     page: Option<u32>,
-    /// How many objects a page has, 1000 at the most; 0 leaves it to the Cluster
+    /// Number of objects per page, at most 1000; 0 uses the default of the Cluster
     #[arg(long, global = true, value_name = "N")]
     items_per_page: Option<u32>,
     /// Sort by name
     #[arg(long, global = true)]
     order_by_name: bool,
-    /// Last first
+    /// Reverse the order
     #[arg(long, global = true)]
     order_reverse: bool,
 }
 
 impl PagingArgs {
-    /// As the API has it, where pages count from 0.
+    /// Converts the arguments to options of the API, which counts pages from 0.
     pub(crate) fn options(&self) -> CommonListOptions {
         use common_list_options::{
             OrderBy,
@@ -105,13 +105,13 @@ impl PagingArgs {
         }
     }
 
-    /// Whether not everything is wanted.
+    /// Returns whether only one page is requested.
     pub(crate) fn one_page(&self) -> bool {
         self.page.is_some() || self.items_per_page.is_some_and(|items| items > 0)
     }
 }
 
-/// Prints objects.
+/// Runs one of the subcommands.
 pub(crate) async fn run(context: &Context, args: GetArgs) -> Result<Outcome, Failure> {
     match args.target {
         Target::Kind(kind, kind_args) => of_kind(context, kind, kind_args, &args.paging).await,

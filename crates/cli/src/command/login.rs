@@ -1,4 +1,4 @@
-//! `login`
+//! The command `login`.
 
 pub(crate) mod browser;
 mod device;
@@ -27,31 +27,32 @@ use browser::Opening;
     after_help = "Example:\n  octelium login --domain example.com --auth-token-file token.txt"
 )]
 pub(crate) struct LoginArgs {
-    /// An authentication token; `-` reads it from standard input [env: `OCTELIUM_AUTH_TOKEN`]
+    /// Authentication token, or `-` to read it from standard input [env: `OCTELIUM_AUTH_TOKEN`]
     #[arg(long, value_name = "TOKEN", conflicts_with_all = ["auth_token_file", "web", "assertion"])]
     auth_token: Option<String>,
-    /// A file that holds the authentication token
+    /// File with the authentication token, such as `token.txt`
     #[arg(long, value_name = "FILE", conflicts_with_all = ["web", "assertion"])]
     auth_token_file: Option<String>,
-    /// Log in by a browser on this machine; where nothing else is given and somebody is at the terminal, so it is done
+    /// Log in with a browser on this machine [default on a terminal, if no other method is given]
     #[arg(long, conflicts_with = "assertion")]
     web: bool,
-    /// As --web, and print the address instead of opening a browser
+    /// Log in with a browser like --web, but print the URL instead of opening the browser
     #[arg(long, conflicts_with_all = ["assertion", "auth_token", "auth_token_file"])]
     no_browser: bool,
-    /// Log in on a machine without a browser: it shows a code to type in elsewhere
+    /// Log in on a machine without a browser: show a code to enter on another device
     #[arg(long, conflicts_with_all = ["web", "no_browser", "assertion", "auth_token", "auth_token_file"])]
     device: bool,
-    /// Log in with a token of the platform that this runs on: `[IDP:]TYPE[:key=value,…]`, with a TYPE of k8s,
-    /// kubernetes, azure, github-actions or jwt [env: `OCTELIUM_AUTH_ASSERTION`]
+    /// Log in as a workload with a token of its platform: `[IDP:]TYPE[:key=value,…]`, with a TYPE of k8s, kubernetes,
+    /// azure, github-actions or jwt, such as `ci:github-actions` [env: `OCTELIUM_AUTH_ASSERTION`]
     #[arg(long, value_name = "ASSERTION")]
     assertion: Option<String>,
-    /// Narrow the Session to a scope, such as `service:*` or `api:core` (repeatable, or separated by commas)
+    /// Restrict the Session to scopes (repeatable, or separated by commas), such as `service:*,api:core`
+    /// [default: unrestricted]
     #[arg(long, value_name = "SCOPE", value_delimiter = ',')]
     scope: Vec<String>,
 }
 
-/// Makes a Session, in place of the one that there may be.
+/// Creates a Session and ends the previous one.
 pub(crate) async fn run(context: &Context, args: LoginArgs) -> Result<Outcome, Failure> {
     domain::scope::parse(&args.scope).map_err(|error| Failure::usage(error.to_string()))?;
 
@@ -106,7 +107,7 @@ pub(crate) async fn run(context: &Context, args: LoginArgs) -> Result<Outcome, F
             "log in with a browser: --web; or with an authentication token: --auth-token - reads it from standard input",
         ));
     }
-    // Without anything to prove this only tells whether one is logged in.
+    // Without a credential, this only reports whether the User is logged in.
     match greet(context, &client, false).await {
         Err(failure) if failure.reason == Reason::AuthenticationNeeded && is_attended => {
             by_browser(context, &client, Opening::Browser, args.scope).await
@@ -126,8 +127,8 @@ async fn by_browser(
     welcome(context, client).await
 }
 
-/// Greets whoever has just logged in, and registers the machine of a person as a Device; its TPM raises the Session
-/// where the Cluster names it. The login stands whatever becomes of that.
+/// Reports the login and registers the machine of a person as a Device. If the Session requires the TPM of this
+/// machine, performs the step-up. The login succeeds even if one of these steps fails.
 async fn welcome(context: &Context, client: &Client) -> Result<Outcome, Failure> {
     let user_type = greet(context, client, true).await?;
     if user_type != Type::Human || !has_device(context) {
@@ -148,7 +149,7 @@ async fn welcome(context: &Context, client: &Client) -> Result<Outcome, Failure>
     Ok(Outcome::Done)
 }
 
-/// Whether this is a machine that belongs to a person, as far as can be told.
+/// Guesses whether this machine belongs to a person.
 fn has_device(context: &Context) -> bool {
     let environment = &context.environment;
     match environment.get("OCTELIUM_REGISTER_DEVICE") {
@@ -158,7 +159,7 @@ fn has_device(context: &Context) -> bool {
     }
 }
 
-/// Says who one is; returns of which type, `Unknown` where that may not be asked.
+/// Reports the logged-in User and returns its type, or `Unknown` if the status cannot be read.
 async fn greet(context: &Context, client: &Client, logged_in: bool) -> Result<Type, Failure> {
     let answer = client
         .call(Repeat::Safe, async |rpc| {
@@ -167,7 +168,7 @@ async fn greet(context: &Context, client: &Client, logged_in: bool) -> Result<Ty
         .await;
     let status = match answer {
         Ok(answer) => answer.into_inner(),
-        // The scope or a Policy may forbid to ask; the login stands.
+        // The scope or a Policy may deny the status call. The login is successful anyway.
         Err(_) if logged_in => {
             context.terminal.say("You are now authenticated");
             return Ok(Type::Unknown);

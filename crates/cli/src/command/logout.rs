@@ -1,4 +1,4 @@
-//! `logout`
+//! The command `logout`.
 
 use clap::Args;
 
@@ -8,7 +8,7 @@ use crate::{
     failure::{Failure, Outcome},
 };
 
-/// End the Session and forget it
+/// End the Session and delete the saved login
 #[derive(Args)]
 #[command(after_help = "Example:\n  octelium logout --domain example.com")]
 pub(crate) struct LogoutArgs {}

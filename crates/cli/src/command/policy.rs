@@ -1,4 +1,4 @@
-//! `policy`
+//! The command `policy`.
 
 use clap::{Args, Subcommand};
 
@@ -12,7 +12,7 @@ pub(crate) mod given;
 pub(crate) mod test;
 pub(crate) mod why;
 
-/// Ask what Policies decide and why, and test them
+/// Explain and test the decisions of Policies
 #[derive(Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct PolicyArgs {

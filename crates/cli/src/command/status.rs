@@ -1,4 +1,4 @@
-//! `status`
+//! The command `status`.
 
 use api::{
     reflect,
@@ -21,7 +21,7 @@ pub(crate) struct StatusArgs {
     output: OutputArgs,
 }
 
-/// Prints what the Cluster knows about the caller.
+/// Prints the status of the caller.
 pub(crate) async fn run(context: &Context, args: StatusArgs) -> Result<Outcome, Failure> {
     let client = Client::connect(context).await?;
     let status = fetch(&client).await?;
@@ -32,7 +32,7 @@ pub(crate) async fn run(context: &Context, args: StatusArgs) -> Result<Outcome, 
     Ok(Outcome::Done)
 }
 
-/// What the Cluster knows about the caller.
+/// Gets the status of the caller from the Cluster.
 pub(super) async fn fetch(client: &Client) -> Result<GetStatusResponse, Failure> {
     let status = client
         .call(Repeat::Safe, async |rpc| {

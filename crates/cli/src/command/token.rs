@@ -1,4 +1,4 @@
-//! `token inspect`
+//! The command `token inspect`.
 
 use clap::{Args, Subcommand};
 use domain::{clock::Clock as _, token::TokenType};
@@ -11,7 +11,7 @@ use crate::{
     output::{self, Format, OutputArgs},
 };
 
-/// Look at tokens
+/// Inspect tokens
 #[derive(Args)]
 pub(crate) struct TokenArgs {
     #[command(subcommand)]
@@ -23,14 +23,14 @@ enum TokenCommand {
     Inspect(InspectArgs),
 }
 
-/// Show what a token says, without checking it and without showing its secret part
+/// Show the claims of a token. Does not verify the token or print its secret part
 #[derive(Args)]
 #[command(after_help = "Example:\n  octeliumctl token inspect - < token.txt")]
 struct InspectArgs {
-    /// The token; `-` reads it from standard input
+    /// Token, or `-` to read it from standard input [default: -]
     #[arg(default_value = "-", hide_default_value = true)]
     token: String,
-    /// A file that holds the token
+    /// File with the token, such as `token.txt`
     #[arg(long, value_name = "FILE", conflicts_with = "token")]
     file: Option<String>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `update`
+//! The command `update`.
 
 use api::{
     core_v1::{authenticator, credential, device, session},
@@ -20,7 +20,7 @@ use crate::{
     remote,
 };
 
-/// Change single properties of resources; `apply` changes anything
+/// Change single fields of resources. To change other fields, use `apply`
 #[derive(Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct UpdateArgs {
@@ -54,7 +54,7 @@ enum Target {
         after_help = "Example:\n  octeliumctl update authenticator --approve alice-key"
     )]
     Authenticator(ChangeArgs<VerdictArgs>),
-    /// Approve, reject, or change the end of a Session
+    /// Approve or reject a Session, or change its expiry
     #[command(
         visible_alias = "sess",
         after_help = "Example:\n  octeliumctl update session --expire-in 2hours alice-x1y2z3"
@@ -74,10 +74,10 @@ enum Target {
     Credential(ChangeArgs<CredentialArgs>),
 }
 
-/// An object and what is to be changed in it.
+/// Name of an object and the change to make.
 #[derive(Args)]
 struct ChangeArgs<T: Args> {
-    /// Which
+    /// Name of the object, such as `alice`
     name: String,
     #[command(flatten)]
     output: OutputArgs,
@@ -88,10 +88,10 @@ struct ChangeArgs<T: Args> {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct VerdictArgs {
-    /// It may be used
+    /// Approve it, so that it can be used
     #[arg(long)]
     approve: bool,
-    /// It may not be used
+    /// Reject it, so that it cannot be used
     #[arg(long)]
     reject: bool,
 }
@@ -99,10 +99,10 @@ struct VerdictArgs {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct SwitchArgs {
-    /// It stops working at once, with all its Sessions
+    /// Disable it: it and its Sessions stop working at once
     #[arg(long)]
     disable: bool,
-    /// It works again
+    /// Enable it again
     #[arg(long)]
     enable: bool,
 }
@@ -110,13 +110,13 @@ struct SwitchArgs {
 #[derive(Args)]
 #[group(required = true, multiple = true)]
 struct SessionArgs {
-    /// It may be used
+    /// Approve it, so that it can be used
     #[arg(long, conflicts_with = "reject")]
     approve: bool,
-    /// It may not be used
+    /// Reject it, so that it cannot be used
     #[arg(long)]
     reject: bool,
-    /// It ends then
+    /// Time from now until it expires, such as 2hours
     #[arg(long, value_name = "DURATION")]
     expire_in: Option<String>,
 }
@@ -124,21 +124,21 @@ struct SessionArgs {
 #[derive(Args)]
 #[group(required = true, multiple = true)]
 struct CredentialArgs {
-    /// It stops working at once, with all its Sessions
+    /// Disable it: it and its Sessions stop working at once
     #[arg(long, conflicts_with = "enable")]
     disable: bool,
-    /// It works again
+    /// Enable it again
     #[arg(long)]
     enable: bool,
-    /// It ends then
+    /// Time from now until it expires, such as 6months
     #[arg(long, value_name = "DURATION")]
     expire_in: Option<String>,
-    /// It authenticates so many times in all; 0 is without limit
+    /// Limit the total number of times it can be used, such as 10; 0 means unlimited
     #[arg(long, value_name = "N")]
     max_authn: Option<u32>,
 }
 
-/// Reads, changes and writes one object; somebody else's change in between is a conflict.
+/// Reads, changes and writes one object. Fails with a conflict if the object was changed in between.
 pub(crate) async fn run(context: &Context, args: UpdateArgs) -> Result<Outcome, Failure> {
     let (kind, name, output) = args.target.which();
     let client = Client::connect(context).await?;

@@ -1,4 +1,4 @@
-//! `octelium get`: what the User may see.
+//! The command `octelium get`: lists the resources that a User can see.
 
 use api::{
     document,
@@ -17,7 +17,7 @@ use crate::{
     output::{self, Format, OutputArgs, table},
 };
 
-/// Show Services and Namespaces
+/// List or show Services and Namespaces
 #[derive(Args)]
 pub(crate) struct UserGetArgs {
     #[command(flatten)]
@@ -28,19 +28,19 @@ pub(crate) struct UserGetArgs {
 
 #[derive(Subcommand)]
 enum Target {
-    /// Show the Services that one can reach
+    /// List or show the Services you can reach
     #[command(visible_aliases = ["svc", "services"], after_help = "Example:\n  octelium get service -n default")]
     Service(ServiceArgs),
-    /// Show Namespaces
+    /// List Namespaces
     #[command(visible_aliases = ["ns", "namespaces"], after_help = "Example:\n  octelium get namespace -o json")]
     Namespace(NamespaceArgs),
 }
 
 #[derive(Args)]
 struct ServiceArgs {
-    /// One Service by name; without a name all are listed
+    /// Name of the Service, such as `web` [default: list all]
     name: Option<String>,
-    /// Only those in this Namespace
+    /// Show only Services in this Namespace, such as `default`
     #[arg(short = 'n', long, value_name = "NAMESPACE")]
     namespace: Option<String>,
     #[command(flatten)]
@@ -53,7 +53,7 @@ struct NamespaceArgs {
     output: OutputArgs,
 }
 
-/// Prints what the User may see.
+/// Runs one of the subcommands.
 pub(crate) async fn run(context: &Context, args: UserGetArgs) -> Result<Outcome, Failure> {
     let client = Client::connect(context).await?;
     match args.target {
@@ -165,7 +165,7 @@ async fn namespaces(
     )
 }
 
-/// Header and row of a table.
+/// Header of a table, and the function that makes a row.
 type Columns<T> = (&'static [&'static str], fn(&T) -> Vec<String>);
 
 fn show<T>(

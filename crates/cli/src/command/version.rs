@@ -1,4 +1,4 @@
-//! `version`
+//! The command `version`.
 
 use clap::Args;
 
@@ -16,7 +16,6 @@ pub(crate) struct VersionArgs {
     output: OutputArgs,
 }
 
-/// Prints the version.
 pub(crate) fn run(context: &Context, args: VersionArgs) -> Result<Outcome, Failure> {
     let value = serde_json::json!({
         "releaseVersion": env!("CARGO_PKG_VERSION"),

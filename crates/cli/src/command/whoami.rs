@@ -1,4 +1,4 @@
-//! `whoami`
+//! The command `whoami`.
 
 use api::reflect;
 use clap::Args;
@@ -12,7 +12,7 @@ use crate::{
     terminal::printable,
 };
 
-/// Show as whom one is logged in
+/// Show the signed-in User
 #[derive(Args)]
 #[command(after_help = "Example:\n  octelium whoami")]
 pub(crate) struct WhoamiArgs {
@@ -20,7 +20,7 @@ pub(crate) struct WhoamiArgs {
     output: OutputArgs,
 }
 
-/// Prints User and Session in a few lines; `-o name` the User alone.
+/// Prints User and Session in a few lines. With `-o name`, prints only the User.
 pub(crate) async fn run(context: &Context, args: WhoamiArgs) -> Result<Outcome, Failure> {
     let client = Client::connect(context).await?;
     let status = status::fetch(&client).await?;

@@ -4,20 +4,20 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-/// `spec.session.maxPerUser`, `$.items[*].metadata.name`, `{.items[0].metadata.labels['a.b']}`.
+/// A path, such as `spec.session.maxPerUser`, `$.items[*].metadata.name` or `{.items[0].metadata.labels['a.b']}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Path(Vec<Step>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
     Name(String),
-    /// From the end where negative.
+    /// Index in a list. Negative indexes count from the end.
     Position(i64),
     All,
 }
 
 impl Path {
-    /// What is there, in the order of the document.
+    /// Returns the selected values, in document order.
     pub(crate) fn find<'a>(&self, value: &'a Value) -> Vec<&'a Value> {
         let mut found = vec![value];
         for step in &self.0 {
@@ -96,7 +96,7 @@ fn dotted(text: &str) -> Option<(Step, &str)> {
     (!name.is_empty()).then(|| (Step::Name(name.to_owned()), after))
 }
 
-/// After the opening bracket.
+/// Parses a step after an opening bracket and returns the remaining text.
 fn bracket(text: &str) -> Option<(Step, &str)> {
     for quote in ['\'', '"'] {
         if let Some(name) = text.strip_prefix(quote) {

@@ -1,11 +1,10 @@
-//! Columns without borders, so that `grep` and `awk` work.
+//! Tables without borders, so that `grep` and `awk` work.
 
 use comfy_table::{ContentArrangement, Table};
 
 use crate::terminal::printable;
 
-/// The rows, the first being the header; ends in a line break. Empty cells show `-`, so that columns can be
-/// counted.
+/// Renders rows, the header first, and ends with a line break. Empty cells show `-`, so that columns can be counted.
 pub(crate) fn render(rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
     table
@@ -32,7 +31,7 @@ pub(crate) fn render(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// One row of data without alignment, for streams.
+/// Renders one row without alignment, for streams whose later rows are unknown.
 pub(crate) fn stream_row(row: &[String]) -> String {
     let cells: Vec<String> = row
         .iter()

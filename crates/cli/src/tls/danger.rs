@@ -1,4 +1,4 @@
-//! No trust at all, for `OCTELIUM_INSECURE_TLS=true`.
+//! Disables certificate verification, for `OCTELIUM_INSECURE_TLS=true`.
 
 use rustls::{
     DigitallySignedStruct, Error, SignatureScheme,
@@ -7,7 +7,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-/// Accepts every certificate; only that the peer holds its key is checked.
+/// Accepts every certificate. Only checks that the peer holds the private key.
 #[derive(Debug)]
 pub(super) struct AnyCertificate;
 

@@ -1,4 +1,4 @@
-//! The attestation key: made below the storage root key, and kept wrapped elsewhere.
+//! The attestation key. It is created below the storage root key and stored wrapped by the Cluster.
 
 use api::auth_v1::register_authenticator_begin_request::pre_challenge::tpm::AttestationParameters;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -6,23 +6,23 @@ use serde_json::{Value, json};
 
 use super::{Error, Result, Tpm, commands::OWNER, endorsement_key::is_about_key};
 
-/// Where the storage root key may be kept (TCG TPM v2.0 Provisioning Guidance §7.8).
+/// Persistent handle of the storage root key, if there is one (TCG TPM v2.0 Provisioning Guidance §7.8).
 const STORAGE_ROOT_KEY: u32 = 0x8100_0001;
-/// `TPMT_PUBLIC` of RSA with 2048 bits until what is unique, which is 256 zeros: a storage key by the same guidance.
+/// `TPMT_PUBLIC` of an RSA-2048 storage key up to its `unique` field, which is 256 zeros (same guidance).
 const STORAGE_ROOT: [u8; 24] = [
     0x00, 0x01, 0x00, 0x0b, 0x00, 0x03, 0x04, 0x72, 0x00, 0x00, 0x00, 0x06, 0x00, 0x80, 0x00, 0x43,
     0x00, 0x10, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00,
 ];
-/// A restricted signing key: RSASSA with SHA-256 and 2048 bits, as all TPMs have it.
+/// Restricted signing key: RSASSA with SHA-256 and 2048 bits, which all TPMs support.
 pub(super) const ATTESTATION: [u8; 24] = [
     0x00, 0x01, 0x00, 0x0b, 0x00, 0x05, 0x00, 0x72, 0x00, 0x00, 0x00, 0x10, 0x00, 0x14, 0x00, 0x0b,
     0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
 ];
-/// Of go-attestation: wrapped by a TPM, of version 2.0.
+/// Values of go-attestation: a key wrapped by a TPM, of version 2.0.
 const ENCRYPTED: u64 = 2;
 const VERSION: u64 = 2;
 
-/// A new attestation key, and what its TPM says of it.
+/// A new attestation key and the proof of its creation.
 pub(super) struct AttestationKey {
     public: Vec<u8>,
     create_data: Vec<u8>,
@@ -31,7 +31,7 @@ pub(super) struct AttestationKey {
     private: Vec<u8>,
 }
 
-/// An attestation key as it comes back.
+/// A stored attestation key.
 #[derive(Debug)]
 pub(super) struct SavedKey {
     public: Vec<u8>,
@@ -39,7 +39,6 @@ pub(super) struct SavedKey {
 }
 
 impl AttestationKey {
-    /// Makes one.
     pub(super) fn create(tpm: &mut Tpm) -> Result<Self> {
         let parent = match tpm.read_public(STORAGE_ROOT_KEY)? {
             Some(_) => STORAGE_ROOT_KEY,
@@ -48,7 +47,7 @@ impl AttestationKey {
         tpm.holding(parent, |tpm| Self::create_below(tpm, parent, &ATTESTATION))
     }
 
-    /// Makes a key by a template below a loaded parent, and has it certify that.
+    /// Creates a key from a template below a loaded parent and certifies the creation with it.
     pub(super) fn create_below(tpm: &mut Tpm, parent: u32, template: &[u8]) -> Result<Self> {
         let created = tpm.create(parent, template)?;
         let key = tpm.load(parent, &created.private, &created.public)?;
@@ -63,7 +62,7 @@ impl AttestationKey {
         })
     }
 
-    /// What the Cluster checks.
+    /// Returns the parameters that the Cluster verifies.
     pub(super) fn parameters(&self) -> AttestationParameters {
         AttestationParameters {
             public: self.public.clone(),
@@ -73,7 +72,7 @@ impl AttestationKey {
         }
     }
 
-    /// The form of go-attestation.
+    /// Encodes the key in the format of go-attestation.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let base64 = |bytes: &[u8]| STANDARD.encode(bytes);
         json!({
@@ -92,7 +91,7 @@ impl AttestationKey {
 }
 
 impl SavedKey {
-    /// Reads what was registered, by this client or by one with go-attestation on Linux.
+    /// Parses a registered key. Returns `None` for keys that are not wrapped by a TPM 2.0.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let saved: Value = serde_json::from_slice(bytes).ok()?;
         let number = |name: &str| saved.get(name).and_then(Value::as_u64);
@@ -106,8 +105,8 @@ impl SavedKey {
         })
     }
 
-    /// Loads it below the storage root key that is kept, or below the one of the template: which of them was there when
-    /// it was made, nobody knows.
+    /// Loads the key below the persistent storage root key, or below the one created from the template. Tries both,
+    /// because the key does not record its parent.
     pub(super) fn load(&self, tpm: &mut Tpm) -> Result<u32> {
         if tpm.read_public(STORAGE_ROOT_KEY)?.is_some() {
             match tpm.load(STORAGE_ROOT_KEY, &self.private, &self.public) {
@@ -128,7 +127,7 @@ fn storage_root_key(tpm: &mut Tpm) -> Result<u32> {
     storage_key(tpm, OWNER)
 }
 
-/// The usual storage key of a hierarchy.
+/// Creates the default storage key of a hierarchy.
 pub(super) fn storage_key(tpm: &mut Tpm, hierarchy: u32) -> Result<u32> {
     let template = [STORAGE_ROOT.as_slice(), &[0x01, 0x00], &[0; 256]].concat();
     Ok(tpm.create_primary(hierarchy, &template)?.0)
@@ -149,7 +148,7 @@ mod tests {
         };
         let saved = SavedKey::read(&key.to_bytes()).unwrap();
         assert_eq!((saved.public, saved.private), (vec![1], vec![5]));
-        // Of the key store of Windows, and no JSON.
+        // A key of the Windows key store, and data that is not JSON.
         let other = br#"{"KeyEncoding":1,"TPMVersion":2,"Public":"AQ==","KeyBlob":null}"#;
         assert!(SavedKey::read(other).is_none());
         assert!(SavedKey::read(b"\x00").is_none());

@@ -1,4 +1,4 @@
-//! The commands that are used (TPM 2.0 Library, Part 3).
+//! The TPM commands in use (TPM 2.0 Library, Part 3).
 
 use api::auth_v1::TpmQuoteRequest;
 use zeroize::Zeroizing;
@@ -20,14 +20,14 @@ const NULL: u16 = 0x0010;
 const POLICY: u8 = 1;
 /// `TPM_HT_PERSISTENT`
 const PERSISTENT: u32 = 0x81;
-/// What each TPM reads of its memory at once.
+/// Bytes of NV memory that every TPM can read at once.
 const NV_CHUNK: u16 = 512;
-/// Bytes of a bitmap of 24 PCRs.
+/// Length of a bitmap of 24 PCRs, in bytes.
 const BITMAP: usize = 3;
 
-/// A key that was made, and how.
+/// A created key and the proof of its creation.
 pub(super) struct Created {
-    /// Wrapped.
+    /// Wrapped private area.
     pub(super) private: Vec<u8>,
     /// `TPMT_PUBLIC`
     pub(super) public: Vec<u8>,
@@ -42,7 +42,7 @@ pub(super) struct Created {
 pub(super) struct Selection(Vec<u8>);
 
 impl Selection {
-    /// As the Cluster asks for it.
+    /// Converts the selection of a request. Returns `None` if it is invalid.
     pub(super) fn of(request: &TpmQuoteRequest) -> Option<Self> {
         let bank = u16::try_from(request.hash_algorithm).ok()?;
         let mut bitmap = [0_u8; BITMAP];
@@ -61,13 +61,13 @@ impl Selection {
     }
 }
 
-/// Of a code that is about a handle, a session or a parameter: which error, without where.
+/// Returns the error number of a format-one code, without the handle, session or parameter that it refers to.
 pub(super) fn error_number(code: u32) -> Option<u32> {
     (code & 0x80 != 0).then_some(code & 0x3f)
 }
 
 impl Tpm {
-    /// The public area (`TPMT_PUBLIC`) of what a handle names; `None` where that is nothing.
+    /// Reads the public area (`TPMT_PUBLIC`) of a handle. Returns `None` if the handle does not exist.
     pub(super) fn read_public(&mut self, handle: u32) -> Result<Option<Vec<u8>>> {
         let command = Command::new("TPM2_ReadPublic", 0x173).handle(handle);
         match self.execute(&command, false) {
@@ -76,14 +76,14 @@ impl Tpm {
         }
     }
 
-    /// The contents of an index in the TPM's memory; `None` where there is no such index.
+    /// Reads the contents of an NV index. Returns `None` if the index does not exist.
     pub(super) fn nv_read(&mut self, index: u32) -> Result<Option<Vec<u8>>> {
         let command = Command::new("TPM2_NV_ReadPublic", 0x169).handle(index);
         let public = match self.execute(&command, false) {
             Ok(mut response) => response.sized()?,
             Err(error) => return absent(error),
         };
-        // The last field of `TPMS_NV_PUBLIC`.
+        // The size is the last field of `TPMS_NV_PUBLIC`.
         let size = public
             .last_chunk()
             .map(|size| u16::from_be_bytes(*size))
@@ -104,7 +104,7 @@ impl Tpm {
         Ok(Some(contents))
     }
 
-    /// A primary key of a hierarchy by its template: handle and public area.
+    /// Creates a primary key of a hierarchy from a template. Returns its handle and public area.
     pub(super) fn create_primary(
         &mut self,
         hierarchy: u32,
@@ -113,7 +113,7 @@ impl Tpm {
         let command = Command::new("TPM2_CreatePrimary", 0x131)
             .handle(hierarchy)
             .authorized(Authorization::Password)
-            // An empty password, and no data.
+            // Empty password, no data.
             .sized(&[0; 4])?
             .sized(template)?
             .raw(&[0; 6]);
@@ -121,7 +121,7 @@ impl Tpm {
         Ok((response.handle, response.sized()?))
     }
 
-    /// A key below another.
+    /// Creates a key below `parent`.
     pub(super) fn create(&mut self, parent: u32, template: &[u8]) -> Result<Created> {
         let command = Command::new("TPM2_Create", 0x153)
             .handle(parent)
@@ -139,7 +139,7 @@ impl Tpm {
         })
     }
 
-    /// Loads a key below its parent.
+    /// Loads a key below its parent and returns its handle.
     pub(super) fn load(&mut self, parent: u32, private: &[u8], public: &[u8]) -> Result<u32> {
         let command = Command::new("TPM2_Load", 0x157)
             .handle(parent)
@@ -149,7 +149,7 @@ impl Tpm {
         Ok(self.execute(&command, true)?.handle)
     }
 
-    /// Has a key sign how it was made: `TPMS_ATTEST` and `TPMT_SIGNATURE`.
+    /// Lets a key sign the proof of its creation. Returns `TPMS_ATTEST` and `TPMT_SIGNATURE`.
     pub(super) fn certify_creation(
         &mut self,
         key: u32,
@@ -167,7 +167,7 @@ impl Tpm {
         Ok((response.sized()?, response.rest()))
     }
 
-    /// Has a key sign a nonce and PCRs: `TPMS_ATTEST` and `TPMT_SIGNATURE`.
+    /// Lets a key sign a nonce and PCRs. Returns `TPMS_ATTEST` and `TPMT_SIGNATURE`.
     pub(super) fn quote_pcrs(
         &mut self,
         key: u32,
@@ -184,12 +184,12 @@ impl Tpm {
         Ok((response.sized()?, response.rest()))
     }
 
-    /// A session that policies are satisfied in.
+    /// Starts a policy session.
     pub(super) fn start_policy_session(&mut self, hash: u16) -> Result<u32> {
         let command = Command::new("TPM2_StartAuthSession", 0x176)
             .handle(NOBODY)
             .handle(NOBODY)
-            // The nonce protects nothing here: what is secret is encrypted by the Cluster.
+            // The nonce needs no randomness: the Cluster encrypts what is secret.
             .sized(&[0; 16])?
             .sized(&[])?
             .raw(&[POLICY])
@@ -198,18 +198,18 @@ impl Tpm {
         Ok(self.execute(&command, true)?.handle)
     }
 
-    /// Satisfies that the endorsement hierarchy is authorized.
+    /// Satisfies the policy that requires authorization of the endorsement hierarchy.
     pub(super) fn policy_secret(&mut self, session: u32) -> Result<()> {
         let command = Command::new("TPM2_PolicySecret", 0x151)
             .handle(ENDORSEMENT)
             .handle(session)
             .authorized(Authorization::Password)
-            // No nonce, parameters, reference or end.
+            // No nonce, parameter hash, reference or expiration.
             .raw(&[0; 10]);
         self.execute(&command, false).map(drop)
     }
 
-    /// Recovers a secret that was encrypted to `endorsement_key` for `key`. Both come with their sizes before them.
+    /// Recovers a secret that was encrypted to `endorsement_key` for `key`. Both inputs include their size prefix.
     pub(super) fn activate_credential(
         &mut self,
         key: u32,
@@ -232,7 +232,7 @@ impl Tpm {
         }
     }
 
-    /// Frees what is loaded, but not what is kept.
+    /// Frees a loaded key. Does nothing for a persistent one.
     pub(super) fn release(&mut self, handle: u32) -> Result<()> {
         if handle >> 24 == PERSISTENT {
             return Ok(());
@@ -240,14 +240,14 @@ impl Tpm {
         self.flush(handle)
     }
 
-    /// Ends a session, or frees a key.
+    /// Ends a session or frees a key.
     pub(super) fn flush(&mut self, handle: u32) -> Result<()> {
         let command = Command::new("TPM2_FlushContext", 0x165).raw(&handle.to_be_bytes());
         self.execute(&command, false).map(drop)
     }
 }
 
-/// `TPM_RC_HANDLE` is no failure.
+/// Converts `TPM_RC_HANDLE` to `None`.
 fn absent<T>(error: Error) -> Result<Option<T>> {
     match error {
         Error::Refused { code, .. } if error_number(code) == Some(0x0b) => Ok(None),
@@ -255,8 +255,10 @@ fn absent<T>(error: Error) -> Result<Option<T>> {
     }
 }
 
-/// Encrypted to another key, or for another: `TPM_RC_VALUE`, `TPM_RC_SIZE`, `TPM_RC_INTEGRITY`, `TPM_RC_BINDING`. Some
-/// answer what RSA cannot decrypt with `TPM_RC_FAILURE`; of a TPM that had failed, the commands before would say so.
+/// Returns whether a code means that data was encrypted to or for another key: `TPM_RC_VALUE`, `TPM_RC_SIZE`,
+/// `TPM_RC_INTEGRITY` or `TPM_RC_BINDING`.
+///
+/// Some TPMs answer `TPM_RC_FAILURE` if RSA decryption fails. A TPM in failure mode would refuse earlier commands.
 fn is_foreign(code: u32) -> bool {
     code == 0x101
         || error_number(code).is_some_and(|number| [0x04, 0x15, 0x1f, 0x25].contains(&number))

@@ -1,4 +1,4 @@
-//! Endorsement keys, by the templates and in the places of the TCG EK Credential Profile 2.5 (§2.2, Annex B).
+//! Endorsement keys, with the templates and indexes of the TCG EK Credential Profile 2.5 (§2.2, Annex B).
 
 use super::{
     Error, Result, Tpm,
@@ -7,12 +7,12 @@ use super::{
 
 /// `TPM_ALG_SHA256`
 const SHA256: u16 = 0x000b;
-/// The digest of `TPM2_PolicySecret(TPM_RH_ENDORSEMENT)`, `PolicyA` of the profile.
+/// Policy digest of `TPM2_PolicySecret(TPM_RH_ENDORSEMENT)` (`PolicyA` of the profile).
 const POLICY_A: [u8; 32] = [
     0x83, 0x71, 0x97, 0x67, 0x44, 0x84, 0xb3, 0xf8, 0x1a, 0x90, 0xcc, 0x8d, 0x46, 0xa5, 0xd7, 0x24,
     0xfd, 0x52, 0xd7, 0x6e, 0x06, 0x52, 0x0b, 0x64, 0xf2, 0xa1, 0xda, 0x1b, 0x33, 0x14, 0x69, 0xaa,
 ];
-/// The same or one that the owner sets, `PolicyB` of the profile, by SHA-384.
+/// SHA-384 policy digest of the same policy or one that the owner sets (`PolicyB` of the profile).
 const POLICY_B: [u8; 48] = [
     0xb2, 0x6e, 0x7d, 0x28, 0xd1, 0x1a, 0x50, 0xbc, 0x53, 0xd8, 0x82, 0xbc, 0xf5, 0xfd, 0x3a, 0x1a,
     0x07, 0x41, 0x48, 0xbb, 0x35, 0xd3, 0xb4, 0xe4, 0xcb, 0x1c, 0x0a, 0xd9, 0xbd, 0xe4, 0x19, 0xca,
@@ -20,38 +20,38 @@ const POLICY_B: [u8; 48] = [
 ];
 /// `fixedTPM`, `fixedParent`, `sensitiveDataOrigin`, `adminWithPolicy`, `restricted`, `decrypt`.
 const LOW_ATTRIBUTES: [u8; 4] = [0x00, 0x03, 0x00, 0xb2];
-/// `userWithAuth` too.
+/// The low attributes and `userWithAuth`.
 const HIGH_ATTRIBUTES: [u8; 4] = [0x00, 0x03, 0x00, 0xf2];
-/// AES in CFB, and no scheme.
+/// AES in CFB mode, without a scheme.
 const AES_128: [u8; 8] = [0x00, 0x06, 0x00, 0x80, 0x00, 0x43, 0x00, 0x10];
 const AES_256: [u8; 8] = [0x00, 0x06, 0x01, 0x00, 0x00, 0x43, 0x00, 0x10];
-/// `SubjectPublicKeyInfo` until the octets of the key, for RSA of 2048 bits with the exponent 65537, and behind them.
+/// Bytes of a `SubjectPublicKeyInfo` before and after the modulus, for RSA-2048 with exponent 65537.
 const RSA_PREFIX: [u8; 33] = [
     0x30, 0x82, 0x01, 0x22, 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01,
     0x01, 0x05, 0x00, 0x03, 0x82, 0x01, 0x0f, 0x00, 0x30, 0x82, 0x01, 0x0a, 0x02, 0x82, 0x01, 0x01,
     0x00,
 ];
 const RSA_SUFFIX: [u8; 5] = [0x02, 0x03, 0x01, 0x00, 0x01];
-/// The same for points on P-256.
+/// Bytes of a `SubjectPublicKeyInfo` before the point, for P-256.
 const P256_PREFIX: [u8; 27] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
     0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
 ];
 
-/// The same for P-384.
+/// Bytes of a `SubjectPublicKeyInfo` before the point, for P-384.
 const P384_PREFIX: [u8; 24] = [
     0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b,
     0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00, 0x04,
 ];
 
-/// Which endorsement key.
+/// The template of an endorsement key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Template {
-    /// L-1: RSA of 2048 bits.
+    /// Template L-1: RSA-2048.
     Rsa2048,
-    /// L-2
+    /// Template L-2.
     P256,
-    /// H-3
+    /// Template H-3.
     P384,
 }
 
@@ -59,15 +59,15 @@ pub(super) enum Template {
 #[derive(Debug)]
 pub(super) struct EndorsementKey {
     pub(super) handle: u32,
-    /// PKIX.
+    /// Public key as PKIX `SubjectPublicKeyInfo`.
     pub(super) public_key: Vec<u8>,
 }
 
 impl Template {
-    /// In the order in which they are tried.
+    /// Templates in the order in which they are tried.
     const ALL: [Self; 3] = [Self::Rsa2048, Self::P256, Self::P384];
 
-    /// That a secret was encrypted to, by its length.
+    /// Returns the template that a secret was encrypted to, by the length of the secret.
     pub(super) fn of_secret(secret: &[u8]) -> Option<Self> {
         match secret.len() {
             258 => Some(Self::Rsa2048),
@@ -77,7 +77,7 @@ impl Template {
         }
     }
 
-    /// The hash of the policy by which the key is used; `None` where that takes its empty password.
+    /// Returns the hash of the policy that authorizes the key, or `None` if the key uses an empty password.
     pub(super) fn policy_hash(self) -> Option<u16> {
         match self {
             Self::Rsa2048 | Self::P256 => Some(SHA256),
@@ -85,7 +85,7 @@ impl Template {
         }
     }
 
-    /// Where its certificate is.
+    /// Returns the NV index of the certificate.
     fn certificate_index(self) -> u32 {
         match self {
             Self::Rsa2048 => 0x01c0_0002,
@@ -94,7 +94,7 @@ impl Template {
         }
     }
 
-    /// Where the TPM's maker may have left a template of its own.
+    /// Returns the NV index of a template that the manufacturer may have stored.
     fn template_index(self) -> u32 {
         match self {
             Self::Rsa2048 => 0x01c0_0004,
@@ -103,7 +103,7 @@ impl Template {
         }
     }
 
-    /// Where the TPM's maker may have left a nonce that the template has.
+    /// Returns the NV index of a nonce for the template that the manufacturer may have stored.
     fn nonce_index(self) -> Option<u32> {
         match self {
             Self::Rsa2048 => Some(0x01c0_0003),
@@ -112,7 +112,7 @@ impl Template {
         }
     }
 
-    /// Where the key may be kept.
+    /// Returns the handle of the key if it is persistent.
     fn persistent(self) -> u32 {
         match self {
             Self::Rsa2048 => 0x8101_0001,
@@ -121,7 +121,7 @@ impl Template {
         }
     }
 
-    /// `TPMT_PUBLIC` until what is unique.
+    /// Returns `TPMT_PUBLIC` up to its `unique` field.
     fn fixed(self) -> Vec<u8> {
         let low: &[&[u8]] = &[
             &SHA256.to_be_bytes(),
@@ -131,7 +131,7 @@ impl Template {
             &AES_128,
         ];
         match self {
-            // 2048 bits, the usual exponent.
+            // 2048 bits, default exponent.
             Self::Rsa2048 => [&[0x00, 0x01], low.concat().as_slice(), &[8, 0, 0, 0, 0, 0]].concat(),
             // The curve, no KDF.
             Self::P256 => [&[0x00, 0x23], low.concat().as_slice(), &[0, 3, 0, 0x10]].concat(),
@@ -147,7 +147,7 @@ impl Template {
         }
     }
 
-    /// The whole, with the nonce of the TPM's maker or an empty one.
+    /// Returns `TPMT_PUBLIC` with the nonce of the manufacturer, or an empty one.
     fn public(self, nonce: &[u8]) -> Vec<u8> {
         let filled = |length: u16| {
             let mut unique = nonce.to_vec();
@@ -162,7 +162,7 @@ impl Template {
         [self.fixed(), unique].concat()
     }
 
-    /// PKIX until the octets of the key, and behind them.
+    /// Returns the bytes of a `SubjectPublicKeyInfo` before and after the key.
     fn pkix_frame(self) -> (&'static [u8], &'static [u8]) {
         match self {
             Self::Rsa2048 => (&RSA_PREFIX, &RSA_SUFFIX),
@@ -171,7 +171,7 @@ impl Template {
         }
     }
 
-    /// The octets of a key of this template: its modulus, or both coordinates.
+    /// Extracts the modulus or both coordinates from a public area. Returns `None` if it does not match this template.
     fn octets(self, public: &[u8]) -> Option<Vec<u8>> {
         let unique = public.strip_prefix(self.fixed().as_slice())?;
         let (lengths, is_point): (usize, bool) = match self {
@@ -188,7 +188,7 @@ impl Template {
         if !rest.is_empty() || first.len() > lengths || second.len() > lengths {
             return None;
         }
-        // A TPM may leave out leading zeros.
+        // A TPM may omit leading zeros.
         let padded = |number: &[u8]| [vec![0; lengths - number.len()].as_slice(), number].concat();
         Some(if is_point {
             [padded(first), padded(second)].concat()
@@ -199,7 +199,8 @@ impl Template {
 }
 
 impl EndorsementKey {
-    /// The first endorsement key that its maker has certified, and the certificate in DER; else that of RSA without one.
+    /// Loads the first key with a certificate of the manufacturer and returns the certificate in DER. If no key has a
+    /// certificate, loads the RSA key.
     pub(super) fn find(tpm: &mut Tpm) -> Result<(Self, Option<Vec<u8>>)> {
         for template in Template::ALL {
             let Some(contents) = tpm.nv_read(template.certificate_index())? else {
@@ -209,7 +210,7 @@ impl EndorsementKey {
                 continue;
             };
             let key = Self::load(tpm, template)?;
-            // Of a key that this TPM cannot make any more, the certificate is of no use.
+            // Ignores a certificate whose key this TPM cannot create any longer.
             let (prefix, suffix) = template.pkix_frame();
             let is_own = key
                 .public_key
@@ -224,7 +225,7 @@ impl EndorsementKey {
         Ok((Self::load(tpm, Template::Rsa2048)?, None))
     }
 
-    /// Takes the key that is kept, or makes it again, which gives the same key each time.
+    /// Loads the persistent key, or creates it again from the template, which always gives the same key.
     pub(super) fn load(tpm: &mut Tpm, template: Template) -> Result<Self> {
         let kept = template.persistent();
         if let Some(key) = tpm
@@ -252,7 +253,7 @@ impl EndorsementKey {
     }
 }
 
-/// `TPMT_PUBLIC` by which this TPM makes the key.
+/// Returns the `TPMT_PUBLIC` that this TPM creates the key from.
 fn in_use(tpm: &mut Tpm, template: Template) -> Result<Vec<u8>> {
     if let Some(public) = tpm.nv_read(template.template_index())? {
         return Ok(public);
@@ -264,7 +265,7 @@ fn in_use(tpm: &mut Tpm, template: Template) -> Result<Vec<u8>> {
     Ok(template.public(&nonce.unwrap_or_default()))
 }
 
-/// The certificate without what fills its place up.
+/// Returns the certificate in an NV index without trailing padding.
 fn certificate_in(contents: &[u8]) -> Option<&[u8]> {
     let [0x30, 0x82, high, low, ..] = contents else {
         return None;
@@ -272,13 +273,13 @@ fn certificate_in(contents: &[u8]) -> Option<&[u8]> {
     contents.get(..4 + usize::from(u16::from_be_bytes([*high, *low])))
 }
 
-/// Bytes behind their number, and the rest.
+/// Splits a size-prefixed field from the rest.
 fn sized(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk()?;
     rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
 }
 
-/// Whether a key was refused because of what it is, and not because of the TPM's state.
+/// Returns whether a command failed because of the key, and not because of the state of the TPM.
 pub(super) fn is_about_key(error: &Error) -> bool {
     matches!(error, Error::Refused { code, .. } if error_number(*code).is_some())
 }

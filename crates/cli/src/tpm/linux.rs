@@ -1,4 +1,4 @@
-//! The TPM behind the kernel's resource manager, `/dev/tpmrm0`.
+//! The TPM on Linux, through the kernel's resource manager.
 
 use std::{
     fs::File,
@@ -7,7 +7,7 @@ use std::{
 
 use super::transport::{LONGEST, Transport};
 
-/// Of the kernel, which keeps the keys of programs apart.
+/// Device of the kernel's resource manager, which isolates the keys of programs from each other.
 pub(super) const DEFAULT: &str = "/dev/tpmrm0";
 
 struct Device(File);
@@ -19,7 +19,7 @@ pub(super) fn open(path: &str) -> io::Result<Box<dyn Transport>> {
 }
 
 impl Transport for Device {
-    /// One write is one command, and one read its whole response: what a read leaves behind, the kernel drops.
+    /// Writes one command and reads its whole response. The kernel discards the rest of a partial read.
     fn transmit(&mut self, command: &[u8]) -> io::Result<Vec<u8>> {
         if self.0.write(command)? != command.len() {
             return Err(io::ErrorKind::WriteZero.into());

@@ -14,7 +14,7 @@ use super::{
 pub(super) struct Socket<S>(S);
 
 impl Socket<TcpStream> {
-    /// `host:port`
+    /// Connects to `host:port`.
     pub(super) fn connect_tcp(address: &str) -> io::Result<Box<dyn Transport>> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
@@ -24,7 +24,7 @@ impl Socket<TcpStream> {
 
 #[cfg(unix)]
 impl Socket<std::os::unix::net::UnixStream> {
-    /// The path of a socket.
+    /// Connects to the Unix socket at `path`.
     pub(super) fn connect_unix(path: &str) -> io::Result<Box<dyn Transport>> {
         let stream = std::os::unix::net::UnixStream::connect(path)?;
         Ok(Box::new(Self(stream)))
@@ -36,7 +36,7 @@ impl<S: Read + Write + Send> Transport for Socket<S> {
         self.0.write_all(command)?;
         let mut response = vec![0; HEADER];
         self.0.read_exact(&mut response)?;
-        // Behind the tag.
+        // The size follows the tag.
         let size = response.get(2..6).and_then(|size| size.first_chunk());
         let size = size.map_or(0, |size| u32::from_be_bytes(*size));
         let size = usize::try_from(size)

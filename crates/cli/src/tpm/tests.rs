@@ -1,4 +1,4 @@
-//! A real TPM, emulated by swtpm with a maker of its own, against the verification of the server.
+//! Tests the client with swtpm, whose endorsement keys a test manufacturer certifies, and the server's verification.
 #![cfg(unix)]
 
 use std::{
@@ -27,15 +27,15 @@ use super::{
     endorsement_key::{EndorsementKey, Template},
 };
 
-/// 2037-01-01: makers of swtpm certify from the day on which they are run.
+/// 2037-01-01. swtpm certificates are valid from the day of the test run.
 const NOW: UnixMillis = UnixMillis(2_114_380_800_000);
 
-/// What makes TPMs, and certifies their endorsement keys.
+/// A TPM manufacturer that certifies endorsement keys.
 struct Maker {
     directory: tempfile::TempDir,
 }
 
-/// One of its TPMs, running.
+/// A running TPM of the manufacturer.
 struct Emulator {
     directory: PathBuf,
 }
@@ -80,7 +80,7 @@ impl Maker {
         let configuration = self.directory.path().join("setup").display().to_string();
         let mut arguments = vec!["--tpm2", "--tpmstate", &state, "--config", &configuration];
         arguments.extend_from_slice(options);
-        // Else it would become the user `tss`, who may not read this directory.
+        // Otherwise swtpm changes to the user `tss`, who cannot read this directory.
         if fs::metadata(&directory).unwrap().uid() == 0 {
             arguments.extend_from_slice(&["--runas", "root"]);
         }
@@ -97,7 +97,7 @@ impl Maker {
 impl Emulator {
     fn start(directory: PathBuf) -> Self {
         let path = directory.display();
-        // It is in the background as soon as it listens.
+        // swtpm moves to the background when it listens.
         run(
             "swtpm",
             &[
@@ -125,7 +125,7 @@ impl Emulator {
         Tpm::open(Some(&format!("unix:{}", self.socket().display()))).unwrap()
     }
 
-    /// `TPM2_Clear` by the lock-out authorization.
+    /// Sends `TPM2_Clear` with the lockout authorization.
     fn clear(&self) {
         let mut stream = UnixStream::connect(self.socket()).unwrap();
         let command = [
@@ -220,7 +220,7 @@ fn a_tpm_registers_and_authenticates_again_and_again() {
     assert_eq!(certificate.manufacturer, "id:00001014");
     assert_eq!(certificate.model, "swtpm");
     assert_eq!(certificate.issuer, "CN=swtpm-localca");
-    // More often than a TPM has places for keys; on a new connection, too.
+    // More rounds than a TPM has slots for keys, and also on new connections.
     for round in 0..5 {
         let (credential, secret) = begin(&registered);
         let request = QuoteRequest::new(&SystemRng);
@@ -272,7 +272,7 @@ fn b17_a_tpm_of_another_maker_or_of_none_is_refused() {
     let registration = bare.open().register().unwrap();
     let result = verify(&registration, &other.authorities());
     assert_eq!(result, Err(Refusal::Uncertified));
-    // Where that is allowed, it works by its key alone, which it makes anew each time.
+    // If uncertified TPMs are allowed, the TPM is identified by its key, which it creates again each time.
     let registered = verify(&registration, &Authorities::default()).unwrap();
     assert_eq!(registered.endorsement_key.trust, Trust::Uncertified);
     let (credential, secret) = begin(&registered);
@@ -280,7 +280,7 @@ fn b17_a_tpm_of_another_maker_or_of_none_is_refused() {
     assert_eq!(secret.check(&answer.response), Ok(()));
 }
 
-/// What a modified client registers: a key that this TPM has made and certified, but not as it has to be.
+/// Registers as a modified client would: with a key that this TPM created and certified from another template.
 fn registered_below(tpm: &mut Tpm, hierarchy: u32, template: &[u8]) -> Result<Registered, Refusal> {
     let mut registration = tpm.register().unwrap();
     let parent = storage_key(tpm, hierarchy).unwrap();
@@ -315,10 +315,10 @@ fn b17_another_tpm_recovers_nothing() {
     let registration = one.open().register().unwrap();
     let registered = verify(&registration, &maker.authorities()).unwrap();
     let (credential, _) = begin(&registered);
-    // Cannot load the attestation key.
+    // Another TPM cannot load the attestation key.
     let error = answer(&mut another.open(), &registration, &credential, None).unwrap_err();
     assert!(matches!(error, Error::AnotherTpm), "{error:?}");
-    // Has an attestation key of its own, under the certificate of the first.
+    // Another TPM has its own attestation key and presents the certificate of the first.
     let mut stolen = another.open().register().unwrap();
     stolen.ek_type = registration.ek_type;
     let registered = verify(&stolen, &maker.authorities()).unwrap();
@@ -339,7 +339,7 @@ fn b17_a_cleared_tpm_has_lost_its_key_and_says_so() {
     assert!(matches!(error, Error::AnotherTpm), "{error:?}");
     assert!(error.to_string().contains("cleared"));
     assert!(error.hint().unwrap().contains("anew"));
-    // It is the same TPM, which registers anew.
+    // The same TPM can register again.
     let anew = emulator.open().register().unwrap();
     let anew = verify(&anew, &maker.authorities()).unwrap();
     assert_eq!(anew.endorsement_key, registered.endorsement_key);
@@ -386,7 +386,7 @@ fn endorsement_keys_on_curves_release_secrets_too() {
     let registration = tpm.register().unwrap();
     let registered = verify(&registration, &maker.authorities()).unwrap();
     let name = registered.attestation_key.name();
-    // The first is made, the second is kept.
+    // The P-256 key is created, the P-384 key is persistent.
     for template in [Template::P256, Template::P384] {
         let key = EndorsementKey::load(&mut tpm, template).unwrap();
         tpm.release(key.handle).unwrap();
@@ -421,7 +421,7 @@ fn a_saved_key_or_a_challenge_that_is_none_is_refused() {
     changed.secret.pop();
     let error = answer(&mut tpm, &registration, &changed, None).unwrap_err();
     assert!(matches!(error, Error::Challenge(_)), "{error:?}");
-    // Nothing of that has left a key or a session behind.
+    // The failures left no key or session loaded.
     assert!(answer(&mut tpm, &registration, &credential, None).is_ok());
 }
 

@@ -1,4 +1,4 @@
-//! How commands reach a TPM.
+//! Sends commands to a TPM.
 
 use std::{io, thread, time::Duration};
 
@@ -8,21 +8,22 @@ use super::{
     wire::{self, Command, Response},
 };
 
-/// `TPM_RC_RETRY`, `TPM_RC_YIELDED`, `TPM_RC_TESTING`, `TPM_RC_NV_RATE`: the same command may succeed later.
+/// Response codes after which the command can be retried: `TPM_RC_RETRY`, `TPM_RC_YIELDED`, `TPM_RC_TESTING`,
+/// `TPM_RC_NV_RATE`.
 const LATER: [u32; 4] = [0x922, 0x908, 0x90a, 0x920];
 const ATTEMPTS: u32 = 9;
-/// Doubled at each attempt: five seconds in all.
+/// Delay before the first retry. It doubles each time, five seconds in total.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
-/// No TPM sends more (`TPM_PT_MAX_RESPONSE_SIZE` is 4096 at the usual ones).
+/// Maximum size of a response, in bytes. `TPM_PT_MAX_RESPONSE_SIZE` of common TPMs is 4096.
 pub(super) const LONGEST: usize = 8192;
 
 /// Sends one command and receives its response.
 pub(super) trait Transport: Send {
-    /// The response to a command, whole.
+    /// Sends a command and returns its whole response.
     fn transmit(&mut self, command: &[u8]) -> io::Result<Vec<u8>>;
 }
 
-/// Opens what `address` names, or the TPM of the system.
+/// Opens the TPM at `address`, or the TPM of the system.
 pub(super) fn open(address: Option<&str>) -> Result<Box<dyn Transport>> {
     let name = address.unwrap_or(device::DEFAULT);
     let opened = match name.split_once(':') {
@@ -38,7 +39,7 @@ pub(super) fn open(address: Option<&str>) -> Result<Box<dyn Transport>> {
 }
 
 impl Tpm {
-    /// Sends a command, again where the TPM is busy, and reads its response.
+    /// Executes a command, with retries if the TPM is busy, and decodes its response.
     pub(super) fn execute(&mut self, command: &Command, has_handle: bool) -> Result<Response> {
         let bytes = command.encode();
         let mut wait = FIRST_WAIT;
@@ -47,7 +48,7 @@ impl Tpm {
             if !wire::code(&response).is_some_and(|code| LATER.contains(&code)) {
                 return Response::decode(command, &response, has_handle);
             }
-            // Whoever wakes it early costs an attempt.
+            // A spurious wakeup only costs an attempt.
             thread::park_timeout(wait);
             wait *= 2;
         }

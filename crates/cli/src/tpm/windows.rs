@@ -1,10 +1,10 @@
-//! The TPM behind the TPM Base Services of Windows.
+//! The TPM on Windows, through the TPM Base Services.
 
 use std::io;
 
 use super::transport::{LONGEST, Transport};
 
-/// The only one that Windows has.
+/// Name of the only TPM that Windows offers.
 pub(super) const DEFAULT: &str = "of Windows";
 
 struct Device(tbs::Context);

@@ -1,16 +1,16 @@
-//! Commands and responses as a TPM reads and writes them (TPM 2.0 Library, Part 1, §18).
+//! Encodes commands and decodes responses of a TPM (TPM 2.0 Library, Part 1, §18).
 
 use super::{Error, Result};
 
 /// `TPM_ST_NO_SESSIONS`, `TPM_ST_SESSIONS`
 const NO_SESSIONS: u16 = 0x8001;
 const SESSIONS: u16 = 0x8002;
-/// `TPM_RS_PW`: an empty password here.
+/// `TPM_RS_PW`: authorization with a password, which is empty here.
 const PASSWORD: u32 = 0x4000_0009;
-/// Tag, size and code.
+/// Length of tag, size and code, in bytes.
 pub(super) const HEADER: usize = 10;
 
-/// Who authorizes the use of a handle.
+/// The authorization of a handle.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Authorization {
     /// The empty password.
@@ -19,7 +19,7 @@ pub(super) enum Authorization {
     Session(u32),
 }
 
-/// A command that is being written.
+/// A command under construction.
 #[derive(Debug)]
 pub(super) struct Command {
     pub(super) name: &'static str,
@@ -29,11 +29,11 @@ pub(super) struct Command {
     parameters: Vec<u8>,
 }
 
-/// A response without its header and sessions.
+/// The handle and parameters of a response.
 #[derive(Debug)]
 pub(super) struct Response {
     command: &'static str,
-    /// Of what was made, where the command makes something.
+    /// Handle that the command returns, or 0 if it returns none.
     pub(super) handle: u32,
     parameters: Vec<u8>,
     position: usize,
@@ -67,7 +67,7 @@ impl Command {
         self
     }
 
-    /// Bytes as they are.
+    /// Appends bytes unchanged.
     pub(super) fn raw(mut self, bytes: &[u8]) -> Self {
         self.parameters.extend_from_slice(bytes);
         self
@@ -77,10 +77,10 @@ impl Command {
         self.raw(&number.to_be_bytes())
     }
 
-    /// Bytes behind their number.
+    /// Appends bytes with a size prefix.
     ///
     /// # Errors
-    /// More than a TPM takes; only the Cluster may have sent them.
+    /// Returns [`Error::Challenge`] if there are more than 65,535 bytes. Only the Cluster can have sent them.
     pub(super) fn sized(self, bytes: &[u8]) -> Result<Self> {
         let size = u16::try_from(bytes.len()).map_err(|_| Error::Challenge("bytes"))?;
         Ok(self.u16(size).raw(bytes))
@@ -108,14 +108,14 @@ impl Command {
     }
 }
 
-/// What a response says that is not good.
+/// Returns the code of a response.
 pub(super) fn code(response: &[u8]) -> Option<u32> {
     let (_, rest) = response.split_at_checked(6)?;
     rest.first_chunk().map(|code| u32::from_be_bytes(*code))
 }
 
 impl Response {
-    /// Reads the response to `command`, which returns a handle where `has_handle`.
+    /// Decodes the response to `command`. The response contains a handle if `has_handle` is true.
     pub(super) fn decode(command: &Command, response: &[u8], has_handle: bool) -> Result<Self> {
         let unreadable = Error::Response(command.name);
         let mut read = Self {
@@ -173,13 +173,13 @@ impl Response {
         ))
     }
 
-    /// Bytes behind their number.
+    /// Reads bytes with a size prefix.
     pub(super) fn sized(&mut self) -> Result<Vec<u8>> {
         let size = self.u16()?;
         Ok(self.take(usize::from(size))?.to_vec())
     }
 
-    /// The rest.
+    /// Returns the remaining bytes.
     pub(super) fn rest(self) -> Vec<u8> {
         self.parameters
             .get(self.position..)

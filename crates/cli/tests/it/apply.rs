@@ -1,4 +1,4 @@
-//! `apply` and `diff`
+//! Tests of `apply` and `diff`.
 
 use api::platform_v1::ApplyRequest;
 use tonic::Code;
@@ -116,7 +116,7 @@ fn e04_every_problem_is_told_with_its_place_and_nothing_is_sent() {
 fn e04_a_huge_file_is_refused_without_reading_it_all() {
     let world = World::logged_in();
     let path = world.home.path().join("huge.yaml");
-    // Sparse: it takes no room.
+    // A sparse file takes no disk space.
     std::fs::File::create(&path)
         .unwrap()
         .set_len(100 << 20)

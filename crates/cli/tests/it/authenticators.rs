@@ -1,4 +1,4 @@
-//! What administrators do about Authenticators.
+//! Tests of the commands that administrators use for Authenticators.
 
 use api::platform_v1::ResetAuthenticatorsRequest;
 

@@ -1,4 +1,4 @@
-//! The commands of the manual's page on Credentials, as they stand there.
+//! Tests the commands on the manual's page about Credentials, exactly as written there.
 
 use api::core_v1::{Credential, credential::spec::Type, session::status::Type as SessionType};
 use api::platform_v1::{CreateEnrollmentRequest, RotateCredentialRequest};

@@ -1,4 +1,4 @@
-//! Exit codes and errors.
+//! Tests of exit codes and errors.
 
 use tonic::Code;
 
@@ -44,7 +44,7 @@ fn errors_in_json_mode_are_json() {
     assert_eq!(ended.stdout, "");
     let error: serde_json::Value = serde_json::from_str(&ended.failed(6)).unwrap();
     assert_eq!(error["error"]["code"], "NotFound");
-    // The code stands in one place.
+    // The code is in its own field and not in the message.
     assert_eq!(error["error"]["message"], "The User nobody does not exist");
     world
         .cluster
@@ -104,7 +104,7 @@ fn a_certificate_of_an_unknown_authority_is_refused_unless_told_otherwise() {
         stderr.contains("invalid peer certificate") && stderr.contains("OCTELIUM_CA_CERT"),
         "{stderr}"
     );
-    // Only the exact word counts.
+    // Only the exact value `true` counts.
     world.set("OCTELIUM_INSECURE_TLS", "1");
     world.ctl("get user").failed(8);
     world.set("OCTELIUM_INSECURE_TLS", "true");

@@ -1,4 +1,4 @@
-//! A Cluster in miniature: real TLS, HTTP/2 and gRPC framing, and as much behaviour as the clients need.
+//! A fake Cluster: real TLS, HTTP/2 and gRPC framing, and the behavior that the clients need.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,33 +23,33 @@ use tonic::Code;
 
 mod answers;
 
-/// A call that was made.
+/// A received call.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
-    /// `Service/Method`, such as `auth.v1.MainService/Logout`.
+    /// Service and method, such as `auth.v1.MainService/Logout`.
     pub(crate) method: String,
-    /// `x-octelium-auth`
+    /// Value of `x-octelium-auth`.
     pub(crate) access_token: String,
-    /// `x-octelium-refresh-token`
+    /// Value of `x-octelium-refresh-token`.
     pub(crate) refresh_token: String,
     pub(crate) user_agent: String,
     pub(crate) body: Bytes,
 }
 
-/// What the Cluster holds.
+/// The state of the Cluster.
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) objects: BTreeMap<(String, String), Resource>,
     pub(crate) calls: Vec<Call>,
-    /// Answers of methods in place of what they would do, the first first.
+    /// Queued error responses by method. Each one replaces the next response.
     pub(crate) refusals: HashMap<String, Vec<(Code, String)>>,
-    /// Warnings of the replies of methods, and of objects that are applied by their kind.
+    /// Warnings by method, and by kind for applied objects.
     pub(crate) warnings: HashMap<String, Vec<String>>,
-    /// Words that say why, by method.
+    /// Reasons (`ErrorInfo`) by method.
     pub(crate) reasons: HashMap<String, String>,
-    /// Whether whoever logs in is no person.
+    /// True if the User is of type WORKLOAD.
     pub(crate) is_workload: bool,
-    /// Access and refresh tokens that stand, by number.
+    /// Numbers of the current access and refresh tokens.
     pub(crate) sessions: u32,
     pub(crate) refreshes: u32,
     pub(crate) expires_in: i64,
@@ -110,7 +110,7 @@ impl Fake {
         self.state.lock().unwrap()
     }
 
-    /// Puts objects in, from YAML.
+    /// Adds objects from YAML.
     pub(crate) fn put(&self, yaml: &str) {
         for (_, mut resource) in api::document::parse("test", yaml.as_bytes()).unwrap() {
             answers::complete(&mut resource);
@@ -125,7 +125,7 @@ impl Fake {
             .cloned()
     }
 
-    /// The next call of the method is answered so.
+    /// Makes the next call of `method` fail.
     pub(crate) fn refuse(&self, method: &str, code: Code, message: &str) {
         self.state()
             .refusals
@@ -142,7 +142,7 @@ impl Fake {
             .collect()
     }
 
-    /// The request of the last call of a method.
+    /// Returns the request of the last call of `method`.
     pub(crate) fn request<M: prost::Message + Default>(&self, method: &str) -> M {
         let state = self.state();
         let call = state.calls.iter().rev().find(|call| call.method == method);
@@ -168,7 +168,7 @@ impl State {
             .collect()
     }
 
-    /// A page of a List message.
+    /// Returns a page as encoded List message.
     fn list(&self, kind: &str, page: usize) -> Vec<u8> {
         let all = self.of_kind(kind);
         let total = all.len();
@@ -331,7 +331,7 @@ fn framed(answer: Answer, reason: Option<String>) -> Response<Body> {
         .unwrap()
 }
 
-/// Seconds since the epoch.
+/// Returns the current time in seconds since the epoch.
 pub(crate) fn now() -> i64 {
     answers::ago(0).seconds
 }

@@ -1,4 +1,4 @@
-//! Logging in and out, and the local state.
+//! Tests of login, logout and the local state.
 
 use api::{
     auth_v1::{AuthenticateWithAuthenticationTokenRequest, SessionToken},
@@ -25,7 +25,7 @@ fn state(world: &World) -> State {
     State::decode(std::fs::read(world.state_file()).unwrap().as_slice()).unwrap()
 }
 
-/// A login of so many seconds ago.
+/// Saves a login that is `age` seconds old.
 fn saved(world: &World, age: i64, expires_in: i64) {
     let entry = Domain {
         session_token: Some(SessionToken {
@@ -343,7 +343,7 @@ fn the_machine_of_a_person_is_registered_at_the_login() {
         .refuse(DEVICE_BEGIN, Code::AlreadyExists, "known");
     assert_eq!(login(&world), "Device already registered\n");
 
-    // Nobody is kept out because of their machine.
+    // A failed registration of the machine does not prevent the login.
     world
         .cluster
         .refuse(DEVICE_BEGIN, Code::PermissionDenied, "too many Devices");

@@ -1,4 +1,4 @@
-//! The programs as they are run, against a Cluster that the test plays.
+//! Runs the programs against a fake Cluster.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Tables, lists and single objects.
+//! Tests of tables, lists and single objects.
 
 use api::platform_v1::resource::Resource as Body;
 
@@ -250,7 +250,7 @@ fn lines_paths_and_fields() {
         world.ctl("get user alice -o field=spec.groups").ok(),
         "[\"dev\",\"ops\"]\n"
     );
-    // Nothing of an object steers the terminal.
+    // Control characters in an object do not reach the terminal.
     assert_eq!(
         world
             .ctl("get user alice -o field=metadata.displayName")

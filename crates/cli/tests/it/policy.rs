@@ -1,4 +1,4 @@
-//! `policy why` and `policy test`
+//! Tests of `policy why` and `policy test`.
 
 use api::platform_v1::DecisionRequest;
 use serde_json::Value;

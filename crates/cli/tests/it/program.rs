@@ -1,4 +1,4 @@
-//! Runs `octeliumctl` and `octelium` in an environment of their own.
+//! Runs `octeliumctl` and `octelium` in an isolated environment.
 
 use std::{
     io::Write as _,
@@ -15,7 +15,7 @@ pub(crate) struct World {
     variables: Vec<(String, String)>,
 }
 
-/// How a program ended.
+/// The result of a program.
 pub(crate) struct Ended {
     pub(crate) code: i32,
     pub(crate) stdout: String,
@@ -23,17 +23,17 @@ pub(crate) struct Ended {
 }
 
 impl World {
-    /// Not logged in.
+    /// Creates a world without a login.
     pub(crate) fn new() -> Self {
         Self {
             cluster: Fake::start(),
             home: tempfile::tempdir().unwrap(),
-            // Wherever the tests run.
+            // Makes the tests independent of the machine that they run on.
             variables: vec![("OCTELIUM_REGISTER_DEVICE".to_owned(), "false".to_owned())],
         }
     }
 
-    /// Logged in by a static access token.
+    /// Creates a world with a static access token.
     pub(crate) fn logged_in() -> Self {
         let mut world = Self::new();
         world.set("OCTELIUM_ACCESS_TOKEN", "static");
@@ -56,7 +56,7 @@ impl World {
         path.to_string_lossy().into_owned()
     }
 
-    /// Runs `octeliumctl` with words as one types them.
+    /// Runs `octeliumctl` with a command line.
     pub(crate) fn ctl(&self, line: &str) -> Ended {
         self.run("octeliumctl", &words(line), "")
     }
@@ -69,7 +69,7 @@ impl World {
         let mut child = self.command(program, arguments).spawn().unwrap();
         let input = stdin.to_owned();
         let mut pipe = child.stdin.take().unwrap();
-        // A program that does not read closes the pipe.
+        // A program that does not read its input closes the pipe.
         let writer = std::thread::spawn(move || drop(pipe.write_all(input.as_bytes())));
         let output = child.wait_with_output().unwrap();
         writer.join().unwrap();
@@ -100,7 +100,7 @@ impl World {
 }
 
 impl Ended {
-    /// Standard output of a success.
+    /// Asserts success and returns standard output.
     #[track_caller]
     pub(crate) fn ok(self) -> String {
         assert_eq!(
@@ -111,7 +111,7 @@ impl Ended {
         self.stdout
     }
 
-    /// Standard error of a failure with this exit code.
+    /// Asserts a failure with this exit code and returns standard error.
     #[track_caller]
     pub(crate) fn failed(self, code: i32) -> String {
         assert_eq!(

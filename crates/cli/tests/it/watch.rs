@@ -1,4 +1,4 @@
-//! `get --watch`
+//! Tests of `get --watch`.
 
 use crate::program::World;
 
@@ -8,7 +8,7 @@ fn events_are_json_lines_with_a_cursor() {
     world
         .cluster
         .put("{kind: User, metadata: {name: alice}, spec: {type: HUMAN}}");
-    // The Cluster of the test ends each stream; the client takes it up after the last cursor and gives up.
+    // The fake Cluster ends each stream. The client resumes after the last cursor and gives up in the end.
     let ended = world.ctl("get user --watch -o json");
     assert_eq!(ended.code, 8);
     let events: Vec<serde_json::Value> = ended

@@ -1,10 +1,12 @@
-//! The gateway of a real `octeliumd` beside other proxies, in one run.
+//! Benchmarks of the gateway of a real `octeliumd` against other proxies.
 //!
 //! `cargo bench -p daemon --bench proxy [-- SCENARIO…]` starts octeliumd (embedded store), nginx, nginx with
-//! `auth_request`, haproxy and, where it is installed, Envoy with `jwt_authn` and RBAC. All end TLS, keep connections
-//! to the same upstream, write an access log, and get a bearer token with each request. They are measured in short
-//! alternating rounds; figures are medians over the rounds, ratios are medians of the ratios within a round. What
-//! counts is the CPU time of the proxy's own processes, so that other work on the machine matters little.
+//! `auth_request`, haproxy and, if it is installed, Envoy with `jwt_authn` and RBAC. All terminate TLS, keep
+//! connections to the same upstream, write an access log, and get a bearer token with each request.
+//!
+//! The proxies are measured in short alternating rounds. Figures are medians over the rounds; ratios are medians of the
+//! ratios within a round. Only the CPU time of the proxy's own processes counts, so that other load on the machine has
+//! little effect.
 
 #![allow(
     clippy::cast_precision_loss,
@@ -50,7 +52,7 @@ fn main() {
     {
         return upstream::serve();
     }
-    // Cargo passes `--bench`; what does not begin with a dash names a scenario.
+    // Cargo passes `--bench`. Arguments without a leading dash are names of scenarios.
     let wanted: Vec<&String> = arguments
         .iter()
         .filter(|argument| !argument.starts_with('-'))

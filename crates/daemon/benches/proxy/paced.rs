@@ -1,4 +1,4 @@
-//! Requests at a rate that does not wait for answers, finer than the timers of the runtime.
+//! Requests at a fixed rate, with finer timing than the timers of the runtime.
 
 use std::{
     sync::Arc,
@@ -10,8 +10,8 @@ use tokio::sync::{Mutex, mpsc};
 
 use crate::load::AsyncWork;
 
-/// Does `total` pieces of work that are due at `per_second`, by whichever worker is free. Returns how long each took
-/// from when it was due.
+/// Runs `total` pieces of work that become due at `per_second`, each on the next free worker. Returns the latencies,
+/// counted from the time at which the work was due.
 pub(crate) async fn paced<W, F>(
     workers: Vec<W>,
     total: usize,

@@ -1,4 +1,4 @@
-//! Programs beside us, and what they use.
+//! Child processes and their resource use.
 
 use std::{
     fs::{self, File},
@@ -8,11 +8,11 @@ use std::{
 
 use crate::replica::cpu_seconds;
 
-/// A program that ends with this.
+/// A child process that is ended on drop.
 pub(crate) struct Process(Child);
 
 impl Process {
-    /// What it writes goes to `log`.
+    /// Starts a process that writes its output to `log`.
     pub(crate) fn start(command: &mut Command, log: &Path) -> Self {
         let log = File::create(log).unwrap();
         let name = command.get_program().to_owned();
@@ -23,7 +23,7 @@ impl Process {
         Self::spawn(command, &name.to_string_lossy())
     }
 
-    /// With its streams as they are set.
+    /// Starts a process with the streams of `command`.
     pub(crate) fn spawn(command: &mut Command, name: &str) -> Self {
         Self(
             command
@@ -32,12 +32,11 @@ impl Process {
         )
     }
 
-    /// Its number.
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
     }
 
-    /// What it writes to its standard output, where that is a pipe.
+    /// Returns the standard output, which must be a pipe.
     pub(crate) fn output(&mut self) -> std::process::ChildStdout {
         self.0.stdout.take().unwrap()
     }
@@ -45,18 +44,18 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Unlike a kill, this ends workers too.
+        // Unlike SIGKILL, this also ends workers.
         let _ = Command::new("kill").arg(self.id().to_string()).status();
         let _ = self.0.wait();
     }
 }
 
-/// CPU time that a program and its workers have used, in seconds.
+/// Returns the CPU time of a process and its workers, in seconds.
 pub(crate) fn family_cpu_seconds(process: u32) -> f64 {
     family(process).map(cpu_seconds).sum()
 }
 
-/// Resident memory of a program and its workers, in bytes. What they share counts for each.
+/// Returns the resident memory of a process and its workers, in bytes. Shared memory is counted for each.
 pub(crate) fn family_resident(process: u32) -> f64 {
     family(process)
         .map(|process| {

@@ -1,20 +1,20 @@
-//! Alternating rounds and what comes out of them.
+//! Alternating rounds and their results.
 
 use std::time::Duration;
 
 use crate::{figures::Figures, peer::Proxy};
 
-/// How often each proxy has its turn.
+/// The number of turns of each proxy.
 pub(crate) const ROUNDS: usize = 7;
-/// How long a turn is.
+/// The duration of a turn.
 pub(crate) const TURN: Duration = Duration::from_secs(2);
 
-/// What each proxy did for a CPU-second, by round.
+/// The work of each proxy per CPU-second, by round.
 pub(crate) struct Rounds(Vec<(&'static str, Vec<f64>)>);
 
-/// Lets each proxy work in turn. `work` returns how much it has done.
+/// Measures the proxies in alternating turns. `work` returns the amount of work.
 pub(crate) fn alternate(proxies: &[&Proxy], work: impl Fn(&Proxy) -> f64) -> Rounds {
-    // So that caches, pools and allocators are warm.
+    // Warms up caches, pools and allocators.
     for proxy in proxies {
         work(proxy);
     }
@@ -33,7 +33,7 @@ pub(crate) fn alternate(proxies: &[&Proxy], work: impl Fn(&Proxy) -> f64) -> Rou
 }
 
 impl Rounds {
-    /// Prints the median of each proxy, and the ratio of the first to those that have a target.
+    /// Prints the median of each proxy, and the ratio of the first proxy to those that have a target.
     pub(crate) fn report(
         &self,
         figures: &mut Figures,
@@ -59,7 +59,6 @@ impl Rounds {
     }
 }
 
-/// The middle one.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! What is measured.
+//! The scenarios.
 
 mod bodies;
 mod idle;
@@ -13,7 +13,7 @@ use crate::figures::Figures;
 
 type Run = for<'a> fn(&'a mut Figures) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// The name and what it does.
+/// The name of a scenario and its function.
 pub(crate) const ALL: [(&str, Run); 8] = [
     ("http1", |figures| Box::pin(requests::http1(figures))),
     ("http2", |figures| Box::pin(requests::http2(figures))),

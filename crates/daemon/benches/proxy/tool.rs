@@ -10,14 +10,14 @@ use tempfile::TempDir;
 
 use crate::{peer::Proxy, rounds::TURN};
 
-/// `wrk` and `h2load` with the files that they need.
+/// `wrk` and `h2load` with their files.
 pub(crate) struct Tools(TempDir);
 
-/// What a run of `wrk` did.
+/// The result of a `wrk` run.
 pub(crate) struct Done {
-    /// Answers.
+    /// The number of responses.
     pub(crate) requests: f64,
-    /// Received.
+    /// The number of bytes received.
     pub(crate) bytes: f64,
 }
 
@@ -30,17 +30,16 @@ end
 "#;
 
 impl Tools {
-    /// Nothing runs yet.
     pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    /// HTTP/1.1 requests over TLS for `/` of one host.
+    /// Sends HTTP/1.1 requests over TLS to one host.
     pub(crate) fn wrk(&self, proxy: &Proxy, connections: usize, host: &str, path: &str) -> Done {
         self.scripted(proxy, connections, &[host], path, "")
     }
 
-    /// Uploads of so many bytes.
+    /// Uploads bodies of `size` bytes.
     pub(crate) fn upload(
         &self,
         proxy: &Proxy,
@@ -52,7 +51,7 @@ impl Tools {
         self.scripted(proxy, connections, &[host], "/upload", &script)
     }
 
-    /// The same path at several hosts in turn.
+    /// Requests the same path at several hosts in turn.
     pub(crate) fn hosts(&self, proxy: &Proxy, connections: usize, hosts: &[&str]) -> Done {
         let script = "
 local requests = {}
@@ -86,7 +85,7 @@ end
             .args(["-H", &format!("Authorization: {}", proxy.authorization)])
             .arg("-s")
             .arg(file)
-            // No name in the handshake, so that one connection can serve several hosts.
+            // The handshake has no server name, so that one connection can serve several hosts.
             .arg(format!("https://{}{path}", proxy.address))
             .arg("--")
             .args(hosts)
@@ -101,7 +100,7 @@ end
             .split_whitespace()
             .map(|figure| figure.parse().unwrap())
             .collect();
-        // Its end can come in the middle of a large body.
+        // The end of the run can interrupt a large body on each connection.
         let broken = figures[3] <= connections as f64;
         assert!(
             figures[0] > 0.0 && figures[2] == 0.0 && broken,
@@ -114,8 +113,8 @@ end
         }
     }
 
-    /// HTTP/2 requests, on 8 connections of 8 streams each. With a `body` they are calls of gRPC. Returns how many were
-    /// answered.
+    /// Sends HTTP/2 requests, or gRPC calls if there is a `body`, on 8 connections of 8 streams each. Returns the
+    /// number of responses.
     pub(crate) fn h2load(&self, proxy: &Proxy, host: &str, path: &str, body: Option<&[u8]>) -> f64 {
         let mut command = Command::new("h2load");
         command

@@ -1,4 +1,4 @@
-//! What stands behind the proxies: nginx for small answers, and a program of our own for what nginx does not do.
+//! The upstreams of the proxies: nginx for small responses, and an own program for the rest.
 
 use std::{
     convert::Infallible,
@@ -25,19 +25,19 @@ use tokio::{io::AsyncReadExt as _, net::TcpListener, runtime};
 
 use crate::{peer::free_port, process::Process};
 
-/// The argument with which this program becomes the upstream.
+/// The argument with which this program runs as the upstream.
 pub(crate) const ROLE: &str = "upstream";
 
-/// Bytes of a large body.
+/// The size of a large body in bytes.
 pub(crate) const LARGE: usize = 16 * 1024 * 1024;
 const CHUNK: usize = 64 * 1024;
 
-/// A message of gRPC: its head and twenty bytes.
+/// A gRPC message: its head and twenty bytes.
 pub(crate) const MESSAGE: &[u8] = b"\0\0\0\0\x14\x0a\x12hello, hello, hello";
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// The program of our own: `/download`, `/upload`, `WebSocket`s, and calls of gRPC over plain HTTP/2.
+/// The own upstream: `/download`, `/upload`, `WebSocket`s, and gRPC calls over plain HTTP/2.
 pub(crate) struct Upstream {
     _process: Process,
     pub(crate) address: SocketAddr,
@@ -63,7 +63,7 @@ impl Upstream {
     }
 }
 
-/// nginx that answers five bytes at once, or nothing where `status` is 204.
+/// nginx that responds with five bytes, or with no body if the status is 204.
 pub(crate) struct Responder {
     _process: Process,
     _directory: TempDir,
@@ -71,7 +71,7 @@ pub(crate) struct Responder {
 }
 
 impl Responder {
-    /// `answer`: as nginx writes it, `200 hello`.
+    /// Starts nginx. `answer` is in nginx syntax, for example `200 hello`.
     pub(crate) fn start(answer: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let address = free_port();
@@ -93,7 +93,7 @@ impl Responder {
     }
 }
 
-/// Serves until it is killed. Says where.
+/// Prints the address and serves until it is killed.
 pub(crate) fn serve() {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
@@ -162,7 +162,7 @@ fn large() -> Body {
 
 async fn call(request: Request<Incoming>) -> Response<Body> {
     let Ok(message) = request.into_body().collect().await else {
-        // The load has ended in the middle of it.
+        // The run ended in the middle of the body.
         return Response::new(Empty::new().boxed_unsync());
     };
     let message = message.to_bytes();
@@ -177,7 +177,7 @@ async fn call(request: Request<Incoming>) -> Response<Body> {
     response
 }
 
-/// Takes what comes and says nothing.
+/// Reads and discards data without sending any.
 fn websocket(mut request: Request<Incoming>) -> Response<Body> {
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! The API as an administrator and as workloads use it.
+//! API clients for administrators and workloads.
 
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ macro_rules! call {
 }
 
 impl Api {
-    /// Nobody yet.
+    /// Connects without authentication.
     pub(crate) async fn connect(replica: &Replica, target: &Target) -> Self {
         Self {
             sender: target.http2("octelium-api.localhost").await,
@@ -76,7 +76,7 @@ impl Api {
         }
     }
 
-    /// User `root`.
+    /// Connects as User `root`.
     pub(crate) async fn administrator(replica: &Replica, target: &Target) -> Self {
         let mut api = Self::connect(replica, target).await;
         let token = std::fs::read_to_string(replica.data_dir().join("root-token")).unwrap();
@@ -98,8 +98,8 @@ impl Api {
         )
     }
 
-    /// Registers an authenticator app with the Session of `tokens`, as an app that answers at once would. Returns the
-    /// name of the Authenticator and the `otpauth:` URL.
+    /// Registers an authenticator app with the Session of `tokens`. Returns the Authenticator's reference and the
+    /// `otpauth:` URL.
     pub(crate) async fn add_app(&self, tokens: &SessionToken) -> (ObjectReference, String) {
         let holder = self.holding(tokens);
         let made = call!(
@@ -143,7 +143,7 @@ impl Api {
         (reference, challenge.url)
     }
 
-    /// Raises the Session of `tokens` by a code.
+    /// Raises the Session of `tokens` with a code.
     pub(crate) async fn raise(
         &self,
         tokens: &SessionToken,
@@ -168,14 +168,14 @@ impl Api {
         holder
     }
 
-    /// Asks who it is, as the holder of an access token.
+    /// Calls `GetStatus` with an access token.
     pub(crate) async fn status(&self, access_token: &str) {
         let mut api = self.clone();
         api.access_token = Some(Arc::new(access_token.parse().unwrap()));
         call!(api, user_v1, get_status, GetStatusRequest::default());
     }
 
-    /// Makes everything in a file of documents.
+    /// Applies a file of documents.
     pub(crate) async fn apply_documents(&self, text: &str) {
         let resources = api::document::parse("bench", text.as_bytes()).expect("documents");
         self.apply(
@@ -187,7 +187,7 @@ impl Api {
         .await;
     }
 
-    /// Makes resources.
+    /// Applies resources.
     pub(crate) async fn apply(&self, resources: Vec<Resource>) {
         let request = ApplyRequest {
             resources,
@@ -197,13 +197,13 @@ impl Api {
         assert!(reply.problems.is_empty(), "{:?}", reply.problems);
     }
 
-    /// Makes Users and, for each, a Credential of the same name.
+    /// Creates workload Users, and a Credential of the same name for each.
     pub(crate) async fn make_workloads(&self, names: &[String], spec: &credential::Spec) {
         self.make_users(names, user::spec::Type::Workload, spec)
             .await;
     }
 
-    /// As [`Self::make_workloads`], of people.
+    /// Creates human Users, like [`Self::make_workloads`].
     pub(crate) async fn make_people(&self, names: &[String], spec: &credential::Spec) {
         self.make_users(names, user::spec::Type::Human, spec).await;
     }
@@ -221,7 +221,7 @@ impl Api {
         }
     }
 
-    /// Makes the secret of a Credential.
+    /// Generates the secret of a Credential.
     pub(crate) async fn secret(&self, credential: &str) -> Secret {
         let reply: CredentialToken = call!(
             self,
@@ -266,7 +266,7 @@ impl Api {
     }
 }
 
-/// What an app shows, so many steps from now.
+/// Returns the code that an app shows `steps` time steps from now.
 pub(crate) fn code(url: &str, steps: i64) -> String {
     let now = SystemClock.now();
     authn::totp::code(url, UnixMillis(now.0 + steps * 30_000)).expect("an otpauth URL")
@@ -278,16 +278,16 @@ fn by_code(response: String) -> ChallengeResponse {
     }
 }
 
-/// What a Credential gives.
+/// The secret of a Credential.
 #[derive(Clone)]
 pub(crate) struct Secret {
-    /// Of an OAuth2 client.
+    /// The id of an OAuth2 client.
     pub(crate) id: String,
-    /// The token or the client's secret.
+    /// The token, or the client secret.
     pub(crate) secret: String,
 }
 
-/// The spec of a Credential of a type.
+/// Builds the spec of a Credential of this type.
 pub(crate) fn spec(credential_type: credential::spec::Type, uses: u32) -> credential::Spec {
     let session_type = match credential_type {
         credential::spec::Type::Oauth2 => session::status::Type::Clientless,

@@ -1,14 +1,14 @@
-//! The table that comes out.
+//! The table of results.
 
 use std::time::Duration;
 
-/// Prints each figure as it is known.
+/// Prints each figure when it is measured.
 pub(crate) struct Figures {
     count: usize,
 }
 
 impl Figures {
-    /// Says what is measured where.
+    /// Prints the header with the environment.
     pub(crate) fn start() -> Self {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         println!(
@@ -20,7 +20,7 @@ impl Figures {
         Self { count: 0 }
     }
 
-    /// One figure. `target` is what it should be, as `>= 5000`; empty where there is none.
+    /// Prints one figure. `target` is the expected value, for example `>= 5000`, or empty.
     pub(crate) fn add(
         &mut self,
         scenario: &str,
@@ -33,7 +33,7 @@ impl Figures {
         println!("{scenario}\t{metric}\t{value:.2}\t{unit}\t{target}");
     }
 
-    /// Percentiles of latencies.
+    /// Prints the percentiles of latencies.
     pub(crate) fn latencies(
         &mut self,
         scenario: &str,

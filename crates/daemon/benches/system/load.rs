@@ -1,4 +1,4 @@
-//! Load: as much as possible, or at a rate that does not wait for answers.
+//! Load generation: closed loop (as fast as possible) and open loop (at a fixed rate).
 
 use std::{
     sync::{
@@ -8,8 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Does `total` pieces of work by as many workers as there are, each as fast as it can. Returns how long it took and
-/// each latency.
+/// Runs `total` pieces of work on all workers, as fast as possible. Returns the total time and each latency.
 pub(crate) async fn closed_loop<W, F>(
     workers: Vec<W>,
     total: usize,
@@ -45,7 +44,8 @@ where
     (begun.elapsed(), latencies)
 }
 
-/// Does `total` pieces of work that are due at `per_second`. A latency counts from when the work was due.
+/// Runs `total` pieces of work that become due at `per_second`. Latencies count from the time at which the work was
+/// due.
 pub(crate) async fn open_loop<W, F>(
     workers: Vec<W>,
     total: usize,
@@ -84,8 +84,8 @@ where
     (begun.elapsed(), latencies)
 }
 
-/// One piece of work.
+/// The work of one request.
 pub(crate) trait AsyncWork<W>: Clone + Send + Sync + 'static {
-    /// Does the piece with this number.
+    /// Runs the piece with this number.
     fn run(&self, worker: &mut W, number: usize) -> impl Future<Output = ()> + Send;
 }

@@ -1,8 +1,8 @@
-//! Whole-system measurements of a real `octeliumd` on its embedded, durable store.
+//! Whole-system benchmarks of a real `octeliumd` with its embedded, durable store.
 //!
-//! `cargo bench -p daemon --bench system [-- SCENARIO…]` prints one line a figure, tab-separated. Latencies of
-//! open-loop runs count from the instant at which a request was due, so that a stall is not hidden by the requests
-//! that it holds back.
+//! `cargo bench -p daemon --bench system [-- SCENARIO…]` prints one tab-separated line for each figure. Latencies of
+//! open-loop runs count from the time at which a request was due, so that a stall also counts for the requests that it
+//! delays.
 
 #![allow(
     clippy::expect_used,
@@ -26,7 +26,7 @@ mod scenario;
 use figures::Figures;
 
 fn main() {
-    // Cargo passes `--bench`; what does not begin with a dash names a scenario.
+    // Cargo passes `--bench`. Arguments without a leading dash are names of scenarios.
     let wanted: Vec<String> = std::env::args()
         .skip(1)
         .filter(|argument| !argument.starts_with('-'))

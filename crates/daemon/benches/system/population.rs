@@ -1,5 +1,5 @@
-//! Fills a data directory with many Users, faster than through the API: written to the store as the API has written
-//! the first of them.
+//! Creation of many Users in a data directory. It writes directly to the store, which is faster than the API, and
+//! copies the form of the first User, which the API created.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -29,20 +29,19 @@ use crate::{
 };
 
 const TEMPLATE: &str = "workload-0";
-/// Credentials in one transaction, each with its User where that is new.
+/// The number of Credentials in one transaction, including their new Users.
 const BATCH: usize = 2000;
 const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 
-/// A Cluster at rest.
+/// A stopped Cluster.
 pub(crate) struct Population {
-    /// Where it is.
     pub(crate) directory: TempDir,
-    /// Authentication tokens for one login each, spread over the Users, in random order.
+    /// Authentication tokens for one login each, distributed over the Users, in random order.
     pub(crate) tokens: Vec<String>,
 }
 
-/// A Cluster of so many Users, each with a Credential for one login or, where there are fewer Users than `tokens`,
-/// with several.
+/// Creates a Cluster with `users` Users. Each has a Credential for one login, or several if there are fewer Users than
+/// `tokens`.
 pub(crate) async fn populate(users: usize, tokens: usize) -> Population {
     let replica = Replica::start();
     let target = Target::new(replica.address, &replica.data_dir().join("ca.pem"));
@@ -78,7 +77,7 @@ async fn fill(data_dir: &Path, users: usize, tokens: usize) -> Vec<String> {
             let owner = &made[number % users];
             let credential = owned(&credential.message, owner, number, &rng);
             put(&mut transaction, &credential, now);
-            // Evenly over all of them.
+            // Selects them evenly.
             if number * tokens / count != (number + 1) * tokens / count {
                 ready.push(secret(&signing, &credential, store.cluster_uid()));
             }

@@ -1,4 +1,4 @@
-//! An `OpenID` Connect provider that lets everybody in who asks.
+//! An `OpenID` Connect provider that authenticates everyone.
 
 use std::{path::Path, sync::Arc};
 
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-/// `client_id` of everybody.
+/// The `client_id` for all logins.
 pub(crate) const CLIENT: &str = "bench";
 
 /// A provider at `https://localhost:<port>`.
@@ -35,7 +35,7 @@ struct Issuer {
 }
 
 impl Provider {
-    /// Begins to answer, and writes its certificate to `ca`.
+    /// Starts the provider and writes its certificate to `ca`.
     pub(crate) async fn start(ca: &Path) -> Self {
         let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         std::fs::write(ca, certified.cert.pem()).unwrap();
@@ -99,7 +99,7 @@ async fn keys(State(issuer): State<Arc<Issuer>>) -> Json<Value> {
     }]}))
 }
 
-/// A code is the name of somebody and the nonce of the login: `<name>.<nonce>`.
+/// The code contains the User's name and the nonce of the login: `<name>.<nonce>`.
 async fn token(State(issuer): State<Arc<Issuer>>, body: Bytes) -> Json<Value> {
     let form = String::from_utf8(body.to_vec()).unwrap();
     let code = form.split('&').find_map(|pair| pair.strip_prefix("code="));

@@ -1,4 +1,4 @@
-//! What is measured.
+//! The scenarios.
 
 mod browser;
 mod factors;
@@ -16,7 +16,7 @@ use crate::figures::Figures;
 
 type Run = for<'a> fn(&'a mut Figures) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// The name, whether it runs when none is asked for, and what it does.
+/// The name of a scenario, whether it runs by default, and its function.
 pub(crate) const ALL: [(&str, bool, Run); 11] = [
     ("cold-start", true, |figures| Box::pin(start::run(figures))),
     ("oauth2-grants", true, |figures| {

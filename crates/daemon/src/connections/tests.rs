@@ -14,7 +14,7 @@ fn bounds(total: usize, per_address: usize) -> Arc<Connections> {
     Connections::new("test", Bounds { total, per_address })
 }
 
-/// Whether the connection was asked to end. Asks once.
+/// Returns true if the connection was asked to close. The request is consumed.
 async fn is_closed(slot: &Slot) -> bool {
     let closing = slot.activity().closing();
     tokio::time::timeout(Duration::ZERO, closing).await.is_ok()
@@ -157,7 +157,7 @@ async fn a_flood_of_addresses_is_searched_in_bounded_time() {
         let slot = connections.admit(Holder::Client(address.into())).unwrap();
         slots.push(slot);
         if index >= 20_000 {
-            // Each is asked to end, and ends.
+            // A connection closes when it is asked to.
             slots.swap_remove(0);
         }
     }

@@ -1,4 +1,4 @@
-//! Requests of the gateway, as the control plane keeps them.
+//! Storage of the gateway's requests in the control plane.
 
 use api::{
     meta_v1::ObjectReference,
@@ -8,7 +8,7 @@ use domain::kind::Kind;
 use gateway::{AccessFacts, Decision};
 use server::{Context, access_log::Asker};
 
-/// The gateway's port to what the Cluster keeps of requests.
+/// Implements the gateway's access log port.
 pub(crate) struct AccessLog(pub(crate) Context);
 
 impl gateway::AccessLog for AccessLog {
@@ -33,7 +33,7 @@ impl gateway::AccessLog for AccessLog {
 
 impl AccessLog {
     fn event(&self, facts: &AccessFacts<'_>) -> AccessEvent {
-        // What is waiting to be stored must not be longer than what is stored.
+        // Texts are truncated here, because queued events must not be larger than stored ones.
         let text = |text: Option<&str>| {
             let text = text.unwrap_or_default();
             let end = text.floor_char_boundary(store::EVENT_TEXT_BYTES);

@@ -1,4 +1,4 @@
-//! Who is behind a token, asked of the control plane's view of the Cluster.
+//! Authentication for the gateway, with the control plane's view of the Cluster.
 
 use std::{any::Any, sync::Arc};
 
@@ -13,7 +13,7 @@ use server::{
     web::handover::{self, Refused},
 };
 
-/// The gateway's port to the control plane.
+/// Implements the gateway's identity port.
 pub(crate) struct Identity(pub(crate) Context);
 
 #[async_trait]
@@ -109,7 +109,7 @@ impl gateway::Identity for Identity {
 }
 
 impl Identity {
-    /// The page at `path`, from where the browser comes back to `url`.
+    /// Returns the URL of the page at `path`, which later redirects the browser back to `url`.
     fn page(&self, path: &str, url: &str, nonce: &str) -> Option<String> {
         let portal = self.0.domain.url();
         let mark = if path.contains('?') { '&' } else { '?' };
@@ -124,11 +124,11 @@ impl Identity {
     }
 }
 
-/// What is made once for each token that is known, not for each request.
+/// Values that are derived once for each cached token.
 #[derive(Clone)]
 struct Derived {
     principal: Principal,
-    /// From here on a browser gets another cookie.
+    /// The time from which a browser gets a new cookie.
     renew_from: UnixMillis,
 }
 

@@ -1,4 +1,4 @@
-//! Which Service a host name means, compiled when it is first asked for after a change.
+//! Routes by host name. A Service is compiled when it is first requested after a change.
 
 use std::{
     collections::BTreeSet,
@@ -25,32 +25,32 @@ use crate::{
     tls::issuing::{HostClass, KnownHosts},
 };
 
-/// How many changes are read at a time.
+/// The number of changes read at a time.
 const BATCH: u32 = 1000;
 
-/// The gateway's port to the Services.
+/// Implements the gateway's directory port.
 pub(crate) struct Routes {
     directory: Arc<Directory>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     names: Names,
     config: Config,
-    /// By host.
+    /// Compiled Services by host.
     compiled: Cache<String, Compiled>,
 }
 
 #[derive(Clone)]
 struct Compiled {
-    /// What it was compiled from: another entry means that something has changed.
+    /// The compiled entry. A different entry in the Directory means that the Service changed.
     entry: Arc<ServiceEntry>,
-    /// `None` where it did not compile.
+    /// `None` if compilation failed.
     route: Option<Arc<Route>>,
-    /// The Secrets whose values are in it.
+    /// Names of the Secrets that were compiled in.
     secrets: Arc<BTreeSet<String>>,
 }
 
 impl Routes {
-    /// Nothing is compiled yet. Follow changes with [`Self::follow`].
+    /// Creates an empty cache. Call [`Self::follow`] to invalidate it on changes.
     pub(crate) fn new(context: &server::Context, names: Names, config: Config) -> Self {
         Self {
             directory: Arc::clone(&context.directory),
@@ -62,7 +62,7 @@ impl Routes {
         }
     }
 
-    /// Forgets what was compiled with a Secret that has changed, and what is no longer served, until `stop`.
+    /// Evicts Routes if a Secret they use changed or if they are no longer served, until `stop` is cancelled.
     pub(crate) async fn follow(self: Arc<Self>, stop: CancellationToken) {
         let mut feed = self.store.feed();
         let mut known = *feed.borrow();
@@ -120,7 +120,7 @@ impl Routes {
         }
     }
 
-    /// The Service at `host` if it is one that the listener serves.
+    /// Returns the Service at `host` if the listener serves it.
     fn entry(&self, host: &str) -> Option<Arc<ServiceEntry>> {
         let hostname = host
             .strip_suffix(self.names.domain().host())?
@@ -128,7 +128,7 @@ impl Routes {
         let entry = self.directory.service_by_host(hostname)?;
         let spec = entry.service.spec.as_ref()?;
         let served = match spec.mode() {
-            // The built-in ones without a configuration are answered by the Cluster itself, at names of their own.
+            // Built-in Services without a configuration are served by the Cluster itself, at their own names.
             Mode::Http | Mode::Grpc | Mode::Web => {
                 spec.is_public
                     && !spec.is_disabled
@@ -155,7 +155,7 @@ impl Routes {
         let target = Arc::clone(&entry.target);
         let route = Route::compile(&entry.service, target, &secret, &self.config);
         if let Some(error) = lock(&failure).take() {
-            // Not remembered: the next request asks again.
+            // Not cached: the next request tries again.
             tracing::warn!(host, %error, "Secrets of a Service not read");
             return None;
         }

@@ -1,4 +1,4 @@
-//! The Cluster's certificate authority.
+//! Checks of the Cluster's certificate authority.
 
 use std::{fs, path::Path};
 
@@ -11,10 +11,10 @@ use super::Report;
 use crate::{running::CA_FILE, tls::authority::NAME};
 
 const SUBJECT: &str = "certificate authority";
-/// Sooner than this is soon.
+/// The remaining lifetime below which the check warns.
 const SOON_SECONDS: i64 = 90 * 24 * 3600;
 
-/// Looks at its key, its validity, and whether clients are given the right one.
+/// Checks its key, its validity and the copy for clients.
 pub(crate) async fn examine(
     store: &dyn Store,
     data_dir: &Path,

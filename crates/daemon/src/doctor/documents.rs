@@ -1,4 +1,5 @@
-//! The documents in the store: whether they parse, whether their secrets open, whether what they name is there.
+//! Checks of the documents in the store: that they parse, that their secrets can be decrypted and that their references
+//! exist.
 
 use std::collections::BTreeSet;
 
@@ -10,17 +11,17 @@ use store::{Document, Store, StoreError};
 use super::Report;
 use crate::storage::all;
 
-/// Kinds with a sealed part.
+/// Kinds with an encrypted part.
 const SEALED: [Kind; 4] = [
     Kind::SigningKey,
     Kind::Certificate,
     Kind::Secret,
     Kind::Config,
 ];
-/// Clocks of replicas may differ by this much, in milliseconds.
+/// The tolerated difference between clocks of replicas, in milliseconds.
 const CLOCK_TOLERANCE: i64 = 60_000;
 
-/// Looks at all of them.
+/// Checks all documents.
 pub(crate) async fn examine(store: &dyn Store, now: UnixMillis, report: &mut Report) {
     if let Err(error) = examine_all(store, now, report).await {
         report.problem("documents", error.to_string());

@@ -1,8 +1,8 @@
-//! What was found.
+//! The findings of the checks.
 
 use std::fmt;
 
-/// Findings in the order in which they were made.
+/// Findings in order of detection.
 #[derive(Default)]
 pub(crate) struct Report(Vec<Finding>);
 
@@ -20,22 +20,22 @@ enum Severity {
 }
 
 impl Report {
-    /// It is as it should be.
+    /// Adds a check that passed.
     pub(crate) fn fine(&mut self, subject: impl Into<String>, text: impl Into<String>) {
         self.add(Severity::Fine, subject.into(), text.into());
     }
 
-    /// It works, and may not be what was meant.
+    /// Adds a warning: it works, but is possibly not intended.
     pub(crate) fn warning(&mut self, subject: impl Into<String>, text: impl Into<String>) {
         self.add(Severity::Warning, subject.into(), text.into());
     }
 
-    /// It does not work.
+    /// Adds a problem: it does not work.
     pub(crate) fn problem(&mut self, subject: impl Into<String>, text: impl Into<String>) {
         self.add(Severity::Problem, subject.into(), text.into());
     }
 
-    /// How many things do not work.
+    /// Returns the number of problems.
     pub(crate) fn problems(&self) -> usize {
         let problems = self.0.iter();
         problems

@@ -1,11 +1,11 @@
-//! The data directory and what lies in it.
+//! Checks of the data directory and its files.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use super::Report;
 use crate::running::ROOT_TOKEN_FILE;
 
-/// Looks at who may read what.
+/// Checks the file permissions.
 pub(crate) fn examine(data_dir: &Path, report: &mut Report) {
     let mut exposed = false;
     for name in [

@@ -1,4 +1,4 @@
-//! A connection that keeps its place until it is closed, also after it has become a WebSocket.
+//! A connection that holds its slot until it is closed, even after an upgrade to a WebSocket.
 
 use std::{
     io::{self, IoSlice},
@@ -14,15 +14,14 @@ use tokio::{
 
 use crate::connections::Slot;
 
-/// A connection with its place among the open ones.
+/// A connection with its slot.
 pub(crate) struct Counted {
     stream: TcpStream,
-    /// After the stream: the place is free once the file descriptor is.
+    /// Dropped after the stream, so that the slot is released after the file descriptor.
     _slot: Slot,
 }
 
 impl Counted {
-    /// The connection has this place.
     pub(crate) fn new(stream: TcpStream, slot: Slot) -> Self {
         Self {
             stream,

@@ -1,4 +1,4 @@
-//! The beginning of a connection: the PROXY protocol header of a trusted proxy, then the TLS handshake.
+//! The start of a connection: the PROXY protocol header of a trusted proxy, then the TLS handshake.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -11,17 +11,17 @@ use tokio::{net::TcpStream, time::timeout};
 use super::{Counted, Serving, Stream};
 use crate::connections::{Holder, Slot};
 
-/// How long header and handshake may take together.
+/// The timeout of header and handshake together.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Returns the connection and the address of its client; `None` if the client does not go through with it.
+/// Returns the connection and the address of its client, or `None` if header or handshake fail.
 pub(super) async fn open(
     serving: &Serving,
     stream: std::net::TcpStream,
     slot: Slot,
     peer: SocketAddr,
 ) -> Option<(Box<Stream>, SocketAddr)> {
-    // Registers the connection with the thread that serves it.
+    // Registers the connection with the runtime of the thread that serves it.
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => {
@@ -29,7 +29,7 @@ pub(super) async fn open(
             return None;
         }
     };
-    // Small frames of streams go out at once.
+    // Small frames of streams must be sent immediately.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "no-delay not set");
     }
@@ -62,8 +62,8 @@ async fn handshake(
     }
 }
 
-/// Reads the header of a proxy, and counts the connection as one of the client. A proxy that sends no header is refused:
-/// its own address must not stand for that of a client.
+/// Reads the header of a proxy, and moves the slot to the client. A connection without a header is rejected, because
+/// the proxy's own address must not be used as a client's.
 async fn client_of(
     stream: &mut TcpStream,
     slot: Slot,

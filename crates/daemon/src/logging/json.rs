@@ -1,5 +1,5 @@
-//! One JSON object a line: `timestamp`, `level`, the fields of the event, `target`. Written as it goes, as each request
-//! makes a line.
+//! The JSON log format. One object a line: `timestamp`, `level`, the fields of the event, `target`. Values are written
+//! without intermediate buffers, because each request logs a line.
 
 use std::{
     cell::RefCell,
@@ -19,10 +19,10 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// The format.
+/// The event format.
 pub(super) struct Json;
 
-/// Spans do not show, so that their fields need not be formatted.
+/// A field format without output: spans are not logged, so their fields are not formatted.
 pub(super) struct NoFields;
 
 impl<'writer> FormatFields<'writer> for NoFields {
@@ -135,14 +135,14 @@ fn write_text(writer: &mut Writer<'_>, text: fmt::Arguments<'_>) -> fmt::Result 
     writer.write_char('"')
 }
 
-/// Escapes what cannot stand in a JSON string (RFC 8259, 7).
+/// Escapes characters that a JSON string must not contain (RFC 8259 §7).
 struct Escaping<'a, 'w>(&'a mut Writer<'w>);
 
 impl fmt::Write for Escaping<'_, '_> {
     fn write_str(&mut self, mut text: &str) -> fmt::Result {
         let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
         while let Some(at) = text.bytes().position(special) {
-            // What is special is one byte long, so both ends are boundaries.
+            // Special characters are one byte long, so both ends are character boundaries.
             let (plain, rest) = text.split_at(at);
             self.0.write_str(plain)?;
             let (escaped, rest) = rest.split_at(1);
@@ -162,14 +162,14 @@ impl fmt::Write for Escaping<'_, '_> {
     }
 }
 
-/// RFC 3339 with microseconds, in UTC.
+/// Writes the time in RFC 3339 format with microseconds, in UTC.
 #[allow(
     clippy::disallowed_methods,
     reason = "a line says when it was written, whatever time the rest believes in"
 )]
 fn write_now(writer: &mut Writer<'_>) -> fmt::Result {
     thread_local! {
-        /// The text of a second, which many lines share.
+        /// The cached text of the current second.
         static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
     }
     let since = SystemTime::now()

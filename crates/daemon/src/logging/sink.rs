@@ -1,5 +1,4 @@
-//! Writes lines behind the backs of those who log them: a request does not wait for the log, and many lines share one
-//! system call.
+//! A background writer for log lines. Requests do not wait for the log, and many lines share one system call.
 
 use std::{
     io::{self, Write},
@@ -11,27 +10,27 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How long lines are gathered; as much may be lost when the process is killed.
+/// The time for which lines are collected, and so the amount that can be lost if the process is killed.
 const GATHERED_FOR: Duration = Duration::from_millis(5);
-/// With so many bytes unwritten those who log wait: no line is dropped, and memory is bounded.
+/// The number of unwritten bytes at which callers wait. No line is dropped, and memory stays bounded.
 const MOST_UNWRITTEN: usize = 4 * 1024 * 1024;
 
-/// Lines on their way out. Dropped, it writes what is left.
+/// The queue of unwritten lines. Its drop writes the rest.
 pub(super) struct Sink {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Takes lines.
+/// A writer that appends lines to the queue.
 #[derive(Clone)]
 pub(super) struct SinkWriter(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
-    /// There is something to write, or nothing more will come.
+    /// Notified when there are lines, or when the sink is closed.
     filled: Condvar,
-    /// There is room again.
+    /// Notified when there is room again.
     drained: Condvar,
 }
 
@@ -42,10 +41,11 @@ struct State {
 }
 
 impl Sink {
-    /// Writes to `output` from a thread of its own.
+    /// Starts a thread that writes to `output`.
     ///
     /// # Errors
-    /// Where the thread does not start.
+    ///
+    /// Returns an error if the thread cannot be started.
     pub(super) fn start(output: impl Write + Send + 'static) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
         let writing = Arc::clone(&shared);
@@ -68,7 +68,7 @@ impl Drop for Sink {
         self.shared.lock().closed = true;
         self.shared.filled.notify_one();
         if let Some(thread) = self.thread.take() {
-            // A writer that has panicked has said so.
+            // If the writer panicked, it has reported that itself.
             let _ = thread.join();
         }
     }
@@ -99,7 +99,7 @@ impl Shared {
         let mut lines = Vec::new();
         loop {
             let closed = self.take(&mut lines);
-            // Nobody is left to tell that the log cannot be written.
+            // A failed write to the log cannot be reported anywhere else.
             let _ = output.write_all(&lines).and_then(|()| output.flush());
             lines.clear();
             if closed {
@@ -108,7 +108,8 @@ impl Shared {
         }
     }
 
-    /// Waits for lines, lets more of them gather, and swaps them for the empty `lines`. True for the last ones.
+    /// Waits for lines, collects more for a moment, and swaps them with the empty `lines`. Returns true for the last
+    /// ones.
     fn take(&self, lines: &mut Vec<u8>) -> bool {
         let mut state = self
             .filled

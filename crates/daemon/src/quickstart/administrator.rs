@@ -1,4 +1,4 @@
-//! How the resources of the demo get into the Cluster: through the API, as from any administrator.
+//! The administrator that creates the demo's resources, through the API like any other client.
 
 use anyhow::{anyhow, ensure};
 use api::{
@@ -15,7 +15,7 @@ use tower::service_fn;
 use super::connection::Connector;
 use crate::names::Names;
 
-/// The administrator's Session, through the API.
+/// An API client with the administrator's Session.
 pub(crate) struct Administrator {
     sender: SendRequest<tonic::body::Body>,
     origin: Uri,
@@ -25,9 +25,8 @@ pub(crate) struct Administrator {
 
 /// The client id and the secret of an OAuth2 Credential.
 pub(crate) struct Client {
-    /// `xxxx-xxxx`.
+    /// In the form `xxxx-xxxx`.
     pub(crate) id: String,
-    /// Shown once.
     pub(crate) secret: String,
 }
 
@@ -46,10 +45,11 @@ macro_rules! client {
 }
 
 impl Administrator {
-    /// Logs in with an authentication token.
+    /// Authenticates with an authentication token.
     ///
     /// # Errors
-    /// Where it does not authenticate.
+    ///
+    /// Returns an error if authentication fails.
     pub(crate) async fn log_in(
         connector: &Connector,
         names: &Names,
@@ -77,10 +77,11 @@ impl Administrator {
         Ok(session)
     }
 
-    /// Makes what is missing, all or nothing.
+    /// Applies the resources in one transaction.
     ///
     /// # Errors
-    /// Where it is refused.
+    ///
+    /// Returns an error if the API refuses them.
     pub(crate) async fn apply(&self, resources: Vec<Resource>) -> anyhow::Result<()> {
         let request = self.authorized(ApplyRequest {
             resources,
@@ -100,10 +101,11 @@ impl Administrator {
         Ok(())
     }
 
-    /// Makes the secret of the OAuth2 client; the one before ends.
+    /// Generates the secret of the OAuth2 client. A previous secret is revoked.
     ///
     /// # Errors
-    /// Where it is refused.
+    ///
+    /// Returns an error if the API refuses the call.
     pub(crate) async fn generate_client(&self, credential: &str) -> anyhow::Result<Client> {
         let request = self.authorized(GenerateCredentialTokenRequest {
             credential_ref: Some(ObjectReference {
@@ -128,7 +130,8 @@ impl Administrator {
     /// Ends the Session.
     ///
     /// # Errors
-    /// Where it is refused.
+    ///
+    /// Returns an error if the API refuses the call.
     pub(crate) async fn log_out(self) -> anyhow::Result<()> {
         let mut request = Request::new(LogoutRequest::default());
         request

@@ -1,4 +1,4 @@
-//! Connections of the quickstart to its own listener, over TLS as any client's.
+//! Connections of the quickstart to its own listener, with TLS like those of any client.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::tls::provider;
 
-/// Connects to one address, whatever the name, and trusts one authority.
+/// Connects to a fixed address for every host name, and trusts one certificate authority.
 #[derive(Clone)]
 pub(crate) struct Connector {
     address: SocketAddr,
@@ -26,8 +26,12 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
+    /// Creates a connector.
+    ///
     /// # Errors
-    /// Where there is no authority, as with a certificate of the operator, or it is not a certificate.
+    ///
+    /// Returns an error if `authority` is `None`, which means that the operator's certificate is used, or is not a
+    /// certificate.
     pub(crate) fn new(
         address: SocketAddr,
         authority: Option<&CertificateDer<'static>>,
@@ -48,10 +52,11 @@ impl Connector {
         })
     }
 
-    /// A connection for requests to `host`.
+    /// Opens a connection for requests to `host`.
     ///
     /// # Errors
-    /// Where it cannot be made, or the certificate is not one for `host` of the authority.
+    ///
+    /// Returns an error if the connection fails, or if the certificate is not valid for `host`.
     pub(crate) async fn connect<B>(&self, host: &str) -> anyhow::Result<SendRequest<B>>
     where
         B: Body + Send + Unpin + 'static,
@@ -75,10 +80,11 @@ impl Connector {
         Ok(sender)
     }
 
-    /// Sends one request and reads the whole answer.
+    /// Sends one request and reads the whole response.
     ///
     /// # Errors
-    /// Where there is no answer.
+    ///
+    /// Returns an error if no complete response arrives.
     pub(crate) async fn send(
         &self,
         host: &str,

@@ -1,4 +1,4 @@
-//! What the quickstart shows: a request that is allowed, one that is denied, and what to try next.
+//! The output of the quickstart: an allowed request, a denied request, and commands to try next.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use http_body_util::Full;
 use super::connection::Connector;
 use crate::{names::Names, running::Instance};
 
-/// The two answers, and what the commands need.
+/// The two responses, and the values for the commands.
 pub(crate) struct Story<'a> {
     instance: &'a Instance,
     client_file: PathBuf,
@@ -23,10 +23,11 @@ pub(crate) struct Story<'a> {
     denied: Response<Bytes>,
 }
 
-/// Gets an access token as the workload, and sends two requests with it.
+/// Gets an access token as the workload and sends two requests with it.
 ///
 /// # Errors
-/// Where the token is refused, or the answers are not what the Policy says.
+///
+/// Returns an error if the token is refused, or if the responses do not match the Policy.
 pub(crate) async fn tell<'a>(
     instance: &'a Instance,
     connector: &Connector,
@@ -74,7 +75,7 @@ impl Requests<'_> {
     }
 }
 
-/// RFC 6749, 4.4, with the client's secret as RFC 6749, 2.3.1 has it.
+/// Gets a token with the client credentials grant (RFC 6749 §4.4) and HTTP Basic (§2.3.1).
 async fn access_token(
     names: &Names,
     connector: &Connector,
@@ -111,10 +112,11 @@ async fn access_token(
 }
 
 impl Story<'_> {
-    /// For people.
+    /// Writes the output for people.
     ///
     /// # Errors
-    /// Where `out` fails.
+    ///
+    /// Returns an error if `out` fails.
     pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let names = self.instance.names();
         let domain = names.domain().authority();
@@ -159,7 +161,7 @@ Try, in another terminal in this directory:
     }
 }
 
-/// The program beside this one where it was built or installed with it, else how to build it.
+/// Returns the `octeliumctl` beside this program, or else the command that builds and runs it.
 fn octeliumctl() -> String {
     let sibling = std::env::current_exe()
         .ok()
@@ -171,7 +173,7 @@ fn octeliumctl() -> String {
     )
 }
 
-/// As a word of a shell, relative where that is shorter.
+/// Quotes a path for the shell. The path is relative if it is below the current directory.
 fn quoted(path: &Path) -> String {
     let here = std::env::current_dir().ok();
     let path = here

@@ -1,4 +1,4 @@
-//! The demo upstream: says what reached it.
+//! The demo upstream, which responds with the request that it received.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -9,10 +9,11 @@ use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// Binds the port of the last run where it is still free, so that the Service need not change.
+/// Binds the preferred port if it is free, so that the Service need not change after a restart.
 ///
 /// # Errors
-/// Where no port can be bound.
+///
+/// Returns an error if no port can be bound.
 pub(crate) async fn bind(preferred: Option<u16>) -> anyhow::Result<(TcpListener, u16)> {
     let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     if let Some(port) = preferred
@@ -27,7 +28,7 @@ pub(crate) async fn bind(preferred: Option<u16>) -> anyhow::Result<(TcpListener,
     Ok((socket, port))
 }
 
-/// Serves until `end`.
+/// Serves until `end` is cancelled.
 pub(crate) async fn serve(socket: TcpListener, end: CancellationToken) {
     let router = Router::new().fallback(echo);
     let serving = axum::serve(socket, router).with_graceful_shutdown(end.cancelled_owned());

@@ -1,4 +1,4 @@
-//! What was revoked after the backup was made stays revoked.
+//! Transfer of revocations since the backup into the restored store.
 
 mod rules;
 pub(super) mod second_factors;
@@ -15,25 +15,25 @@ use store::{Expected, Operation, SecretWrite, Store, StoreError, Transaction};
 
 use crate::storage::all;
 
-/// How many changes are written at a time.
+/// The number of changes written at a time.
 const BATCH: usize = 500;
 
-/// What was done to the restored documents.
+/// The number of changed and removed documents by kind.
 #[derive(Default)]
 pub(super) struct Carried {
     changed: BTreeMap<Kind, usize>,
     removed: BTreeMap<Kind, usize>,
 }
 
-/// What becomes of a restored document.
+/// The decision about a restored document.
 enum Verdict<T> {
     Stays,
     Becomes(T),
     Goes,
 }
 
-/// Carries the revocations of `former` over into `restored`, a backup of it that was made at `backed_up_at`; its
-/// signing keys and its audit trail since go with them.
+/// Carries the revocations of `former` over into `restored`, a backup made at `backed_up_at`. Also copies the signing
+/// keys and audit events since then.
 pub(super) async fn carry_over(
     former: &dyn Store,
     restored: &dyn Store,
@@ -45,7 +45,7 @@ pub(super) async fn carry_over(
     apply(former, restored, now, rules::user, &mut carried).await?;
     apply(former, restored, now, rules::session, &mut carried).await?;
     apply(former, restored, now, rules::device, &mut carried).await?;
-    // First what is gone: somebody else may have its key since.
+    // Removed documents go first, because another User may have registered the same key since.
     verbatim::remove_what_is_gone(former, restored, Kind::Authenticator, now, &mut carried).await?;
     apply(former, restored, now, rules::authenticator, &mut carried).await?;
     verbatim::copy_authenticators(former, restored, now).await?;
@@ -91,7 +91,7 @@ async fn apply<T: Resource>(
     write(restored, operations, now).await
 }
 
-/// What is sealed with a document of `former`.
+/// Returns the encrypted part of a document in `former`.
 async fn secret(former: &dyn Store, kind: Kind, uid: Uid) -> Result<SecretWrite, StoreError> {
     let secret = former.secret(kind, uid).await?;
     Ok(secret.map_or(SecretWrite::Keep, SecretWrite::Set))

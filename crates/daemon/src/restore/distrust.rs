@@ -1,4 +1,4 @@
-//! Credentials of which nobody knows whether they were revoked since the backup.
+//! Invalidation of Credentials whose revocations since the backup are unknown.
 
 use api::core_v1::Credential;
 use domain::{clock::UnixMillis, id::Uid, kind::Kind, rng::Rng};
@@ -7,10 +7,10 @@ use store::{Expected, Operation, SecretWrite, Store, Transaction};
 
 use crate::storage::all;
 
-/// How many are written at a time.
+/// The number of documents written at a time.
 const BATCH: usize = 500;
 
-/// Makes every token of every Credential worthless until it is rotated. Returns how many Credentials there are.
+/// Invalidates every token of every Credential until the Credential is rotated. Returns the number of Credentials.
 pub(super) async fn distrust(
     restored: &dyn Store,
     rng: &dyn Rng,
@@ -22,7 +22,7 @@ pub(super) async fn distrust(
         for document in batch {
             let mut stored = codec::decode::<Credential>(document)?;
             let status = stored.message.status.get_or_insert_default();
-            // Of a token that nobody has.
+            // The id of a token that does not exist.
             status.token_id = Uid::random(rng).to_string();
             status.version += 1;
             status.previous_token_id.clear();

@@ -1,4 +1,4 @@
-//! The restored database takes the place of the one that is there.
+//! Replacement of the existing database by the restored one.
 
 use std::{
     fs,
@@ -11,23 +11,23 @@ use store::sqlite::DATABASE_FILE;
 
 use crate::files::create_directory;
 
-/// The database, its write-ahead log and its index.
+/// The database, its write-ahead log and the index of the log.
 const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 const STAGING: &str = "restoring";
 
-/// True where a database is in the directory.
+/// Returns true if the directory contains a database.
 pub(super) fn is_there(data_dir: &Path) -> bool {
     data_dir.join(DATABASE_FILE).exists()
 }
 
-/// Where the restored database comes into being. What is left of it goes with the value.
+/// The directory in which the database is restored. Its drop removes the remaining files.
 pub(super) struct Staging {
     data_dir: PathBuf,
     path: PathBuf,
 }
 
 impl Staging {
-    /// An empty one; what a restore that was broken off has left is removed.
+    /// Creates an empty directory, and removes the rest of an interrupted restore.
     pub(super) fn create(data_dir: &Path) -> anyhow::Result<Self> {
         let path = data_dir.join(STAGING);
         if path.exists() {
@@ -40,12 +40,11 @@ impl Staging {
         })
     }
 
-    /// The directory.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Puts the database in its place. What was there is kept; returns how its files begin.
+    /// Moves the database to its place. Keeps the previous one and returns the prefix of its file names.
     pub(super) fn take_place(self) -> anyhow::Result<Option<PathBuf>> {
         let kept = self.data_dir.join(format!(
             "{DATABASE_FILE}.before-restore-{}",
@@ -53,7 +52,8 @@ impl Staging {
         ));
         let present = self.data_dir.join(DATABASE_FILE);
         let was_there = present.exists();
-        // The logs go first: a database without its log is old, a log without its database is dangerous.
+        // The logs are moved first. A database without its log is only outdated; a log without its database is
+        // dangerous.
         for suffix in SUFFIXES.iter().rev() {
             move_file(&with(&present, suffix), &with(&kept, suffix))?;
         }

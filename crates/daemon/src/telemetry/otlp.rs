@@ -1,5 +1,5 @@
-//! The exporters of the three signals. Everything else is set by the variables of `OpenTelemetry`: headers, intervals,
-//! the sampler.
+//! The exporters of traces, metrics and logs. Headers, intervals and the sampler are set with the `OpenTelemetry`
+//! environment variables.
 
 use std::{env, sync::Arc};
 
@@ -21,10 +21,10 @@ use opentelemetry_sdk::{
 
 use super::spans::Spans;
 
-/// Name of the service and of what instruments it.
+/// The name of the service and of the instrumentation scope.
 const NAME: &str = "octeliumd";
 
-/// Exports in the background until [`Self::finish`].
+/// The exporters. They run in the background until [`Self::finish`].
 pub(crate) struct Exporters {
     traces: SdkTracerProvider,
     metrics: SdkMeterProvider,
@@ -32,12 +32,14 @@ pub(crate) struct Exporters {
 }
 
 impl Exporters {
-    /// Connects when there is something to export; an endpoint that cannot be reached keeps nothing from working.
+    /// Starts the exporters. They connect when there is data to export; an unreachable endpoint does not affect the
+    /// Cluster.
     ///
     /// # Errors
-    /// Where it is no endpoint.
+    ///
+    /// Returns an error if `endpoint` is not a valid endpoint.
     pub(super) fn start(endpoint: &str) -> anyhow::Result<Self> {
-        // TLS in tonic would take every `https` of this workspace's own clients for its own.
+        // The TLS feature of tonic would also take over the `https` URLs of the workspace's own clients.
         ensure!(
             endpoint.starts_with("http://"),
             "OTLP endpoint {endpoint:?}: only http:// is served; put a collector on this machine or in its network"
@@ -89,7 +91,7 @@ impl Exporters {
             .map_err(|_| anyhow!("the metrics of the process are recorded already"))
     }
 
-    /// The layer that logs go through.
+    /// Returns the layer that exports logs.
     pub(crate) fn logs(&self) -> OpenTelemetryTracingBridge<SdkLoggerProvider, SdkLogger> {
         OpenTelemetryTracingBridge::new(&self.logs)
     }
@@ -98,7 +100,7 @@ impl Exporters {
         let ended = tokio::task::spawn_blocking(move || {
             report("traces", &self.traces.shutdown());
             report("metrics", &self.metrics.shutdown());
-            // Last: it exports what the others have to say.
+            // Logs are last, because they contain the errors of the other exporters.
             report("logs", &self.logs.shutdown());
         });
         if ended.await.is_err() {

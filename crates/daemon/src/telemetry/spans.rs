@@ -1,4 +1,4 @@
-//! A span for each request of a Service (`OpenTelemetry` semantic conventions for HTTP servers).
+//! A span for each request to a Service (`OpenTelemetry` semantic conventions for HTTP servers).
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use opentelemetry_sdk::{
 
 const TRACEPARENT: &str = "traceparent";
 
-/// Makes the spans.
+/// Creates the spans.
 pub(super) struct Spans {
     tracer: SdkTracer,
     propagator: TraceContextPropagator,
@@ -39,7 +39,7 @@ impl Traces for Spans {
             .map(|parent| (TRACEPARENT.to_owned(), parent.to_owned()))
             .into_iter()
             .collect();
-        // What does not parse begins a trace of its own.
+        // A `traceparent` that does not parse starts a new trace.
         let context = self
             .propagator
             .extract_with_context(&Context::new(), &carrier);

@@ -1,4 +1,4 @@
-//! The Cluster's own certificate authority. Its key is sealed in the store, so that replicas agree.
+//! The Cluster's own certificate authority. Its key is encrypted in the store, so that all replicas share it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,11 +15,11 @@ use zeroize::Zeroizing;
 
 /// The name of the authority's document.
 pub(crate) const NAME: &str = "authority";
-/// How long the authority lives: longer than any machine that runs it.
+/// The lifetime of the authority, longer than that of any machine that runs it.
 const AUTHORITY_LIFETIME: Duration = Duration::from_hours(20 * 365 * 24);
-/// How long an issued certificate lives.
+/// The lifetime of issued certificates.
 pub(crate) const LEAF_LIFETIME: Duration = Duration::from_hours(30 * 24);
-/// Certificates begin earlier by this, for clients whose clocks are behind.
+/// Certificates are valid this much earlier, for clients whose clocks are slow.
 const CLOCK_SKEW: Duration = Duration::from_hours(24);
 
 /// The authority with its key.
@@ -29,10 +29,11 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
-    /// Reads the authority from the store, or makes it where there is none.
+    /// Loads the authority from the store, or creates it.
     ///
     /// # Errors
-    /// Where the store fails, or holds an authority that does not parse.
+    ///
+    /// Returns an error if the store fails or its authority does not parse.
     pub(crate) async fn open(
         store: &dyn Store,
         rng: &dyn Rng,
@@ -43,14 +44,14 @@ impl Authority {
         }
         match Self::create(store, rng, now).await? {
             Some(authority) => Ok(authority),
-            // Another replica was quicker.
+            // Another replica created it first.
             None => Self::read(store, now)
                 .await?
                 .context("certificate authority: gone right after it was made"),
         }
     }
 
-    /// The certificate that clients must trust, as PEM.
+    /// Returns the certificate that clients must trust, as PEM.
     pub(crate) fn pem(&self) -> String {
         use base64::Engine as _;
         let encoded = base64::engine::general_purpose::STANDARD.encode(&self.certificate);
@@ -63,15 +64,16 @@ impl Authority {
         pem
     }
 
-    /// The certificate that clients must trust.
+    /// Returns the certificate that clients must trust.
     pub(crate) fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
     }
 
-    /// A certificate for exactly `host`, with a key of its own.
+    /// Issues a certificate for exactly `host`, with a new key.
     ///
     /// # Errors
-    /// Where `host` cannot stand in a certificate.
+    ///
+    /// Returns an error if `host` is not valid in a certificate.
     pub(crate) fn issue(
         &self,
         host: &str,
@@ -105,7 +107,7 @@ impl Authority {
         Self::parse(document.body, &key).map(Some)
     }
 
-    /// `None` where there is one already.
+    /// Creates the authority. Returns `None` if one exists already.
     async fn create(
         store: &dyn Store,
         rng: &dyn Rng,
@@ -155,7 +157,7 @@ impl Authority {
 
 fn common_name(name: &str) -> DistinguishedName {
     let mut distinguished_name = DistinguishedName::new();
-    // RFC 5280 allows 64 characters; clients read the subject alternative name.
+    // RFC 5280 allows 64 characters. Clients use the subject alternative name.
     let short: String = name.chars().take(64).collect();
     distinguished_name.push(DnType::CommonName, short);
     distinguished_name
@@ -171,7 +173,7 @@ fn set_validity(
     let since = |instant: UnixMillis| instant.since(UnixMillis(0));
     params.not_before = epoch + since(now.saturating_sub(CLOCK_SKEW));
     params.not_after = epoch + since(now.saturating_add(lifetime));
-    // RFC 5280, 4.1.2.2: positive, at most 20 octets.
+    // RFC 5280 §4.1.2.2: positive, at most 20 octets.
     let mut serial = [0; 16];
     rng.fill(&mut serial);
     serial[0] = serial[0] & 0x3f | 0x40;

@@ -1,4 +1,4 @@
-//! The certificate of the operator's choice, from PEM files, read anew when they change.
+//! The operator's certificate from PEM files, reloaded when they change.
 
 use std::{
     fmt, fs,
@@ -15,7 +15,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
-/// The certificate in two files.
+/// A certificate and its key in two files.
 pub(crate) struct FileResolver {
     certificate_file: PathBuf,
     key_file: PathBuf,
@@ -28,10 +28,11 @@ struct Loaded {
 }
 
 impl FileResolver {
-    /// Reads both files.
+    /// Loads both files.
     ///
     /// # Errors
-    /// Where one cannot be read or parsed, or they do not belong together. Names the file.
+    ///
+    /// Returns an error if a file cannot be read or parsed, or if the key does not match the certificate.
     pub(crate) fn open(certificate_file: PathBuf, key_file: PathBuf) -> anyhow::Result<Self> {
         let current = ArcSwap::from_pointee(load(&certificate_file, &key_file)?);
         Ok(Self {
@@ -41,7 +42,7 @@ impl FileResolver {
         })
     }
 
-    /// Reads the files again where one has changed. What does not load leaves the present certificate in use.
+    /// Reloads the files if one has changed. If loading fails, the current certificate stays in use.
     pub(crate) fn refresh(&self) {
         let unchanged = changed(&self.certificate_file, &self.key_file)
             .is_ok_and(|changed| changed == self.current.load().changed);
@@ -83,7 +84,7 @@ fn load(certificate_file: &Path, key_file: &Path) -> anyhow::Result<Loaded> {
         bail!("{} holds no certificate in PEM", context());
     }
     let context = || format!("key file {}", key_file.display());
-    // The error says nothing of the content.
+    // The original error is dropped, so that it cannot reveal content of the file.
     let key = PrivateKeyDer::from_pem_file(key_file)
         .map_err(|_| anyhow::anyhow!("{} holds no private key in PEM", context()))?;
     let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).with_context(context)?;

@@ -1,4 +1,4 @@
-//! Picks the certificate of a connection: issued for exactly the name that the client asks for.
+//! Certificates issued on demand for exactly the name that a client requests.
 
 use std::{
     fmt,
@@ -18,35 +18,35 @@ use rustls::{
 
 use super::authority::{Authority, LEAF_LIFETIME};
 
-/// The certificates of each class that are kept.
+/// The maximum number of cached certificates of each class.
 const KEPT: u64 = 4096;
-/// The certificates for names that are not served: issued at once, and each second after that. Issuing one takes about
-/// as long as a TLS handshake.
+/// The rate limit for names that are not served: a burst, then certificates per second. Issuing one takes about as long
+/// as a TLS handshake.
 const BURST: f64 = 100.0;
 const PER_SECOND: f64 = 10.0;
 
 /// The relation of a name to this Cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HostClass {
-    /// A name for which something answers requests.
+    /// A name that is served.
     Served,
-    /// A name that a Service could have. It does not say whether one exists.
+    /// A name that a Service could have. The answer does not reveal whether the Service exists.
     Possible,
     /// A name outside of the domain, or not a DNS name.
     Foreign,
 }
 
-/// Which names are served.
+/// The port that classifies host names.
 pub(crate) trait KnownHosts: Send + Sync + 'static {
     /// Classifies `host`, which is in lower case and without a port.
     fn class(&self, host: &str) -> HostClass;
 }
 
-/// Issues a certificate for each name at or below the domain when it is first asked for.
+/// Issues a certificate for each name at or below the domain when it is first requested.
 ///
-/// A name that is not served gets one too, so that the answer is a 404 over HTTPS, the same for a private Service as
-/// for no Service. Such certificates are kept apart and issued at a limited rate: made-up names neither evict those of
-/// Services nor cost more than that.
+/// A name that is not served gets one too. The response is then a 404 over HTTPS, the same for a private Service and
+/// for no Service. These certificates have their own cache and a rate limit, so invented names neither evict
+/// certificates of Services nor consume more CPU time.
 pub(crate) struct IssuingResolver {
     authority: Authority,
     hosts: Arc<dyn KnownHosts>,
@@ -85,7 +85,8 @@ fn cache() -> Cache<String, Arc<CertifiedKey>> {
 }
 
 impl IssuingResolver {
-    /// A client that names no host, as one that connects to an address, gets the certificate of `default_host`.
+    /// Creates a resolver. A client that sends no host name, for example when it connects to an address, gets the
+    /// certificate of `default_host`.
     pub(crate) fn new(
         authority: Authority,
         hosts: Arc<dyn KnownHosts>,
@@ -110,7 +111,7 @@ impl IssuingResolver {
     }
 
     fn certificate(&self, host: &str) -> Option<Arc<CertifiedKey>> {
-        // Asked each time: a Service that was deleted or made private is like one that never was.
+        // Classified for each connection, so that a deleted or private Service looks like one that never existed.
         match self.hosts.class(host) {
             HostClass::Served => self.served(host),
             HostClass::Possible => self.possible(host),
@@ -214,7 +215,7 @@ mod tests {
         (resolver, clock)
     }
 
-    /// The names that the certificate of `host` is for.
+    /// Returns the names in the certificate of `host`.
     fn names(resolver: &IssuingResolver, host: &str) -> Option<Vec<String>> {
         let issued = resolver.certificate(host)?;
         let (_, certificate) =

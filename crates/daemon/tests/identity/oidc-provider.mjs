@@ -1,5 +1,5 @@
-// A real OpenID Connect provider on loopback. It takes every login name, with its own pages for development; a person's
-// `sub` is the name. A program gets tokens by its secret for whatever resource it names. Prints its port.
+// A real OpenID Connect provider on loopback, with development pages that accept every login name. The name becomes the
+// `sub`. A program gets tokens with its secret for any resource. Prints its port.
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import { Provider } from 'oidc-provider';
@@ -28,7 +28,7 @@ server.listen(0, '127.0.0.1', () => {
     claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'groups'] },
     conformIdTokenClaims: false,
     pkce: { required: () => true },
-    // Whom it tells of logouts is on loopback too, which it would not ask by itself.
+    // The receiver of back-channel logouts is on loopback, which the provider does not contact by default.
     fetch: (url, { dispatcher, ...options }) => fetch(url, options),
     findAccount: (_, id) => ({
       accountId: id,

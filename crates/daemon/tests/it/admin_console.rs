@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// A Cluster with somebody who may do everything, and their browser.
+/// Creates a Cluster with an administrator and their browser.
 async fn console() -> (Scene, Browser, String) {
     let scene = Scene::start().await;
     let create = "octeliumctl create user --type human --policy octelium-api-full-access alice";
@@ -56,7 +56,7 @@ async fn an_administrator_looks_around_and_makes_a_credential() {
         .await;
     let secret = scene.cluster.secret(secret.as_str().unwrap());
     browser.is_accessible().await;
-    // The script offers to copy it.
+    // The script shows a button to copy the secret.
     let is_hidden = browser
         .run("return document.querySelector('[data-copy]').hidden")
         .await;
@@ -65,7 +65,7 @@ async fn an_administrator_looks_around_and_makes_a_credential() {
     let login = "octelium login --auth-token -";
     terminal.sh_with_input(login, &secret).success();
 
-    // A reload of the answer shows no second one.
+    // Reloading the response does not create a second one.
     browser
         .open(&format!("{domain}/admin/credential/laptop"))
         .await;
@@ -109,7 +109,7 @@ async fn requests_to_services_are_seen_as_they_are_made() {
     assert_eq!(denied["requestID"], answer.header("x-request-id"));
     watching.kill();
 
-    // Whoever is nobody, too.
+    // An anonymous request is listed too.
     scene.https.get(WEB, "/", "none").await;
     let begun = std::time::Instant::now();
     let table = loop {
@@ -151,7 +151,7 @@ async fn audit_events_are_seen_as_they_happen() {
     browser.click("#live-switch").await;
     browser.sees("User later").await;
 
-    // What may not be looked at any more does not go on.
+    // Without the permission, the list is no longer updated.
     scene
         .admin
         .sh("octeliumctl delete session $(octeliumctl get session --user alice -o field=metadata.name)")

@@ -1,4 +1,4 @@
-//! Keys that prove their model, and the Policy of the public page that asks for one, through the running program.
+//! Attested keys, and the Policy of the public page that requires a model, with the running program.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// The one that the page names.
+/// The model that the documentation page uses.
 const AAGUID: &str = "cb69481e-8ff7-4039-93ec-0a2729a154a8";
 
 /// A person with a browser and keys.
@@ -28,7 +28,7 @@ struct Person {
 }
 
 impl Person {
-    /// Whoever has followed a link of an administrator, and what they see then.
+    /// Enrolls a person with an administrator's link. Returns the first page that they see.
     async fn enrolled(cluster: &Cluster, name: &str) -> (Self, Answer) {
         let domain = cluster.domain();
         let mut person = Self {
@@ -64,7 +64,7 @@ impl Person {
         self.answer(page, path, &response).await
     }
 
-    /// Sends the form of the page as its script would.
+    /// Submits the form of the page as its script would.
     async fn answer(&mut self, page: &Answer, path: &str, response: &str) -> Answer {
         let (_, form) = page.body.split_once("data-webauthn").unwrap();
         let (form, _) = form.split_once("</form>").unwrap();
@@ -141,12 +141,12 @@ async fn b14_the_policy_of_the_page_lets_the_model_in_that_it_names_and_nothing_
     let (mut john, page) = Person::enrolled(&cluster, "john").await;
     assert!(page.status.is_success(), "{page:#?}");
 
-    // By his login alone he is not let in, and is told what would do. That he has none of the model cannot be mended here.
+    // The login alone is not sufficient, and the denial names what would be. He cannot get such a model here.
     let guarded = format!("https://guarded.{domain}/a");
     let denied = john.visitor.open(&guarded).await;
     assert_eq!(denied.status, 403, "{denied:#?}");
 
-    // A key of another model, verified as it is, is another, and one that proves nothing is none.
+    // A verified key of another model does not match, and an unattested key has no model.
     let (mut foreign, mut plain) = (Soft::of_model(&other), Soft::new());
     for key in [&mut foreign, &mut plain] {
         let added = john.add(key).await;
@@ -160,7 +160,7 @@ async fn b14_the_policy_of_the_page_lets_the_model_in_that_it_names_and_nothing_
         assert_eq!(denied.status, 403, "{denied:#?}");
     }
 
-    // The one that the Policy names: he is led to use it at once, and then let in.
+    // With a key of the named model, the page asks for it at once, and access is granted.
     let mut key = Soft::of_model(&model);
     let added = john.add(&mut key).await;
     assert!(added.status.is_success(), "{added:#?}");
@@ -186,13 +186,13 @@ async fn the_enforcement_rules_of_the_page_do_what_they_say() {
     };
     let path = "/authenticators/authenticate/key";
 
-    // By default nothing is asked for.
+    // By default, no factor is required.
     let (mut mary, page) = Person::enrolled(&cluster, "mary").await;
     assert!(page.body.contains("<h1>Services</h1>"), "{page:#?}");
     let mut key_of_mary = Soft::new();
     assert!(mary.add(&mut key_of_mary).await.status.is_success());
 
-    // Registration: whoever has none has to add one before anything else.
+    // Registration rule: a person without an Authenticator must add one first.
     apply(crate::authenticators::RULES[1]);
     let mut keys = Vec::new();
     for name in ["john", "jane"] {
@@ -210,7 +210,7 @@ async fn the_enforcement_rules_of_the_page_do_what_they_say() {
         keys.push((name, key));
     }
 
-    // Authentication: by the address of jane, by the browser of john; friends are let be, unless of example.com.
+    // Authentication rule: jane matches by address, john by browser. Friends are exempt unless they are of example.com.
     apply(crate::authenticators::RULES[0]);
     for (name, mut key) in keys {
         let (mut person, page) = Person::enrolled(&cluster, name).await;

@@ -1,4 +1,4 @@
-//! Authenticators by the command-line clients: codes of an app, a TPM, and what administrators do.
+//! Authenticators with the command-line clients: TOTP codes, a TPM, and administration.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use crate::support::{
     qr,
 };
 
-/// The rules of the public page on Authenticators, each as it stands there.
+/// The rules of the public page about Authenticators, exactly as printed there.
 pub(crate) const RULES: [&str; 4] = [
     r#"
 kind: ClusterConfig
@@ -83,7 +83,7 @@ spec:
 "#,
 ];
 
-/// The same, of the post-authentication rules: codes are not let through.
+/// Post-authentication rules that refuse TOTP codes.
 const POST_AUTHENTICATION: &str = r#"
 kind: ClusterConfig
 metadata:
@@ -109,7 +109,7 @@ spec:
         effect: DENY
 "#;
 
-/// Somebody at a command line, and who administers the Cluster.
+/// Returns a signed-in User and an administrator.
 fn alice(cluster: &Cluster) -> (Person, Person) {
     let admin = cluster.administrator();
     admin
@@ -126,7 +126,7 @@ fn alice(cluster: &Cluster) -> (Person, Person) {
     (alice, admin)
 }
 
-/// The names of all Authenticators.
+/// Returns the names of all Authenticators.
 pub(crate) fn names(person: &Person) -> Vec<String> {
     let listed = person
         .sh("octelium auth get authenticator -o name")
@@ -138,7 +138,7 @@ fn apply(admin: &Person, yaml: &str) {
     admin.sh_with_input("octeliumctl apply -", yaml).success();
 }
 
-/// Adds an app for codes, as a program that reads the secret and answers; returns the secret.
+/// Adds a TOTP app, like a program that reads the secret and answers. Returns the secret.
 pub(crate) fn add_totp(cluster: &Cluster, person: &Person) -> String {
     let added = person.sh(
         r#"
@@ -163,7 +163,7 @@ pub(crate) fn add_totp(cluster: &Cluster, person: &Person) -> String {
     cluster.secret(&secret)
 }
 
-/// The code of the step after the present one, which the one of the registration does not use up.
+/// Returns the code of the next time step. The current one was used by the registration.
 pub(crate) fn next_code(person: &Person, secret: &str) -> String {
     let made = person.sh(&format!("oathtool --totp -b {secret} --now '30 seconds'"));
     made.success().stdout.trim().to_owned()
@@ -187,7 +187,7 @@ async fn w5_codes_of_an_app_raise_a_session_once_each() {
     alice.sh(&enter).success();
     let again = alice.sh(&enter);
     assert_eq!(again.code, 5, "{again:#?}");
-    // The tokens that came with it are those that are used from then on.
+    // The client uses the new tokens from then on.
     alice.sh("octelium status").success();
     let session = admin
         .sh("octeliumctl get session --user alice -o field=status.authentication.info.type")
@@ -201,7 +201,7 @@ async fn w5_codes_of_an_app_raise_a_session_once_each() {
         "{shown:#?}"
     );
 
-    // What an administrator rejects is of no use.
+    // A rejected Authenticator cannot be used.
     admin
         .sh(&format!("octeliumctl update authn --reject {name}"))
         .success();
@@ -246,7 +246,7 @@ async fn the_rules_of_the_page_are_taken_as_they_stand_and_do_what_they_say() {
         denied.stderr.contains("rules of this Cluster"),
         "{denied:#?}"
     );
-    // W35: what was denied is used up.
+    // W35: a code is used up even if the login was denied.
     apply(&admin, RULES[2]);
     let used = alice.sh(&format!("echo {code} | octelium auth authn {name}"));
     assert_eq!(used.code, 5, "{used:#?}");
@@ -260,8 +260,8 @@ async fn the_rules_of_the_page_are_taken_as_they_stand_and_do_what_they_say() {
     );
 }
 
-/// Whether guesses are held up. Where the minute that five failures cost is over, one more makes it longer; of a record
-/// that has forgotten them it does not.
+/// Returns true if guesses are delayed. If the one-minute delay of five failures has already ended, one more failure
+/// extends it. Without the record of these failures, one more has no effect.
 fn is_held_up(person: &Person, name: &str) -> bool {
     (0..2).any(|_| {
         let tried = person.sh(&format!("echo 000000 | octelium auth authn {name}"));
@@ -300,7 +300,7 @@ async fn b02_guesses_are_held_up_whatever_becomes_of_the_cluster() {
     cluster = cluster.restart();
     assert!(is_held_up(&alice, &name), "after a restart");
 
-    // A backup of the time before does not make anything forgotten.
+    // Restoring an older backup does not reset the record.
     assert!(cluster.terminate().success());
     offline(&cluster.data_dir(), &["restore", before.to_str().unwrap()]);
     cluster = cluster.restart();
@@ -342,7 +342,7 @@ async fn b02_guesses_are_held_up_whatever_becomes_of_the_cluster() {
     assert!(is_held_up(&alice, &name), "in another place");
 }
 
-/// A TPM in software, with a maker of its own.
+/// A software TPM with its own manufacturer certificate.
 struct Emulator(PathBuf);
 
 impl Emulator {
@@ -361,7 +361,7 @@ impl Emulator {
         let state = ["--tpm2", "--tpmstate"].map(str::to_owned);
         let mut setup = state.to_vec();
         setup.extend([shown.to_string(), "--createek".to_owned()]);
-        // Else it would become the user `tss`, who may not read this directory.
+        // Otherwise it changes to the user `tss`, which cannot read this directory.
         if fs::metadata(&path).unwrap().uid() == 0 {
             setup.extend(["--runas".to_owned(), "root".to_owned()]);
         }
@@ -420,7 +420,7 @@ async fn w39b_a_tpm_raises_the_session_of_its_machine_and_no_other_does() {
     );
     let foreign = with(&other, &format!("authenticator {name}"));
     assert_ne!(foreign.code, 0, "{foreign:#?}");
-    // The only one that there is need not be named.
+    // If there is only one, it need not be named.
     with(&tpm, "authenticator").success();
     alice.sh("octelium status").success();
     let taken = with(&tpm, "create authenticator --type tpm");
@@ -431,7 +431,7 @@ async fn w39b_a_tpm_raises_the_session_of_its_machine_and_no_other_does() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_on_a_machine_with_a_registered_tpm_is_raised_by_it() {
     if !Path::new("/etc/machine-id").exists() && !Path::new("/var/lib/dbus/machine-id").exists() {
-        // `a_machine_is_registered_once` looks at what is said then.
+        // `a_machine_is_registered_once` tests the messages of this case.
         return;
     }
     let cluster = Cluster::start();
@@ -473,7 +473,7 @@ async fn a_login_on_a_machine_with_a_registered_tpm_is_raised_by_it() {
     assert_eq!(pinned_to(), name);
     alice.sh("octelium status").success();
 
-    // Whoever has the token and not the TPM has a Session that nothing has raised.
+    // With the token but without the TPM, the Session is not raised.
     let said = login(&other);
     assert!(
         said.contains("the TPM has not raised the Session"),
@@ -504,7 +504,7 @@ async fn a_machine_is_registered_once() {
     let devices = admin.sh("octeliumctl get device -o name").success();
     assert_eq!(devices.stdout.lines().count(), 1, "{devices:#?}");
 
-    // At a login by itself, where it is the machine of a person.
+    // Registration at a login happens automatically on the machine of a person.
     let token = admin
         .sh("octeliumctl create cred --rotate cred01")
         .success();
@@ -567,7 +567,7 @@ async fn w39f_whoever_has_lost_their_phone_begins_anew_once_an_administrator_say
     assert_eq!(audited["items"][0]["resourceRef"]["name"], "alice");
     assert_eq!(audited["items"][0]["attrs"]["authenticators"], "1");
 
-    // Another phone, another secret; wrong codes from before count no more.
+    // Another phone with another secret. Earlier wrong codes no longer count.
     let home = alice.home();
     fs::remove_file(home.join("in")).unwrap();
     fs::remove_file(home.join("out")).unwrap();

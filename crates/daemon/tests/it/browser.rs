@@ -8,7 +8,7 @@ use crate::support::{
     webdriver::Browser,
 };
 
-/// A Cluster with two people who may see the Service `web`.
+/// Creates a Cluster with two people who may use the Service `web`.
 pub(crate) async fn people() -> Scene {
     let scene = Scene::start().await;
     for user in ["john", "mary"] {
@@ -40,7 +40,7 @@ pub(crate) async fn enroll(browser: &Browser, scene: &Scene, user: &str) {
         .sees(&format!("You will be logged in as {user}."))
         .await;
     browser.click("button[type=submit].wide").await;
-    // A passkey is offered to whoever has none, and can be left.
+    // A person without a passkey is offered one, and can skip it.
     browser.sees("Services").await;
 }
 
@@ -58,7 +58,7 @@ async fn a_person_logs_in_with_a_link_and_looks_around() {
     let link = link(&scene.admin, &scene.cluster, "john");
     browser.open(&link).await;
     browser.sees("You will be logged in as john.").await;
-    // Neither in the address bar nor in the history.
+    // The token is neither in the address bar nor in the history.
     assert_eq!(browser.url().await, format!("{domain}/enroll"));
     browser.is_accessible().await;
     browser.picture("enroll").await;
@@ -69,7 +69,7 @@ async fn a_person_logs_in_with_a_link_and_looks_around() {
     browser.click("p.fine a").await;
     browser.sees("Pages of the team").await;
     assert_eq!(browser.url().await, format!("{domain}/"));
-    // Not for scripts.
+    // Scripts cannot read the cookie.
     assert_eq!(browser.run("return document.cookie").await, Value::from(""));
     for (path, text) in [
         ("/", "What everybody may read"),
@@ -91,7 +91,7 @@ async fn a_person_logs_in_with_a_link_and_looks_around() {
     browser.fill("#q", "nothing like that\u{e007}").await;
     browser.sees("Nothing has a name").await;
 
-    // The link again.
+    // The link is used a second time.
     browser.open(&link).await;
     browser.click("button[type=submit].wide").await;
     browser.sees("This link has been used already").await;
@@ -123,7 +123,7 @@ async fn a_person_returns_to_the_service_and_logs_out_of_it() {
         browser.cookies().await
     );
 
-    // Another Service knows the person without asking.
+    // Another Service recognizes the person without a login.
     browser
         .open(&format!("https://web.{}/", scene.cluster.domain()))
         .await;
@@ -152,7 +152,7 @@ async fn w46_two_people_use_one_browser_one_after_the_other() {
 
     enroll(&browser, &scene, "mary").await;
     browser.sees("mary").await;
-    // Nothing of John is left, at the Service neither.
+    // No state of John is left, not even at the Service.
     browser.open(&service).await;
     browser.sees("\"mary\"").await;
     let sessions = scene
@@ -172,7 +172,7 @@ async fn w02_w09_a_service_of_the_cluster_can_make_a_visitor_do_nothing() {
     let evil = format!("https://pages.{}/", scene.cluster.domain());
     browser.open(&evil).await;
     browser.sees("\"john\"").await;
-    // A script there sends what it likes; what comes back it cannot read.
+    // A script there can send any request, but cannot read the responses.
     let script = format!(
         "const done = arguments[arguments.length - 1];
          const send = (url, options) => fetch(url, {{ credentials: 'include', mode: 'no-cors', ...options }});
@@ -205,13 +205,13 @@ async fn a_command_line_client_is_let_in_by_a_person() {
     browser.picture("approval").await;
     browser.click("button[value=approve]").await;
     assert!(login.ends().success());
-    // The client has sent the browser on.
+    // The client has redirected the browser.
     browser.sees("Pages of the team").await;
     let status = terminal.sh("octelium status -o json").success();
     assert!(status.stdout.contains("john"), "{status:#?}");
     terminal.sh("octelium get service").success();
 
-    // Another one is not.
+    // Another client is rejected.
     let other = scene.cluster.person();
     let mut login = other.begin("octelium login --no-browser");
     browser.open(&login.line()).await;
@@ -228,7 +228,7 @@ async fn a_command_line_client_is_let_in_by_a_person() {
     browser.picture("sessions-of-two").await;
 }
 
-/// Databases of places that know where this machine is.
+/// Location databases that contain the address of this machine.
 fn places(file: &str) -> String {
     format!("{}/../server/tests/data/{file}", env!("CARGO_MANIFEST_DIR"))
 }

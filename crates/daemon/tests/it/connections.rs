@@ -1,4 +1,4 @@
-//! What clients that say nothing, or never finish, take from others.
+//! Connections that send nothing or never finish must not affect others.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ fn login_page() -> Request<String> {
         .unwrap()
 }
 
-/// The value of a counter.
+/// Returns the value of a counter.
 async fn counted(cluster: &Cluster, limit: &str) -> u64 {
     let (_, metrics) = report(cluster, "/metrics").await;
     let line = format!("octelium_limit_reached_total{{limit=\"{limit}\"}} ");
@@ -33,7 +33,7 @@ async fn counted(cluster: &Cluster, limit: &str) -> u64 {
     value.map_or(0, |value| value.parse().unwrap())
 }
 
-/// Waits until the other side has closed the connection.
+/// Waits until the peer closes the connection.
 async fn is_closed(stream: &mut TcpStream) -> bool {
     let read = timeout(PATIENCE, stream.read(&mut [0; 64])).await;
     !matches!(read, Ok(Ok(count)) if count > 0) && read.is_ok()
@@ -41,7 +41,7 @@ async fn is_closed(stream: &mut TcpStream) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_connections_do_not_lock_others_out_s02() {
-    // With the default share, and where one address may have them all.
+    // With the default share, and if one address may have all connections.
     for share in ["12", "50"] {
         let bounds = [
             "--max-connections",
@@ -63,7 +63,7 @@ async fn silent_connections_do_not_lock_others_out_s02() {
             "{:?}",
             begun.elapsed()
         );
-        // Nor do they lock out the address that they have.
+        // The address that holds them is not locked out either.
         assert_eq!(https.send("localhost", login_page()).await.status, 200);
         assert!(is_closed(&mut silent[0]).await, "the longest idle one");
         assert_eq!(report(&cluster, "/readyz").await.0, 200);
@@ -113,7 +113,7 @@ async fn readiness_tells_that_connections_are_refused_s02() {
         let head = "POST /oauth2/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\
                     Content-Type: application/x-www-form-urlencoded\r\nExpect: 100-continue\r\n\r\n";
         stream.write_all(head.as_bytes()).await.unwrap();
-        // The body is asked for, so the request has begun.
+        // The server asks for the body, so the request has started.
         let mut answer = [0; 12];
         stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"HTTP/1.1 100");
@@ -127,7 +127,7 @@ async fn readiness_tells_that_connections_are_refused_s02() {
     assert!(reason.contains("--max-connections"), "{reason}");
     assert!(counted(&cluster, "connections").await >= 1);
     drop(open);
-    // It may take a moment until the server sees that they are gone.
+    // The server may need a moment to detect that they are closed.
     let begun = Instant::now();
     while https.tls("localhost").await.is_err() {
         assert!(begun.elapsed() < PATIENCE);
@@ -150,7 +150,7 @@ async fn silent_connections_do_not_block_the_admin_listener_s02() {
     assert_eq!(report(&cluster, "/healthz").await.0, 200);
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert!(is_closed(&mut silent[0]).await);
-    // Those that were asked to end do so.
+    // Connections that were asked to close do so.
     let line = "octelium_connections{listener=\"admin\"} ";
     let begun = Instant::now();
     loop {

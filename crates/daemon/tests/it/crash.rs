@@ -1,4 +1,4 @@
-//! kill -9: nothing that was acknowledged is lost.
+//! After kill -9, no acknowledged change is lost.
 
 use crate::support::scene::{Scene, WEB};
 

@@ -1,4 +1,4 @@
-//! Every command of the manual's page on Credentials, typed as it stands there.
+//! Every command of the documentation page about Credentials, exactly as printed there.
 
 use crate::support::{
     https::get,
@@ -6,7 +6,7 @@ use crate::support::{
     scene::{Scene, WEB},
 };
 
-/// Types `command`, takes the token from its output, and makes room for the next example of the same name.
+/// Runs `command`, returns the token from its output, and deletes the Credential for the next example of the same name.
 #[track_caller]
 fn token(scene: &Scene, command: &str, label: &str) -> String {
     let made = scene.admin.sh(command).success();

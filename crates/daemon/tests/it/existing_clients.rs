@@ -1,5 +1,4 @@
-//! Clients that we have not written: plain gRPC from Python, as an application uses it, and doing over it what
-//! existing command-line clients do.
+//! Independent clients: plain gRPC from Python, as applications use it, and the calls of existing command-line clients.
 
 use std::{path::Path, process::Command};
 
@@ -14,7 +13,7 @@ use crate::support::{
 #[tokio::test(flavor = "multi_thread")]
 async fn an_application_authenticates_with_a_token_through_plain_grpc() {
     let scene = Scene::start().await;
-    // The Credential leaves it to the client which type of Session it gets.
+    // The Credential lets the client choose the type of its Session.
     let credential = "kind: Credential\nmetadata: {name: cred01}\nspec: {type: AUTH_TOKEN, user: microservice1}\n";
     scene
         .admin
@@ -82,7 +81,7 @@ async fn an_upstream_verifies_who_asks_by_a_library_of_its_own() {
     assert_eq!(claims["groups"], serde_json::json!([]));
     let life = claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();
     assert!((1..=60).contains(&life), "{claims}");
-    // The next request brings the same one.
+    // The next request has the same assertion.
     let again = scene.https.get("told.localhost", "/", &token).await.json();
     assert_eq!(again["headers"]["x-octelium-assertion"], assertion);
 }
@@ -114,7 +113,7 @@ fn python(cluster: &Cluster, script: &str, token: &str) -> Outcome {
     python_with(cluster, script, token, &[])
 }
 
-/// As [`python`], with more variables.
+/// Runs a script like [`python`], with more variables.
 fn python_with(
     cluster: &Cluster,
     script: &str,

@@ -1,4 +1,4 @@
-//! Workloads and people who log in by a real `OpenID` Connect provider, node's `oidc-provider`, over TLS.
+//! Logins of workloads and people at a real `OpenID` Connect provider, node's `oidc-provider`, over TLS.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -17,14 +17,14 @@ use crate::support::{
 
 mod chromium;
 
-/// The provider, which ends with the value.
+/// A provider that is ended on drop.
 struct Provider {
     process: Child,
     issuer: String,
 }
 
 impl Provider {
-    /// `authority` is what it trusts beside the others when it tells of logouts.
+    /// Starts the provider. `authority` is an additional authority that it trusts for back-channel logout.
     fn start(directory: &Path, redirect: &str, authority: &Path) -> Self {
         let modules = target().join("test-tools/node");
         assert!(
@@ -61,7 +61,7 @@ impl Drop for Provider {
     }
 }
 
-/// A Cluster that knows the provider.
+/// A Cluster that trusts the provider.
 struct Scene {
     cluster: Cluster,
     root: Person,
@@ -78,7 +78,7 @@ impl Scene {
         Self::of(cluster, directory)
     }
 
-    /// With the certificates in `directory`.
+    /// Creates the scene with the certificates in `directory`.
     fn of(cluster: Cluster, directory: TempDir) -> Self {
         let redirect = format!("https://{}/callback", cluster.domain());
         let provider = Provider::start(directory.path(), &redirect, &cluster.ca());
@@ -97,7 +97,7 @@ impl Scene {
             .success();
     }
 
-    /// A token of the provider for a program, meant for `audience`.
+    /// Returns a token of the provider for a program, with this audience.
     fn token(&self, audience: &str) -> String {
         let answer = run(Command::new("curl")
             .args(["--silent", "--show-error", "--fail-with-body", "--cacert"])
@@ -116,7 +116,7 @@ impl Scene {
         self.cluster.secret(token)
     }
 
-    /// Waits for a reason among the audit events: refusals are written in batches.
+    /// Waits for a reason among the audit events. Refusals are written in batches.
     fn audits(&self, reason: &str) {
         let begun = Instant::now();
         loop {
@@ -136,7 +136,7 @@ impl Scene {
         format!("https://{}", self.cluster.domain())
     }
 
-    /// Asks as a browser does that keeps cookies and follows redirections.
+    /// Sends requests like a browser that stores cookies and follows redirects.
     fn browse(&self, jar: &str, arguments: &[&str]) -> Outcome {
         let both = self.directory.path().join("both.pem");
         let ours = std::fs::read_to_string(self.cluster.ca()).unwrap();
@@ -155,7 +155,7 @@ impl Scene {
         .success()
     }
 
-    /// Logs in at the provider under a name, and returns what is shown in the end.
+    /// Logs in at the provider and returns the final page.
     fn log_in(&self, name: &str) -> Outcome {
         self.log_in_from(name, "/login")
     }
@@ -163,13 +163,13 @@ impl Scene {
     fn log_in_from(&self, name: &str, place: &str) -> Outcome {
         let page = self.log_in_there(name, place);
         if !page.stdout.contains("name=\"prompt\"") {
-            // It knows already what we may be told.
+            // The consent was given before.
             return page;
         }
         self.agree(name, &page, &[])
     }
 
-    /// Goes to the provider and logs in there.
+    /// Redirects to the provider and logs in there.
     fn log_in_there(&self, name: &str, place: &str) -> Outcome {
         let ours = self.audience();
         let page = self.browse(name, &[&format!("{ours}{place}")]);
@@ -177,7 +177,7 @@ impl Scene {
             "provider={}",
             field(&page.stdout, "name=\"provider\" value=\"")
         );
-        // Whoever is logged in has one in their forms.
+        // The forms of a signed-in person contain a token.
         if page.stdout.contains("name=\"token\"") {
             choice += "&token=";
             choice += &field(&page.stdout, "name=\"token\" value=\"");
@@ -198,7 +198,7 @@ impl Scene {
         self.browse(name, &[&form[..], &[&action]].concat())
     }
 
-    /// Lets the provider tell what it is asked for, and comes back from there.
+    /// Consents at the provider and follows the redirect back.
     fn agree(&self, name: &str, page: &Outcome, more: &[&str]) -> Outcome {
         let action = field(&page.stdout, "action=\"");
         self.browse(
@@ -208,12 +208,12 @@ impl Scene {
     }
 }
 
-/// The settings of a Cluster that reaches the provider.
+/// Returns the settings with which a Cluster can reach the provider.
 fn reaching(ca: &str) -> [&str; 4] {
     ["--outbound-allow", "127.0.0.0/8", "--outbound-ca", ca]
 }
 
-/// What stands between `mark` and the next quote.
+/// Returns the text between `mark` and the next quote.
 #[track_caller]
 fn field(page: &str, mark: &str) -> String {
     let start = page
@@ -224,7 +224,7 @@ fn field(page: &str, mark: &str) -> String {
     rest[..rest.find('"').unwrap()].to_owned()
 }
 
-/// An authority, and a certificate of it for `localhost`.
+/// Creates an authority, and a certificate for `localhost` that it signs.
 fn certificates(directory: &Path) -> PathBuf {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -282,7 +282,7 @@ fn a_workload_logs_in_by_a_token_of_its_platform_once() {
     let status = job.sh("octelium status -o json").success();
     assert!(status.stdout.contains("builder"), "{status:#?}");
 
-    // The same again, one for somebody else, and one by a provider that is none.
+    // The same token again, one for another audience, and one for an unknown provider.
     let outcome = login(&token, "jwt:env=ID_TOKEN");
     assert_eq!(outcome.code, 4, "{outcome:#?}");
     let other = scene.token("https://other.example");
@@ -298,7 +298,7 @@ fn a_workload_logs_in_by_a_token_of_its_platform_once() {
         scene.audits(reason);
     }
 
-    // Without a command for it: the variable is read where there is no Session.
+    // Without a login command, the variable is read if the client has no Session.
     let fresh = scene.token(&scene.audience());
     let other_job = scene.cluster.person();
     let command = format!(
@@ -376,11 +376,11 @@ fn people_log_in_by_the_provider_of_their_company() {
         .success();
     assert!(sessions.stdout.contains("Browser"), "{sessions:#?}");
 
-    // Once more: the provider, which knows her, asks her all the same, and says when that was.
+    // A second login: the provider has a session but prompts anyway, and reports the time.
     let shown = scene.log_in_from("alice", "/login?again=proof");
     assert!(shown.stdout.ends_with(&end), "{shown:#?}");
 
-    // Somebody new becomes a User, and somebody whose address was not verified does not.
+    // A new person becomes a User; a person without a verified address does not.
     let shown = scene.log_in("bob");
     assert!(shown.stdout.ends_with(&end), "{shown:#?}");
     let users = scene.root.sh("octeliumctl get user").success();

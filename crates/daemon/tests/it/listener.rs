@@ -1,4 +1,4 @@
-//! Names, certificates and health.
+//! Host names, certificates and health.
 
 use http::Request;
 

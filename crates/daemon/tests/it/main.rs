@@ -1,4 +1,4 @@
-//! The whole system: the layout of the sources, and stories told with the real programs.
+//! Whole-system tests: the layout of the sources, and scenarios with the real programs.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -1,4 +1,4 @@
-//! OAuth2 clients that know nothing of us.
+//! Standard OAuth2 clients.
 
 use crate::support::{
     https::{Answer, form, get},
@@ -81,7 +81,7 @@ async fn requests_without_a_good_token_are_refused() {
     );
     assert_eq!(answer.header("x-octelium-unauthorized"), "true");
 
-    // A05, A07: not in canonical form, cut short, with something after it.
+    // A05, A07: not in canonical form, truncated, with trailing text.
     for bad in [
         format!("{token}="),
         token[..token.len() - 1].to_owned(),

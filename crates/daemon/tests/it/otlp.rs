@@ -1,4 +1,4 @@
-//! What a collector of OTLP receives, over real gRPC.
+//! Data that an OTLP collector receives over real gRPC.
 
 use std::sync::{Arc, Mutex};
 
@@ -35,7 +35,7 @@ use crate::support::{
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
-/// Keeps everything.
+/// A collector that keeps all data.
 #[derive(Clone, Default)]
 struct Collector {
     spans: Arc<Mutex<Vec<Span>>>,
@@ -144,7 +144,7 @@ async fn a_collector_gets_traces_metrics_and_logs_of_requests() {
         .as_str()
         .unwrap()
         .to_owned();
-    // What is still in memory is exported at the end.
+    // Remaining data is exported at shutdown.
     assert!(scene.cluster.terminate().success());
 
     let spans = collector.spans.lock().unwrap();

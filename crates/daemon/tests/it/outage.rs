@@ -1,5 +1,5 @@
-//! A replica that loses its store: it goes on from what it knows up to the stated limit, refuses then, and comes back
-//! by itself.
+//! A replica that loses its store. It serves from memory up to the configured limit, then refuses requests, and
+//! recovers by itself.
 
 use std::{
     net::SocketAddr,
@@ -23,7 +23,7 @@ use crate::support::{
 const STALE_AFTER: u32 = 3;
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A way to the database that can be cut.
+/// A connection to the database that can be interrupted.
 struct Wire {
     address: SocketAddr,
     is_whole: watch::Sender<bool>,
@@ -43,8 +43,8 @@ impl Wire {
     }
 }
 
-/// Carries bytes both ways until the wire is cut. Nobody is told: as when a cable is pulled, connections stay and
-/// nothing comes of them any more.
+/// Copies bytes both ways until the wire is cut. No side is notified, as if a cable was pulled: connections stay open
+/// without data.
 async fn carry(mut client: TcpStream, socket: PathBuf, mut state: watch::Receiver<bool>) {
     if *state.borrow() {
         let mut server = UnixStream::connect(&socket).await.unwrap();
@@ -53,11 +53,11 @@ async fn carry(mut client: TcpStream, socket: PathBuf, mut state: watch::Receive
             _ = state.wait_for(|is_whole| !is_whole) => {}
         }
     }
-    // Until it is mended; then what was cut is reset.
+    // When the wire is repaired, the interrupted connection is reset.
     let _ = state.wait_for(|is_whole| *is_whole).await;
 }
 
-/// How long requests go on to be answered by `status`, until they are answered by `then`.
+/// Returns for how long requests are answered with `status`, until the first answer is `then`.
 async fn lasts(connection: &mut Connection, token: &str, status: u16, then: u16) -> Duration {
     let began = Instant::now();
     loop {
@@ -92,7 +92,7 @@ async fn c13_a_replica_without_its_store_goes_on_to_its_limit_refuses_and_recove
         wire.is_whole.send_replace(false);
         let went_on = lasts(&mut connection, &token, 200, 503).await;
         let limit = Duration::from_secs(STALE_AFTER.into());
-        // The heartbeat of a second was at most that old when the wire was cut.
+        // The last heartbeat, sent every second, is at most that old when the wire is cut.
         assert!(
             went_on > limit.saturating_sub(Duration::from_millis(1500)),
             "{went_on:?}"
@@ -101,7 +101,7 @@ async fn c13_a_replica_without_its_store_goes_on_to_its_limit_refuses_and_recove
         wire.is_whole.send_replace(true);
         lasts(&mut connection, &token, 503, 200).await;
     }
-    // What happens after it is known again.
+    // Changes after the recovery arrive again.
     scene.admin.sh("octeliumctl delete cred cred01").success();
     lasts(&mut connection, &token, 200, 401).await;
 }

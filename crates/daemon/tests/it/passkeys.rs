@@ -1,4 +1,4 @@
-//! People with passkeys and security keys, in a real browser.
+//! Passkeys and security keys in a real browser.
 
 use crate::{
     browser::{enroll, people},
@@ -52,7 +52,7 @@ async fn w32_a_passkey_is_added_and_raises_a_session_and_begins_one() {
     assert_eq!(browser.url().await, page);
     browser.sees("Passkey").await;
 
-    // The same one again is not added twice.
+    // The same key cannot be added twice.
     browser.click("[formaction='/authenticators/fido']").await;
     browser.click("form[data-webauthn] button").await;
     browser.sees("This is registered already").await;
@@ -86,13 +86,13 @@ async fn w32_a_passkey_is_added_and_raises_a_session_and_begins_one() {
     browser.sees("\"john\"").await;
     assert_eq!(browser.url().await, wanted);
 
-    // Alone: an authenticator that needs nobody's finger answers as soon as the field of the login page asks.
+    // As the only factor: an authenticator without user presence answers as soon as the field of the login page asks.
     log_out(&browser, &domain).await;
     browser.open(&wanted).await;
     browser.sees("\"john\"").await;
     assert_eq!(browser.url().await, wanted);
 
-    // By the button, where the browser offers no passkeys in fields.
+    // With the button, in a browser that does not offer passkeys in fields.
     log_out(&browser, &domain).await;
     browser
         .before_pages("delete PublicKeyCredential.isConditionalMediationAvailable;")
@@ -165,7 +165,7 @@ async fn b10_a_key_raises_the_session_of_a_command_line_by_way_of_the_browser() 
     let john = scene.cluster.person();
     john.sh(&format!("octelium login --auth-token {token}"))
         .success();
-    // Whoever is in front of the browser need not be logged in there.
+    // The person at the browser need not be signed in there.
     log_out(&browser, &domain).await;
     let mut proof = john.begin("octelium auth authenticator --no-browser");
     browser.open(&proof.line()).await;
@@ -219,7 +219,7 @@ async fn b13_a_copy_of_a_key_is_noticed_and_what_verifies_nobody_is_told_apart()
         "{session:#?}"
     );
 
-    // Somebody has copied it before, and uses the copy.
+    // A cloned key is used.
     browser.replace_credentials(&key, &copy).await;
     prove().await;
     browser.sees("there may be a copy of it").await;

@@ -1,4 +1,4 @@
-//! Policies are asked for their reasons, tested before they are applied, and tried in shadow.
+//! Explanations of Policy decisions, tests before Policies are applied, and shadow Policies.
 
 use serde_json::Value;
 
@@ -36,7 +36,7 @@ async fn why_says_what_the_gateway_then_does() {
         "{}",
         denied.stdout
     );
-    // By the Session that the token is of.
+    // The Session that the token belongs to.
     let sessions = scene.admin.sh("octeliumctl get session -o json").success();
     let sessions: Value = serde_json::from_str(&sessions.stdout).unwrap();
     let session = sessions["items"]
@@ -55,7 +55,7 @@ async fn why_says_what_the_gateway_then_does() {
     let command =
         format!("octeliumctl policy why --user microservice2 --service web --session {session}");
     assert_eq!(scene.admin.sh(&command).code, 1);
-    // Only an administrator is told.
+    // Only administrators get explanations.
     let other = scene.cluster.person();
     let token = scene.authentication_token("cred02");
     other

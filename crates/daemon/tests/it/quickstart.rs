@@ -1,4 +1,4 @@
-//! `octeliumd quickstart`, and every command that it says to try.
+//! `octeliumd quickstart`, and every command that it suggests.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -54,7 +54,7 @@ impl Quickstart {
             .to_owned()
     }
 
-    /// The indented lines after `Try`.
+    /// Returns the indented lines after `Try`.
     fn commands(&self) -> String {
         let (_, rest) = self.told.split_once("Try").expect(&self.told);
         let commands = rest.lines().skip(1).filter(|line| line.starts_with("  "));
@@ -95,7 +95,7 @@ fn it_shows_an_allowed_and_a_denied_request_and_its_commands_work() {
     );
     assert!(tried.stdout.contains("Access Token:"), "{tried:#?}");
 
-    // The second run goes on from the state of the first.
+    // The second run continues with the state of the first.
     let port = first.port();
     first.stop();
     let second = Quickstart::start(directory.path(), &format!("127.0.0.1:{port}"));

@@ -19,7 +19,7 @@ fn octeliumd_with(data_dir: &Path, arguments: &[&str]) -> Outcome {
     run(&mut command)
 }
 
-/// A backup of a Cluster that serves.
+/// Makes a backup of a running Cluster.
 fn back_up(cluster: &Cluster, directory: &Path) -> PathBuf {
     let file = directory.join("backup");
     octeliumd_with(&cluster.data_dir(), &["backup", file.to_str().unwrap()]).success();
@@ -100,7 +100,7 @@ async fn e05_a_restore_over_a_cluster_brings_back_nothing_that_was_revoked_since
         "{}",
         sessions.stdout
     );
-    // Content is that of the backup, and what happened since is still on record.
+    // The content is that of the backup, and later events are still in the audit trail.
     assert_eq!(
         scene
             .admin

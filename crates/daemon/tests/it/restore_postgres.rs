@@ -9,7 +9,7 @@ use crate::support::{
     scene::{Scene, WEB},
 };
 
-/// Runs `octeliumd` on a database; its URL and the master key are given as an operator would.
+/// Runs `octeliumd` on a database, with its URL and the master key passed as an operator would.
 fn octeliumd_on(database: &str, cluster: &Cluster, arguments: &[&str]) -> Outcome {
     let key = cluster.data_dir().with_file_name("master-key");
     let mut command = Command::new(octeliumd());

@@ -1,4 +1,4 @@
-//! What is revoked stops at once, also while requests run.
+//! Revocation takes effect immediately, even under load.
 
 use std::time::{Duration, Instant};
 
@@ -7,11 +7,11 @@ use crate::support::{
     scene::{Scene, WEB},
 };
 
-/// The published bound in one process. The median of some rounds is held to it, so that a machine that is busy for a
-/// moment does not matter, and a process that would look for changes now and then does.
+/// The published bound in one process. The test compares the median of several rounds. A short load peak of the machine
+/// does not matter then, but periodic polling for changes would fail.
 const BOUND: Duration = Duration::from_millis(50);
 const ROUNDS: usize = 7;
-/// For requests that are not refused at all.
+/// The timeout for requests that are never refused.
 const PATIENCE: Duration = Duration::from_secs(30);
 const CLIENTS: usize = 4;
 
@@ -26,7 +26,7 @@ async fn a03_w12_disabling_a_credential_stops_its_requests_while_they_run() {
     assert!(lasting[ROUNDS / 2] <= BOUND, "{lasting:?}");
 }
 
-/// For how long requests were still let through, counted from when it was acknowledged to when they were sent.
+/// Returns for how long requests were accepted, from the acknowledgement to the time they were sent.
 async fn disable_under_load(scene: &Scene, name: &str) -> Duration {
     let token = scene.access_token(name);
     let mut clients = Vec::new();
@@ -39,7 +39,7 @@ async fn disable_under_load(scene: &Scene, name: &str) -> Duration {
             let mut last_accepted = None;
             while begun.elapsed() < PATIENCE {
                 let sent = Instant::now();
-                // An answer that was under way is cut off.
+                // An open response is aborted.
                 let Ok(answer) = connection.try_send(get("/", &token)).await else {
                     connection = https.connect(WEB).await.unwrap();
                     continue;

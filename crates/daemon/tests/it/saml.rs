@@ -1,4 +1,4 @@
-//! People log in at a real SAML identity provider, and out again from either side.
+//! Logins at a real SAML identity provider, and logouts from either side.
 
 use std::{process::Command, time::Instant};
 
@@ -10,14 +10,14 @@ use crate::support::{
     program::run,
 };
 
-/// The browser of one person: `curl`, which follows redirections and keeps cookies.
+/// The browser of one person: `curl`, which follows redirects and stores cookies.
 struct Browser {
     home: TempDir,
     origin: String,
     ca: String,
 }
 
-/// Where the browser is.
+/// The page that the browser shows.
 struct Page {
     url: String,
     body: String,
@@ -53,7 +53,7 @@ impl Browser {
         self.curl(&arguments)
     }
 
-    /// Chooses the provider, logs in there, and comes back.
+    /// Selects the provider, logs in there, and returns.
     fn log_in(&self, provider: &str) -> Page {
         let login = self.get("/login");
         assert!(login.body.contains(provider), "{}", login.body);
@@ -111,7 +111,7 @@ impl Browser {
     }
 }
 
-/// A provider that knows the Cluster, and whom the Cluster knows.
+/// Creates a provider and a Cluster that trust each other.
 fn federate(cluster: &Cluster, admin: &Person, settings: Settings) -> Simplesamlphp {
     let metadata = Browser::new(cluster).get("/saml/metadata").body;
     let idp = Simplesamlphp::start(&metadata, settings).unwrap();
@@ -173,7 +173,7 @@ fn a_person_logs_in_at_a_real_provider_and_out_again() {
     );
     assert_eq!(sessions(&admin), 1);
 
-    // Out here, and there.
+    // Sign out of the Cluster, then of the provider.
     let profile = browser.get("/profile");
     let token = value_of(&profile.body, "token").unwrap();
     let out = browser.post("/logout", &[("token", &token)]);
@@ -194,7 +194,7 @@ fn a_person_logs_in_at_a_real_provider_and_out_again() {
         ended.body
     );
 
-    // It asks for the password again, which shows that it has forgotten; and now it ends the Session by itself.
+    // The provider asks for the password again, so its session has ended. Now the provider ends the Session.
     let portal = browser.log_in("Corporation");
     assert!(portal.body.contains("alice"), "{}", portal.body);
     assert_eq!(sessions(&admin), 1);
@@ -214,7 +214,7 @@ fn a_person_logs_in_at_a_real_provider_and_out_again() {
 
 #[test]
 fn a_real_provider_encrypts_what_it_says() {
-    // It does so in CBC, which is read for its signature of the response.
+    // The provider encrypts with CBC, which is accepted because the response is signed.
     let cluster = Cluster::start();
     let admin = cluster.administrator();
     let settings = Settings {

@@ -1,4 +1,4 @@
-//! What is secret is sealed before it reaches a file: the database, its log, and backups.
+//! Secrets are encrypted before they reach a file: the database, its log, and backups.
 
 use std::{fs, path::Path, process::Command};
 
@@ -42,7 +42,7 @@ metadata: {name: behind}
 spec: {mode: HTTP, config: {upstream: {url: 'http://127.0.0.1:1'}, http: {auth: {bearer: {fromSecret: text}}}}}
 ";
 
-/// Documents that would show what is secret to whoever may read the resource.
+/// Documents that would show a secret to everyone who may read the resource.
 const REFUSED: [&str; 6] = [
     "{kind: Secret, metadata: {name: no}, spec: {data: {value: MARKER-refused}}, data: {value: x}}",
     "{kind: Secret, metadata: {name: no}, spec: {data: {valueBytes: TUFSS0VS}}, data: {value: x}}",
@@ -52,13 +52,13 @@ const REFUSED: [&str; 6] = [
     "{kind: Service, metadata: {name: no}, spec: {mode: HTTP, config: {upstream: {url: 'http://127.0.0.1:1'}, http: {auth: {bearer: {inline: MARKER-refused}}}}}}",
 ];
 
-/// Names of files in `directory` that hold `marker`.
+/// Returns the names of files in `directory` that contain `marker`.
 fn holding(directory: &Path, marker: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
-        // The first token is handed over in a file of its own.
+        // The first token is delivered in its own file.
         if !entry.file_type().unwrap().is_file() || name == "root-token" {
             continue;
         }
@@ -114,7 +114,7 @@ async fn no_file_of_the_store_holds_a_secret_in_clear_s11() {
         .arg("--data-dir")
         .arg(&data_dir);
     run(&mut backup).success();
-    // The name of a Service shows that the search finds what is there in clear.
+    // The name of a Service proves that the search finds plain text.
     assert!(!holding(&data_dir, b"behind.default").is_empty());
     assert!(!holding(backups.path(), b"behind.default").is_empty());
     let root_token = scene.cluster.root_token();

@@ -1,4 +1,4 @@
-//! Services that want a fresh or a stronger proof of who asks (RFC 9470).
+//! Services that require a fresh or a stronger authentication (RFC 9470).
 
 use std::fs;
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// One Service for whoever has used an Authenticator lately, one for whoever has used a security key or a passkey.
+/// One Service requires a recently used Authenticator, the other a security key or a passkey.
 const SERVICES: &str = r#"
 kind: Policy
 metadata: { name: recent-second-factor }
@@ -50,7 +50,7 @@ fn serve(scene: &Scene) {
     applied.success();
 }
 
-/// The access token that the command-line client of `person` keeps.
+/// Returns the access token that the command-line client of `person` stored.
 fn access_token(cluster: &Cluster, person: &Person) -> String {
     let kept = fs::read(person.home().join("octelium/octelium.db")).unwrap();
     let kept = api::config_v1::State::decode(kept.as_slice()).unwrap();
@@ -78,7 +78,7 @@ async fn b07_a_program_is_told_what_to_prove_and_nothing_weaker_is_offered() {
     john.sh(&format!("octelium login --auth-token {token}"))
         .success();
 
-    // Whoever has nothing is told what they could add.
+    // A person without an Authenticator learns which kinds they could add.
     let get = async |service: &str| {
         let token = access_token(cluster, &john);
         let host = format!("{service}.localhost");
@@ -106,7 +106,7 @@ async fn b07_a_program_is_told_what_to_prove_and_nothing_weaker_is_offered() {
             ))),
         "{challenge}"
     );
-    // Why, for administrators.
+    // The explanation for administrators.
     let session = scene
         .admin
         .sh("octeliumctl get session --user john -o field=metadata.name")
@@ -125,7 +125,7 @@ async fn b07_a_program_is_told_what_to_prove_and_nothing_weaker_is_offered() {
     john.sh(&format!("echo {code} | octelium auth authenticator {name}"))
         .success();
     assert_eq!(get("payroll").await.status, 200);
-    // A code is no key, however recent it is.
+    // A code does not replace a key, however recent it is.
     let vault = get("vault").await;
     assert_eq!(vault.status, 401, "{vault:?}");
     let challenge = vault.header("www-authenticate");
@@ -197,7 +197,7 @@ async fn a_browser_is_led_to_the_proof_and_back() {
     browser.is_accessible().await;
     browser.picture("services-after-proof").await;
 
-    // Nothing yet: what would do is added on the way.
+    // Without an Authenticator, a suitable one is added on the way.
     let wanted = format!("https://vault.{domain}/a/page?with=this");
     browser.open(&wanted).await;
     browser
@@ -212,7 +212,7 @@ async fn a_browser_is_led_to_the_proof_and_back() {
         .click("form[action='/authenticators/fido'] button")
         .await;
     browser.click("form[data-webauthn] button").await;
-    // It was added, and not yet used.
+    // The key was added, but not used yet.
     browser.sees("Use a passkey or security key").await;
     browser.is_accessible().await;
     browser.picture("step-up").await;
@@ -220,12 +220,12 @@ async fn a_browser_is_led_to_the_proof_and_back() {
     browser.sees("\"/a/page\"").await;
     assert_eq!(browser.url().await, wanted);
 
-    // The same proof is recent enough for the other Service.
+    // The same authentication is recent enough for the other Service.
     let payroll = format!("https://payroll.{domain}/");
     browser.open(&payroll).await;
     browser.sees("\"headers\"").await;
     assert_eq!(browser.url().await, payroll);
-    // What no proof would open stays closed, and nobody is sent round in circles.
+    // If no authentication would suffice, access stays denied, without a redirect loop.
     browser.open(&format!("https://web.{domain}/")).await;
     browser.sees("Access was denied").await;
 }
@@ -262,7 +262,7 @@ async fn a_policy_asks_for_the_system_of_the_machine() {
     john.sh("octelium auth device").success();
     assert_eq!(get("unix").await, 200);
     assert_eq!(get("windows").await, 403);
-    // What an administrator has not approved is no longer let in.
+    // A Device that an administrator rejected loses access.
     let device = scene
         .admin
         .sh("octeliumctl get device -o field=metadata.name");

@@ -1,4 +1,4 @@
-//! What the stories are told with: the real programs, a Cluster in a temporary directory, plain HTTPS.
+//! The environment of the tests: the real programs, a Cluster in a temporary directory, and an HTTPS client.
 
 pub(crate) mod admin;
 pub(crate) mod cluster;

@@ -1,4 +1,4 @@
-//! The table of threats: every id in the name of a test has a row in `docs/threats.md`, and every row names a test.
+//! The table of threats. Every id in the name of a test has a row in `docs/threats.md`, and every row names a test.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,7 +80,7 @@ struct Row {
     test: String,
 }
 
-/// The rows of four cells: id, threat, defense, test.
+/// Returns the rows of four cells: id, threat, defense, test.
 fn rows() -> Vec<Row> {
     let rows: Vec<Row> = tables()
         .into_iter()
@@ -94,7 +94,7 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// The cells of every row of a table that begins with an id.
+/// Returns the cells of every row that starts with an id.
 fn tables() -> Vec<Vec<String>> {
     let text = read(&root().join(TABLE));
     let rows = text.lines().filter_map(|line| line.strip_prefix("| "));
@@ -107,10 +107,10 @@ fn tables() -> Vec<Vec<String>> {
 }
 
 struct Function {
-    /// The crate and the modules that the path of the file names.
+    /// The crate and the modules in the path of the file.
     module: String,
     name: String,
-    /// Whether an attribute makes it a test. Functions of the store's conformance suite have none.
+    /// True if an attribute marks it as a test. Functions of the store's conformance suite have none.
     is_test: bool,
 }
 
@@ -141,7 +141,7 @@ fn functions() -> Vec<Function> {
     found
 }
 
-/// The name of the function that `line` declares.
+/// Returns the name of the function that `line` declares.
 fn function_name(line: &str) -> Option<String> {
     let (before, after) = line.split_once("fn ")?;
     let mut words = before.split_whitespace();
@@ -156,7 +156,7 @@ fn function_name(line: &str) -> Option<String> {
     (!name.is_empty()).then_some(name)
 }
 
-/// `crates/server/tests/it/web/portal.rs` is `server::web::portal`.
+/// Returns the module of a file: `crates/server/tests/it/web/portal.rs` is `server::web::portal`.
 fn module(path: &str) -> String {
     let path = path.trim_start_matches("crates/").trim_end_matches(".rs");
     let (package, rest) = path.split_once('/').unwrap_or((path, ""));
@@ -167,7 +167,7 @@ fn module(path: &str) -> String {
         .replace('/', "::")
 }
 
-/// The ids at the beginning and at the end of the name of a test.
+/// Returns the ids at the start and at the end of the name of a test.
 fn ids(name: &str) -> Vec<String> {
     let segments: Vec<&str> = name.split('_').collect();
     let first = segments.iter().take_while(|segment| is_id(segment)).count();
@@ -181,7 +181,7 @@ fn ids(name: &str) -> Vec<String> {
     ends.map(|id| id[..1].to_uppercase() + &id[1..]).collect()
 }
 
-/// A letter of a list and one or two digits; behind two, a letter can tell parts apart (`w39b`).
+/// Accepts a letter of the list and one or two digits. After two digits, a letter can distinguish parts (`w39b`).
 fn is_id(segment: &str) -> bool {
     let Some(number) = segment.strip_prefix(['a', 'b', 'c', 'd', 'e', 'g', 'r', 's', 'w']) else {
         return false;

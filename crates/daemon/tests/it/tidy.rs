@@ -1,11 +1,11 @@
-//! The layout of the sources: who may depend on whom, how long a file may be, what no file may hold.
+//! The layout of the sources: dependencies, lengths of files, and forbidden content.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// Which packages of the workspace each may use outside its tests.
+/// The packages of the workspace that each package may use outside its tests.
 const DIRECTIONS: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("domain", &["api"]),
@@ -24,7 +24,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The longest file, in lines without its tests.
+/// The maximum length of a file, in lines without its tests.
 const MAX_LINES: usize = 600;
 
 #[test]
@@ -58,7 +58,7 @@ fn only_the_daemon_and_the_store_name_a_backend() {
             continue;
         }
         for backend in ["store::sqlite", "store::postgres"] {
-            // Tests may use a real backend in place of a fake.
+            // Tests may use a real backend instead of a fake.
             if without_tests(&path, &read(&file)).contains(backend) {
                 problems.push(format!("{path} names {backend}"));
             }
@@ -97,7 +97,7 @@ fn files_are_named_for_what_they_hold() {
 
 #[test]
 fn nothing_is_left_unfinished() {
-    // Written in two parts, so that this file does not find itself.
+    // Written in two parts, so that this file does not match.
     let forbidden = [
         ["TO", "DO"],
         ["FIX", "ME"],
@@ -124,7 +124,7 @@ fn nothing_is_left_unfinished() {
     assert_none(&problems);
 }
 
-/// Everything but what stands behind `#[cfg(test)]`; nothing of a file that is a test.
+/// Removes everything behind `#[cfg(test)]`. Returns an empty text for a test file.
 fn without_tests(path: &str, text: &str) -> String {
     let is_test = path.contains("/tests/")
         || path.ends_with("/tests.rs")
@@ -139,7 +139,7 @@ fn without_tests(path: &str, text: &str) -> String {
     before.collect::<Vec<_>>().join("\n")
 }
 
-/// The names under `[dependencies]` and `[build-dependencies]`.
+/// Returns the names under `[dependencies]` and `[build-dependencies]`.
 fn dependencies(manifest: &str) -> Vec<String> {
     let mut section = "";
     let mut names = Vec::new();

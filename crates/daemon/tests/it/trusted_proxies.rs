@@ -1,4 +1,4 @@
-//! Load balancers that name the client, and everybody else who would like to.
+//! Load balancers that name the client, and clients that try to do the same.
 
 use std::{
     net::Ipv4Addr,
@@ -16,11 +16,11 @@ use crate::support::{
     scene::Scene,
 };
 
-/// The proxy, and a stranger.
+/// The trusted proxy, and an untrusted client.
 const PROXY: &str = "127.0.0.9";
 const STRANGER: &str = "127.0.0.8";
 const TRUSTED: &str = "127.0.0.9/32";
-/// A Service for clients at 192.0.2.7 alone, which tells its upstream who asks.
+/// A Service for clients at 192.0.2.7 only, which sends its upstream the client's address.
 const HOST: &str = "seen.localhost";
 
 async fn scene(arguments: &[&str]) -> (Scene, String) {
@@ -70,7 +70,7 @@ fn page(path: &str) -> Request<String> {
     Request::builder().uri(path).body(String::new()).unwrap()
 }
 
-/// The client in the log line of a request to this path.
+/// Returns the client in the log line of a request to this path.
 fn logged_client(cluster: &Cluster, path: &str) -> String {
     let log = cluster.log_with(&format!("\"path\":\"{path}\""));
     let lines = log
@@ -81,7 +81,7 @@ fn logged_client(cluster: &Cluster, path: &str) -> String {
     line["client"].as_str().unwrap().to_owned()
 }
 
-/// What every part of the Cluster says of a client that came through the proxy.
+/// Checks that all parts of the Cluster report the client behind the proxy.
 async fn check_every_surface(
     scene: &Scene,
     token: &str,
@@ -134,7 +134,7 @@ async fn a_stranger_cannot_choose_its_address_s02() {
     let request = with_field(get("/stranger", &token), "192.0.2.7");
     assert_eq!(stranger.send(HOST, request).await.status, 403);
     assert_eq!(logged_client(&scene.cluster, "/stranger"), STRANGER);
-    // Nor by a request through the proxy that names two.
+    // A request through the proxy that names two addresses does not work either.
     let proxied = scene.https.from(PROXY);
     let request = with_field(get("/through", &token), "192.0.2.7, 198.51.100.1");
     assert_eq!(proxied.send(HOST, request).await.status, 403);
@@ -149,7 +149,7 @@ async fn nobody_names_a_client_by_default_s02() {
     assert_eq!(logged_client(&scene.cluster, "/nobody"), PROXY);
 }
 
-/// A PROXY protocol header for a client at this address.
+/// Builds a PROXY protocol header for a client at this address.
 fn header(client: [u8; 4]) -> Vec<u8> {
     let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
     header.extend(client);
@@ -162,7 +162,7 @@ fn header(client: [u8; 4]) -> Vec<u8> {
 async fn every_surface_sees_the_client_of_a_proxied_connection_s02() {
     let (scene, token) = scene(&["--proxy-protocol", "on"]).await;
     let proxied = scene.https.from(PROXY).greeting(&header([192, 0, 2, 7]));
-    // What the client writes itself does not count.
+    // Values from the client itself are ignored.
     let invent = |request| with_field(request, "198.51.100.1");
     check_every_surface(&scene, &token, &proxied, invent).await;
 
@@ -177,7 +177,7 @@ async fn every_surface_sees_the_client_of_a_proxied_connection_s02() {
         metrics.contains("octelium_limit_reached_total{limit=\"proxy_header\"} 1"),
         "{metrics}"
     );
-    // A stranger gets no address by the header: it is no TLS.
+    // The header of an untrusted client is read as TLS and fails.
     let stranger = scene.https.from(STRANGER);
     let greeting = stranger.greeting(&header([192, 0, 2, 7]));
     greeting.connect(HOST).await.err().expect("it is refused");

@@ -1,4 +1,4 @@
-//! What the gateway proves itself to upstreams with, from Secrets as people make them.
+//! The gateway's credentials for upstreams, from Secrets that are created like in production.
 
 use crate::support::{cluster::Cluster, scene::Scene, upstream::CLIENT_SECRET};
 
@@ -84,7 +84,7 @@ async fn upstreams_get_tokens_and_signatures() {
             && seen.contains("/eu-central-1/execute-api/aws4_request"),
         "{seen}"
     );
-    // Another secret: what was had by the old one is not used any longer.
+    // After the Secret changed, the token of the old one is no longer used.
     let update = "octeliumctl update secret upstream-client --value -";
     scene.admin.sh_with_input(update, "another").success();
     let (status, _) = authorization(&scene, "by-token.localhost", &token).await;

@@ -1,39 +1,39 @@
-//! How often a second factor that can be guessed may be tried. Counted for the User: across Authenticators, Sessions,
-//! addresses and restarts.
+//! Lockout after failed attempts at a second factor that can be guessed. Failures are counted for the User, across
+//! Authenticators, Sessions, addresses and restarts.
 
 use std::time::Duration;
 
 use crate::clock::UnixMillis;
 
-/// As many may fail in a row before anything is slowed down.
+/// Failures in a row before the first delay.
 const FREE: u32 = 4;
-/// From here on something is wrong that time alone does not mend.
+/// Failures in a row from which the longest delay applies: this many are not typing errors.
 const MANY: u32 = 20;
 const FIRST_DELAY: Duration = Duration::from_mins(1);
 const LONGEST_DELAY: Duration = Duration::from_hours(1);
 const LONGEST_DELAY_OF_MANY: Duration = Duration::from_hours(6);
 
-/// What failed since the last success.
+/// The failed attempts since the last success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Attempts {
-    /// How often in a row.
+    /// Number of failures in a row.
     pub failures: u32,
-    /// When last.
+    /// Time of the latest failure.
     pub last_failed_at: Option<UnixMillis>,
 }
 
-/// Too often. Nothing is looked at before then, right or wrong.
+/// The error for an attempt during a lockout. No attempt is evaluated before `until`, not even a correct one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Blocked {
-    /// Until when.
+    /// The end of the lockout.
     pub until: UnixMillis,
 }
 
 impl Attempts {
-    /// Whether another may be made now.
+    /// Checks that an attempt is allowed at `now`.
     ///
     /// # Errors
-    /// Where not, with the end of that.
+    /// Returns [`Blocked`] with the end of the lockout if the User is locked out.
     pub fn check(self, now: UnixMillis) -> Result<(), Blocked> {
         match self.blocked_until() {
             Some(until) if now < until => Err(Blocked { until }),
@@ -41,7 +41,7 @@ impl Attempts {
         }
     }
 
-    /// One more has failed.
+    /// Returns the state after one more failure at `now`.
     #[must_use]
     pub fn failed(self, now: UnixMillis) -> Self {
         Self {
@@ -50,14 +50,15 @@ impl Attempts {
         }
     }
 
-    /// Until when nothing is looked at; `None` where that never was so.
+    /// Returns the end of the current or latest lockout, or `None` if no failure caused one.
     pub fn blocked_until(self) -> Option<UnixMillis> {
         let delay = delay(self.failures)?;
         Some(self.last_failed_at?.saturating_add(delay))
     }
 }
 
-/// A minute after the fifth failure in a row, and twice as long after each further one.
+/// Returns the delay after this many failures: 1 minute after the fifth, doubled by each further one up to 1 hour, and
+/// 6 hours from the twentieth on.
 fn delay(failures: u32) -> Option<Duration> {
     let doublings = failures.checked_sub(FREE.saturating_add(1))?;
     let longest = if failures >= MANY {

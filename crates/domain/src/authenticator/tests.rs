@@ -101,7 +101,7 @@ fn b07_nothing_weaker_takes_the_place_of_what_a_session_is_pinned_to() {
     assert!(may_stand_in(&pinned, &other, Some(Type::Fido)));
     assert!(!may_stand_in(&pinned, &code, Some(Type::Fido)));
     assert!(!may_stand_in(&pinned, &other, Some(Type::Tpm)));
-    // What it is pinned to is gone.
+    // The Authenticator that the Session is pinned to was deleted.
     assert!(!may_stand_in(&pinned, &other, None));
     let free = session(SessionType::Clientless, true);
     assert!(may_stand_in(&free, &code, None));

@@ -1,17 +1,17 @@
-//! Spans of time in few characters.
+//! Compact time spans for tables.
 
 use prost_types::Timestamp;
 
 use crate::clock::UnixMillis;
 
-/// How long ago, or empty.
+/// Formats the time since `time`. Returns an empty text for `None`.
 pub fn since(time: Option<&Timestamp>, now: UnixMillis) -> String {
     time.map_or_else(String::new, |time| {
         short(now.since(UnixMillis::from_proto(time)).as_secs())
     })
 }
 
-/// How long from now, `expired`, or `never`.
+/// Formats the time until `time`. Returns `expired` if it has passed, or `never` for `None`.
 pub fn until(time: Option<&Timestamp>, now: UnixMillis) -> String {
     let Some(time) = time.map(UnixMillis::from_proto) else {
         return "never".to_owned();
@@ -23,7 +23,7 @@ pub fn until(time: Option<&Timestamp>, now: UnixMillis) -> String {
     }
 }
 
-/// Two units at most, the coarser the longer.
+/// Formats a span with at most two units. The resolution decreases with the length.
 fn short(seconds: u64) -> String {
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;

@@ -1,6 +1,6 @@
-//! Why a proof of identity, or what came from one, does not hold.
+//! Reasons to refuse a Credential, a Session or a token.
 
-/// Why a Credential, a Session or a token is refused. What it says is told only to whom has proved to hold it.
+/// The reason why a Credential, a Session or a token is refused. Show it only to a caller that proved to hold it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[allow(missing_docs, reason = "each says it in its message")]
 pub enum Refusal {
@@ -73,7 +73,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// A stable word for the audit log.
+    /// Returns a stable identifier for the audit log.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Incomplete => "object_incomplete",

@@ -1,4 +1,4 @@
-//! New secrets for a Credential.
+//! Rotation of the secret of a Credential.
 
 use std::time::Duration;
 
@@ -7,27 +7,28 @@ use api::core_v1::{self, credential::spec::Type};
 use super::{Refusal, recovery_until, usable};
 use crate::{clock::UnixMillis, id::Uid};
 
-/// 9999-12-31T23:59:59Z, the last second that a timestamp of the wire may hold.
+/// 9999-12-31T23:59:59Z, the latest second of a protobuf timestamp.
 const LAST_SECOND: i64 = 253_402_300_799;
 
-/// What becomes of the generation before.
+/// The treatment of the previous generation at a rotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rotation {
-    /// It ends at once, with every Session that it made.
+    /// The previous secret and its Sessions end at once.
     EndSessions,
-    /// Its secret ends at once; the Sessions that it made live on as those of the new one.
+    /// The previous secret ends at once. Its Sessions continue under the new generation.
     KeepSessions,
-    /// Its secret and its Sessions work for this long beside the new one.
+    /// The previous secret and its Sessions stay valid for this long.
     Overlap(Duration),
 }
 
-/// Gives `credential` the secret `new_token_id` at `now`. Also used for its first secret.
+/// Gives `credential` the secret `new_token_id` at `now`, also for the first secret.
 ///
-/// Whatever generation was before the one that is replaced ends at once, so that never three live.
+/// A generation that was still in its overlap ends at once, so at most two are valid at a time.
 ///
 /// # Errors
-/// For a Credential that is disabled, locked or expired, for a recovery Credential, and for [`Rotation::KeepSessions`] of one whose secret is
-/// the access token of its Session. Nothing is changed then.
+/// Returns [`Refusal::Disabled`], [`Refusal::Locked`] or [`Refusal::Expired`] if the Credential is unusable,
+/// [`Refusal::Recovery`] for a recovery Credential, and [`Refusal::SessionIsSecret`] for [`Rotation::KeepSessions`] if
+/// the secret is the access token of the Session. The Credential is then unchanged.
 pub fn rotate(
     credential: &mut core_v1::Credential,
     rotation: Rotation,

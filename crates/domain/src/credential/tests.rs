@@ -14,7 +14,7 @@ fn id(byte: u8) -> Uid {
     Uid::from_bytes(&[byte; 16]).unwrap()
 }
 
-/// A Credential whose first secret has the token id 1 and the version 1.
+/// Returns a Credential whose first secret has the token id 1 and the version 1.
 fn issued() -> Credential {
     let mut credential = Credential {
         spec: Some(Spec::default()),
@@ -248,7 +248,7 @@ fn a06_an_overlap_that_has_ended_does_not_begin_again_when_the_clock_jumps_back(
     let mut credential = issued();
     rotate(&mut credential, Rotation::Overlap(HOUR), id(2), NOW).unwrap();
     assert!(redeem(&credential, id(1), NOW).is_ok());
-    // Replicas whose clocks differ a little agree.
+    // Small clock differences between replicas are tolerated.
     assert!(
         redeem(
             &credential,

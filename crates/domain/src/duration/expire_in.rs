@@ -12,64 +12,64 @@ const LONGEST_TEXT: usize = 256;
 const LONGEST_NUMBER: usize = 12;
 const NANOS: i128 = 1_000_000_000;
 
-/// Why a text is not a moment in the future.
+/// The reason why a text is not a valid time in the future.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
-    /// Nothing there.
+    /// The text is empty.
     #[error("the duration is empty; {EXAMPLES}")]
     Empty,
-    /// Longer than anybody writes.
+    /// The text is longer than 256 characters.
     #[error("the duration is longer than {LONGEST_TEXT} characters; {EXAMPLES}")]
     TooLong,
-    /// A number that no unit follows, as in `30`.
+    /// A number without a unit, such as `30`.
     #[error("the number `{number}` has no unit; {EXAMPLES}")]
     MissingUnit {
         /// The number.
         number: String,
     },
-    /// A unit that no number precedes, as in `days`.
+    /// A unit without a number, such as `days`.
     #[error("`{text}` does not begin with a number; {EXAMPLES}")]
     MissingNumber {
-        /// From where the number should have begun.
+        /// The text from the position at which a number was expected.
         text: String,
     },
     /// Not a number, or one with too many digits.
     #[error("`{number}` is not a number of up to {LONGEST_NUMBER} digits; {EXAMPLES}")]
     InvalidNumber {
-        /// What was written.
+        /// The invalid number.
         number: String,
     },
-    /// A unit that does not exist, as in `2 hours` or `3fortnights`.
+    /// An unknown unit, such as in `2 hours` or `3fortnights`.
     #[error(
         "unknown unit `{unit}`: write the number and one of ns, us, ms, s, m, h, d, w, mo, y (or sec, min, hr, day, wk, mon, yr, seconds, minutes, …) without spaces; {EXAMPLES}"
     )]
     UnknownUnit {
-        /// What was written.
+        /// The unknown unit.
         unit: String,
     },
-    /// Now or before now.
+    /// The result is not later than now.
     #[error("`{text}` does not lead into the future; {EXAMPLES}")]
     NotInFuture {
-        /// What was written.
+        /// The whole text.
         text: String,
     },
-    /// After the year 9999.
+    /// The result is after the year 9999.
     #[error("`{text}` leads beyond the year 9999; {EXAMPLES}")]
     TooFar {
-        /// What was written.
+        /// The whole text.
         text: String,
     },
 }
 
-/// The moment that lies `text` after `now`.
+/// Parses `text` as a time span and returns the time that is this span after `now`.
 ///
-/// One or more terms `[+|-]NUMBER UNIT` without spaces; a number may have a decimal point; a sign holds until the
-/// next one. Months and years are counted in the (UTC) calendar, days that a month lacks running over into the next;
-/// weeks and days are 7 and 1 times 24 hours. A fraction of a year counts in months, a fraction of a month in days
-/// of which a month has 30.
+/// The grammar is one or more terms `[+|-]NUMBER UNIT` without spaces. A number can have a decimal point. A sign
+/// applies until the next one. Months and years follow the UTC calendar; surplus days run over into the next month. A
+/// week has 7 days and a day has 24 hours. A fraction of a year counts in months, and a fraction of a month counts in
+/// days of which a month has 30.
 ///
 /// # Errors
-/// A [`DurationError`] that names the part at fault and gives valid examples.
+/// Returns a [`DurationError`] that names the invalid part and gives valid examples.
 pub fn parse_expire_in(text: &str, now: UnixMillis) -> Result<UnixMillis, DurationError> {
     if text.is_empty() {
         return Err(DurationError::Empty);
@@ -107,9 +107,8 @@ fn take_sign(text: &str, current: i128) -> (i128, &str) {
     }
 }
 
-/// `NUMBER UNIT`.
 struct Term {
-    /// In billionths.
+    /// The number in billionths.
     amount: i128,
     unit: Unit,
 }
@@ -164,7 +163,7 @@ impl Unit {
     }
 }
 
-/// What the terms add up to. Bounded by the lengths above, so that nothing overflows.
+/// The sum of the terms. The limits on length above prevent an overflow.
 #[derive(Default)]
 struct Offset {
     months: i128,
@@ -179,13 +178,13 @@ impl Offset {
                 let months = term.amount * unit;
                 let fraction_of_month = months % NANOS;
                 self.months += sign * (months / NANOS);
-                // Billionths of a month are, times the seconds of 30 days, nanoseconds.
+                // Billionths of a month times the seconds of 30 days are nanoseconds.
                 self.nanoseconds += sign * fraction_of_month * 30 * 86_400;
             }
         }
     }
 
-    /// `None` outside of the years that a calendar has.
+    /// Returns `None` if the result is outside the range of the calendar.
     fn after(&self, now: UnixMillis) -> Option<UnixMillis> {
         let start = Timestamp::from_millisecond(now.0).ok()?;
         let shifted = add_months(start, i64::try_from(self.months).ok()?)?;
@@ -218,7 +217,7 @@ fn add_months(start: Timestamp, months: i64) -> Option<Timestamp> {
         .ok()
 }
 
-/// Digits with at most one point between or after them, in billionths; further digits are dropped.
+/// Parses digits with at most one decimal point into billionths. Drops further decimal places.
 fn billionths(number: &str) -> Option<i128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.len() > LONGEST_NUMBER || (whole.is_empty() && fraction.is_empty()) {

@@ -1,4 +1,4 @@
-//! The texts of scopes.
+//! The grammar of scopes.
 
 use std::collections::HashSet;
 
@@ -14,47 +14,47 @@ const MAX_LENGTH: usize = 256;
 const FORMS: &str = "write service:*, service:NAME, service:NAME.NAMESPACE, service:NAMESPACE/*, api:*, \
                      api:PACKAGE, api:PACKAGE.Service or api:PACKAGE.Service/Method";
 
-/// Why scopes are refused.
+/// The reason why scopes are invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScopeError {
-    /// More than 128.
+    /// More than 128 scopes.
     #[error("there are {count} scopes; at most {MAX_SCOPES} are allowed")]
     TooMany {
-        /// How many there are.
+        /// The number of scopes.
         count: usize,
     },
     /// Longer than 256 characters.
     #[error("a scope has {length} characters; at most {MAX_LENGTH} are allowed")]
     TooLong {
-        /// How many it has.
+        /// The number of characters.
         length: usize,
     },
-    /// Not of one of the forms.
+    /// The scope has none of the valid forms.
     #[error("invalid scope `{}`: {FORMS}", .scope.escape_default())]
     Form {
-        /// As it was given.
+        /// The scope as it was given.
         scope: String,
     },
-    /// Of the right form, but a name in it is none.
+    /// A name in the scope is invalid.
     #[error("invalid scope `{scope}`: {error}")]
     Name {
-        /// As it was given.
+        /// The scope as it was given.
         scope: String,
-        /// What is wrong.
+        /// The rule that the name breaks.
         error: NameError,
     },
-    /// Given twice.
+    /// A duplicate scope.
     #[error("the scope `{scope}` is given twice")]
     Duplicate {
-        /// Which.
+        /// The scope as it was given.
         scope: String,
     },
 }
 
-/// Reads at most 128 scopes of at most 256 characters; none means no restriction.
+/// Parses at most 128 scopes of at most 256 characters. No scopes means no restriction.
 ///
 /// # Errors
-/// A [`ScopeError`] that names the scope at fault.
+/// Returns a [`ScopeError`] that names the invalid scope.
 pub fn parse(scopes: &[String]) -> Result<Vec<Scope>, ScopeError> {
     if scopes.len() > MAX_SCOPES {
         return Err(ScopeError::TooMany {
@@ -101,7 +101,7 @@ fn parse_one(text: &str) -> Result<Scope, ScopeError> {
 fn service(text: &str, rest: &str) -> Result<service_scope::Type, ScopeError> {
     let check = |name: &str, max_parts| {
         name::check(name, max_parts).map_err(|error| match error {
-            // Would not be safe to repeat.
+            // The text is not safe to print unescaped.
             _ if !text.chars().all(|c| c.is_ascii_graphic()) => ScopeError::Form {
                 scope: text.to_owned(),
             },

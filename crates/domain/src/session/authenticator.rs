@@ -1,4 +1,4 @@
-//! What an Authenticator changes about a Session.
+//! Changes to a Session after an authentication with an Authenticator.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use api::core_v1::{
 use super::{Seen, create::reference, current, is_browser, proof, refresh};
 use crate::{authenticator, clock::UnixMillis, id::Uid, kind::Kind};
 
-/// How a Session was authenticated that an Authenticator has begun or raised. `fido` is what its answer said.
+/// Describes an authentication with an Authenticator. `fido` contains the information from a FIDO assertion.
 pub fn authenticator_info(
     authenticator: &Authenticator,
     mode: Mode,
@@ -41,7 +41,7 @@ pub fn authenticator_info(
     }
 }
 
-/// Whether the Session waits for an Authenticator, or would like one.
+/// Returns the Authenticator action that the Session requires or recommends.
 pub fn action(session: &Session) -> AuthenticatorAction {
     session
         .status
@@ -51,7 +51,7 @@ pub fn action(session: &Session) -> AuthenticatorAction {
         })
 }
 
-/// In which mode an Authenticator is used by `session` now.
+/// Returns the mode in which `session` would use an Authenticator now.
 pub fn mode(session: &Session) -> Mode {
     match action(session) {
         AuthenticatorAction::AuthenticationRequired
@@ -60,8 +60,9 @@ pub fn mode(session: &Session) -> Mode {
     }
 }
 
-/// Raises `session` by an Authenticator that has proved itself: it gets tokens with the id `new_token_id`, and those
-/// from before are of no use any more. FIDO and TPM [pin](pin) it: nothing weaker raises it from then on.
+/// Raises `session` after a successful authentication with `authenticator`. The Session gets tokens with the id
+/// `new_token_id`, and its earlier tokens become invalid. FIDO and TPM [pin](pin) the Session, so nothing weaker can
+/// raise it afterwards.
 pub fn raise(
     session: &mut Session,
     authenticator: &Authenticator,
@@ -73,8 +74,8 @@ pub fn raise(
     pin(session, authenticator);
 }
 
-/// Pins `session` to an Authenticator of FIDO or TPM, by which it began or was raised. A client is not pinned to FIDO:
-/// a browser would have to be opened each time that its tokens are renewed.
+/// Pins `session` to the FIDO or TPM Authenticator that created or raised it. A client Session is not pinned to FIDO:
+/// each refresh of its tokens would have to open a browser.
 pub fn pin(session: &mut Session, authenticator: &Authenticator) {
     let pins = match authenticator::type_of(authenticator) {
         Type::Tpm => true,
@@ -88,19 +89,19 @@ pub fn pin(session: &mut Session, authenticator: &Authenticator) {
     }
 }
 
-/// As [`raise`], by something that is no Authenticator and pins nothing.
+/// Raises the Session like [`raise`], but without an Authenticator and without pinning.
 pub fn settle(session: &mut Session, new_token_id: Uid, now: UnixMillis, info: Info) {
     refresh::rotate_tokens(session, new_token_id, now, info);
     let is_browser = is_browser(session);
     let status = session.status.get_or_insert_default();
     status.set_authenticator_action(AuthenticatorAction::Unset);
     if is_browser {
-        // Cookies of Services from before are worth what the Session was worth then.
+        // Invalidates earlier cookies of Services: they carry only the assurance of the Session before it was raised.
         status.credential_version = status.credential_version.saturating_add(1);
     }
 }
 
-/// The last time that its User has proved anything: what a refresh did is no proof.
+/// Returns the latest authentication that proved the identity of the User. A refresh proves nothing.
 pub fn last_proof(session: &Session) -> Option<&Authentication> {
     let earlier = session
         .status
@@ -112,9 +113,9 @@ pub fn last_proof(session: &Session) -> Option<&Authentication> {
         .find(|authentication| !refresh::is_a_refresh(authentication))
 }
 
-/// Whether its User has proved who they are less than `window` ago; with an Authenticator where
-/// `by_authenticator`. A login at a provider counts from when the provider authenticated the person. If the provider
-/// does not say when, it counts from the login here: the first Authenticator could not be added otherwise.
+/// Returns whether the User proved their identity less than `window` ago, with an Authenticator if `by_authenticator`
+/// is set. A login at an identity provider counts from the time at which the provider authenticated the person. If the
+/// provider does not report it, the login here counts: otherwise no first Authenticator could be added.
 pub fn is_fresh(
     session: &Session,
     by_authenticator: bool,
@@ -126,7 +127,7 @@ pub fn is_fresh(
     };
     let r#type = proof.info.as_ref().map(Info::r#type);
     let is_wanted = match r#type {
-        // The latter is what a recovery code and an enrollment leave.
+        // Recovery codes and enrollments leave the type `Internal`.
         Some(info::Type::Authenticator | info::Type::Internal) => true,
         _ => !by_authenticator,
     };

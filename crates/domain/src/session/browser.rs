@@ -1,34 +1,34 @@
-//! The token by which a browser is known at the pages of the Cluster. It is replaced while pages are being looked at,
-//! so that a copy of it gives itself away.
+//! The token of a browser Session at the pages of the Cluster. It is rotated while pages are in use, so that reuse of a
+//! copied token is detected.
 
 use api::core_v1::Session;
 
 use super::{current, is_browser, lifetimes, refresh};
 use crate::{clock::UnixMillis, credential::Refusal, id::Uid};
 
-/// What the token is that a browser has sent.
+/// The state of a token that a browser sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BrowserToken {
-    /// The present one.
+    /// The current token.
     Present,
-    /// The present one, and old enough to be replaced: see [`rotate_tokens`](super::rotate_tokens).
+    /// The current token, which is due for rotation: see [`rotate_tokens`](super::rotate_tokens).
     Due,
-    /// The one before, a moment after it was replaced: another page was loading, or the answer was lost. The browser
-    /// is to be given the present one again.
+    /// The previous token, just after its rotation: another page was loading, or the response was lost. Send the
+    /// browser the current token again.
     Replaced,
-    /// The one before, a moment after an Authenticator has raised the Session: perhaps another page was loading. It is
-    /// worth nothing, and nobody is given the present one for it.
+    /// The previous token, just after an Authenticator raised the Session: perhaps another page was loading. It is
+    /// invalid and is not exchanged for the current token.
     Superseded,
-    /// One that was replaced long ago: somebody has a copy, and the Session is to be revoked.
+    /// A token that was replaced long ago, so there is a copy of it. Revoke the Session.
     Reused,
 }
 
-/// Says what `token_id` is, which was sealed for a browser of `session`. Whether the Session passes
-/// [`check_ignoring_approval_and_authenticator`](super::check_ignoring_approval_and_authenticator)
-/// is to be asked before.
+/// Classifies `token_id`, which was sealed for a browser of `session`. The caller must first check the Session with
+/// [`check_ignoring_approval_and_authenticator`](super::check_ignoring_approval_and_authenticator).
 ///
 /// # Errors
-/// Where the Session is of no browser, or has not been used for too long.
+/// Returns [`Refusal::WrongToken`] if this is not a browser Session, and [`Refusal::TokenExpired`] if it was unused for
+/// too long.
 pub fn browser_token(
     session: &Session,
     token_id: Uid,

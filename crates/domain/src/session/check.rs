@@ -1,4 +1,4 @@
-//! Whether a Session, and a token of it, still holds.
+//! Validity checks of Sessions and their access tokens.
 
 use std::time::Duration;
 
@@ -21,16 +21,16 @@ use crate::{
     token::{Claims, TokenType},
 };
 
-/// For how long the access token before a refresh lives on, for requests that are under way.
+/// The time for which the previous access token stays valid after a refresh, for requests in flight.
 const PREVIOUS_TOKEN_WINDOW: Duration = Duration::from_mins(1);
 
-/// Whether requests of `session` may be decided at all. It is ACTIVE and has not expired, its User, Credential and Device
-/// are active, and no Authenticator is required of it.
+/// Checks that requests of `session` can be authorized. The Session must be ACTIVE and not expired, its User,
+/// Credential and Device must be active, and no Authenticator may be required.
 ///
-/// The caller passes the User, Credential and Device that the Session refers to, each as it is now.
+/// The caller passes the current User, Credential and Device that the Session refers to.
 ///
 /// # Errors
-/// The first reason against it.
+/// Returns the first [`Refusal`] that applies.
 pub fn check(
     session: &Session,
     user: &User,
@@ -59,11 +59,12 @@ pub fn check(
     }
 }
 
-/// As [`check`], but passes a Session that is PENDING, is on a Device that is PENDING, or of which an Authenticator is
-/// required. Enough to refresh its tokens, to see what it waits for, and to log out; never to use a right of it.
+/// Checks like [`check`], but accepts a Session that is PENDING, whose Device is PENDING, or that requires an
+/// Authenticator. This is enough to refresh its tokens, to see what it waits for and to sign out. It is never enough to
+/// use a right of the Session.
 ///
 /// # Errors
-/// The first reason against it.
+/// Returns the first [`Refusal`] that applies.
 pub fn check_ignoring_approval_and_authenticator(
     session: &Session,
     user: &User,
@@ -88,12 +89,12 @@ pub fn check_ignoring_approval_and_authenticator(
     check_device(status.device_ref.as_ref(), device)
 }
 
-/// Whether an access token of `session` that was verified is still one of its own: the present one, the one before
-/// for a minute after a refresh, or any that was issued for a [shared](super::is_shared) Session or for one of a
-/// [browser](super::is_browser). Whether it was revoked alone is not known here.
+/// Checks that a verified access token is still valid for `session`. The valid tokens are the current one, and the
+/// previous one for a minute after a refresh. A [shared](super::is_shared) or [browser](super::is_browser) Session
+/// accepts any token issued for it. Does not check whether a single token was revoked.
 ///
 /// # Errors
-/// The first reason against it.
+/// Returns [`Refusal::WrongToken`], [`Refusal::TokenExpired`], [`Refusal::TokenSuperseded`] or [`Refusal::Incomplete`].
 pub fn accepts_access_token(
     session: &Session,
     claims: &Claims,
@@ -111,7 +112,7 @@ pub fn accepts_access_token(
         return Err(Refusal::TokenSuperseded);
     }
     if is_shared(session) || is_browser(session) {
-        // Only its own expiry ends such a token; those of a browser were sealed for one host, which was checked.
+        // Only its own expiry ends such a token. A browser token is sealed for one host, which was checked before.
         return if claims.expires_at.is_some() {
             Ok(())
         } else {
@@ -135,8 +136,8 @@ pub fn accepts_access_token(
     }
 }
 
-/// Until when [`accepts_access_token`] accepts a token that it accepts now, as far as the Session decides: the token's
-/// own expiry, that of the Session and that of its Credential come on top. `None` where the Session sets no end.
+/// Returns the time until which the Session lets [`accepts_access_token`] accept a token that it accepts now. The
+/// expiry of the token, the Session and the Credential apply in addition. `None` means that the Session sets no limit.
 pub fn access_token_ends_at(session: &Session, claims: &Claims) -> Option<UnixMillis> {
     if is_shared(session) || is_browser(session) {
         return None;
@@ -150,7 +151,7 @@ pub fn access_token_ends_at(session: &Session, claims: &Claims) -> Option<UnixMi
     }
 }
 
-/// Access tokens hold whole seconds; the Session knows their end to the millisecond.
+/// Checks the lifetime to the millisecond. Access tokens contain whole seconds only.
 fn check_window(
     lifetime: Option<Duration>,
     authentication: &Authentication,
@@ -190,7 +191,7 @@ fn check_credential(
         return Ok(());
     };
     let credential = credential.ok_or(Refusal::Gone)?;
-    // One that was deleted and created again under its name has another uid.
+    // A Credential that was deleted and created again under the same name has another uid.
     if !refers_to(credential.metadata.as_ref(), &reference.uid) {
         return Err(Refusal::Gone);
     }
@@ -209,7 +210,7 @@ fn check_device(
         return Err(Refusal::DeviceGone);
     }
     match device_state(Some(device)).ok_or(Refusal::Incomplete)? {
-        // As a Session that waits for approval, one on a Device that does goes on to be refreshed.
+        // A Session on a Device that is PENDING can still be refreshed, like a Session that is PENDING.
         device::spec::State::Active | device::spec::State::Pending => {}
         device::spec::State::Rejected | device::spec::State::Unknown => {
             return Err(Refusal::DeviceInactive);

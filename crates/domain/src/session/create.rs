@@ -1,4 +1,4 @@
-//! How Sessions begin.
+//! Creation of Sessions.
 
 use std::net::IpAddr;
 
@@ -36,36 +36,36 @@ const LONGEST_USER_AGENT: usize = 220;
 const SUFFIX_ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 const SUFFIX_LENGTH: usize = 6;
 
-/// What a new Session is made of.
+/// The fields of a new Session.
 pub struct NewSession<'a> {
-    /// Its id.
+    /// The id of the Session.
     pub uid: Uid,
-    /// See [`new_name`].
+    /// The resource name. See [`new_name`].
     pub name: String,
-    /// Whose it is.
+    /// The owner.
     pub user: &'a User,
-    /// By which Credential it began, and which version of it.
+    /// The Credential that was redeemed, and the version of its generation.
     pub credential: Option<(&'a Credential, u32)>,
-    /// See [`session_type`].
+    /// The type. See [`session_type`].
     pub session_type: Type,
-    /// Whether its tokens travel as cookies.
+    /// True if its tokens are stored in cookies.
     pub is_browser: bool,
-    /// What it may at most be used for.
+    /// The scopes; empty for no restriction.
     pub scopes: Vec<Scope>,
-    /// The id of its first tokens.
+    /// The id of the first tokens.
     pub token_id: Uid,
-    /// How it was authenticated.
+    /// The description of the first authentication.
     pub info: Info,
-    /// See [`super::lifetimes`].
+    /// The lifetimes of the Session and its tokens. See [`super::lifetimes`].
     pub lifetimes: Lifetimes,
-    /// See [`super::default_state`].
+    /// The initial state. See [`super::default_state`].
     pub state: State,
-    /// The present instant.
+    /// The current time.
     pub now: UnixMillis,
 }
 
-/// The new Session. Policies of its Credential are not copied into it: they act through [`under_credential`], so
-/// that an edit of the Credential reaches the Sessions that it made.
+/// Creates a Session. Does not copy the Policies of the Credential: [`under_credential`] adds them, so that a change of
+/// the Credential takes effect on its Sessions.
 pub fn new_session(new: NewSession<'_>) -> Session {
     let authentication = Authentication {
         info: Some(new.info),
@@ -106,8 +106,8 @@ pub fn new_session(new: NewSession<'_>) -> Session {
     }
 }
 
-/// A name for a Session of the User `user_name`: `<user>-<6 characters>`. A long name of a User is cut, so that the
-/// Session can be fetched by its name.
+/// Generates a name for a Session of the User `user_name`: `<user>-<6 characters>`. A long user name is truncated, so
+/// that the result is a valid resource name.
 pub fn new_name(user_name: &str, rng: &dyn Rng) -> String {
     let longest = name::MAX_PART_LENGTH - SUFFIX_LENGTH - 1;
     let head: String = user_name.chars().take(longest).collect();
@@ -115,7 +115,7 @@ pub fn new_name(user_name: &str, rng: &dyn Rng) -> String {
     format!("{}-{suffix}", head.trim_end_matches('-'))
 }
 
-/// Which type of Session `credential` makes for a client with this `User-Agent`.
+/// Returns the type of Session that `credential` creates for a client with this `User-Agent`.
 pub fn session_type(credential: &Credential, user_agent: &str) -> Type {
     let spec = credential.spec.as_ref();
     let wanted = spec.map_or(Type::Unknown, credential::Spec::session_type);
@@ -127,7 +127,7 @@ pub fn session_type(credential: &Credential, user_agent: &str) -> Type {
     }
 }
 
-/// Which type of Session a client with this `User-Agent` gets where nothing else says.
+/// Returns the default type of Session for a client with this `User-Agent`.
 pub fn session_type_of(user_agent: &str) -> Type {
     if user_agent.starts_with(CLI_USER_AGENT) {
         Type::Client
@@ -136,7 +136,7 @@ pub fn session_type_of(user_agent: &str) -> Type {
     }
 }
 
-/// How a Session was authenticated that `credential` made. The token id of the secret stays out of it: it is a secret.
+/// Describes an authentication with `credential`. Leaves out the token id, which is a secret.
 pub fn credential_info(credential: &Credential, seen: impl Into<Seen>) -> Info {
     let r#type = credential
         .spec
@@ -153,27 +153,27 @@ pub fn credential_info(credential: &Credential, seen: impl Into<Seen>) -> Info {
     }
 }
 
-/// Who somebody is at an `IdentityProvider`.
+/// The identity of a person or workload at an `IdentityProvider`.
 pub struct ExternalIdentity {
-    /// As the provider has it, unchanged.
+    /// The identifier, exactly as the provider sent it.
     pub identifier: String,
-    /// Empty where it is not known.
+    /// The email address; empty if unknown.
     pub email: String,
-    /// Empty where it is not known.
+    /// The URL of the picture; empty if unknown.
     pub pic_url: String,
-    /// How sure the provider's rules say that it is.
+    /// The authenticator assurance level that the rules of the provider assign.
     pub aal: info::Aal,
-    /// By what a SAML provider knows the session that it has with the person.
+    /// The session at the SAML provider.
     pub saml: Option<Box<info::identity_provider::Saml>>,
-    /// By what an `OpenID` Connect provider knows it.
+    /// The session at the `OpenID` Connect provider.
     pub oidc: Option<Box<info::identity_provider::Oidc>>,
-    /// When the provider authenticated the person; `None` if it does not say.
+    /// The time at which the provider authenticated the person; `None` if the provider does not report it.
     pub authenticated_at: Option<UnixMillis>,
-    /// Whether the provider was asked to authenticate the person again.
+    /// True if the provider was asked to authenticate the person again.
     pub reauthentication_requested: bool,
 }
 
-/// How a Session was authenticated that began by what `provider` has said.
+/// Describes a login at `provider`.
 pub fn identity_info(
     provider: &IdentityProvider,
     identity: ExternalIdentity,
@@ -203,7 +203,7 @@ pub fn identity_info(
     }
 }
 
-/// How a Session was authenticated that was refreshed.
+/// Describes a refresh.
 pub fn refresh_info(seen: impl Into<Seen>) -> Info {
     Info {
         r#type: info::Type::RefreshToken.into(),
@@ -211,7 +211,7 @@ pub fn refresh_info(seen: impl Into<Seen>) -> Info {
     }
 }
 
-/// How a Session was authenticated by something that the Cluster itself handed out, as a link of an enrollment.
+/// Describes an authentication with something that the Cluster itself issued, such as an enrollment link.
 pub fn internal_info(seen: impl Into<Seen>) -> Info {
     Info {
         r#type: info::Type::Internal.into(),
@@ -219,17 +219,16 @@ pub fn internal_info(seen: impl Into<Seen>) -> Info {
     }
 }
 
-/// From where a client was seen.
+/// The origin of a client request.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Seen {
-    /// What it says of itself, and its address.
+    /// The address and `User-Agent` of the client.
     pub downstream: Downstream,
-    /// Where that address is, as far as it is known.
+    /// The location of the address, if known.
     pub geoip: Option<GeoIp>,
 }
 
 impl Seen {
-    /// With nothing else.
     pub(super) fn info(self) -> Info {
         Info {
             downstream: Some(self.downstream),
@@ -248,13 +247,14 @@ impl From<Downstream> for Seen {
     }
 }
 
-/// What is recorded of the client: its address where it is known, and its `User-Agent` unless it is absurdly long.
+/// Returns the recorded facts about a client: its address if known, and its `User-Agent` unless it is 220 bytes or
+/// longer.
 pub fn downstream(ip_address: Option<IpAddr>, user_agent: &str) -> Downstream {
     let is_recorded = user_agent.len() < LONGEST_USER_AGENT;
     let client_version = user_agent
         .strip_prefix(CLI_USER_AGENT)
         .and_then(|rest| rest.strip_prefix('/'))
-        // The first word, even if it is empty: what follows is the version of a library.
+        // The first word, even if it is empty: the version of a library follows.
         .and_then(|rest| rest.split(char::is_whitespace).next());
     Downstream {
         ip_address: ip_address.map_or_else(String::new, |address| address.to_string()),
@@ -270,7 +270,7 @@ pub fn downstream(ip_address: Option<IpAddr>, user_agent: &str) -> Downstream {
     }
 }
 
-/// The Session as Policies see it: with the Policies and inline Policies that `credential` has now added to its own.
+/// Returns the Session as Policies see it, with the current Policies and inline Policies of `credential` added.
 #[must_use]
 pub fn under_credential(session: &Session, credential: &Credential) -> Session {
     let mut session = session.clone();

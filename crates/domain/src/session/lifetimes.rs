@@ -1,4 +1,5 @@
-//! Durations and limits: the User decides, else the `ClusterConfig`, else the default. Each is honoured exactly.
+//! Lifetimes and limits of Sessions. The setting of the User applies, else that of the `ClusterConfig`, else the
+//! default.
 
 use std::time::Duration;
 
@@ -16,18 +17,18 @@ use crate::{clock::UnixMillis, credential, duration, token};
 const HOUR: Duration = Duration::from_hours(1);
 const MOST_SESSIONS: u32 = 10_000;
 
-/// For how long a Session and its tokens live.
+/// The lifetimes of a Session and its tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetimes {
-    /// The Session, from its creation; refreshing does not lengthen it.
+    /// The lifetime of the Session, from its creation. A refresh does not extend it.
     pub session: Duration,
-    /// Each access token, from the authentication that it came from.
+    /// The lifetime of each access token, from the authentication that it was issued for.
     pub access_token: Duration,
-    /// Each refresh token, likewise; never shorter than the access token.
+    /// The lifetime of each refresh token, from the same time. Never shorter than the access token.
     pub refresh_token: Duration,
 }
 
-/// What the `ClusterConfig` has for Users of one type, or the defaults.
+/// The settings for one User, or those of the `ClusterConfig` for Users of one type.
 struct Settings<'a> {
     client: Option<&'a meta_v1::Duration>,
     clientless: Option<&'a meta_v1::Duration>,
@@ -37,9 +38,9 @@ struct Settings<'a> {
     default_state: State,
 }
 
-/// The lifetimes of a Session of `user` and its tokens. Durations that are unset or zero fall to the next level;
-/// by default a Session of a WORKLOAD lives 90 days and its refresh tokens 14, those of anybody else 21 hours, and
-/// access tokens 4 hours.
+/// Returns the lifetimes of a Session of `user` and its tokens. An unset or zero duration falls back to the next level.
+/// By default, a Session of a WORKLOAD lives 90 days and its refresh tokens 14 days. Sessions and refresh tokens of
+/// other Users live 21 hours. Access tokens live 4 hours.
 pub fn lifetimes(user: &User, config: &ClusterConfig, session_type: Type) -> Lifetimes {
     let own = user_settings(user);
     let cluster = cluster_settings(user, config);
@@ -67,7 +68,7 @@ pub fn lifetimes(user: &User, config: &ClusterConfig, session_type: Type) -> Lif
     }
 }
 
-/// How many Sessions `user` may have at a time: 16, for a WORKLOAD 128, unless set otherwise; never above 10,000.
+/// Returns the limit of concurrent Sessions of `user`: 16 by default, 128 for a WORKLOAD, and never above 10,000.
 pub fn max_per_user(user: &User, config: &ClusterConfig) -> u32 {
     let default = if is_workload(user) { 128 } else { 16 };
     [
@@ -80,7 +81,7 @@ pub fn max_per_user(user: &User, config: &ClusterConfig) -> u32 {
     .min(MOST_SESSIONS)
 }
 
-/// In which state a new Session of `user` begins: ACTIVE unless set otherwise.
+/// Returns the initial state of a new Session of `user`: ACTIVE by default.
 pub fn default_state(user: &User, config: &ClusterConfig) -> State {
     [
         user_settings(user).default_state,
@@ -91,9 +92,9 @@ pub fn default_state(user: &User, config: &ClusterConfig) -> State {
     .unwrap_or(State::Active)
 }
 
-/// When an access token of `session` expires that was issued at `issued_at` (for a Session that is not
-/// [shared](super::is_shared): when its present authentication was set). Not after the Session, nor after
-/// `credential`, nor after the generation of it that the Session came from. In whole seconds, rounded up.
+/// Returns the expiry of an access token of `session` that was issued at `issued_at`. For a Session that is not
+/// [shared](super::is_shared), this is the time of its current authentication. The token expires no later than the
+/// Session, `credential`, and the generation of the Credential that created the Session. Whole seconds, rounded up.
 pub fn access_token_expiry(
     session: &Session,
     credential: Option<&Credential>,
@@ -103,14 +104,14 @@ pub fn access_token_expiry(
     bounded(session, credential, issued_at.saturating_add(lifetime))
 }
 
-/// When the refresh token of the present authentication of `session` expires; bounded and rounded likewise.
+/// Returns the expiry of the current refresh token of `session`, limited and rounded like [`access_token_expiry`].
 pub fn refresh_token_expiry(session: &Session, credential: Option<&Credential>) -> UnixMillis {
     let end = refresh_token_end(session).unwrap_or_default();
     bounded(session, credential, end)
 }
 
-/// When an access token for one host expires that the browser of `session` gets at `now`: as any other, and not after
-/// its refresh token, so that a browser that is left alone comes to an end.
+/// Returns the expiry of an access token for one host that the browser of `session` gets at `now`. It is at most
+/// the expiry of the refresh token, so that an unused browser Session ends.
 pub fn browser_access_expiry(session: &Session, now: UnixMillis) -> UnixMillis {
     let lifetime = access_token_duration(session).unwrap_or_default();
     let end = now.saturating_add(lifetime);
@@ -118,15 +119,14 @@ pub fn browser_access_expiry(session: &Session, now: UnixMillis) -> UnixMillis {
     bounded(session, None, end)
 }
 
-/// From when on a browser gets a new access token in place of one that expires at `expires_at`: when half of its time
-/// has passed, so that a page that is in use does not lose it.
+/// Returns the time from which a browser gets a replacement for an access token that expires at `expires_at`: half of
+/// its lifetime before that, so that a page in use does not lose its token.
 pub fn browser_renewal_from(session: &Session, expires_at: UnixMillis) -> UnixMillis {
     let lifetime = access_token_duration(session).unwrap_or_default();
     expires_at.saturating_sub(lifetime / 2)
 }
 
-/// Whether no token of `session` can be accepted any more, whatever happens: it has expired, or it was not refreshed
-/// in time.
+/// Returns whether no token of `session` can ever be accepted again: it has expired, or was not refreshed in time.
 pub fn is_over(session: &Session, now: UnixMillis) -> bool {
     let expires_at = session
         .spec
@@ -135,17 +135,17 @@ pub fn is_over(session: &Session, now: UnixMillis) -> bool {
     if expires_at.is_none_or(|at| now >= UnixMillis::from_proto(at)) {
         return true;
     }
-    // Never shorter than the access token's.
+    // The refresh token never expires before the access token.
     !super::is_shared(session) && refresh_token_end(session).is_none_or(|end| now >= end)
 }
 
-/// For how long access tokens of the present authentication live.
+/// Returns the lifetime of access tokens of the current authentication.
 pub(super) fn access_token_duration(session: &Session) -> Option<Duration> {
     let duration = super::current(session)?.access_token_duration.as_ref()?;
     duration::from_proto(duration)
 }
 
-/// When the refresh token of the present authentication ends, to the millisecond.
+/// Returns the end of the current refresh token, to the millisecond.
 pub(super) fn refresh_token_end(session: &Session) -> Option<UnixMillis> {
     let authentication = super::current(session)?;
     let duration = duration::from_proto(authentication.refresh_token_duration.as_ref()?)?;

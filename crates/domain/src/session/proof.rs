@@ -1,4 +1,4 @@
-//! When the User of a Session has proved who they are, which is not always when its tokens were issued.
+//! The time at which the User of a Session proved their identity. It can be earlier than the issue of the tokens.
 
 use std::borrow::Cow;
 
@@ -13,8 +13,9 @@ use api::core_v1::{
 use super::{authenticator::last_proof, current, refresh};
 use crate::clock::UnixMillis;
 
-/// When `authentication` proved who the User is. `None` for a refresh, which proves nothing, and for a login at a
-/// provider that does not say when it authenticated the person: that may have been long ago.
+/// Returns the time at which `authentication` proved the identity of the User. Returns `None` for a refresh, which
+/// proves nothing, and for a login at a provider that does not report when it authenticated the person, perhaps long
+/// ago.
 pub fn proved_at(authentication: &Authentication) -> Option<UnixMillis> {
     let set_at = refresh::set_at(authentication)?;
     let Some(info) = &authentication.info else {
@@ -23,7 +24,7 @@ pub fn proved_at(authentication: &Authentication) -> Option<UnixMillis> {
     match info.r#type() {
         info::Type::RefreshToken => None,
         info::Type::IdentityProvider => match &info.details {
-            // A workload proves itself by the token that it sends.
+            // A workload proves its identity with the token that it sends.
             Some(Details::IdentityProvider(by))
                 if by.r#type() == identity_provider::status::Type::OidcIdentityToken =>
             {
@@ -43,9 +44,9 @@ pub fn proved_at(authentication: &Authentication) -> Option<UnixMillis> {
     }
 }
 
-/// The Session as Policies see it: the `setAt` of each authentication is when it [proved](proved_at) who the User is,
-/// and that of a present refresh when the last proof before it did. It is unset if that is not known, so that no
-/// Policy takes it for recent.
+/// Returns the Session as Policies see it: the `setAt` of each authentication is the time at which it
+/// [proved](proved_at) the identity of the User. If the current authentication is a refresh, its `setAt` is that of the
+/// last proof before it. An unknown time is unset, so that no Policy considers it recent.
 pub fn as_proved(session: &Session) -> Cow<'_, Session> {
     let Some(status) = &session.status else {
         return Cow::Borrowed(session);
@@ -83,7 +84,8 @@ pub fn as_proved(session: &Session) -> Cow<'_, Session> {
     Cow::Owned(shown)
 }
 
-/// The `setAt` of each authentication, in the order of [`set_issue_times`]. `None` if [`as_proved`] changes none of them.
+/// Returns the `setAt` of each authentication, in the order of [`set_issue_times`]. Returns `None` if [`as_proved`]
+/// changes none of them.
 pub fn issue_times(session: &Session) -> Option<Box<[Option<UnixMillis>]>> {
     let Cow::Owned(_) = as_proved(session) else {
         return None;
@@ -97,7 +99,7 @@ pub fn issue_times(session: &Session) -> Option<Box<[Option<UnixMillis>]>> {
     Some(all.map(refresh::set_at).collect())
 }
 
-/// Takes back what [`as_proved`] has changed.
+/// Reverts the changes of [`as_proved`], given the result of [`issue_times`].
 pub fn set_issue_times(session: &mut Session, times: &[Option<UnixMillis>]) {
     let Some(status) = &mut session.status else {
         return;
@@ -181,7 +183,7 @@ mod tests {
         let before = LOGIN.saturating_sub(Duration::from_secs(55));
         assert_eq!(shown(&begun(Kind::Oidc, Some(before))), Some(before));
         assert_eq!(shown(&begun(Kind::Saml, Some(before))), Some(before));
-        // Never younger than the login here, and of no age that is known where the provider does not say.
+        // Never later than the login here. Unknown if the provider does not report it.
         let later = LOGIN.saturating_add(Duration::from_secs(55));
         assert_eq!(shown(&begun(Kind::Oidc, Some(later))), Some(LOGIN));
         assert_eq!(shown(&begun(Kind::Oidc, None)), None);
@@ -203,7 +205,7 @@ mod tests {
         let mut again = as_proved(&session).into_owned();
         set_issue_times(&mut again, &issue_times(&session).unwrap());
         assert_eq!(again, session);
-        // The tokens live by the instant at which they were issued.
+        // Token lifetimes count from the time of issue.
         let present = current(&session).and_then(refresh::set_at);
         assert_eq!(present, Some(now));
         let proof = session::internal_info(session::downstream(None, ""));
@@ -222,7 +224,7 @@ mod tests {
             LOGIN.saturating_sub(Duration::from_mins(10))
         )));
         assert!(is_fresh(None));
-        // Of a replica whose clock is far ahead.
+        // A replica whose clock is far ahead wrote this Session.
         let session = begun(Kind::Oidc, Some(LOGIN));
         let earlier = LOGIN.saturating_sub(Duration::from_mins(2));
         assert!(!session::is_fresh(&session, false, window, earlier));

@@ -1,4 +1,4 @@
-//! Refresh with reuse detection (RFC 9700 §4.14.2).
+//! Token refresh with reuse detection (RFC 9700 §4.14.2).
 
 use std::time::Duration;
 
@@ -17,39 +17,41 @@ use crate::{
     id::Uid,
 };
 
-/// For how long a client that lost the reply may repeat its refresh.
+/// The time for which a client that lost the response can repeat its refresh.
 pub(super) const REPEAT_WINDOW: Duration = Duration::from_secs(30);
 const RATE_WINDOW: Duration = Duration::from_hours(1);
 const REFRESHES_IN_RATE_WINDOW: usize = 5;
 const MOST_AUTHENTICATIONS_KEPT: usize = 100;
 
-/// What a valid refresh token of a Session is answered with.
+/// The action to take for a valid refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refresh {
-    /// New tokens: see [`rotate_tokens`].
+    /// Issue new tokens: see [`rotate_tokens`].
     Rotate,
-    /// The present tokens again, with the same ids and expiry: the client has probably lost the reply to the same
+    /// Issue the current tokens again, with the same ids and expiry: the client probably lost the response to the same
     /// request. Nothing is written.
     Remint,
-    /// Somebody has a copy of a refresh token that was replaced: the Session is revoked.
+    /// Revoke the Session: a refresh token that was already replaced was used, so there is a copy of it.
     Reuse,
-    /// The client may keep its access token a while; refused as «already exists».
+    /// Refuse with «already exists»: the client keeps its access token for now.
     TooSoon,
 }
 
-/// Decides on the refresh token `token_id` of `session`, whose signature, type and expiry were checked. Whether the
-/// Session passes [`check_ignoring_approval_and_authenticator`](super::check_ignoring_approval_and_authenticator)
-/// is to be asked before.
+/// Decides on the refresh token `token_id` of `session`, after its signature, type and expiry were checked. The caller
+/// must first check the Session with
+/// [`check_ignoring_approval_and_authenticator`](super::check_ignoring_approval_and_authenticator).
 ///
 /// # Errors
-/// Where the refresh token of this Session is too old, or tokens of such Sessions are not refreshed.
+/// Returns [`Refusal::TokenExpired`] if the refresh token is too old, [`Refusal::NotRefreshable`] if Sessions of this
+/// kind have no refresh, [`Refusal::AuthenticatorRequired`] if the Session is pinned to an Authenticator, and
+/// [`Refusal::TokenSuperseded`] if the Session was just raised.
 pub fn refresh(session: &Session, token_id: Uid, now: UnixMillis) -> Result<Refresh, Refusal> {
     let status = session.status.as_ref().ok_or(Refusal::Incomplete)?;
     let authentication = current(session).ok_or(Refusal::Incomplete)?;
     let set_at = set_at(authentication).ok_or(Refusal::Incomplete)?;
     let token_id = token_id.to_string();
     if authentication.token_id != token_id {
-        // It was signed for this Session, so it was valid once.
+        // The token was signed for this Session, so it was valid once.
         let is_previous = status
             .last_authentications
             .first()
@@ -57,7 +59,7 @@ pub fn refresh(session: &Session, token_id: Uid, now: UnixMillis) -> Result<Refr
         let is_recent = is_recent(authentication, REPEAT_WINDOW, now);
         return match (is_previous && is_recent, is_a_refresh(authentication)) {
             (true, true) => Ok(Refresh::Remint),
-            // An Authenticator has just raised the Session: nobody is given its tokens for one from before.
+            // An Authenticator just raised the Session. A token from before must not be exchanged for the new ones.
             (true, false) => Err(Refusal::TokenSuperseded),
             (false, _) => Ok(Refresh::Reuse),
         };
@@ -80,8 +82,8 @@ pub fn refresh(session: &Session, token_id: Uid, now: UnixMillis) -> Result<Refr
     Ok(Refresh::Rotate)
 }
 
-/// Gives `session` tokens with the id `new_token_id`, for whichever reason `info` says. Those before are remembered,
-/// and the lifetimes that the Session began with are kept.
+/// Issues tokens with the id `new_token_id` for `session`; `info` gives the reason. The previous authentication is
+/// recorded, and the lifetimes of the first authentication are kept.
 pub fn rotate_tokens(session: &mut Session, new_token_id: Uid, now: UnixMillis, info: Info) {
     let status = session.status.get_or_insert_default();
     let previous = status.authentication.take();
@@ -102,13 +104,13 @@ pub fn rotate_tokens(session: &mut Session, new_token_id: Uid, now: UnixMillis, 
     status.total_authentications = status.total_authentications.saturating_add(1);
 }
 
-/// Whether `authentication` is a refresh that happened less than `window` ago. One that lies in the future of the
-/// clock happened we do not know when, and is taken as long ago.
+/// Returns whether `authentication` is a refresh that happened less than `window` ago. A time ahead of the clock is
+/// unreliable and counts as long ago.
 pub(super) fn within(authentication: &Authentication, window: Duration, now: UnixMillis) -> bool {
     is_a_refresh(authentication) && is_recent(authentication, window, now)
 }
 
-/// As [`within`], of whatever kind it is.
+/// Returns whether `authentication`, of any type, happened less than `window` ago.
 pub(super) fn is_recent(
     authentication: &Authentication,
     window: Duration,
@@ -120,7 +122,7 @@ pub(super) fn is_recent(
     is_between(set_at, window, now)
 }
 
-/// Whether `at` is less than `window` ago. What lies in the future of the clock happened we do not know when.
+/// Returns whether `at` is less than `window` ago. A time ahead of the clock is unreliable and counts as long ago.
 pub(super) fn is_between(at: UnixMillis, window: Duration, now: UnixMillis) -> bool {
     now.saturating_add(CLOCK_TOLERANCE) >= at && now < at.saturating_add(window)
 }

@@ -49,7 +49,7 @@ fn some_user() -> User {
     }
 }
 
-/// Its first secret has the token id 1 and the version 1.
+/// Returns a Credential whose first secret has the token id 1 and the version 1.
 fn some_credential(r#type: credential::spec::Type) -> Credential {
     let mut credential = Credential {
         metadata: Some(metadata(id(20), "robot-key")),
@@ -64,7 +64,7 @@ fn some_credential(r#type: credential::spec::Type) -> Credential {
     credential
 }
 
-/// Made at [`NOW`] by the given Credential; its tokens have the id 30.
+/// Creates a Session at [`NOW`] with the given Credential. Its tokens have the id 30.
 fn session_of(credential: &Credential) -> Session {
     let user = some_user();
     new_session(NewSession {

@@ -1,19 +1,19 @@
-//! The bytes of a token: a reader and a writer of the one canonical protobuf encoding of `auth.TokenT0`.
+//! A strict decoder and encoder of the one canonical protobuf encoding of `auth.TokenT0`.
 //!
-//! A general protobuf decoder accepts many encodings of one message (fields in any order and repeated, long varints,
-//! unknown fields). Then one token has many spellings, and whatever is keyed on its text can be got around.
+//! A general protobuf decoder accepts many encodings of one message: fields in any order or repeated, overlong varints,
+//! unknown fields. One token would then have many spellings, which would defeat every check keyed on its text.
 
 use super::{Claims, TokenError, TokenType, key::SIGNATURE_BYTES};
 use crate::{clock::UnixMillis, id::Uid};
 
-/// What 220 characters of base64 hold.
+/// The number of bytes in 220 characters of base64.
 pub(super) const MAX_BYTES: usize = 165;
 
 const VERSION: u8 = 1;
 /// 9999-12-31T23:59:59Z.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// `(field number << 3) | wire type`, wire type 0 being a varint and 2 a length and that many bytes.
+/// `(field number << 3) | wire type`. Wire type 0 is a varint; 2 is a length followed by that many bytes.
 mod tag {
     pub(super) const SIGNATURE: u64 = 1 << 3 | 2;
     pub(super) const CONTENT: u64 = 2 << 3 | 2;
@@ -27,7 +27,7 @@ mod tag {
     pub(super) const AUDIENCE: u64 = 101 << 3 | 2;
 }
 
-/// A token of the right form.
+/// A well-formed token.
 pub(super) struct Envelope {
     signature: [u8; SIGNATURE_BYTES],
     bytes: [u8; MAX_BYTES],
@@ -36,12 +36,12 @@ pub(super) struct Envelope {
 }
 
 impl Envelope {
-    /// Reads the first `length` of `bytes`.
+    /// Decodes the first `length` of `bytes`.
     pub(super) fn read(bytes: [u8; MAX_BYTES], length: usize) -> Result<Self, TokenError> {
         let all = bytes.get(..length).ok_or(TokenError::Malformed)?;
         let (signature, content) = split(all).ok_or(TokenError::Malformed)?;
         let claims = claims(content).ok_or(TokenError::Malformed)?;
-        // The reader takes only what the writer writes; this holds even if one of the two errs.
+        // Re-encode and compare. The decoder accepts only canonical input; this check holds even if it has a bug.
         if self::content(&claims, claims.key_id) != content || envelope(&signature, content) != all
         {
             return Err(TokenError::Malformed);
@@ -71,13 +71,13 @@ impl Envelope {
         &self.signature
     }
 
-    /// The content as received.
+    /// Returns the content as received.
     pub(super) fn signed(&self) -> &[u8] {
         self.bytes.get(self.content.clone()).unwrap_or_default()
     }
 }
 
-/// The content that is signed, naming `key_id`.
+/// Encodes the content to sign, with `key_id` as its key id.
 pub(super) fn content(claims: &Claims, key_id: Uid) -> Vec<u8> {
     let mut out = Vec::with_capacity(MAX_BYTES);
     put_number(&mut out, tag::TYPE, claims.token_type.to_proto() as u64);
@@ -101,7 +101,7 @@ pub(super) fn content(claims: &Claims, key_id: Uid) -> Vec<u8> {
     out
 }
 
-/// The whole token before base64.
+/// Encodes the whole token, before base64.
 pub(super) fn envelope(signature: &[u8; SIGNATURE_BYTES], content: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(MAX_BYTES);
     out.push(VERSION);
@@ -162,8 +162,8 @@ fn expires_at(timestamp: &[u8]) -> Option<UnixMillis> {
     Some(UnixMillis::from_seconds(i64::try_from(seconds).ok()?))
 }
 
-/// Takes fields from the front, in the order in which they are asked for. Each field that it reads has another value
-/// than its default, which is never written.
+/// Decodes fields in the order in which they are requested. Rejects a field with its default value, which the encoder
+/// never writes.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -192,7 +192,7 @@ impl<'a> Reader<'a> {
         Uid::from_bytes(self.bytes(tag)?).ok()
     }
 
-    /// A varint in its shortest form.
+    /// Reads a varint, only in its shortest form.
     fn varint(&mut self) -> Option<u64> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {

@@ -1,4 +1,4 @@
-//! Keys that sign and verify tokens: Ed25519.
+//! Ed25519 keys that sign and verify tokens.
 
 use std::sync::Arc;
 
@@ -12,15 +12,15 @@ use super::TokenError;
 use crate::{id::Uid, rng::Rng};
 
 pub(super) const SIGNATURE_BYTES: usize = 64;
-/// Tells derived keys from every other use of the private key.
+/// Domain separation of derived keys from every other use of the private key.
 const DERIVED: &[u8] = b"octelium derived key 1";
 
-/// Not a key of the expected form.
+/// The error for a key that is not a valid Ed25519 key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid Ed25519 key")]
 pub struct InvalidKey;
 
-/// A text that a key does not sign, or did not.
+/// The error for a text that a key cannot sign or did not sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a text that the key signed")]
 pub struct InvalidText;
@@ -30,7 +30,7 @@ fn check_text(text: &str) -> Result<(), InvalidText> {
     if is_visible { Ok(()) } else { Err(InvalidText) }
 }
 
-/// The private key by which a Cluster signs tokens.
+/// The private key with which a Cluster signs tokens.
 pub struct SigningKey {
     pair: Ed25519KeyPair,
     document: Zeroizing<Vec<u8>>,
@@ -38,10 +38,10 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// A new key with a new id.
+    /// Generates a key with a random id.
     ///
     /// # Errors
-    /// Where the cryptographic library cannot make one.
+    /// Returns an error if the cryptographic library cannot create a key.
     pub fn generate(rng: &dyn Rng) -> Result<Self, InvalidKey> {
         let id = Uid::random(rng);
         let mut seed = Zeroizing::new([0; 32]);
@@ -50,10 +50,10 @@ impl SigningKey {
         Self::new(id, pair)
     }
 
-    /// From a PKCS#8 document (RFC 5208, RFC 8410).
+    /// Reads a PKCS#8 document (RFC 5208, RFC 8410).
     ///
     /// # Errors
-    /// Where it is not a consistent Ed25519 key.
+    /// Returns an error if the document is not a consistent Ed25519 key.
     pub fn from_pkcs8(id: Uid, document: &[u8]) -> Result<Self, InvalidKey> {
         let pair = Ed25519KeyPair::from_pkcs8(document).map_err(|_| InvalidKey)?;
         Self::new(id, pair)
@@ -69,36 +69,36 @@ impl SigningKey {
         })
     }
 
-    /// As a PKCS#8 document (RFC 5208, RFC 8410), to be stored sealed.
+    /// Returns the key as a PKCS#8 document (RFC 5208, RFC 8410), to be stored sealed.
     pub fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
         self.document.clone()
     }
 
-    /// The id that tokens name.
+    /// Returns the key id that tokens contain.
     pub fn id(&self) -> Uid {
         self.verifying_key.id
     }
 
-    /// The half that verifies.
+    /// Returns the public key.
     pub fn verifying_key(&self) -> VerifyingKey {
         self.verifying_key.clone()
     }
 
-    /// Signs a text of visible ASCII characters, such as the signing input of a JWT (RFC 7515 §5.1). No such text is
-    /// the content of a token, which begins with a control character: neither signature can pose as the other.
+    /// Signs a text of visible ASCII characters, such as the signing input of a JWT (RFC 7515 §5.1). The content of a
+    /// token begins with a control character, so a signature of one cannot pass as a signature of the other.
     ///
     /// # Errors
-    /// Where there are other characters in it.
+    /// Returns an error if the text is empty or contains other characters.
     pub fn sign_text(&self, text: &str) -> Result<[u8; SIGNATURE_BYTES], InvalidText> {
         check_text(text)?;
         Ok(self.signature(text.as_bytes()))
     }
 
-    /// A symmetric key that only this Cluster can make, for one purpose (HKDF, RFC 5869): what is sealed with it can be
-    /// opened by every replica, as long as the key that it came from is there.
+    /// Derives a symmetric key for one purpose (HKDF, RFC 5869). Every replica can open what is sealed with it, as long
+    /// as this signing key exists.
     ///
     /// # Errors
-    /// Where the cryptographic library cannot make one.
+    /// Returns an error if the cryptographic library cannot derive a key.
     pub fn derive(&self, purpose: &str) -> Result<Zeroizing<[u8; 32]>, InvalidKey> {
         let extracted = Salt::new(HKDF_SHA256, DERIVED).extract(&self.document);
         let info = [purpose.as_bytes()];
@@ -117,7 +117,7 @@ impl SigningKey {
     }
 }
 
-/// The public key by which tokens of a Cluster are verified.
+/// The public key that verifies tokens of a Cluster.
 #[derive(Clone, Debug)]
 pub struct VerifyingKey {
     id: Uid,
@@ -125,10 +125,10 @@ pub struct VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// From the 32 bytes of RFC 8032.
+    /// Reads the 32 bytes of a public key (RFC 8032).
     ///
     /// # Errors
-    /// Where they are not a point of the curve.
+    /// Returns an error if they are not a point of the curve.
     pub fn from_bytes(id: Uid, bytes: &[u8]) -> Result<Self, InvalidKey> {
         let key = ParsedPublicKey::new(&ED25519, bytes).map_err(|_| InvalidKey)?;
         Ok(Self {
@@ -137,20 +137,20 @@ impl VerifyingKey {
         })
     }
 
-    /// The id that tokens name.
+    /// Returns the key id that tokens contain.
     pub fn id(&self) -> Uid {
         self.id
     }
 
-    /// The 32 bytes of RFC 8032.
+    /// Returns the 32 bytes of the public key (RFC 8032).
     pub fn as_bytes(&self) -> &[u8] {
         (*self.key).as_ref()
     }
 
-    /// Verifies what [`SigningKey::sign_text`] gave.
+    /// Verifies a signature of [`SigningKey::sign_text`].
     ///
     /// # Errors
-    /// Where it was not this text that the key signed.
+    /// Returns an error if this key did not sign `text`.
     pub fn verify_text(&self, text: &str, signature: &[u8]) -> Result<(), InvalidText> {
         check_text(text)?;
         self.key
@@ -180,7 +180,7 @@ mod tests {
             verifying.verify_text("return-to.v2", &signature),
             Err(InvalidText)
         );
-        // As the content of a token begins.
+        // The content of a token begins like this.
         assert_eq!(key.sign_text("\u{8}\u{1}"), Err(InvalidText));
         assert_eq!(key.sign_text(""), Err(InvalidText));
         let other = SigningKey::generate(&SystemRng).unwrap().verifying_key();

@@ -55,7 +55,7 @@ fn bytes_of(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
-/// A token that is signed by the right key over any content at all.
+/// Encodes a token with any content and a valid signature.
 fn sign_content(content: &[u8]) -> String {
     let bytes = encoding::envelope(&key().signature(content), content);
     URL_SAFE_NO_PAD.encode(bytes)
@@ -63,7 +63,7 @@ fn sign_content(content: &[u8]) -> String {
 
 fn content_of(text: &str) -> Vec<u8> {
     let bytes = bytes_of(text);
-    // Version, tag and length of the signature, the signature, tag and length of the content.
+    // Skip the version, tag and length of the signature, the signature, and tag and length of the content.
     bytes[1 + 2 + 64 + 2..].to_vec()
 }
 
@@ -232,7 +232,7 @@ fn a07_padding_spaces_and_the_other_alphabet_are_refused() {
 #[test]
 fn a07_bits_set_after_the_last_byte_are_refused() {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    // Three lengths modulo 3, so that the last character has 0, 2 and 4 bits to spare.
+    // Three lengths modulo 3, so that the last character has 0, 2 and 4 unused bits.
     for version in [1, 1 << 7, 1 << 14] {
         let claims = Claims {
             credential_version: version,
@@ -307,7 +307,7 @@ fn a07_timestamps_with_a_fraction_a_sign_or_a_default_are_refused_although_signe
     let start = 2 + 3 * 18;
     assert_eq!(content[start..start + 2], [0x2a, 0]);
     for timestamp in [
-        // Zero seconds, written out.
+        // Zero seconds, encoded explicitly.
         &[0x08, 0x00][..],
         // One nanosecond.
         &[0x10, 0x01],
@@ -317,7 +317,7 @@ fn a07_timestamps_with_a_fraction_a_sign_or_a_default_are_refused_although_signe
         &[
             0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01,
         ],
-        // A second of the year 10000.
+        // A second in the year 10000.
         &[0x08, 0x80, 0xdc, 0xc2, 0xa4, 0xb0, 0x07],
     ] {
         let length = u8::try_from(timestamp.len()).unwrap();

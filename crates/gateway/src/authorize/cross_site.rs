@@ -1,7 +1,7 @@
-//! Requests that a browser sends with our cookie although the page of another site has made it.
+//! Protection against cross-site requests that a browser sends with our cookie.
 //!
-//! `SameSite=Lax` keeps the cookie from what most other sites send. It does not from what the pages of other Services
-//! of the Cluster send, which browsers take for the same site, nor from `WebSockets`.
+//! `SameSite=Lax` covers most other sites. It does not cover pages of other Services of the Cluster, which browsers
+//! treat as the same site, or `WebSocket` handshakes.
 
 use http::{HeaderName, HeaderValue, Method, header};
 
@@ -9,12 +9,12 @@ use crate::{canonical::Canonical, denial::Denial, route::Cors};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Refuses what may change something unless a page of this very host has sent it, or one that the Service trusts with
-/// credentials. Programs that send the cookie say neither where from nor what for, and are let through.
+/// Rejects state-changing requests unless a page of the same host sent them, or an origin that the Service trusts with
+/// credentials. Programs that send the cookie send neither `Sec-Fetch-Site` nor `Origin`, and pass.
 pub(super) fn check(request: &Canonical, cors: Option<&Cors>) -> Result<(), Denial> {
     let origin = request.headers.get(header::ORIGIN);
     if request.websocket {
-        // Browsers always say it, and nothing else keeps pages from opening one (RFC 6455 §10.2).
+        // Browsers always send `Origin` here, and no other check stops foreign pages (RFC 6455 §10.2).
         return match origin {
             Some(origin) if is_own(origin, request) => Ok(()),
             _ => Err(Denial::Origin),

@@ -1,8 +1,8 @@
-//! Addresses as text, without an allocation.
+//! IP addresses as text, without an allocation.
 
 use std::{fmt::Write, net::IpAddr};
 
-/// The longest address has 39 characters.
+/// A buffer for the text of an address, which has at most 39 characters.
 pub(super) struct IpText {
     bytes: [u8; 48],
     length: usize,
@@ -14,7 +14,7 @@ impl IpText {
             bytes: [0; 48],
             length: 0,
         };
-        // Cannot fail: it fits.
+        // Cannot fail: the buffer is large enough.
         let _ = write!(text, "{address}");
         text
     }

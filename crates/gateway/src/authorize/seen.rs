@@ -1,4 +1,4 @@
-//! A request as Policies and expressions see it.
+//! The view of a request for Policies and expressions.
 
 use http::Version;
 use policy::{QueryView, Request};
@@ -10,7 +10,7 @@ use crate::{
     inbound::Arrived,
 };
 
-/// Reads nothing before it is asked for.
+/// A lazy view: parses each part when it is first read.
 pub(crate) struct Seen<'a> {
     arrived: Arrived<'a>,
     headers: HeaderView<'a>,
@@ -52,10 +52,11 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// Checks what has been read so far.
+    /// Checks the parts that were read so far.
     ///
     /// # Errors
-    /// Where it was about another request than the upstream would see.
+    ///
+    /// Returns [`Denial::Ambiguous`] if a part was read differently from what the upstream would see.
     pub(crate) fn check(&self) -> Result<(), Denial> {
         if self.query.was_misread() {
             return Err(Denial::Ambiguous(Ambiguity::Query));

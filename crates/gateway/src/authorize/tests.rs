@@ -1,4 +1,4 @@
-//! What is explained is what is decided.
+//! Explanations agree with decisions.
 
 use std::collections::BTreeMap;
 

@@ -1,28 +1,28 @@
-//! Which of the things a request carries is our token.
+//! Selection of our token among the credentials of a request.
 
 use http::HeaderValue;
 
 use crate::canonical::Credentials;
 
-/// What a request proves itself with, sorted out.
+/// The credentials of a request, sorted by owner.
 pub(crate) struct Presented {
     proof: Option<Proof>,
     foreign: Option<HeaderValue>,
     state: Option<HeaderValue>,
 }
 
-/// What is ours of it, good or not.
+/// Our credential in the request, valid or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// An access token, sent on purpose.
+    /// An access token, sent explicitly.
     Token(HeaderValue),
-    /// What a browser sends along with every request to this host, whoever made it send one.
+    /// An access cookie. A browser sends it with every request to this host, including requests that other sites cause.
     Cookie(HeaderValue),
 }
 
 impl Presented {
-    /// `X-Octelium-Auth` counts before a Bearer of our form, and that before the cookie. What is not ours is the
-    /// upstream's business.
+    /// Sorts the credentials. `X-Octelium-Auth` takes precedence over a Bearer of our form, and that over the cookie.
+    /// Other credentials are left to the upstream.
     pub(crate) fn read(credentials: Credentials) -> Self {
         let bearer = credentials.authorization.as_ref().and_then(own_bearer);
         let foreign = match bearer {
@@ -37,31 +37,30 @@ impl Presented {
         }
     }
 
-    /// Ours, good or not.
     pub(crate) fn proof(&self) -> Option<&Proof> {
         self.proof.as_ref()
     }
 
-    /// By which a browser is known again that was sent to the login before.
+    /// Returns the cookie that identifies a browser which was redirected to the login.
     pub(crate) fn state(&self) -> Option<&HeaderValue> {
         self.state.as_ref()
     }
 
-    /// `Authorization`, where it has none of our tokens.
+    /// Returns `Authorization` if it does not contain one of our tokens.
     pub(crate) fn foreign(&self) -> Option<HeaderValue> {
         self.foreign.clone()
     }
 }
 
-/// The token of `Bearer <token>` if it begins as ours do: base64url of a byte 0x01. Also a damaged one counts, so that
-/// no part of a token reaches an upstream.
+/// Returns the token of `Bearer <token>` if it starts like ours: base64url of a byte 0x01. Damaged tokens match too, so
+/// that no part of a token reaches an upstream.
 fn own_bearer(authorization: &HeaderValue) -> Option<HeaderValue> {
     let (scheme, rest) = authorization.as_bytes().split_at_checked(b"bearer".len())?;
     if !scheme.eq_ignore_ascii_case(b"bearer") || !rest.first()?.is_ascii_whitespace() {
         return None;
     }
     let token = rest.trim_ascii();
-    // Six bits of zeros, then `01` and four bits of the next byte.
+    // `A` is six zero bits; the second character is the bits `01` and four bits of the next byte.
     let &[b'A', b'Q'..=b'Z' | b'a'..=b'f', ..] = token else {
         return None;
     };

@@ -16,31 +16,29 @@ use crate::{
     canonical::{Names, clean_request_trailers},
 };
 
-/// What an upstream connection sends.
+/// The body of a request to an upstream.
 pub(crate) enum RequestBody {
-    /// Nothing: the request can be sent again.
     Empty,
-    /// What was read before it is sent; can be sent again.
+    /// A buffered body. The request can be sent again.
     Whole(Bytes),
-    /// What the client sends, as it comes.
+    /// A streamed body. The request cannot be sent again.
     Stream(Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send>>),
 }
 
-/// What bounds a request body.
+/// The limits of a request body.
 pub(crate) struct Bounds {
     /// In bytes.
     pub(crate) limit: Option<u64>,
-    /// The longest pause.
+    /// The maximum pause.
     pub(crate) idle: Option<Duration>,
     pub(crate) watch: Watch,
     pub(crate) trailers: RequestTrailers,
 }
 
-/// What becomes of trailers.
+/// The treatment of trailers.
 pub(crate) enum RequestTrailers {
-    /// None passes.
     Dropped,
-    /// Those pass that the head could have, without the names that the Service removes or sets itself.
+    /// Pass trailers that are allowed in the head, except the names that the Service removes or sets itself.
     Cleaned(Arc<Names>),
 }
 
@@ -53,7 +51,7 @@ impl RequestBody {
         }
     }
 
-    /// The same once more; `None` for a stream.
+    /// Returns a copy of the body, or `None` for a stream.
     pub(crate) fn duplicate(&self) -> Option<Self> {
         match self {
             Self::Empty => Some(Self::Empty),
@@ -62,7 +60,7 @@ impl RequestBody {
         }
     }
 
-    /// Streams `body` and keeps account of it in `transfer`.
+    /// Streams `body` and updates `transfer`.
     pub(crate) fn stream<B>(body: B, bounds: Bounds, transfer: Arc<Transfer>) -> Self
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,

@@ -19,28 +19,28 @@ use crate::{
     upstream::Lease,
 };
 
-/// The body of an upstream's response, with everything that has to last as long as it does.
+/// The body of an upstream's response, with everything that must live as long as it.
 pub(crate) struct Proxied {
     /// `None` once it has ended.
     pub(crate) upstream: Option<Incoming>,
-    /// What came with the head.
+    /// The frame that arrived with the head.
     pub(crate) first: Option<FirstFrame>,
     pub(crate) watch: Watch,
-    /// The connection, to be used again once the body was read to its end.
+    /// The connection, which is reused if the body is read to its end.
     pub(crate) lease: Option<Lease>,
     /// Written to the log when this is dropped.
     pub(crate) record: Box<Record>,
-    /// Whether its end is said by a status of gRPC.
+    /// True if a gRPC status ends the body.
     pub(crate) grpc: bool,
-    /// Names of trailers that the Service removes or sets itself; `None` for none.
+    /// Names of trailers that the Service removes or sets itself. `None` if there are none.
     pub(crate) trailers: Option<Arc<Names>>,
 }
 
-/// The beginning of a body, or why there is none.
+/// The first frame of a body, or the error in its place.
 pub(crate) type FirstFrame = Result<Frame<Bytes>, hyper::Error>;
 
-/// The beginning of `body` where it is here already: it came with the head, so both can leave together. The
-/// connection's task gets one turn to hand it over; nothing is waited for.
+/// Returns the first frame of `body` if it arrived with the head, so that both are sent together. Gives the
+/// connection's task one poll to deliver it, and never waits.
 pub(crate) async fn first_frame(body: &mut Incoming) -> Option<FirstFrame> {
     let mut turns = 0..1;
     poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
@@ -124,8 +124,8 @@ impl Proxied {
         }
     }
 
-    /// Ends a stream whose Session no longer stands. gRPC has a status for it; elsewhere only breaking off tells the
-    /// client that what it has is not the whole.
+    /// Aborts a stream whose Session is no longer valid. A gRPC stream ends with a status. Other streams must break,
+    /// because the client could not otherwise detect that the body is incomplete.
     fn cut(&mut self) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let sized = self.size_hint().exact().is_some();
         self.upstream = None;

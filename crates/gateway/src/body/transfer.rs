@@ -1,8 +1,8 @@
-//! What is known of a request body while it is being sent.
+//! The state of a request body while it is sent.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
-/// Shared by the body, which an upstream connection owns, and the request that waits for the response.
+/// A state that the body, owned by an upstream connection, shares with the request that waits for the response.
 #[derive(Debug, Default)]
 pub(crate) struct Transfer {
     bytes: AtomicU64,
@@ -11,7 +11,6 @@ pub(crate) struct Transfer {
     state: AtomicU8,
 }
 
-/// How far a body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TransferState {
     Running,
@@ -23,12 +22,12 @@ pub(crate) enum TransferState {
 }
 
 impl Transfer {
-    /// Bytes taken from the client.
+    /// Returns the bytes received from the client.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// A number that changes as long as something moves.
+    /// Returns a number that changes whenever a frame passes.
     pub(crate) fn progress(&self) -> u64 {
         self.frames.load(Ordering::Relaxed)
     }
@@ -44,7 +43,7 @@ impl Transfer {
         }
     }
 
-    /// The upstream takes what comes, but nothing does.
+    /// Returns true if the upstream is ready for data and the client sends none.
     pub(crate) fn awaits_client(&self) -> bool {
         self.awaits_client.load(Ordering::Relaxed)
     }
@@ -53,7 +52,7 @@ impl Transfer {
         self.awaits_client.store(true, Ordering::Relaxed);
     }
 
-    /// Counts a frame; returns the bytes so far.
+    /// Counts a frame and returns the total bytes.
     pub(super) fn add(&self, bytes: u64) -> u64 {
         self.frames.fetch_add(1, Ordering::Relaxed);
         self.awaits_client.store(false, Ordering::Relaxed);

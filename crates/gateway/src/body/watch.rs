@@ -1,4 +1,4 @@
-//! Whether the right to a stream still stands.
+//! Detection of the end of a Session while a request is open.
 
 use std::{
     pin::Pin,
@@ -9,8 +9,7 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Looks at a Session for as long as something of it is open. Costs nothing to make; the wake-up is armed only by
-/// what really waits.
+/// Watches the Session of an open request. It is cheap to create; only a task that waits registers a wake-up.
 pub(crate) struct Watch {
     standing: Option<Standing>,
     armed: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
@@ -23,7 +22,7 @@ struct Standing {
 }
 
 impl Watch {
-    /// For an anonymous request: it never ends.
+    /// Creates a watch for an anonymous request. It never ends.
     pub(crate) fn unlimited() -> Self {
         Self {
             standing: None,
@@ -31,7 +30,7 @@ impl Watch {
         }
     }
 
-    /// Ends with the Session or with `remaining`.
+    /// Creates a watch that ends with the Session or after `remaining`.
     pub(crate) fn new(revoked: CancellationToken, remaining: Duration) -> Self {
         Self {
             standing: Some(Standing {
@@ -42,7 +41,7 @@ impl Watch {
         }
     }
 
-    /// The same, not armed.
+    /// Returns a copy without a registered wake-up.
     pub(crate) fn another(&self) -> Self {
         Self {
             standing: self.standing.clone(),
@@ -50,7 +49,7 @@ impl Watch {
         }
     }
 
-    /// Looks once.
+    /// Returns true if the Session has ended.
     pub(crate) fn is_over(&self) -> bool {
         self.standing.as_ref().is_some_and(|standing| {
             standing.revoked.is_cancelled()
@@ -58,7 +57,7 @@ impl Watch {
         })
     }
 
-    /// Looks, and wakes the task at the end.
+    /// Polls for the end of the Session and registers the task for a wake-up.
     pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(standing) = &self.standing else {
             return Poll::Pending;
@@ -70,7 +69,7 @@ impl Watch {
         armed.as_mut().poll(cx)
     }
 
-    /// Waits for the end.
+    /// Waits for the end of the Session.
     pub(crate) async fn over(&self) {
         match &self.standing {
             Some(standing) => standing.wait().await,

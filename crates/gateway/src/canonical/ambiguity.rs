@@ -1,17 +1,17 @@
-//! Everything for which a request is refused before anyone asks who sent it.
+//! The reasons for which a request is rejected before authentication.
 
 use http::StatusCode;
 
-/// What could be read in two ways, or not at all.
+/// The part of a request that is ambiguous or invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ambiguity {
     /// Neither a path nor an absolute URI.
     Target,
-    /// `CONNECT` and `TRACE`: a tunnel past the Policies, and an echo of what we add.
+    /// `CONNECT` or `TRACE`: a tunnel past the Policies, or an echo of the fields that we add.
     Method,
     /// `//`
     EmptySegment,
-    /// `.` and `..`, encoded or not.
+    /// `.` or `..`, encoded or not.
     DotSegment,
     /// `/` or `\` within a segment.
     Separator,
@@ -19,40 +19,40 @@ pub(crate) enum Ambiguity {
     PathParameter,
     /// `%` without two hexadecimal digits.
     Escape,
-    /// An encoded `%` that begins another escape.
+    /// An encoded `%` that starts another escape.
     DoubleEncoding,
-    /// NUL, line ends and their like.
+    /// NUL, a line end or another control character.
     ControlCharacter,
-    /// Also overlong forms.
+    /// Not UTF-8. Overlong forms are included.
     NotUtf8,
-    /// A byte that a URI holds in encoded form only.
+    /// A byte that must be encoded in a URI.
     UnencodedByte,
-    /// No host, or none that can be a name.
+    /// The host is missing or not a valid name.
     Host,
-    /// More than one, or `:authority` and `Host` differ.
+    /// Several hosts, or `:authority` and `Host` differ.
     HostMismatch,
     /// `example.com.`
     HostTrailingDot,
-    /// A field that stands for one value has several.
+    /// A field that must have one value is repeated.
     RepeatedField,
-    /// `Connection` names what cannot be a field.
+    /// `Connection` contains an invalid field name.
     ConnectionOption,
-    /// Both framings, or a coding besides `chunked`.
+    /// Both framings, or a coding other than `chunked`.
     Framing,
-    /// Another expectation than `100-continue`.
+    /// An expectation other than `100-continue`.
     Expectation,
-    /// A Policy has read a query that has the parameter twice or cannot be decoded.
+    /// A Policy read a query that repeats the parameter or cannot be decoded.
     Query,
-    /// A Policy has read a header that is not text.
+    /// A Policy read a header value that is not text.
     HeaderText,
-    /// A path of gRPC is `/package.Service/Method`.
+    /// A gRPC path that is not `/package.Service/Method`.
     GrpcPath,
-    /// A Service of gRPC takes nothing else.
+    /// A gRPC Service got a request that is not a gRPC call.
     NotGrpc,
 }
 
 impl Ambiguity {
-    /// A stable word for the log.
+    /// Returns a stable identifier for the log.
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Target => "request_target",
@@ -80,7 +80,7 @@ impl Ambiguity {
         }
     }
 
-    /// What is wrong, for the caller.
+    /// Returns the message for the caller.
     pub(crate) fn message(self) -> &'static str {
         match self {
             Self::Target => "the request target must be a path or an absolute http(s) URI",
@@ -108,7 +108,7 @@ impl Ambiguity {
         }
     }
 
-    /// RFC 9110 §15.5.
+    /// Returns the status (RFC 9110 §15.5).
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,

@@ -1,14 +1,14 @@
-//! Cookies that are ours.
+//! The gateway's own cookies.
 
 use http::HeaderValue;
 
-/// What the login has left at the host of a Service.
+/// The access cookie that the login sets at the host of a Service.
 pub(crate) const ACCESS_COOKIE: &str = "__Host-octelium-access";
-/// By which a browser is known again that was sent to the login.
+/// The cookie that identifies a browser which was redirected to the login.
 pub(crate) const STATE_COOKIE: &str = "__Host-octelium-state";
 
-/// Whether a cookie of that name is for the gateway alone. Leading white space and `=` do not count: a browser sends
-/// a nameless cookie of the value `a=b` as `a=b`.
+/// Returns true if a cookie of this name is reserved for the gateway. Ignores leading white space and `=`: a browser
+/// sends a nameless cookie with the value `a=b` as `a=b`.
 pub(crate) fn is_reserved_cookie(name: &[u8]) -> bool {
     let start = name
         .iter()
@@ -23,7 +23,7 @@ pub(crate) fn is_reserved_cookie(name: &[u8]) -> bool {
         })
 }
 
-/// Joins `Cookie` lines into one (RFC 9113 §8.2.3) without the reserved ones; `None` where none is left.
+/// Joins `Cookie` lines into one (RFC 9113 §8.2.3) without the reserved cookies. Returns `None` if no cookie is left.
 pub(super) fn clean<'a>(lines: impl Iterator<Item = &'a HeaderValue>) -> Option<HeaderValue> {
     let mut lines = lines.peekable();
     let first = lines.next()?;
@@ -50,7 +50,8 @@ pub(super) fn clean<'a>(lines: impl Iterator<Item = &'a HeaderValue>) -> Option<
     }
 }
 
-/// The value of one of ours; `None` where there is none, or more than one: then it is not clear which is ours.
+/// Returns the value of one of our cookies. Returns `None` if it is missing, or if it is repeated, because then it is
+/// unclear which value is ours.
 pub(super) fn find<'a>(
     lines: impl Iterator<Item = &'a HeaderValue>,
     name: &str,

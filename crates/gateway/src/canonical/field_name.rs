@@ -1,22 +1,22 @@
-//! What the name of a header field says about it.
+//! Classification of header fields by name.
 
 use crate::canonical::names::{Folded, has_prefix, is_plain};
 
-/// What becomes of a request field.
+/// The treatment of a request field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
-    /// Seen by Policy and upstream.
+    /// Passed to Policies and the upstream.
     EndToEnd,
-    /// The same, and it stands for one value.
+    /// Passed, and must have a single value.
     Single,
-    /// Meant for us as the next hop.
+    /// Removed: addressed to the gateway as the next hop.
     HopByHop,
-    /// Only we may say it.
+    /// Removed: only the gateway may send it.
     Reserved,
 }
 
-/// Classifies a name, which is in lower case. In gRPC metadata, names may also have `_` and `.`; elsewhere such a name
-/// is an alias that an upstream may fold into another one. An alias of a field that is not end-to-end never passes.
+/// Classifies a lower-case name. gRPC metadata names may contain `_` and `.`. Elsewhere such a name is an alias that an
+/// upstream may fold into another name. An alias of a field that is not end-to-end never passes.
 pub(super) fn classify(name: &str, is_grpc: bool) -> Class {
     if is_plain(name) {
         return classify_plain(name);
@@ -34,7 +34,7 @@ fn classify_plain(name: &str) -> Class {
     match name {
         "authorization" | "content-length" | "content-type" | "host" | "origin" | "range"
         | "x-octelium-auth" => Class::Single,
-        // It announces trailers to the next hop, and ours are other ones.
+        // It announces trailers to the next hop, and the gateway sends others.
         "trailer" => Class::HopByHop,
         _ if is_hop_by_hop_plain(name) => Class::HopByHop,
         _ if is_reserved(name) => Class::Reserved,
@@ -42,13 +42,14 @@ fn classify_plain(name: &str) -> Class {
     }
 }
 
-/// The characters of metadata keys in gRPC over HTTP/2.
+/// Returns true if all characters are allowed in gRPC metadata keys over HTTP/2.
 fn is_metadata_name(name: &str) -> bool {
     name.bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
-/// RFC 9110 §7.6.1, and what browsers and old proxies send besides, in any spelling. `Expect` is answered by us.
+/// Returns true for hop-by-hop fields in any spelling: RFC 9110 §7.6.1, and others that browsers and old proxies send.
+/// `Expect` is included because the gateway answers it.
 pub(crate) fn is_hop_by_hop(name: &str) -> bool {
     is_hop_by_hop_plain(name)
         || (!is_plain(name) && is_hop_by_hop_plain(Folded::new(name).as_str()))
@@ -70,8 +71,8 @@ fn is_hop_by_hop_plain(name: &str) -> bool {
     )
 }
 
-/// Whether a field may never be a trailer (RFC 9110 §6.5.1): it frames or routes the message, authenticates, or
-/// describes the content, and whoever merges trailers into the head would act on it.
+/// Returns true if the field is forbidden in trailers (RFC 9110 §6.5.1). Such fields frame or route the message,
+/// authenticate, or describe the content. A recipient that merges trailers into the head would act on them.
 pub(super) fn is_forbidden_trailer(name: &str) -> bool {
     let folded = Folded::new(name);
     let name = folded.as_str();
@@ -95,12 +96,12 @@ pub(super) fn is_forbidden_trailer(name: &str) -> bool {
     }
 }
 
-/// `x-octelium-…` in any spelling.
+/// Returns true for `x-octelium-…` in any spelling.
 pub(crate) fn is_ours(name: &str) -> bool {
     has_prefix(name, "x-octelium")
 }
 
-/// What proxies say of a request, and what makes an upstream see another request than the one decided.
+/// Returns true for fields that proxies add, and fields that change the request after the decision.
 fn is_reserved(name: &str) -> bool {
     match name {
         "forwarded"

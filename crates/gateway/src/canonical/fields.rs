@@ -1,4 +1,4 @@
-//! Header fields of a request: each once, end to end, and none that only we may say.
+//! Header fields of a request: end-to-end fields, each once, without those that only the gateway may send.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -13,7 +13,7 @@ use crate::{
 
 const X_OCTELIUM_AUTH: HeaderName = HeaderName::from_static("x-octelium-auth");
 
-/// What [`clean`] took out and still matters.
+/// The facts that [`clean`] extracted from removed fields.
 pub(super) struct Taken {
     pub(super) credentials: Credentials,
     pub(super) websocket: bool,
@@ -25,8 +25,8 @@ pub(super) fn clean(headers: &mut HeaderMap, mode: Mode) -> Result<Taken, Ambigu
     check_expectation(headers)?;
     let websocket = asks_for_websocket(headers);
     let trailers = has_token(headers, &header::TE, b"trailers");
-    // First, so that it cannot name away what is added later; and before the Policy looks, so that it sees no more
-    // than the upstream.
+    // This is first, so that `Connection` cannot remove fields that the gateway adds later. It precedes the Policies,
+    // so that they see the same fields as the upstream.
     remove_connection_options(headers)?;
 
     let repeats = headers.len() != headers.keys_len();
@@ -114,7 +114,8 @@ fn check_expectation(headers: &HeaderMap) -> Result<(), Ambiguity> {
     }
 }
 
-/// No other protocol may be switched to: what follows an upgrade is not decided request by request.
+/// Returns true if the client requests a WebSocket. Other upgrades are ignored: what follows them is not authorized
+/// request by request.
 fn asks_for_websocket(headers: &HeaderMap) -> bool {
     let mut protocols = headers.get_all(header::UPGRADE).iter();
     let websocket = protocols

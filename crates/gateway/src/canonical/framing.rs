@@ -1,20 +1,20 @@
-//! One length for each body (RFC 9112 §6).
+//! The length of a body (RFC 9112 §6).
 
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::canonical::Ambiguity;
 
-/// How long a request body is.
+/// The length of a request body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Length {
-    /// So many bytes.
+    /// In bytes.
     Exact(u64),
-    /// It ends when it ends.
+    /// Unknown until the body ends.
     Unknown,
 }
 
 impl Length {
-    /// What Policies see as `size`: a body of unknown length counts as the largest.
+    /// Returns the `size` that Policies see. An unknown length counts as the maximum.
     pub(crate) fn as_policy_size(self) -> i64 {
         match self {
             Self::Exact(length) => i64::try_from(length).unwrap_or(i64::MAX),
@@ -23,7 +23,7 @@ impl Length {
     }
 }
 
-/// Checks the framing fields against one another and against what was parsed by them.
+/// Checks that the framing fields agree with each other and with the parsed length.
 pub(super) fn check(headers: &HeaderMap, parsed: Length) -> Result<Length, Ambiguity> {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let coding = codings.next();
@@ -34,7 +34,7 @@ pub(super) fn check(headers: &HeaderMap, parsed: Length) -> Result<Length, Ambig
     }
     match (coding, length) {
         (Some(_), Some(_)) => Err(Ambiguity::Framing),
-        // Another coding would reach the upstream without the field that names it.
+        // The upstream would get the coded body without the field that names the coding.
         (Some(coding), None) if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
             Err(Ambiguity::Framing)
         }
@@ -51,7 +51,7 @@ pub(super) fn check(headers: &HeaderMap, parsed: Length) -> Result<Length, Ambig
 
 fn decimal(value: &HeaderValue) -> Option<u64> {
     let text = value.to_str().ok()?;
-    // `u64::from_str` would take a sign.
+    // `u64::from_str` would accept a sign.
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         text.parse().ok()
     } else {

@@ -1,18 +1,19 @@
-//! What makes a request a gRPC call.
+//! Recognition of gRPC calls.
 
 use http::{HeaderMap, header};
 use policy::Grpc;
 
 use crate::canonical::Ambiguity;
 
-/// Whether a request to a Service of mode GRPC is a call, by content type: `application/grpc`, with a `+` or `;` suffix or none. The web variant is plain HTTP to us.
+/// Returns true if the content type is `application/grpc`, with a `+` or `;` suffix or none. gRPC-Web is treated as
+/// plain HTTP.
 pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|value| Grpc::is_content_type(value.as_bytes()))
 }
 
-/// Reads `/package.Service/Method`.
+/// Parses `/package.Service/Method`.
 pub(crate) fn parse_call<'a>(path: &'a str, query: Option<&str>) -> Result<Grpc<'a>, Ambiguity> {
     let call = Grpc::of_path(path).filter(|_| query.is_none());
     call.ok_or(Ambiguity::GrpcPath)

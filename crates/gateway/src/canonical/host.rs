@@ -1,19 +1,19 @@
-//! The one host that a request is for (RFC 9110 §7.2, RFC 9113 §8.3.1).
+//! The host of a request (RFC 9110 §7.2, RFC 9113 §8.3.1).
 
 use http::{HeaderMap, HeaderValue, Uri, header};
 
 use crate::canonical::Ambiguity;
 
-/// A host name in lower case, and the authority that it stood in.
+/// A host name in lower case, with its authority.
 #[derive(Clone)]
 pub(crate) struct Host {
-    /// In lower case, port included, as it goes to an upstream that wants to see it.
+    /// In lower case, including the port, as it is sent to upstreams that preserve the host.
     authority: HeaderValue,
     length: usize,
 }
 
 impl Host {
-    /// Takes `Host` out of `headers`; the authority of an absolute target must be the same.
+    /// Takes `Host` out of `headers`. The authority of an absolute target must be equal to it.
     pub(super) fn take(uri: &Uri, headers: &mut HeaderMap) -> Result<Self, Ambiguity> {
         let header = match headers.entry(header::HOST) {
             header::Entry::Occupied(entry) => {
@@ -42,7 +42,7 @@ impl Host {
         }
     }
 
-    /// The name, without the port.
+    /// Returns the name without the port.
     pub(crate) fn name(&self) -> &str {
         let bytes = self
             .authority
@@ -52,7 +52,7 @@ impl Host {
         std::str::from_utf8(bytes).unwrap_or_default()
     }
 
-    /// Name and, where it was given, port.
+    /// Returns the name and, if it was given, the port.
     pub(crate) fn authority(&self) -> &HeaderValue {
         &self.authority
     }
@@ -69,7 +69,7 @@ impl Host {
     }
 }
 
-/// Checks `name[:port]`; an IP literal is a valid host that no Service has.
+/// Checks `name[:port]` and returns the length of the name. An IP literal is valid, but no Service has one.
 fn name_length(authority: &[u8]) -> Result<usize, Ambiguity> {
     let (name, port) = match authority.iter().rposition(|&byte| byte == b':') {
         Some(colon) if authority.last() != Some(&b']') => authority.split_at(colon),

@@ -1,20 +1,20 @@
-//! Names of header fields compared the way upstreams may fold them: `X_Remote.User` is `X-Remote-User`.
+//! Comparison of header names the way upstreams may fold them: `X_Remote.User` is `X-Remote-User`.
 //!
-//! CGI, WSGI and many frameworks replace `_`, `.` and `-` by one character and ignore case (RFC 3875 §4.1.18), so all
-//! spellings of a name must be treated alike.
+//! CGI, WSGI and many frameworks replace `_`, `.` and `-` by one character and ignore case (RFC 3875 §4.1.18). So the
+//! gateway treats all spellings of a name alike.
 
 use http::{HeaderMap, HeaderName};
 
-/// More bytes than any name or prefix that the gateway knows has.
+/// Longer than any name or prefix that the gateway knows, in bytes.
 const LONGEST_KNOWN: usize = 32;
 
-/// Returns true if a name has only letters, digits and `-`. In lower case it is its own folded form.
+/// Returns true if a name has only letters, digits and `-`. In lower case, such a name equals its folded form.
 pub(crate) fn is_plain(name: &str) -> bool {
     name.bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// Returns true if two names are spellings of one.
+/// Returns true if two names are spellings of the same name.
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
     one.len() == other.len()
         && one
@@ -23,7 +23,7 @@ pub(crate) fn is_same(one: &str, other: &str) -> bool {
             .all(|(one, other)| fold(one) == fold(other))
 }
 
-/// Returns true if a name begins with `prefix` in some spelling.
+/// Returns true if a name starts with `prefix` in any spelling.
 pub(crate) fn has_prefix(name: &str, prefix: &str) -> bool {
     name.len() >= prefix.len()
         && name
@@ -40,8 +40,8 @@ fn fold(byte: u8) -> u8 {
     }
 }
 
-/// The folded form of a name, cut after 32 bytes: enough to compare it with known names and prefixes, which are
-/// shorter. Made without an allocation.
+/// The folded form of a name, truncated to 32 bytes. Known names and prefixes are shorter, so comparisons with them are
+/// exact. It needs no allocation.
 pub(super) struct Folded {
     bytes: [u8; LONGEST_KNOWN],
     length: usize,
@@ -65,7 +65,7 @@ impl Folded {
     }
 }
 
-/// A set of names, each standing for all its spellings.
+/// A set of names. Each matches all its spellings.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Names(Vec<HeaderName>);
 
@@ -111,7 +111,7 @@ pub(crate) fn remove_spellings(headers: &mut HeaderMap, name: &HeaderName) {
     remove_foreign(headers, |other| is_same(name.as_str(), other));
 }
 
-/// Removes the names that are not plain and match. Allocates only if there are any.
+/// Removes matching names that are not plain. Allocates only if there are any.
 fn remove_foreign(headers: &mut HeaderMap, matches: impl Fn(&str) -> bool) {
     let foreign: Vec<HeaderName> = headers
         .keys()

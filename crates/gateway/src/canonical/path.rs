@@ -1,15 +1,15 @@
-//! Paths that everyone reads alike (RFC 3986 §3.3, §6.2).
+//! Checks for paths that all servers interpret alike (RFC 3986 §3.3, §6.2).
 //!
-//! Nothing is rewritten: a path passes as it came or not at all, so Policy and upstream see the same bytes.
+//! A path is never rewritten: it passes unchanged or is rejected. So the Policies and the upstream see the same bytes.
 
 use crate::canonical::Ambiguity;
 
-/// Refuses a path that an upstream could read in another way than a Policy.
+/// Rejects a path that an upstream could interpret differently from a Policy.
 pub(crate) fn check(path: &str) -> Result<(), Ambiguity> {
     let relative = path.strip_prefix('/').ok_or(Ambiguity::Target)?;
     let mut segments = relative.split('/').peekable();
     while let Some(segment) = segments.next() {
-        // Only the last may be empty: a trailing slash.
+        // Only the last segment may be empty: a trailing slash.
         if segment.is_empty() && segments.peek().is_some() {
             return Err(Ambiguity::EmptySegment);
         }
@@ -18,7 +18,7 @@ pub(crate) fn check(path: &str) -> Result<(), Ambiguity> {
     Ok(())
 }
 
-/// Refuses a query with bytes that have to be encoded.
+/// Rejects a query with bytes that must be encoded.
 pub(super) fn check_query(query: &str) -> Result<(), Ambiguity> {
     if query.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(())
@@ -33,7 +33,7 @@ fn check_segment(segment: &str) -> Result<(), Ambiguity> {
         match byte {
             b'%' => encoded = true,
             b'\\' => return Err(Ambiguity::Separator),
-            // Servlet containers cut it off before they match a path; others do not.
+            // Servlet containers cut off parameters before they match a path; other servers do not.
             b';' => return Err(Ambiguity::PathParameter),
             byte if !byte.is_ascii_graphic() => return Err(Ambiguity::UnencodedByte),
             _ => {}
@@ -64,12 +64,12 @@ fn check_decoded(segment: &[u8]) -> Result<(), Ambiguity> {
             byte => decoded.push(byte),
         }
     }
-    // On the decoded bytes: the digits behind an encoded percent sign may be encoded themselves.
+    // Checks the decoded bytes, because the digits after an encoded percent sign may be encoded themselves.
     let mut escapes = decoded.windows(3);
     if escapes.any(|bytes| matches!(bytes, &[b'%', high, low] if escaped(high, low).is_some())) {
         return Err(Ambiguity::DoubleEncoding);
     }
-    // Also refuses overlong forms and surrogates.
+    // This also rejects overlong forms and surrogates.
     let text = std::str::from_utf8(&decoded).map_err(|_| Ambiguity::NotUtf8)?;
     if text.chars().any(char::is_control) {
         return Err(Ambiguity::ControlCharacter);
@@ -98,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads a path as carelessly as any upstream may: decodes twice, takes backslashes for slashes, cuts parameters,
+    /// Reads a path like the most lenient upstream: decodes twice, treats backslashes as slashes, cuts parameters, and
     /// drops empty and dot segments.
     fn careless(path: &str) -> Vec<String> {
         let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
@@ -114,7 +114,7 @@ mod tests {
         segments
     }
 
-    /// Reads it as it stands.
+    /// Reads the path without normalization.
     fn literal(path: &str) -> Vec<String> {
         path.split('/')
             .filter(|segment| !segment.is_empty())
@@ -134,8 +134,8 @@ mod tests {
         ) {
             let path = format!("/{path}");
             if check(&path).is_ok() {
-                // An encoded `;` is data to one and ends the name for the other; it is the only difference, and such a
-                // name is no dot segment either way.
+                // The only difference is an encoded `;`: data for one reader, the end of the name for the other. Such a
+                // name is not a dot segment in either reading.
                 let cut = |segments: Vec<String>| -> Vec<String> {
                     segments.iter().map(|segment| segment.split(';').next().unwrap().to_owned()).collect()
                 };

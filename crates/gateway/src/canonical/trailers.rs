@@ -1,4 +1,5 @@
-//! Trailers: held to the rules of the head, since an upstream may merge them into it (RFC 9110 §6.5).
+//! Filters for trailers. They follow the rules of the head, because an upstream may merge trailers into it (RFC 9110
+//! §6.5).
 
 use http::{HeaderMap, HeaderName};
 
@@ -7,7 +8,8 @@ use crate::canonical::{
     field_name::{Class, classify, is_forbidden_trailer, is_ours},
 };
 
-/// Removes from a client's trailers what could not be in the head, and the names that the Service removes or sets itself.
+/// Removes from a client's trailers the fields that the head must not have, and the names that the Service removes or
+/// sets itself.
 pub(crate) fn clean_request_trailers(trailers: &mut HeaderMap, set: &Names) {
     retain(trailers, |name| {
         classify(name, true) == Class::EndToEnd
@@ -16,8 +18,8 @@ pub(crate) fn clean_request_trailers(trailers: &mut HeaderMap, set: &Names) {
     });
 }
 
-/// Removes from an upstream's trailers what is not for the client, and the names that the Service removes or sets
-/// itself.
+/// Removes from an upstream's trailers the fields that must not reach the client, and the names that the Service
+/// removes or sets itself.
 pub(crate) fn clean_response_trailers(trailers: &mut HeaderMap, set: Option<&Names>) {
     retain(trailers, |name| {
         !is_ours(name) && !is_forbidden_trailer(name) && set.is_none_or(|set| !set.contains(name))

@@ -1,11 +1,11 @@
-//! How Policies read header fields.
+//! The view of header fields for Policies.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::HeaderMap;
 use policy::Fields;
 
-/// Header fields; notes whether one was read that is no text.
+/// Header fields. The view records if a value that is not text was read.
 pub(crate) struct HeaderView<'a> {
     headers: &'a HeaderMap,
     misread: AtomicBool,
@@ -19,7 +19,7 @@ impl<'a> HeaderView<'a> {
         }
     }
 
-    /// A value was asked for that a Policy cannot see as the upstream does.
+    /// Returns true if a value was read that a Policy cannot see as the upstream does.
     pub(crate) fn was_misread(&self) -> bool {
         self.misread.load(Ordering::Relaxed)
     }

@@ -1,11 +1,11 @@
-//! A denial as a page, for people.
+//! The HTML page for a denial.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::{Body, record::RequestId};
 
-/// Nothing in it comes from the request. `portal` is the URL of the Cluster's own pages.
+/// Renders the page. It contains nothing from the request. `portal` is the URL of the Cluster's pages.
 pub(super) fn page(
     status: StatusCode,
     title: &str,

@@ -15,15 +15,15 @@ use crate::{
     upstream::{Answer, Lease},
 };
 
-/// Who made the response.
+/// A response, by its origin.
 pub(crate) enum Served {
-    /// We did.
+    /// From the gateway.
     Here(Response<Body>),
-    /// An upstream did.
+    /// From an upstream.
     Upstream(Box<UpstreamResponse>),
 }
 
-/// Head, body and everything that has to last as long as the body does.
+/// The head and body of a response, with everything that must live as long as the body.
 pub(crate) struct UpstreamResponse {
     status: StatusCode,
     headers: HeaderMap,
@@ -34,12 +34,12 @@ pub(crate) struct UpstreamResponse {
     trailers: Option<Arc<Names>>,
 }
 
-/// What a Service changes in the head of a response.
+/// The changes that a Service makes to the head of a response.
 pub(super) struct ResponseRules<'a> {
     pub(super) headers: &'a HeaderRules,
     pub(super) computed: ComputedFields,
     pub(super) cors: Option<&'a Cors>,
-    /// That of the request.
+    /// The `Origin` of the request.
     pub(super) origin: Option<&'a HeaderValue>,
 }
 
@@ -56,8 +56,8 @@ enum Kind {
 }
 
 impl UpstreamResponse {
-    /// `upgrade`: the client's connection, where upstream and client agree to make a WebSocket of theirs. `None` where
-    /// the upstream agrees to something else.
+    /// Builds the response. `upgrade` is the client's connection if it requested a WebSocket. Returns `None` if the
+    /// upstream switches to another protocol.
     pub(super) fn new(
         answer: Answer,
         rules: ResponseRules<'_>,
@@ -110,7 +110,7 @@ impl UpstreamResponse {
         })
     }
 
-    /// Takes what of the body is here already.
+    /// Takes the first frame of the body if it is already available.
     pub(super) async fn read_ahead(&mut self) {
         if let Kind::Body {
             incoming, first, ..
@@ -121,7 +121,7 @@ impl UpstreamResponse {
         }
     }
 
-    /// The response for the client. `record` is written when its body has ended.
+    /// Builds the response for the client. `record` is written when the body has ended.
     pub(crate) fn into_response(self, mut record: Box<Record>) -> Response<Body> {
         record.set_status(self.status);
         record.set_grpc_status(&self.headers);

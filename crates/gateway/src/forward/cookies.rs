@@ -4,8 +4,8 @@ use http::{HeaderMap, HeaderValue, header};
 
 use crate::canonical::is_reserved_cookie;
 
-/// Removes cookies that are ours to set, and the `Domain` of others: a Service's cookies are for its host alone, so
-/// that it cannot plant any at another Service or at the login (RFC 6265 §8.6).
+/// Removes cookies with our names, and the `Domain` of the others. A Service's cookies are valid only at its host, so
+/// it cannot plant one at another Service or at the login (RFC 6265 §8.6).
 pub(crate) fn clean(headers: &mut HeaderMap) {
     if !headers.contains_key(header::SET_COOKIE) {
         return;

@@ -1,4 +1,4 @@
-//! What the gateway proves itself to an upstream with.
+//! Authentication of the gateway to an upstream.
 
 use domain::clock::UnixMillis;
 use http::{HeaderValue, StatusCode, header};
@@ -12,14 +12,14 @@ use crate::{
     upstream::{Outgoing, Upstream},
 };
 
-/// A token that a request carries.
+/// The token that was added to a request.
 pub(super) struct Carried<'a> {
     source: &'a TokenSource,
     value: HeaderValue,
 }
 
 impl Carried<'_> {
-    /// An upstream that refuses the token is not sent it again.
+    /// Drops the token if the upstream rejected it.
     pub(super) fn judge(self, status: StatusCode) {
         if status == StatusCode::UNAUTHORIZED {
             self.source.refused(&self.value);
@@ -27,7 +27,7 @@ impl Carried<'_> {
     }
 }
 
-/// Adds it to a request that is otherwise complete.
+/// Adds the credential to a request that is otherwise complete.
 pub(super) async fn add<'a>(
     credential: &'a UpstreamCredential,
     upstream: &Upstream,
@@ -52,7 +52,7 @@ pub(super) async fn add<'a>(
         }
         UpstreamCredential::Signature(signer) => {
             let url = url(upstream, outgoing).ok_or(Denial::NoCredential)?;
-            // Cheap: what is whole is shared.
+            // Cheap: buffered bytes are shared.
             let body = outgoing.request.body().duplicate();
             let payload = match &body {
                 Some(RequestBody::Whole(bytes)) => Payload::Whole(bytes),
@@ -69,7 +69,7 @@ pub(super) async fn add<'a>(
     }
 }
 
-/// As the upstream sees it.
+/// Returns the URL as the upstream sees it.
 fn url(upstream: &Upstream, outgoing: &Outgoing) -> Option<String> {
     let endpoint = upstream.only()?;
     let host = outgoing.host.as_ref().unwrap_or(&endpoint.host_header);

@@ -11,16 +11,16 @@ use crate::{
 
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
-/// Removes from the head what is not for the client, or what only we may say to it.
+/// Removes fields that must not reach the client, or that only the gateway may set.
 pub(super) fn clean(headers: &mut HeaderMap) {
     if remove_connection_options(headers).is_err() {
-        // Malformed, so it names nothing; it is removed below.
+        // It is malformed, so it names no fields. It is removed below.
         tracing::debug!("an upstream's Connection header is malformed");
     }
     let removed: Vec<HeaderName> = headers
         .keys()
         .filter(|name| {
-            // `Alt-Svc` would lead the client past us, to an address that is the upstream's.
+            // `Alt-Svc` would lead the client past the gateway, directly to the upstream.
             is_hop_by_hop(name.as_str())
                 || is_ours(name.as_str())
                 || is_same(name.as_str(), header::ALT_SVC.as_str())
@@ -34,8 +34,8 @@ pub(super) fn clean(headers: &mut HeaderMap) {
     reduce_cleared_data(headers);
 }
 
-/// Leaves of `Clear-Site-Data` (W3C) nothing but `"cache"`. To clear cookies clears those of the whole domain: one
-/// Service would sign people out of all others and of the portal.
+/// Reduces `Clear-Site-Data` (W3C) to `"cache"`. Clearing cookies affects the whole domain, so one Service could sign
+/// people out of all others and of the portal.
 fn reduce_cleared_data(headers: &mut HeaderMap) {
     if !headers.contains_key(CLEAR_SITE_DATA) {
         return;
@@ -52,7 +52,7 @@ fn reduce_cleared_data(headers: &mut HeaderMap) {
     }
 }
 
-/// A response that is configuration.
+/// Builds the response of a Service without an upstream.
 pub(super) fn direct(
     direct: &DirectResponse,
     plan: &Plan,

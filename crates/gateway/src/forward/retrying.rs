@@ -1,4 +1,4 @@
-//! Sending a request again, where the Service wants it and nothing can happen twice by it.
+//! Retries that the Service configures, limited to requests that cannot take effect twice.
 
 use domain::rng::Rng;
 
@@ -10,8 +10,8 @@ use crate::{
     upstream::{Answer, Outgoing},
 };
 
-/// The first answer that the Service takes, else the last one. A request is sent again only if all of it can be, and
-/// if it is idempotent (RFC 9110 §9.2.2) or nothing of it was sent.
+/// Returns the first response that is not to be retried, else the last one. A request is sent again only if its body
+/// can be sent again, and if it is idempotent (RFC 9110 §9.2.2) or nothing was sent.
 pub(super) async fn answer(
     attempt: &Attempt<'_>,
     retry: &Retry,
@@ -37,7 +37,7 @@ pub(super) async fn answer(
         let (Some(pause), Some(spare)) = (pause, spare) else {
             return answered.map_err(Unanswered::denial);
         };
-        // An answer that is not taken goes with its connection: reading it to its end could take for ever.
+        // The connection of a discarded response is closed, because reading its body could take forever.
         drop(answered);
         record.retries = schedule.retries();
         tokio::select! {
@@ -48,7 +48,7 @@ pub(super) async fn answer(
     }
 }
 
-/// The same request once more; `None` where its body is a stream.
+/// Returns a copy of the request, or `None` if its body is a stream.
 fn again(outgoing: &Outgoing) -> Option<Outgoing> {
     let body = outgoing.request.body().duplicate()?;
     let mut request = http::Request::new(body);

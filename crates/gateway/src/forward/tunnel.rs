@@ -17,8 +17,8 @@ use crate::{
     record::Record,
 };
 
-/// Passes bytes both ways until either side ends it or the right to it does. Runs on its own; `record` is written at
-/// its end.
+/// Copies bytes both ways until either side closes or the Session ends. Runs as its own task and writes `record` at the
+/// end.
 pub(super) fn open(client: OnUpgrade, upstream: OnUpgrade, watch: Watch, record: Box<Record>) {
     tokio::spawn(async move {
         let mut record = record;
@@ -42,7 +42,7 @@ pub(super) fn open(client: OnUpgrade, upstream: OnUpgrade, watch: Watch, record:
                 client.close(&CLOSE_TO_CLIENT).await;
                 upstream.close(&CLOSE_TO_UPSTREAM).await;
             };
-            // A side that does not read is cut without a word.
+            // A side that does not read is disconnected without a closing frame.
             let _ = tokio::time::timeout(Duration::from_millis(100), closing).await;
         }
         record.add_sent(client.written.total());

@@ -1,18 +1,18 @@
-//! Where frames of a WebSocket begin (RFC 6455 §5.2), so that a closing one can be put between two of them.
+//! Frame boundaries of a WebSocket (RFC 6455 §5.2), where a closing frame can be inserted.
 
-/// Follows the bytes of one direction.
+/// Tracks the bytes of one direction.
 #[derive(Debug, Default)]
 pub(super) struct FrameTracker {
     header: [u8; 14],
-    /// Bytes of the header seen.
+    /// Bytes of the current header received.
     seen: usize,
-    /// Bytes of the payload to come.
+    /// Bytes of the payload remaining.
     payload: u64,
     total: u64,
 }
 
 impl FrameTracker {
-    /// Takes the next bytes.
+    /// Processes the next bytes.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) {
         self.total += bytes.len() as u64;
         while let Some((&byte, rest)) = bytes.split_first() {
@@ -35,17 +35,17 @@ impl FrameTracker {
         }
     }
 
-    /// Whether a frame may be put in here.
+    /// Returns true if a frame may be inserted here.
     pub(super) fn at_boundary(&self) -> bool {
         self.seen == 0 && self.payload == 0
     }
 
-    /// Bytes in all.
+    /// Returns the total number of bytes.
     pub(super) fn total(&self) -> u64 {
         self.total
     }
 
-    /// `None` while the header is incomplete.
+    /// Returns the payload length, or `None` while the header is incomplete.
     fn payload_length(&self) -> Option<u64> {
         let seen = self.header.get(..self.seen)?;
         let &[_, second, ref rest @ ..] = seen else {
@@ -65,10 +65,10 @@ impl FrameTracker {
     }
 }
 
-/// A closing frame with status 1008 (policy violation), as a server sends it.
+/// A closing frame with status 1008 (policy violation), unmasked for the client.
 pub(super) const CLOSE_TO_CLIENT: [u8; 4] = [0x88, 0x02, 0x03, 0xf0];
 
-/// The same, masked with zeros, as a client sends it.
+/// A closing frame with status 1008 for the upstream, masked with zeros.
 pub(super) const CLOSE_TO_UPSTREAM: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xf0];
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Bodies that must be JSON, with one meaning (RFC 8259): what Policies read is what every upstream reads.
+//! Strict parsing of JSON bodies (RFC 8259), so that Policies and every upstream read the same values.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -14,10 +14,10 @@ use crate::{
     denial::Denial,
 };
 
-/// The largest integer up to which all are numbers of their own in a double (RFC 7493 §2.2).
+/// The largest integer that a double represents without ambiguity (RFC 7493 §2.2).
 const LARGEST: u64 = (1 << 53) - 1;
 
-/// Checks what the header fields say of a body.
+/// Checks the header fields that describe the body.
 pub(super) fn check_fields(request: &Canonical) -> Result<(), Denial> {
     if request.length == Length::Exact(0) {
         return Ok(());
@@ -49,7 +49,7 @@ pub(super) fn check_fields(request: &Canonical) -> Result<(), Denial> {
     }
 }
 
-/// The body as an object; `None` where it is empty or another value.
+/// Parses the body. Returns `None` if it is empty or not an object.
 pub(super) fn parse(request: &Canonical, bytes: &[u8]) -> Result<Option<Struct>, Denial> {
     if bytes.is_empty() && request.length == Length::Exact(0) {
         return Ok(None);
@@ -61,7 +61,7 @@ pub(super) fn parse(request: &Canonical, bytes: &[u8]) -> Result<Option<Struct>,
     })
 }
 
-/// A value in which no key is repeated and every number is what a double says.
+/// A JSON value without repeated keys, in which every number fits a double exactly.
 struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {

@@ -1,4 +1,4 @@
-//! What a connection is doing: whether a request is open on it, and for how long it has been idle.
+//! The activity of a connection: whether a request is open, and for how long it has been idle.
 
 use std::{
     sync::{
@@ -13,15 +13,15 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// Shared by a connection, its open requests, and the code that may close it.
+/// State shared by a connection, its open requests, and the code that may close it.
 #[derive(Debug)]
 pub struct Activity {
     accepted: Instant,
-    /// Answers that are not sent, and request bodies that are read.
+    /// Unsent responses and unread request bodies.
     open: AtomicU32,
-    /// Of these, the answers.
+    /// The responses among them.
     answers: AtomicU32,
-    /// Milliseconds from `accepted` to the end of the last request, or to what was written of its answer after that.
+    /// Milliseconds from `accepted` to the end of the last request, or to the last write of its response after that.
     idle_at: AtomicU64,
     has_request: AtomicBool,
     close: Notify,
@@ -30,13 +30,13 @@ pub struct Activity {
 /// A connection without an open request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Idle {
-    /// When it was accepted, or its last request was answered.
+    /// The time of acceptance, or of the end of its last request.
     pub since: Instant,
-    /// Whether there was a request.
+    /// True if there was a request before.
     pub has_request: bool,
 }
 
-/// A part of a request that is still needed. The connection is not idle meanwhile.
+/// A part of an open request. The connection is not idle until it is dropped.
 #[must_use = "the part is over when it is dropped"]
 pub struct Open {
     activity: Arc<Activity>,
@@ -44,7 +44,7 @@ pub struct Open {
 }
 
 impl Activity {
-    /// The state of a connection that was accepted now.
+    /// Creates the state of a connection that was just accepted.
     #[allow(clippy::new_without_default, reason = "it reads the clock")]
     pub fn new() -> Self {
         Self {
@@ -57,7 +57,7 @@ impl Activity {
         }
     }
 
-    /// `None` while a request is open, and from the upgrade to another protocol on.
+    /// Returns the idle state, or `None` while a request is open or after an upgrade to another protocol.
     pub fn idle(&self) -> Option<Idle> {
         if self.open.load(Ordering::Acquire) != 0 {
             return None;
@@ -69,12 +69,12 @@ impl Activity {
         })
     }
 
-    /// Asks the connection to end once it has no open request.
+    /// Asks the connection to close once it has no open request.
     pub fn close(&self) {
         self.close.notify_one();
     }
 
-    /// Resolves when the connection is to end. For its one task.
+    /// Resolves when the connection must close. Only one task may wait for it.
     pub async fn closing(&self) {
         self.close.notified().await;
     }
@@ -85,7 +85,7 @@ impl Activity {
             let passed = self
                 .idle()
                 .map_or(Duration::ZERO, |idle| idle.since.elapsed());
-            // No request can be over earlier.
+            // The limit cannot be reached earlier.
             let left = limit.saturating_sub(passed);
             if left.is_zero() {
                 return;
@@ -104,7 +104,7 @@ impl Activity {
         }
     }
 
-    /// As [`Self::open`], for the answer to a request. Returns how many are open with it.
+    /// Counts a response like [`Self::open`]. Also returns the number of open responses, including this one.
     pub(super) fn open_answer(self: &Arc<Self>) -> (Open, u32) {
         let before = self.answers.fetch_add(1, Ordering::Relaxed);
         let mut open = self.open();
@@ -112,12 +112,12 @@ impl Activity {
         (open, before + 1)
     }
 
-    /// The connection speaks another protocol from now on, such as WebSocket. It counts as active until it ends.
+    /// Records an upgrade to another protocol, such as WebSocket. The connection counts as active until it ends.
     pub(super) fn upgrade(&self) {
         self.open.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Part of an answer was written. It may be the rest of one that is no longer counted as open.
+    /// Records that part of a response was written. The response may no longer count as open.
     pub(super) fn touch(&self) {
         let now = self.accepted.elapsed().as_millis();
         let now = u64::try_from(now).unwrap_or(u64::MAX);
@@ -135,7 +135,7 @@ impl Drop for Open {
         if self.is_answer {
             activity.answers.fetch_sub(1, Ordering::Relaxed);
         }
-        // Before the count: whoever reads 0 must not read an older time.
+        // This precedes the decrement, so that a reader of 0 does not see an older time.
         activity.touch();
         activity.open.fetch_sub(1, Ordering::AcqRel);
     }

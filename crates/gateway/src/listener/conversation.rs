@@ -1,5 +1,5 @@
-//! What is known of the requests of one connection of HTTP/1.1: how far they were read, which of them are ambiguous,
-//! and whether any is still open.
+//! The state of the requests on one HTTP/1.1 connection: how far they were read, which are ambiguous, and which are
+//! open.
 
 use std::sync::{
     Arc,
@@ -10,8 +10,7 @@ use http::{Extensions, Request, Version, header};
 
 use super::Activity;
 
-/// Shared by the connection, the requests that are parsed from it, and their bodies. Numbers of requests are from 1; 0
-/// where there is none.
+/// State shared by the connection, its parsed requests and their bodies. Numbers of requests start at 1; 0 means none.
 pub(super) struct Conversation {
     activity: Arc<Activity>,
     both_framings: AtomicU64,
@@ -24,16 +23,15 @@ pub(super) struct Conversation {
     closes: AtomicBool,
 }
 
-/// Says of a request that its length is given in two ways.
+/// Marks a request with both framings.
 #[derive(Clone, Copy)]
 struct BothFramings;
 
-/// Says of a request that a chunk of its body is malformed.
+/// Marks a request with a malformed chunk.
 #[derive(Clone, Copy)]
 struct MalformedChunk;
 
 impl Conversation {
-    /// The conversation on the connection with this activity.
     pub(super) fn new(activity: Arc<Activity>) -> Self {
         Self {
             activity,
@@ -56,7 +54,7 @@ impl Conversation {
         self.malformed_chunk.store(number, Ordering::Release);
     }
 
-    /// From the request `number` on, it is not known where requests begin.
+    /// Records that the boundaries of requests are unknown from request `number` on.
     pub(super) fn lost_place(&self, number: u64) {
         self.lost.store(number, Ordering::Release);
     }
@@ -65,17 +63,17 @@ impl Conversation {
         self.heads.store(heads, Ordering::Relaxed);
     }
 
-    /// Nothing has come since the end of a request.
+    /// Records whether nothing was received since the end of a request.
     pub(super) fn waits_for_a_request(&self, waits: bool) {
         self.waits_for_a_request.store(waits, Ordering::Relaxed);
     }
 
-    /// Nothing is held back of what was written.
+    /// Records whether all written data was sent.
     pub(super) fn has_sent(&self, all: bool) {
         self.has_sent.store(all, Ordering::Relaxed);
     }
 
-    /// Every request has been answered whole.
+    /// Returns true if every request was answered completely.
     pub(super) fn is_answered(&self) -> bool {
         self.activity.is_idle() && self.has_sent.load(Ordering::Relaxed)
     }
@@ -84,12 +82,12 @@ impl Conversation {
         self.closes.store(true, Ordering::Relaxed);
     }
 
-    /// How many requests there were.
+    /// Returns the number of requests.
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Every request that was read has been answered whole, and nothing of a next one is there.
+    /// Returns true if every request was answered completely and nothing of the next one was received.
     pub(super) fn is_at_rest(&self) -> bool {
         self.activity.is_idle()
             && self.heads.load(Ordering::Relaxed) == self.requests()
@@ -98,7 +96,7 @@ impl Conversation {
             && !self.closes.load(Ordering::Relaxed)
     }
 
-    /// Takes the next request, and marks one that both framings were found in, so that it is refused.
+    /// Registers the next request. Marks it if its framing is ambiguous, so that it is rejected.
     pub(super) fn begin<B>(&self, request: &mut Request<B>) {
         let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         if request.version() > Version::HTTP_11 {
@@ -109,7 +107,7 @@ impl Conversation {
         }
         let both = self.both_framings.load(Ordering::Acquire);
         let lost = self.lost.load(Ordering::Acquire);
-        // Where the place was lost nothing can be said of what comes, so what might have both is taken to have them.
+        // After the scanner lost its place, any request that may have both framings is treated as if it had.
         let unknown = lost != 0 && lost <= number;
         if both == number || (unknown && request.headers().contains_key(header::TRANSFER_ENCODING))
         {
@@ -118,12 +116,12 @@ impl Conversation {
     }
 }
 
-/// Whether a chunk of a request's body came malformed, so that its end is in doubt.
+/// Returns true if a chunk of the request's body is malformed, so that its end is uncertain.
 pub fn has_malformed_chunk(extensions: &Extensions) -> bool {
     extensions.get::<MalformedChunk>().is_some()
 }
 
-/// Whether a request came with its length given in two ways.
+/// Returns true if the request has both framings.
 pub fn has_both_framings(extensions: &Extensions) -> bool {
     extensions.get::<BothFramings>().is_some()
 }

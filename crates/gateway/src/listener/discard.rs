@@ -1,8 +1,8 @@
-//! Bodies of HTTP/2 requests that are answered before they have been read.
+//! Bodies of HTTP/2 requests that are answered before they were read.
 //!
-//! A stream that is dropped while its client still sends is reset, and some clients then report the reset instead of
-//! the answer. So what a client sends after its answer is read and discarded for a while (RFC 9113 §8.1), within bounds
-//! of bytes, time and streams. Beyond them the stream is reset as before.
+//! Dropping a stream while its client still sends resets it, and some clients then report the reset instead of the
+//! response. So the rest of the body is read and discarded (RFC 9113 §8.1), within limits of bytes, time and streams.
+//! Beyond them the stream is reset.
 
 use std::{
     future::poll_fn,
@@ -21,16 +21,16 @@ use tokio::{
     time::timeout,
 };
 
-/// Bounds of what is read and discarded of unread bodies.
+/// The limits for discarding unread bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Discard {
-    /// Bytes of one body. A client can send the stream's window without asking.
+    /// Bytes of one body. A client can send the window of the stream without waiting.
     pub bytes: u64,
-    /// The longest time for one body.
+    /// The maximum time for one body.
     pub time: Duration,
-    /// Bodies of one connection at a time.
+    /// Concurrent bodies of one connection.
     pub per_connection: usize,
-    /// Bodies of all connections at a time.
+    /// Concurrent bodies of all connections.
     pub in_total: usize,
 }
 
@@ -45,14 +45,14 @@ impl Default for Discard {
     }
 }
 
-/// The bounds of one listener.
+/// The limits of one listener.
 #[derive(Debug, Clone)]
 pub(super) struct Discards {
     limits: Discard,
     in_total: Arc<Semaphore>,
 }
 
-/// The bounds of one connection.
+/// The limits of one connection.
 pub(super) struct ConnectionDiscards {
     all: Discards,
     here: Arc<Semaphore>,
@@ -81,21 +81,21 @@ impl ConnectionDiscards {
         Some([here, in_total])
     }
 
-    /// Reads on in a task of its own if there is room for it.
+    /// Reads the rest of the body in its own task, if the limits allow it.
     fn discard(&self, body: Incoming) {
         let (Some(permits), Ok(runtime)) = (self.permits(), Handle::try_current()) else {
             return;
         };
         let Discard { bytes, time, .. } = self.all.limits;
         runtime.spawn(async move {
-            // At the end of the time the stream is reset.
+            // After the timeout, the stream is reset.
             let _ = timeout(time, read_away(body, bytes)).await;
             drop(permits);
         });
     }
 }
 
-/// Reads until the body ends, breaks, or is longer than `most`.
+/// Reads until the body ends, breaks, or exceeds `most` bytes.
 async fn read_away<B>(mut body: B, most: u64)
 where
     B: Body + Unpin,
@@ -111,9 +111,9 @@ where
     }
 }
 
-/// The body of a request. Of HTTP/2, what is left of it when it is dropped is discarded.
+/// The body of a request. If an HTTP/2 body is dropped early, the rest is discarded.
 pub struct ClientBody {
-    /// `None` only once it is dropped.
+    /// `None` only after the drop.
     incoming: Option<Incoming>,
     discards: Option<Arc<ConnectionDiscards>>,
 }
@@ -168,7 +168,7 @@ mod tests {
 
     use super::*;
 
-    /// Sends pieces of 1000 bytes without end.
+    /// Yields chunks of 1000 bytes without end.
     struct Endless(Arc<AtomicUsize>);
 
     impl Body for Endless {

@@ -1,4 +1,5 @@
-//! Bounds HTTP/2 frames that carry no request (RFC 9113 §10.5): each is cheap to send, and costs an answer or work.
+//! A limit for HTTP/2 frames that carry no request (RFC 9113 §10.5). Each is cheap to send, but costs the server an
+//! answer or work.
 
 use std::{
     io::{self, IoSlice},
@@ -19,14 +20,14 @@ mod scanner;
 
 use scanner::{Frame, Kind, Scanner};
 
-/// Control frames that a client may send at once.
+/// The maximum burst of control frames from a client.
 const BURST: u64 = 10_000;
-/// After a burst, one more in this time: 100 a second.
+/// The refill rate after a burst: one frame every 10 ms, which is 100 a second.
 const MILLIS_PER_FRAME: u64 = 10;
 /// The length of the connection preface, which precedes the first frame (RFC 9113 §3.4).
 const PREFACE: u32 = 24;
 
-/// A connection of HTTP/2 that fails when the client sends too many control frames. Nothing is changed.
+/// An HTTP/2 connection that fails if the client sends too many control frames. It does not change the data.
 pub(super) struct Frames<IO> {
     io: IO,
     read: Scanner,
@@ -35,15 +36,15 @@ pub(super) struct Frames<IO> {
     activity: Arc<Activity>,
 }
 
-/// What the client may still send.
+/// The number of control frames that the client may still send.
 struct Budget {
     left: u64,
-    /// Up to when time has been added.
+    /// The time of the last refill.
     filled_at: Instant,
 }
 
 impl<IO> Frames<IO> {
-    /// Looks at the frames of a connection from its first byte on.
+    /// Wraps a connection, starting at its first byte.
     pub(super) fn new(io: IO, activity: Arc<Activity>) -> Self {
         Self {
             io,
@@ -57,8 +58,11 @@ impl<IO> Frames<IO> {
         }
     }
 
+    /// Counts the client's frames.
+    ///
     /// # Errors
-    /// If the client has sent more than it may.
+    ///
+    /// Returns an error if the client exceeded its budget.
     fn take_read(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Self { read, budget, .. } = self;
         let mut is_over = false;
@@ -87,10 +91,10 @@ impl<IO> Frames<IO> {
 }
 
 impl Budget {
-    /// Counts a frame of the client. False if it is one too many.
+    /// Counts a frame of the client. Returns false if it exceeds the budget.
     fn take_read(&mut self, frame: Frame) -> bool {
         match frame.kind {
-            // A request can be reset once, and its body ends once.
+            // A client may reset each request once and end its body once.
             Kind::Headers => self.add(2),
             Kind::Data if frame.length > 0 => self.add(1),
             Kind::Data | Kind::Control => return self.spend(),
@@ -98,7 +102,7 @@ impl Budget {
         true
     }
 
-    /// Clients measure the connection (PING) and give window (`WINDOW_UPDATE`) by what they are sent.
+    /// Adds budget for a sent frame: clients react with PING, to measure the connection, and with `WINDOW_UPDATE`.
     fn take_written(&mut self, frame: Frame) {
         match frame.kind {
             Kind::Headers | Kind::Data => self.add(2 + u64::from(frame.length) / 1024),

@@ -1,5 +1,5 @@
-//! A connection of HTTP/1.1. While no request comes it holds no buffers: what parses requests is put away, and made
-//! anew when something comes.
+//! An HTTP/1.1 connection. While it is idle it holds no buffers: the parser is dropped, and created again when data
+//! arrives.
 
 use std::{
     future::poll_fn,
@@ -27,17 +27,16 @@ use super::{
     watched::Watched,
 };
 
-/// How long nothing may have come for a connection to be put to rest. One whose requests come closer is left as it is;
-/// more of it is memory, less of it is work.
+/// The idle time after which a connection drops its parser. A longer pause costs memory; a shorter one costs work.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long a connection whose place another needs may take to end cleanly.
+/// The time that an evicted connection may take to close cleanly.
 const EVICTION_GRACE: Duration = Duration::from_millis(100);
 
 type Wire<IO> = TokioIo<Watched<Box<IO>>>;
 type Parsing<IO, S> = http1::UpgradeableConnection<Wire<IO>, Requests<S>>;
 
-/// Serves until the connection ends, or until its open request is answered once `drain` is cancelled. `patience` is how
-/// long a connection may rest.
+/// Serves until the connection ends or, after `drain` is cancelled, until its open request is answered. `patience` is
+/// the time that a connection may stay idle.
 pub(super) async fn serve<IO, S, B>(
     builder: &http1::Builder,
     stream: Box<IO>,
@@ -73,14 +72,14 @@ where
             return Ok(());
         };
         (wire, requests) = (parts.io, parts.service);
-        // A rest that only something other than a request has broken goes on.
+        // If something other than a request woke the connection, its idle time continues.
         let count = conversation.requests();
         let since = match rested {
             Some((since, before)) if before == count => since,
             _ => Instant::now(),
         };
         rested = Some((since, count));
-        // Nothing can be left; what was, would be taken for the beginning of a request.
+        // The buffer must be empty, because leftover bytes would be parsed as the start of a request.
         let goes_on = parts.read_buf.is_empty()
             && tokio::select! {
                 biased;
@@ -93,7 +92,7 @@ where
                 readable = readable(wire.inner()) => readable.is_ok(),
             };
         if !goes_on {
-            // Whoever has gone need not be told.
+            // The result is irrelevant if the client is gone.
             drop(timeout(EVICTION_GRACE, wire.inner_mut().shutdown()).await);
             return Ok(());
         }
@@ -104,7 +103,7 @@ async fn readable(io: &impl WaitReadable) -> io::Result<()> {
     poll_fn(|cx| io.poll_readable(cx)).await
 }
 
-/// Gives the connection back where it rests, or what it ended with.
+/// Drives the parser until the connection is idle. Returns the parser, or the result if the connection ended.
 async fn until_rest<IO, S, B>(
     mut parsing: Box<Parsing<IO, S>>,
     conversation: &Conversation,
@@ -120,7 +119,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let mut pause = pin!(sleep(PAUSE));
-    // The requests that there were when the pause began.
+    // The number of requests at the start of the pause.
     let mut quiet_at: Option<u64> = None;
     let rested_or_ended = poll_fn(|cx| {
         if let Poll::Ready(ended) = Pin::new(&mut parsing).poll(cx) {
@@ -128,7 +127,7 @@ where
         }
         loop {
             match quiet_at {
-                // Whatever brings it to rest has woken this task.
+                // Any event that makes the connection idle also wakes this task.
                 None if conversation.is_at_rest() => {
                     quiet_at = Some(conversation.requests());
                     pause.as_mut().reset(Instant::now() + PAUSE);
@@ -162,7 +161,7 @@ where
     }
 }
 
-/// Ends a connection whose place another needs. A request that has begun meanwhile is answered first.
+/// Closes an evicted connection. Answers a request first if one has started.
 async fn evict<IO, S, B>(
     parsing: &mut Parsing<IO, S>,
     conversation: &Conversation,

@@ -1,4 +1,4 @@
-//! A connection of HTTP/2. One without streams is closed, whatever else its client sends.
+//! An HTTP/2 connection. It is closed if it has no streams for too long, even if the client sends other frames.
 
 use std::{error::Error, pin::Pin, sync::Arc, time::Duration};
 
@@ -20,11 +20,12 @@ use super::{
     streams::Streams,
 };
 
-/// How long a client may take to answer GOAWAY, or to take the rest of an answer, before an idle connection is dropped.
+/// The time that a client may take to answer GOAWAY, or to read the rest of a response, before an idle connection is
+/// dropped.
 const GOAWAY_GRACE: Duration = Duration::from_secs(5);
-/// The same where another connection needs the place: enough to send the frame.
+/// The grace time of an evicted connection: enough to send the GOAWAY frame.
 const EVICTION_GRACE: Duration = Duration::from_millis(100);
-/// For so long after the last part of an answer was written, more of it may follow.
+/// The time after a write in which more of the same response may follow.
 const ANSWER_GRACE: Duration = Duration::from_secs(1);
 
 type Serving<IO, S> = http2::Connection<TokioIo<Frames<Box<IO>>>, Requests<S>, Streams>;
@@ -69,7 +70,7 @@ where
     end(serving, grace, activity).await
 }
 
-/// Lets open streams end. Without any, a client that does not answer GOAWAY is not waited for.
+/// Waits for open streams to end. Without any, it does not wait for a client that does not answer GOAWAY.
 async fn end<IO, S, B>(
     mut serving: Pin<Box<Serving<IO, S>>>,
     grace: Duration,

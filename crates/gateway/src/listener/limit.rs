@@ -1,4 +1,4 @@
-//! Limits of a listener that were reached: a counter for each, and at most one warning a minute.
+//! Metrics and warnings for limits of a listener: a counter for each, and at most one warning a minute.
 
 use std::{
     fmt,
@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often a limit is logged. The counter counts all.
+/// The interval between two warnings about a limit.
 const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
 /// A limit of a listener.
@@ -18,27 +18,27 @@ pub enum Limit {
     ConnectionsPerAddress,
     /// File descriptors of the process.
     FileDescriptors,
-    /// Time of a TLS handshake, with the PROXY protocol header before it.
+    /// The time of a TLS handshake, including the PROXY protocol header before it.
     HandshakeTime,
     /// A connection of a trusted proxy without a valid PROXY protocol header.
     ProxyHeader,
-    /// Time of a request head.
+    /// The time of a request head.
     HeadTime,
-    /// Bytes of a request head in HTTP/1.
+    /// Bytes of an HTTP/1 request head.
     HeadSize,
     /// Fields of a request head.
     HeadFields,
-    /// Time without a request in HTTP/1.
+    /// The time without a request in HTTP/1.
     Http1IdleTime,
-    /// Time without a stream in HTTP/2.
+    /// The time without a stream in HTTP/2.
     Http2IdleTime,
-    /// Time in which the client reads nothing that it is sent.
+    /// The time in which the client reads nothing.
     StallTime,
     /// Concurrent streams of an HTTP/2 connection.
     Http2Streams,
     /// Streams that an HTTP/2 client resets, and its protocol errors.
     Http2Resets,
-    /// HTTP/2 frames that carry no request: PING, SETTINGS, PRIORITY and alike.
+    /// HTTP/2 frames that carry no request, such as PING, SETTINGS and PRIORITY.
     Http2ControlFrames,
 }
 
@@ -47,12 +47,12 @@ static LOGGED: LastLogged = LastLogged::new();
 impl Limit {
     const COUNT: usize = 14;
 
-    /// Counts that the limit was reached, and logs it unless it was logged within the last minute.
+    /// Counts that the limit was reached, and logs it at most once a minute.
     pub fn reached(self) {
         self.record(&"");
     }
 
-    /// As [`Self::reached`], by a client that the log names.
+    /// Does the same as [`Self::reached`] and logs the client.
     pub fn reached_by(self, client: impl fmt::Display) {
         self.record(&client);
     }
@@ -71,12 +71,12 @@ impl Limit {
         }
     }
 
-    /// Whether well-behaved clients reach the limit every day.
+    /// Returns true if well-behaved clients reach the limit regularly.
     fn is_routine(self) -> bool {
         matches!(self, Self::Http1IdleTime | Self::Http2IdleTime)
     }
 
-    /// The label of the metric.
+    /// Returns the label of the metric.
     fn as_str(self) -> &'static str {
         match self {
             Self::Connections => "connections",
@@ -97,7 +97,7 @@ impl Limit {
     }
 }
 
-/// When each limit was last logged.
+/// The time at which each limit was last logged.
 struct LastLogged([Mutex<Option<Instant>>; Limit::COUNT]);
 
 impl LastLogged {

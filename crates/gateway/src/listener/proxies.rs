@@ -1,4 +1,4 @@
-//! Proxies in front of the listener that are trusted to name the client's address.
+//! Trusted proxies in front of the listener, which pass the client's address.
 
 use std::net::{AddrParseError, IpAddr, SocketAddr};
 
@@ -7,16 +7,16 @@ use http::{HeaderMap, HeaderName};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// How trusted proxies name the client.
+/// The method with which trusted proxies pass the client's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamedBy {
-    /// In the field `X-Forwarded-For` of each request.
+    /// The field `X-Forwarded-For` of each request.
     ForwardedFor,
-    /// In a PROXY protocol header of version 2 at the beginning of each connection.
+    /// A PROXY protocol header of version 2 at the start of each connection.
     ProxyProtocol,
 }
 
-/// The networks of proxies that are trusted. No other address is believed anything.
+/// The networks of trusted proxies. Information from other addresses is ignored.
 #[derive(Debug, Clone)]
 pub struct TrustedProxies {
     networks: Box<[Network]>,
@@ -37,26 +37,27 @@ impl TrustedProxies {
         }
     }
 
-    /// Trusts no proxy: the client is who connects.
+    /// Trusts no proxy: the client is the connected peer.
     pub fn none() -> Self {
         Self::new([], NamedBy::ForwardedFor)
     }
 
-    /// Whether a trusted proxy has this address.
+    /// Returns true if this is the address of a trusted proxy.
     pub fn has(&self, address: IpAddr) -> bool {
         self.networks.iter().any(|network| network.has(address))
     }
 
-    /// Whether a connection from `peer` has to begin with a PROXY protocol header.
+    /// Returns true if a connection from `peer` must start with a PROXY protocol header.
     pub fn must_send_header(&self, peer: IpAddr) -> bool {
         self.named_by == NamedBy::ProxyProtocol && self.has(peer)
     }
 
-    /// The client of a request on a connection from `peer`: the last address in `X-Forwarded-For` that no trusted proxy
-    /// has, or the first one if trusted proxies have them all. What stands before it can be invented by the client.
+    /// Returns the client of a request on a connection from `peer`. This is the last address in `X-Forwarded-For` that
+    /// is not a trusted proxy, or the first one if all are. Earlier addresses can be forged by the client.
     ///
     /// # Errors
-    /// Returns [`InvalidForwardedFor`] if a trusted proxy sends something else than an address there.
+    ///
+    /// Returns [`InvalidForwardedFor`] if a trusted proxy sends anything other than addresses.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Result<IpAddr, InvalidForwardedFor> {
         let mut client = peer.to_canonical();
         if self.named_by != NamedBy::ForwardedFor || !self.has(client) {
@@ -77,7 +78,7 @@ impl TrustedProxies {
     }
 }
 
-/// An address, also with a port.
+/// Parses an address, with or without a port.
 fn address(text: &str) -> Result<IpAddr, AddrParseError> {
     let bare = text
         .strip_prefix('[')

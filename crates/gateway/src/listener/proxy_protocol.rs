@@ -1,7 +1,7 @@
-//! The PROXY protocol, version 2: how a load balancer in front of the listener names the client's address.
+//! The PROXY protocol, version 2, with which a load balancer passes the client's address.
 //!
-//! <https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt>, sections 2.2 to 2.2.3. Strict: one header, TCP alone,
-//! no version 1.
+//! <https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt>, sections 2.2 to 2.2.3. The parser is strict: it
+//! accepts one header, only TCP, and not version 1.
 
 use std::{
     io,
@@ -10,9 +10,9 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-/// Length of the part that every header has, in bytes.
+/// Length of the fixed part of the header in bytes.
 pub const HEAD_LENGTH: usize = 16;
-/// The longest rest that is read, in bytes. Addresses take at most 36, the rest are extensions.
+/// Maximum length of the variable part in bytes. Addresses take at most 36; the rest are extensions.
 pub const MAX_LENGTH: usize = 1024;
 
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
@@ -22,43 +22,44 @@ const TCP_IPV4: u8 = 0x11;
 const TCP_IPV6: u8 = 0x21;
 const TYPE_CRC32C: u8 = 3;
 
-/// What a header says.
+/// The source of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// The proxy connects for itself, for example to check whether the server answers.
+    /// The proxy itself, for example for a health check.
     Proxy,
-    /// The proxy connects for a client at this address.
+    /// A client with this address.
     Client(SocketAddr),
 }
 
-/// Why a header is refused.
+/// The reason why a header is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHeader {
     /// Another protocol, or version 1.
     #[error("the connection does not begin with a PROXY protocol header of version 2")]
     Signature,
-    /// A version or command that the protocol does not have.
+    /// An unknown version or command.
     #[error("unknown version or command {0:#04x} in the PROXY protocol header")]
     Command(u8),
     /// Not TCP over IPv4 or IPv6.
     #[error("address family {0:#04x} in the PROXY protocol header: expected TCP over IPv4 or IPv6")]
     Family(u8),
-    /// Longer than [`MAX_LENGTH`], or too short for what it has to hold.
+    /// Longer than [`MAX_LENGTH`], or too short for its content.
     #[error("length {0} of the PROXY protocol header does not fit what it holds")]
     Length(usize),
-    /// An address that no client has.
+    /// An address that a client cannot have.
     #[error("{0} in the PROXY protocol header is not the address of a client")]
     Address(IpAddr),
-    /// The checksum is not that of the header.
+    /// A wrong checksum.
     #[error("the checksum of the PROXY protocol header is wrong")]
     Checksum,
 }
 
-/// Reads the header at the beginning of a connection, and not a byte more.
+/// Reads the header at the start of a connection, and no byte after it.
 ///
 /// # Errors
-/// Returns an error of kind [`io::ErrorKind::InvalidData`] with [`InvalidHeader`] inside if the header is refused, and
-/// other kinds if the connection fails or ends.
+///
+/// Returns an error of kind [`io::ErrorKind::InvalidData`] that contains an [`InvalidHeader`] if the header is
+/// rejected. Returns other kinds if the connection fails or ends.
 pub async fn read<IO: AsyncRead + Unpin>(io: &mut IO) -> io::Result<Source> {
     let refused = |problem: InvalidHeader| io::Error::new(io::ErrorKind::InvalidData, problem);
     let mut head = [0; HEAD_LENGTH];
@@ -69,9 +70,10 @@ pub async fn read<IO: AsyncRead + Unpin>(io: &mut IO) -> io::Result<Source> {
     parse(&head, &rest).map_err(refused)
 }
 
-/// How many bytes follow.
+/// Returns the length of the variable part in bytes.
 ///
 /// # Errors
+///
 /// Returns [`InvalidHeader::Signature`] or [`InvalidHeader::Length`].
 pub fn length(head: &[u8; HEAD_LENGTH]) -> Result<usize, InvalidHeader> {
     let (signature, rest) = head.split_at(SIGNATURE.len());
@@ -88,10 +90,11 @@ pub fn length(head: &[u8; HEAD_LENGTH]) -> Result<usize, InvalidHeader> {
     Ok(length)
 }
 
-/// Parses a whole header: `rest` is as long as [`length`] says.
+/// Parses a whole header. The length of `rest` is the result of [`length`].
 ///
 /// # Errors
-/// Returns what is wrong with it.
+///
+/// Returns an [`InvalidHeader`] if the header is not valid.
 pub fn parse(head: &[u8; HEAD_LENGTH], rest: &[u8]) -> Result<Source, InvalidHeader> {
     let wrong_length = InvalidHeader::Length(rest.len());
     if length(head)? != rest.len() {
@@ -99,7 +102,7 @@ pub fn parse(head: &[u8; HEAD_LENGTH], rest: &[u8]) -> Result<Source, InvalidHea
     }
     let [.., command, family, _, _] = *head;
     match command {
-        // Whatever else it says does not count.
+        // The other fields are ignored for this command.
         LOCAL => return Ok(Source::Proxy),
         PROXY => {}
         other => return Err(InvalidHeader::Command(other)),
@@ -118,7 +121,7 @@ pub fn parse(head: &[u8; HEAD_LENGTH], rest: &[u8]) -> Result<Source, InvalidHea
     Ok(Source::Client(SocketAddr::new(address, source.port())))
 }
 
-/// Source, destination, and both ports.
+/// Layout: source address, destination address, source port, destination port.
 fn split_ipv4(rest: &[u8]) -> Option<(SocketAddr, &[u8])> {
     let (source, rest) = rest.split_first_chunk::<4>()?;
     let (_, rest) = rest.split_first_chunk::<4>()?;
@@ -137,7 +140,7 @@ fn split_ipv6(rest: &[u8]) -> Option<(SocketAddr, &[u8])> {
     Some((address.into(), extensions))
 }
 
-/// Extensions fill what the addresses leave, and a checksum holds.
+/// Checks that the extensions fill the rest of the header and that a checksum is correct.
 fn check_extensions(
     head: &[u8; HEAD_LENGTH],
     rest: &[u8],
@@ -151,7 +154,7 @@ fn check_extensions(
         let (value, after) = after.split_at_checked(length).ok_or(wrong_length)?;
         if kind == TYPE_CRC32C {
             let expected = <[u8; 4]>::try_from(value).map_err(|_| wrong_length)?;
-            // Computed with zeros in place of the checksum.
+            // The checksum is computed with zeros in its own place.
             let place = rest.len() - after.len() - value.len();
             let (before, _) = rest.split_at_checked(place).ok_or(wrong_length)?;
             let parts = [head.as_slice(), before, &[0; 4], after];
@@ -164,7 +167,7 @@ fn check_extensions(
     Ok(())
 }
 
-/// CRC-32C (RFC 9260, appendix A).
+/// Computes CRC-32C (RFC 9260, appendix A).
 fn crc32c(parts: &[&[u8]]) -> u32 {
     const POLYNOMIAL: u32 = 0x82f6_3b78;
     let bytes = parts.iter().copied().flatten();

@@ -1,4 +1,4 @@
-//! Reads large bodies in large pieces, though TLS asks for 4 KB at a time.
+//! Reads of large bodies in large pieces. Without it, TLS reads 4 KB at a time.
 
 use std::{
     io::{self, IoSlice},
@@ -8,23 +8,22 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Two records of TLS.
+/// Two TLS records.
 const PIECE: usize = 32 * 1024;
 
-/// A connection that is read ahead of what is asked for while more comes than is asked for. One that rests or sends
-/// little holds no memory for it.
+/// A connection that reads ahead while more data arrives than is requested. An idle or slow connection holds no buffer.
 pub struct ReadAhead<IO> {
     io: IO,
     ahead: Vec<u8>,
-    /// What has been taken of `ahead`, and where it ends.
+    /// Offsets in `ahead`: the start and the end of the unread part.
     taken: usize,
     filled: usize,
-    /// The read before left nothing of the buffer free, so that more is there.
+    /// True if the last read filled the whole buffer, so more data is probably available.
     more: bool,
 }
 
 impl<IO> ReadAhead<IO> {
-    /// Reads from `io`.
+    /// Wraps `io`. No buffer is allocated yet.
     pub fn new(io: IO) -> Self {
         Self {
             io,
@@ -39,7 +38,7 @@ impl<IO> ReadAhead<IO> {
         &self.io
     }
 
-    /// Gives what is here already; false where nothing is.
+    /// Copies buffered data. Returns false if the buffer is empty.
     fn give(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
         let here = self.ahead.get(self.taken..self.filled).unwrap_or_default();
         let count = here.len().min(buffer.remaining());
@@ -66,7 +65,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for ReadAhead<IO> {
         if this.give(buffer) {
             return Poll::Ready(Ok(()));
         }
-        // A buffer that is larger needs no other before it.
+        // A buffer that is larger than a piece is read into directly.
         if !this.more || buffer.remaining() >= PIECE {
             let before = buffer.filled().len();
             ready!(Pin::new(&mut this.io).poll_read(cx, buffer))?;
@@ -147,7 +146,7 @@ mod tests {
             }
             assert!(received == sent, "{asked}");
             let mut client = writer.await.unwrap();
-            // Nothing is there, so it rests.
+            // No data is available, so it drops its buffer.
             let waiting = tokio::time::timeout(std::time::Duration::ZERO, server.read(&mut buffer));
             assert!(waiting.await.is_err());
             assert_eq!(server.ahead.capacity(), 0, "{asked}");

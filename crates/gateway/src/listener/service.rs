@@ -1,4 +1,4 @@
-//! Requests as they are handed on: each is open until its answer has been sent and its body is no longer read.
+//! Requests with open-state tracking: each is open until its response was sent and its body is no longer read.
 
 use std::{
     pin::Pin,
@@ -17,31 +17,31 @@ use super::{
     streams::Answer,
 };
 
-/// A body that is part of an open request.
+/// A body that keeps its request open.
 pub struct OpenBody<B> {
     body: B,
     is_answer: bool,
     _open: Option<Open>,
 }
 
-/// Answers the requests of one connection.
+/// The service for the requests of one connection.
 pub(super) struct Requests<S> {
     service: S,
     connection: Connection,
     activity: Arc<Activity>,
-    /// How many answers may be open at a time.
+    /// The maximum number of open responses.
     most: u32,
 }
 
-/// What a connection knows of its requests.
+/// The protocol state of a connection.
 pub(super) enum Connection {
-    /// One request after the other.
+    /// One request at a time.
     Http1(Arc<Conversation>),
-    /// Many at a time.
+    /// Concurrent requests.
     Http2(Arc<ConnectionDiscards>),
 }
 
-/// An answer that is being made.
+/// The future of a response.
 pub(super) struct Answering<F> {
     future: F,
     open: Option<Open>,

@@ -1,4 +1,4 @@
-//! Connections whose other side does not read.
+//! Detection of connections whose peer does not read.
 
 use std::{
     io::{self, IoSlice},
@@ -12,18 +12,17 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-/// Ends a connection on which a write has waited for too long. A connection with nothing to write may rest for any
-/// time.
+/// Ends a connection if a write waits for too long. A connection with nothing to write may be idle for any time.
 pub struct StallTimeout<IO> {
     io: IO,
     limit: Duration,
-    /// Made by the first write that waits.
+    /// Created by the first write that waits.
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
 }
 
 impl<IO> StallTimeout<IO> {
-    /// `limit` bounds each wait for the other side to read anything.
+    /// Wraps `io`. `limit` is the maximum wait for the peer to read anything.
     pub fn new(io: IO, limit: Duration) -> Self {
         Self {
             io,

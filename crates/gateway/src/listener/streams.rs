@@ -1,5 +1,5 @@
-//! HTTP/2 streams whose client gives no window. [`StallTimeout`](super::StallTimeout) does not see them: nothing is
-//! written to the connection meanwhile.
+//! Timeouts of HTTP/2 streams whose client grants no window. [`StallTimeout`](super::StallTimeout) does not detect
+//! them, because nothing is written to the connection meanwhile.
 
 use std::{
     cell::Cell,
@@ -15,23 +15,23 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::Limit;
 
 thread_local! {
-    /// What the answer of the stream that is being polled has said last.
+    /// The last state of the response of the stream that is being polled.
     static ANSWER: Cell<Answer> = const { Cell::new(Answer::Waits) };
-    /// Whether it was asked.
+    /// True if that response was polled.
     static IS_ASKED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What a stream waits for.
+/// The reason why a stream waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// It waits for its service or upstream, for any time.
+    /// The stream waits for its Service or upstream, without a limit.
     Waits,
-    /// It has more to send: it waits for the client to take it.
+    /// The stream has more to send and waits for the client.
     IsReady,
 }
 
 impl Answer {
-    /// Notes what the answer of the current stream waits for.
+    /// Records the state of the current stream's response.
     pub(super) fn note<T>(polled: &Poll<T>) {
         IS_ASKED.set(true);
         ANSWER.set(if polled.is_ready() {
@@ -42,10 +42,10 @@ impl Answer {
     }
 }
 
-/// Runs each stream of a connection, and resets those whose client takes nothing for too long.
+/// Runs the streams of a connection, and resets those whose client reads nothing for too long.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Streams {
-    /// How long a client may take nothing.
+    /// The time that a client may read nothing.
     pub(super) stall: Duration,
 }
 
@@ -79,7 +79,7 @@ impl Watch {
         limit: Duration,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
-        // An answer that is not asked keeps what it has said before.
+        // A response that is not polled keeps its previous state.
         ANSWER.set(self.answer);
         IS_ASKED.set(false);
         let polled = stream.poll(cx);

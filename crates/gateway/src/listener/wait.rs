@@ -1,4 +1,4 @@
-//! To wait for a connection without a buffer to read into.
+//! Waiting for a connection to become readable, without a read buffer.
 
 use std::{
     io,
@@ -10,12 +10,13 @@ use tokio_rustls::server::TlsStream;
 
 use super::{ReadAhead, StallTimeout};
 
-/// A connection that says when there is something to read, its end included.
+/// A connection that reports when it is readable or closed.
 pub trait WaitReadable {
-    /// Is ready where a read would not wait. Only to be asked after a read had to.
+    /// Is ready if a read would not wait. Call it only after a read returned `Pending`.
     ///
     /// # Errors
-    /// Those of the connection.
+    ///
+    /// Returns the errors of the connection.
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 

@@ -1,5 +1,5 @@
-//! Sees what the parser hides: of a request with `Content-Length` and `Transfer-Encoding` it shows only the latter, it
-//! takes malformed lines before chunks, and it does not say when it waits for the next request and holds nothing of the one before.
+//! Observation of facts that the HTTP/1 parser hides. It drops `Content-Length` if there is also `Transfer-Encoding`,
+//! and accepts malformed chunk size lines. It does not report that it waits for the next request with empty buffers.
 
 use std::{
     io::{self, IoSlice},
@@ -17,7 +17,7 @@ mod scanner;
 
 use scanner::{Finding, Scanner};
 
-/// What is found in a stream that comes in pieces of `piece` bytes, and how many heads there are.
+/// Returns the finding in a stream that is split into pieces of `piece` bytes, and the number of heads.
 #[cfg(feature = "fuzzing")]
 pub(crate) fn scan(stream: &[u8], piece: usize) -> (String, u64) {
     let mut scanner = Scanner::default();
@@ -25,13 +25,13 @@ pub(crate) fn scan(stream: &[u8], piece: usize) -> (String, u64) {
     (format!("{found:?}"), scanner.heads())
 }
 
-/// The size in the line before a chunk, which has its carriage return and not its line feed.
+/// Returns the size of a chunk size line, with its carriage return and without its line feed.
 #[cfg(feature = "fuzzing")]
 pub(crate) fn chunk_size(line: &[u8]) -> Option<u64> {
     chunk::size(line, 256)
 }
 
-/// A connection of HTTP/1.1 whose request heads and chunks are looked at as they are read. Nothing is changed.
+/// An HTTP/1.1 connection that scans the bytes it reads. It does not change them.
 pub(super) struct Watched<IO> {
     io: IO,
     scanner: Scanner,
@@ -39,7 +39,7 @@ pub(super) struct Watched<IO> {
 }
 
 impl<IO> Watched<IO> {
-    /// Looks at what is read from `io`, which is at the beginning of its first request.
+    /// Wraps `io`, which is at the start of its first request.
     pub(super) fn new(io: IO, conversation: Arc<Conversation>) -> Self {
         Self {
             io,
@@ -48,9 +48,12 @@ impl<IO> Watched<IO> {
         }
     }
 
+    /// Scans received bytes.
+    ///
     /// # Errors
-    /// Returns `InvalidData` if a chunk is malformed in the body of a request that has been handed on. One that has not
-    /// is marked instead, so that it is answered.
+    ///
+    /// Returns `InvalidData` if a chunk is malformed in the body of a request that was already handed on. A request
+    /// that was not handed on yet is marked instead, so that it gets a response.
     fn look(&mut self, read: &[u8]) -> io::Result<()> {
         let finding = self.scanner.feed(read);
         self.conversation.read_heads(self.scanner.heads());

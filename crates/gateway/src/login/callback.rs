@@ -1,4 +1,4 @@
-//! A browser comes back from the login with a code, which becomes a cookie of this host.
+//! The callback of the login, which exchanges a code for an access cookie of this host.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
@@ -12,12 +12,12 @@ use crate::{
 
 const PATH: &str = "/.well-known/octelium/callback";
 
-/// Whether the login has sent it.
+/// Returns true if the request is a callback of the login.
 pub(crate) fn is_callback(request: &Canonical) -> bool {
     request.target.path() == PATH && request.method == Method::GET && !request.mode.is_grpc()
 }
 
-/// Goes on to where the person wanted to go, or says why not. A reason for the log comes along.
+/// Redirects to the page that the person requested, or shows an error. Also returns the reason for the log.
 pub(crate) async fn answer(
     gateway: &Gateway,
     request: &Canonical,
@@ -25,7 +25,7 @@ pub(crate) async fn answer(
 ) -> (Response<Body>, &'static str) {
     let (response, reason) = match arrive(gateway, request).await {
         Ok(response) => (response, "arrived"),
-        // The code must not stay in the address of a page that is shown, nor in the history of the browser.
+        // The code must not stay in the address bar or in the history of the browser.
         Err(NotArrived::Refused { reason }) if request.target.query().is_some() => {
             (see_other(HeaderValue::from_static(PATH)), reason)
         }
@@ -62,7 +62,7 @@ async fn arrive(gateway: &Gateway, request: &Canonical) -> Result<Response<Body>
         return Err(refused("no_code"));
     };
     let host = request.host.name();
-    // Whatever browser brings the code uses it up: it has been seen where it does not belong.
+    // The code is used up even if a wrong browser sends it, because it has leaked.
     let arrived = gateway
         .identity
         .arrive(host, &code, nonce.unwrap_or_default());
@@ -71,7 +71,7 @@ async fn arrive(gateway: &Gateway, request: &Canonical) -> Result<Response<Body>
         return Err(refused("no_state_cookie"));
     }
     let arrived = arrived?;
-    // Whole, so that a path that begins with two slashes is no other host.
+    // An absolute URL, because a path that starts with two slashes would name another host.
     let authority = request.host.authority().to_str();
     let place = authority.map(|authority| format!("https://{authority}{}", arrived.target));
     let place = place
@@ -96,7 +96,7 @@ fn see_other(place: HeaderValue) -> Response<Body> {
 fn with_common(mut response: Response<Body>, id: RequestId) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // The address has the code in it.
+    // The URL contains the code.
     headers.insert(
         header::REFERRER_POLICY,
         HeaderValue::from_static("no-referrer"),
@@ -107,7 +107,7 @@ fn with_common(mut response: Response<Body>, id: RequestId) -> Response<Body> {
     response
 }
 
-/// A page without anything but words: this is the host of a Service.
+/// Builds a page of plain text, because this is the host of a Service.
 fn page(status: StatusCode, title: &'static str, text: &'static str) -> Response<Body> {
     let html = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\

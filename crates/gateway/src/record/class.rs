@@ -1,15 +1,13 @@
-//! What kind of answer it was, for numbers: calls of gRPC that fail have an HTTP status of 200.
+//! Classes of response statuses for metrics. They consider the gRPC status, because failed gRPC calls have the HTTP
+//! status 200.
 
 use http::{HeaderMap, StatusCode};
 
-/// `1xx` to `5xx`, where a status of gRPC counts as the HTTP status that says the same: what the caller did wrong is
-/// `4xx`, what we or the upstream did is `5xx`.
+/// Returns `1xx` to `5xx`. A gRPC status counts as the equivalent HTTP status: `4xx` for errors of the caller, `5xx`
+/// for errors of the gateway or the upstream.
 pub fn status_class(status: StatusCode, grpc_status: Option<u8>) -> &'static str {
     match grpc_status {
-        // Cancelled, invalid argument, not found, already exists, permission denied, resource exhausted, failed
-        // precondition, aborted, out of range, unauthenticated.
         Some(1 | 3 | 5..=11 | 16) => return "4xx",
-        // Unknown, deadline exceeded, unimplemented, internal, unavailable, data loss, and what nobody has defined.
         Some(2 | 4 | 12..=15 | 17..) => return "5xx",
         Some(0) | None => {}
     }
@@ -22,7 +20,8 @@ pub fn status_class(status: StatusCode, grpc_status: Option<u8>) -> &'static str
     }
 }
 
-/// The status of gRPC in the head or the trailers of a response. One that is no number is unknown (2).
+/// Returns the gRPC status of the head or the trailers of a response. A value that is not a number counts as 2
+/// (unknown).
 pub fn grpc_status(fields: &HeaderMap) -> Option<u8> {
     let status = fields.get("grpc-status")?;
     let status = status.to_str().ok().and_then(|status| status.parse().ok());

@@ -1,32 +1,32 @@
-//! Requests, for whoever keeps them beyond the access log.
+//! The port for recipients of requests in addition to the access log.
 
 use std::{fmt, net::IpAddr, time::Duration};
 
 use crate::CallerFacts;
 
-/// Keeps requests. Called at the end of each; must not block.
+/// A recipient of requests. It is called at the end of each request and must not block.
 pub trait AccessLog: Send + Sync + 'static {
-    /// Takes note of a request that has ended.
+    /// Accepts a request that has ended.
     fn add(&self, facts: &AccessFacts<'_>);
 }
 
-/// How a request was decided.
+/// The kind of decision about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// By the Policies.
+    /// Allowed by the Policies.
     Allowed,
-    /// By the Policies.
+    /// Denied by the Policies.
     Denied,
-    /// Before they were asked.
+    /// Rejected before the Policies were evaluated.
     Refused,
-    /// Anyone may; or nothing was to be decided.
+    /// Open to anyone, or no decision was needed.
     Open,
-    /// The client went away before it was.
+    /// The client disconnected before a decision.
     Undecided,
 }
 
 impl Decision {
-    /// The word in logs.
+    /// Returns the name used in logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
@@ -38,41 +38,41 @@ impl Decision {
     }
 }
 
-/// What is known of a request at its end.
+/// The facts about a request at its end.
 #[derive(Clone, Copy)]
 pub struct AccessFacts<'a> {
-    /// Names it in the log and to the client.
+    /// The id of the request, known to the log and the client.
     pub request_id: &'a str,
-    /// Address of the client.
+    /// The address of the client.
     pub client: IpAddr,
-    /// HTTP method.
+    /// The HTTP method.
     pub method: &'a str,
-    /// Without the port.
+    /// The host, without the port.
     pub host: Option<&'a str>,
-    /// Without the query.
+    /// The path, without the query.
     pub path: Option<&'a str>,
-    /// `service.namespace`, and the uid.
+    /// The Service as `service.namespace`, and its uid.
     pub service: Option<(&'a str, &'a str)>,
-    /// Who asked.
+    /// The authenticated caller.
     pub caller: Option<&'a CallerFacts>,
-    /// How it was decided.
+    /// The kind of decision.
     pub decision: Decision,
-    /// Why.
+    /// The reason for the decision.
     pub reason: &'a dyn fmt::Display,
-    /// What would have been enough to be let in.
+    /// The authentication that would have satisfied the Policies.
     pub step_up: Option<&'a dyn fmt::Display>,
-    /// HTTP status; `None` where there was no response.
+    /// The HTTP status; `None` if there was no response.
     pub status: Option<u16>,
-    /// Of a call of gRPC.
+    /// The gRPC status of a gRPC call.
     pub grpc_status: Option<u8>,
-    /// Host and port of the endpoint.
+    /// The host and port of the endpoint.
     pub upstream: Option<&'a str>,
-    /// Bytes of the request's body.
+    /// Bytes of the request body.
     pub received: u64,
-    /// Bytes of the response's body.
+    /// Bytes of the response body.
     pub sent: u64,
-    /// From the head of the request to the end of the response.
+    /// The time from the head of the request to the end of the response.
     pub duration: Duration,
-    /// What went wrong after the decision.
+    /// The error after the decision, if there was one.
     pub error: Option<&'static str>,
 }

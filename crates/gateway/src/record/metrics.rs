@@ -1,24 +1,27 @@
-//! Numbers per Service. Handles are looked up once, so that a request costs no search for them.
+//! Metrics of each Service. Handles are kept, so that requests do not look them up.
 
 use std::{sync::OnceLock, time::Duration};
 
 use metrics::{Counter, Histogram, counter, histogram};
 
-/// The first is for requests without a response.
+/// The status classes. `none` counts requests without a response.
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// `gateway_requests_total{service,code}` with the class of the status (`2xx`),
-/// `gateway_request_duration_seconds{service}`, `gateway_received_bytes_total{service}`,
-/// `gateway_sent_bytes_total{service}`, `gateway_shadow_differences_total{service,shadow}` with what the shadow Policies
-/// would have made of it (`allowed`, `denied`).
+/// The metrics of one Service:
+///
+/// - `gateway_requests_total{service,code}`, with the class of the status (`2xx`)
+/// - `gateway_request_duration_seconds{service}`
+/// - `gateway_received_bytes_total{service}`
+/// - `gateway_sent_bytes_total{service}`
+/// - `gateway_shadow_differences_total{service,shadow}`, with the decision of the shadow Policies (`allowed`, `denied`)
 pub(crate) struct RouteMetrics {
     service: String,
-    /// By class of status.
+    /// Indexed like [`CLASSES`].
     requests: [OnceLock<Counter>; CLASSES.len()],
     duration: OnceLock<Histogram>,
     received: OnceLock<Counter>,
     sent: OnceLock<Counter>,
-    /// Denied, allowed.
+    /// Denied, then allowed.
     shadow: [OnceLock<Counter>; 2],
 }
 
@@ -34,7 +37,7 @@ impl RouteMetrics {
         }
     }
 
-    /// Counts a request that the shadow Policies would have decided otherwise.
+    /// Counts a request that the shadow Policies would decide differently.
     pub(crate) fn count_shadow(&self, allowed: bool) {
         const DECISIONS: [&str; 2] = ["denied", "allowed"];
         let index = usize::from(allowed);
@@ -78,7 +81,7 @@ impl RouteMetrics {
     }
 }
 
-/// A request that reached no Service.
+/// Counts a request that matched no Service.
 pub(crate) fn count_unrouted() {
     static UNROUTED: OnceLock<Counter> = OnceLock::new();
     UNROUTED

@@ -1,8 +1,8 @@
-//! Names of requests, for the log and for the caller who asks about one.
+//! Request ids, which link a response to its log line.
 
 use domain::rng::Rng;
 
-/// 32 hexadecimal digits.
+/// A random id of 32 hexadecimal digits.
 #[derive(Clone, Copy)]
 pub(crate) struct RequestId([u8; 32]);
 

@@ -5,11 +5,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::route::Problems;
 
-/// Which origins may read what.
+/// The CORS rules of a Service.
 pub(crate) struct Cors {
     any_origin: bool,
     origins: Vec<HeaderValue>,
-    /// `.example.com`: origins of this Cluster's Services.
+    /// `.example.com` accepts the origins of all Services of this Cluster.
     cluster_suffix: Option<String>,
     allow_credentials: bool,
     allow_methods: Option<HeaderValue>,
@@ -18,11 +18,11 @@ pub(crate) struct Cors {
     max_age: Option<HeaderValue>,
 }
 
-/// What a preflight request gets.
+/// The response to a preflight request.
 pub(crate) enum Preflight {
     /// 204 with these fields.
     Allowed(HeaderMap),
-    /// 403
+    /// 403.
     Refused,
 }
 
@@ -70,7 +70,7 @@ impl Cors {
         }
     }
 
-    /// `None` where the request is not a preflight.
+    /// Answers a preflight request. Returns `None` if the request is not one.
     pub(crate) fn preflight(&self, method: &Method, headers: &HeaderMap) -> Option<Preflight> {
         let origin = headers.get(header::ORIGIN)?;
         let asked = headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
@@ -93,7 +93,7 @@ impl Cors {
         Some(Preflight::Allowed(answer))
     }
 
-    /// Replaces whatever an upstream says of it.
+    /// Replaces the CORS fields of an upstream's response.
     pub(crate) fn apply(&self, origin: Option<&HeaderValue>, response: &mut HeaderMap) {
         const REPLACED: [HeaderName; 3] = [
             header::ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -112,7 +112,7 @@ impl Cors {
         }
     }
 
-    /// Whether pages of `origin` may make use of the visitor's cookies.
+    /// Returns true if pages of `origin` may send requests with cookies.
     pub(crate) fn trusts(&self, origin: &HeaderValue) -> bool {
         self.allow_credentials && (self.origins.contains(origin) || self.is_of_cluster(origin))
     }
@@ -139,7 +139,7 @@ impl Cors {
         true
     }
 
-    /// `https://<label>.<domain>[:port]`
+    /// Returns true for `https://<label>.<domain>[:port]`.
     fn is_of_cluster(&self, origin: &HeaderValue) -> bool {
         let (Some(suffix), Ok(origin)) = (&self.cluster_suffix, origin.to_str()) else {
             return false;

@@ -1,4 +1,4 @@
-//! What we prove ourselves to an upstream with.
+//! The credentials with which the gateway authenticates to an upstream.
 
 use api::core_v1::service::spec::config::http::{
     Auth,
@@ -22,14 +22,14 @@ mod sigv4;
 pub(crate) use oauth2::TokenSource;
 pub(crate) use sigv4::{Payload, Signer, admit};
 
-/// Made from Secrets. Never shown by `Debug`.
+/// A credential made from Secrets. It has no `Debug`, so that logs cannot contain it.
 pub(crate) enum UpstreamCredential {
-    /// A header field.
+    /// A fixed header field.
     Field {
         name: HeaderName,
         value: HeaderValue,
     },
-    /// A token that is asked for.
+    /// An OAuth 2.0 access token from a token endpoint.
     Token(Box<TokenSource>),
     /// A signature of each request.
     Signature(Box<Signer>),
@@ -115,7 +115,7 @@ impl UpstreamCredential {
                     .map(|signer| Self::Signature(Box::new(signer)));
             }
         };
-        // A final line end is an editor's, not the secret's.
+        // Editors add a final line end that is not part of the secret.
         if let Ok(mut value) = HeaderValue::from_bytes(value.trim_ascii_end()) {
             value.set_sensitive(true);
             Some(Self::Field { name, value })

@@ -1,4 +1,4 @@
-//! Responses that are configuration.
+//! Responses that are part of the configuration.
 
 use api::core_v1::service::spec::config::http::{
     Response,
@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode};
 
 use crate::route::Problems;
 
-/// The whole response of a Service without upstream.
+/// The complete response of a Service without an upstream.
 pub(crate) struct DirectResponse {
     pub(crate) status: StatusCode,
     pub(crate) content_type: Option<HeaderValue>,

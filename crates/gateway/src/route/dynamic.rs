@@ -1,4 +1,4 @@
-//! Which of several configurations a request gets.
+//! Selection among several configurations of a Service (`spec.dynamicConfig`).
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use crate::route::{
 
 const PATH: &str = "spec.dynamicConfig";
 
-/// The configurations besides `spec.config`, and the rules that choose among them.
+/// The configurations in addition to `spec.config`, and the rules that select one.
 #[derive(Default)]
 pub(crate) struct Dynamic {
     plans: Vec<Plan>,
@@ -23,12 +23,12 @@ pub(crate) struct Dynamic {
     rules: Vec<Rule>,
 }
 
-/// One of the configurations of a Service.
+/// A reference to a configuration of a Service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Choice {
     /// `spec.config`
     Default,
-    /// That of this place in `spec.dynamicConfig.configs`.
+    /// The index in `spec.dynamicConfig.configs`.
     Named(usize),
 }
 
@@ -117,10 +117,11 @@ impl Dynamic {
         dynamic
     }
 
-    /// What the first rule that matches names; `None` where none does.
+    /// Returns the configuration of the first rule that matches, or `None` if none matches.
     ///
     /// # Errors
-    /// Where a rule that comes before cannot be evaluated: what it would have chosen is not guessed.
+    ///
+    /// Returns a [`Failure`] if an earlier rule cannot be evaluated, because its result must not be guessed.
     pub(super) fn choose(&self, scope: &Scope<'_>) -> Result<Option<Choice>, Failure> {
         for rule in &self.rules {
             let matches = rule.condition.holds(scope).map_err(|error| Failure {

@@ -4,13 +4,13 @@ use policy::{EvalError, Scope, TextExpression};
 
 use crate::route::Problems;
 
-/// An expression that yields text, compiled with the Service.
+/// A compiled expression that returns text.
 pub(crate) struct Expression {
     compiled: TextExpression,
     path: Box<str>,
 }
 
-/// An expression or a condition that has no usable value for a request, and where it is.
+/// An expression or condition that failed for a request, with its path.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {error}")]
 pub(crate) struct Failure {
@@ -18,7 +18,7 @@ pub(crate) struct Failure {
     pub(crate) error: FailureKind,
 }
 
-/// Names kinds and types, never request data.
+/// The kind of a failure. It never contains request data.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FailureKind {
     #[error(transparent)]
@@ -32,7 +32,7 @@ pub(crate) enum FailureKind {
 }
 
 impl Expression {
-    /// `path`: that of the field, for whoever has to mend it.
+    /// Compiles an expression. `path` is the path of its field, for error messages.
     pub(super) fn compile(source: &str, path: &str, problems: &mut Problems) -> Option<Self> {
         match TextExpression::compile(source) {
             Ok(compiled) => Some(Self {

@@ -1,4 +1,4 @@
-//! What an upstream learns about the client's connection (RFC 7239).
+//! Forwarding of the client's address, host and scheme to the upstream (RFC 7239).
 
 use std::net::IpAddr;
 
@@ -11,10 +11,9 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Whatever the client says of it never passes.
+/// The facts about the client's connection that the upstream gets. Values from the client itself never pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ForwardedMode {
-    /// Nothing.
     Drop,
     /// Host and scheme, but not the address.
     Obfuscate,

@@ -1,4 +1,4 @@
-//! Header fields that configuration adds and removes.
+//! Header fields that the configuration adds and removes.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use crate::{
     },
 };
 
-/// First removes, then adds. A name stands for all its spellings.
+/// Header rules: first removes fields, then adds fields. A name matches all its spellings.
 #[derive(Default)]
 pub(crate) struct HeaderRules {
-    /// What is removed, and what is replaced: no other spelling may stand beside it. `None` for nothing.
+    /// The names that are removed or replaced, in all spellings. `None` if there are none.
     cleared: Option<Arc<Names>>,
     added: Vec<Added>,
     has_expressions: bool,
@@ -37,7 +37,7 @@ enum Value {
     Computed(Expression),
 }
 
-/// What the expressions of rules yield for one request, in their order.
+/// The results of the expressions of the rules for one request, in order.
 pub(crate) type Computed = Vec<Option<HeaderValue>>;
 
 impl HeaderRules {
@@ -59,7 +59,7 @@ impl HeaderRules {
         )
     }
 
-    /// The names that are removed or replaced; `None` for none.
+    /// Returns the names that are removed or replaced, or `None` if there are none.
     pub(crate) fn names(&self) -> Option<Arc<Names>> {
         self.cleared.clone()
     }
@@ -68,10 +68,11 @@ impl HeaderRules {
         self.has_expressions
     }
 
-    /// Evaluates the expressions. A text that is empty stands for no field.
+    /// Evaluates the expressions. An empty result means that the field is not added.
     ///
     /// # Errors
-    /// Where one has no value, or one that no field can have.
+    ///
+    /// Returns a [`Failure`] if an expression fails or its result is not a valid field value.
     pub(crate) fn compute(&self, scope: &Scope<'_>) -> Result<Computed, Failure> {
         if !self.has_expressions {
             return Ok(Computed::new());
@@ -93,7 +94,7 @@ impl HeaderRules {
             .collect()
     }
 
-    /// `computed`: what [`Self::compute`] gave.
+    /// Applies the rules. `computed` is the result of [`Self::compute`].
     pub(crate) fn apply(&self, computed: Computed, headers: &mut HeaderMap) {
         if let Some(cleared) = &self.cleared {
             cleared.remove_from(headers);
@@ -112,7 +113,7 @@ impl HeaderRules {
                     headers.insert(&added.name, value);
                 }
                 None if added.append => {}
-                // What the other side says of it must not stand where ours would.
+                // A value from the other side must not take the place of ours.
                 None => {
                     headers.remove(&added.name);
                 }
@@ -173,7 +174,7 @@ fn fixed(text: &str, path: &str, problems: &mut Problems) -> Option<Value> {
     None
 }
 
-/// A field that configuration may set.
+/// Parses the name of a field that the configuration may set.
 pub(super) fn field_name(text: &str, path: &str, problems: &mut Problems) -> Option<HeaderName> {
     let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
         problems.add(path, "is no header name");

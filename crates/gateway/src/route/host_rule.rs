@@ -1,4 +1,4 @@
-//! Which host an upstream is asked for.
+//! The host that is sent to the upstream.
 
 use api::core_v1::service::spec::config::http::header::{Host as HostSpec, host};
 use http::{HeaderValue, uri::Authority};
@@ -9,15 +9,15 @@ use crate::route::{
     expression::{Expression, Failure, FailureKind},
 };
 
-/// The `Host` or `:authority` of a request to an upstream.
+/// The source of `Host` or `:authority` in a request to an upstream.
 pub(crate) enum HostRule {
-    /// That of the upstream's URL.
+    /// The host of the upstream's URL.
     Upstream,
-    /// That which the client asked for.
+    /// The host that the client requested.
     Preserve,
-    /// A fixed one.
+    /// A fixed host.
     Fixed(HeaderValue),
-    /// Another for each request.
+    /// The result of an expression, for each request.
     Computed(Expression),
 }
 
@@ -42,10 +42,11 @@ impl HostRule {
         }
     }
 
-    /// The host that an expression yields; `None` where there is none.
+    /// Evaluates the expression. Returns `None` if the rule has no expression.
     ///
     /// # Errors
-    /// Where it has no value, or one that is no host.
+    ///
+    /// Returns a [`Failure`] if the expression fails or its result is not a valid host.
     pub(crate) fn compute(&self, scope: &Scope<'_>) -> Result<Option<HeaderValue>, Failure> {
         let Self::Computed(expression) = self else {
             return Ok(None);
@@ -58,7 +59,7 @@ impl HostRule {
     }
 }
 
-/// Host and port, without user information.
+/// Parses host and port. Returns `None` if there is user information.
 fn authority(text: &str) -> Option<HeaderValue> {
     let authority = text.parse::<Authority>().ok()?;
     if authority.host().is_empty() || text.contains('@') {

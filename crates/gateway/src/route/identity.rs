@@ -1,4 +1,4 @@
-//! What an upstream is told of the caller.
+//! The caller's identity as sent to the upstream.
 
 use std::sync::Arc;
 
@@ -7,23 +7,23 @@ use http::{HeaderName, HeaderValue};
 
 use crate::{canonical, route::Problems};
 
-/// The header field with the signed statement.
+/// The header field with the signed assertion.
 pub(crate) const ASSERTION: HeaderName = HeaderName::from_static("x-octelium-assertion");
 
-/// Nothing by default.
+/// The form in which an upstream gets the identity. The default sends nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct IdentityRule {
-    /// Whether in header fields.
+    /// Send header fields.
     pub(crate) headers: bool,
-    /// By a signed statement for this audience.
+    /// Send a signed assertion for this audience.
     pub(crate) audience: Option<Arc<str>>,
 }
 
-/// Fields for one request.
+/// The identity fields for one request.
 pub(crate) type IdentityFields = Vec<(HeaderName, HeaderValue)>;
 
 impl IdentityRule {
-    /// `url`: that of the Service.
+    /// Compiles the rule. `url` is the URL of the Service.
     pub(super) fn compile(spec: Option<&Spec>, url: &str, problems: &mut Problems) -> Self {
         debug_assert!(
             canonical::is_ours(ASSERTION.as_str()),

@@ -1,4 +1,4 @@
-//! How long a Service waits, and how much of a body it reads before anything is decided.
+//! The timeouts of a Service, and the limits of request bodies that are buffered before the decision.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use domain::duration;
 
 use crate::{Config, mode::Mode, route::Problems};
 
-/// Of a body that is read whole, where the Service sets no limit.
+/// The default limit of a buffered body, in bytes.
 const DEFAULT_WHOLE: u64 = 4 * 1024 * 1024;
-/// The longest that a Service may wait.
+/// The maximum of all timeouts.
 const LONGEST: Duration = Duration::from_hours(24);
 
-/// How long a Service waits.
+/// The timeouts of a Service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Timeouts {
     pub(crate) connect: Duration,
@@ -56,14 +56,14 @@ impl Timeouts {
     }
 }
 
-/// Reads bodies whole before anything is decided or sent.
+/// Buffering of whole request bodies before the request is authorized or sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Buffering {
     /// In bytes.
     pub(crate) limit: u64,
-    /// The longest pause.
+    /// The maximum pause within a body.
     pub(crate) idle: Duration,
-    /// Whether a body has to be JSON, which Policies see as `bodyMap`.
+    /// True if the body must be JSON. Policies see it as `bodyMap`.
     pub(crate) json: bool,
 }
 
@@ -80,7 +80,7 @@ impl Buffering {
             BodyMode::Unset => false,
             BodyMode::Json => true,
         };
-        // The signature is over the body, which only one service lets be left out.
+        // The signature covers the body. Only S3 allows to leave it out.
         let is_signed = match http.auth.as_ref().and_then(|auth| auth.r#type.as_ref()) {
             Some(auth::Type::Sigv4(spec)) => spec.service != "s3",
             _ => false,

@@ -1,11 +1,11 @@
-//! Prefixes that are put before a path or cut off.
+//! Prefixes that are added to or removed from a path.
 
 use api::core_v1::service::spec::config::http::Path;
 use http::uri::PathAndQuery;
 
 use crate::route::Problems;
 
-/// Cuts first, then puts. Both are whole segments, so a canonical path stays one.
+/// A path rule: removes a prefix, then adds one. Prefixes are whole segments, so a canonical path stays canonical.
 #[derive(Default)]
 pub(crate) struct PathRule {
     removed: String,
@@ -20,7 +20,7 @@ impl PathRule {
         }
     }
 
-    /// `path`: where it is in the Service.
+    /// Compiles the rule. `path` is its path in the Service document.
     pub(super) fn compile_at(spec: &Path, path: &str, problems: &mut Problems) -> Self {
         Self {
             removed: prefix(
@@ -32,7 +32,7 @@ impl PathRule {
         }
     }
 
-    /// The target for the upstream; `None` where it would be too long.
+    /// Returns the target for the upstream, or `None` if it would be too long.
     pub(crate) fn apply(&self, target: PathAndQuery) -> Option<PathAndQuery> {
         if self.removed.is_empty() && self.added.is_empty() {
             return Some(target);
@@ -41,7 +41,7 @@ impl PathRule {
         let rest = match path.strip_prefix(self.removed.as_str()) {
             Some("") => "/",
             Some(rest) if rest.starts_with('/') => rest,
-            // `/apiary` does not begin with the segment `/api`.
+            // `/apiary` does not start with the segment `/api`.
             Some(_) | None => path,
         };
         let mut changed = String::with_capacity(self.added.len() + target.as_str().len());
@@ -55,7 +55,7 @@ impl PathRule {
     }
 }
 
-/// With a slash at the start and none at the end; empty for none.
+/// Normalizes a prefix: with a leading slash and without a trailing slash, or empty.
 fn prefix(text: &str, path: &str, problems: &mut Problems) -> String {
     let trimmed = text.trim_matches('/');
     if trimmed.is_empty() {

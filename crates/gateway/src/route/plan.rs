@@ -1,4 +1,4 @@
-//! One configuration of a Service.
+//! A compiled configuration of a Service.
 
 use std::sync::Arc;
 
@@ -24,29 +24,28 @@ use crate::{
     upstream::Upstream,
 };
 
-/// `spec.config`, or another configuration that rules choose.
+/// A compiled `spec.config`, or another configuration that rules can select.
 pub(crate) struct Plan {
-    /// Whether the client's own `Authorization` goes to the upstream.
+    /// True if the client's own `Authorization` goes to the upstream.
     pub(crate) passes_authorization: bool,
     pub(crate) cors: Option<Cors>,
     /// In bytes.
     pub(crate) body_limit: Option<u64>,
     pub(crate) timeouts: Timeouts,
-    /// Of request bodies.
     pub(crate) buffering: Option<Buffering>,
     pub(crate) plugins: Plugins,
     pub(crate) action: Action,
 }
 
-/// What is done with a permitted request.
+/// The action for a permitted request.
 pub(crate) enum Action {
-    /// Answered from here.
+    /// Answer locally.
     Direct(DirectResponse),
-    /// Sent on.
+    /// Forward to the upstream.
     Proxy(Box<Proxy>),
 }
 
-/// How a request is sent on.
+/// The rules for forwarding a request.
 pub(crate) struct Proxy {
     pub(crate) upstream: Upstream,
     pub(crate) path: PathRule,
@@ -54,14 +53,14 @@ pub(crate) struct Proxy {
     pub(crate) forwarded: ForwardedMode,
     pub(crate) request_headers: HeaderRules,
     pub(crate) response_headers: HeaderRules,
-    /// Names of request fields that the Service removes or sets itself: no trailer of a client may have them.
+    /// Names of request fields that the Service removes or sets itself. Trailers of a client must not contain them.
     pub(crate) own_names: Arc<Names>,
     pub(crate) credential: Option<UpstreamCredential>,
     pub(crate) identity: IdentityRule,
     pub(crate) retry: Option<Retry>,
 }
 
-/// What a configuration adds to one request: what its expressions yield, and who asks.
+/// The values that a configuration adds to one request: the results of its expressions, and the identity fields.
 #[derive(Default)]
 pub(crate) struct Computed {
     pub(crate) request_headers: header_rules::Computed,
@@ -71,7 +70,7 @@ pub(crate) struct Computed {
 }
 
 impl Plan {
-    /// What the upstream is told of the caller; `None` for nothing.
+    /// Returns the rule for sending the caller's identity, or `None` if nothing is sent.
     pub(crate) fn identity(&self) -> Option<&IdentityRule> {
         match &self.action {
             Action::Proxy(proxy) if proxy.identity.tells() => Some(&proxy.identity),
@@ -79,7 +78,7 @@ impl Plan {
         }
     }
 
-    /// Whether anything that is done once it is permitted depends on the request.
+    /// Returns true if a step after the Policies depends on the request.
     pub(crate) fn has_expressions(&self) -> bool {
         if !self.plugins.after.is_empty() {
             return true;
@@ -94,10 +93,11 @@ impl Plan {
         }
     }
 
-    /// Evaluates its expressions.
+    /// Evaluates the expressions.
     ///
     /// # Errors
-    /// Where one has no usable value.
+    ///
+    /// Returns a [`Failure`] if an expression has no usable value.
     pub(crate) fn compute(&self, scope: &Scope<'_>) -> Result<Computed, Failure> {
         match &self.action {
             Action::Direct(_) => Ok(Computed::default()),
@@ -111,18 +111,18 @@ impl Plan {
     }
 }
 
-/// What all configurations of a Service are compiled with.
+/// The common inputs of all configurations of a Service.
 pub(super) struct Compiler<'a> {
     pub(super) mode: Mode,
     pub(super) access: Access,
-    /// Of the Service.
+    /// The URL of the Service.
     pub(super) url: &'a str,
     pub(super) secrets: &'a Secrets<'a>,
     pub(super) settings: &'a Config,
 }
 
 impl Compiler<'_> {
-    /// `None` only with a problem.
+    /// Compiles a configuration. Returns `None` only after it added a problem.
     pub(super) fn plan(&self, config: &ServiceConfig, problems: &mut Problems) -> Option<Plan> {
         let default_http = Http::default();
         let http = match &config.r#type {
@@ -211,11 +211,11 @@ impl Compiler<'_> {
     }
 }
 
-/// A field that would be ignored is refused instead.
+/// Rejects fields that are not supported, instead of ignoring them.
 fn refuse_unserved(config: &ServiceConfig, http: &Http, problems: &mut Problems) {
     let body = http.body.as_ref();
     let unserved = [
-        // Those of `dynamicConfig` have taken it over.
+        // `dynamicConfig` resolves the parents of its configurations before this check.
         (!config.parent.is_empty(), "spec.config.parent"),
         (http.visibility.is_some(), "spec.config.http.visibility"),
         (

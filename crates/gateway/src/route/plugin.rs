@@ -1,4 +1,4 @@
-//! Plugins: conditional answers, limits and paths.
+//! Plugins of a configuration: conditional responses, rate limits and path changes.
 
 use std::time::Duration;
 
@@ -24,12 +24,12 @@ mod limiter;
 
 use limiter::Limiter;
 
-/// The plugins of a configuration, by when they act.
+/// The plugins of a configuration, by phase.
 #[derive(Default)]
 pub(crate) struct Plugins {
-    /// Before anybody is asked who it is.
+    /// Run before authentication.
     pub(crate) before: Vec<Plugin>,
-    /// Once the Policies have allowed.
+    /// Run after the Policies allowed the request.
     pub(crate) after: Vec<Plugin>,
 }
 
@@ -46,7 +46,7 @@ enum Kind {
     Path(PathRule),
 }
 
-/// An answer that is configuration.
+/// A response from the configuration.
 struct Canned {
     status: StatusCode,
     headers: HeaderMap,
@@ -65,30 +65,29 @@ enum Key {
     Computed(Expression),
 }
 
-/// What a plugin does to a request.
+/// The effect of a plugin on a request.
 pub(crate) enum Effect<'a> {
-    /// Nothing.
     None,
-    /// Another path for whatever comes after it.
+    /// Later steps use another path.
     Path(&'a PathRule),
-    /// It is answered from here.
+    /// The request is answered locally.
     Answer {
         status: StatusCode,
         headers: HeaderMap,
         body: Bytes,
-        /// For the log, and for how gRPC is told.
+        /// Selects the log entry and the gRPC status.
         reason: AnswerReason,
     },
 }
 
-/// Why a plugin answers.
+/// The reason why a plugin answers a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AnswerReason {
-    /// That is what it is for.
+    /// The plugin answers directly.
     Direct,
-    /// There were too many requests.
+    /// The rate limit was exceeded.
     RateLimited {
-        /// When the next one passes, in whole seconds.
+        /// The time until the next request passes, in whole seconds.
         retry_after: u64,
     },
 }
@@ -159,10 +158,11 @@ impl Plugins {
 }
 
 impl Plugin {
-    /// What it does to a request of `caller`, which is unknown for an anonymous one.
+    /// Runs the plugin. `caller` is `None` for an anonymous request.
     ///
     /// # Errors
-    /// Where that cannot be said.
+    ///
+    /// Returns a [`Failure`] if an expression cannot be evaluated.
     pub(crate) fn act(
         &self,
         scope: &Scope<'_>,
@@ -182,7 +182,7 @@ impl Plugin {
                 let wait = match (&limit.key, caller) {
                     (Key::Session, Some(caller)) => limit.limiter.check(&caller.session_uid),
                     (Key::User, Some(caller)) => limit.limiter.check(&caller.user_uid),
-                    // Nobody is known: those at one address share.
+                    // Anonymous callers at one address share a limit.
                     (Key::Session | Key::User, None) => limit.limiter.check(scope.request.ip),
                     (Key::Computed(expression), _) => {
                         limit.limiter.check(&expression.evaluate(scope)?)
@@ -246,7 +246,7 @@ impl RateLimit {
     ) -> Option<Self> {
         use rate_limit::{body, key};
         let key = match spec.key.as_ref().and_then(|key| key.r#type.as_ref()) {
-            // Without a key it is per Session.
+            // The default key is the Session.
             Some(key::Type::PerSession(true)) | None if !before => Key::Session,
             Some(key::Type::PerUser(true)) if !before => Key::User,
             Some(key::Type::PerSession(true) | key::Type::PerUser(true)) | None => {
@@ -303,7 +303,7 @@ impl RateLimit {
     }
 }
 
-/// The condition of a plugin that has none.
+/// Returns the condition of a plugin that does not set one.
 fn always() -> api::core_v1::Condition {
     api::core_v1::Condition {
         r#type: Some(api::core_v1::condition::Type::MatchAny(true)),

@@ -1,22 +1,22 @@
-//! What is wrong with a Service.
+//! The problems of a Service configuration.
 
-/// Collects everything, so that one look at it is enough.
+/// Collects all problems, so that one report shows them all.
 #[derive(Default)]
 pub(crate) struct Problems {
     messages: Vec<String>,
-    /// Of the configuration that is being compiled, where it is not `spec.config`.
+    /// The path of the configuration that is being compiled, if it is not `spec.config`.
     config: Option<String>,
 }
 
 const DEFAULT: &str = "spec.config";
 
 impl Problems {
-    /// From here on, paths in `spec.config` stand for those in the configuration at `path`.
+    /// Sets the configuration that later paths below `spec.config` refer to.
     pub(super) fn of_config(&mut self, path: Option<String>) {
         self.config = path;
     }
 
-    /// `path` is that of the field, from `spec` on.
+    /// Adds a problem. `path` is the path of the field, starting with `spec`.
     pub(crate) fn add(&mut self, path: &str, what: &str) {
         self.messages.push(format!("{} {what}", self.path(path)));
     }
@@ -29,7 +29,7 @@ impl Problems {
         self.messages
     }
 
-    /// The path of a field, wherever its configuration is.
+    /// Returns the path of a field in the configuration that is being compiled.
     pub(super) fn path(&self, path: &str) -> String {
         match (&self.config, path.strip_prefix(DEFAULT)) {
             (Some(config), Some(rest)) => format!("{config}{rest}"),

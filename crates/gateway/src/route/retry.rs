@@ -1,4 +1,4 @@
-//! When a request is sent again.
+//! The retry rule of a Service.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const DEFAULT_INITIAL: Duration = Duration::from_millis(100);
 const DEFAULT_MAXIMUM: Duration = Duration::from_secs(2);
 const DEFAULT_ELAPSED: Duration = Duration::from_secs(15);
 
-/// How often and after which answers. That it is safe is for the sender to see to.
+/// The number and pauses of retries, and the statuses that cause them. The sender must check that a retry is safe.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Retry {
     most: u32,
@@ -28,7 +28,7 @@ pub(crate) struct Retry {
     on_server_errors: bool,
 }
 
-/// How far a request is with it.
+/// The retry state of one request.
 pub(crate) struct Schedule<'a> {
     retry: &'a Retry,
     begun: Instant,
@@ -95,7 +95,7 @@ impl Retry {
         }
     }
 
-    /// Whether an answer is worth asking again for.
+    /// Returns true if a response with this status is retried.
     pub(crate) fn takes(&self, status: StatusCode) -> bool {
         (self.on_server_errors && status.is_server_error()) || self.statuses.contains(&status)
     }
@@ -111,13 +111,13 @@ impl Retry {
 }
 
 impl Schedule<'_> {
-    /// How long to wait before the next attempt; `None` where there is none.
+    /// Returns the pause before the next attempt, or `None` if the request must not be retried again.
     pub(crate) fn next(&mut self, rng: &dyn Rng) -> Option<Duration> {
         if self.retries >= self.retry.most {
             return None;
         }
         let longest = self.interval.min(self.retry.maximum);
-        // From half of it on, so that those who failed together do not come back together.
+        // A random pause of at least half the interval, so that requests that failed together do not retry together.
         let mut random = [0; 2];
         rng.fill(&mut random);
         let share = f64::from(u16::from_be_bytes(random)) / f64::from(u16::MAX);
@@ -131,7 +131,7 @@ impl Schedule<'_> {
         Some(pause)
     }
 
-    /// Attempts after the first one.
+    /// Returns the number of attempts after the first one.
     pub(crate) fn retries(&self) -> u32 {
         self.retries
     }

@@ -1,18 +1,18 @@
-//! Secrets as Services use them.
+//! Secrets that the configuration of a Service uses.
 
 use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// What a Secret holds.
+/// The content of a Secret.
 pub struct SecretValue {
-    /// Its data.
+    /// The secret data.
     pub data: Zeroizing<Vec<u8>>,
-    /// What goes with it and is not secret: the certificate chain of a key, in PEM.
+    /// The certificate chain of a private key in PEM, which is not secret.
     pub certificates: Option<Vec<u8>>,
 }
 
-/// Gives a Secret by its name; `None` where there is none.
+/// A function that finds a Secret by its name. It returns `None` if the Secret does not exist.
 pub type Secrets<'a> = dyn Fn(&str) -> Option<SecretValue> + 'a;
 
 impl fmt::Debug for SecretValue {

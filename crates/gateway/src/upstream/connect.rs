@@ -9,7 +9,7 @@ use std::{
 use domain::address::{Network, is_link_local, is_public};
 use tokio::net::{TcpStream, lookup_host};
 
-/// Why no connection came about.
+/// The reason why a connection failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
     #[error("the host could not be resolved: {0}")]
@@ -28,15 +28,15 @@ pub(crate) enum ConnectError {
     Timeout,
 }
 
-/// Which addresses may be connected to.
+/// The addresses that connections may go to.
 #[derive(Debug, Clone)]
 pub(crate) enum Reach {
     Everything,
-    /// All but those of the link.
+    /// All but link-local addresses.
     NotLinkLocal,
-    /// Those of the public Internet and of these networks.
+    /// Public addresses, and addresses in these networks.
     PublicAnd(Arc<[Network]>),
-    /// Those of these networks.
+    /// Only addresses in these networks.
     Only(Arc<[Network]>),
 }
 
@@ -52,7 +52,8 @@ impl Reach {
     }
 }
 
-/// Connects to the first address that answers. The address that was checked is the one that is used.
+/// Connects to the first permitted address that accepts. It checks and uses the same resolved address, so DNS rebinding
+/// has no effect.
 pub(super) async fn connect(
     host: &str,
     port: u16,

@@ -24,10 +24,10 @@ use crate::{
     worker::PerWorker,
 };
 
-/// An endpoint with the connections to it.
+/// An endpoint with its connections.
 pub(crate) struct Endpoint {
     pub(crate) authority: Authority,
-    /// Put before each path.
+    /// The prefix of each path.
     pub(crate) base: String,
     /// The authority for `Host`.
     pub(crate) host_header: HeaderValue,
@@ -42,11 +42,11 @@ pub(crate) struct Endpoint {
     reach: Reach,
 }
 
-/// A connection that can send one request.
+/// A connection that is ready for one request.
 pub(super) enum Connection {
     Http1 {
         sender: http1::Sender,
-        /// It has carried a request before.
+        /// True if it carried a request before.
         reused: bool,
     },
     Http2(http2::Sender),
@@ -91,7 +91,7 @@ impl Endpoint {
         self.protocol
     }
 
-    /// For the pseudo-header of HTTP/2.
+    /// Returns the scheme for the HTTP/2 pseudo-header.
     pub(super) fn scheme(&self) -> Scheme {
         match self.tls {
             Some(_) => Scheme::HTTPS,
@@ -99,7 +99,7 @@ impl Endpoint {
         }
     }
 
-    /// A pooled connection or a new one; `fresh`: a new one. Counts failures.
+    /// Returns a pooled connection or a new one; always a new one if `fresh` is set. Records failures in [`Health`].
     pub(super) async fn connection(
         self: &Arc<Self>,
         fresh: bool,
@@ -152,7 +152,7 @@ impl Endpoint {
         })
     }
 
-    /// Only one request connects; the others wait for its connection.
+    /// Opens an HTTP/2 connection. Only one request connects; the others wait and share the connection.
     async fn open_http2(&self) -> Result<http2::Sender, ConnectError> {
         let slot = self.http2.get();
         let _turn = match slot {

@@ -1,4 +1,4 @@
-//! Which endpoints to leave alone for a while.
+//! Health of endpoints.
 
 use std::{
     sync::{
@@ -10,8 +10,8 @@ use std::{
 
 use tokio::time::Instant;
 
-/// Learns from connections that could not be made. An endpoint rests for 0.5 s after the first failure, twice as long
-/// after each further one, 30 s at most.
+/// The failures to connect to an endpoint. The endpoint is skipped for 0.5 s after the first failure, twice as long
+/// after each further one, and at most 30 s.
 #[derive(Default)]
 pub(crate) struct Health {
     failures: AtomicU32,
@@ -28,7 +28,7 @@ impl Health {
     }
 
     pub(crate) fn succeeded(&self) {
-        // A read is cheaper than a write that every request makes.
+        // A read is cheaper than a write, and every request gets here.
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
         }

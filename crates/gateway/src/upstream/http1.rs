@@ -1,4 +1,4 @@
-//! Connections of HTTP/1.1: one request at a time each.
+//! HTTP/1.1 connections to endpoints. Each carries one request at a time.
 
 use std::{
     future::poll_fn,
@@ -19,12 +19,13 @@ use crate::{
     worker::PerWorker,
 };
 
-/// How long a pooled connection may take to be ready for the next request.
+/// The time that a pooled connection may take to become ready for the next request.
 const LONGEST_TURN: Duration = Duration::from_millis(10);
 
 pub(super) type Sender = SendRequest<RequestBody>;
 
-/// Unused connections to one endpoint, those of each worker for itself. The one used last is used next, so that the others can grow old.
+/// The idle connections to one endpoint, separate for each worker. The most recently used one is taken first, so that
+/// surplus ones expire.
 pub(super) struct Http1Pool {
     idle: PerWorker<Mutex<Vec<Idle>>>,
     timeout: Duration,
@@ -36,7 +37,8 @@ struct Idle {
     since: Instant,
 }
 
-/// A connection whose response is still being read. Dropped instead of [released](Lease::release), it is closed.
+/// A connection whose response is being read. Dropping it closes the connection, unless it is
+/// [released](Lease::release).
 pub(crate) struct Lease {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) sender: Sender,
@@ -52,14 +54,14 @@ impl Http1Pool {
         }
     }
 
-    /// A connection that can send at once.
+    /// Returns an idle connection that is ready to send.
     pub(super) async fn take(&self) -> Option<Sender> {
         while let Some(mut sender) = self.pop() {
             if sender.is_ready() {
                 return Some(sender);
             }
-            // The response was read to its end, so mostly this waits for a turn of the connection's task. One that
-            // still sends a body to an upstream that has answered without reading it is given up.
+            // The response was read to its end, so this usually waits for one poll of the connection's task. A
+            // connection that still sends a body, because the upstream answered without reading it, is dropped.
             let ready = poll_fn(|cx| sender.poll_ready(cx));
             if let Ok(Ok(())) = timeout(LONGEST_TURN, ready).await {
                 return Some(sender);
@@ -72,7 +74,7 @@ impl Http1Pool {
         let mut idle = self.idle()?;
         while let Some(Idle { sender, since }) = idle.pop() {
             if since.elapsed() >= self.timeout {
-                // All below are older.
+                // All remaining ones are older.
                 idle.clear();
                 return None;
             }
@@ -107,8 +109,8 @@ impl Http1Pool {
 }
 
 impl Lease {
-    /// Gives the connection back. The response must have been read to its end; a request that is still being sent
-    /// would delay the next one, so then the connection is closed.
+    /// Returns the connection to the pool. The response must have been read to its end. If the request body is still
+    /// being sent, it would delay the next request, so the connection is closed.
     pub(crate) fn release(self) {
         let sent = self
             .transfer
@@ -119,7 +121,7 @@ impl Lease {
     }
 }
 
-/// Starts to speak HTTP/1.1.
+/// Starts HTTP/1.1 on a connection.
 pub(super) async fn handshake<T>(io: T) -> Result<Sender, ConnectError>
 where
     T: Read + Write + Unpin + Send + 'static,

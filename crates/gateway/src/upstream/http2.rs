@@ -1,4 +1,4 @@
-//! The connection of HTTP/2 to an endpoint, shared by all requests.
+//! The HTTP/2 connection to an endpoint, shared by all requests of a worker.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -16,7 +16,7 @@ use crate::{body::RequestBody, upstream::connect::ConnectError};
 
 pub(super) type Sender = SendRequest<RequestBody>;
 
-/// The connection in use, and the turn of who makes the next.
+/// The current connection, and the lock for opening the next one.
 #[derive(Default)]
 pub(super) struct Http2Slot {
     current: Mutex<Option<Sender>>,
@@ -24,7 +24,7 @@ pub(super) struct Http2Slot {
 }
 
 impl Http2Slot {
-    /// A handle of the connection, if it lives.
+    /// Returns a handle of the current connection if it is open.
     pub(super) fn current(&self) -> Option<Sender> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.as_ref().is_some_and(Sender::is_closed) {
@@ -42,7 +42,7 @@ impl Http2Slot {
     }
 }
 
-/// Starts to speak HTTP/2.
+/// Starts HTTP/2 on a connection.
 pub(super) async fn handshake<T>(io: T) -> Result<Sender, ConnectError>
 where
     T: Read + Write + Unpin + Send + 'static,

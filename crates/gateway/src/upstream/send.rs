@@ -1,4 +1,4 @@
-//! Sending one request: which endpoint, which connection, and when to try again.
+//! Sending of one request: selection of endpoint and connection, and retries after connection failures.
 
 use std::sync::Arc;
 
@@ -17,24 +17,24 @@ use crate::{
 
 /// A request without its host.
 pub(crate) struct Outgoing {
-    /// Its URI is written when it is sent.
+    /// The URI is set when the request is sent.
     pub(crate) request: Request<RequestBody>,
     pub(crate) target: PathAndQuery,
-    /// `None`: that of the endpoint.
+    /// `None` uses the host of the endpoint.
     pub(crate) host: Option<HeaderValue>,
-    /// Of a streamed body.
+    /// The state of a streamed body.
     pub(crate) transfer: Option<Arc<Transfer>>,
 }
 
-/// A response and where it came from.
+/// A response, with the endpoint that sent it.
 pub(crate) struct Answer {
     pub(crate) response: Response<Incoming>,
     pub(crate) endpoint: Arc<Endpoint>,
-    /// Of an HTTP/1.1 connection.
+    /// Set for an HTTP/1.1 connection.
     pub(crate) lease: Option<Lease>,
 }
 
-/// Why there is no response.
+/// The reason why a request got no response.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SendError {
     #[error("{endpoint}: {error}")]
@@ -53,13 +53,14 @@ pub(crate) enum SendError {
     Invalid,
 }
 
-/// Connections that turn out to be dead are no fault of the request; more than so many are.
+/// The maximum number of retries after dead pooled connections.
 const MOST_RETRIES: usize = 3;
 
 impl Upstream {
-    /// Sends a request. It is sent again only where the upstream cannot have acted on it: no connection came about, or
-    /// nothing of it was sent; or where it may be repeated (RFC 9110 §9.2.2), has no body, and a pooled connection
-    /// died under it.
+    /// Sends a request, with retries only in two cases:
+    ///
+    /// - The upstream cannot have processed it: no connection was made, or nothing was sent.
+    /// - It is idempotent (RFC 9110 §9.2.2) without a body, and its pooled connection was dead.
     pub(crate) async fn send(&self, outgoing: Outgoing) -> Result<Answer, SendError> {
         let Outgoing {
             mut request,
@@ -120,7 +121,7 @@ impl Upstream {
 }
 
 impl Connection {
-    /// It has carried a request before, or may have.
+    /// Returns true if the connection may have carried a request before.
     fn is_used(&self) -> bool {
         match self {
             Self::Http1 { reused, .. } => *reused,
@@ -128,7 +129,7 @@ impl Connection {
         }
     }
 
-    /// A failure was that of the connection: of one request alone it would not close it.
+    /// Returns true if the whole connection failed. The failure of one request does not close an HTTP/2 connection.
     fn is_dead(&self) -> bool {
         match self {
             Self::Http1 { .. } => true,

@@ -1,4 +1,4 @@
-//! TLS towards upstreams.
+//! TLS connections to upstreams.
 
 use std::sync::{Arc, LazyLock};
 
@@ -21,7 +21,7 @@ mod identity;
 
 use identity::Identity;
 
-/// What a Service trusts and shows, and the client configuration made from it when one is needed.
+/// The trusted roots and the client certificate of a Service. The TLS configuration is built when it is first needed.
 pub(super) struct Trust {
     roots: Roots,
     identity: Option<Identity>,
@@ -42,7 +42,7 @@ static SYSTEM_ROOTS: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
 });
 
 impl Trust {
-    /// What the system trusts and these authorities, and no certificate of our own.
+    /// Trusts the system's authorities and the given ones, without a client certificate.
     pub(super) fn system(beside: &[CertificateDer<'static>]) -> Self {
         let roots = if beside.is_empty() {
             Roots::System
@@ -70,7 +70,7 @@ impl Trust {
         }
     }
 
-    /// What was asked for must not be without effect.
+    /// Adds a problem if a client certificate is configured but no upstream uses TLS.
     pub(super) fn check_use(&self, problems: &mut Problems) {
         if let Some(identity) = &self.identity
             && self.connector.is_none()
@@ -79,7 +79,7 @@ impl Trust {
         }
     }
 
-    /// One for all endpoints of a Service: they share its sessions.
+    /// Returns the connector. All endpoints of a Service share it, and so its TLS sessions.
     pub(super) fn connector(
         &mut self,
         protocol: Protocol,
@@ -156,7 +156,7 @@ fn client_config(
     Ok(config)
 }
 
-/// Takes any certificate, as `insecureSkipVerify` asks for; the handshake must still be signed by its key.
+/// Accepts any certificate, for `insecureSkipVerify`. The key of the certificate must still sign the handshake.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

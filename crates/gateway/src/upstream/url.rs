@@ -4,28 +4,28 @@ use http::{Uri, uri::Authority};
 
 use crate::canonical::check_path;
 
-/// An upstream's URL, taken apart.
+/// A parsed upstream URL.
 #[derive(Debug)]
 pub(super) struct UpstreamUrl {
-    /// As it goes into `Host`: without a port that the scheme implies.
+    /// The value for `Host`, without the default port of the scheme.
     pub(super) authority: Authority,
     /// A name, or an address without brackets.
     pub(super) host: String,
     pub(super) port: u16,
-    /// Put before each path: empty, or whole segments without a slash at the end.
+    /// The prefix of each path: empty, or whole segments without a trailing slash.
     pub(super) base: String,
     pub(super) protocol: Protocol,
     pub(super) tls: bool,
 }
 
-/// What is spoken with an upstream.
+/// The protocol of an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http1,
     Http2,
 }
 
-/// Schemes `http`, `ws`, `h2c`, `grpc` without TLS, `https`, `wss`, `grpcs` with it.
+/// Parses a URL. `http`, `ws`, `h2c` and `grpc` are without TLS; `https`, `wss` and `grpcs` use TLS.
 pub(super) fn parse(text: &str, prefer_http2: bool) -> Result<UpstreamUrl, &'static str> {
     let uri: Uri = text.parse().map_err(|_| "is no URL")?;
     let (tls, protocol) = match (uri.scheme_str(), prefer_http2) {

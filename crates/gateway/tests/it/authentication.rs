@@ -1,4 +1,4 @@
-//! Who may pass, and what the others are told.
+//! Authentication and authorization, and the responses to refused requests.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -77,7 +77,7 @@ async fn w48_a_bad_explicit_token_does_not_fall_back() {
     world.serve(&service(&upstream.url()));
     let reply = get_authorized(world.address, "/", &["X-Octelium-Auth: AQo-unknown"]).await;
     assert_unauthorized(&reply, 401, Some("invalid_token"));
-    // An alias is no token, and no reason to refuse one.
+    // An alias of the header is neither a token nor a reason to reject one.
     let alias = get_authorized(world.address, "/", &["X_Octelium_Auth: AQo-unknown"]).await;
     assert_eq!(alias.status, 200);
 }
@@ -135,21 +135,21 @@ async fn c13_what_cannot_be_decided_is_refused() {
     let world = World::start().await;
     let upstream = Upstream::recording(&[]).await;
     let open = service(&upstream.url());
-    // No Policy at all.
+    // No Policy.
     world.serve(&open.clone().rules(vec![]));
     assert_eq!(get_authorized(world.address, "/", &[]).await.status, 403);
-    // One that is missing, beside one that allows.
+    // A missing Policy beside one that allows.
     world.serve(&open.clone().with(|spec| {
         spec.authorization.as_mut().unwrap().policies = vec!["missing".to_owned()];
     }));
     assert_eq!(get_authorized(world.address, "/", &[]).await.status, 403);
-    // A token that cannot be looked at.
+    // A token that cannot be checked.
     world.serve(&open);
     world.identity.unavailable.store(true, Ordering::SeqCst);
     let unavailable = get_authorized(world.address, "/", &[]).await;
     assert_eq!(unavailable.status, 503);
     world.identity.unavailable.store(false, Ordering::SeqCst);
-    // A view of the Cluster that is too old, for anonymous Services and unknown hosts as well.
+    // Outdated Cluster state, for anonymous Services and unknown hosts too.
     world.serve_at("open.example.com", &open.anonymous());
     world.identity.stale.store(true, Ordering::SeqCst);
     assert_eq!(get_authorized(world.address, "/", &[]).await.status, 503);
@@ -194,7 +194,7 @@ async fn an_anonymous_service_asks_nothing() {
     let reply = get(world.address, "/", &["Authorization: Basic eDp5"]).await;
     assert_eq!(reply.status, 200);
     assert_eq!(upstream.one().header("authorization"), Some("Basic eDp5"));
-    // Our own token is not for the upstream, there either.
+    // Our own token does not reach the upstream here either.
     assert_eq!(
         get_authorized(world.address, "/", &["X-Octelium-Auth: x"])
             .await

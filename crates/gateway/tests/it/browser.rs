@@ -1,4 +1,4 @@
-//! Browsers that come from the login, and what other sites make them send.
+//! Browsers that return from the login, and cross-site requests.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -17,11 +17,11 @@ use crate::{
 
 const HTML: &str = "Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8";
 const CALLBACK: &str = "/.well-known/octelium/callback";
-/// As the browser keeps it.
+/// The nonce that the browser stores.
 const NONCE: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const COOKIE: &str = "Cookie: a=b; __Host-octelium-access=good; c=d";
 
-/// A Service, and somebody whose cookie is good at its host.
+/// Creates a Service, and a User whose cookie is valid at its host.
 async fn world() -> (World, Upstream) {
     let upstream = Upstream::recording(&[]).await;
     let world = World::start().await;
@@ -47,11 +47,11 @@ async fn a_browser_is_known_again_that_was_sent_to_the_login() {
     let first = get(world.address, "/a", &[HTML]).await;
     assert_eq!(first.status, 302);
     let nonce = nonce_of(&first);
-    // A second window of it.
+    // A second window of the same browser.
     let kept = format!("Cookie: __Host-octelium-state={nonce}");
     let second = get(world.address, "/b", &[HTML, &kept]).await;
     assert_eq!(nonce_of(&second), nonce);
-    // Another browser, or one with a cookie that is none.
+    // Another browser, and one with an invalid cookie.
     let other = get(world.address, "/a", &[HTML]).await;
     assert_ne!(nonce_of(&other), nonce);
     let broken = get(
@@ -62,7 +62,7 @@ async fn a_browser_is_known_again_that_was_sent_to_the_login() {
     assert_eq!(nonce_of(&broken.await).len(), 43);
 }
 
-/// A person reads what a program reads, and gets a way out.
+/// People get the same messages as programs, with a link to the portal.
 #[rstest]
 #[case::policy(HOST, "/denied", 403, "No access")]
 #[case::no_service("other.example.com", "/", 404, "Not found")]
@@ -177,7 +177,7 @@ async fn w43_a_login_that_cannot_be_checked_now_is_no_bad_login() {
     let target = format!("{CALLBACK}?code=good:/");
     let reply = get(world.address, &target, &[HTML, &kept]).await;
     assert_eq!(reply.status, 503);
-    // Nor is a cookie.
+    // The same holds for a cookie.
     let reply = get(world.address, "/", &[HTML, COOKIE]).await;
     assert_eq!((reply.status, reply.header("set-cookie")), (503, None));
 }
@@ -242,12 +242,12 @@ async fn w09_what_other_sites_send_with_the_cookie_changes_nothing(
     }
     let reached = if status == 200 { 4 } else { 0 };
     assert_eq!(upstream.seen().len(), reached);
-    // Whoever holds a token is not led by a page.
+    // A request with a token cannot be forged by a page.
     let bearer = format!("Authorization: Bearer {TOKEN}");
     let fields: Vec<&str> = fields.iter().copied().chain([bearer.as_str()]).collect();
     let reply = send(world.address, "POST", "/", &fields, "x").await;
     assert_eq!(reply.status, 200);
-    // Looking is no change.
+    // Reading changes nothing.
     let reply = get(world.address, "/", &[&fields[..0], &[COOKIE]].concat()).await;
     assert_eq!(reply.status, 200);
 }

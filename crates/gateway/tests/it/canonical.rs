@@ -1,4 +1,4 @@
-//! Requests that can be read in two ways.
+//! Ambiguous requests.
 
 use rstest::rstest;
 
@@ -204,7 +204,7 @@ async fn unserved_methods_and_expectations_are_refused() {
     assert_eq!(upstream.seen(), []);
 }
 
-/// What a Policy sees of a request is, byte for byte, what the upstream receives.
+/// Policies see exactly the bytes that the upstream receives.
 #[tokio::test]
 async fn policy_and_upstream_see_the_same_bytes() {
     let world = World::start().await;
@@ -234,7 +234,7 @@ async fn policy_and_upstream_see_the_same_bytes() {
         "Accept: */*",
     ];
     for target in targets {
-        // First everything passes, to learn what the upstream receives.
+        // First all requests pass, to record what the upstream receives.
         world.serve(&service(&upstream.url()));
         assert_eq!(
             get_authorized(world.address, target, &fields).await.status,
@@ -244,7 +244,7 @@ async fn policy_and_upstream_see_the_same_bytes() {
         let mut lines = head.trim_end().split("\r\n");
         let received = lines.next().unwrap().split(' ').nth(1).unwrap();
         assert_eq!(received, target);
-        // Then only what a Policy sees as exactly that.
+        // Then only a request that a Policy sees as exactly that passes.
         let path = received.split('?').next().unwrap();
         let mut conditions = vec![
             format!("ctx.request.http.uri == {received:?}"),

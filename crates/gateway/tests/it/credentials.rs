@@ -1,4 +1,4 @@
-//! What the gateway proves itself to upstreams with, where that is more than a header field.
+//! Credentials for upstreams that are more than a fixed header field.
 
 use std::sync::{
     Arc,
@@ -56,7 +56,7 @@ fn client(service: Service, client_id: &str, token_url: &str) -> Service {
     })
 }
 
-/// Issues `client-1`, `client-2` and so on, or answers something else.
+/// Issues `client-1`, `client-2` and so on, or sends another response.
 async fn token_endpoint(status: StatusCode, rest: &'static str) -> (Upstream, Arc<AtomicUsize>) {
     let issued = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&issued);
@@ -66,7 +66,7 @@ async fn token_endpoint(status: StatusCode, rest: &'static str) -> (Upstream, Ar
             assert_eq!(request.method(), "POST");
             assert_eq!(request.uri().path(), "/oauth/token");
             let basic = request.headers()["authorization"].to_str().unwrap();
-            // `my client` and the Secret without its line end, encoded as in a form.
+            // `my client` and the Secret without its line end, form-encoded.
             let client = match basic {
                 "Basic bXkrY2xpZW50Om9wZW4rc2VzYW1l" => "my-client",
                 "Basic b3RoZXI6b3BlbitzZXNhbWU=" => "other",
@@ -267,7 +267,7 @@ async fn requests_are_signed_for_aws(#[case] name: &str, #[case] says_hash: bool
     let [authorization] = seen.all("authorization")[..] else {
         panic!("{seen:?}");
     };
-    // The clock of the gateway, not that of the client.
+    // The time of the gateway's clock, not of the client's.
     let scope = format!("Credential=AKIDEXAMPLE/20231114/eu-central-1/{name}/aws4_request");
     assert!(authorization.contains(&scope), "{authorization}");
     assert!(authorization.contains("host;") && authorization.contains("x-amz-target"));
@@ -297,7 +297,7 @@ async fn fields_that_aws_acts_on_are_not_signed_for_clients_s11(#[case] field: &
     let name = field.split(':').next().unwrap();
     assert_eq!(put(&format!("/a?{name}=x"), &[]).await.status, 403);
     assert_eq!(upstream.seen(), []);
-    // The Service may remove or set it.
+    // The Service may remove or set the field.
     world.serve(&signed(service(&upstream.url()), "s3").http(|http| {
         http.header = Some(api::core_v1::service::spec::config::http::Header {
             remove_request_headers: vec![name.to_owned()],

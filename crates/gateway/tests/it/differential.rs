@@ -1,4 +1,4 @@
-//! What the Policies saw is what the upstream received, byte for byte.
+//! Policies see exactly the bytes that the upstream receives.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -15,7 +15,7 @@ use crate::support::{
     world::{ServiceExt, TOKEN},
 };
 
-/// Expressions see the same view of the request as Policies do: one value is made for both.
+/// Expressions and Policies share the same view of the request.
 fn told(key: &str, source: &str) -> KeyValue {
     KeyValue {
         key: key.to_owned(),
@@ -139,7 +139,7 @@ async fn c05_c08_c25_the_upstream_gets_the_request_that_was_decided() {
             serde_json::from_str(reply.header("x-headers").unwrap()).unwrap();
         assert_eq!(seen, fields, "{request:?}");
 
-        // As a careful and as a careless reader have it: the first value, and the last.
+        // Two readings of the query: the first value of a parameter, and the last.
         let query = target.split_once('?').map_or("", |(_, query)| query);
         let pairs = || form_urlencoded::parse(query.as_bytes()).into_owned();
         let last: BTreeMap<String, String> = pairs().collect();

@@ -1,4 +1,4 @@
-//! What a Service computes for each request: fields, hosts, and which of its configurations counts.
+//! Expressions of a Service: header fields, hosts, and the selection of its configuration.
 
 use api::core_v1::{
     Condition,
@@ -295,7 +295,7 @@ async fn an_expression_names_the_configuration() {
     other.one();
     assert_eq!(ask("X-Config: default").await, 200);
     default.one();
-    // What it names is not there: nothing else is taken instead.
+    // If the named configuration does not exist, no other is used.
     assert_eq!(ask("X-Config: third").await, 403);
     assert_eq!(ask("X-None: x").await, 403);
     assert_eq!((default.seen(), other.seen()), (vec![], vec![]));

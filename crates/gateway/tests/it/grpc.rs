@@ -1,4 +1,4 @@
-//! gRPC: streams in both directions, trailers, and denials in its own form.
+//! gRPC: bidirectional streams, trailers, and denials in gRPC form.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ mod tokio_stream_shim {
 pub(crate) type ClientBody = BoxBody<Bytes, std::convert::Infallible>;
 pub(crate) const PATH: &str = "/pkg.v1.Echo/Say";
 
-/// Sends every message back and ends with trailers.
+/// Returns every message and ends with trailers.
 pub(crate) async fn echo() -> Upstream {
     Upstream::serving(|request: Request<Incoming>| async move {
         assert_eq!(request.version(), Version::HTTP_2);
@@ -57,7 +57,7 @@ pub(crate) async fn echo() -> Upstream {
     .await
 }
 
-/// Makes a body shareable, as the boxed type asks; it is only ever used by one.
+/// Implements `Sync` for a body, as the boxed type requires. Only one task uses it.
 struct SyncBody<B>(std::pin::Pin<Box<B>>);
 
 impl<B: http_body::Body> http_body::Body for SyncBody<B> {
@@ -232,7 +232,7 @@ async fn c09_the_authority_of_http2_must_agree_with_a_host() {
     request
         .headers_mut()
         .insert("host", HeaderValue::from_static("other.example.com"));
-    // Which Service it is for is not known, nor is its mode.
+    // The Service, and therefore its mode, is unknown.
     assert_eq!(status(&world, request).await, (400, None));
     let mut request = call(PATH, None, nothing());
     request

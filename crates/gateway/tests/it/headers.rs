@@ -1,4 +1,4 @@
-//! What an upstream learns, and what a client does.
+//! Header fields that upstreams and clients receive.
 
 use api::core_v1::service::spec::config::http::{
     Auth, Cors, Header, Path, Response as ResponseSpec,

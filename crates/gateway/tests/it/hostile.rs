@@ -1,4 +1,4 @@
-//! Malformed and malicious bytes on the client's side.
+//! Malformed and malicious bytes from clients.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::support::{
     world::{HOST, ServiceExt},
 };
 
-/// What comes after the first request may never be seen by the upstream as a request of its own.
+/// The upstream must never see these bytes as a separate request.
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: app.example.com\r\n\r\n";
 
 #[rstest]
@@ -64,7 +64,7 @@ async fn c17_two_framings_are_refused_in_any_request_of_a_connection(#[case] fie
     assert_eq!(answer.matches("HTTP/1.1").count(), 1);
     assert_eq!(upstream.seen(), []);
 
-    // What looks like a head in a body is none.
+    // Text in a body that looks like a head.
     let body = "\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n";
     let chunked = format!(
         "POST /chunked HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
@@ -152,7 +152,7 @@ async fn options_of_the_server_are_answered_the_same_for_every_host_g16() {
     assert_eq!(upstream.seen(), []);
 }
 
-/// The line before a chunk, and the rest of a body that it would be for.
+/// The size line of a chunk.
 #[rstest]
 #[case("5;")]
 #[case("5 ")]
@@ -175,7 +175,7 @@ async fn malformed_lines_before_chunks_are_refused_g16(#[case] line: &str) {
     assert_eq!(text.matches("HTTP/1.1").count(), 1, "{text}");
     assert_eq!(upstream.seen(), []);
 
-    // Once the request has been handed on, its body breaks off: the upstream never sees it whole.
+    // If the request was already handed on, its body is aborted, so that the upstream never sees a complete one.
     let mut stream = TcpStream::connect(world.address).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(b"5\r\nfirst\r\n").await.unwrap();
@@ -189,7 +189,7 @@ async fn malformed_lines_before_chunks_are_refused_g16(#[case] line: &str) {
     stream.write_all(rest.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     let read = stream.read_to_end(&mut answer);
-    // The gateway may close with bytes unread.
+    // The gateway may close the connection with unread bytes.
     let _ = timeout(Duration::from_secs(10), read).await.unwrap();
     let text = String::from_utf8_lossy(&answer);
     assert!(text.starts_with("HTTP/1.1 400"), "{text}");
@@ -201,7 +201,7 @@ async fn malformed_lines_before_chunks_are_refused_g16(#[case] line: &str) {
 #[tokio::test]
 async fn c18_an_early_response_leaves_no_poisoned_connection() {
     let world = World::start().await;
-    // Answers each head at once, whatever body may follow, and would take the body for the next request.
+    // Responds to each head immediately, and would read a body as the next request.
     let (upstream, heads) = Upstream::verbatim().await;
     world.serve(&service(&upstream.url()).anonymous());
     let mut stream = TcpStream::connect(world.address).await.unwrap();
@@ -212,7 +212,7 @@ async fn c18_an_early_response_leaves_no_poisoned_connection() {
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = [0; 15];
     stream.read_exact(&mut answer).await.unwrap();
-    // Another client's request does not wait for, or run into, the unfinished one.
+    // The request of another client is neither delayed by the unfinished one nor mixed with it.
     let reply = timeout(
         Duration::from_secs(2),
         crate::support::client::get(world.address, "/second", &[]),

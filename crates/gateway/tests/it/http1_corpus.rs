@@ -1,4 +1,4 @@
-//! Requests as bytes, those that RFC 9112 allows and those that it does not.
+//! HTTP/1.1 requests, as bytes, that RFC 9112 allows or forbids.
 
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ fn unescape(line: &str) -> Vec<u8> {
     bytes
 }
 
-/// The statuses of what came back.
+/// Returns the statuses of all responses.
 fn statuses(answers: &[u8]) -> Vec<u16> {
     let text = String::from_utf8_lossy(answers);
     let statuses = text
@@ -87,7 +87,7 @@ fn statuses(answers: &[u8]) -> Vec<u16> {
     statuses.collect()
 }
 
-/// The statuses of all answers until the connection has ended; `None` where it does not end.
+/// Returns the statuses of all responses until the connection ends, or `None` if it does not end.
 async fn exchange(world: &World, case: &Case, piece: usize) -> Option<Vec<u16>> {
     let mut stream = TcpStream::connect(world.address).await.unwrap();
     stream.set_nodelay(true).unwrap();
@@ -110,7 +110,7 @@ async fn exchange(world: &World, case: &Case, piece: usize) -> Option<Vec<u16>> 
             Ok(count) => answers.extend_from_slice(&buffer[..count]),
         }
     }
-    // What comes after the last expected answer, where anything does.
+    // Reads anything that follows the last expected response.
     stream.shutdown().await.ok();
     let rest = stream.read_to_end(&mut answers);
     timeout(PATIENCE, rest).await.ok()?.ok();
@@ -128,7 +128,7 @@ async fn check(case: &Case, piece: usize) -> Result<(), String> {
         (Expectation::Passed(count), Some(statuses)) => {
             *statuses == vec![200; *count] && seen.len() == *count
         }
-        // A body that turns out to be malformed may have begun to flow; it never looks whole.
+        // A malformed body may have started to stream, but must never look complete.
         (Expectation::Refused(Some(status)), Some(statuses)) => {
             *statuses == [*status] && seen.is_empty()
         }
@@ -165,7 +165,7 @@ async fn c17_each_request_of_the_corpus_passes_or_is_refused_as_the_rfc_says() {
     check_all(usize::MAX).await;
 }
 
-/// How the bytes are cut into segments changes nothing.
+/// The split into TCP segments must not change the result.
 #[tokio::test]
 async fn c16_c17_requests_that_arrive_octet_by_octet_read_the_same() {
     check_all(1).await;

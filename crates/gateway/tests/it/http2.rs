@@ -1,4 +1,4 @@
-//! HTTP/2 on the client's side: whole requests, and frames that no library would send.
+//! HTTP/2 clients: complete requests, and frames that no library would send.
 
 use std::time::{Duration, Instant};
 
@@ -87,7 +87,7 @@ async fn many_streams_of_one_connection_run_side_by_side() {
     });
     assert!(join_all(streams).await.iter().all(|body| body == "hello"));
     assert!(upstream.connections() <= 200);
-    // What was opened for them is used again.
+    // The connections opened for them are reused.
     let before = upstream.connections();
     for _ in 0..20 {
         assert_eq!(
@@ -100,7 +100,7 @@ async fn many_streams_of_one_connection_run_side_by_side() {
     assert_eq!(upstream.connections(), before);
 }
 
-/// Frames of RFC 9113 §4.1 written by hand.
+/// Builds a frame (RFC 9113 §4.1).
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = length[1..].to_vec();
@@ -110,7 +110,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     frame
 }
 
-/// Literal fields without indexing and Huffman coding (RFC 7541 §6.2.2).
+/// Encodes literal fields without indexing and Huffman coding (RFC 7541 §6.2.2).
 pub(crate) fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
@@ -141,7 +141,7 @@ pub(crate) async fn speak(world: &World, frames: &[Vec<u8>]) -> TcpStream {
     stream
 }
 
-/// Kinds and payloads of frames until there are no more, or none for a while.
+/// Reads frames until the connection ends or pauses.
 async fn answer(stream: &mut TcpStream) -> Vec<(u8, u32, Vec<u8>)> {
     let mut frames = Vec::new();
     while let Ok(Ok(frame)) = timeout(Duration::from_millis(300), read_frame(stream)).await {
@@ -186,7 +186,7 @@ async fn c17_streams_with_fields_of_http1_are_refused() {
         let block = fields(&[&GET[..], extra].concat());
         let mut stream = speak(&world, &[frame(1, WHOLE, 1, &block)]).await;
         let frames = answer(&mut stream).await;
-        // RST_STREAM or GOAWAY, or our 400 (index 12 of the static table), and never the upstream's answer.
+        // Accepts RST_STREAM, GOAWAY or our 400 (index 12 of the static table), but not the upstream's response.
         let refused = frames.iter().any(|(kind, stream, payload)| {
             *kind == 3
                 || *kind == 7
@@ -270,14 +270,14 @@ const WINDOW_UPDATE: u8 = 8;
 const ACK: u8 = 0x01;
 const PING: u8 = 6;
 
-/// A POST without a token, whose body has not ended.
+/// Builds a POST without a token, whose body is not finished.
 fn denied(stream: u32) -> Vec<u8> {
     let mut post = GET;
     post[0].1 = "POST";
     frame(HEADERS, END_HEADERS, stream, &fields(&post))
 }
 
-/// Reads frames until one is as wanted, and gives all of them.
+/// Reads frames up to and including the wanted one, and returns all.
 async fn until(
     stream: &mut TcpStream,
     wanted: impl Fn(u8, u32) -> bool,
@@ -305,7 +305,7 @@ async fn an_early_denial_is_not_followed_by_a_reset_g10() {
     world.serve(&service(&upstream.url()));
     let mut stream = speak(&world, &[denied(1)]).await;
     until(&mut stream, |kind, id| (kind, id) == (HEADERS, 1)).await;
-    // What was on its way when the answer came.
+    // Data that was in flight when the response was sent.
     for _ in 0..4 {
         stream
             .write_all(&frame(DATA, 0, 1, &[b'x'; 16_000]))
@@ -319,7 +319,7 @@ async fn an_early_denial_is_not_followed_by_a_reset_g10() {
     stream.write_all(&frame(PING, 0, 0, &[7; 8])).await.unwrap();
     let pong = |kind, id| (kind, id) == (PING, 0);
     let mut frames = until(&mut stream, pong).await;
-    // The connection goes on.
+    // The connection stays usable.
     stream.write_all(&denied(3)).await.unwrap();
     frames.extend(until(&mut stream, |kind, id| (kind, id) == (HEADERS, 3)).await);
     assert!(frames.iter().all(|(kind, ..)| *kind != RESET), "{frames:?}");
@@ -335,10 +335,10 @@ async fn bodies_that_nobody_wants_are_read_within_bounds_g10() {
     let begun = Instant::now();
     let denied: Vec<Vec<u8>> = (0..17).map(|index| denied(2 * index + 1)).collect();
     let mut stream = speak(&world, &denied).await;
-    // One more than are discarded at a time: it is reset as soon as it is answered.
+    // One stream more than can be discarded concurrently is reset immediately.
     let mut frames = until(&mut stream, |kind, _| kind == RESET).await;
     assert!(begun.elapsed() < Duration::from_secs(2), "not at once");
-    // The others are given up after a while.
+    // The others are reset after a timeout.
     for _ in 1..STREAMS {
         frames.extend(until(&mut stream, |kind, _| kind == RESET).await);
     }
@@ -360,7 +360,7 @@ async fn a_long_body_that_nobody_wants_is_reset_g10() {
         .unwrap();
     stream.write_all(&denied(1)).await.unwrap();
     let begun = Instant::now();
-    // Almost the window of the stream, which is as much as is discarded.
+    // Almost the whole window of the stream, which is the limit for discarding.
     for _ in 0..16 {
         let data = frame(DATA, 0, 1, &[b'x'; 16_000]);
         stream.write_all(&data).await.unwrap();

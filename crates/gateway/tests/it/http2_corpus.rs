@@ -1,4 +1,4 @@
-//! Frames of HTTP/2, those that RFC 9113 allows and those that it does not.
+//! HTTP/2 frame sequences that RFC 9113 allows or forbids.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-// Types of frames (RFC 9113 §6).
+// Frame types (RFC 9113 §6).
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
@@ -60,7 +60,7 @@ fn padded(padding: u8, payload: &[u8]) -> Vec<u8> {
     [&[padding], payload, &zeros].concat()
 }
 
-/// What has to be served.
+/// Sequences that must be served.
 fn allowed() -> Vec<Case> {
     let block = fields(&GET);
     let half = block.len() / 2;
@@ -150,7 +150,7 @@ fn allowed() -> Vec<Case> {
     ]
 }
 
-/// What ends the stream or the connection before any upstream hears of it.
+/// Sequences that must end the stream or the connection before an upstream sees them.
 #[allow(clippy::too_many_lines, reason = "a table")]
 fn forbidden() -> Vec<Case> {
     let block = fields(&GET);
@@ -419,7 +419,7 @@ fn forbidden() -> Vec<Case> {
     ]
 }
 
-/// Whether the first request is answered by 200: `Some(false)` where it, or the connection, is refused.
+/// Returns true if the first request gets a 200, and false if the request or the connection is rejected.
 async fn outcome(stream: &mut TcpStream) -> Option<bool> {
     loop {
         let frame = timeout(PATIENCE, read_frame(stream)).await.ok()?;
@@ -438,7 +438,7 @@ async fn check((name, frames): &Case, is_allowed: bool) -> Result<(), String> {
     let mut stream = speak(&world, frames).await;
     let outcome = outcome(&mut stream).await;
     let seen = upstream.seen();
-    // A request whose body turns out to be malformed may have begun to flow; it never looks whole.
+    // A request with a malformed body may have started to stream, but must never look complete.
     let is_harmless = seen
         .iter()
         .all(|seen| seen.body.is_empty() && seen.target == "/");

@@ -1,4 +1,4 @@
-//! What an upstream is told of who asks, and browsers that nobody knows.
+//! The caller's identity for upstreams, and browsers without a token.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -90,7 +90,7 @@ async fn an_assertion_is_made_once_for_many_requests_and_again_for_another_servi
     let reply = get_authorized(world.address, "/", &["Host: other.example.com"]).await;
     assert_eq!(reply.status, 200);
     assert_eq!(upstream.one().all("x-octelium-assertion"), ["assertion-2"]);
-    // Half of its life is over.
+    // Half of its lifetime has passed.
     world.clock.advance(Duration::from_mins(31));
     assert_eq!(get_authorized(world.address, "/", &[]).await.status, 200);
     assert_eq!(upstream.one().all("x-octelium-assertion"), ["assertion-3"]);

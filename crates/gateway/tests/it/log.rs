@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Everything logged on this thread, at every level.
+/// All log output of this thread, at every level.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -31,7 +31,7 @@ impl Log {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// The lines of requests so far.
+    /// Returns the request lines.
     fn requests(&self) -> Vec<String> {
         let text = self.text();
         let lines = text.lines().filter(|line| line.contains("gateway::access"));

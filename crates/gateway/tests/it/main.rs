@@ -1,4 +1,4 @@
-//! The gateway as clients and upstreams see it: real sockets on both sides, fakes of its two ports behind it.
+//! Tests of the gateway from the view of clients and upstreams: real sockets on both sides, and fakes of its two ports.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

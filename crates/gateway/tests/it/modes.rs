@@ -1,4 +1,4 @@
-//! The mode of a Service decides how a request is treated, not what the client says of it.
+//! The mode of a Service, not the client, decides how a request is treated.
 
 use std::time::Duration as StdDuration;
 
@@ -126,7 +126,7 @@ async fn grpc_content_type_does_not_hide_bodies_from_policies_s03(#[case] mode: 
     }
 }
 
-/// Messages of a WebSocket are seen by no Policy.
+/// Policies do not see the messages of a WebSocket.
 #[rstest]
 #[case(true)]
 #[case(false)]
@@ -195,7 +195,7 @@ async fn a_request_that_is_labelled_as_a_call_is_denied_as_any_other_s03() {
         let reply = get(world.address, PATH, &unknown).await;
         assert_eq!((reply.status, reply.header("grpc-status")), (404, None));
     }
-    // A browser is shown the page, and led to the login, whatever else it sends.
+    // A browser gets the page and is redirected to the login, regardless of its other fields.
     let fields = [LABELS[0], "Accept: text/html"];
     assert_eq!(get(world.address, PATH, &fields).await.status, 302);
     assert_eq!(upstream.seen(), []);
@@ -214,7 +214,7 @@ async fn a_service_of_grpc_denies_in_the_form_of_grpc_whatever_is_asked_for_s03(
     let response = connect(&world).await.send_request(request).await.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["grpc-status"], "16");
-    // What is no call gets a status that no client takes for success.
+    // A request that is not a call gets a status that no client takes for success.
     for target in [PATH, "//"] {
         let reply = get(world.address, target, &["Accept: text/html"]).await;
         assert_eq!((reply.status, reply.header("grpc-status")), (415, None));
@@ -240,7 +240,7 @@ fn added(key: &str) -> KeyValue {
     }
 }
 
-/// A Service that removes one header, adds one, and proves itself by one.
+/// Creates a Service that removes one header, adds one, and authenticates with one.
 fn guarded(url: &str) -> Service {
     service(url).anonymous().http(|http| {
         http.header = Some(Header {
@@ -271,7 +271,7 @@ const PROTECTED: [&str; 9] = [
     "proxy-authorization",
 ];
 
-/// One of [`PROTECTED`] with every `-` written as `-`, `_` or `.`.
+/// Generates one of [`PROTECTED`] with every `-` replaced by `-`, `_` or `.`.
 fn spelling() -> impl Strategy<Value = String> {
     let separators = prop::collection::vec(prop::sample::select(vec!['-', '_', '.']), 4);
     (prop::sample::select(PROTECTED.to_vec()), separators).prop_map(|(name, separators)| {
@@ -285,7 +285,7 @@ fn spelling() -> impl Strategy<Value = String> {
     })
 }
 
-/// Random spellings, the same in each run.
+/// Generates random spellings, the same in each run.
 fn spellings(count: usize) -> Vec<String> {
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(RunnerConfig::default(), rng);
@@ -314,7 +314,7 @@ async fn no_spelling_of_a_protected_header_reaches_the_upstream_s04(#[case] mode
         let mut request = call(PATH, None, body);
         for name in spellings {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-            // Two of X-Octelium-Auth are refused.
+            // Two `X-Octelium-Auth` fields would be rejected.
             request
                 .headers_mut()
                 .insert(name, HeaderValue::from_static("forged"));
@@ -389,7 +389,7 @@ async fn rules_of_responses_remove_every_spelling_s04() {
     assert_eq!(reply.header("x_kept"), Some("kept"));
 }
 
-/// Says which trailers came, and sends trailers back.
+/// Responds with the names of the received trailers, and sends trailers.
 async fn trailing(sent: &'static [(&'static str, &'static str)]) -> Upstream {
     Upstream::serving(move |request: Request<Incoming>| async move {
         let collected = request.into_body().collect().await.unwrap();

@@ -1,4 +1,4 @@
-//! Time-outs of a Service, requests that are sent again, and bodies that are read before.
+//! Timeouts of a Service, retries, and buffered bodies.
 
 use std::sync::{
     Arc,
@@ -36,7 +36,7 @@ fn retry() -> Retry {
     }
 }
 
-/// Answers 503 to the first `failing` requests; then what it was sent.
+/// Responds with 503 to the first `failing` requests, then echoes the body.
 async fn flaky(failing: usize) -> (Upstream, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);
@@ -238,7 +238,7 @@ async fn c15_a_body_that_is_being_read_ends_with_its_session() {
 #[tokio::test]
 async fn compressed_answers_pass_as_they_are() {
     let world = World::start().await;
-    // Not what the coding says: whoever looked into it would notice.
+    // The body does not match its coding, so any decoding would be noticed.
     let upstream =
         Upstream::recording(&[("content-encoding", "br"), ("vary", "accept-encoding")]).await;
     world.serve(&service(&upstream.url()));

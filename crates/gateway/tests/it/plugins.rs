@@ -1,4 +1,4 @@
-//! Conditional answers, limits of rates, and paths.
+//! Conditional responses, rate limits, and path changes.
 
 use api::{
     core_v1::{
@@ -122,7 +122,7 @@ async fn c05_what_the_policy_sees_is_the_path_that_a_plugin_made_before_it() {
         200
     );
     assert_eq!(upstream.one().target, "/new/a?b");
-    // After it, the Policy has seen the other one.
+    // After authentication, the Policy has already seen the original path.
     world.serve(&guarded.http(|http| {
         http.plugins = vec![plugin("p", Phase::PostAuth, "true", path("/v2"))];
     }));
@@ -183,7 +183,7 @@ async fn a_rate_of_sessions_and_users_counts_only_what_is_allowed() {
     }
 }
 
-/// A rate of one request in an hour, without condition and key.
+/// A rate limit of one request per hour, without condition and key.
 fn bare_limit(phase: Phase) -> Plugin {
     Plugin {
         name: "bare".to_owned(),
@@ -208,7 +208,7 @@ async fn a_plugin_without_condition_applies_and_a_rate_without_key_is_per_sessio
     }));
     assert_eq!(get_authorized(world.address, "/", &[]).await.status, 200);
     assert_eq!(get_authorized(world.address, "/", &[]).await.status, 429);
-    // A Session is not known before authentication.
+    // The Session is unknown before authentication.
     let early = service(&upstream.url()).http(|http| {
         http.plugins = vec![bare_limit(Phase::PreAuth)];
     });

@@ -95,7 +95,7 @@ async fn connections_to_upstreams_are_kept() {
     assert_eq!(upstream.connections(), 1);
 }
 
-/// Closes each connection after its first request, without a word.
+/// Closes each connection after its first request without notice.
 async fn forgetful() -> Upstream {
     Upstream::accepting(|mut stream| async move {
         let mut buffer = [0; 4096];
@@ -103,7 +103,7 @@ async fn forgetful() -> Upstream {
         let _ = stream
             .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
             .await;
-        // The second request arrives, and then the connection is gone.
+        // Receives the second request, then closes the connection.
         let _ = stream.read(&mut buffer).await;
     })
     .await
@@ -289,7 +289,7 @@ async fn a_response_is_not_read_ahead_and_is_aborted_with_the_client() {
     let request = format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     stream.read_exact(&mut [0; 1024]).await.unwrap();
-    // Nobody reads: everything on the way fills up, and then the upstream waits.
+    // If the client does not read, all buffers fill up and the upstream has to wait.
     let mut before = 0;
     for _ in 0..100 {
         tokio::time::sleep(Duration::from_millis(50)).await;

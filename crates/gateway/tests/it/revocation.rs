@@ -1,4 +1,4 @@
-//! What is open ends with the Session.
+//! Open requests end with the Session.
 
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ use crate::support::{
     world::{HOST, ServiceExt, TOKEN, matches_any, rule},
 };
 
-/// Generous, as the tests share the machine: what it tells apart is ending and not ending.
+/// Generous, because tests run in parallel. It only distinguishes ending from not ending.
 const BOUND: Duration = Duration::from_secs(3);
 
-/// `tick` at once, and then nothing for ever.
+/// Sends `tick` at once, and nothing afterwards.
 fn one_tick() -> UpstreamBody {
     let first = stream::iter([Ok(Frame::data(Bytes::from_static(b"tick")))]);
     StreamBody::new(futures_util::StreamExt::chain(first, stream::pending())).boxed()
@@ -50,7 +50,7 @@ async fn read_until(stream: &mut TcpStream, end: &[u8]) {
     }
 }
 
-/// The connection is cut, without the chunk that would make the body look whole.
+/// Checks that the connection ends without the last chunk, which would make the body look complete.
 async fn assert_cut(stream: &mut TcpStream) {
     let mut rest = Vec::new();
     let read = timeout(BOUND, stream.read_to_end(&mut rest)).await;
@@ -138,7 +138,7 @@ async fn c15_a_websocket_is_closed_with_its_session() {
     let token = format!("Authorization: Bearer {TOKEN}\r\n");
     let (mut stream, head) = crate::websocket::open(&world, &token).await;
     assert!(head.starts_with("HTTP/1.1 101"));
-    // An unmasked frame comes back as a server would send it.
+    // An unmasked frame is echoed in the form that a server sends.
     let frame = [0x82, 0x03, b'a', b'b', b'c'];
     stream.write_all(&frame).await.unwrap();
     stream.read_exact(&mut [0; 5]).await.unwrap();
@@ -148,7 +148,7 @@ async fn c15_a_websocket_is_closed_with_its_session() {
         .await
         .unwrap()
         .unwrap();
-    // A closing frame, 1008: policy violation.
+    // A closing frame with status 1008 (policy violation).
     assert_eq!(rest, [0x88, 0x02, 0x03, 0xf0]);
 }
 

@@ -1,4 +1,4 @@
-//! Whoever would be let in who has just proved who they are is told so (RFC 9470).
+//! Step-up challenges if a fresh authentication would satisfy the Policies (RFC 9470).
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,7 +30,7 @@ const CHALLENGE: &str = "Bearer realm=\"octelium\", error=\"insufficient_user_au
                          error_description=\"this needs that you prove who you are by a passkey or security key, \
                          within the last 5 minutes\", acr_values=\"phr\", max_age=\"300\"";
 
-/// A Service that wants an Authenticator, and somebody who has one and has not used it.
+/// Creates a Service that requires an Authenticator, and a User who has one but has not used it.
 async fn world() -> (World, Upstream) {
     let upstream = Upstream::recording(&[]).await;
     let world = World::start().await;
@@ -64,7 +64,7 @@ async fn a_program_is_told_what_to_prove() {
     assert_eq!(reply.header("x-octelium-unauthorized"), Some("true"));
     assert_eq!(reply.header("cache-control"), Some("no-store"));
     assert!(reply.body.contains("prove who you are"), "{}", reply.body);
-    // What no proof would let in is denied as ever.
+    // If no authentication would suffice, the request is denied as usual.
     let never = get_authorized(world.address, "/never", &[]).await;
     assert_eq!(
         (never.status, never.header("www-authenticate")),
@@ -84,7 +84,7 @@ async fn a_browser_is_sent_to_where_it_can_be_proved() {
     );
     let kept = reply.header("set-cookie").unwrap();
     assert!(kept.starts_with("__Host-octelium-state="), "{kept}");
-    // A script of a page is told, and a page that came with a token.
+    // A script of a page gets the challenge, and so does a page that sent a token.
     let script = get(world.address, "/", &["Accept: */*", COOKIE]).await;
     assert_eq!(script.header("www-authenticate"), Some(CHALLENGE));
     let bearer = format!("Authorization: Bearer {TOKEN}");

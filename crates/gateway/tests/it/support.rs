@@ -1,4 +1,4 @@
-//! A gateway on a port of its own, its fakes, upstreams and clients.
+//! A gateway on its own port, with fakes, upstreams and clients.
 
 pub(crate) mod client;
 pub(crate) mod ports;

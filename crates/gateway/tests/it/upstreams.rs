@@ -1,4 +1,4 @@
-//! TLS and HTTP/2 towards upstreams.
+//! TLS and HTTP/2 connections to upstreams.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::support::{
     world::ServiceExt,
 };
 
-/// An upstream with a certificate for `localhost`, and that certificate in PEM.
+/// Starts an upstream with a certificate for `localhost`, which it returns as PEM.
 async fn tls_upstream(alpn: &[&[u8]]) -> (Upstream, String) {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = rustls::ServerConfig::builder_with_provider(provider)
@@ -31,7 +31,7 @@ async fn tls_upstream(alpn: &[&[u8]]) -> (Upstream, String) {
     serve_tls(builder.with_no_client_auth(), alpn).await
 }
 
-/// One that also asks for a certificate of `client`, in PEM with its key.
+/// Starts an upstream that also requires the certificate of `client`, which it returns as PEM with its key.
 async fn mutual_upstream() -> (Upstream, String, [String; 2]) {
     let client = rcgen::generate_simple_self_signed(["gateway".to_owned()]).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -107,10 +107,10 @@ async fn an_upstream_is_verified_against_the_given_authorities() {
         (reply.status, reply.body.as_str()),
         (200, "HTTP/1.1 localhost /x")
     );
-    // The system's authorities do not know it.
+    // The system's authorities did not issue it.
     world.serve(&trusting(&url, Tls::default()));
     assert_eq!(get(world.address, "/", &[]).await.status, 502);
-    // Its name is checked.
+    // The name is verified.
     let by_address = format!("https://{}", upstream.address);
     world.serve(&trusting(&by_address, trusted));
     assert_eq!(get(world.address, "/", &[]).await.status, 502);
@@ -157,7 +157,7 @@ async fn an_upstream_is_shown_a_certificate_from_a_secret() {
         }));
         assert_eq!(get(world.address, "/", &[]).await.status, 200, "{secret}");
     }
-    // Without one, and with one that is not known.
+    // No certificate, and an unknown certificate.
     let (_, _, [other_chain, other_key]) = mutual_upstream().await;
     world.key("stranger", &other_key, Some(&other_chain));
     let without = Tls {

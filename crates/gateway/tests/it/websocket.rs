@@ -17,7 +17,7 @@ use crate::support::{
     world::{HOST, ServiceExt, TOKEN},
 };
 
-/// Switches protocols and sends every byte back.
+/// Switches protocols and echoes every byte.
 pub(crate) async fn echo() -> Upstream {
     Upstream::serving(|mut request: Request<Incoming>| async move {
         let upgraded = hyper::upgrade::on(&mut request);
@@ -43,7 +43,7 @@ fn switching(key: Option<&http::HeaderValue>) -> Response<UpstreamBody> {
     response.body(full("")).unwrap()
 }
 
-/// Opens a WebSocket and returns the stream behind the response's head.
+/// Opens a WebSocket. Returns the stream after the response head, and the head.
 pub(crate) async fn open(world: &World, fields: &str) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(world.address).await.unwrap();
     let request = format!(
@@ -74,7 +74,7 @@ async fn bytes_pass_both_ways() {
     sent.unwrap();
     received.unwrap();
     assert_eq!(payload, back);
-    // The end passes too.
+    // The end of the stream passes too.
     stream.shutdown().await.unwrap();
     let mut rest = Vec::new();
     timeout(Duration::from_secs(2), stream.read_to_end(&mut rest))

@@ -1,4 +1,4 @@
-//! From stored messages, requests and documents to values.
+//! Reads values from stored messages, requests and documents.
 
 use super::{
     error::Error,
@@ -11,7 +11,7 @@ use crate::{
     wire::{self, RawValue},
 };
 
-/// The value of a singular field; the default of its kind where it is unset.
+/// Converts a singular field to a value. An unset field has the default value of its kind.
 pub(crate) fn from_raw(kind: Kind, raw: Option<RawValue<'_>>) -> Value<'_> {
     let number = raw.map_or(0, RawValue::number);
     let bytes = raw.map_or(&[][..], RawValue::bytes);
@@ -55,7 +55,7 @@ pub(crate) fn from_raw(kind: Kind, raw: Option<RawValue<'_>>) -> Value<'_> {
     }
 }
 
-/// A field of an encoded message.
+/// Reads a field of an encoded message.
 pub(crate) fn field<'a>(message: &'a [u8], field: &Field) -> Value<'a> {
     match field.shape {
         Shape::One(kind) | Shape::Explicit(kind) => {
@@ -80,12 +80,12 @@ pub(crate) fn field<'a>(message: &'a [u8], field: &Field) -> Value<'a> {
     }
 }
 
-/// Whether a field of an encoded message is set, or not empty.
+/// Returns whether a field of an encoded message is set, or not empty if it is repeated.
 pub(crate) fn has_number(message: &[u8], number: u32) -> bool {
     wire::fields(message).any(|raw| raw.number == number)
 }
 
-/// The elements of a repeated field.
+/// Returns the elements of a repeated field.
 pub(crate) fn elements(list: Repeated<'_>) -> Vec<Value<'_>> {
     let mut output = Vec::new();
     for raw in wire::fields(list.message).filter(|raw| raw.number == list.number) {
@@ -103,7 +103,7 @@ pub(crate) fn elements(list: Repeated<'_>) -> Vec<Value<'_>> {
     output
 }
 
-/// Key and value of an entry of a map field; keys of maps of the contract are texts.
+/// Iterates over the keys and values of a map field. All maps of the contract have text keys.
 pub(crate) fn entries(map: Repeated<'_>) -> impl Iterator<Item = (&str, Value<'_>)> {
     wire::fields(map.message)
         .filter(move |raw| raw.number == map.number)
@@ -123,7 +123,7 @@ pub(crate) fn entries(map: Repeated<'_>) -> impl Iterator<Item = (&str, Value<'_
         })
 }
 
-/// The entries of an encoded `Struct`.
+/// Returns the entries of an encoded `google.protobuf.Struct` as a map field.
 pub(crate) fn object(bytes: &[u8]) -> Repeated<'_> {
     Repeated {
         message: bytes,
@@ -132,7 +132,7 @@ pub(crate) fn object(bytes: &[u8]) -> Repeated<'_> {
     }
 }
 
-/// A `google.protobuf.Value` in memory.
+/// Converts a decoded `google.protobuf.Value`.
 pub(crate) fn json_value(value: &prost_types::Value) -> Value<'_> {
     use prost_types::value::Kind as Json;
     match &value.kind {
@@ -145,7 +145,7 @@ pub(crate) fn json_value(value: &prost_types::Value) -> Value<'_> {
     }
 }
 
-/// The text of a field of the request; `None` where it is not a text.
+/// Returns a text field of the request, or `None` if the field is not text.
 #[inline]
 pub(crate) fn request_text<'a>(request: &'a Request<'a>, field: RequestField) -> Option<&'a str> {
     let grpc = |read: fn(&crate::Grpc<'a>) -> &'a str| request.grpc.as_ref().map_or("", read);
@@ -170,7 +170,7 @@ pub(crate) fn request_text<'a>(request: &'a Request<'a>, field: RequestField) ->
     })
 }
 
-/// A field of the request as value.
+/// Returns a field of the request as a value.
 pub(crate) fn request_field<'a>(request: &'a Request<'a>, field: RequestField) -> Value<'a> {
     match field {
         RequestField::Size => Value::Int(request.size),
@@ -189,7 +189,7 @@ pub(crate) fn request_field<'a>(request: &'a Request<'a>, field: RequestField) -
     }
 }
 
-/// A field of a part of the request, by its name.
+/// Returns a field of a part of the request, by name.
 pub(crate) fn request_member<'a>(
     request: Option<&'a Request<'a>>,
     part: RequestPart,
@@ -210,7 +210,7 @@ pub(crate) fn request_member<'a>(
     }
 }
 
-/// The message type of a part of the request.
+/// Returns the message type of a part of the request.
 pub(crate) fn request_type(part: RequestPart) -> &'static MessageType {
     crate::schema::message(match part {
         RequestPart::Request => "octelium.api.main.core.v1.RequestContext.Request",
@@ -219,7 +219,7 @@ pub(crate) fn request_type(part: RequestPart) -> &'static MessageType {
     })
 }
 
-/// An encoded `google.protobuf.Value`.
+/// Converts an encoded `google.protobuf.Value`.
 fn json(bytes: &[u8]) -> Value<'_> {
     let Some(raw) = wire::fields(bytes).last() else {
         return Value::Null;

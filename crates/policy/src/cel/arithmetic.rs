@@ -1,4 +1,4 @@
-//! Arithmetic. Integers never wrap.
+//! Arithmetic. Integer overflow is an error.
 
 use super::{
     ast::Operator,
@@ -9,7 +9,7 @@ use super::{
     value::Value,
 };
 
-/// `-value`
+/// Evaluates `-value`.
 pub(crate) fn negate<'a>(value: &Value<'_>) -> Outcome<'a> {
     match value {
         Value::Int(value) => value.checked_neg().map(Value::Int).ok_or(Error::Overflow),
@@ -18,7 +18,7 @@ pub(crate) fn negate<'a>(value: &Value<'_>) -> Outcome<'a> {
     }
 }
 
-/// `left + right` and the like.
+/// Evaluates a binary arithmetic operator, such as `left + right`.
 pub(crate) fn binary<'a>(
     evaluation: &mut Evaluation<'a>,
     operator: Operator,

@@ -1,15 +1,15 @@
-//! Expressions as written, macros expanded.
+//! The syntax tree, with macros expanded.
 
 use std::sync::Arc;
 
-/// An expression that cannot be used, and where.
+/// An error in an expression and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mistake {
     /// Byte offset in the source.
     pub(crate) offset: u32,
     pub(crate) message: String,
     pub(crate) suggestion: Option<String>,
-    /// Correct CEL, of a part of the language that is not offered.
+    /// True if the expression is valid CEL but uses an unsupported part of the language.
     pub(crate) unsupported: bool,
 }
 
@@ -36,7 +36,6 @@ impl Mistake {
     }
 }
 
-/// A constant.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Literal {
     Null,
@@ -48,11 +47,11 @@ pub(crate) enum Literal {
     Bytes(Arc<[u8]>),
 }
 
-/// A node with its place in the source.
+/// A node of the tree, with its byte offset in the source.
 #[derive(Debug, Clone)]
 pub(crate) struct Expr {
     pub(crate) offset: u32,
-    /// Longest way down to a leaf; bounds every recursion over the tree.
+    /// Height of the tree below the node. It bounds every recursion over the tree.
     pub(crate) height: u16,
     pub(crate) kind: ExprKind,
 }
@@ -60,7 +59,7 @@ pub(crate) struct Expr {
 #[derive(Debug, Clone)]
 pub(crate) enum ExprKind {
     Literal(Literal),
-    /// A name; begins with a dot where it must not be looked up in the container.
+    /// A name. A leading dot prevents the lookup in the container.
     Ident(String),
     Select {
         operand: Box<Expr>,
@@ -93,12 +92,12 @@ pub(crate) enum ExprKind {
     /// A message construction, by its type.
     Message(String),
     Comprehension(Box<Comprehension>),
-    /// Names bound for the time of a body.
+    /// Names that are bound in `body`.
     Bind {
         bindings: Vec<(String, Expr)>,
         body: Box<Expr>,
     },
-    /// `optMap`, or `optFlatMap` where `flat`.
+    /// `optMap`, or `optFlatMap` if `flat` is true.
     OptionalMap {
         target: Box<Expr>,
         name: String,
@@ -107,14 +106,14 @@ pub(crate) enum ExprKind {
     },
 }
 
-/// An element of a list; `optional` ones are left out where they have no value.
+/// An element of a list. An `optional` element is omitted if it has no value.
 #[derive(Debug, Clone)]
 pub(crate) struct Element {
     pub(crate) value: Expr,
     pub(crate) optional: bool,
 }
 
-/// An entry of a map; `optional` ones are left out where they have no value.
+/// An entry of a map. An `optional` entry is omitted if it has no value.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) key: Expr,
@@ -139,7 +138,7 @@ pub(crate) enum Operator {
 }
 
 impl Operator {
-    /// As written in an expression.
+    /// Returns the operator as written in an expression.
     pub(crate) fn symbol(self) -> &'static str {
         match self {
             Self::Add => "+",
@@ -163,9 +162,9 @@ impl Operator {
 pub(crate) struct Comprehension {
     pub(crate) kind: ComprehensionKind,
     pub(crate) range: Expr,
-    /// Element or key; with `second`, index or key.
+    /// Variable of the element or key. With `second`, variable of the index or key.
     pub(crate) first: String,
-    /// Element or value.
+    /// Variable of the element or value.
     pub(crate) second: Option<String>,
     pub(crate) filter: Option<Expr>,
     pub(crate) body: Expr,
@@ -176,12 +175,12 @@ pub(crate) enum ComprehensionKind {
     All,
     Exists,
     ExistsOne,
-    /// The elements for which the body holds.
+    /// The elements for which the body is true.
     Filter,
-    /// The bodies as list.
+    /// The values of the body, as a list.
     List,
-    /// The bodies as values of the same keys.
+    /// The values of the body, as a map with the same keys.
     Map,
-    /// The bodies are maps of one entry each.
+    /// The union of the single-entry maps that the body yields.
     MapEntries,
 }

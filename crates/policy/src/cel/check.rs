@@ -1,4 +1,4 @@
-//! Checks an expression and compiles it in the same walk: names to slots, calls to functions, types all along.
+//! Type-checks and compiles an expression in one pass: resolves names to slots and calls to functions.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,19 +17,19 @@ mod operator;
 mod select;
 mod suggest;
 
-/// What an expression may refer to.
+/// The names that an expression can refer to.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Environment<'e> {
-    /// The fields of `ctx`.
+    /// Fields of `ctx`.
     pub(crate) context: Option<&'static ContextSchema>,
-    /// Whether there is `attrs`.
+    /// True if `attrs` is declared.
     pub(crate) attributes: bool,
     pub(crate) variables: &'e [(String, Type)],
-    /// Functions without implementation.
+    /// Functions that are declared without an implementation.
     pub(crate) functions: &'e [(String, Vec<Signature>)],
-    /// Prefix that names are looked up in first.
+    /// Prefix that names are looked up with first.
     pub(crate) container: &'e str,
-    /// Errors of type are left to the evaluation.
+    /// True if type errors are left to the evaluation.
     pub(crate) unchecked: bool,
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn compile(environment: Environment<'_>, source: &str) -> Result<Prog
     Ok(Program { root, ty })
 }
 
-/// A compiled part and its type.
+/// A compiled node and its type.
 type Checked = (Node, Type);
 
 struct Checker<'e> {
@@ -137,7 +137,7 @@ impl Checker<'_> {
         }
     }
 
-    /// As [`Self::check`], for what must be a value: `ctx` is none.
+    /// Checks like [`Self::check`] and rejects `ctx` itself, which is not a value.
     fn value(&mut self, expr: &Expr) -> Checked {
         let checked = self.check(expr);
         if matches!(checked.0, Node::Context) {
@@ -194,7 +194,7 @@ impl Checker<'_> {
         (Node::Unknown(Box::from(name)), Type::Dyn)
     }
 
-    /// What a name stands for outside of macros.
+    /// Resolves a name that no macro has bound.
     fn declared(&self, name: &str) -> Option<Checked> {
         for name in self.candidates(name) {
             let variables = self.environment.variables;
@@ -219,7 +219,7 @@ impl Checker<'_> {
         None
     }
 
-    /// A name within the container and its parents, nearest first.
+    /// Returns the names to look up for `name`: in the container, in its parents, and unqualified.
     fn candidates(&self, name: &str) -> Vec<String> {
         if let Some(absolute) = name.strip_prefix('.') {
             return vec![absolute.to_owned()];
@@ -465,7 +465,7 @@ fn constant(literal: &Literal) -> Checked {
     }
 }
 
-/// Names that stand for types.
+/// Returns the canonical name if `name` denotes a type.
 fn type_name(name: &str) -> Option<&'static str> {
     const NAMES: [&str; 15] = [
         "bool",
@@ -487,5 +487,5 @@ fn type_name(name: &str) -> Option<&'static str> {
     NAMES.into_iter().find(|known| *known == name)
 }
 
-/// Fresh parameters of one call.
+/// The type variables of one call, by parameter name.
 type Parameters = BTreeMap<Arc<str>, Type>;

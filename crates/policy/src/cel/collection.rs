@@ -1,4 +1,4 @@
-//! Lists, maps and what can be selected from.
+//! Lists and maps: elements, lookup, selection, presence and length.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::schema::Kind;
 
-/// The elements of a list; `None` where it is none.
+/// Returns the elements of a list, or `None` if the value is not a list.
 pub(crate) fn items<'a>(
     evaluation: &mut Evaluation<'a>,
     value: &Value<'a>,
@@ -30,7 +30,7 @@ pub(crate) fn items<'a>(
     }))
 }
 
-/// The entries of a map; `None` where it is none.
+/// Returns the entries of a map, or `None` if the value is not a map.
 pub(crate) fn pairs<'a>(
     evaluation: &mut Evaluation<'a>,
     value: &Value<'a>,
@@ -72,7 +72,7 @@ pub(crate) fn pairs<'a>(
     }))
 }
 
-/// What a key maps to, where it is there; `Err` where the value is no map.
+/// Returns the value of `key`, or `None` if the key is missing. Fails if the value is not a map.
 fn lookup<'a>(
     evaluation: &mut Evaluation<'a>,
     value: &Value<'a>,
@@ -103,7 +103,7 @@ fn lookup<'a>(
     }
 }
 
-/// What a missing key of a map of `ctx` stands for; maps that an expression makes have no such value.
+/// Returns the value of a missing key in a map of `ctx`. Maps that an expression creates have no such default.
 fn missing<'a>(value: &Value<'a>) -> Option<Value<'a>> {
     match value {
         Value::Mapped(_, kind) => Some(access::from_raw(*kind, None)),
@@ -113,7 +113,7 @@ fn missing<'a>(value: &Value<'a>) -> Option<Value<'a>> {
     }
 }
 
-/// `operand.field`
+/// Evaluates `operand.field`.
 pub(crate) fn select<'a>(
     evaluation: &mut Evaluation<'a>,
     operand: &Value<'a>,
@@ -153,7 +153,7 @@ fn plain<'a>(evaluation: &mut Evaluation<'a>, operand: &Value<'a>, field: &'a st
     Ok(access::field(bytes, field))
 }
 
-/// `operand.?field`
+/// Evaluates `operand.?field`.
 pub(crate) fn optional_select<'a>(
     evaluation: &mut Evaluation<'a>,
     operand: &Value<'a>,
@@ -176,14 +176,14 @@ pub(crate) fn optional_select<'a>(
     }
 }
 
-/// `has(operand.field)`
+/// Evaluates `has(operand.field)`.
 pub(crate) fn has<'a>(
     evaluation: &mut Evaluation<'a>,
     operand: &Value<'a>,
     field: &'a str,
 ) -> Result<bool, Error> {
     match operand {
-        // What is missing in a Struct is null, and has nothing in it.
+        // A missing key of a Struct yields null, which has no fields.
         Value::Null | Value::Optional(None) => Ok(false),
         Value::Optional(Some(inner)) => has(evaluation, inner, field),
         Value::Message(message, bytes) => {
@@ -206,7 +206,7 @@ pub(crate) fn has<'a>(
     }
 }
 
-/// `operand[index]`
+/// Evaluates `operand[index]`.
 pub(crate) fn index<'a>(
     evaluation: &mut Evaluation<'a>,
     operand: &Value<'a>,
@@ -231,7 +231,7 @@ pub(crate) fn index<'a>(
     }
 }
 
-/// `operand[?index]`
+/// Evaluates `operand[?index]`.
 pub(crate) fn optional_index<'a>(
     evaluation: &mut Evaluation<'a>,
     operand: &Value<'a>,
@@ -254,7 +254,7 @@ pub(crate) fn optional_index<'a>(
     Ok(Value::Optional(found.map(Arc::new)))
 }
 
-/// A list index: a whole number of any numeric type.
+/// Converts a list index, which can be a whole number of any numeric type.
 fn position(index: &Value<'_>) -> Result<usize, Error> {
     match index {
         Value::Int(value) => usize::try_from(*value).map_err(|_| Error::IndexOutOfBounds),
@@ -274,7 +274,7 @@ fn position(index: &Value<'_>) -> Result<usize, Error> {
     }
 }
 
-/// `needle in haystack`
+/// Evaluates `needle in haystack`.
 pub(crate) fn contains<'a>(
     evaluation: &mut Evaluation<'a>,
     haystack: &Value<'a>,
@@ -304,7 +304,7 @@ pub(crate) fn contains<'a>(
     }
 }
 
-/// Number of elements or entries; `None` where the value has none.
+/// Returns the number of elements or entries, or `None` if the value is neither a list nor a map.
 pub(crate) fn length<'a>(
     evaluation: &mut Evaluation<'a>,
     value: &Value<'a>,
@@ -319,7 +319,7 @@ pub(crate) fn length<'a>(
     })
 }
 
-/// Whether a value is the default of its type.
+/// Returns whether a value is the default of its type.
 pub(crate) fn is_zero(value: &Value<'_>) -> bool {
     match value {
         Value::Null | Value::Optional(None) => true,

@@ -1,13 +1,13 @@
-//! Equality and order, across numeric types and across the ways in which a value may be stored.
+//! Equality and order, across numeric types and across the representations of a value.
 
 use std::{cmp::Ordering, net::IpAddr};
 
 use super::{ast::Operator, collection, error::Error, eval::Evaluation, value::Value};
 
-/// Deepest nesting of values that are compared.
+/// Maximum nesting depth of compared values.
 const MAX_DEPTH: u16 = 600;
 
-/// Whether two values are equal; values of different types are not.
+/// Returns whether two values are equal. Values of different types are not equal, except numbers.
 pub(crate) fn equal<'a>(
     evaluation: &mut Evaluation<'a>,
     left: &Value<'a>,
@@ -97,7 +97,7 @@ fn equal_maps<'a>(
     Ok(true)
 }
 
-/// `<`, `<=`, `>` and `>=`.
+/// Evaluates `<`, `<=`, `>` and `>=`.
 pub(crate) fn order(
     evaluation: &mut Evaluation<'_>,
     operator: Operator,
@@ -107,7 +107,7 @@ pub(crate) fn order(
     let ordering =
         partial(evaluation, left, right)?.ok_or_else(|| Error::overload(operator.symbol()))?;
     Ok(match (operator, ordering) {
-        // Nothing is less or greater than what is not a number.
+        // NaN is neither less nor greater than any number.
         (_, None) => false,
         (Operator::Less, Some(ordering)) => ordering.is_lt(),
         (Operator::LessOrEqual, Some(ordering)) => ordering.is_le(),
@@ -116,7 +116,7 @@ pub(crate) fn order(
     })
 }
 
-/// How two values are ordered; `None` where they are not of ordered types.
+/// Compares two values. Returns `None` if their types have no order, and `Some(None)` for NaN.
 #[allow(
     clippy::option_option,
     reason = "not comparable, or comparable and unordered"
@@ -145,7 +145,7 @@ pub(crate) fn partial(
     })
 }
 
-/// Order of two numbers; `Some(None)` where one is not a number, `None` where a value is of another type.
+/// Compares two numbers. Returns `None` if a value is not a number, and `Some(None)` for NaN.
 #[allow(
     clippy::option_option,
     reason = "not comparable, or comparable and unordered"
@@ -169,7 +169,8 @@ pub(crate) fn numeric(left: &Value<'_>, right: &Value<'_>) -> Option<Option<Orde
     })
 }
 
-/// In the precision of doubles, as the suite has it; what no int can be is beyond all ints.
+/// Compares in the precision of doubles, as the conformance suite requires. A double outside of the range of int is
+/// less or greater than every int.
 #[allow(clippy::cast_precision_loss, reason = "see above")]
 fn int_double(left: i64, right: f64) -> Option<Ordering> {
     if right < i64::MIN as f64 {
@@ -181,7 +182,7 @@ fn int_double(left: i64, right: f64) -> Option<Ordering> {
     (left as f64).partial_cmp(&right)
 }
 
-/// As [`int_double`].
+/// Compares like [`int_double`].
 #[allow(clippy::cast_precision_loss, reason = "see above")]
 fn uint_double(left: u64, right: f64) -> Option<Ordering> {
     if right < 0.0 {

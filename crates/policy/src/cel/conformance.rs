@@ -1,4 +1,4 @@
-//! The public conformance suite, read from data.
+//! Runs the public CEL conformance suite from data files.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -34,14 +34,14 @@ struct Case {
     #[serde(default)]
     check_only: bool,
     deduced_type: Option<Json>,
-    /// `value`, `error` or `type`, and which.
+    /// Kind of the result (`value`, `error` or `type`) and the result itself.
     #[serde(default)]
     want: Vec<Json>,
-    /// Of our own cases: `passed` or `skipped`.
+    /// Expected outcome of the project's own cases: `passed` or `skipped`.
     outcome: Option<String>,
 }
 
-/// What came of a case.
+/// The result of a case.
 enum Outcome {
     Passed,
     Failed(String),
@@ -80,7 +80,7 @@ fn cel_conformance() {
     assert_eq!(failed, 0);
 }
 
-/// Cases of our own, in the areas of the suite that use messages: each says what must come of it.
+/// Checks the project's own cases in areas of the suite that use messages. Each states whether it is skipped.
 #[test]
 fn what_needs_messages_is_skipped_and_nothing_else() {
     for case in read(&data("messages.json")) {
@@ -94,7 +94,7 @@ fn what_needs_messages_is_skipped_and_nothing_else() {
     }
 }
 
-/// What another implementation says of random expressions; `scripts/cel-oracle` makes more of them.
+/// Compares with the results of another implementation for random expressions, made by `scripts/cel-oracle`.
 #[test]
 fn another_implementation_agrees() {
     for case in read(&data("oracle.json")) {
@@ -124,7 +124,7 @@ impl Case {
     }
 }
 
-/// A panic is a failure of its case, and hides no other.
+/// Runs a case and converts a panic to a failure, so that the other cases still run.
 fn run(case: &Case) -> Outcome {
     std::panic::catch_unwind(|| run_unguarded(case))
         .unwrap_or_else(|_| Outcome::Failed("it panicked".to_owned()))
@@ -137,7 +137,7 @@ fn run_unguarded(case: &Case) -> Outcome {
         let Some(value) = value(binding) else {
             return Outcome::Skipped("a variable is a message");
         };
-        // Bound variables come first, so that the others have no value.
+        // Bound variables come first, because `values` has no entries for the others.
         variables.push((name.clone(), Type::Dyn, case.disable_check));
         values.push(value);
     }
@@ -186,7 +186,7 @@ fn run_unguarded(case: &Case) -> Outcome {
         Err(mistakes) if mistakes.iter().any(|mistake| mistake.unsupported) => {
             return Outcome::Skipped("it constructs a message");
         }
-        // Refused for the name, whatever the case is about: no error of the kind that it may want.
+        // The rejection of the protobuf name is not the error that the case tests.
         Err(_) if names_protobuf_types(case) => {
             return Outcome::Skipped("it names a protobuf type or enum");
         }
@@ -229,7 +229,7 @@ fn run_unguarded(case: &Case) -> Outcome {
     }
 }
 
-/// Types and enums of protobuf packages are refused as undeclared names.
+/// Returns whether a case names types or enums of protobuf packages, which are rejected as undeclared names.
 fn names_protobuf_types(case: &Case) -> bool {
     let packages = ["google.protobuf.", "cel.expr.conformance."];
     packages.iter().any(|package| case.expr.contains(package))
@@ -264,7 +264,7 @@ fn compare<'a>(
     ))
 }
 
-/// Equal in value and type; what is no number is the same as itself here.
+/// Returns whether two values have the same type and value. NaN equals itself here.
 fn same<'a>(evaluation: &mut Evaluation<'a>, wanted: &Value<'a>, found: &Value<'a>) -> bool {
     match (wanted, found) {
         (Value::Double(wanted), Value::Double(found)) if wanted.is_nan() => found.is_nan(),
@@ -287,7 +287,7 @@ fn same<'a>(evaluation: &mut Evaluation<'a>, wanted: &Value<'a>, found: &Value<'
     }
 }
 
-/// A timestamp or a duration, in the JSON form of `google.protobuf.Any`; `None` for other messages.
+/// Parses a timestamp or a duration in the JSON form of `google.protobuf.Any`. Returns `None` for other messages.
 fn well_known(content: &Json) -> Option<Value<'static>> {
     let name = content.get("@type")?.as_str()?.rsplit('/').next()?;
     let text = content.get("value")?.as_str()?;
@@ -298,7 +298,7 @@ fn well_known(content: &Json) -> Option<Value<'static>> {
     }
 }
 
-/// A typed value of the data; `None` for messages.
+/// Parses a typed value of the data. Returns `None` for messages.
 fn value(json: &Json) -> Option<Value<'static>> {
     let content = &json[1];
     let text = content.as_str();
@@ -327,7 +327,7 @@ fn value(json: &Json) -> Option<Value<'static>> {
     })
 }
 
-/// A type of the data; `None` for messages.
+/// Parses a type of the data. Returns `None` for messages.
 fn ty(json: &Json) -> Option<Type> {
     let (kind, content) = json.as_object()?.iter().next()?;
     Some(match kind.as_str() {

@@ -1,14 +1,14 @@
-//! Why an expression has no value.
+//! Errors of an evaluation.
 
 use std::fmt;
 
-/// A failed evaluation. Names kinds and types, never values of the request.
+/// An evaluation error. It names kinds and types but never values of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Error {
     NoSuchKey,
     NoSuchField,
     NoSuchOverload(Box<str>),
-    /// Only where the expression was not checked.
+    /// An undeclared name. Occurs only in unchecked expressions.
     Unknown(Box<str>),
     IndexOutOfBounds,
     DivisionByZero,
@@ -20,12 +20,12 @@ pub(crate) enum Error {
     InvalidArgument(&'static str),
     InvalidRegex(&'static str),
     NoValue,
-    /// The work that one evaluation may do is used up.
+    /// The evaluation exceeded its budget.
     TooExpensive,
 }
 
 impl Error {
-    /// No function of that name takes such arguments.
+    /// No overload of `function` accepts the arguments.
     pub(crate) fn overload(function: &str) -> Self {
         Self::NoSuchOverload(Box::from(function))
     }

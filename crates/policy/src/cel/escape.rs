@@ -2,7 +2,7 @@
 
 use std::str::Chars;
 
-/// The text that a string literal stands for.
+/// Decodes the body of a string literal.
 pub(crate) fn text(body: &str) -> Result<String, String> {
     let mut output = String::with_capacity(body.len());
     let mut characters = body.chars();
@@ -33,7 +33,7 @@ pub(crate) fn text(body: &str) -> Result<String, String> {
     Ok(output)
 }
 
-/// The bytes that a bytes literal stands for.
+/// Decodes the body of a bytes literal.
 pub(crate) fn bytes(body: &str) -> Result<Vec<u8>, String> {
     let mut output = Vec::with_capacity(body.len());
     let mut characters = body.chars();

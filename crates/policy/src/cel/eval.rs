@@ -1,7 +1,7 @@
-//! Evaluation of compiled expressions, metered.
+//! Evaluates compiled expressions with a budget.
 //!
-//! Recursion is bounded by the height of the expression, time and memory by the budget: every node, element and
-//! piece of text is paid for before it is made.
+//! The height of the expression bounds recursion. The budget bounds time and memory: every node, element and piece of
+//! text is charged before it is created.
 
 use std::sync::Arc;
 
@@ -26,16 +26,16 @@ use crate::{
 
 mod loops;
 
-/// Units of work that one expression may do; one is about ten nanoseconds.
+/// Budget of one expression, in units of work. A unit takes about ten nanoseconds.
 pub(crate) const EXPRESSION_BUDGET: u64 = 200_000;
 
-/// Units of work that all expressions of one decision may do together.
+/// Budget of all expressions of one decision together, in units of work.
 const TOTAL_BUDGET: u64 = 2_000_000;
 
-/// What expressions are evaluated against.
+/// The inputs of an evaluation.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Inputs<'a> {
-    /// The parts of `ctx`, by the number of their layout.
+    /// Parts of `ctx`, indexed by their layout.
     pub(crate) documents: [Option<&'a Document>; DOCUMENTS],
     pub(crate) request: Option<&'a Request<'a>>,
     pub(crate) attributes: Option<&'a prost_types::Struct>,
@@ -43,17 +43,17 @@ pub(crate) struct Inputs<'a> {
     pub(crate) now: UnixMillis,
 }
 
-/// One evaluation or several that share a budget.
+/// One evaluation, or several that share a budget.
 pub(crate) struct Evaluation<'a> {
     pub(crate) inputs: Inputs<'a>,
-    /// Left of the expression that is evaluated.
+    /// Remaining budget of the current expression.
     budget: u64,
-    /// Left for later expressions of the same evaluation.
+    /// Remaining budget of later expressions.
     reserve: u64,
     locals: Vec<Outcome<'a>>,
 }
 
-/// A value, or why there is none.
+/// A value or an evaluation error.
 pub(crate) type Outcome<'a> = Result<Value<'a>, Error>;
 
 impl<'a> Evaluation<'a> {
@@ -66,7 +66,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Begins an expression, which may cost up to `most`.
+    /// Starts an expression that can cost up to `most` units.
     #[inline]
     pub(crate) fn begin(&mut self, most: u64) {
         let all = self.reserve + self.budget;
@@ -74,7 +74,7 @@ impl<'a> Evaluation<'a> {
         self.reserve = all - self.budget;
     }
 
-    /// Pays for work about to be done.
+    /// Charges work before it is done.
     #[inline]
     pub(crate) fn charge(&mut self, units: usize) -> Result<(), Error> {
         if let Some(left) = self.budget.checked_sub(units as u64) {
@@ -85,12 +85,12 @@ impl<'a> Evaluation<'a> {
         Err(Error::TooExpensive)
     }
 
-    /// Pays for making or reading so many bytes.
+    /// Charges for creating or reading `bytes` bytes.
     pub(crate) fn charge_bytes(&mut self, bytes: usize) -> Result<(), Error> {
         self.charge(bytes / 16 + 1)
     }
 
-    /// The value of a condition.
+    /// Evaluates an expression that yields a bool.
     #[inline]
     pub(crate) fn test(&mut self, node: &'a Node) -> Result<bool, Error> {
         match node {
@@ -201,7 +201,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// The value of any expression.
+    /// Evaluates any expression.
     pub(crate) fn value(&mut self, node: &'a Node) -> Outcome<'a> {
         match node {
             Node::Constant(value) => Ok(value.clone()),
@@ -337,7 +337,7 @@ impl<'a> Evaluation<'a> {
             }
             Node::OptionalOr(parts, value) => self.optional_or(parts, *value),
             Node::OptionalMap { target, body, flat } => self.optional_map(target, body, *flat),
-            // The others have been answered by `value`.
+            // `value` handles all other nodes.
             _ => Err(Error::NoValue),
         }
     }
@@ -379,9 +379,9 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// `&&` where `decisive` is false, `||` where it is true: an error counts only where nothing decides.
+    /// Evaluates `&&` if `decisive` is false, `||` if it is true. An error counts only if no operand decides.
     fn absorb(&mut self, operands: &'a [Node], decisive: bool) -> Result<bool, Error> {
-        // The operands may be steps that cost nothing by themselves.
+        // Specialized nodes charge nothing themselves.
         self.charge(operands.len())?;
         let mut failed = None;
         for operand in operands {
@@ -449,7 +449,7 @@ impl<'a> Evaluation<'a> {
             .unwrap_or(0)
     }
 
-    /// A whole number that is read without becoming a value, as [`access::from_raw`] would read it.
+    /// Returns an integer without creating a value, with the same result as [`access::from_raw`].
     #[inline]
     fn whole(&self, node: &Node) -> Option<i64> {
         match node {
@@ -502,7 +502,7 @@ impl<'a> Evaluation<'a> {
     }
 }
 
-/// Whether a field of this shape is repeated or a map.
+/// Returns whether a field of this shape is repeated or a map.
 pub(crate) fn is_plural(shape: Shape) -> bool {
     matches!(shape, Shape::List(_) | Shape::Map(..))
 }

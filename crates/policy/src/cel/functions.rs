@@ -27,19 +27,19 @@ pub(crate) use pattern::Pattern;
 #[cfg(feature = "fuzzing")]
 pub(crate) use pattern::check_translation;
 
-/// How a function is run: its target first, if it has one.
+/// The implementation of a function. The first argument is the target if there is one.
 pub(crate) type Run = for<'a> fn(&mut Evaluation<'a>, &[Value<'a>]) -> Outcome<'a>;
 
-/// A function and what it takes.
+/// The overloads and the implementation of a function.
 pub(crate) struct Function {
     pub(crate) signatures: Vec<Signature>,
     pub(crate) run: Run,
 }
 
-/// One line of the tables: name, with a leading dot where it is called on a target; signatures; code.
+/// A line of a function table: name (with a leading dot if it is called on a target), signatures, implementation.
 type Line = (&'static str, &'static [&'static str], Run);
 
-/// The function of that name, called on a target or not.
+/// Finds a function by name. `member` is true if it is called on a target.
 pub(crate) fn find(name: &str, member: bool) -> Option<&'static Function> {
     let tables = &*FUNCTIONS;
     if member {
@@ -49,7 +49,7 @@ pub(crate) fn find(name: &str, member: bool) -> Option<&'static Function> {
     }
 }
 
-/// The names of all functions, called on a target or not.
+/// Returns the names of all functions. `member` is true for those called on a target.
 pub(crate) fn names(member: bool) -> impl Iterator<Item = &'static str> {
     let tables = &*FUNCTIONS;
     let table = if member {
@@ -80,7 +80,7 @@ static FUNCTIONS: LazyLock<Tables> = LazyLock::new(|| {
     tables
 });
 
-/// The tables, each with its title.
+/// The function tables, each with its title.
 const TABLES: [(&str, &[Line]); 10] = [
     ("Standard", standard::FUNCTIONS),
     ("Conversions", conversion::FUNCTIONS),
@@ -98,7 +98,7 @@ fn lines() -> impl Iterator<Item = Line> {
     TABLES.into_iter().flat_map(|(_, lines)| lines).copied()
 }
 
-/// For the reference page: title, then names and signatures.
+/// Returns titles, names and signatures for the reference page.
 #[cfg(test)]
 pub(crate) fn tables()
 -> impl Iterator<Item = (&'static str, Vec<(&'static str, &'static [&'static str])>)> {

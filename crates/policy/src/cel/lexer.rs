@@ -1,4 +1,4 @@
-//! Source text to tokens.
+//! Splits source text into tokens.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use super::{
 pub(crate) enum Token {
     /// A name that may be a variable.
     Name(String),
-    /// A word of the language, or one that it keeps for itself.
+    /// A keyword or reserved word.
     Reserved(&'static str),
     /// A field name in backticks.
     Quoted(String),
-    /// Digits without sign: `9223372036854775808` is valid after a minus.
+    /// Digits without a sign. `9223372036854775808` is valid after a minus.
     Integer(u64),
     Literal(Literal),
     Symbol(&'static str),
@@ -56,7 +56,7 @@ const SYMBOLS: [&str; 27] = [
     "(", ")", "[", "]", "{", "}", "=", "&", "|",
 ];
 
-/// Splits `source`; the last token is [`Token::End`].
+/// Splits `source` into tokens. The last token is [`Token::End`].
 pub(crate) fn tokens(source: &str) -> Result<Vec<Spanned>, Mistake> {
     let mut lexer = Lexer {
         source,
@@ -249,7 +249,7 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    /// A string or bytes literal, where one begins here.
+    /// Reads a string or bytes literal, if one starts here.
     fn text(&mut self) -> Result<Option<Token>, Mistake> {
         let offset = self.offset();
         let rest = self.rest();
@@ -273,7 +273,7 @@ impl<'a> Lexer<'a> {
             return Err(Mistake::new(offset, "the text does not end")
                 .suggest(format!("close it with {quote}")));
         };
-        // Line ends in a literal are line feeds, however the text was saved, as in the reference implementations.
+        // Normalizes line ends in literals to line feeds, like the reference implementations.
         let body = body.get(..length).unwrap_or_default();
         let body = body.replace("\r\n", "\n").replace('\r', "\n");
         let literal = match (bytes, raw) {
@@ -291,7 +291,7 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// Length of the text up to its closing quote.
+/// Returns the length of the text up to its closing quote.
 fn closing(body: &str, quote: &str, raw: bool) -> Option<usize> {
     let triple = quote.len() == 3;
     let mut characters = body.char_indices();

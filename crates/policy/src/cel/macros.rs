@@ -1,14 +1,14 @@
-//! Calls that are not functions: they see their arguments unevaluated.
+//! Expands macros: calls whose arguments are not evaluated first.
 
 use super::{
     ast::{Comprehension, ComprehensionKind, Expr, ExprKind, Literal, Mistake},
     parser::{Parser, qualified_name},
 };
 
-/// How deep values may nest by slots that use each other.
+/// Maximum nesting depth of the slots of `cel.block` that use each other.
 const MAX_BLOCK_DEPTH: usize = 400;
 
-/// A call without target: `has(...)` or a function.
+/// Parses a call without a target: `has(...)` or a function.
 pub(super) fn global(
     parser: &mut Parser,
     offset: u32,
@@ -49,7 +49,7 @@ pub(super) fn global(
     parser.finish(offset, height.unwrap_or(0), kind)
 }
 
-/// A call on a target: a macro where name and number of arguments are those of one, otherwise a function.
+/// Parses a call on a target: a macro if name and number of arguments match, otherwise a function.
 pub(super) fn member(
     parser: &mut Parser,
     offset: u32,
@@ -93,7 +93,7 @@ pub(super) fn member(
     parser.finish(offset, height, kind)
 }
 
-/// Kind, number of variables and whether a filter comes before the body.
+/// Returns the kind, the number of variables, and whether a filter precedes the body.
 fn comprehension(name: &str, arguments: usize) -> Option<(ComprehensionKind, usize, bool)> {
     use ComprehensionKind as Kind;
     Some(match (name, arguments) {
@@ -142,7 +142,7 @@ fn loop_over(
     };
     let filter = if filtered { Some(next()?) } else { None };
     let body = next()?;
-    // The body nests what it makes around elements of the range: the sum also bounds the depth of values.
+    // The body nests its result around elements of the range, so the sum also bounds the depth of values.
     let inner = filter
         .as_ref()
         .map_or(0, |filter| filter.height)
@@ -160,7 +160,7 @@ fn loop_over(
     parser.finish(offset, height, kind)
 }
 
-/// `cel.bind`, `cel.block`, `cel.index` and `cel.iterVar`.
+/// Expands `cel.bind`, `cel.block`, `cel.index` and `cel.iterVar`.
 fn cel_macro(
     parser: &mut Parser,
     offset: u32,

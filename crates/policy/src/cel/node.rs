@@ -1,4 +1,4 @@
-//! Compiled expressions: names are resolved to slots, constants to values, regular expressions are built.
+//! Compiled expressions: names are resolved to slots, literals to values, and regular expressions are compiled.
 
 use std::sync::Arc;
 
@@ -16,20 +16,20 @@ use crate::{
 pub(crate) enum Node {
     Constant(Value<'static>),
     Text(Box<str>),
-    /// A variable that was given with the evaluation.
+    /// A variable of the evaluation, by index.
     Variable(usize),
     /// A name bound by an enclosing macro, counted from the outermost.
     Local(usize),
-    /// A name that nothing declares; only where the expression is not checked.
+    /// An undeclared name. Occurs only in unchecked expressions.
     Unknown(Box<str>),
     /// `attrs`
     Attributes,
-    /// `ctx` itself; never evaluated.
+    /// `ctx` itself. Never evaluated.
     Context,
     /// A singular field of `ctx`.
     Slot(Place, Kind),
     HasSlot(Place),
-    /// A field of a message of `ctx` that is repeated or a map.
+    /// A repeated or map field of a message of `ctx`.
     Repeated(Place, &'static Field),
     HasRepeated(Place, &'static Field),
     Request(RequestPart),
@@ -61,7 +61,7 @@ pub(crate) enum Node {
     List(Box<[(Node, bool)]>),
     Map(Box<[(Node, Node, bool)]>),
     Call(&'static Function, Box<[Node]>),
-    /// A function that is declared but has no implementation.
+    /// A function that is declared without an implementation.
     Undefined(Box<str>),
     Matches(Box<Node>, Arc<Pattern>),
     Comprehension(Box<Loop>),
@@ -74,16 +74,16 @@ pub(crate) enum Node {
         body: Box<Node>,
         flat: bool,
     },
-    /// `or` of two optionals, or `orValue` where the flag is set; the second is evaluated only where it is needed.
+    /// `or` of two optionals, or `orValue` if the flag is true. The second operand is evaluated only if needed.
     OptionalOr(Box<[Node; 2]>, bool),
-    /// A text against a literal, or unequal where the flag is set.
+    /// Compares a text with a literal. The flag negates the result.
     TextIs(TextSource, Box<str>, bool),
     TextIn(TextSource, Box<[Box<str>]>),
     TextStarts(TextSource, Box<str>),
     TextEnds(TextSource, Box<str>),
-    /// An enum against the names of a list: one of the numbers, or none of them where the flag is set.
+    /// Tests whether an enum has one of the numbers. The flag negates the result.
     EnumIn(Place, Box<[i32]>, bool),
-    /// A literal text in a repeated field of texts.
+    /// Tests whether a repeated text field contains a literal.
     RepeatedHas(Place, u32, Box<str>),
 }
 
@@ -96,14 +96,14 @@ pub(crate) struct Loop {
     pub(crate) body: Node,
 }
 
-/// Which document, and where in it.
+/// The position of a field: document and slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) document: u8,
     pub(crate) slot: Slot,
 }
 
-/// Where a text comes from that is compared without becoming a value.
+/// The source of a text that is compared without creating a value.
 pub(crate) enum TextSource {
     Slot(Place),
     Request(RequestField),
@@ -111,7 +111,7 @@ pub(crate) enum TextSource {
     Query(Box<str>),
 }
 
-/// A field of `ctx.request`, `.http` or `.grpc`.
+/// A field of `ctx.request`, `ctx.request.http` or `ctx.request.grpc`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RequestField {
     Ip,
@@ -134,7 +134,7 @@ pub(crate) enum RequestField {
 }
 
 impl RequestField {
-    /// The field of that name.
+    /// Returns the field `name` of a part of the request.
     pub(crate) fn named(part: RequestPart, name: &str) -> Option<Self> {
         Some(match (part, name) {
             (RequestPart::Request, "ip") => Self::Ip,

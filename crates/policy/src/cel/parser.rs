@@ -1,6 +1,6 @@
-//! Tokens to expressions, by precedence climbing.
+//! Parses tokens to expressions by precedence climbing.
 //!
-//! Every recursion here and over the result is bounded by [`MAX_HEIGHT`]; the number of nodes by [`MAX_NODES`].
+//! [`MAX_HEIGHT`] bounds every recursion here and over the result; [`MAX_NODES`] bounds the number of nodes.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use super::{
     macros,
 };
 
-/// Deepest nesting. The public suite asks for 12 to 32 levels.
+/// Maximum height of an expression. The public conformance suite requires 12 to 32 levels.
 const MAX_HEIGHT: u16 = 100;
 const MAX_NODES: usize = 4_000;
-/// Longest source in characters.
+/// Maximum length of the source, in characters.
 pub(crate) const MAX_SOURCE: usize = 10_000;
 
 /// Parses a whole source text.
@@ -48,7 +48,7 @@ pub(super) struct Parser {
 }
 
 impl Parser {
-    /// Makes a node whose highest child is `children` high, within the bounds.
+    /// Creates a node above children of height `children`. Fails if a limit is exceeded.
     pub(super) fn finish(
         &mut self,
         offset: u32,
@@ -437,13 +437,13 @@ impl Parser {
         self.finish(offset, height, ExprKind::Message(name))
     }
 
-    /// A node for a name that macros make up.
+    /// Creates a node for a name that a macro generates.
     pub(super) fn ident(&mut self, offset: u32, name: &str) -> Result<Expr, Mistake> {
         self.finish(offset, 0, ExprKind::Ident(name.to_owned()))
     }
 }
 
-/// `a.b.c` where the expression is nothing but names.
+/// Returns `a.b.c` if the expression consists only of names.
 pub(super) fn qualified_name(expr: &Expr) -> Option<String> {
     match &expr.kind {
         ExprKind::Ident(name) => Some(name.clone()),
@@ -482,7 +482,7 @@ fn too_deep(offset: u32) -> Mistake {
     .suggest("split it into several rules or conditions")
 }
 
-/// Text of a literal expression.
+/// Returns the text of a string literal.
 pub(super) fn literal_text(expr: &Expr) -> Option<&Arc<str>> {
     match &expr.kind {
         ExprKind::Literal(Literal::Text(text)) => Some(text),

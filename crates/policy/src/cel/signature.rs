@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::types::Type;
 
-/// One overload.
+/// One overload of a function.
 #[derive(Clone)]
 pub(crate) struct Signature {
     pub(crate) parameters: Vec<Type>,
     pub(crate) result: Type,
 }
 
-/// Reads a signature; `None` where it is malformed, which a test excludes for every one that is written here.
+/// Parses a signature. Returns `None` if it is malformed; a test checks that all signatures in this crate are valid.
 pub(crate) fn signature(text: &str) -> Option<Signature> {
     let (parameters, result) = text.split_once("->")?;
     Some(Signature {

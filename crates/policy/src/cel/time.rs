@@ -1,4 +1,4 @@
-//! Instants and durations: reading, writing, calendar.
+//! Timestamps and durations: parsing, formatting and calendar.
 
 use std::fmt::Write as _;
 
@@ -15,10 +15,10 @@ const EARLIEST: i64 = -62_135_596_800;
 /// 9999-12-31T23:59:59Z
 const LATEST: i64 = 253_402_300_799;
 const SECOND: i64 = 1_000_000_000;
-/// 400 years in seconds, after which the calendar repeats.
+/// 400 years in seconds. The calendar repeats after this time.
 const CYCLE: i64 = 146_097 * 86_400;
 
-/// An instant within the years 1 to 9999.
+/// Creates a timestamp. Fails outside of the years 1 to 9999.
 pub(crate) fn instant<'a>(seconds: i64, nanos: u32) -> Outcome<'a> {
     if (EARLIEST..=LATEST).contains(&seconds) {
         Ok(Value::Timestamp(Instant { seconds, nanos }))
@@ -27,7 +27,7 @@ pub(crate) fn instant<'a>(seconds: i64, nanos: u32) -> Outcome<'a> {
     }
 }
 
-/// The instant so many nanoseconds later.
+/// Adds nanoseconds to a timestamp.
 pub(crate) fn shift<'a>(start: Instant, nanos: i64) -> Outcome<'a> {
     let total = i64::from(start.nanos) + nanos.rem_euclid(SECOND);
     let seconds = start
@@ -40,7 +40,7 @@ pub(crate) fn shift<'a>(start: Instant, nanos: i64) -> Outcome<'a> {
     )
 }
 
-/// `left - right`
+/// Evaluates `left - right`.
 pub(crate) fn between<'a>(left: Instant, right: Instant) -> Outcome<'a> {
     (left.seconds - right.seconds)
         .checked_mul(SECOND)
@@ -49,7 +49,7 @@ pub(crate) fn between<'a>(left: Instant, right: Instant) -> Outcome<'a> {
         .ok_or(Error::OutOfRange("duration"))
 }
 
-/// RFC 3339, strictly.
+/// Parses an RFC 3339 timestamp strictly.
 pub(crate) fn parse_timestamp<'a>(text: &str) -> Outcome<'a> {
     let invalid = Error::InvalidArgument("the text is not an RFC 3339 timestamp");
     let mut reader = Reader { rest: text };
@@ -136,7 +136,7 @@ impl Reader<'_> {
     }
 }
 
-/// RFC 3339 in UTC.
+/// Formats an RFC 3339 timestamp in UTC.
 pub(crate) fn format_timestamp(instant: Instant) -> String {
     let Some((time, _)) = civil(instant, &TimeZone::UTC) else {
         return String::new();
@@ -155,7 +155,7 @@ pub(crate) fn format_timestamp(instant: Instant) -> String {
     text
 }
 
-/// Such as `1h30m`, `-1.5s`.
+/// Parses a duration, such as `1h30m` or `-1.5s`.
 pub(crate) fn parse_duration<'a>(text: &str) -> Outcome<'a> {
     const UNITS: [(&str, i128); 8] = [
         ("ns", 1),
@@ -184,7 +184,7 @@ pub(crate) fn parse_duration<'a>(text: &str) -> Outcome<'a> {
             .find(|c: char| c != '.' && !c.is_ascii_digit())
             .ok_or_else(invalid)?;
         let (number, after) = rest.split_at(end);
-        // The longest unit first: `ms` is not `m`.
+        // `ms` precedes `m`, which is a prefix of it.
         let (unit, nanos) = UNITS
             .iter()
             .find(|(unit, _)| after.starts_with(unit))
@@ -213,7 +213,7 @@ pub(crate) fn parse_duration<'a>(text: &str) -> Outcome<'a> {
         .map_err(|_| Error::OutOfRange("duration"))
 }
 
-/// In seconds, such as `1.5s`.
+/// Formats a duration in seconds, such as `1.5s`.
 pub(crate) fn format_duration(nanos: i64) -> String {
     let magnitude = nanos.unsigned_abs();
     let mut text = String::new();
@@ -232,7 +232,7 @@ fn push_fraction(text: &mut String, nanos: u64) {
     }
 }
 
-/// A zone by IANA name or as offset such as `+02:00`; UTC where it is empty.
+/// Returns a time zone by IANA name or by offset, such as `+02:00`. An empty name is UTC.
 pub(crate) fn zone(name: &str) -> Result<TimeZone, Error> {
     if name.is_empty() || name == "UTC" {
         return Ok(TimeZone::UTC);
@@ -259,16 +259,16 @@ fn offset(text: &str) -> Option<jiff::tz::Offset> {
     jiff::tz::Offset::from_seconds(sign * (hours * 3_600 + minutes * 60)).ok()
 }
 
-/// Date and time of day in a zone.
+/// Returns date and time of day in a zone, and a number of years to add.
 ///
-/// A zone can move an instant into the year 10000, which no calendar library has: such a time is given 400 years
-/// earlier, where everything but the year is the same, with those years as second value.
+/// A zone can move a timestamp into the year 10000, which no calendar library supports. Such a time is returned 400
+/// years earlier, where everything but the year is the same, and the second value is 400.
 pub(crate) fn civil(instant: Instant, zone: &TimeZone) -> Option<(jiff::civil::DateTime, i64)> {
     let nanos = i32::try_from(instant.nanos).ok()?;
     if let Ok(timestamp) = jiff::Timestamp::new(instant.seconds, nanos) {
         return Some((zone.to_datetime(timestamp), 0));
     }
-    // The last hours of the year 9999 are no `jiff::Timestamp`, since a zone could move them out of it.
+    // `jiff::Timestamp` excludes the last hours of the year 9999, because a zone could move them out of range.
     let offset = i64::from(zone.to_offset(jiff::Timestamp::MAX).seconds());
     let epoch = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, nanos);
     let local = |seconds| epoch.checked_add(jiff::SignedDuration::from_secs(seconds));

@@ -1,4 +1,4 @@
-//! Types, and what is known of them while an expression is checked.
+//! Types, and type inference during the check of an expression.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -7,7 +7,7 @@ use crate::schema::{EnumType, MessageType};
 /// The type of an expression.
 #[derive(Clone)]
 pub(crate) enum Type {
-    /// Known at run time only.
+    /// A type that is known only at run time.
     Dyn,
     Null,
     Bool,
@@ -25,11 +25,11 @@ pub(crate) enum Type {
     Message(&'static MessageType),
     /// A text that is one of the names of an enum.
     Enum(&'static EnumType),
-    /// `optional_type` and others that are told apart by name.
+    /// `optional_type` and other types that are distinguished by name.
     Opaque(Arc<str>, Arc<[Type]>),
-    /// A parameter of a signature.
+    /// A type parameter of a signature.
     Parameter(Arc<str>),
-    /// A parameter while it is solved.
+    /// A type parameter during inference.
     Variable(u32),
 }
 
@@ -46,7 +46,7 @@ impl Type {
         Self::Opaque(Arc::from(OPTIONAL), Arc::from([inner]))
     }
 
-    /// What is inside an optional.
+    /// Returns the type inside of an optional.
     pub(crate) fn as_optional(&self) -> Option<&Type> {
         match self {
             Self::Opaque(name, parameters) if &**name == OPTIONAL => parameters.first(),
@@ -117,7 +117,7 @@ impl fmt::Display for Type {
     }
 }
 
-/// What type variables stand for.
+/// The inferred types of type variables.
 #[derive(Clone, Default)]
 pub(crate) struct Inference {
     solved: BTreeMap<u32, Type>,
@@ -130,7 +130,7 @@ impl Inference {
         Type::Variable(self.next)
     }
 
-    /// Replaces the parameters of a signature by fresh variables; `names` keeps them for one call.
+    /// Replaces the type parameters of a signature with fresh variables. `names` holds the variables of one call.
     pub(crate) fn instantiate(&mut self, ty: &Type, names: &mut BTreeMap<Arc<str>, Type>) -> Type {
         match ty {
             Type::Parameter(name) => {
@@ -156,7 +156,7 @@ impl Inference {
         }
     }
 
-    /// What is known of a type, its outermost part.
+    /// Resolves the outermost part of a type.
     pub(crate) fn shallow(&self, ty: &Type) -> Type {
         let mut current = ty;
         while let Type::Variable(id) = current {
@@ -168,7 +168,7 @@ impl Inference {
         current.clone()
     }
 
-    /// What is known of a type; what is not is `dyn`.
+    /// Resolves a type completely. Unknown parts become `dyn`.
     pub(crate) fn resolve(&self, ty: &Type) -> Type {
         match self.shallow(ty) {
             Type::Variable(_) | Type::Parameter(_) => Type::Dyn,
@@ -185,7 +185,7 @@ impl Inference {
         }
     }
 
-    /// Whether values of type `from` may stand where `to` is wanted; keeps what that says of variables.
+    /// Returns whether a value of type `from` can be used as `to`. If so, keeps what this implies about variables.
     pub(crate) fn assign(&mut self, to: &Type, from: &Type) -> bool {
         let before = self.solved.clone();
         let fits = self.assignable(to, from);
@@ -195,7 +195,7 @@ impl Inference {
         fits
     }
 
-    /// As [`Self::assign`] for several at once.
+    /// Assigns several types at once, like [`Self::assign`].
     pub(crate) fn assign_all(&mut self, to: &[Type], from: &[Type]) -> bool {
         if to.len() != from.len() {
             return false;
@@ -211,12 +211,12 @@ impl Inference {
         fits
     }
 
-    /// Whether two types are one, as far as is known.
+    /// Returns whether two types are the same after resolution.
     pub(crate) fn same(&self, first: &Type, second: &Type) -> bool {
         self.resolve(first).same(&self.resolve(second))
     }
 
-    /// The common type of two elements of a literal.
+    /// Returns the common type of two elements of a literal.
     pub(crate) fn join(&mut self, previous: &Type, current: &Type) -> Type {
         if self.assign(previous, current) {
             return most_general(previous, current);
@@ -260,7 +260,7 @@ impl Inference {
         }
     }
 
-    /// Takes `ty` as value of the variable `id`: whether that holds, and whether one was known before.
+    /// Binds the variable `id` to `ty`. Returns whether this is consistent, and whether a type was known before.
     fn substitute(&mut self, ty: &Type, id: u32, variable: &Type) -> (bool, bool) {
         if ty.same(variable) {
             return (true, true);
@@ -306,7 +306,7 @@ fn most_general(first: &Type, second: &Type) -> Type {
     match (first, second) {
         (Type::Enum(a), Type::Enum(b)) if !std::ptr::eq(*a, *b) => Type::Text,
         (Type::Enum(_), Type::Text) => Type::Text,
-        // What may be null is more general than null.
+        // A nullable type is more general than null.
         (Type::Null, other) | (other, Type::Null) => other.clone(),
         _ if less_specific(first, second) => first.clone(),
         _ => second.clone(),

@@ -1,4 +1,4 @@
-//! Values while an expression is evaluated. Those of `ctx` are borrowed.
+//! Values during evaluation. Values of `ctx` are borrowed.
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
@@ -7,7 +7,6 @@ use crate::{
     schema::{Kind, MessageType},
 };
 
-/// A value.
 #[derive(Clone)]
 pub(crate) enum Value<'a> {
     Null,
@@ -20,7 +19,7 @@ pub(crate) enum Value<'a> {
     Slice(&'a [u8]),
     Bytes(Arc<[u8]>),
     Timestamp(Instant),
-    /// In nanoseconds.
+    /// A duration in nanoseconds.
     Duration(i64),
     List(Arc<[Value<'a>]>),
     Map(Arc<Map<'a>>),
@@ -43,7 +42,7 @@ pub(crate) enum Value<'a> {
     Cidr(IpAddr, u8),
 }
 
-/// A repeated field: the message that has it, and which field it is.
+/// A repeated field: the message that contains it, and its number.
 #[derive(Clone, Copy)]
 pub(crate) struct Repeated<'a> {
     pub(crate) message: &'a [u8],
@@ -51,7 +50,7 @@ pub(crate) struct Repeated<'a> {
     pub(crate) kind: Kind,
 }
 
-/// A message of `ctx.request` that is not stored as one.
+/// A message of `ctx.request` that is not stored as an encoded message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum RequestPart {
     Request,
@@ -59,7 +58,7 @@ pub(crate) enum RequestPart {
     Grpc,
 }
 
-/// An instant.
+/// A point in time, as Unix time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Instant {
     pub(crate) seconds: i64,
@@ -67,14 +66,14 @@ pub(crate) struct Instant {
     pub(crate) nanos: u32,
 }
 
-/// A map that an expression made: few entries are searched one by one, many through their sorted keys.
+/// A map that an expression created. Keys are also indexed in sorted order.
 #[derive(Default)]
 pub(crate) struct Map<'a> {
     entries: Vec<(Value<'a>, Value<'a>)>,
     index: std::collections::BTreeMap<Key, usize>,
 }
 
-/// A key that is equal to those of other numeric types.
+/// A map key that equals keys of other numeric types.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     Bool(bool),
@@ -99,7 +98,7 @@ impl Key {
 }
 
 impl<'a> Map<'a> {
-    /// Adds an entry; false where the key is there already or cannot be one.
+    /// Adds an entry. Returns false if the key exists already or has an invalid type.
     pub(crate) fn insert(&mut self, key: Value<'a>, value: Value<'a>) -> bool {
         let Some(index) = Key::of(&key) else {
             return false;
@@ -123,7 +122,7 @@ impl<'a> Map<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// The text of a string.
+    /// Returns the text of a string.
     #[inline]
     pub(crate) fn as_str(&self) -> Option<&str> {
         match self {
@@ -153,7 +152,7 @@ impl<'a> Value<'a> {
         Self::Optional(Some(Arc::new(value)))
     }
 
-    /// Name of the value's type, as `type(x)` gives it.
+    /// Returns the name of the value's type, as `type(x)` does.
     pub(crate) fn type_name(&self) -> &str {
         match self {
             Self::Null => "null_type",
@@ -186,7 +185,7 @@ impl<'a> Value<'a> {
 }
 
 impl fmt::Debug for Value<'_> {
-    /// The type only: values are request data.
+    /// Writes only the type, because values are request data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.type_name())
     }

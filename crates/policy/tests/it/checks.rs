@@ -1,4 +1,4 @@
-//! What is refused when a resource is written.
+//! Tests of the problems that are rejected when a resource is written.
 
 use api::core_v1::{Condition, condition};
 use policy::{EvalType, Problem, RuleList, check_condition, check_eval, check_policy};

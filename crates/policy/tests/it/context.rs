@@ -1,11 +1,11 @@
-//! What `ctx` is.
+//! Tests of the fields and values of `ctx`.
 
 use rstest::rstest;
 
 use crate::support::{grpc_request, holds, holds_for};
 
 #[rstest]
-// Enums are their bare names, and texts otherwise.
+// Enums are compared by their bare names and behave as text.
 #[case(r#"ctx.user.spec.type == "HUMAN""#)]
 #[case(r#""HUMAN" == ctx.user.spec.type"#)]
 #[case(r#"ctx.user.spec.type != "WORKLOAD""#)]
@@ -13,7 +13,7 @@ use crate::support::{grpc_request, holds, holds_for};
 #[case(r#"ctx.user.spec.type.startsWith("HU")"#)]
 #[case(r#"ctx.session.status.authentication.info.aal == "AAL2""#)]
 #[case(r#"{"HUMAN": true}[ctx.user.spec.type]"#)]
-// Unset fields have their defaults.
+// Unset fields have their default values.
 #[case("ctx.session.status.isBrowser == false")]
 #[case("!ctx.session.status.isBrowser")]
 #[case(r#"ctx.user.spec.info.phone == """#)]
@@ -22,7 +22,7 @@ use crate::support::{grpc_request, holds, holds_for};
 #[case("!has(ctx.device) && has(ctx.session)")]
 #[case("!has(ctx.session.status.connection) && has(ctx.session.spec.expiresAt)")]
 #[case("!has(ctx.user.spec.info.phone) && has(ctx.user.spec.email)")]
-// Every integer is int and compares with double literals.
+// Every integer has type int and compares with double literals.
 #[case("ctx.session.status.totalAuthentications == 7")]
 #[case("ctx.session.status.totalAuthentications == 7.0")]
 #[case("ctx.session.status.totalAuthentications < 7.5")]
@@ -30,14 +30,14 @@ use crate::support::{grpc_request, holds, holds_for};
 #[case("ctx.request.http.size > 1000")]
 #[case("ctx.user.spec.attrs.level == 3")]
 #[case("ctx.user.spec.attrs.level >= 2.5")]
-// Instants.
+// Timestamps.
 #[case("ctx.session.spec.expiresAt > now()")]
 #[case("timestamp(ctx.session.spec.expiresAt) > now()")]
 #[case("ctx.session.spec.expiresAt - now() < duration('48h')")]
 #[case("time.isWeekend(now()) && !time.isWeekday(now())")]
 #[case(r#"time.isWeekendInTZ(now(), "Europe/Berlin")"#)]
 #[case(r#"time.isWeekdayInTZ(now() + duration("22h"), "Asia/Tokyo")"#)]
-// What is missing in a map of texts is empty, in a Struct null; presence can be asked for.
+// A missing key is an empty text in a map of texts and null in a Struct. `has` tests for presence.
 #[case(r#"ctx.user.metadata.labels.team == "red""#)]
 #[case(r#"ctx.user.metadata.labels["team"] == "red""#)]
 #[case(r#"ctx.user.metadata.labels.nothing == """#)]
@@ -71,7 +71,7 @@ use crate::support::{grpc_request, holds, holds_for};
 #[case(r#"ctx.groups.exists(group, group.metadata.name == "ops")"#)]
 #[case(r#"ctx.groups.map(group, group.metadata.name) == ["dev", "ops"]"#)]
 #[case("size(ctx.groups) == 2 && ctx.groups[1].metadata.uid == 'uid-ops'")]
-// Both shapes of the details of an authenticator.
+// Both forms of the details of an authenticator.
 #[case("ctx.session.status.authentication.info.authenticator.info.fido.isHardware")]
 #[case("ctx.session.status.authentication.info.authenticator.isHardware")]
 #[case("ctx.session.status.authentication.info.authenticator.userVerified")]

@@ -1,4 +1,4 @@
-//! Which rule decides.
+//! Tests of which rule decides.
 
 use std::sync::Arc;
 
@@ -311,7 +311,7 @@ fn w57_not_and_none_see_defaults_where_data_is_missing() {
     assert!(denies(not("ctx.session.status.isBrowser")));
     assert!(!denies(not("ctx.user.spec.email == 'alice@example.com'")));
     assert!(denies(none(vec![cel("ctx.session.status.isLocked")])));
-    // What cannot be evaluated is not simply "not".
+    // A failed evaluation does not count as false under negation.
     assert!(!decided(rules(vec![allow(not("ctx.user.spec.groups[9] == 'x'"))])).allowed);
     assert!(!decided(rules(vec![allow(none(vec![failing()]))])).allowed);
 }

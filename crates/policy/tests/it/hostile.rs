@@ -1,4 +1,4 @@
-//! Expressions that are meant to hurt: refused, or bounded.
+//! Tests that hostile expressions are rejected or bounded.
 
 use std::{
     fmt::Write as _,
@@ -41,7 +41,7 @@ fn c24_deep_or_large_expressions_are_refused(#[case] source: String) {
     assert!(started.elapsed() < Duration::from_secs(5));
 }
 
-/// A doubling of a text, so many times.
+/// Returns an expression that doubles a text `times` times.
 fn doubling(times: usize) -> String {
     let mut source = String::from("cel.bind(a0, 'aaaaaaaaaaaaaaaa', ");
     for index in 1..=times {

@@ -1,4 +1,4 @@
-//! Laws that hold for any Policies.
+//! Properties that hold for all Policies.
 
 use api::core_v1::policy::{
     Spec,
@@ -9,7 +9,7 @@ use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, prop_o
 
 use crate::support::*;
 
-/// A condition whose outcome for alice is known without the engine.
+/// The outcome of a condition for the test User, known without the engine.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Outcome {
     True,
@@ -98,7 +98,7 @@ fn condition(tree: &Tree) -> api::core_v1::Condition {
     }
 }
 
-/// The meaning of a condition, written as plainly as possible.
+/// Evaluates a condition in the simplest way.
 fn naive(tree: &Tree) -> Outcome {
     let flip = |outcome| match outcome {
         Outcome::True => Outcome::False,
@@ -124,7 +124,7 @@ fn naive(tree: &Tree) -> Outcome {
     }
 }
 
-/// The deciding rule, by sorting all of them.
+/// Finds the deciding rule by sorting all rules.
 fn naive_decision(policies: &[Vec<Written>]) -> Option<(usize, usize, Effect)> {
     let mut all: Vec<(usize, usize, &Written)> = policies
         .iter()
@@ -177,7 +177,7 @@ fn decision(policies: &[Vec<Written>]) -> policy::Decision {
 }
 
 proptest! {
-    // As many cases as PROPTEST_CASES says.
+    // PROPTEST_CASES sets the number of cases.
     #[test]
     fn c14_the_compiled_matcher_agrees_with_a_naive_one(policies in policies()) {
         let found = decision(&policies);

@@ -1,4 +1,4 @@
-//! Rule lists around authentication, and expressions of Services.
+//! Tests of the rule lists used during authentication, and of expressions of Services.
 
 use api::core_v1::{
     Authenticator, IdentityProvider, authenticator, identity_provider,
@@ -163,7 +163,7 @@ fn c12_groups_come_from_claims_as_names_or_not_at_all() {
         ["staff"]
     );
     assert!(names("ctx.assertionMap.absent").unwrap().is_empty());
-    // What is no name must not look like the lack of one.
+    // A value of another type is an error and does not count as an empty list.
     names("ctx.assertionMap.levels").unwrap_err();
     names("ctx.assertionMap.groups[5]").unwrap_err();
     for wrong in [

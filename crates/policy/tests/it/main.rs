@@ -1,4 +1,4 @@
-//! Tests of the policy engine through its public surface.
+//! Tests of the policy engine through its public API.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! The compiled matcher against one that is written as plainly as possible, on random Policies and requests.
+//! Compares the compiled matcher with a simple reference implementation, on random Policies and requests.
 
 use api::core_v1::{self, Device, Group, InlinePolicy, Policy, condition, policy::Spec};
 use policy::{Effect, PolicySet, Reason, Request, Subject, Target, decide};
@@ -13,13 +13,13 @@ const ENVIRONMENTS: [&str; 3] = ["prod", "test", ""];
 const NAMES: [&str; 5] = ["a", "b", "x.a", "y.x.a", "c.b"];
 const PORTS: [i32; 4] = [80, 443, 8080, 9000];
 
-/// Requests that each set of Policies decides.
+/// Number of requests that each set of Policies decides.
 const REQUESTS: usize = 10;
 
-/// How many decisions are compared; `POLICY_CASES` says another number.
+/// Number of compared decisions. `POLICY_CASES` overrides it.
 const DECISIONS: usize = 5_000;
 
-/// Small, seeded, and good enough to choose with.
+/// A small seeded generator.
 struct Random(u64);
 
 impl Random {
@@ -44,7 +44,7 @@ impl Random {
     }
 }
 
-/// What the request and the resources are, as far as conditions look.
+/// The properties of the request and the resources that conditions read.
 struct World {
     email: &'static str,
     human: bool,
@@ -69,9 +69,9 @@ enum Leaf {
     PathStarts(&'static str),
     Environment(&'static str),
     GroupAt(usize, &'static str),
-    /// Cannot be evaluated for one port.
+    /// Fails for one port (division by zero).
     Divides(i32),
-    /// Cannot be evaluated where the Policy has no such attribute.
+    /// Fails if the Policy has no such attribute.
     Level(i32),
 }
 
@@ -100,14 +100,14 @@ struct Written {
     rules: Vec<(Cond, Effect, i32)>,
 }
 
-/// What an owner attaches.
+/// The Policies that an owner attaches.
 #[derive(Default)]
 struct Attached {
     names: Vec<&'static str>,
     inline: Vec<Written>,
 }
 
-/// `None` where it cannot be evaluated.
+/// The result of a condition, or `None` if the evaluation fails.
 type Truth = Option<bool>;
 
 fn leaf(leaf: Leaf, world: &World, level: Option<i32>) -> Truth {
@@ -150,7 +150,7 @@ fn truth(expr: &Expr, world: &World, level: Option<i32>) -> Truth {
     }
 }
 
-/// A disjunction where `decisive` is true, a conjunction where it is false; errors count where nothing decides.
+/// Evaluates a disjunction if `decisive` is true, a conjunction if it is false. Errors count if no part decides.
 fn both(parts: impl Iterator<Item = Truth>, decisive: bool) -> Truth {
     let parts: Vec<Truth> = parts.collect();
     if parts.contains(&Some(decisive)) {
@@ -184,11 +184,11 @@ fn takes_part(policy: &Written, world: &World) -> bool {
             .filter(move |(enforce, _)| *enforce == wanted)
             .map(|(_, cond)| holds(cond, world, policy.level))
     };
-    // What cannot be evaluated must not leave rules out.
+    // An enforcement rule that fails must not exclude the rules of the Policy.
     test(true).any(|truth| truth != Some(false)) || !test(false).any(|truth| truth == Some(true))
 }
 
-/// Who decides: name of the Policy, place of the rule, effect, whether it could not be evaluated.
+/// The deciding rule: name of the Policy, index of the rule, effect, and whether its evaluation failed.
 type Deciding = (String, usize, Effect, bool);
 
 fn naive(
@@ -232,7 +232,7 @@ fn naive(
             rules.push((*priority, *effect == Effect::Allow, name, index, policy));
         }
     }
-    // Stable: within a priority and an effect, as attached.
+    // The sort is stable, so rules with the same priority and effect stay in order of attachment.
     rules.sort_by_key(|(priority, allows, ..)| (*priority, *allows));
     for (_, _, name, index, policy) in rules {
         let (cond, effect, _) = &policy.rules[index];
@@ -415,7 +415,7 @@ fn inline_policies(policies: &[Written]) -> Vec<InlinePolicy> {
     policies.iter().map(|policy| inline(spec(policy))).collect()
 }
 
-/// A Cluster of random Policies, and what is attached where.
+/// A Cluster of random Policies, and the attachments of each owner.
 struct Cluster {
     named: Vec<(&'static str, Written)>,
     service: Attached,
@@ -602,7 +602,7 @@ fn c14_the_compiled_matcher_is_that_of_the_plain_one() {
         seen[2],
         seen[3]
     );
-    // All that can come of a request comes of many.
+    // Each possible result occurs in at least 2 percent of the decisions.
     let least = seen.iter().sum::<usize>() / 50;
     assert!(seen.iter().all(|count| *count >= least), "{seen:?}");
 }

@@ -1,4 +1,4 @@
-//! Policies that run beside those that decide.
+//! Tests of shadow Policies.
 
 use api::core_v1::policy::Spec;
 use policy::{Decision, PolicySet, Reason, decide, decide_with_shadow, explain};
@@ -46,7 +46,7 @@ fn a_shadow_policy_says_what_it_would_change_and_changes_nothing() {
     };
     assert_eq!(&*policy, "api.default/inlinePolicies[1]");
 
-    // Nothing is told of what would be decided alike.
+    // A shadow decision that agrees is not reported.
     let elsewhere = shadow(rules(vec![deny(cel("ctx.request.http.path == '/other'"))]));
     let (_, would) = beside(&PolicySet::default(), &[], vec![allowing, elsewhere]);
     assert_eq!(would, None);

@@ -1,4 +1,4 @@
-//! Resources and requests to decide about.
+//! Resources and requests for the tests.
 
 use api::{
     core_v1::{
@@ -153,7 +153,7 @@ pub(crate) fn subject() -> Subject {
     Subject::new(&alice(), &[group("dev"), group("ops")], &session(), None)
 }
 
-/// Fields from pairs.
+/// Fields from pairs of names and values.
 pub(crate) struct Pairs(pub Vec<(&'static str, &'static str)>);
 
 impl Fields for Pairs {
@@ -298,7 +298,7 @@ pub(crate) fn inline(spec: Spec) -> InlinePolicy {
     }
 }
 
-/// A Service with these attached.
+/// Builds a Service that attaches these Policies.
 pub(crate) fn target(policies: &[&str], inline_policies: Vec<Spec>) -> Target {
     let mut service = service();
     service.spec.as_mut().unwrap().authorization = Some(core_v1::service::spec::Authorization {
@@ -309,7 +309,7 @@ pub(crate) fn target(policies: &[&str], inline_policies: Vec<Spec>) -> Target {
     Target::new(&service, &namespace(), None)
 }
 
-/// Decides alice's request by rules attached to the Service.
+/// Decides the test User's request by rules attached to the Service.
 pub(crate) fn decided(spec: Spec) -> Decision {
     decide(
         &PolicySet::default(),
@@ -320,7 +320,7 @@ pub(crate) fn decided(spec: Spec) -> Decision {
     )
 }
 
-/// Whether an expression holds for alice's request; the error where it has none.
+/// Evaluates an expression for the test User's request.
 pub(crate) fn holds(source: &str) -> Result<bool, String> {
     holds_for(source, &request())
 }

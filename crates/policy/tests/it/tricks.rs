@@ -1,4 +1,4 @@
-//! Values that pretend to be others, and faults that must close.
+//! Tests of values that imitate others, and of failures that must deny.
 
 use api::core_v1::{Condition, condition};
 use policy::{PolicySet, Reason, RuleList, Subject, check_condition, decide};
@@ -6,7 +6,7 @@ use rstest::rstest;
 
 use crate::support::*;
 
-/// Whether a User with this address is let in by a rule of this condition.
+/// Returns whether a rule with this condition allows a User with this e-mail address.
 fn lets_in(email: &str, source: &str) -> bool {
     let mut user = alice();
     email.clone_into(&mut user.spec.as_mut().unwrap().email);
@@ -29,7 +29,7 @@ fn lets_in(email: &str, source: &str) -> bool {
 #[case("alice@sub.corp.com", false)]
 #[case("alice@notcorp.com", false)]
 #[case("alice@corp.com.evil.com", false)]
-// A Cyrillic o, a soft hyphen, a full-width dot, capitals of other scripts.
+// A Cyrillic o, a soft hyphen, a full-width dot, and capitals of other scripts.
 #[case("alice@c\u{43e}rp.com", false)]
 #[case("alice@co\u{ad}rp.com", false)]
 #[case("alice@corp\u{ff0e}com", false)]
@@ -82,16 +82,16 @@ fn c12_a_group_is_a_whole_name_and_never_a_part_of_a_list() {
 #[test]
 fn c13_what_is_missing_broken_or_too_costly_is_closed() {
     let allowing = || rules(vec![prioritised(allow(match_any(true)), -4)]);
-    // Attached and gone, wherever it is attached.
+    // An attached Policy does not exist.
     let set = PolicySet::new([policy("open", allowing())]);
     let gone = target(&["open", "gone"], vec![]);
     let found = decide(&set, Some(&subject()), &gone, &request(), NOW);
     assert!(matches!(found.reason, Reason::MissingPolicy { .. }) && !found.allowed);
-    // Of a parent that is gone.
+    // The parent of an attached Policy does not exist.
     let set = PolicySet::new([policy("child.gone", allowing())]);
     let orphan = target(&["child.gone"], vec![]);
     assert!(!decide(&set, Some(&subject()), &orphan, &request(), NOW).allowed);
-    // Stored by an older version and not accepted any more: the DENY rule counts, the ALLOW rule does not.
+    // Stored by an older version and no longer valid: the DENY rule counts as a match, the ALLOW rule does not.
     for (rule, broken) in [
         (deny(cel("ctx.user.spec.nothing == 1")), true),
         (allow(cel("ctx.user.spec.nothing == 1")), false),
@@ -100,7 +100,7 @@ fn c13_what_is_missing_broken_or_too_costly_is_closed() {
         assert!(!found.allowed);
         assert_eq!(matches!(found.reason, Reason::Rule { .. }), broken);
     }
-    // Too costly.
+    // Too expensive.
     let costly = "[1,2,3,4,5,6,7,8,9].all(a, [1,2,3,4,5,6,7,8,9].all(b, [1,2,3,4,5,6,7,8,9].all(c, \
                   [1,2,3,4,5,6,7,8,9].all(d, [1,2,3,4,5,6,7,8,9].all(e, [1,2,3,4,5,6,7,8,9].all(f, a+b+c+d+e+f > 0))))))";
     let found = decided(rules(vec![

@@ -1,4 +1,4 @@
-//! What is decided about a call of the API by somebody who is known, wherever it comes from.
+//! Authorization of an API call by an authenticated caller, from the network or from the pages.
 
 use domain::{clock::UnixMillis, credential, scope};
 use http::HeaderMap;
@@ -12,33 +12,32 @@ use crate::{
     step_up,
 };
 
-/// The type of the audit events about calls that were refused.
+/// Type of the audit events for refused calls.
 pub(super) const EVENT: &str = "api.called";
 
-/// A call by somebody who is known.
+/// A call by an authenticated caller.
 pub(crate) struct Call<'a> {
     pub(crate) caller: &'a Caller,
     pub(crate) principal: &'a Principal,
-    /// `/<package>.<Service>/<Method>`.
     pub(crate) path: &'a str,
-    /// The host that it is for, without the port.
+    /// The requested host, without the port.
     pub(crate) host: &'a str,
     pub(crate) headers: &'a HeaderMap,
-    /// The object of the call, encoded; empty if it has none, or none is known yet. See [`super::target`].
+    /// The encoded object of the call. Empty if the call has none, or none is known yet. See [`super::target`].
     pub(crate) target: &'a [u8],
 }
 
-/// What stands against a call.
+/// Reason for refusing a call.
 enum Against {
     Scope,
     Policy(String),
 }
 
 impl Call<'_> {
-    /// Lets it through, or refuses it, which is audited.
+    /// Authorizes the call. A refusal is audited.
     ///
     /// # Errors
-    /// `PermissionDenied`; `Unimplemented` where there is no such method.
+    /// Returns `PermissionDenied` if the call is refused, and `Unimplemented` if the method does not exist.
     pub(crate) fn permit(&self, ctx: &Context) -> Result<(), Error> {
         let (decided, shadow) = self.decide(ctx)?;
         let path = self.path;
@@ -64,7 +63,7 @@ impl Call<'_> {
         Err(Error::denied("Octelium: Unauthorized"))
     }
 
-    /// Whether it would be let through. Leaves nothing behind.
+    /// Returns whether the call would be authorized, without logging or auditing it.
     pub(crate) fn is_allowed(&self, ctx: &Context) -> bool {
         match self.decide(ctx) {
             Ok((Ok(()), _)) => true,
@@ -73,7 +72,7 @@ impl Call<'_> {
         }
     }
 
-    /// What the caller could prove anew to be let through, where Policies refuse.
+    /// Returns the step-up that would satisfy the Policies, if they refuse the call.
     pub(super) async fn step_up(&self, ctx: &Context) -> Option<StepUp> {
         if !matches!(self.decide(ctx), Ok((Err(Against::Policy(_)), _))) {
             return None;
@@ -107,7 +106,7 @@ impl Call<'_> {
         Ok((decided, shadow))
     }
 
-    /// Asks the Policies as if the call were made by `subject`.
+    /// Evaluates the Policies for a call by `subject`.
     fn ask(
         &self,
         ctx: &Context,
@@ -154,7 +153,7 @@ impl Call<'_> {
             session: Some(&session),
         };
         let mut event = audit::refused(ctx, self.caller, entry, reason);
-        // A name that a client makes up would be a row of its own.
+        // Unknown names are merged, because each made-up name would create its own row.
         let method = Method::parse(self.path).filter(|method| method.is_known());
         let shown = method.map_or("unknown", |_| self.path);
         event.attrs.insert("method".to_owned(), shown.to_owned());
@@ -162,7 +161,7 @@ impl Call<'_> {
     }
 }
 
-/// Whether the Session came from a recovery Credential that has not ended.
+/// Returns whether the Session was created with a recovery Credential that has not expired.
 fn is_recovery(principal: &Principal, now: UnixMillis) -> bool {
     let until = principal.credential().and_then(credential::recovery_until);
     until.is_some_and(|until| now < until)

@@ -1,9 +1,9 @@
-//! Request headers as Policies read them.
+//! Request headers in the Policy context.
 
 use http::{HeaderMap, header};
 use policy::Fields;
 
-/// Without what holds secrets.
+/// Request headers without those that contain secrets.
 pub(super) struct Headers<'a>(pub(super) &'a HeaderMap);
 
 fn is_secret(name: &str) -> bool {

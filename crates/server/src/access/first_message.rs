@@ -1,4 +1,4 @@
-//! The first message of a client's stream.
+//! Reads the first message of a client stream before a refusal.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use axum::body::Body;
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
-/// How long to wait for it. Existing clients send it at once.
+/// Timeout for the first message. Existing clients send it at once.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
-/// How much of it is read. A longer one is left where it is.
+/// Maximum number of bytes read. The rest of a longer message is not read.
 const MOST_BYTES: usize = 64 * 1024;
-/// A flag and the length, in front of each message.
+/// Length of the gRPC message prefix: a flag and the message length.
 const PREFIX: usize = 5;
 
-/// Reads `body` until its first message is complete, it ends, or it takes too long.
+/// Reads `body` until its first message is complete, the body ends or the timeout expires.
 ///
-/// A call that is refused while its client still sends looks to gRPC clients as a stream that ended (EOF) instead of
-/// the status, and they retry it.
+/// If a call is refused while its client still sends, gRPC clients report an ended stream (EOF) instead of the status
+/// and retry.
 pub(super) async fn receive(body: &mut Body) {
     let received = async {
         let mut prefix = Vec::with_capacity(PREFIX);
@@ -32,11 +32,11 @@ pub(super) async fn receive(body: &mut Body) {
             }
         }
     };
-    // Too late: the client gets its answer all the same.
+    // After the timeout the client gets its answer too.
     let _ = timeout(PATIENCE, received).await;
 }
 
-/// How many bytes the message has with its prefix; `None` before the prefix is complete.
+/// Returns the length of the message including the prefix, or `None` if the prefix is incomplete.
 fn needed(prefix: &[u8]) -> Option<usize> {
     let [_, length @ ..] = <[u8; PREFIX]>::try_from(prefix).ok()?;
     let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
@@ -55,7 +55,7 @@ mod tests {
 
     use super::*;
 
-    /// How many of `chunks` are read; after them the client sends nothing and keeps the stream open if `stays_open`.
+    /// Returns how many of `chunks` are read. With `stays_open` the client then keeps the stream open without sending.
     async fn read_of(chunks: Vec<Bytes>, stays_open: bool) -> usize {
         let read = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&read);
@@ -80,27 +80,27 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn exactly_the_first_message_is_read_g2() {
         let chunk = |bytes: &[u8]| Bytes::copy_from_slice(bytes);
-        // The message `ab` in three pieces, then another.
+        // The message `ab` in three chunks, then another message.
         let pieces = [&b"\0\0\0"[..], b"\0\x02a", b"b", b"\0\0\0\0\0"];
         let pieces: Vec<_> = pieces.iter().map(|piece| chunk(piece)).collect();
         assert_eq!(read_of(pieces, true).await, 3);
-        // An empty message is one.
+        // An empty message is a complete message.
         assert_eq!(
             read_of(vec![chunk(b"\0\0\0\0\0"), chunk(b"x")], true).await,
             1
         );
-        // None, or half of one.
+        // No message, and half a message.
         assert_eq!(read_of(Vec::new(), false).await, 0);
         assert_eq!(read_of(vec![chunk(b"\0\0\0\0\x09a")], false).await, 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_read_is_bounded_in_bytes_and_time_g2() {
-        // 4 GiB are announced, in pieces of 16 KiB.
+        // Announces 4 GiB, sent in chunks of 16 KiB.
         let mut pieces = vec![Bytes::from_static(b"\0\xff\xff\xff\xff")];
         pieces.extend(vec![Bytes::from(vec![0; 16 * 1024]); 100]);
         assert_eq!(read_of(pieces, false).await, 5);
-        // Nothing comes: the clock of the test goes on by itself.
+        // Nothing arrives. The paused clock advances by itself.
         assert_eq!(read_of(Vec::new(), true).await, 0);
     }
 }

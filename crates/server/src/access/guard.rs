@@ -1,4 +1,4 @@
-//! Ends a streaming reply when it is no longer allowed.
+//! Ends a streaming reply when it is no longer authorized.
 
 use std::{
     future::Future,
@@ -14,7 +14,7 @@ use tonic::Status;
 
 use crate::Error;
 
-/// `body`, until `ends` says why there is no more of it.
+/// Returns `body`, cut off with the error when `ends` resolves.
 pub(super) fn until(ends: impl Future<Output = Error> + Send + 'static, body: Body) -> Body {
     if body.is_end_stream() {
         return body;
@@ -26,7 +26,7 @@ pub(super) fn until(ends: impl Future<Output = Error> + Send + 'static, body: Bo
 }
 
 struct Guarded {
-    /// `None` once it has ended.
+    /// `None` after the end.
     body: Option<Body>,
     ends: Pin<Box<dyn Future<Output = Error> + Send>>,
 }
@@ -43,7 +43,7 @@ impl HttpBody for Guarded {
             return Poll::Ready(None);
         };
         let frame = Pin::new(body).poll_frame(context);
-        // A reply that ends by itself ends as it wants.
+        // A reply that ends normally keeps its own ending.
         if matches!(&frame, Poll::Ready(frame) if !matches!(frame, Some(Ok(frame)) if frame.is_data()))
         {
             return frame;
@@ -64,7 +64,7 @@ impl HttpBody for Guarded {
     }
 
     fn size_hint(&self) -> SizeHint {
-        // It may end early.
+        // The body may end early, so its size is unknown.
         SizeHint::default()
     }
 }

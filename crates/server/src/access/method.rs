@@ -1,4 +1,4 @@
-//! The method that a request calls.
+//! The API method of a request.
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
@@ -6,11 +6,11 @@ use prost_reflect::MethodDescriptor;
 
 use crate::budget::{ANONYMOUS_MESSAGE, MESSAGE, PLATFORM_MESSAGE, Shape};
 
-/// Full names of the methods whose reply is a stream.
+/// Full names of the methods with a streaming reply.
 static STREAMING: LazyLock<BTreeSet<String>> =
     LazyLock::new(|| methods(MethodDescriptor::is_server_streaming));
 
-/// Full names of the methods whose request is a stream.
+/// Full names of the methods with a streaming request.
 static CLIENT_STREAMING: LazyLock<BTreeSet<String>> =
     LazyLock::new(|| methods(MethodDescriptor::is_client_streaming));
 
@@ -34,7 +34,7 @@ pub(super) struct Method<'a> {
 }
 
 impl<'a> Method<'a> {
-    /// `None` where the path is not exactly of that form.
+    /// Parses a path. Returns `None` if it does not have exactly this form.
     pub(super) fn parse(path: &'a str) -> Option<Self> {
         let (service_full_name, name) = path.strip_prefix('/')?.split_once('/')?;
         let (package, service) = service_full_name.rsplit_once('.')?;
@@ -53,7 +53,8 @@ impl<'a> Method<'a> {
         })
     }
 
-    /// Whether anybody may call it: logging in comes before having a token, and what the API is made of is public.
+    /// Returns whether the method needs no authentication: login precedes any token, and health and reflection are
+    /// public.
     pub(super) fn is_anonymous(self) -> bool {
         matches!(
             self.service_full_name,
@@ -64,18 +65,18 @@ impl<'a> Method<'a> {
         )
     }
 
-    /// Whether the contract has it.
+    /// Returns whether the API has this method.
     pub(super) fn is_known(self) -> bool {
         let service = api::reflect::pool().get_service_by_name(self.service_full_name);
         service.is_some_and(|service| service.methods().any(|method| method.name() == self.name))
     }
 
-    /// Whether its reply is a stream, which may outlive what allowed it.
+    /// Returns whether the reply is a stream. A stream can outlive its authorization.
     pub(super) fn is_streaming(self) -> bool {
         STREAMING.contains(&self.full_name())
     }
 
-    /// How many bytes one message may have, and how many messages a request has.
+    /// Returns the maximum size of a message in bytes, and the shape of the request body.
     pub(super) fn body(self) -> (usize, Shape) {
         let most = match self.service_full_name {
             _ if self.is_anonymous() => ANONYMOUS_MESSAGE,
@@ -94,7 +95,7 @@ impl<'a> Method<'a> {
         (most, shape)
     }
 
-    /// Whether its request is a stream.
+    /// Returns whether the request is a stream.
     pub(super) fn is_client_streaming(self) -> bool {
         CLIENT_STREAMING.contains(&self.full_name())
     }
@@ -103,7 +104,7 @@ impl<'a> Method<'a> {
         format!("{}.{}", self.service_full_name, self.name)
     }
 
-    /// The package as scopes have it: `core` for `octelium.api.main.core.v1`.
+    /// Returns the package name used in scopes: `core` for `octelium.api.main.core.v1`.
     pub(super) fn short_package(self) -> &'a str {
         let inner = self
             .package

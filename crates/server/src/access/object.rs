@@ -1,4 +1,4 @@
-//! Decides calls that have an object, with their message.
+//! Authorizes calls that have an object, which requires reading their message.
 
 use axum::{
     body::Body,
@@ -12,12 +12,12 @@ use http_body_util::{BodyExt as _, Limited};
 use super::{Call, Refused, permit, refusal, target};
 use crate::{Actor, Caller, Context, Error};
 
-/// A message of 4 MiB with its prefix. No method with an object takes more.
+/// Maximum size of a message with its prefix: 4 MiB. No method with an object accepts more.
 const MAX_BYTES: usize = 4 * 1024 * 1024 + PREFIX;
-/// One byte that says whether the message is compressed, and four for its length.
+/// Length of the gRPC message prefix: one byte for compression and four for the message length.
 const PREFIX: usize = 5;
 
-/// Decides the calls that [`super::decide`] leaves to it. All others pass.
+/// Middleware that authorizes the calls that [`super::decide`] leaves to it. Other calls pass.
 pub(crate) async fn decide(State(ctx): State<Context>, request: Request, next: Next) -> Response {
     if !target::has_object(request.uri().path()) {
         return next.run(request).await;
@@ -28,7 +28,7 @@ pub(crate) async fn decide(State(ctx): State<Context>, request: Request, next: N
     }
 }
 
-/// Reads the message, decides the call and returns the request with its message.
+/// Reads the message, authorizes the call and returns the request with the message as its body.
 async fn with_object(ctx: &Context, request: Request) -> Result<Request, Refused> {
     let (parts, body) = request.into_parts();
     let (Some(actor), Some(caller)) = (
@@ -39,7 +39,7 @@ async fn with_object(ctx: &Context, request: Request) -> Result<Request, Refused
     };
     let path = parts.uri.path();
     let read = read(ctx, path, body).await;
-    // Whoever may not call the method at all does not learn what is wrong with the message.
+    // A caller who must not call the method learns nothing about errors in the message.
     let target = read.as_ref().map_or(&[][..], |(target, _)| target);
     let call = Call {
         caller,
@@ -64,7 +64,7 @@ async fn read(ctx: &Context, path: &str, body: Body) -> Result<(Vec<u8>, Bytes),
     Ok((target, body))
 }
 
-/// Returns the one message of a body. Any other body could be read differently by the handler.
+/// Returns the only message of a body. The handler could interpret any other body differently.
 fn message(body: &Bytes) -> Result<&[u8], Error> {
     let invalid = || Error::invalid("The body must be one message that is not compressed");
     let (prefix, message) = body.split_at_checked(PREFIX).ok_or_else(invalid)?;

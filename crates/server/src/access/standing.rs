@@ -1,4 +1,4 @@
-//! Whether a call that goes on is still allowed.
+//! Repeated authorization of a streaming call.
 
 use std::time::Duration;
 
@@ -7,25 +7,25 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Caller, Context, Error, ErrorKind};
 
-/// How often it is decided anew where nothing changes in the Cluster: a Policy may look at the time.
+/// Interval of repeated authorization without changes in the Cluster. Policies may depend on the time.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// A call that has been let through and is not over.
+/// An authorized call that is still streaming.
 pub(super) struct Standing {
     pub(super) ctx: Context,
     pub(super) caller: Caller,
     pub(super) uri: Uri,
     pub(super) headers: HeaderMap,
-    /// Cancelled when whom it is for no longer stands.
+    /// Cancelled when the Session is no longer valid.
     pub(super) revoked: CancellationToken,
 }
 
 impl Standing {
-    /// Returns when the call would not be let through any more, and why. Decided anew with each change of the
+    /// Waits until the call is no longer authorized, and returns the reason. Authorizes again after each change of the
     /// Cluster.
     pub(super) async fn ends(self) -> Error {
         let mut feed = self.ctx.directory.changes();
-        // Something may have changed since it was let through.
+        // Something may have changed since the call was authorized.
         feed.mark_changed();
         loop {
             tokio::select! {
@@ -42,7 +42,7 @@ impl Standing {
             }
             match super::admit(&self.ctx, &self.caller, &self.uri, &self.headers).await {
                 Ok(_) => {}
-                // Nothing can be told at present, so nothing is sent on it either.
+                // No decision is possible now. The stream stays open, but sends no data meanwhile.
                 Err(refused) if refused.error.kind() == ErrorKind::Unavailable => {}
                 Err(refused) => return refused.error,
             }

@@ -1,4 +1,4 @@
-//! The object of a call: what Policies read at `ctx.request.grpc.target`.
+//! The object of a call, available to Policies as `ctx.request.grpc.target`.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -16,7 +16,7 @@ use crate::{
     resource::{codec, load, write::Managed as _},
 };
 
-/// How the request of a method names its object.
+/// The way in which the request of a method names its object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Naming {
     /// The request is a resource that does not exist yet.
@@ -29,10 +29,12 @@ enum Naming {
     Reference(Kind, &'static str),
 }
 
-/// Returns the encoded target of a call, for [`policy::Grpc::target`]. It is empty if the call has no single object.
+/// Returns the encoded target of a call for [`policy::Grpc::target`]. It is empty if the call has no single object.
 ///
 /// # Errors
-/// Returns an error if the message is not one of the method, names two different objects, or the store cannot be read.
+/// * `InvalidArgument` if the message cannot be decoded.
+/// * `NotFound` if name and uid belong to different objects.
+/// * `Unavailable` or `Internal` if the store cannot be read.
 pub(crate) async fn of(ctx: &Context, path: &str, message: &[u8]) -> Result<Vec<u8>, Error> {
     let Some((method, naming)) = METHODS.get(path) else {
         return Ok(Vec::new());
@@ -58,12 +60,12 @@ pub(crate) async fn of(ctx: &Context, path: &str, message: &[u8]) -> Result<Vec<
     Ok(target.encode_to_vec())
 }
 
-/// Whether the calls of a method have an object, so that they are decided with their message.
+/// Returns whether calls of a method have an object and are authorized with their message.
 pub(super) fn has_object(path: &str) -> bool {
     METHODS.contains_key(path)
 }
 
-/// Returns the target of a call that creates `sent`. What is stored under the same name is not the object.
+/// Returns the target of a call that creates `sent`. A stored object with the same name is not the target.
 async fn created(ctx: &Context, kind: Kind, sent: &DynamicMessage) -> Result<Target, Error> {
     let metadata = field(sent, "metadata");
     let named = Named::of(metadata.as_ref());
@@ -84,16 +86,16 @@ async fn created(ctx: &Context, kind: Kind, sent: &DynamicMessage) -> Result<Tar
     })
 }
 
-/// What identifies an object whose request has both a name and a uid.
+/// The identifier that decides if a request has both name and uid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trust {
-    /// The name. The uid of a changed resource is what the client last read.
+    /// The name. The uid of a changed resource is only what the client read last.
     Name,
-    /// Both: they must be those of one object.
+    /// Both. They must belong to the same object.
     Both,
 }
 
-/// Returns the target of a call about a stored object. A call about an object that is not there has no User.
+/// Returns the target of a call about a stored object. If the object does not exist, the target has no User.
 async fn existing(ctx: &Context, kind: Kind, named: Named, trust: Trust) -> Result<Target, Error> {
     let mut target = Target {
         kind: kind.as_str().to_owned(),
@@ -134,7 +136,7 @@ async fn find(ctx: &Context, kind: Kind, named: &Named) -> Result<Option<Documen
     Ok(ctx.store.get_by_name(kind, &name, now).await?)
 }
 
-/// Returns the User to whom a resource belongs, or that it is.
+/// Returns the User that the resource belongs to, or the resource itself if it is a User.
 async fn owner(ctx: &Context, body: Body) -> Result<Option<User>, Error> {
     let reference = match body {
         Body::User(user) => return Ok(Some(user)),
@@ -179,7 +181,7 @@ static METHODS: LazyLock<BTreeMap<String, (MethodDescriptor, Naming)>> = LazyLoc
     named.collect()
 });
 
-/// Returns `None` for a method whose calls concern no object, or more than one.
+/// Returns `None` for a method whose calls concern no object or more than one.
 fn naming(method: &MethodDescriptor) -> Option<Naming> {
     let name = method.name();
     match (method.parent_service().full_name(), name) {
@@ -195,7 +197,7 @@ fn naming(method: &MethodDescriptor) -> Option<Naming> {
     }
 }
 
-/// `CreateUser`, `UpdateUser`, `GetUser`, `DeleteUser`.
+/// Parses method names such as `CreateUser`, `UpdateUser`, `GetUser` and `DeleteUser`.
 fn core(name: &str) -> Option<Naming> {
     let kind = |verb| name.strip_prefix(verb)?.parse::<Kind>().ok();
     if let Some(kind) = kind("Create") {
@@ -208,7 +210,7 @@ fn core(name: &str) -> Option<Naming> {
     Some(Naming::Options(kind))
 }
 
-/// What a request says of its object.
+/// The identifiers of the object in a request.
 #[derive(Default)]
 struct Named {
     name: String,

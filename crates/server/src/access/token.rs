@@ -1,16 +1,16 @@
-//! Where a request's token is.
+//! Extracts the token of a request.
 
 use domain::token;
 use http::{HeaderMap, header};
 
-/// From `x-octelium-auth`, else from a Bearer of our form; never from cookies, which this host does not take.
-/// The first that is there counts: there is no fall-back from a bad one.
+/// Returns the token from `x-octelium-auth`, or else a Bearer token of our form. Cookies are never used at this host.
+/// The first header with a value decides: an invalid token does not fall back to the next header.
 ///
 /// # Errors
-/// A stable word, where it is not clear which token is meant.
+/// Returns a reason as a stable word if a header is ambiguous.
 pub(super) fn of(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
     let explicit = single(headers, "x-octelium-auth")?;
-    // A client that talks through a local proxy sends an empty one.
+    // Clients behind a local proxy send an empty header.
     if let Some(token) = explicit.filter(|token| !token.is_empty()) {
         return Ok(Some(token));
     }

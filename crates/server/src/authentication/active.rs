@@ -1,7 +1,7 @@
-//! Sessions that passed every check, and those of which one named check was left out.
+//! Sessions that passed every check, and types for Sessions for which one named check is skipped.
 //!
-//! Whatever begins or raises a Session for another one, or uses a right of a browser's Session, takes one of these
-//! types. They are made here alone, from what the store holds at that moment.
+//! Code that creates or raises a Session for another one, or uses a right of a browser's Session, takes one of these
+//! types. Only this module creates them, from the current state of the store.
 
 use std::{ops::Deref, sync::Arc};
 
@@ -22,7 +22,7 @@ use crate::{
     resource::{codec::Stored, load},
 };
 
-/// A Session and what it depends on, as they were read together.
+/// A Session and the objects it depends on, read together.
 #[derive(Clone, Copy)]
 pub(crate) struct Snapshot<'a> {
     pub(crate) session: &'a Stored<Session>,
@@ -31,8 +31,8 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) device: Option<&'a Stored<Device>>,
 }
 
-/// A Session that passed all checks: it is ACTIVE and has not expired; its User, Credential, `IdentityProvider` and
-/// Device are there and active; no Authenticator is required of it; no Group of its User is missing.
+/// A Session that passed all checks. It is ACTIVE and has not expired. Its User, Credential, `IdentityProvider` and
+/// Device exist and are active. No Authenticator is required of it, and all Groups of its User exist.
 pub(crate) struct ActiveSession(Box<Checked>);
 
 struct Checked {
@@ -41,19 +41,20 @@ struct Checked {
     guards: Vec<Operation>,
 }
 
-/// A [`Holder`] whose Session passed all checks of [`ActiveSession`] but one: it may still have to register its first
-/// Authenticator.
+/// A [`Holder`] whose Session passed all checks of [`ActiveSession`] except one: it may still have to register its
+/// first Authenticator.
 pub(crate) struct MayLackFirstAuthenticator<'a>(&'a Holder);
 
-/// A [`Holder`] whose Session passed all checks of [`ActiveSession`] but one: an Authenticator may be required of it.
+/// A [`Holder`] whose Session passed all checks of [`ActiveSession`] except one: it may still have to use an
+/// Authenticator.
 pub(crate) struct MayAwaitAuthenticator<'a>(&'a Holder);
 
-/// Why a Session is not active.
+/// The reason why a Session is not active.
 #[derive(Debug)]
 pub(crate) enum NotActive {
     /// A check failed.
     Refused(Refusal),
-    /// The checks could not be made.
+    /// A check could not run.
     Failed(Error),
 }
 
@@ -76,10 +77,10 @@ impl From<NotActive> for Error {
 }
 
 impl ActiveSession {
-    /// Makes all checks.
+    /// Runs all checks.
     ///
     /// # Errors
-    /// See [`NotActive`].
+    /// Returns [`NotActive`] if a check fails or cannot run.
     pub(crate) async fn check(
         ctx: &Context,
         snapshot: Snapshot<'_>,
@@ -95,10 +96,10 @@ impl ActiveSession {
         })))
     }
 
-    /// Reads a Session, and makes all checks.
+    /// Reads a Session and runs all checks.
     ///
     /// # Errors
-    /// See [`NotActive`].
+    /// Returns [`NotActive`] if a check fails or cannot run.
     pub(crate) async fn read(ctx: &Context, uid: Uid, now: UnixMillis) -> Result<Self, NotActive> {
         let read = refresh::read_ignoring_approval_and_authenticator(ctx, uid, now).await?;
         Self::check(ctx, read.snapshot(), now).await
@@ -116,17 +117,17 @@ impl ActiveSession {
         &self.0.user
     }
 
-    /// Makes `transaction` fail if anything that was checked has changed.
+    /// Makes `transaction` fail if any checked object has changed.
     pub(crate) fn guard(&self, transaction: &mut Transaction) {
         transaction.operations.extend(self.0.guards.iter().cloned());
     }
 }
 
 impl<'a> MayLackFirstAuthenticator<'a> {
-    /// Makes all checks, except that the Session may have to register its first Authenticator.
+    /// Runs all checks, except that the Session may still have to register its first Authenticator.
     ///
     /// # Errors
-    /// `PermissionDenied` if the Session has to wait for something else first.
+    /// Returns `PermissionDenied` if any other check fails, or if the Session must use an existing Authenticator.
     pub(crate) async fn check(
         ctx: &Context,
         holder: &'a Holder,
@@ -151,10 +152,10 @@ impl<'a> MayLackFirstAuthenticator<'a> {
 }
 
 impl<'a> MayAwaitAuthenticator<'a> {
-    /// Makes all checks, except that an Authenticator may be required of the Session.
+    /// Runs all checks, except that the Session may still have to use or register an Authenticator.
     ///
     /// # Errors
-    /// `PermissionDenied` if the Session has to wait for something else first.
+    /// Returns `PermissionDenied` if any other check fails.
     pub(crate) async fn check(
         ctx: &Context,
         holder: &'a Holder,
@@ -197,7 +198,7 @@ impl Read {
     }
 }
 
-/// The first check that fails; that of a required Authenticator comes last.
+/// Returns the first check that fails. A required Authenticator is reported only if every other check passes.
 async fn refusal(
     ctx: &Context,
     of: Snapshot<'_>,
@@ -220,14 +221,14 @@ async fn refusal(
             return Ok(Some(Refusal::ProviderInactive));
         }
     }
-    // The DENY Policies of a Group that is missing would be missing too.
+    // If a Group is missing, its DENY Policies would be missing too.
     if ctx.directory.groups(&of.user.message, now).await?.is_none() {
         return Ok(Some(Refusal::GroupMissing));
     }
     Ok(checked.err())
 }
 
-/// The uid of the `IdentityProvider` that the Session began by.
+/// Returns the uid of the `IdentityProvider` that authenticated the Session initially.
 fn provider(session: &Session) -> Option<&str> {
     let status = session.status.as_ref()?;
     let info = status.initial_authentication.as_ref()?.info.as_ref()?;
@@ -248,7 +249,7 @@ async fn provider_entry(
     if let Some(entry) = ctx.directory.identity_provider("", uid) {
         return Ok(Some(entry));
     }
-    // Created a moment ago.
+    // The provider may have been created a moment ago and not be in the Directory yet.
     let Ok(uid) = uid.parse() else {
         return Ok(None);
     };

@@ -1,4 +1,4 @@
-//! Login by an assertion of a workload's platform (RFC 7523).
+//! Login with an assertion of a workload's platform (RFC 7523).
 
 use std::sync::Arc;
 
@@ -38,24 +38,24 @@ use crate::{
 
 const ATTEMPTS: usize = 64;
 const USED_ASSERTION: &str = "assertion";
-/// As many Sessions as a User may have.
+/// Maximum number of Sessions of a User.
 const SESSIONS: u32 = 10_000;
 
-/// What a login is made of.
+/// A request to log in with an assertion.
 pub struct AssertionLogin<'a> {
-    /// The token, as the platform made it.
+    /// The token, as the platform issued it.
     pub assertion: &'a str,
-    /// By which `IdentityProvider`; by the one with the token's issuer where there is none.
+    /// The `IdentityProvider` to use. Default: the one whose issuer matches the token.
     pub provider: Option<&'a ObjectReference>,
-    /// What the Session shall be restricted to; see [`domain::scope`].
+    /// Scopes that restrict the Session; see [`domain::scope`].
     pub scopes: &'a [String],
 }
 
-/// Begins a Session of the WORKLOAD User that an assertion is of.
+/// Creates a Session for the WORKLOAD User that an assertion identifies.
 ///
 /// # Errors
-/// `InvalidArgument` for the scopes; `Unauthenticated` where the assertion is no good or of nobody;
-/// `PermissionDenied` where the User may not log in, or not like this.
+/// Returns `InvalidArgument` if a scope is invalid, `Unauthenticated` if the assertion is invalid or matches no User,
+/// or `PermissionDenied` if the User cannot log in this way.
 pub async fn with_assertion(
     ctx: &Context,
     login: AssertionLogin<'_>,
@@ -82,18 +82,18 @@ pub async fn with_assertion(
     })
 }
 
-/// A Session that is to begin by an assertion.
+/// Parameters of a Session that an assertion creates.
 pub(crate) struct Wanted<'a> {
     pub(crate) assertion: &'a str,
     pub(crate) provider: Option<&'a ObjectReference>,
-    /// Who the client says that it is, where it does.
+    /// The client id that the client claims, if it sent one.
     pub(crate) client_id: Option<&'a str>,
     pub(crate) scopes: &'a [Scope],
     pub(crate) session_type: Type,
     pub(crate) lifetime: Lifetime,
 }
 
-/// Begins the Session. The assertion is used up with it, or not at all.
+/// Creates the Session and redeems the assertion in one transaction.
 pub(crate) async fn begin_by_assertion(
     ctx: &Context,
     wanted: &Wanted<'_>,
@@ -155,16 +155,16 @@ pub(crate) async fn begin_by_assertion(
     Err(Error::unavailable("the login lost too many races").into())
 }
 
-/// What is done where the User has all Sessions that it may have.
+/// The next step if the User has reached the limit of Sessions.
 #[derive(Clone, Copy)]
 enum Room {
     AsIs,
     Reaped,
-    /// The oldest Session of the same identity goes: a workload that logs in every hour must not lock itself out.
+    /// Replaces the oldest Session of the same identity, so that a workload that logs in every hour is not locked out.
     Replace,
 }
 
-/// The provider that the login is by: said, or found by the issuer that the token names.
+/// Returns the provider named in the request, or else the one whose issuer matches the token.
 fn provider(ctx: &Context, wanted: &Wanted<'_>) -> Result<Arc<ProviderEntry>, IdentityFailed> {
     let unverified = Unverified::parse(wanted.assertion)
         .map_err(|error| unauthenticated(assertion::Refusal::from(error).reason()))?;
@@ -180,7 +180,7 @@ fn provider(ctx: &Context, wanted: &Wanted<'_>) -> Result<Arc<ProviderEntry>, Id
     entry.ok_or_else(|| unauthenticated("provider_unknown").into())
 }
 
-/// The provider as it is in the store: it has changed since it was read.
+/// Reads the provider from the store, because it changed since it was read.
 async fn reread(
     ctx: &Context,
     uid: Uid,
@@ -192,7 +192,7 @@ async fn reread(
     Ok(Arc::new(ProviderEntry::new(stored.into())))
 }
 
-/// Verifies the assertion, and says whether it may be used again.
+/// Verifies the assertion, and returns whether the provider allows its reuse.
 async fn verify(
     ctx: &Context,
     wanted: &Wanted<'_>,
@@ -224,7 +224,7 @@ async fn verify(
     }
 }
 
-/// The User who has exactly this identity.
+/// Returns the User that has exactly this identity.
 async fn user(
     ctx: &Context,
     entry: &Arc<ProviderEntry>,
@@ -255,14 +255,14 @@ async fn user(
         return Err(failed(error.because("user_type"), Some(&user)));
     }
     check_user(&user.message).map_err(|error| failed(error, Some(&user)))?;
-    // RFC 7521 §4.2: it must be the client that the assertion is of.
+    // RFC 7521 §4.2: the client id must identify the subject of the assertion.
     if client_id.is_some_and(|id| id != identifier && id != user.message.name()) {
         return Err(failed(unauthenticated("client_id"), Some(&user)));
     }
     Ok(user)
 }
 
-/// The identity, where the provider's rules let it in.
+/// Builds the proven identity if the provider's rules allow it.
 fn prove(
     ctx: &Context,
     entry: &Arc<ProviderEntry>,
@@ -296,7 +296,7 @@ fn prove(
         pic_url: String::new(),
         saml: None,
         oidc: None,
-        // The token that was just sent.
+        // The platform issued the token for this request.
         authenticated: AuthenticationTime {
             at: Some(now),
             was_requested: false,
@@ -318,7 +318,8 @@ fn prove(
     })
 }
 
-/// The refusal of an assertion that could be used again unnoticed. Its holder has proved who they are, and may know.
+/// The error for an assertion without `jti`, which could be replayed undetected. The caller has proved its identity,
+/// so the message may name the cause.
 fn without_id(provider: &str) -> Error {
     tracing::warn!(
         identity_provider = provider,
@@ -335,7 +336,7 @@ fn without_id(provider: &str) -> Error {
     .because("assertion_without_id")
 }
 
-/// The oldest Session that the same identity has begun.
+/// Returns the oldest Session that the same identity created.
 async fn oldest(
     ctx: &Context,
     identity: &ProvenIdentity,
@@ -356,7 +357,7 @@ async fn oldest(
             _ => None,
         }
     };
-    // They come oldest first.
+    // Sessions are sorted oldest first.
     let mut own = sessions.0.iter();
     let found = own.find(|stored| is_of(&stored.message) == Some(true));
     Ok(found.map(|stored| stored.uid))

@@ -1,5 +1,5 @@
-//! Authenticators of whoever has a Session: they are added, used, renamed and removed here, by the API and by the
-//! pages alike.
+//! Registration, use, renaming and removal of Authenticators by the holder of a Session. The API and the pages share
+//! this code.
 
 pub(crate) mod ceremony;
 pub(crate) mod enforcement;
@@ -24,10 +24,10 @@ pub(crate) use registration::{Registration, complete, registering};
 
 use store::CommitError;
 
-/// How often something that lost a race is tried again.
+/// Maximum number of attempts when a transaction loses a race.
 const ATTEMPTS: usize = 16;
 
-/// Whether it is worth trying again with what is read anew.
+/// Returns whether a retry with a fresh read can succeed.
 fn is_race(error: &CommitError) -> bool {
     matches!(
         error,

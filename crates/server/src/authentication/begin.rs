@@ -1,5 +1,5 @@
-//! A Session begins, in the transaction that redeems what it was made by: exactly as many as may, and nothing is
-//! left of those that may not.
+//! Creates a Session and redeems its credential in one transaction. A limited credential never creates more Sessions
+//! than its limit, and a failed attempt leaves no state behind.
 
 use api::{
     core_v1::{
@@ -33,40 +33,40 @@ use crate::{
     resource::{codec, index, load},
 };
 
-/// How many Sessions of an auto-deleted Credential are cut loose from it.
+/// Maximum number of Sessions detached from an auto-deleted Credential.
 const LOOSENED: u32 = 1000;
 
-/// What a Session begins by.
+/// The proof that creates a Session.
 #[derive(Clone, Copy)]
 pub(crate) enum By<'a> {
     /// The secret of a Credential, which is redeemed.
     Credential(&'a Proof),
-    /// What an `IdentityProvider` has said.
+    /// An identity that an `IdentityProvider` proved.
     Identity(&'a ProvenIdentity),
-    /// A passkey that has proved itself.
+    /// A verified passkey.
     Passkey(&'a Passkey),
-    /// A link that the Cluster has handed out, which is used up.
+    /// An enrollment link of the Cluster, which is redeemed.
     Enrollment(&'a Link),
 }
 
-/// A Session that is to begin.
+/// Parameters of a new Session.
 pub(crate) struct Beginning<'a> {
     pub(crate) by: By<'a>,
     pub(crate) user: &'a Known<User>,
     pub(crate) scopes: Vec<api::core_v1::Scope>,
     pub(crate) session_type: Type,
-    /// Whether its tokens travel as cookies.
+    /// True if cookies carry its tokens.
     pub(crate) is_browser: bool,
     pub(crate) caller: &'a Caller,
-    /// A Session that makes room for this one: it has ended, or is about to.
+    /// A Session that this one replaces and that is deleted.
     pub(crate) replaces: Option<Uid>,
 }
 
-/// Begins the Session.
+/// Creates the Session.
 ///
 /// # Errors
-/// Those of the transaction: a conflict where what it begins by, or the User, has changed since it was read; a taken
-/// record where what may be used once has been used.
+/// Returns a conflict if the proof or the User changed since it was read, or [`CommitError::RecordTaken`] if a
+/// single-use proof was already used.
 pub(crate) async fn begin(
     ctx: &Context,
     beginning: Beginning<'_>,
@@ -146,7 +146,7 @@ pub(crate) async fn begin(
     Ok((session, committed))
 }
 
-/// The Credential once it was used, where uses are counted.
+/// Returns the Credential after its use, if uses are counted.
 fn redeemed(proof: &Proof, now: UnixMillis) -> (Option<Credential>, AfterUse) {
     let credential = &proof.credential.message;
     if !credential::counted(credential) {
@@ -157,7 +157,7 @@ fn redeemed(proof: &Proof, now: UnixMillis) -> (Option<Credential>, AfterUse) {
     (Some(redeemed), after_use)
 }
 
-/// Uses the Credential for `session`, which is returned as it is to be stored.
+/// Redeems the Credential, and returns `session` as it is to be stored.
 async fn redeem(
     ctx: &Context,
     transaction: &mut Transaction,
@@ -205,7 +205,7 @@ fn session_of_credential(
     let mut new = new_session(ctx, beginning, info, now);
     new.credential = (after_use == AfterUse::Keep).then_some((&**credential, version));
     if is_recovery {
-        // Nobody is there to approve it.
+        // A recovery has no administrator who could approve the Session.
         new.state = State::Active;
     }
     session::new_session(new)
@@ -277,7 +277,8 @@ fn event(ctx: &Context, beginning: &Beginning<'_>, session: &Session) -> AuditEv
     event
 }
 
-/// Sessions outlive a Credential that is deleted because it was used as often as it may: that is no revocation.
+/// Detaches the Sessions of a Credential that is deleted after its last use. They outlive it, because the deletion is
+/// not a revocation.
 pub(crate) async fn loosen(
     ctx: &Context,
     transaction: &mut Transaction,
@@ -302,12 +303,12 @@ pub(crate) async fn loosen(
     Ok(())
 }
 
-/// The Policies of the Credential become those of the Session.
+/// Copies the Policies of the Credential to the Session.
 fn take_over(session: &mut Session, credential: &Credential) {
     *session = session::under_credential(session, credential);
 }
 
-/// Whether it is worth trying again with what is read anew.
+/// Returns whether a retry with a fresh read can succeed.
 pub(crate) fn is_race(error: &CommitError) -> bool {
     match error {
         CommitError::Conflict { .. } => true,
@@ -320,7 +321,7 @@ pub(crate) fn is_race(error: &CommitError) -> bool {
     }
 }
 
-/// What the caller is told where a Session could not begin.
+/// Converts the error of a failed creation to the error for the caller.
 pub(crate) fn failure(error: CommitError) -> Error {
     match error {
         CommitError::LimitReached { .. } => {

@@ -1,5 +1,5 @@
-//! Sessions of browsers: how they begin, go on and end. Their tokens never leave the Cluster but sealed in cookies,
-//! each for one host.
+//! Browser Sessions: creation, resumption and end. Their tokens leave the Cluster only in sealed cookies, each for one
+//! host.
 
 use api::{
     core_v1::{Credential, Device, Session, User, session::status::Type},
@@ -33,22 +33,22 @@ use crate::{
 };
 
 const ATTEMPTS: usize = 16;
-/// Why a cookie from a moment before an Authenticator has raised the Session is refused: the browser has another.
+/// Reason for refusing a cookie issued before an Authenticator raised the Session. The browser has a newer cookie.
 pub(crate) const SUPERSEDED: &str = "token_superseded";
 
-/// Somebody who gets in.
+/// A login of a browser.
 pub(crate) struct Entrance {
     pub(crate) user: Uid,
     pub(crate) way: Way,
-    /// The Session that this browser has had until now.
+    /// The current Session of this browser, which the new one replaces.
     pub(crate) former: Option<Uid>,
 }
 
-/// By what somebody gets in, who was found to be the User.
+/// The proof that identifies the User.
 pub(crate) enum Way {
     /// A link of an enrollment.
     Enrollment(Link),
-    /// What an `IdentityProvider` has said.
+    /// An identity that an `IdentityProvider` proved.
     Identity(ProvenIdentity),
     /// A passkey.
     Passkey(Box<Passkey>),
@@ -64,33 +64,33 @@ impl Way {
     }
 }
 
-/// A Session that has just begun.
+/// A new Session.
 pub(crate) struct Begun {
     pub(crate) session: Session,
 }
 
-/// What the cookie of a browser has told.
+/// The claims in a browser's cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Claims {
     pub(crate) session: Uid,
     pub(crate) token_id: Uid,
 }
 
-/// A Session that goes on. It may wait for approval or for an Authenticator: [`ActiveSession`] is one that does not.
+/// A Session that continues. It may wait for approval or for an Authenticator; [`ActiveSession`] excludes that.
 pub(crate) struct Resumed {
     pub(crate) session: Stored<Session>,
     pub(crate) user: Stored<User>,
     pub(crate) credential: Option<Stored<Credential>>,
     pub(crate) device: Option<Stored<Device>>,
-    /// The token that the browser is to be given, where it has another.
+    /// The token to send to the browser, if it replaces the one in the cookie.
     pub(crate) replacement: Option<Uid>,
 }
 
-/// Begins the Session of a browser where `check` has nothing against the User. The one that the browser has had ends.
+/// Creates a browser Session if `check` accepts the User. Deletes the former Session of the browser.
 ///
 /// # Errors
-/// `Unauthenticated` where the User is gone or the way was used before; `PermissionDenied` where the User may not log
-/// in or has too many Sessions.
+/// Returns `Unauthenticated` if the User is gone or the proof was already used, or `PermissionDenied` if the User
+/// cannot log in or has too many Sessions.
 pub(crate) async fn begin(
     ctx: &Context,
     entrance: &Entrance,
@@ -125,7 +125,7 @@ pub(crate) async fn begin(
                 kind: Kind::Enrollment,
                 ..
             }) => return Err(enrollment::gone()),
-            // What it was proved by is to be looked at anew.
+            // The caller has to verify the changed passkey again.
             Err(CommitError::Conflict {
                 kind: kind @ Kind::Authenticator,
                 uid,
@@ -170,10 +170,11 @@ async fn attempt(
     Ok(Begun { session })
 }
 
-/// Goes on with the Session that the cookie of a browser names. A token that has been in use for a while is replaced.
+/// Resumes the Session that a browser's cookie names. Rotates a token that has been in use for a while.
 ///
 /// # Errors
-/// `Unauthenticated` or `PermissionDenied` where the Session does not stand, `Unavailable` where that cannot be said.
+/// Returns `Unauthenticated` or `PermissionDenied` if the Session is not valid, or `Unavailable` if that cannot be
+/// determined.
 pub(crate) async fn resume(
     ctx: &Context,
     claims: Claims,
@@ -210,10 +211,10 @@ pub(crate) async fn resume(
     Err(Error::unavailable("the refresh lost too many races"))
 }
 
-/// Ends a Session of the User of `by`: its own, or another. One that is gone is as good.
+/// Ends a Session of the User of `by`: its own, or another. Succeeds if the Session is already gone.
 ///
 /// # Errors
-/// `NotFound` if it is another User's.
+/// Returns `NotFound` if the Session belongs to another User.
 pub(crate) async fn end(
     ctx: &Context,
     by: &ActiveSession,
@@ -224,7 +225,7 @@ pub(crate) async fn end(
     end_session(ctx, by, session, caller).await
 }
 
-/// Ends the Session of a browser that leaves, also while the Session waits for something.
+/// Logs a browser out, also while its Session waits for approval or an Authenticator.
 ///
 /// # Errors
 /// Returns an error if the store fails.
@@ -262,7 +263,7 @@ async fn end_session(
     )));
     match ctx.store.commit(transaction).await {
         Ok(committed) => {
-            // What was acknowledged has happened here.
+            // A change is visible on this replica before it is acknowledged.
             ctx.directory.catch_up(committed.cursor).await;
             Ok(())
         }
@@ -272,7 +273,6 @@ async fn end_session(
 }
 
 impl Resumed {
-    /// The Session and what it depends on.
     pub(crate) fn snapshot(&self) -> Snapshot<'_> {
         Snapshot {
             session: &self.session,
@@ -293,7 +293,7 @@ fn resumed(read: Read, replacement: Option<Uid>) -> Resumed {
     }
 }
 
-/// The id of the present token.
+/// Returns the id of the current token.
 pub(crate) fn present(session: &Session) -> Result<Uid, Error> {
     let authentication = session.status().and_then(|of| of.authentication.as_ref());
     let token_id = authentication.map(|authentication| authentication.token_id.as_str());

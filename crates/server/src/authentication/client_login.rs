@@ -1,8 +1,8 @@
-//! A command-line client is let in by somebody who is logged in with a browser.
+//! Login of a command-line client that a User approves in a browser.
 //!
-//! The client listens on the loopback interface of its machine and has made a secret of which the Cluster is told the
-//! hash (as PKCE, RFC 7636). What it gets through the browser is an authentication token that works once, within a
-//! minute, together with that secret: nobody else on the machine can use it.
+//! The client listens on the loopback interface of its machine, creates a secret, and sends the hash to the Cluster
+//! (like PKCE, RFC 7636). The browser passes it an authentication token that works once, within one minute, and only
+//! with that secret. Other programs on the machine cannot use the token.
 
 use std::time::Duration;
 
@@ -43,9 +43,9 @@ use crate::{
 };
 
 const LIFETIME: Duration = Duration::from_mins(1);
-/// For longer than a client waits.
+/// Longer than a client waits.
 const REMEMBERED: Duration = Duration::from_hours(1);
-/// That a request was answered.
+/// Single-use record of an answered request.
 const ANSWERED: &str = "client-login-answered";
 const CHALLENGE_BYTES: usize = 32;
 const LOWEST_PORT: u32 = 10_000;
@@ -53,26 +53,27 @@ const LONGEST_REQUEST: usize = 512;
 const ID_ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 const ATTEMPTS: usize = 8;
 
-/// What a client asks for.
+/// The request of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientLogin {
-    /// Where it listens.
+    /// The address at which the client listens.
     pub callback: Callback,
     challenge: [u8; CHALLENGE_BYTES],
     shows_code: bool,
 }
 
-/// Where a client listens on the machine of the browser.
+/// The address of a client on the machine of the browser.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Callback {
-    /// On the loopback interface.
+    /// Port on the loopback interface.
     pub port: u16,
-    /// In the path that it listens at.
+    /// Suffix of the callback path.
     suffix: String,
 }
 
 impl Callback {
-    /// `None` unless it is a high port, and a suffix of 4 to 8 letters and digits.
+    /// Creates a callback. Returns `None` if the port is below 10000, or the suffix is not 4 to 8 ASCII letters and
+    /// digits.
     pub fn new(port: u32, suffix: String) -> Option<Self> {
         let is_suffix = (4..=8).contains(&suffix.len())
             && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -80,17 +81,15 @@ impl Callback {
         is_suffix.then_some(Self { port, suffix })
     }
 
-    /// The origin.
     pub(crate) fn origin(&self) -> String {
         format!("http://localhost:{}", self.port)
     }
 
-    /// In the path.
     pub(crate) fn suffix(&self) -> &str {
         &self.suffix
     }
 
-    /// Where the browser is sent with `response`.
+    /// Returns the URL that passes `response` to the client.
     pub(crate) fn answer(&self, response: &[u8]) -> String {
         format!(
             "{}/callback/success/{}?octelium_response={}",
@@ -101,22 +100,22 @@ impl Callback {
     }
 }
 
-/// Why a request is none that can be answered.
+/// The reason why a request cannot be answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRequest {
-    /// Of no form that is known.
+    /// The request cannot be decoded.
     #[error("it cannot be read")]
     Malformed,
-    /// Whoever sees what the client gets could use it.
+    /// The request has no code challenge. Anyone who sees the response could use it.
     #[error("it comes without a code challenge")]
     NoChallenge,
 }
 
 impl ClientLogin {
-    /// Reads a request: base64url of a `ClientLoginRequest`.
+    /// Decodes a request: base64url of a `ClientLoginRequest`.
     ///
     /// # Errors
-    /// See [`InvalidRequest`].
+    /// Returns [`InvalidRequest`] if the text cannot be decoded or has no code challenge.
     pub fn read(text: &str) -> Result<Self, InvalidRequest> {
         if text.len() > LONGEST_REQUEST {
             return Err(InvalidRequest::Malformed);
@@ -140,14 +139,14 @@ impl ClientLogin {
         })
     }
 
-    /// The code that tells this request from others; `None` if the client does not show one to compare.
+    /// Returns the code that identifies this request, or `None` if the client does not show one to compare.
     pub fn code(&self) -> Option<String> {
         let [a, b, c, d, ..] = self.challenge;
         self.shows_code
             .then(|| format!("{a:02X}{b:02X}-{c:02X}{d:02X}"))
     }
 
-    /// Where the browser is sent with the answer.
+    /// Returns the URL that passes `token` to the client.
     pub(crate) fn answer(&self, token: &str) -> String {
         let answer = ClientLoginResponse {
             authentication_token: token.to_owned(),
@@ -157,10 +156,11 @@ impl ClientLogin {
     }
 }
 
-/// Lets the client in as the User of `by`. Returns where the browser is to be sent.
+/// Approves the login of the client as the User of `by`. Returns the URL for the browser.
 ///
 /// # Errors
-/// `FailedPrecondition` if the request was answered before, or what `by` depends on has changed.
+/// Returns `FailedPrecondition` if the request was already answered, or if `by` or an object it depends on has
+/// changed.
 pub(crate) async fn approve(
     ctx: &Context,
     login: &ClientLogin,
@@ -193,10 +193,10 @@ pub(crate) async fn approve(
     Err(Error::unavailable("no free name for a Credential"))
 }
 
-/// Lets the client not in.
+/// Rejects the login of the client.
 ///
 /// # Errors
-/// As [`approve`].
+/// Returns `FailedPrecondition` if the request was already answered.
 pub(crate) async fn reject(
     ctx: &Context,
     login: &ClientLogin,
@@ -212,11 +212,11 @@ pub(crate) async fn reject(
     Ok(())
 }
 
-/// An authentication token that works once, within a minute, as the User of the Session `by`, with the Policies that are
-/// attached to it.
+/// Creates an authentication token for the User of the Session `by`. The token works once, within one minute, with the
+/// Policies attached to that Session.
 ///
 /// # Errors
-/// [`NotActive::Refused`] if the Session is not active now.
+/// Returns [`NotActive::Refused`] if the Session is not active now.
 pub(super) async fn one_time_token(ctx: &Context, by: Uid) -> Result<Token, NotActive> {
     for _ in 0..ATTEMPTS {
         let now = ctx.now();
@@ -240,7 +240,7 @@ pub(super) async fn one_time_token(ctx: &Context, by: Uid) -> Result<Token, NotA
 
 fn put(stored: &Stored<Credential>, now: UnixMillis) -> Operation {
     let mut document = codec::encode(stored.uid, now, &stored.message, SecretWrite::Keep);
-    // Nothing is left of one that nobody came for.
+    // A Credential that is never redeemed expires.
     document.expires_at = Some(now.saturating_add(LIFETIME));
     Operation::Put(document, Expected::Absent)
 }
@@ -267,7 +267,7 @@ fn told(error: CommitError) -> Error {
     }
 }
 
-/// A Credential for one login, with what Policies are attached to the Session that has asked for it.
+/// Builds a Credential for one login, with the Policies attached to the Session that requests it.
 fn new_credential(
     ctx: &Context,
     by: &ActiveSession,

@@ -1,7 +1,7 @@
-//! Registration of the Device that a Session is on, as command-line clients do after login.
+//! Registration of the Device of a Session. Command-line clients register after login.
 //!
-//! What a client says of its machine is not proved, so it says nothing about the machines of other Users: ids and
-//! serial numbers are unique for each User alone, and no answer tells whether somebody else has registered one.
+//! The facts that a client sends about its machine are not proven. They therefore have no effect on other Users: ids
+//! and serial numbers are unique per User, and no response reveals whether another User has registered them.
 
 use std::{str::FromStr as _, time::Duration};
 
@@ -39,13 +39,13 @@ const RECORD: &str = "device-registration";
 const LIFETIME: Duration = Duration::from_secs(20);
 const ATTEMPTS: usize = 16;
 
-/// Begins the registration of the machine of whoever holds the refresh token. Nothing is asked of the client: what
-/// it could answer would prove nothing.
+/// Begins the registration of the machine of the refresh token's holder. The client gets no challenge, because no
+/// answer would prove anything.
 ///
 /// # Errors
-/// `AlreadyExists` where the Session is on a Device, or the User has registered this machine before: the Session is
-/// on that Device from then on. `InvalidArgument` for what is said of the machine; `PermissionDenied` for Sessions
-/// that cannot be on a Device; `Unauthenticated` without a Session.
+/// Returns `AlreadyExists` if the Session already has a Device, or if the User has registered this machine before
+/// (then the Session is attached to that Device), `InvalidArgument` if the facts are invalid, `PermissionDenied` if
+/// the Session cannot have a Device, or `Unauthenticated` if the token is invalid.
 pub async fn begin(
     ctx: &Context,
     refresh_token: &str,
@@ -84,11 +84,11 @@ pub async fn begin(
     Err(Error::unavailable("the registration lost too many races"))
 }
 
-/// Registers the machine: the Session is on the new Device from then on.
+/// Registers the machine and attaches the Session to the new Device.
 ///
 /// # Errors
-/// As [`begin`]; `PermissionDenied` where the registration was not begun by this Session, has been finished, or took
-/// longer than 20 s, and where the User has as many Devices as it may.
+/// Returns the errors of [`begin`], or `PermissionDenied` if this Session did not begin the registration, it was
+/// already finished, it took more than 20 s, or the User has reached the limit of Devices.
 pub async fn finish(
     ctx: &Context,
     refresh_token: &str,
@@ -105,7 +105,7 @@ pub async fn finish(
         match register(ctx, &holder, facts.clone(), caller, now).await {
             Ok(()) => return Ok(()),
             Err(CommitError::Conflict { .. } | CommitError::NameTaken { .. }) => {}
-            // Another Session of the User was quicker.
+            // Another Session of the User registered the machine first.
             Err(CommitError::IndexTaken { .. }) => {
                 if let Some(device) = registered(ctx, &holder, &facts, now).await? {
                     match reattach(ctx, &holder, &device, caller, now).await {
@@ -128,7 +128,7 @@ pub async fn finish(
     Err(Error::unavailable("the registration lost too many races"))
 }
 
-/// A Session that may be put on a Device.
+/// Reads a Session that can be attached to a Device.
 async fn candidate(ctx: &Context, refresh_token: &str, now: UnixMillis) -> Result<Read, Error> {
     let read = refresh::holder_ignoring_approval_and_authenticator(ctx, refresh_token, now).await?;
     if let Some(device) = &read.device {
@@ -146,7 +146,7 @@ async fn candidate(ctx: &Context, refresh_token: &str, now: UnixMillis) -> Resul
     Ok(read)
 }
 
-/// What was said at the beginning, once.
+/// Takes the facts sent at the beginning. They can be taken once.
 async fn begun(ctx: &Context, uid: &str, session: Uid) -> Result<Facts, Error> {
     let unknown = || {
         Error::denied(
@@ -166,7 +166,7 @@ async fn begun(ctx: &Context, uid: &str, session: Uid) -> Result<Facts, Error> {
     Facts::read(&info).map_err(Error::internal)
 }
 
-/// The Device of the same User that is this machine.
+/// Finds the Device of the same User with the same id or serial number.
 async fn registered(
     ctx: &Context,
     read: &Read,
@@ -229,7 +229,7 @@ async fn register(
     attach(ctx, transaction, read, &device, caller, "device.registered").await
 }
 
-/// Puts the Session on a Device that is there, and stays there.
+/// Attaches the Session to an existing Device. Fails if the Device changed in the meantime.
 async fn reattach(
     ctx: &Context,
     read: &Read,
@@ -282,7 +282,7 @@ async fn attach(
     };
     transaction.push(Operation::Audit(audit::done(ctx, caller, entry)));
     let committed = ctx.store.commit(transaction).await?;
-    // A Device that waits for approval holds its Session up from now on, here too.
+    // If the Device waits for approval, its Session must be refused on this replica at once.
     ctx.directory.catch_up(committed.cursor).await;
     Ok(())
 }

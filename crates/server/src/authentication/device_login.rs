@@ -1,4 +1,4 @@
-//! Logins of machines without a browser (RFC 8628): the machine shows a code, and somebody types it in elsewhere.
+//! Login of machines without a browser (RFC 8628). The machine shows a code, and a User enters it in a browser.
 
 use std::time::Duration;
 
@@ -19,28 +19,28 @@ use crate::{
     web::sealed::{self, NotOpened, Purpose},
 };
 
-/// For how long a code can be typed in.
+/// Lifetime of a code.
 pub(crate) const LIFETIME: Duration = Duration::from_mins(10);
-/// How often a machine may ask at the most.
+/// Minimum interval between two polls of a machine.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(5);
-/// Letters that no two of look alike, and that form no words (RFC 8628 §6.1).
+/// Consonants that are easy to tell apart and form no words (RFC 8628 §6.1).
 const ALPHABET: &[u8] = b"BCDFGHJKLMNPQRSTVWXZ";
 const CODE_LENGTH: usize = 8;
-/// How many codes an [`AddressPrefix`] may ask for, and a person may try, in [`LIFETIME`].
+/// Maximum number of requests of an [`AddressPrefix`], and of codes that a User can try, per [`LIFETIME`].
 const MOST_REQUESTS: u64 = 30;
 const MOST_TRIES: u64 = 10;
 const ASKED: &str = "device-login-asked";
 const ANSWERED: &str = "device-login-answered";
 const ATTEMPTS: usize = 8;
 
-/// What a machine asks for, as the person is shown it.
+/// A request of a machine, as the User sees it.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Request {
     #[prost(bytes = "vec", tag = "1")]
     id: Vec<u8>,
     #[prost(string, tag = "2")]
     pub(crate) code: String,
-    /// From where it has asked.
+    /// IP address of the machine.
     #[prost(string, tag = "3")]
     pub(crate) address: String,
     #[prost(string, tag = "4")]
@@ -51,45 +51,45 @@ pub(crate) struct Request {
     at: i64,
 }
 
-/// What was answered.
+/// The stored answer to a request.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Answer {
-    /// That of whoever has let it in; empty where nobody has.
+    /// Uid of the approving User's Session; empty if the request was rejected.
     #[prost(bytes = "vec", tag = "1")]
     session: Vec<u8>,
     #[prost(string, repeated, tag = "2")]
     scopes: Vec<String>,
 }
 
-/// What the machine keeps.
+/// The content of a sealed device code.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Device {
     #[prost(bytes = "vec", tag = "1")]
     id: Vec<u8>,
 }
 
-/// The codes for a machine.
+/// The codes issued to a machine.
 pub(crate) struct Asked {
-    /// For itself.
+    /// Secret code with which the machine polls.
     pub(crate) device_code: String,
-    /// To be shown.
+    /// Code that the machine shows to the User.
     pub(crate) user_code: String,
 }
 
-/// Why there are no tokens.
+/// The reason why no tokens are issued.
 #[derive(Debug)]
 pub(crate) enum NotYet {
-    /// Nobody has answered.
+    /// The request is not answered yet.
     Pending,
-    /// It asks too often.
+    /// The machine polls too often.
     TooFast,
-    /// Somebody has said no.
+    /// The request was rejected.
     Denied,
-    /// It took too long.
+    /// The code has expired.
     Expired,
-    /// It is no code of ours, or was used.
+    /// The code is invalid or was already used.
     Invalid,
-    /// Something else.
+    /// Another error.
     Failed(Error),
 }
 
@@ -100,7 +100,7 @@ impl From<Error> for NotYet {
 }
 
 impl Request {
-    /// The code, as it is shown.
+    /// Returns the code as the machine shows it, in two groups.
     pub(crate) fn shown_code(&self) -> String {
         let (first, second) = self
             .code
@@ -109,16 +109,16 @@ impl Request {
         format!("{first}-{second}")
     }
 
-    /// When it was asked.
+    /// Returns the time of the request.
     pub(crate) fn at(&self) -> UnixMillis {
         UnixMillis(self.at)
     }
 }
 
-/// A machine asks.
+/// Creates a request and returns its codes.
 ///
 /// # Errors
-/// `RateLimited` where its [`AddressPrefix`] asks very often.
+/// Returns `RateLimited` if the [`AddressPrefix`] of the caller sends too many requests.
 pub(crate) async fn ask(ctx: &Context, scopes: &[String], caller: &Caller) -> Result<Asked, Error> {
     let address = caller.ip.map(|ip| ip.to_string()).unwrap_or_default();
     let counted = caller.ip.map(|ip| AddressPrefix::from(ip).to_string());
@@ -161,11 +161,11 @@ pub(crate) async fn ask(ctx: &Context, scopes: &[String], caller: &Caller) -> Re
     Err(Error::unavailable("no free code"))
 }
 
-/// What the machine asks for that shows this code. From then on nobody else can type it in. The text is for
-/// [`answer`], by the same person.
+/// Takes the request with this code, so that the code cannot be entered again. Returns the request, and a sealed copy
+/// for [`answer`] by the same Session.
 ///
 /// # Errors
-/// `NotFound` where no machine shows it; `RateLimited` for those who guess.
+/// Returns `FailedPrecondition` if no machine shows the code, or `RateLimited` after too many attempts.
 pub(crate) async fn find(
     ctx: &Context,
     code: &str,
@@ -194,7 +194,7 @@ pub(crate) async fn find(
     Ok((request, text))
 }
 
-/// A request that somebody was shown.
+/// A request together with the Session that it was shown to.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Shown {
     #[prost(message, optional, tag = "1")]
@@ -203,10 +203,10 @@ struct Shown {
     session: Vec<u8>,
 }
 
-/// Somebody answers a request that they were shown.
+/// Approves or rejects a request that was shown to the same Session.
 ///
 /// # Errors
-/// `FailedPrecondition` where it took too long, or was answered.
+/// Returns `FailedPrecondition` if the request has expired or was already answered.
 pub(crate) async fn answer(
     ctx: &Context,
     shown: &str,
@@ -274,10 +274,10 @@ pub(crate) async fn answer(
     }
 }
 
-/// The machine asks whether it was let in.
+/// Returns the tokens if the request was approved. The machine polls this function.
 ///
 /// # Errors
-/// See [`NotYet`].
+/// Returns [`NotYet`] if no tokens can be issued.
 pub(crate) async fn collect(
     ctx: &Context,
     device_code: &str,
@@ -291,7 +291,7 @@ pub(crate) async fn collect(
     })?;
     let id = Uid::from_bytes(&device.id).map_err(|_| NotYet::Invalid)?;
     let now = ctx.now();
-    // A second less than it was told to wait: clocks and networks are not exact.
+    // One second less than the interval, because clocks and networks are not exact.
     let window = INTERVAL.saturating_sub(Duration::from_secs(1));
     let key = format!("device-poll:{id}");
     let counter = ctx.store.count(&key, window, now).await;
@@ -303,7 +303,7 @@ pub(crate) async fn collect(
     let Some(answer) = answer.map_err(Error::from)? else {
         let before = ctx.store.counter(&collected, now).await;
         return Err(match before.map_err(Error::from)? {
-            // Whoever has lost the reply need not wait for the code to expire.
+            // A machine that lost the response does not have to wait for the code to expire.
             Some(_) => NotYet::Invalid,
             None => NotYet::Pending,
         });
@@ -315,7 +315,7 @@ pub(crate) async fn collect(
         return Err(NotYet::Denied);
     }
     let session = Uid::from_bytes(&answer.session).map_err(Error::internal)?;
-    // Whoever approved it may have lost the right to do so since.
+    // The approving User may have lost access since the approval.
     let token = client_login::one_time_token(ctx, session).await;
     let token = token.map_err(|error| match error {
         NotActive::Refused(_) => NotYet::Denied,
@@ -333,10 +333,10 @@ pub(crate) async fn collect(
     Ok((tokens, answer.scopes))
 }
 
-/// Scopes as they are asked for.
+/// Parses scopes.
 ///
 /// # Errors
-/// Where one is none.
+/// Returns an error if a scope is invalid.
 pub(crate) fn check_scopes(scopes: &[String]) -> Result<Vec<Scope>, Error> {
     scope::parse(scopes).map_err(|error| Error::invalid(error.to_string()))
 }

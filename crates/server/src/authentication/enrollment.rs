@@ -1,8 +1,8 @@
-//! Links by which a person gets a browser Session, once: the first login, and where there is no identity provider.
+//! Enrollment links, which give a person a browser Session once: for the first login, or without an identity provider.
 //!
-//! A link is sealed, and works while a document of its id is there: the transaction that begins the Session deletes
-//! it, and so does whoever revokes the link. So a link is neither lost by a login that fails nor used twice, nor used
-//! once it was revoked.
+//! A link is sealed and works while a document with its id exists. The transaction that creates the Session deletes
+//! the document, and so does a revocation. Therefore a failed login does not redeem the link, and a used or revoked
+//! link never works again.
 
 use std::time::Duration;
 
@@ -37,17 +37,17 @@ const LIFETIME: Duration = Duration::from_hours(1);
 const LONGEST: Duration = Duration::from_hours(7 * 24);
 const EVENT: &str = "session.created";
 const ATTEMPTS: usize = 16;
-/// How many are revoked in one transaction.
+/// Maximum number of links revoked in one transaction.
 const BATCH: u32 = 500;
 
-/// A link that was presented, and that was there when it was looked at.
+/// A presented link that existed when it was checked.
 pub(crate) struct Link {
     uid: Uid,
     revision: Revision,
 }
 
 impl Link {
-    /// The step that uses it up, and fails where it is gone.
+    /// Returns the operation that redeems the link. It fails if the link is gone.
     pub(super) fn redeem(&self) -> Operation {
         Operation::Delete(Kind::Enrollment, self.uid, Some(self.revision))
     }
@@ -55,7 +55,7 @@ impl Link {
 
 #[cfg(test)]
 impl Link {
-    /// A new one, of which nothing else is told.
+    /// Creates a link whose stored content is empty.
     pub(super) async fn of(ctx: &Context, user: Uid) -> Self {
         let uid = ctx.new_uid();
         let (now, expires_at) = (ctx.now(), ctx.now().saturating_add(LIFETIME));
@@ -72,7 +72,7 @@ impl Link {
     }
 }
 
-/// What a link holds.
+/// The content of a sealed link.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Content {
     #[prost(bytes = "vec", tag = "1")]
@@ -81,11 +81,11 @@ struct Content {
     id: Vec<u8>,
 }
 
-/// Makes a link.
+/// Creates a link.
 ///
 /// # Errors
-/// `NotFound` where there is no such User; `InvalidArgument` for one that is no person, and for the duration;
-/// `FailedPrecondition` where the User may not log in.
+/// Returns `NotFound` if the User does not exist, `InvalidArgument` if the User is not of type HUMAN or the duration
+/// is invalid, or `FailedPrecondition` if the User cannot log in.
 pub async fn create(
     ctx: &Context,
     actor: &Actor,
@@ -139,17 +139,17 @@ pub async fn create(
     transaction.push(audited(ctx, actor, "enrollment.created", &enrollment));
     ctx.store.commit(transaction).await?;
     Ok(Enrollment {
-        // In the fragment: no server and no log on the way sees it, and whoever fetches the link to look what is
-        // behind it sends nothing that could use it up.
+        // The secret is in the fragment, so no server or log on the way sees it. A link preview that fetches the URL
+        // cannot redeem the link.
         url: format!("{}/enroll#{}.{text}", ctx.domain.url(), user.message.name()),
         ..enrollment
     })
 }
 
-/// One page of the links that still work, without what they are used by.
+/// Returns one page of the valid links, without their secrets.
 ///
 /// # Errors
-/// `NotFound` where there is no such User; `InvalidArgument` where there is no such page.
+/// Returns `NotFound` if the User does not exist, or `InvalidArgument` if the page is invalid.
 pub async fn list(ctx: &Context, options: &ListEnrollmentOptions) -> Result<EnrollmentList, Error> {
     let user = match &options.user_ref {
         Some(reference) => Some(find(ctx, Some(reference)).await?),
@@ -167,10 +167,11 @@ pub async fn list(ctx: &Context, options: &ListEnrollmentOptions) -> Result<Enro
     })
 }
 
-/// Makes links worthless that were not used yet.
+/// Revokes one unused link, or all unused links of a User.
 ///
 /// # Errors
-/// `NotFound` where there is no such link (any more) or User; `InvalidArgument` unless one of both is named.
+/// Returns `NotFound` if the link or User does not exist, or `InvalidArgument` unless exactly one of `uid` and
+/// `userRef` is set.
 pub async fn revoke(
     ctx: &Context,
     actor: &Actor,
@@ -194,7 +195,7 @@ pub async fn revoke(
     }
     match remove(ctx, actor, &documents).await {
         Ok(()) => Ok(RevokeEnrollmentResponse { revoked: 1 }),
-        // It was used in this moment: there is a Session, which can be ended.
+        // The link was redeemed at the same time. The Session that it created can be ended.
         Err(CommitError::Conflict { .. }) => Err(gone()),
         Err(error) => Err(error.into()),
     }
@@ -274,7 +275,7 @@ fn decode(document: &Document) -> Result<Enrollment, StoreError> {
     })
 }
 
-/// That somebody has made or revoked a link, told of the User whose it is.
+/// Builds the audit event of a created or revoked link. Its resource is the User of the link.
 fn audited(
     ctx: &Context,
     actor: &Actor,
@@ -300,12 +301,12 @@ fn audited(
     Operation::Audit(event)
 }
 
-/// Begins the Session of whoever holds `text`, the fragment of a link. `former` is the Session that the browser has
-/// had until now, which ends.
+/// Redeems a link and creates the Session of its User. `text` is the fragment of the link. `former` is the current
+/// Session of the browser, which ends.
 ///
 /// # Errors
-/// `Unauthenticated` where the link is none, has expired or was used; `PermissionDenied` where the User may not log
-/// in or has too many Sessions.
+/// Returns `Unauthenticated` if the link is invalid, expired or used, or `PermissionDenied` if the User cannot log in
+/// or has too many Sessions.
 pub(crate) async fn redeem(
     ctx: &Context,
     text: &str,
@@ -361,7 +362,7 @@ async fn attempt(
         former,
     };
     browser::begin(ctx, &entrance, caller, |user| {
-        // What the person has read on the page must be who they become.
+        // The name in the link, which the page shows, must be the name of the User.
         if user.name() == name {
             Ok(())
         } else {
@@ -379,7 +380,7 @@ fn none(reason: &'static str) -> Error {
     .because(reason)
 }
 
-/// Why a link does not work that this Cluster has made.
+/// The error for a link of this Cluster that was used or revoked.
 pub(super) fn gone() -> Error {
     Error::new(
         ErrorKind::Unauthenticated,

@@ -1,4 +1,4 @@
-//! An identity that an `IdentityProvider` has proved.
+//! Identities proven by an `IdentityProvider`.
 
 use api::{
     core_v1::{
@@ -24,45 +24,45 @@ use crate::{
     directory::{Known, ProviderEntry},
 };
 
-/// Who somebody is at an `IdentityProvider`, proved.
+/// A proven identity of a User at an `IdentityProvider`.
 pub(crate) struct ProvenIdentity {
-    /// A login fails where it has changed since the proof was checked against it.
+    /// The provider against which the proof was checked. The login fails if it changed since.
     pub(crate) provider: Known<IdentityProvider>,
     pub(crate) aal: Aal,
-    /// As the provider has it, unchanged.
+    /// Identifier at the provider, unchanged.
     pub(crate) identifier: String,
-    /// Empty where the provider says nothing of it, or nothing that may be believed.
+    /// Email address; empty if the provider sends none, or none that can be trusted.
     pub(crate) email: String,
     pub(crate) pic_url: String,
-    /// By what a SAML provider knows the session that it has with the person.
+    /// The identifiers of the provider's session, for a SAML provider.
     pub(crate) saml: Option<Box<Saml>>,
-    /// By what an `OpenID` Connect provider knows it.
+    /// The identifiers of the provider's session, for an `OpenID` Connect provider.
     pub(crate) oidc: Option<Box<Oidc>>,
     pub(crate) authenticated: AuthenticationTime,
-    /// What is used up with the proof, in the transaction that begins the Session.
+    /// Records of single use, written in the transaction that creates the Session.
     pub(crate) records: Vec<SingleUse>,
     pub(crate) lifetime: Lifetime,
 }
 
-/// For how long a Session lives that begins by an identity.
+/// The lifetime of a Session that an identity creates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lifetime {
-    /// As long as those of the User do.
+    /// The lifetime from the settings of the User and the Cluster.
     Settings,
-    /// As long as its one access token.
+    /// The lifetime of its only access token.
     AccessToken,
 }
 
-/// Something of which the Cluster remembers that it was used.
+/// A record that something was used once.
 pub(crate) struct SingleUse {
     pub(crate) kind: &'static str,
     pub(crate) key: Vec<u8>,
-    /// From here on whatever it was of is refused anyway.
+    /// After this time, the recorded object is refused in any case.
     pub(crate) expires_at: UnixMillis,
 }
 
 impl ProvenIdentity {
-    /// How a Session was authenticated that begins by it.
+    /// Returns the authentication info of a Session that this identity creates.
     pub(crate) fn info(&self, ctx: &Context, caller: &Caller) -> Info {
         let seen = ctx.seen(caller);
         let identity = session::ExternalIdentity {
@@ -91,7 +91,7 @@ impl ProvenIdentity {
 }
 
 impl SingleUse {
-    /// The step that fails where it was used before.
+    /// Returns the operation that fails if the record already exists.
     pub(crate) fn operation(&self) -> Operation {
         Operation::Record {
             kind: self.kind,
@@ -102,7 +102,7 @@ impl SingleUse {
     }
 }
 
-/// Why nobody was let in, and what was proved until then.
+/// A failed login, with what was proven before the failure.
 pub(crate) struct IdentityFailed {
     pub(crate) error: Error,
     pub(crate) provider: Option<Box<Metadata>>,
@@ -111,7 +111,7 @@ pub(crate) struct IdentityFailed {
 }
 
 impl IdentityFailed {
-    /// At a provider, of nobody yet.
+    /// Builds a failure at a provider before the User is known.
     pub(crate) fn at(error: Error, entry: &ProviderEntry) -> Self {
         Self {
             error,
@@ -160,7 +160,7 @@ pub(crate) fn refused_identity(
     ctx.audit.add(event);
 }
 
-/// Claims as conditions read them.
+/// Converts claims to the form that conditions evaluate.
 pub(crate) fn claims(claims: &serde_json::Map<String, serde_json::Value>) -> Struct {
     Struct {
         fields: claims

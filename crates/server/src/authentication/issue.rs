@@ -1,4 +1,4 @@
-//! New secrets for Credentials.
+//! Issuance and rotation of the secrets of Credentials.
 
 use api::{
     core_v1::{
@@ -27,14 +27,15 @@ use crate::{
 };
 
 const ATTEMPTS: usize = 16;
-/// As many Sessions as an access-token Credential can have: one per live generation, and what a crash left.
+/// Maximum number of Sessions read for an access-token Credential. It has one per live generation, plus those that a
+/// crash left behind.
 const SESSIONS: u32 = 16;
 
-/// Makes a new secret for a Credential; the one before and all Sessions that it made end at once. The secret is in
-/// the reply and nowhere else.
+/// Creates a new secret for a Credential. The previous secret and all Sessions that it created end at once. Only the
+/// response contains the secret.
 ///
 /// # Errors
-/// As [`rotate`].
+/// Returns the errors of [`rotate`].
 pub async fn generate(
     ctx: &Context,
     actor: &Actor,
@@ -43,11 +44,12 @@ pub async fn generate(
     rotate(ctx, actor, credential, Rotation::EndSessions).await
 }
 
-/// Makes a new secret for a Credential. `rotation` says what becomes of the one before.
+/// Creates a new secret for a Credential. `rotation` selects what happens to the previous secret.
 ///
 /// # Errors
-/// `NotFound`; `InvalidArgument` where the Credential is disabled, locked or expired, or cannot be rotated so;
-/// `FailedPrecondition` where its User cannot have the Session that an access token needs.
+/// Returns `NotFound` if the Credential does not exist, `InvalidArgument` if it is disabled, locked or expired, or
+/// does not support this rotation, or `FailedPrecondition` if its User cannot have the Session that an access token
+/// needs.
 pub async fn rotate(
     ctx: &Context,
     actor: &Actor,
@@ -59,14 +61,14 @@ pub async fn rotate(
     for _ in 0..ATTEMPTS {
         match attempt(ctx, actor, uid, rotation).await? {
             Some(token) => return Ok(token),
-            // Somebody changed it in between, perhaps deleted and created it again.
+            // The Credential changed in the meantime. It may have been deleted and created again.
             None => uid = find(ctx, credential).await?,
         }
     }
     Err(Error::conflict(Kind::Credential, uid))
 }
 
-/// `None` where the Credential has changed since it was read.
+/// Makes one attempt. Returns `None` if the Credential changed since it was read.
 async fn attempt(
     ctx: &Context,
     actor: &Actor,
@@ -130,7 +132,7 @@ async fn attempt(
     token(ctx, &stored, session.as_ref(), token_id, now).map(Some)
 }
 
-/// The Session that an access token is of. Those of generations that end are removed with it.
+/// Builds the Session of an access token. Also deletes the Sessions of generations that end.
 async fn access_token_session(
     ctx: &Context,
     transaction: &mut Transaction,
@@ -178,7 +180,7 @@ async fn access_token_session(
     let config = ctx.directory.cluster_config();
     let session_type = session::session_type(credential, "");
     let mut lifetimes = session::lifetimes(&user.message, &config, session_type);
-    // The token is all that there is of this Session, and lives as long as its User's tokens shall.
+    // This Session has no other token, so it lives at least as long as an access token.
     lifetimes.session = lifetimes.session.max(lifetimes.access_token);
     let version = credential
         .status
@@ -250,10 +252,10 @@ fn token(
     })
 }
 
-/// The present secret of a Credential that was just made.
+/// Signs the current secret of a new Credential.
 ///
 /// # Errors
-/// Where there is no key, or the Credential has no secret.
+/// Returns an error if no signing key is available or the Credential has no secret.
 pub(super) fn secret(
     ctx: &Context,
     stored: &Stored<Credential>,
@@ -267,7 +269,7 @@ pub(super) fn secret(
     sign(ctx, stored, token_id.parse().map_err(Error::internal)?, now)
 }
 
-/// The secret itself. It names no expiry: that of its Credential counts, as it is when the secret is used.
+/// Signs the secret. It carries no expiry, because the current expiry of its Credential applies when it is used.
 fn sign(
     ctx: &Context,
     stored: &Stored<Credential>,
@@ -290,7 +292,8 @@ fn sign(
     }))
 }
 
-/// Sessions of ended generations are refused already; here they stop counting.
+/// Removes the Sessions of ended generations, so that they no longer count against the limit. They are refused
+/// already.
 fn remove_ended(ctx: &Context, credential: Uid) {
     let ctx = ctx.clone();
     tokio::spawn(async move {

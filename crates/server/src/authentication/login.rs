@@ -1,4 +1,4 @@
-//! Login by an authentication token.
+//! Login with an authentication token.
 
 use api::{
     auth_v1::SessionToken,
@@ -18,24 +18,24 @@ use crate::{
     audit::{self, Entry},
 };
 
-/// How often a login that lost a race is tried again. Each loss means that somebody else has won.
+/// Maximum number of attempts of a login that loses races. Each loss means that another login succeeded.
 const ATTEMPTS: usize = 64;
 
-/// What a login is made of.
+/// A request to log in with an authentication token.
 pub struct Login<'a> {
     /// The authentication token.
     pub token: &'a str,
-    /// What the Session shall be restricted to; see [`domain::scope`].
+    /// Scopes that restrict the Session; see [`domain::scope`].
     pub scopes: &'a [String],
-    /// For a Credential that is bound to a code challenge.
+    /// Verifier for a Credential that is bound to a code challenge; otherwise empty.
     pub code_verifier: &'a [u8],
 }
 
-/// Begins a Session by the authentication token of a Credential.
+/// Creates a Session with the authentication token of a Credential.
 ///
 /// # Errors
-/// `InvalidArgument` for the scopes; `Unauthenticated` where the token is not, or no longer, good;
-/// `PermissionDenied` where the User may not log in or has too many Sessions.
+/// Returns `InvalidArgument` if a scope is invalid, `Unauthenticated` if the token is not valid, or `PermissionDenied`
+/// if the User cannot log in or has too many Sessions.
 pub async fn with_authentication_token(
     ctx: &Context,
     login: Login<'_>,
@@ -122,7 +122,8 @@ async fn attempt(
                 let by = session_credential(&proof, &session);
                 let tokens = SessionTokens::sign(ctx, &session, by, now).map_err(told)?;
                 if by.is_none() || credential::counted(&proof.credential.message) {
-                    // It was written: the next login need not lose against this one.
+                    // The Credential was written. The next login reads it again instead of losing the race against
+                    // this one.
                     ctx.directory.forget(&stale);
                 }
                 return Ok(tokens.to_proto(now));
@@ -140,7 +141,7 @@ async fn attempt(
     Err(Error::unavailable("the login lost too many races").into())
 }
 
-/// The Credential, where the Session stands and falls with it.
+/// Returns the Credential if the Session depends on it.
 fn session_credential<'a>(
     proof: &'a Proof,
     session: &api::core_v1::Session,

@@ -1,4 +1,4 @@
-//! The end of a Session, by its owner.
+//! Logout of a Session by its owner.
 
 use api::core_v1::Session;
 use domain::{kind::Kind, token::TokenType};
@@ -11,10 +11,11 @@ use crate::{
     resource::load,
 };
 
-/// Ends the Session of a refresh token, also where it no longer stands. One that is gone is as good.
+/// Ends the Session of a refresh token, even if the Session is no longer valid. Succeeds if the Session is already
+/// gone.
 ///
 /// # Errors
-/// `Unauthenticated` where the token is not one of this Cluster, or not one of the Session's.
+/// Returns `Unauthenticated` if the token does not belong to this Cluster or to this Session.
 pub async fn logout(ctx: &Context, refresh_token: &str, caller: &Caller) -> Result<(), Error> {
     let claims = ctx
         .directory
@@ -56,7 +57,7 @@ pub async fn logout(ctx: &Context, refresh_token: &str, caller: &Caller) -> Resu
     transaction.push(Operation::Audit(event));
     match ctx.store.commit(transaction).await {
         Ok(committed) => {
-            // What was acknowledged has happened here.
+            // A change is visible on this replica before it is acknowledged.
             ctx.directory.catch_up(committed.cursor).await;
             Ok(())
         }

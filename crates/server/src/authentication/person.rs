@@ -1,5 +1,7 @@
-//! Whom an external identity is of: found by exactly the identity, or by an address that the provider vouches for, or made
-//! at the first login; and the Groups that the provider decides about.
+//! Maps an external identity to a User, and updates the Groups that the provider controls.
+//!
+//! The User is found by the identity, or by an email address that the provider vouches for. Otherwise the first login
+//! creates the User if a rule of the provider allows it.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -37,10 +39,10 @@ use crate::{
 const OPERATION: &str = "login";
 const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 const SUFFIX_LENGTH: usize = 6;
-/// So that the suffix fits into a name.
+/// Leaves room for the suffix in a name.
 const LONGEST_HEAD: usize = 33;
 
-/// The User whom `external` is of, who may log in by it.
+/// Returns the User of `external`, after checking that the User can log in with it.
 pub(crate) async fn identify(
     ctx: &Context,
     entry: &Arc<ProviderEntry>,
@@ -93,7 +95,7 @@ pub(crate) async fn identify(
     } else {
         let person = person(ctx, entry, &external, &facts, &membership, now)
             .map_err(|error| failed(error, None))?;
-        // Who is not let in does not become a User.
+        // An identity that is denied does not create a User.
         check(&person.user).map_err(|error| failed(error, None))?;
         create(ctx, entry, &external, &person, now)
             .await
@@ -109,7 +111,7 @@ pub(crate) async fn identify(
         return Err(failed(error.because("user_type"), Some(&user)));
     }
     check_user(&user.message).map_err(|error| failed(error, Some(&user)))?;
-    // By the Groups that are so from now on.
+    // The Groups are updated first, because the rules below must see them.
     let user = follow(ctx, user.clone(), &membership)
         .await
         .map_err(|error| failed(error, Some(&user)))?;
@@ -132,7 +134,8 @@ async fn find(
         return Ok(None);
     };
     let (found, _) = load::by_index::<User>(&*ctx.store, index::EMAIL, email, 1, now).await?;
-    // Who has an identity at the provider already is that one alone, and not whoever got their address later.
+    // A User that already has an identity at the provider is not matched by email. The address may belong to another
+    // person by now.
     Ok(found
         .into_iter()
         .find(|user| !has_identity(&user.message, entry.name())))
@@ -147,7 +150,7 @@ fn has_identity(user: &User, provider: &str) -> bool {
     identities.any(|identity| identity.identity_provider == provider)
 }
 
-/// The User that somebody is to become who is none, where the provider's rule says so.
+/// Builds the User for an unknown identity, if the provider's rules allow it.
 fn person(
     ctx: &Context,
     entry: &ProviderEntry,
@@ -167,7 +170,7 @@ fn person(
     Ok(NewPerson {
         user: User {
             metadata: Some(Metadata {
-                // What is random keeps anybody from taking a name that a Policy may already mean.
+                // The random suffix keeps a new User from taking a name that a Policy may already refer to.
                 name: format!(
                     "{head}-{}",
                     random_string(&*ctx.rng, ALPHABET, SUFFIX_LENGTH)
@@ -195,7 +198,7 @@ fn person(
     })
 }
 
-/// Makes the User.
+/// Creates the User.
 async fn create(
     ctx: &Context,
     entry: &ProviderEntry,
@@ -208,7 +211,7 @@ async fn create(
             let user = load::by_uid::<User>(&*ctx.store, uid, now).await?;
             user.ok_or_else(|| Error::unavailable("a new User is gone"))
         }
-        // Their other login was faster, or somebody has the address.
+        // A concurrent login of the same person was faster, or another User has the address.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let key = index::identity_key(entry.name(), &external.identifier);
             let found = load::by_index::<User>(&*ctx.store, index::IDENTITY, &key, 1, now).await?;
@@ -222,7 +225,7 @@ async fn create(
     }
 }
 
-/// Puts the User into the Groups that the provider says, and takes them out of those that it does not say.
+/// Updates the Groups of the User to those that the provider assigns.
 async fn follow(
     ctx: &Context,
     user: Stored<User>,
@@ -243,7 +246,7 @@ async fn follow(
     moved.ok_or_else(|| Error::denied("This User is gone.").because("user_gone"))
 }
 
-/// A User made at the first login.
+/// A User created at the first login.
 struct NewPerson {
     user: User,
     provider: Uid,
@@ -253,7 +256,7 @@ impl Plan for NewPerson {
     type Output = Uid;
 
     async fn stage(&self, draft: &mut Draft<'_>) -> Result<Uid, Error> {
-        // Its rule may have been taken back meanwhile.
+        // The provider's rule may have changed in the meantime.
         if let Some(provider) = draft.find_by_uid::<IdentityProvider>(self.provider).await? {
             draft.hold(&provider);
         }
@@ -262,7 +265,7 @@ impl Plan for NewPerson {
     }
 }
 
-/// A User whose Groups follow the provider.
+/// An update of a User's Groups by the provider.
 struct Moved<'a> {
     user: Uid,
     membership: &'a Membership,
@@ -284,7 +287,7 @@ impl Plan for Moved<'_> {
     }
 }
 
-/// The part of a name that tells people who it is: of what the provider calls them.
+/// Derives the readable part of a User's name from the provider's claims.
 fn head(external: &ExternalIdentity) -> String {
     let claim = |name: &str| external.claims.get(name).and_then(|value| value.as_str());
     let called = claim("preferred_username")

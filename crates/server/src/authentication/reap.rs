@@ -1,4 +1,4 @@
-//! Removes Sessions that can never be used again: they would count against their User's limit.
+//! Removal of Sessions that can never be used again. They would count against the limit of their User.
 
 use std::collections::HashMap;
 
@@ -15,13 +15,13 @@ use crate::{
 };
 
 const PAGE: u32 = 500;
-/// How many Sessions of one User are looked at: as many as one can have.
+/// Maximum number of Sessions of a User.
 const OF_USER: u32 = 10_000;
 
-/// Removes the dead Sessions of one User.
+/// Removes the dead Sessions of a User.
 ///
 /// # Errors
-/// Where the store fails.
+/// Returns the error of the store.
 pub(crate) async fn of_user(ctx: &Context, user: Uid) -> Result<(), StoreError> {
     let now = ctx.now();
     let uid = user.to_string();
@@ -30,10 +30,10 @@ pub(crate) async fn of_user(ctx: &Context, user: Uid) -> Result<(), StoreError> 
     remove_dead(ctx, sessions, now).await
 }
 
-/// Removes the Sessions of one Credential that its rotation has ended.
+/// Removes the Sessions of a Credential that its rotation has ended.
 ///
 /// # Errors
-/// Where the store fails.
+/// Returns the error of the store.
 pub(crate) async fn of_credential(ctx: &Context, credential: Uid) -> Result<(), StoreError> {
     let now = ctx.now();
     let uid = credential.to_string();
@@ -45,7 +45,7 @@ pub(crate) async fn of_credential(ctx: &Context, credential: Uid) -> Result<(), 
 /// Removes all dead Sessions of the Cluster.
 ///
 /// # Errors
-/// Where the store fails.
+/// Returns the error of the store.
 pub(crate) async fn all(ctx: &Context) -> Result<(), StoreError> {
     let mut after = None;
     loop {
@@ -86,7 +86,7 @@ async fn remove_dead(
     Ok(())
 }
 
-/// What was read for Sessions before.
+/// Cache of the objects that Sessions depend on, for one pass.
 #[derive(Default)]
 struct Known {
     users: HashMap<String, bool>,
@@ -95,7 +95,7 @@ struct Known {
 }
 
 impl Known {
-    /// Whether nothing can make the Session stand again. One that is merely locked or disabled by somebody can.
+    /// Returns whether the Session can never become valid again. A locked or disabled Session can.
     async fn is_dead(
         &mut self,
         store: &dyn Store,
@@ -139,7 +139,7 @@ impl Known {
     }
 }
 
-/// Whether the generation has ended for good: an expired Credential may yet be given more time.
+/// Returns whether the generation has ended for good. An expired Credential can still be extended.
 fn has_ended(credential: &Credential, version: u32, now: UnixMillis) -> bool {
     matches!(
         credential::accepts_version(credential, version, now),

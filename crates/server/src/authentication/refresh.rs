@@ -1,4 +1,4 @@
-//! New tokens for a Session, by its refresh token.
+//! Refresh of a Session's tokens with its refresh token.
 
 use api::{
     auth_v1::SessionToken,
@@ -30,7 +30,7 @@ use crate::{
 
 const ATTEMPTS: usize = 16;
 
-/// What a Session stands on, read from the store.
+/// A Session and the objects it depends on, read from the store.
 pub(super) struct Read {
     pub(super) session: Stored<Session>,
     pub(super) user: Stored<User>,
@@ -38,12 +38,12 @@ pub(super) struct Read {
     pub(super) device: Option<Stored<Device>>,
 }
 
-/// Gives the holder of a refresh token new tokens. The one that was used may be repeated for a little while, for
-/// clients that lost the reply; after that it gives away that somebody has a copy, and the Session ends.
+/// Issues new tokens to the holder of a refresh token. The same token can be used again for a short time, for clients
+/// that lost the response. Later reuse indicates a stolen copy and ends the Session.
 ///
 /// # Errors
-/// `Unauthenticated` where the token or the Session is not, or no longer, good; `PermissionDenied` where the User
-/// may not log in; `AlreadyExists` where the present tokens are good for a while.
+/// Returns `Unauthenticated` if the token or the Session is not valid, `PermissionDenied` if the User cannot log in,
+/// or `AlreadyExists` if the current access token is still valid for a while.
 pub async fn with_refresh_token(
     ctx: &Context,
     refresh_token: &str,
@@ -66,21 +66,21 @@ pub async fn with_refresh_token(
         })
 }
 
-/// Whether the holder of this refresh token has a Session.
+/// Checks that this refresh token belongs to a Session.
 ///
 /// # Errors
-/// `Unauthenticated` where not.
+/// Returns `Unauthenticated` if it does not.
 pub async fn check_refresh_token(ctx: &Context, refresh_token: &str) -> Result<(), Error> {
     holder_ignoring_approval_and_authenticator(ctx, refresh_token, ctx.now())
         .await
         .map(|_| ())
 }
 
-/// The Session of the holder of this refresh token, and what it depends on, if it passes
+/// Reads the Session of this refresh token and what it depends on, if it passes
 /// [`session::check_ignoring_approval_and_authenticator`].
 ///
 /// # Errors
-/// `Unauthenticated` where there is none.
+/// Returns `Unauthenticated` if the token or the Session is not valid.
 pub(super) async fn holder_ignoring_approval_and_authenticator(
     ctx: &Context,
     token: &str,
@@ -129,7 +129,7 @@ async fn attempt(ctx: &Context, token: &str, caller: &Caller) -> Result<SessionT
     Err(Error::unavailable("the refresh lost too many races"))
 }
 
-/// The Session and what it depends on, if it passes [`session::check_ignoring_approval_and_authenticator`].
+/// Reads a Session and what it depends on, if it passes [`session::check_ignoring_approval_and_authenticator`].
 pub(super) async fn read_ignoring_approval_and_authenticator(
     ctx: &Context,
     uid: Uid,
@@ -213,7 +213,7 @@ pub(super) async fn rotate(
     Ok(session)
 }
 
-/// Somebody has a copy of a refresh token: neither they nor the owner keep the Session.
+/// Ends a Session whose refresh token was reused. The token may be stolen, so neither holder keeps the Session.
 pub(super) async fn revoke(
     ctx: &Context,
     read: &Read,
@@ -230,7 +230,7 @@ pub(super) async fn revoke(
             ctx.directory.catch_up(committed.cursor).await;
             Ok(())
         }
-        // It is gone already.
+        // The Session is already gone.
         Err(CommitError::Conflict { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -246,7 +246,7 @@ pub(super) fn entry<'a>(read: &'a Read, event_type: &'static str) -> Entry<'a> {
     }
 }
 
-/// Whoever holds the refresh token of a Session may know why it is of no use.
+/// Converts a refusal to an error that names the reason. The holder of a refresh token may know it.
 pub(super) fn told(refusal: Refusal) -> Error {
     let kind = match refusal {
         Refusal::UserDisabled

@@ -1,4 +1,4 @@
-//! The secret of a Credential, as it is presented.
+//! Verification of the secrets of Credentials.
 
 use domain::{
     clock::UnixMillis,
@@ -13,27 +13,27 @@ use crate::{
     directory::{Known, Presented},
 };
 
-/// The one text of all failures before identity is proved.
+/// Message of every failure before the identity is proven.
 pub(crate) const UNAUTHENTICATED: &str = "Unauthenticated User";
 
-/// A secret whose signature was found good under this count of the keys that were taken away.
+/// The claims of a verified secret. They are valid while the epoch of removed keys is `key_epoch`.
 #[derive(Clone)]
 pub(super) struct Verified {
     claims: Claims,
     key_epoch: u64,
 }
 
-/// A Credential that was proved to be held, and may be used.
+/// A proof that the caller holds the secret of a usable Credential.
 pub(crate) struct Proof {
     pub(crate) claims: Claims,
     pub(crate) credential: Known<Credential>,
     pub(crate) generation: Generation,
 }
 
-/// Why a proof failed: whether the caller may learn the reason depends on whether they hold the present secret.
+/// A failed proof. The error names the reason only if the caller holds the current secret.
 pub(crate) struct Failed {
     pub(crate) error: Error,
-    /// The Credential that the secret is, or was, of.
+    /// The Credential that the secret belongs or belonged to.
     pub(crate) credential: Option<Known<Credential>>,
 }
 
@@ -46,16 +46,16 @@ impl From<Error> for Failed {
     }
 }
 
-/// What a secret may be proved for.
+/// The purpose of a proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To begin a Session, or to be granted a token.
+    /// Creating a Session or issuing a token.
     Authenticate,
-    /// To ask about what it got before; possible when used up.
+    /// Managing tokens that were issued before. Allowed even if all uses are spent.
     Manage,
 }
 
-/// The claims of a secret of this Cluster. The signature of one that was seen before is not verified again.
+/// Verifies a secret and returns its claims. Caches the result, so that the signature is verified only once.
 pub(crate) async fn verify(ctx: &Context, secret: &str) -> Result<Claims, Error> {
     let unverified = token::decode(secret).map_err(|error| unauthenticated(error.reason()))?;
     let key = Presented::CredentialSecret(&unverified).cache_key();
@@ -81,7 +81,7 @@ pub(crate) async fn verify(ctx: &Context, secret: &str) -> Result<Claims, Error>
     Ok(claims)
 }
 
-/// Proves that `claims`, which were verified, are of the present secret of a usable Credential of this type.
+/// Proves that the verified `claims` belong to the current secret of a usable Credential of this type.
 pub(crate) async fn prove(
     ctx: &Context,
     claims: Claims,
@@ -132,7 +132,7 @@ pub(crate) async fn prove(
         };
         if is_fresh {
             let error = match refusal {
-                // Whoever holds a former secret learns nothing of the present one.
+                // The holder of a former secret must learn nothing about the current one.
                 Refusal::Superseded | Refusal::Incomplete => unauthenticated(refusal.reason()),
                 _ if holds_former(&credential.message, &claims) => {
                     unauthenticated(refusal.reason())
@@ -148,13 +148,13 @@ pub(crate) async fn prove(
                 credential: Some(credential),
             });
         }
-        // It may have been changed by another replica a moment ago.
+        // Another replica may have changed the Credential a moment ago.
         ctx.directory.forget(&[claims.subject]);
         is_fresh = true;
     }
 }
 
-/// The User of a Credential, who may log in.
+/// Returns the User of a Credential, after checking that the User can log in.
 pub(crate) async fn user(ctx: &Context, credential: &Credential) -> Result<Known<User>, Error> {
     let reference = credential
         .status
@@ -180,7 +180,7 @@ pub(crate) async fn user(ctx: &Context, credential: &Credential) -> Result<Known
     }
 }
 
-/// Whether a User may log in, as it is.
+/// Checks that the given User can log in.
 pub(crate) fn check_user(user: &User) -> Result<(), Error> {
     may_log_in(user).map_err(may_not)
 }
@@ -189,7 +189,7 @@ fn may_not(refusal: Refusal) -> Error {
     Error::denied(format!("{}", Sentence(refusal))).because(refusal.reason())
 }
 
-/// A failure before identity is proved.
+/// Builds the error for a failure before the identity is proven.
 pub(crate) fn unauthenticated(reason: &'static str) -> Error {
     Error::new(ErrorKind::Unauthenticated, UNAUTHENTICATED).because(reason)
 }
@@ -201,10 +201,10 @@ pub(crate) fn from_unauthenticated(error: Unauthenticated) -> Error {
     }
 }
 
-/// Whether the User may log in at all.
+/// Checks that the User can log in.
 ///
 /// # Errors
-/// The first reason against it.
+/// Returns the first [`Refusal`] that applies.
 pub(super) fn may_log_in(user: &User) -> Result<(), Refusal> {
     if user.spec.as_ref().is_none_or(|spec| spec.is_disabled) {
         return Err(Refusal::UserDisabled);
@@ -223,7 +223,7 @@ fn holds_former(credential: &Credential, claims: &Claims) -> bool {
     present != Some(claims.token_id.to_string().as_str())
 }
 
-/// The generation of a secret that is used up.
+/// Returns the generation of a secret whose uses are spent.
 fn generation(credential: &Credential, claims: &Claims) -> Result<Generation, Refusal> {
     let status = credential.status.as_ref().ok_or(Refusal::Incomplete)?;
     if status.token_id == claims.token_id.to_string() {
@@ -235,7 +235,7 @@ fn generation(credential: &Credential, claims: &Claims) -> Result<Generation, Re
     }
 }
 
-/// A refusal as a sentence of its own.
+/// Displays a refusal as a sentence.
 struct Sentence(Refusal);
 
 impl std::fmt::Display for Sentence {

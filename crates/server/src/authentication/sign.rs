@@ -1,4 +1,4 @@
-//! Tokens of a Session.
+//! Signing of a Session's tokens.
 
 use api::{
     auth_v1,
@@ -13,7 +13,7 @@ use domain::{
 
 use crate::{Context, Error};
 
-/// The access and the refresh token of a Session.
+/// The access and refresh token of a Session.
 pub(crate) struct SessionTokens {
     access: Token,
     refresh: Token,
@@ -22,11 +22,10 @@ pub(crate) struct SessionTokens {
 }
 
 impl SessionTokens {
-    /// Signs those of the present authentication of `session`. Doing so again gives tokens with the same ids and
-    /// expiry.
+    /// Signs the tokens of the current authentication of `session`. Signing again yields the same ids and expiry.
     ///
     /// # Errors
-    /// Where there is no key, or the Session is incomplete.
+    /// Returns an error if no signing key is available or the Session is incomplete.
     pub(crate) fn sign(
         ctx: &Context,
         session: &Session,
@@ -65,17 +64,17 @@ impl SessionTokens {
         })
     }
 
-    /// When the access token expires.
     pub(crate) fn access_expires_at(&self) -> UnixMillis {
         self.access_expires_at
     }
 
-    /// The access token alone.
+    /// Returns only the access token.
     pub(crate) fn into_access(self) -> Token {
         self.access
     }
 
-    /// As the wire has it. Clients take a lifetime of 0 for no token.
+    /// Converts the tokens to the response message. Lifetimes are at least 1 s, because clients take 0 for a missing
+    /// token.
     pub(crate) fn to_proto(&self, now: UnixMillis) -> auth_v1::SessionToken {
         auth_v1::SessionToken {
             access_token: self.access.expose().to_owned(),
@@ -86,10 +85,10 @@ impl SessionTokens {
     }
 }
 
-/// An access token of a Session that holds many side by side.
+/// Signs an access token of a Session that can have several at the same time.
 ///
 /// # Errors
-/// Where there is no key.
+/// Returns an error if no signing key is available.
 pub(crate) fn access_token(
     ctx: &Context,
     session: Uid,
@@ -109,7 +108,7 @@ pub(crate) fn access_token(
     }))
 }
 
-/// Whole seconds left, at least one.
+/// Returns the remaining whole seconds, at least 1.
 pub(crate) fn seconds_until(end: UnixMillis, now: UnixMillis) -> i64 {
     i64::try_from(end.since(now).as_secs())
         .unwrap_or(i64::MAX)

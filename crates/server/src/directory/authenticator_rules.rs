@@ -1,4 +1,4 @@
-//! The rules of the `ClusterConfig` about Authenticators, compiled.
+//! The compiled rules of the `ClusterConfig` about Authenticators.
 
 use api::core_v1::{
     Authenticator, ClusterConfig, IdentityProvider, Session, User,
@@ -8,10 +8,10 @@ use api::core_v1::{
 use domain::clock::UnixMillis;
 use policy::{Facts, OnError, RuleList, Rules};
 
-/// What they say, and why where a rule could not be evaluated.
+/// The effect of the first match, with the error of a rule that could not be evaluated.
 pub(crate) type Said<E> = Option<(E, Option<String>)>;
 
-/// See the module.
+/// The compiled rules about Authenticators.
 pub(crate) struct AuthenticatorRules {
     registration: Rules<Enforcement>,
     authentication: Rules<Enforcement>,
@@ -19,22 +19,22 @@ pub(crate) struct AuthenticatorRules {
     has_enforcement: bool,
 }
 
-/// Which of the two lists about enforcement.
+/// The list of enforcement rules to evaluate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EnforcementList {
-    /// For whoever has no Authenticator that counts.
+    /// For a User without an Authenticator that counts.
     Registration,
-    /// For whoever has one.
+    /// For a User with such an Authenticator.
     Authentication,
 }
 
-/// What enforcement is decided by.
+/// The facts that enforcement rules evaluate.
 pub(crate) struct Login<'a> {
     pub(crate) user: &'a User,
-    /// As it is about to be stored.
+    /// The Session as it is about to be stored.
     pub(crate) session: &'a Session,
     pub(crate) identity_provider: Option<&'a IdentityProvider>,
-    /// All that the User has.
+    /// All Authenticators of the User.
     pub(crate) authenticators: &'a [Authenticator],
 }
 
@@ -71,12 +71,13 @@ impl AuthenticatorRules {
         }
     }
 
-    /// Whether there are any about enforcement.
+    /// Returns whether there are enforcement rules.
     pub(crate) fn has_enforcement(&self) -> bool {
         self.has_enforcement
     }
 
-    /// What the first rule of `list` that matches says; a rule that enforces matches where it cannot be evaluated.
+    /// Returns the effect of the first rule of `list` that matches. A rule that enforces also matches if its
+    /// evaluation fails.
     pub(crate) fn enforcement(
         &self,
         list: EnforcementList,
@@ -97,8 +98,8 @@ impl AuthenticatorRules {
         Some((found.effect, found.error))
     }
 
-    /// What the first rule that matches says of an answer that is right; one that denies matches where it cannot be
-    /// evaluated.
+    /// Returns the effect of the first post-authentication rule that matches. A rule that denies also matches if its
+    /// evaluation fails.
     pub(crate) fn post_authentication(
         &self,
         user: &User,

@@ -1,4 +1,4 @@
-//! Which Authenticators Users have, for hints about what they could prove: nothing is decided by it.
+//! A cache of the Authenticators of Users. It serves hints about possible step-ups, never decisions.
 
 use std::{
     sync::{
@@ -15,15 +15,15 @@ use store::{Store, StoreError};
 use super::cache::Cache;
 use crate::resource::{index, load};
 
-/// How often the list of a User is read within [`WINDOW`], whatever has changed meanwhile: whoever is denied again and
-/// again costs the store no more.
+/// Maximum number of reads of a User's list per [`WINDOW`]. It bounds the load on the store if a client is denied
+/// repeatedly.
 const READS: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Lists of those that were asked for, by the uid of the User.
+/// Cached lists, by the uid of the User.
 pub(super) struct Authenticators {
     lists: Cache<Uid, List>,
-    /// How often any Authenticator has changed.
+    /// Number of changes to any Authenticator.
     changes: AtomicU64,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Authenticators {
 struct List {
     all: Arc<[Authenticator]>,
     changes: u64,
-    /// When the first of `reads` was.
+    /// Time of the first of `reads`.
     since: UnixMillis,
     reads: u32,
 }
@@ -44,12 +44,12 @@ impl Authenticators {
         }
     }
 
-    /// One of them, or any, has changed.
+    /// Records that Authenticators have changed.
     pub(super) fn note_change(&self) {
         self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// All of a User, oldest first.
+    /// Returns all Authenticators of a User, oldest first.
     pub(super) async fn of(
         &self,
         user: Uid,
@@ -93,7 +93,7 @@ mod tests {
 
     const NOW: UnixMillis = UnixMillis(1_795_305_600_000);
 
-    /// Adds one, and returns the User.
+    /// Adds an Authenticator to the User.
     async fn add(store: &dyn Store, user: &User, number: usize) {
         let authenticator = new_authenticator(NewAuthenticator {
             uid: Uid::random(&SystemRng),
@@ -128,7 +128,7 @@ mod tests {
         for number in 0..12 {
             assert_eq!(count(NOW).await, number.min(9));
             add(&*store, &user, number).await;
-            // Nothing has told of it yet.
+            // No change was noted yet.
             assert_eq!(count(NOW).await, number.min(9));
             lists.note_change();
         }

@@ -1,4 +1,4 @@
-//! A bounded map that many tasks read.
+//! A bounded concurrent map.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -8,7 +8,7 @@ use std::{
 
 const SHARDS: usize = 64;
 
-/// Holds up to a number of values and forgets those that nobody has asked for since the last round (CLOCK).
+/// A map with a fixed capacity. It evicts entries that were not read since the last round (CLOCK).
 pub(crate) struct Cache<K, V> {
     shards: Vec<Mutex<Shard<K, V>>>,
     hasher: RandomState,
@@ -17,7 +17,7 @@ pub(crate) struct Cache<K, V> {
 
 struct Shard<K, V> {
     entries: HashMap<K, Entry<V>>,
-    // May name keys that are gone; see `Shard::tidy`.
+    // May contain removed keys; see `Shard::tidy`.
     hand: VecDeque<K>,
 }
 
@@ -48,12 +48,13 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         Some(entry.value.clone())
     }
 
-    /// Puts a value in, and hands out those that had to go for it.
+    /// Inserts a value, and returns the evicted values.
     pub(crate) fn insert(&self, key: K, value: V) -> Vec<V> {
         self.insert_if(key, value, || true).unwrap_or_default()
     }
 
-    /// As [`Self::insert`] where `holds` does, asked while no removal of the key can happen; else `None`.
+    /// Like [`Self::insert`], if `holds` returns true; otherwise returns `None`. `holds` runs under the lock, so the
+    /// key cannot be removed concurrently.
     pub(crate) fn insert_if(
         &self,
         key: K,

@@ -1,4 +1,4 @@
-//! What is fetched when it is asked for: Users, Credentials, Devices.
+//! Caches of resources that are fetched on demand: Users, Credentials and Devices.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::resource::{
     load,
 };
 
-/// A resource as it was read, cheap to clone.
+/// A resource as it was read. Cheap to clone.
 pub(crate) struct Known<T> {
     pub(crate) uid: Uid,
     pub(crate) revision: Revision,
@@ -46,7 +46,7 @@ impl<T: Resource> Documents<T> {
         Self(Cache::new(capacity))
     }
 
-    /// The resource, from the cache or the store.
+    /// Returns the resource from the cache or the store.
     pub(super) async fn get(
         &self,
         uid: Uid,
@@ -62,7 +62,8 @@ impl<T: Resource> Documents<T> {
             return Ok(None);
         };
         let stored = Known::from(stored);
-        // What was invalidated while it was read may be old: it is used for this once by whoever checks again.
+        // An object that was invalidated during the read may be stale. It is returned but not cached; the caller
+        // checks again.
         self.0.insert_if(uid, stored.clone(), || {
             !invalidations.any_since(moment, &[uid])
         });

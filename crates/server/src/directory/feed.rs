@@ -1,4 +1,4 @@
-//! Follows the change log of the store.
+//! Applies the store's change feed to the Directory.
 
 use std::{
     collections::BTreeMap,
@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 use super::{Applied, Directory, Unauthenticated, held, revoked};
 
 const BATCH: u32 = 1000;
-/// How many reads of a batch run at a time.
+/// Number of concurrent reads while a batch is applied.
 const READS: usize = 16;
 const RETRY_AFTER: Duration = Duration::from_millis(50);
-/// How often tokens are looked at that have come to their end.
+/// Interval between checks for expired tokens.
 const TICK: Duration = Duration::from_millis(100);
 
 impl Directory {
@@ -43,7 +43,7 @@ impl Directory {
                     () = stop.cancelled() => return,
                     changed = feed.changed() => match changed {
                         Ok(()) => break,
-                        // The store is gone: what is known grows stale, and is then no longer answered from.
+                        // The store is gone. The state becomes stale and is then no longer used.
                         Err(_) => return stop.cancelled().await,
                     },
                     _ = tick.tick() => self.end_tokens(),
@@ -52,7 +52,7 @@ impl Directory {
         }
     }
 
-    /// Takes over all changes that the feed knows of. Returns what the feed said.
+    /// Applies all changes that the feed knows of. Returns the state of the feed.
     async fn advance(
         &self,
         feed: &mut watch::Receiver<FeedState>,
@@ -74,7 +74,7 @@ impl Directory {
                 });
             };
             match self.store.changes(applied.cursor, BATCH).await? {
-                // The feed says so, too.
+                // The feed reports the replacement, too.
                 Changes::Replaced => {}
                 Changes::Trimmed(cursor) => {
                     self.reload().await?;
@@ -82,7 +82,7 @@ impl Directory {
                 }
                 Changes::Next(changes) => {
                     let Some(last) = changes.last().map(|change| change.cursor) else {
-                        // Nothing of the range concerns documents.
+                        // The range contains no changes of documents.
                         apply(state.cursor);
                         continue;
                     };
@@ -93,8 +93,7 @@ impl Directory {
         }
     }
 
-    /// Drops everything that was read and reads it again: it was of a history that the store no longer has. Nothing
-    /// is answered until that is done.
+    /// Reloads all state, because the store's history was replaced. Requests are not answered until that is done.
     async fn replace(&self, state: FeedState) -> Result<(), StoreError> {
         self.trusted.store(false, Ordering::Release);
         tracing::warn!(
@@ -109,9 +108,9 @@ impl Directory {
         Ok(())
     }
 
-    /// Takes over a batch. Done twice it has the effect of once.
+    /// Applies a batch of changes. Applying it twice is harmless.
     async fn apply(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        // Of several changes of a document only the last counts.
+        // Only the last change of a document counts.
         let changes: BTreeMap<(Kind, Uid), Change> = changes
             .into_iter()
             .map(|change| ((change.kind, change.uid), change))
@@ -142,7 +141,7 @@ impl Directory {
             self.keys.reload().await?;
         }
 
-        // From here on no read that began before can be put into a cache.
+        // After this, reads that began earlier can no longer be cached.
         for (_, uid) in changes.keys() {
             self.invalidations.note(*uid);
         }
@@ -165,11 +164,11 @@ impl Directory {
         self.recheck(in_use).await
     }
 
-    /// Reads everything anew.
+    /// Reads all state again.
     pub(super) async fn reload(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
         self.held.reload(&*self.store, now).await?;
-        // Tokens may have been revoked alone in what was trimmed.
+        // The trimmed changes may include revoked tokens.
         self.revoked
             .reload(&*self.store, now, |session, token_id| {
                 self.sessions.revoke_token(session, token_id);
@@ -186,7 +185,7 @@ impl Directory {
         self.recheck(in_use).await
     }
 
-    /// Whether Sessions by which something may be open still stand. Those that don't are ended here.
+    /// Checks the Sessions that may have open streams, and ends those that are no longer valid.
     async fn recheck(&self, sessions: Vec<Uid>) -> Result<(), StoreError> {
         let now = self.clock.now();
         stream::iter(sessions)

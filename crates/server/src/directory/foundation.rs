@@ -1,4 +1,4 @@
-//! What the Sessions of a User by one Credential have in common.
+//! The data that Sessions of the same User, Credential and Device share.
 
 use std::{
     collections::HashMap,
@@ -11,7 +11,7 @@ use policy::Background;
 
 use super::{documents::Known, principal::Parts};
 
-/// Made once for all Sessions that stand on the same revisions of the same resources.
+/// Shared by all Sessions that depend on the same revisions of the same resources.
 pub(crate) struct Foundation {
     pub(super) user: Known<User>,
     pub(super) user_name: Arc<str>,
@@ -19,9 +19,9 @@ pub(crate) struct Foundation {
     pub(super) credential_name: Option<Arc<str>>,
     device: Option<Known<Device>>,
     groups: Vec<(Uid, Arc<Group>)>,
-    /// As Policies see it.
+    /// The context that Policies see.
     pub(super) background: Arc<Background>,
-    /// All resources but the Session that it would have to be checked anew for.
+    /// Uids of all resources whose change makes a new check of the Session necessary, except the Session itself.
     pub(super) dependencies: Arc<[Uid]>,
     unrestricted: Arc<[Scope]>,
 }
@@ -58,17 +58,15 @@ impl Foundation {
         }
     }
 
-    /// The Credential.
     pub(super) fn credential(&self) -> Option<&Credential> {
         self.credential.as_ref().map(|known| &*known.message)
     }
 
-    /// The Device.
     pub(super) fn device(&self) -> Option<&Device> {
         self.device.as_ref().map(|known| &*known.message)
     }
 
-    /// `scopes`, shared where there are none.
+    /// Returns `scopes`. All Sessions without scopes share one empty slice.
     pub(super) fn scopes(&self, scopes: &[Scope]) -> Arc<[Scope]> {
         if scopes.is_empty() {
             self.unrestricted.clone()
@@ -77,10 +75,11 @@ impl Foundation {
         }
     }
 
-    /// Whether it is what `parts` would be made into.
+    /// Returns whether this foundation was built from equal `parts`.
     fn is_of(&self, parts: &Parts) -> bool {
         let credential = self.credential.as_ref();
-        // A revision of a uid is one content; the uids are those of the key. Groups are held, one object for each content.
+        // A revision of a uid has exactly one content, and the key already compares the uids. Groups are held, so
+        // equal content is the same object.
         self.user.revision == parts.user.revision
             && credential.map(|known| known.revision)
                 == parts.credential.as_ref().map(|known| known.revision)
@@ -95,21 +94,21 @@ impl Foundation {
     }
 }
 
-/// Of one User, one Credential and one Device.
+/// User, Credential and Device.
 type Key = (Uid, Option<Uid>, Option<Uid>);
 
-/// Those that Sessions stand on at present.
+/// The foundations of the cached Sessions.
 #[derive(Default)]
 pub(super) struct Foundations(Mutex<HashMap<Key, Weak<Foundation>>>);
 
 impl Foundations {
-    /// Forgets all: in another history of the store, the same revision may have another content.
+    /// Removes all entries. In another history of the store, the same revision may have different content.
     pub(super) fn clear(&self) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.clear();
     }
 
-    /// The one of `parts`: the same as before where nothing of it has changed.
+    /// Returns the foundation of `parts`, and reuses the existing one if nothing changed.
     pub(super) fn of(&self, parts: &Parts) -> Arc<Foundation> {
         let key = (
             parts.user.uid,

@@ -1,4 +1,5 @@
-//! What is held whole: Policies, Services, Namespaces, Groups, `IdentityProviders` and the `ClusterConfig`.
+//! The kinds that are held completely: Policies, Services, Namespaces, Groups, `IdentityProviders` and the
+//! `ClusterConfig`.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,19 +20,19 @@ use crate::resource::codec::{Resource, Stored, decode};
 
 const PAGE: u32 = 1000;
 
-/// A Service with what a decision about it needs.
+/// A Service with the data that a decision about it needs.
 pub struct ServiceEntry {
     /// The Service.
     pub service: Arc<Service>,
-    /// Its Namespace.
+    /// Namespace of the Service.
     pub namespace: Arc<Namespace>,
-    /// Both as Policies see them, with the Policies that they and the Cluster bring.
+    /// Both as Policies see them, with the attached Policies of the Service, the Namespace and the Cluster.
     pub target: Arc<Target>,
-    /// Which revision of the Service this is.
+    /// Revision of the Service.
     pub revision: Revision,
 }
 
-/// Read as one: a reader keeps what it has loaded, a change replaces it.
+/// Snapshots of the held objects. A reader keeps the snapshot it loaded; a change replaces it.
 pub(super) struct Held {
     policies: ArcSwap<PolicySet>,
     /// Names by uid, for deletions.
@@ -55,11 +56,11 @@ struct Services {
     by_uid: HashMap<Uid, Arc<Stored<Service>>>,
     by_name: HashMap<String, Arc<ServiceEntry>>,
     by_host: HashMap<String, Arc<ServiceEntry>>,
-    /// With which the targets were built.
+    /// The configuration from which the targets were built.
     config: Arc<ClusterConfig>,
 }
 
-/// Whether documents of this kind are held whole.
+/// Returns whether documents of this kind are held completely.
 pub(super) fn is_held(kind: Kind) -> bool {
     matches!(
         kind,
@@ -88,7 +89,7 @@ impl Held {
         }
     }
 
-    /// Reads everything anew.
+    /// Reads all objects again.
     pub(super) async fn reload(
         &self,
         store: &dyn Store,
@@ -124,7 +125,7 @@ impl Held {
         Ok(())
     }
 
-    /// Takes over the present state of changed documents: `None` for one that is gone.
+    /// Applies the current state of changed documents; `None` for a deleted one.
     pub(super) fn apply(
         &self,
         changes: &[(Kind, Uid, Option<Document>)],
@@ -204,7 +205,7 @@ impl Held {
         let mut policies = self.policies();
         let mut names = HashMap::clone(&self.policy_names.load());
         for (_, uid, document) in changes {
-            // The name never changes, but a name can come back as another Policy.
+            // A Policy keeps its name, but a new Policy can reuse the name of a deleted one.
             if let Some(name) = names.remove(uid) {
                 policies = policies.without(&name);
             }
@@ -217,7 +218,8 @@ impl Held {
         self.policy_names.store(Arc::new(names));
     }
 
-    /// Namespaces, Groups and the `ClusterConfig`. True where the targets of all Services are to be built anew.
+    /// Applies Namespaces, Groups and the `ClusterConfig`. Returns true if the targets of all Services must be
+    /// rebuilt.
     fn apply_surroundings(
         &self,
         changes: &[(Kind, Uid, Option<Document>)],
@@ -325,7 +327,7 @@ impl Groups {
     }
 }
 
-/// Every document of a kind.
+/// Reads every document of a kind.
 async fn all(store: &dyn Store, kind: Kind, now: UnixMillis) -> Result<Vec<Document>, StoreError> {
     let mut found = Vec::new();
     let mut after = None;
@@ -348,8 +350,8 @@ async fn all_undamaged<T: Resource>(
     Ok(documents.iter().filter_map(undamaged).collect())
 }
 
-/// The resource. One that is damaged is as if it were not there: what refers to it is denied, and everything else goes
-/// on.
+/// Decodes a document. A damaged one counts as missing: objects that refer to it are denied, and all others still
+/// work.
 pub(super) fn undamaged<T: Resource>(document: &Document) -> Option<Stored<T>> {
     match decode(document) {
         Ok(resource) => Some(resource),

@@ -1,4 +1,4 @@
-//! What has been invalidated lately, so that a read which began before does not put back what is old.
+//! A log of recent invalidations. It keeps a read that began earlier from caching a stale object.
 
 use std::{
     collections::VecDeque,
@@ -7,10 +7,10 @@ use std::{
 
 use domain::id::Uid;
 
-/// How many are remembered. A read that outlasts as many invalidations counts as invalidated.
+/// Number of invalidations kept. A read during more than this many counts as invalidated.
 const REMEMBERED: usize = 8192;
 
-/// The last invalidations, numbered.
+/// The most recent invalidations, numbered.
 #[derive(Default)]
 pub(super) struct Invalidations(Mutex<State>);
 
@@ -20,17 +20,18 @@ struct State {
     recent: VecDeque<Uid>,
 }
 
-/// A moment in the sequence of invalidations.
+/// A position in the sequence of invalidations.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment(u64);
 
 impl Invalidations {
-    /// To be taken before a read begins.
+    /// Returns the current position. Call this before a read begins.
     pub(super) fn now(&self) -> Moment {
         Moment(self.lock().next)
     }
 
-    /// To be noted after the new state can be read, and before caches are cleared of `uid`.
+    /// Records the invalidation of `uid`. Call this when the new state can be read, and before `uid` is evicted from
+    /// caches.
     pub(super) fn note(&self, uid: Uid) {
         let mut state = self.lock();
         state.next += 1;
@@ -40,14 +41,14 @@ impl Invalidations {
         }
     }
 
-    /// As [`Self::note`], of everything.
+    /// Like [`Self::note`], for all objects.
     pub(super) fn note_all(&self) {
         let mut state = self.lock();
         state.next += 1;
         state.recent.clear();
     }
 
-    /// Whether any of `uids` was invalidated after `moment`.
+    /// Returns whether any of `uids` was invalidated after `moment`.
     pub(super) fn any_since(&self, moment: Moment, uids: &[Uid]) -> bool {
         let state = self.lock();
         let passed = usize::try_from(state.next - moment.0).unwrap_or(usize::MAX);

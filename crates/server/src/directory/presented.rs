@@ -1,13 +1,12 @@
-//! Keys of the caches that remember who presented what.
+//! Keys of the authentication caches.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use domain::{id::Uid, token::Unverified};
 
-/// What a caller presented as proof, after its form was checked.
+/// A credential presented by a caller, after its form was checked.
 ///
-/// No variant can be built from text that a caller chooses and that no check accepted as this form: an access token
-/// or a secret is decoded first, a portal cookie is opened first. The cookie of a Service is looked up by its whole
-/// sealed text together with the host.
+/// A caller cannot create a variant from arbitrary text. An access token or a secret is decoded first, and a portal
+/// cookie is opened first. The cookie of a Service is looked up by its whole sealed text together with the host.
 pub(crate) enum Presented<'a> {
     /// An access token in its canonical form.
     AccessToken(&'a Unverified),
@@ -24,7 +23,7 @@ pub(crate) enum Presented<'a> {
 pub(crate) struct CacheKey([u8; 32]);
 
 impl Presented<'_> {
-    /// SHA-256 over a tag for the variant and its fields, each preceded by its length.
+    /// Returns the SHA-256 over a tag for the variant and its fields, each preceded by its length.
     pub(crate) fn cache_key(&self) -> CacheKey {
         match self {
             Self::AccessToken(token) => digest(1, [token.canonical_bytes(), &[]]),

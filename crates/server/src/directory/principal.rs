@@ -1,4 +1,4 @@
-//! Who a request is from.
+//! The authenticated sender of a request.
 
 use std::{
     any::Any,
@@ -28,79 +28,79 @@ use tokio_util::sync::CancellationToken;
 use super::{documents::Known, foundation::Foundation};
 use crate::resource::token_ids::{HasTokenIds as _, TokenIds};
 
-/// A Session that has been authenticated by a token, with everything that a decision about it needs.
+/// A Session authenticated with a token, with the data that a decision about it needs.
 pub struct Principal {
-    /// From here on the token is not accepted.
+    /// Time from which the token is no longer accepted.
     pub valid_until: UnixMillis,
-    /// Cancelled when the token, Session, User, Credential or Device no longer stands: open streams end.
+    /// Cancelled when the token, Session, User, Credential or Device is no longer valid. Open streams then end.
     pub revoked: CancellationToken,
-    /// What the token says.
+    /// The claims of the token.
     pub claims: Arc<Claims>,
-    /// What others derive from it once, and keep for as long as it holds.
+    /// A value that another module derives once and caches here.
     pub derived: OnceLock<Box<dyn Any + Send + Sync>>,
     pub(super) standing: Arc<Standing>,
     pub(super) key_epoch: u64,
 }
 
 impl Principal {
-    /// As Policies see it.
+    /// Returns the subject that Policies evaluate.
     pub fn subject(&self) -> &Arc<Subject> {
         &self.standing.subject
     }
 
-    /// The Session. It is kept encoded: not for what is done at each request to a Service.
+    /// Decodes the Session. Too slow for every request to a Service.
     pub fn session(&self) -> Session {
         self.standing.session()
     }
 
-    /// Uid and name of the Session: what refers to it.
+    /// Returns the uid and name of the Session, for references to it.
     pub(crate) fn session_metadata(&self) -> Metadata {
         self.standing.metadata()
     }
 
-    /// The uid of the User; that of the Session if the User has none that can be read.
+    /// Returns the uid of the User, or the uid of the Session if the User has no valid uid.
     pub(crate) fn user_uid(&self) -> Uid {
         let metadata = self.user().metadata.as_ref();
         let uid = metadata.and_then(|metadata| metadata.uid.parse().ok());
         uid.unwrap_or(self.claims.subject)
     }
 
-    /// The name of the Session.
+    /// Returns the name of the Session.
     pub fn session_name(&self) -> &Arc<str> {
         &self.standing.name
     }
 
-    /// Its User.
+    /// Returns the User of the Session.
     pub fn user(&self) -> &User {
         &self.standing.foundation.user.message
     }
 
-    /// The name of its User.
+    /// Returns the name of the User.
     pub fn user_name(&self) -> &Arc<str> {
         &self.standing.foundation.user_name
     }
 
-    /// The Credential that it came from.
+    /// Returns the Credential that created the Session, if the Session depends on one.
     pub fn credential(&self) -> Option<&Credential> {
         self.standing.credential()
     }
 
-    /// The name of the Credential that it came from.
+    /// Returns the name of that Credential.
     pub fn credential_name(&self) -> Option<&Arc<str>> {
         self.standing.foundation.credential_name.as_ref()
     }
 
-    /// The Device that it is on.
+    /// Returns the Device of the Session.
     pub fn device(&self) -> Option<&Device> {
         self.standing.foundation.device()
     }
 
-    /// What the Session may be used for; empty is everything.
+    /// Returns the scopes that restrict the Session. Empty means unrestricted.
     pub fn scopes(&self) -> &Arc<[Scope]> {
         &self.standing.scopes
     }
 
-    /// Whether the token may be accepted without looking any further.
+    /// Returns whether the token can be accepted without further checks.
     pub(super) fn holds(&self, now: UnixMillis, key_epoch: u64) -> bool {
         self.key_epoch == key_epoch
             && now < self.valid_until
@@ -109,30 +109,30 @@ impl Principal {
     }
 }
 
-/// A Session that stands, with what it depends on, at one moment. There may be a hundred thousand of them: what
-/// Sessions have in common is shared, and the Session itself is kept in the encoded form that Policies read.
+/// A valid Session and the objects it depends on, at one moment. There may be 100,000 of them. Common data is
+/// therefore shared, and the Session is kept in the encoded form that Policies read.
 pub(crate) struct Standing {
     pub(crate) uid: Uid,
-    /// When it ends without any change.
+    /// Time at which it ends if nothing changes.
     pub(crate) valid_until: UnixMillis,
-    /// When the Session itself ends.
+    /// Expiry of the Session itself.
     pub(crate) expires_at: UnixMillis,
     pub(super) subject: Arc<Subject>,
     pub(super) foundation: Arc<Foundation>,
     name: Arc<str>,
     scopes: Arc<[Scope]>,
-    /// Of the Session alone, without what its Credential adds.
+    /// Authorization of the Session alone, without that of its Credential.
     authorization: Option<Box<Authorization>>,
-    /// Kept out of what Policies read.
+    /// Token ids, which Policies must not see.
     token_ids: TokenIds,
-    /// The version of the Credential.
+    /// Version of the Credential.
     pub(crate) version: u32,
     session_type: i32,
     current: AtomicBool,
     used: AtomicBool,
 }
 
-/// What a [`Standing`] is made of.
+/// The inputs of a [`Standing`].
 pub(super) struct Parts {
     pub(super) session: Known<Session>,
     pub(super) user: Known<User>,
@@ -173,14 +173,14 @@ impl Standing {
         }
     }
 
-    /// As Policies would see it if the Session were this one.
+    /// Returns the subject that Policies would evaluate for `session` in place of this Session.
     pub(crate) fn as_if(&self, session: &Session) -> Subject {
         subject(&self.foundation, session)
     }
 
-    /// The Session, decoded.
+    /// Decodes the Session.
     pub(crate) fn session(&self) -> Session {
-        // What was encoded here decodes; if ever not, an empty Session is one that nothing accepts.
+        // The encoding was made here and always decodes. An empty Session would be accepted nowhere.
         let mut session = self.subject.session().unwrap_or_default();
         if let Some(spec) = &mut session.spec {
             spec.authorization = self.authorization.as_deref().cloned();
@@ -189,7 +189,7 @@ impl Standing {
         session
     }
 
-    /// Uid and name of the Session: what refers to it.
+    /// Returns the uid and name of the Session, for references to it.
     pub(crate) fn metadata(&self) -> Metadata {
         Metadata {
             uid: self.uid.to_string(),
@@ -198,37 +198,37 @@ impl Standing {
         }
     }
 
-    /// The Credential that it came from.
+    /// Returns the Credential that created the Session, if the Session depends on one.
     pub(crate) fn credential(&self) -> Option<&Credential> {
         self.foundation.credential()
     }
 
-    /// Its User.
     pub(crate) fn user(&self) -> &User {
         &self.foundation.user.message
     }
 
-    /// The Device that it is on.
     pub(crate) fn device(&self) -> Option<&Device> {
         self.foundation.device()
     }
 
-    /// What the Session may be used for; empty is everything.
+    /// Returns the scopes that restrict the Session. Empty means unrestricted.
     pub(crate) fn scopes(&self) -> &[Scope] {
         &self.scopes
     }
 
-    /// As Policies see it.
+    /// Returns the subject that Policies evaluate.
     pub(crate) fn subject(&self) -> &Arc<Subject> {
         &self.subject
     }
 
-    /// The type of the Session.
     pub(crate) fn session_type(&self) -> Type {
         Type::try_from(self.session_type).unwrap_or_default()
     }
 
-    /// Until when `claims` are accepted; `None` where they are not.
+    /// Returns the time until which `claims` are accepted.
+    ///
+    /// # Errors
+    /// Returns the [`credential::Refusal`] if they are not accepted.
     pub(super) fn token_end(
         &self,
         session: &Session,
@@ -255,7 +255,7 @@ impl Standing {
         }
     }
 
-    /// Whether it was used since this was asked before.
+    /// Returns whether it was used since the last call, and resets the mark.
     pub(super) fn was_used(&self) -> bool {
         self.used.swap(false, Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! `IdentityProviders`, held whole with their rules compiled.
+//! `IdentityProviders`, held completely with their compiled rules.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -25,7 +25,7 @@ use store::Document;
 use super::{documents::Known, held::undamaged};
 use crate::resource::codec::Stored;
 
-/// An `IdentityProvider` with what a login by it needs.
+/// An `IdentityProvider` with the data that a login needs.
 pub(crate) struct ProviderEntry {
     pub(crate) known: Known<IdentityProvider>,
     aal: Rules<Aal>,
@@ -35,22 +35,22 @@ pub(crate) struct ProviderEntry {
 }
 
 struct Mapping {
-    /// What is wrong with it, where it does not compile.
+    /// The compiled expression, or the problems if it does not compile.
     eval: Result<NamesExpression, String>,
     groups: Vec<String>,
 }
 
-/// In which Groups a User is to be, as far as the provider decides that.
+/// The Groups that a provider controls, and the ones it assigns to a User.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Membership {
-    /// What is decided about.
+    /// Groups that the provider controls.
     pub(crate) decided: BTreeSet<String>,
-    /// Those of them that the User is in.
+    /// Controlled Groups that the User belongs to.
     pub(crate) groups: BTreeSet<String>,
 }
 
 impl Membership {
-    /// The Groups of whoever was in `present`.
+    /// Returns the new Groups of a User whose current Groups are `present`.
     pub(crate) fn apply(&self, present: impl IntoIterator<Item = String>) -> BTreeSet<String> {
         present
             .into_iter()
@@ -65,7 +65,7 @@ impl ProviderEntry {
         let none = Spec::default();
         let spec = known.message.spec.as_ref().unwrap_or(&none);
         let aal = spec.aal_rules.iter().map(|rule| {
-            // An assurance level that cannot be told is not claimed.
+            // If the evaluation fails, no assurance level is claimed.
             (rule.condition.as_ref(), OnError::Pass, level(rule.aal()))
         });
         let rules = spec.post_authentication_rules.iter().map(|rule| {
@@ -104,10 +104,10 @@ impl ProviderEntry {
         self.known.message.spec.as_ref()
     }
 
-    /// Whether anybody may log in by it.
+    /// Checks that logins with this provider are enabled.
     ///
     /// # Errors
-    /// The reason against it, a stable word.
+    /// Returns the reason, a stable identifier, if they are not.
     pub(crate) fn check_usable(&self) -> Result<(), &'static str> {
         if self.spec().is_none_or(|spec| spec.is_disabled) {
             return Err("provider_disabled");
@@ -119,7 +119,7 @@ impl ProviderEntry {
         Ok(())
     }
 
-    /// Where the keys of its identity tokens are, and for whom they must be; `None` where it is of another type.
+    /// Returns the key location and the expected audience of its identity tokens, or `None` for other types.
     pub(crate) fn identity_tokens(&self) -> Option<(KeyLocation, &str)> {
         let Some(spec::Type::OidcIdentityToken(token)) = self.spec()?.r#type.as_ref() else {
             return None;
@@ -139,14 +139,13 @@ impl ProviderEntry {
         Some((location, &token.audience))
     }
 
-    /// How sure the first rule that matches says that it is.
+    /// Returns the assurance level of the first rule that matches.
     pub(crate) fn aal(&self, facts: &Facts, now: UnixMillis) -> Aal {
         let found = self.aal.first_match(facts, now);
         found.map_or(Aal::Unset, |found| found.effect)
     }
 
-    /// Whether its rules let `user` in who was authenticated like this: the first that matches decides, and none
-    /// allows.
+    /// Returns whether the rules allow this login of `user`. The first match decides; without a match they allow.
     pub(crate) fn allows(&self, user: &User, info: &Info, now: UnixMillis) -> bool {
         let facts = Facts::identity_provider_post_authentication(user, &self.known.message, info);
         let found = self.post_authentication.first_match(&facts, now);
@@ -163,13 +162,13 @@ impl ProviderEntry {
         found.is_none_or(|found| found.effect == Effect::Allow)
     }
 
-    /// Whether a User is found by an e-mail address that it vouches for.
+    /// Returns whether a User is found by an email address that the provider vouches for.
     pub(crate) fn finds_by_email(&self) -> bool {
         self.spec()
             .is_some_and(|spec| spec.enable_email_as_identity && !spec.disable_email_as_identity)
     }
 
-    /// What people read on the way to it.
+    /// Returns the name that login pages show.
     pub(crate) fn label(&self) -> &str {
         let own = self.spec().map_or("", |spec| spec.display_name.as_str());
         let metadata = self.known.message.metadata.as_ref();
@@ -180,16 +179,16 @@ impl ProviderEntry {
             .unwrap_or_default()
     }
 
-    /// The Groups of a new User, where one is to be made.
+    /// Returns the Groups of a new User, if the rule allows creating one.
     pub(crate) fn creates(&self, facts: &Facts, now: UnixMillis) -> Option<&[String]> {
         let (rules, groups) = self.creation.as_ref()?;
         rules.first_match(facts, now).map(|_| groups.as_slice())
     }
 
-    /// What its mappings decide.
+    /// Evaluates the Group mappings.
     ///
     /// # Errors
-    /// Where one cannot be evaluated: Groups deny as well as allow, so there is no safe guess.
+    /// Returns the problem if a mapping cannot be evaluated. Groups deny as well as allow, so no default is safe.
     pub(crate) fn membership(&self, facts: &Facts, now: UnixMillis) -> Result<Membership, String> {
         let mut membership = Membership::default();
         for mapping in &self.mappings {
@@ -219,7 +218,7 @@ fn level(aal: aal_rule::Aal) -> Aal {
     }
 }
 
-/// All of them.
+/// All `IdentityProviders`, by uid.
 #[derive(Default)]
 pub(super) struct Providers(ArcSwap<HashMap<Uid, Arc<ProviderEntry>>>);
 
@@ -261,7 +260,7 @@ impl Providers {
         entries.values().find(|entry| is_wanted(entry)).cloned()
     }
 
-    /// By name.
+    /// Returns all entries, sorted by name.
     pub(super) fn all(&self) -> Vec<Arc<ProviderEntry>> {
         let mut all: Vec<_> = self.0.load().values().cloned().collect();
         all.sort_by(|one, other| one.name().cmp(other.name()));
@@ -270,12 +269,12 @@ impl Providers {
 }
 
 impl super::Directory {
-    /// All `IdentityProviders`, by name.
+    /// Returns all `IdentityProviders`, sorted by name.
     pub(crate) fn identity_providers(&self) -> Vec<Arc<ProviderEntry>> {
         self.held.providers().all()
     }
 
-    /// The `IdentityProvider` that a reference means: all that it says must fit.
+    /// Returns the `IdentityProvider` of a reference. Name and uid must match, if set.
     pub(crate) fn identity_provider(&self, name: &str, uid: &str) -> Option<Arc<ProviderEntry>> {
         if name.is_empty() && uid.is_empty() {
             return None;
@@ -286,7 +285,7 @@ impl super::Directory {
         })
     }
 
-    /// The provider of identity tokens with this issuer.
+    /// Returns the provider of identity tokens with this issuer.
     pub(crate) fn token_provider(&self, issuer: &str) -> Option<Arc<ProviderEntry>> {
         let wanted = issuer::canonical(issuer);
         self.held.providers().find(|entry| {

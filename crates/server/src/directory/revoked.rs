@@ -1,7 +1,7 @@
-//! Access tokens that were revoked alone (RFC 7009), each remembered until it would have expired.
+//! Access tokens that were revoked individually (RFC 7009), each kept until it would have expired.
 //!
-//! Memory is bounded. What does not fit is not forgotten: until the last token that was left out has expired, the
-//! store is asked about each token that is not known here.
+//! Memory is bounded. If tokens do not fit, unknown tokens are looked up in the store until the last omitted token has
+//! expired.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -13,7 +13,7 @@ use store::{Document, NewDocument, SecretWrite, Store, StoreError};
 
 const PAGE: u32 = 1000;
 
-/// The ids of revoked tokens, as many as there is room for.
+/// A bounded set of the ids of revoked tokens.
 pub(super) struct RevokedTokens {
     capacity: usize,
     held: RwLock<Held>,
@@ -22,18 +22,18 @@ pub(super) struct RevokedTokens {
 #[derive(Default)]
 struct Held {
     tokens: HashMap<Uid, UnixMillis>,
-    /// The same, those that expire first at the front.
+    /// Entries of `tokens`, ordered by expiry.
     by_expiry: BTreeSet<(UnixMillis, Uid)>,
-    /// When the last token expires that there was no room for.
+    /// Latest expiry of an omitted token.
     left_out_until: Option<UnixMillis>,
 }
 
-/// What is known here of a token.
+/// The state of a token in this set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
     Revoked,
     NotRevoked,
-    /// Only the store can tell.
+    /// Only the store can answer.
     Unknown,
 }
 
@@ -45,10 +45,10 @@ impl RevokedTokens {
         }
     }
 
-    /// Whether the token was revoked. Reads the store only while there is no room for all that were.
+    /// Returns whether the token was revoked. Reads the store only if tokens were omitted.
     ///
     /// # Errors
-    /// Returns the error of the store; the token must not be accepted then.
+    /// Returns the error of the store. The token must then not be accepted.
     pub(super) async fn contains(
         &self,
         store: &dyn Store,
@@ -97,7 +97,7 @@ impl RevokedTokens {
         count(&held);
     }
 
-    /// Forgets those that have expired by themselves a while ago.
+    /// Removes tokens that expired at or before `before`.
     pub(super) fn trim(&self, before: UnixMillis) {
         let is_due = |held: &Held| {
             let first = held.by_expiry.first();
@@ -119,7 +119,7 @@ impl RevokedTokens {
         count(&held);
     }
 
-    /// Reads all revoked tokens, and calls `on_each` with the Session and the id of each once it is known here.
+    /// Reads all revoked tokens. Calls `on_each` with the Session and the id of each token after adding it.
     ///
     /// # Errors
     /// Returns the error of the store.
@@ -151,12 +151,12 @@ fn count(held: &Held) {
     metrics::gauge!("directory_revoked_tokens").set(held.tokens.len() as f64);
 }
 
-/// When the token of this record expires.
+/// Returns the expiry of the token of this record.
 pub(super) fn end(document: &Document) -> UnixMillis {
     document.expires_at.unwrap_or(UnixMillis(i64::MAX))
 }
 
-/// The record that revokes one token.
+/// Builds the record that revokes one token.
 pub(crate) fn record(
     session: Uid,
     token_id: Uid,
@@ -175,7 +175,7 @@ pub(crate) fn record(
     }
 }
 
-/// The Session of a record, from its name.
+/// Returns the Session of a record, from its name.
 pub(super) fn session_of(name: &str) -> Option<Uid> {
     name.split_once('/')?.0.parse().ok()
 }
@@ -209,7 +209,7 @@ mod tests {
         for seed in 0..1000 {
             assert_ne!(tokens.known(id(seed), NOW), Known::NotRevoked, "{seed}");
         }
-        // A token that nobody revoked is looked up as long as it could be one that was left out.
+        // An unknown token is looked up while it could be an omitted one.
         let last = UnixMillis(NOW.0 + 1009);
         assert_eq!(
             tokens.known(id(5000), UnixMillis(last.0 - 1)),
@@ -223,7 +223,7 @@ mod tests {
         let tokens = RevokedTokens::new(2);
         tokens.insert(id(1), UnixMillis(NOW.0 + 20));
         tokens.insert(id(2), UnixMillis(NOW.0 + 10));
-        // Again: as each replica reads it after a reload.
+        // Inserted again, as after a reload.
         tokens.insert(id(2), UnixMillis(NOW.0 + 10));
         assert_eq!(tokens.known(id(3), NOW), Known::NotRevoked);
         tokens.insert(id(3), UnixMillis(NOW.0 + 30));

@@ -1,4 +1,4 @@
-//! The Sessions that this replica knows, and who is to be told when one no longer stands.
+//! The cached Sessions, and the notification of their open streams when one is no longer valid.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::principal::Standing;
 
-/// How many tokens of one Session can have open streams. The oldest gives way to one more.
+/// Maximum number of tokens of one Session with open streams. Above it, the oldest is ended.
 const LIVE_TOKENS: usize = 1024;
 const FIRST: [u8; 16] = [0; 16];
 const LAST: [u8; 16] = [0xff; 16];
 
-/// Bounded by a number of Sessions. Those with tokens in use keep their slot, so that revocation reaches them.
+/// A bounded cache of Sessions. Sessions with tokens in use keep their slot, so that a revocation reaches them.
 pub(super) struct Sessions {
     table: Mutex<Table>,
     capacity: usize,
@@ -24,11 +24,11 @@ pub(super) struct Sessions {
 #[derive(Default)]
 struct Table {
     slots: HashMap<Uid, Slot>,
-    /// What a Session depends on beside itself, and the Session.
+    /// Pairs of an object that a Session depends on, and the Session.
     dependents: BTreeSet<(Uid, Uid)>,
-    /// When the first token of a Session ends.
+    /// Earliest end of a token, per Session.
     timers: BTreeSet<(UnixMillis, Uid)>,
-    /// Sessions that have a `Standing`, in the order in which they are looked at when room is needed.
+    /// Sessions that have a `Standing`, in the order of eviction.
     hand: VecDeque<Uid>,
     standing: usize,
 }
@@ -40,7 +40,7 @@ struct Slot {
     scheduled: Option<UnixMillis>,
 }
 
-/// A token by which something may be open.
+/// A token that may have open streams.
 struct LiveToken {
     claims: Arc<Claims>,
     revoked: CancellationToken,
@@ -61,8 +61,9 @@ impl Sessions {
         Some(standing)
     }
 
-    /// Puts `standing` in where `holds`, asked while nothing can be outdated. `token_end` says until when a token is
-    /// accepted under it; those that no longer are end now.
+    /// Inserts `standing` if `holds` returns true; otherwise returns `None`. `holds` runs under the lock, so nothing
+    /// can be outdated concurrently. `token_end` returns the end of each registered token. Tokens that it no longer
+    /// accepts are cancelled.
     pub(super) fn insert(
         &self,
         standing: Standing,
@@ -96,7 +97,8 @@ impl Sessions {
         Some(standing)
     }
 
-    /// Registers a token under `standing`, and makes what tells of its end; `None` where `standing` is outdated.
+    /// Registers a token under `standing`, and returns the notification of its end. Returns `None` if `standing` is
+    /// outdated.
     pub(super) fn watch(
         &self,
         standing: &Standing,
@@ -120,7 +122,7 @@ impl Sessions {
                 slot.live.remove(0).revoked.cancel();
             }
             if slot.live.is_empty() {
-                // Most Sessions have one.
+                // Most Sessions have exactly one token.
                 slot.live.reserve_exact(1);
             }
             slot.live.push(LiveToken {
@@ -134,8 +136,8 @@ impl Sessions {
         Some(revoked)
     }
 
-    /// Outdates every Session that depends on one of `uids`. Returns those that have tokens in use and so are to be
-    /// checked anew now; the others are when they are asked for.
+    /// Outdates every Session that depends on one of `uids`. Returns those with tokens in use, which must be checked
+    /// again now. The others are checked at their next use.
     pub(super) fn outdate(&self, uids: impl IntoIterator<Item = Uid>) -> Vec<Uid> {
         let mut table = self.lock();
         let mut sessions = BTreeSet::new();
@@ -155,7 +157,7 @@ impl Sessions {
             .collect()
     }
 
-    /// As [`Self::outdate`], of all Sessions.
+    /// Outdates all Sessions; see [`Self::outdate`].
     pub(super) fn outdate_all(&self) -> Vec<Uid> {
         let mut table = self.lock();
         let sessions: Vec<Uid> = table.slots.keys().copied().collect();
@@ -165,7 +167,7 @@ impl Sessions {
             .collect()
     }
 
-    /// The Session no longer stands: ends all that is open by its tokens.
+    /// Ends a Session that is no longer valid, and cancels all its tokens.
     pub(super) fn revoke(&self, session: Uid) {
         let slot = {
             let mut table = self.lock();
@@ -176,7 +178,7 @@ impl Sessions {
             }
             slot
         };
-        // Outside of the lock: waiters may be woken.
+        // Done outside of the lock, because it may wake waiting tasks.
         if let Some(slot) = slot {
             for token in slot.live {
                 token.revoked.cancel();
@@ -184,7 +186,7 @@ impl Sessions {
         }
     }
 
-    /// One token of the Session was revoked alone.
+    /// Cancels one revoked token of the Session.
     pub(super) fn revoke_token(&self, session: Uid, token_id: Uid) {
         let mut table = self.lock();
         if let Some(slot) = table.slots.get_mut(&session) {
@@ -198,7 +200,7 @@ impl Sessions {
         }
     }
 
-    /// Ends what is open by tokens that have come to their end.
+    /// Cancels tokens that have expired.
     pub(super) fn end_tokens(&self, now: UnixMillis) {
         let mut table = self.lock();
         while let Some((at, session)) = table.timers.first().copied().filter(|(at, _)| *at <= now) {
@@ -217,7 +219,7 @@ impl Sessions {
         }
     }
 
-    /// How many Sessions are known, and how many tokens of them are in use.
+    /// Returns the number of cached Sessions, and of their tokens in use.
     pub(super) fn size(&self) -> (usize, usize) {
         let table = self.lock();
         let tokens = table.slots.values().map(|slot| slot.live.len()).sum();
@@ -241,7 +243,7 @@ impl Slot {
 }
 
 impl Table {
-    /// Takes a slot out, with all that points to it.
+    /// Removes a slot and all references to it.
     fn take(&mut self, session: Uid) -> Option<Slot> {
         let mut slot = self.slots.remove(&session)?;
         for dependency in slot.dependencies.iter() {
@@ -253,7 +255,7 @@ impl Table {
         Some(slot)
     }
 
-    /// Puts a slot in, unless nothing is left in it.
+    /// Inserts a slot, unless it is empty.
     fn put(&mut self, session: Uid, mut slot: Slot) {
         if slot.standing.is_none() && slot.live.is_empty() {
             return;
@@ -268,7 +270,7 @@ impl Table {
         self.slots.insert(session, slot);
     }
 
-    /// True where tokens of it are in use.
+    /// Outdates a Session. Returns true if it has tokens in use.
     fn outdate(&mut self, session: Uid) -> bool {
         let Some(mut slot) = self.take(session) else {
             return false;
@@ -282,7 +284,7 @@ impl Table {
         is_in_use
     }
 
-    /// Forgets what Sessions stand on that were not used lately. Their tokens in use stay known.
+    /// Evicts the `Standing` of Sessions that were not used lately. Their tokens in use stay registered.
     fn shrink(&mut self, capacity: usize) {
         while self.standing > capacity {
             let Some(session) = self.hand.pop_front() else {

@@ -1,4 +1,4 @@
-//! Authentication by tokens and by what was verified elsewhere.
+//! Authentication with tokens, and with credentials verified elsewhere.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use super::{
     Applied, CacheKey, Directory, Presented, Principal, Unauthenticated, refused, unavailable,
 };
 
-/// How long a refused token is remembered while nothing changes in the Cluster.
+/// Time for which a refused token stays cached, if nothing changes in the Cluster.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy)]
@@ -22,10 +22,11 @@ pub(super) struct Refused {
 }
 
 impl Directory {
-    /// Authenticates the holder of an access token. A few microseconds where the token is known.
+    /// Authenticates the holder of an access token. A cached token takes a few microseconds.
     ///
     /// # Errors
-    /// Where the token is not accepted, or the Cluster cannot tell.
+    /// Returns [`Unauthenticated::Refused`] if the token is not accepted, or [`Unauthenticated::Unavailable`] if that
+    /// cannot be determined.
     pub async fn authenticate(
         &self,
         access_token: &str,
@@ -33,7 +34,7 @@ impl Directory {
         if !self.is_fresh() {
             return Err(Unauthenticated::Unavailable);
         }
-        // Nothing is looked up that does not have the one canonical form of a token.
+        // Only text in the one canonical form of a token is looked up.
         let unverified = token::decode(access_token).map_err(|error| refused(error.reason()))?;
         let key = Presented::AccessToken(&unverified).cache_key();
         if let Some(principal) = self.principal_by(key) {
@@ -50,7 +51,7 @@ impl Directory {
         self.admit_by(key, claims).await
     }
 
-    /// Returns the Principal that was cached for `presented`, if nothing changed since.
+    /// Returns the cached Principal of `presented`, if nothing changed since.
     pub(crate) fn remembered(&self, presented: &Presented<'_>) -> Option<Arc<Principal>> {
         self.principal_by(presented.cache_key())
     }
@@ -67,7 +68,7 @@ impl Directory {
     /// Authenticates the holder of verified claims and caches the result for `presented`.
     ///
     /// # Errors
-    /// Returns [`Unauthenticated::Refused`] if the Session, its User or its Credential is not active, and
+    /// Returns [`Unauthenticated::Refused`] if the Session, its User or its Credential is not active, or
     /// [`Unauthenticated::Unavailable`] if the store cannot be read.
     pub(crate) async fn admit(
         &self,
@@ -101,11 +102,12 @@ impl Directory {
         }
     }
 
-    /// The claims of a token of this Cluster: form, key, signature, audience, type and expiry hold. Whether its
-    /// subject stands is another question.
+    /// Verifies the form, key, signature, audience, type and expiry of a token, and returns its claims. Does not check
+    /// its subject.
     ///
     /// # Errors
-    /// Where one of them does not hold, or the Cluster cannot tell.
+    /// Returns [`Unauthenticated::Refused`] if a check fails, or [`Unauthenticated::Unavailable`] if the key cannot be
+    /// read.
     pub(crate) async fn verify(
         &self,
         text: &str,
@@ -115,10 +117,10 @@ impl Directory {
         self.verify_decoded(unverified, token_type).await
     }
 
-    /// Does what [`Self::verify`] does for a token that was decoded before.
+    /// Like [`Self::verify`], for a decoded token.
     ///
     /// # Errors
-    /// As [`Self::verify`].
+    /// Returns the errors of [`Self::verify`].
     pub(crate) async fn verify_decoded(
         &self,
         unverified: Unverified,

@@ -1,4 +1,4 @@
-//! Sessions that end because the provider says so by which they began.
+//! Ends Sessions when their identity provider requests it (single logout, back-channel logout).
 
 use api::{
     core_v1::{
@@ -19,23 +19,23 @@ use crate::{
 };
 
 const ATTEMPTS: usize = 16;
-/// Sessions of one person at one provider.
+/// Maximum number of Sessions read for one person at one provider.
 const SESSIONS: u32 = 1000;
 
-/// Which Sessions end.
+/// A selector of the Sessions to end.
 pub(super) struct Meant<'a, F> {
-    /// By which they are found.
+    /// Index to search.
     pub(super) index: &'static str,
-    /// Its value.
+    /// Value in the index.
     pub(super) key: &'a str,
-    /// Of those that are found.
+    /// Predicate that selects among the Sessions found.
     pub(super) is_it: F,
 }
 
-/// Ends them in the transaction that uses up what says so. Having none is as good.
+/// Ends the selected Sessions in the transaction that redeems the request. Succeeds if no Session matches.
 ///
 /// # Errors
-/// `Unauthenticated` where `used` was used before.
+/// Returns `Unauthenticated` if `used` was already used.
 pub(super) async fn end<F: Fn(&IdentityProvider) -> bool>(
     ctx: &Context,
     entry: &ProviderEntry,
@@ -74,7 +74,7 @@ pub(super) async fn end<F: Fn(&IdentityProvider) -> bool>(
                 ctx.directory.catch_up(committed.cursor).await;
                 return Ok(());
             }
-            // One of them has ended by itself.
+            // One of the Sessions ended in the meantime.
             Err(CommitError::Conflict { .. }) => {}
             Err(CommitError::RecordTaken) => return Err(nobody("used_already")),
             Err(error) => return Err(error.into()),
@@ -83,7 +83,7 @@ pub(super) async fn end<F: Fn(&IdentityProvider) -> bool>(
     Err(Error::unavailable("the logout lost too many races"))
 }
 
-/// What a provider has said when the Session began.
+/// Returns the identity that the provider proved when the Session was created.
 pub(super) fn began_by(session: &Session) -> Option<&IdentityProvider> {
     let info = session
         .status()?
@@ -97,7 +97,7 @@ pub(super) fn began_by(session: &Session) -> Option<&IdentityProvider> {
     }
 }
 
-/// Of what is of no provider.
+/// The error for a request that no provider of this Cluster sent.
 pub(super) fn nobody(reason: &'static str) -> Error {
     Error::new(
         ErrorKind::Unauthenticated,

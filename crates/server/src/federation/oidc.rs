@@ -1,4 +1,4 @@
-//! The end of sessions at `OpenID` Connect providers.
+//! Logout at `OpenID` Connect providers.
 
 use api::core_v1::{
     Session,
@@ -19,20 +19,20 @@ use crate::{
     resource::index,
 };
 
-/// Where providers tell that a session has ended.
+/// Path at which providers report the end of a session.
 pub(crate) const LOGOUT: &str = "/oidc/backchannel-logout";
 const USED_TOKEN: &str = "oidc-logout";
-/// Longer ones are not kept, and name nothing.
+/// Maximum length of a stored claim, in bytes. Longer claims are dropped.
 const LONGEST: usize = 256;
 
-/// Where a person ends the session at the provider.
+/// The logout page of a provider.
 pub(crate) struct Farewell {
-    /// What the provider is called.
+    /// Display name of the provider.
     pub(crate) label: String,
     pub(crate) url: String,
 }
 
-/// What a Session keeps of a login for its end.
+/// Extracts the claims of a login that a later logout needs.
 pub(crate) fn remembered(external: &ExternalIdentity) -> Option<Box<Oidc>> {
     let claim = |name: &str| {
         let value = external.claims.get(name).and_then(Value::as_str);
@@ -49,7 +49,8 @@ pub(crate) fn remembered(external: &ExternalIdentity) -> Option<Box<Oidc>> {
 /// Ends the Sessions that a logout token names (`OpenID` Connect Back-Channel Logout 1.0 §2.6, 2.7).
 ///
 /// # Errors
-/// `Unauthenticated` where it is of no provider of ours, or came before; `Unavailable` where that cannot be said.
+/// Returns `Unauthenticated` if the token is not from a known provider or was already used, or `Unavailable` if that
+/// cannot be determined.
 pub(crate) async fn end_by_token(ctx: &Context, token: &str, caller: &Caller) -> Result<(), Error> {
     let (entry, oidc) = sender(ctx, token)?;
     let relying = ctx.federation.relying(&oidc.issuer_url, &ctx.clock);
@@ -89,7 +90,8 @@ pub(crate) async fn end_by_token(ctx: &Context, token: &str, caller: &Caller) ->
     ending::end(ctx, &entry, &used, meant, caller).await
 }
 
-/// Where the session at the provider can be ended by which `session` began; `None` where there is none.
+/// Returns the logout page of the provider that authenticated `session`. Returns `None` for other Sessions, or if the
+/// provider has no such page.
 pub(crate) async fn farewell(ctx: &Context, session: &Session) -> Option<Farewell> {
     let by = began_by(session)?;
     by.oidc.as_ref()?;
@@ -103,7 +105,7 @@ pub(crate) async fn farewell(ctx: &Context, session: &Session) -> Option<Farewel
     })
 }
 
-/// The provider that the token says it is of.
+/// Returns the provider whose issuer the unverified token names.
 fn sender(
     ctx: &Context,
     token: &str,

@@ -1,4 +1,4 @@
-//! Logins at SAML identity providers: `authn::saml` with the keys and the metadata that it needs.
+//! Login at SAML identity providers: connects `authn::saml` to the Cluster's keys and the provider's metadata.
 
 use std::{
     collections::HashMap,
@@ -29,17 +29,17 @@ pub(crate) mod logout;
 
 use keys::Keys;
 
-/// Where the identity is where `identifierAttribute` does not say.
+/// Attribute that contains the identifier if `identifierAttribute` is not set.
 const DEFAULT_ATTRIBUTE: &str =
     "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress";
-/// Where the e-mail address may be.
+/// Attributes that may contain the email address, in order of preference.
 const EMAIL_ATTRIBUTES: [&str; 4] = [
     DEFAULT_ATTRIBUTE,
     "urn:oid:0.9.2342.19200300.100.1.3",
     "mail",
     "email",
 ];
-/// Where the name that people read may be.
+/// Attributes that may contain the display name, in order of preference.
 const NAME_ATTRIBUTES: [&str; 4] = [
     "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name",
     "urn:oid:2.16.840.1.113730.3.1.241",
@@ -48,32 +48,32 @@ const NAME_ATTRIBUTES: [&str; 4] = [
 ];
 const LONGEST_EMAIL: usize = 150;
 const LONGEST_NAME: usize = 100;
-/// Where messages of logout arrive, and our metadata are.
+/// Path of the single logout service. The Cluster's metadata are at [`METADATA`].
 pub(crate) const LOGOUT: &str = "/saml/logout";
 pub(crate) const METADATA: &str = "/saml/metadata";
 const USED_ASSERTION: &str = "saml-assertion";
-/// How many sources of metadata are held; above that those go that nobody uses.
+/// Maximum number of cached metadata sources. Above it, unused ones are evicted.
 const SOURCES: usize = 256;
 
-/// What a replica knows for SAML.
+/// The SAML state of a replica.
 #[derive(Default)]
 pub(crate) struct State {
     keys: tokio::sync::OnceCell<Arc<Keys>>,
     sources: Mutex<HashMap<(MetadataLocation, Choice), Arc<MetadataSource>>>,
 }
 
-/// What a provider says of a person.
+/// A verified response of a provider about a person.
 pub(crate) struct Said {
     pub(crate) external: ExternalIdentity,
     /// The assertion as XML.
     pub(crate) assertion: String,
-    /// By what the provider knows the session that it has with the person.
+    /// The identifiers of the provider's session with the person.
     pub(crate) session: Option<Box<Saml>>,
-    /// That the assertion is used.
+    /// The single-use record of the assertion.
     pub(crate) used: SingleUse,
 }
 
-/// What is remembered while somebody is at the provider.
+/// The stored state of a pending login.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Memory {
     #[prost(string, tag = "1")]
@@ -84,10 +84,10 @@ struct Memory {
     force_authn: bool,
 }
 
-/// Asks the provider to log somebody in, with `anew` whatever it remembers of them; `state` comes back with the answer.
+/// Begins a login at the provider. `anew` forces a fresh authentication. The response returns `state`.
 ///
 /// # Errors
-/// Where it is not set up well, or its metadata cannot be had.
+/// Returns an error if the provider is misconfigured or its metadata are unavailable.
 pub(crate) async fn begin(
     ctx: &Context,
     entry: &ProviderEntry,
@@ -117,10 +117,11 @@ pub(crate) async fn begin(
     Ok((request.message, memory.encode_to_vec()))
 }
 
-/// Reads the provider's answer, `SAMLResponse`.
+/// Verifies the provider's `SAMLResponse`.
 ///
 /// # Errors
-/// `Unauthenticated` where it is no good, `PermissionDenied` where the provider refused, with the reason in the log.
+/// Returns `Unauthenticated` if the response is invalid, or `PermissionDenied` if the provider refused the login. The
+/// log has the reason.
 pub(crate) async fn finish(
     ctx: &Context,
     entry: &ProviderEntry,
@@ -134,7 +135,7 @@ pub(crate) async fn finish(
     let expected = Expected {
         request_id: &memory.request_id,
         requested_at: UnixMillis(memory.requested_at),
-        // Also where it was demanded since.
+        // Also required if the setting was enabled during the login.
         force_authn: memory.force_authn || spec.force_authn,
     };
     let login = source(ctx, spec)?
@@ -145,10 +146,10 @@ pub(crate) async fn finish(
     said(entry.known.uid, spec, login, expected.force_authn).map_err(|error| failed(entry, &error))
 }
 
-/// Our metadata, as an identity provider named `entry` needs them; as most do where there is none.
+/// Returns the Cluster's SAML metadata for the provider `entry`, or the default metadata without one.
 ///
 /// # Errors
-/// Where the store fails.
+/// Returns the error of the store.
 pub(crate) async fn metadata(
     ctx: &Context,
     entry: Option<&ProviderEntry>,
@@ -204,7 +205,8 @@ fn said(
     })
 }
 
-/// An assertion as conditions read it. Attributes are lists, as they may have several values.
+/// Converts an assertion to the form that conditions evaluate. Attributes are lists, because they can have several
+/// values.
 fn readable(login: &Login) -> Map<String, Value> {
     let mut attributes: Map<String, Value> = Map::new();
     for attribute in &login.attributes {
@@ -236,7 +238,7 @@ fn readable(login: &Login) -> Map<String, Value> {
     readable
 }
 
-/// An address in lower case.
+/// Returns the email address in lower case, if `text` is one.
 fn email(text: &str) -> Option<String> {
     let is_plain = text
         .bytes()
@@ -251,7 +253,7 @@ fn is_short(name: &str) -> bool {
     (1..=LONGEST_NAME).contains(&name.len()) && !name.contains(char::is_control)
 }
 
-/// Whether it is one of these.
+/// Returns whether `entry` is a SAML provider.
 pub(crate) fn is_saml(entry: &ProviderEntry) -> bool {
     spec(entry).is_ok()
 }
@@ -283,7 +285,7 @@ async fn service(ctx: &Context, spec: &spec::Saml) -> Result<ServiceProvider, Er
     })
 }
 
-/// What of the metadata is meant.
+/// Returns the part of the metadata that the settings select.
 pub(crate) fn choice(spec: &spec::Saml) -> Choice {
     Choice {
         entity_id: spec.provider_entity_id.clone(),
@@ -320,7 +322,7 @@ fn unreachable(error: authn::fetched::Unavailable) -> Error {
         .because("provider_unavailable")
 }
 
-/// What the person is told, and what the log and the audit say.
+/// Logs the failure, and converts it to an error for the person and the audit.
 fn failed(entry: &ProviderEntry, error: &saml::Error) -> Error {
     tracing::warn!(
         identity_provider = entry.name(),

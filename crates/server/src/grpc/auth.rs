@@ -1,7 +1,7 @@
-//! `octelium.api.main.auth.v1.MainService`: login, refresh, logout, Authenticators, registration of Devices.
+//! `octelium.api.main.auth.v1.MainService`: login, refresh, logout, Authenticators and registration of Devices.
 //!
-//! The caller is known by the metadata `x-octelium-refresh-token`, or by what the call itself proves; access tokens
-//! are of no use here.
+//! The metadata `x-octelium-refresh-token` or the message itself authenticates the caller. Access tokens are not
+//! accepted.
 
 use std::pin::Pin;
 
@@ -32,12 +32,12 @@ use crate::{
 const API_VERSION: &str = "auth/v1";
 const REFRESH_TOKEN: &str = "x-octelium-refresh-token";
 
-/// Serves login, refresh, logout, Authenticators and the registration of Devices.
+/// The gRPC service for login, refresh, logout, Authenticators and registration of Devices.
 #[derive(Clone)]
 pub struct Auth(Context);
 
 impl Auth {
-    /// With everything that its methods need.
+    /// Creates the service.
     pub fn new(context: Context) -> Self {
         Self(context)
     }
@@ -62,7 +62,7 @@ fn refresh_token<T>(request: &Request<T>) -> Result<&str, Status> {
     })
 }
 
-/// What a User sees of an Authenticator of theirs.
+/// Returns an Authenticator as its User sees it.
 fn shown(authenticator: core::Authenticator) -> auth::Authenticator {
     let metadata = authenticator.metadata.unwrap_or_default();
     let spec = authenticator.spec.unwrap_or_default();
@@ -94,10 +94,10 @@ fn shown(authenticator: core::Authenticator) -> auth::Authenticator {
     }
 }
 
-/// Says which method it is, rather than pretending to have done anything.
+/// Defines methods that fail with `Unimplemented` and name the missing feature.
 macro_rules! unserved {
     ($($name:ident($request:ty) -> $reply:ty: $what:literal;)*) => {$(
-        // As `async_trait` has it, which does not look into macros.
+        // The expanded signature of `async_trait`, which does not transform code in macros.
         fn $name<'life0, 'async_trait>(
             &'life0 self,
             _request: Request<$request>,
@@ -121,7 +121,7 @@ impl MainService for Auth {
         request: Request<AuthenticateWithAuthenticationTokenRequest>,
     ) -> Result<Response<SessionToken>, Status> {
         let caller = caller(&request);
-        // A refresh token that comes along is of a former Session, and says nothing.
+        // A refresh token sent along belongs to a former Session and is ignored.
         let request = request.into_inner();
         let login = Login {
             token: &request.authentication_token,
@@ -188,7 +188,7 @@ impl MainService for Auth {
         let all = holder.authenticators(&self.0, self.0.now()).await?;
         let options = request.get_ref();
         let total = u32::try_from(all.len()).unwrap_or(u32::MAX);
-        // A User has at most as many as one page holds.
+        // A User has at most as many Authenticators as one page contains.
         let per_page = match options.items_per_page {
             0 => MAX_PER_USER,
             wanted => wanted,

@@ -19,15 +19,15 @@ use crate::{
     },
 };
 
-/// The metadata of a reply with a warning about the object that was written; there may be several.
+/// Response metadata with a warning about the written object. It can occur several times.
 const WARNING: &str = "x-octelium-warning";
 
-/// Serves the resources.
+/// The gRPC service for resources.
 #[derive(Clone)]
 pub struct Core(Context);
 
 impl Core {
-    /// With everything that its methods need.
+    /// Creates the service.
     pub fn new(context: Context) -> Self {
         Self(context)
     }
@@ -77,7 +77,7 @@ impl Core {
     }
 }
 
-/// The reply to a write, with the warnings about the object in its metadata.
+/// Returns the response to a write, with warnings about the object in its metadata.
 fn written<T: Managed>(object: T) -> Response<T> {
     let warnings = object.warnings();
     let mut response = Response::new(object);
@@ -101,7 +101,7 @@ macro_rules! operation {
     };
 }
 
-/// The methods of all kinds. Of a List, which index entry the options ask for.
+/// Defines the methods of all kinds. For a list method, it also names the index that the options filter by.
 macro_rules! core_service {
     (
         $(create $created:ident by $create:ident;)*
@@ -163,7 +163,7 @@ macro_rules! core_service {
                 let namespace = options.namespace_ref.as_ref();
                 let index = read::filter::<core::Namespace>(&self.0, index::NAMESPACE, namespace);
                 let index = index.await?;
-                // There is one Region and everything is in it.
+                // All Services are in the only Region, so the filter only checks that it exists.
                 read::filter::<core::Region>(&self.0, "", options.region_ref.as_ref()).await?;
                 self.list::<core::Service>(options.common.as_ref(), index).await
             }

@@ -1,4 +1,4 @@
-//! `octelium.platform.v1.MainService`: what this implementation adds to the contract.
+//! `octelium.platform.v1.MainService`: methods that this implementation adds to the Octelium API.
 
 use std::pin::Pin;
 
@@ -25,12 +25,12 @@ use crate::{
     resource::{access, apply::Apply, audit, authenticator::Reset, watch, write::transact},
 };
 
-/// Serves the additions.
+/// The gRPC service for the additional methods.
 #[derive(Clone)]
 pub struct Platform(Context);
 
 impl Platform {
-    /// With everything that its methods need.
+    /// Creates the service.
     pub fn new(context: Context) -> Self {
         Self(context)
     }

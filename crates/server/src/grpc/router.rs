@@ -1,4 +1,4 @@
-//! All services behind one listener.
+//! Combines all gRPC services in one router.
 
 use api::{
     auth_v1::main_service_server::MainServiceServer as AuthServer,
@@ -16,7 +16,7 @@ use crate::{
     budget::{ANONYMOUS_MESSAGE, MESSAGE, PLATFORM_MESSAGE},
 };
 
-/// What the health service tells of: the whole, and each service.
+/// The services that the health service reports. The empty name is the whole server.
 const SERVICES: &[&str] = &[
     "",
     "octelium.api.main.auth.v1.MainService",
@@ -25,11 +25,11 @@ const SERVICES: &[&str] = &[
     "octelium.platform.v1.MainService",
 ];
 
-/// The gRPC API of the Cluster, for the host `octelium-api.<domain>`: every method is decided by the access layer
-/// before it is called.
+/// Returns the gRPC API of the Cluster for the host `octelium-api.<domain>`. The access layer authorizes every call
+/// first.
 ///
 /// # Errors
-/// Where the descriptors of the contract cannot be read: the build has then failed its own test.
+/// Returns an error if the embedded API descriptors cannot be read, which a test of the build excludes.
 pub async fn grpc_router(ctx: Context) -> Result<Router, Box<dyn std::error::Error + Send + Sync>> {
     let (health, health_service) = tonic_health::server::health_reporter();
     for service in SERVICES {
@@ -50,7 +50,7 @@ pub async fn grpc_router(ctx: Context) -> Result<Router, Box<dyn std::error::Err
     }
     let with_object = middleware::from_fn_with_state(ctx.clone(), access::object::decide);
     let decide = middleware::from_fn_with_state(ctx, access::decide);
-    // The last layer is the first to see a request.
+    // The layer added last processes requests first.
     Ok(routes
         .prepare()
         .into_axum_router()
@@ -58,7 +58,7 @@ pub async fn grpc_router(ctx: Context) -> Result<Router, Box<dyn std::error::Err
         .layer(decide))
 }
 
-/// Older clients know the older version alone.
+/// Version of the reflection service. Older clients only support `v1alpha`.
 enum Reflection {
     V1,
     V1Alpha,
@@ -69,7 +69,7 @@ impl Reflection {
         let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(api::reflect::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-        // Each adds itself to what it tells of; both tell of both.
+        // Each version registers its own descriptors. Adding the other one makes both versions describe both.
         Ok(match self {
             Self::V1 => routes.add_service(
                 builder

@@ -1,4 +1,4 @@
-//! The one place where an [`Error`] becomes a gRPC status.
+//! Converts an [`Error`] to a gRPC status.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use tonic::{Code, Status};
 
 use crate::{Error, ErrorKind};
 
-/// Whose reasons these are.
+/// Domain of the reasons in `ErrorInfo`.
 const DOMAIN: &str = "octelium.platform.v1";
 
 impl From<Error> for Status {
-    /// The public part alone. What it came from is logged here, once, where it is the Cluster's fault.
+    /// Converts only the public part. If the Cluster is at fault, the cause is logged here once.
     fn from(error: Error) -> Self {
         if let Some(source) = error.fault() {
             tracing::error!(error = %source, kind = ?error.kind(), "request failed");
@@ -30,7 +30,7 @@ impl From<Error> for Status {
     }
 }
 
-/// What clients act on without reading the text. Whoever is not authenticated yet learns no reason.
+/// Returns the machine-readable details. Unauthenticated callers get no reason.
 fn details(error: &Error) -> Vec<prost_types::Any> {
     let mut details = Vec::new();
     if let ErrorKind::RateLimited { retry_after } = error.kind() {
@@ -53,8 +53,8 @@ fn details(error: &Error) -> Vec<prost_types::Any> {
     details
 }
 
-/// Existing clients retry Unavailable, `ResourceExhausted`, Unknown, Aborted, `DataLoss`, Internal and
-/// `DeadlineExceeded` sixteen times, so none of these stands for a mistake that repeats itself.
+/// Returns the status code. Existing clients retry Unavailable, `ResourceExhausted`, Unknown, Aborted, `DataLoss`,
+/// Internal and `DeadlineExceeded` sixteen times. Errors that a retry would repeat therefore use other codes.
 pub(crate) fn code(kind: ErrorKind) -> Code {
     match kind {
         ErrorKind::InvalidArgument | ErrorKind::TooLarge => Code::InvalidArgument,

@@ -1,4 +1,4 @@
-//! `octelium.api.main.user.v1.MainService`: what a Session may ask about itself and what it can reach.
+//! `octelium.api.main.user.v1.MainService`: status of the caller's Session and the Services that it can reach.
 
 use api::{
     meta_v1::{GetOptions, Metadata},
@@ -15,12 +15,12 @@ use tonic::{Request, Response, Status, Streaming};
 use super::actor;
 use crate::{Context, Error, access::FIRST_MESSAGE_PATIENCE, resource::visible};
 
-/// Serves Users.
+/// The gRPC service for Users.
 #[derive(Clone)]
 pub struct User(Context);
 
 impl User {
-    /// With everything that its methods need.
+    /// Creates the service.
     pub fn new(context: Context) -> Self {
         Self(context)
     }
@@ -103,7 +103,7 @@ impl MainService for User {
             ..GetOptions::default()
         };
         visible::get_service(&self.0, &which).await?;
-        // Public HTTP Services need no settings on the host of the client.
+        // Public HTTP Services need no configuration of the client's host.
         Ok(Response::new(user::SetServiceConfigsResponse::default()))
     }
 
@@ -111,7 +111,8 @@ impl MainService for User {
         &self,
         request: Request<Streaming<user::ConnectRequest>>,
     ) -> Result<Response<Self::ConnectStream>, Status> {
-        // A client that is still sending when the stream ends sees EOF instead of the status, and retries for ever.
+        // If the stream ends while the client still sends, the client sees EOF instead of the status and retries
+        // forever.
         let mut requests = request.into_inner();
         let first = requests.message();
         if let Ok(received) = timeout(FIRST_MESSAGE_PATIENCE, first).await {
@@ -128,7 +129,7 @@ impl MainService for User {
     }
 }
 
-/// Of the codes at which existing clients stop, the one that fits.
+/// Returns the best fitting status code among those that existing clients do not retry.
 fn not_served(method: &str) -> Status {
     Error::invalid(format!(
         "{method} is not served: this Cluster has no private network. Use the Services that are public"

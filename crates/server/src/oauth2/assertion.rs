@@ -1,4 +1,4 @@
-//! Clients that authenticate by an assertion of their platform (RFC 7521 §4.2, RFC 7523 §2.2). The platform is an
+//! Client authentication with an assertion of a workload's platform (RFC 7521 §4.2, RFC 7523 §2.2). The platform is an
 //! `IdentityProvider` of identity tokens.
 
 use api::core_v1::{Scope, session::status::Type};
@@ -14,7 +14,7 @@ use crate::{
 
 const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// The assertion of a request that has one.
+/// Returns the assertion of a request, if it has one.
 pub(super) fn presented<'a>(
     headers: &HeaderMap,
     form: &'a Form,
@@ -41,7 +41,7 @@ pub(super) fn presented<'a>(
     }
 }
 
-/// An access token, of a Session that ends with it. The assertion is used up.
+/// Issues an access token whose Session ends with it. The assertion is redeemed and cannot be used again.
 pub(super) async fn grant(
     ctx: &Context,
     assertion: &str,

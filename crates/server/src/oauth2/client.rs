@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// What a client authenticates with.
+/// The presented client credentials.
 struct Presented {
     client_id: String,
     client_secret: String,
@@ -49,7 +49,7 @@ pub(super) async fn authenticate(
     })
 }
 
-/// The secret comes first, whatever the id: what a stranger can observe does not depend on whether a client exists.
+/// Verifies the secret before the id. Strangers can therefore not observe whether a client exists.
 async fn prove(ctx: &Context, presented: &Presented, purpose: Purpose) -> Result<Proof, Failed> {
     let claims = secret::verify(ctx, &presented.client_secret).await?;
     let now = ctx.now();
@@ -58,7 +58,7 @@ async fn prove(ctx: &Context, presented: &Presented, purpose: Purpose) -> Result
         Ok(proof) if is_client(&proof.credential.message, &presented.client_id) => Ok(proof),
         Ok(_) => Err(mismatch()),
         Err(failed) => match &failed.credential {
-            // The reason is for the client alone, who knows its id.
+            // Only a client that knows its id learns the reason.
             Some(known) if !is_client(&known.message, &presented.client_id) => Err(mismatch()),
             _ => Err(failed),
         },
@@ -103,7 +103,7 @@ fn presented(headers: &HeaderMap, form: &Form) -> Result<Presented, Failure> {
     }
 }
 
-/// Both parts are form-encoded before they are joined (RFC 6749 §2.3.1).
+/// Decodes HTTP Basic credentials. Both parts are form-encoded before they are joined (RFC 6749 §2.3.1).
 fn basic(value: &str) -> Option<Presented> {
     let (scheme, encoded) = value.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {

@@ -1,4 +1,4 @@
-//! The device authorization endpoint and its grant (RFC 8628).
+//! Device authorization endpoint and device grant (RFC 8628).
 
 use serde::Serialize;
 
@@ -8,9 +8,9 @@ use crate::{
     authentication::device_login::{self, INTERVAL, LIFETIME, NotYet},
 };
 
-/// The grant (§3.4).
+/// Grant type (RFC 8628 §3.4).
 pub(super) const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
-/// Our command-line client: it has no secret.
+/// Client id of our command-line client, which has no secret.
 const CLIENT_ID: &str = "octelium-cli";
 const EVENT: &str = "token.granted";
 
@@ -35,7 +35,7 @@ struct Granted<'a> {
     scope: Option<String>,
 }
 
-/// A machine asks for codes (§3.1).
+/// Issues a device code and a user code (RFC 8628 §3.1).
 pub(super) async fn authorize(
     ctx: &Context,
     form: &Form,
@@ -59,7 +59,7 @@ pub(super) async fn authorize(
     })
 }
 
-/// A machine asks for its tokens (§3.4).
+/// Issues the tokens of an approved device code (RFC 8628 §3.4).
 pub(super) async fn grant(ctx: &Context, form: &Form, caller: &Caller) -> Result<Reply, Failure> {
     check_client(form)?;
     token::check_fresh(ctx)?;
@@ -102,7 +102,7 @@ pub(super) async fn grant(ctx: &Context, form: &Form, caller: &Caller) -> Result
     })
 }
 
-/// A public client says who it is, and cannot prove it (RFC 6749 §2.1).
+/// Checks the client id. A public client identifies itself but cannot authenticate (RFC 6749 §2.1).
 fn check_client(form: &Form) -> Result<(), Failure> {
     if form.get("client_id") == Some(CLIENT_ID) {
         Ok(())

@@ -1,10 +1,11 @@
-//! Parameters of a request (RFC 6749 §3.2, appendix B).
+//! Form parameters of a request (RFC 6749 §3.2, appendix B).
 
 use http::{HeaderMap, Uri, header};
 
 use super::{Failure, FailureCode};
 
-/// What may only be in the request body: RFC 6749 §2.3.1 forbids it in the URI, where it would be logged.
+/// Parameters that are only accepted in the request body. RFC 6749 §2.3.1 forbids credentials in the URI, where they
+/// would be logged.
 const BODY_ONLY: [&str; 9] = [
     "grant_type",
     "client_id",
@@ -16,14 +17,14 @@ const BODY_ONLY: [&str; 9] = [
     "token",
     "token_type_hint",
 ];
-/// More than any request has.
+/// Maximum number of parameters.
 const MOST: usize = 64;
 
-/// Each parameter at most once; those without a value are as if they had been left out.
+/// Form parameters with unique names. A parameter without a value counts as absent.
 pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
-    /// Reads the body of a POST.
+    /// Parses the body of a POST.
     pub(super) fn parse(uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Self, Failure> {
         let invalid = |text: &str| Failure::new(FailureCode::InvalidRequest, text);
         let query = uri.query().unwrap_or_default();
@@ -48,7 +49,7 @@ impl Form {
                 "the content type must be application/x-www-form-urlencoded",
             ));
         }
-        // What is not UTF-8 after decoding must not become something else.
+        // Invalid UTF-8 must not be replaced by other characters.
         let text = std::str::from_utf8(body).map_err(|_| invalid("the body is not UTF-8"))?;
         let mut parameters: Vec<(String, String)> = Vec::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
@@ -71,14 +72,14 @@ impl Form {
         Ok(Self(parameters))
     }
 
-    /// The value of a parameter that has one.
+    /// Returns the value of a parameter, or `None` if it is absent or empty.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let (_, value) = self.0.iter().find(|(known, _)| known == name)?;
         Some(value.as_str()).filter(|value| !value.is_empty())
     }
 }
 
-/// `application/x-www-form-urlencoded`; `None` where the escapes are broken or are not UTF-8.
+/// Decodes `application/x-www-form-urlencoded`. Returns `None` if an escape is malformed or the result is not UTF-8.
 pub(super) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -98,7 +99,7 @@ fn hex(digit: u8) -> Option<u8> {
         .and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// `error_description` holds printable ASCII without `"` and `\` (RFC 6749 §5.2).
+/// Keeps only characters that `error_description` allows: printable ASCII without `"` and `\` (RFC 6749 §5.2).
 fn printable(name: &str) -> String {
     name.chars()
         .take(40)

@@ -1,5 +1,5 @@
-//! The client credentials grant: one Session for each client, generation of its secret, and set of scopes; any number
-//! of access tokens of it side by side.
+//! The client credentials grant. Each client, generation of its secret and set of scopes has one Session, with any
+//! number of concurrent access tokens.
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,10 +30,10 @@ use crate::{
 };
 
 const ATTEMPTS: usize = 64;
-/// A Session that ends within this is replaced: its tokens would be of no use.
+/// A Session with less remaining time is replaced, because its tokens would be useless.
 const NEARLY_ENDED: Duration = Duration::from_secs(5);
 
-/// An access token.
+/// An issued access token.
 pub(super) struct Granted {
     pub(super) token: Token,
     pub(super) expires_at: UnixMillis,
@@ -53,7 +53,7 @@ pub(super) async fn grant(
     unlimited(ctx, proof, &scopes, caller).await
 }
 
-/// Writes nothing where the Session is there.
+/// Grants without counting uses. Writes nothing if the Session exists.
 async fn unlimited(
     ctx: &Context,
     mut proof: Proof,
@@ -113,7 +113,7 @@ async fn unlimited(
     Err(Error::unavailable("the grant lost too many races").into())
 }
 
-/// Each grant is counted in the transaction that it is for.
+/// Grants with counted uses. Each grant commits in the transaction that counts it.
 async fn counted(
     ctx: &Context,
     mut proof: Proof,
@@ -123,7 +123,7 @@ async fn counted(
     let mut was_reaped = false;
     for _ in 0..ATTEMPTS {
         let now = ctx.now();
-        // Somebody may have used it up while this waited for its turn.
+        // Another request may have used up the Credential while this one waited for its turn.
         proof = secret::prove(
             ctx,
             proof.claims,
@@ -175,7 +175,7 @@ async fn begin_counted(
     }
 }
 
-/// Counts a use of the Credential for a Session that is there already.
+/// Counts a use of the Credential for an existing Session.
 async fn redeem(
     ctx: &Context,
     proof: &Proof,
@@ -210,11 +210,11 @@ async fn redeem(
 enum Existing {
     None,
     Usable(Uid),
-    /// There is one that is about to end.
+    /// The Session is about to end.
     Ending(Uid),
 }
 
-/// The Session of this grant in the store.
+/// Returns the stored Session of this grant.
 async fn existing(
     ctx: &Context,
     proof: &Proof,
@@ -233,7 +233,7 @@ async fn existing(
         return Ok(Existing::Ending(stored.uid));
     }
     let spec = stored.message.spec.as_ref();
-    // A token that nothing accepts is not handed out.
+    // No token is issued that would not be accepted.
     let denied = |text: &str, reason| Failed {
         error: Error::denied(text).because(reason),
         credential: Some(known.clone()),
@@ -335,7 +335,7 @@ fn beginning<'a>(
     }
 }
 
-/// After a transaction that did not happen: `Err` where it is of no use to try again.
+/// Handles a transaction that did not commit. Returns an error if a retry is useless.
 async fn lost(
     ctx: &Context,
     proof: &Proof,
@@ -349,7 +349,7 @@ async fn lost(
     };
     match error {
         error if is_race(&error) => {}
-        // Another request of this client has begun the Session.
+        // Another request of this client created the Session.
         CommitError::IndexTaken {
             index: index::GRANT,
             ..
@@ -373,7 +373,8 @@ fn is_of(standing: &Standing, proof: &Proof, now: UnixMillis) -> bool {
         && !ends_soon(standing.expires_at, now)
 }
 
-/// Whether a new Session is due. Where it is the Credential that ends soon, a new one would be no better.
+/// Returns whether the Session must be replaced because it ends soon. The expiry of the Credential does not count: it
+/// would limit a new Session too.
 fn is_ending(session: &Session, now: UnixMillis) -> bool {
     let expires_at = session
         .spec
@@ -386,7 +387,8 @@ fn ends_soon(expires_at: UnixMillis, now: UnixMillis) -> bool {
     expires_at <= now.saturating_add(NEARLY_ENDED)
 }
 
-/// Lives for the User's access token duration as it is now, and not beyond what it stands on.
+/// Issues an access token. It lives for the User's current access token duration, but not beyond the validity of its
+/// Session.
 fn issue(
     ctx: &Context,
     standing: &Standing,

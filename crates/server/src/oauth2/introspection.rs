@@ -1,4 +1,4 @@
-//! Token introspection (RFC 7662). A client learns of its own tokens alone.
+//! Token introspection (RFC 7662). A client can only inspect its own tokens.
 
 use domain::scope;
 use http::HeaderMap;
@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Failure, FailureCode, Form, client, response::Reply};
 use crate::{Caller, Context, Error, Unauthenticated, authentication::secret::Purpose};
 
-/// RFC 7662 §2.2
+/// The response (RFC 7662 §2.2).
 #[derive(Serialize, Default)]
 struct Introspection {
     active: bool,

@@ -1,4 +1,4 @@
-//! Authorization server metadata (RFC 8414): what is served, and nothing else.
+//! Authorization server metadata (RFC 8414). It lists only what is served.
 
 use axum::{Json, extract::State};
 use serde::Serialize;
@@ -7,12 +7,12 @@ use super::{DEVICE, INTROSPECT, REVOKE, TOKEN, device};
 use crate::Context;
 
 const METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
-/// Of the token endpoint, which takes assertions too: tokens of identity providers.
+/// Methods of the token endpoint, which also accepts assertions: tokens of identity providers.
 const TOKEN_METHODS: [&str; 4] = [
     "client_secret_basic",
     "client_secret_post",
     "private_key_jwt",
-    // Our command-line client alone, by a code.
+    // Only for our command-line client, with a device code.
     "none",
 ];
 const SIGNING_ALGORITHMS: [&str; 10] = [
@@ -31,9 +31,9 @@ pub(super) struct Metadata {
     revocation_endpoint_auth_methods_supported: [&'static str; 2],
     device_authorization_endpoint: String,
     grant_types_supported: [&'static str; 2],
-    /// Required, and empty: there is no authorization endpoint.
+    /// Required by RFC 8414. Empty, because there is no authorization endpoint.
     response_types_supported: [&'static str; 0],
-    /// Those that need no name; the others name a Service or a method.
+    /// Scopes without parameters. Other scopes name a Service or a method.
     scopes_supported: [&'static str; 2],
 }
 

@@ -1,4 +1,4 @@
-//! The one place where outcomes become OAuth 2.0 replies (RFC 6749 §5).
+//! Converts outcomes to OAuth 2.0 responses (RFC 6749 §5).
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{Caller, Context, Error, ErrorKind};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What a request gets.
+/// A successful response.
 pub(super) enum Reply {
     /// 200 with a JSON object.
     Json(Vec<u8>),
@@ -29,47 +29,47 @@ impl Reply {
     }
 }
 
-/// The `error` of a refusal (RFC 6749 §5.2), and those that say that it is not the client's mistake.
+/// Error codes of RFC 6749 §5.2 and RFC 8628 §3.5, and further ones that are not the client's mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FailureCode {
-    /// Malformed.
+    /// The request is malformed.
     InvalidRequest,
-    /// The client did not authenticate.
+    /// Client authentication failed.
     InvalidClient,
-    /// The token is of another client.
+    /// The token belongs to another client.
     InvalidGrant,
-    /// The client did authenticate, and may not.
+    /// The client is authenticated, but not authorized.
     UnauthorizedClient,
-    /// Another grant than ours.
+    /// The grant type is not supported.
     UnsupportedGrantType,
-    /// Not a scope.
+    /// The scope is invalid.
     InvalidScope,
-    /// Too many Sessions.
+    /// There are too many Sessions or requests.
     TooMany,
-    /// Nobody has answered yet (RFC 8628 §3.5).
+    /// The person has not answered yet (RFC 8628 §3.5).
     AuthorizationPending,
-    /// Asked too often.
+    /// The client polls too often.
     SlowDown,
-    /// Somebody has said no.
+    /// The person rejected the request.
     AccessDenied,
-    /// It took too long.
+    /// The device code expired.
     ExpiredToken,
     /// The body is too large.
     TooLarge,
     /// The body did not arrive in time.
     TimedOut,
-    /// Worth trying again.
+    /// A temporary failure; the client can retry.
     TemporarilyUnavailable,
-    /// Ours.
+    /// A failure of the Cluster.
     ServerError,
 }
 
-/// Why a request is refused.
+/// A refused request.
 #[derive(Debug)]
 pub(super) struct Failure {
     code: FailureCode,
     description: String,
-    /// What it came from, for the log.
+    /// The cause, for the log.
     pub(super) error: Option<Error>,
 }
 
@@ -82,14 +82,14 @@ impl Failure {
         }
     }
 
-    /// Before the client is known there is one text for all.
+    /// Returns the same text for every client that is not authenticated.
     pub(super) fn unknown_client() -> Self {
         Self::new(FailureCode::InvalidClient, "client authentication failed")
     }
 }
 
 impl From<Error> for Failure {
-    /// For what is not about the client's identity.
+    /// Converts errors that do not concern the client's identity.
     fn from(error: Error) -> Self {
         let code = match error.kind() {
             ErrorKind::InvalidArgument | ErrorKind::NotFound | ErrorKind::AlreadyExists => {
@@ -125,7 +125,7 @@ struct ErrorBody<'a> {
     error_description: &'a str,
 }
 
-/// The reply of an outcome. None of them may be kept by a cache.
+/// Converts an outcome to a response. No response may be cached.
 pub(super) fn finish(ctx: &Context, caller: &Caller, outcome: Result<Reply, Failure>) -> Response {
     let mut response = match outcome {
         Ok(Reply::Empty) => StatusCode::OK.into_response(),
@@ -204,7 +204,7 @@ fn json(status: StatusCode, body: Vec<u8>) -> Response {
     response
 }
 
-/// Only what RFC 6749 §5.2 allows in `error_description`.
+/// Replaces characters that RFC 6749 §5.2 does not allow in `error_description`.
 fn described(text: &str) -> String {
     text.chars()
         .map(|character| match character {

@@ -1,4 +1,4 @@
-//! Token revocation (RFC 7009): one access token, and not those beside it.
+//! Token revocation (RFC 7009). It revokes one access token; other tokens of the Session stay valid.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ use crate::{
 };
 
 const EVENT: &str = "token.revoked";
-/// How many tokens a client revokes in [`WINDOW`]: each is remembered by every replica until it expires.
+/// Maximum number of tokens that a client can revoke per [`WINDOW`]. Every replica remembers each one until it expires.
 const MOST: u64 = 300;
 const WINDOW: Duration = Duration::from_mins(1);
 
-/// 200 says that the token is of no use any more, also where it never was of any (RFC 7009 §2.2).
+/// Revokes a token. Returns 200 if the token is invalid afterwards, also if it never was valid (RFC 7009 §2.2).
 pub(super) async fn revoke(
     ctx: &Context,
     headers: &HeaderMap,
@@ -80,7 +80,7 @@ pub(super) async fn revoke(
     transaction.push(Operation::Audit(event));
     match ctx.store.commit(transaction).await {
         Ok(committed) => {
-            // What is answered with 200 has happened here.
+            // A response with 200 guarantees that this replica applied the revocation.
             ctx.directory.catch_up(committed.cursor).await;
             Ok(Reply::Empty)
         }
@@ -90,7 +90,7 @@ pub(super) async fn revoke(
     }
 }
 
-/// Refuses a client that revokes many tokens: whoever means all of them rotates the Credential.
+/// Limits revocations per client. Rotating the Credential revokes all of its tokens at once.
 async fn limit(ctx: &Context, client: &Proof, now: UnixMillis) -> Result<(), Failure> {
     let key = format!("token-revocation:{}", client.credential.uid);
     let counter = ctx.store.count(&key, WINDOW, now).await;

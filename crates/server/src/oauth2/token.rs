@@ -13,7 +13,7 @@ use crate::{
 const LONGEST_SCOPE: usize = 2048;
 const EVENT: &str = "token.granted";
 
-/// A successful reply (RFC 6749 §5.1). There is no refresh token: the client has its secret (§4.4.3).
+/// The successful response (RFC 6749 §5.1). It has no refresh token, because the client has its secret (§4.4.3).
 #[derive(Serialize)]
 struct Granted<'a> {
     access_token: &'a str,
@@ -70,7 +70,7 @@ pub(super) async fn grant(
     })
 }
 
-/// Whether what is known of the Cluster is recent enough to grant anything.
+/// Checks that the view of the Cluster is recent enough to grant tokens.
 pub(super) fn check_fresh(ctx: &Context) -> Result<(), Failure> {
     if ctx.directory.is_fresh() {
         return Ok(());
@@ -86,12 +86,12 @@ fn scopes(requested: Option<&str>) -> Result<Vec<api::core_v1::Scope>, Failure> 
         .map_err(|error| Failure::new(FailureCode::InvalidScope, printable(&error.to_string())))
 }
 
-/// As `error_description` takes it (RFC 6749 §5.2).
+/// Replaces characters that `error_description` does not allow (RFC 6749 §5.2).
 pub(super) fn printable(text: &str) -> String {
     text.replace(['"', '\\', '`'], "'")
 }
 
-/// The scopes, one by one.
+/// Splits the `scope` parameter.
 pub(super) fn texts(requested: Option<&str>) -> Result<Vec<String>, Failure> {
     let invalid = |text: &str| Failure::new(FailureCode::InvalidScope, text);
     let Some(requested) = requested else {

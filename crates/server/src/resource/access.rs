@@ -10,10 +10,10 @@ use store::{AccessQuery, Listing};
 use super::{audit, load, read::Paging, write::parse_uid};
 use crate::{Context, Error};
 
-/// One page of access events, newest first.
+/// Returns one page of access events, newest first.
 ///
 /// # Errors
-/// Where there is no such page, User or Service.
+/// Returns `InvalidArgument` if an option is invalid, and `NotFound` if the page, User or Service does not exist.
 pub async fn list(
     context: &Context,
     options: &ListAccessEventOptions,

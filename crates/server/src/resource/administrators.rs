@@ -1,16 +1,16 @@
-//! Nobody removes or locks out the last administrator.
+//! Refuses changes that would remove or lock out the last administrator.
 //!
-//! An administrator is a User, neither disabled nor locked, who holds
-//! - a Credential whose present token authenticates now and makes ACTIVE Sessions, or
-//! - an ACTIVE Session without scopes that stands now,
+//! An administrator is a User who is neither disabled nor locked and holds one of these:
+//! - a Credential whose current token can authenticate now and creates ACTIVE Sessions
+//! - an ACTIVE Session without scopes that is valid now
 //!
-//! and whom the Policies let call every method of the core API with it. The question is put to the policy engine with
-//! the objects as the transaction will leave them, so it does not matter what takes the access away: a User, a Group,
-//! a Credential, a Policy, the `ClusterConfig`. A Policy that asks for more than the call itself (an address, a time)
-//! may make somebody not count; that errs towards refusing.
+//! The Policies must also allow every method of the core API with it. The policy engine evaluates the objects as the
+//! transaction will leave them. The check therefore covers every cause: a User, Group, Credential, Policy or the
+//! `ClusterConfig`. A Policy that depends on more than the call itself, such as an address or a time, may exclude a
+//! User. This errs towards refusing.
 //!
-//! Whatever shows that an administrator remains is held at its revision until the transaction commits. So two
-//! transactions that take away each other's last administrator cannot both succeed.
+//! The transaction holds the objects that prove a remaining administrator at their revisions. Two transactions that
+//! remove each other's last administrator can therefore not both succeed.
 
 use std::collections::BTreeSet;
 
@@ -34,13 +34,14 @@ mod access;
 const CANDIDATES: u32 = 1000;
 const SCANNED: u32 = 1000;
 
-/// What a conclusion was drawn from.
+/// The revisions that prove that a User is an administrator.
 type Evidence = Vec<(Kind, Uid, Revision)>;
 
-/// Refuses a draft after which there is no administrator, though there is one now.
+/// Refuses a draft that removes the last administrator.
 ///
 /// # Errors
-/// Where that is so, or the store fails.
+/// Returns `FailedPrecondition` if the draft leaves no administrator although one exists now. Returns `Unavailable` or
+/// `Internal` if the store fails.
 pub async fn check(draft: &mut Draft<'_>) -> Result<(), Error> {
     let weakened = draft.weakened().clone();
     let takes_nothing = !weakened.shared && weakened.users.is_empty();
@@ -75,7 +76,7 @@ pub async fn check(draft: &mut Draft<'_>) -> Result<(), Error> {
         return Ok(());
     }
     if anybody(&mut before).await?.is_none() {
-        // It cannot get worse, and this may be the way back.
+        // There is no administrator now, so the draft makes nothing worse and may be the recovery.
         return Ok(());
     }
     Err(Error::precondition(
@@ -84,10 +85,10 @@ pub async fn check(draft: &mut Draft<'_>) -> Result<(), Error> {
     ))
 }
 
-/// Looks for any administrator.
+/// Searches for any administrator.
 async fn anybody(draft: &mut Draft<'_>) -> Result<Option<Evidence>, Error> {
     let mut asked = BTreeSet::new();
-    // There are few Credentials and many Sessions.
+    // Credentials come first because they are fewer than Sessions.
     for kind in [Kind::Credential, Kind::Session] {
         let mut after = None;
         loop {
@@ -114,7 +115,7 @@ async fn anybody(draft: &mut Draft<'_>) -> Result<Option<Evidence>, Error> {
     Ok(None)
 }
 
-/// What shows that the User is an administrator; `None` where it is not.
+/// Returns the proof that the User is an administrator, or `None` if it is not one.
 async fn evidence(draft: &mut Draft<'_>, uid: Uid) -> Result<Option<Evidence>, Error> {
     let Some(user) = draft.find_by_uid::<User>(uid).await? else {
         return Ok(None);
@@ -189,7 +190,7 @@ async fn evidence(draft: &mut Draft<'_>, uid: Uid) -> Result<Option<Evidence>, E
     Ok(None)
 }
 
-/// The Session that the Credential would make now; `None` where it would make none that may act.
+/// Returns the Session that the Credential would create now. Returns `None` if it would create no active Session.
 async fn session_of(
     draft: &mut Draft<'_>,
     user: &User,
@@ -225,7 +226,7 @@ async fn session_of(
     Ok(Some(session::under_credential(&made, credential)))
 }
 
-/// The Credential and the Device that the Session refers to.
+/// Returns the Credential and the Device that the Session refers to.
 async fn companions(
     draft: &mut Draft<'_>,
     session: &Session,

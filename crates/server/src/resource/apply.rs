@@ -1,7 +1,7 @@
-//! Makes the Cluster agree with a set of resources, wholly or not at all.
+//! Applies a set of resources to the Cluster, all or nothing.
 //!
-//! Everything is planned in one draft: what others refer to first, deletions last and in reverse. Planning goes on
-//! after a problem, so that all problems are told at once; with any of them nothing is committed.
+//! One draft contains the whole plan: referenced kinds come first, deletions last and in reverse order. Planning
+//! continues after a problem, so that the response lists all problems. Any problem prevents the commit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,7 @@ use crate::{Error, grpc::status};
 
 mod prune;
 
-/// The kinds that can be applied: each after those that it refers to.
+/// The kinds that can be applied. Each kind comes after those that it refers to.
 const ORDER: &[Kind] = &[
     Kind::Secret,
     Kind::Config,
@@ -67,7 +67,7 @@ impl Plan for Apply {
 }
 
 impl Apply {
-    /// The positions of what can be applied, in order.
+    /// Returns the positions of the applicable resources in planning order.
     fn order(&self, planned: &mut Planned) -> Vec<usize> {
         let mut ranked = Vec::new();
         for (index, resource) in self.0.resources.iter().enumerate() {
@@ -87,7 +87,7 @@ impl Apply {
                 planned.problem(Some(index), Some(kind), &name, &error);
                 continue;
             }
-            // A Policy comes after its parent, which has fewer dots.
+            // A parent Policy comes before its children: its name has fewer dots.
             ranked.push((rank, name.matches('.').count(), index));
         }
         ranked.sort_unstable();
@@ -95,24 +95,24 @@ impl Apply {
     }
 }
 
-/// What has come out so far.
+/// The outcomes so far.
 #[derive(Default)]
 struct Planned {
-    /// By position in the request.
+    /// Outcomes by position in the request.
     results: BTreeMap<usize, Applied>,
-    /// The uids of what the request names.
+    /// The uids of the named objects, by position in the request.
     kept: BTreeMap<usize, (Kind, Uid)>,
-    /// What the request names.
+    /// The names in the request.
     names: BTreeSet<(Kind, String)>,
     deletions: Vec<Applied>,
     problems: Vec<Problem>,
 }
 
 impl Planned {
-    /// Notes an outcome.
+    /// Records an outcome.
     ///
     /// # Errors
-    /// Where the Cluster has failed.
+    /// Returns an error if the Cluster failed.
     fn take(
         &mut self,
         index: usize,
@@ -140,10 +140,10 @@ impl Planned {
         }
     }
 
-    /// Notes a problem of the whole.
+    /// Records a problem that concerns no single resource.
     ///
     /// # Errors
-    /// Where the Cluster has failed.
+    /// Returns an error if the Cluster failed.
     fn refuse(&mut self, error: Error) -> Result<(), Error> {
         if error.fault().is_some() {
             return Err(error);
@@ -162,7 +162,7 @@ impl Planned {
         });
     }
 
-    /// What is named must not go with something that pruning deletes.
+    /// Reports named objects that pruning would delete together with their owner.
     fn check_kept(&mut self, draft: &Draft<'_>) {
         let gone: Vec<_> = self
             .kept
@@ -222,7 +222,7 @@ async fn apply(draft: &mut Draft<'_>, resource: AnyResource) -> Result<Applied, 
 async fn apply_one<T: Managed>(draft: &mut Draft<'_>, sent: T) -> Result<Applied, Error> {
     let name = T::stored_name(sent.name());
     let old = match name.as_str() {
-        // Refused below, by the rule for names.
+        // The name rule below refuses it.
         "" => None,
         name => draft.find::<T>(name).await?,
     };
@@ -262,7 +262,7 @@ fn stored_name(resource: &AnyResource) -> String {
     }
 }
 
-/// The documents of a kind, all of them.
+/// Returns all documents of a kind.
 async fn all<T: Resource>(draft: &Draft<'_>) -> Result<Vec<super::codec::Stored<T>>, Error> {
     const BATCH: u32 = 1000;
     let mut found = Vec::new();

@@ -8,11 +8,11 @@ use crate::Error;
 const BYTES: usize = 20_000;
 const KEY_LENGTH: usize = 100;
 
-/// Checks the size of `attrs` and that all keys, also of nested maps, are camelCase: a lower-case letter, then
-/// letters and digits.
+/// Checks the size of `attrs`, and that all keys, also of nested maps, are camelCase: a lower-case letter, then letters
+/// and digits.
 ///
 /// # Errors
-/// A text that names the key.
+/// Returns `InvalidArgument` with the path of the key.
 pub(super) fn check(path: &str, attrs: Option<&Struct>) -> Result<(), Error> {
     let Some(attrs) = attrs else { return Ok(()) };
     let length = attrs.encoded_len();

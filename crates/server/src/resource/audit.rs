@@ -11,10 +11,10 @@ use store::{AuditQuery, Listing};
 use super::{load, read::Paging, write::parse_uid};
 use crate::{Context, Error};
 
-/// One page of audit events, newest first.
+/// Returns one page of audit events, newest first.
 ///
 /// # Errors
-/// Where there is no such page, User or resource.
+/// Returns `InvalidArgument` if an option is invalid, and `NotFound` if the page, User or resource does not exist.
 pub async fn list(
     context: &Context,
     options: &ListAuditEventOptions,
@@ -60,7 +60,7 @@ pub async fn list(
     })
 }
 
-/// A User that is gone has events still, which are found by its uid.
+/// Resolves a User reference. A uid is not looked up, because events outlive their User.
 pub(super) async fn user(context: &Context, reference: &ObjectReference) -> Result<Uid, Error> {
     if !reference.uid.is_empty() {
         return parse_uid(&reference.uid);

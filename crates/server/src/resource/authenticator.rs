@@ -1,4 +1,4 @@
-//! Authenticators. Their Users register them; administrators approve, reject and delete them.
+//! Authenticators. Users register them; administrators approve, reject and delete them.
 
 use api::{
     core_v1::{Authenticator, Session, authenticator::spec::State},
@@ -39,7 +39,7 @@ impl Managed for Authenticator {
             ));
         }
         match state {
-            // Whoever approves it knows that there are not two.
+            // Approval clears the suspicion that the authenticator was cloned.
             Ok(State::Active) => new.status_mut().cloned_at = None,
             Ok(State::Rejected) => {
                 if let Some(old) = old {
@@ -63,7 +63,7 @@ impl Managed for Authenticator {
     }
 }
 
-/// The Sessions that it began, and those that are pinned to it.
+/// Deletes the Sessions that were created with this Authenticator or require it.
 async fn end_sessions(
     draft: &mut Draft<'_>,
     authenticator: &Stored<Authenticator>,

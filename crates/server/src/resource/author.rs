@@ -1,11 +1,11 @@
-//! On whose behalf a resource is written.
+//! The author of a write.
 
 use api::{meta_v1::ObjectReference, resource::Object as _};
 use domain::id::Uid;
 
 use crate::Actor;
 
-/// Who writes, and by which call.
+/// The author of a write and the API method used.
 #[derive(Clone)]
 pub struct Author {
     actor: Option<Actor>,
@@ -13,7 +13,7 @@ pub struct Author {
 }
 
 impl Author {
-    /// The sender of an authenticated request; `operation` is the path of the method.
+    /// Creates the author of an authenticated request. `operation` is the path of the method.
     pub fn new(actor: Actor, operation: impl Into<String>) -> Self {
         Self {
             actor: Some(actor),
@@ -21,7 +21,7 @@ impl Author {
         }
     }
 
-    /// The Cluster itself.
+    /// Creates the Cluster itself as the author.
     pub fn cluster(operation: impl Into<String>) -> Self {
         Self {
             actor: None,
@@ -29,39 +29,39 @@ impl Author {
         }
     }
 
-    /// Whether it is the Cluster itself, which may write what no client may.
+    /// Returns whether the author is the Cluster itself, which may write what clients must not.
     pub fn is_cluster(&self) -> bool {
         self.actor.is_none()
     }
 
-    /// Who sent the request; `None` for the Cluster itself.
+    /// Returns the sender of the request, or `None` for the Cluster itself.
     pub fn actor(&self) -> Option<&Actor> {
         self.actor.as_ref()
     }
 
-    /// The path of the method.
+    /// Returns the path of the method.
     pub fn operation(&self) -> &str {
         &self.operation
     }
 
-    /// The Session that writes.
+    /// Returns the Session of the author.
     pub fn session(&self) -> Option<ObjectReference> {
         self.actor
             .as_ref()
             .map(|actor| actor.principal.session().reference())
     }
 
-    /// Whether `uid` is the author's own User.
+    /// Returns whether `uid` is the User of the author.
     pub fn is_own_user(&self, uid: Uid) -> bool {
         self.owns(uid, |actor| actor.principal.user().uid().to_owned())
     }
 
-    /// Whether `uid` is the Session that writes.
+    /// Returns whether `uid` is the Session of the author.
     pub fn is_own_session(&self, uid: Uid) -> bool {
         self.owns(uid, |actor| actor.principal.session().uid().to_owned())
     }
 
-    /// Whether `uid` is the Device that the author is on.
+    /// Returns whether `uid` is the Device of the author.
     pub fn is_own_device(&self, uid: Uid) -> bool {
         self.owns(uid, |actor| {
             let status = actor.principal.session().status;
@@ -70,7 +70,7 @@ impl Author {
         })
     }
 
-    /// Whether `uid` is the Credential that made the Session that writes.
+    /// Returns whether `uid` is the Credential that created the Session of the author.
     pub fn is_own_credential(&self, uid: Uid) -> bool {
         self.owns(uid, |actor| {
             let status = actor.principal.session().status;

@@ -1,4 +1,4 @@
-//! Attached Policies: named and inline.
+//! Attached Policies, named and inline.
 
 use api::{core_v1 as core, core_v1::InlinePolicy};
 use domain::name;
@@ -9,18 +9,16 @@ use crate::Error;
 const POLICIES: usize = 100;
 const INLINE_POLICIES: usize = 100;
 
-/// What every kind's `authorization` has.
+/// The common part of every kind's `authorization`.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Attached<'a> {
-    /// Names of Policies.
     policies: &'a [String],
-    /// Policies of this object alone.
     inline: &'a [InlinePolicy],
 }
 
-/// A kind that Policies are attached to.
+/// A kind that Policies can be attached to.
 pub(super) trait Authorized {
-    /// Its `spec.authorization`.
+    /// Returns its `spec.authorization`.
     fn attached(&self) -> Attached<'_>;
 }
 
@@ -49,13 +47,13 @@ authorized!(
     ClusterConfig
 );
 
-/// Checks `spec.authorization`: every named Policy exists, every inline one is valid.
+/// Checks `spec.authorization`: each named Policy must exist and each inline Policy must be valid.
 ///
-/// What the revision before has already is not looked at again: a Policy may be deleted while it is attached, which
-/// denies, and must not keep anybody from disabling the object.
+/// Entries of the previous revision are not checked again. An attached Policy may be deleted, which then denies. This
+/// must not prevent anyone from disabling the object.
 ///
 /// # Errors
-/// A text that names the Policy, and, for an expression, line and column.
+/// Returns `InvalidArgument` with the Policy and, for an expression, line and column.
 pub(super) async fn check<T: Authorized>(
     draft: &mut Draft<'_>,
     new: &T,

@@ -1,4 +1,4 @@
-//! The one `ClusterConfig`.
+//! The singleton `ClusterConfig`.
 
 use api::{
     core_v1::{
@@ -23,7 +23,7 @@ use crate::Error;
 mod authenticator_rules;
 mod device_rules;
 
-/// Its name, whatever a file says.
+/// Fixed name of the object. The name in a request is ignored.
 pub const NAME: &str = "default";
 
 const SESSIONS: u32 = 1000;
@@ -66,7 +66,7 @@ impl Managed for ClusterConfig {
     }
 }
 
-/// Replaces metadata texts and spec of the one object.
+/// Replaces the descriptive metadata and the spec of the `ClusterConfig`.
 pub struct UpdateClusterConfig(pub ClusterConfig);
 
 impl Plan for UpdateClusterConfig {

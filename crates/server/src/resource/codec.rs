@@ -1,7 +1,7 @@
-//! Stored document ↔ message.
+//! Conversion between stored documents and messages.
 //!
-//! The body of a document is the encoded wire message. What the store knows better than the body (uid, name,
-//! creation, revision) is filled in from the document at each reading.
+//! The body of a document is the encoded message. The uid, name, creation time and revision of the document override
+//! those in the body at each read.
 
 use std::time::Duration;
 
@@ -11,36 +11,35 @@ use store::{Document, IndexEntry, NewDocument, Revision, SecretWrite, StoreError
 
 use super::token_ids::{HasTokenIds, TokenIds};
 
-/// The most encoded bytes of a resource, so that any reply with one object, and a page of a list, fits into what gRPC
-/// libraries read by default (4 MiB).
+/// Maximum encoded size of a resource in bytes. Replies with one object and pages of a list stay within the default
+/// limit of gRPC libraries (4 MiB).
 pub const MOST_BYTES: usize = 3 << 20;
 
-/// For how long the registration of an Authenticator may take.
+/// Time limit for finishing the registration of an Authenticator.
 const REGISTRATION: Duration = Duration::from_hours(1);
 
-/// A kind of resource, as the store has it.
+/// A resource kind that can be stored.
 pub trait Resource: Object {
-    /// Which kind.
+    /// The kind of its documents.
     const DOCUMENT: Kind;
 
-    /// By which declared keys it is found; see [`super::index`].
+    /// Returns the index entries; see [`super::index`].
     fn indexes(&self) -> Vec<IndexEntry>;
 
-    /// The message as one that has token ids, if its kind has any.
+    /// Returns the message as one with token ids, if its kind has them.
     fn token_ids(&mut self) -> Option<&mut dyn HasTokenIds> {
         None
     }
 
-    /// When it drops out of reads by itself.
+    /// Returns the time after which reads no longer return it.
     fn expires_at(&self) -> Option<UnixMillis> {
         None
     }
 
-    /// Takes out what earlier releases stored that nobody may read.
+    /// Removes data that earlier releases stored and that must not be readable.
     fn withhold(&mut self) {}
 
-    /// Puts in `apiVersion`, `kind`, and whatever is missing of metadata, spec and status: clients dereference
-    /// them.
+    /// Fills in `apiVersion`, `kind`, and missing metadata, spec and status, because clients dereference them.
     fn complete(&mut self) {
         self.stamp();
         self.metadata_mut();
@@ -91,36 +90,37 @@ resources! {
     Gateway;
 }
 
-/// A resource as it was read.
+/// A resource as read from the store.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stored<T> {
-    /// Its immutable id.
+    /// Immutable id.
     pub uid: Uid,
     /// The revision that was read.
     pub revision: Revision,
-    /// When it was created.
+    /// Creation time.
     pub created_at: UnixMillis,
-    /// The message, complete.
+    /// The complete message.
     pub message: T,
 }
 
-/// Reads a document, without its token ids.
+/// Decodes a document without its token ids.
 ///
 /// # Errors
 /// Returns an error with [`prost::DecodeError`] as its source if the body is not an encoded `T`.
 pub fn decode<T: Resource>(document: &Document) -> Result<Stored<T>, StoreError> {
     let mut stored = decode_body::<T>(document)?;
     if let Some(message) = stored.message.token_ids() {
-        // Earlier versions stored them in the body.
+        // Earlier releases stored token ids in the body.
         drop(message.take_token_ids());
     }
     Ok(stored)
 }
 
-/// Reads a document with its token ids, for code that authenticates.
+/// Decodes a document with its token ids, for code that authenticates.
 ///
 /// # Errors
-/// As [`decode`], and if the secret is not an encoded [`TokenIds`].
+/// Returns an error with [`prost::DecodeError`] as its source if the body is not an encoded `T`, or the secret is not
+/// an encoded [`TokenIds`].
 pub fn decode_with_token_ids<T: Resource>(
     (document, secret): &WithSecret,
 ) -> Result<Stored<T>, StoreError> {
@@ -157,14 +157,14 @@ fn decode_body<T: Resource>(document: &Document) -> Result<Stored<T>, StoreError
     })
 }
 
-/// Whether what failed is that a document is damaged, and not that the store does not answer.
+/// Returns whether the error is a damaged document rather than a store that does not answer.
 pub fn is_damage(error: &StoreError) -> bool {
     let source = error.source.as_ref();
     source.is_some_and(|source| source.is::<prost::DecodeError>())
 }
 
-/// The document to be written for a message. Token ids go into the sealed part; a message without any keeps those
-/// that are sealed.
+/// Encodes a message as a document. Token ids go into the sealed secret. A message without token ids keeps the stored
+/// ones.
 pub fn encode<T: Resource>(
     uid: Uid,
     created_at: UnixMillis,
@@ -188,10 +188,10 @@ pub fn encode<T: Resource>(
     }
 }
 
-/// Reads a document of any kind; `None` for a kind that is no resource.
+/// Decodes a document of any kind. Returns `None` for an internal kind.
 ///
 /// # Errors
-/// As [`decode`].
+/// Returns an error with [`prost::DecodeError`] as its source if the body does not match the kind.
 pub fn decode_any(document: &Document) -> Result<Option<AnyResource>, StoreError> {
     macro_rules! decode {
         ($($kind:ident),*) => {
@@ -229,7 +229,7 @@ fn token_ids<T: HasTokenIds>(message: &mut T) -> &mut dyn HasTokenIds {
     message
 }
 
-/// One that is never registered is forgotten.
+/// An Authenticator that is never registered expires.
 fn authenticator_expiry(authenticator: &core::Authenticator) -> Option<UnixMillis> {
     let status = authenticator.status.as_ref();
     if status.is_some_and(|status| status.is_registered) {

@@ -1,4 +1,4 @@
-//! Configs. Their data is sealed as that of Secrets is, and no call returns it.
+//! Configs. Their data is sealed like that of Secrets, and no call returns it.
 
 use api::core_v1::{Config, config::Data, config::data::Type};
 use prost::Message as _;

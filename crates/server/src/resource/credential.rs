@@ -1,4 +1,4 @@
-//! Credentials. Their tokens are issued elsewhere: creating one returns none.
+//! Credentials. Creating one returns no token; tokens are issued separately.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ impl Managed for Credential {
         new: &mut Self,
         old: Option<&Stored<Self>>,
     ) -> Result<(), Error> {
-        // It lets its holder in whatever Policies say, so nothing about it can be changed, least of all its end.
+        // Policies do not apply to its holder, so nothing about it may change, least of all its expiry.
         if old.is_some_and(|old| credential::recovery_until(&old.message).is_some()) {
             return Err(Error::precondition(
                 "A recovery Credential cannot be changed. It ends by itself: delete it, or run `octeliumd recover` \
@@ -49,7 +49,7 @@ impl Managed for Credential {
         }
         check_uses(spec)?;
         let before = old.and_then(|old| old.message.spec());
-        // One that has expired can still be disabled.
+        // An expired Credential can still be disabled.
         if before.is_none_or(|before| before.expires_at != spec.expires_at) {
             check_expiry(spec, draft.now)?;
         }
@@ -85,7 +85,7 @@ impl Managed for Credential {
     }
 
     async fn release(draft: &mut Draft<'_>, old: &Stored<Self>) -> Result<(), Error> {
-        // They would be refused in any case, since their Credential is gone.
+        // Deleting the Credential invalidates its Sessions in any case.
         let uid = old.uid.to_string();
         let sessions = draft
             .by_index::<Session>(index::CREDENTIAL, &uid, u32::MAX)

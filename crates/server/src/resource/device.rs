@@ -1,4 +1,4 @@
-//! Devices. Their Users register them; administrators approve them.
+//! Devices. Users register them; administrators approve them.
 
 use api::{
     core_v1::{Authenticator, Device, Session, device::spec::State},

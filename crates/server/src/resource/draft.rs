@@ -1,4 +1,4 @@
-//! A transaction in the making: the store as it will be, were the draft committed now.
+//! A planned transaction: a view of the store with the staged changes applied.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,39 +20,39 @@ use crate::{
     audit::{self, Change},
 };
 
-/// Reads through what is staged to the store, and commits what is staged as one transaction.
+/// Reads the store through the staged changes, and commits them as one transaction.
 ///
-/// What a rule has read with [`Draft::require`] must still be at that revision when the transaction commits, so a
-/// rule that held while planning holds when it counts.
+/// The transaction fails if a resource read with [`Draft::require`] changes before the commit. A rule that was checked
+/// during planning therefore still holds at the commit.
 pub struct Draft<'a> {
     /// The Cluster.
     pub context: &'a Context,
-    /// On whose behalf.
+    /// The author of the writes.
     pub author: &'a Author,
-    /// The instant of the whole transaction.
+    /// The time of the whole transaction.
     pub now: UnixMillis,
     read: BTreeMap<(Kind, String), Option<Document>>,
     staged: BTreeMap<(Kind, String), Staged>,
     /// The name of each staged uid.
     names: BTreeMap<(Kind, Uid), String>,
-    /// The names of what is, or was, staged with an index entry.
+    /// The names of objects that are, or were, staged with an index entry.
     entries: BTreeMap<(Kind, &'static str, String), BTreeSet<String>>,
-    /// In the order in which they were staged.
+    /// Keys in staging order.
     order: Vec<(Kind, String)>,
     guards: BTreeMap<(Kind, Uid), Revision>,
-    /// Internal documents that go.
+    /// Internal documents to delete.
     internal: BTreeMap<(Kind, Uid), Revision>,
     limits: Vec<Operation>,
     audit: Vec<Operation>,
     weakened: Weakened,
 }
 
-/// What is changed or deleted that somebody's access to the API may rest on.
+/// Staged changes and deletions that can take away access to the API.
 #[derive(Debug, Clone, Default)]
 pub struct Weakened {
-    /// Something that many share: a Group, a Policy, the `ClusterConfig`.
+    /// True if a Group, a Policy or the `ClusterConfig` is affected, which many Users share.
     pub shared: bool,
-    /// The Users of which something is.
+    /// The Users with an affected User, Credential, Session or Device.
     pub users: BTreeSet<Uid>,
 }
 
@@ -69,7 +69,7 @@ enum Staged {
 }
 
 impl<'a> Draft<'a> {
-    /// Nothing staged yet.
+    /// Creates an empty draft.
     pub fn new(context: &'a Context, author: &'a Author) -> Self {
         Self {
             context,
@@ -88,12 +88,12 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// What is changed or deleted that somebody's access to the API may rest on.
+    /// Returns the staged changes and deletions that can take away access to the API.
     pub fn weakened(&self) -> &Weakened {
         &self.weakened
     }
 
-    /// Forgets everything that is staged: nothing will be committed.
+    /// Discards all staged changes, so that nothing is committed.
     pub fn discard(&mut self) {
         self.staged.clear();
         self.names.clear();
@@ -104,10 +104,10 @@ impl<'a> Draft<'a> {
         self.limits.clear();
     }
 
-    /// The resource of this name.
+    /// Returns the resource with this name.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns `Unavailable` or `Internal` if the store fails.
     pub async fn find<T: Resource>(&mut self, name: &str) -> Result<Option<Stored<T>>, Error> {
         let key = (T::DOCUMENT, name.to_owned());
         match self.staged.get(&key) {
@@ -126,10 +126,10 @@ impl<'a> Draft<'a> {
         Ok(document.as_ref().map(codec::decode).transpose()?)
     }
 
-    /// The resource with this uid.
+    /// Returns the resource with this uid.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns `Unavailable` or `Internal` if the store fails.
     pub async fn find_by_uid<T: Resource>(&mut self, uid: Uid) -> Result<Option<Stored<T>>, Error> {
         if let Some(staged) = self.staged_with_uid(T::DOCUMENT, uid) {
             return match staged {
@@ -140,10 +140,10 @@ impl<'a> Draft<'a> {
         Ok(load::by_uid(&*self.context.store, uid, self.now).await?)
     }
 
-    /// The resource of this name, held at its revision until the transaction commits.
+    /// Returns the resource with this name and guards it against changes until the commit.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns `Unavailable` or `Internal` if the store fails.
     pub async fn require<T: Resource>(&mut self, name: &str) -> Result<Option<Stored<T>>, Error> {
         let found = self.find::<T>(name).await?;
         if let Some(found) = &found {
@@ -152,23 +152,24 @@ impl<'a> Draft<'a> {
         Ok(found)
     }
 
-    /// Makes the transaction fail unless the resource is still at the revision that was read. What is staged is
-    /// held by its own write.
+    /// Makes the commit fail if the resource is no longer at the revision that was read. Staged resources need no
+    /// guard: their write checks the revision.
     pub fn hold<T: Resource>(&mut self, read: &Stored<T>) {
         self.hold_revision(T::DOCUMENT, read.uid, read.revision);
     }
 
-    /// As [`Draft::hold`], by kind, uid and revision.
+    /// Like [`Draft::hold`], by kind, uid and revision.
     pub fn hold_revision(&mut self, kind: Kind, uid: Uid, revision: Revision) {
         if self.staged_with_uid(kind, uid).is_none() {
             self.guards.insert((kind, uid), revision);
         }
     }
 
-    /// Whether `secret` is what is sealed with the resource already. Whoever may write it learns that and no more.
+    /// Returns whether `secret` equals the sealed secret of the resource, compared in constant time. A caller who may
+    /// write the secret learns only this.
     ///
     /// # Errors
-    /// Where the store cannot answer at present.
+    /// Returns `Unavailable` if the store cannot answer now.
     pub async fn has_secret<T: Resource>(&self, uid: Uid, secret: &[u8]) -> Result<bool, Error> {
         if self.staged_with_uid(T::DOCUMENT, uid).is_some() {
             return Ok(false);
@@ -179,17 +180,17 @@ impl<'a> Draft<'a> {
             }
             Err(error) if error.transient => Err(error.into()),
             Err(error) => {
-                // One that does not open is replaced.
+                // A secret that cannot be opened is replaced.
                 tracing::error!(%error, "a secret does not open");
                 Ok(false)
             }
         }
     }
 
-    /// At most `limit` resources with an index entry.
+    /// Returns at most `limit` resources with an index entry.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns `Unavailable` or `Internal` if the store fails.
     pub async fn by_index<T: Resource>(
         &mut self,
         index: &'static str,
@@ -207,7 +208,7 @@ impl<'a> Draft<'a> {
             .collect();
         let key = (T::DOCUMENT, index, value.to_owned());
         for name in self.entries.get(&key).into_iter().flatten() {
-            // Staged once more without the entry, perhaps.
+            // A later write may have removed the entry.
             if let Some(Staged::Put {
                 document, write, ..
             }) = self.staged.get(&(T::DOCUMENT, name.clone()))
@@ -223,8 +224,7 @@ impl<'a> Draft<'a> {
         Ok(found)
     }
 
-    /// Makes the transaction fail unless, with everything in it done, fewer than `below` resources have an index
-    /// entry.
+    /// Makes the commit fail unless fewer than `below` resources have an index entry after the transaction.
     pub fn limit(&mut self, kind: Kind, index: &'static str, value: impl Into<String>, below: u32) {
         self.limits.push(Operation::Limit {
             kind,
@@ -234,10 +234,10 @@ impl<'a> Draft<'a> {
         });
     }
 
-    /// Stages a new resource and returns it as it will be read.
+    /// Stages a new resource and returns it as readers will see it.
     ///
     /// # Errors
-    /// Where it cannot be read back.
+    /// Returns `Internal` if the encoded resource cannot be decoded.
     pub fn create<T: Resource>(&mut self, mut message: T, secret: SecretWrite) -> Result<T, Error> {
         let uid = self.context.new_uid();
         self.sign(message.metadata_mut());
@@ -248,10 +248,10 @@ impl<'a> Draft<'a> {
         self.stage(write, Revision(1), Expected::Absent)
     }
 
-    /// Stages the next revision of a resource and returns it as it will be read.
+    /// Stages the next revision of a resource and returns it as readers will see it.
     ///
     /// # Errors
-    /// Where it cannot be read back.
+    /// Returns `Internal` if the encoded resource cannot be decoded.
     pub fn replace<T: Resource>(
         &mut self,
         old: &Stored<T>,
@@ -263,7 +263,7 @@ impl<'a> Draft<'a> {
         message.complete();
         let write = codec::encode(old.uid, old.created_at, &message, secret);
         let key = (T::DOCUMENT, write.name.clone());
-        // Staged twice in one draft: the first write has not happened yet.
+        // A second write in one draft replaces the first, so it keeps the expected revision.
         let (revision, expected) = match self.staged.get(&key) {
             Some(Staged::Put {
                 document, expected, ..
@@ -284,7 +284,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Stages the deletion of what goes with another resource, at whatever revision it is.
+    /// Stages the deletion of a resource that depends on another one, at any revision.
     pub fn delete_dependent<T: Resource>(&mut self, old: &Stored<T>) {
         if self.deletes(T::DOCUMENT, old.uid) {
             return;
@@ -295,10 +295,10 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Stages the deletion of an internal document that goes with a resource. Says whether there is one.
+    /// Stages the deletion of an internal document that belongs to a resource. Returns whether the document exists.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns `Unavailable` or `Internal` if the store fails.
     pub async fn delete_internal(&mut self, kind: Kind, uid: Uid) -> Result<bool, Error> {
         let Some(document) = self.context.store.get(kind, uid, self.now).await? else {
             return Ok(false);
@@ -307,11 +307,11 @@ impl<'a> Draft<'a> {
         Ok(true)
     }
 
-    /// Stages the deletion of all internal documents with an index entry; one that is made meanwhile makes the
-    /// transaction fail.
+    /// Stages the deletion of all internal documents with an index entry. The commit fails if another one is created
+    /// meanwhile.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns `Unavailable` or `Internal` if the store fails.
     pub async fn delete_internal_by_index(
         &mut self,
         kind: Kind,
@@ -334,7 +334,7 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Records what the changes are together, beside each of them.
+    /// Adds an audit event for the changes as a whole, besides the events of the single changes.
     pub fn record(
         &mut self,
         event_type: &'static str,
@@ -350,7 +350,7 @@ impl<'a> Draft<'a> {
             .push(Operation::Audit(AuditEvent { attrs, ..event }));
     }
 
-    /// How many resources of a kind the draft deletes.
+    /// Returns the number of resources of a kind that the draft deletes.
     pub fn count_deleted(&self, kind: Kind) -> usize {
         let staged = self.staged.iter().filter(|((of, _), _)| *of == kind);
         staged
@@ -358,15 +358,17 @@ impl<'a> Draft<'a> {
             .count()
     }
 
-    /// Whether the draft deletes the resource.
+    /// Returns whether the draft deletes the resource.
     pub fn deletes(&self, kind: Kind, uid: Uid) -> bool {
         matches!(self.staged_with_uid(kind, uid), Some(Staged::Delete { .. }))
     }
 
-    /// Carries out everything, or nothing. Where there was something to do, says how far the change log has come.
+    /// Commits all staged changes in one transaction. Returns the cursor of the change log, or `None` if nothing was
+    /// staged.
     ///
     /// # Errors
-    /// Where something has changed since it was read, or the store fails.
+    /// Returns [`CommitError::Conflict`] if an object changed since it was read, and other variants if the store
+    /// refuses the transaction or fails.
     pub async fn commit(self) -> Result<Option<Cursor>, CommitError> {
         if self.staged.is_empty() && self.internal.is_empty() {
             return Ok(None);
@@ -374,7 +376,7 @@ impl<'a> Draft<'a> {
         let mut transaction = Transaction::at(self.now);
         let mut puts = Vec::new();
         let mut staged = self.staged;
-        // Names and unique values are freed before they are taken.
+        // Deletions come first: they free names and unique values for the writes.
         for key in self.order {
             match staged.remove(&key) {
                 Some(Staged::Put {
@@ -395,7 +397,7 @@ impl<'a> Draft<'a> {
         for ((kind, uid), revision) in self.guards {
             transaction.push(Operation::Unchanged(kind, uid, revision));
         }
-        // Counted when everything else has happened.
+        // Limits are counted after all other operations.
         transaction.operations.extend(self.limits);
         transaction.operations.extend(self.audit);
         let committed = self.context.store.commit(transaction).await?;

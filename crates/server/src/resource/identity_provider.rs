@@ -1,4 +1,4 @@
-//! `IdentityProviders`: what may be written.
+//! Validation of `IdentityProviders`.
 
 use api::{
     core_v1::{
@@ -60,7 +60,7 @@ impl Managed for IdentityProvider {
     }
 }
 
-/// The name of the Secret that it proves itself with.
+/// Returns the name of the Secret that contains its client secret.
 pub(super) fn client_secret(spec: &Spec) -> Option<&str> {
     match &spec.r#type {
         Some(Type::Github(github)) => match &github.client_secret.as_ref()?.r#type {
@@ -75,7 +75,7 @@ pub(super) fn client_secret(spec: &Spec) -> Option<&str> {
     }
 }
 
-/// The names of all Groups that it puts Users into or takes them out of.
+/// Returns the names of all Groups that its rules assign or remove.
 pub(super) fn groups(spec: &Spec) -> impl Iterator<Item = &String> {
     let created = spec
         .user_creation
@@ -88,7 +88,7 @@ pub(super) fn groups(spec: &Spec) -> impl Iterator<Item = &String> {
     created.chain(mapped)
 }
 
-/// The issuer that no other provider of its type may have.
+/// Returns the issuer, which must be unique among providers of the same type.
 pub(super) fn issuer(spec: &Spec) -> Option<&str> {
     match spec.r#type.as_ref()? {
         Type::Oidc(oidc) => Some(&oidc.issuer_url),
@@ -243,7 +243,7 @@ fn check_saml(saml: &spec::Saml) -> Result<(), Error> {
     )
 }
 
-/// Metadata that have ended can still be written: their time is looked at when they are used.
+/// Checks the metadata but not its expiry: expired metadata is refused when it is used.
 fn check_metadata(saml: &spec::Saml, metadata: &str) -> Result<(), Error> {
     let any_time = UnixMillis(0);
     choice(saml)
@@ -324,7 +324,7 @@ fn check_text(field: &str, text: &str, longest: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Tells who has the issuer. The store refuses it in any case, but cannot say so well.
+/// Reports an issuer conflict with a clear message. The store would refuse it too, but without details.
 async fn check_unique(
     draft: &mut Draft<'_>,
     new: &IdentityProvider,
@@ -349,7 +349,7 @@ async fn check_unique(
     }
 }
 
-/// The issuer as people compare it.
+/// Returns the issuer in canonical form for comparison.
 pub(super) fn canonical_issuer(spec: &Spec) -> Option<String> {
     issuer(spec)
         .filter(|issuer| !issuer.is_empty())

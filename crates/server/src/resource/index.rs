@@ -1,5 +1,5 @@
-//! The declared keys of each kind. Entries are derived from the message alone, so that whoever writes a document
-//! writes the same ones.
+//! Index entries of each kind. They are derived only from the message, so every writer of a document stores the same
+//! entries.
 
 use std::fmt::Write as _;
 
@@ -22,63 +22,63 @@ pub const IDENTITY: &str = "identity";
 pub const GROUP: &str = "group";
 /// Service: the uid of the Namespace.
 pub const NAMESPACE: &str = "namespace";
-/// Service and Namespace: what those who are no administrators may list; see [`listed_key`].
+/// Service, Namespace: objects that non-administrators may list; see [`listed_key`].
 pub const LISTED: &str = "listed";
 /// Service: each host name under the Cluster's domain. Unique.
 pub const HOSTNAME: &str = "hostname";
-/// Session, Credential, Device, Authenticator, and links of enrollments: the uid of the User.
+/// Session, Credential, Device, Authenticator, enrollment: the uid of the User.
 pub const USER: &str = "user";
-/// Session: the uid of the Credential that made it.
+/// Session: the uid of the Credential that created it.
 pub const CREDENTIAL: &str = "credential";
 /// Session, Authenticator: the uid of the Device.
 pub const DEVICE: &str = "device";
-/// Session: the uid of the Authenticator that it is pinned to, or began by.
+/// Session: the uid of the Authenticator that it requires or was created with.
 pub const AUTHENTICATOR: &str = "authenticator";
-/// Authenticator of FIDO: the SHA-256 of its credential id, in hexadecimal digits. Unique.
+/// FIDO Authenticator: the SHA-256 of its credential id in hexadecimal. Unique.
 pub const FIDO_ID: &str = "fido-id";
-/// Authenticator of TPM: the SHA-256 of its endorsement key, in hexadecimal digits. Unique.
+/// TPM Authenticator: the SHA-256 of its endorsement key in hexadecimal. Unique.
 pub const TPM_EK: &str = "tpm-ek";
 /// Session of an OAUTH2 Credential: see [`grant_key`]. Unique.
 pub const GRANT: &str = "grant";
-/// Session: what its SAML provider calls the person; see [`saml_key`].
+/// Session: the subject at its SAML provider; see [`saml_key`].
 pub const SAML: &str = "saml";
-/// Session: what its `OpenID` Connect provider calls the person, and the session there; see [`oidc_key`].
+/// Session: subject and session id at its `OpenID` Connect provider; see [`oidc_key`].
 pub const OIDC: &str = "oidc";
 /// Credential: the public id, which is the OAuth2 client id. Unique.
 pub const ID: &str = "id";
-/// Device: `<uid of the User>/<id that the client computes>`. Unique: ids are claims, so nobody can take that of
-/// another User's machine.
+/// Device: `<uid of the User>/<id computed by the client>`. Unique. The id is an unverified claim; the uid keeps a User
+/// from claiming the id of another User's device.
 pub const DEVICE_ID: &str = "device-id";
 /// Device: `<uid of the User>/<serial number>`. Unique.
 pub const SERIAL: &str = "serial";
 /// Policy: the uid of the parent.
 pub const PARENT: &str = "parent";
 
-/// `IdentityProvider` of OIDC: the issuer as people compare it. Unique.
+/// OIDC `IdentityProvider`: the canonical issuer. Unique.
 pub const OIDC_ISSUER: &str = "oidc-issuer";
-/// `IdentityProvider` of identity tokens: the issuer as people compare it. Unique.
+/// `IdentityProvider` of identity tokens: the canonical issuer. Unique.
 pub const TOKEN_ISSUER: &str = "token-issuer";
 /// `IdentityProvider`: the name of its client Secret.
 pub const SECRET: &str = "secret";
 
-/// What [`super::codec::Resource::indexes`] stands on.
+/// Implementation of [`super::codec::Resource::indexes`] per kind.
 pub(super) trait Indexed {
-    /// All entries.
+    /// Returns all index entries.
     fn entries(&self) -> Vec<IndexEntry>;
 }
 
-/// The value of [`GRANT`]: there is one Session per OAUTH2 Credential, version of it and set of scopes.
+/// Returns the key of [`GRANT`]: one Session per OAUTH2 Credential, credential version and set of scopes.
 pub fn grant_key(credential_uid: &str, version: u32, scopes: &[core::Scope]) -> String {
     format!("{credential_uid}/{version}/{}", scope::hash(scopes))
 }
 
-/// The value of [`LISTED`]: all (`""`), or those of one Namespace, of one mode, or of both.
+/// Returns the key of [`LISTED`], filtered by Namespace and mode if they are given.
 pub fn listed_key(namespace_uid: Option<&str>, mode: Option<i32>) -> String {
     let mode = mode.map(|mode| mode.to_string()).unwrap_or_default();
     format!("{}/{mode}", namespace_uid.unwrap_or_default())
 }
 
-/// Which unique index has the issuer of an `IdentityProvider`, and with which value.
+/// Returns the unique index and the value for the issuer of an `IdentityProvider`.
 pub(super) fn issuer_key(spec: &core::identity_provider::Spec) -> Option<(&'static str, String)> {
     let index = match spec.r#type.as_ref()? {
         core::identity_provider::spec::Type::Oidc(_) => OIDC_ISSUER,
@@ -88,17 +88,17 @@ pub(super) fn issuer_key(spec: &core::identity_provider::Spec) -> Option<(&'stat
     Some((index, identity_provider::canonical_issuer(spec)?))
 }
 
-/// The value of [`IDENTITY`].
+/// Returns the key of [`IDENTITY`].
 pub fn identity_key(provider_name: &str, identifier: &str) -> String {
     format!("{provider_name}\0{identifier}")
 }
 
-/// The value of [`SAML`]: names can be long.
+/// Returns the key of [`SAML`]. The name is hashed because it can be long.
 pub fn saml_key(provider_uid: &str, name_id: &str) -> String {
     format!("{provider_uid}/{}", hashed(name_id))
 }
 
-/// The value of [`OIDC`]: `claim` is `sub` or `sid`, and `value` what it says.
+/// Returns the key of [`OIDC`]. `claim` is `sub` or `sid`, and `value` the value of this claim.
 pub fn oidc_key(provider_uid: &str, claim: &str, value: &str) -> String {
     format!("{provider_uid}/{claim}/{}", hashed(value))
 }
@@ -108,7 +108,7 @@ fn hashed(text: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest.as_ref())
 }
 
-/// The value of [`DEVICE_ID`] and [`SERIAL`].
+/// Returns the key of [`DEVICE_ID`] and [`SERIAL`].
 pub fn claim_key(user_uid: &str, value: &str) -> String {
     format!("{user_uid}/{value}")
 }
@@ -275,7 +275,7 @@ impl Indexed for core::Authenticator {
             Some(Type::Fido(fido)) if !fido.id_hash.is_empty() => {
                 Some(unique(FIDO_ID, hex(&fido.id_hash)))
             }
-            // It is at begin that its key is told; from the registration on nobody else may have it.
+            // The key is known from the start of the registration, but becomes unique only when it finishes.
             Some(Type::Tpm(tpm)) if status.is_registered && !tpm.ek_public_key.is_empty() => {
                 let hash = digest::digest(&digest::SHA256, &tpm.ek_public_key);
                 Some(unique(TPM_EK, hex(hash.as_ref())))
@@ -331,7 +331,7 @@ macro_rules! without_indexes {
 
 without_indexes!(Group, Secret, Config, ClusterConfig, Region, Gateway);
 
-/// Lower-case hexadecimal digits.
+/// Returns `bytes` as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a String does not fail.

@@ -1,14 +1,14 @@
-//! Reading of resources from the store.
+//! Reads resources from the store.
 
 use domain::{clock::UnixMillis, id::Uid};
 use store::{Order, Query, Store, StoreError};
 
 use super::codec::{Resource, Stored, decode, decode_with_token_ids};
 
-/// The resource with this uid.
+/// Returns the resource with this uid.
 ///
 /// # Errors
-/// Where the store fails.
+/// Returns an error if the store cannot be read or the document is damaged.
 pub async fn by_uid<T: Resource>(
     store: &dyn Store,
     uid: Uid,
@@ -18,10 +18,10 @@ pub async fn by_uid<T: Resource>(
     document.as_ref().map(decode).transpose()
 }
 
-/// The resource with this uid and its token ids, for code that authenticates.
+/// Returns the resource with this uid and its token ids, for code that authenticates.
 ///
 /// # Errors
-/// Returns an error if the store cannot be read, or holds a damaged document or secret.
+/// Returns an error if the store cannot be read, or the document or secret is damaged.
 pub async fn with_token_ids<T: Resource>(
     store: &dyn Store,
     uid: Uid,
@@ -31,10 +31,10 @@ pub async fn with_token_ids<T: Resource>(
     found.as_ref().map(decode_with_token_ids).transpose()
 }
 
-/// The resource with this name.
+/// Returns the resource with this name.
 ///
 /// # Errors
-/// Where the store fails.
+/// Returns an error if the store cannot be read or the document is damaged.
 pub async fn by_name<T: Resource>(
     store: &dyn Store,
     name: &str,
@@ -44,10 +44,10 @@ pub async fn by_name<T: Resource>(
     document.as_ref().map(decode).transpose()
 }
 
-/// Those with an index entry, oldest first, up to `limit`, and how many there are in all.
+/// Returns up to `limit` resources with an index entry, oldest first, and their total number.
 ///
 /// # Errors
-/// Where the store fails.
+/// Returns an error if the store cannot be read or a document is damaged.
 pub async fn by_index<T: Resource>(
     store: &dyn Store,
     index: &'static str,

@@ -1,4 +1,4 @@
-//! The part of `metadata` that clients may set. Everything else in it is the Cluster's.
+//! The part of `metadata` that clients may set. The Cluster sets all other fields.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use domain::name;
 use super::author::Author;
 use crate::Error;
 
-/// The system label of what an empty Cluster begins with and clients may change: pruning leaves it alone.
+/// System label of the initial objects of a Cluster that clients may change. Pruning skips them.
 pub const BUILT_IN: &str = "built-in";
 
 const DISPLAY_NAME_BYTES: usize = 100;
@@ -19,18 +19,19 @@ const LABEL_VALUE_BYTES: usize = 32;
 const ANNOTATION_KEY_BYTES: usize = 128;
 const ANNOTATION_VALUE_BYTES: usize = 63;
 
-/// Checks a name that is to be given.
+/// Checks the name of a new object.
 ///
 /// # Errors
-/// A text that says which part breaks which rule.
+/// Returns `InvalidArgument` with the part and the rule that it violates.
 pub fn check_name(name: &str, max_parts: usize) -> Result<(), Error> {
     name::check(name, max_parts).map_err(|error| Error::invalid(format!("metadata.name: {error}")))
 }
 
-/// Checks a name by which something is looked up: the Cluster names Sessions more freely than clients may name.
+/// Checks a name used for a lookup. It permits more than [`check_name`], because the Cluster names Sessions more
+/// freely.
 ///
 /// # Errors
-/// Where no object can have such a name.
+/// Returns `InvalidArgument` if no object can have this name.
 pub fn check_stored_name(name: &str) -> Result<(), Error> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
     if name.len() <= name::MAX_LENGTH && name.chars().all(allowed) {
@@ -43,10 +44,10 @@ pub fn check_stored_name(name: &str) -> Result<(), Error> {
     )))
 }
 
-/// Checks everything but the name.
+/// Checks all fields except the name.
 ///
 /// # Errors
-/// A text that names the field.
+/// Returns `InvalidArgument` with the path of the field.
 pub fn check(metadata: &Metadata) -> Result<(), Error> {
     let text = |field: &str, text: &str, limit: usize| {
         if text.len() <= limit {
@@ -87,7 +88,7 @@ pub fn check(metadata: &Metadata) -> Result<(), Error> {
     Ok(())
 }
 
-/// What is taken from a client at a creation. The Cluster itself also says what is a system object and hidden.
+/// Returns the fields that an author may set at creation. Only the Cluster may mark objects as system or hidden.
 pub fn accepted(sent: &Metadata, author: &Author) -> Metadata {
     let texts = texts(sent);
     if !author.is_cluster() {
@@ -101,7 +102,7 @@ pub fn accepted(sent: &Metadata, author: &Author) -> Metadata {
     }
 }
 
-/// What is taken from a client at an update; what it leaves out is cleared.
+/// Returns the metadata of an update. Omitted fields are cleared.
 pub fn overlay(old: Option<&Metadata>, sent: Option<&Metadata>) -> Metadata {
     let old = old.cloned().unwrap_or_default();
     let sent = sent.map(texts).unwrap_or_default();
@@ -116,13 +117,13 @@ pub fn overlay(old: Option<&Metadata>, sent: Option<&Metadata>) -> Metadata {
     }
 }
 
-/// Whether pruning leaves the object alone.
+/// Returns whether pruning skips the object.
 pub fn is_built_in(metadata: Option<&Metadata>) -> bool {
     metadata
         .is_some_and(|metadata| metadata.is_system || metadata.system_labels.contains_key(BUILT_IN))
 }
 
-/// The system labels of what pruning leaves alone.
+/// Returns the system labels of objects that pruning skips.
 pub fn built_in() -> BTreeMap<String, String> {
     BTreeMap::from([(BUILT_IN.to_owned(), "true".to_owned())])
 }

@@ -9,7 +9,7 @@ use domain::{kind::Kind, name};
 use super::{attrs, authorization, codec::Stored, draft::Draft, index, write::Managed};
 use crate::Error;
 
-/// What the name of a Namespace may not begin with.
+/// Reserved prefixes of Namespace names.
 const RESERVED: &[&str] = &["octelium", "local", "cordium"];
 
 impl Managed for Namespace {
@@ -33,7 +33,7 @@ impl Managed for Namespace {
                 "metadata.name: names of Namespaces that begin with `{reserved}` are reserved"
             )));
         }
-        // Both would be at the same host name.
+        // The Namespace and the Service would share a host name.
         let service = name::service_full_name(name);
         if draft.find::<Service>(&service).await?.is_some() {
             return Err(Error::invalid(format!(

@@ -26,7 +26,7 @@ impl Managed for Policy {
         if old.is_some() {
             return Ok(());
         }
-        // `a.b.c` brings in `b.c`, which brings in `c`.
+        // `a.b.c` has the parent `b.c`, which has the parent `c`.
         if let Some((_, parent)) = new.name().split_once('.') {
             let parent = parent.to_owned();
             let parent = draft.require::<Policy>(&parent).await?.ok_or_else(|| {
@@ -53,10 +53,10 @@ impl Managed for Policy {
     }
 }
 
-/// Checks the rules of a Policy or an inline Policy that is found at `path`.
+/// Checks the rules of a Policy or inline Policy at `path`.
 ///
 /// # Errors
-/// A text with everything that is wrong, with line and column for expressions.
+/// Returns `InvalidArgument` with all problems, and with line and column for expressions.
 pub(super) fn check_spec(path: &str, spec: &Spec) -> Result<(), Error> {
     let length = spec.encoded_len();
     if length > BYTES {

@@ -23,13 +23,13 @@ use crate::{Context, Error, ErrorKind};
 const DEFAULT_ITEMS: u32 = 200;
 const MOST_ITEMS: u32 = 1000;
 const LAST_PAGE: u32 = 10_000;
-/// The most encoded bytes of the stored items of a page. Replies add less than 512 bytes to each item, so a page stays
-/// below 3.5 MiB.
+/// Maximum encoded size of the stored items of a page in bytes. Replies add less than 512 bytes per item, so a page
+/// stays below 3.5 MiB.
 const PAGE_BYTES: u64 = codec::MOST_BYTES as u64;
 
-/// A kind that clients read.
+/// A kind that clients can read.
 pub trait Readable: Managed {
-    /// Adds what is known but not part of the document.
+    /// Adds state that is stored outside the document.
     fn decorate(
         _context: &Context,
         _items: &mut [Stored<Self>],
@@ -54,7 +54,7 @@ impl Readable for core::Region {}
 impl Readable for core::Gateway {}
 
 impl Readable for core::Credential {
-    /// Uses that are counted in batches are beside the document.
+    /// Adds the uses that are counted in batches outside the document.
     async fn decorate(context: &Context, items: &mut [Stored<Self>]) -> Result<(), Error> {
         let uids: Vec<Uid> = items.iter().map(|item| item.uid).collect();
         let usage = context.store.usage(&uids).await?;
@@ -74,10 +74,10 @@ impl Readable for core::Credential {
     }
 }
 
-/// One resource, by name, or by uid where no name is given.
+/// Returns one resource by name, or by uid if the name is empty.
 ///
 /// # Errors
-/// Where there is none, or neither is given.
+/// Returns `NotFound` if it does not exist, and `InvalidArgument` if name and uid are missing or malformed.
 pub async fn get<T: Readable>(context: &Context, which: &GetOptions) -> Result<T, Error> {
     let (found, label) = if which.name.is_empty() {
         let uid = parse_uid(&which.uid)?;
@@ -94,10 +94,10 @@ pub async fn get<T: Readable>(context: &Context, which: &GetOptions) -> Result<T
     Ok(found.message)
 }
 
-/// One page of the resources with an index entry, or of all.
+/// Returns one page of the resources with an index entry, or of all resources.
 ///
 /// # Errors
-/// Where there is no such page.
+/// Returns `NotFound` if the page is past the end, and `InvalidArgument` if the page number is too high.
 pub async fn list<T: Readable + Listed>(
     context: &Context,
     common: Option<&CommonListOptions>,
@@ -109,10 +109,10 @@ pub async fn list<T: Readable + Listed>(
     Ok(T::list(items, meta))
 }
 
-/// One page, and what is said about it.
+/// Like [`list`], but returns the stored resources and the list metadata.
 ///
 /// # Errors
-/// Where there is no such page.
+/// Returns `NotFound` if the page is past the end, and `InvalidArgument` if the page number is too high.
 pub async fn page<T: Resource>(
     context: &Context,
     common: Option<&CommonListOptions>,
@@ -123,10 +123,10 @@ pub async fn page<T: Resource>(
     Ok((items?, meta))
 }
 
-/// One page of the documents of a kind, and what is said about it.
+/// Returns one page of the documents of a kind, and the list metadata.
 ///
 /// # Errors
-/// `NotFound` if the list has fewer pages, `InvalidArgument` if no list has as many.
+/// Returns `NotFound` if the page is past the end, and `InvalidArgument` if the page number is too high.
 pub async fn documents(
     context: &Context,
     common: Option<&CommonListOptions>,
@@ -157,20 +157,22 @@ pub async fn documents(
     Ok((page.documents, meta))
 }
 
-/// Which part of a list is asked for.
+/// The requested part of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Paging {
-    /// From 0.
+    /// Page number, starting at 0.
     pub page: u32,
-    /// 1 to 1000.
+    /// Items per page, 1 to 1000.
     pub items: u32,
-    /// In which order.
+    /// Sort order.
     pub order: Order,
 }
 
 impl Paging {
+    /// Validates list options and fills in defaults.
+    ///
     /// # Errors
-    /// Where the page number is out of bounds.
+    /// Returns `InvalidArgument` if the page number is too high.
     pub fn new(common: Option<&CommonListOptions>) -> Result<Self, Error> {
         let common = common.copied().unwrap_or_default();
         if common.page > LAST_PAGE {
@@ -186,7 +188,7 @@ impl Paging {
             (Type::Name, false) => Order::Name,
             (Type::Name, true) => Order::NameDescending,
             (Type::CreatedAt, true) => Order::CreatedDescending,
-            // Without a type the mode says nothing.
+            // Without a type the mode is ignored.
             (Type::CreatedAt, false) | (Type::Unset, _) => Order::Created,
         };
         Ok(Self {
@@ -196,8 +198,8 @@ impl Paging {
         })
     }
 
-    /// Finds the page in `listing`. A page ends before it has more than [`PAGE_BYTES`], so that clients with the
-    /// default limit of gRPC libraries (4 MiB) can read it; the next page goes on from there.
+    /// Finds the page in `listing`. A page ends before it exceeds [`PAGE_BYTES`], so that clients with the default
+    /// limit of gRPC libraries (4 MiB) can read it. The next page continues there.
     ///
     /// # Errors
     /// Returns `Unavailable` or `Internal` if the store fails.
@@ -210,10 +212,10 @@ impl Paging {
         Ok(context.store.bounds(listing, pages).await?)
     }
 
-    /// What is said about a page at `bounds` that has `count` of `total` items.
+    /// Returns the list metadata of a page at `bounds` with `count` of `total` items.
     ///
     /// # Errors
-    /// Where the page is past the end.
+    /// Returns `NotFound` if the page is past the end.
     pub fn meta(self, bounds: Bounds, count: usize, total: u64) -> Result<ListResponseMeta, Error> {
         if count == 0 && self.page > 0 {
             return Err(Error::new(
@@ -232,10 +234,10 @@ impl Paging {
     }
 }
 
-/// The index entry by which a list is filtered that names another resource; `None` where it names none.
+/// Resolves a reference to the index entry that filters a list. Returns `None` without a reference.
 ///
 /// # Errors
-/// Where there is no such resource.
+/// Returns `NotFound` if the referenced resource does not exist, and `InvalidArgument` if the reference is malformed.
 pub async fn filter<T: Readable>(
     context: &Context,
     index: &'static str,
@@ -278,7 +280,7 @@ mod tests {
         };
         let meta = paging.meta(empty, 0, 0).unwrap();
         assert!(!meta.has_more && meta.total_count == 0);
-        // DESC without a type, as clients send it.
+        // Clients send DESC without a type.
         assert_eq!(
             Paging::new(Some(&options(0, 0, 0, 2))).unwrap().order,
             Order::Created

@@ -1,14 +1,14 @@
-//! What rule lists of specs have in common.
+//! Common checks of rule lists in specs.
 
 use api::core_v1::Condition;
 use policy::{Problem, RuleList, check_condition};
 
 use crate::Error;
 
-/// Checks a condition, which must be there.
+/// Checks a condition, which must be set.
 ///
 /// # Errors
-/// What is wrong with it, and where.
+/// Returns `InvalidArgument` with all problems and their positions.
 pub(super) fn condition(
     list: RuleList,
     path: &str,
@@ -19,7 +19,7 @@ pub(super) fn condition(
     check_condition(list, condition).map_err(|problems| invalid(path, &problems))
 }
 
-/// What is wrong below `path`.
+/// Converts the problems below `path` to an error.
 pub(super) fn invalid(path: &str, problems: &[Problem]) -> Error {
     let problems: Vec<String> = problems
         .iter()
@@ -34,10 +34,10 @@ pub(super) fn invalid(path: &str, problems: &[Problem]) -> Error {
     Error::invalid(problems.join("\n"))
 }
 
-/// Checks how many entries a list has.
+/// Checks the number of entries of a list.
 ///
 /// # Errors
-/// Where they are too many.
+/// Returns `InvalidArgument` if there are more than `most` entries.
 pub(super) fn at_most(field: &str, count: usize, most: usize) -> Result<(), Error> {
     if count > most {
         return Err(Error::invalid(format!(

@@ -1,5 +1,5 @@
-//! Secrets. Their data is sealed, and no call returns it. `spec.data` is stored and returned as it is, so it takes
-//! nothing but certificates.
+//! Secrets. Their data is sealed, and no call returns it. `spec.data` is stored and returned in clear, so it accepts
+//! only certificates.
 
 use api::{
     core_v1::{IdentityProvider, Secret, secret},
@@ -20,7 +20,7 @@ use crate::{Context, Error};
 
 mod certificates;
 
-/// How many documents are read at a time.
+/// Number of documents per read.
 const PAGE: u32 = 200;
 
 const BYTES: usize = 512 * 1024;
@@ -58,7 +58,7 @@ impl Managed for Secret {
     }
 }
 
-/// Refuses to delete what a provider proves itself with: nobody could log in by it any more.
+/// Refuses to delete the client secret of a provider: logins at this provider would fail.
 async fn release(draft: &mut Draft<'_>, name: &str) -> Result<(), Error> {
     let users = draft
         .by_index::<IdentityProvider>(index::SECRET, name, 1)
@@ -73,7 +73,7 @@ async fn release(draft: &mut Draft<'_>, name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses everything but certificates in `spec.data`.
+/// Refuses everything except certificates in `spec.data`.
 fn check_beside(data: &secret::spec::Data) -> Result<(), Error> {
     let text = bytes(data);
     check_length("spec.data", text.len())?;
@@ -86,7 +86,7 @@ fn check_beside(data: &secret::spec::Data) -> Result<(), Error> {
     ))
 }
 
-/// Takes out of `spec.data` what is not a certificate. Earlier releases stored and returned anything there.
+/// Removes everything except certificates from `spec.data`. Earlier releases stored and returned any data there.
 pub(super) fn withhold(secret: &mut Secret) {
     let Some(spec) = &mut secret.spec else {
         return;
@@ -117,7 +117,7 @@ fn bytes(data: &secret::spec::Data) -> &[u8] {
     }
 }
 
-/// Rewrites the Secrets of earlier releases that hold something in clear that [`withhold`] takes out.
+/// Rewrites Secrets of earlier releases whose clear data [`withhold`] removes.
 ///
 /// # Errors
 /// Returns the error of the store.
@@ -139,7 +139,7 @@ pub(crate) async fn migrate(context: &Context) -> Result<(), Error> {
 
 async fn rewrite(context: &Context, document: &Document) -> Result<(), Error> {
     let Ok(raw) = Secret::decode(document.body.as_slice()) else {
-        // The doctor tells of a damaged document.
+        // `octeliumd doctor` reports damaged documents.
         return Ok(());
     };
     let mut left = raw.clone();
@@ -161,7 +161,7 @@ async fn rewrite(context: &Context, document: &Document) -> Result<(), Error> {
             );
             Ok(())
         }
-        // Another replica has done so, or somebody has changed it.
+        // Another replica rewrote it, or a client changed it.
         Err(CommitError::Conflict { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }

@@ -1,13 +1,13 @@
-//! Which fields of a spec are served. What a client sets and nobody acts upon is refused, never ignored.
+//! The fields of specs that the Cluster acts on. A field that is set but not served is refused, never ignored.
 //!
-//! To serve a field, add its path here; a path stands for everything below it. What is served in `config` is served in
+//! To serve a field, add its path here. A path includes everything below it. The fields of `config` are also served in
 //! each of `dynamicConfig.configs`.
 
 use prost_reflect::{DynamicMessage, Value};
 
 use crate::Error;
 
-/// `Service.spec`. The gateway compiles what `config.http` says; both lists change together.
+/// Served fields of `Service.spec`. The gateway compiles `config.http`: change both lists together.
 pub const SERVICE: &[&str] = &[
     "port",
     "mode",
@@ -63,7 +63,7 @@ pub const SERVICE: &[&str] = &[
     "config.http.plugins.path",
     "config.http.auth",
     "config.http.isUpstreamHTTP2",
-    // The listener speaks whatever the client does.
+    // The listener negotiates the HTTP version with the client.
     "config.http.listenHTTP2",
     "config.http.response.direct",
 ];
@@ -71,18 +71,18 @@ pub const SERVICE: &[&str] = &[
 const CONFIG: &str = "config";
 const DYNAMIC_CONFIGS: &str = "dynamicConfig.configs";
 
-/// `ClusterConfig.spec`.
+/// Served fields of `ClusterConfig.spec`.
 pub const CLUSTER_CONFIG: &[&str] = &["authorization", "session", "authenticator", "device"];
 
-/// Checks that `spec` sets nothing but what `served` has.
+/// Checks that `spec` sets only the fields in `served`.
 ///
 /// # Errors
-/// A text that names the first field that is not served.
+/// Returns `InvalidArgument` with the path of the first field that is not served.
 pub fn check(spec: Option<&DynamicMessage>, served: &[&str]) -> Result<(), Error> {
     spec.map_or(Ok(()), |spec| check_message(spec, served, "", "spec"))
 }
 
-/// `table` is the path as in the list, `path` the one with indexes.
+/// Checks a nested message. `table` is the path as in the list, `path` the path with indexes.
 fn check_message(
     message: &DynamicMessage,
     served: &[&str],

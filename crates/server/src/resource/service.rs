@@ -1,4 +1,4 @@
-//! Services: what may be written, and what follows from it.
+//! Services: validation and derived status.
 
 use api::{
     core_v1::{
@@ -30,7 +30,7 @@ mod upstream;
 use super::{attrs, authorization, codec::Stored, draft::Draft, served, write::Managed};
 use crate::Error;
 
-/// Taken by the Cluster's own listeners in existing installations, and so in clients.
+/// Ports of the Cluster's own listeners in existing installations and clients.
 const RESERVED_PORTS: &[u32] = &[49094, 49095];
 
 impl Managed for Service {
@@ -176,12 +176,12 @@ async fn check_config(
             http::check(&format!("{path}.http"), http, spec.mode())?;
             http.response.is_some()
         }
-        // Refused before by the list of what is served.
+        // Types that are not served were refused before.
         Some(_) | None => false,
     };
     for secret in secrets(config) {
-        // Held neither here nor at its deletion: a Secret may go while it is in use, which must not keep anybody from
-        // disabling the Service.
+        // The Secret is not guarded, here or at its deletion. A Secret may be deleted while it is in use, and this must
+        // not prevent anyone from disabling the Service.
         if !known_secrets.contains(&secret) && draft.find::<Secret>(&secret).await?.is_none() {
             return Err(Error::invalid(format!("The Secret {secret} is not found")));
         }
@@ -204,7 +204,7 @@ async fn check_config(
     }
 }
 
-/// The Secrets that the revision before names.
+/// Returns the Secrets that the previous revision names.
 fn named_secrets(old: Option<&Stored<Service>>) -> Vec<String> {
     let spec = old.and_then(|old| old.message.spec.as_ref());
     let dynamic = spec.and_then(|spec| spec.dynamic_config.as_ref());
@@ -215,7 +215,7 @@ fn named_secrets(old: Option<&Stored<Service>>) -> Vec<String> {
     configs.flat_map(secrets).collect()
 }
 
-/// The Secrets that a configuration names.
+/// Returns the Secrets that a configuration names.
 fn secrets(config: &Config) -> Vec<String> {
     let mut named = match &config.r#type {
         Some(config::Type::Http(http)) => http::secrets(http),
@@ -271,7 +271,7 @@ async fn derive(
         .into_iter()
         .collect();
     Ok(Status {
-        // Clients read the first entry. It has no IP address: there is no private network behind the gateway.
+        // Clients read the first entry. It has no IP address, because the gateway has no private network.
         addresses: vec![Address {
             dual_stack_ip: Some(DualStackIp::default()),
             pod_ref: None,
@@ -297,7 +297,7 @@ fn port(spec: &Spec) -> Result<u32, Error> {
         .map(|c| c.upstream.as_ref());
     let upstream = upstreams.next().flatten();
     if let Some(port) = upstream.and_then(upstream::port) {
-        // What the upstream speaks TLS on is plain where the Service itself has no TLS.
+        // If the Service itself has no TLS, the TLS port of the upstream becomes port 80.
         return Ok(if port == 443 && !spec.is_tls {
             80
         } else {

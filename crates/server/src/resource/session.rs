@@ -1,4 +1,4 @@
-//! Sessions. Authentication makes them; administrators change their state.
+//! Sessions. Authentication creates them; administrators change their state.
 
 use api::{
     core_v1::{Session, session::spec::State},

@@ -11,14 +11,14 @@ use prost::Message as _;
 use store::{SecretWrite, StoreError};
 use zeroize::Zeroizing;
 
-/// The sealed form.
+/// The sealed form of the token ids.
 #[derive(Clone, PartialEq, prost::Message)]
 #[prost(skip_debug)]
 pub struct TokenIds {
-    /// The present one; empty if there is none.
+    /// The current token id, or empty.
     #[prost(string, tag = "1")]
     present: String,
-    /// Those before, in the order of the document.
+    /// Earlier token ids, in the order of the document.
     #[prost(string, repeated, tag = "2")]
     previous: Vec<String>,
 }
@@ -30,10 +30,10 @@ impl fmt::Debug for TokenIds {
 }
 
 impl TokenIds {
-    /// Reads what [`TokenIds::to_secret`] wrote.
+    /// Decodes the form that [`TokenIds::to_secret`] returns.
     ///
     /// # Errors
-    /// Returns an error with [`prost::DecodeError`] as its source if the store is damaged.
+    /// Returns an error with [`prost::DecodeError`] as its source if the stored secret is damaged.
     pub(super) fn from_secret(secret: &[u8]) -> Result<Self, StoreError> {
         Self::decode(secret).map_err(|error| StoreError {
             context: "decode token ids".to_owned(),
@@ -42,7 +42,7 @@ impl TokenIds {
         })
     }
 
-    /// The write that seals them; `None` if there are none.
+    /// Returns the write that seals them, or `None` if there are none.
     pub(super) fn to_secret(&self) -> Option<SecretWrite> {
         (!self.is_empty()).then(|| SecretWrite::Set(Zeroizing::new(self.encode_to_vec())))
     }
@@ -52,12 +52,12 @@ impl TokenIds {
     }
 }
 
-/// A message that has token ids.
+/// A message with token ids.
 pub trait HasTokenIds {
     /// Removes them from the message.
     fn take_token_ids(&mut self) -> TokenIds;
 
-    /// Puts them into the message from which they were taken.
+    /// Restores them in the message from which they were taken.
     fn put_token_ids(&mut self, ids: TokenIds);
 }
 
@@ -85,7 +85,7 @@ impl HasTokenIds for Session {
         let Some(status) = &mut self.status else {
             return TokenIds::default();
         };
-        // The first authentication is kept for what it says of the login. Its tokens are over, or listed below.
+        // The initial authentication describes only the login. Its tokens have expired or are listed below.
         if let Some(initial) = &mut status.initial_authentication {
             take(initial);
         }
@@ -108,7 +108,8 @@ impl HasTokenIds for Session {
     }
 }
 
-/// The token id of a Credential that earlier versions stored with an authentication is of no use and is removed.
+/// Takes the token id of an authentication. Also removes the token id of a Credential, which earlier releases stored
+/// there and nothing uses.
 fn take(authentication: &mut Authentication) -> String {
     let details = authentication.info.as_mut();
     if let Some(Details::Credential(credential)) = details.and_then(|info| info.details.as_mut()) {

@@ -1,4 +1,4 @@
-//! Kinds of the contract of which clients write nothing yet, or never.
+//! Kinds that clients cannot write, either not yet or by design.
 
 use api::{
     core_v1::{Gateway, Region},
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::Error;
 
-/// The Region is the Cluster's alone.
+/// Only the Cluster writes the Region.
 impl Managed for Region {
     const ORIGIN: Origin = Origin::Cluster;
 

@@ -54,8 +54,8 @@ impl Managed for User {
         if draft.author.is_own_user(old.uid) {
             return Err(Error::denied("You cannot delete your own User account"));
         }
-        // Whatever stands on the User goes with it, in the same transaction; one that is made meanwhile makes the
-        // transaction fail and be planned anew.
+        // Everything that belongs to the User is deleted in the same transaction. If another object is created
+        // meanwhile, the transaction fails and is planned again.
         delete_all::<Credential>(draft, old).await?;
         delete_all::<Authenticator>(draft, old).await?;
         delete_all::<Session>(draft, old).await?;
@@ -220,7 +220,7 @@ async fn check_identities(
     Ok(())
 }
 
-/// Tells which unique value another User has. The store refuses it in any case, but cannot say so well.
+/// Reports a unique value of another User with a clear message. The store would refuse it too, but without details.
 async fn check_unique(
     draft: &mut Draft<'_>,
     new: &User,

@@ -1,4 +1,4 @@
-//! What those may see of Services and Namespaces who use them.
+//! Services and Namespaces as Users see them.
 
 use api::{
     core_v1 as core,
@@ -17,10 +17,10 @@ use crate::{Context, Error};
 
 const API_VERSION: &str = "user/v1";
 
-/// One page of the Services that are not hidden from Users.
+/// Returns one page of the Services that are not hidden from Users.
 ///
 /// # Errors
-/// Where there is no such page or Namespace.
+/// Returns `NotFound` if the page or the Namespace does not exist.
 pub async fn list_services(
     context: &Context,
     options: &user::ListServiceOptions,
@@ -44,10 +44,10 @@ pub async fn list_services(
     })
 }
 
-/// One page of the Namespaces that are not hidden from Users.
+/// Returns one page of the Namespaces that are not hidden from Users.
 ///
 /// # Errors
-/// Where there is no such page.
+/// Returns `NotFound` if the page does not exist.
 pub async fn list_namespaces(
     context: &Context,
     options: &user::ListNamespaceOptions,
@@ -73,10 +73,11 @@ pub async fn list_namespaces(
     })
 }
 
-/// One Service; one that is hidden from Users is as if it were not there.
+/// Returns one Service, unless it is hidden from Users.
 ///
 /// # Errors
-/// Where there is none.
+/// Returns `NotFound` if the Service does not exist or is hidden, and `InvalidArgument` if name and uid are missing or
+/// malformed.
 pub async fn get_service(context: &Context, which: &GetOptions) -> Result<user::Service, Error> {
     let store = &*context.store;
     let (found, label) = if which.name.is_empty() {
@@ -138,7 +139,7 @@ fn service(service: core::Service) -> user::Service {
     }
 }
 
-/// What of the metadata is meant for those who use the object.
+/// Returns the metadata fields that Users of the object may see.
 pub fn shown(metadata: Option<&Metadata>) -> Metadata {
     let metadata = metadata.cloned().unwrap_or_default();
     Metadata {

@@ -1,8 +1,8 @@
 //! Streams the changes of a kind.
 //!
-//! What is there is read first, then the change log is followed from where it stood before that. So nothing is lost,
-//! and what changes during the reading may be told twice. Creations of Sessions are not in the change log; new ones
-//! are looked for at each beat of the feed.
+//! The current objects are sent first. Then the change log is followed from its position before that read. No change is
+//! lost, but a change during the read may be sent twice. The change log has no creations of Sessions; each beat of the
+//! feed searches for new ones.
 
 use api::{
     meta_v1::Metadata,
@@ -19,14 +19,14 @@ mod sessions;
 
 use sessions::NewSessions;
 
-/// How far ahead of a slow reader it goes.
+/// Number of events buffered for a slow reader.
 const BUFFERED: usize = 64;
 const BATCH: u32 = 500;
 
-/// Begins to watch.
+/// Starts a watch.
 ///
 /// # Errors
-/// Where the kind cannot be watched.
+/// Returns `InvalidArgument` if the kind is not the kind of a resource.
 pub fn watch(
     context: Context,
     actor: Actor,
@@ -64,13 +64,13 @@ pub fn watch(
             error = ends(&context, &actor) => error,
             Err(error) = watcher.run(after) => error,
         };
-        // Where the reader has gone there is nobody to tell.
+        // The reader may be gone.
         let _ = sender.send(Err(error)).await;
     });
     Ok(receiver)
 }
 
-/// Returns when the Session may watch no longer.
+/// Waits until the Session must no longer watch, and returns the reason.
 async fn ends(context: &Context, actor: &Actor) -> Error {
     let principal = actor.principal.clone();
     let remaining = principal.valid_until.since(context.now());
@@ -169,7 +169,7 @@ impl Watcher {
         };
         let now = self.context.now();
         let document = self.context.store.get(change.kind, change.uid, now).await?;
-        // At a later revision, or gone: a later change will tell.
+        // If the document has a later revision or is gone, a later change reports it.
         match document.filter(|document| document.revision == revision) {
             Some(document) if revision.0 == 1 => {
                 self.send_document(Type::Added, &document, change.cursor)
@@ -183,7 +183,7 @@ impl Watcher {
         }
     }
 
-    /// What is still known of it: its kind, uid and name.
+    /// Returns what the change log still knows of a deleted object: kind, uid and name.
     fn deleted(&self, change: &Change) -> Result<Option<AnyResource>, Error> {
         let document = Document {
             kind: self.kind,
@@ -226,7 +226,7 @@ impl Watcher {
             resource,
             cursor: cursor.0,
         };
-        // A reader that has gone also ends the task.
+        // A dropped receiver also ends the task.
         let _ = self.sender.send(Ok(event)).await;
         Ok(())
     }

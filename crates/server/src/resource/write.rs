@@ -1,4 +1,4 @@
-//! Create, update and delete: what they have in common.
+//! Create, update and delete for all kinds.
 
 use std::future::Future;
 
@@ -15,39 +15,39 @@ use super::{
 };
 use crate::{Context, Error, ErrorKind};
 
-/// How often a transaction is planned anew because something that it had read has changed.
+/// Maximum number of plans of one transaction if objects that it read keep changing.
 const ATTEMPTS: usize = 128;
-/// How often the store may refuse what planning had found no fault with.
+/// Maximum number of refusals by the store of a transaction that planning found valid.
 const REFUSALS: usize = 8;
 
-/// Who makes the objects of a kind.
+/// The creator of the objects of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// Whoever calls the API.
+    /// API clients.
     Clients,
-    /// Authentication, for the User who authenticates. Administrators change the spec alone.
+    /// Authentication, on behalf of the User. Administrators change only the spec.
     Authentication,
-    /// The Cluster, for itself.
+    /// The Cluster itself.
     Cluster,
 }
 
-/// A kind that clients write, with its rules.
+/// A kind that can be written, with its rules.
 pub trait Managed: Resource {
-    /// How many parts between dots a name may have.
+    /// Maximum number of name parts, separated by dots.
     const NAME_PARTS: usize = 1;
 
-    /// Who makes it.
+    /// The creator of its objects.
     const ORIGIN: Origin = Origin::Clients;
 
-    /// The name under which `name` is stored.
+    /// Returns the name under which `name` is stored.
     fn stored_name(name: &str) -> String {
         name.to_owned()
     }
 
-    /// Whether this author creates it.
+    /// Checks that the author may create this kind.
     ///
     /// # Errors
-    /// Why not.
+    /// Returns `InvalidArgument` if the author must not create it.
     fn check_creatable(draft: &Draft<'_>) -> Result<(), Error> {
         match Self::ORIGIN {
             Origin::Clients => Ok(()),
@@ -56,7 +56,7 @@ pub trait Managed: Resource {
         }
     }
 
-    /// Takes over what an update may change.
+    /// Merges the fields that an update may change into the old object.
     fn overlay(old: &Self, sent: Self) -> Self {
         let mut new = sent;
         *new.metadata_mut() = match Self::ORIGIN {
@@ -67,10 +67,10 @@ pub trait Managed: Resource {
         new
     }
 
-    /// Takes the secret part out of the message, checked.
+    /// Takes the secret part out of the message and checks it.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Returns `InvalidArgument` if the secret is missing or malformed.
     fn take_secret(&mut self) -> Result<SecretWrite, Error> {
         Ok(SecretWrite::Keep)
     }
@@ -82,12 +82,12 @@ pub trait Managed: Resource {
         old: Option<&Stored<Self>>,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// What the author of this valid object should know, in words; ASCII.
+    /// Returns warnings about a valid object for its author, in ASCII.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Refuses the deletion, or stages what goes with it.
+    /// Refuses the deletion, or stages the deletion of dependents.
     fn release(
         _draft: &mut Draft<'_>,
         _old: &Stored<Self>,
@@ -96,22 +96,22 @@ pub trait Managed: Resource {
     }
 }
 
-/// Something that is planned in a draft, anew at each attempt.
+/// Changes that are planned in a draft, again at each attempt.
 pub trait Plan: Sync {
-    /// What the caller gets.
+    /// The result for the caller.
     type Output: Send;
 
-    /// Stages the steps.
+    /// Stages the changes.
     fn stage(
         &self,
         draft: &mut Draft<'_>,
     ) -> impl Future<Output = Result<Self::Output, Error>> + Send;
 }
 
-/// Plans and commits, anew where something has changed in between.
+/// Plans and commits. Plans again if an object changed meanwhile.
 ///
 /// # Errors
-/// What the plan says, or that the store fails.
+/// Returns the error of the plan or the store, and `Conflict` if the objects keep changing.
 pub async fn transact<P: Plan>(
     context: &Context,
     author: &Author,
@@ -123,14 +123,14 @@ pub async fn transact<P: Plan>(
         let output = Box::pin(plan.stage(&mut draft)).await?;
         match draft.commit().await {
             Ok(cursor) => {
-                // The Cluster writes before its directory runs.
+                // The Cluster also writes before its directory runs.
                 if let Some(cursor) = cursor.filter(|_| !author.is_cluster()) {
                     context.directory.catch_up(cursor).await;
                 }
                 return Ok(output);
             }
             Err(CommitError::Store(error)) => return Err(error.into()),
-            // What holds now is found out, and told, by planning again.
+            // Planning again reads the new state and reports its problems.
             Err(CommitError::Conflict { .. }) => tokio::task::yield_now().await,
             Err(error) => {
                 refusals += 1;
@@ -150,7 +150,7 @@ pub async fn transact<P: Plan>(
 /// Creates a resource.
 pub struct Create<T>(pub T);
 
-/// Replaces metadata texts and spec of a resource.
+/// Replaces the descriptive metadata and the spec of a resource.
 pub struct Update<T>(pub T);
 
 /// Deletes a resource.
@@ -160,7 +160,7 @@ pub struct Delete<T> {
 }
 
 impl<T> Delete<T> {
-    /// The one that is named.
+    /// Deletes the resource that `which` names.
     pub fn new(which: DeleteOptions) -> Self {
         Self {
             which,
@@ -204,7 +204,7 @@ impl<T: Managed> Plan for Delete<T> {
 /// Stages a new resource.
 ///
 /// # Errors
-/// Where it breaks a rule, or is there already.
+/// Returns `AlreadyExists` if the name is taken, and `InvalidArgument` or another error of the rules of the kind.
 pub async fn create<T: Managed>(draft: &mut Draft<'_>, sent: T) -> Result<T, Error> {
     T::check_creatable(draft)?;
     let sent_metadata = sent
@@ -233,10 +233,11 @@ pub async fn create<T: Managed>(draft: &mut Draft<'_>, sent: T) -> Result<T, Err
     draft.create(new, secret)
 }
 
-/// Stages the next revision of `old`; `None` where `sent` changes nothing.
+/// Stages the next revision of `old`. Returns `None` if `sent` changes nothing.
 ///
 /// # Errors
-/// Where it breaks a rule, or `sent` was made from another revision.
+/// Returns `Conflict` if `sent` was based on another revision, and `PermissionDenied` for a system object. Otherwise
+/// returns the errors of the rules of the kind.
 pub async fn update<T: Managed>(
     draft: &mut Draft<'_>,
     old: &Stored<T>,
@@ -272,20 +273,20 @@ pub async fn update<T: Managed>(
     draft.replace(old, new, secret).map(Some)
 }
 
-/// Stages the deletion of `old` and of what goes with it.
+/// Stages the deletion of `old` and its dependents.
 ///
 /// # Errors
-/// Where it may not be deleted.
+/// Returns `PermissionDenied` for a system object, and otherwise the errors of the rules of the kind.
 pub async fn delete<T: Managed>(draft: &mut Draft<'_>, old: &Stored<T>) -> Result<(), Error> {
     refuse_system(draft, old)?;
     draft.delete(old);
     T::release(draft, old).await
 }
 
-/// The resource of this name, or, where no name is given, with this uid.
+/// Returns the resource with this name, or with this uid if the name is empty.
 ///
 /// # Errors
-/// Where there is none, or neither is given.
+/// Returns `NotFound` if it does not exist, and `InvalidArgument` if name and uid are missing or malformed.
 pub async fn find<T: Managed>(
     draft: &mut Draft<'_>,
     name: &str,
@@ -302,10 +303,10 @@ pub async fn find<T: Managed>(
     found.ok_or_else(|| Error::not_found(T::DOCUMENT, which))
 }
 
-/// A uid as clients send it.
+/// Parses a uid sent by a client.
 ///
 /// # Errors
-/// Where it is missing or no UUID version 4.
+/// Returns `InvalidArgument` if it is missing or not a UUID version 4.
 pub fn parse_uid(uid: &str) -> Result<Uid, Error> {
     if uid.is_empty() {
         return Err(Error::invalid("Either a name or a uid must be set"));

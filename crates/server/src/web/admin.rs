@@ -1,7 +1,7 @@
-//! The admin console: the resources of the Cluster, for those whom Policies allow what the API does with them.
+//! The admin console, for Users whose Policies allow them to call the API.
 //!
-//! Whatever a page reads or does is a call of the API by the Session of whoever looks at it, decided and carried out as
-//! one that came over the network. What would be denied is not on a page.
+//! Each page calls the API in process with the Session of the visitor. The API authorizes and executes these calls like
+//! calls from the network. Pages leave out what the API would deny.
 
 mod access;
 mod action;
@@ -36,10 +36,8 @@ use super::{
 };
 use crate::{Caller, Context};
 
-/// Where it begins.
 pub(super) const ADMIN: &str = "/admin";
 
-/// Its pages.
 pub(super) fn routes() -> Router<Context> {
     Router::new()
         .route(ADMIN, get(overview::page))
@@ -57,11 +55,10 @@ pub(super) fn routes() -> Router<Context> {
         )
 }
 
-/// The API as the Session of a visitor may use it; `None` for whoever is nobody, or has nothing here. In the extensions
-/// of each request to a page.
+/// The API for the Session of the visitor, stored in the extensions of each page request. `None` if the visitor is not
+/// signed in or has no administrative access.
 pub(super) type Desk = Result<Option<Arc<Api>>, Failure>;
 
-/// What there is for the visitor.
 pub(super) async fn desk(
     ctx: &Context,
     visit: &Visit,
@@ -78,7 +75,7 @@ pub(super) async fn desk(
     Ok(api.has_anything().then(|| Arc::new(api)))
 }
 
-/// Somebody who may do something here. For others there is nothing.
+/// Extractor for a visitor with administrative access. Other visitors get 404.
 pub(super) struct Administrator {
     pub(super) api: Arc<Api>,
     pub(super) visitor: Arc<Visitor>,

@@ -1,4 +1,4 @@
-//! The page on which somebody lets a command-line client in.
+//! The page on which a person approves or rejects the login of a command-line client.
 
 use axum::{
     Extension,
@@ -21,7 +21,10 @@ use crate::{
     authentication::client_login::{self, ClientLogin, InvalidRequest},
 };
 
-/// Reads a request, or says to a person what is wrong with it.
+/// Parses a login request of a client.
+///
+/// # Errors
+/// Returns a [`Failure`] that tells the person how to fix an invalid request.
 pub(super) fn read(request: &str) -> Result<ClientLogin, Failure> {
     ClientLogin::read(request).map_err(|invalid| {
         let text = match invalid {
@@ -42,7 +45,7 @@ pub(super) fn read(request: &str) -> Result<ClientLogin, Failure> {
     })
 }
 
-/// Asks, and shows what is asking.
+/// Shows the client and asks for approval.
 pub(super) fn page(
     ctx: &Context,
     visitor: &Visitor,
@@ -52,14 +55,14 @@ pub(super) fn page(
     let login = read(request)?;
     let token = visitor.form_token(ctx)?;
     let body = question(ctx, visitor, &login, request, caller, &token);
-    // The answer leads to the client.
+    // The answer redirects to the client.
     let target = login.callback.origin();
     Ok(Page::new("Let a program in?", body)
         .forms_lead_to(target)
         .into_response())
 }
 
-/// Takes the answer. It is about the very request that was shown.
+/// Approves or rejects the request that the form repeats.
 pub(super) async fn answer(
     State(ctx): State<Context>,
     member: Member,

@@ -1,4 +1,5 @@
-//! The style sheet and the script of the pages, at names that change with their content: kept by browsers for good.
+//! The style sheet and the script of the pages. Their paths contain a hash of the content, so browsers can cache them
+//! indefinitely.
 
 use std::sync::LazyLock;
 
@@ -15,12 +16,9 @@ const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 const FOREVER: &str = "public, max-age=31536000, immutable";
 
-/// Where the style sheet is.
 pub(super) static STYLE_PATH: LazyLock<String> = LazyLock::new(|| path(STYLE, "css"));
-/// Where the script is.
 pub(super) static SCRIPT_PATH: LazyLock<String> = LazyLock::new(|| path(SCRIPT, "js"));
 
-/// Serves both.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
         .route(

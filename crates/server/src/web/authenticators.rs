@@ -1,7 +1,7 @@
-//! Authenticators in the browser: adding, naming and removing them, and proving with one who somebody is.
+//! Pages for adding, renaming, removing and using Authenticators.
 //!
-//! A Session that waits for an Authenticator is led here from every page, and afterwards goes on where it was going:
-//! [`Next`] comes along in each address and form.
+//! Every page redirects a Session with a pending Authenticator action here. Each address and form carries [`Next`], the
+//! place to continue at afterwards.
 
 mod add;
 pub(super) mod asked;
@@ -45,12 +45,10 @@ use crate::{
     },
 };
 
-/// Where they are listed.
 pub(super) const HOME: &str = "/authenticators";
 const AUTHENTICATE: &str = "/authenticators/authenticate";
 const REGISTER: &str = "/authenticators/register";
 
-/// Its pages.
 pub(super) fn routes() -> Router<Context> {
     Router::new()
         .route(HOME, get(list::page))
@@ -82,10 +80,10 @@ pub(super) fn routes() -> Router<Context> {
         )
 }
 
-/// Where a Session has to go first that waits for an Authenticator, or would like one.
+/// Returns the page to visit first if the Session requires or recommends an Authenticator.
 ///
 /// # Errors
-/// Where there is no key for the way back.
+/// Returns a [`Failure`] if no key is available to sign the return address.
 pub(super) fn detour(
     ctx: &Context,
     visitor: &Visitor,
@@ -93,7 +91,7 @@ pub(super) fn detour(
 ) -> Result<Option<String>, Failure> {
     match visitor.refusal(ctx.now()) {
         None | Some(Refusal::AuthenticatorRequired) => {}
-        // That is to be said first.
+        // Other refusals take precedence.
         Some(_) => return Ok(None),
     }
     let path = match session::action(&visitor.resumed.session.message) {
@@ -106,15 +104,15 @@ pub(super) fn detour(
     next.at(ctx, path).map(Some)
 }
 
-/// The page that offers to add one to whoever was not asked for it, and can be left.
+/// Returns the path of the page that offers to add an Authenticator and can be skipped.
 pub(super) fn offer() -> String {
     format!("{REGISTER}?{}=1", register::OFFER)
 }
 
-/// As [`detour`], where it is no choice.
+/// Like [`detour`], but ignores recommendations.
 ///
 /// # Errors
-/// As there.
+/// Returns a [`Failure`] if no key is available to sign the return address.
 pub(super) fn required_detour(
     ctx: &Context,
     visitor: &Visitor,
@@ -126,7 +124,7 @@ pub(super) fn required_detour(
     }
 }
 
-/// Somebody with a Session, which may wait for an Authenticator.
+/// Extractor for a visitor with a Session, which may still require an Authenticator.
 struct Known(Arc<Visitor>);
 
 impl FromRequestParts<Context> for Known {
@@ -153,13 +151,13 @@ impl Deref for Known {
     }
 }
 
-/// Goes on with a Session that an Authenticator has raised.
+/// Continues at `next` with the cookie of a Session that an Authenticator has raised.
 fn raised(ctx: &Context, session: api::core_v1::Session, next: &Next) -> Result<Response, Failure> {
     let cookie: HeaderValue = visit::begun(ctx, &Begun { session })?;
     Ok(see_other(&next.login(ctx)?, [Some(cookie)]))
 }
 
-/// Sends whoever has to prove anew who they are to do so, and then on to `next`.
+/// Redirects to a fresh authentication and then to `next`, if `error` asks for one. Other errors become a [`Failure`].
 async fn prove_first(
     ctx: &Context,
     holder: &Holder,
@@ -178,7 +176,7 @@ async fn prove_first(
     Ok(see_other(&place, []))
 }
 
-/// Whether the person can try it again on the same page.
+/// Returns whether the person can retry on the same page.
 fn is_told_there(error: &Error) -> bool {
     matches!(
         error.kind(),
@@ -190,7 +188,7 @@ fn is_told_there(error: &Error) -> bool {
     )
 }
 
-/// Where the forms of `next` keep it.
+/// Renders the hidden form field that carries `next`.
 fn next_field(ctx: &Context, next: &Next) -> Result<Markup, Failure> {
     let field = next.field(ctx)?;
     Ok(html! {
@@ -198,8 +196,8 @@ fn next_field(ctx: &Context, next: &Next) -> Result<Markup, Failure> {
     })
 }
 
-/// A page whose forms may lead on to a Service: redirects after a form count (CSP 3 §6.4.2), and those of the Service
-/// are among them.
+/// Returns a page whose forms may redirect to a Service. `form-action` also restricts redirects after a form (CSP 3
+/// §6.4.2).
 fn page(ctx: &Context, title: &str, body: Markup, next: &Next) -> Page {
     let page = Page::new(title, body);
     match next {
@@ -212,7 +210,7 @@ fn alert(text: Option<&str>) -> Markup {
     html! { @if let Some(text) = text { p.warning role="alert" { (text) } } }
 }
 
-/// What people call it.
+/// Returns the display name, or else the resource name.
 fn label(authenticator: &Authenticator) -> &str {
     let spec = authenticator.spec.as_ref();
     let name = spec.map_or("", |spec| spec.display_name.as_str());
@@ -223,7 +221,6 @@ fn label(authenticator: &Authenticator) -> &str {
     }
 }
 
-/// Which kind of thing it is.
 fn kind(authenticator: &Authenticator) -> &'static str {
     use api::core_v1::authenticator::status::info;
     match (

@@ -1,26 +1,26 @@
-//! Cookies at the Cluster's own host. All are `__Host-`: no other host can set them, and they go to no other.
+//! Cookies of the Cluster's own host. All have the prefix `__Host-`: other hosts can neither set nor receive them.
 
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header};
 
-/// Who is browsing.
+/// Identifies the Session of the browser.
 pub(super) const SESSION: &str = "__Host-octelium-session";
-/// A login at an identity provider that is under way.
+/// State of a pending login at an identity provider.
 pub(super) const LOGIN: &str = "__Host-octelium-login";
-/// A logout at an identity provider that is under way.
+/// State of a pending logout at an identity provider.
 pub(super) const LOGOUT: &str = "__Host-octelium-logout";
 
-/// Along with which requests of other sites a cookie is sent (RFC 6265bis §5.6.7).
+/// The `SameSite` attribute (RFC 6265bis §5.6.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SameSite {
-    /// With navigations to our pages alone.
+    /// Sent only with top-level navigations from other sites.
     Lax,
-    /// With all: an identity provider may send its answer in a form.
+    /// Sent with all requests: an identity provider may post its answer as a form.
     None,
 }
 
-/// The value of the cookie `name`; `None` where there is none, or more than one: then it is not clear which is ours.
+/// Returns the value of the cookie `name`. Returns `None` if it is absent, or present more than once and so ambiguous.
 pub(crate) fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let lines = headers.get_all(header::COOKIE).iter();
     let lines = lines.filter_map(|line| line.to_str().ok());
@@ -32,7 +32,6 @@ pub(crate) fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     values.next().is_none().then_some(value)
 }
 
-/// Sets a cookie for `lifetime`.
 pub(super) fn set(
     name: &str,
     value: &str,
@@ -52,7 +51,7 @@ pub(super) fn set(
     Some(value)
 }
 
-/// Takes a cookie away.
+/// Returns an expired cookie, which deletes `name`.
 pub(super) fn clear(name: &str, same_site: SameSite) -> Option<HeaderValue> {
     set(name, "", same_site, Duration::ZERO)
 }

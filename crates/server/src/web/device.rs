@@ -1,4 +1,4 @@
-//! The page on which somebody types in the code that a machine shows (RFC 8628 §3.3).
+//! The page on which a person enters the code that a device shows (RFC 8628 §3.3).
 
 use axum::{
     Extension,
@@ -23,7 +23,7 @@ use crate::{
     places,
 };
 
-/// The form. Whoever is not logged in is sent to do so first.
+/// Shows the form. Redirects visitors without a Session to the login.
 pub(super) async fn page(
     State(ctx): State<Context>,
     visit: Visit,
@@ -59,7 +59,7 @@ pub(super) async fn page(
     Ok(Page::new("Let a machine in", body).into_response())
 }
 
-/// Shows what is asking.
+/// Looks up the code and shows the device that requests access.
 pub(super) async fn find(
     State(ctx): State<Context>,
     member: Member,
@@ -74,7 +74,6 @@ pub(super) async fn find(
     Ok(Page::new("Let a machine in?", body).into_response())
 }
 
-/// Takes the answer.
 pub(super) async fn answer(
     State(ctx): State<Context>,
     member: Member,
@@ -105,7 +104,7 @@ pub(super) async fn answer(
     Ok(Page::new(title, body).into_response())
 }
 
-/// Where the machine is, as far as it is known.
+/// Returns the location of the device as text, if its address is known.
 fn place(ctx: &Context, request: &Request) -> Option<String> {
     let place = ctx.places.find(request.address.parse().ok()?)?;
     Some(places::in_words(&place)).filter(|words| !words.is_empty())

@@ -1,7 +1,7 @@
-//! The page behind a link of an enrollment.
+//! The page behind an enrollment link.
 //!
-//! The secret is in the fragment of the link, which browsers send to nobody. The script of the page puts it into the
-//! form; without scripts it is pasted. Only sending the form uses the link up.
+//! The secret is in the fragment of the link, which browsers never send to a server. The script of the page copies it
+//! into the form; without scripts the person pastes it. Only submitting the form redeems the link.
 
 use api::core_v1::{Authenticator, session::status::AuthenticatorAction};
 use axum::{
@@ -27,7 +27,6 @@ use crate::{
     resource::{index, load},
 };
 
-/// The form.
 pub(super) async fn page(State(ctx): State<Context>, visit: Visit) -> Result<Response, Failure> {
     let known = match &visit {
         Visit::Known(visitor) => {
@@ -38,7 +37,7 @@ pub(super) async fn page(State(ctx): State<Context>, visit: Visit) -> Result<Res
     Ok(Page::new("Log in with a link", form(known.as_ref())).into_response())
 }
 
-/// Uses the link.
+/// Redeems the link and signs the browser in.
 pub(super) async fn redeem(
     State(ctx): State<Context>,
     headers: HeaderMap,
@@ -46,7 +45,7 @@ pub(super) async fn redeem(
     form: Posted,
 ) -> Result<Response, Failure> {
     let text = form.get("link").unwrap_or_default();
-    // The whole link, or what is behind its `#`.
+    // Accepts the whole link or only its fragment.
     let text = text.rsplit('#').next().unwrap_or_default();
     let former = visit::former(&ctx, &headers).await;
     let begun = enrollment::redeem(&ctx, text, former, &caller)
@@ -54,9 +53,9 @@ pub(super) async fn redeem(
         .map_err(|error| Failure::from(error).then("/enroll", "Try another link"))?;
     let place = match session::action(&begun.session) {
         AuthenticatorAction::Unset if has_authenticators(&ctx, &begun).await? => "/".to_owned(),
-        // The next login will hardly be by a link.
+        // The link cannot be used again, so the person needs another way to sign in.
         AuthenticatorAction::Unset => authenticators::offer(),
-        // The login knows what is to come before the portal.
+        // The login page handles the pending Authenticator action before it continues to the portal.
         _ => "/login".to_owned(),
     };
     Ok(see_other(&place, [Some(visit::begun(&ctx, &begun)?)]))

@@ -1,4 +1,4 @@
-//! What went wrong, said to a person: what happened, and what to do (never a silent redirect).
+//! Errors as pages for people: what happened and what to do next. An error is never a silent redirect.
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -7,18 +7,18 @@ use maud::html;
 use super::page::Page;
 use crate::{Error, ErrorKind};
 
-/// Why there is no page.
+/// An error page.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub(crate) status: StatusCode,
     title: String,
     text: String,
-    /// Where to go on, and how that is called.
+    /// The link to continue with: address and label.
     action: Option<(String, String)>,
 }
 
 impl Failure {
-    /// `title` says what happened in a few words, `text` why and what to do.
+    /// Creates a failure. `title` summarizes it in a few words; `text` explains the cause and the remedy.
     pub(crate) fn new(
         status: StatusCode,
         title: impl Into<String>,
@@ -32,21 +32,21 @@ impl Failure {
         }
     }
 
-    /// Called otherwise.
+    /// Replaces the title.
     #[must_use]
     pub(crate) fn titled(mut self, title: &str) -> Self {
         title.clone_into(&mut self.title);
         self
     }
 
-    /// With a way to go on.
+    /// Adds a link to continue with.
     #[must_use]
     pub(crate) fn then(mut self, place: impl Into<String>, label: impl Into<String>) -> Self {
         self.action = Some((place.into(), label.into()));
         self
     }
 
-    /// The Cluster cannot answer at present.
+    /// The Cluster is temporarily unavailable (503).
     pub(crate) fn unavailable() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -55,7 +55,7 @@ impl Failure {
         )
     }
 
-    /// Nothing is there.
+    /// The page does not exist (404).
     pub(crate) fn not_found() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -65,7 +65,7 @@ impl Failure {
         .then("/", "Go to the portal")
     }
 
-    /// The page. `request_id` is by which the log knows more.
+    /// Renders the page. `request_id` identifies the request in the logs.
     pub(super) fn page(&self, request_id: &str) -> Page {
         let body = html! {
             section.notice role="alert" {
@@ -116,7 +116,8 @@ impl From<Error> for Failure {
 }
 
 impl IntoResponse for Failure {
-    /// An empty response that the layer of the pages fills in: it knows who is visiting.
+    /// Returns an empty response that carries the failure. The layer of the pages renders it, because it knows the
+    /// visitor.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);

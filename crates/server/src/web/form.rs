@@ -1,4 +1,4 @@
-//! Forms that our pages send.
+//! Forms of the pages and their CSRF protection.
 
 use axum::{
     body::Bytes,
@@ -9,20 +9,19 @@ use http::{StatusCode, header};
 use super::{failure::Failure, visit::Visit};
 use crate::Context;
 
-/// The field that shows that a page which was made for this Session has sent the form.
+/// Name of the field that carries the CSRF token of the Session.
 pub(super) const TOKEN: &str = "token";
 const MOST: usize = 64;
 
-/// The fields of a form that one of our pages has sent: of a visitor whose Session is known it carried the token of
-/// that Session.
+/// The fields of a form sent by one of our pages. If the visitor has a Session, its CSRF token was verified.
 pub(crate) struct Posted(Fields);
 
-/// Fields of a form or a query, each at most once.
+/// Fields of a form or a query. Names are unique.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Fields(Vec<(String, String)>);
 
 impl Fields {
-    /// Reads them; `None` where a name is there twice or there are very many.
+    /// Parses the fields. Returns `None` if a name repeats or there are more than [`MOST`] fields.
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let mut fields: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(text) {
@@ -34,7 +33,7 @@ impl Fields {
         Some(Self(fields))
     }
 
-    /// The value of a field that has one.
+    /// Returns the value of a field, or `None` if it is absent or empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let (_, value) = self.0.iter().find(|(known, _)| known == name)?;
         Some(value.as_str()).filter(|value| !value.is_empty())

@@ -1,8 +1,7 @@
-//! The way from the login to a Service: a code that works once and shortly, then a cookie for the host of that Service
-//! alone.
+//! Hands a login over to a Service: a short-lived one-time code, then a cookie for the host of that Service.
 //!
-//! A Service's page can read neither the cookie of the login nor that of another Service, and a cookie that it has got
-//! hold of is of no use elsewhere: it was sealed for one host.
+//! A Service can read neither the login cookie nor the cookies of other Services. A stolen Service cookie is useless at
+//! other hosts, because it is sealed for one host.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,12 +24,12 @@ use crate::{
     return_to::Place,
 };
 
-/// Where a Service's host takes the code.
+/// Path at which the host of a Service receives the code.
 pub const CALLBACK: &str = "/.well-known/octelium/callback";
-/// The longest code that is read, in bytes.
+/// Maximum length of a code in bytes.
 pub const LONGEST_CODE: usize = 6000;
 const CODE_LIFETIME: Duration = Duration::from_secs(30);
-/// That a code was used.
+/// Kind of the record that marks a code as used.
 const USED: &str = "hand-over-used";
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -58,41 +57,42 @@ struct Cookie {
     host: String,
     #[prost(bytes = "vec", tag = "4")]
     key: Vec<u8>,
-    /// What the Session was worth when somebody set out: a cookie from before an Authenticator has raised it is refused.
+    /// Credential version of the Session when the handover started. After an Authenticator raises the Session, cookies
+    /// with an older version are refused.
     #[prost(uint32, tag = "5")]
     version: u32,
 }
 
-/// Somebody who has arrived at a Service.
+/// The result of a successful handover.
 pub struct Arrived {
-    /// The value of the cookie for its host.
+    /// Value of the cookie for the host of the Service.
     pub cookie: String,
-    /// For how long it is good.
+    /// Lifetime of the cookie.
     pub lifetime: Duration,
-    /// Path and query to go on to.
+    /// Path and query to continue at.
     pub target: String,
 }
 
-/// Why a code was not accepted.
+/// Reason for refusing a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// It is none, it is of another host or browser, or its time is over.
+    /// The code is malformed, expired, or issued for another host or browser.
     Invalid,
-    /// It was used before.
+    /// The code was used before.
     Used,
-    /// It cannot be said at present.
+    /// The code cannot be verified now.
     Unavailable,
 }
 
-/// By which a browser is known again that was given `nonce` by a Service's host.
+/// Returns the SHA-256 digest of `nonce` in base64url. It binds a code to the browser that holds the nonce.
 pub fn state_of(nonce: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, nonce.as_bytes()))
 }
 
-/// Where the browser of the Session `by` is sent, to go on at `place`.
+/// Returns the URL that hands the Session `by` over to the Service at `place`.
 ///
 /// # Errors
-/// Returns an error if there is no key.
+/// Returns an error if no signing key is available.
 pub(super) fn depart(ctx: &Context, by: &ActiveSession, place: &Place) -> Result<String, Error> {
     let code = Code {
         id: ctx.new_uid().as_bytes().to_vec(),
@@ -107,12 +107,14 @@ pub(super) fn depart(ctx: &Context, by: &ActiveSession, place: &Place) -> Result
     Ok(format!("{origin}{CALLBACK}?code={code}"))
 }
 
-/// Takes a code at the host `host` (lower case, no port) from the browser that was given `nonce` there; `nonce` is
-/// empty if the browser has none. A code is used up before host and browser are compared: one that arrives anywhere
-/// else was seen by others.
+/// Redeems a code at the host `host` (lower case, no port). `nonce` is the value that the browser got there, or empty.
+///
+/// The code is marked as used before host and browser are compared: a code presented elsewhere has leaked.
 ///
 /// # Errors
-/// Where it is not accepted.
+/// * [`Refused::Invalid`] if the code is not valid for this host and browser, or its Session is no longer active.
+/// * [`Refused::Used`] if the code was redeemed before.
+/// * [`Refused::Unavailable`] if the Cluster cannot verify it now.
 pub async fn arrive(
     ctx: &Context,
     host: &str,
@@ -166,10 +168,11 @@ pub async fn arrive(
     })
 }
 
-/// Who the holder of a Service's cookie is at the host `host` (lower case, no port).
+/// Authenticates the cookie `text` of a Service at the host `host` (lower case, no port).
 ///
 /// # Errors
-/// Where the cookie is not accepted there, or the Cluster cannot tell.
+/// * [`Unauthenticated::Refused`] if the cookie is not valid at this host.
+/// * [`Unauthenticated::Unavailable`] if the Cluster cannot verify it now.
 pub async fn authenticate(
     ctx: &Context,
     text: &str,
@@ -206,8 +209,8 @@ pub async fn authenticate(
     ctx.directory.admit(&presented, claims).await
 }
 
-/// A cookie of the host `host` that is good for longer than the one that `principal` came with, and for how long.
-/// `None` where the Session itself ends then.
+/// Returns a new cookie for `host` and its lifetime. Returns `None` if it would not outlive the current cookie of
+/// `principal`.
 pub fn renew(ctx: &Context, principal: &Principal, host: &str) -> Option<(String, Duration)> {
     let now = ctx.now();
     let expires_at = session::browser_access_expiry(&principal.session(), now);
@@ -224,7 +227,7 @@ pub fn renew(ctx: &Context, principal: &Principal, host: &str) -> Option<(String
     Some((cookie.ok()?, expires_at.since(now)))
 }
 
-/// What a cookie is good for.
+/// The claims that a Service cookie is sealed with.
 #[derive(Clone, Copy)]
 struct Bound<'a> {
     session: Uid,
@@ -250,7 +253,7 @@ fn seal(ctx: &Context, bound: Bound<'_>, expires_at: UnixMillis) -> Result<Strin
     sealed::seal(ctx, Purpose::Service, &cookie, expires_at)
 }
 
-/// Until when a cookie of the Session is good that is made now.
+/// Returns the expiry of a Service cookie that is issued now for this Session.
 async fn standing(ctx: &Context, session: Uid, now: UnixMillis) -> Result<UnixMillis, Refused> {
     match ActiveSession::read(ctx, session, now).await {
         Ok(active) if session::is_browser(active.session()) => {
@@ -264,7 +267,7 @@ async fn standing(ctx: &Context, session: Uid, now: UnixMillis) -> Result<UnixMi
     }
 }
 
-/// Origin and target of an absolute URL.
+/// Splits an absolute `https` URL into origin and target.
 fn split(url: &str) -> Option<(&str, &str)> {
     let rest = url.strip_prefix("https://")?;
     let length = rest.find('/')?;

@@ -1,4 +1,4 @@
-//! The login page, and the way to an identity provider and back.
+//! The login page and the round trip to an identity provider.
 
 use axum::{
     Extension,
@@ -38,20 +38,21 @@ use crate::{
     },
 };
 
-/// Asks for a login whether there is a Session or not.
+/// Query field that asks for a login even if the visitor has a Session.
 const AGAIN: &str = "again";
 const AGAIN_WHY: &str = "Log in once more: adding and removing Authenticators needs that you have just proved who you \
                          are.";
 
-/// The value of [`AGAIN`] where it is a Service that wants it.
+/// The value of [`AGAIN`] if a Service requires the fresh login.
 const FOR_SERVICE: &str = "proof";
 const PROOF_WHY: &str =
     "Log in once more: where you are going wants that you have just proved who you are.";
 
-/// Has providers ask who it is although they know somebody: whoever they know is not the one who is to log in.
+/// Query field that makes providers ask for an account even if the browser is signed in there. The account that is
+/// signed in there was refused here.
 const OTHER: &str = "other";
 
-/// Whoever has a Session goes on at once; others choose how to log in.
+/// Shows the login methods. A visitor with a Session continues at once.
 pub(super) async fn page(
     State(ctx): State<Context>,
     visit: Visit,
@@ -84,12 +85,12 @@ pub(super) async fn page(
     }
 }
 
-/// The login page where somebody who is logged in is to prove anew who they are.
+/// Returns the path of the login page that asks a signed-in person to authenticate again.
 pub(super) fn again(ctx: &Context, next: &Next) -> Result<String, Failure> {
     next.at(ctx, &format!("/login?{AGAIN}=1"))
 }
 
-/// As [`again`], for a Service; without where it goes on.
+/// Like [`again`], for a step-up that a Service requires. The path carries no place to continue at.
 pub(super) fn proof_page() -> String {
     format!("/login?{AGAIN}={FOR_SERVICE}")
 }
@@ -118,13 +119,13 @@ fn ask(
         @if is_other { input type="hidden" name=(OTHER) value="1"; }
     };
     let body = choice(next, &offers, &hidden, why, passkey.as_ref());
-    // The answer to the form sends the browser to a provider.
+    // The answer to the form redirects to a provider.
     Ok(Page::new("Log in", body)
         .forms_lead_to(elsewhere(ctx))
         .into_response())
 }
 
-/// Logs somebody in whose passkey has answered.
+/// Signs a person in with the answer of a passkey.
 pub(super) async fn passkey(
     State(ctx): State<Context>,
     headers: HeaderMap,
@@ -144,14 +145,14 @@ pub(super) async fn passkey(
     }
 }
 
-/// Sends somebody to the provider that they have chosen.
+/// Redirects to the provider that the person chose.
 pub(super) async fn begin(
     State(ctx): State<Context>,
     visit: Visit,
     headers: HeaderMap,
     form: Posted,
 ) -> Result<Response, Failure> {
-    // Whoever is logged in has come to prove it anew, or is somebody else.
+    // A signed-in person is here to authenticate again, or wants to use another account.
     let anew = matches!(visit, Visit::Known(_)) || form.get(OTHER).is_some();
     let next = Next::read(&ctx, &form).await?;
     let provider: Uid = form
@@ -173,7 +174,7 @@ pub(super) async fn begin(
     Ok(send_off(&ctx, &departure.to, Some(cookie)))
 }
 
-/// Takes the browser elsewhere, perhaps with a cookie by which it is known when it comes back.
+/// Sends the browser to `to`, by a redirect or a form. The cookie identifies the browser when it returns.
 pub(super) fn send_off(ctx: &Context, to: &Destination, cookie: Option<HeaderValue>) -> Response {
     let (action, fields) = match to {
         Destination::Url(url) => return see_other(url, [cookie]),
@@ -199,7 +200,7 @@ pub(super) fn send_off(ctx: &Context, to: &Destination, cookie: Option<HeaderVal
     response
 }
 
-/// A provider has sent somebody back with a query.
+/// Handles the callback of a provider that redirects with a query.
 pub(super) async fn returned(
     State(ctx): State<Context>,
     headers: HeaderMap,
@@ -210,7 +211,7 @@ pub(super) async fn returned(
     arrive(&ctx, &headers, &fields, &caller).await
 }
 
-/// A provider has sent somebody back with a form.
+/// Handles the callback of a provider that posts a form.
 pub(super) async fn posted_back(
     State(ctx): State<Context>,
     headers: HeaderMap,
@@ -252,7 +253,7 @@ async fn arrive(
             failure
         };
         match state.next.at(ctx, &format!("/login?{OTHER}=1")) {
-            // The provider would say the same again.
+            // The provider would return the same account again.
             Ok(place) if is_known_there => failure.then(place, "Log in as somebody else"),
             _ => back(ctx, &state.next, failure),
         }
@@ -285,7 +286,7 @@ async fn enter(
     })
 }
 
-/// What the person wanted who has a Session now.
+/// Continues at `next` with an active Session.
 fn go_on(
     ctx: &Context,
     visitor: &Visitor,
@@ -295,7 +296,7 @@ fn go_on(
 ) -> Result<Response, Failure> {
     match next {
         Next::Portal => Ok(see_other("/", [])),
-        // No browser that could be known again there.
+        // The return address is not bound to a browser, so it cannot be handed over.
         Next::Service(place) if place.state.is_empty() => Ok(see_other("/", [])),
         Next::Service(place) => {
             let url = handover::depart(ctx, active, place)?;
@@ -370,7 +371,8 @@ fn passkey_form(
     key::form(Ceremony::Get, challenge, "/login/passkey", button, &rest)
 }
 
-/// Where the forms of the login lead: providers are anywhere; on a machine of one's own they may speak plain HTTP.
+/// Returns the CSP sources that the forms of the login may redirect to. Providers can be on any `https` host. A Cluster
+/// on localhost also permits plain HTTP to loopback.
 pub(super) fn elsewhere(ctx: &Context) -> &'static str {
     let host = ctx.domain.host();
     if host == "localhost" || host.ends_with(".localhost") {
@@ -398,7 +400,7 @@ fn unreadable() -> Failure {
     .then("/login", "Log in")
 }
 
-/// With the way back to the login, which knows where to go on.
+/// Adds a link to the login page, which keeps the place to continue at.
 fn back(ctx: &Context, next: &Next, failure: Failure) -> Failure {
     match next.login(ctx) {
         Ok(place) => failure.then(place, "Back to the login"),

@@ -1,4 +1,5 @@
-//! A login at an identity provider that is under way: in a cookie, sealed, and used once in the whole Cluster.
+//! State of a pending login at an identity provider. It is kept in a sealed cookie and can be used once in the whole
+//! Cluster.
 
 use std::time::Duration;
 
@@ -18,16 +19,16 @@ use crate::{Context, Error};
 
 const LIFETIME: Duration = Duration::from_mins(10);
 const ID_LENGTH: usize = 32;
-/// That a login has come back.
+/// Kind of the record that marks a login state as used.
 const USED: &str = "login-used";
 
-/// What is remembered while somebody is at a provider.
+/// State that the browser keeps while the person is at the provider.
 pub(super) struct LoginState {
     pub(super) id: String,
     pub(super) provider: Uid,
     pub(super) memory: Vec<u8>,
     pub(super) next: Next,
-    /// The Session that the browser had.
+    /// The previous Session of the browser.
     pub(super) former: Option<Uid>,
 }
 
@@ -45,7 +46,7 @@ struct Cookie {
     former: Option<Vec<u8>>,
 }
 
-/// An id that nobody guesses.
+/// Returns a random id that cannot be guessed.
 pub(super) fn new_id(ctx: &Context) -> String {
     let mut bytes = [0; ID_LENGTH];
     ctx.rng.fill(&mut bytes);
@@ -53,10 +54,11 @@ pub(super) fn new_id(ctx: &Context) -> String {
 }
 
 impl LoginState {
-    /// The cookie to be kept meanwhile. It goes along with what other sites send, as providers answer by forms too.
+    /// Seals the state into a cookie. Its `SameSite` attribute is `None`, because providers also answer with cross-site
+    /// forms.
     ///
     /// # Errors
-    /// Where there is no key, or it is too long for a cookie.
+    /// Returns an error if no signing key is available or the cookie would be too long.
     pub(super) fn cookie(&self, ctx: &Context) -> Result<HeaderValue, Error> {
         let content = Cookie {
             id: self.id.clone(),
@@ -71,10 +73,10 @@ impl LoginState {
             .ok_or_else(|| Error::internal("no cookie could be made"))
     }
 
-    /// The login that has come back with `state`. From then on it has come back.
+    /// Opens the state cookie of this browser, compares its id with `state` and marks it as used.
     ///
     /// # Errors
-    /// Where this browser has not begun it, it took too long, or has come back before.
+    /// Returns a [`Failure`] if this browser did not start the login, the login expired, or it was finished before.
     pub(super) async fn take(
         ctx: &Context,
         headers: &HeaderMap,

@@ -1,4 +1,4 @@
-//! The end of a Session by its owner.
+//! Logout: a person ends the Session of the browser.
 
 use std::time::Duration;
 
@@ -26,10 +26,10 @@ use crate::{
     federation::{oidc, saml::logout::farewell},
 };
 
-/// How long a provider may take to say where it is left.
+/// Timeout for the preparation of a logout at the provider.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Logs this browser out. Whoever is not logged in is as good.
+/// Ends the Session of this browser. Succeeds without a Session too.
 pub(super) async fn logout(
     State(ctx): State<Context>,
     visit: Visit,
@@ -46,7 +46,7 @@ pub(super) async fn logout(
                 oidc::farewell(&ctx, session).await,
             )
         };
-        // Whoever leaves does not wait for a provider that is down.
+        // A provider that is down must not delay the logout.
         let (farewell, of_oidc) = timeout(PATIENCE, ways).await.unwrap_or_default();
         other = of_oidc;
         browser::log_out(&ctx, &visitor.resumed, &caller).await?;
@@ -61,14 +61,14 @@ pub(super) async fn logout(
         });
         return Ok(without_session(page(text, other.as_ref())));
     };
-    // The answer to the form sends the browser to the provider.
+    // The answer to the form redirects to the provider.
     let page = page(text, Some(&further)).forms_lead_to(elsewhere(&ctx));
     let mut response = without_session(page);
     response.headers_mut().append(header::SET_COOKIE, cookie);
     Ok(response)
 }
 
-/// The page for somebody who was logged in until now.
+/// Shows the page after a logout and deletes the Session cookie.
 pub(super) fn logged_out(text: &str) -> Response {
     without_session(page(text, None))
 }
@@ -82,7 +82,7 @@ fn page(text: &str, further: Option<&Markup>) -> Page {
             p { a.button href="/login" { "Log in again" } }
         }
     };
-    // Its frame still knows them, so it is one without.
+    // The frame still knows the ended Session, so it is rendered without one.
     Page::new("Logged out", body).for_nobody()
 }
 

@@ -1,4 +1,4 @@
-//! What a person wanted who was sent to the login: they go on there when they are logged in.
+//! The place to continue at after a login, carried through the pages of the login.
 
 use http::StatusCode;
 
@@ -8,22 +8,21 @@ use crate::{
     return_to::{self, InvalidReturn, Place},
 };
 
-/// Where to go on.
+/// The place to continue at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// The portal.
     Portal,
     /// A page of a Service.
     Service(Place),
-    /// A command-line client on the person's machine waits to be let in: its request as it came.
+    /// Approval of a command-line client on the person's machine: its request, unparsed.
     Program(String),
-    /// A machine elsewhere shows a code, which may have come along.
+    /// Approval of a device that shows a code. The code is empty if it was not in the link.
     Device(String),
-    /// Another page here: its path and query.
+    /// Another page of the Cluster: path and query.
     Page(String),
 }
 
-/// As it is sealed into a cookie.
+/// The form that is sealed into a cookie.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Kept {
     #[prost(string, tag = "1")]
@@ -43,15 +42,16 @@ const PROGRAM: &str = "octelium_req";
 const DEVICE: &str = "device";
 const PAGE: &str = "page";
 const LONGEST_PAGE: usize = 1024;
-/// In place of a code where there is none.
+/// Placeholder for an empty code.
 const NO_CODE: &str = "-";
 const LONGEST_CODE: usize = 16;
 
 impl Next {
-    /// Reads it from the query of the login page, or from the fields of its form.
+    /// Reads it from the query of the login page or from the fields of a form.
     ///
     /// # Errors
-    /// Where it is no place that this Cluster has sent somebody from.
+    /// Returns a [`Failure`] if the signed return address is invalid or expired, or the request of the client is
+    /// invalid.
     pub(super) async fn read(ctx: &Context, fields: &Fields) -> Result<Self, Failure> {
         if let Some(place) = fields.get(RETURN) {
             return match return_to::verify(ctx, place).await {
@@ -84,7 +84,7 @@ impl Next {
         Ok(Self::Portal)
     }
 
-    /// A code as somebody may have typed it in; empty where it cannot be one.
+    /// Returns a code as a person typed it, or an empty string if it cannot be a code.
     pub(crate) fn code(text: &str) -> String {
         let is_code = text.len() <= LONGEST_CODE
             && text != NO_CODE
@@ -98,7 +98,7 @@ impl Next {
         }
     }
 
-    /// A page here; the portal where `place` is none: whatever could lead to another host is none.
+    /// Returns a page of the Cluster. Returns the portal if `place` could lead to another host.
     pub(super) fn page(place: &str) -> Self {
         let is_path = place.strip_prefix('/').is_some_and(|rest| {
             !rest.is_empty()
@@ -114,7 +114,7 @@ impl Next {
         }
     }
 
-    /// The field, and its value, that says the same again.
+    /// Returns name and value of the query or form field that carries this place. `None` for the portal.
     pub(super) fn field(&self, ctx: &Context) -> Result<Option<(&'static str, String)>, Failure> {
         Ok(match self {
             Self::Portal => None,
@@ -130,12 +130,12 @@ impl Next {
         })
     }
 
-    /// The login page with all of it.
+    /// Returns the address of the login page that carries this place.
     pub(super) fn login(&self, ctx: &Context) -> Result<String, Failure> {
         self.at(ctx, "/login")
     }
 
-    /// The page at `path` with all of it.
+    /// Returns the address of `path` with the field that carries this place.
     pub(super) fn at(&self, ctx: &Context, path: &str) -> Result<String, Failure> {
         let mark = if path.contains('?') { '&' } else { '?' };
         Ok(match self.field(ctx)? {

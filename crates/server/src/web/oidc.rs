@@ -1,5 +1,5 @@
-//! Where `OpenID` Connect providers tell that a session has ended (`OpenID` Connect Back-Channel Logout 1.0 §2.5). No browser
-//! is there: the provider asks by itself, and proves itself by what it sends.
+//! Endpoint for back-channel logout of `OpenID` Connect providers (`OpenID` Connect Back-Channel Logout 1.0 §2.5). The
+//! provider calls it directly, without a browser, and authenticates with the logout token.
 
 use axum::{
     Extension, Router,

@@ -1,11 +1,11 @@
-//! Whether a form was sent by one of our own pages.
+//! CSRF check by request headers: detects forms that another origin has sent.
 
 use http::{HeaderMap, HeaderName, header};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Whether the browser says that a page at `origin` has sent the request. It must say so in one way at least, and what
-/// it says must not contradict: a Service of this Cluster is another origin, though of the same site.
+/// Returns whether the browser reports that a page at `origin` sent the request. At least one of `Sec-Fetch-Site` and
+/// `Origin` must be present, and neither may contradict. A Service of this Cluster is same-site, but another origin.
 pub(super) fn is_own(headers: &HeaderMap, origin: &str) -> bool {
     let site = single(headers, &SEC_FETCH_SITE);
     let named = single(headers, &header::ORIGIN);

@@ -1,4 +1,4 @@
-//! The frame of every page, and the header fields that it is sent with.
+//! The common frame of the pages and their security headers.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{Context, Error};
 
-/// What a handler shows. The layer of the pages puts it into the frame.
+/// A page returned by a handler. The layer of the pages renders it in the frame.
 #[derive(Debug, Clone)]
 pub(crate) struct Page {
     title: String,
@@ -23,7 +23,7 @@ pub(crate) struct Page {
     asks_for_more: bool,
 }
 
-/// A part of the portal.
+/// A section of the portal navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Section {
     Services,
@@ -31,7 +31,7 @@ pub(crate) enum Section {
     Devices,
     Authenticators,
     Profile,
-    /// For those alone who may do something there.
+    /// Shown only to visitors with administrative access.
     Admin,
 }
 
@@ -56,7 +56,6 @@ impl Section {
         }
     }
 
-    /// Where it is.
     pub(crate) fn path(self) -> &'static str {
         match self {
             Self::Services => "/",
@@ -70,7 +69,7 @@ impl Section {
 }
 
 impl Page {
-    /// A page of its own.
+    /// Creates a page outside of the navigation.
     pub(crate) fn new(title: impl Into<String>, body: Markup) -> Self {
         Self {
             title: title.into(),
@@ -83,7 +82,7 @@ impl Page {
         }
     }
 
-    /// A page of the portal.
+    /// Creates a page of a navigation section.
     pub(crate) fn of(section: Section, body: Markup) -> Self {
         Self {
             section: Some(section),
@@ -91,7 +90,7 @@ impl Page {
         }
     }
 
-    /// With a title of its own.
+    /// Replaces the title.
     #[must_use]
     pub(crate) fn titled(self, title: impl Into<String>) -> Self {
         Self {
@@ -100,7 +99,7 @@ impl Page {
         }
     }
 
-    /// Whose script asks this origin for more.
+    /// Allows the script of the page to send requests to this origin (CSP `connect-src`).
     #[must_use]
     pub(crate) fn asks_for_more(self) -> Self {
         Self {
@@ -109,13 +108,13 @@ impl Page {
         }
     }
 
-    /// With another status than 200.
+    /// Replaces the status, which is 200 by default.
     #[must_use]
     pub(crate) fn status(self, status: StatusCode) -> Self {
         Self { status, ..self }
     }
 
-    /// Without anything of the Session that the visitor has had.
+    /// Renders the page without the Session of the visitor.
     #[must_use]
     pub(crate) fn for_nobody(self) -> Self {
         Self {
@@ -124,7 +123,8 @@ impl Page {
         }
     }
 
-    /// Whose forms may lead to these other places (CSP 3 §6.4.2: redirects after a form count).
+    /// Allows forms to redirect to `targets` (CSP `form-action`). It also restricts redirects after a form (CSP 3
+    /// §6.4.2).
     #[must_use]
     pub(crate) fn forms_lead_to(self, targets: impl Into<String>) -> Self {
         Self {
@@ -133,10 +133,10 @@ impl Page {
         }
     }
 
-    /// The whole response. `is_admin` is whether there is anything in the console for the visitor.
+    /// Renders the response. `is_admin` is true if the visitor has administrative access.
     ///
     /// # Errors
-    /// Where there is no key for the forms.
+    /// Returns an error if no key is available for the form token.
     pub(super) fn render(
         &self,
         ctx: &Context,
@@ -209,7 +209,7 @@ impl Page {
             "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:;{connections} \
              base-uri 'none'; frame-ancestors 'none'; form-action 'self'{targets}"
         );
-        // Text of ours; where it ever were no header, nothing may be done by the page.
+        // The policy is built from our own text. If it were not a valid header value, the page could load nothing.
         let policy = HeaderValue::try_from(policy)
             .unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"));
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
@@ -218,7 +218,7 @@ impl Page {
             (header::X_FRAME_OPTIONS, "DENY"),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
             (header::CACHE_CONTROL, "no-store"),
-            // Not `no-referrer`: browsers would not say which page has sent a form.
+            // With `no-referrer`, browsers would omit the origin of a form.
             (header::REFERRER_POLICY, "same-origin"),
         ] {
             headers.insert(name, HeaderValue::from_static(value));
@@ -231,7 +231,8 @@ impl Page {
 }
 
 impl IntoResponse for Page {
-    /// An empty response that the layer of the pages fills in: it knows who is visiting.
+    /// Returns an empty response that carries the page. The layer of the pages renders it, because it knows the
+    /// visitor.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);
@@ -239,7 +240,7 @@ impl IntoResponse for Page {
     }
 }
 
-/// A hidden field with the token of the Session.
+/// Renders the hidden field with the CSRF token of the Session.
 pub(crate) fn token_field(token: &str) -> Markup {
     html! { input type="hidden" name=(TOKEN) value=(token); }
 }
@@ -256,7 +257,7 @@ fn identity(visitor: &Visitor, token: &str) -> Markup {
     }
 }
 
-/// The mark beside the name of the Cluster.
+/// Renders the logo beside the name of the Cluster.
 fn mark() -> Markup {
     html! {
         svg.mark viewBox="0 0 24 24" width="22" height="22" aria-hidden="true" {

@@ -1,4 +1,4 @@
-//! The portal: what a person can reach, and from where they are logged in.
+//! The portal: the Services that a person can reach, their Sessions, Devices and profile.
 
 mod devices;
 pub(super) mod moment;
@@ -27,7 +27,6 @@ use super::{
 };
 use crate::{Context, authentication::active::ActiveSession};
 
-/// Its pages.
 pub(super) fn routes() -> Router<Context> {
     Router::new()
         .route("/", get(services::page))
@@ -39,7 +38,8 @@ pub(super) fn routes() -> Router<Context> {
         .route("/profile", get(profile::page))
 }
 
-/// Somebody whose Session may be used. Others are sent to the login, or told what is in the way.
+/// Extractor for a visitor with an active Session. Other visitors are redirected to the login or see why the Session
+/// cannot be used.
 pub(crate) struct Member {
     pub(crate) visitor: Arc<Visitor>,
     pub(crate) active: ActiveSession,
@@ -65,7 +65,7 @@ impl FromRequestParts<Context> for Member {
     }
 }
 
-/// The page that was asked for; the portal where a form was sent.
+/// Returns the requested page. Returns the portal for a form, because only a GET can be repeated.
 pub(super) fn next(parts: &Parts) -> Next {
     let place = parts.uri.path_and_query();
     match place {

@@ -1,7 +1,7 @@
-//! What the login page needs of identity providers, whatever protocol they speak.
+//! Identity providers of the login page, independent of their protocol.
 //!
-//! A login goes out with [`begin`] and comes back with [`finish`]. In between the browser keeps what the protocol has
-//! to remember, sealed and bound to that browser, so another replica may finish what one has begun.
+//! A login starts with [`begin`] and returns to [`finish`]. Meanwhile the browser keeps the state of the protocol,
+//! sealed and bound to that browser, so any replica can finish the login.
 
 use std::sync::Arc;
 
@@ -30,49 +30,47 @@ use crate::{
     resource::load,
 };
 
-/// A provider that people may choose.
+/// A provider that the login page offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Offer {
     pub(crate) uid: Uid,
-    /// For people to read.
     pub(crate) label: String,
 }
 
-/// A login that goes out.
+/// A login that is about to leave for the provider.
 pub(crate) struct Departure {
-    /// Where the browser is sent.
     pub(crate) to: Destination,
-    /// What the protocol remembers (nonce, code verifier, request id): less than 1 KiB.
+    /// State of the protocol (nonce, code verifier, request id), less than 1 KiB.
     pub(crate) memory: Vec<u8>,
 }
 
-/// A place elsewhere.
+/// The provider's address and how the browser gets there.
 pub(crate) enum Destination {
-    /// By a redirection.
+    /// A redirect.
     Url(String),
-    /// By a form that the browser posts.
+    /// A form that the browser posts.
     Form {
         action: String,
         fields: Vec<(&'static str, String)>,
     },
 }
 
-/// What a provider has sent the browser back with.
+/// The answer that the browser brings back from a provider.
 pub(crate) struct Arrival<'a> {
     pub(crate) provider: Uid,
     pub(crate) memory: &'a [u8],
-    /// Of the query, or of the form.
+    /// Fields of the query or the form.
     pub(crate) fields: &'a Fields,
     pub(crate) caller: &'a Caller,
 }
 
-/// Who it is, and how that was found out.
+/// The authenticated User and the identity at the provider.
 pub(crate) struct Identified {
     pub(crate) user: Uid,
     pub(crate) identity: ProvenIdentity,
 }
 
-/// The providers that people can log in with.
+/// Returns the usable providers that people can sign in with.
 pub(crate) fn offers(ctx: &Context) -> Vec<Offer> {
     let providers = ctx.directory.identity_providers();
     let usable = providers.iter().filter(|entry| {
@@ -88,11 +86,12 @@ pub(crate) fn offers(ctx: &Context) -> Vec<Offer> {
         .collect()
 }
 
-/// Sends somebody to a provider. `state` is to come back unchanged. With `anew` they are to prove there once more who they
-/// are; GitHub cannot be asked for that.
+/// Starts a login at a provider. The provider returns `state` unchanged. With `anew` the provider must authenticate the
+/// person again; GitHub does not support this.
 ///
 /// # Errors
-/// `FailedPrecondition` where there is no such provider; others where it cannot be reached or is not set up well.
+/// Returns `FailedPrecondition` if the provider does not exist. Returns other errors if it is unreachable or
+/// misconfigured.
 pub(crate) async fn begin(
     ctx: &Context,
     provider: Uid,
@@ -103,7 +102,7 @@ pub(crate) async fn begin(
     let redirect_url = redirect_url(ctx);
     let departure = match entry.spec().and_then(|spec| spec.r#type.as_ref()) {
         Some(Type::Oidc(oidc)) => {
-            // It proves itself when somebody has come back.
+            // Starting a login needs no client secret; finishing it does.
             let registration = of_oidc(oidc, "", &redirect_url);
             let relying = ctx.federation.relying(&oidc.issuer_url, &ctx.clock);
             let departure = relying.begin(&registration, state, anew, &*ctx.rng).await;
@@ -129,10 +128,10 @@ pub(crate) async fn begin(
     })
 }
 
-/// Finds out whom a provider has sent back.
+/// Verifies the answer of a provider and identifies the User.
 ///
 /// # Errors
-/// `Unauthenticated` or `PermissionDenied` where that is nobody who may log in, with a text for that person.
+/// Returns `Unauthenticated` or `PermissionDenied` with a text for the person if they cannot sign in.
 pub(crate) async fn finish(
     ctx: &Context,
     arrival: Arrival<'_>,
@@ -243,7 +242,7 @@ fn of_github<'a>(
     }
 }
 
-/// Where the GitHub is that people log in at.
+/// Returns the endpoints of github.com or of a GitHub Enterprise Server.
 fn endpoints(ctx: &Context, github: &spec::Github) -> github::Endpoints {
     match github.base_url.as_str() {
         "" => ctx.federation.github().clone(),
@@ -251,7 +250,7 @@ fn endpoints(ctx: &Context, github: &spec::Github) -> github::Endpoints {
     }
 }
 
-/// The secret of a client, without the end of line that files have.
+/// Reads a client secret without the trailing line break that files have.
 async fn client_secret(ctx: &Context, name: &str) -> Result<Zeroizing<String>, Error> {
     let missing = || {
         Error::internal(format!(
@@ -276,7 +275,7 @@ async fn client_secret(ctx: &Context, name: &str) -> Result<Zeroizing<String>, E
     ))
 }
 
-/// What the person reads.
+/// Converts an error of a provider to an error with a text for the person.
 fn told(entry: &ProviderEntry, error: LoginError) -> Error {
     let label = entry.label();
     let reason = error.reason();

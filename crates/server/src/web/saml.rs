@@ -1,4 +1,4 @@
-//! What SAML identity providers need beside the callback: our metadata, and a place for messages of logout.
+//! SAML endpoints beside the callback: service provider metadata and single logout.
 
 use std::time::Duration;
 
@@ -28,12 +28,12 @@ use crate::{
     federation::saml::{self, logout::Farewell},
 };
 
-/// SAML Metadata, appendix A.
+/// Media type of SAML Metadata, appendix A.
 const MEDIA_TYPE: &str = "application/samlmetadata+xml";
-/// How long a logout at a provider may take.
+/// Lifetime of a pending logout at a provider.
 const LIFETIME: Duration = Duration::from_mins(10);
 
-/// A logout at a provider that is under way.
+/// State of a pending logout at a provider.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Cookie {
     #[prost(bytes = "vec", tag = "1")]
@@ -52,12 +52,12 @@ pub(super) fn routes() -> Router<Context> {
         .route(saml::LOGOUT, get(redirected).post(posted))
 }
 
-/// As every identity provider may have them that has no name for us of its own.
+/// Serves the metadata for identity providers without their own entity id for us.
 async fn metadata(State(ctx): State<Context>) -> Result<Response, Failure> {
     Ok(document(saml::metadata(&ctx, None).await?))
 }
 
-/// As the `IdentityProvider` of this name has to have them.
+/// Serves the metadata for the `IdentityProvider` of this name.
 async fn metadata_for(
     State(ctx): State<Context>,
     Path(provider): Path<String>,
@@ -98,7 +98,7 @@ async fn posted(
     .await
 }
 
-/// A request is carried out and answered; an answer ends what this browser has begun.
+/// Executes and answers a logout request, or finishes the logout that this browser started.
 async fn arrive<'a>(
     ctx: &Context,
     headers: &HeaderMap,
@@ -128,7 +128,7 @@ async fn arrive<'a>(
     }
 }
 
-/// The way to the end of the session at the provider, and the cookie by which its answer is known.
+/// Returns the link or form that continues the logout at the provider, and the cookie that identifies the answer.
 pub(super) fn further(ctx: &Context, farewell: &Farewell) -> Result<(Markup, HeaderValue), Error> {
     let content = Cookie {
         provider: farewell.provider.as_bytes().to_vec(),

@@ -1,4 +1,4 @@
-// The pages work without it: copying, forms and lists that go on by themselves, and what a link carries behind its `#`.
+// Optional enhancements: copy buttons, live lists, forms, and the fragment of enrollment links. Pages work without it.
 "use strict";
 
 for (const button of document.querySelectorAll("[data-copy]")) {
@@ -20,7 +20,7 @@ if (link && location.hash.length > 1) {
   document.getElementById("enroll-name").textContent = text.split(".")[0];
   document.getElementById("enroll-who").hidden = false;
   document.getElementById("enroll-paste").hidden = true;
-  // Out of the address bar and the history.
+  // Remove it from the address bar and the history.
   history.replaceState(null, "", location.pathname);
 }
 
@@ -41,7 +41,7 @@ if (live) {
     try {
       answer = await fetch(live.dataset.live, { redirect: "manual", cache: "no-store" });
     } catch {
-      // The Cluster may be back in a moment.
+      // The failure may be temporary.
       return;
     }
     if (answer.status === 503) return;
@@ -52,7 +52,7 @@ if (live) {
     const last = newest();
     const before = found.findIndex((row) => row.dataset.event === last);
     if (before === 0 || !found[0]?.dataset.event) return;
-    // The focus stays where it is where the row does.
+    // Keep the focus if its row remains.
     const focused = live.contains(document.activeElement) ? document.activeElement.closest("tr")?.dataset.event : null;
     if (focused && before > 0) {
       live.prepend(...found.slice(0, before));
@@ -71,7 +71,7 @@ if (live) {
   });
 }
 
-// Passkeys and security keys. Without the JSON helpers of new browsers, which not all have.
+// Passkeys and security keys. Avoids the JSON helpers of WebAuthn, which some browsers lack.
 const fromBase64 = (text) =>
   Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (character) => character.charCodeAt(0));
 const toBase64 = (buffer) =>
@@ -153,7 +153,7 @@ for (const form of document.querySelectorAll("form[data-webauthn]")) {
     PublicKeyCredential.isConditionalMediationAvailable?.().then(async (available) => {
       if (!available) return;
       field.hidden = false;
-      // The button goes before: then this one is given up.
+      // The button takes precedence: it aborts this request.
       try { await ask("conditional"); } catch (error) { if (error.name !== "AbortError") say(whatWentWrong(error)); }
     });
   }

@@ -1,7 +1,7 @@
-//! What a browser keeps for the Cluster: sealed, so that nobody but a replica reads or makes it (AES-256-GCM, RFC 5116).
+//! Sealed values that browsers and devices keep for the Cluster (AES-256-GCM, RFC 5116).
 //!
-//! The key is derived from a signing key of the Cluster for one purpose, so every replica opens what any of them has
-//! sealed, and nothing that was sealed for one purpose is of use for another.
+//! Each purpose has its own key, derived from a signing key of the Cluster. Every replica can open a value that another
+//! one sealed, and a value sealed for one purpose is invalid for all others.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -11,31 +11,31 @@ use prost::Message;
 use crate::{Context, Error};
 
 const KEY_ID_LENGTH: usize = 16;
-/// Nothing that is sealed is longer: what is, is not worth decoding.
+/// Maximum length of a sealed value in bytes. Longer input is rejected before decoding.
 const LONGEST: usize = 8192;
 
-/// What something was sealed for.
+/// The purpose that a value is sealed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Who browses the pages of the Cluster.
+    /// Session cookie of the Cluster's pages.
     Browser,
-    /// Who browses one Service.
+    /// Session cookie of one Service.
     Service,
-    /// The way from the login to a Service.
+    /// Handover code from the login to a Service.
     HandOver,
-    /// A login at an identity provider that is under way.
+    /// State of a pending login at an identity provider.
     LoginState,
-    /// A logout at an identity provider that is under way.
+    /// State of a pending logout at an identity provider.
     Logout,
-    /// A link by which a person gets in.
+    /// Enrollment link.
     Enrollment,
-    /// A form of one Session.
+    /// CSRF token in the forms of a Session.
     Form,
-    /// What a machine without a browser keeps while it waits.
+    /// Device code of a client without a browser (RFC 8628).
     DeviceCode,
-    /// What such a machine asks for, while a person looks at it.
+    /// Request of such a client while a person reviews it.
     DeviceRequest,
-    /// A ceremony of Web Authentication that is under way.
+    /// State of a pending Web Authentication ceremony.
     Ceremony,
 }
 
@@ -56,21 +56,20 @@ impl Purpose {
     }
 }
 
-/// Why something was not opened.
+/// Reason why a value was not opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotOpened {
-    /// Changed, made elsewhere, or sealed for something else.
+    /// Altered, sealed by another Cluster, or sealed for another purpose.
     #[error("it was not sealed by this Cluster for this purpose")]
     Invalid,
-    /// Its time is over.
     #[error("it has expired")]
     Expired,
-    /// It cannot be opened at present.
+    /// The key cannot be loaded now.
     #[error("it cannot be opened at present")]
     Unavailable,
 }
 
-/// What is sealed, and until when it is good.
+/// The sealed plaintext: the content and its expiry.
 #[derive(Clone, PartialEq, Message)]
 struct Envelope {
     #[prost(int64, tag = "1")]
@@ -79,10 +78,10 @@ struct Envelope {
     content: Vec<u8>,
 }
 
-/// Seals `content`, to be opened before `expires_at`. Characters of base64url alone.
+/// Seals `content` until `expires_at`. The result contains only base64url characters.
 ///
 /// # Errors
-/// Where there is no key.
+/// Returns an error if no signing key is available.
 pub(crate) fn seal(
     ctx: &Context,
     purpose: Purpose,
@@ -109,7 +108,7 @@ pub(crate) fn seal(
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// Opens what [`seal`] has made.
+/// Opens a value that [`seal`] returned.
 ///
 /// # Errors
 /// See [`NotOpened`].
@@ -122,7 +121,7 @@ pub(crate) async fn open<T: Message + Default>(
     Ok(content)
 }
 
-/// As [`open`], with the moment until which it is good.
+/// Like [`open`], and also returns the expiry.
 ///
 /// # Errors
 /// See [`NotOpened`].
@@ -155,7 +154,7 @@ pub(crate) async fn open_with_end<T: Message + Default>(
     Ok((content, expires_at))
 }
 
-/// Its parts, not opened yet.
+/// A sealed value in parts, not opened yet.
 pub(crate) struct Sealed {
     key_id: Uid,
     nonce: [u8; NONCE_LEN],
@@ -163,7 +162,7 @@ pub(crate) struct Sealed {
 }
 
 impl Sealed {
-    /// `None` where it has not the form.
+    /// Parses a sealed value. Returns `None` if it is malformed.
     pub(crate) fn read(text: &str) -> Option<Self> {
         if text.len() > LONGEST {
             return None;

@@ -1,4 +1,4 @@
-//! Who is visiting a page.
+//! Identifies the visitor of a page by the Session cookie.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -28,25 +28,25 @@ use crate::{
     directory::Presented,
 };
 
-/// How long a form may lie open.
+/// Lifetime of a form token.
 const FORM_LIFETIME: Duration = Duration::from_hours(24);
 
-/// Whoever has asked for a page. In the extensions of each request to one.
+/// The visitor of a page, stored in the extensions of each page request.
 #[derive(Clone)]
 pub(crate) enum Visit {
-    /// Somebody with a Session.
+    /// Has a Session.
     Known(Arc<Visitor>),
-    /// Somebody without, and why there is none any more where there was one.
+    /// Has no Session. The text explains why a previous Session is gone.
     Unknown(Option<String>),
 }
 
-/// Somebody with a Session that stands.
+/// A visitor with a live Session.
 pub(crate) struct Visitor {
     pub(crate) resumed: Resumed,
     pub(crate) uid: Uid,
 }
 
-/// In a cookie.
+/// Content of the Session cookie.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Cookie {
     #[prost(bytes = "vec", tag = "1")]
@@ -55,17 +55,17 @@ struct Cookie {
     token: Vec<u8>,
 }
 
-/// In the forms of a Session.
+/// Content of a form token.
 #[derive(Clone, PartialEq, prost::Message)]
 struct FormToken {
     #[prost(bytes = "vec", tag = "1")]
     session: Vec<u8>,
 }
 
-/// Who is visiting, and the cookie that the browser is to be given.
+/// Identifies the visitor, and returns the cookie to set.
 ///
 /// # Errors
-/// Where it cannot be said at present: then the browser keeps what it has.
+/// Returns an error if the Session cannot be checked now. The browser then keeps its cookie.
 pub(super) async fn of(
     ctx: &Context,
     headers: &HeaderMap,
@@ -106,7 +106,7 @@ pub(super) async fn of(
             };
             Ok((Visit::Known(Arc::new(visitor)), cookie))
         }
-        // The browser has another by now, which it is to keep.
+        // The browser already has a newer cookie, which must be kept.
         Err(error) if error.reason() == Some(browser::SUPERSEDED) => {
             let why =
                 "Your Session has just been confirmed in another window. Load the page again.";
@@ -121,10 +121,10 @@ pub(super) async fn of(
     }
 }
 
-/// The cookie of a Session that has just begun.
+/// Returns the cookie of a new Session.
 ///
 /// # Errors
-/// Where there is no key.
+/// Returns an error if no signing key is available.
 pub(super) fn begun(ctx: &Context, begun: &Begun) -> Result<HeaderValue, Error> {
     let uid = begun.session.uid().parse().map_err(Error::internal)?;
     issue(ctx, &begun.session, uid, browser::present(&begun.session)?)
@@ -147,7 +147,7 @@ fn issue(
         .ok_or_else(|| Error::internal("no cookie could be made"))
 }
 
-/// The Session that the browser names, whether it stands or not: it ends where another begins.
+/// Returns the Session that the cookie names, live or not. A new login ends it.
 pub(super) async fn former(ctx: &Context, headers: &HeaderMap) -> Option<Uid> {
     let text = cookie::find(headers, cookie::SESSION)?;
     open(ctx, text).await.ok().map(|claims| claims.session)
@@ -177,7 +177,7 @@ fn ended(reason: &str) -> &'static str {
 }
 
 impl Visit {
-    /// Who the body of the request is charged to.
+    /// Returns the budget that the request body is charged to.
     pub(super) fn payer(&self, caller: &Caller) -> Payer {
         match self {
             Self::Known(visitor) => Payer::User(visitor.resumed.user.uid),
@@ -187,12 +187,10 @@ impl Visit {
 }
 
 impl Visitor {
-    /// Whose Session it is.
     pub(crate) fn user(&self) -> &User {
         &self.resumed.user.message
     }
 
-    /// The name to greet by.
     pub(crate) fn display_name(&self) -> &str {
         let metadata = self.user().metadata();
         match metadata {
@@ -201,8 +199,8 @@ impl Visitor {
         }
     }
 
-    /// What the documents of the Session say against using it now, if anything. Only for finding the page to show:
-    /// rights are used by [`Self::check_active`].
+    /// Returns why the documents of the Session refuse its use, if they do. Use this only to choose the page to show.
+    /// Rights require [`Self::check_active`].
     pub(super) fn refusal(&self, now: UnixMillis) -> Option<Refusal> {
         let of = self.resumed.snapshot();
         let credential = of.credential.map(|stored| &stored.message);
@@ -210,10 +208,10 @@ impl Visitor {
         session::check(&of.session.message, self.user(), credential, device, now).err()
     }
 
-    /// The Session, if it may be used now.
+    /// Returns the Session if it is active.
     ///
     /// # Errors
-    /// What stands against it, for the person to read.
+    /// Returns a [`Failure`] that explains to the person why the Session cannot be used.
     pub(crate) async fn check_active(
         &self,
         ctx: &Context,
@@ -248,10 +246,11 @@ impl Visitor {
         })
     }
 
-    /// The Session as what calls the API.
+    /// Returns the Session as the principal of API calls.
     ///
     /// # Errors
-    /// Where it does not stand, or that cannot be said.
+    /// * [`Unauthenticated::Refused`] if the Session is not valid.
+    /// * [`Unauthenticated::Unavailable`] if it cannot be checked now.
     pub(super) async fn principal(
         &self,
         ctx: &Context,
@@ -288,7 +287,7 @@ impl Visitor {
         ctx.directory.admit(&presented, claims).await
     }
 
-    /// The token for the forms of this Session.
+    /// Returns a CSRF token for the forms of this Session.
     pub(crate) fn form_token(&self, ctx: &Context) -> Result<String, Error> {
         let token = FormToken {
             session: self.uid.as_bytes().to_vec(),
@@ -297,7 +296,7 @@ impl Visitor {
         sealed::seal(ctx, Purpose::Form, &token, expires_at)
     }
 
-    /// Whether a form carries the token of this Session.
+    /// Checks that a form carries the CSRF token of this Session.
     pub(super) async fn check(&self, ctx: &Context, token: Option<&str>) -> Result<(), Failure> {
         let opened = sealed::open::<FormToken>(ctx, Purpose::Form, token.unwrap_or_default()).await;
         match opened {

@@ -1,4 +1,4 @@
-//! Proofs of identity, tokens and what becomes of them, on both stores and several replicas.
+//! Authentication, tokens and their revocation, on both stores and several replicas.
 
 pub(crate) mod api;
 mod assertion;

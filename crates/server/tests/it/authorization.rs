@@ -1,5 +1,5 @@
-//! Who may call which method. The table is there to be read: every method of every service that is served stands in
-//! it, and a method that is not in it fails the test.
+//! Authorization of every API method by role. A readable table lists all served methods; a method missing from it fails
+//! the test.
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::cluster::Cluster;
 
 const TABLE: &str = include_str!("authorization.txt");
 
-/// The columns of the table: whom a Policy of that name is attached to.
+/// Columns of the table, and the Policy attached to the User of each column.
 const ROLES: &[(&str, Option<&str>)] = &[
     ("anonymous", None),
     ("user", Some("")),
@@ -141,7 +141,7 @@ async fn health_and_reflection_tell_of_every_service() {
     assert_eq!(listed, names);
 }
 
-/// A refusal of the access layer is marked; whatever else comes back comes from the method itself.
+/// Recognizes refusals of the access layer by their marker. All other outcomes come from the method itself.
 async fn outcome(router: Router, method: &str, token: Option<&str>) -> &'static str {
     let mut request = Request::post(format!("https://octelium-api.localhost/{method}"))
         .header("content-type", "application/grpc")
@@ -153,7 +153,7 @@ async fn outcome(router: Router, method: &str, token: Option<&str>) -> &'static 
     let request = request.body(Body::from(vec![0; 5])).unwrap();
     let response = router.oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
-    // A stream that goes on was let through.
+    // A stream that stays open was authorized.
     let collected = tokio::time::timeout(Duration::from_millis(300), body.collect()).await;
     let Ok(collected) = collected else {
         return "allowed";
@@ -174,7 +174,7 @@ async fn outcome(router: Router, method: &str, token: Option<&str>) -> &'static 
     }
 }
 
-/// `<package>.<Service>/<Method>` of everything that the router serves.
+/// Returns `<package>.<Service>/<Method>` of all served methods.
 fn served() -> Vec<String> {
     let mut pool = DescriptorPool::decode(api::reflect::DESCRIPTORS).unwrap();
     for descriptors in [

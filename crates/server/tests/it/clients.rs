@@ -1,4 +1,4 @@
-//! What existing clients need of the API: lists that fit into what gRPC libraries read by default, and warnings.
+//! Requirements of existing clients: lists within the default message limit of gRPC libraries, and warnings.
 
 use api::{
     core_v1::{
@@ -23,7 +23,7 @@ use crate::{
     replicas::{Backend, Replicas, log_in},
 };
 
-/// 3.5 MiB: libraries read 4 MiB by default.
+/// 3.5 MiB. gRPC libraries read 4 MiB by default.
 const MOST_ON_A_PAGE: usize = 7 << 19;
 
 struct Administrator {
@@ -49,7 +49,7 @@ impl Administrator {
         router(self.replicas.context(0)).await
     }
 
-    /// A client with the limits that it has by default.
+    /// Returns a client with default limits.
     async fn core(&self) -> CoreClient<Router> {
         CoreClient::new(self.router().await)
     }
@@ -63,7 +63,7 @@ impl Administrator {
     }
 }
 
-/// A Policy of about 90 KB.
+/// Returns a Policy of about 90 KB.
 fn large_policy(number: usize) -> Policy {
     let text = "x".repeat(8_900);
     let rule = |_| Rule {
@@ -130,7 +130,7 @@ async fn large_policies_are_listed_within_the_default_limit_of_clients_g5() {
     large.sort();
     let created = (0..60).map(|number| format!("large-{number:02}"));
     assert_eq!(large, created.collect::<Vec<_>>());
-    // Smaller pages are as they were: page times items.
+    // The offset of smaller pages is still page times items.
     let options = ListPolicyOptions {
         common: Some(CommonListOptions {
             page: 3,

@@ -1,4 +1,4 @@
-//! A Cluster that has begun.
+//! A bootstrapped Cluster.
 
 use std::{str::FromStr as _, sync::Arc};
 
@@ -27,7 +27,6 @@ use tokio_util::sync::CancellationToken;
 /// 2026-11-22T00:00:00Z.
 pub(crate) const START: UnixMillis = UnixMillis(1_795_305_600_000);
 
-/// One replica.
 pub(crate) struct Cluster {
     pub(crate) context: Context,
     pub(crate) clock: Arc<ManualClock>,
@@ -36,7 +35,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// A replica on `store`, which begins the Cluster where it is the first.
+    /// Opens a replica on `store`. The first replica bootstraps the Cluster.
     pub(crate) async fn on(store: Arc<dyn Store>) -> Self {
         let clock = Arc::new(ManualClock::at(START));
         let context = Context::open(
@@ -58,14 +57,14 @@ impl Cluster {
         }
     }
 
-    /// The first administrator, logged in.
+    /// Signs in the first administrator.
     pub(crate) async fn root(&self) -> Actor {
         self.log_in(self.root_token.as_ref().unwrap().expose())
             .await
             .unwrap()
     }
 
-    /// The access token of a new Session.
+    /// Returns the access token of a new Session.
     pub(crate) async fn access_token(&self, token: &str) -> Result<String, Error> {
         let login = Login {
             token,
@@ -80,7 +79,7 @@ impl Cluster {
         Ok(tokens.access_token)
     }
 
-    /// Whoever holds an authentication token.
+    /// Signs in with an authentication token.
     pub(crate) async fn log_in(&self, token: &str) -> Result<Actor, Error> {
         let access_token = self.access_token(token).await?;
         let principal = self.context.directory.authenticate(&access_token).await;
@@ -92,17 +91,17 @@ impl Cluster {
         })
     }
 
-    /// Carries out a plan as somebody.
+    /// Executes a plan on behalf of `actor`.
     pub(crate) async fn run<P: Plan>(&self, actor: &Actor, plan: P) -> Result<P::Output, Error> {
         transact(&self.context, &Author::new(actor.clone(), "/test"), &plan).await
     }
 
-    /// Creates a resource that is written as YAML.
+    /// Creates a resource from YAML.
     pub(crate) async fn create<T: Managed>(&self, actor: &Actor, yaml: &str) -> Result<T, Error> {
         self.run(actor, Create(parse::<T>(yaml))).await
     }
 
-    /// A Credential and a new token of it.
+    /// Creates a Credential and issues a token for it.
     pub(crate) async fn issue(&self, actor: &Actor, yaml: &str) -> (Credential, String) {
         let credential: Credential = self.create(actor, yaml).await.unwrap();
         let token = issue::generate(&self.context, actor, &credential.reference()).await;
@@ -122,7 +121,7 @@ impl Drop for Cluster {
     }
 }
 
-/// A resource as people write it.
+/// Parses a resource from YAML.
 pub(crate) fn parse<T: Managed>(yaml: &str) -> T {
     let documents = api::document::parse("test", yaml.as_bytes()).unwrap();
     let (_, resource) = documents.into_iter().next().unwrap();

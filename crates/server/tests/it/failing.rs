@@ -1,4 +1,4 @@
-//! A real store whose commits can be made to fail: a fault, not a fake.
+//! A store whose commits can be made to fail. It wraps a real store.
 
 use std::{
     collections::BTreeMap,
@@ -38,7 +38,7 @@ impl Failing {
         self.fails.store(fails, Ordering::SeqCst);
     }
 
-    /// Reads of single documents.
+    /// Makes reads of single documents fail.
     pub(crate) fn fail_reads(&self, fails: bool) {
         self.fails_reads.store(fails, Ordering::SeqCst);
     }

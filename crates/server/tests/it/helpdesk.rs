@@ -1,4 +1,4 @@
-//! The recipe of the documentation for a helpdesk, and everything that it must not allow.
+//! The documented recipe for a helpdesk, and everything that it must not allow.
 
 use api::{
     core_v1::{
@@ -21,7 +21,7 @@ const PAGE: &str = include_str!("../../../../docs/policy.md");
 const CORE: &str = "octelium.api.main.core.v1.MainService";
 const PLATFORM: &str = "octelium.platform.v1.MainService";
 
-/// The YAML documents of a section of the page.
+/// Returns the YAML documents of the section.
 fn recipe() -> Vec<String> {
     let (_, section) = PAGE
         .split_once("### A helpdesk that rotates Credentials of workloads")
@@ -34,7 +34,7 @@ fn recipe() -> Vec<String> {
         .collect()
 }
 
-/// The calls that the page lists as dangerous.
+/// Returns the calls that the page lists as dangerous.
 fn dangerous() -> Vec<String> {
     let (_, section) = PAGE
         .split_once("### Calls that grant power over other Users")
@@ -54,7 +54,7 @@ struct Helpdesk {
     token: String,
 }
 
-/// A Cluster with the recipe; `robot` is one of the helpdesk's workloads, `deployer` and `admin` are not.
+/// Creates a Cluster with the recipe. `robot` is a workload of the helpdesk; `deployer` and `admin` are not.
 async fn helpdesk() -> Helpdesk {
     let replicas = Replicas::start(Backend::Sqlite, 1).await;
     let cluster = replicas.first();
@@ -92,7 +92,7 @@ async fn helpdesk() -> Helpdesk {
 }
 
 impl Helpdesk {
-    /// The status of a call with any message, and the message of the reply.
+    /// Sends a call with a message, and returns status and response message.
     async fn call(&self, service: &str, method: &str, message: &impl Message) -> (u16, Vec<u8>) {
         let message = message.encode_to_vec();
         let mut body = vec![0];
@@ -186,7 +186,7 @@ async fn a_helpdesk_rotates_no_other_credential_s11() {
         }
     }
     assert_eq!(helpdesk.generate(ObjectReference::default()).await, 7);
-    // Two messages, of which the second names the Credential of another.
+    // Two messages. The second one names a Credential of another User.
     let other = replicas.credential("AUTH_TOKEN", "root", "").await;
     let mut body = Vec::new();
     for reference in [own.reference(), other.reference()] {
@@ -200,7 +200,7 @@ async fn a_helpdesk_rotates_no_other_credential_s11() {
     }
     let (status, _) = helpdesk.send(CORE, "GenerateCredentialToken", body).await;
     assert_ne!(status, 0);
-    // One message that names both.
+    // One message that names both Credentials.
     let message = GenerateCredentialTokenRequest {
         credential_ref: Some(own.reference()),
     };

@@ -1,4 +1,4 @@
-//! The control plane on real stores.
+//! Integration tests of the control plane on real stores.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

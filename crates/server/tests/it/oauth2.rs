@@ -1,4 +1,4 @@
-//! OAuth 2.0 as any client library speaks it, through the whole router.
+//! OAuth 2.0 as a generic client library uses it, through the whole router.
 
 use axum::body::Body;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -12,7 +12,6 @@ mod grant;
 mod manage;
 mod wire;
 
-/// What came back.
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: http::HeaderMap,
@@ -48,7 +47,7 @@ pub(crate) async fn send(ctx: &Context, request: Request<Body>) -> Reply {
     }
 }
 
-/// A form to `path`, with an `Authorization` header where there is one.
+/// Posts a form to `path`, with an optional `Authorization` header.
 pub(crate) async fn post(
     ctx: &Context,
     path: &str,
@@ -70,7 +69,6 @@ pub(crate) fn basic(id: &str, secret: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")))
 }
 
-/// A client.
 #[derive(Clone)]
 pub(crate) struct Client {
     pub(crate) id: String,

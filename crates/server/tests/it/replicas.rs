@@ -1,4 +1,4 @@
-//! Several replicas of one Cluster, on either store, with one clock.
+//! Several replicas of one Cluster with a shared clock, on either store.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,14 +20,13 @@ use store::{AuditQuery, Expected, Operation, SecretWrite, Store, Transaction};
 
 use crate::{cluster::Cluster, oauth2::Client};
 
-/// On which store.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Backend {
     Sqlite,
     Postgres,
 }
 
-/// Replicas of one Cluster: of PostgreSQL each with connections of its own, of SQLite in one process.
+/// Replicas of one Cluster. On PostgreSQL each has its own connections; on SQLite they share one process.
 pub(crate) struct Replicas {
     pub(crate) all: Vec<Cluster>,
     pub(crate) actor: Actor,
@@ -74,7 +73,6 @@ impl Replicas {
             .for_each(|cluster| cluster.clock.advance(by));
     }
 
-    /// A WORKLOAD User.
     pub(crate) async fn workload(&self, name: &str) -> User {
         self.user(name, "{ type: WORKLOAD }").await
     }
@@ -84,7 +82,7 @@ impl Replicas {
         self.first().create(&self.actor, &yaml).await.unwrap()
     }
 
-    /// A Credential; `spec` without type and user.
+    /// Creates a Credential. `spec` contains the fields other than type and user.
     pub(crate) async fn credential(&self, kind: &str, user: &str, spec: &str) -> Credential {
         let random = Uid::random(&domain::rng::SystemRng).to_string();
         let yaml = format!(
@@ -95,14 +93,14 @@ impl Replicas {
         self.first().create(&self.actor, &yaml).await.unwrap()
     }
 
-    /// A new authentication token, or access token, of it.
+    /// Issues a new authentication token or access token of the Credential.
     pub(crate) async fn issue(&self, credential: &Credential) -> String {
         let token =
             issue::generate(&self.first().context, &self.actor, &credential.reference()).await;
         secret(token.unwrap())
     }
 
-    /// An OAuth 2.0 client.
+    /// Creates an OAuth 2.0 client.
     pub(crate) async fn client(&self, user: &str, spec: &str) -> (Credential, Client) {
         let credential = self.credential("OAUTH2", user, spec).await;
         let token =
@@ -117,7 +115,7 @@ impl Replicas {
         (credential, client)
     }
 
-    /// Replaces it in the store by what `edit` makes of it.
+    /// Replaces a stored resource with the result of `edit`.
     pub(crate) async fn edit<T: codec::Resource>(&self, object: &T, edit: impl Fn(&mut T)) {
         let ctx = &self.first().context;
         let uid: Uid = object.uid().parse().unwrap();
@@ -146,7 +144,6 @@ impl Replicas {
             .unwrap()
     }
 
-    /// The Sessions of a User.
     pub(crate) async fn sessions(&self, user: &User) -> Vec<Session> {
         let ctx = &self.first().context;
         let found =
@@ -159,7 +156,7 @@ impl Replicas {
             .collect()
     }
 
-    /// Every audit event, those in batches included.
+    /// Returns all audit events, including those that are still batched.
     pub(crate) async fn audit(&self) -> Vec<AuditEvent> {
         for cluster in &self.all {
             cluster.context.flush().await;
@@ -171,12 +168,12 @@ impl Replicas {
         self.first().context.store.audit(query).await.unwrap().0
     }
 
-    /// Until all replicas have taken over what was committed.
+    /// Waits until all replicas have applied all commits.
     pub(crate) async fn settle(&self) {
         for cluster in &self.all {
             let ctx = &cluster.context;
             let mut feed = ctx.store.feed();
-            // What was committed elsewhere arrives with the feed.
+            // Commits of other replicas arrive with the feed.
             let first = *feed.borrow_and_update();
             let _ = tokio::time::timeout(Duration::from_millis(600), feed.changed()).await;
             let cursor = feed.borrow().cursor.max(first.cursor);
@@ -185,7 +182,7 @@ impl Replicas {
     }
 }
 
-/// The secret of a reply.
+/// Returns the secret in a response.
 pub(crate) fn secret(token: CredentialToken) -> String {
     match token.r#type.unwrap() {
         Type::AuthenticationToken(token) => token.authentication_token,
@@ -237,13 +234,13 @@ pub(crate) async fn authenticate(
     ctx.directory.authenticate(token).await
 }
 
-/// Within the published bound of half a second between replicas, plus what a busy machine needs.
+/// Waits longer than the published limit of half a second between replicas, to allow for a busy machine.
 pub(crate) async fn is_cancelled(principal: &Principal) -> bool {
     let waited = tokio::time::timeout(Duration::from_secs(5), principal.revoked.cancelled()).await;
     waited.is_ok()
 }
 
-/// Until the token is refused.
+/// Waits until the token is refused.
 pub(crate) async fn becomes_refused(ctx: &Context, token: &str) -> bool {
     for _ in 0..500 {
         if let Err(Unauthenticated::Refused { .. }) = authenticate(ctx, token).await {

@@ -1,4 +1,4 @@
-//! Places that browsers return to after a login.
+//! Return addresses after a login.
 
 use std::time::Duration;
 
@@ -21,7 +21,8 @@ async fn w01_w47_only_what_the_cluster_signed_is_returned_to_and_not_for_ever() 
     let place = verify(ctx, &signed).await.unwrap();
     assert_eq!((&*place.url, &*place.state), (PLACE, STATE));
 
-    // Another place, another browser, a longer life, another key, a cut or longer signature, nothing at all.
+    // Another address, another browser, a longer lifetime, another key, a truncated or extended signature, and empty
+    // text.
     let parts: Vec<&str> = signed.split('.').collect();
     let [key, expiry, state, _, signature] = parts[..] else {
         panic!("{signed}");

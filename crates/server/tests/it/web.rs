@@ -1,4 +1,4 @@
-//! The pages, as browsers ask for them, through the whole router.
+//! The pages as browsers request them, through the whole router.
 
 mod active;
 mod admin;
@@ -27,14 +27,13 @@ use crate::replicas::Replicas;
 pub(crate) const ORIGIN: &str = "https://localhost:8443";
 pub(crate) const SESSION: &str = "__Host-octelium-session";
 
-/// A browser with its cookies.
 #[derive(Clone)]
 pub(crate) struct Browser {
     ctx: Context,
     pub(crate) cookies: BTreeMap<String, String>,
 }
 
-/// What it was shown.
+/// A response as the browser shows it.
 #[derive(Debug)]
 pub(crate) struct Shown {
     pub(crate) status: StatusCode,
@@ -56,7 +55,7 @@ impl Shown {
         assert!(self.body.contains(text), "no {text:?} in {self:#?}");
     }
 
-    /// The value of the first field of this name.
+    /// Returns the value of the first field with this name.
     pub(crate) fn field(&self, name: &str) -> String {
         let mark = format!("name=\"{name}\" value=\"");
         let start = self.body.find(&mark).unwrap_or_else(|| panic!("{self:#?}")) + mark.len();
@@ -73,7 +72,7 @@ impl Browser {
         }
     }
 
-    /// The same browser, whose next request another replica gets.
+    /// Sends the next requests of this browser to another replica.
     pub(crate) fn turn_to(&mut self, ctx: &Context) {
         self.ctx = ctx.clone();
     }
@@ -83,12 +82,12 @@ impl Browser {
             .await
     }
 
-    /// A form that a page of ours has sent.
+    /// Posts a form as one of our pages does.
     pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Shown {
         self.post_from(path, fields, &[("origin", ORIGIN)]).await
     }
 
-    /// A form, with what the browser says of where it is from.
+    /// Posts a form with headers that describe its origin.
     pub(crate) async fn post_from(
         &mut self,
         path: &str,
@@ -142,7 +141,7 @@ impl Browser {
         }
     }
 
-    /// Logs in by a new link.
+    /// Signs in with a new enrollment link.
     pub(crate) async fn enroll(&mut self, replicas: &Replicas, user: &str) {
         let link = link(replicas, user).await;
         let page = self.get("/enroll").await;
@@ -159,7 +158,7 @@ impl Browser {
     }
 }
 
-/// A Cluster with two people and a workload.
+/// Creates a Cluster with two people and a workload.
 pub(crate) async fn people(count: usize) -> Replicas {
     let replicas = Replicas::start(crate::replicas::Backend::Sqlite, count).await;
     replicas.user("john", "{ type: HUMAN }").await;
@@ -168,7 +167,7 @@ pub(crate) async fn people(count: usize) -> Replicas {
     replicas
 }
 
-/// What stands behind the `#` of a new link.
+/// Creates an enrollment link and returns its fragment.
 pub(crate) async fn link(replicas: &Replicas, user: &str) -> String {
     let enrollment = create(replicas.context(0), &replicas.actor, &request(user)).await;
     let url = enrollment.unwrap().url;

@@ -10,7 +10,6 @@ use crate::{
     row::{self, ACCESS_CLASSES, AccessEnds},
 };
 
-/// Appends events.
 pub(super) async fn append(client: &Client, events: &[AccessEvent]) -> Result<(), StoreError> {
     let columns: Vec<row::EventColumns> = events.iter().map(row::EventColumns::of_access).collect();
     let at: Vec<i64> = columns.iter().map(|columns| columns.at.0).collect();
@@ -40,11 +39,11 @@ pub(super) async fn append(client: &Client, events: &[AccessEvent]) -> Result<()
     .map(|_| ())
 }
 
-/// Finds what is too much. Reads all of it, so it belongs outside of a transaction that holds locks.
+/// Finds the events beyond the limits. Reads the whole table, so do not call it in a transaction that holds locks.
 pub(super) async fn ends(client: &Client) -> Result<AccessEnds, StoreError> {
     let mut ends = AccessEnds::default();
     for (end, class) in ends.iter_mut().zip(ACCESS_CLASSES) {
-        // The size of a row as it is stored: nothing has to be read from outside of the table for it.
+        // The stored size of a row, which avoids reading values outside the table (TOAST).
         let sql = format!(
             "SELECT max(id) FROM (
                SELECT id, row_number() OVER newest AS rows,
@@ -64,7 +63,7 @@ pub(super) async fn ends(client: &Client) -> Result<AccessEnds, StoreError> {
     Ok(ends)
 }
 
-/// Forgets a part of those that are too old, or too many. Returns how many went.
+/// Deletes a batch of the events that are too old or beyond the limits. Returns the number of deleted events.
 pub(super) async fn trim(
     client: &Client,
     now: UnixMillis,

@@ -7,7 +7,6 @@ use domain::clock::UnixMillis;
 use super::{error::failed, query::rows};
 use crate::{StoreError, row};
 
-/// Appends events.
 pub(super) async fn append(client: &Client, events: &[AuditEvent]) -> Result<(), StoreError> {
     let columns: Vec<row::EventColumns> = events.iter().map(row::EventColumns::of_audit).collect();
     let at: Vec<i64> = columns.iter().map(|columns| columns.at.0).collect();
@@ -34,7 +33,7 @@ pub(super) async fn append(client: &Client, events: &[AuditEvent]) -> Result<(),
     .map(|_| ())
 }
 
-/// Removes a part of those from before `before`. Returns how many went.
+/// Deletes a batch of the events before `before`. Returns the number of deleted events.
 pub(super) async fn trim(client: &Client, before: UnixMillis) -> Result<u64, StoreError> {
     client
         .execute(

@@ -10,7 +10,7 @@ use crate::{Change, Changes, Cursor, Revision, StoreError, row};
 
 pub(super) const TRIMMED: &str = "changes-trimmed";
 
-/// A change without its number.
+/// A change to which no number is assigned yet.
 #[derive(Debug, Clone)]
 pub(super) struct PendingChange {
     pub(super) at: UnixMillis,
@@ -20,14 +20,14 @@ pub(super) struct PendingChange {
     pub(super) revision: Option<Revision>,
 }
 
-/// Appends `changes` and commits. Returns the number and the mark of the last one.
+/// Appends `changes` and commits. Returns the number and the mark of the last change.
 ///
-/// The lock is held from before the first number is assigned until commit, so that numbers become visible in
-/// their order: a reader that has seen one will never see a smaller one appear. Waiting for the oldest snapshot
-/// instead would let a foreign long transaction hold up revocation.
+/// The lock is held from before the first number is assigned until commit, so that numbers become visible in order: a
+/// reader that has seen one never sees a smaller one appear later. The alternative, waiting for the oldest snapshot,
+/// would let a long foreign transaction delay revocations.
 ///
-/// Everything is one message. The server takes the lock after it has read the commit, so a client that stops here
-/// holds up nobody.
+/// All statements are one message. The server takes the lock after it has received the commit, so a client that stops
+/// at this point blocks no other.
 pub(super) async fn commit(
     client: &tokio_postgres::Client,
     changes: &[PendingChange],
@@ -40,7 +40,7 @@ pub(super) async fn commit(
     let messages = client
         .simple_query(&append_and_commit(changes, durability))
         .await?;
-    // The last row is the one of the insertion: a commit has none.
+    // The last row is that of the INSERT: a COMMIT returns no rows.
     let last = messages.iter().rev().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => {
             let cursor = row.get(0)?.parse().ok()?;
@@ -59,16 +59,16 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-/// How durable a change is when it is acknowledged.
+/// The durability of a change when it is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Durability {
-    /// As the server is configured.
+    /// The configured durability of the server.
     OfServer,
-    /// The synchronous standbys have it.
+    /// The synchronous standbys have the change.
     OnStandby,
 }
 
-/// Text is passed in hexadecimal: there is nothing to quote.
+/// Text is passed in hexadecimal, so nothing needs quoting.
 fn append_and_commit(changes: &[PendingChange], durability: Durability) -> String {
     let hex = |bytes: &[u8]| {
         bytes.iter().fold(String::new(), |mut hex, byte| {
@@ -112,7 +112,7 @@ fn append_and_commit(changes: &[PendingChange], durability: Durability) -> Strin
     sql
 }
 
-/// The columns `cursor` and `mark` of the newest change; both are null if there is none.
+/// Converts the columns `cursor` and `mark` of the newest change. Both are null in an empty log.
 pub(super) fn mark_of(cursor: Option<i64>, mark: Option<Vec<u8>>) -> (Cursor, Vec<u8>) {
     (
         Cursor(cursor.map_or(0, row::from_column)),
@@ -120,15 +120,15 @@ pub(super) fn mark_of(cursor: Option<i64>, mark: Option<Vec<u8>>) -> (Cursor, Ve
     )
 }
 
-/// What the log said about one question.
+/// The result of reading the change log.
 pub(super) enum Answer {
-    /// With the mark of the last change, if there is one.
+    /// The changes, and the mark of the last one if there is any.
     Changes(Changes, Option<(Cursor, Vec<u8>)>),
-    /// The change that was known is not in the log. This is what is in it now.
+    /// The known change is not in the log. `head` is the newest change now.
     NotContinued { head: Cursor, mark: Vec<u8> },
 }
 
-/// What came after `after`, if the log continues the one that is `known`.
+/// Returns the changes after `after`, if the log still contains the change that is `known`.
 pub(super) async fn after(
     client: &deadpool_postgres::Client,
     after: Cursor,
@@ -136,7 +136,7 @@ pub(super) async fn after(
     known: &Known,
 ) -> Result<Answer, StoreError> {
     let reading = |error: Error| failed("reading the change log", &error);
-    // One statement, one snapshot: nothing is trimmed or replaced between the two halves of the answer.
+    // One statement has one snapshot: the log is not trimmed or replaced between the two parts of the result.
     let statement = client
         .prepare_cached(
             "SELECT NULL::bigint, NULL, NULL::bytea, NULL, NULL::bigint, head.mark, head.cursor,
@@ -184,7 +184,7 @@ pub(super) async fn after(
         if !row.try_get::<_, bool>(8).map_err(reading)? {
             return Ok(Answer::NotContinued { head, mark });
         }
-        // Beyond the head: the reader knew another history, which a restored backup does not have.
+        // A cursor beyond the head belongs to another history, which a restored backup does not contain.
         if after < trimmed_of(trimmed) || after > head {
             return Ok(Answer::Changes(Changes::Trimmed(head), Some((head, mark))));
         }

@@ -1,4 +1,4 @@
-//! Removing what has expired.
+//! Deletion of expired rows.
 
 use deadpool_postgres::Client;
 use domain::{clock::UnixMillis, kind::Kind};
@@ -15,14 +15,14 @@ use crate::{
     row::{self, AccessEnds},
 };
 
-/// How much is removed at once.
+/// The number of rows deleted at once.
 const SLICE: i64 = 500;
 
-/// Removes a part of what has expired by `now`, and by the clock of the database: a replica whose clock is wrong must
-/// not remove for all what still refuses a second use. Returns how many rows went, zero where nothing is left, and
-/// the last change that this made.
+/// Deletes a batch of the rows that are expired by `now` and by the clock of the database. A replica with a wrong clock
+/// must not delete records that still prevent a second use. Returns the number of deleted rows, which is zero if
+/// nothing is left, and the last change that this made.
 ///
-/// The caller discards the connection after a failure: a transaction may be open.
+/// After a failure, the caller must discard the connection: a transaction may be open.
 pub(super) async fn slice(
     client: &Client,
     now: UnixMillis,
@@ -66,8 +66,8 @@ struct Removed {
     changes: Vec<PendingChange>,
 }
 
-/// Whoever is at work on a document goes first: its row is passed over. The entries are removed by a statement
-/// of its own, which sees what was committed before the lock was had.
+/// Deletes expired documents. Skips rows that another transaction has locked. Separate statements delete the index
+/// entries: they see what was committed before the lock was acquired.
 async fn remove_documents(client: &Client, now: UnixMillis) -> Result<Removed, StoreError> {
     let collecting = |error: Error| failed("collecting", &error);
     let rows = client
@@ -87,7 +87,7 @@ async fn remove_documents(client: &Client, now: UnixMillis) -> Result<Removed, S
         let uid = row::uid(row.try_get(1).map_err(collecting)?)?;
         kinds.push(kind.as_str());
         uids.push(uid.as_bytes().to_vec());
-        // Whoever holds a Session holds when it expires, too.
+        // Deletions of expired Sessions are not logged: replicas that cache a Session also know its expiry.
         if kind != Kind::Session {
             changes.push(PendingChange {
                 at: now,
@@ -118,8 +118,8 @@ async fn remove_documents(client: &Client, now: UnixMillis) -> Result<Removed, S
     })
 }
 
-/// Forgets changes made before `before`, a part of them at a time, except for the last one: it tells where the log
-/// stands. Looks at that part alone: the log may be long.
+/// Deletes a batch of the changes before `before`, except the last change, which marks the head of the log. Reads only
+/// the oldest part of the log, because the log can be long.
 async fn trim(client: &Client, before: UnixMillis) -> Result<u64, StoreError> {
     let collecting = |error: Error| failed("collecting", &error);
     let last: Option<i64> = client

@@ -1,4 +1,4 @@
-//! Connections: where to, TLS, the settings of a session, the pool.
+//! Connections: addresses, TLS, session settings, the pool.
 
 use std::{
     future::pending,
@@ -30,23 +30,24 @@ use super::{
 };
 use crate::StoreError;
 
-/// What new connections are made with.
+/// Creates connections.
 #[derive(Clone)]
 pub(super) struct Connector {
     config: Arc<Config>,
     tls: MakeRustlsConnect,
-    /// The address that answered last. It is tried first, so that only one connection waits for one that hangs.
+    /// The address that answered last. It is tried first, so that only one connection attempt waits for an address that
+    /// hangs.
     preferred: Arc<Mutex<Option<Target>>>,
 }
 
-/// A connection before it is driven.
+/// A connection that is not driven yet.
 pub(super) type Driver =
     Connection<Socket, <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<Socket>>::Stream>;
 
-/// Why there is no connection.
+/// The reason for a failed connection attempt.
 pub(super) enum NoConnection {
     Failed(Error),
-    /// Nothing answered in time.
+    /// No address answered in time.
     Hung,
 }
 
@@ -61,7 +62,7 @@ impl From<NoConnection> for StoreError {
 
 impl Connector {
     pub(super) fn new(options: &PostgresOptions) -> Result<Self, StoreError> {
-        // The parser's message may quote the URL, which may hold a password.
+        // Discard the parser's message: it may quote the URL, which may contain a password.
         let mut config: Config = options
             .url
             .expose()
@@ -77,7 +78,7 @@ impl Connector {
             config.application_name("octeliumd");
         }
         if config.get_ssl_mode() == SslMode::Prefer && config.get_hosts().iter().any(is_remote) {
-            // Preferring is no protection: whoever is in between answers that there is no TLS.
+            // `prefer` does not protect: an attacker in between can answer that the server has no TLS.
             config.ssl_mode(SslMode::Require);
         }
         Ok(Self {
@@ -87,18 +88,18 @@ impl Connector {
         })
     }
 
-    /// A connection of its own, with the settings of a session applied.
+    /// Opens a dedicated connection and applies the session settings.
     pub(super) async fn connect(&self) -> Result<ClientWrapper, StoreError> {
         let (client, driver) = self.establish(Self::open_driven).await?;
         Ok(ClientWrapper::new(client, driver))
     }
 
-    /// A connection whose messages the caller polls.
+    /// Opens a connection whose messages the caller polls.
     pub(super) async fn connect_undriven(&self) -> Result<(Client, Driver), StoreError> {
         Ok(self.establish(Self::open).await?)
     }
 
-    /// Tries one address after the other, each with a deadline.
+    /// Tries the addresses one by one, each with a deadline.
     async fn establish<T>(
         &self,
         open: impl AsyncFn(&Self, Config) -> Result<T, Error>,
@@ -130,7 +131,7 @@ impl Connector {
     async fn open_driven(&self, config: Config) -> Result<(Client, JoinHandle<()>), Error> {
         let (client, connection) = self.open(config).await?;
         let driver = Driving::spawn(async move {
-            // Its end is noticed where the connection is used.
+            // Users of the connection notice its end.
             let _ = connection.await;
         });
         client.batch_execute(SESSION_SETTINGS).await?;
@@ -143,7 +144,8 @@ impl Connector {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Connections that read. Each is checked to be in the history that `publisher` follows.
+    /// Creates the pool of connections for reads. Each new connection is checked to be in the history that `publisher`
+    /// follows.
     pub(super) fn pool(
         &self,
         size: usize,
@@ -172,7 +174,7 @@ impl Connector {
     }
 }
 
-/// A task that drives a connection. Dropping it closes the connection, also if the server owes an answer.
+/// A task that drives a connection. Dropping it closes the connection, even with a response outstanding.
 pub(super) struct Driving(Option<JoinHandle<()>>);
 
 impl Driving {
@@ -180,7 +182,7 @@ impl Driving {
         Self(Some(tokio::spawn(driver)))
     }
 
-    /// The task, for a caller that ends it.
+    /// Returns the task to a caller that ends it.
     fn keep(mut self) -> JoinHandle<()> {
         self.0.take().unwrap_or_else(|| tokio::spawn(async {}))
     }
@@ -194,7 +196,7 @@ impl Drop for Driving {
     }
 }
 
-/// Makes the connections of the pool.
+/// Creates the connections of the pool.
 struct Pooled {
     connector: Connector,
     publisher: Arc<Publisher>,
@@ -210,20 +212,20 @@ impl Connect for Pooled {
                     Ok((client, driver.keep()))
                 }
                 Err(NoConnection::Failed(error)) => Err(error),
-                // The pool has no error for it. The operation that waits for the connection has a deadline.
+                // The pool has no error for a timeout. The operation that waits for the connection has a deadline.
                 Err(NoConnection::Hung) => pending().await,
             }
         })
     }
 }
 
-/// Which idle connections are still good.
+/// Decides which idle connections can be reused.
 pub(super) struct Freshness(Mutex<Limits>);
 
 struct Limits {
-    /// Connections made before are discarded.
+    /// Connections created before this time are discarded.
     retired: Instant,
-    /// Connections used last before are asked for a sign of life.
+    /// Connections last used before this time are probed before reuse.
     doubted: Instant,
 }
 
@@ -238,12 +240,12 @@ impl Default for Freshness {
 }
 
 impl Freshness {
-    /// No connection from before is used again.
+    /// Prevents reuse of every existing connection.
     pub(super) fn retire(&self) {
         self.limits().retired = Instant::now();
     }
 
-    /// A connection has hung: others from before may, too.
+    /// Requires a probe before reuse of existing connections, because one of them hung.
     pub(super) fn doubt(&self) {
         self.limits().doubted = Instant::now();
     }
@@ -258,7 +260,7 @@ impl Freshness {
         }
         if metrics.recycled.unwrap_or(metrics.created) < doubted {
             let Ok(answered) = timeout(ANSWER / 4, client.batch_execute("")).await else {
-                // One that hangs is enough: a caller has no time to try all of them.
+                // One connection that hangs is enough: the caller has no time to probe all of them.
                 self.retire();
                 return Err(HookError::message("hangs"));
             };
@@ -272,8 +274,8 @@ impl Freshness {
     }
 }
 
-/// A transaction that nobody goes on with is ended by the server, with the locks that it holds. A server that
-/// would answer before the flush is told to wait for it.
+/// Settings of each session. The server aborts an abandoned transaction, which releases its locks. If the server is
+/// configured to acknowledge commits before they are flushed, the session overrides this.
 const SESSION_SETTINGS: &str = "
     SET idle_in_transaction_session_timeout = '5s';
     SET statement_timeout = '10s';

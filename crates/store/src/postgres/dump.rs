@@ -1,4 +1,4 @@
-//! Reading everything for a backup, and filling an empty database from one.
+//! Backup of all data, and restore into an empty database.
 
 use std::pin::pin;
 
@@ -19,12 +19,12 @@ use crate::{
     transfer::{DumpedCounter, DumpedDocument, DumpedEntry, DumpedUsage, Item, Load},
 };
 
-/// How many documents are inserted at once.
+/// The number of documents inserted at once.
 const BATCH: usize = 500;
 
 type Items = mpsc::Sender<Result<Item, StoreError>>;
 
-/// Sends everything, from one snapshot.
+/// Sends all data, from one snapshot.
 pub(super) async fn dump(client: &ClientWrapper, items: &Items) {
     if let Err(error) = try_dump(client, items).await {
         let _ = items.send(Err(error)).await;
@@ -70,7 +70,7 @@ async fn try_dump(client: &ClientWrapper, items: &Items) -> Result<(), StoreErro
     step("dumping", client.batch_execute("COMMIT")).await
 }
 
-/// Waits for one step, until a deadline.
+/// Runs one step with a deadline.
 async fn step<T>(
     what: &str,
     operation: impl Future<Output = Result<T, Error>>,
@@ -120,7 +120,8 @@ fn document(row: &Row) -> Result<Item, Error> {
     }))
 }
 
-/// Fills the database with what arrives, commits at the end of it. Returns whether that came.
+/// Fills the database with the received items and commits after the last one. Returns false if the sender stopped
+/// early.
 pub(super) async fn load(
     client: &mut ClientWrapper,
     sealer: &Sealer,
@@ -168,7 +169,7 @@ pub(super) async fn load(
             }
         }
     }
-    // Whoever reads the backup has given up; dropping the transaction rolls back.
+    // The sender has given up. Dropping the transaction rolls it back.
     Ok(false)
 }
 
@@ -221,7 +222,7 @@ async fn load_documents(
 async fn load_item(transaction: &Transaction<'_>, item: Item) -> Result<(), StoreError> {
     let loading = |error: Error| failed("restoring", &error);
     match item {
-        // Collected by the caller.
+        // Not used: the caller batches documents.
         Item::Document(document) => load_documents(transaction, &[document]).await,
         Item::Audit(body) => {
             let columns = row::EventColumns::of_audit(&row::audit_event(&body)?);

@@ -1,4 +1,4 @@
-//! Single-use records, counters and usage: each one statement, so each atomic by itself.
+//! Single-use records, counters and usage. Each operation is one statement, and therefore atomic.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,7 +9,6 @@ use tokio_postgres::{Error, Row};
 use super::{error::failed, query::rows};
 use crate::{Counter, StoreError, Usage, row};
 
-/// Consumes a single-use record.
 pub(super) async fn take(
     client: &Client,
     kind: &str,
@@ -28,7 +27,7 @@ pub(super) async fn take(
         .transpose()
 }
 
-/// Counts a hit; a window that has ended starts anew.
+/// Counts a hit. A new window starts if the previous one has ended.
 pub(super) async fn count(
     client: &Client,
     key: &str,
@@ -50,7 +49,7 @@ pub(super) async fn count(
         .and_then(counter_of)
 }
 
-/// The counter where its window has not ended.
+/// Returns the counter if its window has not ended.
 pub(super) async fn counter(
     client: &Client,
     key: &str,
@@ -65,7 +64,6 @@ pub(super) async fn counter(
     rows.first().map(counter_of).transpose()
 }
 
-/// Forgets a counter.
 pub(super) async fn reset_counter(client: &Client, key: &str) -> Result<(), StoreError> {
     rows(
         client,
@@ -76,7 +74,7 @@ pub(super) async fn reset_counter(client: &Client, key: &str) -> Result<(), Stor
     .map(|_| ())
 }
 
-/// Adds usage, in the order of the uids: replicas that flush together do not deadlock.
+/// Adds usage in the order of the uids, so that replicas that flush concurrently do not deadlock.
 pub(super) async fn add_usage(
     client: &Client,
     usage: &BTreeMap<Uid, Usage>,
@@ -100,7 +98,6 @@ pub(super) async fn add_usage(
     .map(|_| ())
 }
 
-/// Usage of those that have any.
 pub(super) async fn usage(
     client: &Client,
     uids: &[Uid],

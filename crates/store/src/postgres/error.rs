@@ -1,4 +1,4 @@
-//! How failures of PostgreSQL become a [`StoreError`].
+//! Conversion of PostgreSQL errors to [`StoreError`].
 
 use std::error::Error as _;
 
@@ -6,7 +6,7 @@ use tokio_postgres::{Error, error::SqlState};
 
 use crate::StoreError;
 
-/// What the server or the connection said, without `DETAIL`, which quotes what was to be stored.
+/// Converts an error of the server or the connection. Leaves out `DETAIL`, which quotes the data to be stored.
 pub(super) fn failed(context: &str, error: &Error) -> StoreError {
     let said = match error.as_db_error() {
         Some(error) => format!("{} ({})", error.message(), error.code().code()),
@@ -22,7 +22,7 @@ pub(super) fn failed(context: &str, error: &Error) -> StoreError {
     }
 }
 
-/// Whether the same may succeed when it is tried again.
+/// Returns whether a retry may succeed.
 pub(super) fn is_transient(error: &Error) -> bool {
     match error.code() {
         // 08 connection, 40 rolled back (deadlock, serialization), 53 resources, 57 operator intervention
@@ -33,19 +33,20 @@ pub(super) fn is_transient(error: &Error) -> bool {
     }
 }
 
-/// Whether the server answered and its connection goes on: only the statement failed.
+/// Returns whether only the statement failed and the connection is still usable.
 pub(super) fn is_of_statement(error: &Error) -> bool {
     error.as_db_error().is_some() && !is_transient(error)
 }
 
-/// The server ended the connection. It may have committed before: a commit that waits for a standby is ended so.
+/// Returns whether the server ended the connection. A commit may have succeeded before: the server can end a commit
+/// that waits for a standby in this way.
 pub(super) fn is_of_shutdown(error: &Error) -> bool {
     error
         .code()
         .is_some_and(|code| code.code().starts_with("57P"))
 }
 
-/// The statement came after one that had failed.
+/// Returns whether the statement failed only because an earlier one in the transaction had failed.
 pub(super) fn is_consequence(error: &Error) -> bool {
     error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION)
 }

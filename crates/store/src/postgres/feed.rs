@@ -1,4 +1,4 @@
-//! The change feed: `LISTEN` and `NOTIFY`, polling where a notification is lost, and a heartbeat.
+//! The change feed: `LISTEN` and `NOTIFY`, polling in case a notification is lost, and a heartbeat.
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
@@ -18,13 +18,13 @@ use super::{
 use crate::{FeedState, StoreError};
 
 const CHANNEL: &str = "octelium_changes";
-/// How often the log is looked at without a notification. Bounds the delay where one is lost.
+/// The polling interval without a notification. Limits the delay after a lost notification.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How often a feed in which nothing happens says so.
+/// The interval at which an idle feed confirms its state.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
 const RECONNECT_AFTER: Duration = Duration::from_millis(200);
 
-/// Runs until it is dropped.
+/// The tasks of the feed. They run until this is dropped.
 pub(super) struct Feed {
     publisher: Arc<Publisher>,
     tasks: [JoinHandle<()>; 2],
@@ -58,8 +58,8 @@ impl Drop for Feed {
     }
 }
 
-/// Tells other replicas, over a connection of its own: notifying takes a lock that would make commits wait for
-/// one another. What is committed while one notification is under way shares the next.
+/// Notifies other replicas over a dedicated connection: NOTIFY takes a lock that would serialize commits. Changes
+/// committed during one notification share the next one.
 async fn notify(connector: Connector, publisher: Arc<Publisher>) {
     loop {
         let error = match connector.connect().await {
@@ -76,7 +76,7 @@ async fn notify(connector: Connector, publisher: Arc<Publisher>) {
             },
             Err(error) => error,
         };
-        // Other replicas find what was not told them by looking.
+        // Other replicas find the missed changes by polling.
         tracing::warn!(%error, "other replicas are not notified of changes");
         sleep(RECONNECT_AFTER).await;
     }
@@ -85,7 +85,7 @@ async fn notify(connector: Connector, publisher: Arc<Publisher>) {
 async fn listen(connector: Connector, publisher: Arc<Publisher>) {
     loop {
         if let Err(error) = listen_once(&connector, &publisher).await {
-            // Without a heartbeat the feed grows stale, and those who rely on it refuse.
+            // Without a heartbeat the feed becomes stale, and its users refuse requests.
             tracing::warn!(%error, "the change feed is interrupted");
         }
         sleep(RECONNECT_AFTER).await;
@@ -104,7 +104,7 @@ async fn listen_once(connector: &Connector, publisher: &Publisher) -> Result<(),
     within(ANSWER, "listening", listening).await?;
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The first tick comes at once: what was committed before `LISTEN` is seen.
+    // The first tick fires at once, so that changes committed before `LISTEN` are seen.
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
@@ -118,7 +118,7 @@ async fn listen_once(connector: &Connector, publisher: &Publisher) -> Result<(),
     }
 }
 
-/// Drives the connection and passes notifications on, until it ends.
+/// Drives the connection and forwards notifications, until the connection ends.
 async fn drive(mut driver: Driver, notified: Arc<Notify>) {
     while let Some(Ok(message)) = poll_fn(|context| driver.poll_message(context)).await {
         if matches!(message, AsyncMessage::Notification(_)) {

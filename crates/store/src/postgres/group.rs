@@ -1,4 +1,4 @@
-//! One group of transactions as one transaction of the database.
+//! Executes a group of transactions as one transaction of the database.
 
 use std::{
     future::{Future, poll_fn},
@@ -24,25 +24,25 @@ use crate::{
     prepared::{Prepared, Step},
 };
 
-/// How often a transaction is tried again after documents that stood in its way had expired or gone.
+/// The number of retries of a transaction after expired documents that conflicted with it were removed.
 const EVICTIONS: usize = 3;
-/// How many statements are sent without waiting.
+/// The number of statements sent without waiting.
 const PIPELINE: usize = 32;
 
-/// What became of each transaction, in order, and the last change of them all with its mark.
+/// The result of each transaction, in order, and the last change of the group with its mark.
 pub(super) struct GroupOutcome {
     pub(super) results: Vec<Result<Vec<Revision>, CommitError>>,
     pub(super) last: Option<(Cursor, Vec<u8>)>,
 }
 
-/// Nothing was answered.
+/// A failure of the whole group.
 pub(super) struct GroupFailure {
     pub(super) error: StoreError,
-    /// Surely nothing was committed.
+    /// True if it is certain that nothing was committed.
     pub(super) rolled_back: bool,
 }
 
-/// Carries out `group` and commits, until `deadline`.
+/// Executes `group` and commits, until `deadline`.
 pub(super) async fn commit(
     client: &ClientWrapper,
     statements: &Statements,
@@ -106,7 +106,7 @@ async fn write(
     Ok((results, changes))
 }
 
-/// One transaction in a savepoint, which it leaves rolled back unless it succeeds.
+/// Executes one transaction in a savepoint, which is rolled back unless the transaction succeeds.
 async fn transaction(
     client: &ClientWrapper,
     statements: &Statements,
@@ -136,7 +136,7 @@ async fn transaction(
                 let holders = holder::find(client, statements, document, true).await?;
                 let found = !holders.is_empty();
                 let refusal = holder::sort_out(document, holders, prepared.now, &mut expired);
-                // Nobody else has the name: an earlier step of the same transaction took it.
+                // No other document has the name: an earlier step of the same transaction took it.
                 refusal.or_else(|| (!found).then(|| holder::name_taken(document)))
             }
         };
@@ -156,13 +156,13 @@ async fn transaction(
 enum Attempt<'a> {
     Done(Vec<Revision>),
     Refused(CommitError),
-    /// Another document has the uid, the name or a unique value. The savepoint still holds what was done.
+    /// Another document has the uid, the name or a unique value. The savepoint still contains the work done before.
     Held {
         document: &'a NewDocument,
-        /// The document itself was written, its index entries were not.
+        /// True if the document itself was written, but not its index entries.
         is_stored: bool,
     },
-    /// Another document has the name. The savepoint takes nothing but a rollback.
+    /// Another document has the name. The savepoint accepts only a rollback.
     Violated(&'a NewDocument),
 }
 
@@ -192,7 +192,7 @@ async fn attempt<'a>(
                         is_stored,
                     });
                 }
-                // An update has no `ON CONFLICT`; the one constraint that it can violate is that of the name.
+                // An update has no `ON CONFLICT`. The only constraint that it can violate is that of the name.
                 (Err(error), Step::Put { document, .. })
                     if error.code() == Some(&SqlState::UNIQUE_VIOLATION) =>
                 {
@@ -211,7 +211,7 @@ async fn attempt<'a>(
     Ok(Attempt::Done(revisions))
 }
 
-/// Polls each first in the order given, so that their messages are sent in that order, and waits for all.
+/// Polls the futures in order, so that their messages are sent in that order, and waits for all of them.
 async fn in_order<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
     let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
     let mut results: Vec<Option<T>> = futures.iter().map(|_| None).collect();

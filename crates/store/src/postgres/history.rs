@@ -1,8 +1,8 @@
-//! Whether the change log is still the one that this process has followed.
+//! Detects whether the change log is still the one that this process has followed.
 //!
-//! A failover that loses the end of the log assigns the lost numbers again, to other changes. So each change has a
-//! random mark. This process remembers the newest change that it knows, and each statement that reads the log checks
-//! in the same snapshot that this change is still there.
+//! A failover that loses the end of the log assigns the lost numbers again, to other changes. Therefore each change has
+//! a random mark. This process remembers the newest change that it knows. Each statement that reads the log checks in
+//! the same snapshot that this change is still there.
 
 use std::time::{Duration, Instant};
 
@@ -12,25 +12,25 @@ use tokio_postgres::{Client, Error};
 use super::change::mark_of;
 use crate::{Cursor, row};
 
-/// The newest change that this process knows, and in which history.
+/// The newest change that this process knows, and its history.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Known {
     pub(super) history: u64,
     pub(super) cursor: Cursor,
-    /// Empty if nothing was logged yet.
+    /// Empty if the log was empty.
     pub(super) mark: Vec<u8>,
 }
 
-/// What one look at the database found.
+/// The result of one poll of the database.
 pub(super) struct Look {
     /// The newest change.
     pub(super) head: Cursor,
     pub(super) mark: Vec<u8>,
-    /// Whether the log holds the change that was known before.
+    /// True if the log contains the change that was known before.
     pub(super) continues: bool,
-    /// How far this process's clock is ahead of the database's, in milliseconds.
+    /// The offset of this process's clock from the database clock, in milliseconds; positive if it is ahead.
     pub(super) clock_ahead: i64,
-    /// When the database was asked.
+    /// The time at which the query was sent.
     pub(super) asked: Instant,
 }
 
@@ -41,7 +41,7 @@ SELECT head.cursor, head.mark,
 FROM (SELECT) AS one
 LEFT JOIN LATERAL (SELECT cursor, mark FROM changes ORDER BY cursor DESC LIMIT 1) AS head ON true";
 
-/// Looks at the newest change, the change that is `known`, and the clock.
+/// Reads the newest change and the clock of the database, and checks the change that is `known`.
 pub(super) async fn look(client: &Client, known: &Known, clock: &dyn Clock) -> Result<Look, Error> {
     let before = clock.now();
     let asked = Instant::now();
@@ -58,8 +58,9 @@ pub(super) async fn look(client: &Client, known: &Known, clock: &dyn Clock) -> R
     })
 }
 
-/// How far a clock that showed `before` when a question was sent is ahead of one that showed `theirs` at some moment
-/// until the answer, which took `lasted`. What the duration explains counts as no difference.
+/// Returns the offset of the local clock from the remote clock. The local clock showed `before` when the request was
+/// sent. The remote clock showed `theirs` at some time before the response, which took `lasted`. A difference that the
+/// duration can explain counts as zero.
 fn ahead(before: i64, lasted: Duration, theirs: i64) -> i64 {
     let lasted = i64::try_from(lasted.as_millis()).unwrap_or(i64::MAX);
     let after = before.saturating_add(lasted).saturating_add(1);

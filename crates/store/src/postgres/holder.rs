@@ -1,7 +1,6 @@
-//! Documents that have the uid, the name or a unique index value that another one is to get.
+//! Documents that already have the uid, the name or a unique index value of a document to be written.
 //!
-//! One that has expired and was not collected yet stands in nobody's way: it is removed and the transaction
-//! tried again.
+//! If such a document has expired but was not collected yet, it is removed and the transaction is retried.
 
 use deadpool_postgres::ClientWrapper;
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
@@ -13,11 +12,11 @@ use crate::{CommitError, NewDocument, row};
 pub(super) struct Holder {
     uid: Vec<u8>,
     expires_at: i64,
-    /// The unique index; `None` where it has the uid or the name.
+    /// The unique index in conflict; `None` if the uid or the name is in conflict.
     index: Option<String>,
 }
 
-/// Whoever has what `document` is to get.
+/// Finds the documents that conflict with `document`.
 pub(super) async fn find(
     client: &ClientWrapper,
     statements: &Statements,
@@ -54,12 +53,12 @@ pub(super) async fn find(
             })
         })
         .collect::<Result<Vec<_>, Error>>()?;
-    // The uid weighs most, then the name, then the indexes.
+    // Report a conflict of the uid first, then of the name, then of an index.
     holders.sort_by_key(|holder| (holder.uid != uid, holder.index.is_some()));
     Ok(holders)
 }
 
-/// The refusal, where one of `holders` is live; otherwise all of them are to be removed.
+/// Returns the error if one of `holders` has not expired. Otherwise adds all of them to `expired`, to be removed.
 pub(super) fn sort_out(
     document: &NewDocument,
     holders: Vec<Holder>,
@@ -75,7 +74,7 @@ pub(super) fn sort_out(
     None
 }
 
-/// Removes documents that have expired.
+/// Deletes expired documents.
 pub(super) async fn remove_expired(
     client: &ClientWrapper,
     statements: &Statements,

@@ -1,8 +1,8 @@
 //! Advisory locks.
 //!
-//! Whoever writes a document, counts a limit, or inserts under a unique key first takes the advisory locks of a
-//! whole group of transactions, in ascending order: groups of different replicas cannot deadlock, and the
-//! statements that follow see all that the former holders committed. Released by commit and rollback.
+//! A group of transactions first takes all locks for the documents, limits and unique keys that it uses, in ascending
+//! order. Groups of different replicas therefore cannot deadlock, and their statements see everything that the previous
+//! holders committed. Commit and rollback release the locks.
 
 use std::collections::BTreeMap;
 
@@ -18,15 +18,14 @@ use crate::{
 
 /// Held from before change numbers are assigned until commit.
 pub(super) const CHANGE_LOG: i64 = 0x0c7e_11a3_0000_0001;
-/// Held shared by each group; a group that would need too many locks holds this one alone. The least number, so
-/// that it is taken first.
+/// Each group holds this lock shared. A group that would need too many locks holds this one exclusively instead. It has
+/// the smallest number, so it is taken first.
 const ALL: i64 = i64::MIN;
 /// A server has a few thousand locks for all of its clients.
 const MOST_LOCKS: usize = 1000;
 /// Held while the schema is migrated.
 pub(super) const MIGRATION: i64 = 0x0c7e_11a3_0000_0002;
 
-/// How a lock is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Mode {
     Shared,
@@ -38,7 +37,7 @@ enum Mode {
 pub(super) struct Locks(BTreeMap<i64, Mode>);
 
 impl Locks {
-    /// Adds those of one transaction.
+    /// Adds the locks of one transaction.
     pub(super) fn add(&mut self, prepared: &Prepared) {
         for step in &prepared.steps {
             match step {
@@ -62,7 +61,7 @@ impl Locks {
         }
     }
 
-    /// Takes them all.
+    /// Takes all locks.
     pub(super) async fn take(
         &self,
         client: &ClientWrapper,
@@ -106,7 +105,7 @@ impl Locks {
     }
 }
 
-/// The number of a lock. Two things with the same number wait for one another needlessly, no more.
+/// Returns the number of a lock. A collision only makes transactions wait unnecessarily.
 fn key(parts: &[&[u8]]) -> i64 {
     let mut context = Context::new(&SHA256);
     for part in parts {

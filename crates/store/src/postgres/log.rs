@@ -1,4 +1,4 @@
-//! Logs of events.
+//! Queries of audit and access events.
 
 use deadpool_postgres::Client;
 use tokio_postgres::types::ToSql;
@@ -13,7 +13,7 @@ use crate::{
     row::{self, LogQuery, Operand},
 };
 
-/// Finds a page by the sizes of its events.
+/// Finds a page by the encoded sizes of its events.
 pub(super) async fn bounds(
     client: &Client,
     query: LogQuery,
@@ -44,7 +44,7 @@ fn where_clause(query: &LogQuery) -> (String, Vec<&(dyn ToSql + Sync)>) {
     (conditions, parameters)
 }
 
-/// Reads a part of one, newest first, and how many events there are that are asked for.
+/// Returns a page of events, newest first, and the total number of matching events.
 pub(super) async fn page<T>(
     client: &Client,
     query: LogQuery,

@@ -1,4 +1,4 @@
-//! Checks and key rotation.
+//! Consistency checks and key rotation.
 
 use deadpool_postgres::ClientWrapper;
 use domain::{id::Uid, kind::Kind};
@@ -10,7 +10,7 @@ use crate::{
     seal::{Place, Sealer},
 };
 
-/// What is wrong in the database.
+/// Checks the database for problems.
 pub(super) async fn check(
     client: &ClientWrapper,
     sealer: &Sealer,
@@ -53,12 +53,12 @@ pub(super) async fn check(
     Ok(findings)
 }
 
-/// Seals anew what is not sealed under the present key. Returns how much that was.
+/// Seals again every secret that is not sealed under the current key. Returns the number of resealed secrets.
 pub(super) async fn reseal(client: &mut ClientWrapper, sealer: &Sealer) -> Result<u64, StoreError> {
     let resealing = |error: Error| failed("sealing anew", &error);
     let client: &mut tokio_postgres::Client = client;
     let transaction = client.transaction().await.map_err(resealing)?;
-    // Nobody writes a secret meanwhile that this would overwrite with the one before.
+    // Locked, so that this does not overwrite a secret that is written concurrently with its previous value.
     transaction
         .batch_execute(&format!(
             "SET LOCAL statement_timeout = 0;
@@ -105,7 +105,7 @@ async fn all_sealed(client: &impl GenericClient) -> Result<Vec<(Kind, Uid, Vec<u
     let mut sealed = Vec::with_capacity(rows.len());
     for row in rows {
         let kind: String = row.try_get(0).map_err(reading)?;
-        // Reported by the check of kinds.
+        // The check of kinds reports unknown kinds.
         let Ok(kind) = kind.parse() else { continue };
         let uid = row::uid(row.try_get(1).map_err(reading)?)?;
         sealed.push((kind, uid, row.try_get(2).map_err(reading)?));

@@ -1,4 +1,4 @@
-//! What this process knows of the change log, and who is told.
+//! The known state of the change log in this process, and notification of subscribers.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{CLOCK_WARNING, Cursor, FeedState};
 
-/// Tells the subscribers and the other replicas.
+/// Notifies the subscribers and the other replicas.
 pub(super) struct Publisher {
     state: watch::Sender<FeedState>,
     known: Mutex<Known>,
@@ -26,7 +26,7 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    /// Starts with what `client` finds.
+    /// Starts with the state that `client` reads.
     pub(super) async fn start(
         client: &Client,
         clock: Arc<dyn Clock>,
@@ -58,18 +58,18 @@ impl Publisher {
         self.state.subscribe()
     }
 
-    /// The newest change that is known to be in the database.
+    /// Returns the newest change that is known to be in the database.
     pub(super) fn known(&self) -> Known {
         self.lock().clone()
     }
 
-    /// The last change that is committed, as far as is known.
+    /// Returns the last change known to be committed.
     pub(super) fn cursor(&self) -> Cursor {
         self.state.borrow().cursor
     }
 
-    /// Looks at the log over `client`, and checks that it continues what is known. Returns in which history `client`
-    /// is. To be done on each new connection that reads the log or writes.
+    /// Reads the log over `client` and checks that it continues the known one. Returns the history of `client`. Must be
+    /// called for each new connection that reads the log or writes.
     pub(super) async fn look(&self, client: &Client) -> Result<u64, Error> {
         loop {
             let known = self.known();
@@ -80,8 +80,8 @@ impl Publisher {
         }
     }
 
-    /// This replica committed changes up to `head` over a connection that is in `history`. What subscribers are told
-    /// of is known with its mark, so that its loss is noticed.
+    /// Records that this replica committed changes up to `head` over a connection in `history`. The mark is recorded
+    /// before subscribers see the change, so that a later loss of the change is detected.
     pub(super) fn committed(&self, head: Cursor, mark: Vec<u8>, history: u64) {
         {
             let mut known = self.lock();
@@ -96,7 +96,7 @@ impl Publisher {
         self.to_notify.notify_one();
     }
 
-    /// The log holds `cursor` with `mark`, as was read while `before` was known.
+    /// Records that the log contains `cursor` with `mark`, if the history is still the one of `before`.
     pub(super) fn read(&self, before: &Known, cursor: Cursor, mark: Vec<u8>) {
         let mut known = self.lock();
         if known.history == before.history && cursor > known.cursor {
@@ -105,8 +105,8 @@ impl Publisher {
         }
     }
 
-    /// The log does not hold what was known `before`, and ends with `cursor`. Returns the number of its history;
-    /// `None` if something else was learned meanwhile.
+    /// Records that the log does not contain the change known `before`, and ends with `cursor`. Returns the number of
+    /// the new history, or `None` if another task replaced the history first.
     pub(super) fn replaced(&self, before: &Known, cursor: Cursor, mark: Vec<u8>) -> Option<u64> {
         let mut known = self.lock();
         if known.history != before.history {
@@ -117,7 +117,7 @@ impl Publisher {
             cursor,
             mark,
         };
-        // What connections from before read may be of the other history.
+        // Data read over earlier connections may belong to the other history.
         self.freshness.retire();
         metrics::counter!("octelium_store_history_replaced_total").increment(1);
         tracing::warn!(
@@ -135,7 +135,8 @@ impl Publisher {
         Some(known.history)
     }
 
-    /// `None` if something else was learned meanwhile: then `look` says nothing.
+    /// Records the result of a poll. Returns the history, or `None` if it was replaced since `before`: the poll is then
+    /// void.
     fn take_over(&self, before: &Known, look: Look) -> Option<u64> {
         if !look.continues {
             return self.replaced(before, look.head, look.mark);
@@ -152,7 +153,8 @@ impl Publisher {
         Some(known.history)
     }
 
-    /// All changes up to `head` were visible at `at`. Wakes if there are new ones or the heartbeat is due.
+    /// Records that all changes up to `head` were visible at `at`. Wakes subscribers if there are new changes or the
+    /// heartbeat is due.
     fn seen(&self, head: Cursor, at: Instant, clock_ahead: Option<i64>) {
         let mut ahead_before = None;
         self.state.send_if_modified(|state| {

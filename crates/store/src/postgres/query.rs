@@ -1,4 +1,4 @@
-//! Reading documents.
+//! Document queries.
 
 use std::pin::pin;
 
@@ -15,7 +15,6 @@ use crate::{
 
 pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
-/// The document with this uid.
 pub(super) async fn get(
     client: &Client,
     kind: Kind,
@@ -32,14 +31,13 @@ pub(super) async fn get(
     Ok(found.pop())
 }
 
-/// The document with this name.
 pub(super) async fn get_by_name(
     client: &Client,
     kind: Kind,
     name: &str,
     now: UnixMillis,
 ) -> Result<Option<Document>, StoreError> {
-    // No name has a NUL, and PostgreSQL takes none.
+    // Names never contain NUL, and PostgreSQL rejects it.
     if name.contains('\0') {
         return Ok(None);
     }
@@ -53,7 +51,7 @@ pub(super) async fn get_by_name(
     Ok(found.pop())
 }
 
-/// The sealed part of a document.
+/// Returns the sealed part of a document.
 pub(super) async fn sealed(
     client: &Client,
     kind: Kind,
@@ -70,7 +68,7 @@ pub(super) async fn sealed(
         .map_err(|error| reading(&error))
 }
 
-/// The document with this uid and its sealed part, of one revision.
+/// Returns a document and its sealed part, of the same revision.
 pub(super) async fn get_with_sealed(
     client: &Client,
     kind: Kind,
@@ -91,7 +89,7 @@ pub(super) async fn get_with_sealed(
     Ok(Some((document(row)?, sealed)))
 }
 
-/// The documents after `after`, by uid.
+/// Returns the documents after `after`, in the order of their uids.
 pub(super) async fn scan(
     client: &Client,
     kind: Kind,
@@ -109,7 +107,7 @@ pub(super) async fn scan(
     .await
 }
 
-/// A page of documents and how many there are.
+/// Returns a page of documents and the total number.
 pub(super) async fn list(client: &Client, query: &Query) -> Result<Page, StoreError> {
     let documents = page(client, query).await?;
     let read = u64::try_from(documents.len()).unwrap_or(u64::MAX);
@@ -122,7 +120,7 @@ pub(super) async fn list(client: &Client, query: &Query) -> Result<Page, StoreEr
     Ok(Page { documents, total })
 }
 
-/// Finds a page by the sizes of its documents.
+/// Finds a page by the encoded sizes of its documents.
 pub(super) async fn bounds(
     client: &Client,
     query: &Query,
@@ -141,7 +139,7 @@ pub(super) async fn bounds(
     }
 }
 
-/// Finds a page in the sizes of the items that `sql` returns, in order.
+/// Finds a page, given a statement that returns the sizes of the items in order.
 pub(super) async fn split(
     client: &Client,
     sql: &str,
@@ -183,7 +181,7 @@ async fn page(client: &Client, query: &Query) -> Result<Vec<Document>, StoreErro
     }
 }
 
-/// The statement that reads `columns` of a part of a list: parameters 3 and 4 are limit and offset.
+/// Builds the statement that reads `columns` of a page. Parameters 3 and 4 are limit and offset.
 fn select(query: &Query, columns: &str) -> String {
     let order = match query.order {
         Order::Created => "d.created_at, d.uid",
@@ -226,7 +224,6 @@ async fn total(client: &Client, query: &Query) -> Result<u64, StoreError> {
     Ok(row::from_column(total))
 }
 
-/// The rows that `sql` finds.
 pub(super) async fn rows(
     client: &Client,
     sql: &str,

@@ -1,4 +1,4 @@
-//! Migrations, the Cluster's uid, and the check of the master key.
+//! Migrations, the uid of the Cluster, and the check of the master key.
 
 use deadpool_postgres::ClientWrapper;
 use domain::{clock::UnixMillis, id::Uid, rng::Rng};
@@ -15,8 +15,8 @@ use crate::{
 const CLUSTER_UID: &str = "cluster-uid";
 const KEY_CHECK: &str = "key-check";
 
-/// Brings the schema up to date and returns the Cluster's uid, which the first migration makes. Replicas that
-/// start together wait for one another.
+/// Migrates the schema and returns the uid of the Cluster, which is created at the first migration. Replicas that start
+/// concurrently wait for each other.
 pub(super) async fn prepare(
     client: &mut ClientWrapper,
     sealer: &Sealer,
@@ -67,7 +67,7 @@ pub(super) async fn prepare(
     Ok(uid)
 }
 
-/// Fails if no commit of the server waits for a standby.
+/// Fails if the server has no synchronous standbys.
 pub(super) async fn check_standbys(client: &ClientWrapper) -> Result<(), StoreError> {
     let names: String = client
         .query_one("SELECT current_setting('synchronous_standby_names')", &[])
@@ -82,7 +82,7 @@ pub(super) async fn check_standbys(client: &ClientWrapper) -> Result<(), StoreEr
     Ok(())
 }
 
-/// Collects statistics, so that the planner need not wait for the server to find that tables have grown.
+/// Updates the statistics, so that the planner knows the size of the tables at once.
 pub(super) async fn analyze(transaction: &Transaction<'_>) -> Result<(), StoreError> {
     transaction
         .batch_execute(
@@ -100,7 +100,6 @@ async fn meta(transaction: &Transaction<'_>, name: &str) -> Result<Option<Vec<u8
         .map_err(|error| failed("reading meta", &error))
 }
 
-/// Sets the value of `name`.
 pub(super) async fn set_meta(
     client: &impl GenericClient,
     name: &str,
@@ -126,7 +125,7 @@ async fn cluster_uid(transaction: &Transaction<'_>, rng: &dyn Rng) -> Result<Uid
     Ok(uid)
 }
 
-/// Makes the database one of another Cluster.
+/// Sets the uid of the Cluster, for a restore.
 pub(super) async fn adopt(
     transaction: &Transaction<'_>,
     sealer: &Sealer,
@@ -136,7 +135,7 @@ pub(super) async fn adopt(
     seal_key_check(transaction, sealer).await
 }
 
-/// Puts the present master key into the place of a former one.
+/// Seals the key check under the current master key.
 pub(super) async fn seal_key_check(
     transaction: &Transaction<'_>,
     sealer: &Sealer,
@@ -146,7 +145,7 @@ pub(super) async fn seal_key_check(
     set_meta(transaction, KEY_CHECK, &sealer.seal(place, &[])?).await
 }
 
-/// A value sealed at the first start tells at every later one whether the key is the right one.
+/// Checks the master key: the value sealed at the first start must open at every later one.
 async fn check_key(
     transaction: &Transaction<'_>,
     sealer: &Sealer,

@@ -1,11 +1,11 @@
-//! The statements of the writer, prepared once per connection.
+//! The prepared statements of the writer.
 //!
-//! Each step of a transaction is one statement, and each expectation part of it, so that the steps can be sent
-//! without waiting for one another.
+//! Each step of a transaction is one statement that includes its expectation, so that steps can be sent without waiting
+//! for each other.
 
 use tokio_postgres::{Client, Error, Statement};
 
-/// Prepared for one connection.
+/// The statements, prepared for one connection.
 pub(super) struct Statements {
     pub(super) lock: Statement,
     pub(super) insert: Statement,
@@ -115,8 +115,8 @@ RETURNING 1";
 const AUDIT: &str = "
 INSERT INTO audit (at, event_type, user_uid, resource_uid, body) VALUES ($1, $2, $3, $4, $5)";
 
-// Whoever has the uid, the name or one of the unique values, other than the document itself.
-// kind, uid, is it stored, name, unique entries: names, values
+// Finds other documents that have the uid, the name or one of the unique values. Parameters: kind, uid, is it stored,
+// name, unique entries: names, values
 const HOLDERS: &str = "
 SELECT d.uid, d.expires_at, NULL AS index_name FROM documents d
 WHERE d.kind = $1 AND ((d.uid = $2 AND NOT $3::bool) OR (d.name = $4 AND d.uid <> $2))

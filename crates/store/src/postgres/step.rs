@@ -1,4 +1,4 @@
-//! Sending the steps of one transaction and reading what they did.
+//! Executes the steps of one transaction and reads their results.
 
 use deadpool_postgres::ClientWrapper;
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
@@ -9,22 +9,22 @@ use crate::{CommitError, Expected, NewDocument, Operation, Revision, prepared::S
 
 type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
-/// What a step did.
+/// The result of a step.
 pub(super) enum Done {
-    /// What it should, and what of it belongs into the change log.
+    /// Success of a `Put`, with the change to log, if any.
     Put(Revision, Option<PendingChange>),
-    /// Likewise, without a revision.
+    /// Success of another step, with the change to log, if any.
     Other(Option<PendingChange>),
-    /// The uid, the name or a unique index value is held by another document, which may have expired.
+    /// Another document, which may have expired, has the uid, the name or a unique index value.
     Held {
-        /// The document was written, not all of its index entries were.
+        /// True if the document was written, but not all of its index entries.
         is_stored: bool,
     },
-    /// The expectation did not hold.
+    /// The expectation did not match.
     Refused(CommitError),
 }
 
-/// Carries out `step`. Its statement is sent when this is first polled.
+/// Executes `step`. Its statement is sent when the future is first polled.
 pub(super) async fn run(
     client: &ClientWrapper,
     statements: &Statements,
@@ -119,7 +119,8 @@ async fn put(
         Some(_) if !has_all_entries => Done::Held { is_stored: true },
         Some(revision) => {
             let revision = Revision(row::from_column(revision));
-            // Replicas fetch Sessions when they first meet them, so that logins do not wait for the log.
+            // The creation of a Session is not logged, so that logins do not wait for the log. Replicas fetch a Session
+            // at its first use.
             let is_logged = !(is_new && document.kind == Kind::Session);
             let change = is_logged.then(|| PendingChange {
                 at: now,
@@ -189,7 +190,7 @@ async fn other(
             client.execute(&statements.audit, parameters).await?;
             Ok(Done::Other(None))
         }
-        // `prepare` makes a step of its own of each `Put`; failing is the safe answer to one that slipped by.
+        // `prepare` converts each `Put` to its own step. Failing is the safe response if one was missed.
         Operation::Put(document, _) => Ok(Done::Refused(CommitError::Conflict {
             kind: document.kind,
             uid: document.uid,

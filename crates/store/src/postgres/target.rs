@@ -1,7 +1,8 @@
-//! The addresses that a URL names.
+//! The addresses of a database URL.
 //!
-//! The driver tries them in turn, but its deadline ends with the TCP handshake, which a hung server still completes.
-//! So each address becomes a configuration of its own, which is tried with a deadline for all of it.
+//! The driver tries them in turn, but its timeout covers only the TCP handshake, which a hung server still completes.
+//! Therefore each address becomes a separate configuration, which is tried with a deadline for the whole connection
+//! setup.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -14,7 +15,6 @@ use tokio_postgres::{
     config::{Host, LoadBalanceHosts},
 };
 
-/// One address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     host: Option<Host>,
@@ -22,7 +22,7 @@ pub(super) struct Target {
     port: Option<u16>,
 }
 
-/// All addresses of `config`, in its order. A name that does not resolve is kept: the driver reports it.
+/// Returns all addresses of `config`, in order. A name that does not resolve is kept, so that the driver reports it.
 pub(super) async fn resolve(config: &Config) -> Vec<Target> {
     let hosts = config.get_hosts();
     let addresses = config.get_hostaddrs();
@@ -57,7 +57,7 @@ pub(super) async fn resolve(config: &Config) -> Vec<Target> {
 }
 
 impl Target {
-    /// `all` with this address alone.
+    /// Returns a copy of `all` with only this address.
     pub(super) fn config(&self, all: &Config) -> Config {
         let mut config = Config::new();
         if let Some(user) = all.get_user() {

@@ -1,6 +1,6 @@
-//! Group commit: what waits in the queue becomes one transaction of the database.
+//! Group commit: the queued transactions become one transaction of the database.
 //!
-//! Nobody gets an answer, not even a refusal, before the commit: a refusal may rest on work of the same group.
+//! Every response waits for the commit, even a refusal: it may depend on work of the same group.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,27 +23,28 @@ use super::{
 };
 use crate::{CommitError, Committed, StoreError, prepared::Prepared};
 
-/// How much may wait.
+/// The capacity of the queue.
 const QUEUE: usize = 4096;
-/// How many transactions share a commit. Each holds some advisory locks, of which a server has a few thousand.
+/// The maximum number of transactions in a commit. Each holds some advisory locks, of which a server has a few
+/// thousand.
 const GROUP: usize = 64;
-/// How often a group that was surely rolled back is tried again: a lost connection, a deadlock.
+/// Attempts for a group that was certainly rolled back, by a lost connection or a deadlock.
 const ATTEMPTS: u32 = 3;
 const RETRY_AFTER: Duration = Duration::from_millis(50);
-/// For how long after a write that the database did not answer this replica counts as unable to write.
+/// The time after a failed write for which this replica counts as unable to write.
 const FAILED_FOR: Duration = Duration::from_secs(5);
 
-/// Hands transactions to the writing task.
+/// Sends transactions to the writer task.
 pub(super) struct Writer {
     queue: mpsc::Sender<Job>,
-    /// When a write failed because of the database, and none succeeded since.
+    /// The time of the last write that failed because of the database; `None` after a success.
     failed: watch::Receiver<Option<Instant>>,
     task: JoinHandle<()>,
 }
 
 struct Job {
     prepared: Prepared,
-    /// Nobody waits for the answer after it.
+    /// The sender stops waiting for the response at this time.
     deadline: Instant,
     answer: oneshot::Sender<Result<Committed, CommitError>>,
 }
@@ -70,7 +71,7 @@ impl Writer {
         }
     }
 
-    /// Carries out `prepared` and returns once that is durable.
+    /// Executes `prepared` and returns when it is durable.
     pub(super) async fn commit(&self, prepared: Prepared) -> Result<Committed, CommitError> {
         let (answer, answered) = oneshot::channel();
         let stopped = || StoreError::transient("the writer has stopped");
@@ -89,7 +90,7 @@ impl Writer {
             .unwrap_or_else(|_| Err(exceeded("writing; it may or may not have happened").into()))
     }
 
-    /// Checks that writes are answered, by an empty one.
+    /// Checks with an empty write that the database accepts writes.
     pub(super) async fn check(&self) -> Result<(), StoreError> {
         let failed = *self.failed.borrow();
         if failed.is_some_and(|at| at.elapsed() < FAILED_FOR) {
@@ -113,7 +114,7 @@ impl Drop for Writer {
     }
 }
 
-/// The connection that writes, and what it needs to get another one.
+/// The connection that writes, and the means to replace it.
 struct Lane {
     connector: Connector,
     publisher: Arc<Publisher>,
@@ -122,11 +123,11 @@ struct Lane {
     connection: Option<Lease>,
 }
 
-/// A connection with what was prepared on it.
+/// A connection with its prepared statements.
 struct Lease {
     client: ClientWrapper,
     statements: Statements,
-    /// In which history of the change log it is.
+    /// The history of the change log that the connection is in.
     history: u64,
 }
 
@@ -211,7 +212,7 @@ impl Lane {
         let (client, statements) = (&connection.client, &connection.statements);
         let outcome =
             group::commit(client, statements, prepared, self.durability, deadline).await?;
-        // After a failure the connection is not used again: dropping it rolls back and frees the locks.
+        // After a failure the connection is not reused: dropping it rolls back and releases the locks.
         let history = connection.history;
         self.connection = Some(connection);
         Ok((outcome, history))

@@ -1,4 +1,4 @@
-//! The master key that an embedded store keeps beside its database.
+//! The master key file that an embedded store keeps next to its database.
 
 use std::{
     fs::{File, OpenOptions},
@@ -13,10 +13,10 @@ use zeroize::Zeroizing;
 use super::MasterKey;
 use crate::StoreError;
 
-/// Reads the key at `path`; makes it, for its owner alone, where it is not there.
+/// Reads the key at `path`. If the file does not exist, creates it with a random key and mode 0600.
 ///
 /// # Errors
-/// Where it cannot be read or written, is malformed, or others than its owner may read it.
+/// Returns an error if the file cannot be read or written, is malformed, or is accessible to other users.
 pub fn load_or_create(path: &Path, rng: &dyn Rng) -> Result<MasterKey, StoreError> {
     let failed = |error| StoreError::new(format!("master key {}", path.display())).caused_by(error);
     let created = OpenOptions::new()
@@ -55,7 +55,7 @@ fn read(path: &Path) -> Result<MasterKey, StoreError> {
     MasterKey::parse(&text).map_err(|error| StoreError::new(format!("master key {shown}: {error}")))
 }
 
-/// So that the file outlives a power cut as surely as what is sealed under it.
+/// Syncs the directory, so that the key file survives a power failure like the data sealed under it.
 fn sync_directory_of(path: &Path) -> std::io::Result<()> {
     path.parent()
         .map_or(Ok(()), |directory| File::open(directory)?.sync_all())

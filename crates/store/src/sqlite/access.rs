@@ -9,7 +9,6 @@ use crate::{
     row::{self, ACCESS_CLASSES, AccessEnds},
 };
 
-/// Appends events.
 pub(super) fn append(connection: &Connection, events: &[AccessEvent]) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO access (at, decision, user_uid, service_uid, body) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -27,7 +26,7 @@ pub(super) fn append(connection: &Connection, events: &[AccessEvent]) -> Result<
     Ok(())
 }
 
-/// Finds what is too much. Reads all of it, so it belongs on a reader.
+/// Finds the events beyond the limits. Reads the whole table, so call it on a reader connection.
 pub(super) fn ends(connection: &Connection) -> Result<AccessEnds, StoreError> {
     let mut ends = AccessEnds::default();
     for (end, class) in ends.iter_mut().zip(ACCESS_CLASSES) {
@@ -45,7 +44,7 @@ pub(super) fn ends(connection: &Connection) -> Result<AccessEnds, StoreError> {
     Ok(ends)
 }
 
-/// Forgets a part of those that are too old, or too many. Returns how many went.
+/// Deletes a batch of the events that are too old or beyond the limits. Returns the number of deleted events.
 pub(super) fn trim(
     connection: &Connection,
     now: UnixMillis,

@@ -6,7 +6,6 @@ use rusqlite::{Connection, params};
 
 use crate::{StoreError, row};
 
-/// Appends events.
 pub(super) fn append(connection: &Connection, events: &[AuditEvent]) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO audit (at, event_type, user_uid, resource_uid, body) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -24,7 +23,7 @@ pub(super) fn append(connection: &Connection, events: &[AuditEvent]) -> Result<(
     Ok(())
 }
 
-/// Removes a part of those from before `before`. Returns how many went.
+/// Deletes a batch of the events before `before`. Returns the number of deleted events.
 pub(super) fn trim(connection: &Connection, before: UnixMillis) -> Result<u64, StoreError> {
     let removed = connection
         .prepare_cached(

@@ -8,7 +8,7 @@ use crate::{Change, Changes, Cursor, Revision, StoreError, row};
 
 const TRIMMED: &str = "changes-trimmed";
 
-/// Appends a change. With one writer, cursors are assigned in the order of commits.
+/// Appends a change. A single thread writes, so cursors are in the order of commits.
 pub(super) fn append(
     connection: &Connection,
     at: UnixMillis,
@@ -31,7 +31,7 @@ pub(super) fn append(
     Ok(())
 }
 
-/// The last change, whether or not it was trimmed since.
+/// Returns the last change, even if it has been trimmed.
 pub(super) fn head(connection: &Connection) -> Result<Cursor, StoreError> {
     let head: Option<i64> = connection
         .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'changes'")?
@@ -40,14 +40,14 @@ pub(super) fn head(connection: &Connection) -> Result<Cursor, StoreError> {
     Ok(Cursor(head.map_or(0, row::from_column)))
 }
 
-/// What came after `after`.
+/// Returns the changes after `after`.
 pub(super) fn after(
     connection: &Connection,
     after: Cursor,
     limit: u32,
 ) -> Result<Changes, StoreError> {
     let head = head(connection)?;
-    // Beyond the head: the reader knew another history, which a restored backup does not have.
+    // A cursor beyond the head belongs to another history, which a restored backup does not contain.
     if after < trimmed(connection)? || after > head {
         return Ok(Changes::Trimmed(head));
     }
@@ -62,8 +62,8 @@ pub(super) fn after(
     Ok(Changes::Next(changes))
 }
 
-/// Forgets changes made before `before`, a part of them at a time. Returns how many. Looks at that part alone: the
-/// log may be long.
+/// Deletes a batch of the changes before `before`. Returns the number of deleted changes. Reads only the oldest part of
+/// the log, because the log can be long.
 pub(super) fn trim(connection: &Connection, before: UnixMillis) -> Result<u64, StoreError> {
     let last: Option<i64> = connection
         .prepare_cached(

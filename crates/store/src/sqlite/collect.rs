@@ -1,4 +1,4 @@
-//! Removing what has expired.
+//! Deletion of expired rows.
 
 use domain::{clock::UnixMillis, kind::Kind};
 use rusqlite::{Connection, params};
@@ -9,10 +9,11 @@ use crate::{
     row::{self, AccessEnds},
 };
 
-/// How much is removed at once.
+/// The number of rows deleted at once.
 const SLICE: u32 = 500;
 
-/// Removes a part of what has expired by `now`. Returns how many rows went; nothing is left at zero.
+/// Deletes a batch of the rows that are expired by `now`. Returns the number of deleted rows, which is zero if nothing
+/// is left.
 pub(super) fn slice(
     connection: &Connection,
     now: UnixMillis,
@@ -66,7 +67,7 @@ fn remove(connection: &Connection, expired: &Expired, now: UnixMillis) -> Result
         .prepare_cached("DELETE FROM documents WHERE id = ?1")?
         .execute([expired.id])?;
     remove_attachments(connection, expired.id, uid)?;
-    // Whoever holds a Session holds when it expires, too.
+    // Deletions of expired Sessions are not logged: replicas that cache a Session also know its expiry.
     if kind != Kind::Session {
         change::append(connection, now, kind, uid, &expired.name, None)?;
     }

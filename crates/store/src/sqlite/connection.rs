@@ -1,4 +1,4 @@
-//! Connections and how they are set.
+//! Connections and their settings.
 
 use std::{
     fs::{self, DirBuilder, OpenOptions, Permissions},
@@ -12,10 +12,10 @@ use rusqlite::Connection;
 
 use crate::StoreError;
 
-/// How long a writer waits for one of another process.
+/// The time that a writer waits for a writer of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Makes the directory, for its owner alone.
+/// Creates the directory with mode 0700.
 pub(super) fn prepare_directory(directory: &Path) -> Result<(), StoreError> {
     DirBuilder::new()
         .recursive(true)
@@ -26,8 +26,8 @@ pub(super) fn prepare_directory(directory: &Path) -> Result<(), StoreError> {
         })
 }
 
-/// Makes the database for its owner alone, whatever the umask; SQLite gives the same mode to the write-ahead log and
-/// its index. Files from before that others may read are closed to them, with a warning.
+/// Creates the database file with mode 0600, regardless of the umask. SQLite gives the same mode to the write-ahead log
+/// and its index. Existing files with a wider mode are restricted, with a warning.
 pub(super) fn prepare_files(path: &Path) -> Result<(), StoreError> {
     let failed = |path: &Path, error| {
         StoreError::new(format!(
@@ -68,13 +68,13 @@ pub(super) fn prepare_files(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The connection that writes.
+/// Opens the connection that writes.
 ///
-/// Pages of random keys make up most of what a login writes. They are kept until commit rather than spilled and
-/// read again, and reach the database file in large checkpoints, which write each page once. Temporary storage is
-/// not kept in memory: SQLite shortens a statement journal that is there by walking through all of it, which makes
-/// large transactions quadratic. It is in the directory of the database, which can be written to and which nobody
-/// else reads, where a system may have no other such place.
+/// Most pages that a login writes contain random keys. They stay in the cache until commit instead of being spilled and
+/// read again, and large checkpoints write each page to the database file only once. Temporary storage is not in
+/// memory: SQLite truncates a statement journal in memory by walking through all of it, which makes large transactions
+/// quadratic. It is in the directory of the database, which is writable and private. The system may have no other such
+/// directory.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let connection = open(path)?;
     put_temporary_files_beside(path, &connection)?;
@@ -96,8 +96,9 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// The setting is one of the process, which SQLite guards by a lock of its own: it does no harm that the store that
-/// was opened last decides, and one whose directory has gone is passed over.
+/// Puts the temporary files of SQLite into the directory of the database. The setting applies to the whole process, and
+/// SQLite guards it with a lock. It is harmless that the last opened store sets it: SQLite skips a directory that does
+/// not exist.
 fn put_temporary_files_beside(path: &Path, connection: &Connection) -> Result<(), StoreError> {
     let directory = path.parent().and_then(Path::to_str).ok_or_else(|| {
         StoreError::new(format!(
@@ -110,7 +111,7 @@ fn put_temporary_files_beside(path: &Path, connection: &Connection) -> Result<()
     Ok(())
 }
 
-/// A connection that cannot write.
+/// Opens a connection that cannot write.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let connection = open(path)?;
     connection.execute_batch(
@@ -164,7 +165,7 @@ mod tests {
     #[test]
     fn a_database_and_its_log_are_for_their_owner_alone_s11() {
         let directory = tempfile::tempdir().unwrap();
-        // The umask of the test is whatever it is: the usual one leaves others the right to read.
+        // The mode must not depend on the umask of the test process: the usual one lets others read.
         let plain = directory.path().join("plain");
         fs::create_dir(&plain).unwrap();
         let path = plain.join("test.db");
@@ -200,7 +201,7 @@ mod tests {
         let open: Vec<_> = std::fs::read_dir("/proc/self/fd")
             .unwrap()
             .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
-            // A file that never had a name.
+            // The temporary file is unlinked and has no name.
             .filter(|file| file.to_string_lossy().contains("/#"))
             .collect();
         assert!(!open.is_empty(), "nothing was spilled");

@@ -1,4 +1,4 @@
-//! Writing documents: every expectation is part of the statement that writes.
+//! Writes of documents. Every expectation is part of the statement that writes.
 
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, params};
@@ -9,7 +9,7 @@ use crate::{
     row::{self, EntryRow},
 };
 
-/// Writes a document where `expected` holds.
+/// Writes a document if its expected state matches.
 pub(super) fn put(
     connection: &Connection,
     document: &NewDocument,
@@ -23,7 +23,8 @@ pub(super) fn put(
     };
     let is_new = expected == Expected::Absent;
     put_entries(connection, document, id, is_new, now)?;
-    // Replicas fetch Sessions when they first meet them, so that logins do not wait for the log.
+    // The creation of a Session is not logged, so that logins do not wait for the log. Replicas fetch a Session at its
+    // first use.
     if !(is_new && document.kind == Kind::Session) {
         change::append(
             connection,
@@ -37,7 +38,7 @@ pub(super) fn put(
     Ok(revision)
 }
 
-/// Deletes a document where it is at `revision`.
+/// Deletes a document if it is at `revision`, or at any revision if `None`.
 pub(super) fn delete(
     connection: &Connection,
     kind: Kind,
@@ -71,7 +72,7 @@ pub(super) fn delete(
     Ok(())
 }
 
-/// Fails unless the document is there at `revision`. One writer: it stays so until commit.
+/// Fails unless the document is at `revision`. There is a single writer, so the document cannot change before commit.
 pub(super) fn unchanged(
     connection: &Connection,
     kind: Kind,
@@ -123,7 +124,7 @@ pub(super) fn limit(
         .ok_or(CommitError::LimitReached { kind, index })
 }
 
-/// What belongs to a document and goes with it.
+/// Deletes the index entries and the usage of a document.
 pub(super) fn remove_attachments(
     connection: &Connection,
     id: i64,
@@ -191,7 +192,7 @@ fn try_insert(
         .optional()?)
 }
 
-/// Whoever has the uid or the name: the one with the uid first.
+/// Returns the document that has the uid, or else the one that has the name.
 fn holder(connection: &Connection, document: &NewDocument) -> Result<(i64, Uid), StoreError> {
     let (id, uid): (i64, Vec<u8>) = connection
         .prepare_cached(
@@ -209,7 +210,7 @@ fn holder(connection: &Connection, document: &NewDocument) -> Result<(i64, Uid),
     Ok((id, row::uid(&uid)?))
 }
 
-/// Those of both statements that update.
+/// The parameters of both update statements.
 macro_rules! update_parameters {
     ($document:ident, $sealed:ident, $revision:ident, $now:ident) => {
         params![
@@ -253,7 +254,7 @@ fn update(
             });
         match updated {
             Ok(updated) => return updated.ok_or_else(conflict),
-            // The uid stays as it is: the only constraint that an update can violate is that of the name.
+            // An update does not change the uid, so the only constraint that it can violate is that of the name.
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
                 let taken = holder_of_name(connection, document)?;
                 if !evict_expired(connection, taken, now)? {
@@ -268,8 +269,8 @@ fn update(
     }
 }
 
-/// The update of a document that keeps its name and expiry, as most do. SQLite rewrites the entry of each index that
-/// has a column which is set, the same value or not; with many documents each of those is on a page of its own.
+/// Updates a document that keeps its name and expiry, as most do. SQLite rewrites the entry of each index over a column
+/// that is set, even to the same value. With many documents, each of these entries is on a different page.
 fn update_body(
     connection: &Connection,
     document: &NewDocument,
@@ -303,7 +304,7 @@ fn holder_of_name(connection: &Connection, document: &NewDocument) -> Result<i64
         })?)
 }
 
-/// Makes the rows of `entries` those of the document, touching only what differs.
+/// Replaces the index entries of the document. Writes only the entries that differ.
 fn put_entries(
     connection: &Connection,
     document: &NewDocument,
@@ -454,7 +455,7 @@ fn holder_of_entry(
         })?)
 }
 
-/// Removes the document where it has expired: what was not collected yet stands in nobody's way.
+/// Deletes the document if it has expired, so that uncollected documents cause no conflicts. Returns whether it did.
 fn evict_expired(connection: &Connection, id: i64, now: UnixMillis) -> Result<bool, StoreError> {
     let evicted: Option<(String, Vec<u8>, String)> = connection
         .prepare_cached(

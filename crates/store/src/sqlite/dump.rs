@@ -1,4 +1,4 @@
-//! Reading everything for a backup, and filling an empty database from one.
+//! Backup of all data, and restore into an empty database.
 
 use domain::id::Uid;
 use rusqlite::{Connection, TransactionBehavior, params};
@@ -13,10 +13,10 @@ use crate::{
 
 type Items = mpsc::Sender<Result<Item, StoreError>>;
 
-/// Whoever read has stopped reading.
+/// The receiver has stopped reading.
 struct Gone;
 
-/// Sends everything, from one read transaction. Runs on a blocking thread.
+/// Sends all data, from one read transaction. Runs on a blocking thread.
 pub(super) fn dump(connection: &mut Connection, items: &Items) {
     if let Err(error) = try_dump(connection, items) {
         let _ = items.blocking_send(Err(error));
@@ -103,7 +103,8 @@ fn send_all(
     Ok(())
 }
 
-/// Fills the database with what arrives, commits at the end of it. Returns whether that came. Runs on a blocking thread.
+/// Fills the database with the received items and commits after the last one. Returns false if the sender stopped
+/// early. Runs on a blocking thread.
 pub(super) fn load(
     connection: &mut Connection,
     sealer: &Sealer,
@@ -131,7 +132,7 @@ pub(super) fn load(
             }
         }
     }
-    // Whoever reads the backup has given up; dropping the transaction rolls back.
+    // The sender has given up. Dropping the transaction rolls it back.
     Ok(false)
 }
 

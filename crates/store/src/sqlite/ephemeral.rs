@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::{CommitError, Counter, StoreError, Usage, row};
 
-/// Stores a single-use record unless one with the same key is live.
+/// Stores a single-use record, unless a live one has the same key.
 pub(super) fn record(
     connection: &Connection,
     kind: &str,
@@ -29,7 +29,6 @@ pub(super) fn record(
     (stored == 1).then_some(()).ok_or(CommitError::RecordTaken)
 }
 
-/// Consumes a single-use record.
 pub(super) fn take(
     connection: &Connection,
     kind: &str,
@@ -44,7 +43,7 @@ pub(super) fn take(
         .optional()?)
 }
 
-/// Counts a hit; a window that has ended starts anew.
+/// Counts a hit. A new window starts if the previous one has ended.
 pub(super) fn count(
     connection: &Connection,
     key: &str,
@@ -62,7 +61,7 @@ pub(super) fn count(
         .query_row(params![key, now.saturating_add(window).0, now.0], counter_of)?)
 }
 
-/// The counter where its window has not ended.
+/// Returns the counter if its window has not ended.
 pub(super) fn counter(
     connection: &Connection,
     key: &str,
@@ -74,7 +73,6 @@ pub(super) fn counter(
         .optional()?)
 }
 
-/// Forgets a counter.
 pub(super) fn reset_counter(connection: &Connection, key: &str) -> Result<(), StoreError> {
     connection
         .prepare_cached("DELETE FROM counters WHERE key = ?1")?
@@ -82,7 +80,6 @@ pub(super) fn reset_counter(connection: &Connection, key: &str) -> Result<(), St
     Ok(())
 }
 
-/// Adds usage.
 pub(super) fn add_usage(
     connection: &Connection,
     usage: &BTreeMap<Uid, Usage>,
@@ -102,7 +99,6 @@ pub(super) fn add_usage(
     Ok(())
 }
 
-/// Usage of those that have any.
 pub(super) fn usage(
     connection: &Connection,
     uids: &[Uid],

@@ -1,4 +1,4 @@
-//! The change feed: woken after each commit of this process, and by looking for those of others.
+//! The change feed. It wakes after each commit of this process, and polls for those of other processes.
 
 use std::{
     sync::mpsc::{self, RecvTimeoutError},
@@ -12,21 +12,21 @@ use tokio::sync::watch;
 use super::{change, writer::finish};
 use crate::{Cursor, FeedState, StoreError};
 
-/// How often the database is asked for changes of other processes.
+/// The interval at which the database is polled for changes of other processes.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How often a feed in which nothing happens says so.
+/// The interval at which an idle feed confirms its state.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// Runs until it is dropped.
+/// The thread of the feed. It runs until this is dropped.
 pub(super) struct Feed {
     state: watch::Sender<FeedState>,
-    /// Its end stops the thread. `None` only while it is dropped.
+    /// Dropping the sender stops the thread. `None` only during `drop`.
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Feed {
-    /// Starts at `head`.
+    /// Starts the feed at `head`.
     pub(super) fn start(connection: Connection, head: Cursor) -> Result<Self, StoreError> {
         let (state, _) = watch::channel(FeedState {
             cursor: head,
@@ -63,11 +63,12 @@ impl Drop for Feed {
     }
 }
 
-/// Tells the subscribers.
+/// Notifies the subscribers.
 pub(super) struct Publisher(watch::Sender<FeedState>);
 
 impl Publisher {
-    /// All changes up to `head` are committed. Wakes where there are new ones or the heartbeat is due.
+    /// Records that all changes up to `head` are committed. Wakes subscribers if there are new ones or the heartbeat is
+    /// due.
     pub(super) fn publish(&self, head: Cursor) {
         self.0.send_if_modified(|state| {
             let now = Instant::now();
@@ -85,7 +86,7 @@ fn look(connection: &Connection, stopped: &mpsc::Receiver<()>, publisher: &Publi
     while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
         match change::head(connection) {
             Ok(head) => publisher.publish(head),
-            // Without a heartbeat the feed grows stale, and those who rely on it refuse.
+            // Without a heartbeat the feed becomes stale, and its users refuse requests.
             Err(error) => tracing::warn!(%error, "the change feed could not be read"),
         }
     }

@@ -1,4 +1,4 @@
-//! Logs of events.
+//! Queries of audit and access events.
 
 use rusqlite::{Connection, params_from_iter, types::Value};
 
@@ -9,7 +9,7 @@ use crate::{
     row::{self, LogQuery, Operand},
 };
 
-/// Finds a page by the sizes of its events.
+/// Finds a page by the encoded sizes of its events.
 pub(super) fn bounds(
     connection: &Connection,
     query: LogQuery,
@@ -38,7 +38,7 @@ fn where_clause(query: LogQuery) -> (String, Vec<Value>) {
     (conditions, parameters)
 }
 
-/// Reads a part of one, newest first, and how many events there are that are asked for.
+/// Returns a page of events, newest first, and the total number of matching events.
 pub(super) fn page<T>(
     connection: &Connection,
     query: LogQuery,

@@ -1,4 +1,4 @@
-//! Checks and key rotation.
+//! Consistency checks and key rotation.
 
 use domain::kind::Kind;
 use rusqlite::{Connection, params};
@@ -9,7 +9,7 @@ use crate::{
     seal::{Place, Sealer},
 };
 
-/// What is wrong in the database.
+/// Checks the database for problems.
 pub(super) fn check(connection: &Connection, sealer: &Sealer) -> Result<Vec<Finding>, StoreError> {
     let mut findings = Vec::new();
     let mut statement = connection.prepare("PRAGMA integrity_check(20)")?;
@@ -47,7 +47,7 @@ pub(super) fn check(connection: &Connection, sealer: &Sealer) -> Result<Vec<Find
     Ok(findings)
 }
 
-/// Seals anew what is not sealed under the present key. Returns how much that was.
+/// Seals again every secret that is not sealed under the current key. Returns the number of resealed secrets.
 pub(super) fn reseal(connection: &Connection, sealer: &Sealer) -> Result<u64, StoreError> {
     let mut outdated = Vec::new();
     for_each_sealed(connection, |id, place, sealed| {
@@ -73,7 +73,7 @@ fn for_each_sealed(
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let kind: String = row.get(1)?;
-        // Reported by the check of kinds.
+        // The check of kinds reports unknown kinds.
         let Ok(kind) = kind.parse() else { continue };
         let uid = row::uid(row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?)?;
         let sealed = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;

@@ -1,4 +1,4 @@
-//! Reading documents.
+//! Document queries.
 
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, Rows, params};
@@ -8,7 +8,6 @@ use crate::{
     seal::WithSealed,
 };
 
-/// The document with this uid.
 pub(super) fn get(
     connection: &Connection,
     kind: Kind,
@@ -23,7 +22,6 @@ pub(super) fn get(
     )
 }
 
-/// The document with this name.
 pub(super) fn get_by_name(
     connection: &Connection,
     kind: Kind,
@@ -38,7 +36,7 @@ pub(super) fn get_by_name(
     )
 }
 
-/// The sealed part of a document.
+/// Returns the sealed part of a document.
 pub(super) fn sealed(
     connection: &Connection,
     kind: Kind,
@@ -51,7 +49,7 @@ pub(super) fn sealed(
     Ok(sealed.flatten())
 }
 
-/// The document with this uid and its sealed part, of one revision.
+/// Returns a document and its sealed part, of the same revision.
 pub(super) fn get_with_sealed(
     connection: &Connection,
     kind: Kind,
@@ -69,7 +67,7 @@ pub(super) fn get_with_sealed(
     Ok(Some((document(row)?, row.get(7)?)))
 }
 
-/// The documents after `after`, by uid.
+/// Returns the documents after `after`, in the order of their uids.
 pub(super) fn scan(
     connection: &Connection,
     kind: Kind,
@@ -86,7 +84,7 @@ pub(super) fn scan(
     )
 }
 
-/// A page of documents and how many there are.
+/// Returns a page of documents and the total number.
 pub(super) fn list(connection: &Connection, query: &Query) -> Result<Page, StoreError> {
     let documents = page(connection, query)?;
     let read = u64::try_from(documents.len()).unwrap_or(u64::MAX);
@@ -99,7 +97,7 @@ pub(super) fn list(connection: &Connection, query: &Query) -> Result<Page, Store
     Ok(Page { documents, total })
 }
 
-/// Finds a page by the sizes of its documents.
+/// Finds a page by the encoded sizes of its documents.
 pub(super) fn bounds(
     connection: &Connection,
     query: &Query,
@@ -119,7 +117,7 @@ pub(super) fn bounds(
     split(rows, pages)
 }
 
-/// Finds a page in rows with the sizes of the items, in order.
+/// Finds a page, given rows with the sizes of the items in order.
 pub(super) fn split(mut rows: Rows<'_>, pages: Pages) -> Result<Bounds, StoreError> {
     let mut splitter = Splitter::new(pages);
     while let Some(row) = rows.next()? {
@@ -158,7 +156,7 @@ fn page(connection: &Connection, query: &Query) -> Result<Vec<Document>, StoreEr
     }
 }
 
-/// The statement that reads `columns` of a part of a list: parameters 3 and 4 are limit and offset.
+/// Builds the statement that reads `columns` of a page. Parameters 3 and 4 are limit and offset.
 fn select(query: &Query, columns: &str) -> String {
     let order = match query.order {
         Order::Created => "d.created_at, d.uid",

@@ -1,4 +1,4 @@
-//! Pooled connections that read, on blocking threads.
+//! A pool of connections that read, on blocking threads.
 
 use std::{
     path::PathBuf,
@@ -11,10 +11,10 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 use super::connection::open_reader;
 use crate::StoreError;
 
-/// How many read at once.
+/// The maximum number of concurrent reads.
 const READERS: usize = 4;
 
-/// Opened as they are needed, kept until the store goes.
+/// The connections, which are opened on demand and kept until the store is dropped.
 pub(super) struct Readers {
     path: PathBuf,
     idle: Arc<Mutex<Vec<Connection>>>,
@@ -30,7 +30,7 @@ impl Readers {
         }
     }
 
-    /// Reads on a blocking thread, in one transaction: `read` sees one state of the store.
+    /// Runs `read` on a blocking thread, in one transaction, so that it sees a consistent state of the store.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,

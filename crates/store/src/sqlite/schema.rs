@@ -1,4 +1,4 @@
-//! Migrations, the Cluster's uid, and the check of the master key.
+//! Migrations, the uid of the Cluster, and the check of the master key.
 
 use domain::{clock::UnixMillis, id::Uid, rng::Rng};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
@@ -13,7 +13,7 @@ use crate::{
 const CLUSTER_UID: &str = "cluster-uid";
 const KEY_CHECK: &str = "key-check";
 
-/// Brings the schema up to date and returns the Cluster's uid, which the first migration makes.
+/// Migrates the schema and returns the uid of the Cluster, which is created at the first migration.
 pub(super) fn prepare(
     connection: &mut Connection,
     sealer: &Sealer,
@@ -45,7 +45,6 @@ pub(super) fn prepare(
     Ok(uid)
 }
 
-/// The value of `name`.
 pub(super) fn meta(connection: &Connection, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
     Ok(connection
         .prepare_cached("SELECT value FROM meta WHERE name = ?1")?
@@ -53,7 +52,6 @@ pub(super) fn meta(connection: &Connection, name: &str) -> Result<Option<Vec<u8>
         .optional()?)
 }
 
-/// Sets the value of `name`.
 pub(super) fn set_meta(
     connection: &Connection,
     name: &str,
@@ -77,7 +75,7 @@ fn cluster_uid(connection: &Connection, rng: &dyn Rng) -> Result<Uid, StoreError
     Ok(uid)
 }
 
-/// Makes the database one of another Cluster.
+/// Sets the uid of the Cluster, for a restore.
 pub(super) fn adopt(
     connection: &Connection,
     sealer: &Sealer,
@@ -87,14 +85,14 @@ pub(super) fn adopt(
     seal_key_check(connection, sealer)
 }
 
-/// Puts the present master key into the place of a former one.
+/// Seals the key check under the current master key.
 pub(super) fn seal_key_check(connection: &Connection, sealer: &Sealer) -> Result<(), StoreError> {
     let cluster = meta(connection, CLUSTER_UID)?.unwrap_or_default();
     let place = Place::of_cluster(row::uid(&cluster)?);
     set_meta(connection, KEY_CHECK, &sealer.seal(place, &[])?)
 }
 
-/// A value sealed at the first start tells at every later one whether the key is the right one.
+/// Checks the master key: the value sealed at the first start must open at every later one.
 fn check_key(connection: &Connection, sealer: &Sealer, cluster: Uid) -> Result<(), StoreError> {
     let place = Place::of_cluster(cluster);
     if let Some(sealed) = meta(connection, KEY_CHECK)? {

@@ -1,4 +1,4 @@
-//! Carrying out a transaction, inside a savepoint of the writer.
+//! Executes a transaction in a savepoint of the writer.
 
 use domain::clock::UnixMillis;
 use rusqlite::Connection;
@@ -9,7 +9,7 @@ use crate::{
     prepared::{Prepared, Step},
 };
 
-/// Carries out all steps; an error leaves it to the caller to roll back.
+/// Executes all steps. If one fails, the caller must roll back.
 pub(super) fn run(connection: &Connection, prepared: &Prepared) -> Result<Committed, CommitError> {
     let now = prepared.now;
     let mut revisions = Vec::new();

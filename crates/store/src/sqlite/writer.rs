@@ -1,8 +1,8 @@
-//! The one thread that writes: group commit by savepoints.
+//! The single thread that writes: group commit with savepoints.
 //!
-//! What waits in the queue becomes one SQLite transaction, in which each piece of work has a savepoint of its
-//! own: one that fails leaves nothing behind and takes no other with it. Nobody gets an answer, not even a
-//! refusal, before the flush: a refusal may rest on work of the same group.
+//! The queued work becomes one SQLite transaction, in which each piece of work has its own savepoint. A piece that
+//! fails leaves no changes behind and does not affect the others. Every response waits for the flush, even a refusal:
+//! it may depend on work of the same group.
 
 use std::thread::{self, JoinHandle};
 
@@ -12,24 +12,24 @@ use tokio::sync::{mpsc, oneshot};
 use super::{change, feed::Publisher};
 use crate::StoreError;
 
-/// How much may wait.
+/// The capacity of the queue.
 const QUEUE: usize = 4096;
-/// How much is flushed at once.
+/// The maximum number of pieces of work in a group.
 const GROUP: usize = 256;
 
-/// Does its work in its savepoint and returns how to answer, once it is known whether the group was flushed.
+/// Work to run in a savepoint. It returns the function that sends the response after the outcome of the flush is known.
 type Work = Box<dyn FnOnce(&Connection) -> Result<Answer, StoreError> + Send>;
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
-/// Hands work to the writing thread.
+/// Sends work to the writer thread.
 pub(super) struct Writer {
-    /// `None` only while it is dropped.
+    /// `None` only during `drop`.
     queue: Option<mpsc::Sender<Work>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
-    /// Starts the thread. Dropping the `Writer` waits until what is queued is done and the database is closed.
+    /// Starts the thread. Dropping the `Writer` waits until the queue is processed and the database is closed.
     pub(super) fn start(connection: Connection, publisher: Publisher) -> Result<Self, StoreError> {
         let (queue, work) = mpsc::channel(QUEUE);
         let thread = thread::Builder::new()
@@ -42,7 +42,7 @@ impl Writer {
         })
     }
 
-    /// Does `work` in a savepoint and returns its result once that is durable.
+    /// Runs `work` in a savepoint and returns its result when it is durable.
     pub(super) async fn write<T, E>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
@@ -55,7 +55,7 @@ impl Writer {
         let work: Work = Box::new(move |connection| {
             let result = in_savepoint(connection, work)?;
             let answer: Answer = Box::new(move |flushed| {
-                // Whoever asked may have gone; the work is done all the same.
+                // The receiver may be gone; the work is done nevertheless.
                 let _ = answer.send(flushed.map_err(E::from).and(result));
             });
             Ok(answer)
@@ -76,8 +76,8 @@ impl Drop for Writer {
     }
 }
 
-/// Waits for a thread, and with it for the connection that it holds. Whoever moves or deletes the files of a store
-/// that was dropped must not race against its closing.
+/// Waits until a thread has ended, and so has closed its connection. Code that moves or deletes the files of a dropped
+/// store must not race with the close.
 pub(super) fn finish(thread: Option<JoinHandle<()>>) {
     let Some(thread) = thread else { return };
     if thread.thread().id() != thread::current().id() && thread.join().is_err() {
@@ -126,7 +126,7 @@ fn write_groups(connection: &Connection, mut queue: mpsc::Receiver<Work>, publis
     }
 }
 
-/// Does the work of one group and flushes it. Returns the last change.
+/// Runs the work of one group and flushes it. Returns the last change.
 fn write_group(
     connection: &Connection,
     group: &mut Vec<Work>,
@@ -137,7 +137,7 @@ fn write_group(
     for work in group.drain(..) {
         answers.push(work(connection)?);
     }
-    // What came meanwhile shares the flush.
+    // Work that arrived in the meantime shares the flush.
     while answers.len() < GROUP
         && let Ok(work) = queue.try_recv()
     {

@@ -7,7 +7,7 @@ use tokio::time::{Instant, interval};
 use super::{Relay, Server, postgres_client};
 use crate::DatabaseUrl;
 
-/// A primary and its standby behind an address that a failover moves.
+/// A primary and its standby behind one address, which a failover switches to the standby.
 pub struct Pair {
     primary: Server,
     standby: Server,
@@ -17,8 +17,10 @@ pub struct Pair {
 }
 
 impl Pair {
+    /// Starts the servers.
+    ///
     /// # Panics
-    /// Where PostgreSQL is not installed or does not start.
+    /// Panics if PostgreSQL is not installed or does not start.
     pub async fn start() -> Self {
         let primary = Server::alone().await;
         let url = primary.database().await;
@@ -38,36 +40,36 @@ impl Pair {
         }
     }
 
-    /// The database, at the address of the one that is the primary.
+    /// Returns the URL of the database, at the address of the current primary.
     pub fn url(&self) -> &DatabaseUrl {
         &self.url
     }
 
-    /// The way to it.
+    /// Returns the relay in front of the current primary.
     pub fn relay(&self) -> &Relay {
         &self.relay
     }
 
-    /// A connection to the standby.
+    /// Connects to the standby.
     ///
     /// # Panics
-    /// Where it does not answer.
+    /// Panics if the standby does not answer.
     pub async fn on_standby(&self) -> tokio_postgres::Client {
         postgres_client(&self.standby.url(&self.database)).await
     }
 
-    /// A connection to the primary.
+    /// Connects to the primary.
     ///
     /// # Panics
-    /// Where it does not answer.
+    /// Panics if the primary does not answer.
     pub async fn on_primary(&self) -> tokio_postgres::Client {
         postgres_client(&self.primary.url(&self.database)).await
     }
 
-    /// Waits until the standby has all that is committed.
+    /// Waits until the standby has replayed everything that is committed.
     ///
     /// # Panics
-    /// Where it does not get it.
+    /// Panics if this takes more than 30 seconds.
     pub async fn replicate(&self) {
         let primary = self.on_primary().await;
         let row = primary.query_one("SELECT pg_current_wal_lsn()::text", &[]);
@@ -84,10 +86,10 @@ impl Pair {
         .await;
     }
 
-    /// From here on the standby gets nothing.
+    /// Stops replication to the standby.
     ///
     /// # Panics
-    /// Where it does not answer.
+    /// Panics if the standby does not answer.
     pub async fn cut(&self) {
         let standby = self.on_standby().await;
         for sql in [
@@ -106,10 +108,10 @@ impl Pair {
         .await;
     }
 
-    /// The primary crashes, the standby takes its place and its address.
+    /// Crashes the primary, promotes the standby and switches the address to it.
     ///
     /// # Panics
-    /// Where it is not promoted.
+    /// Panics if the standby is not promoted.
     pub async fn fail_over(self) -> (Server, Relay) {
         self.primary.crash();
         let standby = postgres_client(&self.standby.url(&self.database)).await;
@@ -123,10 +125,10 @@ impl Pair {
     }
 }
 
-/// Asks until the answer is yes.
+/// Polls a condition until it is true.
 ///
 /// # Panics
-/// After half a minute.
+/// Panics after 30 seconds.
 pub async fn until(what: &str, mut asks: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     let mut ticks = interval(Duration::from_millis(20));

@@ -19,7 +19,7 @@ use tokio::{
 
 use super::Server;
 
-/// Listens at a TCP port and carries bytes to the socket of a server.
+/// A relay that listens on a TCP port and forwards bytes to the socket of a server.
 pub struct Relay {
     address: SocketAddr,
     state: watch::Sender<State>,
@@ -29,14 +29,16 @@ pub struct Relay {
 #[derive(Clone)]
 struct State {
     socket: PathBuf,
-    /// Connections with a lower number are open, and carry nothing in either direction.
+    /// Connections with a lower number stay open but forward no bytes.
     frozen_below: u64,
     delay: Duration,
 }
 
 impl Relay {
+    /// Starts a relay to `server`.
+    ///
     /// # Panics
-    /// Where no port is free.
+    /// Panics if no port is available.
     pub async fn to(server: &Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
@@ -60,36 +62,36 @@ impl Relay {
         }
     }
 
-    /// Where it listens.
+    /// Returns the address on which the relay listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Freezes all connections, and those to come. Nobody is told: as when a cable is pulled, or a server hangs.
+    /// Freezes all open and future connections without closing them, like a pulled cable or a server that hangs.
     pub fn freeze(&self) {
         self.state
             .send_modify(|state| state.frozen_below = u64::MAX);
     }
 
-    /// Freezes the connections that are open; new ones work.
+    /// Freezes the open connections. New ones work.
     pub fn freeze_open(&self) {
         let accepted = self.accepted.load(Ordering::SeqCst);
         self.state
             .send_modify(|state| state.frozen_below = accepted);
     }
 
-    /// Lets new connections work. What was frozen is reset.
+    /// Lets new connections work. Frozen connections are closed.
     pub fn mend(&self) {
         self.state.send_modify(|state| state.frozen_below = 0);
     }
 
-    /// Carries new connections to another server.
+    /// Forwards new connections to another server.
     pub fn switch(&self, server: &Server) {
         self.state
             .send_modify(|state| state.socket = server.socket());
     }
 
-    /// Holds back everything that is sent for this long, in both directions.
+    /// Delays all data by this time, in both directions.
     pub fn delay(&self, delay: Duration) {
         self.state.send_modify(|state| state.delay = delay);
     }
@@ -112,7 +114,7 @@ async fn carry(client: TcpStream, number: u64, mut states: watch::Receiver<State
         _ = forward(from_server, to_client, states.clone()) => return,
         _ = states.wait_for(|state| is_frozen(state)) => {}
     }
-    // Both ends stay open until it is mended.
+    // Both ends stay open until `mend` is called.
     let _ = states.wait_for(|state| !is_frozen(state)).await;
 }
 

@@ -1,4 +1,4 @@
-//! Throw-away PostgreSQL servers: one per test binary, and pairs of a primary and its standby.
+//! Temporary PostgreSQL servers: one per test binary, and pairs of a primary and its standby.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -12,7 +12,7 @@ use std::{
 
 use crate::DatabaseUrl;
 
-/// A running server. It ends, and its files go, with the process, however that ends.
+/// A running server. It stops and its files are deleted when this process ends, even if the process is killed.
 pub struct Server {
     directory: PathBuf,
     databases: AtomicU32,
@@ -22,8 +22,8 @@ pub struct Server {
     child: Child,
 }
 
-/// Starts a server on a socket in a directory of its own, as an unprivileged user where this one is root, and
-/// waits for the end of its standard input.
+/// Starts a server on a socket in a temporary directory and waits for the end of its standard input. If it runs as
+/// root, the server runs as an unprivileged user.
 const SCRIPT: &str = r#"
 set -eu
 directory=$(mktemp -d /tmp/octelium-postgres.XXXXXX)
@@ -59,26 +59,26 @@ wait "$server" || true
 "#;
 
 impl Server {
-    /// The server of this process.
+    /// Returns the server that is shared in this process.
     pub(super) fn shared() -> Arc<Self> {
         static SERVER: OnceLock<Arc<Server>> = OnceLock::new();
         Arc::clone(SERVER.get_or_init(|| Arc::new(Self::start(None))))
     }
 
-    /// A server of its own, which a test may break.
+    /// Starts a separate server, which a test can break.
     ///
     /// # Panics
-    /// Where PostgreSQL is not installed or does not start.
+    /// Panics if PostgreSQL is not installed or does not start.
     pub async fn alone() -> Self {
         tokio::task::spawn_blocking(|| Self::start(None))
             .await
             .expect("a throw-away server")
     }
 
-    /// A standby of this server, which streams from it.
+    /// Starts a standby that streams from this server.
     ///
     /// # Panics
-    /// Where it does not start.
+    /// Panics if the standby does not start.
     pub async fn standby(&self) -> Self {
         let primary = self.directory.clone();
         tokio::task::spawn_blocking(move || Self::start(Some(&primary)))
@@ -86,7 +86,7 @@ impl Server {
             .expect("a throw-away standby")
     }
 
-    /// Ends it as a crash does: nothing more is sent to a standby.
+    /// Stops the server like a crash: it sends nothing more to a standby.
     pub fn crash(self) {
         let Self {
             mut child,
@@ -97,15 +97,15 @@ impl Server {
         let _ = child.wait();
     }
 
-    /// Its socket.
+    /// Returns the path of the socket.
     pub fn socket(&self) -> PathBuf {
         self.directory.join(".s.PGSQL.5432")
     }
 
-    /// The URL of a new, empty database.
+    /// Creates an empty database and returns its URL.
     ///
     /// # Panics
-    /// Where it cannot be made.
+    /// Panics if the database cannot be created.
     pub async fn database(&self) -> DatabaseUrl {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         let (client, connection) =
@@ -122,7 +122,7 @@ impl Server {
         self.url(&name)
     }
 
-    /// The URL of a database of it.
+    /// Returns the URL of a database on this server.
     pub fn url(&self, database: &str) -> DatabaseUrl {
         let directory = self.directory.display().to_string().replace('/', "%2F");
         DatabaseUrl::new(format!("postgres://postgres@{directory}/{database}"))
@@ -159,7 +159,7 @@ impl Server {
     }
 }
 
-/// Where `initdb` and `postgres` are: Debian does not put them on the path.
+/// Returns the directory of `initdb` and `postgres`, which Debian does not put on the path.
 fn programs() -> PathBuf {
     let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()

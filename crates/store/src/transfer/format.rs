@@ -1,36 +1,34 @@
-//! The layout of a backup.
+//! The format of a backup.
 //!
 //! `octelium-backup\n`, then records, each a length (4 bytes, big-endian) and that many bytes of protobuf: first a
-//! [`Header`], then any number of [`Item`]s. A length of zero ends them; the number of items (8 bytes,
-//! big-endian) and an HMAC-SHA-256 of everything before it follow.
+//! [`Header`], then any number of [`Item`]s. A length of zero ends the records. The number of items (8 bytes,
+//! big-endian) and an HMAC-SHA-256 of all preceding bytes follow.
 
 use prost::{Message, Oneof};
 
-/// The first bytes.
+/// The first bytes of a backup.
 pub(super) const MAGIC: &[u8] = b"octelium-backup\n";
-/// The layout that this writes and the only one that it reads.
+/// The version that is written, and the only one that is read.
 pub(super) const VERSION: u32 = 1;
-/// A longer record is refused before anything is allocated for it.
+/// The longest record in bytes. A longer one is rejected before memory is allocated for it.
 pub(super) const LONGEST_RECORD: u32 = 64 << 20;
-/// Of the HMAC.
+/// The length of the HMAC in bytes.
 pub(super) const MAC_LEN: usize = 32;
 
-/// What the backup is of.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Header {
     #[prost(uint32, tag = "1")]
     pub(crate) version: u32,
     #[prost(bytes = "vec", tag = "2")]
     pub(crate) cluster_uid: Vec<u8>,
-    /// When it was made, milliseconds since 1970.
+    /// The time of the backup, in milliseconds since 1970.
     #[prost(int64, tag = "3")]
     pub(crate) created_at: i64,
-    /// Of the master key that seals its secrets and authenticates it.
+    /// The id of the master key that seals the secrets and authenticates the backup.
     #[prost(bytes = "vec", tag = "4")]
     pub(crate) key_id: Vec<u8>,
 }
 
-/// One thing that is stored.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Record {
     #[prost(oneof = "Item", tags = "1, 2, 3, 4")]
@@ -63,7 +61,7 @@ pub(crate) struct DumpedDocument {
     pub(crate) revision: i64,
     #[prost(int64, tag = "5")]
     pub(crate) created_at: i64,
-    /// The greatest integer where it does not expire.
+    /// The largest integer if the document does not expire.
     #[prost(int64, tag = "6")]
     pub(crate) expires_at: i64,
     #[prost(bytes = "vec", tag = "7")]
@@ -74,7 +72,6 @@ pub(crate) struct DumpedDocument {
     pub(crate) entries: Vec<DumpedEntry>,
 }
 
-/// An index entry.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct DumpedEntry {
     #[prost(string, tag = "1")]
@@ -85,7 +82,6 @@ pub(crate) struct DumpedEntry {
     pub(crate) unique: bool,
 }
 
-/// Usage of a document.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct DumpedUsage {
     #[prost(bytes = "vec", tag = "1")]
@@ -96,7 +92,7 @@ pub(crate) struct DumpedUsage {
     pub(crate) last_at: i64,
 }
 
-/// A counter, as of failed attempts: a restore lifts no lock-out.
+/// A counter, such as of failed attempts. A restore must not lift a lockout.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct DumpedCounter {
     #[prost(string, tag = "1")]

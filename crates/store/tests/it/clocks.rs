@@ -1,4 +1,4 @@
-//! A replica whose clock is wrong.
+//! Tests with replicas whose clocks are wrong.
 
 use std::{sync::Arc, time::Duration};
 
@@ -51,7 +51,7 @@ async fn a_replica_that_is_a_day_ahead_removes_no_record_d5() {
     assert!(found.unwrap().is_some());
     assert!(store.counter("guesses", now).await.unwrap().is_some());
 
-    // What has expired by both clocks goes.
+    // A document that has expired by both clocks is deleted.
     let mut expired = document(Kind::RevokedToken, "expired");
     expired.expires_at = Some(now.saturating_sub(Duration::from_secs(1)));
     let put = Operation::Put(expired, Expected::Absent);

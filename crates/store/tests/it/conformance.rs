@@ -1,4 +1,4 @@
-//! What every backend must do, races included.
+//! The conformance suite that every backend must pass, races included.
 
 mod access;
 mod audit;

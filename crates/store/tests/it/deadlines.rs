@@ -1,4 +1,4 @@
-//! A database that hangs: nothing answers, and nothing is closed.
+//! Tests with a database that hangs: it does not answer, and its connections stay open.
 
 use std::{
     collections::BTreeMap,
@@ -16,11 +16,11 @@ use tokio::time::timeout;
 
 use crate::fixture::{NOW, create, document, uid};
 
-/// A read, or a single statement, and a margin for a busy machine.
+/// The limit for a read or a single statement, with a margin for a busy machine.
 const OPERATION: Duration = Duration::from_secs(7);
-/// A write.
+/// The limit for a write.
 const WRITE: Duration = Duration::from_secs(9);
-/// Until everything works again.
+/// The limit until everything works again.
 const RECOVERED_WITHIN: Duration = Duration::from_secs(15);
 
 fn url(relays: &[&Relay], database: &str) -> DatabaseUrl {
@@ -68,7 +68,7 @@ async fn works_again(store: &Arc<dyn Store>) {
     timeout(RECOVERED_WITHIN, reads).await.expect("reads go on");
 }
 
-/// Fails in time, with an error that says that it may pass.
+/// Asserts that the operation fails in time with a transient error.
 async fn fails<T>(
     what: &str,
     limit: Duration,
@@ -168,7 +168,7 @@ async fn a_host_that_hangs_is_passed_over_d2() {
     let store = timeout(RECOVERED_WITHIN, connecting).await;
     let store: Arc<dyn Store> = Arc::new(store.expect("the second host answers"));
     create(&store, document(Kind::User, "alice")).await.unwrap();
-    // Back to the first, which answers again, and to the second once more.
+    // Fail over to the first host, which answers again, and then back to the second.
     first.mend();
     second.freeze();
     works_again(&store).await;

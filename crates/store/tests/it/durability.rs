@@ -1,4 +1,4 @@
-//! A process that is killed at any point loses nothing that it had acknowledged.
+//! Tests that a process killed at any point loses no acknowledged write.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -15,7 +15,7 @@ use crate::fixture::{NOW, document};
 const DIRECTORY: &str = "STORE_TEST_VICTIM_DIRECTORY";
 const WRITERS: usize = 8;
 
-/// Not a test by itself: what the test below starts as a process of its own, and kills.
+/// Not a test: the test below starts this as a separate process and kills it.
 #[tokio::test(flavor = "multi_thread")]
 async fn victim() {
     #[allow(
@@ -34,7 +34,7 @@ async fn victim() {
     }
 }
 
-/// Creates a document, updates it, and tells of each acknowledged write.
+/// Creates and updates documents, and prints each acknowledged write.
 async fn write_forever(store: Arc<dyn Store>) {
     loop {
         let user = document(Kind::User, &crate::fixture::uid().to_string());
@@ -71,7 +71,7 @@ async fn a_killed_process_loses_no_acknowledged_write() {
     assert!(acknowledged.len() > 500);
 }
 
-/// Runs the victim until it has acknowledged `lines` writes, kills it, and returns all that it acknowledged.
+/// Runs the victim until it has acknowledged `lines` writes, kills it, and returns every acknowledged write.
 fn run_and_kill(directory: &Path, lines: usize) -> Vec<(String, u64)> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([
@@ -92,7 +92,7 @@ fn run_and_kill(directory: &Path, lines: usize) -> Vec<(String, u64)> {
         let Some(rest) = line.strip_prefix("acknowledged ") else {
             continue;
         };
-        // The last line may have been cut by the kill.
+        // The kill may have truncated the last line.
         let Some((uid, revision)) = rest.split_once(' ') else {
             continue;
         };
@@ -100,7 +100,7 @@ fn run_and_kill(directory: &Path, lines: usize) -> Vec<(String, u64)> {
             acknowledged.push((uid.to_owned(), revision));
         }
         if acknowledged.len() == lines {
-            // SIGKILL; what it had written before is read on.
+            // SIGKILL; the loop still reads the output written before it.
             child.kill().unwrap();
         }
     }
@@ -109,7 +109,8 @@ fn run_and_kill(directory: &Path, lines: usize) -> Vec<(String, u64)> {
     acknowledged
 }
 
-/// What a restore relies on when it moves the database: nothing of a dropped store is still in a log, or written later.
+/// A restore relies on this when it moves the database: a dropped store has nothing left in its log and writes nothing
+/// more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_store_has_closed_its_files() {
     for _ in 0..20 {

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::fixture::{commit, create, document};
 
-/// Within this, whoever follows the changes learns of another history.
+/// The time within which followers of the change log must notice another history.
 const NOTICED_WITHIN: Duration = Duration::from_secs(5);
 
 async fn feed_where(
@@ -43,7 +43,7 @@ async fn lost_changes_whose_numbers_are_used_again_are_noticed_d1() {
     let head = create_users(&store, "before", 60).await;
     feed_where(&idle, NOTICED_WITHIN, |state| state.cursor == head).await;
 
-    // In one transaction, so that no look sees a shorter log: comparing heads finds nothing.
+    // In one transaction, so that no poll sees a shorter log and a comparison of heads finds nothing.
     let foreign = testing::postgres_client(&url).await;
     foreign
         .batch_execute(&format!(
@@ -64,7 +64,7 @@ async fn lost_changes_whose_numbers_are_used_again_are_noticed_d1() {
         let state = feed_where(replica, NOTICED_WITHIN, |state| state.history == 1).await;
         assert_eq!(state.cursor, head);
     }
-    // What happens next is followed, and nothing is reported again.
+    // Later changes are followed, and no earlier change is reported again.
     let next = create_users(&store, "after", 3).await;
     assert_eq!(next, Cursor(head.0 + 3));
     for replica in [&store, &idle] {
@@ -91,7 +91,7 @@ async fn a_reader_of_changes_is_told_before_the_feed_looks_d1() {
         head.0 - 4
     );
     foreign.batch_execute(&lose).await.unwrap();
-    // Either the feed was first, and the reader is past the end, or the reader is told.
+    // The read either returns `Replaced`, or finds the position past the end because the feed noticed it first.
     let changes = store.changes(head, 10).await.unwrap();
     assert!(
         matches!(changes, Changes::Replaced | Changes::Trimmed(_)),
@@ -109,12 +109,12 @@ async fn a_failover_that_loses_changes_replaces_the_history_d1() {
     let kept = create_users(&store, "kept", 5).await;
     pair.replicate().await;
     pair.cut().await;
-    // More than the 32 numbers that a standby skips.
+    // More than the 32 sequence values that a standby skips.
     let lost = create_users(&store, "lost", 60).await;
     feed_where(&idle, NOTICED_WITHIN, |state| state.cursor == lost).await;
 
     let _running = pair.fail_over().await;
-    // The first write after the failover, and more than were lost: the same numbers, other changes.
+    // The first write after the failover reuses a number of the lost changes for another change.
     let user = document(Kind::User, "first");
     let put = Operation::Put(user, Expected::Absent);
     let mut first = commit(&store, vec![put.clone()]).await;
@@ -182,7 +182,7 @@ async fn a_change_that_waits_for_the_standby_is_not_lost_d1() {
         "{error}"
     );
 
-    // Commits do not wait, unless they ask for it.
+    // Commits do not wait for the standby unless they request it.
     let primary = pair.on_primary().await;
     for sql in [
         "ALTER SYSTEM SET synchronous_standby_names = '*'",
@@ -205,7 +205,7 @@ async fn a_change_that_waits_for_the_standby_is_not_lost_d1() {
     create(&store, kept.clone()).await.unwrap();
 
     pair.cut().await;
-    // A login does not wait for the standby that is gone; a change is not acknowledged without it.
+    // A login does not wait for the disconnected standby; a change is not acknowledged without it.
     create(&store, document(Kind::Session, "session"))
         .await
         .unwrap();

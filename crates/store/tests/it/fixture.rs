@@ -1,4 +1,4 @@
-//! Stores to test and documents to put into them.
+//! Stores under test, and documents for them.
 
 use std::{any::Any, sync::Arc};
 
@@ -8,13 +8,13 @@ use store::{
     Store, Transaction, testing,
 };
 
-/// 2023-11-14: whatever is later than it by hours has come by the clock of a database, too.
+/// 2023-11-14. A time hours after it is also in the past by the clock of the database.
 pub(crate) const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 
 /// A Cluster of two replicas on one database.
 pub(crate) struct Fixture {
     pub(crate) store: Arc<dyn Store>,
-    /// Sees the same database and shares nothing else.
+    /// A second replica, which shares only the database with the first.
     pub(crate) replica: Arc<dyn Store>,
     _kept: Box<dyn Any + Send>,
 }
@@ -94,7 +94,7 @@ pub(crate) async fn update(
     Ok(commit(store, vec![put]).await?.revisions[0])
 }
 
-/// What all of the racing `tasks` returned.
+/// Runs all `tasks` concurrently and returns their results.
 pub(crate) async fn race<T: Send + 'static>(
     tasks: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>,
 ) -> Vec<T> {

@@ -1,20 +1,20 @@
-//! E01: what concurrent clients of a store saw, across crashes, is what one register after the other would have shown.
+//! Linearizability check (E01) of what concurrent clients of a store saw, across crashes.
 //!
-//! A document that is only written by compare-and-set is a register whose values are numbered by revisions. A history
-//! of such registers is linearizable exactly where (1) no revision was made twice, (2) every read returns what the
-//! write of its revision wrote, and (3) no operation contradicts one that ended before it began. An operation whose
-//! outcome nobody learned may have happened, at any time after it began.
+//! A document that is written only by compare-and-set is a register whose values are numbered by revisions. A history
+//! of such registers is linearizable exactly if (1) no revision was written twice, (2) every read returns the value
+//! written with its revision, and (3) no operation contradicts one that ended before it began. An operation with an
+//! unknown outcome may have taken effect at any time after it began.
 
 use std::collections::BTreeMap;
 
-/// What a client asked for and got.
+/// An operation of a client and its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
-    /// Which document.
+    /// The index of the document.
     pub(crate) register: usize,
-    /// On a clock that all clients share.
+    /// Start time, on a clock that all clients share.
     pub(crate) began: u128,
-    /// `None` where nobody learned of the end.
+    /// End time; `None` if the outcome is unknown.
     pub(crate) ended: Option<u128>,
     pub(crate) seen: Seen,
 }
@@ -25,7 +25,7 @@ pub(crate) enum Seen {
         revision: u64,
         value: String,
     },
-    /// The document was at `expected`, and is now one further.
+    /// The document was at `expected`, and is now at the next revision.
     Wrote {
         expected: u64,
         value: String,
@@ -34,14 +34,14 @@ pub(crate) enum Seen {
     Refused {
         expected: u64,
     },
-    /// Nobody knows whether it was written.
+    /// The outcome of the write is unknown.
     Unknown {
         expected: u64,
         value: String,
     },
 }
 
-/// Why a history is impossible.
+/// Returns why a history is impossible, or `None` if it is linearizable.
 pub(crate) fn contradiction(history: &[Event]) -> Option<String> {
     let mut registers: BTreeMap<usize, Vec<&Event>> = BTreeMap::new();
     for event in history {
@@ -50,7 +50,7 @@ pub(crate) fn contradiction(history: &[Event]) -> Option<String> {
     registers.values().find_map(|events| of_register(events))
 }
 
-/// The write of one revision, or those that may have been it.
+/// The acknowledged write of a revision, or the writes with an unknown outcome that may have created it.
 #[derive(Default)]
 struct Made {
     acknowledged: Option<(u128, u128, String)>,
@@ -58,7 +58,7 @@ struct Made {
 }
 
 impl Made {
-    /// It cannot have been there before.
+    /// Returns the earliest time at which the revision can have existed.
     fn earliest(&self, value: Option<&str>) -> Option<u128> {
         match &self.acknowledged {
             Some((began, ..)) => Some(*began),
@@ -101,7 +101,7 @@ fn of_register(events: &[&Event]) -> Option<String> {
         .find_map(|event| of_event(event, &made).or_else(|| of_order(event, events)))
 }
 
-/// Whether what was seen could be there at all, and by then.
+/// Returns a contradiction if the observed revision was never written, or was written after it was observed.
 fn of_event(event: &Event, made: &BTreeMap<u64, Made>) -> Option<String> {
     let ended = event.ended?;
     match &event.seen {
@@ -141,12 +141,12 @@ fn of_event(event: &Event, made: &BTreeMap<u64, Made>) -> Option<String> {
     }
 }
 
-/// Whether it contradicts what had ended before it began.
+/// Returns a contradiction between the event and one that ended before it began.
 fn of_order(event: &Event, events: &[&Event]) -> Option<String> {
     let at_most = match &event.seen {
         Seen::Read { revision, .. } => *revision,
         Seen::Wrote { expected, .. } => *expected,
-        // One that failed says nothing of how far the document had come.
+        // A failed write says nothing about the latest revision.
         Seen::Refused { .. } | Seen::Unknown { .. } => return None,
     };
     let earlier = events
@@ -155,7 +155,7 @@ fn of_order(event: &Event, events: &[&Event]) -> Option<String> {
     for earlier in earlier {
         let at_least = match &earlier.seen {
             Seen::Read { revision, .. } => *revision,
-            // One that is refused met a later revision: none is ever guessed.
+            // A refused write saw a later revision, because `expected` is always a revision that was read.
             Seen::Wrote { expected, .. } | Seen::Refused { expected } => expected + 1,
             Seen::Unknown { .. } => continue,
         };

@@ -1,4 +1,4 @@
-//! E01: racing clients and crashes, held to the model in [`crate::history`].
+//! Concurrent clients and crashes, checked against the model in [`crate::history`] (E01).
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -23,7 +23,7 @@ const DIRECTORY: &str = "STORE_TEST_CLIENTS_DIRECTORY";
 const REGISTERS: usize = 3;
 const CLIENTS: usize = 6;
 
-/// On a clock that processes share.
+/// Returns the time of a clock that processes share.
 #[allow(
     clippy::disallowed_methods,
     reason = "events of several processes are put in order"
@@ -65,7 +65,7 @@ async fn read(store: &Arc<dyn Store>, register: usize) -> Option<Event> {
     })
 }
 
-/// Reads a register, then writes it unless somebody else has, and tells `intent` before.
+/// Reads a register and then writes it by compare-and-set. Reports to `intent` before the write.
 async fn step(
     store: &Arc<dyn Store>,
     register: usize,
@@ -130,7 +130,8 @@ async fn e01_postgres_stays_linearizable_while_its_connections_are_killed() {
             let done = Arc::clone(&done);
             tokio::spawn(async move {
                 let mut history = Vec::new();
-                // On a busy machine few get through between two cuts: they go on until enough have.
+                // On a busy machine few writes succeed between two cuts. The clients continue until enough have
+                // succeeded.
                 for number in 0_usize.. {
                     if number >= STEPS && written(&history) >= STEPS / 2 {
                         break;
@@ -163,7 +164,7 @@ async fn e01_postgres_stays_linearizable_while_its_connections_are_killed() {
     hold(&replicas[1], history, CLIENTS * STEPS / 2).await;
 }
 
-/// Not a test by itself: what the test below starts as a process of its own, and kills.
+/// Not a test: the test below starts this as a separate process and kills it.
 #[tokio::test(flavor = "multi_thread")]
 async fn clients() {
     #[allow(
@@ -211,7 +212,7 @@ fn tell(event: &Event) {
     std::io::stdout().write_all(line.as_bytes()).unwrap();
 }
 
-/// What a line of [`tell`] says; `None` for others, and for one that was cut.
+/// Parses a line of [`tell`]. Returns `None` for other and truncated lines.
 fn heard(line: &str) -> Option<Event> {
     let fields: Vec<&str> = line.split(' ').collect();
     let ["event", register, began, ended, what, number, value, "."] = fields[..] else {
@@ -257,7 +258,7 @@ async fn e01_the_embedded_store_stays_linearizable_while_its_process_is_killed()
     hold(&store, history, 50).await;
 }
 
-/// Runs the clients until they have told of so many events, kills them, and returns all.
+/// Runs the clients until they have reported `events` events, kills them, and returns every event.
 fn run_and_kill(directory: &Path, events: usize) -> Vec<Event> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([
@@ -277,13 +278,13 @@ fn run_and_kill(directory: &Path, events: usize) -> Vec<Event> {
     for line in output.lines().map_while(Result::ok) {
         history.extend(heard(&line));
         if history.len() == events {
-            // SIGKILL; what they had told before is read on.
+            // SIGKILL; the loop still reads the output written before it.
             child.kill().unwrap();
         }
     }
     child.wait().unwrap();
     assert!(history.len() >= events, "the clients ended by themselves");
-    // What is known of the end of a write takes the place of the intent.
+    // The known outcome of a write replaces its intent.
     let settled: Vec<(usize, u128)> = history
         .iter()
         .filter(|event| event.ended.is_some())
@@ -299,7 +300,7 @@ fn written(history: &[Event]) -> usize {
     history.iter().filter(is_written).count()
 }
 
-/// Holds a history, and what is there in the end, to the model.
+/// Checks a history and the final state of the store against the model.
 async fn hold(store: &Arc<dyn Store>, mut history: Vec<Event>, at_least: usize) {
     for number in 0..REGISTERS {
         history.push(read(store, number).await.expect("the store answers"));

@@ -1,4 +1,4 @@
-//! One suite, run against every backend, and what is particular to one.
+//! The conformance suite for every backend, and tests specific to one of them.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

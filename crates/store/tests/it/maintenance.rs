@@ -1,4 +1,4 @@
-//! Backup and restore between the backends, checks, rotation of the master key.
+//! Backup and restore between the backends, consistency checks, rotation of the master key.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
@@ -45,7 +45,7 @@ async fn database() -> Location {
     })
 }
 
-/// A store with something of everything.
+/// Fills a store with every kind of data.
 async fn fill(store: &Arc<dyn Store>) {
     let mut user = document(Kind::User, "alice");
     user.indexes = vec![
@@ -210,7 +210,7 @@ async fn a_restore_takes_another_master_key_and_leaves_sessions_out() {
             summary.documents,
             BTreeMap::from([(Kind::User, 1), (Kind::Secret, 1)])
         );
-        // Everything is sealed under the new key: the former one is needed no more.
+        // Everything is sealed under the new key, so the former key is not needed.
         let restored = open_backend(config(location, MasterKeys::new(key(2))))
             .await
             .unwrap();
@@ -341,7 +341,7 @@ async fn a_store_replaces_a_master_key_of_its_own() {
     let read_key = || std::fs::read_to_string(path.path().join("master-key")).unwrap();
     fill(&store::open(own()).await.unwrap()).await;
     let before = read_key();
-    // As after an interruption: the next key is there, nothing is sealed under it yet.
+    // The state after an interruption: the next key exists, and nothing is sealed under it yet.
     store::seal::load_or_create(
         &path.path().join("master-key.next"),
         &domain::rng::SystemRng,

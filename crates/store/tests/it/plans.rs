@@ -1,4 +1,4 @@
-//! What PostgreSQL reads to do what it is asked.
+//! Tests of how much PostgreSQL reads for an operation.
 
 use std::{
     sync::Arc,
@@ -12,7 +12,7 @@ use crate::fixture::{commit, document, entry, update};
 
 const CREDENTIALS: usize = 5_000;
 
-/// The tables have no statistics: the server of the tests never collects any by itself.
+/// The tables have no statistics: the test server never collects any.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_reads_the_index_entries_of_its_document_alone_d4() {
     let url = testing::postgres_database().await;
@@ -41,7 +41,7 @@ async fn an_update_reads_the_index_entries_of_its_document_alone_d4() {
     assert!(entries < 100, "{entries} index entries were read");
 }
 
-/// How many index entries were read of the table `entries`. A connection publishes its counts when it ends.
+/// Returns how many index entries of the table `entries` were read. A connection publishes its counts when it ends.
 async fn entries_read(client: &tokio_postgres::Client) -> i64 {
     let deadline = Instant::now() + Duration::from_secs(10);
     let others = "SELECT count(*) FROM pg_stat_activity

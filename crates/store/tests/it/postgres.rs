@@ -1,4 +1,4 @@
-//! What is particular to PostgreSQL: lost connections and foreign transactions.
+//! Tests specific to PostgreSQL: lost connections and foreign transactions.
 
 use std::{sync::Arc, time::Duration};
 
@@ -76,7 +76,7 @@ async fn killed_connections_come_back() {
     assert!(replica.feed().borrow().confirmed.elapsed() < Duration::from_secs(2));
 }
 
-/// Whoever holds the lock of the change log is slower than the others: no number overtakes his.
+/// A slow holder of the change log lock delays the others: no later change gets a lower number.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_committer_delays_changes_and_reorders_none() {
     let url = testing::postgres_database().await;
@@ -95,7 +95,7 @@ async fn a_slow_committer_delays_changes_and_reorders_none() {
         let store = Arc::clone(&store);
         async move { create(&store, document(Kind::User, "fast")).await }
     });
-    // A login, which logs nothing, does not wait.
+    // A login is not in the change log and does not wait.
     let replica: Arc<dyn Store> = Arc::new(testing::postgres_at(&url).await);
     let login = create(&replica, document(Kind::Session, "session"));
     timeout(Duration::from_secs(2), login)

@@ -1,4 +1,4 @@
-//! Secrets are not in the files, in errors or in what is printed.
+//! Tests that no secret appears in files, errors or debug output.
 
 use std::{fs, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! A replica that is stopped in the middle of a write.
+//! Tests with a replica that is stopped in the middle of a write.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -19,12 +19,12 @@ use crate::fixture::{create, document, uid};
 const DATABASE: &str = "STORE_TEST_STOPPED_WRITER_DATABASE";
 const WRITERS: usize = 4;
 const ROUNDS: u32 = 25;
-/// How far the stopped replica is from its database: what it holds across a round trip, it holds for this long.
+/// The latency between the stopped replica and its database. A lock held across a round trip is held for this long.
 const DELAY: Duration = Duration::from_millis(10);
-/// Others wait for nothing of the stopped replica.
+/// The limit for a write on another replica.
 const BOUND: Duration = Duration::from_secs(2);
 
-/// Not a test by itself: what the test below starts as a process of its own, and stops.
+/// Not a test: the test below starts this as a separate process and stops it.
 #[tokio::test(flavor = "multi_thread")]
 async fn writer() {
     #[allow(
@@ -40,21 +40,21 @@ async fn writer() {
         let store = Arc::clone(&store);
         writers.spawn(write_for_ever(store));
     }
-    // None of them ends by itself.
+    // No writer ends by itself.
     writers.join_next().await.unwrap().unwrap();
 }
 
 async fn write_for_ever(store: Arc<dyn Store>) {
     loop {
         let user = document(Kind::User, &uid().to_string());
-        // While it was stopped, the server may have given up its transaction.
+        // The server may have aborted its transaction while the process was stopped.
         if create(&store, user).await.is_ok() {
             std::io::stdout().write_all(b"\nwrote\n").unwrap();
         }
     }
 }
 
-/// Ends with the value.
+/// A child process that is killed when dropped.
 struct Victim(Child);
 
 impl Drop for Victim {
@@ -106,7 +106,7 @@ async fn a_stopped_replica_holds_up_no_writes_of_others_d3() {
     });
     let mut slowest = Duration::ZERO;
     for round in 0..ROUNDS {
-        // It writes again, each time a little later in its transaction.
+        // Let it write again, each time to a slightly later point of its transaction.
         while writes.try_recv().is_ok() {}
         let woken = tokio::time::timeout(Duration::from_secs(30), writes.recv());
         woken.await.expect("the replica writes").expect("it runs");

@@ -23,7 +23,7 @@ fn varint(number: u32, value: u64) -> Vec<u8> {
     bytes
 }
 
-/// `content` as the field `number`.
+/// Encodes `content` as the field `number`.
 fn nested(number: u32, content: &[u8]) -> Vec<u8> {
     let mut bytes = key(number, WireType::LengthDelimited);
     encode_varint(content.len() as u64, &mut bytes);
@@ -136,7 +136,7 @@ fn an_unknown_value_of_an_enum_is_refused() {
     assert_eq!(refused(2), Ok(()));
     assert_eq!(refused(3), expected(3));
     assert_eq!(refused(u64::MAX), expected(-1));
-    // Decoders take the low 32 bits, and so does the check.
+    // Decoders use only the low 32 bits, and so does the check.
     assert_eq!(refused(1 << 32 | 2), Ok(()));
     assert_eq!(refused(1 << 32 | 7), expected(7));
 }
@@ -163,12 +163,12 @@ fn an_unknown_value_among_packed_ones_is_refused() {
         check_as(&repeated, &nested(1, &[0x80])),
         malformed_at("list")
     );
-    // A field that holds one value is not packed.
+    // A singular field cannot be packed.
     let single = check::<core_v1::User>(&nested(4, &nested(3, &[1])));
     assert_eq!(single, malformed_at("spec.type"));
 }
 
-/// `message Repeated { enum Choice { A = 0; B = 1; } repeated Choice list = 1; }`
+/// Builds the descriptor of `message Repeated { enum Choice { A = 0; B = 1; } repeated Choice list = 1; }`.
 fn repeated_enum() -> MessageDescriptor {
     use prost_types::{
         DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldDescriptorProto,
@@ -211,8 +211,8 @@ fn repeated_enum() -> MessageDescriptor {
 
 #[test]
 fn a_wrong_wire_type_hides_nothing() {
-    // Session.metadata.annotations, a map, as four bytes. A decoder that takes them for a length and an entry finds
-    // the unknown field 429 behind it.
+    // Session.metadata.annotations, a map, encoded with the wire type of four bytes. A decoder that reads them as a
+    // length and an entry would find the unknown field 429 behind it.
     let bytes = [
         0x1a, 0x0a, 0x1a, 0x00, 0xcd, 0x00, 0x00, 0xea, 0x1a, 0x00, 0x1a, 0x00,
     ];
@@ -353,7 +353,7 @@ fn some_user() -> core_v1::User {
     }
 }
 
-/// Every message that the contract has, those of `google.protobuf` too.
+/// Returns every message of the contract, including those of `google.protobuf`.
 fn all_messages() -> Vec<MessageDescriptor> {
     fn with_nested(message: MessageDescriptor) -> Vec<MessageDescriptor> {
         let children: Vec<_> = message.child_messages().flat_map(with_nested).collect();

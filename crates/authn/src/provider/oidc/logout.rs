@@ -1,5 +1,5 @@
-//! The end of a session at the provider: it tells us (`OpenID` Connect Back-Channel Logout 1.0), or we lead people there
-//! (RP-Initiated Logout 1.0).
+//! Logout at the provider. The provider notifies us (`OpenID` Connect Back-Channel Logout 1.0), or we redirect people
+//! to the provider (RP-Initiated Logout 1.0).
 
 use std::time::Duration;
 
@@ -14,29 +14,30 @@ use crate::{
     jws::Unverified,
 };
 
-/// What a token is about that ends a session.
+/// Member of `events` that identifies a logout token.
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
-/// For how long after it was made one is taken: it is used at once, and is remembered for as long.
+/// Time after `iat` during which a token is accepted. Used tokens are remembered for the same time.
 const FRESH: Duration = Duration::from_mins(10);
 
-/// What a provider says has ended.
+/// A verified logout token. It has a subject, a session, or both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogoutToken {
-    /// `sub`: whose. There is at least one of both.
+    /// User whose session ended (`sub`).
     pub subject: Option<String>,
-    /// `sid`: which one; all of the subject where there is none.
+    /// Session that ended (`sid`). If `None`, all sessions of the subject ended.
     pub session: Option<String>,
-    /// `jti`: it is to be taken once.
+    /// Token id (`jti`). The caller must accept each id only once.
     pub id: String,
-    /// From here on it is refused in any case.
+    /// Time from which the token is rejected.
     pub ends_at: UnixMillis,
 }
 
 impl Relying {
-    /// Reads a logout token that was sent to the client of this id.
+    /// Verifies a logout token that was sent to the client `client_id`.
     ///
     /// # Errors
-    /// Where it is no such token of this provider, or the provider's keys cannot be had.
+    /// Returns [`LoginError::Invalid`] if it is not a valid logout token of this provider for this client, and
+    /// [`LoginError::Unavailable`] if the provider's keys cannot be fetched.
     pub async fn read_logout(
         &self,
         client_id: &str,
@@ -61,7 +62,7 @@ impl Relying {
             .map_err(LoginError::Invalid)
     }
 
-    /// §2.6, in its order.
+    /// Validates the claims (Back-Channel Logout 1.0 §2.6, in its order).
     fn check_logout(
         &self,
         found: &Found,
@@ -99,7 +100,7 @@ impl Relying {
         if !is_logout {
             return Err("it is about something else");
         }
-        // An ID token has one: neither can pose as the other.
+        // ID tokens have a nonce and logout tokens must not, so that neither is accepted as the other.
         if claims.contains_key("nonce") {
             return Err("it has a nonce");
         }
@@ -112,7 +113,8 @@ impl Relying {
         })
     }
 
-    /// Where people end their session at the provider; `None` where it has no such place, or cannot be reached.
+    /// Returns the URL at which people end their session at the provider. Returns `None` if the provider has no such
+    /// endpoint or is unreachable.
     pub async fn end_session_url(&self, client_id: &str) -> Option<String> {
         let found = self.found().await.ok()?;
         let more = found.metadata.additional_metadata();

@@ -1,4 +1,4 @@
-//! What a provider says of itself (`OpenID` Connect Discovery 1.0 §3), and its keys.
+//! Metadata (`OpenID` Connect Discovery 1.0 §3) and keys of a provider.
 
 use openidconnect::{
     AdditionalProviderMetadata, AuthType, ProviderMetadata,
@@ -20,13 +20,13 @@ use crate::{
 
 const LARGEST_METADATA: usize = 256 * 1024;
 
-/// What the library does not know of.
+/// Metadata fields that the library does not know.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 pub(super) struct More {
-    /// RFC 9207 §3
+    /// RFC 9207 §3.
     #[serde(default)]
     pub(super) authorization_response_iss_parameter_supported: bool,
-    /// RP-Initiated Logout 1.0 §2.1. No login depends on it, so whatever it is.
+    /// RP-Initiated Logout 1.0 §2.1. Logins do not use it, so any JSON value is accepted here.
     #[serde(default)]
     pub(super) end_session_endpoint: serde_json::Value,
 }
@@ -48,15 +48,15 @@ pub(super) type Metadata = ProviderMetadata<
     CoreSubjectIdentifierType,
 >;
 
-/// A provider as it is now.
+/// Current metadata and keys of a provider.
 pub(super) struct Found {
     pub(super) metadata: Metadata,
     pub(super) keys: CoreJsonWebKeySet,
-    /// The same keys, as they verify what the library knows nothing of.
+    /// Same keys in our own format, for tokens that the library does not verify.
     pub(super) strict_keys: KeySet,
 }
 
-/// Why a provider was not found.
+/// Reasons why fetching the metadata or keys fails.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
     #[error(transparent)]
@@ -76,14 +76,14 @@ pub(super) enum FetchError {
     KeySet(serde_json::Error),
 }
 
-/// Asks the issuer. Everything that it names is under `https`.
+/// Fetches the metadata and the keys of an issuer. All URLs must be `https`.
 pub(super) async fn fetch(issuer: &str, outbound: &Outbound) -> Result<Found, FetchError> {
     let url = issuer::discovery_url(issuer).map_err(|problem| FetchError::Url {
         what: "the issuer",
         problem,
     })?;
     let bytes = outbound.get(url.uri(), LARGEST_METADATA).await?;
-    // No key twice.
+    // Reject documents with duplicate keys.
     json::object(&bytes).map_err(FetchError::Metadata)?;
     let metadata: Metadata = serde_json::from_slice(&bytes).map_err(FetchError::Metadata)?;
     if !issuer::is_same(metadata.issuer().as_str(), issuer) {
@@ -101,7 +101,7 @@ pub(super) async fn fetch(issuer: &str, outbound: &Outbound) -> Result<Found, Fe
     }
     let keys_at = https("jwks_uri", metadata.jwks_uri().as_str())?;
     let bytes = outbound.get(keys_at.uri(), jwk::MAX_SET_LENGTH).await?;
-    // Nothing weak among what is used.
+    // Reject key sets that contain weak keys.
     let strict_keys = KeySet::parse(&bytes)?;
     Ok(Found {
         metadata,
@@ -110,7 +110,8 @@ pub(super) async fn fetch(issuer: &str, outbound: &Outbound) -> Result<Found, Fe
     })
 }
 
-/// How a client proves itself at the token endpoint: `client_secret_basic` unless the provider takes the other one alone.
+/// Returns the client authentication method for the token endpoint: `client_secret_basic`, unless the provider lists
+/// only `client_secret_post`.
 pub(super) fn authentication(metadata: &Metadata) -> AuthType {
     let methods = metadata.token_endpoint_auth_methods_supported();
     let has = |method| methods.is_some_and(|methods| methods.contains(&method));

@@ -1,4 +1,4 @@
-//! Messages that arrive, other than logins.
+//! Incoming messages other than logins.
 
 use std::borrow::Cow;
 
@@ -14,31 +14,31 @@ use crate::saml::{
     xml::{self, Element, Limits},
 };
 
-/// What is read of a message at most, in bytes of XML.
+/// Size limits of a message.
 pub(in crate::saml) const LIMITS: Limits = Limits {
     bytes: 256 * 1024,
     elements: 8192,
 };
 
-/// A message as it came. Nothing of it is read before its signature is verified.
+/// A received message. Its content is used only after its signature was verified.
 #[derive(Debug, Clone, Copy)]
 pub enum Incoming<'a> {
-    /// The query of the URL, octet for octet as it came: the signature is over those.
+    /// Redirect binding. The query must be unmodified, because the signature covers its bytes.
     Redirect {
-        /// What stands behind `?`.
+        /// Query of the URL, without `?`.
         query: &'a str,
     },
-    /// The value of `SAMLRequest` or `SAMLResponse` in the form.
+    /// POST binding: value of the form field `SAMLRequest` or `SAMLResponse`.
     Post {
-        /// Base64.
+        /// Message in base64.
         message: &'a str,
     },
 }
 
-/// A message whose signature was verified.
+/// A message with a verified signature.
 #[derive(Debug)]
 pub(in crate::saml) enum Authentic {
-    /// The signature is over the query that held this.
+    /// Message of a signed query.
     Query(Element),
     Enveloped(Verified),
 }
@@ -52,7 +52,7 @@ impl Authentic {
     }
 }
 
-/// Verifies and reads a message that has to be signed.
+/// Verifies the signature of a message and parses it.
 pub(in crate::saml) fn open(
     incoming: Incoming<'_>,
     parameter: Parameter,
@@ -68,7 +68,7 @@ pub(in crate::saml) fn open(
     }
 }
 
-/// The document that came, request or response, before anything of it is verified.
+/// Parses a request or response without verifying it.
 pub(in crate::saml) fn unverified(incoming: Incoming<'_>) -> Result<Element, Error> {
     match incoming {
         Incoming::Post { message } => posted(Parameter::Request, message),
@@ -84,9 +84,9 @@ pub(in crate::saml) fn unverified(incoming: Incoming<'_>) -> Result<Element, Err
     }
 }
 
-/// The document in a field of a form, not verified.
+/// Parses the message of a form field without verifying it.
 pub(in crate::saml) fn posted(parameter: Parameter, message: &str) -> Result<Element, Error> {
-    // Four characters for three octets, and line ends.
+    // Four characters for three bytes, and line breaks.
     if message.len() > LIMITS.bytes * 3 / 2 {
         return Err(Error::malformed(format!(
             "{} has {} characters",
@@ -141,7 +141,7 @@ fn open_query(query: &str, parameter: Parameter, provider: &Provider) -> Result<
     xml::parse(utf8(&octets)?, LIMITS).map(Authentic::Query)
 }
 
-/// Undoes DEFLATE, up to the limit: a few octets can stand for any number.
+/// Inflates a message. The limit prevents decompression bombs.
 pub(in crate::saml) fn inflate(deflated: &[u8]) -> Result<Vec<u8>, Error> {
     miniz_oxide::inflate::decompress_to_vec_with_limit(deflated, LIMITS.bytes).map_err(|error| {
         Error::malformed(match error.status {
@@ -153,7 +153,7 @@ pub(in crate::saml) fn inflate(deflated: &[u8]) -> Result<Vec<u8>, Error> {
     })
 }
 
-/// The value of a parameter as it is written; more than one of the name is refused.
+/// Returns the undecoded value of a query parameter. Repeated parameters are an error.
 fn raw_value<'a>(query: &'a str, name: &str) -> Result<Option<&'a str>, Error> {
     let mut values = query
         .split('&')

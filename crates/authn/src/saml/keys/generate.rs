@@ -1,4 +1,4 @@
-//! New keys with self-signed certificates.
+//! Generation of keys with self-signed certificates.
 
 use std::time::Duration;
 
@@ -11,23 +11,23 @@ use zeroize::Zeroizing;
 
 use crate::saml::error::{Error, ErrorKind};
 
-/// Certificates begin earlier by this, for identity providers that look at the date and whose clock is behind.
+/// Certificates are valid this long before their creation, for identity providers that check the date with a slow
+/// clock.
 const CLOCK_SKEW: Duration = Duration::from_hours(24);
 
-/// A private key with its certificate, as they are stored.
+/// A private key with its certificate, for storage.
 pub struct KeyMaterial {
-    /// The private key in PKCS#8: a secret.
+    /// Private key in PKCS#8. Secret.
     pub pkcs8: Zeroizing<Vec<u8>>,
-    /// The certificate in DER.
+    /// Certificate in DER.
     pub certificate: Vec<u8>,
 }
 
-/// A new RSA key of 2048 bits, fit to sign and to decrypt, with a certificate for `common_name` that lives for
-/// `lifetime`. The key comes from the generator of the cryptographic library, the serial number from `rng`.
+/// Generates an RSA key of 2048 bits for signing and decryption, and its certificate for `common_name`, valid for
+/// `lifetime`. The cryptographic library generates the key; only the serial number uses `rng`.
 ///
 /// # Errors
-///
-/// Where `common_name` cannot stand in a certificate, or the library fails.
+/// Returns an error of [`ErrorKind::Key`] if `common_name` is not allowed in a certificate or the library fails.
 pub fn generate(
     common_name: &str,
     rng: &dyn Rng,
@@ -46,7 +46,7 @@ pub fn generate(
         KeyUsagePurpose::DigitalSignature,
         KeyUsagePurpose::KeyEncipherment,
     ];
-    // RFC 5280, 4.1.2.2: positive, at most 20 octets.
+    // RFC 5280 §4.1.2.2: positive, at most 20 bytes.
     let mut serial = [0; 16];
     rng.fill(&mut serial);
     serial[0] = serial[0] & 0x3f | 0x40;

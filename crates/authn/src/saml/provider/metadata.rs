@@ -1,4 +1,4 @@
-//! Reads metadata documents.
+//! Parser of metadata documents.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::saml::{
     xml::{self, Element, Limits},
 };
 
-/// What is read of a metadata document at most, in bytes: federations publish many entities in one.
+/// Maximum size of a metadata document in bytes. Federations publish many entities in one document.
 pub const MAX_METADATA_BYTES: usize = 4 * 1024 * 1024;
 
 const LIMITS: Limits = Limits {
@@ -22,25 +22,24 @@ const LIMITS: Limits = Limits {
     elements: 200_000,
 };
 
-/// Keys of one use.
+/// Maximum number of keys for one use.
 const KEYS: usize = 16;
 
-/// What is looked for in a document, and who has to have signed it.
+/// Selected entity and accepted signers of a metadata document.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MetadataOptions<'a> {
-    /// The identity provider meant, where the document describes several.
+    /// Entity id of the identity provider, required if the document describes several.
     pub entity_id: Option<&'a str>,
-    /// Where not empty, the root has to be signed by one of these.
+    /// Accepted signers of the root element. If empty, no signature is required.
     pub signers: &'a [Certificate],
 }
 
 impl Provider {
-    /// Reads the identity provider from a metadata document.
+    /// Parses the identity provider from a metadata document.
     ///
     /// # Errors
-    ///
-    /// Where the document is not well-formed, is not signed as `options` ask, describes no identity provider or
-    /// several, is no longer valid at `now`, or lacks what a login needs.
+    /// Returns an error of [`ErrorKind::Metadata`] if the document is malformed, not signed as required, expired,
+    /// describes no or several matching providers, or lacks data that a login needs.
     pub fn from_metadata(
         document: &str,
         options: MetadataOptions<'_>,
@@ -60,7 +59,7 @@ fn read(document: &str, options: MetadataOptions<'_>, now: UnixMillis) -> Result
     choose(verified.element(), options, now)
 }
 
-/// A role with all that its ancestors say of how long it holds.
+/// An identity provider role, with the validity inherited from its ancestors.
 struct Candidate<'a> {
     entity: &'a Element,
     role: &'a Element,
@@ -145,7 +144,7 @@ fn candidates<'a>(
     Ok(())
 }
 
-/// The shorter of what `element` and its ancestors say.
+/// Returns the shortest validity and cache duration of `element` and its ancestors.
 fn narrowed(element: &Element, (until, duration): Held) -> Result<Held, Error> {
     let own_until = element
         .attribute("validUntil")
@@ -193,7 +192,7 @@ fn provider(candidate: &Candidate<'_>) -> Result<Provider, Error> {
     Ok(provider)
 }
 
-/// Of each key the certificate that holds it: the first one (XML-DSig §4.5.4 puts a chain behind it).
+/// Returns the first certificate of each key. Others belong to its chain (XML-DSig §4.5.4).
 fn certificates(role: &Element, purpose: &str) -> Result<Vec<Certificate>, Error> {
     let mut certificates: Vec<Certificate> = Vec::new();
     for key in role.children_named(METADATA, "KeyDescriptor") {
@@ -242,7 +241,7 @@ fn endpoints(role: &Element, local: &str) -> Result<Vec<Endpoint>, Error> {
     Ok(endpoints)
 }
 
-/// Browsers are sent there: `https`, or `http` of this machine. Nothing else, above all no script.
+/// Checks a URL that browsers are redirected to: `https`, or `http` on the local host. This excludes scripts.
 fn check_location(url: &str) -> Result<(), Error> {
     let secure = url.strip_prefix("https://");
     let local = url
@@ -262,7 +261,7 @@ fn check_location(url: &str) -> Result<(), Error> {
     }
 }
 
-/// The host in what stands behind the scheme; empty where there is none, or names of users.
+/// Returns the host of a URL without its scheme. Returns an empty string if it has user information or no host.
 fn host(rest: &str) -> &str {
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     if authority.contains('@') {

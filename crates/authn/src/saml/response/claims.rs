@@ -1,4 +1,4 @@
-//! What a verified assertion says.
+//! Claims of a verified assertion.
 
 use domain::clock::UnixMillis;
 
@@ -14,60 +14,59 @@ use crate::saml::{
     xml::Element,
 };
 
-/// A person whom the identity provider has logged in.
+/// A verified login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
-    /// To be accepted once.
+    /// Assertion id. The caller must accept each id only once.
     pub assertion_id: String,
-    /// Until when the same assertion could be accepted again.
+    /// Time until which the id must be stored to detect replays.
     pub remember_until: UnixMillis,
-    /// Whom the assertion is about, in the identity provider's own terms. Single logout names people by it.
+    /// Name of the person at the identity provider. Single logout uses it.
     pub name_id: Option<NameId>,
-    /// The session at the identity provider, where it has a name.
+    /// Session at the identity provider, if it has an index.
     pub session_index: Option<String>,
-    /// When the person proved who they are. Never later than now.
+    /// Time of the authentication, never later than now.
     pub authenticated_at: UnixMillis,
-    /// When the identity provider wants the session to end.
+    /// Time at which the identity provider wants the session to end.
     pub session_ends_at: Option<UnixMillis>,
-    /// How the person proved it: a URI.
+    /// Authentication method, as a URI.
     pub authn_context: Option<String>,
-    /// In the order of the assertion; names can repeat.
+    /// Attributes in the order of the assertion. Names can repeat.
     pub attributes: Vec<Attribute>,
-    /// The assertion in canonical form without its signature.
+    /// Canonical form of the assertion, without its signature.
     pub assertion: String,
 }
 
-/// Something said of the person.
+/// An attribute of the person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attribute {
-    /// Its name, often a URI.
+    /// Attribute name, often a URI.
     pub name: String,
-    /// The name that people read.
+    /// Human-readable name.
     pub friendly_name: Option<String>,
-    /// Texts alone; what is structured is left out.
+    /// Text values. Structured values are omitted.
     pub values: Vec<String>,
 }
 
-/// A name of a person (SAML Core §8.3).
+/// Name of a person (SAML Core §8.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NameId {
-    /// The name itself.
+    /// Name.
     pub value: String,
-    /// What kind of name it is: a URI.
+    /// Format of the name, as a URI.
     pub format: Option<String>,
-    /// Where the name is unique.
+    /// Domain in which the name is unique.
     pub name_qualifier: Option<String>,
-    /// For which service provider the name was made.
+    /// Service provider that the name was created for.
     pub sp_name_qualifier: Option<String>,
 }
 
 impl Login {
-    /// The one value of the attribute `name`.
+    /// Returns the only value of the attribute `name`.
     ///
     /// # Errors
-    ///
-    /// Where there is none, an empty one, or where several differ: a choice among them would be a guess of who someone
-    /// is.
+    /// Returns an error if the value is missing or empty, or if several values differ. A choice among them could
+    /// identify the wrong person.
     pub fn attribute(&self, name: &str) -> Result<&str, Error> {
         let mut values = self
             .attributes
@@ -98,7 +97,7 @@ impl Login {
     }
 }
 
-/// Reads the assertion in `verified`, which is the assertion or the response that holds it.
+/// Reads the assertion of `verified`, which is an assertion or a response.
 pub(super) fn read(verified: &Verified, checks: &Checks<'_>) -> Result<Login, Error> {
     let root = verified.element();
     if root.is(ASSERTION, "Assertion") {
@@ -201,7 +200,7 @@ fn statement(assertion: &Element, checks: &Checks<'_>) -> Result<AuthnStatement,
     })
 }
 
-/// `saml:NameID` in `parent`.
+/// Reads the `saml:NameID` of `parent`.
 pub(in crate::saml) fn name_id(parent: &Element) -> Result<Option<NameId>, Error> {
     let Some(name) = parent.child(ASSERTION, "NameID")? else {
         return if parent.child(ASSERTION, "EncryptedID")?.is_some() {
@@ -234,7 +233,7 @@ fn attributes(assertion: &Element) -> Result<Vec<Attribute>, Error> {
                 let mut inside = value.children();
                 match (inside.next(), inside.next()) {
                     (None, _) => values.push(value.text()?),
-                    // As `eduPersonTargetedID` is written.
+                    // Format of `eduPersonTargetedID`.
                     (Some(name), None) if name.is(ASSERTION, "NameID") => {
                         values.push(name.text()?);
                     }

@@ -1,4 +1,4 @@
-//! `Conditions`: for whom and when an assertion holds (SAML Core §2.5).
+//! `Conditions`: audience and validity of an assertion (SAML Core §2.5).
 
 use domain::clock::UnixMillis;
 
@@ -10,7 +10,7 @@ use crate::saml::{
     xml::Element,
 };
 
-/// Until when the conditions hold, where they say. All of them must be understood and met.
+/// Checks that all conditions are supported and met. Returns the end of their validity, if any.
 pub(super) fn check(
     conditions: &Element,
     checks: &Checks<'_>,

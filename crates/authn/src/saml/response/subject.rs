@@ -1,4 +1,4 @@
-//! `SubjectConfirmation`: that whoever brings the assertion may (Web Browser SSO Profile §4.1.4.2).
+//! `SubjectConfirmation`: permission of the bearer to use the assertion (Web Browser SSO Profile §4.1.4.2).
 
 use domain::clock::UnixMillis;
 
@@ -10,10 +10,10 @@ use crate::saml::{
     xml::Element,
 };
 
-/// Confirmations of one assertion.
+/// Maximum number of confirmations that are read.
 const CONFIRMATIONS: usize = 8;
 
-/// Until when the subject is confirmed: the latest end of the confirmations that hold.
+/// Returns the latest end of the valid bearer confirmations, or an error if none is valid.
 pub(super) fn confirm(subject: &Element, checks: &Checks<'_>) -> Result<UnixMillis, Error> {
     let mut refused: Option<Error> = None;
     let mut until: Option<UnixMillis> = None;

@@ -1,4 +1,4 @@
-//! `SignedInfo`: what a signature says of itself.
+//! `SignedInfo` of a signature.
 
 use crate::saml::{
     algorithm::{Digest, SignatureAlgorithm},
@@ -8,10 +8,10 @@ use crate::saml::{
     xml::{Element, is_white_space},
 };
 
-/// Prefixes in one list.
+/// Maximum number of prefixes in a list.
 const PREFIXES: usize = 32;
 
-/// What has to be known to verify the octets of a `SignedInfo`.
+/// Algorithms needed to verify the bytes of a `SignedInfo`.
 #[derive(PartialEq, Eq)]
 pub(super) struct Methods {
     pub(super) signature: SignatureAlgorithm,
@@ -19,7 +19,7 @@ pub(super) struct Methods {
     pub(super) inclusive: Vec<String>,
 }
 
-/// What it says when its octets are verified.
+/// Contents of a verified `SignedInfo`.
 pub(super) struct SignedInfo {
     pub(super) uri: String,
     pub(super) inclusive: Vec<String>,
@@ -74,7 +74,7 @@ impl SignedInfo {
     }
 }
 
-/// The list of prefixes of the two transforms that SAML needs; others are refused.
+/// Checks that the transforms are the two that SAML allows. Returns the prefix list.
 fn transformed(transforms: &Element) -> Result<Vec<String>, Error> {
     let mut children = transforms.children();
     let enveloped = expect(children.next(), "Transform")?;
@@ -98,7 +98,7 @@ fn transformed(transforms: &Element) -> Result<Vec<String>, Error> {
     Ok(inclusive)
 }
 
-/// Whether comments stay, and the prefixes that are treated inclusively.
+/// Reads an exclusive canonicalization method. Returns true if it keeps comments, and the inclusive prefixes.
 fn exclusive(method: &Element) -> Result<(bool, Vec<String>), Error> {
     let comments = match method.required_attribute("Algorithm")? {
         EXCLUSIVE => false,

@@ -1,4 +1,4 @@
-//! Signatures of our own.
+//! Signing of outgoing messages.
 
 use crate::saml::{
     algorithm::Digest,
@@ -10,21 +10,21 @@ use crate::saml::{
     xml::{self, Element, Limits, escape_attribute},
 };
 
-/// A document that is written here is small.
+/// Limits for our own documents, which are small.
 const LIMITS: Limits = Limits {
     bytes: 256 * 1024,
     elements: 4096,
 };
 
-/// How a signature is made, beside the key.
+/// Form of a signature.
 #[derive(Clone, Copy)]
 pub(in crate::saml) struct Form<'a> {
     pub(in crate::saml) digest: Digest,
-    /// `PrefixList` of the second transform, as written.
+    /// `PrefixList` of the second transform.
     pub(in crate::saml) inclusive: &'a str,
 }
 
-/// `<ds:Signature>` of `element`, to be put inside of it.
+/// Returns the enveloped `<ds:Signature>` of `element`.
 pub(in crate::saml) fn sign_as(
     element: &Element,
     key: &SigningKey,
@@ -73,7 +73,7 @@ pub(in crate::saml) fn sign_as(
     ))
 }
 
-/// `document` with a signature of its root element behind the root's `Issuer`, where the schema wants it.
+/// Signs the root element of `document`. The signature follows `Issuer`, as the schema requires.
 pub(in crate::saml) fn sign(document: &str, key: &SigningKey) -> Result<String, Error> {
     let form = Form {
         digest: key.algorithm().digest(),
@@ -83,7 +83,7 @@ pub(in crate::saml) fn sign(document: &str, key: &SigningKey) -> Result<String, 
     insert_signature(document, &signature)
 }
 
-/// Puts a signature behind the first `</saml:Issuer>`.
+/// Inserts a signature after the first `</saml:Issuer>`.
 pub(in crate::saml) fn insert_signature(document: &str, signature: &str) -> Result<String, Error> {
     const ISSUER: &str = "</saml:Issuer>";
     let (before, behind) = document

@@ -1,4 +1,4 @@
-//! A response before it is written.
+//! A configurable response.
 
 use std::time::Duration;
 
@@ -7,65 +7,65 @@ use domain::clock::UnixMillis;
 use super::{Content, IdentityProvider, NOW, Wrap, encrypt, enveloped, written};
 use crate::saml::{Certificate, Error, algorithm::Digest};
 
-/// What of a response is signed.
+/// Signed parts of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signed {
-    /// The response alone.
+    /// Only the response.
     Response,
-    /// The assertion alone.
+    /// Only the assertion.
     Assertion,
-    /// Both.
+    /// The response and the assertion.
     Both,
-    /// Nothing.
+    /// No part.
     Nothing,
 }
 
-/// All that a response says. The fields are put into the XML as they are, markup included.
+/// Contents of a response. The fields are inserted into the XML without escaping.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    /// What is signed.
+    /// Signed parts.
     pub signed: Signed,
-    /// Id of the response.
+    /// Response id.
     pub response_id: String,
-    /// Id of the assertion.
+    /// Assertion id.
     pub assertion_id: String,
-    /// The request that is answered.
+    /// Id of the answered request.
     pub request_id: String,
-    /// Attributes of the response, beside id, version and time.
+    /// Attributes of the response in addition to id, version and time.
     pub response_attributes: String,
     /// `IssueInstant` of the assertion.
     pub issued: String,
-    /// The issuer of both.
+    /// Issuer of the response and the assertion.
     pub issuer: String,
-    /// The status.
+    /// Status code.
     pub status: String,
-    /// What is in `NameID`.
+    /// Content of `NameID`.
     pub name_id: String,
     /// `Recipient`.
     pub recipient: String,
-    /// The element of conditions.
+    /// `Conditions` element.
     pub conditions: String,
-    /// Attributes of `SubjectConfirmationData` beside `Recipient`.
+    /// Attributes of `SubjectConfirmationData` in addition to `Recipient`.
     pub confirmation: String,
     /// Attributes of `AuthnStatement`.
     pub authentication: String,
-    /// The attribute statement.
+    /// `AttributeStatement` element.
     pub attributes: String,
-    /// Whatever else is in the assertion.
+    /// Additional content of the assertion.
     pub more: String,
-    /// `PrefixList` of the signature of the assertion.
+    /// `PrefixList` of the assertion's signature.
     pub inclusive: String,
-    /// For whom the assertion is encrypted.
+    /// Encryption of the assertion: recipient, content encryption and key wrapping.
     pub encrypted: Option<(Certificate, Content, Wrap)>,
 }
 
 impl Draft {
-    /// A response that is right at [`NOW`] for the service provider at `https://<domain>`.
+    /// Creates a valid response at [`NOW`] for the service provider at `https://<domain>`.
     pub fn new(provider: &IdentityProvider, domain: &str, request_id: &str) -> Self {
         Self::at(NOW, provider, domain, request_id)
     }
 
-    /// A response that is right at `now`.
+    /// Creates a valid response at `now`.
     pub fn at(
         now: UnixMillis,
         provider: &IdentityProvider,
@@ -105,11 +105,10 @@ impl Draft {
         }
     }
 
-    /// The assertion, signed where it has to be, not encrypted.
+    /// Returns the assertion, signed if requested, before encryption.
     ///
     /// # Errors
-    ///
-    /// Where the draft is not well-formed.
+    /// Returns an error if the draft is not well-formed.
     pub fn assertion(&self, provider: &IdentityProvider) -> Result<String, Error> {
         let document = format!(
             "<saml:Assertion xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\" \
@@ -140,11 +139,10 @@ impl Draft {
         }
     }
 
-    /// The response as XML.
+    /// Returns the response as XML.
     ///
     /// # Errors
-    ///
-    /// Where the draft is not well-formed.
+    /// Returns an error if the draft is not well-formed.
     pub fn write(&self, provider: &IdentityProvider) -> Result<String, Error> {
         let assertion = self.assertion(provider)?;
         let assertion = match &self.encrypted {

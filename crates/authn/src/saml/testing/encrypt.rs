@@ -1,4 +1,4 @@
-//! Encryption as identity providers do it.
+//! Encryption of assertions.
 
 use aws_lc_rs::{
     aead::{self, AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
@@ -13,7 +13,7 @@ use x509_parser::parse_x509_certificate;
 
 use crate::saml::{Certificate, Error, ErrorKind, base64};
 
-/// How the assertion is encrypted.
+/// Content encryption of an assertion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// AES-128-GCM.
@@ -26,14 +26,14 @@ pub enum Content {
     Aes256Cbc,
 }
 
-/// How its key is.
+/// Wrapping of the content key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wrap {
-    /// `rsa-oaep-mgf1p`: SHA-1 for both.
+    /// `rsa-oaep-mgf1p` with SHA-1.
     OaepSha1,
-    /// `rsa-oaep` with SHA-256 for both.
+    /// `rsa-oaep` with SHA-256.
     OaepSha256,
-    /// Says that it is PKCS#1 1.5.
+    /// Declared as PKCS#1 1.5.
     Pkcs1,
 }
 
@@ -113,7 +113,7 @@ fn gcm(
     Ok([&nonce[..], &sealed].concat())
 }
 
-/// Padded as XML-Enc says: the last octet tells how many there are, the others are anything.
+/// Encrypts with the padding of XML-Enc: the last byte is the padding length, the others are arbitrary.
 fn cbc(
     algorithm: &'static cipher::Algorithm,
     key: &[u8],

@@ -1,4 +1,4 @@
-//! A real identity provider: `simplesamlphp` under PHP's own server, with a person named `john`.
+//! A real identity provider: `simplesamlphp` on PHP's built-in server, with one user.
 
 use std::{
     fs, io,
@@ -17,15 +17,15 @@ use domain::{
     rng::SystemRng,
 };
 
-/// How long PHP may take to listen.
+/// Maximum start time of PHP.
 const PATIENCE: Duration = Duration::from_secs(10);
 const ROOT: &str = "/usr/share/simplesamlphp/www";
-/// The name of the person who can log in.
+/// Name of the user.
 pub const USER: &str = "john";
-/// And the password.
+/// Password of the user.
 pub const PASSWORD: &str = "correct horse";
 
-/// Ends with the value.
+/// A running provider, stopped on drop.
 #[derive(Debug)]
 pub struct Simplesamlphp {
     server: Child,
@@ -33,30 +33,29 @@ pub struct Simplesamlphp {
     directory: TempDir,
 }
 
-/// What it does beside signing.
+/// Settings of the provider, which always signs assertions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Whether it encrypts assertions.
+    /// True if assertions are encrypted.
     pub encrypts: bool,
-    /// Whether it signs the response as well as the assertion.
+    /// True if responses are signed in addition to assertions.
     pub signs_response: bool,
 }
 
-/// One page that `curl` has got.
+/// A page fetched with `curl`.
 #[derive(Debug, Clone)]
 pub struct PageGot {
-    /// Where it came from in the end, redirections followed.
+    /// URL after all redirects.
     pub url: String,
-    /// HTML.
+    /// HTML body.
     pub body: String,
 }
 
 impl Simplesamlphp {
-    /// Starts one that knows the service provider of this metadata document.
+    /// Starts a provider that trusts the service provider of this metadata document.
     ///
     /// # Errors
-    ///
-    /// Where it is not installed (`scripts/install-test-tools` does that), or does not start.
+    /// Returns an error if `simplesamlphp` is not installed (see `scripts/install-test-tools`) or does not start.
     pub fn start(service_metadata: &str, settings: Settings) -> io::Result<Self> {
         if !Path::new(ROOT).exists() {
             return Err(io::Error::other(
@@ -91,43 +90,39 @@ impl Simplesamlphp {
         Err(io::Error::other("php does not listen"))
     }
 
-    /// Tells it of another state of the service provider's metadata.
+    /// Replaces the metadata of the service provider.
     ///
     /// # Errors
-    ///
-    /// Where they cannot be written.
+    /// Returns an error if the file cannot be written.
     pub fn know(&self, service_metadata: &str) -> io::Result<()> {
         fs::write(self.directory.path().join("sp.xml"), service_metadata)
     }
 
-    /// Where its metadata are.
+    /// Returns the URL of the provider's metadata.
     pub fn metadata_url(&self) -> String {
         format!("http://127.0.0.1:{}/saml2/idp/metadata.php", self.port)
     }
 
-    /// Its metadata.
+    /// Fetches the provider's metadata.
     ///
     /// # Errors
-    ///
-    /// Where it does not answer.
+    /// Returns an error if the provider does not answer.
     pub fn metadata(&self) -> io::Result<String> {
         Ok(self.get(&self.metadata_url())?.body)
     }
 
-    /// Gets a page as the browser of one person would.
+    /// Fetches a page, following redirects and keeping cookies.
     ///
     /// # Errors
-    ///
-    /// Where `curl` fails.
+    /// Returns an error if `curl` fails.
     pub fn get(&self, url: &str) -> io::Result<PageGot> {
         self.curl(&["--location", url])
     }
 
-    /// Posts a form as the browser of one person would.
+    /// Posts a form, following redirects and keeping cookies.
     ///
     /// # Errors
-    ///
-    /// Where `curl` fails.
+    /// Returns an error if `curl` fails.
     pub fn post(&self, url: &str, fields: &[(&str, &str)]) -> io::Result<PageGot> {
         let fields: Vec<String> = fields
             .iter()
@@ -140,11 +135,10 @@ impl Simplesamlphp {
         self.curl(&arguments)
     }
 
-    /// Brings a request there, logs in where it asks, and returns the form that leads back.
+    /// Signs in if the page asks for it, and returns the form that leads back to the service provider.
     ///
     /// # Errors
-    ///
-    /// Where there is no such form.
+    /// Returns an error if the page lacks such a form.
     pub fn log_in(&self, request: PageGot) -> io::Result<Vec<(String, String)>> {
         let mut page = request;
         if page.body.contains("name=\"password\"") {
@@ -171,11 +165,10 @@ impl Simplesamlphp {
         Ok(fields)
     }
 
-    /// Follows redirections until one leads to a place that begins with `prefix`, and returns that place.
+    /// Follows redirects until a URL starts with `prefix`, and returns this URL.
     ///
     /// # Errors
-    ///
-    /// Where none does.
+    /// Returns an error if no redirect leads there.
     pub fn follow_to(&self, url: &str, prefix: &str) -> io::Result<String> {
         let mut at = url.to_owned();
         for _ in 0..10 {
@@ -225,7 +218,7 @@ impl Drop for Simplesamlphp {
     }
 }
 
-/// The value of the first input of a page that has this name.
+/// Returns the value of the first input with this name.
 pub fn value_of(page: &str, name: &str) -> Option<String> {
     let at = page.find(&format!("name=\"{name}\""))?;
     let begin = page.get(..at)?.rfind('<')?;

@@ -1,4 +1,4 @@
-//! What is right is read.
+//! Valid responses.
 
 use std::time::Duration;
 
@@ -145,7 +145,7 @@ fn w55_a_proof_anew_is_one_after_the_request_r5() {
         };
         posted(&draft.write(&IDP).unwrap())
     };
-    // From 5 s before the request to 5 s from now.
+    // From 5 s before the request to 5 s after now.
     for (ago, at) in [(5, 5), (0, 0), (-5, 0)] {
         let login = finish_login(&SERVICE, &PROVIDER, &document(ago), asked, NOW).unwrap();
         assert_eq!(login.authenticated_at.0, NOW.0 - at * 1000);
@@ -165,7 +165,7 @@ fn times_hold_up_to_the_stated_skew_and_not_beyond() {
     let document = draft().write(&IDP).unwrap();
     let at =
         |offset: i64| super::world::finish_at(&document, domain::clock::UnixMillis(NOW.0 + offset));
-    // From 30 s before to 5 min after, a minute more each way, and 123 ms as it is written.
+    // From 30 s before to 5 min after, plus 1 min of skew each, plus the 123 ms of the written times.
     assert!(at(-89_876).is_ok());
     assert!(at(-89_878).is_err());
     assert!(at(360_122).is_ok());

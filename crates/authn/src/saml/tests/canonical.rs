@@ -1,4 +1,4 @@
-//! Exclusive canonicalization, compared with libxml2's.
+//! Exclusive canonicalization, compared with libxml2.
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +14,7 @@ use crate::saml::{
     xml,
 };
 
-/// As `xmllint --exc-c14n` writes it, comments included.
+/// Returns the output of `xmllint --exc-c14n`, which includes comments.
 fn xmllint(document: &str) -> Option<String> {
     let mut child = Command::new("xmllint")
         .args(["--nonet", "--exc-c14n", "-"])
@@ -96,8 +96,8 @@ fn listed_prefixes_are_written_where_they_are_in_force() {
     );
 }
 
-/// The name of an attribute, without the prefix. Two prefixes can stand for one namespace, in which no attribute may be
-/// repeated (Namespaces in XML 1.0, section 6.3); libxml2 accepts it all the same.
+/// Returns the attribute name without its prefix. If two prefixes have the same namespace, no name may repeat
+/// (Namespaces in XML 1.0, section 6.3), but libxml2 accepts it.
 fn name_in_its_namespace(attribute: &str) -> String {
     let name = attribute.split('=').next().unwrap();
     match name.split_once(':') {
@@ -106,7 +106,7 @@ fn name_in_its_namespace(attribute: &str) -> String {
     }
 }
 
-/// Documents of a few names and namespaces in every combination.
+/// Generates documents that combine a few names and namespaces.
 fn document() -> impl Strategy<Value = String> {
     let attribute = prop_oneof![
         Just(" xmlns='urn:1'".to_owned()),

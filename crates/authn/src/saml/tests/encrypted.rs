@@ -84,7 +84,7 @@ fn w06_encryption_without_authentication_is_refused_and_says_so() {
 
 #[test]
 fn w06_no_octet_of_a_signed_ciphertext_can_be_asked_about() {
-    // Whatever is changed in it, the answer is that of the signature: none tells of the padding.
+    // Every change yields the same signature error, so the padding is not revealed.
     let document = encrypted(Signed::Response, Content::Aes256Cbc, Wrap::OaepSha1);
     let value = document.rfind("</xenc:CipherValue>").unwrap();
     let mut answers = std::collections::HashSet::new();
@@ -123,7 +123,7 @@ fn w06_a_changed_ciphertext_is_refused() {
     let mut short = document.clone();
     short.replace_range(value - 40..value, "");
     refused(&short, ErrorKind::Encryption, "changed or is cut off");
-    // Where the response is signed, its signature is looked at before anything is decrypted.
+    // The signature of a response is verified before the decryption.
     let document = encrypted(Signed::Response, Content::Aes256Gcm, Wrap::OaepSha1);
     let value = document.rfind("</xenc:CipherValue>").unwrap();
     let mut changed = document.clone();

@@ -12,7 +12,7 @@ use crate::saml::{
     testing::{IdentityProvider, NOW, posted},
 };
 
-/// The identity provider seen as one that asks: what it sends is what a service provider of its name would.
+/// Returns the identity provider as a service provider, to create its requests.
 fn as_service(idp: &IdentityProvider) -> ServiceProvider {
     ServiceProvider {
         entity_id: idp.entity_id.clone(),
@@ -21,7 +21,7 @@ fn as_service(idp: &IdentityProvider) -> ServiceProvider {
     }
 }
 
-/// Ourselves seen from there: where what it sends has to go.
+/// Returns ourselves as the identity provider, to receive its requests.
 fn ourselves() -> Provider {
     let mut provider =
         Provider::from_metadata(&IDP.metadata(BASE), MetadataOptions::default(), NOW).unwrap();
@@ -135,7 +135,7 @@ fn a_logout_that_we_ask_for_ends_with_a_signed_answer() {
             .kind(),
         ErrorKind::Signature
     );
-    // A request is no answer.
+    // A request is not accepted as a response.
     assert!(finish(&from_idp(&IDP, None), &sent.id).is_err());
 }
 
@@ -222,7 +222,7 @@ fn w06_no_part_of_a_signed_query_can_be_changed_left_out_or_doubled() {
             .contains("twice")
     );
     assert!(read(&format!("{query}&SAMLEncoding=urn:x")).is_err());
-    // The order of the parameters is none of the signature's business, nor are other parameters.
+    // The order of parameters and unrelated parameters do not affect the signature.
     let mut parts: Vec<&str> = query.split('&').collect();
     parts.reverse();
     parts.push("utm=1");

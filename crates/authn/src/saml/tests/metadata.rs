@@ -107,7 +107,7 @@ fn w52_metadata_say_how_long_they_hold() {
         refresh("validUntil=\"2026-09-21T14:23:20Z\""),
         Duration::from_mins(10)
     );
-    // The shorter of what all levels say.
+    // The shortest duration of all levels applies.
     let inner = document().replace(
         "<md:IDPSSODescriptor ",
         "<md:IDPSSODescriptor cacheDuration=\"PT10M\" ",
@@ -213,7 +213,7 @@ fn metadata_that_have_to_be_signed_are_signed_by_that_key() {
     assert!(by(&unsigned, &trusted).is_err());
     assert!(by(&signed.replace("/login", "/evil"), &trusted).is_err());
     assert!(by(&signed, &[IDP.key.certificate().clone()]).is_err());
-    // The signed ones inside of others.
+    // Signed metadata inside an unsigned document.
     let wrapped = format!(
         "<md:EntitiesDescriptor xmlns:md=\"urn:oasis:names:tc:SAML:2.0:metadata\" ID=\"_o\">{}{signed}</md:EntitiesDescriptor>",
         unsigned.replace("_m", "_n").replace("/login", "/evil")
@@ -246,7 +246,7 @@ fn of_a_chain_the_first_certificate_is_the_key() {
 
 #[test]
 fn keys_that_are_too_weak_are_refused() {
-    // RSA of 1024 bits, made with `openssl req -x509 -newkey rsa:1024`.
+    // RSA of 1024 bits, created with `openssl req -x509 -newkey rsa:1024`.
     let weak = include_str!("../../../tests/data/rsa1024.pem");
     let base64: String = weak.lines().filter(|line| !line.starts_with('-')).collect();
     refused(

@@ -1,4 +1,4 @@
-//! No change of a signed response changes what it says and is accepted.
+//! Mutations of signed responses either fail or leave the claims unchanged.
 
 use std::sync::LazyLock;
 
@@ -46,7 +46,7 @@ fn w06_no_byte_can_be_replaced_so_that_something_else_is_accepted() {
             }
         }
     }
-    // Certificates in the message and what is not signed of the response are not read.
+    // Certificates in the message and unsigned parts of the response are ignored.
     assert!(accepted > 100);
 }
 

@@ -38,7 +38,7 @@ fn pem(label: &str, der: &[u8]) -> String {
     )
 }
 
-/// Keys of every kind, as PEM too.
+/// Returns keys of every type, with their PEM form.
 fn keys() -> Vec<(&'static str, KeyPair, SigningKey)> {
     [
         ("rsa", &rcgen::PKCS_RSA_SHA256),
@@ -109,7 +109,7 @@ fn what_we_sign_xmlsec1_verifies() {
     }
 }
 
-/// What is signed by `xmlsec1`: templates that real identity providers would fill in.
+/// Returns signature templates for `xmlsec1`, similar to those of real identity providers.
 fn templates() -> Vec<(String, String)> {
     let exclusive = "http://www.w3.org/2001/10/xml-exc-c14n#";
     let mut templates = Vec::new();
@@ -258,7 +258,7 @@ fn what_xmlsec1_encrypts_we_decrypt() {
             &plain,
             &format!("<saml:EncryptedAssertion>{encrypted}</saml:EncryptedAssertion>"),
         );
-        // CBC is read from what is signed.
+        // CBC is accepted only in a signed response.
         let document = if mode == "cbc" {
             enveloped(&document, &IDP.key, Digest::Sha256, "").unwrap()
         } else {

@@ -1,4 +1,4 @@
-//! What the one parser takes and what not.
+//! Accepted and rejected inputs of the XML parser.
 
 use crate::saml::{
     binding::incoming::LIMITS,

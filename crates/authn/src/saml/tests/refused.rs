@@ -1,4 +1,4 @@
-//! What is signed well and still not for us, not now, or not to us.
+//! Validly signed responses for another audience, time or request.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ fn w06_for_another_audience() {
         ErrorKind::Malformed,
         "no Conditions",
     );
-    // Each restriction has to be met.
+    // All audience restrictions must be met.
     refused_draft(
         |draft| {
             draft.conditions = draft.conditions.replace(
@@ -154,7 +154,7 @@ fn w06_a_replay_shows_by_its_id() {
     let document = draft().write(&IDP).unwrap();
     let (first, second) = (finish(&document).unwrap(), finish(&document).unwrap());
     assert_eq!(first.assertion_id, second.assertion_id);
-    // As long as the same octets are accepted, the id has to be remembered.
+    // The id must be stored as long as the same response is accepted.
     let mut now = NOW;
     while finish_at(&document, now).is_ok() {
         assert!(now < first.remember_until);

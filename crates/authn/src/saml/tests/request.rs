@@ -1,4 +1,4 @@
-//! What is sent to the identity provider.
+//! Outgoing requests.
 
 use domain::rng::SeededRng;
 use percent_encoding::percent_decode_str;

@@ -1,4 +1,4 @@
-//! One identity provider and one service provider, made once: RSA keys take long.
+//! A shared identity provider and service provider, because RSA key generation is slow.
 
 use std::sync::LazyLock;
 
@@ -41,7 +41,7 @@ pub(super) fn finish_at(document: &str, now: UnixMillis) -> Result<Login, Error>
     finish_login(&SERVICE, &PROVIDER, &posted(document), expected(), now)
 }
 
-/// That the document is refused, by this part of the protocol and with this in the reason.
+/// Asserts that the document is rejected with this error kind and this text in the reason.
 #[track_caller]
 pub(super) fn refused(document: &str, kind: ErrorKind, reason: &str) {
     let error = finish(document).expect_err("it was accepted");
@@ -53,7 +53,7 @@ pub(super) fn refused(document: &str, kind: ErrorKind, reason: &str) {
     );
 }
 
-/// That what the draft says is refused although it is signed as it should be.
+/// Asserts that a validly signed, modified draft is rejected.
 #[track_caller]
 pub(super) fn refused_draft(change: impl FnOnce(&mut Draft), kind: ErrorKind, reason: &str) {
     let mut draft = draft();

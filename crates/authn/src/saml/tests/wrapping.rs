@@ -1,4 +1,4 @@
-//! Signature wrapping: a genuine signature moved beside what it never covered.
+//! Signature wrapping attacks: a genuine signature is moved next to content that it does not cover.
 
 use super::world::{IDP, PROVIDER, draft, finish};
 use crate::saml::{
@@ -10,15 +10,15 @@ use crate::saml::{
 
 const EVIL: &str = "admin@example.com";
 
-/// The parts of a genuine response, to be put together otherwise.
+/// Parts of a genuine response, for recombination.
 struct Parts {
-    /// From the beginning to where the assertion is.
+    /// Start of the document, up to the assertion.
     head: String,
-    /// The signed assertion, and the same without its signature.
+    /// Signed assertion, followed by its unsigned form.
     genuine: String,
     bare: String,
     signature: String,
-    /// An assertion that nobody signed.
+    /// Unsigned assertion of the attacker.
     evil: String,
 }
 
@@ -57,7 +57,7 @@ impl Parts {
         format!("{}{}</samlp:Response>", self.head, inside.concat())
     }
 
-    /// The evil assertion with `inside` behind its issuer, where a signature would be.
+    /// Inserts `inside` into the attacker's assertion at the place of a signature.
     fn evil_with(&self, inside: &str) -> String {
         self.evil
             .replacen("</saml:Issuer>", &format!("</saml:Issuer>{inside}"), 1)
@@ -68,7 +68,7 @@ impl Parts {
             .replace("</saml:Assertion>", &format!("{inside}</saml:Assertion>"))
     }
 
-    /// The genuine signature with something put into it.
+    /// Inserts `inside` into the genuine signature.
     fn signature_with(&self, inside: &str) -> String {
         self.signature
             .replace("</ds:Signature>", &format!("{inside}</ds:Signature>"))
@@ -78,7 +78,7 @@ impl Parts {
 #[track_caller]
 fn defeated(document: &str) {
     assert!(document.contains(EVIL) && document.contains("<ds:SignatureValue>"));
-    // The document is one that a parser takes: it is the signature that does not fit.
+    // The XML is well-formed, so the rejection is due to the signature.
     xml::parse(document, LIMITS).unwrap();
     let error = finish(document).expect_err("wrapped");
     assert!(!error.reason().contains(EVIL), "{error:?}");
@@ -92,7 +92,7 @@ fn the_parts_put_together_as_they_were_are_accepted() {
     assert!(finish(&parts.response(&[&parts.evil])).is_err());
 }
 
-/// A signed response in which the evil one holds the signature, and the genuine one is put to `place`.
+/// Returns a signed response in which the attacker's response has the signature, and `place` positions the genuine one.
 fn wrapped_response(place: impl Fn(&str, &str) -> (String, String)) -> String {
     let signed = Draft {
         signed: Signed::Response,
@@ -248,7 +248,7 @@ fn w06_an_encrypted_evil_assertion_beside_or_instead_of_the_signed_one() {
     let parts = parts();
     assert!(finish(&parts.response(&[&parts.genuine, &encrypted])).is_err());
     assert!(finish(&parts.response(&[&encrypted, &parts.genuine])).is_err());
-    // A signature of the genuine assertion is not one of a response that holds other things.
+    // A signature of the assertion does not cover the response.
     let moved = parts.response(&[&encrypted]).replacen(
         "</saml:Issuer>",
         &format!("</saml:Issuer>{}", parts.signature),
@@ -277,11 +277,11 @@ fn w06_a_comment_does_not_cut_a_name() {
             );
         }
     }
-    // Put in by someone else it changes nothing either: it is not among the signed octets.
+    // An added comment is not among the signed bytes and changes nothing.
     let document = draft().write(&IDP).unwrap();
     let commented = document.replace(">john@example.com<", ">john<!-- x -->@example.com<");
     assert_eq!(finish(&commented), finish(&document));
-    // A processing instruction would be; there are none here.
+    // A processing instruction would be signed, so it is rejected.
     assert!(finish(&document.replace(">john@", ">john<?x?>@")).is_err());
 }
 
@@ -367,14 +367,14 @@ fn w06_references_and_transforms_of_other_forms_are_refused() {
     for (from, to, reason) in changes {
         let assertion = parts.genuine.replace(from, to);
         assert_ne!(assertion, parts.genuine, "{from}");
-        // Signed anew by the same key: what is refused is the form, not the changed octets.
+        // The assertion is signed again, so that it fails because of its form and not its digest.
         let resigned = resigned(&assertion);
         let error = finish(&parts.response(&[&resigned])).expect_err(from);
         assert!(error.reason().contains(reason), "{from} → {to}: {error:?}");
     }
 }
 
-/// The same document with the value of its signature over whatever its `SignedInfo` says now.
+/// Replaces the signature value with a valid one for the current `SignedInfo`.
 fn resigned(assertion: &str) -> String {
     use crate::saml::{base64, canonical};
     let parsed = xml::parse(assertion, LIMITS).unwrap();
@@ -417,7 +417,7 @@ fn w06_a_second_reference_transform_or_signature_is_refused() {
         .genuine
         .replace(&parts.signature, &parts.signature.repeat(2));
     assert!(finish(&parts.response(&[&twice])).is_err());
-    // The genuine form signed anew is the genuine one.
+    // The unmodified form remains valid after signing again.
     assert!(finish(&parts.response(&[&resigned(&parts.genuine)])).is_ok());
 }
 
@@ -431,13 +431,13 @@ fn w06_a_key_in_the_message_proves_nothing() {
     .write(&impostor)
     .unwrap();
     assert!(finish(&forged).is_err());
-    // Neither does the genuine certificate beside a signature of another key.
+    // Genuine certificate with a signature of another key.
     let named = forged.replace(
         &impostor.key.certificate().base64(),
         &IDP.key.certificate().base64(),
     );
     assert!(finish(&named).is_err());
-    // And a genuine response may leave it out.
+    // The certificate is optional in a genuine response.
     let document = draft().write(&IDP).unwrap();
     let key_info = cut(&document, "<ds:KeyInfo>", "</ds:KeyInfo>");
     assert!(finish(&document.replace(&key_info, "")).is_ok());
@@ -503,7 +503,7 @@ fn w06_both_signatures_have_to_be_right_where_there_are_two() {
             .count(),
         2
     );
-    // The outer one is right for a response whose inner one is not.
+    // The response signature is valid, but not the assertion signature.
     let broken = Draft {
         signed: Signed::Assertion,
         ..draft()

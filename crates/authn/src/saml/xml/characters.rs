@@ -1,11 +1,11 @@
-//! Which characters XML 1.0 (fifth edition) allows where.
+//! Allowed characters of XML 1.0 (fifth edition).
 
-/// `Char`, production 2.
+/// Returns true for a `Char` (production 2).
 pub(super) fn is_char(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
 }
 
-/// `NCName` of Namespaces in XML 1.0, production 4: a name without a colon.
+/// Returns true for an `NCName`, a name without a colon (Namespaces in XML 1.0, production 4).
 pub(super) fn is_ncname(name: &str) -> bool {
     let mut characters = name.chars();
     characters.next().is_some_and(is_name_start) && characters.all(is_name_character)

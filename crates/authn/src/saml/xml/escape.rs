@@ -1,9 +1,9 @@
-//! Texts into XML and back.
+//! Escaping and unescaping of XML text.
 
 use super::characters::is_char;
 use crate::saml::error::{Error, quoted};
 
-/// `text` as character data, in the form of Canonical XML.
+/// Appends `text` as character data in the form of Canonical XML.
 pub(in crate::saml) fn escape_text(text: &str, out: &mut String) {
     for c in text.chars() {
         match c {
@@ -16,7 +16,7 @@ pub(in crate::saml) fn escape_text(text: &str, out: &mut String) {
     }
 }
 
-/// `value` for between double quotes, in the form of Canonical XML.
+/// Appends `value` as the content of double quotes in the form of Canonical XML.
 pub(in crate::saml) fn escape_attribute(value: &str, out: &mut String) {
     for c in value.chars() {
         match c {
@@ -31,7 +31,7 @@ pub(in crate::saml) fn escape_attribute(value: &str, out: &mut String) {
     }
 }
 
-/// The value of an attribute as written: references resolved, white space normalised (XML 1.0 §3.3.3, CDATA).
+/// Parses an attribute value: resolves references and normalizes white space (XML 1.0 §3.3.3, CDATA).
 pub(super) fn attribute_value(raw: &str) -> Result<String, Error> {
     if raw.contains('<') {
         return Err(Error::malformed("the value of an attribute holds <"));
@@ -57,7 +57,7 @@ fn push_normalised(part: &str, value: &mut String) {
     }));
 }
 
-/// What stands between `&` and `;`: the five names that need no declaration, or a number.
+/// Resolves a reference without `&` and `;`: one of the five predefined entities or a character number.
 pub(super) fn character_of(reference: &str) -> Result<char, Error> {
     let number = match reference {
         "amp" => return Ok('&'),
@@ -77,7 +77,7 @@ pub(super) fn character_of(reference: &str) -> Result<char, Error> {
         Some(digits) => (digits, 16),
         None => (number, 10),
     };
-    // `from_str_radix` would take a sign.
+    // `from_str_radix` accepts a sign.
     let code = if digits.chars().all(|c| c.is_digit(radix)) {
         u32::from_str_radix(digits, radix).ok()
     } else {

@@ -1,4 +1,4 @@
-//! The one parser of everything foreign in this module.
+//! Parser of all untrusted XML.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -17,36 +17,35 @@ use crate::saml::error::{Error, quoted};
 const XML: &str = "http://www.w3.org/XML/1998/namespace";
 const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
 
-/// How much a document may hold.
+/// Size limits of a document.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::saml) struct Limits {
-    /// Octets of the text.
+    /// Maximum size of the text in bytes.
     pub(in crate::saml) bytes: usize,
-    /// Elements in all.
+    /// Maximum number of elements.
     pub(in crate::saml) elements: usize,
 }
 
-/// Elements inside of each other.
+/// Maximum nesting depth of elements.
 const DEPTH: usize = 48;
-/// Attributes of one element, declarations included.
+/// Maximum number of attributes of an element, including namespace declarations.
 const ATTRIBUTES: usize = 64;
-/// Declarations in force at one place.
+/// Maximum number of namespace bindings in force.
 const BINDINGS: usize = 64;
 
-/// Reads a document. There is no document type, no entity and no processing instruction in it, or it is refused.
+/// Parses a document. Document types, entity declarations and processing instructions are rejected.
 ///
 /// # Errors
-///
-/// Where the text is not well-formed, uses what is refused, or is above the limits.
+/// Returns an error of `ErrorKind::Malformed` if the text is not well-formed, uses a rejected feature, or exceeds a
+/// limit.
 pub(in crate::saml) fn parse(text: &str, limits: Limits) -> Result<Element, Error> {
     parse_within(text, limits, &Scope::default())
 }
 
-/// Reads an element that stood where `scope` was in force.
+/// Parses an element with the namespace bindings of `scope`.
 ///
 /// # Errors
-///
-/// As [`parse`].
+/// Returns the same errors as [`parse`].
 pub(in crate::saml) fn parse_within(
     text: &str,
     limits: Limits,
@@ -90,7 +89,7 @@ pub(in crate::saml) fn parse_within(
     }
 }
 
-/// XML 1.0 §2.11.
+/// Normalizes line ends (XML 1.0 §2.11).
 fn normal_line_ends(text: &str) -> Cow<'_, str> {
     if text.contains('\r') {
         Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n"))
@@ -103,7 +102,7 @@ struct Builder<'a> {
     outer: &'a Scope,
     open: Vec<Element>,
     root: Option<Element>,
-    /// How many more elements may come.
+    /// Number of elements that are still allowed.
     left: usize,
     begun: bool,
 }
@@ -117,7 +116,7 @@ impl Builder<'_> {
                 self.start(tag)?;
                 self.end()
             }
-            // The names are compared by the reader.
+            // The XML reader already compared the names.
             Event::End(_) => self.end(),
             Event::Text(text) => {
                 if text.contains("]]>") {
@@ -317,7 +316,7 @@ fn twice(element: &str, attribute: &str) -> Error {
     ))
 }
 
-/// A qualified name as prefix and local part.
+/// Splits a qualified name into prefix and local name.
 fn split(name: &str) -> Result<(&str, &str), Error> {
     let (prefix, local) = name.split_once(':').unwrap_or(("", name));
     if is_ncname(local) && (is_ncname(prefix) || !name.contains(':')) {
@@ -342,7 +341,7 @@ fn declare(scope: &mut Scope, prefix: &str, uri: &str) -> Result<(), Error> {
             quoted(prefix)
         )));
     }
-    // Canonical XML has to refuse relative ones.
+    // Canonical XML must reject relative namespace URIs.
     if !uri.is_empty() && !uri.contains(':') {
         return Err(Error::malformed(format!(
             "the namespace {} is relative",

@@ -1,5 +1,5 @@
-//! `android-key` (§8.4): the key store certifies the key, and says how it was made. A key store in software says nothing
-//! of the model.
+//! `android-key` (§8.4): the key store certifies the key and describes its creation. A key store in software does not
+//! prove the model.
 
 use ciborium::Value;
 use x509_parser::{
@@ -35,13 +35,13 @@ pub(super) fn verify(statement: &Value, attested: &Attested<'_>) -> Result<State
     Ok(Statement::Certified(chain))
 }
 
-/// Returns whether the key store and what attests are in hardware, by their own account.
+/// Returns true if the key store and the attestation are in hardware, according to the certificate.
 fn check_description(leaf: &X509Certificate<'_>, attested: &Attested<'_>) -> Result<bool> {
     let malformed = refused("its key is not described");
     let description = certificate::extension(leaf, &KEY_DESCRIPTION)?;
     let description = description.and_then(whole).ok_or(malformed.clone())?;
-    // Version, its security level, version of the key master, its security level, challenge, unique id, and the two
-    // lists of what software and what hardware enforces.
+    // Fields: version, attestation security level, key master version, key master security level, challenge, unique id,
+    // software-enforced list, hardware-enforced list.
     let fields = items(description.data).ok_or(malformed.clone())?;
     let [
         _,
@@ -68,7 +68,7 @@ fn check_description(leaf: &X509Certificate<'_>, attested: &Attested<'_>) -> Res
     if find(ALL_APPLICATIONS).next().is_some() {
         return Err(refused("its key is for all applications"));
     }
-    // What a list leaves out says nothing; the key store of a phone leaves out neither, the standard's own example both.
+    // Missing entries are accepted: phones always include both, but the example in the standard omits them.
     let is_generated = find(ORIGIN)
         .map(|entry| whole(entry.data))
         .all(|origin| origin.is_some_and(|origin| origin.data == GENERATED));

@@ -1,4 +1,4 @@
-//! `apple` (§8.8): an authority certifies the key of the credential for this registration.
+//! `apple` (§8.8): Apple's authority certifies the credential key for this registration.
 
 use aws_lc_rs::digest::SHA256;
 use ciborium::Value;
@@ -24,7 +24,7 @@ pub(super) fn verify(statement: &Value, attested: &Attested<'_>) -> Result<State
     Ok(Statement::Certified(chain))
 }
 
-/// `SEQUENCE { [1] OCTET STRING }`
+/// Parses `SEQUENCE { [1] OCTET STRING }`.
 fn nonce(value: &[u8]) -> Option<&[u8]> {
     let (rest, sequence) = Any::from_der(value).ok()?;
     let (behind, tagged) = Any::from_der(sequence.data).ok()?;

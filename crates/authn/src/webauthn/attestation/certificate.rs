@@ -1,4 +1,4 @@
-//! The certificate whose key attests.
+//! Attestation certificates.
 
 use x509_parser::{
     certificate::X509Certificate,
@@ -13,10 +13,9 @@ use crate::webauthn::{
     error::{Refusal, Result},
 };
 
-/// `id-fido-gen-ce-aaguid`
+/// `id-fido-gen-ce-aaguid`.
 const AAGUID: Oid<'static> = oid!(1.3.6.1.4.1.45724.1.1.4);
 
-/// Reads the first certificate of a chain.
 pub(super) fn first(chain: &[Vec<u8>]) -> Result<X509Certificate<'_>> {
     let malformed = Refusal::Malformed("the attestation certificate");
     let bytes = chain.first().ok_or(malformed.clone())?;
@@ -26,7 +25,7 @@ pub(super) fn first(chain: &[Vec<u8>]) -> Result<X509Certificate<'_>> {
     }
 }
 
-/// Version 3, of nobody who could certify others (§8.2.1, §8.3.1).
+/// Checks that the certificate has version 3 and is not a CA (§8.2.1, §8.3.1).
 pub(super) fn check_leaf(certificate: &X509Certificate<'_>) -> Result<()> {
     if certificate.version() != X509Version::V3 {
         return Err(refused("its certificate is not of version 3"));
@@ -40,7 +39,7 @@ pub(super) fn check_leaf(certificate: &X509Certificate<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Where the certificate names a model, it is the one that the authenticator says it is.
+/// Checks that the AAGUID in the certificate, if present, is the one of the authenticator.
 pub(super) fn check_model(certificate: &X509Certificate<'_>, aaguid: Aaguid) -> Result<()> {
     let Some(value) = extension(certificate, &AAGUID)? else {
         return Ok(());
@@ -55,7 +54,6 @@ pub(super) fn check_model(certificate: &X509Certificate<'_>, aaguid: Aaguid) -> 
     }
 }
 
-/// The value of an extension.
 pub(super) fn extension<'a>(
     certificate: &X509Certificate<'a>,
     oid: &Oid<'_>,

@@ -26,7 +26,7 @@ pub(super) fn verify(statement: &Value, attested: &Attested<'_>) -> Result<State
     Ok(Statement::Certified(chain))
 }
 
-/// §8.2.1
+/// Checks the subject (§8.2.1).
 fn check_subject(certificate: &X509Certificate<'_>) -> Result<()> {
     let subject = certificate.subject();
     let unit = subject.iter_organizational_unit().next();

@@ -1,4 +1,4 @@
-//! `tpm` (§8.3): an attestation key of a TPM 2.0 certifies the key of the credential.
+//! `tpm` (§8.3): the attestation key of a TPM 2.0 certifies the credential key.
 
 use ciborium::Value;
 use x509_parser::{
@@ -17,9 +17,9 @@ use crate::{
     },
 };
 
-/// `tcg-kp-AIKCertificate`
+/// `tcg-kp-AIKCertificate`.
 const ATTESTATION_KEY: Oid<'static> = oid!(2.23.133.8.3);
-/// `tcg-at-tpmManufacturer`, `tcg-at-tpmModel`, `tcg-at-tpmVersion`
+/// `tcg-at-tpmManufacturer`, `tcg-at-tpmModel`, `tcg-at-tpmVersion`.
 const HARDWARE: [Oid<'static>; 3] = [oid!(2.23.133.2.1), oid!(2.23.133.2.2), oid!(2.23.133.2.3)];
 
 pub(super) fn verify(statement: &Value, attested: &Attested<'_>) -> Result<Statement> {
@@ -79,7 +79,7 @@ fn is_same_key(public: &Public<'_>, key: &Material) -> bool {
                 point,
             },
         ) => {
-            // A TPM may leave out leading zeros.
+            // TPMs can omit leading zeros.
             let length = point.len() / 2;
             let padded = |bytes: &[u8]| {
                 let missing = length.checked_sub(bytes.len())?;
@@ -94,7 +94,7 @@ fn is_same_key(public: &Public<'_>, key: &Material) -> bool {
     }
 }
 
-/// §8.3.1
+/// Checks the certificate of the attestation key (§8.3.1).
 fn check_certificate(leaf: &X509Certificate<'_>) -> Result<()> {
     certificate::check_leaf(leaf)?;
     if leaf.subject().iter().next().is_some() {

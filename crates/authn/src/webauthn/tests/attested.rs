@@ -1,4 +1,4 @@
-//! Attestations by authorities of our own, each of them good but for one thing.
+//! Attestations of test authorities. Each has exactly one defect.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, IsCa, Issuer,
@@ -8,7 +8,7 @@ use rcgen::{
 use super::*;
 use crate::x509::{ChainError, verify_chain};
 
-/// An authority, and what it certifies.
+/// A certificate authority for tests.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     root: Vec<u8>,
@@ -59,7 +59,7 @@ fn model(aaguid: [u8; 16]) -> CustomExtension {
     extension(&[1, 3, 6, 1, 4, 1, 45724, 1, 1, 4], &content)
 }
 
-/// A key that rcgen certifies and that can sign here.
+/// A signing key that rcgen can certify.
 struct Attester {
     pair: KeyPair,
     signing: EcdsaKeyPair,
@@ -80,7 +80,7 @@ impl Attester {
     }
 }
 
-/// The credential's key in a certificate.
+/// Returns the credential key, ready for a certificate.
 fn credential(authenticator: &Authenticator) -> rcgen::SubjectPublicKeyInfo {
     use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
     let der: PublicKeyX509Der<'_> = authenticator.key.public_key().as_der().unwrap();
@@ -126,7 +126,7 @@ fn a_packed_attestation_leads_to_its_authority() {
     let (authority, registering) = packed(&params);
     let chain = check(&registering).unwrap();
     assert_eq!(verify_chain(&chain, &[authority.root], NOW), Ok(()));
-    // What attests may be named itself, and nobody else will do.
+    // The attestation certificate itself can be an anchor, but no other authority.
     assert_eq!(verify_chain(&chain, &chain, NOW), Ok(()));
     let other = Authority::new().root;
     assert_eq!(
@@ -195,7 +195,7 @@ fn b14_chains_are_of_their_time_and_of_authorities() {
     let refused = verify_chain(&chain, &[authority.root], NOW);
     assert_eq!(refused, Err(ChainError::Critical));
 
-    // One that was certified certifies another in turn.
+    // A leaf certificate acts as a CA.
     let authority = Authority::new();
     let (middle, leaf) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
     let mut params_of_middle = params("Middle");
@@ -207,12 +207,12 @@ fn b14_chains_are_of_their_time_and_of_authorities() {
     let chain = [leaf_certificate.clone(), middle_certificate];
     let refused = verify_chain(&chain, std::slice::from_ref(&authority.root), NOW);
     assert_eq!(refused, Err(ChainError::NotAnAuthority));
-    // The root lets nobody stand between.
+    // The path length of the root allows no intermediate certificate.
     let middle_certificate = authority.certify(&params_of_middle, &middle);
     let chain = [leaf_certificate.clone(), middle_certificate];
     let refused = verify_chain(&chain, &[authority.root], NOW);
     assert_eq!(refused, Err(ChainError::Untrusted));
-    // A chain whose signatures do not follow from each other.
+    // A signature does not match the next certificate.
     let imposter = KeyPair::generate().unwrap();
     let imposter = params_of_middle
         .self_signed(&imposter)
@@ -224,7 +224,7 @@ fn b14_chains_are_of_their_time_and_of_authorities() {
     assert_eq!(verify_chain(&[], &[], NOW), Err(ChainError::Length));
 }
 
-/// The value of Apple's extension.
+/// Returns the value of Apple's extension.
 fn nonce(nonce: &[u8]) -> Vec<u8> {
     [&[0x30, 36, 0xa1, 34, 0x04, 32], nonce].concat()
 }
@@ -256,7 +256,7 @@ fn apple_certifies_the_key_for_one_registration() {
     assert!(refused.to_string().contains("of another key"));
 }
 
-/// `KeyDescription`: how software and hardware enforce what.
+/// Returns a `KeyDescription`.
 fn description(
     levels: [u8; 2],
     challenge: &[u8],
@@ -310,7 +310,7 @@ fn b14_a_key_of_android_was_made_there_for_signing() {
         at([1, 1], challenge, by_software, by_hardware)
     };
     let good = [purpose(2), origin(0)].concat();
-    // A key store in software proves nothing of the hardware of a model (S10).
+    // A software key store does not prove the hardware of a model (S10).
     for (levels, is_hardware) in [
         ([1, 2], true),
         ([0, 1], false),
@@ -352,14 +352,14 @@ fn b14_a_key_of_android_was_made_there_for_signing() {
 }
 
 struct Tpm {
-    /// Of `certInfo`.
+    /// Magic number of `certInfo`.
     magic: u32,
     extra_data: Option<Vec<u8>>,
-    /// Of the key that is certified, where it is another.
+    /// Public area that the certified name is derived from, if not that of the credential.
     name_of: Option<Vec<u8>>,
     /// `clockInfo.safe`.
     safe: u8,
-    /// Of the certificate.
+    /// Extended key usage of the certificate.
     usage: &'static [u64],
     has_names: bool,
     has_subject: bool,
@@ -390,7 +390,8 @@ impl Tpm {
             [&length.to_be_bytes(), bytes].concat()
         };
         let area = [
-            // ECC, named by SHA-256, attributes, no policy, no symmetric, ECDSA with SHA-256, P-256, no KDF
+            // ECC, name algorithm SHA-256, attributes, no policy, no symmetric algorithm, ECDSA with SHA-256, P-256, no
+            // KDF.
             vec![0, 0x23, 0, 0x0b, 0, 4, 0, 0x72, 0, 0],
             vec![0, 0x10, 0, 0x18, 0, 0x0b, 0, 3, 0, 0x10],
             sized(&point[1..33]),
@@ -432,7 +433,7 @@ impl Tpm {
     }
 }
 
-/// `SubjectAltName` with a directory name of manufacturer, model and version.
+/// Returns a `SubjectAltName` with a directory name of manufacturer, model and version.
 fn hardware() -> Vec<u8> {
     let names: Vec<u8> = (1..=3)
         .flat_map(|last| {
@@ -452,7 +453,7 @@ fn a_tpm_certifies_the_key() {
 
 #[test]
 fn the_clock_of_a_tpm_is_ignored_g12() {
-    // As in the vector `tpm-es256` of the standard.
+    // The vector `tpm-es256` of the standard has this value.
     let tpm = Tpm {
         safe: 0x33,
         ..Tpm::default()

@@ -1,4 +1,4 @@
-//! The resources that files hold.
+//! Reads the resources in files for `apply` and `diff`.
 
 use std::{
     collections::HashMap,
@@ -20,10 +20,10 @@ use crate::{
     kind::Kind,
 };
 
-/// How deep directories may nest: links can make circles.
+/// Maximum nesting depth of directories. Stops at cycles of symbolic links.
 const MAX_DEPTH: usize = 32;
 
-/// What is applied where nothing is included or excluded, in the order in which objects need each other.
+/// Kinds that are applied by default, in dependency order.
 const DEFAULT: [Kind; 7] = [
     Kind::Policy,
     Kind::Namespace,
@@ -34,49 +34,48 @@ const DEFAULT: [Kind; 7] = [
     Kind::Credential,
 ];
 
-/// Which files, and what of them.
+/// Arguments that select files and kinds.
 #[derive(Args)]
 pub(crate) struct ManifestArgs {
-    /// Files, directories (every .yaml and .yml in them), or `-` for standard input
+    /// Files, directories (every .yaml and .yml file in them), or `-` for standard input, such as `./cluster`
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
-    /// Delete what the files do not name. Built-in objects stay
+    /// Delete objects that the files do not contain. Built-in objects are kept
     #[arg(long)]
     prune: bool,
-    /// Only these kinds (repeatable, or separated by commas)
+    /// Kinds to apply (repeatable, or separated by commas), such as `user,group` [default: all except Secret]
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     include: Vec<String>,
-    /// All but these kinds (repeatable, or separated by commas)
+    /// Kinds to leave out (repeatable, or separated by commas), such as `credential` [default: none]
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     exclude: Vec<String>,
-    /// Secrets too
+    /// Apply Secrets too
     #[arg(long)]
     include_secret: bool,
 }
 
-/// A resource and where it was read.
+/// A resource and its position in a file.
 pub(crate) struct Entry {
-    /// The resource.
     pub(crate) resource: Resource,
-    /// The file.
+    /// Name of the file.
     pub(crate) source: String,
-    /// Where in the file.
+    /// Position in the file.
     pub(crate) position: Position,
 }
 
-/// What is to be applied.
+/// The resources and kinds to apply.
 pub(crate) struct Manifest {
-    /// The resources, in the order in which they need each other.
+    /// Resources, in dependency order.
     pub(crate) entries: Vec<Entry>,
-    /// The kinds of which everything else is deleted.
+    /// Kinds whose objects are deleted if the files do not contain them.
     pub(crate) prune: Vec<Kind>,
 }
 
 impl Manifest {
-    /// Reads everything before anything is done.
+    /// Reads and checks all files before anything is applied.
     ///
     /// # Errors
-    /// Everything that is wrong with the files.
+    /// Returns a failure that lists every problem in the files.
     pub(crate) fn load(context: &Context, args: &ManifestArgs) -> Result<Self, Failure> {
         let selected = Selected::new(args)?;
         let mut problems = Vec::new();
@@ -89,7 +88,7 @@ impl Manifest {
                 Err(found) => problems.extend(found),
                 Ok(found) => {
                     for (position, mut resource) in found {
-                        // There is one, whatever its name.
+                        // There is one ClusterConfig, so its name does not matter.
                         if let Some(Body::ClusterConfig(config)) = &mut resource.resource {
                             config.metadata_mut();
                         }
@@ -137,7 +136,7 @@ enum Verdict {
 
 struct Selected {
     kinds: Vec<Kind>,
-    /// Whether `--include` has named them.
+    /// True if `--include` restricts the kinds.
     narrowed: bool,
 }
 
@@ -157,8 +156,10 @@ impl Selected {
         Ok(Self { kinds, narrowed })
     }
 
-    /// Configs are applied with the rest, but deleted only where they are asked for; the `ClusterConfig` always is
-    /// applied.
+    /// Decides whether an entry is applied.
+    ///
+    /// The `ClusterConfig` is always applied. Configs are applied unless `--include` leaves them out. They are pruned
+    /// only if it names them.
     fn verdict(&self, entry: &Entry) -> Verdict {
         let kind = entry.resource.kind().and_then(Kind::parse);
         match kind {
@@ -208,11 +209,10 @@ fn kind(word: &str) -> Result<Kind, Failure> {
         })
 }
 
-/// The files behind the arguments.
-/// The files that arguments mean.
+/// Expands directories in the arguments to the files in them.
 ///
 /// # Errors
-/// A directory cannot be read.
+/// Returns a failure if a directory cannot be read.
 pub(crate) fn paths(arguments: &[String]) -> Result<Vec<String>, Failure> {
     let mut paths = Vec::new();
     for argument in arguments {
@@ -257,7 +257,7 @@ fn walk(directory: &Path, depth: usize, paths: &mut Vec<String>) -> Result<(), F
     Ok(())
 }
 
-/// What tells objects apart: there is one `ClusterConfig`, by whatever name.
+/// Returns the key that identifies an object. All `ClusterConfig` documents have the same key, because there is one.
 fn identity(resource: &Resource) -> (&'static str, String) {
     match resource.kind() {
         Some("Service") => ("Service", Kind::Service.full_name(resource.name())),

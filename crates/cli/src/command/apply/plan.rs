@@ -1,4 +1,4 @@
-//! The one call behind `apply` and `diff`.
+//! The call that `apply` and `diff` share.
 
 use api::{
     document::Problem,
@@ -16,21 +16,22 @@ use crate::{
     kind::Kind,
 };
 
-/// How far to go.
+/// The extent of the changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Plan alone.
+    /// Compute the changes without making them.
     DryRun,
-    /// Do it, but never delete all objects of a kind.
+    /// Make the changes, but fail if they delete all objects of a kind.
     Careful,
-    /// Do it.
+    /// Make the changes, even if they delete all objects of a kind.
     PruneAll,
 }
 
-/// Applies or plans.
+/// Applies the manifest or computes the changes.
 ///
 /// # Errors
-/// What the Cluster refuses, by place in the files. Then nothing was changed.
+/// Returns a failure with the problems that the Cluster found and their positions in the files. Nothing was changed
+/// then.
 pub(crate) async fn call(
     client: &Client,
     manifest: &Manifest,
@@ -65,7 +66,7 @@ pub(crate) async fn call(
     }
 }
 
-/// The kinds of which the plan leaves nothing but what is built in.
+/// Returns the kinds of which the changes delete every object that is not built in.
 pub(crate) fn emptied_kinds(response: &ApplyResponse) -> Vec<&str> {
     let mut kinds: Vec<&str> = Vec::new();
     for result in &response.results {
@@ -80,7 +81,7 @@ pub(crate) fn emptied_kinds(response: &ApplyResponse) -> Vec<&str> {
     kinds
 }
 
-/// `kind/name`.
+/// Returns the name of an object as `kind/name`.
 pub(crate) fn object_name(result: &apply_response::Result) -> String {
     let word = Kind::parse(&result.kind).map_or(result.kind.as_str(), |kind| kind.word());
     format!("{word}/{}", result.name)

@@ -1,4 +1,4 @@
-//! `auth authenticator`
+//! The command `auth authenticator`.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
@@ -23,15 +23,15 @@ use crate::{
     terminal::printable,
 };
 
-/// Nobody types more.
+/// Maximum length of a typed code, in bytes.
 const LONGEST_CODE: u64 = 64;
 
-/// By which one.
+/// Arguments of `auth authenticator`.
 #[derive(Args)]
 pub(super) struct AuthenticateArgs {
-    /// Its name; may be left out where there is one that can be used
+    /// Name of the Authenticator, such as `totp-abcdef` [default: the only one that can be used]
     name: Option<String>,
-    /// Print the address for a passkey or security key instead of opening a browser
+    /// Print the URL for a passkey or security key instead of opening a browser
     #[arg(long)]
     no_browser: bool,
 }
@@ -53,7 +53,7 @@ pub(super) async fn run(context: &Context, args: AuthenticateArgs) -> Result<Out
         .await;
     let begun = match begun {
         Ok(begun) => begun,
-        // It was raised a moment ago.
+        // The Session was stepped up a moment ago.
         Err(failure) if failure.code == "AlreadyExists" => return Ok(Outcome::Done),
         Err(failure) => return Err(failure),
     };
@@ -99,7 +99,7 @@ pub(super) async fn run(context: &Context, args: AuthenticateArgs) -> Result<Out
     Ok(Outcome::Done)
 }
 
-/// The one that has to be used, or the only one that can be.
+/// Returns the required Authenticator, or the only available one.
 async fn the_one(client: &Client) -> Result<Authenticator, Failure> {
     let available = client
         .call_auth(async |mut auth| {
@@ -125,10 +125,12 @@ async fn the_one(client: &Client) -> Result<Authenticator, Failure> {
     }
 }
 
-/// A code: typed where somebody is there, else from standard input. It is no argument, where others could see it.
+/// Reads a code from the terminal, or from standard input if it is not a terminal.
+///
+/// The code is never an argument, because other users of the machine can read arguments.
 ///
 /// # Errors
-/// Nothing is there.
+/// Returns a failure if no code is given.
 pub(super) fn ask_code(context: &Context, prompt: &str) -> Result<Zeroizing<String>, Failure> {
     let code = if io::stdin().is_terminal() {
         Zeroizing::new(context.terminal.secret(prompt, "")?)

@@ -1,4 +1,4 @@
-//! `auth create authenticator`
+//! The command `auth create authenticator`.
 
 use api::auth_v1::{
     Authenticator, ChallengeResponse, CreateAuthenticatorRequest,
@@ -23,22 +23,22 @@ use crate::{
     terminal::printable,
 };
 
-/// What to add.
+/// Arguments of `auth create authenticator`.
 #[derive(Args)]
 pub(super) struct CreateAuthenticatorArgs {
-    /// Of which type
+    /// Type of the Authenticator, such as `totp`
     #[arg(long, value_enum)]
     r#type: Kind,
-    /// What it is called
+    /// Display name, such as `phone`
     #[arg(long, value_name = "TEXT", default_value = "")]
     display_name: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// One-time codes of an app
+    /// Authenticator app with one-time codes
     Totp,
-    /// The TPM 2.0 of this machine
+    /// TPM 2.0 of this machine
     Tpm,
 }
 
@@ -47,7 +47,7 @@ pub(super) async fn run(
     args: CreateAuthenticatorArgs,
 ) -> Result<Outcome, Failure> {
     let client = Client::connect(context).await?;
-    // What this machine does not have need not be created.
+    // Opens the TPM first, so that no Authenticator is created on a machine without one.
     let mut tpm = match args.r#type {
         Kind::Tpm => Some(open_tpm(&context.environment)?),
         Kind::Totp => None,
@@ -74,7 +74,7 @@ pub(super) async fn run(
         None => register_totp(context, &client, &created).await,
     };
     if let Err(failure) = registered {
-        // Half of one is of no use.
+        // Removes the half-created Authenticator.
         if delete(&client, name_of(&created)).await.is_err() {
             context.terminal.warn(&format!(
                 "{name} is not registered, and is forgotten in an hour"
@@ -166,14 +166,13 @@ async fn finish(
         .map(|_| ())
 }
 
-/// The secret, for whoever is there. It is told once: to a terminal as a picture too, else as the URL alone.
+/// Shows the secret, which the Cluster returns only once: as QR code on a terminal, else as URL on standard output.
 fn show(context: &Context, url: &str) -> Result<(), Failure> {
     if !context.terminal.is_attended() {
         return context.terminal.line(url);
     }
     if let Ok(code) = QrCode::new(url) {
-        // Both halves of each character are drawn, whatever the colours of the terminal are: what is light in white,
-        // on black.
+        // Sets foreground and background of each character, so that the code is readable in any color scheme.
         let picture = code
             .render::<Dense1x2>()
             .dark_color(Dense1x2::Light)

@@ -1,4 +1,4 @@
-//! `auth device`
+//! The command `auth device`.
 
 use std::{fs, path::Path};
 
@@ -18,7 +18,7 @@ use crate::{
 const MACHINE_ID: [&str; 2] = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
 const MOST_ADDRESSES: usize = 16;
 
-/// What is told of the machine is what it says of itself.
+/// Arguments of `auth device`. There are none: the operating system provides the data of the machine.
 #[derive(Args)]
 pub(super) struct DeviceArgs {}
 
@@ -28,10 +28,10 @@ pub(super) async fn run(context: &Context, _args: DeviceArgs) -> Result<Outcome,
     Ok(Outcome::Done)
 }
 
-/// Registers this machine as a Device of whoever has logged in.
+/// Registers this machine as a Device of the User.
 ///
 /// # Errors
-/// It cannot be told from others, or the Cluster refuses.
+/// Returns a failure if the machine has no readable id or the Cluster refuses.
 pub(crate) async fn register(context: &Context, client: &Client) -> Result<(), Failure> {
     let info = facts()?;
     let begun = client
@@ -51,7 +51,7 @@ pub(crate) async fn register(context: &Context, client: &Client) -> Result<(), F
         Err(failure) => return Err(failure),
     };
     if !begun.requests.is_empty() {
-        // Commands of a server are not run here.
+        // The client never runs commands that a server sends.
         return Err(Failure::unavailable(
             "the Cluster asks this machine to run commands, which this client never does",
         ));
@@ -69,7 +69,7 @@ pub(crate) async fn register(context: &Context, client: &Client) -> Result<(), F
     Ok(())
 }
 
-/// What the system says of the machine.
+/// Reads the data of the machine from the operating system.
 fn facts() -> Result<Info, Failure> {
     let id = MACHINE_ID.iter().find_map(|path| text(path));
     let id = id.ok_or_else(|| {
@@ -82,7 +82,7 @@ fn facts() -> Result<Info, Failure> {
         os_type: OsType::Linux.into(),
         hostname: text("/proc/sys/kernel/hostname").unwrap_or_default(),
         id: id.collect(),
-        // Only administrators may read it on most systems.
+        // On most systems only root can read it.
         serial_number: text("/sys/class/dmi/id/product_serial").unwrap_or_default(),
         mac_addresses: addresses(Path::new("/sys/class/net")),
     })
@@ -94,7 +94,7 @@ fn text(path: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// Of what is there in hardware: virtual interfaces come and go.
+/// Returns the MAC addresses of hardware interfaces. Virtual interfaces are ignored because they change.
 fn addresses(interfaces: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(interfaces) else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! `create credential`
+//! The command `create credential`.
 
 use api::{
     core_v1::{
@@ -24,47 +24,47 @@ use crate::{
     remote,
 };
 
-/// Create a Credential of a User and show its secret, or rotate one
+/// Create a Credential of a User and print its secret, or rotate an existing one
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  octeliumctl create credential --user microservice1 --expire-in 6months cred01\n  octeliumctl create credential --rotate --overlap 24h cred01"
 )]
 pub(crate) struct CredentialArgs {
-    /// Its name; where none is given one is made up
+    /// Name of the Credential, such as `cred01` [default: generated from User and type]
     name: Option<String>,
-    /// The User that it authenticates
+    /// User that the Credential authenticates, such as `microservice1`
     #[arg(long, value_name = "USER", required_unless_present = "rotate")]
     user: Option<String>,
-    /// What it is: a token to log in with, an OAuth2 client, or a bearer token [default: auth-token]
+    /// Type: a token to log in with, an OAuth2 client, or a bearer token [default: auth-token]
     #[arg(long, value_enum, ignore_case = true, value_name = "TYPE")]
     r#type: Option<CredentialType>,
-    /// The type of the Sessions that it makes
+    /// Type of the Sessions that the Credential creates
     #[arg(long, value_enum, ignore_case = true, value_name = "TYPE")]
     session_type: Option<SessionKind>,
-    /// How long it works: 600seconds, 45minutes, 7hour, 3days, 2weeks, 6months
+    /// Lifetime, such as 600seconds, 45minutes, 7hour, 3days, 2weeks or 6months
     #[arg(long, value_name = "DURATION")]
     expire_in: Option<String>,
-    /// It authenticates once
+    /// Limit the Credential to one authentication
     #[arg(long, conflicts_with = "max_authn")]
     one_time: bool,
-    /// It authenticates so many times
+    /// Limit the number of times the Credential can be used, such as 10 [default: unlimited]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_authn: Option<u32>,
     /// Attach Policies to the Sessions that it creates: repeatable, or separated by commas, such as
     /// `read-only,office-hours` [default: none]
     #[arg(long, value_name = "POLICY", value_delimiter = ',')]
     policy: Vec<String>,
-    /// Make a new secret; the one before and the Sessions that it made end at once
+    /// Replace the secret and end the Sessions that the old secret created
     #[arg(
         long,
         requires = "name",
         conflicts_with_all = ["user", "type", "session_type", "expire_in", "one_time", "max_authn", "policy"]
     )]
     rotate: bool,
-    /// With --rotate: let the Sessions live on
+    /// Keep the Sessions that the old secret created (with --rotate)
     #[arg(long, requires = "rotate", conflicts_with = "overlap")]
     keep_sessions: bool,
-    /// With --rotate: for how long the secret before and its Sessions still work
+    /// Time that the old secret and its Sessions stay valid, such as 24h (with --rotate) [default: none]
     #[arg(long, requires = "rotate", value_name = "DURATION")]
     overlap: Option<String>,
     #[command(flatten)]
@@ -85,7 +85,7 @@ enum SessionKind {
     Clientless,
 }
 
-/// Creates or rotates, and prints the secret.
+/// Creates or rotates a Credential and prints its secret.
 pub(crate) async fn run(context: &Context, args: CredentialArgs) -> Result<Outcome, Failure> {
     if args.output.output == Some(Format::Name) {
         return Err(Failure::usage(
@@ -176,13 +176,13 @@ async fn rotate_gently(
     Ok(answer.into_inner())
 }
 
-/// The labels are those of the manual.
+/// Prints the secret. The labels are the documented ones, because scripts parse them.
 fn print(
     context: &Context,
     token: &CredentialToken,
     format: Option<&Format>,
 ) -> Result<Outcome, Failure> {
-    // A table of one secret is what is printed without -o.
+    // For one secret, the table formats are the same as no -o.
     if let Some(format) = format.filter(|format| !matches!(format, Format::Table | Format::Wide)) {
         if let Some(message) = reflect::dynamic(token) {
             output::message(context, &message, format)?;

@@ -1,4 +1,4 @@
-//! `create enrollment`
+//! The command `create enrollment`.
 
 use api::{meta_v1::ObjectReference, platform_v1::CreateEnrollmentRequest};
 use clap::Args;
@@ -10,21 +10,21 @@ use crate::{
     failure::{Failure, Outcome},
 };
 
-/// Make a link by which a person logs in with a browser, once
+/// Create a one-time link that lets a User log in with a browser
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  octeliumctl create enrollment --user john\n  octeliumctl create enrollment --user john --expire-in 2days"
 )]
 pub(crate) struct EnrollmentArgs {
-    /// The person
+    /// User that the link is for, such as `john`
     #[arg(long, value_name = "USER")]
     user: String,
-    /// How long the link works, at most 7days [default: 1hour]
+    /// Lifetime of the link, such as 2days, at most 7days [default: 1hour]
     #[arg(long, value_name = "DURATION")]
     expire_in: Option<String>,
 }
 
-/// Prints the link alone to standard output.
+/// Creates a link and prints only the link to standard output.
 pub(crate) async fn run(context: &Context, args: EnrollmentArgs) -> Result<Outcome, Failure> {
     let now = context.now();
     let expires_in = args

@@ -1,4 +1,4 @@
-//! `create identityprovider`
+//! The command `create identityprovider`.
 
 use api::{
     core_v1::{
@@ -16,51 +16,51 @@ use clap::{Args, ValueEnum};
 use super::named;
 use crate::{failure::Failure, input, output::OutputArgs};
 
-/// The largest document that is read.
+/// Maximum size of a document, in bytes.
 const MAX_DOCUMENT: usize = 256 * 1024;
 
-/// Create an `IdentityProvider`; rules are written in a file, see `apply`
+/// Create an `IdentityProvider`. To set rules, write a file and use `apply`
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  octeliumctl create idp --type oidc --issuer-url https://acme.okta.com --client-id 0oa1 --client-secret okta okta\n  octeliumctl create idp --type oidc-identity-token --issuer-url https://token.actions.githubusercontent.com github-actions"
 )]
 pub(crate) struct IdentityProviderArgs {
-    /// Its name
+    /// Name of the `IdentityProvider`, such as `okta`
     name: String,
-    /// What it speaks
+    /// Protocol of the `IdentityProvider`, such as `oidc`
     #[arg(long, value_enum, value_name = "TYPE")]
     r#type: ProviderType,
-    /// What people read on the login page
+    /// Text on the login page, such as `Okta`
     #[arg(long, value_name = "TEXT")]
     display_name: Option<String>,
-    /// The issuer (oidc, oidc-identity-token)
+    /// Issuer URL, such as `https://acme.okta.com` (oidc, oidc-identity-token)
     #[arg(long, value_name = "URL")]
     issuer_url: Option<String>,
-    /// How the Cluster is known there (oidc, github)
+    /// Client ID of the Cluster at the provider, such as `0oa1` (oidc, github)
     #[arg(long, value_name = "ID")]
     client_id: Option<String>,
-    /// The name of the Secret that the Cluster proves itself with there (oidc, github)
+    /// Name of the Secret with the client secret, such as `okta` (oidc, github)
     #[arg(long, value_name = "SECRET")]
     client_secret: Option<String>,
-    /// Of a GitHub Enterprise Server, as `https://github.example.com` [default: that of github.com] (github)
+    /// URL of a GitHub Enterprise Server, such as `https://github.example.com` [default: github.com] (github)
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
-    /// Where the keys of tokens are (oidc-identity-token)
+    /// URL of the keys that sign the tokens (oidc-identity-token)
     #[arg(long, value_name = "URL", conflicts_with_all = ["issuer_url", "jwks_file"])]
     jwks_url: Option<String>,
-    /// The keys of tokens; `-` is standard input (oidc-identity-token)
+    /// File with the keys that sign the tokens, or `-` for standard input (oidc-identity-token)
     #[arg(long, value_name = "FILE", conflicts_with = "issuer_url")]
     jwks_file: Option<String>,
-    /// `iss` of tokens, where the keys are given (oidc-identity-token)
+    /// Required `iss` claim of tokens, with --jwks-url or --jwks-file (oidc-identity-token)
     #[arg(long, value_name = "ISSUER", conflicts_with = "issuer_url")]
     issuer: Option<String>,
-    /// `aud` of tokens [default: the Cluster's URL] (oidc-identity-token)
+    /// Required `aud` claim of tokens [default: URL of the Cluster] (oidc-identity-token)
     #[arg(long, value_name = "AUDIENCE")]
     audience: Option<String>,
-    /// Where the metadata are (saml)
+    /// URL of the metadata (saml)
     #[arg(long, value_name = "URL", conflicts_with = "metadata_file")]
     metadata_url: Option<String>,
-    /// The metadata; `-` is standard input (saml)
+    /// File with the metadata, or `-` for standard input (saml)
     #[arg(long, value_name = "FILE")]
     metadata_file: Option<String>,
     #[command(flatten)]
@@ -156,7 +156,7 @@ impl IdentityProviderArgs {
         })
     }
 
-    /// A flag that says nothing here would be a mistake that nobody sees.
+    /// Rejects flags that have no effect for this type, so that a mistake does not go unnoticed.
     fn only(&self, allowed: &[&str]) -> Result<(), Failure> {
         let given = [
             ("issuer-url", &self.issuer_url),

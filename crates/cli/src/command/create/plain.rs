@@ -1,4 +1,4 @@
-//! `create group`, `create namespace`
+//! The commands `create group` and `create namespace`.
 
 use api::{core_v1, platform_v1::Resource, resource::Object as _};
 use clap::Args;
@@ -10,7 +10,7 @@ use crate::output::OutputArgs;
 #[derive(Args)]
 #[command(after_help = "Example:\n  octeliumctl create group --policy allow-dev developers")]
 pub(crate) struct GroupArgs {
-    /// Its name
+    /// Name of the Group, such as `developers`
     name: String,
     /// Attach Policies to its Users: repeatable, or separated by commas, such as `read-only,office-hours`
     /// [default: none]
@@ -24,7 +24,7 @@ pub(crate) struct GroupArgs {
 #[derive(Args)]
 #[command(after_help = "Example:\n  octeliumctl create namespace production")]
 pub(crate) struct NamespaceArgs {
-    /// Its name
+    /// Name of the Namespace, such as `production`
     name: String,
     /// Attach Policies to its Services: repeatable, or separated by commas, such as `read-only,office-hours`
     /// [default: none]

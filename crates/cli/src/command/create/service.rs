@@ -1,4 +1,4 @@
-//! `create service`
+//! The command `create service`.
 
 use api::{
     core_v1::{
@@ -22,24 +22,24 @@ use crate::{failure::Failure, output::OutputArgs};
     after_help = "Example:\n  octeliumctl create service --mode http --upstream http://127.0.0.1:9000 --public api"
 )]
 pub(crate) struct ServiceArgs {
-    /// Its name, `name` or `name.namespace`
+    /// Name of the Service as NAME or NAME.NAMESPACE, such as `api` or `api.production`
     name: String,
-    /// What it speaks
+    /// Protocol of the Service
     #[arg(long, value_enum, value_name = "MODE", default_value = "http")]
     mode: ServiceMode,
-    /// Where requests go, such as `http://127.0.0.1:9000`
+    /// URL of the upstream, such as `http://127.0.0.1:9000`
     #[arg(long, value_name = "URL")]
     upstream: String,
-    /// The port that it listens at
+    /// Port of the Service, such as 8080
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
-    /// The Namespace, where the name has none [default: default]
+    /// Namespace, unless the name contains one [default: default]
     #[arg(short = 'n', long, value_name = "NAMESPACE")]
     namespace: Option<String>,
-    /// It is reached through the Cluster's public listener
+    /// Make the Service reachable through the public listener of the Cluster
     #[arg(long)]
     public: bool,
-    /// It is open to everybody
+    /// Allow requests without authentication
     #[arg(long)]
     anonymous: bool,
     /// Attach Policies: repeatable, or separated by commas, such as `read-only,office-hours` [default: none]

@@ -1,4 +1,4 @@
-//! `create user`
+//! The command `create user`.
 
 use api::{
     core_v1::{self, user::spec::Type},
@@ -14,12 +14,12 @@ use crate::output::OutputArgs;
 #[derive(Args)]
 #[command(after_help = "Example:\n  octeliumctl create user --type workload microservice1")]
 pub(crate) struct UserArgs {
-    /// Its name
+    /// Name of the User, such as `microservice1`
     name: String,
-    /// A person or a program
+    /// Type of the User: a person or a program
     #[arg(long, value_enum, ignore_case = true, value_name = "TYPE")]
     r#type: UserType,
-    /// The e-mail address of a person
+    /// E-mail address of a person, such as `alice@example.com`
     #[arg(long, value_name = "ADDRESS")]
     email: Option<String>,
     /// Add the User to Groups: repeatable, or separated by commas, such as `developers,on-call` [default: none]

@@ -1,4 +1,4 @@
-//! `create secret`, `create config`, and the values of `update secret` and `update config`.
+//! The commands `create secret` and `create config`, and the values of `update secret` and `update config`.
 
 use api::{core_v1, platform_v1::Resource, resource::Object as _};
 use clap::{Args, ValueEnum};
@@ -6,14 +6,14 @@ use clap::{Args, ValueEnum};
 use super::named;
 use crate::{context::Context, failure::Failure, input, output::OutputArgs};
 
-/// The largest Config; a Secret is smaller.
+/// Maximum size of a value, in bytes. This is the limit of a Config; the limit of a Secret is lower.
 const MAX_VALUE: usize = 3 << 20;
 
 /// Create a Secret
 #[derive(Args)]
 #[command(after_help = "Example:\n  octeliumctl create secret --file password.txt pg-password")]
 pub(crate) struct SecretArgs {
-    /// Its name
+    /// Name of the Secret, such as `pg-password`
     pub(crate) name: String,
     #[command(flatten)]
     value: SecretValueArgs,
@@ -25,7 +25,7 @@ pub(crate) struct SecretArgs {
 #[derive(Args)]
 #[command(after_help = "Example:\n  octeliumctl create config --file settings.json settings")]
 pub(crate) struct ConfigArgs {
-    /// Its name
+    /// Name of the Config, such as `settings`
     pub(crate) name: String,
     #[command(flatten)]
     value: ConfigValueArgs,
@@ -33,30 +33,30 @@ pub(crate) struct ConfigArgs {
     output: OutputArgs,
 }
 
-/// What a Secret holds.
+/// Arguments with the value of a Secret.
 #[derive(Args)]
 pub(crate) struct SecretValueArgs {
-    /// The value; `-` reads it from standard input, where others on this machine cannot see it
+    /// Value, or `-` to read it from standard input, which hides it from other users of this machine
     #[arg(long, value_name = "VALUE", conflicts_with_all = ["file", "cert", "cert_key"])]
     value: Option<String>,
-    /// A file that holds the value; `-` is standard input
+    /// File with the value, or `-` for standard input
     #[arg(short = 'f', long, value_name = "FILE", conflicts_with_all = ["cert", "cert_key"])]
     file: Option<String>,
-    /// What it is [default: value]
+    /// Type of the Secret [default: value]
     #[arg(long, value_enum, value_name = "TYPE")]
     r#type: Option<SecretType>,
-    /// A certificate chain in PEM form
+    /// File with a certificate chain in PEM form
     #[arg(long, value_name = "FILE", requires = "cert_key")]
     cert: Option<String>,
-    /// The private key of the certificate in PEM form
+    /// File with the private key of the certificate in PEM form
     #[arg(long, value_name = "FILE", requires = "cert")]
     cert_key: Option<String>,
 }
 
-/// What a Config holds.
+/// Arguments with the value of a Config.
 #[derive(Args)]
 pub(crate) struct ConfigValueArgs {
-    /// The value; `-` reads it from standard input
+    /// Value, or `-` to read it from standard input
     #[arg(
         long,
         value_name = "VALUE",
@@ -64,7 +64,7 @@ pub(crate) struct ConfigValueArgs {
         required_unless_present = "file"
     )]
     value: Option<String>,
-    /// A file that holds the value; `-` is standard input
+    /// File with the value, or `-` for standard input
     #[arg(short = 'f', long, value_name = "FILE")]
     file: Option<String>,
 }
@@ -88,10 +88,10 @@ impl SecretArgs {
 }
 
 impl SecretValueArgs {
-    /// Puts the value in.
+    /// Sets the value in `secret`.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// Returns a failure if the value is missing or cannot be read.
     pub(crate) fn set(
         &self,
         context: &Context,
@@ -137,10 +137,10 @@ impl ConfigArgs {
 }
 
 impl ConfigValueArgs {
-    /// The value.
+    /// Returns the value.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// Returns a failure if the value is missing or cannot be read.
     pub(crate) fn data(&self) -> Result<core_v1::config::Data, Failure> {
         use core_v1::config::{Data, data};
         let value = source(self.value.as_deref(), self.file.as_deref())
@@ -151,7 +151,7 @@ impl ConfigValueArgs {
     }
 }
 
-/// What `--value`, else `--file` gives; `-` is standard input for both.
+/// Reads the value of `--value`, or else of `--file`. For both, `-` is standard input.
 fn source(value: Option<&str>, file: Option<&str>) -> Option<Result<Vec<u8>, Failure>> {
     match (value, file) {
         (Some("-"), _) => Some(input::read("-", MAX_VALUE)),

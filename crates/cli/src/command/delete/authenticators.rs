@@ -1,4 +1,4 @@
-//! `delete authenticator`
+//! The command `delete authenticator`.
 
 use api::{meta_v1::ObjectReference, platform_v1::ResetAuthenticatorsRequest};
 use clap::Args;
@@ -15,22 +15,22 @@ use crate::{
 
 #[derive(Args)]
 pub(super) struct AuthenticatorArgs {
-    /// Which; several may be given
+    /// Names of the Authenticators, separated by spaces
     #[arg(required_unless_present = "all", value_name = "NAME")]
     pub(super) names: Vec<String>,
-    /// All of a User who has lost them. The recovery codes and the count of wrong codes go, too, and the Sessions that
-    /// began by one of them or are bound to it end
+    /// Delete all Authenticators of a User who has lost them. Also delete the recovery codes and the count of wrong
+    /// codes, and end the Sessions that were created by one of the Authenticators or are bound to it
     #[arg(long, requires = "user", conflicts_with = "names")]
     pub(super) all: bool,
-    /// Whose
+    /// User whose Authenticators to delete, such as `alice` (with --all)
     #[arg(long, value_name = "USER", requires = "all")]
     user: Option<String>,
-    /// Do not ask before deleting all
+    /// Skip the confirmation before deleting all
     #[arg(short = 'y', long, requires = "all")]
     yes: bool,
 }
 
-/// Deletes all of a User at once.
+/// Deletes all Authenticators of a User in one call.
 pub(super) async fn reset(context: &Context, args: AuthenticatorArgs) -> Result<Outcome, Failure> {
     let user = args.user.unwrap_or_default();
     let client = Client::connect(context).await?;

@@ -1,4 +1,4 @@
-//! `delete enrollment`
+//! The command `delete enrollment`.
 
 use api::{meta_v1::ObjectReference, platform_v1::RevokeEnrollmentRequest};
 use clap::Args;
@@ -13,18 +13,18 @@ use crate::{
 
 #[derive(Args)]
 pub(super) struct EnrollmentArgs {
-    /// Which links, as `octeliumctl get enrollment` shows them
+    /// Uids of the links, as shown by `octeliumctl get enrollment`, separated by spaces
     #[arg(required_unless_present = "all", value_name = "UID")]
     uids: Vec<String>,
-    /// All of a User
+    /// Revoke all links of a User
     #[arg(long, requires = "user", conflicts_with = "uids")]
     all: bool,
-    /// Whose
+    /// User whose links to revoke, such as `john` (with --all)
     #[arg(long, value_name = "USER", requires = "all")]
     user: Option<String>,
 }
 
-/// Makes links worthless that were not used yet.
+/// Revokes links that were not used yet.
 pub(super) async fn revoke(context: &Context, args: EnrollmentArgs) -> Result<Outcome, Failure> {
     let client = Client::connect(context).await?;
     for uid in &args.uids {

@@ -1,4 +1,4 @@
-//! `get access`
+//! The command `get access`.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -22,31 +22,31 @@ use crate::{
     output::{self, Format, OutputArgs, table},
 };
 
-/// How often it is looked for new ones.
+/// Polling interval of `--watch`.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// As many as the API gives at once.
+/// Maximum number of events in one response of the API.
 const MOST: u32 = 1000;
 
-/// Which requests.
+/// Arguments of `get access`.
 #[derive(Args)]
 pub(super) struct AccessArgs {
-    /// Only those of this User
+    /// Show only requests of this User, such as `alice`
     #[arg(long, value_name = "USER")]
     user: Option<String>,
-    /// Only those to this Service
+    /// Show only requests to this Service, such as `web`
     #[arg(long, value_name = "SERVICE")]
     service: Option<String>,
-    /// Only those that were decided so
+    /// Show only requests with this decision, such as `denied`
     #[arg(long, value_name = "DECISION")]
     decision: Option<Word>,
-    /// Only later ones: a time (2026-12-31T00:00:00Z) or how long ago (24h)
+    /// Show only requests after this time (2026-12-31T00:00:00Z) or duration ago (24h)
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// Only earlier ones
+    /// Show only requests before this time (2026-12-31T00:00:00Z) or duration ago (24h)
     #[arg(long, value_name = "TIME", conflicts_with = "watch")]
     until: Option<String>,
-    /// Go on showing requests as they are made: rows, or one JSON object a line
+    /// Continue to print requests as they are made, as rows or as one JSON object per line
     #[arg(short = 'w', long)]
     watch: bool,
     #[command(flatten)]
@@ -55,15 +55,15 @@ pub(super) struct AccessArgs {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Word {
-    /// By the Policies
+    /// Allowed by a Policy
     Allowed,
-    /// By the Policies
+    /// Denied by the Policies
     Denied,
-    /// Before they were asked
+    /// Refused before the Policies were evaluated
     Refused,
-    /// Anyone may
+    /// Made to an anonymous Service
     Open,
-    /// The client went away before
+    /// Cancelled by the client before the decision
     Undecided,
 }
 
@@ -134,7 +134,7 @@ async fn list(
     Ok(answer.await?.into_inner())
 }
 
-/// Oldest first, as they come; until somebody stops it.
+/// Prints requests as they arrive, the oldest first, until the program is stopped.
 async fn watch(
     context: &Context,
     client: &Client,
@@ -149,7 +149,7 @@ async fn watch(
     if let Some(common) = &mut options.common {
         common.items_per_page = MOST;
     }
-    // Of the last moment, in which more may have come.
+    // Events of the last interval, which the next poll may return again.
     let mut shown: BTreeSet<(String, Option<UnixMillis>)> = BTreeSet::new();
     loop {
         let mut items = list(client, &options).await?.items;
@@ -172,7 +172,7 @@ async fn watch(
             }
         }
         if let Some(last) = items.last().and_then(|event| event.at) {
-            // Those that end at the same time may be written by another replica a little later.
+            // Another replica may write events of the same time a little later, so the next poll starts earlier.
             let again = UnixMillis::from_proto(&last).saturating_sub(PERIOD * 2);
             options.since = Some(again.to_proto());
             shown = items.iter().map(identity).collect();

@@ -1,4 +1,4 @@
-//! `get audit`
+//! The command `get audit`.
 
 use api::{
     meta_v1::ObjectReference,
@@ -20,22 +20,22 @@ use crate::{
     output::{Format, OutputArgs},
 };
 
-/// Which events.
+/// Arguments of `get audit`.
 #[derive(Args)]
 pub(super) struct AuditArgs {
-    /// Only those of this User
+    /// Show only events of this User, such as `alice`
     #[arg(long, value_name = "USER")]
     user: Option<String>,
-    /// Only those that happened to this object, such as `credential/cred01`
+    /// Show only events of this object, such as `credential/cred01`
     #[arg(long, value_name = "KIND/NAME")]
     resource: Option<String>,
-    /// Only those of this type, such as `session.created`
+    /// Show only events of this type, such as `session.created`
     #[arg(long, value_name = "TYPE")]
     r#type: Option<String>,
-    /// Only later ones: a time (2026-12-31T00:00:00Z) or how long ago (24h)
+    /// Show only events after this time (2026-12-31T00:00:00Z) or duration ago (24h)
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// Only earlier ones
+    /// Show only events before this time (2026-12-31T00:00:00Z) or duration ago (24h)
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
     #[command(flatten)]
@@ -95,7 +95,7 @@ pub(super) async fn run(
     listing::print(context, paging, &format, &list, &listing)
 }
 
-/// A time, or how long ago.
+/// Parses a time (RFC 3339) or a duration before `now`.
 pub(super) fn instant(text: &str, now: UnixMillis) -> Result<Timestamp, Failure> {
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return Ok(UnixMillis(time.as_millisecond()).to_proto());

@@ -1,4 +1,4 @@
-//! `get enrollment`
+//! The command `get enrollment`.
 
 use api::{
     meta_v1::ObjectReference,
@@ -18,17 +18,17 @@ use crate::{
     output::{Format, OutputArgs},
 };
 
-/// Which links.
+/// Arguments of `get enrollment`.
 #[derive(Args)]
 pub(super) struct EnrollmentArgs {
-    /// Only those of this User
+    /// Show only links of this User, such as `john`
     #[arg(long, value_name = "USER")]
     user: Option<String>,
     #[command(flatten)]
     output: OutputArgs,
 }
 
-/// The links themselves are not shown: they were told once, when they were made.
+/// Lists the links without their URLs, which the Cluster returns only when a link is created.
 pub(super) async fn run(
     context: &Context,
     args: EnrollmentArgs,

@@ -1,4 +1,4 @@
-//! Lists of what is no resource.
+//! Prints lists of objects that are not resources.
 
 use api::meta_v1::ListResponseMeta;
 use prost::Name;
@@ -10,18 +10,18 @@ use crate::{
     output::{self, Format, table},
 };
 
-/// One page of a list, as people see it.
+/// One page of a list, in the forms for people and scripts.
 pub(super) struct Listing {
-    /// The header first.
+    /// Rows of the table, with the header first.
     pub(super) rows: Vec<Vec<String>>,
-    /// By what each is named in a script.
+    /// Names of the items for `-o name`.
     pub(super) names: Vec<String>,
-    /// What is said where there is nothing.
+    /// Message if the list is empty.
     pub(super) nothing: &'static str,
     pub(super) meta: Option<ListResponseMeta>,
 }
 
-/// Prints `list`, which `listing` shows, in the format that is asked for.
+/// Prints `list` in the requested format. Tables and names show `listing` instead.
 pub(super) fn print<M: Name>(
     context: &Context,
     paging: &PagingArgs,

@@ -1,4 +1,4 @@
-//! `get mds`
+//! The command `get mds`.
 
 use api::{
     platform_v1::{GetMetadataServiceStateRequest, MetadataServiceState},
@@ -15,7 +15,7 @@ use crate::{
     output::{self, Format, OutputArgs, table},
 };
 
-/// How it is shown.
+/// Arguments of `get mds`.
 #[derive(Args)]
 pub(super) struct MdsArgs {
     #[command(flatten)]

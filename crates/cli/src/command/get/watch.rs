@@ -1,4 +1,4 @@
-//! `get --watch`
+//! The flag `--watch` of `get`.
 
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ use crate::{
     remote::Selection,
 };
 
-/// How often a broken stream is taken up again before anything new has come.
+/// Maximum number of reconnection attempts without a new event.
 const ATTEMPTS: u32 = 5;
 
-/// What is watched.
+/// The objects to watch.
 pub(super) struct Watched {
     pub(super) kind: Kind,
     pub(super) name: Option<String>,
@@ -32,7 +32,7 @@ pub(super) struct Watched {
     pub(super) after_cursor: u64,
 }
 
-/// Prints events until the Cluster ends the stream for good.
+/// Prints events until the Cluster ends the stream permanently.
 pub(super) async fn run(
     context: &Context,
     client: &Client,
@@ -90,7 +90,7 @@ async fn follow(
     Ok(())
 }
 
-/// A connection that breaks amid a stream surfaces as one of these.
+/// Converts the error of a stream. A broken connection has one of these codes, so they count as unavailable.
 fn broken(status: &Status) -> Failure {
     let mut failure = Failure::of_status(status);
     if matches!(
@@ -165,7 +165,7 @@ impl Watched {
     }
 }
 
-/// The name of the User, or of the Namespace, that the object belongs to.
+/// Returns the name of the User or the Namespace that the object belongs to.
 fn parent(resource: &Resource) -> Option<&String> {
     let reference = match resource.resource.as_ref()? {
         Body::Session(object) => object.status.as_ref()?.user_ref.as_ref(),

@@ -1,7 +1,7 @@
-//! Login through a browser: somebody who is logged in there lets this client in.
+//! Login with a browser: a User who is logged in there approves this client.
 //!
-//! The client listens on the loopback interface, and proves with a secret of its own that the answer is meant for it:
-//! whoever else on this machine sees the answer can do nothing with it.
+//! The client listens on the loopback interface. It proves with a secret verifier that the approval is meant for it, so
+//! another process on the machine cannot use an intercepted response.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -30,7 +30,7 @@ use crate::{
 };
 
 const PATIENCE: Duration = Duration::from_mins(5);
-/// For a browser to send the head of its request.
+/// Timeout for the head of a request.
 const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 const LONGEST_HEAD: usize = 16 * 1024;
 const SUFFIX_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
@@ -38,27 +38,27 @@ const SUFFIX_LENGTH: usize = 8;
 const LOWEST_PORT: u16 = 10_000;
 const ATTEMPTS: usize = 5;
 
-/// What a browser has brought, and what shows that it is for us.
+/// An approval from the browser, with the secret that redeems it.
 pub(crate) struct Approved {
-    /// Works once.
+    /// Single-use authentication token.
     pub(crate) token: SecretString,
-    /// Of which the Cluster knows the hash.
+    /// Secret whose hash the Cluster received with the request.
     pub(crate) verifier: [u8; 32],
 }
 
-/// Whether a browser is opened, or its user told where to go.
+/// The way in which the browser is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Opening {
-    /// By this program.
+    /// The program opens the browser.
     Browser,
-    /// By hand.
+    /// The User opens the printed URL.
     ByHand,
 }
 
-/// Waits until somebody has let this client in.
+/// Waits until a User approves this client in the browser.
 ///
 /// # Errors
-/// No port is free, or nobody does within five minutes.
+/// Returns a failure if no port is free, or if no approval arrives within five minutes.
 pub(crate) async fn approve(
     context: &Context,
     domain: &str,
@@ -93,11 +93,12 @@ pub(crate) async fn approve(
     Ok(Approved { token, verifier })
 }
 
-/// Waits until somebody has proved in a browser on this machine, by a passkey or a security key, that they are there.
-/// Returns the answer of the authenticator, in JSON.
+/// Waits until the User has verified with a passkey or a security key in a browser on this machine. Returns the
+/// response of the authenticator as JSON.
 ///
 /// # Errors
-/// As [`approve`]; what the Cluster asks for cannot be read.
+/// Returns a failure if the challenge of the Cluster is malformed, no port is free, or no response arrives within five
+/// minutes.
 pub(crate) async fn prove(
     context: &Context,
     domain: &str,
@@ -122,14 +123,14 @@ pub(crate) async fn prove(
     })
 }
 
-/// The challenge of `PublicKeyCredentialRequestOptionsJSON`.
+/// Extracts the challenge from a `PublicKeyCredentialRequestOptionsJSON`.
 fn challenge_of(request: &str) -> Option<Vec<u8>> {
     let request: serde_json::Value = serde_json::from_str(request).ok()?;
     let challenge = URL_SAFE_NO_PAD.decode(request.get("challenge")?.as_str()?);
     challenge.ok().filter(|challenge| challenge.len() >= 4)
 }
 
-/// Opens `url`, or says where to go. What comes there shows the same code.
+/// Opens `url` in the browser or prints it. Also prints a code that the page shows too, so that the User can compare.
 fn lead(context: &Context, url: &str, challenge: &[u8], opening: Opening) -> Result<(), Failure> {
     let terminal = &context.terminal;
     if let [a, b, c, d, ..] = challenge {
@@ -147,10 +148,10 @@ fn nobody(message: &str) -> Failure {
     Failure::new(Reason::Unavailable, "Timeout", message)
 }
 
-/// Both loopback addresses, at the same port.
+/// Listeners on the IPv4 and the IPv6 loopback address, with the same port.
 struct Listener {
     port: u16,
-    /// In the path, which nobody else knows.
+    /// Random part of the callback path, unknown to other processes.
     suffix: String,
     sockets: Vec<TcpListener>,
 }
@@ -171,13 +172,13 @@ impl Listener {
             for address in addresses {
                 match TcpListener::bind(address).await {
                     Ok(socket) => sockets.push(socket),
-                    // Somebody else is there: what is sent to `localhost` could reach them.
+                    // Another process listens on this port, so it could receive the callback to `localhost`.
                     Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
                         last = Some(error);
                         sockets.clear();
                         break;
                     }
-                    // Not every machine has both.
+                    // Some machines have only one of the two addresses.
                     Err(error) => last = Some(error),
                 }
             }
@@ -195,7 +196,7 @@ impl Listener {
         )))
     }
 
-    /// What `read` makes of the first response that it takes.
+    /// Waits for the first response that `read` accepts, and returns its result.
     async fn wait<T>(&self, domain: &str, read: impl Fn(Vec<u8>) -> Option<T>) -> T {
         let path = format!("/callback/success/{}", self.suffix);
         loop {
@@ -222,7 +223,7 @@ impl Listener {
     }
 }
 
-/// Answers one request. `None` where it is not the one that is waited for.
+/// Answers one request. Returns `None` if it is not the expected callback.
 async fn answer<T>(
     stream: &mut TcpStream,
     path: &str,
@@ -257,7 +258,7 @@ async fn read_head(stream: &mut TcpStream) -> Option<String> {
     String::from_utf8(head).ok()
 }
 
-/// What a `GET` of the path that was agreed brings.
+/// Decodes the response in a `GET` request for the callback path.
 fn response_of(head: &str, path: &str) -> Option<Vec<u8>> {
     let line = head.lines().next()?;
     let target = line.strip_prefix("GET ")?.split(' ').next()?;
@@ -271,14 +272,14 @@ fn response_of(head: &str, path: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(response).ok()
 }
 
-/// The token, where it comes with the challenge that was sent.
+/// Returns the token if the response contains the challenge that was sent.
 fn token_of(response: &[u8], challenge: &[u8]) -> Option<SecretString> {
     let response = ClientLoginResponse::decode(response).ok()?;
     let is_ours = response.code_challenge == challenge && !response.authentication_token.is_empty();
     is_ours.then(|| SecretString::from(response.authentication_token))
 }
 
-/// Opens a browser; `false` where there is none.
+/// Opens the browser. Returns `false` if it cannot be started.
 fn open(url: &str) -> bool {
     let mut command = if cfg!(target_os = "macos") {
         Command::new("open")
@@ -289,7 +290,7 @@ fn open(url: &str) -> bool {
     } else {
         Command::new("xdg-open")
     };
-    // There is nothing secret in the address.
+    // The URL contains no secret, so it can be an argument.
     let started = command
         .arg(url)
         .stdin(Stdio::null())

@@ -1,4 +1,4 @@
-//! Login on a machine without a browser (RFC 8628): it shows a code, which somebody types in elsewhere.
+//! Login on a machine without a browser: it shows a code to enter on another device (RFC 8628).
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use crate::{
 
 const CLIENT_ID: (&str, &str) = ("client_id", "octelium-cli");
 const GRANT: (&str, &str) = ("grant_type", "urn:ietf:params:oauth:grant-type:device_code");
-/// What is added where the Cluster says that we ask too often (§3.5).
+/// Increase of the polling interval if the Cluster answers `slow_down` (§3.5).
 const SLOWER: Duration = Duration::from_secs(5);
 
-/// Waits until somebody has let this machine in.
+/// Waits until a User approves this machine.
 ///
 /// # Errors
-/// Somebody says no, or nobody says anything in time.
+/// Returns a failure if the User denies the login or the code expires.
 pub(crate) async fn approve(
     context: &Context,
     client: &Client,

@@ -1,4 +1,4 @@
-//! Which rules the cases reach.
+//! Measures which rules the test cases reach.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,13 @@ use api::{
 };
 use serde_json::{Value, json};
 
-/// How often each rule was reached, and how often it matched.
+/// Counts of how often each rule was reached and matched.
 pub(crate) struct Coverage {
-    /// In the order in which they are written.
+    /// Rules, in document order.
     rules: Vec<Rule>,
     places: BTreeMap<(String, String), usize>,
 }
 
-/// One rule.
 pub(crate) struct Rule {
     policy: String,
     name: String,
@@ -27,7 +26,7 @@ pub(crate) struct Rule {
 }
 
 impl Coverage {
-    /// Of these Policies, of which none has been asked.
+    /// Starts counting for the rules of `policies`.
     pub(crate) fn of(policies: &[(String, &Spec)]) -> Self {
         let mut coverage = Self {
             rules: Vec::new(),
@@ -51,10 +50,10 @@ impl Coverage {
         coverage
     }
 
-    /// Counts what one decision has reached, those of shadow Policies with it.
+    /// Counts the rules that one decision reached, including those of shadow Policies.
     pub(crate) fn add(&mut self, explanation: &DecisionExplanation) {
         match &explanation.shadow {
-            // It has all the rules.
+            // The steps with shadow Policies include all other steps.
             Some(shadow) => self.count(&shadow.steps),
             None => self.count(&explanation.steps),
         }
@@ -72,7 +71,7 @@ impl Coverage {
         }
     }
 
-    /// `Policy rule` of those that were never reached, and of those that were and never matched.
+    /// Returns the rules that were never reached, and those that were reached but never matched, as `Policy rule`.
     pub(crate) fn gaps(&self) -> (Vec<String>, Vec<String>) {
         let names = |wanted: fn(&Rule) -> bool| {
             let rules = self.rules.iter().filter(|rule| wanted(rule));
@@ -86,13 +85,13 @@ impl Coverage {
         )
     }
 
-    /// How many rules there are, and how many of them have decided.
+    /// Returns the number of rules and how many of them decided a case.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let matched = self.rules.iter().filter(|rule| rule.matched > 0);
         (self.rules.len(), matched.count())
     }
 
-    /// For machines.
+    /// Returns the counts for the JSON formats.
     pub(crate) fn json(&self) -> Value {
         let rule = |rule: &Rule| {
             json!({

@@ -1,4 +1,4 @@
-//! The resources that cases are decided by.
+//! The resources that test cases are decided with.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ pub(crate) struct Given {
 }
 
 impl Given {
-    /// Takes a resource; it replaces one of the same name. Kinds that no Policy looks at are passed over.
+    /// Adds a resource or replaces the one with the same name. Ignores kinds that Policies cannot read.
     pub(crate) fn add(&mut self, resource: Resource) {
         match resource.resource {
             Some(Body::Policy(policy)) => put(&mut self.policies, policy),
@@ -41,7 +41,7 @@ impl Given {
             Some(Body::Device(device)) => put(&mut self.devices, device),
             Some(Body::Namespace(namespace)) => put(&mut self.namespaces, namespace),
             Some(Body::Service(mut service)) => {
-                // As the Cluster keeps it.
+                // The Cluster stores Services by their full name.
                 let name = service_full_name(service.name());
                 service
                     .metadata
@@ -55,12 +55,12 @@ impl Given {
         }
     }
 
-    /// The named Policies, compiled.
+    /// Compiles the named Policies.
     pub(crate) fn policies(&self) -> PolicySet {
         PolicySet::new(self.policies.values().cloned())
     }
 
-    /// Every Policy, named and inline, by the name that reasons have for it.
+    /// Returns the specs of all named and inline Policies, with their names in reasons.
     pub(crate) fn written(&self) -> Vec<(String, &Spec)> {
         let mut all: Vec<(String, &Spec)> = Vec::new();
         for (name, policy) in &self.policies {
@@ -97,10 +97,10 @@ impl Given {
         all
     }
 
-    /// How a request is decided by these.
+    /// Decides a request with these resources.
     ///
     /// # Errors
-    /// What is named and not there, or what no request can have.
+    /// Returns a message if a named resource is missing or the request has values that no request can have.
     pub(crate) fn decide(
         &self,
         policies: &PolicySet,

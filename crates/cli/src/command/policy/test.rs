@@ -1,4 +1,4 @@
-//! `policy test`
+//! The command `policy test`.
 
 use std::fmt::Write as _;
 
@@ -23,23 +23,23 @@ use crate::{
     terminal::printable,
 };
 
-/// Decide the cases in files by the Policies in files; exit code 1 where one is decided otherwise
+/// Test Policies in files with test cases in files. Exit with code 1 if a case fails
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  octeliumctl policy test ./cluster ./policy-tests.yaml\n  octeliumctl policy test --cluster policy-tests.yaml -o json"
 )]
 pub(crate) struct TestArgs {
-    /// Files with resources and with documents of kind `PolicyTest`, directories, or `-` for standard input
+    /// Files or directories with resources and documents of kind `PolicyTest`, or `-` for standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
-    /// Begin with the resources of the Cluster; those in the files replace them
+    /// Load the resources of the Cluster first. Resources in the files replace them
     #[arg(long)]
     cluster: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
 
-/// What Policies may look at.
+/// Kinds that Policies can read.
 const KINDS: [Kind; 8] = [
     Kind::Policy,
     Kind::User,
@@ -51,7 +51,7 @@ const KINDS: [Kind; 8] = [
     Kind::Device,
 ];
 
-/// A case and where it is written.
+/// A test case and its position.
 struct Written {
     source: String,
     position: Position,
@@ -59,15 +59,15 @@ struct Written {
     case: Case,
 }
 
-/// What came of a case.
+/// The result of a test case.
 struct Tested<'w> {
     written: &'w Written,
-    /// Why it failed.
+    /// Reason of the failure, or `None` if the case passed.
     failure: Option<String>,
     explanation: Option<DecisionExplanation>,
 }
 
-/// Reads everything, decides every case, and reports.
+/// Reads all files, decides every case, and reports the results.
 pub(crate) async fn run(context: &Context, args: TestArgs) -> Result<Outcome, Failure> {
     let mut given = Given::default();
     if args.cluster {
@@ -171,7 +171,7 @@ fn read(files: &[String], given: &mut Given) -> Result<Vec<Written>, Failure> {
     Ok(cases)
 }
 
-/// A Policy that the Cluster would refuse is not tested.
+/// Rejects Policies that the Cluster would reject.
 fn check(policies: &[(String, &api::core_v1::policy::Spec)]) -> Result<(), Failure> {
     let mut lines = Vec::new();
     for (name, spec) in policies {
@@ -194,7 +194,7 @@ fn check(policies: &[(String, &api::core_v1::policy::Spec)]) -> Result<(), Failu
     }
 }
 
-/// Why a decision is not the expected one.
+/// Returns why a decision differs from the expected one, or `None` if it does not.
 fn compare(case: &Case, explanation: &DecisionExplanation) -> Option<String> {
     let wanted = match case.expect() {
         Effect::Allow => true,

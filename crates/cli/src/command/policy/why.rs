@@ -1,4 +1,4 @@
-//! `policy why`
+//! The command `policy why`.
 
 use std::fmt::Write as _;
 
@@ -20,53 +20,53 @@ use crate::{
     terminal::printable,
 };
 
-/// Show how a request would be decided: which rules are reached, in order, and why the decision falls
+/// Explain the decision of a request: the rules that are reached, in order, and the reason
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  octeliumctl policy why --user alice --service web --path /admin --header x-team=red\n  octeliumctl policy why --user alice --service web --at 2026-12-24T20:00:00Z -o json"
 )]
 pub(crate) struct WhyArgs {
-    /// Who asks; nobody, as for an anonymous Service, where it is left out
+    /// User who makes the request, such as `alice` [default: none, as for an anonymous Service]
     #[arg(long)]
     user: Option<String>,
-    /// What is asked for: `name` or `name.namespace`
+    /// Requested Service as NAME or NAME.NAMESPACE, such as `web`
     #[arg(long)]
     service: String,
-    /// HTTP method
+    /// HTTP method, such as `PUT` [default: GET, or POST for a gRPC Service]
     #[arg(long)]
     method: Option<String>,
-    /// Path, with or without a query
+    /// Path, with or without a query, such as `/admin` [default: /]
     #[arg(long)]
     path: Option<String>,
-    /// Query, without the question mark
+    /// Query without the question mark, such as `a=1&b=2` [default: none]
     #[arg(long)]
     query: Option<String>,
     /// Add a header, such as `x-team=red` (repeatable; a value may contain commas) [default: none]
     #[arg(long = "header", value_name = "NAME=VALUE")]
     headers: Vec<String>,
-    /// Address of the client
+    /// IP address of the client, such as 203.0.113.7 [default: none]
     #[arg(long)]
     ip: Option<String>,
-    /// When, as 2026-01-02T15:04:05Z; now where it is left out
+    /// Time of the request, such as 2026-01-02T15:04:05Z [default: now]
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
-    /// A Session of the User
+    /// Session of the User, such as `alice-x1y2z3`
     #[arg(long)]
     session: Option<String>,
-    /// A Device
+    /// Device of the Session, such as `alice-laptop`
     #[arg(long)]
     device: Option<String>,
-    /// Host, without the port
+    /// Host without the port, such as `web.example.com` [default: none]
     #[arg(long)]
     host: Option<String>,
-    /// http or https
+    /// Scheme, `http` or `https` [default: https]
     #[arg(long)]
     scheme: Option<String>,
     #[command(flatten)]
     output: OutputArgs,
 }
 
-/// Prints the decision and what led to it.
+/// Prints the decision and the rules that were reached.
 pub(crate) async fn run(context: &Context, mut args: WhyArgs) -> Result<Outcome, Failure> {
     let format = args.output.output.take().unwrap_or(Format::Table);
     let request = request(args)?;

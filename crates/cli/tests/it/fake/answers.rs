@@ -1,4 +1,4 @@
-//! What the methods do.
+//! Implements the methods of the fake Cluster.
 
 use api::{
     auth_v1::{
@@ -134,7 +134,7 @@ fn resource(state: &mut State, call: &Call, method: &str) -> Answer {
             .ok_or_else(|| missing(&kind, &name));
     }
     if let Some(kind) = split("List") {
-        // `common` is the first field of all list options, as it is of those of Users.
+        // `common` is the first field of all list options, so any of their types decodes it.
         let options = core_v1::ListSessionOptions::decode(call.body.clone()).unwrap_or_default();
         let page = options.common.unwrap_or_default().page as usize;
         return Ok(vec![state.list(&kind, page)]);
@@ -169,7 +169,7 @@ fn resource(state: &mut State, call: &Call, method: &str) -> Answer {
     }
 }
 
-/// What the Cluster adds.
+/// Sets the metadata that the Cluster adds.
 pub(super) fn complete(resource: &mut Resource) {
     let kind = resource.kind().unwrap().to_lowercase();
     let name = resource.name().to_owned();

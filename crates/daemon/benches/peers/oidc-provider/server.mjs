@@ -1,4 +1,4 @@
-// A peer for the benchmark of client-credentials grants: prints its port and serves on loopback.
+// The peer for the benchmark of client credentials grants. Serves on loopback and prints its port.
 import { createServer } from 'node:http';
 import Provider from 'oidc-provider';
 

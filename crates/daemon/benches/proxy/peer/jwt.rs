@@ -1,19 +1,19 @@
-//! A token for the peer that verifies one (RFC 7519, RFC 8037).
+//! A JWT for the peer that verifies one (RFC 7519, RFC 8037).
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _};
 use rustls::{SignatureScheme, crypto::aws_lc_rs::sign::any_eddsa_type};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 
-/// A token with the key that it is verified by.
+/// A token with its verification key.
 pub(crate) struct Issued {
-    /// In its compact form.
+    /// In compact form.
     pub(crate) token: String,
     /// A JWK Set.
     pub(crate) key_set: String,
 }
 
-/// Of subject `bench`, by issuer `bench`, signed with Ed25519 as our own tokens are.
+/// Issues a token with subject and issuer `bench`, signed with Ed25519 like our own tokens.
 pub(crate) fn issue() -> Issued {
     let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
     let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"EdDSA","kid":"1","typ":"JWT"}"#);

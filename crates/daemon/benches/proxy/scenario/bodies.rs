@@ -1,11 +1,11 @@
-//! Large bodies, 16 MiB each.
+//! Large bodies of 16 MiB each.
 
 use crate::{figures::Figures, rounds::alternate, stage::Stage, upstream::LARGE};
 
 const CONNECTIONS: usize = 4;
 const UNIT: &str = "MB/CPU-s";
 
-/// Both directions.
+/// Measures both directions.
 pub(crate) async fn run(figures: &mut Figures) {
     let stage = Stage::start().await;
     let proxies = [&stage.octeliumd, &stage.nginx, &stage.haproxy];

@@ -1,4 +1,4 @@
-//! Memory of connections that have carried a request and wait for the next.
+//! Memory of idle connections that have carried one request.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{
 
 const WARM: usize = 200;
 const CONNECTIONS: usize = 4000;
-/// What a proxy may take to see that nothing comes.
+/// The time for a proxy to detect that a connection is idle.
 const PAUSE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(figures: &mut Figures) {

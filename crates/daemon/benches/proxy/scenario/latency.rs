@@ -1,4 +1,4 @@
-//! Latency at half of the rate that the load generator gets out of the slowest of the proxies.
+//! Latency at half of the maximum rate of the slowest proxy.
 
 use std::time::Duration;
 

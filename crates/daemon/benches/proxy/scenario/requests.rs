@@ -18,7 +18,7 @@ pub(crate) async fn http1(figures: &mut Figures) {
     rounds.report(figures, "http1", UNIT, &targets);
 }
 
-/// To an upstream of HTTP/1.1.
+/// To an HTTP/1.1 upstream.
 pub(crate) async fn http2(figures: &mut Figures) {
     let stage = Stage::start().await;
     let rounds = alternate(&stage.all(), |proxy| {
@@ -30,7 +30,7 @@ pub(crate) async fn http2(figures: &mut Figures) {
 /// Unary calls.
 pub(crate) async fn grpc(figures: &mut Figures) {
     let stage = Stage::start().await;
-    // The peer with a checker has none for gRPC.
+    // nginx with `auth_request` does not support gRPC.
     let mut proxies = stage.all();
     proxies.retain(|proxy| proxy.name != stage.nginx_auth_request.name);
     let rounds = alternate(&proxies, |proxy| {

@@ -1,4 +1,4 @@
-//! What a request costs where there are many Services.
+//! The cost of a request with many Services.
 
 use api::{
     core_v1::{
@@ -26,7 +26,7 @@ use crate::{
 const FEW: usize = 10;
 const MANY: usize = 10_000;
 
-/// Ten Services are asked in turn, among ten and among ten thousand.
+/// Requests ten Services in turn, among ten and among ten thousand.
 pub(crate) async fn run(figures: &mut Figures) {
     let servers = Servers::start();
     let upstreams = servers.upstreams();

@@ -7,7 +7,7 @@ use crate::{
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// Two descriptors each: somewhat fewer than what is asked for where a process may have 20,000.
+/// Each needs two descriptors. The number is slightly below the target, for a process limit of 20,000.
 const SOCKETS: usize = 9_900;
 const ASKED: f64 = 10_000.0;
 

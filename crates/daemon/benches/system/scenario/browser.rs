@@ -1,4 +1,4 @@
-//! People with browsers: logins by an identity provider, and what pages take.
+//! Logins of browsers through an identity provider, and the duration of pages.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -16,12 +16,12 @@ use crate::{
 const PEOPLE: usize = 500;
 const LOGINS: usize = 4000;
 const BROWSERS: usize = 32;
-/// All of them log in at the same moment.
+/// The number of people who log in at the same time.
 const CROWD: usize = 1000;
 const SERVICES: usize = 1000;
 const VIEWS: usize = 300;
 
-/// A replica, and a provider by which its people log in.
+/// A replica with an identity provider for its people.
 struct World {
     replica: Replica,
     target: Target,
@@ -85,7 +85,7 @@ struct Browser {
 }
 
 impl Browser {
-    /// Goes to the provider and back, and gives the cookie of the Session.
+    /// Logs in through the provider and returns the cookie of the Session.
     async fn log_in(&mut self, name: &str) -> String {
         let form = format!("provider={}", self.provider);
         let begun = self
@@ -133,7 +133,8 @@ impl AsyncWork<Browser> for LogIn {
     }
 }
 
-/// Logins by a provider: to it, and back with a code that is exchanged for an ID token.
+/// Measures logins through a provider: the redirect to it, and the callback with a code that is exchanged for an ID
+/// token.
 pub(crate) async fn logins(figures: &mut Figures) {
     let world = World::start().await;
     let mut browsers = Vec::new();
@@ -174,7 +175,7 @@ impl AsyncWork<Http1> for View {
     }
 }
 
-/// How long pages take, the way there and back over loopback included.
+/// Measures the duration of pages, including the loopback round trip.
 pub(crate) async fn pages(figures: &mut Figures) {
     let world = World::start().await;
     let mut documents = String::from(

@@ -1,4 +1,4 @@
-//! Second factors: Sessions that are raised by the code of an app, each of a User of its own.
+//! Step-up of Sessions with TOTP codes, each of a different User.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,12 +13,12 @@ use crate::{
     replica::Replica,
 };
 
-/// Each app has one code that was not used: more would have to wait for the clock.
+/// Each app has one unused code. More would require waiting for the clock.
 const FACTORS: usize = 4000;
 const CONNECTIONS: usize = 4;
 const STREAMS: usize = 256;
 
-/// Whose Session it is, and the app.
+/// The Session, the Authenticator and the `otpauth:` URL.
 type Ready = (SessionToken, ObjectReference, String);
 
 pub(crate) async fn run(figures: &mut Figures) {
@@ -72,7 +72,7 @@ impl AsyncWork<Api> for Prepare {
     }
 }
 
-/// Raises the Session by the code of the next step.
+/// Raises the Session with the code of the next time step.
 #[derive(Clone)]
 struct Raise(Arc<Vec<Ready>>);
 

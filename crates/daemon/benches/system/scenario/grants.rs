@@ -1,4 +1,4 @@
-//! OAuth2 client credentials over kept connections.
+//! OAuth2 client credentials grants over kept connections.
 
 use api::core_v1::credential::spec::Type;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -17,12 +17,12 @@ const CONNECTIONS: usize = 16;
 const GRANTS: usize = 40_000;
 const RATE: f64 = 1000.0;
 
-/// Grants to some clients in turn.
+/// Grants to several clients in turn.
 #[derive(Clone)]
 pub(super) struct Grant {
-    /// Of the token endpoint.
+    /// The path of the token endpoint.
     pub(super) path: &'static str,
-    /// Their `Authorization` headers.
+    /// The `Authorization` headers of the clients.
     pub(super) clients: Vec<String>,
 }
 

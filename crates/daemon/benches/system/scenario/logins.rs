@@ -1,4 +1,4 @@
-//! Logins with one-time tokens, each of a User of its own.
+//! Logins with one-time tokens, each of a different User.
 
 use std::sync::{Arc, Mutex};
 
@@ -63,7 +63,7 @@ pub(crate) async fn run(figures: &mut Figures) {
     figures.latencies("one-time-logins", &mut latencies, "");
 }
 
-/// The tokens of all Credentials, made in parallel.
+/// Generates the tokens of all Credentials in parallel.
 pub(super) async fn secrets(api: &Api, names: Vec<String>) -> Vec<String> {
     let count = names.len();
     let made = Arc::new(Mutex::new(vec![String::new(); count]));

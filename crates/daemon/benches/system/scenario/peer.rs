@@ -1,5 +1,6 @@
-//! The same grants at node's `oidc-provider`, which keeps its state in memory and speaks no TLS here: both favour
-//! it. `npm ci` in `crates/daemon/benches/peers/oidc-provider` installs it.
+//! Client credentials grants with node's `oidc-provider`. It keeps its state in memory and uses no TLS here, which both
+//! favor it.
+//! Install it with `npm ci` in `crates/daemon/benches/peers/oidc-provider`.
 
 use std::{
     io::{BufRead as _, BufReader},

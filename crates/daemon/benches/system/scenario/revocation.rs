@@ -1,5 +1,5 @@
-//! From the acknowledgement that a Credential is disabled to the last request that is still accepted, and to the end
-//! of what is open: in one process, and at another replica on PostgreSQL.
+//! The delay of a revocation, from the acknowledgement that a Credential is disabled. Measures the last accepted
+//! request and the end of open streams, in one process and between replicas on PostgreSQL.
 
 use std::{
     fs::{self, Permissions},
@@ -26,9 +26,9 @@ use crate::{
 };
 
 const ROUNDS: usize = 200;
-/// For how long after the acknowledgement it is looked at.
+/// The time after the acknowledgement in which requests continue.
 const WATCHED: Duration = Duration::from_secs(1);
-/// How often an open stream says something.
+/// The interval between messages of an open stream.
 const BEAT: Duration = Duration::from_millis(2);
 const HOST: &str = "web.localhost";
 
@@ -47,14 +47,14 @@ spec:
     )
 }
 
-/// In one process.
+/// Measures within one process.
 pub(crate) async fn run(figures: &mut Figures) {
     let replica = Replica::start();
     let target = Target::new(replica.address, &replica.data_dir().join("ca.pem"));
     measure(figures, "revocation", "<= 50", &replica, &target).await;
 }
 
-/// What one replica revokes, asked of another.
+/// Revokes at one replica and measures at another.
 pub(crate) async fn between_replicas(figures: &mut Figures) {
     let url = store::testing::postgres_database().await;
     let key = tempfile::tempdir().unwrap();
@@ -76,7 +76,7 @@ pub(crate) async fn between_replicas(figures: &mut Figures) {
     measure(figures, "revocation-replicas", "<= 500", &first, &target).await;
 }
 
-/// Revokes at `replica`, watches at `target`.
+/// Revokes at `replica` and measures at `target`.
 async fn measure(
     figures: &mut Figures,
     name: &str,
@@ -103,7 +103,7 @@ async fn measure(
     figures.latencies(&format!("{name}, open streams"), &mut streams, bound);
 }
 
-/// A replica learns of a new Service a moment later, and has no certificate for it before.
+/// Waits until `target` serves the Service. Before that, it has no certificate for the Service's name.
 async fn until_served(api: &Api, target: &Target, name: &str) {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let bearer = format!("Bearer {}", api.secret(name).await.secret);
@@ -113,7 +113,7 @@ async fn until_served(api: &Api, target: &Target, name: &str) {
     }
 }
 
-/// For how long requests were let through, and a stream went on, after the acknowledgement.
+/// Returns how long after the acknowledgement requests were accepted and a stream continued.
 async fn round(api: &Api, target: &Target, name: &str, spec: &Spec) -> (Vec<Duration>, Duration) {
     let bearer = format!("Bearer {}", api.secret(name).await.secret);
     let stop = Arc::new(AtomicBool::new(false));
@@ -155,7 +155,7 @@ async fn round(api: &Api, target: &Target, name: &str, spec: &Spec) -> (Vec<Dura
     (lasting, ended.saturating_duration_since(acknowledged))
 }
 
-/// When the last accepted request was sent.
+/// Returns when the last accepted request was sent.
 async fn last_accepted(mut connection: Http1, bearer: &str, stop: &AtomicBool) -> Instant {
     let mut last = Instant::now();
     while !stop.load(Ordering::Relaxed) {
@@ -167,7 +167,7 @@ async fn last_accepted(mut connection: Http1, bearer: &str, stop: &AtomicBool) -
             Ok((status, _)) if status == 200 => last = sent,
             Ok((status, _)) if status == 401 => return last,
             Ok((status, _)) => panic!("{status}"),
-            // What was under way is cut off.
+            // An open request is aborted.
             Err(_) => return last,
         }
     }
@@ -182,7 +182,7 @@ async fn get(connection: &mut Http1, path: &str, bearer: &str) -> u16 {
     status.as_u16()
 }
 
-/// Answers at once, or at `/stream` without end. Returns its port.
+/// Starts an upstream that answers immediately, or without end at `/stream`. Returns its port.
 async fn upstream() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -195,7 +195,7 @@ async fn upstream() -> u16 {
     port
 }
 
-/// Until whoever asks has gone.
+/// Serves until the client disconnects.
 async fn serve(mut stream: TcpStream) {
     let mut request = Vec::new();
     loop {

@@ -1,5 +1,5 @@
-//! What a login costs with a thousand and with a million Users: the same logins, in turns, so that whatever else the
-//! machine does meanwhile weighs on both.
+//! The cost of a login with a thousand and with a million Users. The two sides alternate, so that other load on the
+//! machine affects both.
 
 use std::time::Instant;
 
@@ -88,7 +88,7 @@ impl Side {
         }
     }
 
-    /// Logins a second, and the CPU time of each in microseconds.
+    /// Returns the logins per second, and the CPU time of each in microseconds.
     async fn round(&mut self, logins: usize) -> (f64, f64) {
         let tokens = self.tokens.split_off(self.tokens.len() - logins);
         let cpu = self.replica.cpu_seconds();

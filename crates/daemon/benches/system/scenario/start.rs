@@ -1,4 +1,4 @@
-//! From nothing to the first answered request, and what an idle replica holds.
+//! The time from process start to the first response, and the memory of an idle replica.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What was revoked, kind by kind. Content, as Policies and Groups, is that of the backup.
+//! The revocation rules for each kind. Other content, such as Policies and Groups, is restored from the backup.
 
 use api::core_v1::{
     Authenticator, Credential, Device, Session, User, authenticator, device, session,
@@ -7,8 +7,8 @@ use prost_types::Timestamp;
 
 use super::Verdict;
 
-/// Deleted since: goes. Otherwise the secret, the lock and the count are those of now, and of what limits it the
-/// stricter holds.
+/// Removes a Credential that was deleted since the backup. Otherwise keeps its current secret, lock and count, and the
+/// stricter of each limit.
 pub(super) fn credential(restored: Credential, former: Option<Credential>) -> Verdict<Credential> {
     let Some(former) = former else {
         return Verdict::Goes;
@@ -26,8 +26,8 @@ pub(super) fn credential(restored: Credential, former: Option<Credential>) -> Ve
     changed(restored, credential)
 }
 
-/// Deleted since: comes back disabled, since its Credentials may be there still. Otherwise it stays disabled or
-/// locked.
+/// Disables a User that was deleted since the backup, because its Credentials may still exist. Otherwise keeps it
+/// disabled or locked.
 pub(super) fn user(restored: User, former: Option<User>) -> Verdict<User> {
     let mut user = restored.clone();
     let is_disabled = former
@@ -41,12 +41,12 @@ pub(super) fn user(restored: User, former: Option<User>) -> Verdict<User> {
     changed(restored, user)
 }
 
-/// Ended since: goes. Otherwise it is as it is now: which of its tokens are good depends on it.
+/// Removes a Session that ended since the backup. Otherwise keeps its current state, which determines its valid tokens.
 pub(super) fn session(restored: Session, former: Option<Session>) -> Verdict<Session> {
     let Some(mut former) = former else {
         return Verdict::Goes;
     };
-    // A state that was set back to ACTIVE since is content; every other is a revocation.
+    // A state that was set back to ACTIVE since the backup counts as content; every other state is a revocation.
     let restored_state = restored.spec.as_ref().map(session::Spec::state);
     if let (Some(spec), Some(state)) = (&mut former.spec, restored_state)
         && spec.state() == session::spec::State::Active
@@ -56,7 +56,7 @@ pub(super) fn session(restored: Session, former: Option<Session>) -> Verdict<Ses
     changed(restored, former)
 }
 
-/// Deleted since: goes. Otherwise it stays rejected or pending.
+/// Removes a Device that was deleted since the backup. Otherwise keeps it rejected or pending.
 pub(super) fn device(restored: Device, former: Option<Device>) -> Verdict<Device> {
     let Some(former) = former else {
         return Verdict::Goes;
@@ -69,8 +69,8 @@ pub(super) fn device(restored: Device, former: Option<Device>) -> Verdict<Device
     changed(restored, device)
 }
 
-/// Deleted since: goes. Otherwise it is as it is now: the code that was accepted last and the counter of its signatures
-/// do not go back. It stays rejected or pending.
+/// Removes an Authenticator that was deleted since the backup. Otherwise keeps its current state: the last accepted
+/// code and the signature counter must not be set back. A rejected or pending one stays so.
 pub(super) fn authenticator(
     restored: Authenticator,
     former: Option<Authenticator>,
@@ -78,7 +78,7 @@ pub(super) fn authenticator(
     let Some(mut former) = former else {
         return Verdict::Goes;
     };
-    // Approved since is content; everything else is a revocation.
+    // An approval since the backup counts as content; every other state is a revocation.
     let state = restored.spec.as_ref().map(authenticator::Spec::state);
     if let (Some(spec), Some(state)) = (&mut former.spec, state)
         && spec.state() == authenticator::spec::State::Active
@@ -88,7 +88,7 @@ pub(super) fn authenticator(
         let cloned_at = restored.status.as_ref().and_then(|status| status.cloned_at);
         former.status.get_or_insert_default().cloned_at = cloned_at;
     }
-    // Of another history, and never that of somebody else.
+    // Keeps the metadata of the backup: those of the former store have another history, or could be another owner's.
     former.metadata.clone_from(&restored.metadata);
     changed(restored, former)
 }

@@ -1,5 +1,4 @@
-//! How often guesses have failed, and the recovery codes: a restore neither lets guesses go on nor brings back a code
-//! that was used.
+//! Failed guesses and recovery codes. A restore neither resets the delay after failed guesses nor restores used codes.
 
 use domain::{clock::UnixMillis, kind::Kind};
 use server::authentication::second_factors;
@@ -8,7 +7,7 @@ use store::{Document, Expected, NewDocument, Operation, SecretWrite, Store};
 use super::{Carried, verbatim, write};
 use crate::storage::all;
 
-/// Takes over what `former` knows. What is gone there was taken away: it goes.
+/// Takes over the records of `former`. A record that was removed there is removed here too.
 pub(super) async fn carry_over(
     former: &dyn Store,
     restored: &dyn Store,
@@ -36,7 +35,8 @@ pub(super) async fn carry_over(
     write(restored, operations, now).await
 }
 
-/// Makes all recovery codes worthless: nobody knows which were used since the backup. Returns how many Users had any.
+/// Invalidates all recovery codes, because it is unknown which were used since the backup. Returns how many Users had
+/// some.
 pub(in crate::restore) async fn void_recovery_codes(
     restored: &dyn Store,
     now: UnixMillis,

@@ -1,4 +1,4 @@
-//! What is carried over from one store to another.
+//! Tests of the transfer between two stores.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::*;
 
 const NOW: UnixMillis = UnixMillis(1_795_305_600_000);
 
-/// As the server stores it.
+/// The stored form of the server's record.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Factors {
     #[prost(uint32, tag = "1")]
@@ -80,7 +80,7 @@ async fn factors_of(store: &dyn Store, user: Uid) -> Option<Factors> {
     document.map(|document| prost::Message::decode(document.body.as_slice()).unwrap())
 }
 
-/// One with a secret.
+/// An Authenticator with a secret.
 struct Made {
     uid: Uid,
     user: Uid,
@@ -130,7 +130,7 @@ impl Made {
         put(store, codec::encode(self.uid, NOW, &authenticator, secret)).await;
     }
 
-    /// State, uses and secret.
+    /// Returns state, uses and secret.
     async fn found_in(&self, store: &dyn Store) -> Option<(State, u32, Vec<u8>)> {
         let document = store
             .get(Kind::Authenticator, self.uid, NOW)
@@ -240,7 +240,7 @@ async fn b02_b20_second_factors(former: Arc<dyn Store>, restored: Arc<dyn Store>
     assert_eq!(of(reset).await, None);
     assert_eq!(of(late).await, None);
 
-    // Where nobody knows which codes were used, guesses are held up all the same.
+    // If the used codes are unknown, the delay after failed guesses still applies.
     assert_eq!(
         second_factors::void_recovery_codes(restored, NOW)
             .await

@@ -1,4 +1,4 @@
-//! What is carried over as it stands.
+//! Documents that are copied or removed without changes.
 
 use std::collections::BTreeSet;
 
@@ -16,10 +16,10 @@ use store::{
 use super::{Carried, secret, write};
 use crate::storage::all;
 
-/// How many audit events are read at a time.
+/// The number of audit events read at a time.
 const PAGE: u32 = 1000;
 
-/// Removes what is no longer in `former`.
+/// Removes documents that no longer exist in `former`.
 pub(super) async fn remove_what_is_gone(
     former: &dyn Store,
     restored: &dyn Store,
@@ -36,7 +36,7 @@ pub(super) async fn remove_what_is_gone(
     write(restored, operations, now).await
 }
 
-/// What was issued since is signed by keys that were made since.
+/// Copies the signing keys created since the backup, because newer tokens are signed with them.
 pub(super) async fn copy_signing_keys(
     former: &dyn Store,
     restored: &dyn Store,
@@ -53,8 +53,8 @@ pub(super) async fn copy_signing_keys(
     write(restored, operations, now).await
 }
 
-/// Logins since then: the token that a rotation made may be one of them. Whether they stand depends on what they
-/// came from, as ever.
+/// Copies the Sessions created since the backup, including those created with rotated tokens. Their validity depends on
+/// their Users and Credentials, as usual.
 pub(super) async fn copy_sessions(
     former: &dyn Store,
     restored: &dyn Store,
@@ -76,8 +76,8 @@ pub(super) async fn copy_sessions(
     write(restored, operations, now).await
 }
 
-/// Authenticators that were added since: without them their Users would be asked for less than before. Those of Users
-/// and Devices that are not there any more go with them.
+/// Copies the Authenticators added since the backup, because otherwise their Users would need fewer factors than
+/// before. Authenticators of Users and Devices that do not exist are left out.
 pub(super) async fn copy_authenticators(
     former: &dyn Store,
     restored: &dyn Store,
@@ -104,7 +104,7 @@ pub(super) async fn copy_authenticators(
     write(restored, operations, now).await
 }
 
-/// Tokens that were revoked one by one.
+/// Copies the tokens that were revoked individually.
 pub(super) async fn copy_revoked_tokens(
     former: &dyn Store,
     restored: &dyn Store,
@@ -118,7 +118,7 @@ pub(super) async fn copy_revoked_tokens(
     write(restored, operations, now).await
 }
 
-/// What happened since is not forgotten.
+/// Copies the audit events since the backup.
 pub(super) async fn copy_audit(
     former: &dyn Store,
     restored: &dyn Store,
@@ -140,7 +140,7 @@ pub(super) async fn copy_audit(
             break;
         }
     }
-    // They were read newest first.
+    // The query returns the newest events first.
     events.reverse();
     for page in events.chunks(usize::try_from(PAGE)?) {
         restored.append_audit(page.to_vec()).await?;

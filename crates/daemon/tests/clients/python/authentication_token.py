@@ -44,7 +44,7 @@ def main() -> None:
         found = status(first.accessToken)
         status_as_bearer(first.accessToken)
 
-        # A token is not accepted in place of another.
+        # A token of one type is not accepted as another.
         refused(lambda: status(first.refreshToken), StatusCode.UNAUTHENTICATED)
         refused(lambda: status(os.environ["TOKEN"]), StatusCode.UNAUTHENTICATED)
         refused(lambda: refresh(first.accessToken), StatusCode.UNAUTHENTICATED)
@@ -52,15 +52,15 @@ def main() -> None:
 
         second = refresh(first.refreshToken)
         check(second.accessToken != first.accessToken, "new tokens")
-        # A request that was under way with the token before is still answered.
+        # A request in flight with the previous token is still answered.
         status(first.accessToken)
         status(second.accessToken)
-        # The reply was lost: the same refresh gives the same tokens.
+        # If the reply is lost, the same refresh returns the same tokens.
         again = refresh(first.refreshToken)
         check(again.accessToken == second.accessToken, "the same access token")
         check(again.refreshToken == second.refreshToken, "the same refresh token")
 
-        # Field 1000 is nobody's.
+        # The contract has no field 1000.
         raw = channel.unary_unary("/octelium.api.main.user.v1.MainService/GetStatus")
         metadata = [("x-octelium-auth", second.accessToken)]
         unknown_field = refused(

@@ -18,7 +18,7 @@ import grpc
 from grpc_tools import protoc
 
 PACKAGES = ("meta", "core", "auth", "user")
-# Existing clients repeat a call that ends in one of these sixteen times, a second apart. No mistake of a client may.
+# Existing clients retry a call with one of these statuses sixteen times, a second apart. Client errors must use others.
 REPEATED = {
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.RESOURCE_EXHAUSTED,

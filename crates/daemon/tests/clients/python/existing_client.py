@@ -23,7 +23,7 @@ LISTED = [
     "User", "Group", "Namespace", "Service", "Session", "Secret", "Credential", "Device", "Authenticator", "Policy",
     "IdentityProvider", "Region", "Gateway", "Config",
 ]  # fmt: skip
-# Whose `status` the clients read without asking whether it is there, and which references in it.
+# Kinds whose `status`, with these references, the clients read without checking that it is set.
 WITH_STATUS = {
     "Service": ["namespaceRef", "regionRef"],
     "Session": ["userRef"],
@@ -48,7 +48,7 @@ class Client:
 
     def login(self) -> None:
         request = auth_messages.AuthenticateWithAuthenticationTokenRequest(authenticationToken=os.environ["TOKEN"])
-        # The state of an earlier login may still hold a refresh token, which is sent along.
+        # The client sends a stale refresh token from the state of an earlier login, if there is one.
         stale = [("x-octelium-refresh-token", "A" * 180)]
         self.tokens = self.auth.AuthenticateWithAuthenticationToken(request, metadata=stale, timeout=10)
         check(self.tokens.expiresIn > 0 and self.tokens.refreshTokenExpiresIn > 0, self.tokens)
@@ -92,7 +92,7 @@ def status(client: Client) -> None:
     found = client.call("GetStatus", user_messages.GetStatusRequest(), client.user)
     check(found.HasField("user") and found.user.HasField("metadata"), found)
     check(found.session.status.type == user_messages.GetStatusResponse.Session.Status.CLIENT, found)
-    # Asked before each refresh; a Cluster without Authenticators may not know the call.
+    # Called before each refresh. A Cluster without Authenticators does not have to implement it.
     try:
         available = client.call_auth("GetAvailableAuthenticator", auth_messages.GetAvailableAuthenticatorRequest())
         check(not available.HasField("mainAuthenticator"), available)
@@ -180,7 +180,7 @@ def resources(client: Client) -> None:
                 check(same, f"metadata.{field} of {kind} comes back as sent")
             check(not hasattr(found, "data") or not found.HasField("data"), f"{kind} does not show its data")
 
-        # What was read is sent back changed, with all that the server put into it; and what was written once more.
+        # Updates with the message that was read, including server-set fields, and with the original message.
         found.metadata.description = "Another text"
         if hasattr(wanted, "data"):
             found.data.CopyFrom(wanted.data)
@@ -206,7 +206,7 @@ def orders(client: Client) -> None:
     reply = client.call("ListPolicy", core.ListPolicyOptions(common=backwards))
     check([item.metadata.name for item in reply.items] == names[::-1][:2], reply)
     check(reply.listResponseMeta.hasMore and reply.listResponseMeta.itemsPerPage == 2, reply.listResponseMeta)
-    # As `--order-reverse` alone sends it.
+    # The request of `--order-reverse` without another order flag.
     client.call("ListPolicy", core.ListPolicyOptions(common=meta.CommonListOptions(orderBy=order_by(mode=order_by.DESC))))
 
 
@@ -334,7 +334,7 @@ def unserved(client: Client) -> None:
     """What is not there yet ends cleanly, without a client trying again and again."""
     tunnel = client.channel.stream_stream("/octelium.api.main.user.v1.MainService/Connect")
     metadata = [("x-octelium-auth", client.tokens.accessToken)]
-    # Anything else makes the clients connect again every two seconds.
+    # With any other status, the clients reconnect every two seconds.
     stops = (StatusCode.INVALID_ARGUMENT, StatusCode.PERMISSION_DENIED, StatusCode.NOT_FOUND)
     initialize = user_messages.ConnectRequest.Initialize(
         connectionType=user_messages.ConnectRequest.Initialize.WIREGUARD,
@@ -343,7 +343,7 @@ def unserved(client: Client) -> None:
     first = user_messages.ConnectRequest(initialize=initialize).SerializeToString()
     for message in (b"", b"\x0a\x00", first):
         refused(lambda message=message: next(tunnel(iter([message]), metadata=metadata, timeout=10)), *stops)
-    # As `octelium config` asks, for a Service that needs no settings and for one that is not there.
+    # The call of `octelium config`, for a Service without settings and for one that does not exist.
     settings = user_messages.SetServiceConfigsRequest(name="web-one.default")
     check(not client.call("SetServiceConfigs", settings, client.user).configs, "no settings are needed")
     absent = user_messages.SetServiceConfigsRequest(name="nobody-has-this-name")
@@ -356,7 +356,7 @@ def refreshes(client: Client) -> None:
     request = auth_messages.AuthenticateWithRefreshTokenRequest()
     for _ in range(5):
         client.tokens = client.call_auth("AuthenticateWithRefreshToken", request)
-    # Too often: the client keeps the tokens that it has.
+    # Too many refreshes: the client keeps its current tokens.
     refused(lambda: client.call_auth("AuthenticateWithRefreshToken", request), StatusCode.ALREADY_EXISTS)
     status(client)
 

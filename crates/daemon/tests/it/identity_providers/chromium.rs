@@ -1,4 +1,4 @@
-//! People with a real browser at a real provider.
+//! Logins at a real provider with a real browser.
 
 use super::{PEOPLE, Scene};
 use crate::support::{upstream::Upstream, webdriver::Browser};
@@ -17,7 +17,7 @@ const RULE: &str = "  postAuthenticationRules:
   - { effect: DENY, condition: { match: 'ctx.authenticationInfo.identityProvider.identifier == \"carol\"' } }
   - { effect: ALLOW, condition: { matchAny: true } }";
 
-/// A Cluster with the Service `pages`, whose people log in at the provider. Carol may not.
+/// Creates a Cluster with the Service `pages`, whose people log in at the provider. Carol is denied.
 async fn company() -> (Scene, Upstream) {
     let scene = tokio::task::spawn_blocking(Scene::start).await.unwrap();
     let upstream = Upstream::start().await;
@@ -33,7 +33,7 @@ async fn company() -> (Scene, Upstream) {
     (scene, upstream)
 }
 
-/// Chooses the provider on the login page, and logs in there under a name.
+/// Selects the provider on the login page and logs in there.
 async fn log_in(browser: &Browser, name: &str) {
     browser.sees("Continue with The company").await;
     browser.click(".choices button").await;
@@ -47,7 +47,7 @@ async fn at_the_provider(browser: &Browser, name: &str) {
     browser.click("button[type=submit]").await;
 }
 
-/// Lets the provider tell what it is asked for.
+/// Consents that the provider discloses the requested claims.
 async fn agree(browser: &Browser) {
     browser.sees("Authorize").await;
     browser.click("button[type=submit]").await;
@@ -67,7 +67,7 @@ async fn a_person_comes_from_a_service_logs_in_at_the_company_and_returns() {
     browser.sees("\"x-octelium-user\":\"alice\"").await;
     assert_eq!(browser.url().await, wanted);
 
-    // Out, and in again: the provider knows her still and asks nothing.
+    // Sign out and in again: the provider still has a session and asks nothing.
     browser.open(&scene.audience()).await;
     browser.click(".who button").await;
     browser.sees("You are logged out").await;
@@ -91,7 +91,7 @@ async fn w45_the_wrong_user_is_told_why_and_may_be_another() {
     browser.picture("wrong-user").await;
     scene.audits("identity_unknown");
 
-    // The provider would say the same of her again; it is asked to ask. Where she was going is not forgotten.
+    // The provider would select her again, so it is asked to prompt. Her original URL is kept.
     browser.click(".notice a.button").await;
     log_in(&browser, "alice").await;
     agree(&browser).await;
@@ -154,7 +154,7 @@ async fn w55_who_logs_out_of_the_company_is_logged_out_here() {
     browser.sees("Pages of the team").await;
     assert_eq!(sessions(), 1);
 
-    // There first: it tells us by itself.
+    // Logout at the provider first, which notifies the Cluster.
     let end = format!("{}/session/end", scene.provider.issuer);
     browser.open(&end).await;
     browser.click("button[name=logout]").await;
@@ -163,7 +163,7 @@ async fn w55_who_logs_out_of_the_company_is_logged_out_here() {
     browser.open(&scene.audience()).await;
     browser.sees("Continue with The company").await;
 
-    // Here first: the way there is offered.
+    // Logout here first, which offers the provider's logout.
     log_in(&browser, "alice").await;
     agree(&browser).await;
     browser.sees("Pages of the team").await;

@@ -6,7 +6,7 @@ use hyper_util::rt::TokioIo;
 
 use super::cluster::Cluster;
 
-/// What it answers at `path`: the status and the body.
+/// Returns the status and the body of its response at `path`.
 pub(crate) async fn report(cluster: &Cluster, path: &str) -> (u16, String) {
     let stream = tokio::net::TcpStream::connect(cluster.admin_address)
         .await

@@ -16,29 +16,29 @@ use tempfile::TempDir;
 
 use super::program::{self, Outcome, octeliumd, run};
 
-/// How long a program may take to start or to end.
+/// The timeout for starting or ending a program.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A replica that serves. Ends with the value; then its log must hold no secret.
+/// A running replica. Its drop ends it and checks that its log contains no secret.
 pub(crate) struct Cluster {
     process: Child,
     log: Arc<Mutex<String>>,
     secrets: Arc<Mutex<Vec<String>>>,
     directory: Arc<TempDir>,
     arguments: Vec<String>,
-    /// Where it serves.
+    /// The address of the listener.
     pub(crate) address: SocketAddr,
-    /// Where it reports on itself.
+    /// The address of the admin listener.
     pub(crate) admin_address: SocketAddr,
 }
 
 impl Cluster {
-    /// A fresh one on SQLite, at ports that were free.
+    /// Starts a new Cluster on SQLite, at free ports.
     pub(crate) fn start() -> Self {
         Self::start_with(&[])
     }
 
-    /// As [`Self::start`], with more arguments.
+    /// Starts a Cluster like [`Self::start`], with more arguments.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let arguments = arguments
             .iter()
@@ -54,7 +54,7 @@ impl Cluster {
         )
     }
 
-    /// On SQLite, with a data directory that somebody has prepared.
+    /// Starts a Cluster on SQLite with a prepared data directory.
     pub(crate) fn prepare(prepare: impl FnOnce(&Path)) -> Self {
         let directory = Arc::new(tempfile::tempdir().unwrap());
         let data_dir = directory.path().join("data");
@@ -69,7 +69,7 @@ impl Cluster {
         )
     }
 
-    /// A replica on PostgreSQL. All replicas of a test share one master key.
+    /// Starts a replica on PostgreSQL. All replicas of a test share one master key.
     pub(crate) fn start_on(database_url: &str, arguments: &[&str]) -> Self {
         let directory = Arc::new(tempfile::tempdir().unwrap());
         let key = directory.path().join("master-key");
@@ -128,7 +128,7 @@ impl Cluster {
         }
     }
 
-    /// The same state, served again at the same address. The one before must have ended.
+    /// Starts it again with the same state and address. The previous process must have ended.
     pub(crate) fn restart(mut self) -> Self {
         assert!(
             self.process.try_wait().unwrap().is_some(),
@@ -143,40 +143,38 @@ impl Cluster {
         )
     }
 
-    /// Where its state is.
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.directory.path().join("data")
     }
 
-    /// `localhost:<port>`.
+    /// Returns `localhost:<port>`.
     pub(crate) fn domain(&self) -> String {
         format!("localhost:{}", self.address.port())
     }
 
-    /// The certificate to trust.
+    /// Returns the file of the certificate to trust.
     pub(crate) fn ca(&self) -> PathBuf {
         self.data_dir().join("ca.pem")
     }
 
-    /// The first authentication token of User `root`.
+    /// Returns the first authentication token of User `root`.
     pub(crate) fn root_token(&self) -> String {
         let token = std::fs::read_to_string(self.data_dir().join("root-token")).unwrap();
         self.secret(token.trim())
     }
 
-    /// Remembers what must never stand in a log. Returns it.
+    /// Registers and returns a secret that must not appear in the log.
     pub(crate) fn secret(&self, secret: &str) -> String {
         assert!(secret.len() > 15, "not a secret: {secret:?}");
         self.secrets.lock().unwrap().push(secret.to_owned());
         secret.to_owned()
     }
 
-    /// What it has logged.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    /// What it has logged, once `text` is there: lines are written a little later than what they tell of.
+    /// Waits until the log contains `text` and returns the log. Lines are written with a short delay.
     pub(crate) fn log_with(&self, text: &str) -> String {
         let begun = Instant::now();
         loop {
@@ -188,25 +186,24 @@ impl Cluster {
         }
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Sends SIGTERM and waits for the end.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
         self.signal("TERM");
         self.wait()
     }
 
-    /// Ends it at once.
+    /// Sends SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    /// Sends a signal.
     pub(crate) fn signal(&self, name: &str) {
         let command = format!("kill -{name} {}", self.process.id());
         run(Command::new("sh").arg("-c").arg(command)).success();
     }
 
-    /// The memory that it has now, in KiB.
+    /// Returns the resident memory in KiB.
     pub(crate) fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:"));
@@ -214,7 +211,6 @@ impl Cluster {
         kib.parse().unwrap()
     }
 
-    /// Waits until it has ended.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
@@ -226,7 +222,7 @@ impl Cluster {
         panic!("octeliumd did not end:\n{}", self.log());
     }
 
-    /// Somebody with a home directory of their own.
+    /// Returns a person with a new home directory.
     pub(crate) fn person(&self) -> Person {
         Person {
             domain: self.domain(),
@@ -235,7 +231,7 @@ impl Cluster {
         }
     }
 
-    /// Somebody who has logged in as User `root`.
+    /// Returns a person who is signed in as User `root`.
     pub(crate) fn administrator(&self) -> Person {
         let person = self.person();
         let token = self.data_dir().join("root-token");
@@ -265,7 +261,7 @@ impl Drop for Cluster {
     }
 }
 
-/// Somebody at a terminal.
+/// A person at a terminal.
 pub(crate) struct Person {
     domain: String,
     ca: PathBuf,
@@ -273,17 +269,17 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    /// Types a command into a shell that finds the programs.
+    /// Runs a command in a shell, with the programs in its path.
     pub(crate) fn sh(&self, command: &str) -> Outcome {
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(command);
         run(self.at(&mut shell))
     }
 
-    /// Begins a command that goes on while other things happen. What it says is read line by line.
+    /// Starts a command in the background. Its output is read line by line.
     pub(crate) fn begin(&self, command: &str) -> Begun {
         let mut shell = Command::new("sh");
-        // In place of the shell, so that whoever ends it ends the program.
+        // Replaces the shell, so that a signal reaches the program.
         shell.arg("-c").arg(format!("exec {command}"));
         let mut process = self
             .at(&mut shell)
@@ -296,7 +292,7 @@ impl Person {
         Begun { process, lines }
     }
 
-    /// Begins a command at a terminal, whose keyboard and screen are pipes.
+    /// Starts a command at a terminal, with pipes as its keyboard and screen.
     pub(crate) fn at_terminal(&self, command: &str) -> Child {
         let mut script = Command::new("script");
         script.args([
@@ -315,14 +311,14 @@ impl Person {
             .unwrap_or_else(|error| panic!("script: {error}: run scripts/install-test-tools"))
     }
 
-    /// As [`Self::sh`], with `input` on its standard input.
+    /// Runs a command like [`Self::sh`], with `input` on its standard input.
     pub(crate) fn sh_with_input(&self, command: &str, input: &str) -> Outcome {
         let file = self.home.path().join("input");
         std::fs::write(&file, input).unwrap();
         self.sh(&format!("{command} < '{}'", file.display()))
     }
 
-    /// Where their clients keep state.
+    /// Returns the home directory, where the clients keep their state.
     pub(crate) fn home(&self) -> &Path {
         self.home.path()
     }
@@ -336,37 +332,36 @@ impl Person {
             .env("OCTELIUM_HOME", self.home.path().join("octelium"))
             .env("OCTELIUM_DOMAIN", &self.domain)
             .env("OCTELIUM_CA_CERT", &self.ca)
-            // Wherever the tests run.
+            // Independent of the machine on which the tests run.
             .env("OCTELIUM_REGISTER_DEVICE", "false")
             .current_dir(self.home.path())
     }
 }
 
-/// A command that goes on.
+/// A command in the background.
 pub(crate) struct Begun {
     process: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
 }
 
 impl Begun {
-    /// The next line on its standard output.
+    /// Returns the next line of its standard output.
     pub(crate) fn line(&mut self) -> String {
         self.lines.next().expect("it says more").unwrap()
     }
 
-    /// Ends it, as Ctrl-C does.
+    /// Kills the process.
     pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    /// Waits until it has ended.
     pub(crate) fn ends(&mut self) -> ExitStatus {
         self.process.wait().unwrap()
     }
 }
 
-/// Collects the log. Passes on the line that says that it serves.
+/// Collects the log, and sends the line that reports that it serves.
 fn follow(process: &mut Child, log: Arc<Mutex<String>>) -> mpsc::Receiver<serde_json::Value> {
     let stderr = process.stderr.take().unwrap();
     let (sender, receiver) = mpsc::channel();

@@ -5,15 +5,15 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-/// `octeliumd`.
 pub(crate) fn octeliumd() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_octeliumd"))
 }
 
-/// The folder of all programs.
+/// Returns the folder of all programs.
 ///
 /// # Panics
-/// Where the clients have not been built.
+///
+/// Panics if the clients have not been built.
 pub(crate) fn folder() -> PathBuf {
     let folder = octeliumd().parent().unwrap();
     for program in ["octeliumctl", "octelium"] {
@@ -26,15 +26,16 @@ pub(crate) fn folder() -> PathBuf {
     folder.to_owned()
 }
 
-/// Where the programs, and the tools of the tests, are.
+/// Returns the target folder, which contains the programs and the tools of the tests.
 pub(crate) fn target() -> &'static Path {
     octeliumd().ancestors().nth(2).unwrap()
 }
 
-/// The Python that has `grpcio`.
+/// Returns the Python interpreter with `grpcio`.
 ///
 /// # Panics
-/// Where it is not installed.
+///
+/// Panics if it is not installed.
 pub(crate) fn python() -> PathBuf {
     let interpreter = target().join("test-tools/python/bin/python");
     assert!(
@@ -45,26 +46,23 @@ pub(crate) fn python() -> PathBuf {
     interpreter
 }
 
-/// What a program wrote, and how it ended.
+/// The output and the exit code of a program.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// The exit code.
     pub(crate) code: i32,
-    /// Standard output.
     pub(crate) stdout: String,
-    /// Standard error.
     pub(crate) stderr: String,
 }
 
 impl Outcome {
-    /// Itself, where the program succeeded.
+    /// Returns itself. Panics if the program failed.
     #[track_caller]
     pub(crate) fn success(self) -> Self {
         assert_eq!(self.code, 0, "{self:#?}");
         self
     }
 
-    /// What follows `label` on its line of standard output.
+    /// Returns the text after `label` on its line of standard output.
     #[track_caller]
     pub(crate) fn value(&self, label: &str) -> String {
         let line = self
@@ -77,7 +75,7 @@ impl Outcome {
     }
 }
 
-/// Runs a program to its end, with nothing on its standard input.
+/// Runs a program until it ends, with empty standard input.
 #[track_caller]
 pub(crate) fn run(command: &mut Command) -> Outcome {
     let output = command

@@ -1,16 +1,17 @@
-//! QR codes, read by a program that reads those of anybody.
+//! A reader for QR codes that uses an independent program.
 
 use std::{fs, path::Path, process::Command};
 
 use super::program::run;
 
-/// Pixels a module has each way.
+/// Pixels per module in each direction.
 const SCALE: usize = 8;
 
-/// What the picture says.
+/// Returns the text in a picture.
 ///
 /// # Panics
-/// Where nothing can be read in it.
+///
+/// Panics if the picture has no readable code.
 #[track_caller]
 pub(crate) fn in_picture(picture: &Path) -> String {
     let mut zbarimg = Command::new("zbarimg");
@@ -25,10 +26,11 @@ pub(crate) fn in_picture(picture: &Path) -> String {
     read.stdout.trim_end_matches('\n').to_owned()
 }
 
-/// What lines of a terminal show, half blocks in white on black.
+/// Returns the text of a code on a terminal, drawn with half blocks in white on black.
 ///
 /// # Panics
-/// As [`in_picture`].
+///
+/// Panics like [`in_picture`].
 #[track_caller]
 pub(crate) fn on_terminal(lines: &[&str]) -> String {
     let mut rows: Vec<Vec<bool>> = Vec::new();

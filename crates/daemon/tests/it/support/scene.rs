@@ -1,4 +1,4 @@
-//! What most stories begin with: a workload, a Policy, an upstream and a Service in front of it.
+//! The setup of most tests: a workload, a Policy, an upstream and a Service for it.
 
 use super::{
     cluster::{Cluster, Person},
@@ -6,15 +6,14 @@ use super::{
     upstream::Upstream,
 };
 
-/// A Cluster with `Service` `web`, which lets User `microservice1` read.
+/// A Cluster with the Service `web`, which User `microservice1` may read.
 pub(crate) struct Scene {
-    /// Somebody who may do everything.
+    /// A person with all permissions.
     pub(crate) admin: Person,
-    /// Clients.
     pub(crate) https: Https,
-    /// Behind the Service.
+    /// The upstream of the Service.
     pub(crate) upstream: Upstream,
-    /// Last: it looks through its log when it goes.
+    /// The last field, because its drop checks the log.
     pub(crate) cluster: Cluster,
 }
 
@@ -22,12 +21,12 @@ pub(crate) struct Scene {
 pub(crate) const WEB: &str = "web.localhost";
 
 impl Scene {
-    /// On SQLite.
+    /// Creates the scene on SQLite.
     pub(crate) async fn start() -> Self {
         Self::on(Cluster::start()).await
     }
 
-    /// On a Cluster that serves already.
+    /// Creates the scene on a running Cluster.
     pub(crate) async fn on(cluster: Cluster) -> Self {
         let upstream = Upstream::start().await;
         let admin = cluster.administrator();
@@ -44,7 +43,7 @@ impl Scene {
         }
     }
 
-    /// An OAuth2 client of `microservice1`: its id and its secret.
+    /// Creates an OAuth2 client of `microservice1`. Returns its id and secret.
     pub(crate) fn oauth2_client(&self, name: &str) -> (String, String) {
         let command = format!("octeliumctl create cred --type oauth2 --user microservice1 {name}");
         let made = self.admin.sh(&command).success();
@@ -52,7 +51,7 @@ impl Scene {
         (made.value("Client ID:"), self.cluster.secret(&secret))
     }
 
-    /// An access token of `microservice1`.
+    /// Creates an access token of `microservice1`.
     pub(crate) fn access_token(&self, name: &str) -> String {
         let command =
             format!("octeliumctl create cred --type access-token --user microservice1 {name}");
@@ -60,7 +59,7 @@ impl Scene {
         self.cluster.secret(&made.value("Access Token:"))
     }
 
-    /// An authentication token of `microservice1`.
+    /// Creates an authentication token of `microservice1`.
     pub(crate) fn authentication_token(&self, name: &str) -> String {
         let command = format!("octeliumctl create credential --user microservice1 {name}");
         let made = self.admin.sh(&command).success();

@@ -1,4 +1,4 @@
-//! An upstream that says what reached it.
+//! An upstream that responds with the request that it received.
 
 use std::{
     net::SocketAddr,
@@ -14,18 +14,17 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// By which the gateway gets tokens of this upstream.
+/// The client secret with which the gateway gets tokens of this upstream.
 pub(crate) const CLIENT_SECRET: &str = "upstream-client-secret-4711";
 
-/// Answers on a loopback port until the test ends.
+/// A server on a loopback port that runs until the test ends.
 pub(crate) struct Upstream {
-    /// Where.
     pub(crate) address: SocketAddr,
     served: Arc<AtomicU64>,
 }
 
 impl Upstream {
-    /// Begins to answer. `/slow` takes a second.
+    /// Starts the server. `/slow` takes a second.
     pub(crate) async fn start() -> Self {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
@@ -39,13 +38,13 @@ impl Upstream {
         Self { address, served }
     }
 
-    /// How many requests reached it.
+    /// Returns the number of requests received.
     pub(crate) fn served(&self) -> u64 {
         self.served.load(Ordering::SeqCst)
     }
 }
 
-/// A token endpoint for the client `gateway` (RFC 6749 §4.4): numbers its tokens.
+/// A token endpoint for the client `gateway` (RFC 6749 §4.4), which issues numbered tokens.
 async fn token(headers: HeaderMap) -> Result<Json<Value>, StatusCode> {
     static ISSUED: AtomicU64 = AtomicU64::new(0);
     let client = STANDARD.encode(format!("gateway:{CLIENT_SECRET}"));

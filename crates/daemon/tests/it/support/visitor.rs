@@ -1,4 +1,4 @@
-//! A browser without a window: cookies, forms and redirects, and nothing that a script would do.
+//! A browser without a window: cookies, forms and redirects, but no scripts.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use http::{Method, Request, Uri};
 
 use super::https::{Answer, Https};
 
-/// Somebody who looks at pages.
+/// A person who opens pages.
 pub(crate) struct Visitor {
     https: Https,
     /// `localhost:1234`
     domain: String,
-    /// By host, then by name: each of ours is of its host alone.
+    /// Cookies by host and name. Each of our cookies is valid at its host only.
     cookies: BTreeMap<String, BTreeMap<String, String>>,
 }
 
@@ -24,13 +24,13 @@ impl Visitor {
         }
     }
 
-    /// The answer at an address, or at a path of the Cluster's own pages, and at wherever it leads.
+    /// Opens an address, or a path of the Cluster's pages, and follows redirects.
     pub(crate) async fn open(&mut self, place: &str) -> Answer {
         let answer = self.send(Method::GET, place, "").await;
         self.follow(place, answer).await
     }
 
-    /// Sends a form of the Cluster's own pages, and goes wherever that leads.
+    /// Submits a form of the Cluster's pages and follows redirects.
     pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.extend_pairs(fields);
@@ -103,7 +103,7 @@ impl Visitor {
     }
 }
 
-/// The value of the first attribute `name` in a page that stands behind `mark`.
+/// Returns the value of the first attribute `name` after `mark`.
 pub(crate) fn attribute(page: &Answer, mark: &str, name: &str) -> String {
     let (_, rest) = page
         .body

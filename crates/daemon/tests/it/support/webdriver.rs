@@ -1,4 +1,4 @@
-//! A real browser, driven as the W3C's `WebDriver` has it.
+//! A real browser, controlled with W3C `WebDriver`.
 
 use std::{
     fs,
@@ -19,27 +19,27 @@ use tempfile::TempDir;
 use super::program::target;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Several tests begin at once, and the driver does not choose its port for good.
+/// Tests start in parallel, and the port that the driver chose can be taken before it binds it.
 const ATTEMPTS: u32 = 10;
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// A browser of somebody's own, without a window.
+/// A headless browser with its own profile.
 pub(crate) struct Browser {
     driver: Child,
     session: String,
     _home: TempDir,
 }
 
-/// See [`Browser::authenticator`].
+/// The kinds of [`Browser::authenticator`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Authenticator {
     Platform,
     U2f,
-    /// Of the second kind, without a PIN or a fingerprint.
+    /// A security key without user verification.
     Unverifying,
 }
 
-/// The driver and its port; `None` where it has ended, as it does where another took the port before it could.
+/// Starts the driver and returns its port, or `None` if it ended because another process took the port.
 fn drive(home: &Path) -> Option<(Child, u16)> {
     let mut driver = Command::new("chromedriver")
         .arg("--port=0")
@@ -60,7 +60,7 @@ fn drive(home: &Path) -> Option<(Child, u16)> {
 }
 
 impl Browser {
-    /// A fresh one, with nothing in it.
+    /// Starts a browser with a new profile.
     pub(crate) async fn start() -> Self {
         let home = tempfile::tempdir().unwrap();
         let (driver, port) = (0..ATTEMPTS)
@@ -69,7 +69,7 @@ impl Browser {
         let capabilities = json!({"capabilities": {"alwaysMatch": {
             "acceptInsecureCerts": true,
             "goog:chromeOptions": {
-                // The tests trust the authority of their Cluster by `acceptInsecureCerts` alone.
+                // The tests trust the Cluster's authority only with `acceptInsecureCerts`.
                 "prefs": {"webauthn": {"allow_with_broken_certs": true}},
                 "args": [
                 "--headless=new",
@@ -96,19 +96,18 @@ impl Browser {
         self.post("/url", json!({"url": url})).await;
     }
 
-    /// Where it is.
     pub(crate) async fn url(&self) -> String {
         let url = call(Method::GET, &format!("{}/url", self.session), &Value::Null).await;
         url.as_str().unwrap().to_owned()
     }
 
-    /// What can be read on the page.
+    /// Returns the visible text of the page.
     pub(crate) async fn text(&self) -> String {
         let text = self.run("return document.body.innerText").await;
         text.as_str().unwrap_or_default().to_owned()
     }
 
-    /// Waits until the page says it.
+    /// Waits until the page contains `text`.
     pub(crate) async fn sees(&self, text: &str) {
         let begun = Instant::now();
         loop {
@@ -125,7 +124,7 @@ impl Browser {
         }
     }
 
-    /// Clicks on what a selector of CSS finds first.
+    /// Clicks the first element that matches a CSS selector.
     pub(crate) async fn click(&self, selector: &str) {
         let element = self.find(selector).await;
         self.post(&format!("/element/{element}/click"), json!({}))
@@ -139,20 +138,20 @@ impl Browser {
         self.post(&format!("/element/{element}/value"), typed).await;
     }
 
-    /// The result of a script.
+    /// Returns the result of a script.
     pub(crate) async fn run(&self, script: &str) -> Value {
         let body = json!({"script": script, "args": []});
         self.post("/execute/sync", body).await
     }
 
-    /// As [`Self::run`], of a script that calls its last argument.
+    /// Returns the value that a script passes to its last argument.
     pub(crate) async fn run_async(&self, script: &str) -> Value {
         let body = json!({"script": script, "args": []});
         self.post("/execute/async", body).await
     }
 
-    /// Gives it an authenticator that answers by itself (Web Authentication Level 3 §11): one in the device, which
-    /// verifies its person, or a security key. Returns its id.
+    /// Adds a virtual authenticator (Web Authentication Level 3 §11): a platform authenticator with user verification,
+    /// or a security key. Returns its id.
     pub(crate) async fn authenticator(&self, kind: Authenticator) -> String {
         let parameters = match kind {
             Authenticator::Platform => json!({
@@ -169,7 +168,7 @@ impl Browser {
         id.as_str().unwrap().to_owned()
     }
 
-    /// The credentials of an authenticator, private keys and counters and all.
+    /// Returns the credentials of an authenticator, including private keys and counters.
     pub(crate) async fn credentials(&self, authenticator: &str) -> Vec<Value> {
         let place = format!(
             "{}/webauthn/authenticator/{authenticator}/credentials",
@@ -179,7 +178,7 @@ impl Browser {
         credentials.as_array().unwrap().clone()
     }
 
-    /// Puts credentials in place of those that an authenticator has: the same ones with a counter of before are a copy.
+    /// Replaces the credentials of an authenticator. Credentials with an older counter simulate a cloned key.
     pub(crate) async fn replace_credentials(&self, authenticator: &str, credentials: &[Value]) {
         let place = format!("/webauthn/authenticator/{authenticator}");
         let all = format!("{}{place}/credentials", self.session);
@@ -190,7 +189,7 @@ impl Browser {
         }
     }
 
-    /// Names of the cookies that the present page's host gets.
+    /// Returns the names of the cookies for the host of the current page.
     pub(crate) async fn cookies(&self) -> Vec<String> {
         let cookies = call(
             Method::GET,
@@ -204,7 +203,7 @@ impl Browser {
             .collect()
     }
 
-    /// Runs a script in each page before those of the page.
+    /// Runs a script in each page before the scripts of the page.
     pub(crate) async fn before_pages(&self, script: &str) {
         let parameters = json!({
             "cmd": "Page.addScriptToEvaluateOnNewDocument", "params": {"source": script},
@@ -212,9 +211,9 @@ impl Browser {
         self.post("/goog/cdp/execute", parameters).await;
     }
 
-    /// Shows pages light or dark.
+    /// Sets the preferred color scheme.
     pub(crate) async fn prefers(&self, scheme: &str) {
-        // What moves is judged when it has arrived.
+        // Animations are disabled, so that the checks see the final state.
         let features = json!([
             {"name": "prefers-color-scheme", "value": scheme},
             {"name": "prefers-reduced-motion", "value": "reduce"},
@@ -224,7 +223,7 @@ impl Browser {
         self.post("/goog/cdp/execute", parameters).await;
     }
 
-    /// Makes the window so wide; as narrow as a phone too.
+    /// Sets the width of the window. Below 600 pixels it emulates a phone.
     pub(crate) async fn width(&self, width: u32) {
         let parameters = json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": {
             "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600,
@@ -232,7 +231,7 @@ impl Browser {
         self.post("/goog/cdp/execute", parameters).await;
     }
 
-    /// Keeps a picture of the page for people to look at: wide and narrow, light and dark.
+    /// Saves pictures of the page for review: wide and narrow, light and dark.
     pub(crate) async fn picture(&self, name: &str) {
         let folder = target().join("test-tools/pictures");
         fs::create_dir_all(&folder).unwrap();
@@ -249,7 +248,7 @@ impl Browser {
         self.width(1280).await;
     }
 
-    /// Asserts that axe-core finds nothing serious on the page, light or dark, and that it fits a phone.
+    /// Asserts that axe-core finds no serious problem, light and dark, and that the page fits a phone.
     pub(crate) async fn is_accessible(&self) {
         let axe = target().join("test-tools/node/node_modules/axe-core/axe.min.js");
         let axe = fs::read_to_string(&axe).unwrap_or_else(|error| {
@@ -297,7 +296,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The browser ends with its driver where it is asked to.
+        // The browser ends with its driver only if the session is deleted.
         let quit = Command::new("curl")
             .args([
                 "--silent",

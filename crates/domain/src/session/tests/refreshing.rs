@@ -56,7 +56,7 @@ fn w18_tokens_before_a_step_up_are_not_given_again() {
         ..Default::default()
     };
     rotate_tokens(&mut session, id(31), NOW, info);
-    // A request that was under way, perhaps: worth nothing, and no reason to end the Session yet.
+    // Perhaps a request in flight: the token is refused, but the Session is not revoked yet.
     assert_eq!(
         refresh(&session, id(30), NOW),
         Err(Refusal::TokenSuperseded)
@@ -141,7 +141,7 @@ fn six_refreshes_in_the_first_half_of_an_access_token_are_too_many() {
         session = refreshed(&session, id(31 + u8::try_from(number).unwrap()), now);
     }
     assert_eq!(refresh(&session, id(35), at(MINUTE)), Ok(Refresh::TooSoon));
-    // Past half of its life, or when an hour has passed, it may.
+    // Allowed again after half of the token lifetime, or after an hour.
     assert_eq!(
         refresh(&session, id(35), at(HOUR + MINUTE)),
         Ok(Refresh::Rotate)

@@ -1,4 +1,4 @@
-//! Finds the frames in a stream of HTTP/2 (RFC 9113 §4.1).
+//! A scanner that finds the frames in an HTTP/2 stream (RFC 9113 §4.1).
 
 const HEAD: usize = 9;
 const DATA: u8 = 0;
@@ -10,31 +10,31 @@ const END_STREAM: u8 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Frame {
     pub(super) kind: Kind,
-    /// Of its payload, in bytes.
+    /// Length of the payload in bytes.
     pub(super) length: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// HEADERS.
+    /// HEADERS or CONTINUATION.
     Headers,
-    /// DATA, and what ends a body.
+    /// DATA with a payload or `END_STREAM`.
     Data,
-    /// Any other, and DATA that neither holds nor ends anything.
+    /// Any other frame, including DATA without a payload and without `END_STREAM`.
     Control,
 }
 
-/// Where in the stream it is.
+/// The state of the scanner.
 pub(super) struct Scanner {
     /// Bytes until the next head.
     skip: u32,
     head: [u8; HEAD],
-    /// Bytes of the head that have come.
+    /// Bytes of the head received.
     filled: usize,
 }
 
 impl Scanner {
-    /// The first frame begins after so many bytes.
+    /// Creates a scanner for a stream whose first frame starts after `skip` bytes.
     pub(super) fn after(skip: u32) -> Self {
         Self {
             skip,
@@ -43,7 +43,7 @@ impl Scanner {
         }
     }
 
-    /// Takes the next bytes, and passes on each frame whose head is complete.
+    /// Scans the next bytes and calls `found` for each complete frame head.
     pub(super) fn feed(&mut self, mut bytes: &[u8], mut found: impl FnMut(Frame)) {
         while !bytes.is_empty() {
             if self.skip > 0 {
@@ -74,7 +74,7 @@ fn frame(head: [u8; HEAD]) -> Frame {
     let [high, middle, low, kind, flags, ..] = head;
     let length = u32::from_be_bytes([0, high, middle, low]);
     let kind = match kind {
-        // Parts of a head are bounded by its size.
+        // The size limit of a head bounds its number of frames.
         HEADERS | CONTINUATION => Kind::Headers,
         DATA if length > 0 || flags & END_STREAM != 0 => Kind::Data,
         _ => Kind::Control,

@@ -16,7 +16,7 @@ fn raw(kind: u8, flags: u8, payload: usize) -> Vec<u8> {
     frame
 }
 
-/// A connection whose preface has been read.
+/// Returns a connection after its preface.
 async fn connect() -> (DuplexStream, Frames<DuplexStream>) {
     let (mut client, server) = duplex(1 << 20);
     let mut frames = Frames::new(server, Arc::new(Activity::new()));
@@ -25,7 +25,7 @@ async fn connect() -> (DuplexStream, Frames<DuplexStream>) {
     (client, frames)
 }
 
-/// Sends a frame that often. Returns how many were read before the connection failed.
+/// Sends a frame `count` times. Returns how many were read before the connection failed.
 async fn send(
     client: &mut DuplexStream,
     frames: &mut Frames<DuplexStream>,

@@ -23,7 +23,7 @@ use super::*;
 const PATIENCE: Duration = Duration::from_secs(30);
 const GET: &str = "GET /get HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// A connection in memory that counts the rests, and can be made readable with nothing to read.
+/// An in-memory connection that counts how often it rests. It can become readable without data.
 struct Memory {
     io: Mutex<DuplexStream>,
     ahead: Mutex<Option<u8>>,
@@ -101,7 +101,7 @@ struct World {
     drain: CancellationToken,
     activity: Arc<Activity>,
     served: JoinHandle<hyper::Result<()>>,
-    /// Bodies of requests to `/keep`, which are answered without being read.
+    /// Bodies of requests to `/keep`, which are answered before they are read.
     kept: mpsc::UnboundedReceiver<OpenBody<ClientBody>>,
 }
 
@@ -140,7 +140,7 @@ fn serve_one() -> World {
     }
 }
 
-/// Says what was asked for, and how much came with it.
+/// Responds with the path and the number of body bytes received.
 async fn answer(
     mut request: Request<OpenBody<ClientBody>>,
     keep: mpsc::UnboundedSender<OpenBody<ClientBody>>,
@@ -172,7 +172,7 @@ impl World {
         self.client.write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// Reads to the end of an answer, and gives its body.
+    /// Reads one response and returns its body.
     async fn answer(&mut self) -> String {
         let mut read = Vec::new();
         while !read.ends_with(b"!") {
@@ -231,7 +231,7 @@ async fn it_does_not_rest_within_a_request() {
     assert_eq!(world.pass(5).await, 1);
 }
 
-/// What is still read for somebody must not be cut, nor taken for a request.
+/// A body that is still read must not be cut, or parsed as a request.
 #[tokio::test(start_paused = true)]
 async fn c17_it_does_not_rest_while_the_body_of_an_answered_request_is_read() {
     let mut world = serve_one();
@@ -246,7 +246,7 @@ async fn c17_it_does_not_rest_while_the_body_of_an_answered_request_is_read() {
     assert_eq!(world.answer().await, "/get 0!");
 }
 
-/// Where the parser may see other limits than we do, it keeps what it holds.
+/// If the parser may see other boundaries than the scanner, it keeps its buffers.
 #[tokio::test(start_paused = true)]
 async fn c17_it_does_not_rest_where_the_end_of_a_request_is_in_doubt() {
     for head in [

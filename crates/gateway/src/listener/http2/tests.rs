@@ -24,7 +24,7 @@ const PING: &[u8] = &[0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
 struct Server {
     activity: Arc<Activity>,
     served: JoinHandle<hyper::Result<()>>,
-    /// Lets a request to `/wait` be answered.
+    /// Releases the response of a request to `/wait`.
     answer: Arc<Notify>,
 }
 
@@ -44,7 +44,7 @@ fn serve_one() -> (DuplexStream, Server) {
                         Empty::new().boxed()
                     }
                     "/large" => Full::new(Bytes::from(vec![7; 200_000])).boxed(),
-                    // Says nothing for ever.
+                    // Never sends anything.
                     "/events" => silence(),
                     _ => Empty::new().boxed(),
                 };
@@ -79,7 +79,7 @@ fn silence() -> BoxBody<Bytes, Infallible> {
     StreamBody::new(frames).boxed()
 }
 
-/// A client that answers every PING, and the end of its connection.
+/// Connects a client that answers every PING. Also returns the task of its connection.
 async fn connect(stream: DuplexStream) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
     let (sender, connection) = h2::client::handshake(stream).await.unwrap();
     (sender, tokio::spawn(connection))
@@ -154,7 +154,7 @@ async fn a_stream_that_is_open_keeps_its_connection() {
     assert!(!ended.is_finished() && !server.served.is_finished());
     server.answer.notify_one();
     waiting.await.unwrap();
-    // From its end on the time runs.
+    // The idle time starts when the stream ends.
     sleep(IDLE / 2).await;
     get(&sender, "/").await.await.unwrap();
     ended.await.unwrap().unwrap();
@@ -223,7 +223,7 @@ async fn a_slow_client_gets_everything() {
     while let Some(data) = body.data().await {
         let length = data.unwrap().len();
         received += length;
-        // Longer than the connection may be idle, all in all.
+        // In total, longer than the connection may be idle.
         sleep(IDLE / 6).await;
         body.flow_control().release_capacity(length).unwrap();
     }

@@ -20,7 +20,7 @@ fn ipv6(source: &str) -> Vec<u8> {
     rest
 }
 
-/// Reads a connection that sends this.
+/// Reads the header and returns the bytes after it.
 async fn read_all(bytes: &[u8]) -> (io::Result<Source>, Vec<u8>) {
     let mut left = bytes;
     let source = read(&mut left).await;
@@ -97,7 +97,7 @@ async fn a_header_that_ends_early_is_refused() {
     }
 }
 
-/// RFC 9260 and the usual check value of the algorithm.
+/// Test vectors: RFC 9260, and the usual check value of the algorithm.
 #[test]
 fn the_checksum_is_crc_32c() {
     assert_eq!(crc32c(&[b"1234", b"56789"]), 0xe306_9283);

@@ -1,10 +1,10 @@
-//! The line before a chunk (RFC 9112 §7.1), read strictly.
+//! A strict parser for the chunk size line (RFC 9112 §7.1).
 //!
-//! Parsers disagree about what may stand behind the size: some skip it, some end the line there. What no sender may
-//! produce is refused: white space outside of quotation marks, an extension without a name, control characters, a bare
+//! Parsers disagree about text after the size: some skip it, others end the line there. So everything that a sender
+//! must not produce is rejected: white space outside of quotes, an extension without a name, control characters, a bare
 //! line feed. Extensions do not reach upstreams.
 
-/// The size in a line that is complete but for its line feed; `None` if the line is malformed, or too long.
+/// Returns the size of a line without its line feed, or `None` if the line is malformed or too long.
 pub(super) fn size(line: &[u8], longest: usize) -> Option<u64> {
     if line.len() > longest {
         return None;
@@ -21,7 +21,7 @@ pub(super) fn size(line: &[u8], longest: usize) -> Option<u64> {
     u64::from_str_radix(std::str::from_utf8(size).ok()?, 16).ok()
 }
 
-/// `*( ";" name [ "=" value ] )`
+/// Returns true for `*( ";" name [ "=" value ] )`.
 fn are_extensions(mut rest: &[u8]) -> bool {
     while let Some(extension) = rest.strip_prefix(b";") {
         let Some(after) = skip_token(extension) else {
@@ -38,7 +38,7 @@ fn are_extensions(mut rest: &[u8]) -> bool {
     rest.is_empty()
 }
 
-/// A token or a quoted string.
+/// Skips a token or a quoted string.
 fn skip_value(value: &[u8]) -> Option<&[u8]> {
     let Some(mut quoted) = value.strip_prefix(b"\"") else {
         return skip_token(value);
@@ -60,7 +60,7 @@ fn skip_value(value: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// RFC 9110 §5.6.2
+/// Skips a token (RFC 9110 §5.6.2).
 fn skip_token(text: &[u8]) -> Option<&[u8]> {
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let length = text.iter().take_while(|byte| is_token(byte)).count();

@@ -1,5 +1,5 @@
-//! Finds the heads in a stream of requests (RFC 9112 §2, §6, §7.1). It decides nothing about a request that the parser
-//! accepts; it only has to keep in step with it, and to say so where it cannot.
+//! A scanner that finds request heads in a stream (RFC 9112 §2, §6, §7.1). It does not judge requests that the parser
+//! accepts. It only keeps in step with the parser, and reports when it cannot.
 
 use std::mem;
 
@@ -7,34 +7,34 @@ use memchr::memchr;
 
 use super::chunk;
 
-/// What is kept of a line that comes in pieces: more than the fields that matter need. A longer line before a chunk is
-/// malformed.
+/// The number of bytes kept of a line that arrives in pieces. The relevant fields need fewer. A longer chunk size line
+/// is malformed.
 const LONGEST_KEPT: usize = 256;
 
-/// Something about the request with that number, from 1.
+/// A finding about the request with that number. Numbers start at 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Finding {
-    /// It has `Content-Length` and `Transfer-Encoding`.
+    /// The request has `Content-Length` and `Transfer-Encoding`.
     BothFramings(u64),
-    /// The line before a chunk of its body is malformed.
+    /// A chunk size line of its body is malformed.
     MalformedChunk(u64),
-    /// From it on, where requests begin is not known.
+    /// From this request on, the boundaries of requests are unknown.
     Lost(u64),
 }
 
-/// Where in the stream it is.
+/// The state of the scanner.
 #[derive(Default)]
 pub(super) struct Scanner {
     place: Place,
-    /// The beginning of a line of which the end has not come.
+    /// The start of an incomplete line.
     line: Vec<u8>,
-    /// The line is longer than what is kept of it.
+    /// True if the line is longer than the kept part.
     is_cut: bool,
     head: Head,
-    /// Heads that have ended.
+    /// Number of complete heads.
     heads: u64,
-    /// Something came of which it is not sure what the parser makes of it: a length that is no plain number, or bytes
-    /// between two requests.
+    /// True if the parser may read something differently: a length that is not a plain number, or bytes between two
+    /// requests.
     is_unsure: bool,
 }
 
@@ -43,17 +43,17 @@ enum Place {
     #[default]
     RequestLine,
     Field,
-    /// Bytes of a body to come.
+    /// Remaining bytes of a body.
     Body(u64),
     ChunkSize,
     Chunk(u64),
     ChunkEnd,
     Trailer,
-    /// Another protocol, or lost: nothing more is looked at.
+    /// Another protocol, or out of step. The rest is ignored.
     Off,
 }
 
-/// What a head says of the body.
+/// The framing fields of a head.
 #[derive(Default)]
 struct Head {
     length: Option<u64>,
@@ -62,7 +62,7 @@ struct Head {
 }
 
 impl Scanner {
-    /// Takes the next bytes. At most one thing is ever found: after it the connection has no further use.
+    /// Scans the next bytes. Returns at most one finding; after it the connection must not be used further.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Option<Finding> {
         while !bytes.is_empty() {
             match self.place {
@@ -90,12 +90,12 @@ impl Scanner {
         None
     }
 
-    /// How many heads have ended.
+    /// Returns the number of complete heads.
     pub(super) fn heads(&self) -> u64 {
         self.heads
     }
 
-    /// All that came were whole requests, without any doubt.
+    /// Returns true if only complete and unambiguous requests were received.
     pub(super) fn is_between_requests(&self) -> bool {
         self.place == Place::RequestLine && self.line.is_empty() && !self.is_unsure
     }
@@ -169,7 +169,7 @@ impl Scanner {
         } else if name.eq_ignore_ascii_case(b"content-length") {
             self.is_unsure |= self.head.has_length;
             self.head.has_length = true;
-            // What is no number is refused by the parser, and the connection ends.
+            // If it is not a number, the parser rejects it and the connection ends.
             self.head.length = value.get(1..).and_then(decimal);
             self.is_unsure |= self.head.length.is_none();
             if is_cut {
@@ -205,7 +205,7 @@ impl Scanner {
         None
     }
 
-    /// From the next head on.
+    /// Returns the finding for the next head.
     fn lost(&self) -> Finding {
         Finding::Lost(self.heads + 1)
     }
@@ -227,7 +227,7 @@ mod tests {
 
     use super::*;
 
-    /// However the bytes come, the same is found.
+    /// Checks that the result does not depend on how the bytes are split.
     fn scan(stream: &str) -> Option<Finding> {
         let whole = Scanner::default().feed(stream.as_bytes());
         for size in [1, 2, 3, 7, 64] {
@@ -320,7 +320,7 @@ mod tests {
     #[case(SIZED, true)]
     #[case("POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\na", false)]
     #[case("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", false)]
-    // What another parser may see otherwise.
+    // Cases that another parser may read differently.
     #[case("GET / HTTP/1.1\r\n\r\n\r\n", false)]
     #[case("\r\nGET / HTTP/1.1\r\n\r\n", false)]
     #[case("POST / HTTP/1.1\r\nContent-Length: 5, 5\r\n\r\n", false)]

@@ -1,4 +1,4 @@
-//! Access tokens for upstreams by the client credentials grant (RFC 6749 §4.4).
+//! Access tokens for upstreams with the client credentials grant (RFC 6749 §4.4).
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -25,18 +25,18 @@ use crate::{
 };
 
 const PATH: &str = "spec.config.http.auth.oauth2ClientCredentials";
-/// How long a token may take to come.
+/// The timeout for requesting a token.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LARGEST_REPLY: usize = 64 * 1024;
-/// Of a token whose server does not say (RFC 6749 §5.1 only recommends it).
+/// The default lifetime of a token without `expires_in`, which RFC 6749 §5.1 only recommends.
 const DEFAULT_LIFE: Duration = Duration::from_mins(5);
 const LONGEST_LIFE: Duration = Duration::from_hours(24);
-/// How long before its end a token is not used any more, or a tenth of its life where that is shorter.
+/// A token is replaced this long before it expires, or a tenth of its lifetime if that is shorter.
 const MARGIN: Duration = Duration::from_mins(1);
-/// How long after a failure no other attempt is made.
+/// The pause between attempts after a failure.
 const REST: Duration = Duration::from_secs(1);
 
-/// Asks for a token when there is none, once for all who wait, and keeps it.
+/// A cached token. If it is missing or expired, one request fetches another for all waiting callers.
 pub(crate) struct TokenSource {
     upstream: Upstream,
     target: PathAndQuery,
@@ -57,7 +57,7 @@ struct Token {
     fresh_until: Instant,
 }
 
-/// Why there is no token. Never holds what a server answered.
+/// The reason why no token is available. It never contains the server's response.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TokenError {
     #[error("the token endpoint failed a moment ago")]
@@ -81,7 +81,7 @@ struct Reply {
     expires_in: Option<Seconds>,
 }
 
-/// Some servers write the number as text.
+/// Some servers send the number as a string.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Seconds {
@@ -111,7 +111,7 @@ impl TokenSource {
             problems.add(PATH, "has a Secret that is not text");
             return None;
         };
-        // RFC 6749 §2.3.1: each encoded as in a form, then as in Basic.
+        // RFC 6749 §2.3.1: form-encode each part, then use HTTP Basic.
         let encode =
             |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let pair = Zeroizing::new(format!("{}:{}", encode(&spec.client_id), encode(secret)));
@@ -133,16 +133,18 @@ impl TokenSource {
         })
     }
 
-    /// The value of `Authorization`.
+    /// Returns the value of `Authorization`.
     ///
     /// # Errors
-    /// Where no token can be had. Whoever asks within a second gets the same answer without another attempt.
+    ///
+    /// Returns a [`TokenError`] if no token is available. Within one second after a failure, the result is
+    /// [`TokenError::Resting`] without another attempt.
     pub(crate) async fn value(&self) -> Result<HeaderValue, TokenError> {
         if let Some(value) = self.fresh()? {
             return Ok(value);
         }
         let _flight = self.flight.lock().await;
-        // Those who waited take what the one before them brought.
+        // Another caller may have fetched a token while this one waited.
         if let Some(value) = self.fresh()? {
             return Ok(value);
         }
@@ -166,7 +168,7 @@ impl TokenSource {
         }
     }
 
-    /// The upstream has refused a token: the next request gets another.
+    /// Drops a token that the upstream rejected, so that the next request fetches another.
     pub(crate) fn refused(&self, value: &HeaderValue) {
         let mut state = self.state();
         if state
@@ -248,7 +250,7 @@ impl Token {
     }
 }
 
-/// Scheme and authority, and the rest.
+/// Splits a URL into its origin and its target. Returns `None` if the URL is not allowed.
 fn endpoint(url: &str, settings: &Config) -> Option<(String, PathAndQuery)> {
     if url.contains(['#', '@']) {
         return None;

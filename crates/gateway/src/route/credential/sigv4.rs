@@ -1,4 +1,4 @@
-//! AWS Signature Version 4, by the library of its makers.
+//! AWS Signature Version 4, implemented by AWS's own library.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -22,10 +22,10 @@ mod admission;
 pub(crate) use admission::admit;
 
 const PATH: &str = "spec.config.http.auth.sigv4";
-/// The one service that takes bodies that are not signed.
+/// The only service that accepts unsigned bodies.
 const S3: &str = "s3";
 
-/// Signs requests with a key from a Secret.
+/// A signer with a key from a Secret.
 pub(crate) struct Signer {
     access_key_id: String,
     secret_access_key: Zeroizing<String>,
@@ -33,15 +33,15 @@ pub(crate) struct Signer {
     service: String,
 }
 
-/// A request could not be signed.
+/// The request could not be signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the request cannot be signed")]
 pub(crate) struct NotSigned;
 
-/// What is signed of a body.
+/// The part of the body that is signed.
 pub(crate) enum Payload<'a> {
     Whole(&'a [u8]),
-    /// Nothing: it is not known yet.
+    /// A streamed body, which is left unsigned.
     Stream,
 }
 
@@ -68,10 +68,11 @@ impl Signer {
         })
     }
 
-    /// Sets the fields of a signature. `url` is the whole one that the upstream sees.
+    /// Sets the signature fields. `url` is the complete URL that the upstream sees.
     ///
     /// # Errors
-    /// Where there is something in the request that cannot be signed.
+    ///
+    /// Returns [`NotSigned`] if the request cannot be signed.
     pub(crate) fn sign(
         &self,
         method: &Method,
@@ -167,7 +168,7 @@ mod tests {
         signer
     }
 
-    /// The example of AWS's own documentation, "Create a signed request".
+    /// The example of the AWS documentation, "Create a signed request".
     #[test]
     fn the_published_example_is_signed_as_published() {
         let mut headers = HeaderMap::new();

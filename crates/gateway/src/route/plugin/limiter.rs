@@ -1,4 +1,4 @@
-//! Rates by key, in bounded memory.
+//! Rate limits by key, in bounded memory.
 
 use std::{
     collections::HashMap,
@@ -17,7 +17,7 @@ use governor::{
 };
 use tokio::time::Instant;
 
-/// How many keys are told apart. The ones that were not seen for longest are forgotten, and begin anew.
+/// The maximum number of keys. The least recently seen keys are evicted and start with a full burst again.
 const KEYS: usize = 1 << 16;
 const SHARDS: usize = 16;
 const MOST: i64 = 1_000_000;
@@ -26,7 +26,7 @@ const LONGEST: Duration = Duration::from_hours(30 * 24);
 
 type Rate = RateLimiter<NotKeyed, InMemoryState, Uptime, NoOpMiddleware<Nanos>>;
 
-/// So many requests of each key in a window, as a leaky bucket that holds that many (GCRA).
+/// A rate limit for each key: a leaky bucket (GCRA) that holds as many requests as the limit allows in one window.
 pub(super) struct Limiter {
     quota: Quota,
     clock: Uptime,
@@ -35,7 +35,7 @@ pub(super) struct Limiter {
     shards: [Mutex<Shard>; SHARDS],
 }
 
-/// Two generations: what was asked for lately, and what was before that.
+/// Two generations of keys: recently used ones, and older ones that the next turn evicts.
 struct Shard {
     young: HashMap<u64, Arc<Rate>>,
     old: HashMap<u64, Arc<Rate>>,
@@ -49,7 +49,7 @@ impl Shard {
     }
 }
 
-/// Time since the limiter was made.
+/// A clock that counts from the creation of the limiter.
 #[derive(Debug, Clone)]
 struct Uptime(Instant);
 
@@ -62,7 +62,7 @@ impl Clock for Uptime {
 }
 
 impl Limiter {
-    /// `None` where the numbers cannot be served.
+    /// Creates a limiter. Returns `None` if the limit or the window is out of range.
     pub(super) fn new(limit: i64, window: Duration) -> Option<Self> {
         if !(1..=MOST).contains(&limit) || !(SHORTEST..=LONGEST).contains(&window) {
             return None;
@@ -87,7 +87,8 @@ impl Limiter {
     /// Counts a request.
     ///
     /// # Errors
-    /// How long until the next one passes, where this one does not.
+    ///
+    /// Returns the time until the next request passes, if this one exceeds the limit.
     pub(super) fn check(&self, key: &str) -> Result<(), Duration> {
         let hash = self.hasher.hash_one(key);
         let rate = self.rate(hash);
@@ -102,7 +103,7 @@ impl Limiter {
         };
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        // A key that was not seen for a whole window has its full burst again: nothing is lost with it.
+        // A key that was idle for a whole window has its full burst again, so its state can be dropped.
         if now.duration_since(shard.turned_at) > self.window * 2 {
             shard.turn(now);
         }

@@ -1,4 +1,4 @@
-//! The certificate that an upstream is shown (mutual TLS).
+//! The client certificate for an upstream (mutual TLS).
 
 use std::sync::Arc;
 
@@ -14,15 +14,15 @@ use crate::{
     route::{Problems, Secrets},
 };
 
-/// A certificate chain and its key.
+/// A certificate chain and its private key.
 pub(super) struct Identity {
     pub(super) key: Arc<CertifiedKey>,
-    /// The field that asks for it.
+    /// The path of the field that requires it.
     pub(super) path: &'static str,
 }
 
 impl Identity {
-    /// `None` where none is asked for, or with a problem.
+    /// Loads the certificate. Returns `None` if none is configured, or after it added a problem.
     pub(super) fn compile(
         config: &ServiceConfig,
         secrets: &Secrets<'_>,
@@ -81,7 +81,8 @@ fn asked_for<'a>(
     }
 }
 
-/// The chain is beside the key, as `create secret --type cert` puts it, or with it in one text.
+/// Parses the chain and the key. The chain is stored beside the key, as `create secret --type cert` does, or together
+/// with it in one PEM text.
 fn certified(secret: &SecretValue) -> Result<CertifiedKey, &'static str> {
     let chain = secret.certificates.as_deref().unwrap_or(&secret.data);
     let chain: Vec<_> = CertificateDer::pem_slice_iter(chain)

@@ -1,4 +1,4 @@
-//! Clients that send what they are told, byte for byte.
+//! Clients that send exact bytes.
 
 use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 
@@ -10,7 +10,7 @@ use tokio::{
 
 use super::world::{HOST, TOKEN};
 
-/// A response of HTTP/1.1, taken apart.
+/// A parsed HTTP/1.1 response.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -36,7 +36,7 @@ impl Reply {
 /// Sends `bytes` and reads until the gateway closes.
 pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    // The gateway may answer and close before it has read everything.
+    // The gateway may respond and close before it has read everything.
     let _ = stream.write_all(bytes).await;
     let mut answer = Vec::new();
     let read = timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
@@ -48,12 +48,12 @@ pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// Sends a request with `fields` (complete lines) and no body, on a connection of its own.
+/// Sends a GET request on a new connection. `fields` are complete lines.
 pub(crate) async fn get(address: SocketAddr, target: &str, fields: &[&str]) -> Reply {
     send(address, "GET", target, fields, "").await
 }
 
-/// As [`get`], with the token that is good.
+/// Sends a GET request like [`get`], with a valid token.
 pub(crate) async fn get_authorized(address: SocketAddr, target: &str, fields: &[&str]) -> Reply {
     let bearer = format!("Authorization: Bearer {TOKEN}");
     let fields: Vec<&str> = fields.iter().copied().chain([bearer.as_str()]).collect();

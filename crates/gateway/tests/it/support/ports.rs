@@ -24,13 +24,13 @@ pub(crate) struct FakeIdentity {
     pub(crate) policies: Mutex<PolicySet>,
     pub(crate) stale: AtomicBool,
     pub(crate) unavailable: AtomicBool,
-    /// Of whom, for whom, in order.
+    /// Callers and audiences, in order.
     pub(crate) assertions: Mutex<Vec<(CallerFacts, String)>>,
-    /// As whom Policies would see everybody who proved anew who they are; `None` where nobody can.
+    /// The Subject after a fresh authentication. `None` if none is possible.
     pub(crate) proved: Mutex<Option<Arc<Subject>>>,
-    /// Codes that browsers have brought from the login, in order.
+    /// Codes that browsers brought from the login, in order.
     pub(crate) codes: Mutex<Vec<String>>,
-    /// Assertions cannot be signed, and nobody can log in.
+    /// If true, assertions cannot be signed and logins fail.
     pub(crate) keyless: AtomicBool,
 }
 

@@ -21,7 +21,7 @@ use tokio::{
 
 pub(crate) type UpstreamBody = BoxBody<Bytes, Infallible>;
 
-/// What an upstream received.
+/// A request that an upstream received.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) method: String,
@@ -63,12 +63,12 @@ impl Upstream {
         format!("http://{}", self.address)
     }
 
-    /// Everything received so far.
+    /// Returns all requests received so far.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 
-    /// The only thing received since the last call.
+    /// Returns the only request received since the last call.
     pub(crate) fn one(&self) -> Seen {
         let seen = std::mem::take(&mut *self.seen.lock().unwrap());
         assert_eq!(seen.len(), 1, "{seen:?}");
@@ -79,7 +79,7 @@ impl Upstream {
         *self.connections.lock().unwrap()
     }
 
-    /// Remembers each request and answers `hello` with `fields`.
+    /// Records each request and responds with `hello` and `fields`.
     pub(crate) async fn recording(fields: &'static [(&'static str, &'static str)]) -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&seen);
@@ -117,7 +117,7 @@ impl Upstream {
         upstream
     }
 
-    /// Answers by `handler`, over HTTP/1.1 and HTTP/2.
+    /// Responds with `handler`, over HTTP/1.1 and HTTP/2.
     pub(crate) async fn serving<F, R>(handler: F) -> Self
     where
         F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
@@ -130,7 +130,7 @@ impl Upstream {
         .await
     }
 
-    /// Does with each connection what `handler` does.
+    /// Passes each connection to `handler`.
     pub(crate) async fn accepting<F, R>(handler: F) -> Self
     where
         F: Fn(tokio::net::TcpStream) -> R + Clone + Send + Sync + 'static,
@@ -153,7 +153,7 @@ impl Upstream {
         }
     }
 
-    /// Remembers the bytes of each request head and answers 200 without a body.
+    /// Records the bytes of each request head and responds with 200 and no body.
     pub(crate) async fn verbatim() -> (Self, Arc<Mutex<Vec<Vec<u8>>>>) {
         let heads = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&heads);

@@ -1,4 +1,4 @@
-//! One gateway and everything around it.
+//! A gateway with its whole environment.
 
 use std::{
     collections::HashMap,
@@ -38,7 +38,7 @@ use super::ports::{FakeDirectory, FakeIdentity};
 pub(crate) const HOST: &str = "app.example.com";
 pub(crate) const TOKEN: &str = "AQoGb25lLXRva2Vu";
 
-/// A Secret with what goes with it.
+/// A Secret with its certificates.
 #[derive(Clone)]
 struct Key {
     data: Vec<u8>,
@@ -54,7 +54,7 @@ pub(crate) struct World {
     secrets: Mutex<HashMap<String, Key>>,
 }
 
-/// A Service of mode HTTP that everyone with a token may use.
+/// Creates a Service of mode HTTP that every caller with a token may use.
 pub(crate) fn service(url: &str) -> Service {
     Service {
         metadata: Some(Metadata {
@@ -159,7 +159,7 @@ fn inline(name: &str, rules: Vec<policy_v1::spec::Rule>) -> InlinePolicy {
 }
 
 impl World {
-    /// A gateway with one token and no Services.
+    /// Starts a gateway with one token and no Services.
     pub(crate) async fn start() -> Self {
         Self::with_config(Config {
             domain: "example.com".to_owned(),
@@ -198,7 +198,7 @@ impl World {
         self.key(name, value, None);
     }
 
-    /// A Secret with what goes with it.
+    /// Adds a Secret with its certificates.
     pub(crate) fn key(&self, name: &str, value: &str, certificates: Option<&str>) {
         let certificates = certificates.map(|text| text.as_bytes().to_vec());
         let key = Key {
@@ -232,7 +232,7 @@ impl World {
         Route::compile(service, Arc::new(target), &find, &self.config)
     }
 
-    /// Makes `token` good for `duration`; cancelling what is returned ends its Session.
+    /// Makes `token` valid for `duration`. Cancelling the result ends its Session.
     pub(crate) fn grant(&self, token: &str, duration: Duration) -> CancellationToken {
         self.grant_scoped(token, duration, &[])
     }
@@ -246,7 +246,7 @@ impl World {
         self.grant_to(&User::default(), token, duration, scopes)
     }
 
-    /// Makes [`TOKEN`] that of a User.
+    /// Makes [`TOKEN`] a token of this User.
     pub(crate) fn grant_user(&self, name: &str, groups: &[&str]) -> CancellationToken {
         let user = User {
             metadata: Some(Metadata {
@@ -325,7 +325,7 @@ async fn accept(listener: TcpListener, gateway: Arc<Gateway>) {
     }
 }
 
-/// Without TLS, the first bytes say it.
+/// Without TLS, the first bytes determine the protocol.
 async fn protocol(stream: &TcpStream) -> Protocol {
     let preface = b"PRI * HTTP/2.0";
     let mut first = [0; 14];

@@ -1,4 +1,4 @@
-//! Function calls and their overloads.
+//! Checks function calls and resolves overloads.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ impl Checker<'_> {
         self.member(expr.offset, target, name, arguments)
     }
 
-    /// A global function by its name in the container.
+    /// Finds a global function by its name, in the container or unqualified.
     fn function(&self, name: &str) -> Option<Callable<'_>> {
         self.candidates(name).iter().find_map(|name| {
             if let Some(function) = functions::find(name, false) {
@@ -113,7 +113,7 @@ impl Checker<'_> {
         (operator::text_test(name, nodes, function), ty)
     }
 
-    /// Builds a literal pattern now, so that a bad one is refused and a good one costs nothing later.
+    /// Compiles a literal pattern now, so that an invalid one is rejected and a valid one is not compiled at run time.
     fn matches(
         &mut self,
         pattern: Option<&Expr>,
@@ -148,7 +148,7 @@ impl Checker<'_> {
         signatures: &[Signature],
         types: &[Type],
     ) -> Type {
-        // These take any number of numbers.
+        // These functions take any number of arguments.
         let variadic = matches!(name, "math.greatest" | "math.least");
         if variadic && types.len() > 2 {
             let pair = |first: &Type, second: &Type| vec![first.clone(), second.clone()];
@@ -161,7 +161,7 @@ impl Checker<'_> {
         self.resolve(offset, name, signatures, types)
     }
 
-    /// The result of the overloads that take such arguments; a mistake where none does.
+    /// Returns the result type of the overloads that accept `types`. Records a mistake if none does.
     pub(super) fn resolve(
         &mut self,
         offset: u32,

@@ -1,4 +1,4 @@
-//! Operators, and the comparisons that are compiled to one step.
+//! Checks operators and compiles simple comparisons to specialized nodes.
 
 use std::sync::LazyLock;
 
@@ -61,7 +61,7 @@ impl Checker<'_> {
         let types = [left_type, right_type];
         let symbol = operator.symbol();
         let before = self.mistakes.len();
-        // Numbers of different types are equal or not where `ctx` is concerned: all its integers are int.
+        // With `ctx`, numbers of different types can be tested for equality, because all its integers have type int.
         let mixed = self.environment.context.is_some();
         let ty = self.resolve(offset, symbol, SIGNATURES.of(operator, mixed), &types);
         if let Some(mistake) = self
@@ -74,7 +74,7 @@ impl Checker<'_> {
         (specialise(operator, left_node, right_node), ty)
     }
 
-    /// Literals that are compared with an enum must be among its names.
+    /// Checks that literals compared with an enum are names of the enum.
     fn enum_names(&mut self, names: &EnumType, expr: &Expr) {
         match &expr.kind {
             ExprKind::Literal(Literal::Text(text)) => {
@@ -107,7 +107,7 @@ impl Checker<'_> {
     }
 }
 
-/// A comparison that needs no values, where the operands allow it.
+/// Replaces a comparison with a node that needs no intermediate values, if the operands allow it.
 fn specialise(operator: Operator, left: Node, right: Node) -> Node {
     match operator {
         Operator::Equal | Operator::NotEqual => {
@@ -167,7 +167,7 @@ fn text_in(left: Node, elements: Box<[(Node, bool)]>) -> Node {
     }
 }
 
-/// `startsWith` and `endsWith` of a literal; otherwise the call.
+/// Compiles `startsWith` and `endsWith` with a literal argument to specialized nodes. Otherwise compiles the call.
 pub(super) fn text_test(name: &str, mut nodes: Vec<Node>, function: &'static Function) -> Node {
     let literal = match (name, nodes.as_slice()) {
         ("startsWith" | "endsWith", [_, Node::Text(text)]) => text.clone(),
@@ -181,7 +181,7 @@ pub(super) fn text_test(name: &str, mut nodes: Vec<Node>, function: &'static Fun
     }
 }
 
-/// Where a text can be read without becoming a value; otherwise the node again.
+/// Returns the source of a text that can be read without creating a value, or the unchanged node.
 fn text_source(node: Node) -> Result<TextSource, Node> {
     match node {
         Node::Slot(place @ Place { .. }, Kind::Text) => Ok(TextSource::Slot(place)),

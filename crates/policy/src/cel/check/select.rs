@@ -1,4 +1,4 @@
-//! Fields, presence and indexes.
+//! Checks field selection, `has` and indexes.
 
 use super::{
     super::{
@@ -75,7 +75,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Type of a field of a value that is not selected from directly.
+    /// Returns the type of field `name` of a value of type `ty`.
     fn selected_type(&mut self, offset: u32, ty: &Type, name: &str) -> Type {
         match self.inference.shallow(ty) {
             Type::Map(_, value) => (*value).clone(),

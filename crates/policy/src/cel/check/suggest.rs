@@ -1,6 +1,6 @@
-//! Did you mean.
+//! Suggestions for misspelled names.
 
-/// `did you mean …` for the nearest of the known names, where one is near.
+/// Returns `did you mean …?` with the most similar known name, if one is similar enough.
 pub(super) fn suggestion<'n>(wrong: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
     let lower = wrong.to_lowercase();
     let mut best: Option<(usize, &str)> = None;
@@ -15,7 +15,7 @@ pub(super) fn suggestion<'n>(wrong: &str, known: impl Iterator<Item = &'n str>) 
     best.map(|(_, name)| format!("did you mean `{name}`?"))
 }
 
-/// Number of letters to insert, delete or replace.
+/// Returns the edit distance: the number of letters to insert, delete or replace.
 fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().take(80).collect();
     let mut previous: Vec<usize> = (0..=right.len()).collect();

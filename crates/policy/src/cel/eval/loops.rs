@@ -1,4 +1,4 @@
-//! Loops over lists and maps, and bodies that run with a name bound.
+//! Evaluates loops over lists and maps, and bodies with bound names.
 
 use std::sync::Arc;
 
@@ -136,7 +136,7 @@ impl<'a> Evaluation<'a> {
         Ok(Value::Map(Arc::new(output)))
     }
 
-    /// Runs `step` with the names of a loop bound to each element, until it returns false; true at the end.
+    /// Runs `step` for each element with the loop variables bound. Stops and returns false if `step` returns false.
     fn each(
         &mut self,
         body: &'a Loop,

@@ -87,7 +87,7 @@ fn int<'a>(_: &mut Evaluation<'a>, arguments: &[Value<'a>]) -> Outcome<'a> {
         Value::Int(value) => *value,
         Value::Uint(value) => i64::try_from(*value).map_err(|_| range())?,
         Value::Double(value) => {
-            // Both bounds are exclusive: 2^63 is not an int, and what rounds to -2^63 may not be.
+            // Both bounds are exclusive: 2^63 is not an int, and a double that rounds to -2^63 may be out of range.
             if *value > -9_223_372_036_854_775_808.0 && *value < 9_223_372_036_854_775_808.0 {
                 *value as i64
             } else {
@@ -204,7 +204,7 @@ fn duration<'a>(_: &mut Evaluation<'a>, arguments: &[Value<'a>]) -> Outcome<'a> 
     }
 }
 
-/// The shortest text that reads back as the same double; with an exponent where it is very large or small.
+/// Formats the shortest text that parses to the same double, with an exponent for very large and very small numbers.
 fn double_text(value: f64) -> String {
     if value.is_nan() {
         return "NaN".to_owned();

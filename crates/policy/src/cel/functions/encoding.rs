@@ -13,8 +13,7 @@ pub(super) const FUNCTIONS: &[Line] = &[
     ("base64.decode", &["string -> bytes"], decode),
 ];
 
-/// Writes padding and reads with or without it. Bits that belong to no byte are ignored, as in the reference
-/// implementations.
+/// Writes padding and reads with or without it. Ignores trailing bits, like the reference implementations.
 const ENGINE: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()

@@ -1,14 +1,14 @@
-//! `format` of the strings extension.
+//! The `format` function of the strings extension.
 
 use std::fmt::Write as _;
 
 use super::{Evaluation, Outcome, Value};
 use crate::cel::{collection, error::Error, time};
 
-/// Most digits after the point.
+/// Maximum number of digits after the decimal point.
 const MAX_PRECISION: usize = 1_000;
 
-/// `"%s of %d".format([a, b])`
+/// Evaluates `"%s of %d".format([a, b])`.
 pub(super) fn run<'a>(evaluation: &mut Evaluation<'a>, arguments: &[Value<'a>]) -> Outcome<'a> {
     let overload = || Error::overload("format");
     let [template, list] = arguments else {
@@ -76,7 +76,7 @@ fn write_clause<'a>(
     }
 }
 
-/// As `%s` writes it.
+/// Formats a value for `%s`.
 fn plain<'a>(
     evaluation: &mut Evaluation<'a>,
     output: &mut String,

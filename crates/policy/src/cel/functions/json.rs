@@ -1,4 +1,4 @@
-//! `json.parse` and `json.marshal`.
+//! The functions `json.parse` and `json.marshal`.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ fn parse<'a>(evaluation: &mut Evaluation<'a>, arguments: &[Value<'a>]) -> Outcom
         _ => None,
     };
     let text = text.ok_or_else(|| Error::overload("json.parse"))?;
-    // A value takes many times the memory of its text.
+    // A value takes many times the memory of its text, so each byte is charged.
     evaluation.charge(text.len())?;
     let json: Json =
         serde_json::from_str(text).map_err(|_| Error::InvalidArgument("invalid JSON"))?;

@@ -1,4 +1,4 @@
-//! `hasAny`, `hasAll`, `min` and `max` of lists.
+//! The list functions `hasAny`, `hasAll`, `min` and `max`.
 
 use std::cmp::Ordering;
 
@@ -70,7 +70,7 @@ fn extreme<'a>(
     let mut best = items
         .next()
         .ok_or(Error::InvalidArgument("the list is empty"))?;
-    // A single element must be ordered too.
+    // A single element must have an ordered type too.
     partial(evaluation, best, best)?.ok_or_else(|| Error::overload(name))?;
     for item in items {
         let ordering = partial(evaluation, item, best)?.ok_or_else(|| Error::overload(name))?;

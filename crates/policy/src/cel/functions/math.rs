@@ -66,7 +66,7 @@ pub(super) const FUNCTIONS: &[Line] = &[
     }),
 ];
 
-/// Any number of numbers, or a list of them; the checker of calls knows that by these names.
+/// Overloads of functions that take numbers or a list of numbers. The call checker allows any number of arguments.
 const EXTREME: &[&str] = &[
     "int -> int",
     "uint -> uint",
@@ -152,7 +152,7 @@ fn sign<'a>(_: &mut Evaluation<'a>, arguments: &[Value<'a>]) -> Outcome<'a> {
     match arguments {
         [Value::Int(value)] => Ok(Value::Int(value.signum())),
         [Value::Uint(value)] => Ok(Value::Uint((*value).min(1))),
-        // Both zeros and what is not a number have no sign.
+        // Zero and NaN have no sign.
         [Value::Double(value)] if *value == 0.0 => Ok(Value::Double(0.0)),
         [Value::Double(value)] if value.is_nan() => Ok(Value::Double(*value)),
         [Value::Double(value)] => Ok(Value::Double(value.signum())),

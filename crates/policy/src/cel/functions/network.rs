@@ -1,8 +1,8 @@
 //! Addresses and networks: the network extension, and the `net.*` functions on texts.
 //!
-//! An IPv4-mapped address (`::ffff:c0a8:1`) is the IPv4 address that it maps: everywhere the same, so that no rule
-//! about `192.168.0.0/16` misses it. The network extension refuses it in dotted form, as its conformance suite wants;
-//! the `net.*` functions take both.
+//! An IPv4-mapped address (`::ffff:c0a8:1`) always counts as the IPv4 address that it maps, so that a rule about
+//! `192.168.0.0/16` matches it. The network extension rejects its dotted form, as the conformance suite requires; the
+//! `net.*` functions accept both forms.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -118,7 +118,7 @@ pub(super) const FUNCTIONS: &[Line] = &[
 
 const TEXT_TEST: &[&str] = &["string -> bool"];
 const IP_TEST: &[&str] = &["net.IP -> bool"];
-/// Length of the prefix of IPv4-mapped addresses.
+/// Prefix length of IPv4-mapped addresses.
 const MAPPED_PREFIX: u8 = 96;
 const NOT_AN_ADDRESS: Error = Error::InvalidArgument("the text is not an IP address");
 const NOT_A_NETWORK: Error = Error::InvalidArgument("the text is not a network such as 10.0.0.0/8");
@@ -168,7 +168,7 @@ fn network_of(value: Option<&Value<'_>>, name: &str) -> Result<(IpAddr, u8), Err
     }
 }
 
-/// An address without zone, not in the dotted IPv4-mapped form.
+/// Parses an address without a zone. Rejects the dotted IPv4-mapped form.
 fn address(text: &str) -> Result<IpAddr, Error> {
     refuse_dotted_mapped(text)?;
     plain_address(text)
@@ -184,7 +184,7 @@ fn network(text: &str) -> Result<(IpAddr, u8), Error> {
     plain_network(text)
 }
 
-/// A network; within `::ffff:0:0/96` it is the IPv4 network that it maps.
+/// Parses a network. A network within `::ffff:0:0/96` counts as the IPv4 network that it maps.
 fn plain_network(text: &str) -> Result<(IpAddr, u8), Error> {
     let (base, length) = text.split_once('/').ok_or(NOT_A_NETWORK)?;
     let base: IpAddr = base.parse().map_err(|_| NOT_A_NETWORK)?;

@@ -1,4 +1,4 @@
-//! Optional values.
+//! Functions for optional values.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Regular expressions in the syntax of RE2, which the language names.
+//! Regular expressions in the RE2 syntax, which the CEL specification requires.
 
 use regex::bytes::{Regex, RegexBuilder};
 
@@ -12,15 +12,15 @@ mod re2;
 #[cfg(test)]
 mod tests;
 
-/// Memory of a compiled pattern, in bytes.
+/// Memory limit of a compiled pattern, in bytes.
 const MAX_MEMORY: usize = 256 * 1024;
-/// Of the translation, which nests deeper than the pattern: `re2` limits groups.
+/// Nesting limit of the translated pattern. It nests deeper than the original, whose groups `re2` limits.
 const MAX_NESTING: u32 = 400;
 
-/// What must hold of any pattern: what is translated has a meaning to the crate, and it may only be too large.
+/// Checks the translation of a pattern: the `regex` crate must accept it, unless it is too large.
 ///
 /// # Panics
-/// If that does not hold.
+/// Panics if the crate rejects the translation for another reason.
 #[cfg(any(test, feature = "fuzzing"))]
 #[allow(
     clippy::panic,
@@ -37,7 +37,7 @@ pub(crate) fn check_translation(pattern: &str) {
 }
 
 fn build(translated: &str) -> Result<Regex, regex::Error> {
-    // Over bytes, as RE2 matches: `\B` is a position between two bytes.
+    // Matches bytes like RE2, where `\B` is a position between two bytes.
     RegexBuilder::new(translated)
         .size_limit(MAX_MEMORY)
         .dfa_size_limit(MAX_MEMORY)
@@ -45,15 +45,15 @@ fn build(translated: &str) -> Result<Regex, regex::Error> {
         .build()
 }
 
-/// A compiled pattern. Matching is linear in the text.
+/// A compiled pattern. Matching takes linear time in the length of the text.
 #[derive(Debug)]
 pub(crate) struct Pattern(Regex);
 
 impl Pattern {
-    /// Compiles a pattern within bounds.
+    /// Compiles a pattern within the limits.
     ///
     /// # Errors
-    /// Returns [`Error::InvalidRegex`] with the reason.
+    /// Returns [`Error::InvalidRegex`] if the pattern is malformed or too large.
     pub(crate) fn new(pattern: &str) -> Result<Self, Error> {
         let translated = re2::translate(pattern).map_err(Error::InvalidRegex)?;
         let built = build(&translated);

@@ -1,4 +1,4 @@
-//! Standard functions on strings, collections and any value.
+//! Standard functions on strings, collections and values of any type.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ const SIZE: &[&str] = &[
 ];
 const TEXT_TEST: &[&str] = &["string, string -> bool"];
 
-/// Longest pattern that is built at run time.
+/// Maximum length of a pattern that is compiled at run time.
 const MAX_DYNAMIC_PATTERN: usize = 512;
 
 fn size<'a>(evaluation: &mut Evaluation<'a>, arguments: &[Value<'a>]) -> Outcome<'a> {
@@ -89,7 +89,7 @@ fn matches<'a>(evaluation: &mut Evaluation<'a>, arguments: &[Value<'a>]) -> Outc
     if pattern.len() > MAX_DYNAMIC_PATTERN {
         return Err(Error::InvalidRegex("it is too long"));
     }
-    // Building costs as much as thousands of comparisons.
+    // Compiling a pattern costs as much as thousands of comparisons.
     evaluation.charge(5_000)?;
     evaluation.charge_bytes(text.len().saturating_mul(4))?;
     Ok(Value::Bool(Pattern::new(pattern)?.is_match(text)))

@@ -1,4 +1,4 @@
-//! The strings extension, and `toLower`/`toUpper`.
+//! The strings extension, and `toLower` and `toUpper`.
 
 use super::{Evaluation, Line, Outcome, Value, format};
 use crate::cel::{collection, error::Error};
@@ -79,7 +79,7 @@ fn map<'a>(
     Ok(Value::text(run(text)))
 }
 
-/// Byte offset of a character index between 0 and the length.
+/// Converts a character index between 0 and the length to a byte offset.
 fn byte_offset(text: &str, index: i64) -> Result<usize, Error> {
     let index = usize::try_from(index).map_err(|_| Error::IndexOutOfBounds)?;
     text.char_indices()
@@ -124,7 +124,7 @@ fn last_index_of<'a>(evaluation: &mut Evaluation<'a>, arguments: &[Value<'a>]) -
         Some(last) => byte_offset(text, last)?,
         None => text.len(),
     };
-    // A match begins at `last` at the latest.
+    // A match starts at `last` or earlier.
     let end = last.saturating_add(part.len()).min(text.len());
     let mut end = end;
     while !text.is_char_boundary(end) {

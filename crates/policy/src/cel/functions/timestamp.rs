@@ -1,4 +1,4 @@
-//! Parts of instants and durations, the present instant, days of the week.
+//! Functions for timestamps and durations: their parts, the current time, days of the week.
 
 use domain::clock::UnixMillis;
 use jiff::civil::{DateTime, Weekday};
@@ -38,7 +38,7 @@ pub(super) const FUNCTIONS: &[Line] = &[
         clock(a, "getSeconds", 1_000_000_000, |t| i64::from(t.second()))
     }),
     (".getMilliseconds", CLOCK, |_, a| match a {
-        // Of a duration: those within its second.
+        // The milliseconds within the last second of the duration.
         [Value::Duration(nanos)] => Ok(Value::Int(nanos % 1_000_000_000 / 1_000_000)),
         _ => clock(a, "getMilliseconds", 1_000_000, |t| {
             i64::from(t.millisecond())
@@ -93,7 +93,7 @@ fn weekend(arguments: &[Value<'_>], name: &str) -> Result<bool, Error> {
     Ok(matches!(day, Weekday::Saturday | Weekday::Sunday))
 }
 
-/// As [`time::civil`], in the zone that is the second argument, or UTC.
+/// Converts the first argument like [`time::civil`], in the zone of the second argument or UTC.
 fn local(arguments: &[Value<'_>], name: &str) -> Result<(DateTime, i64), Error> {
     let (instant, zone): (Instant, &str) = match arguments {
         [Value::Timestamp(instant)] => (*instant, ""),

@@ -1,4 +1,4 @@
-//! Registration and use of Authenticators as the API has them: a challenge, and the answer to it.
+//! Registration and use of Authenticators through the API, as challenge and response.
 
 use api::{
     auth_v1::{
@@ -19,7 +19,8 @@ use crate::{Caller, Context, Error};
 /// Begins a registration.
 ///
 /// # Errors
-/// As [`super::registering`]; `PermissionDenied` for what only a browser can do.
+/// Returns the errors of [`super::registering`], or `PermissionDenied` if the type can be registered only in a
+/// browser.
 pub(crate) async fn begin_registration(
     ctx: &Context,
     holder: &Holder,
@@ -53,7 +54,7 @@ pub(crate) async fn begin_registration(
 /// Finishes a registration.
 ///
 /// # Errors
-/// As [`begin_registration`]; `PermissionDenied` where the answer is wrong.
+/// Returns the errors of [`begin_registration`], or `PermissionDenied` if the response is wrong.
 pub(crate) async fn finish_registration(
     ctx: &Context,
     holder: &Holder,
@@ -77,10 +78,11 @@ pub(crate) async fn finish_registration(
     }
 }
 
-/// Asks for a proof of an Authenticator.
+/// Begins an authentication with an Authenticator.
 ///
 /// # Errors
-/// `NotFound`; `PermissionDenied` where it cannot be used here; `RateLimited` where too many codes were wrong.
+/// Returns `NotFound` if the Authenticator does not exist, `PermissionDenied` if it cannot be used here, or
+/// `RateLimited` after too many wrong codes.
 pub(crate) async fn begin(
     ctx: &Context,
     holder: &Holder,
@@ -116,10 +118,12 @@ pub(crate) async fn begin(
     })
 }
 
-/// Raises the Session by a proof. Its tokens from before are worth nothing any more.
+/// Raises the Session if the response is correct, and returns new tokens. Earlier tokens of the Session become
+/// invalid.
 ///
 /// # Errors
-/// As [`begin`]; `PermissionDenied` where the answer is wrong, or the rules of the Cluster deny it.
+/// Returns the errors of [`begin`], or `PermissionDenied` if the response is wrong or the rules of the Cluster deny
+/// it.
 pub(crate) async fn finish(
     ctx: &Context,
     holder: &Holder,
@@ -146,7 +150,7 @@ pub(crate) async fn finish(
     raise::tokens(ctx, holder, &session)
 }
 
-/// What only a browser can do.
+/// The error for a registration that only a browser can perform.
 pub(crate) fn in_the_browser(ctx: &Context) -> Error {
     Error::denied(format!(
         "Passkeys and security keys are added in the browser: open {}/authenticators",

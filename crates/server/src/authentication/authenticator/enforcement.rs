@@ -1,4 +1,4 @@
-//! Whether a login wants an Authenticator, by the rules of the `ClusterConfig`.
+//! Enforcement of Authenticators at login, by the rules of the `ClusterConfig`.
 
 use api::{
     core_v1::{
@@ -23,10 +23,10 @@ use crate::{
     resource::{index, load},
 };
 
-/// What the Session of a browser that is about to begin has to wait for.
+/// Returns the action that a new browser Session has to wait for.
 ///
 /// # Errors
-/// Where the store fails.
+/// Returns the error of the store.
 pub(crate) async fn of_login(
     ctx: &Context,
     user: &User,
@@ -50,12 +50,13 @@ pub(crate) async fn of_login(
     Ok(action(ctx, &login, now))
 }
 
-/// What the login has to wait for: an Authenticator of those that count and fit, or, where there is none, a new one.
+/// Returns the action that the login has to wait for: use of an eligible Authenticator, or registration if the User
+/// has none.
 pub(crate) fn action(ctx: &Context, login: &Login<'_>, now: UnixMillis) -> AuthenticatorAction {
     let mut all = login.authenticators.iter();
     let has_any = all.any(|one| authenticator::counts(login.session, one));
     if has_any && is_passkey_login(login.session) {
-        // The passkey has just proved more than any second factor would.
+        // The login passkey already proved more than a second factor would.
         return AuthenticatorAction::Unset;
     }
     let list = if has_any {
@@ -80,8 +81,8 @@ pub(crate) fn action(ctx: &Context, login: &Login<'_>, now: UnixMillis) -> Authe
     }
 }
 
-/// Whether a User with these Authenticators alone would have to register one, or to use one, at a login like the one
-/// that the Session began by.
+/// Returns whether a User with only these Authenticators would have to register or use one at a login like the one
+/// that created the Session.
 pub(crate) fn is_enforced(ctx: &Context, login: &Login<'_>, now: UnixMillis) -> bool {
     let lists = [
         EnforcementList::Registration,

@@ -1,6 +1,7 @@
-//! What is known of the second factors of a User beside their Authenticators: how often guesses have failed, and the
-//! recovery codes. One document, written by compare-and-set: of any number of guesses at once, at as many replicas as
-//! there are, as many are looked at as would be one after the other.
+//! The failed guesses and the recovery codes of a User, stored in one document.
+//!
+//! Every guess updates the document by compare-and-set. Concurrent guesses on any number of replicas therefore get no
+//! more attempts than sequential ones.
 
 use domain::{authenticator::Attempts, clock::UnixMillis, id::Uid, kind::Kind};
 use prost::Message as _;
@@ -8,14 +9,14 @@ use store::{Document, Expected, NewDocument, Operation, Revision, SecretWrite, S
 
 use crate::{Context, Error, ErrorKind};
 
-/// As it is stored.
+/// The stored form.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Record {
     #[prost(uint32, tag = "1")]
     failures: u32,
     #[prost(int64, optional, tag = "2")]
     last_failed_at: Option<i64>,
-    /// The SHA-256 of each that was not used yet. They have 80 random bits: nobody finds one by its hash.
+    /// The SHA-256 of each unused code. A code has 80 random bits, so its hash cannot be reversed by search.
     #[prost(bytes = "vec", repeated, tag = "3")]
     recovery_codes: Vec<Vec<u8>>,
     #[prost(int64, optional, tag = "4")]
@@ -65,29 +66,28 @@ impl Record {
     }
 }
 
-/// What is stored of a User's second factors once a backup that has `restored` takes the place of a store that has
-/// `former`. Of two lock-outs the longer holds, and no recovery code is good that was used, replaced or taken away
-/// since.
+/// Merges the second factors of a User when a backup with `restored` replaces a store with `former`. The longer of two
+/// lockouts stays. Recovery codes that were used, replaced or removed since the backup stay invalid.
 ///
 /// # Errors
-/// Where one is damaged.
+/// Returns an error if a document cannot be decoded.
 pub fn restored(restored: &Document, former: &Document) -> Result<Vec<u8>, StoreError> {
     let carried = Record::carried_over(Record::of(restored)?, Record::of(former)?);
     Ok(carried.encode_to_vec())
 }
 
-/// The same where there is no former store: nobody knows which recovery codes were used, so none is good. How often
-/// guesses have failed stays.
+/// Removes all recovery codes from `restored`. Used without a former store, because it is unknown which codes were
+/// used since the backup. The failed guesses stay.
 ///
 /// # Errors
-/// Where it is damaged.
+/// Returns an error if the document cannot be decoded.
 pub fn without_recovery_codes(restored: &Document) -> Result<Vec<u8>, StoreError> {
     let mut record = Record::of(restored)?;
     record.recovery_codes.clear();
     Ok(record.encode_to_vec())
 }
 
-/// As it was read.
+/// The record of a User, as read from the store.
 #[derive(Clone)]
 pub(crate) struct Factors {
     user: Uid,
@@ -97,10 +97,10 @@ pub(crate) struct Factors {
 }
 
 impl Factors {
-    /// Those of a User; nothing where nothing was ever written.
+    /// Loads the record of a User. The record is empty if none is stored.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns the error of the store, or an error if the document cannot be decoded.
     pub(crate) async fn load(ctx: &Context, user: Uid, now: UnixMillis) -> Result<Self, Error> {
         let document = ctx.store.get(Kind::SecondFactors, user, now).await?;
         Ok(Self::of(user, document.as_ref(), now)?)
@@ -116,10 +116,10 @@ impl Factors {
         })
     }
 
-    /// Whether anything that can be guessed may be tried now.
+    /// Checks that a guess is allowed now.
     ///
     /// # Errors
-    /// `RateLimited` where too much has failed.
+    /// Returns `RateLimited` after too many failures.
     pub(crate) fn check(&self, now: UnixMillis) -> Result<(), Error> {
         self.attempts().check(now).map_err(|blocked| {
             let retry_after = blocked.until.since(now);
@@ -135,24 +135,24 @@ impl Factors {
         })
     }
 
-    /// How often guesses have failed in a row.
+    /// Number of consecutive failed guesses.
     pub(crate) fn failures(&self) -> u32 {
         self.record.failures
     }
 
-    /// How many recovery codes there are still, and when they were made.
+    /// Number of unused recovery codes, and the time they were created.
     pub(crate) fn recovery(&self) -> Option<(usize, UnixMillis)> {
         let made_at = self.record.recovery_made_at?;
         Some((self.record.recovery_codes.len(), UnixMillis(made_at)))
     }
 
-    /// The place of the recovery code with this hash.
+    /// Returns the index of the recovery code with this hash.
     pub(super) fn find(&self, hash: &[u8]) -> Option<usize> {
         let codes = self.record.recovery_codes.iter();
         codes.map(Vec::as_slice).position(|known| known == hash)
     }
 
-    /// The write by which a guess counts as failed, and whether guesses are held up from then on.
+    /// Returns the write that counts a failed guess, and whether it blocks further guesses.
     pub(super) fn with_failure(&self, now: UnixMillis) -> (Operation, bool) {
         let attempts = self.attempts().failed(now);
         let mut record = self.record.clone();
@@ -162,8 +162,8 @@ impl Factors {
         (self.put(&record), is_blocked)
     }
 
-    /// The step by which a guess was right: failures before are forgotten. Fails where one has failed meanwhile, so it
-    /// is written even where there is nothing to forget yet.
+    /// Returns the operation that records a correct guess and resets the failures. The operation fails if another
+    /// guess failed in the meantime. It is therefore needed even with nothing to reset.
     pub(super) fn with_success(&self) -> Operation {
         match self.revision {
             Some(revision) if self.record.failures == 0 => {
@@ -177,7 +177,7 @@ impl Factors {
         }
     }
 
-    /// As [`Self::with_success`], of a recovery code, which is gone.
+    /// Like [`Self::with_success`], for a recovery code, which is removed.
     pub(super) fn without_code(&self, place: usize) -> Operation {
         let mut record = self.record.clone();
         if place < record.recovery_codes.len() {
@@ -188,7 +188,7 @@ impl Factors {
         self.put(&record)
     }
 
-    /// The write that replaces all recovery codes.
+    /// Returns the write that replaces all recovery codes.
     pub(super) fn with_codes(&self, hashes: Vec<Vec<u8>>, now: UnixMillis) -> Operation {
         let mut record = self.record.clone();
         record.recovery_codes = hashes;

@@ -1,8 +1,8 @@
-//! Passkeys and security keys (Web Authentication Level 3): added, used as a second factor, and to log in.
+//! Passkeys and security keys (Web Authentication Level 3): registration, use as a second factor, and login.
 //!
-//! A ceremony keeps nothing here: its challenge is sealed, and that it was used is recorded in the transaction that its
-//! answer leads to. So any replica finishes what another has begun, several can be open at once, and none of them can
-//! be finished twice.
+//! The server keeps no state for a ceremony. The challenge is in a sealed `state`, and the transaction that finishes
+//! the ceremony records its use. Therefore any replica can finish a ceremony, several can be open at once, and none
+//! can be finished twice.
 
 mod client;
 mod login;
@@ -57,11 +57,11 @@ pub(crate) use client::{ForClient, for_client};
 pub(crate) use login::{Passkey, begin_login, is_enabled, login};
 pub(crate) use model::would_say;
 
-/// That a challenge was used.
+/// Single-use record of a challenge.
 const USED: &str = "webauthn-challenge";
-/// For how long a ceremony may take.
+/// Maximum duration of a ceremony, except for a login.
 const LIFETIME: Duration = Duration::from_mins(5);
-/// For how long a login page may lie open: the longest that any ceremony may take.
+/// Maximum duration of a login ceremony. No ceremony lasts longer.
 const LOGIN_LIFETIME: Duration = Duration::from_mins(10);
 const CHALLENGE_LENGTH: usize = 32;
 
@@ -70,22 +70,22 @@ pub(crate) struct Challenge {
     /// `PublicKeyCredentialCreationOptionsJSON` or `PublicKeyCredentialRequestOptionsJSON` (§5.1), for the script of
     /// the page.
     pub(crate) options: String,
-    /// What is to come back with the answer.
+    /// Sealed state that the client returns with its response.
     pub(crate) state: String,
 }
 
-/// What a ceremony is for.
+/// The purpose of a ceremony.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Aim {
     Register = 1,
     Raise = 2,
     Login = 3,
-    /// [`Self::Raise`], of a client by way of a browser.
+    /// [`Self::Raise`] for a client that uses a browser on its machine.
     RaiseClient = 4,
 }
 
 impl Aim {
-    /// For raising `session`.
+    /// Returns the purpose for raising `session`.
     fn raise(session: &Session) -> Self {
         if session::is_browser(session) {
             Self::Raise
@@ -95,17 +95,17 @@ impl Aim {
     }
 }
 
-/// A ceremony, sealed.
+/// The content of a sealed ceremony.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Ceremony {
     #[prost(uint32, tag = "1")]
     aim: u32,
     #[prost(bytes = "vec", tag = "2")]
     challenge: Vec<u8>,
-    /// Whose it is; nobody's yet at a login.
+    /// Uid of the Session; empty for a login.
     #[prost(bytes = "vec", tag = "3")]
     session: Vec<u8>,
-    /// What is to be registered.
+    /// Uid of the Authenticator to register; empty otherwise.
     #[prost(bytes = "vec", tag = "4")]
     authenticator: Vec<u8>,
 }
@@ -113,7 +113,7 @@ struct Ceremony {
 /// Begins the registration of a passkey or a security key.
 ///
 /// # Errors
-/// As [`registering`].
+/// Returns the errors of [`registering`].
 pub(crate) async fn begin_registration(
     ctx: &Context,
     holder: &Holder,
@@ -136,11 +136,11 @@ pub(crate) async fn begin_registration(
     )
 }
 
-/// Registers what the browser has made.
+/// Registers the credential that the browser created.
 ///
 /// # Errors
-/// As [`registering`]; `PermissionDenied` where it is not what was asked for, or the Cluster does not accept the model;
-/// `AlreadyExists` where the credential is registered already.
+/// Returns the errors of [`registering`], `PermissionDenied` if the response is wrong or the Cluster does not accept
+/// the model, or `AlreadyExists` if the credential is already registered.
 pub(crate) async fn finish_registration(
     ctx: &Context,
     holder: &Holder,
@@ -178,10 +178,11 @@ pub(crate) async fn finish_registration(
     .await
 }
 
-/// Asks for a proof by any of the passkeys and security keys that `holder` may use now, or of those `among` them.
+/// Begins an authentication with any passkey or security key that `holder` can use now, limited to those in `among` if
+/// it is set.
 ///
 /// # Errors
-/// `FailedPrecondition` where there is none.
+/// Returns `FailedPrecondition` if no key can be used.
 pub(crate) async fn begin_authentication(
     ctx: &Context,
     holder: &Holder,
@@ -217,10 +218,10 @@ pub(crate) async fn begin_authentication(
     )
 }
 
-/// Raises the Session of `holder` by the answer to [`begin_authentication`].
+/// Raises the Session of `holder` if the response to [`begin_authentication`] is correct.
 ///
 /// # Errors
-/// `PermissionDenied` where the answer is wrong, or the rules of the Cluster deny it.
+/// Returns `PermissionDenied` if the response is wrong or the rules of the Cluster deny it.
 pub(crate) async fn authenticate(
     ctx: &Context,
     holder: &Holder,
@@ -239,7 +240,7 @@ pub(crate) async fn authenticate(
         let stored = all.iter().find(|stored| {
             fido(&stored.message).is_some_and(|fido| fido.id == answer.credential_id)
         });
-        // That of somebody else is as good as none.
+        // A credential of another User is treated as unknown.
         let Some(stored) = stored else {
             return Err(unknown());
         };
@@ -282,15 +283,15 @@ pub(crate) async fn authenticate(
     Err(Error::unavailable("the authentication lost too many races"))
 }
 
-/// Why an answer proves nothing.
+/// The reason why a response proves nothing.
 enum NotProven {
-    /// It is wrong.
+    /// The response is wrong.
     Refused(Error),
-    /// It is right, and its counter says that there may be two of the authenticator.
+    /// The response is correct, but its counter indicates that the authenticator may have been cloned.
     Cloned,
 }
 
-/// The Authenticator with what the answer has changed, and what the answer said.
+/// Verifies the response. Returns the updated Authenticator and the facts that the response proves.
 fn check(
     ctx: &Context,
     owner: &User,
@@ -337,14 +338,14 @@ fn check(
     {
         fido.sign_count = authenticated.sign_count;
         fido.backup_state = authenticated.flags.backup_state;
-        // Whoever is found without being named is resident.
+        // A credential found without an allow list is discoverable, thus a passkey.
         fido.is_passkey = is_passkey;
         model::forget_unproved(fido);
     }
     Ok((used, said))
 }
 
-/// An authenticator of which there may be two waits for an administrator from now on, and its answer is used up.
+/// Sets an authenticator that may be cloned to PENDING until an administrator approves it, and redeems the challenge.
 async fn set_aside(
     ctx: &Context,
     stored: &Stored<Authenticator>,
@@ -384,7 +385,7 @@ async fn set_aside(
     match raise::commit(ctx, transaction).await {
         Ok(()) => Ok(()),
         Err(CommitError::RecordTaken) => Err(used_already()),
-        // Somebody else has changed it: nothing was proved in any case.
+        // The Authenticator changed in the meantime. The response proved nothing in any case.
         Err(error) if is_race(&error) => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -419,7 +420,7 @@ fn with_expected<T>(
     })
 }
 
-/// What is kept of a credential.
+/// Builds the stored facts about a new credential.
 fn facts(registered: &Registered, answer: &RegistrationJson, model: &Attested) -> Fido {
     let hash = digest::digest(&digest::SHA256, &registered.credential_id);
     Fido {
@@ -452,7 +453,7 @@ fn facts(registered: &Registered, answer: &RegistrationJson, model: &Attested) -
     }
 }
 
-/// Whether the Cluster would refuse the model of a registered credential now.
+/// Returns whether the Cluster would now refuse the model of a registered credential.
 pub(crate) fn is_refused(ctx: &Context, fido: &Fido) -> bool {
     model::still_accepted(ctx, &settings(ctx), fido, ctx.now()).is_err()
 }
@@ -494,7 +495,7 @@ async fn unsealed(ctx: &Context, state: &str) -> Result<Ceremony, Error> {
 }
 
 impl Ceremony {
-    /// The step that fails where the ceremony was finished before.
+    /// Returns the operation that fails if the ceremony was already finished.
     fn used(&self, ctx: &Context) -> Operation {
         let used = SingleUse {
             kind: USED,
@@ -540,7 +541,7 @@ fn fido(authenticator: &Authenticator) -> Option<&Fido> {
     }
 }
 
-/// What is wrong is for the log: an honest browser does nothing of it.
+/// Logs the cause and returns a general message. An honest browser does not cause these errors.
 fn refused(why: &Refusal) -> Error {
     tracing::warn!(%why, "an answer of an authenticator is refused");
     let public = match why {
@@ -585,7 +586,7 @@ fn conveyance(settings: &Settings) -> &'static str {
     }
 }
 
-/// How `time` is told to browsers.
+/// Converts `time` to the milliseconds that the browser API expects.
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

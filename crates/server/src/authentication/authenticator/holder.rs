@@ -1,4 +1,4 @@
-//! Whoever adds, uses or removes Authenticators: the holder of a refresh token, or a browser.
+//! The holder of a Session who manages or uses Authenticators: the owner of a refresh token, or a browser.
 
 use std::{ops::Deref, time::Duration};
 
@@ -23,12 +23,13 @@ use crate::{
     resource::{codec::Stored, index, load},
 };
 
-/// For how long after somebody has proved who they are their Authenticators may be added and removed.
+/// Maximum age of an authentication that allows adding and removing Authenticators.
 pub(crate) const FRESH: Duration = Duration::from_mins(10);
 
-/// Whose Session it is, as it was read. It may wait for approval or for an Authenticator: what manages Authenticators or
-/// raises the Session takes a [`MayLackFirstAuthenticator`](crate::authentication::active::MayLackFirstAuthenticator) or a
-/// [`MayAwaitAuthenticator`](crate::authentication::active::MayAwaitAuthenticator) of it.
+/// The holder of a Session, as read from the store. The Session may still wait for approval or for an Authenticator.
+/// Code that manages Authenticators or raises the Session requires a
+/// [`MayLackFirstAuthenticator`](crate::authentication::active::MayLackFirstAuthenticator) or a
+/// [`MayAwaitAuthenticator`](crate::authentication::active::MayAwaitAuthenticator).
 #[derive(Clone)]
 pub(crate) struct Holder(Box<Held>);
 
@@ -39,15 +40,15 @@ pub(crate) struct Held {
     pub(crate) user: Stored<User>,
     pub(crate) device: Option<Stored<Device>>,
     pub(crate) credential: Option<Stored<Credential>>,
-    /// The present token: what another has raised meanwhile is not this holder's.
+    /// The current token of the Session. After another raise, this holder no longer holds the Session.
     token_id: Uid,
 }
 
 impl Holder {
-    /// The holder of a refresh token.
+    /// Returns the holder of a refresh token.
     ///
     /// # Errors
-    /// `Unauthenticated` where it is none of a Session that stands.
+    /// Returns `Unauthenticated` if the token does not belong to a live Session.
     pub(crate) async fn of_token(ctx: &Context, refresh_token: &str) -> Result<Self, Error> {
         Self::of(
             refresh::holder_ignoring_approval_and_authenticator(ctx, refresh_token, ctx.now())
@@ -55,24 +56,24 @@ impl Holder {
         )
     }
 
-    /// The browser that was found to have a Session.
+    /// Returns the holder of a browser's Session.
     ///
     /// # Errors
-    /// `Unauthenticated` where it has none any more.
+    /// Returns `Unauthenticated` if the Session has ended or has a new token.
     pub(crate) async fn of_browser(ctx: &Context, resumed: &Resumed) -> Result<Self, Error> {
         let token_id = browser::present(&resumed.session.message)?;
         Self::read(ctx, resumed.session.uid, token_id).await
     }
 
-    /// The same, as it is now.
+    /// Reads the holder again.
     ///
     /// # Errors
-    /// `Unauthenticated` where the Session has ended or has other tokens by now.
+    /// Returns `Unauthenticated` if the Session has ended or has a new token.
     pub(crate) async fn again(&self, ctx: &Context) -> Result<Self, Error> {
         Self::read(ctx, self.session.uid, self.token_id).await
     }
 
-    /// Whoever has the token `token_id` of a Session.
+    /// Reads the holder of the token `token_id` of a Session.
     pub(super) async fn read(ctx: &Context, session: Uid, token_id: Uid) -> Result<Self, Error> {
         let holder = Self::of(
             refresh::read_ignoring_approval_and_authenticator(ctx, session, ctx.now()).await?,
@@ -94,10 +95,10 @@ impl Holder {
         })))
     }
 
-    /// All Authenticators of the User, oldest first.
+    /// Returns all Authenticators of the User, oldest first.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns the error of the store.
     pub(crate) async fn authenticators(
         &self,
         ctx: &Context,
@@ -110,14 +111,13 @@ impl Holder {
         Ok(all)
     }
 
-    /// Whether any of them counts for the Session.
+    /// Returns whether any of `all` counts for the Session.
     pub(crate) fn has_any(&self, all: &[Stored<Authenticator>]) -> bool {
         let session = &self.session.message;
         let mut all = all.iter();
         all.any(|stored| authenticator::counts(session, &stored.message))
     }
 
-    /// The Session and what it depends on.
     pub(crate) fn snapshot(&self) -> Snapshot<'_> {
         Snapshot {
             session: &self.session,
@@ -127,19 +127,19 @@ impl Holder {
         }
     }
 
-    /// Whether the User has just proved who they are: with one of their Authenticators, where one fits the Session.
+    /// Checks that the User authenticated recently: with an Authenticator, if one fits the Session.
     ///
     /// # Errors
-    /// `PermissionDenied` where that is longer ago than [`FRESH`].
+    /// Returns `PermissionDenied` if the authentication is older than [`FRESH`].
     pub(crate) async fn check_fresh(&self, ctx: &Context, now: UnixMillis) -> Result<(), Error> {
         let all = self.authenticators(ctx, now).await?;
         self.check_fresh_among(&all, now)
     }
 
-    /// As [`Self::check_fresh`], where all of them were read.
+    /// Like [`Self::check_fresh`], with Authenticators that are already read.
     ///
     /// # Errors
-    /// As there.
+    /// Returns `PermissionDenied` if the authentication is older than [`FRESH`].
     pub(crate) fn check_fresh_among(
         &self,
         all: &[Stored<Authenticator>],
@@ -166,7 +166,7 @@ impl Holder {
         .because("fresh_authentication_required"))
     }
 
-    /// The name of the User, for logs and names.
+    /// Returns the name of the User.
     pub(crate) fn user_name(&self) -> &str {
         self.user.message.name()
     }

@@ -1,4 +1,4 @@
-//! Authenticators of one's own: what there is, adding, renaming and removing.
+//! Management of a User's own Authenticators: list, create, rename and delete.
 
 use std::borrow::Cow;
 
@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// Which Authenticator is meant: by name, by uid, or by both.
+/// A selector of an Authenticator: by name, by uid, or by both.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Which<'a> {
     pub(crate) name: &'a str,
@@ -35,7 +35,6 @@ pub(crate) struct Which<'a> {
 }
 
 impl<'a> Which<'a> {
-    /// What a reference says.
     pub(crate) fn of(reference: &'a ObjectReference) -> Self {
         Self {
             name: &reference.name,
@@ -44,18 +43,19 @@ impl<'a> Which<'a> {
     }
 }
 
-/// Those that `holder` may use now.
+/// The Authenticators that a holder can use now.
 pub(crate) struct Available {
-    /// The one that the Session has to use: it is pinned to it, or they are of the same Device.
+    /// The Authenticator that the Session must use: it is pinned to the Session, or it is the TPM of the same Device.
     pub(crate) main: Option<Stored<Authenticator>>,
-    /// All of them.
+    /// All usable Authenticators, including `main`.
     pub(crate) all: Vec<Stored<Authenticator>>,
 }
 
-/// The User's Authenticator that is meant. What others have does not exist.
+/// Finds an Authenticator of the User. Authenticators of other Users count as missing.
 ///
 /// # Errors
-/// `NotFound`, `InvalidArgument`.
+/// Returns `NotFound` if the User has no such Authenticator, or `InvalidArgument` if the selector is empty or
+/// malformed.
 pub(crate) async fn find(
     ctx: &Context,
     holder: &Holder,
@@ -92,10 +92,10 @@ fn is_of(authenticator: &Authenticator, holder: &Holder) -> bool {
     owner.is_some_and(|owner| owner.uid == holder.user.uid.to_string())
 }
 
-/// Those that can be used in the Session now.
+/// Returns the Authenticators that can be used in the Session now.
 ///
 /// # Errors
-/// Where the store fails.
+/// Returns the error of the store.
 pub(crate) async fn available(ctx: &Context, holder: &Holder) -> Result<Available, Error> {
     let all = holder.authenticators(ctx, ctx.now()).await?;
     let usable: Vec<Stored<Authenticator>> = all
@@ -122,11 +122,11 @@ pub(crate) async fn available(ctx: &Context, holder: &Holder) -> Result<Availabl
     })
 }
 
-/// Creates one that is to be registered within an hour.
+/// Creates an Authenticator, which must be registered within one hour.
 ///
 /// # Errors
-/// `InvalidArgument`; `PermissionDenied` where this Session cannot have one of that type, or the holder may not add any
-/// now, or has as many as a User may have.
+/// Returns `InvalidArgument` if the type or the display name is invalid, or `PermissionDenied` if the Session cannot
+/// have this type, the holder cannot add Authenticators now, or the User has reached the limit.
 pub(crate) async fn create(
     ctx: &Context,
     holder: &Holder,
@@ -183,10 +183,11 @@ pub(crate) async fn create(
     Err(Error::unavailable("no name was free"))
 }
 
-/// Calls it something else.
+/// Changes the display name of an Authenticator.
 ///
 /// # Errors
-/// `NotFound`, `InvalidArgument`; `PermissionDenied` where the Session waits for something first.
+/// Returns `NotFound` if the User has no such Authenticator, `InvalidArgument` if the display name is invalid, or
+/// `PermissionDenied` if the Session must use an Authenticator first.
 pub(crate) async fn rename(
     ctx: &Context,
     holder: &Holder,
@@ -221,11 +222,11 @@ pub(crate) async fn rename(
     Err(Error::unavailable("the change lost too many races"))
 }
 
-/// Deletes it. The Sessions that it began, and those that are pinned to it, end.
+/// Changes the display name of an Authenticator.
 ///
 /// # Errors
-/// `NotFound`; `PermissionDenied` where the holder may not remove any now; `FailedPrecondition` where it is the last one
-/// and a rule wants one.
+/// Returns `NotFound` if the User has no such Authenticator, `InvalidArgument` if the display name is invalid, or
+/// `PermissionDenied` if the Session must pass another check first.
 pub(crate) async fn delete(
     ctx: &Context,
     holder: &Holder,
@@ -242,7 +243,7 @@ pub(crate) async fn delete(
             let holder = MayLackFirstAuthenticator::check(ctx, &holder, now).await?;
             holder.check_fresh_among(&all, now)?;
             check_last(ctx, &holder, &stored, &all, now)?;
-            // Two at once may not remove the last two.
+            // Two concurrent deletions must not remove the last two Authenticators.
             let others = all.iter().filter(|one| one.uid != stored.uid);
             for other in others {
                 transaction.push(Operation::Unchanged(
@@ -266,7 +267,7 @@ pub(crate) async fn delete(
         match raise::commit(ctx, transaction).await {
             Ok(()) => return Ok(()),
             Err(error) if is_race(&error) => holder = Cow::Owned(holder.again(ctx).await?),
-            // A Session began by it meanwhile.
+            // The Authenticator created another Session in the meantime.
             Err(CommitError::LimitReached { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -296,7 +297,7 @@ async fn end_sessions(
     Ok(())
 }
 
-/// Whether something is left that the rules want.
+/// Checks that the remaining Authenticators satisfy the rules.
 fn check_last(
     ctx: &Context,
     holder: &Holder,
@@ -332,7 +333,7 @@ fn check_last(
     Ok(())
 }
 
-/// The provider by which the Session began.
+/// Returns the `IdentityProvider` that authenticated the Session initially.
 pub(crate) fn provider(
     ctx: &Context,
     session: &Session,
@@ -347,7 +348,7 @@ pub(crate) fn provider(
     ctx.directory.identity_provider("", &reference.uid)
 }
 
-/// Which types of Authenticators a Session can add.
+/// Checks that the Session can add an Authenticator of this type.
 fn check_type(holder: &Holder, r#type: Type) -> Result<(), Error> {
     if r#type == Type::Unknown {
         return Err(Error::invalid("type must be FIDO, TOTP or TPM"));

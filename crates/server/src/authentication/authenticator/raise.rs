@@ -1,4 +1,5 @@
-//! An Authenticator has proved itself, or has not: what becomes of it and of the Session, in one transaction.
+//! The outcome of an authentication with an Authenticator: records success or failure, and raises the Session, in one
+//! transaction.
 
 use api::{
     auth_v1::SessionToken,
@@ -23,30 +24,31 @@ use crate::{
 
 const EVENT: &str = "authenticator.used";
 
-/// An answer that was found right.
+/// A verified response.
 pub(crate) struct Proof {
-    /// As it was read.
+    /// The Authenticator as it was read.
     pub(crate) stored: Stored<Authenticator>,
-    /// With what the answer has changed, as a counter or a step.
+    /// The Authenticator with the changes of the response, such as a counter or a time step.
     pub(crate) used: Authenticator,
-    /// What a FIDO credential said.
+    /// The facts that a FIDO credential proved.
     pub(crate) fido: Option<Fido>,
-    /// What is used up by the answer.
+    /// Operations that redeem the challenge.
     pub(crate) operations: Vec<Operation>,
 }
 
-/// Why a Session was not raised.
+/// The reason why a Session was not raised.
 pub(crate) enum NotRaised {
     /// A rule denies it.
     Denied(Error),
-    /// It could not be written.
+    /// The transaction failed.
     Commit(CommitError),
 }
 
-/// Whether the holder may use this Authenticator now.
+/// Checks that the holder can use this Authenticator now.
 ///
 /// # Errors
-/// `PermissionDenied`, `FailedPrecondition`: what stands against it.
+/// Returns `FailedPrecondition` if the Authenticator is not registered, or `PermissionDenied` if it cannot be used in
+/// this Session.
 pub(crate) fn usable(
     holder: &Holder,
     stored: &Stored<Authenticator>,
@@ -56,10 +58,10 @@ pub(crate) fn usable(
     usable_by(&holder.session.message, &stored.message, all)
 }
 
-/// Whether `session` can be raised by this Authenticator now, where its User has `all`.
+/// Checks that this Authenticator can raise `session` now. `all` are the Authenticators of the User.
 ///
 /// # Errors
-/// As [`usable`].
+/// Returns the errors of [`usable`].
 pub(crate) fn usable_by<'a>(
     session: &Session,
     authenticator: &Authenticator,
@@ -107,11 +109,11 @@ pub(crate) fn usable_by<'a>(
     Ok(())
 }
 
-/// Raises the Session of `holder`, where the rules of the Cluster let it: then all of it is written, and where they do
-/// not, what was used up is used up all the same.
+/// Raises the Session of `holder` if the rules of the Cluster allow it. If they deny it, the challenge is redeemed
+/// anyway.
 ///
 /// # Errors
-/// See [`NotRaised`].
+/// Returns [`NotRaised`] if a rule denies it or the transaction fails.
 pub(crate) async fn raise(
     ctx: &Context,
     holder: &MayAwaitAuthenticator<'_>,
@@ -178,11 +180,10 @@ pub(crate) async fn raise(
     Ok(session)
 }
 
-/// Writes down that an answer was wrong; with `factors`, that a guess has failed. What was used up by it is in
-/// `operations`.
+/// Records a wrong response; with `factors`, also a failed guess. `operations` redeem the challenge.
 ///
 /// # Errors
-/// Those of the transaction.
+/// Returns the error of the transaction.
 pub(crate) async fn failed(
     ctx: &Context,
     holder: &Holder,
@@ -213,13 +214,14 @@ pub(crate) async fn failed(
     commit(ctx, transaction).await
 }
 
-/// The step that fails where the User was changed or deleted meanwhile: nothing is left behind of who is gone.
+/// Returns the operation that fails if the User changed or was deleted. It keeps data of a deleted User from being
+/// written.
 pub(super) fn unchanged_user(holder: &Holder) -> Operation {
     Operation::Unchanged(Kind::User, holder.user.uid, holder.user.revision)
 }
 
-/// The steps by which a guess counts as failed. That guesses are held up from now on is an event of its own, to be
-/// alerted by.
+/// Adds the operations that count a failed guess. If this failure blocks further guesses, adds a separate audit event
+/// for alerts.
 pub(super) fn push_failure(
     ctx: &Context,
     transaction: &mut Transaction,
@@ -257,10 +259,10 @@ pub(super) fn push_failure(
     transaction.push(Operation::Audit(event));
 }
 
-/// The tokens of a Session that was raised.
+/// Signs the tokens of a raised Session.
 ///
 /// # Errors
-/// Where there is no key.
+/// Returns an error if no signing key is available.
 pub(crate) fn tokens(
     ctx: &Context,
     holder: &Holder,
@@ -273,7 +275,7 @@ pub(crate) fn tokens(
 
 pub(super) async fn commit(ctx: &Context, transaction: Transaction) -> Result<(), CommitError> {
     let committed = ctx.store.commit(transaction).await?;
-    // What was acknowledged holds here at once.
+    // A change is visible on this replica before it is acknowledged.
     ctx.directory.catch_up(committed.cursor).await;
     Ok(())
 }
@@ -293,8 +295,8 @@ pub(super) fn entry<'a>(
     }
 }
 
-/// An Authenticator and a Session that were used together are of one Device, where one of them is of any. Passkeys and
-/// security keys are used at many.
+/// Binds an Authenticator and a Session that were used together to the same Device, if one of them has a Device.
+/// Passkeys and security keys stay unbound, because they are used on many machines.
 fn bind(session: &mut Session, used: &mut Authenticator, is_raised: bool) {
     let is_fido = authenticator::type_of(used) == Type::Fido;
     if !is_raised || is_fido || session::is_browser(session) {
@@ -309,7 +311,7 @@ fn bind(session: &mut Session, used: &mut Authenticator, is_raised: bool) {
     }
 }
 
-/// What somebody is told whom a post-authentication rule denies.
+/// The error if a post-authentication rule denies.
 pub(super) fn denied_by_rule() -> Error {
     Error::denied(
         "The rules of this Cluster do not let this Authenticator be used here; use another, or ask an administrator",
@@ -317,7 +319,7 @@ pub(super) fn denied_by_rule() -> Error {
     .because("post_authentication_rule")
 }
 
-/// The post-authentication rules of the Cluster: the first that matches decides, and none allows.
+/// Evaluates the post-authentication rules of the Cluster. The first match decides; without a match they allow.
 fn denied(
     ctx: &Context,
     holder: &Holder,

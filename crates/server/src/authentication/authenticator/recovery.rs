@@ -1,4 +1,5 @@
-//! Recovery codes: for whoever has lost their Authenticators. Each works once; new ones replace all.
+//! Recovery codes for Users who have lost their Authenticators. Each code works once, and new codes replace all old
+//! ones.
 
 use std::borrow::Cow;
 
@@ -20,17 +21,17 @@ use crate::{
 };
 
 const CODES: usize = 10;
-/// 80 bits: nobody finds one by trying, nor by its hash.
+/// 80 bits, too many to search for a code or for the preimage of its hash.
 const BYTES: usize = 10;
 const GROUP: usize = 4;
-/// Crockford's base 32: no letter that is read as another.
+/// Crockford's base 32, without letters that look like others.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// Makes new codes, and returns them: they are not told again. Those from before are worth nothing any more.
+/// Creates and returns new codes, which are never returned again. Earlier codes become invalid.
 ///
 /// # Errors
-/// `PermissionDenied` where the holder may not manage Authenticators now; `FailedPrecondition` where there is none that
-/// a code could stand in for.
+/// Returns `PermissionDenied` if the holder cannot manage Authenticators now, or `FailedPrecondition` if the User has
+/// no Authenticator that a code could replace.
 pub(crate) async fn renew(
     ctx: &Context,
     holder: &Holder,
@@ -63,12 +64,12 @@ pub(crate) async fn renew(
     Err(Error::unavailable("the codes lost too many races"))
 }
 
-/// Raises the Session of `holder` by a code, which is used up. It stands in for an Authenticator, and is none: a Policy
-/// that asks for an Authenticator is not satisfied by it.
+/// Raises the Session of `holder` with a recovery code, and redeems the code. The code replaces an Authenticator at
+/// login, but does not satisfy a Policy that requires an Authenticator.
 ///
 /// # Errors
-/// `PermissionDenied` where the code is wrong or was used; `RateLimited` where too many codes were wrong;
-/// `FailedPrecondition` where there is no Authenticator that it could stand in for.
+/// Returns `PermissionDenied` if the code is wrong or was used, `RateLimited` after too many wrong codes, or
+/// `FailedPrecondition` if the User has no Authenticator that the code could replace.
 pub(crate) async fn authenticate(
     ctx: &Context,
     holder: &Holder,
@@ -135,8 +136,8 @@ fn settle(
     session
 }
 
-/// A code is as good as an Authenticator only for whoever has one: otherwise whoever has to register one first could
-/// have a code do for it.
+/// Checks that the User has an Authenticator that a code can replace. Otherwise a User who must register the first
+/// Authenticator could use a code instead.
 fn check_stands_in(holder: &Holder, all: &[Stored<Authenticator>]) -> Result<(), Error> {
     if holder.has_any(all) {
         return Ok(());
@@ -148,10 +149,10 @@ fn check_stands_in(holder: &Holder, all: &[Stored<Authenticator>]) -> Result<(),
     .because("authenticator_missing"))
 }
 
-/// How many codes there are still, and since when.
+/// Returns the number of unused codes and their creation time.
 ///
 /// # Errors
-/// Where the store fails.
+/// Returns the error of the store.
 pub(crate) async fn left(
     ctx: &Context,
     holder: &Holder,
@@ -160,7 +161,7 @@ pub(crate) async fn left(
     Ok(factors.recovery())
 }
 
-/// 16 characters in groups of four: `0a1b-2c3d-4e5f-6g7h`.
+/// Creates a code of 16 characters in groups of four: `0a1b-2c3d-4e5f-6g7h`.
 fn new_code(ctx: &Context) -> Zeroizing<String> {
     let mut bytes = Zeroizing::new([0_u8; BYTES]);
     ctx.rng.fill(bytes.as_mut_slice());
@@ -182,7 +183,7 @@ fn new_code(ctx: &Context) -> Zeroizing<String> {
     text
 }
 
-/// As it was told, however it was typed.
+/// Converts a typed code to its canonical form.
 fn normalized(code: &str) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::with_capacity(code.len()));
     let digits = code.chars().filter(char::is_ascii_alphanumeric);

@@ -1,4 +1,4 @@
-//! The end of a registration, whatever the type: the Authenticator counts from then on.
+//! Completion of a registration, the same for all types of Authenticators.
 
 use std::borrow::Cow;
 
@@ -16,23 +16,23 @@ use crate::{
     resource::codec::{self, Stored},
 };
 
-/// A registration that was verified.
+/// A verified registration.
 pub(crate) struct Registration {
-    /// As it was read.
+    /// The Authenticator as it was read.
     pub(crate) stored: Stored<Authenticator>,
-    /// With everything that its type has; whether it is registered is set here.
+    /// The Authenticator with the facts of its type. [`complete`] marks it as registered.
     pub(crate) registered: Authenticator,
-    /// What of it is sealed.
+    /// The secret to seal with the document.
     pub(crate) secret: SecretWrite,
-    /// What is used up by it.
+    /// Operations that redeem the challenge.
     pub(crate) operations: Vec<Operation>,
 }
 
-/// The Authenticator of `holder` that is to be registered, and may be.
+/// Finds the Authenticator of `holder` and checks that it can be registered now.
 ///
 /// # Errors
-/// `NotFound`; `FailedPrecondition` where it is registered already or of another type; `PermissionDenied` where the
-/// holder may not add any now.
+/// Returns `NotFound` if the User has no such Authenticator, `FailedPrecondition` if it is already registered or has
+/// another type, or `PermissionDenied` if the holder cannot add Authenticators now.
 pub(crate) async fn registering(
     ctx: &Context,
     holder: &Holder,
@@ -61,11 +61,11 @@ pub(crate) async fn registering(
     Ok(stored)
 }
 
-/// Registers what `verified` makes of the Authenticator as it is then, as often as a race is lost.
+/// Registers the Authenticator that `verified` builds from its current state. Retries after a lost race.
 ///
 /// # Errors
-/// As [`registering`]; those of `verified`; `PermissionDenied` where what is used up by it was used already;
-/// `AlreadyExists` where another has the same credential or key.
+/// Returns the errors of [`registering`] and of `verified`, `PermissionDenied` if the challenge was already redeemed,
+/// or `AlreadyExists` if another Authenticator has the same credential or key.
 pub(crate) async fn complete(
     ctx: &Context,
     holder: &Holder,
@@ -96,16 +96,16 @@ pub(crate) async fn complete(
     Err(Error::unavailable("the registration lost too many races"))
 }
 
-/// What somebody is told whose answer to a challenge was used before.
+/// The error for a challenge that was already redeemed.
 pub(super) fn used_already() -> Error {
     Error::denied("This answer was used already. Try it again").because("used_already")
 }
 
-/// Registers it. A Session that had to wait for that, or was asked to, does no longer.
+/// Registers the Authenticator. A Session that waited for the registration stops waiting.
 ///
 /// # Errors
-/// Those of the transaction: a conflict where the Authenticator or the Session has changed; a taken index where
-/// another has the same credential or key.
+/// Returns a conflict if the Authenticator or the Session changed, or [`CommitError::IndexTaken`] if another
+/// Authenticator has the same credential or key.
 async fn register(
     ctx: &Context,
     holder: &MayLackFirstAuthenticator<'_>,
@@ -139,7 +139,7 @@ async fn register(
         session::action(&session),
         AuthenticatorAction::RegistrationRequired | AuthenticatorAction::RegistrationRecommended
     );
-    // One that an administrator has to approve first is none yet.
+    // An Authenticator that an administrator must approve first does not count yet.
     if waited && authenticator::is_usable(&registered) {
         session
             .status_mut()

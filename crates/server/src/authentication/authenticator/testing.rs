@@ -1,4 +1,4 @@
-//! A Cluster and people, for tests.
+//! A Cluster and its Users, for tests.
 #![allow(
     clippy::large_futures,
     reason = "a test polls each of them once, on a stack of its own"
@@ -41,7 +41,7 @@ use crate::{
 /// 2026-11-22T00:00:00Z.
 pub(super) const START: UnixMillis = UnixMillis(1_795_305_600_000);
 
-/// A Cluster of one replica, with these rules about Authenticators.
+/// A Cluster of one replica with the given rules about Authenticators.
 pub(super) struct World {
     pub(super) ctx: Context,
     pub(super) clock: Arc<ManualClock>,
@@ -59,7 +59,7 @@ impl World {
         Self::on(store::testing::sqlite(), rules).await
     }
 
-    /// The same on a store.
+    /// Like [`Self::new`], on the given store.
     pub(super) async fn on(store: Arc<dyn Store>, rules: Rules) -> Self {
         let clock = Arc::new(ManualClock::at(START));
         let stop = CancellationToken::new();
@@ -77,7 +77,7 @@ impl World {
         world
     }
 
-    /// Writes other rules about Authenticators.
+    /// Replaces the rules about Authenticators.
     pub(super) async fn set_rules(&self, rules: Rules) {
         let found = load::by_name::<ClusterConfig>(&*self.ctx.store, "default", self.ctx.now());
         let mut stored = found.await.unwrap().unwrap();
@@ -85,7 +85,7 @@ impl World {
         self.replace(&stored).await;
     }
 
-    /// Writes what was read and changed.
+    /// Writes a changed object.
     pub(super) async fn replace<T: crate::resource::codec::Resource>(&self, stored: &Stored<T>) {
         let mut transaction = Transaction::at(self.ctx.now());
         transaction.push(Operation::Put(
@@ -100,7 +100,7 @@ impl World {
         raise::commit(&self.ctx, transaction).await.unwrap();
     }
 
-    /// Another replica of the Cluster.
+    /// Opens another replica of the Cluster.
     pub(super) async fn another(&self) -> Context {
         replica(self.ctx.store.clone(), &self.clock, &self.stop).await
     }
@@ -114,7 +114,7 @@ impl World {
         raise::commit(&self.ctx, transaction).await.unwrap();
     }
 
-    /// A person with a browser.
+    /// Creates a User with a browser Session.
     pub(super) async fn person(&self, name: &str) -> Holder {
         let mut user = User::default();
         let uid = self.ctx.new_uid();
@@ -135,7 +135,7 @@ impl World {
         self.holder(&begun.unwrap().session).await
     }
 
-    /// Whoever has the present token of a Session.
+    /// Returns the holder of the current token of a browser Session.
     pub(super) async fn holder(&self, session: &Session) -> Holder {
         let claims = browser::Claims {
             session: session.uid().parse().unwrap(),
@@ -147,7 +147,7 @@ impl World {
             .unwrap()
     }
 
-    /// The same person at a command line.
+    /// Creates a client Session for the same User.
     pub(super) async fn client_of(&self, holder: &Holder) -> Holder {
         let link = Link::of(&self.ctx, holder.user.uid).await;
         let user = holder.user.clone().into();
@@ -164,7 +164,7 @@ impl World {
         self.of_client(&session).await
     }
 
-    /// Whoever has the present token of a Session of a client.
+    /// Returns the holder of the current token of a client Session.
     pub(super) async fn of_client(&self, session: &Session) -> Holder {
         let uid = session.uid().parse().unwrap();
         let token_id = browser::present(session).unwrap();
@@ -207,7 +207,7 @@ async fn replica(
     ctx
 }
 
-/// Why it was refused; `nothing` where it was not.
+/// Returns the reason of the error, or `nothing` on success.
 pub(super) fn reason<T>(result: Result<T, Error>) -> &'static str {
     match result {
         Ok(_) => "nothing",

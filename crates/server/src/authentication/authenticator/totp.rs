@@ -1,4 +1,4 @@
-//! One-time passwords of an app.
+//! Time-based one-time passwords (TOTP) of an app.
 
 use std::borrow::Cow;
 
@@ -29,11 +29,11 @@ use crate::{
     resource::codec::{self, Stored},
 };
 
-/// Makes the secret, and returns the `otpauth:` URL by which an app takes it over. It is not told again; another call
-/// makes another secret.
+/// Creates the secret and returns its `otpauth:` URL for the app. The URL is never returned again; another call
+/// creates another secret.
 ///
 /// # Errors
-/// As [`registering`].
+/// Returns the errors of [`registering`].
 pub(crate) async fn begin_registration(
     ctx: &Context,
     holder: &Holder,
@@ -79,10 +79,10 @@ pub(crate) async fn begin_registration(
     Err(Error::unavailable("the registration lost too many races"))
 }
 
-/// Registers it by the code that the app shows. That code is not good for anything else any more.
+/// Registers the Authenticator if the code of the app is correct. The code cannot be used again.
 ///
 /// # Errors
-/// As [`registering`]; `PermissionDenied` where the code is wrong; `RateLimited` where too many were.
+/// Returns the errors of [`registering`], or `PermissionDenied` if the code is wrong.
 pub(crate) async fn finish_registration(
     ctx: &Context,
     holder: &Holder,
@@ -99,7 +99,7 @@ pub(crate) async fn finish_registration(
     }
     let secret = secret(ctx, &begun).await?;
     complete(ctx, holder, which, Type::Totp, caller, |stored| {
-        // Another beginning has made another secret since this one was read.
+        // Another call of `begin_registration` has created another secret since this one was read.
         if stored.revision != begun.revision {
             return Err(Error::new(
                 ErrorKind::Conflict,
@@ -120,12 +120,12 @@ pub(crate) async fn finish_registration(
     .await
 }
 
-/// Raises the Session of `holder` by a code. Right or wrong, each code is looked at once; while too many were wrong,
-/// none is.
+/// Raises the Session of `holder` with a code. Each attempt is evaluated exactly once. While guesses are blocked, no
+/// code is evaluated.
 ///
 /// # Errors
-/// `NotFound`; `PermissionDenied` where the code is wrong, or this Authenticator cannot be used here; `RateLimited`
-/// where too many codes were wrong.
+/// Returns `NotFound` if the User has no such Authenticator, `PermissionDenied` if the code is wrong or the
+/// Authenticator cannot be used here, or `RateLimited` after too many wrong codes.
 pub(crate) async fn authenticate(
     ctx: &Context,
     holder: &Holder,
@@ -168,10 +168,10 @@ pub(crate) async fn authenticate(
     Err(Error::unavailable("the authentication lost too many races"))
 }
 
-/// The Authenticator, where it may be tried now, and what was tried before.
+/// Returns the Authenticator and the record of failed guesses, if a code can be tried now.
 ///
 /// # Errors
-/// As [`authenticate`].
+/// Returns the errors of [`authenticate`], except for a wrong code.
 pub(crate) async fn check(
     ctx: &Context,
     holder: &Holder,
@@ -194,7 +194,7 @@ async fn secret(
     secret.ok_or_else(|| Error::internal("a TOTP without its secret"))
 }
 
-/// The Authenticator as it is once `code` was accepted; `None` where it is not.
+/// Returns the Authenticator updated for the accepted `code`, or `None` if the code is not accepted.
 fn accept(
     stored: &Stored<Authenticator>,
     secret: &[u8],
@@ -236,7 +236,7 @@ fn parameters(facts: &Totp) -> Parameters {
     }
 }
 
-/// What the app calls it: the e-mail address, else the name of the User.
+/// Returns the account label for the app: the email address, or else the name of the User.
 fn account(user: &User) -> String {
     let email = user.spec.as_ref().map_or("", |spec| spec.email.as_str());
     if email.is_empty() {
@@ -254,7 +254,7 @@ fn wrong_code() -> Error {
     .because("code_wrong")
 }
 
-/// What the audit says of a code that was refused without being looked at.
+/// Audits a code that was refused without evaluation because guesses are blocked.
 pub(crate) fn held_up(ctx: &Context, holder: &Holder, caller: &Caller, error: &Error) {
     if let Some(reason @ "authenticator_blocked") = error.reason() {
         let entry = Entry {

@@ -1,8 +1,8 @@
-//! TPM 2.0 of the machine that a client runs on.
+//! TPM 2.0 of the machine on which a client runs.
 //!
-//! Each challenge is a secret that only the TPM can recover which was registered. What was asked is kept under the hash
-//! of that secret, and taken by it: an answer is good once, several can be under way at once, and the secret itself is
-//! stored nowhere.
+//! Each challenge is a secret that only the registered TPM can recover. The challenge is stored under the hash of that
+//! secret, and the response takes it. Therefore a response works once, several challenges can be open at once, and the
+//! secret itself is never stored.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -56,14 +56,14 @@ use crate::{Caller, Context, Error, authentication::active::MayAwaitAuthenticato
 const RECORD: &str = "tpm-challenge";
 const LIFETIME: Duration = Duration::from_mins(5);
 
-/// What a TPM is asked.
+/// A challenge to a TPM.
 pub(crate) struct Challenge {
     encrypted: EncryptedCredential,
     ak_bytes: Vec<u8>,
     quote: QuoteRequest,
 }
 
-/// What was asked, and of whom.
+/// The stored form of a challenge, with the Session and the Authenticator that it was issued for.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Asked {
     #[prost(bytes = "vec", tag = "1")]
@@ -76,7 +76,7 @@ struct Asked {
     hash_algorithm: u32,
     #[prost(bytes = "vec", tag = "5")]
     pcrs: Vec<u8>,
-    /// What is to be registered; absent where it is registered already.
+    /// The TPM to register; absent if it is already registered.
     #[prost(message, optional, tag = "6")]
     registers: Option<Tpm>,
 }
@@ -115,11 +115,12 @@ fn wire(request: &QuoteRequest) -> TpmQuoteRequest {
     }
 }
 
-/// Checks what the client says of its TPM, and asks for the proof. Nothing of it is kept with the Authenticator before
-/// that is given, so it can be begun again.
+/// Verifies the parameters of the client's TPM and returns a challenge. The Authenticator does not change before the
+/// response, so a registration can begin again.
 ///
 /// # Errors
-/// As [`registering`]; `InvalidArgument` for what is no TPM, or none that the Cluster takes.
+/// Returns the errors of [`registering`], `InvalidArgument` if the parameters are malformed, or `PermissionDenied` if
+/// the Cluster does not accept the TPM.
 pub(crate) async fn begin_registration(
     ctx: &Context,
     holder: &Holder,
@@ -172,11 +173,11 @@ pub(crate) async fn begin_registration(
     ask(ctx, holder, stored.uid, encrypted, &secret, &kept, true).await
 }
 
-/// Registers the TPM by its answer.
+/// Registers the TPM if its response is correct.
 ///
 /// # Errors
-/// As [`registering`]; `PermissionDenied` where the answer is wrong; `AlreadyExists` where the TPM is registered
-/// already, for whomever.
+/// Returns the errors of [`registering`], `PermissionDenied` if the response is wrong, or `AlreadyExists` if the TPM
+/// is registered for any User.
 pub(crate) async fn finish_registration(
     ctx: &Context,
     holder: &Holder,
@@ -209,10 +210,10 @@ pub(crate) async fn finish_registration(
     .await
 }
 
-/// Asks for a proof of a TPM that is registered.
+/// Begins an authentication with a registered TPM.
 ///
 /// # Errors
-/// `NotFound`; `PermissionDenied` where it cannot be used here.
+/// Returns `NotFound` if the User has no such Authenticator, or `PermissionDenied` if it cannot be used here.
 pub(crate) async fn begin(
     ctx: &Context,
     holder: &Holder,
@@ -228,10 +229,11 @@ pub(crate) async fn begin(
     ask(ctx, holder, stored.uid, encrypted, &secret, kept, false).await
 }
 
-/// Raises the Session of `holder` by the answer.
+/// Raises the Session of `holder` if the response is correct.
 ///
 /// # Errors
-/// As [`begin`]; `PermissionDenied` where the answer is wrong, or the rules of the Cluster deny it.
+/// Returns the errors of [`begin`], or `PermissionDenied` if the response is wrong or the rules of the Cluster deny
+/// it.
 pub(crate) async fn authenticate(
     ctx: &Context,
     holder: &Holder,
@@ -251,7 +253,7 @@ pub(crate) async fn authenticate(
         let kept = facts(&stored.message)?;
         still_accepted(ctx, kept)?;
         let quoting = quoting(ctx, kept);
-        // One of a registration proves nothing here.
+        // A challenge of a registration proves nothing here.
         let asked = asked.as_ref().filter(|asked| asked.registers.is_none());
         let proved = match asked {
             Some(asked) => verify(asked, kept, answer, quoting),
@@ -294,7 +296,7 @@ pub(crate) async fn authenticate(
     Err(Error::unavailable("the authentication lost too many races"))
 }
 
-/// Keeps what is asked until it is answered.
+/// Stores the challenge until it is answered.
 async fn ask(
     ctx: &Context,
     holder: &Holder,
@@ -329,7 +331,8 @@ async fn ask(
     })
 }
 
-/// What was asked of this Authenticator in this Session, by the secret that was recovered: once.
+/// Takes the challenge that the recovered secret identifies, once. Returns `None` if it was issued for another Session
+/// or Authenticator.
 async fn take(
     ctx: &Context,
     holder: &Holder,
@@ -367,7 +370,7 @@ fn verify(
         create_attestation: &parameters.create_attestation,
         create_signature: &parameters.create_signature,
     })?;
-    // What was asked was found by the hash of it.
+    // The hash of this secret identified the challenge, so the secret is the expected one.
     let secret = ActivationSecret::from_bytes(answer.response.clone())?;
     let quote = QuoteRequest {
         nonce: asked.nonce.clone(),
@@ -389,10 +392,11 @@ fn verify(
     .verify(&expected, &key)
 }
 
-/// Whether the Cluster, by its rules of now, still accepts a TPM that is registered.
+/// Checks that the current rules of the Cluster still accept a registered TPM.
 ///
 /// # Errors
-/// `PermissionDenied` where an authority must have certified it, and none had when it was registered.
+/// Returns `PermissionDenied` if a certified endorsement key is required and this one was not certified at
+/// registration.
 fn still_accepted(ctx: &Context, kept: &Tpm) -> Result<(), Error> {
     let trust = kept.endorsement_key.as_ref().map(Kept::trust);
     if settings(ctx).require_certified_ek && trust != Some(KeptTrust::Certified) {
@@ -401,7 +405,8 @@ fn still_accepted(ctx: &Context, kept: &Tpm) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether a quote must come with the answer: the Cluster wants one, or this TPM has made one before.
+/// Returns whether the response must contain a quote. The Cluster can require one, and a TPM that has quoted once must
+/// always quote.
 fn quoting(ctx: &Context, kept: &Tpm) -> Quoting {
     if kept.is_quoted || settings(ctx).require_quote {
         Quoting::Required
@@ -451,7 +456,7 @@ fn known(key: &EndorsementKey) -> Kept {
     }
 }
 
-/// What its certificate calls it.
+/// Returns the manufacturer and model from the endorsement certificate.
 fn describe(kept: &Tpm) -> String {
     let Some(key) = &kept.endorsement_key else {
         return String::new();
@@ -482,10 +487,10 @@ fn settings(ctx: &Context) -> Settings {
         .unwrap_or_default()
 }
 
-/// Who certifies endorsement keys.
+/// Returns the trusted authorities for endorsement keys.
 ///
 /// # Errors
-/// What is wrong with the settings.
+/// Returns [`Refusal`] if the settings are invalid.
 pub(crate) fn authorities(settings: &Settings) -> Result<Authorities, Refusal> {
     Authorities::from_pem(&settings.ek_ca_certificates, settings.require_certified_ek)
 }

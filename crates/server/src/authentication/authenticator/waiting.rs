@@ -1,4 +1,4 @@
-//! What a Session waits for, after it has begun.
+//! Reevaluation of the action that a Session waits for after its creation.
 
 use std::borrow::Cow;
 
@@ -18,11 +18,11 @@ use crate::{
     resource::codec,
 };
 
-/// What the Session waits for. Where it waits for one of the Authenticators of its User and none is left, or for a new
-/// one and there is one by now, the rules are asked again, as at its login.
+/// Returns the action that the Session waits for. Evaluates the rules of its login again if the action became
+/// obsolete. That is the case if the User's Authenticators are gone, or if the User has one by now.
 ///
 /// # Errors
-/// `Unauthenticated` where the Session has ended.
+/// Returns `Unauthenticated` if the Session has ended.
 pub(crate) async fn reconsidered(
     ctx: &Context,
     holder: &Holder,
@@ -61,10 +61,10 @@ pub(crate) async fn reconsidered(
     Err(Error::unavailable("the Session lost too many races"))
 }
 
-/// The User does not want what was only recommended, which is audited. What is required stays.
+/// Declines a recommended action, and audits that. A required action stays.
 ///
 /// # Errors
-/// `Unauthenticated` where the Session has ended.
+/// Returns `Unauthenticated` if the Session has ended.
 pub(crate) async fn decline(ctx: &Context, holder: &Holder, caller: &Caller) -> Result<(), Error> {
     let mut holder = Cow::Borrowed(holder);
     for _ in 0..ATTEMPTS {
@@ -99,7 +99,7 @@ pub(crate) async fn decline(ctx: &Context, holder: &Holder, caller: &Caller) -> 
     Err(Error::unavailable("the Session lost too many races"))
 }
 
-/// As the rules saw the Session at its login: what a refresh has noted since is none.
+/// Returns the Session as the rules saw it at login, without the authentications of later refreshes.
 fn as_it_began(session: &Session) -> Session {
     let mut began = session.clone();
     if let Some(status) = &mut began.status {
@@ -110,7 +110,7 @@ fn as_it_began(session: &Session) -> Session {
     began
 }
 
-/// Writes it down; `false` where something has changed meanwhile.
+/// Stores the action. Returns `false` if the Session changed in the meantime.
 async fn wait_for(
     ctx: &Context,
     holder: &Holder,

@@ -1,4 +1,4 @@
-//! The key by which identity providers know the Cluster: in the store, sealed, so that replicas agree.
+//! The SAML key pair of the Cluster. It is sealed in the store, so all replicas use the same one.
 
 use std::time::Duration;
 
@@ -8,22 +8,22 @@ use store::{CommitError, Expected, NewDocument, Operation, SecretWrite, Transact
 
 use crate::{Context, Error};
 
-/// The name of the key's document.
+/// Name of the key's document.
 const NAME: &str = "saml";
-/// Identity providers hold the certificate by hand, so it lives as long as they may.
+/// Lifetime of the certificate. Providers configure it manually, so it is long.
 const LIFETIME: Duration = Duration::from_hours(20 * 365 * 24);
 
-/// Signs requests and decrypts assertions.
+/// The keys that sign requests and decrypt assertions.
 pub(super) struct Keys {
     pub(super) signing: SigningKey,
     pub(super) decryption: DecryptionKey,
 }
 
 impl Keys {
-    /// Reads the key, or makes it where there is none.
+    /// Reads the key, or creates it if it does not exist.
     ///
     /// # Errors
-    /// Where the store fails or holds what is no key.
+    /// Returns an error if the store fails or the stored key is invalid.
     pub(super) async fn open(ctx: &Context) -> Result<Self, Error> {
         if let Some(keys) = Self::read(ctx).await? {
             return Ok(keys);
@@ -52,7 +52,7 @@ impl Keys {
         }))
     }
 
-    /// That another replica was first is as good.
+    /// Creates the key. Succeeds if another replica created it first.
     async fn create(ctx: &Context) -> Result<(), Error> {
         let now = ctx.now();
         let material = make(ctx, now).await?;
@@ -79,7 +79,7 @@ impl Keys {
     }
 }
 
-/// Prime numbers are looked for on a thread of their own.
+/// Generates the key on a blocking thread, because the search for primes is slow.
 async fn make(ctx: &Context, now: UnixMillis) -> Result<KeyMaterial, Error> {
     let name = ctx.domain.host().to_owned();
     let rng = ctx.rng.clone();

@@ -1,4 +1,4 @@
-//! Single logout: Sessions that end because the provider says so, and sessions at the provider that end with ours.
+//! SAML single logout, initiated by the provider or by the Cluster.
 
 use api::core_v1::{
     Session,
@@ -23,16 +23,16 @@ use crate::{
 
 const USED_REQUEST: &str = "saml-logout";
 
-/// A logout that goes on at the provider.
+/// A logout request to send to the provider.
 pub(crate) struct Farewell {
     pub(crate) provider: Uid,
-    /// What the provider is called.
+    /// Display name of the provider.
     pub(crate) label: String,
     pub(crate) request_id: String,
     pub(crate) message: Outgoing,
 }
 
-/// What a Session keeps of a login for its end.
+/// Extracts the identifiers of a login that a later logout needs.
 pub(super) fn remembered(name: &NameId, session_index: Option<&str>) -> Saml {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     Saml {
@@ -44,10 +44,10 @@ pub(super) fn remembered(name: &NameId, session_index: Option<&str>) -> Saml {
     }
 }
 
-/// Ends the Sessions that a provider names, and answers it.
+/// Ends the Sessions that a provider's request names, and returns the response.
 ///
 /// # Errors
-/// `Unauthenticated` where the request is of no provider of ours, or came before.
+/// Returns `Unauthenticated` if the request is not from a known provider or was already used.
 pub(crate) async fn end_by_request(
     ctx: &Context,
     incoming: Incoming<'_>,
@@ -71,8 +71,8 @@ pub(crate) async fn end_by_request(
     .map_err(|error| failed(&entry, &error))
 }
 
-/// How the session at the provider can be ended by which `session` began; `None` where there is none, or the provider
-/// cannot.
+/// Builds the logout request to the SAML provider that authenticated `session`. Returns `None` for other Sessions, or
+/// if the provider does not support logout.
 pub(crate) async fn farewell(ctx: &Context, session: &Session) -> Option<Farewell> {
     let by = began_by(session)?;
     let saml = by.saml.as_ref()?;
@@ -104,10 +104,11 @@ pub(crate) async fn farewell(ctx: &Context, session: &Session) -> Option<Farewel
     }
 }
 
-/// Verifies the provider's answer to a [`Farewell`]; what the provider is called.
+/// Verifies the provider's response to a [`Farewell`]. Returns the display name of the provider.
 ///
 /// # Errors
-/// `Unauthenticated` where it is no good, `PermissionDenied` where the provider has not ended everything.
+/// Returns `Unauthenticated` if the response is invalid, or `PermissionDenied` if the provider did not end all
+/// sessions.
 pub(crate) async fn finish(
     ctx: &Context,
     provider: Uid,
@@ -127,7 +128,7 @@ pub(crate) async fn finish(
     Ok(entry.label().to_owned())
 }
 
-/// The request, and whose it is.
+/// Verifies the request and returns it with its provider.
 async fn read(
     ctx: &Context,
     incoming: Incoming<'_>,
@@ -143,7 +144,7 @@ async fn read(
         }
         let spec = spec(&entry)?;
         let source = source(ctx, spec)?;
-        // One that is down cannot have sent it in a way that could be verified.
+        // Without metadata, a request of this provider could not be verified.
         let Ok(known) = source.get().await else {
             continue;
         };

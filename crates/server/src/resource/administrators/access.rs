@@ -1,4 +1,4 @@
-//! Whether somebody may call the whole core API.
+//! Evaluates whether a Session may call the whole core API.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use crate::{Error, bootstrap};
 const PACKAGE: &str = "octelium.api.main.core.v1";
 const SERVICE: &str = "MainService";
 
-/// The API as a Service, and the Policies that have been looked at.
+/// The API as a Service, and the Policies read so far.
 pub(super) struct Api {
     service: Stored<Service>,
     namespace: Stored<Namespace>,
@@ -30,7 +30,7 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// `None` in a Cluster that has not begun.
+    /// Returns `None` if the Cluster is not bootstrapped.
     pub(super) async fn load(draft: &mut Draft<'_>) -> Result<Option<Self>, Error> {
         let service = draft.find::<Service>(bootstrap::API_SERVICE).await?;
         let namespace = draft.find::<Namespace>(bootstrap::API_NAMESPACE).await?;
@@ -52,7 +52,7 @@ impl Api {
         }))
     }
 
-    /// Whether every method is allowed to the Session.
+    /// Returns whether the Policies allow every method to the Session.
     pub(super) async fn admits(
         &mut self,
         draft: &mut Draft<'_>,
@@ -106,7 +106,7 @@ impl Api {
         }))
     }
 
-    /// Everything that a conclusion rests on, `held` included.
+    /// Returns all objects that the conclusion depends on, including `held`.
     pub(super) fn into_evidence(
         self,
         user: &Stored<User>,
@@ -129,7 +129,7 @@ impl Api {
     }
 
     async fn read(&mut self, draft: &mut Draft<'_>, name: &str) -> Result<(), Error> {
-        // `a.b.c` brings in `b.c`, which brings in `c`.
+        // `a.b.c` has the parent `b.c`, which has the parent `c`.
         let mut next = Some(name);
         while let Some(name) = next {
             if !self.policies.contains_key(name) {

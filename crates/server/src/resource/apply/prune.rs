@@ -1,4 +1,4 @@
-//! Deletion of what a request does not name.
+//! Deletes objects that a request does not name.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::Error;
 
-/// Stages the deletions. Built-in objects stay, and so do the author's own User and Credential.
+/// Stages the deletions. Skips built-in objects and the User and Credential of the author.
 pub(super) async fn prune(
     draft: &mut Draft<'_>,
     request: &ApplyRequest,
@@ -78,7 +78,7 @@ async fn prune_kind<T: Managed>(
         ));
         planned.problem(None, Some(kind), "", &error);
     }
-    // A child goes before its parent, which has fewer dots.
+    // Children are deleted before their parent, whose name has fewer dots.
     prunable.sort_by_cached_key(|stored| {
         let name = stored.message.name().to_owned();
         (std::cmp::Reverse(name.matches('.').count()), name)

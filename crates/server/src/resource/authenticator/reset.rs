@@ -1,4 +1,4 @@
-//! All second factors of a User at once: for whoever has lost them.
+//! Resets all second factors of a User who lost them.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +19,8 @@ use crate::{
     },
 };
 
-/// Deletes the Authenticators of a User, the recovery codes and the count of wrong codes, and ends the Sessions that
-/// began by one of them or are pinned to it.
+/// Deletes the Authenticators of a User, the recovery codes and the count of wrong codes. Also ends the Sessions that
+/// were created with one of them or require it.
 pub struct Reset(pub ResetAuthenticatorsRequest);
 
 impl Plan for Reset {
@@ -44,7 +44,7 @@ impl Plan for Reset {
             draft.delete_dependent(authenticator);
             Authenticator::release(draft, authenticator).await?;
         }
-        // One that is added meanwhile makes the transaction fail and be planned anew.
+        // If another one is added meanwhile, the transaction fails and is planned again.
         draft.limit(Kind::Authenticator, index::USER, uid, 1);
         draft.hold(&user);
         administrators::check(draft).await?;

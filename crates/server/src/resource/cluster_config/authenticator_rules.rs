@@ -1,4 +1,5 @@
-//! `ClusterConfig.spec.authenticator`: compiled when it is written, so that no login finds a rule broken.
+//! Validation of `ClusterConfig.spec.authenticator`. Rules are compiled at the write, so logins never meet a broken
+//! rule.
 
 use api::core_v1::{
     authenticator::spec::State,
@@ -161,7 +162,7 @@ mod tests {
             let texts = vec![good.clone(), bad.to_owned()];
             assert_eq!(told(texts, false), Err(no_certificate.clone()), "{bad}");
         }
-        // A certificate, but of a TPM.
+        // A certificate of a TPM instead of an authority.
         let tpm = SoftwareTpm::new(Behaviour::default()).certified_parts(&maker, None);
         let text = STANDARD.encode(tpm.endorsement);
         let tpm = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");

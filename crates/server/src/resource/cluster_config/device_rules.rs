@@ -1,4 +1,4 @@
-//! `ClusterConfig.spec.device`: in which state new Devices begin, and how many a User may have.
+//! Validation of `ClusterConfig.spec.device`: the initial state of Devices and their maximum number per User.
 
 use api::core_v1::{cluster_config::spec::Device, device::spec::State};
 use domain::device::MOST_PER_USER;

@@ -1,4 +1,5 @@
-//! The rules of an `IdentityProvider`: compiled when they are written, so that no login finds them broken.
+//! Validation of the rules of an `IdentityProvider`. Rules are compiled at the write, so logins never meet a broken
+//! rule.
 
 use api::core_v1::identity_provider::{
     Spec,

@@ -1,19 +1,19 @@
-//! Certificates in PEM (RFC 7468 §5), told apart from everything else.
+//! Recognizes certificates in PEM (RFC 7468 §5).
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
-/// The tag of a SEQUENCE in DER, with which a certificate begins.
+/// DER tag of a SEQUENCE, the first byte of a certificate.
 const SEQUENCE: u8 = 0x30;
 
-/// Whether `text` is one certificate or more, with blank lines between them at most.
+/// Returns whether `text` contains only certificates, at least one, separated by at most blank lines.
 pub(super) fn are_all(text: &[u8]) -> bool {
     let Parsed { found, has_other } = parse(text);
     !found.is_empty() && !has_other
 }
 
-/// The certificates in `text`, without anything else.
+/// Returns the certificates in `text` without anything else.
 pub(super) fn only(text: &[u8]) -> String {
     parse(text).found
 }

@@ -1,4 +1,4 @@
-//! The configurations that rules choose among.
+//! Validation of `dynamicConfig`: named configurations and the rules that select one.
 
 use std::collections::BTreeSet;
 
@@ -12,10 +12,10 @@ const CONFIGS: usize = 1000;
 const RULES: usize = 1000;
 pub(super) const PATH: &str = "spec.dynamicConfig";
 
-/// Checks names and rules; the configurations themselves are checked as `spec.config` is.
+/// Checks names and rules. The configurations themselves are checked like `spec.config`.
 ///
 /// # Errors
-/// A text that names the field, and, for an expression, line and column.
+/// Returns `InvalidArgument` with the path of the field and, for an expression, line and column.
 pub(super) fn check(dynamic: &DynamicConfig, has_default: bool) -> Result<(), Error> {
     for (field, count, limit) in [
         ("configs", dynamic.configs.len(), CONFIGS),
@@ -59,7 +59,7 @@ pub(super) fn check(dynamic: &DynamicConfig, has_default: bool) -> Result<(), Er
             Some(Type::Eval(source)) => {
                 expression::check_text(&format!("{path}.eval"), source)?;
             }
-            // Refused before by the list of what is served.
+            // Not served, so it was refused before.
             Some(Type::Opa(_)) => {}
             None => {
                 return Err(Error::invalid(format!(

@@ -5,10 +5,10 @@ use policy::{EvalType, Problem, RuleList};
 
 use crate::Error;
 
-/// Checks an expression over `ctx` of Policies that must yield text.
+/// Checks an expression over the Policy context `ctx` that must return text.
 ///
 /// # Errors
-/// A text with everything that is wrong, with line and column.
+/// Returns `InvalidArgument` with all problems, and line and column.
 pub(super) fn check_text(path: &str, source: &str) -> Result<(), Error> {
     policy::check_eval(RuleList::Policy, source, EvalType::String)
         .map_err(|problems| invalid(path, &problems))
@@ -17,7 +17,7 @@ pub(super) fn check_text(path: &str, source: &str) -> Result<(), Error> {
 /// Checks a condition, which must be set.
 ///
 /// # Errors
-/// A text with everything that is wrong, with line and column.
+/// Returns `InvalidArgument` with all problems, and line and column.
 pub(super) fn check_condition(path: &str, condition: Option<&Condition>) -> Result<(), Error> {
     let set = condition.filter(|condition| condition.r#type.is_some());
     let condition = set.ok_or_else(|| Error::invalid(format!("{path} must be set")))?;

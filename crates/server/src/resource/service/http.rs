@@ -1,4 +1,4 @@
-//! The HTTP part of a Service's config.
+//! The HTTP part of a Service configuration.
 
 use api::core_v1::service::spec::{
     Mode,
@@ -24,14 +24,14 @@ const HEADERS: usize = 256;
 const PREFIX_LENGTH: usize = 512;
 const TEXT_BYTES: usize = 512;
 const URL_BYTES: usize = 2048;
-/// Request headers whose value lets its holder in somewhere.
+/// Request headers that contain credentials.
 const CREDENTIAL_HEADERS: [&str; 3] = ["authorization", "proxy-authorization", "x-api-key"];
 pub(super) const INLINE_BYTES: usize = 50_000;
 
-/// Checks everything that needs no other resource. `path`: where it is in the Service.
+/// Checks everything that needs no other resource. `path` is the field path in the Service.
 ///
 /// # Errors
-/// A text that names the field.
+/// Returns `InvalidArgument` with the path of the field.
 pub(super) fn check(path: &str, http: &Http, mode: Mode) -> Result<(), Error> {
     limits::check(path, http, mode)?;
     plugin::check(&format!("{path}.plugins"), &http.plugins)?;
@@ -59,7 +59,7 @@ pub(super) fn check(path: &str, http: &Http, mode: Mode) -> Result<(), Error> {
     Ok(())
 }
 
-/// The Secrets that it names.
+/// Returns the names of its Secrets.
 pub(super) fn secrets(http: &Http) -> Vec<String> {
     let Some(auth) = http.auth.as_ref().and_then(|auth| auth.r#type.as_ref()) else {
         return Vec::new();
@@ -93,7 +93,7 @@ pub(super) fn secrets(http: &Http) -> Vec<String> {
     secret.cloned().into_iter().collect()
 }
 
-/// Whether its signatures hold for one host alone.
+/// Returns whether it signs requests for a single host.
 pub(super) fn signs_hosts(http: &Http) -> bool {
     matches!(
         http.auth.as_ref().and_then(|auth| auth.r#type.as_ref()),
@@ -147,7 +147,7 @@ fn check_header(path: &str, header: &Header) -> Result<(), Error> {
     }
 }
 
-/// Refuses credentials that everybody could read who may read the Service.
+/// Refuses literal credentials, because every reader of the Service could see them.
 fn check_credentials(path: &str, entries: &[KeyValue]) -> Result<(), Error> {
     for (index, entry) in entries.iter().enumerate() {
         let is_literal = matches!(&entry.r#type, Some(key_value::Type::Value(_)));
@@ -180,7 +180,7 @@ fn check_entry(path: &str, entry: &KeyValue) -> Result<(), Error> {
 pub(super) fn check_name(path: &str, name: &str) -> Result<(), Error> {
     let parsed = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| Error::invalid(format!("{path} {name:?} is not the name of a header")))?;
-    // Upstreams read other spellings as the same name.
+    // Upstreams may treat other spellings as the same name.
     let folded = parsed.as_str().replace(['_', '.'], "-");
     if folded.starts_with("x-octelium-") {
         return Err(Error::invalid(format!(
@@ -271,7 +271,7 @@ fn check_client(path: &str, client: &OAuth2ClientCredentials) -> Result<(), Erro
         )));
     }
     let uri: Option<http::Uri> = client.token_url.parse().ok();
-    // Plain HTTP is for an operator to allow, who knows the network.
+    // The operator decides whether plain HTTP is acceptable in the network.
     let is_url = uri.is_some_and(|uri| {
         matches!(uri.scheme_str(), Some("https" | "http"))
             && uri

@@ -1,4 +1,4 @@
-//! Time-outs, retries and bodies of a Service.
+//! Timeouts, retries and body limits of a Service.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const AUDIENCE_BYTES: usize = 512;
 /// Checks numbers and times.
 ///
 /// # Errors
-/// A text that names the field.
+/// Returns `InvalidArgument` with the path of the field.
 pub(super) fn check(path: &str, http: &Http, mode: Mode) -> Result<(), Error> {
     if let Some(timeouts) = &http.timeouts {
         for (field, duration) in [
@@ -111,7 +111,7 @@ fn check_retry(path: &str, retry: &Retry) -> Result<(), Error> {
     Ok(())
 }
 
-/// Shorter ones than elsewhere: a millisecond is a time-out.
+/// Permits shorter times than other fields: one millisecond is a valid timeout.
 fn check_time(path: &str, duration: Option<&meta_v1::Duration>) -> Result<(), Error> {
     let Some(duration) = duration else {
         return Ok(());

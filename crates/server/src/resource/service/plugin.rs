@@ -19,10 +19,10 @@ const PLUGINS: usize = 256;
 const HIGHEST_RATE: i64 = 1_000_000;
 const LONGEST_WINDOW: std::time::Duration = std::time::Duration::from_hours(30 * 24);
 
-/// Checks names, conditions, and what each plugin has.
+/// Checks names, conditions and the settings of each plugin.
 ///
 /// # Errors
-/// A text that names the field, and, for an expression, line and column.
+/// Returns `InvalidArgument` with the path of the field and, for an expression, line and column.
 pub(super) fn check(path: &str, plugins: &[Plugin]) -> Result<(), Error> {
     if plugins.len() > PLUGINS {
         return Err(Error::invalid(format!(
@@ -57,7 +57,7 @@ pub(super) fn check(path: &str, plugins: &[Plugin]) -> Result<(), Error> {
                 &prefixes.add_prefix,
                 &prefixes.remove_prefix,
             )?,
-            // Refused before by the list of what is served.
+            // Not served, so it was refused before.
             Some(Type::ExtProc(_) | Type::Lua(_) | Type::Cache(_) | Type::JsonSchema(_)) => {}
             None => {
                 return Err(Error::invalid(format!(
@@ -108,7 +108,7 @@ fn check_rate(path: &str, limit: &RateLimit, phase: Phase) -> Result<(), Error> 
         Some(rate_limit::key::Type::Eval(source)) => {
             expression::check_text(&format!("{path}.key.eval"), source)?;
         }
-        // Without a key it is per Session.
+        // The default key is the Session.
         None
         | Some(rate_limit::key::Type::PerSession(true) | rate_limit::key::Type::PerUser(true)) => {
             if phase == Phase::PreAuth {

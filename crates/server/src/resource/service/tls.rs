@@ -9,7 +9,7 @@ use crate::Error;
 
 const SCHEMES: [&str; 3] = ["https://", "wss://", "grpcs://"];
 
-/// The Secrets of certificates that an upstream is shown, and the fields that name them.
+/// Returns the Secrets with client certificates for the upstream, and the fields that name them.
 pub(super) fn secrets(config: &Config) -> impl Iterator<Item = (&'static str, &str)> {
     let beside = config.client_certificate.as_ref().and_then(|certificate| {
         let client_certificate::Type::FromSecret(name) = certificate.r#type.as_ref()?;
@@ -24,8 +24,10 @@ pub(super) fn secrets(config: &Config) -> impl Iterator<Item = (&'static str, &s
     beside.into_iter().chain(in_tls)
 }
 
+/// Checks that the configuration names one client certificate at most, and that its upstream uses TLS.
+///
 /// # Errors
-/// A text that names the field.
+/// Returns `InvalidArgument` with the path of the field.
 pub(super) fn check(path: &str, config: &Config) -> Result<(), Error> {
     let named: Vec<_> = secrets(config).collect();
     if let [(_, first), (field, second)] = named.as_slice()

@@ -17,17 +17,17 @@ const SCHEMES: &[(&str, u32)] = &[
     ("grpcs", 443),
 ];
 
-/// Checks that there is exactly one kind of upstream, and all its URLs. `path`: where it is in the Service.
+/// Checks the upstream and all its URLs. `path` is the field path in the Service.
 ///
 /// # Errors
-/// A text that names the field.
+/// Returns `InvalidArgument` with the path of the field.
 pub(super) fn check(path: &str, upstream: &Upstream, has_port: bool) -> Result<(), Error> {
     match &upstream.r#type {
         None => Err(Error::invalid(format!(
             "{path} must have a url or loadbalance"
         ))),
         Some(Type::Url(url)) => parse(&format!("{path}.url"), url).map(drop),
-        // Refused before by the list of what is served.
+        // Not served, so it was refused before.
         Some(Type::Container(_)) => Ok(()),
         Some(Type::Loadbalance(balanced)) => {
             let path = format!("{path}.loadbalance.endpoints");
@@ -57,12 +57,12 @@ pub(super) fn check(path: &str, upstream: &Upstream, has_port: bool) -> Result<(
     }
 }
 
-/// Whether there is more than one endpoint.
+/// Returns whether there is more than one endpoint.
 pub(super) fn is_balanced(upstream: &Upstream) -> bool {
     matches!(&upstream.r#type, Some(Type::Loadbalance(balanced)) if balanced.endpoints.len() > 1)
 }
 
-/// The port of the (first) upstream.
+/// Returns the port of the first upstream.
 pub(super) fn port(upstream: &Upstream) -> Option<u32> {
     let url = match upstream.r#type.as_ref()? {
         Type::Url(url) => url,
@@ -103,7 +103,7 @@ fn parse(path: &str, url: &str) -> Result<Address, Error> {
         return Err(invalid("it has no host"));
     }
     if authority.as_str().contains('@') {
-        // Would be shown to everybody who may read the Service.
+        // Every reader of the Service could see it.
         return Err(invalid(
             "it must not hold a user or password; use spec.config.http.auth",
         ));
@@ -120,7 +120,7 @@ fn parse(path: &str, url: &str) -> Result<Address, Error> {
     Ok(Address { scheme, port })
 }
 
-/// Nothing that an upstream could read otherwise than the gateway.
+/// Returns whether upstreams and the gateway interpret the path alike.
 fn is_plain(path: &str) -> bool {
     path.is_empty()
         || (path.starts_with('/')
@@ -131,7 +131,7 @@ fn is_plain(path: &str) -> bool {
                 .all(|segment| !matches!(segment, "" | "." | "..")))
 }
 
-/// `host:` or `host:text`, which `port_u16` takes as no port.
+/// Returns whether the authority is `host:` or `host:text`, which `port_u16` parses as no port.
 fn has_port_text(authority: &str) -> bool {
     let after_host = authority.rsplit(']').next().unwrap_or(authority);
     after_host.contains(':')

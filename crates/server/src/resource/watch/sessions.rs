@@ -1,4 +1,4 @@
-//! New Sessions, which the change log does not tell of.
+//! Finds new Sessions, which the change log does not contain.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -7,18 +7,18 @@ use store::{Document, Order, Query};
 
 use crate::{Context, Error};
 
-/// By how much the clocks of replicas, and the time that a transaction takes, may differ.
+/// Maximum clock skew between replicas plus the duration of a transaction.
 const SKEW: Duration = Duration::from_secs(10);
 const PAGE: u32 = 100;
 
-/// What has been told already.
+/// The Sessions that were already reported.
 pub(super) struct NewSessions {
     since: UnixMillis,
     known: BTreeSet<(UnixMillis, Uid)>,
 }
 
 impl NewSessions {
-    /// Before anything is listed.
+    /// Creates the state before the Sessions are listed.
     pub(super) fn starting_at(now: UnixMillis) -> Self {
         Self {
             since: now,
@@ -26,7 +26,7 @@ impl NewSessions {
         }
     }
 
-    /// Those that have not been told of, oldest first.
+    /// Returns Sessions that were not reported yet, oldest first.
     pub(super) async fn find(&mut self, context: &Context) -> Result<Vec<Document>, Error> {
         let now = context.now();
         let oldest = self.since.saturating_sub(SKEW);

@@ -1,4 +1,4 @@
-//! What is asked of Services, as it is asked: who, what, how it was decided, and why.
+//! The access log: requests to Services, their decisions and the reasons.
 
 use ::api::{
     meta_v1::{CommonListOptions, ObjectReference},
@@ -18,7 +18,6 @@ use super::{
 };
 use crate::{Context, web::failure::Failure};
 
-/// Where it is.
 pub(super) const PLACE: &str = "/admin/access";
 const LOG: Log = Log {
     place: PLACE,
@@ -55,7 +54,7 @@ const LOG: Log = Log {
     nothing: "Nothing was asked of a Service that is looked for.",
 };
 
-/// One page of events, newest first; the rows alone where the script asks for those.
+/// Shows one page of events, newest first. Returns only the rows to the script.
 pub(super) async fn page(
     State(ctx): State<Context>,
     admin: Administrator,
@@ -147,7 +146,7 @@ fn row(admin: &Administrator, event: &AccessEvent) -> Markup {
     }
 }
 
-/// What tells an event from others.
+/// Returns a key that is unique per event.
 fn identity(event: &AccessEvent) -> String {
     let at = event.at.unwrap_or_default();
     format!("{}-{}-{}", event.request_id, at.seconds, at.nanos)

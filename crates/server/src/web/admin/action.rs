@@ -1,4 +1,4 @@
-//! What can be done with an object, and by which methods of the API.
+//! Actions on objects and the API methods that they call.
 
 use ::api::{
     core_v1::{Authenticator, Credential, Device, Session, authenticator, device, session, user},
@@ -18,41 +18,41 @@ use super::{
 };
 use crate::{Error, web::failure::Failure};
 
-/// More Sessions of one User are not ended at once.
+/// Maximum number of rounds in which [`end_all`] deletes Sessions.
 const ENDINGS: usize = 10;
 
-/// Something that is done with an object.
+/// An action on an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
-    /// A Credential gets a new secret.
+    /// Rotates the secret of a Credential.
     Rotate,
-    /// A Credential is accepted no more, for the time being.
+    /// Disables a Credential temporarily.
     Disable,
-    /// A Credential is accepted again.
+    /// Enables a disabled Credential.
     Enable,
-    /// A Credential is gone.
+    /// Deletes a Credential.
     Delete,
-    /// A Session is gone.
+    /// Deletes a Session.
     End,
-    /// All Sessions of a User are gone.
+    /// Deletes all Sessions of a User.
     EndAll,
-    /// A Session, Device or Authenticator may be used.
+    /// Approves a Session, Device or Authenticator.
     Approve,
-    /// A Session, Device or Authenticator may not be used.
+    /// Rejects a Session, Device or Authenticator.
     Reject,
-    /// A person gets a link that logs them in once.
+    /// Creates an enrollment link, which signs a person in once.
     Link,
-    /// The links of a person that were not used work no more.
+    /// Revokes the unused enrollment links of a User.
     RevokeLinks,
-    /// All Authenticators of a User are gone.
+    /// Deletes all Authenticators of a User.
     ResetAuthenticators,
 }
 
-/// What has come of an action.
+/// Effect of an action on the object.
 pub(super) enum Outcome {
-    /// The object is there still.
+    /// The object still exists.
     Changed,
-    /// The object is gone.
+    /// The object is deleted.
     Gone,
 }
 
@@ -71,7 +71,7 @@ impl Action {
         Self::ResetAuthenticators,
     ];
 
-    /// What may be done with an object as it is.
+    /// Returns the actions available for an object in its current state.
     pub(super) fn on(resource: &Resource) -> Vec<Self> {
         match &resource.resource {
             Some(Body::Credential(credential)) => {
@@ -113,12 +113,12 @@ impl Action {
         }
     }
 
-    /// The one that an address names.
+    /// Returns the action with this name in addresses.
     pub(super) fn named(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|action| action.word() == word)
     }
 
-    /// In addresses.
+    /// Returns the name in addresses.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Rotate => "rotate",
@@ -135,7 +135,7 @@ impl Action {
         }
     }
 
-    /// On buttons.
+    /// Returns the label of the button.
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Rotate => "Rotate the secret",
@@ -152,7 +152,7 @@ impl Action {
         }
     }
 
-    /// What it means, before it is done.
+    /// Explains the consequences before confirmation.
     pub(super) fn explained(self, kind: Kind) -> String {
         match self {
             Self::Rotate => "It gets a new secret, which is shown once. What becomes of the present one, you choose below.".to_owned(),
@@ -170,7 +170,7 @@ impl Action {
         }
     }
 
-    /// What was done.
+    /// Returns the message after success.
     pub(super) fn told(self) -> &'static str {
         match self {
             Self::Rotate => "It has a new secret.",
@@ -187,7 +187,7 @@ impl Action {
         }
     }
 
-    /// Whether somebody loses something by it.
+    /// Returns whether the action takes access away.
     pub(super) fn is_dangerous(self) -> bool {
         !matches!(
             self,
@@ -195,12 +195,12 @@ impl Action {
         )
     }
 
-    /// Where it is asked for.
+    /// Returns the address of the confirmation page.
     pub(super) fn place(self, shown: &Shown, name: &str) -> String {
         format!("{}/{name}/{}", shown.place(), self.word())
     }
 
-    /// Whether the Session may call all that it takes on an object of the kind.
+    /// Returns whether the Session may call all methods that the action needs on this kind.
     pub(super) fn is_allowed(self, api: &Api, kind: Kind) -> bool {
         self.methods(kind).iter().all(|path| api.allows(path))
     }
@@ -219,10 +219,10 @@ impl Action {
         }
     }
 
-    /// Does it.
+    /// Executes the action.
     ///
     /// # Errors
-    /// As the API says.
+    /// Returns the error of the API call.
     pub(super) async fn carry_out(
         self,
         api: &Api,
@@ -299,7 +299,7 @@ impl Action {
     }
 }
 
-/// What a Rotation needs: the secret that it makes is in the answer alone.
+/// Returns the request that rotates a Credential. Only its response contains the new secret.
 pub(super) fn rotation(resource: &Resource) -> RotateCredentialRequest {
     RotateCredentialRequest {
         credential_ref: Some(ObjectReference {
@@ -311,7 +311,7 @@ pub(super) fn rotation(resource: &Resource) -> RotateCredentialRequest {
     }
 }
 
-/// What is decided about Sessions, Devices and Authenticators. Their enumerations are alike.
+/// Approval state of Sessions, Devices and Authenticators, whose enumerations have the same variants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Decided {
     Approved,
@@ -364,7 +364,7 @@ async fn delete(api: &Api, kind: Kind, uid: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Also those that begin meanwhile, as long as there are not ever more of them.
+/// Also ends Sessions that are created meanwhile, for at most [`ENDINGS`] rounds.
 async fn end_all(api: &Api, user: &str, own_session: &str) -> Result<(), Failure> {
     let sessions = Shown::named("session")?;
     for _ in 0..ENDINGS {
@@ -376,7 +376,7 @@ async fn end_all(api: &Api, user: &str, own_session: &str) -> Result<(), Failure
         }
         for uid in others {
             match delete(api, Kind::Session, &uid).await {
-                // Ended by itself.
+                // It ended meanwhile.
                 Err(error) if error.kind() == crate::ErrorKind::NotFound => {}
                 outcome => outcome?,
             }

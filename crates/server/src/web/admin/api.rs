@@ -1,4 +1,4 @@
-//! The API, called in this process by the Session of whoever looks at a page.
+//! In-process API calls with the Session of the visitor.
 
 use std::sync::Arc;
 
@@ -27,22 +27,21 @@ use crate::{
     web::visit::Visitor,
 };
 
-/// A method of `octelium.api.main.core.v1.MainService`.
+/// Returns the path of a method of `octelium.api.main.core.v1.MainService`.
 pub(super) fn core(method: &str) -> String {
     format!("/{}/{method}", CoreServer::<Core>::NAME)
 }
 
-/// A method of `octelium.platform.v1.MainService`.
+/// Returns the path of a method of `octelium.platform.v1.MainService`.
 pub(super) fn platform(method: &str) -> String {
     format!("/{}/{method}", PlatformServer::<Platform>::NAME)
 }
 
-/// The path of a method.
 pub(super) fn path_of(method: &MethodDescriptor) -> String {
     format!("/{}/{}", method.parent_service().full_name(), method.name())
 }
 
-/// See the module.
+/// API client that authorizes each call like a call from the network.
 pub(in crate::web) struct Api {
     ctx: Context,
     principal: Arc<Principal>,
@@ -52,10 +51,10 @@ pub(in crate::web) struct Api {
 }
 
 impl Api {
-    /// As the Session of `visitor` may use it, which is `active`.
+    /// Creates a client for the active Session of `visitor`.
     ///
     /// # Errors
-    /// Where the Session does not stand, or that cannot be said.
+    /// Returns `PermissionDenied` if the Session is not valid, and `Unavailable` if it cannot be checked now.
     pub(super) async fn of(
         ctx: &Context,
         visitor: &Visitor,
@@ -81,12 +80,12 @@ impl Api {
         })
     }
 
-    /// Whether the Session may call the method at `path`. Leaves nothing behind.
+    /// Returns whether the Session may call the method at `path`. Records nothing.
     pub(super) fn allows(&self, path: &str) -> bool {
         self.decided(path, &[]).is_allowed(&self.ctx)
     }
 
-    /// Whether there is any page for the Session.
+    /// Returns whether the Session may see any page of the console.
     pub(super) fn has_anything(&self) -> bool {
         Shown::all().iter().any(|shown| self.allows(&shown.path()))
             || self.allows(&platform("ListAuditEvent"))
@@ -94,10 +93,10 @@ impl Api {
             || self.allows(&core("CreateCredential"))
     }
 
-    /// Calls a method by its messages.
+    /// Calls a method with typed messages.
     ///
     /// # Errors
-    /// As the API says.
+    /// Returns the error of the API call.
     pub(super) fn ask<'a, Q: Message, A: Message + Default>(
         &'a self,
         path: &'a str,
@@ -110,10 +109,10 @@ impl Api {
         })
     }
 
-    /// Calls a method by its descriptor.
+    /// Calls a method with dynamic messages.
     ///
     /// # Errors
-    /// As the API says.
+    /// Returns the error of the API call.
     pub(super) async fn ask_dynamic(
         &self,
         method: &MethodDescriptor,
@@ -169,12 +168,12 @@ impl Api {
     }
 }
 
-/// Nothing between the two is larger than what the process holds anyway.
+/// Removes the size limit: the process already holds these messages.
 fn client<S>(server: S) -> Grpc<S> {
     Grpc::new(server).max_decoding_message_size(usize::MAX)
 }
 
-/// What a method has said, which has logged what of it is not public.
+/// Converts a status to an error. The method has already logged the internal details.
 fn error(status: &Status) -> Error {
     let kind = match status.code() {
         Code::InvalidArgument => ErrorKind::InvalidArgument,
@@ -191,7 +190,7 @@ fn error(status: &Status) -> Error {
     Error::new(kind, status.message())
 }
 
-/// Messages as they are encoded.
+/// Codec for messages that are already encoded.
 struct Raw;
 
 impl Codec for Raw {

@@ -1,4 +1,4 @@
-//! What has happened to identities, Credentials and resources, as it happens.
+//! The audit log: events of identities, Credentials and resources, updated live.
 
 use ::api::{
     meta_v1::{CommonListOptions, ObjectReference},
@@ -18,7 +18,6 @@ use super::{
 };
 use crate::{Context, web::failure::Failure};
 
-/// Where it is.
 pub(super) const PLACE: &str = "/admin/audit";
 const LOG: Log = Log {
     place: PLACE,
@@ -54,7 +53,7 @@ const LOG: Log = Log {
     nothing: "Nothing has happened that is asked for.",
 };
 
-/// One page of events, newest first; the rows alone where the script asks for those.
+/// Shows one page of events, newest first. Returns only the rows to the script.
 pub(super) async fn page(
     State(ctx): State<Context>,
     admin: Administrator,

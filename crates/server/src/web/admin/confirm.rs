@@ -1,4 +1,4 @@
-//! Asks whether something shall be done with an object, and does it.
+//! Confirmation page for an action on an object.
 
 use ::api::{
     core_v1::CredentialToken,
@@ -32,14 +32,13 @@ use crate::{
 
 type Place = Path<(String, String, String)>;
 
-/// What is asked about.
 struct Asked {
     shown: &'static Shown,
     action: Action,
     resource: Resource,
 }
 
-/// The question.
+/// Shows the confirmation.
 pub(super) async fn page(
     State(ctx): State<Context>,
     admin: Administrator,
@@ -49,7 +48,7 @@ pub(super) async fn page(
     question(&ctx, &admin, &asked, &Fields::default(), None)
 }
 
-/// The answer.
+/// Executes the confirmed action.
 pub(super) async fn act(
     State(ctx): State<Context>,
     admin: Administrator,
@@ -175,7 +174,7 @@ fn lifetime(ctx: &Context, given: &Fields) -> Markup {
     }
 }
 
-/// What a person has written as a span of time.
+/// Parses a time span that a person typed.
 fn span(ctx: &Context, text: &str) -> Result<::api::meta_v1::Duration, duration::DurationError> {
     let now = ctx.now();
     let until = duration::parse_expire_in(text, now)?;

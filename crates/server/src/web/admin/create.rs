@@ -1,4 +1,4 @@
-//! A new Credential.
+//! Creates a Credential.
 
 use ::api::{
     core_v1::{
@@ -30,7 +30,6 @@ use crate::{
 const PLACE: &str = "/admin/create/credential";
 const SUFFIX: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 
-/// The form.
 pub(super) async fn page(
     State(ctx): State<Context>,
     admin: Administrator,
@@ -41,7 +40,7 @@ pub(super) async fn page(
     show(&ctx, &admin, &given, None)
 }
 
-/// Makes it, and shows its secret.
+/// Creates the Credential and shows its secret.
 pub(super) async fn create(
     State(ctx): State<Context>,
     admin: Administrator,
@@ -72,7 +71,7 @@ pub(super) async fn create(
     let token = admin.api.ask::<_, CredentialToken>(&path, &request);
     let place = format!("/admin/credential/{}", created.name());
     let token = token.await.map_err(|error| {
-        // It is there, without a secret; rotating makes one.
+        // The Credential exists without a secret. Rotating it creates one.
         Failure::from(error).then(
             place,
             "Go to the Credential, which was created without a secret",
@@ -89,7 +88,7 @@ fn check(admin: &Administrator) -> Result<(), Failure> {
     }
 }
 
-/// What the form asks for.
+/// Builds the Credential from the form.
 fn credential(ctx: &Context, form: &Fields) -> Result<Credential, String> {
     let text = |name| form.get(name).unwrap_or_default().trim();
     let user = text("user");

@@ -1,4 +1,4 @@
-//! Logs of events on a page that goes on by itself: newest first, with a form that says which.
+//! Event logs as pages with live updates and filters, newest event first.
 
 use axum::response::{IntoResponse as _, Response};
 use domain::clock::UnixMillis;
@@ -13,56 +13,55 @@ use crate::{
     web::{failure::Failure, form::Fields, portal::moment::utc},
 };
 
-/// How many events a page has.
 pub(super) const ON_A_PAGE: u32 = 50;
 
-/// What a log is to people.
+/// Description of a log.
 pub(super) struct Log {
     pub(super) place: &'static str,
     pub(super) title: &'static str,
-    /// The fields of the form.
+    /// The filter fields.
     pub(super) fields: &'static [Field],
     pub(super) columns: &'static [&'static str],
-    /// What is said where there is nothing.
+    /// Text for an empty list.
     pub(super) nothing: &'static str,
 }
 
-/// A field of the form.
+/// A filter field.
 pub(super) struct Field {
     pub(super) name: &'static str,
     pub(super) label: &'static str,
     pub(super) input: Input,
 }
 
-/// How it is filled in.
+/// Type of a filter field.
 #[derive(Clone, Copy)]
 pub(super) enum Input {
     Text,
-    /// Date and time, in UTC.
+    /// Date and time in UTC.
     Moment,
-    /// One of these, or none.
+    /// One of the given words, or none.
     Choice(&'static [&'static str]),
 }
 
-/// The first moment that is asked for.
+/// Inclusive lower bound of the time.
 pub(super) const SINCE: Field = Field {
     name: "since",
     label: "From (UTC)",
     input: Input::Moment,
 };
-/// And the one after the last.
+/// Exclusive upper bound of the time.
 pub(super) const UNTIL: Field = Field {
     name: "until",
     label: "Until (UTC)",
     input: Input::Moment,
 };
 
-/// What a person has asked for, as written.
+/// The filters as typed.
 pub(super) struct Wanted {
     fields: Vec<(&'static str, String)>,
-    /// From 1.
+    /// Page number, starting at 1.
     pub(super) number: u32,
-    /// Whether the script asks, for the rows alone.
+    /// True if the script asks for rows only.
     is_fragment: bool,
 }
 
@@ -90,10 +89,10 @@ impl Wanted {
         found.map_or("", |(_, value)| value)
     }
 
-    /// What a field for date and time holds.
+    /// Parses a date and time field.
     ///
     /// # Errors
-    /// What is wrong about it, for the person.
+    /// Returns a text for the person if the value is malformed.
     pub(super) fn instant(&self, field: &Field) -> Result<Option<Timestamp>, String> {
         let text = self.get(field.name);
         if text.is_empty() {
@@ -111,22 +110,22 @@ impl Wanted {
     }
 }
 
-/// What was found.
+/// A page of events.
 pub(super) struct Found {
-    /// A row of the table each.
+    /// One table row per event.
     pub(super) rows: Vec<Markup>,
-    /// How many there are in all.
+    /// Total number of matching events.
     pub(super) total: u32,
-    /// Whether there are more after those.
+    /// True if more events follow.
     pub(super) has_more: bool,
-    /// What is wrong about what was asked for.
+    /// Error in the filters, if any.
     pub(super) problem: Option<String>,
 }
 
-/// Asks the API for the part of a log that `options` name. Beside what it says, what is wrong about what was asked for.
+/// Queries a log through the API. Returns an error in the filters as text beside an empty list.
 ///
 /// # Errors
-/// As the API says, unless it is about what was asked for, such as a User that there is not.
+/// Returns the error of the API call, unless the filters caused it, such as an unknown User.
 pub(super) async fn asked<Q: Message, A: Message + Default>(
     admin: &Administrator,
     method: &str,
@@ -150,7 +149,7 @@ pub(super) async fn asked<Q: Message, A: Message + Default>(
     }
 }
 
-/// The page; the rows alone where the script asks for those.
+/// Renders the page, or only the rows for the script.
 pub(super) fn page(
     log: &Log,
     admin: &Administrator,
@@ -171,7 +170,7 @@ pub(super) fn page(
         .into_response()
 }
 
-/// A moment in a row.
+/// Renders the time of an event in UTC.
 pub(super) fn moment(at: Option<&Timestamp>) -> Markup {
     let at = at.map(|at| utc(UnixMillis::from_proto(at)));
     let at = at.unwrap_or_default();
@@ -180,7 +179,7 @@ pub(super) fn moment(at: Option<&Timestamp>) -> Markup {
     }
 }
 
-/// The rows, for the script. Whatever else comes, as the login page, is none.
+/// Returns only the rows, for the script.
 fn fragment(rows: &Markup, is_good: bool) -> Response {
     let status = if is_good {
         StatusCode::OK
@@ -213,7 +212,7 @@ fn body(log: &Log, wanted: &Wanted, rows: &Markup, found: &Found, now: UnixMilli
     } else {
         format!("{query}&rows=1")
     };
-    // What is behind the first page does not change, and neither does what has an end.
+    // Only the first page without an upper bound changes.
     let is_live =
         wanted.number == 1 && wanted.get(UNTIL.name).is_empty() && found.problem.is_none();
     let live = is_live.then(|| format!("{place}?{more}"));

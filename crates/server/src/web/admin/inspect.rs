@@ -1,4 +1,4 @@
-//! One object.
+//! The page of one object.
 
 use ::api::{
     core_v1::GetClusterConfigRequest, document, meta_v1::GetOptions, platform_v1::Resource,
@@ -25,10 +25,9 @@ use crate::{
     web::{failure::Failure, form::Fields},
 };
 
-/// Of an object that is longer, in bytes as a page has them, the beginning is shown: a page stays small.
+/// Maximum length of the displayed YAML in bytes after escaping. Longer documents are truncated to keep the page small.
 const LONGEST: usize = 60_000;
 
-/// The object that an address names.
 pub(super) async fn page(
     State(ctx): State<Context>,
     admin: Administrator,
@@ -42,7 +41,7 @@ pub(super) async fn page(
     Ok(show(&ctx, &admin, shown, &resource, done))
 }
 
-/// The only object of a kind.
+/// Shows the singleton object of a kind.
 pub(super) async fn single(
     ctx: &Context,
     admin: &Administrator,
@@ -58,7 +57,7 @@ pub(super) async fn single(
 /// Reads an object.
 ///
 /// # Errors
-/// As the API says.
+/// Returns the error of the API call.
 pub(super) async fn get(api: &Api, shown: &Shown, name: &str) -> Result<Resource, Error> {
     let which = GetOptions {
         name: name.to_owned(),
@@ -116,7 +115,7 @@ fn body(
     }
 }
 
-/// What the columns of the command line say.
+/// Renders the wide columns of the command line as facts.
 pub(super) fn facts(resource: &Resource, now: UnixMillis) -> Markup {
     let kind = resource.kind().and_then(|kind| kind.parse().ok());
     let header = kind
@@ -175,7 +174,7 @@ fn yaml(resource: &Resource) -> Markup {
     }
 }
 
-/// What of `text` is no longer than allowed once it is escaped.
+/// Returns the longest prefix of `text` whose escaped form is within [`LONGEST`] bytes.
 fn beginning(text: &str) -> &str {
     let mut length = 0;
     let end = text.char_indices().find(|(_, character)| {

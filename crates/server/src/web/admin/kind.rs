@@ -1,4 +1,4 @@
-//! The kinds of resources that the API serves, as its descriptors say.
+//! The resource kinds that the console shows, derived from the descriptors of the API.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ use crate::web::failure::Failure;
 static ALL: LazyLock<Vec<Shown>> =
     LazyLock::new(|| ORDER.iter().copied().filter_map(Shown::of).collect());
 
-/// As people look for them.
+/// Order in the navigation.
 const ORDER: [Kind; 15] = [
     Kind::User,
     Kind::Group,
@@ -31,19 +31,19 @@ const ORDER: [Kind; 15] = [
     Kind::ClusterConfig,
 ];
 
-/// A kind that has pages.
+/// A kind with pages in the console.
 pub(super) struct Shown {
     pub(super) kind: Kind,
     pub(super) get: MethodDescriptor,
-    /// `None` where there is one object alone.
+    /// `None` for a singleton.
     pub(super) list: Option<MethodDescriptor>,
-    /// By what a list of them can be narrowed, as the options of its method name it.
+    /// The filter that the list method supports.
     pub(super) narrowed_by: Option<Narrowing>,
-    /// As in addresses.
+    /// Name in addresses.
     pub(super) word: String,
 }
 
-/// By what a list can be narrowed.
+/// Filter of a list by owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Narrowing {
     User,
@@ -53,7 +53,7 @@ pub(super) enum Narrowing {
 impl Narrowing {
     const ALL: [Self; 2] = [Self::User, Self::Namespace];
 
-    /// In queries.
+    /// Returns the name in queries.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::User => "user",
@@ -61,7 +61,7 @@ impl Narrowing {
         }
     }
 
-    /// The field of the options.
+    /// Returns the field name in the list options.
     pub(super) fn field(self) -> &'static str {
         match self {
             Self::User => "userRef",
@@ -78,12 +78,14 @@ impl Narrowing {
 }
 
 impl Shown {
-    /// All of them.
     pub(super) fn all() -> &'static [Self] {
         &ALL
     }
 
-    /// The one that an address names.
+    /// Returns the kind with this name in addresses.
+    ///
+    /// # Errors
+    /// Returns a 404 [`Failure`] if the kind is unknown.
     pub(super) fn named(word: &str) -> Result<&'static Self, Failure> {
         let found = ALL.iter().find(|shown| shown.word == word);
         found.ok_or_else(Failure::not_found)
@@ -110,17 +112,16 @@ impl Shown {
         })
     }
 
-    /// The method that shows what there is.
+    /// Returns the path of the list method, or of the get method for a singleton.
     pub(super) fn path(&self) -> String {
         path_of(self.list.as_ref().unwrap_or(&self.get))
     }
 
-    /// Where its page is.
+    /// Returns the address of the list.
     pub(super) fn place(&self) -> String {
         format!("{}/{}", super::ADMIN, self.word)
     }
 
-    /// Of many of them.
     pub(super) fn plural(&self) -> String {
         match self.kind {
             Kind::Policy => "Policies".to_owned(),

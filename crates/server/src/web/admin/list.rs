@@ -1,4 +1,4 @@
-//! Many objects of one kind.
+//! Lists of objects of one kind.
 
 use ::api::{
     meta_v1::{
@@ -34,31 +34,31 @@ use crate::{
 
 const ON_A_PAGE: u32 = 50;
 const LONGEST_SEARCH: usize = 100;
-/// A search reads this many at a time, and no more than so often.
+/// Batch size of a search. A search reads at most [`READS`] batches.
 const READ_AT_ONCE: u32 = 500;
 const READS: u32 = 20;
 
-/// Which of them.
+/// Filters and page of a list.
 struct Wanted {
     search: String,
-    /// By whom or what the list is narrowed.
+    /// Name of the owner that the list is narrowed to.
     owner: String,
-    /// From 1.
+    /// Page number, starting at 1.
     number: u32,
     is_newest_first: bool,
 }
 
-/// What was found of them.
+/// A page of objects.
 struct Found {
     items: Vec<Resource>,
     total: u32,
-    /// Whether there are more after `items`.
+    /// True if more objects follow `items`.
     has_more: bool,
-    /// How many objects were looked through, unless all were.
+    /// Number of objects searched, if the search did not reach all.
     partial_of: Option<u32>,
 }
 
-/// One page of them; of a kind with one object that object.
+/// Shows one page of a list, or the object itself for a singleton.
 pub(super) async fn page(
     State(ctx): State<Context>,
     admin: Administrator,
@@ -80,7 +80,7 @@ pub(super) async fn page(
     Ok(view::page(&admin.api, &shown.plural(), &shown.place(), &body).into_response())
 }
 
-/// How many there are; `None` of a kind with one object.
+/// Returns the number of objects. `None` for a singleton.
 pub(super) async fn count(api: &Api, shown: &Shown) -> Result<Option<u32>, Error> {
     let Some(method) = &shown.list else {
         return Ok(None);
@@ -89,7 +89,7 @@ pub(super) async fn count(api: &Api, shown: &Shown) -> Result<Option<u32>, Error
     Ok(Some(meta.total_count))
 }
 
-/// All objects that belong to `owner`, up to `most`.
+/// Returns the first 1000 objects of `owner`, and whether there are more.
 pub(super) async fn owned(
     api: &Api,
     shown: &Shown,
@@ -106,7 +106,7 @@ pub(super) async fn owned(
 fn wanted(shown: &Shown, fields: &Fields) -> Wanted {
     let text = |name| fields.get(name).unwrap_or_default().trim();
     let number = fields.get("page").and_then(|number| number.parse().ok());
-    // Of these there are many, and the last are looked for.
+    // These kinds are numerous, and the newest objects matter most.
     let is_of_the_moment = matches!(shown.kind, Kind::Session | Kind::Device);
     Wanted {
         search: text("q").chars().take(LONGEST_SEARCH).collect(),
@@ -138,7 +138,7 @@ async fn browse(
     })
 }
 
-/// The API does not search: what it lists is looked through here.
+/// Searches by reading the list, because the API has no search.
 async fn search(
     api: &Api,
     shown: &Shown,
@@ -178,7 +178,7 @@ async fn search(
     Ok(found)
 }
 
-/// Among very many, the one of exactly this name is found wherever it is.
+/// Adds the object with exactly this name, even if the search did not reach it.
 async fn find_by_name(
     api: &Api,
     shown: &Shown,
@@ -197,7 +197,7 @@ async fn find_by_name(
             }
             Ok(())
         }
-        // Or it is no name.
+        // `InvalidArgument`: the text is not a valid name.
         Err(error)
             if matches!(
                 error.kind(),
@@ -267,7 +267,7 @@ async fn read(
     Ok((items, meta.unwrap_or_default()))
 }
 
-/// An object that the API has sent.
+/// Converts a dynamic message of the API to a resource.
 pub(super) fn resource(kind: Kind, message: &DynamicMessage) -> Result<Resource, Error> {
     let decoded = Resource::decode_object(kind.as_str(), &message.encode_to_vec());
     let decoded = decoded.ok_or_else(|| Error::internal("a kind without resources"))?;

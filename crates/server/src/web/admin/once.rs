@@ -1,4 +1,4 @@
-//! Forms whose answer shows a secret work once: sent again, as by a reload, they would make another secret.
+//! One-time forms for responses that show a secret. Without them, reloading the page would create another secret.
 
 use std::time::Duration;
 
@@ -13,20 +13,20 @@ use crate::{
 };
 
 const FIELD: &str = "once";
-/// That a form was sent.
+/// Kind of the record that marks a form as used.
 const USED: &str = "form-used";
-/// Longer than a form may lie open.
+/// Lifetime of the record. It exceeds the lifetime of a form.
 const KEPT: Duration = Duration::from_hours(25);
 
-/// A hidden field, another in each form.
+/// Renders a hidden field with a unique id.
 pub(super) fn field(ctx: &Context) -> Markup {
     html! { input type="hidden" name=(FIELD) value=(ctx.new_uid()); }
 }
 
-/// Uses the form up. `place` is where to go on from where it was sent before.
+/// Marks the form as used. `place` is the page to continue at if it was used before.
 ///
 /// # Errors
-/// Where it was sent before.
+/// Returns a [`Failure`] if the form was submitted before.
 pub(super) async fn take(ctx: &Context, form: &Fields, place: &str) -> Result<(), Failure> {
     let id = form.get(FIELD).and_then(|id| id.parse::<Uid>().ok());
     let id = id.ok_or_else(|| again(place))?;

@@ -1,4 +1,4 @@
-//! What there is.
+//! The start page of the console.
 
 use axum::response::{IntoResponse as _, Response};
 use maud::html;
@@ -6,7 +6,7 @@ use maud::html;
 use super::{Administrator, kind::Shown, list, view};
 use crate::web::failure::Failure;
 
-/// Every kind that the Session may look at, and how many objects there are of it.
+/// Shows every kind that the Session may list, with the number of objects.
 pub(super) async fn page(admin: Administrator) -> Result<Response, Failure> {
     let api = &admin.api;
     let mut kinds = Vec::new();

@@ -1,4 +1,4 @@
-//! The secret of a Credential, or a link of an enrollment, in the answer to the form that made it and nowhere else.
+//! Shows a Credential secret or an enrollment link once, in the response to the form that created it.
 
 use ::api::core_v1::{CredentialToken, credential_token::Type};
 use axum::response::{IntoResponse as _, Response};
@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::{Api, view};
 use crate::web::failure::Failure;
 
-/// The answer.
+/// Shows the secret of a Credential.
 pub(super) fn page(api: &Api, name: &str, token: CredentialToken) -> Response {
     let parts = match token.r#type {
         Some(Type::AuthenticationToken(token)) => {
@@ -29,7 +29,7 @@ pub(super) fn page(api: &Api, name: &str, token: CredentialToken) -> Response {
     view::page(api, "The secret", "/admin/credential", &body).into_response()
 }
 
-/// A link that logs somebody in.
+/// Shows an enrollment link.
 pub(super) fn link(api: &Api, user: &str, back: &str, url: &str) -> Response {
     let body = html! {
         h1 { "A link for " (user) }

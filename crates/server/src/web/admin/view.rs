@@ -1,4 +1,4 @@
-//! What the pages of the console have in common.
+//! Common parts of the console pages.
 
 use ::api::platform_v1::Resource;
 use domain::{clock::UnixMillis, columns};
@@ -12,10 +12,10 @@ use super::{
 };
 use crate::web::page::{Page, Section};
 
-/// In a cell; the whole is on the page of the object.
+/// Maximum length of a table cell in characters. The page of the object shows the whole value.
 const LONGEST_CELL: usize = 60;
 
-/// A page of the console, beside the list of all that this Session may look at. `here` is the place of the present one.
+/// Returns a console page with the navigation of all pages that the Session may see. `here` is the current address.
 pub(super) fn page(api: &Api, title: &str, here: &str, body: &Markup) -> Page {
     let body = html! {
         div.console {
@@ -46,7 +46,7 @@ fn contents(api: &Api, here: &str) -> Markup {
     }
 }
 
-/// Objects in rows, with the columns that the command line has.
+/// Renders objects as a table with the columns of the command line.
 pub(super) fn table(
     api: &Api,
     shown: &Shown,
@@ -81,7 +81,7 @@ fn cells(shown: &Shown, item: &Resource, is_linked: bool, now: UnixMillis) -> Ma
     }
 }
 
-/// `LAST USED` as a person writes it.
+/// Converts a column title such as `LAST USED` to sentence case.
 pub(super) fn heading(title: &str) -> String {
     let words = title
         .split(' ')
@@ -97,18 +97,18 @@ pub(super) fn heading(title: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Where the page of an object is. Names hold nothing that means something in an address.
+/// Returns the address of an object. Names need no escaping in addresses.
 pub(super) fn place_of(shown: &Shown, name: &str) -> String {
     format!("{}/{name}", shown.place())
 }
 
-/// Where the list of a kind is, narrowed.
+/// Returns the address of the list of a kind, filtered by the owner `name`.
 pub(super) fn narrowed(shown: &Shown, name: &str) -> Option<String> {
     let by = shown.narrowed_by?;
     Some(format!("{}?{}={name}", shown.place(), by.word()))
 }
 
-/// `text`, or the beginning of it.
+/// Returns `text`, truncated to [`LONGEST_CELL`] characters. An empty text becomes a dash.
 pub(super) fn cut(text: &str) -> String {
     match text.char_indices().nth(LONGEST_CELL) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
@@ -117,8 +117,8 @@ pub(super) fn cut(text: &str) -> String {
     }
 }
 
-/// How many pages a list has, as far as page `number` shows. A page that is bounded by bytes has fewer items than
-/// `on_a_page`, so there can be more pages than the total says.
+/// Returns the number of pages that are known to exist. A page limited by bytes has fewer than `on_a_page` items, so
+/// there can be more pages than the total suggests.
 pub(super) fn pages(total: u32, on_a_page: u32, number: u32, has_more: bool) -> u32 {
     let next = if has_more {
         number.saturating_add(1)
@@ -128,7 +128,7 @@ pub(super) fn pages(total: u32, on_a_page: u32, number: u32, has_more: bool) -> 
     total.div_ceil(on_a_page).max(next)
 }
 
-/// The links to other parts of a list.
+/// Renders the links to the previous and next page.
 pub(super) fn pager(place: &str, fields: &[(&str, &str)], number: u32, pages: u32) -> Markup {
     let to = |number: u32| {
         let query = form_urlencoded::Serializer::new(String::new())
@@ -148,7 +148,7 @@ pub(super) fn pager(place: &str, fields: &[(&str, &str)], number: u32, pages: u3
     }
 }
 
-/// Whether this Session may make Credentials: what they are, and then their secret.
+/// Returns whether this Session may create Credentials and generate their tokens.
 pub(super) fn may_create_credentials(api: &Api) -> bool {
     api.allows(&core("CreateCredential")) && api.allows(&core("GenerateCredentialToken"))
 }

@@ -1,4 +1,4 @@
-//! Adding an authenticator app, a passkey or a security key.
+//! Adds an authenticator app, a passkey or a security key.
 
 use api::{
     core_v1::{Authenticator, authenticator::status::Type},
@@ -30,7 +30,7 @@ use crate::{
     },
 };
 
-/// Makes the secret of an app, and shows it.
+/// Creates a TOTP secret and shows it.
 pub(super) async fn totp(
     State(ctx): State<Context>,
     known: Known,
@@ -64,7 +64,7 @@ pub(super) async fn totp(
     Ok(framed(&ctx, "Add an authenticator app", body, &next).into_response())
 }
 
-/// Takes the first code of an app.
+/// Finishes the registration of an app with its first code.
 pub(super) async fn finish_totp(
     State(ctx): State<Context>,
     known: Known,
@@ -97,7 +97,7 @@ pub(super) async fn finish_totp(
     }
 }
 
-/// Asks the browser for a new credential.
+/// Starts the registration of a passkey or security key.
 pub(super) async fn fido(
     State(ctx): State<Context>,
     known: Known,
@@ -112,7 +112,7 @@ pub(super) async fn fido(
     }
 }
 
-/// Takes the new credential.
+/// Finishes the registration of a passkey or security key.
 pub(super) async fn finish_fido(
     State(ctx): State<Context>,
     known: Known,
@@ -196,7 +196,7 @@ fn totp_form(
     })
 }
 
-/// Where the code of an app is typed in.
+/// Renders the input for a TOTP code.
 pub(super) fn code_input() -> Markup {
     html! {
         div {
@@ -218,7 +218,7 @@ async fn create(
     manage::create(ctx, holder, r#type, display_name, caller).await
 }
 
-/// Where somebody goes who does not want it after all.
+/// Returns the address for cancelling.
 fn back(ctx: &Context, visitor: &Visitor, next: &Next) -> Result<String, Failure> {
     match super::detour(ctx, visitor, next)? {
         Some(_) => next.at(ctx, REGISTER),
@@ -230,7 +230,7 @@ fn which(uid: &str) -> Which<'_> {
     Which { name: "", uid }
 }
 
-/// The parameter `secret` of an `otpauth:` URL: base 32.
+/// Returns the parameter `secret` of an `otpauth:` URL, in base 32.
 fn secret(url: &str) -> Option<&str> {
     let (_, query) = url.split_once('?')?;
     query
@@ -238,7 +238,7 @@ fn secret(url: &str) -> Option<&str> {
         .find_map(|pair| pair.strip_prefix("secret="))
 }
 
-/// In groups of four, to be typed.
+/// Groups the characters by four for typing.
 fn grouped(secret: &str) -> String {
     let characters: Vec<char> = secret.chars().collect();
     let groups = characters.chunks(4).map(|group| group.iter().collect());

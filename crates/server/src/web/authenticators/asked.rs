@@ -1,7 +1,7 @@
-//! What a Service wants to have proved, as it comes along in addresses and forms.
+//! The step-up that a Service requires, carried in addresses and forms.
 //!
-//! Nothing is decided by it, so it is not signed: whoever changes it is shown other ways of proving who they are, each
-//! of which is one. Whether it was enough is decided where the Service is asked for again.
+//! It is only a hint and therefore not signed. A modified value shows other, equally real ways to authenticate. The
+//! Policies of the Service decide again when the person returns.
 
 use std::time::Duration;
 
@@ -17,23 +17,23 @@ const AGE: &str = "age:";
 const ADD_FIDO: &str = "add:fido";
 const ADD_TOTP: &str = "add:totp";
 const LOGIN: &str = "login";
-/// More than a User may have Authenticators.
+/// Maximum number of words that are read. It exceeds the number of Authenticators that a User can have.
 const MOST: usize = 40;
 
-/// See the module.
+/// The step-up options that the page offers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Asked {
-    /// Which Authenticators would do.
+    /// Authenticators that would satisfy the Policies.
     pub(super) authenticators: Vec<Uid>,
-    /// Which could be added that would do.
+    /// Authenticator types that would satisfy the Policies once added.
     pub(super) to_add: Vec<Type>,
-    /// Whether a login would do.
+    /// True if a fresh login would satisfy the Policies.
     pub(super) login: bool,
-    /// How old the proof may be.
+    /// Maximum age of the authentication.
     pub(super) max_age: Option<Duration>,
 }
 
-/// The page, with its query, where `step_up` can be proved.
+/// Returns path and query of the page that offers the step-up.
 pub fn page(step_up: &StepUp) -> String {
     let asked = Asked::of(step_up);
     if asked.authenticators.is_empty() && asked.to_add.is_empty() {
@@ -54,14 +54,14 @@ impl Asked {
                 (None, Method::Login) => asked.login = true,
                 (None, Method::Fido | Method::FidoHardware) => asked.add(Type::Fido),
                 (None, Method::Totp) => asked.add(Type::Totp),
-                // A browser cannot.
+                // Browsers cannot use a TPM.
                 (None, Method::Tpm) => {}
             }
         }
         asked
     }
 
-    /// `None` where the person has come here by themselves. What is none of ours is passed over.
+    /// Reads the hint. Returns `None` if the person came without one. Unknown words are ignored.
     pub(super) fn read(fields: &Fields) -> Option<Self> {
         let value = fields.get(FIELD)?;
         let mut asked = Self::default();
@@ -79,7 +79,7 @@ impl Asked {
         Some(asked)
     }
 
-    /// The field of a form that says the same again.
+    /// Renders the form field that carries the hint.
     pub(super) fn field(&self) -> Markup {
         html! { input type="hidden" name=(FIELD) value=(self.value()); }
     }

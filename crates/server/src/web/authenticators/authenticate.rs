@@ -1,4 +1,4 @@
-//! Proving with an Authenticator, or a recovery code, who somebody is.
+//! Authentication with an Authenticator or a recovery code.
 
 use api::{
     core_v1::{
@@ -39,7 +39,7 @@ use crate::{
     },
 };
 
-/// Asks for one of those that can be used, or of those that a Service asks for.
+/// Offers the usable Authenticators, or those that a Service asks for.
 pub(super) async fn page(
     State(ctx): State<Context>,
     known: Known,
@@ -55,13 +55,13 @@ pub(super) async fn page(
         | AuthenticatorAction::RegistrationRecommended => {
             Ok(see_other(&next.at(&ctx, REGISTER)?, []))
         }
-        // It waits for nothing any more.
+        // The Session no longer requires an Authenticator.
         AuthenticatorAction::Unset if former != action => Ok(see_other(&next.login(&ctx)?, [])),
         _ => asking.show(&ctx, None).await,
     }
 }
 
-/// Takes the code of an app.
+/// Authenticates with a TOTP code.
 pub(super) async fn code(
     State(ctx): State<Context>,
     known: Known,
@@ -79,7 +79,7 @@ pub(super) async fn code(
     asking.conclude(&ctx, used, &caller).await
 }
 
-/// Takes the answer of a passkey or a security key.
+/// Authenticates with a passkey or a security key.
 pub(super) async fn key(
     State(ctx): State<Context>,
     known: Known,
@@ -93,7 +93,7 @@ pub(super) async fn key(
     asking.conclude(&ctx, used, &caller).await
 }
 
-/// Takes a recovery code.
+/// Authenticates with a recovery code.
 pub(super) async fn recovery(
     State(ctx): State<Context>,
     known: Known,
@@ -106,7 +106,7 @@ pub(super) async fn recovery(
     asking.conclude(&ctx, used, &caller).await
 }
 
-/// Who is asked, why, and where they go on.
+/// Context of an authentication request.
 struct Asking {
     known: Known,
     holder: Holder,
@@ -126,7 +126,7 @@ impl Asking {
         })
     }
 
-    /// Goes on, or says what was wrong where it can be tried again.
+    /// Continues at `next`, or shows the error if the person can retry.
     async fn conclude(
         &self,
         ctx: &Context,
@@ -149,7 +149,7 @@ impl Asking {
     async fn show(&self, ctx: &Context, error: Option<&Error>) -> Result<Response, Failure> {
         let held = Factors::load(ctx, self.holder.user.uid, ctx.now()).await?;
         let held = held.check(ctx.now()).err();
-        // That guesses are held up is what matters of what has gone wrong.
+        // The rate limit of guesses takes precedence over the error.
         let why = held.as_ref().or(error);
         let ways = self.ways(ctx, held.is_some()).await?;
         let is_recommended = session::action(&self.holder.session.message)
@@ -186,7 +186,7 @@ impl Asking {
             .into_response())
     }
 
-    /// The forms of what can be used; `None` where there is nothing.
+    /// Renders the forms of the usable Authenticators. Returns `None` if there are none.
     async fn ways(&self, ctx: &Context, is_held: bool) -> Result<Option<Markup>, Failure> {
         let available = manage::available(ctx, &self.holder).await?.all;
         let asked = self.asked.as_ref();
@@ -206,7 +206,7 @@ impl Asking {
             Some(fido::begin_authentication(ctx, &self.holder, among).await?)
         };
         let left = codes::left(ctx, &self.holder).await?;
-        // A recovery code stands in for an Authenticator where the Cluster asks, not where a Service does.
+        // A recovery code replaces an Authenticator that the Cluster requires, but does not satisfy a Service.
         let has_codes =
             left.is_some_and(|(count, _)| count > 0) && !is_held && self.asked.is_none();
         let has_apps = !apps.is_empty() && !is_held;
@@ -228,7 +228,7 @@ impl Asking {
         }))
     }
 
-    /// The forms of what could be added for what is asked for.
+    /// Renders the forms for adding an Authenticator that would satisfy the Service.
     fn to_add(&self, ctx: &Context, token: &str) -> Result<Markup, Failure> {
         let field = next_field(ctx, &self.next)?;
         let to_add = self.asked.as_ref().map(|asked| asked.to_add.as_slice());
@@ -254,7 +254,7 @@ impl Asking {
     }
 }
 
-/// Why somebody is asked who was logged in.
+/// Explains why a signed-in person has to authenticate.
 fn asked_for(asked: &Asked, next: &Next) -> Markup {
     let host = match next {
         Next::Service(place) => login::host(&place.url),
@@ -312,7 +312,7 @@ fn recovery_form(rest: &Markup) -> Markup {
     }
 }
 
-/// What was recommended can be left.
+/// Renders the button that skips a recommendation.
 pub(super) fn not_now(token: &str, next: &Markup) -> Markup {
     html! {
         form method="post" action="/authenticators/later" {

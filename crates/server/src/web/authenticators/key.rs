@@ -1,10 +1,10 @@
-//! The form that the script of the pages fills in with what a passkey or a security key has answered.
+//! The form that the script of the pages fills with the answer of a passkey or a security key.
 
 use maud::{Markup, html};
 
 use crate::authentication::authenticator::fido::Challenge;
 
-/// What the browser is to do.
+/// The Web Authentication call of the browser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::web) enum Ceremony {
     /// `navigator.credentials.create`.
@@ -22,7 +22,7 @@ impl Ceremony {
     }
 }
 
-/// Sends the answer to `action`, with the fields `rest`.
+/// Renders the form that posts the answer to `action`, with the fields `rest`.
 pub(in crate::web) fn form(
     ceremony: Ceremony,
     challenge: &Challenge,

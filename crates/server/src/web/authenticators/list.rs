@@ -1,4 +1,4 @@
-//! The Authenticators of a person.
+//! The Authenticators of a User.
 
 use api::{
     core_v1::{
@@ -31,7 +31,6 @@ use crate::{
     },
 };
 
-/// All of them.
 pub(super) async fn page(State(ctx): State<Context>, member: Member) -> Result<Response, Failure> {
     let now = ctx.now();
     let holder = Holder::of_browser(&ctx, &member.resumed).await?;
@@ -66,7 +65,6 @@ pub(super) async fn page(State(ctx): State<Context>, member: Member) -> Result<R
     Ok(Page::of(Section::Authenticators, body).into_response())
 }
 
-/// Calls one something else.
 pub(super) async fn rename(
     State(ctx): State<Context>,
     member: Member,
@@ -82,7 +80,7 @@ pub(super) async fn rename(
     Ok(see_other(HOME, []))
 }
 
-/// Asks whether one is to be removed.
+/// Asks for confirmation before an Authenticator is removed.
 pub(super) async fn confirm(
     State(ctx): State<Context>,
     member: Member,
@@ -109,7 +107,6 @@ pub(super) async fn confirm(
         .into_response())
 }
 
-/// Removes one.
 pub(super) async fn remove(
     State(ctx): State<Context>,
     member: Member,
@@ -168,7 +165,7 @@ fn fact(name: &str, value: &Markup) -> Markup {
     html! { div { dt { (name) } dd { (value) } } }
 }
 
-/// What is to be known of its state, and whether that is good.
+/// Returns the state if it needs attention, and whether it is a good state.
 fn badge(one: &Authenticator) -> Option<(&'static str, bool)> {
     let state = one.spec().map(api::core_v1::authenticator::Spec::state);
     if !authenticator::is_registered(one) {
@@ -187,7 +184,7 @@ fn badge(one: &Authenticator) -> Option<(&'static str, bool)> {
     }
 }
 
-/// Whether it can be lost with one device.
+/// Returns whether the passkey is synced or bound to one device.
 fn kept(one: &Authenticator) -> Option<&'static str> {
     let Some(info::Type::Fido(fido)) = authenticator::info(one) else {
         return None;

@@ -1,7 +1,7 @@
-//! A command-line client asks for a proof by a passkey or a security key, which a browser on its machine makes.
+//! Authentication of a command-line client with a passkey or a security key, through a browser on its machine.
 //!
-//! The challenge is one that the Cluster has given to the client, bound to its Session. The answer goes to a port of this
-//! machine alone, and is good for nobody but the holder of the tokens of that Session. So nobody need be logged in here.
+//! The Cluster issued the challenge to the client and bound it to the client's Session. The answer is sent only to a
+//! loopback port and is valid only with the tokens of that Session. The page therefore requires no login.
 
 use axum::{
     Extension,
@@ -29,10 +29,10 @@ use crate::{
     },
 };
 
-/// More than any answer has.
+/// Maximum length of an answer in bytes.
 const LONGEST_RESPONSE: usize = 8 * 1024;
 
-/// Shows what is asking, and asks.
+/// Shows the client and requests the authentication.
 pub(super) async fn page(
     State(ctx): State<Context>,
     visit: Visit,
@@ -52,7 +52,7 @@ pub(super) async fn page(
         .into_response())
 }
 
-/// Gives the answer to the client.
+/// Redirects to the client with the answer.
 pub(super) async fn answer(State(ctx): State<Context>, form: Posted) -> Result<Response, Failure> {
     let callback = callback(&form)?;
     asked(&ctx, &form).await?;

@@ -1,14 +1,14 @@
-//! QR codes (ISO/IEC 18004), drawn into the page: no other host learns what they say.
+//! Inline QR codes (ISO/IEC 18004). They are drawn into the page, so no other host learns the content.
 
 use std::fmt::Write as _;
 
 use maud::{Markup, html};
 use qrcode::{Color, QrCode};
 
-/// Modules of quiet zone around it.
+/// Width of the quiet zone in modules.
 const QUIET: usize = 4;
 
-/// Draws `text`; `None` where it is too long.
+/// Renders `text` as a QR code. Returns `None` if it is too long.
 pub(super) fn draw(text: &str, label: &str) -> Option<Markup> {
     let code = QrCode::new(text).ok()?;
     let width = code.width();

@@ -1,4 +1,4 @@
-//! Recovery codes: shown once.
+//! Recovery codes, shown once.
 
 use axum::{
     Extension,
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// Makes new ones, and shows them.
+/// Replaces the recovery codes and shows the new ones.
 pub(super) async fn renew(
     State(ctx): State<Context>,
     member: Member,

@@ -1,4 +1,4 @@
-//! A Session that wants an Authenticator where its User has none.
+//! Registration of an Authenticator for a Session whose User has none.
 
 use api::{
     core_v1::{
@@ -21,10 +21,10 @@ use crate::{
     web::{failure::Failure, form::Posted, login, next::Next, page::token_field, see_other},
 };
 
-/// Offers a new one to whoever was not asked to have one.
+/// Query field that offers a registration which was neither required nor recommended.
 pub(super) const OFFER: &str = "offer";
 
-/// Asks for a new one, or says that one waits for approval.
+/// Offers the registration, or reports that an Authenticator waits for approval.
 pub(super) async fn page(
     State(ctx): State<Context>,
     known: Known,
@@ -93,7 +93,7 @@ pub(super) async fn page(
     Ok(framed(&ctx, "Add an Authenticator", body, &next).into_response())
 }
 
-/// Leaves what was recommended, and goes on.
+/// Skips the recommendation and continues.
 pub(super) async fn later(
     State(ctx): State<Context>,
     known: Known,

@@ -1,4 +1,4 @@
-//! The machines that a person has registered.
+//! The Devices of a User.
 
 use api::{
     core_v1::{Device, device::spec::State as DeviceState},
@@ -23,7 +23,6 @@ use crate::{
 
 const MOST: u32 = 1000;
 
-/// All of them.
 pub(super) async fn page(State(ctx): State<Context>, member: Member) -> Result<Response, Failure> {
     let now = ctx.now();
     let user = member.resumed.user.uid.to_string();

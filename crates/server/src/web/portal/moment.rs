@@ -1,4 +1,4 @@
-//! Instants, as pages tell them.
+//! Times on pages.
 
 use domain::clock::UnixMillis;
 use maud::{Markup, html};
@@ -7,7 +7,7 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// How long ago it was, or how long it is until then; the instant itself is in the element.
+/// Renders a time relative to `now`. The element also contains the exact time.
 pub(crate) fn moment(at: UnixMillis, now: UnixMillis) -> Markup {
     let text = if at > now {
         format!("in {}", span(at.since(now).as_secs()))
@@ -32,7 +32,7 @@ fn span(seconds: u64) -> String {
     format!("{count} {unit}{plural}")
 }
 
-/// RFC 3339, in whole seconds.
+/// Formats a time as RFC 3339 in whole seconds.
 pub(crate) fn utc(at: UnixMillis) -> String {
     prost_types::Timestamp {
         seconds: at.seconds(),

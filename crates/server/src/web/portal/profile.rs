@@ -1,4 +1,4 @@
-//! What the Cluster knows of a person.
+//! The profile of the signed-in User.
 
 use api::{core_v1::user::spec::Type, resource::Object as _};
 use axum::{
@@ -14,7 +14,6 @@ use crate::{
     web::page::{Page, Section},
 };
 
-/// One's own User.
 pub(super) async fn page(State(ctx): State<Context>, member: Member) -> Response {
     let user = member.user();
     let spec = user.spec().cloned().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What a person can reach.
+//! The Services that a User can reach.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ use crate::{
 const ON_A_PAGE: usize = 50;
 const LONGEST_SEARCH: usize = 100;
 
-/// A Service as the page shows it.
+/// A Service in the list.
 struct Item {
     name: String,
     label: String,
@@ -38,16 +38,16 @@ struct Item {
     access: Access,
 }
 
-/// Whether the person may use a Service.
+/// Access of the person to a Service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {
     Open,
-    /// Once they have proved anew who they are.
+    /// Accessible after a step-up.
     AfterProof,
     Closed,
 }
 
-/// One page of them.
+/// Shows one page of Services.
 pub(super) async fn page(
     State(ctx): State<Context>,
     member: Member,
@@ -84,7 +84,7 @@ pub(super) async fn page(
     Ok(Page::of(Section::Services, body).into_response())
 }
 
-/// Those that a person may know of, by what they are sorted by.
+/// Returns the Services that match the search, with their sort key.
 fn found(ctx: &Context, search: &str) -> Vec<(String, Arc<ServiceEntry>)> {
     let search = search.to_lowercase();
     let services = ctx.directory.services().into_iter();
@@ -147,7 +147,7 @@ async fn access(ctx: &Context, entry: &ServiceEntry, standing: &Standing, host: 
     }
 }
 
-/// Whether the front page would be let through: of other paths the Policies may say something else.
+/// Returns whether `GET /` would be allowed. Policies may decide differently on other paths.
 fn is_allowed(ctx: &Context, entry: &ServiceEntry, subject: &Subject, host: &str) -> bool {
     let request = policy::Request {
         ip: "",
@@ -179,7 +179,7 @@ fn label(service: &Service) -> String {
     let display = metadata.map(|metadata| metadata.display_name.as_str());
     match display {
         Some(display) if !display.is_empty() => display.to_owned(),
-        // In the Namespace where people look first, the name alone.
+        // Omits the default Namespace.
         _ => {
             let name = service.name();
             name.strip_suffix(".default").unwrap_or(name).to_owned()
@@ -252,7 +252,7 @@ fn tile(item: &Item) -> Markup {
     }
 }
 
-/// What reaches the Service from a terminal.
+/// Returns the command that reaches the Service from a terminal.
 fn command(item: &Item, url: &str) -> String {
     if item.mode == Mode::Grpc {
         format!("octelium get service {}", item.name)

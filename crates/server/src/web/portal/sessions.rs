@@ -1,4 +1,4 @@
-//! From where a person is logged in.
+//! The Sessions of a User.
 
 use api::{
     core_v1::{
@@ -36,10 +36,10 @@ use crate::{
     },
 };
 
-/// More than a person has.
+/// Maximum number of Sessions that are read.
 const MOST: u32 = 1000;
 
-/// All of them, those in use first.
+/// Lists the Sessions, the current one first and then by last use.
 pub(super) async fn page(State(ctx): State<Context>, member: Member) -> Result<Response, Failure> {
     let now = ctx.now();
     let mut sessions = live(&ctx, &member, now).await?;
@@ -70,7 +70,7 @@ pub(super) async fn page(State(ctx): State<Context>, member: Member) -> Result<R
     Ok(Page::of(Section::Sessions, body).into_response())
 }
 
-/// Ends one.
+/// Ends one Session.
 pub(super) async fn end(
     State(ctx): State<Context>,
     member: Member,
@@ -86,7 +86,7 @@ pub(super) async fn end(
     Ok(see_other("/sessions", []))
 }
 
-/// Ends all but this one.
+/// Ends all Sessions except the current one.
 pub(super) async fn end_others(
     State(ctx): State<Context>,
     member: Member,
@@ -97,7 +97,7 @@ pub(super) async fn end_others(
     Ok(see_other("/sessions", []))
 }
 
-/// Ends all, this one last.
+/// Ends all Sessions, the current one last.
 pub(super) async fn end_all(
     State(ctx): State<Context>,
     member: Member,
@@ -205,7 +205,7 @@ fn way(by: Option<info::Type>) -> &'static str {
     }
 }
 
-/// What it is, as a person would say.
+/// Returns a readable name of the client.
 pub(super) fn client(is_browser: bool, session_type: i32, user_agent: &str) -> String {
     if !is_browser {
         return if user_agent.starts_with("octelium-cli") || session_type == Type::Client as i32 {
@@ -214,7 +214,7 @@ pub(super) fn client(is_browser: bool, session_type: i32, user_agent: &str) -> S
             "Program".to_owned()
         };
     }
-    // The most particular first: each says that it is also the ones behind it.
+    // Most specific first: the user agent of a browser also contains the names below it.
     let browser = [
         ("Edg/", "Edge"),
         ("OPR/", "Opera"),

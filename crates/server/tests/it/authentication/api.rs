@@ -1,4 +1,4 @@
-//! The gRPC API through the whole router: who may call what, and what is left behind.
+//! The gRPC API through the whole router: authorization and audit events.
 
 use std::{
     convert::Infallible,
@@ -109,7 +109,7 @@ async fn a18_only_an_access_token_that_policies_allow_opens_the_api() {
     for denied in [&plain.access_token, &grant, &narrow.access_token] {
         assert_eq!(list(token, denied).await, unauthorized);
     }
-    // Anybody with a Session may call the user API, where its scopes have it.
+    // Any Session may call the user API if its scopes allow it.
     let mut status = async |value: &str| {
         let request = with(GetStatusRequest::default(), "x-octelium-auth", value);
         user.get_status(request)
@@ -128,7 +128,7 @@ async fn a18_only_an_access_token_that_policies_allow_opens_the_api() {
         Err(Code::PermissionDenied)
     );
 
-    // W19: an edit of the Credential's Policies reaches the Sessions that it made.
+    // W19: a change of the Credential's Policies also applies to its existing Sessions.
     replicas
         .edit(&powerful, |credential: &mut Credential| {
             credential.spec_mut().authorization = None;
@@ -167,7 +167,7 @@ async fn login_takes_no_notice_of_a_stale_refresh_token() {
         .unwrap()
         .into_inner();
     assert!(tokens.refresh_token_expires_in > 0);
-    // A client that is not ours gets a CLIENTLESS Session.
+    // An unknown client gets a CLIENTLESS Session.
     let principal = authenticate(ctx, &tokens.access_token).await.unwrap();
     let session_type = principal.session().status.as_ref().unwrap().r#type();
     assert_eq!(
@@ -260,7 +260,7 @@ async fn a20_w66_everything_is_audited_and_no_secret_is_in_it(#[case] backend: B
         &granted,
     ] {
         assert!(!written.contains(secret.as_str()));
-        // Not even without the envelope.
+        // Not even the end of the secret.
         assert!(!written.contains(&secret[secret.len() - 40..]));
     }
 }
@@ -274,7 +274,7 @@ async fn nothing_is_answered_from_what_the_store_has_not_confirmed_lately() {
     let tokens = log_in(replicas.context(0), &replicas.issue(&credential).await)
         .await
         .unwrap();
-    // A replica that has begun, and whose feed nobody follows.
+    // A replica that is bootstrapped, but does not follow the change feed.
     let limits = Limits {
         stale_after: Duration::from_millis(50),
         ..Limits::default()
@@ -303,7 +303,7 @@ async fn nothing_is_answered_from_what_the_store_has_not_confirmed_lately() {
     assert_eq!(status.code(), Code::Unavailable);
 }
 
-/// A body that notes whether anything has read it.
+/// Returns a body that records whether it was read.
 fn watched(read: &Arc<AtomicBool>, bytes: Vec<u8>) -> Body {
     let read = read.clone();
     let bytes = stream::once(async move {
@@ -379,7 +379,7 @@ async fn a_refused_stream_is_answered_after_its_first_message_g2() {
     ] {
         let is_read = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&is_read);
-        // One empty message, and a client that then waits for the reply.
+        // One empty message from a client that then waits for the reply.
         let message = stream::once(async move {
             flag.store(true, Ordering::SeqCst);
             Ok::<_, std::io::Error>(Bytes::from_static(&[0; 5]))

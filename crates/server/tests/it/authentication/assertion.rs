@@ -1,4 +1,4 @@
-//! Workloads that log in by an assertion, on both stores and several replicas.
+//! Logins of workloads with an assertion, on both stores and several replicas.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// A platform that hands tokens to its workloads.
+/// A platform that issues tokens to its workloads.
 struct Platform {
     key: Ed25519KeyPair,
     issuer: &'static str,
@@ -53,7 +53,7 @@ impl Platform {
         }
     }
 
-    /// The spec of its `IdentityProvider`; `rest` is what else that has.
+    /// Returns the spec of its `IdentityProvider`. `rest` contains further fields.
     fn spec(&self, token: &str, rest: &str) -> String {
         let jwks = json!({"keys": [{
             "kty": "OKP", "crv": "Ed25519", "kid": "one", "x": encode(self.key.public_key()),
@@ -84,7 +84,7 @@ impl Platform {
     }
 }
 
-/// A Cluster with the User `ci`, who is `repo:a/b` at the platform.
+/// A Cluster with the User `ci`, which is `repo:a/b` at the platform.
 struct Scene {
     replicas: Replicas,
     platform: Platform,
@@ -122,7 +122,7 @@ impl Scene {
         self.replicas.sessions(&self.user).await
     }
 
-    /// Why the last attempt was refused, as audit has it.
+    /// Returns the reason of the last refusal in the audit log.
     async fn reason(&self) -> String {
         let events = self.replicas.audit().await;
         let refused = events
@@ -232,9 +232,9 @@ async fn a11_an_assertion_is_used_once_in_the_whole_cluster(
     );
     log_in(scene.ctx(), &token).await.unwrap_err();
     assert_eq!(scene.reason().await, "assertion_replayed");
-    // Another one of the same workload is as good as the first.
+    // Another assertion of the same workload is accepted.
     log_in(scene.ctx(), &scene.token("another")).await.unwrap();
-    // Nor does it come back once the record of it is gone.
+    // The first one is refused even after its record was collected.
     scene.replicas.advance(Duration::from_secs(361));
     scene.ctx().store.collect(scene.ctx().now()).await.unwrap();
     log_in(scene.ctx(), &token).await.unwrap_err();
@@ -263,7 +263,7 @@ async fn an_assertion_without_an_id_is_refused_unless_reuse_is_allowed_s11() {
     let ctx = scene.ctx();
     let mut claims = scene.platform.claims(ctx, "repo:a/b", "");
     claims.as_object_mut().unwrap().remove("jti");
-    // The identifier of Azure is no `jti`: Azure hands out one token for a day, so it needs `allowReuse` anyway.
+    // Azure has `uti` instead of `jti`. It issues one token per day, so it needs `allowReuse` anyway.
     claims["uti"] = json!("AbCdEfGhIjKlMnOpQrStUv");
     let token = scene.platform.sign(&claims);
     let error = log_in(ctx, &token).await.unwrap_err();
@@ -319,7 +319,7 @@ async fn a08_a09_a10_what_is_no_good_is_refused_with_one_text_and_audited() {
         (with("sub", json!("repo:a/B")), "identity_unknown"),
         (with("sub", json!("repo-a-b")), "identity_unknown"),
     ] {
-        // The newest event is the last one.
+        // Audit events are sorted by time, so the last refusal must be the newest.
         scene.replicas.advance(Duration::from_millis(1));
         let error = log_in(ctx, &token).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unauthenticated, "{reason}");
@@ -351,7 +351,7 @@ async fn w05_the_same_identifier_at_another_provider_is_somebody_else() {
         .unwrap();
     assert_eq!(scene.replicas.sessions(&theirs).await.len(), 1);
     assert!(scene.sessions().await.is_empty());
-    // Nor does naming the provider help whoever has a token of another.
+    // Naming the provider does not help the holder of another provider's token.
     let reference = ObjectReference {
         name: "ci".to_owned(),
         ..ObjectReference::default()
@@ -407,7 +407,7 @@ async fn w05_a_disabled_provider_lets_nobody_in() {
         .run(&scene.replicas.actor, update)
         .await
         .unwrap();
-    // The other replica may not have heard of it: the transaction finds out.
+    // The other replica might not have applied the change yet. The transaction detects it.
     for replica in 0..2 {
         scene.replicas.advance(Duration::from_millis(1));
         let ctx = scene.replicas.context(replica);
@@ -472,7 +472,7 @@ async fn w36_rules_of_a_provider_fail_closed(#[case] rules: &str, #[case] is_let
     if let Err(error) = outcome {
         assert_eq!(error.kind(), ErrorKind::PermissionDenied);
         assert_eq!(scene.reason().await, "provider_rule");
-        // Nothing was used up.
+        // Nothing was redeemed.
         let reply = grant(scene.ctx(), &scene.token("1"), &[]).await;
         assert_eq!(reply.error(), "unauthorized_client");
     }

@@ -1,4 +1,4 @@
-//! A login that is cut off: by a process that ends, by connections that break.
+//! Interrupted logins: the process ends or a connection breaks.
 
 use std::{collections::BTreeSet, fs, sync::Arc};
 
@@ -18,10 +18,10 @@ use crate::{
     replicas::{Replicas, log_in},
 };
 
-/// A quarter of a frame of the log: each is cut at its end and within.
+/// A quarter of a frame of the log, so each frame is cut at its end and in between.
 const STEP: usize = 4120 / 4;
 
-/// How many Sessions the User has, and how often the Credential says it was used.
+/// Returns the number of Sessions of the User and the recorded uses of the Credential.
 async fn counts(ctx: &Context, user: &User, credential: &Credential) -> (usize, u32) {
     let now = ctx.now();
     let (sessions, _) = load::by_index::<Session>(&*ctx.store, index::USER, user.uid(), 10, now)
@@ -33,8 +33,7 @@ async fn counts(ctx: &Context, user: &User, credential: &Credential) -> (usize, 
     (sessions.len(), redeemed.total_authentications)
 }
 
-/// The embedded store writes a transaction to the end of its log and nowhere else: whatever a process that is killed
-/// leaves behind is a beginning of it.
+/// The embedded store only appends transactions to its log. A killed process therefore leaves a prefix of the log.
 #[tokio::test(flavor = "multi_thread")]
 async fn a01_a_one_time_login_that_is_cut_off_at_any_step_happened_once_or_not_at_all() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The registration of Devices by command-line clients.
+//! Registration of Devices by command-line clients.
 
 use std::time::Duration;
 
@@ -95,7 +95,7 @@ async fn a_machine_becomes_a_device_once_and_sessions_come_back_to_it() {
     let principal = authenticate(ctx, &first.access_token).await.unwrap();
     assert_eq!(principal.device().unwrap().uid(), device.message.uid());
 
-    // Asked again, by this Session and by another one of the same machine.
+    // Registers again, with this Session and with another one of the same device.
     assert_eq!(
         kind(begin(ctx, &first, &machine(1)).await),
         ErrorKind::AlreadyExists
@@ -134,7 +134,7 @@ async fn a_machine_becomes_a_device_once_and_sessions_come_back_to_it() {
         (1, 2)
     );
 
-    // Rejected by an administrator, the machine takes its Sessions with it.
+    // Rejecting the Device ends its Sessions.
     replicas
         .edit(&device.message, |device: &mut Device| {
             device.spec_mut().set_state(State::Rejected);
@@ -167,7 +167,7 @@ async fn a_registration_is_of_one_session_once_and_soon() {
     let first = log_in(ctx, &person.secret).await.unwrap();
     let second = log_in(ctx, &person.secret).await.unwrap();
     let uid = begin(ctx, &first, &machine(1)).await.unwrap();
-    // Of another Session: it is spent all the same.
+    // The request of another Session fails, and still uses up the registration.
     assert_eq!(
         kind(finish(ctx, &second, &uid).await),
         ErrorKind::PermissionDenied
@@ -278,7 +278,7 @@ async fn the_cluster_sets_the_state_and_the_number_of_new_devices_g3() {
         State::Pending
     );
     assert!(authenticate(ctx, &tokens.access_token).await.is_err());
-    // One Device is all that a person may have, two a workload.
+    // A person may have one Device here, a workload two.
     let tokens = log_in(ctx, &person.secret).await.unwrap();
     let refused = register(ctx, &tokens, &machine(2)).await.unwrap_err();
     assert_eq!(refused.reason(), Some("device_limit"));
@@ -312,7 +312,7 @@ async fn w04_racing_registrations_keep_to_the_limit_and_one_device_a_machine(
     for _ in 0..12 {
         sessions.push(log_in(replicas.context(0), &person.secret).await.unwrap());
     }
-    // Half of them are on one machine.
+    // Pairs of Sessions share a device.
     let racing = sessions.iter().enumerate().map(|(number, tokens)| {
         let ctx = replicas.context(number);
         let machine = machine(u64::try_from(number / 2).unwrap());

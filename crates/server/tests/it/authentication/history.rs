@@ -1,4 +1,4 @@
-//! Replicas whose database has lost the end of its change log, or whose clock is wrong.
+//! Replicas whose database lost the end of its change log, or whose clock is wrong.
 
 use std::{
     sync::Arc,
@@ -13,14 +13,14 @@ use tokio::time::timeout;
 
 use crate::replicas::{Replicas, authenticate, log_in};
 
-/// The published bound after a failover.
+/// The published time limit after a failover.
 const BOUND: Duration = Duration::from_secs(5);
 
 async fn replica(url: &DatabaseUrl) -> Arc<dyn Store> {
     Arc::new(testing::postgres_at(url).await)
 }
 
-/// A revocation that is acknowledged after a failover gets a number that a lost change had before.
+/// After a failover, a revocation gets the number that a lost change had before.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_revoked_after_changes_were_lost_is_refused_everywhere_d1() {
     let url = testing::postgres_database().await;
@@ -61,7 +61,7 @@ async fn what_is_revoked_after_changes_were_lost_is_refused_everywhere_d1() {
         loop {
             match authenticate(replicas.context(number), &tokens.access_token).await {
                 Err(Unauthenticated::Refused { .. }) => break,
-                // While everything is read again, nothing is answered.
+                // The replica refuses to answer while it reads everything again.
                 Ok(_) | Err(Unauthenticated::Unavailable) => {}
             }
             assert!(revoked.elapsed() < BOUND, "replica {number} never refused");

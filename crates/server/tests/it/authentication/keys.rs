@@ -1,4 +1,4 @@
-//! Signing keys: published before they sign, kept while a token of theirs may live, never forked.
+//! Signing keys: published before use, kept while tokens signed with them may be valid, and never duplicated.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -41,7 +41,7 @@ async fn maintain(replicas: &Replicas) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn e07_w9_w10_keys_rotate_under_load_without_a_refusal_or_a_fork(#[case] backend: Backend) {
     let replicas = Replicas::start(backend, 2).await;
-    // Longer than the clock jumps while tokens are under way.
+    // Longer than the clock jumps between issue and check of a token.
     let spec = "{ type: WORKLOAD, session: { accessTokenDuration: { days: 5 } } }";
     replicas.user("ci", spec).await;
     let (_, client) = replicas.client("ci", "").await;
@@ -59,7 +59,7 @@ async fn e07_w9_w10_keys_rotate_under_load_without_a_refusal_or_a_fork(#[case] b
     let before = client.grant(replicas.context(1), None).await.access_token();
     assert_eq!(key_of(&before), first, "published, not signing yet");
 
-    // Grants and checks go on while the next key takes over.
+    // Grants and checks continue during the rotation.
     let mut running = JoinSet::new();
     for worker in 0..4 {
         let ctx = replicas.context(worker).clone();
@@ -107,7 +107,7 @@ async fn w13_a_key_lives_as_long_as_a_credential_that_it_signed(#[case] backend:
     let kept = keys(&replicas).await;
     assert!(kept > 10, "{kept} keys");
 
-    // Its secret is replaced, and the root Credential's has expired: nothing needs the old keys any more.
+    // The secret was replaced and the root Credential expired: no valid token needs the old keys.
     let renewed = replicas.issue(&credential).await;
     replicas.advance(DAY * 100);
     for _ in 0..3 {
@@ -137,14 +137,14 @@ async fn w23_a_token_of_another_cluster_or_key_is_refused() {
     let outcome = authenticate(others.context(0), &tokens.access_token).await;
     assert_eq!(outcome.map(|_| ()), refused("token_key_unknown"));
 
-    // The same claims by a key of one's own.
+    // The same claims, signed with an attacker's key.
     let claims = token::inspect(&tokens.access_token).unwrap();
     let forged = SigningKey::generate(&SystemRng).unwrap().sign(&claims);
     for _ in 0..200 {
         let outcome = authenticate(ctx, forged.expose()).await;
         assert_eq!(outcome.map(|_| ()), refused("token_key_unknown"));
     }
-    // A flood of unknown keys does not shut out the known one.
+    // A flood of unknown keys does not block the known key.
     for _ in 0..200 {
         let forged = SigningKey::generate(&SystemRng).unwrap().sign(&claims);
         assert!(authenticate(ctx, forged.expose()).await.is_err());

@@ -1,4 +1,4 @@
-//! Nothing that is not a token authenticates, whatever the caches hold.
+//! Only tokens authenticate, regardless of the cache contents.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,10 +40,10 @@ use crate::{
 
 const CASES: usize = 600;
 
-/// A Cluster whose caches hold an administrator: by the portal, by the cookie of a Service, by tokens.
+/// A Cluster whose caches contain an administrator, authenticated by the portal, a Service cookie and tokens.
 struct Warm {
     replicas: Replicas,
-    /// Texts of which attackers may know some.
+    /// Texts that an attacker could partly know.
     pieces: Vec<String>,
     cookies: Vec<String>,
 }
@@ -85,7 +85,7 @@ async fn warm() -> Warm {
     }
 }
 
-/// Known pieces, whole or joined, and random text.
+/// Returns known pieces, alone and joined, and random text.
 fn texts(pieces: &[String]) -> Vec<String> {
     let piece = prop_oneof![
         4 => proptest::sample::select(pieces.to_vec()),
@@ -185,7 +185,7 @@ async fn cookies_are_of_no_use_in_place_of_each_other_s01() {
     assert_eq!(browser.get("/").await.status, 303);
 }
 
-/// Every token id that the tokens of a User carry.
+/// Returns the token ids of these tokens.
 fn token_ids<'a>(tokens: impl IntoIterator<Item = &'a String>) -> Vec<String> {
     let ids = tokens
         .into_iter()

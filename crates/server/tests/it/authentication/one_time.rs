@@ -1,4 +1,4 @@
-//! Credentials whose uses are counted.
+//! Credentials with a limited number of uses.
 
 use api::{core_v1::Credential, resource::Object as _};
 use rstest::rstest;
@@ -9,7 +9,7 @@ use crate::replicas::{Backend, Replicas, authenticate, log_in};
 
 const PARALLEL: usize = 64;
 
-/// How many of that many racing logins succeed.
+/// Runs parallel logins and returns the successful ones.
 async fn race(replicas: &Replicas, token: &str) -> Vec<String> {
     let mut logins = JoinSet::new();
     for replica in 0..PARALLEL {
@@ -129,7 +129,7 @@ async fn w14_sessions_that_have_ended_do_not_count(#[case] backend: Backend) {
         .await;
     let credential = replicas.credential("AUTH_TOKEN", "ci", "").await;
     for _ in 0..5 {
-        // The Sessions of the secret before die with it.
+        // Issuing a new secret ends the Sessions of the previous one.
         let token = replicas.issue(&credential).await;
         log_in(replicas.context(0), &token).await.unwrap();
         log_in(replicas.context(0), &token).await.unwrap();

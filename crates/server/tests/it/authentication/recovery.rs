@@ -1,4 +1,4 @@
-//! Credentials of `octeliumd recover`: no Policy is asked about them, so nothing may prolong them.
+//! Credentials of `octeliumd recover`. Policies do not apply to them, so nothing may extend their lifetime.
 
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ async fn a_helpdesk_cannot_change_or_rotate_a_recovery_credential_s05() {
         assert_eq!(refused.reason(), Some("credential_recovery"), "{refused}");
     }
 
-    // What it is for still works, once.
+    // It still works once for its purpose.
     log_in(ctx, token.expose()).await.unwrap();
     assert!(log_in(ctx, token.expose()).await.is_err());
 }
@@ -94,7 +94,7 @@ async fn a_recovery_credential_and_its_sessions_end_whatever_their_spec_says_s05
     let principal = authenticate(ctx, &tokens.access_token).await.unwrap();
     let session: Session = principal.session();
     let forever = Some(in_two_years(ctx.now()));
-    // As a release allowed that did not know the end that is in the status.
+    // Imitates a release that did not check the expiry in the status.
     replicas
         .edit(&credential, |credential: &mut Credential| {
             credential.spec_mut().expires_at = forever;

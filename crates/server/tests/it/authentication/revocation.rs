@@ -1,4 +1,4 @@
-//! What ends Sessions, tokens and open streams.
+//! Causes that end Sessions, tokens and open streams.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// What may happen to a Credential, its User or its Session.
+/// A change to a Credential, its User or its Session.
 #[derive(Debug, Clone, Copy)]
 enum End {
     Disable,
@@ -125,7 +125,7 @@ async fn a03_w12_what_ends_a_credential_ends_all_that_came_from_it(
                 .await;
         }
         End::DeleteSession => replicas.delete(Kind::Session, session.uid()).await,
-        // W8: a Group that is missing might have denied.
+        // W8: the missing Group might have denied.
         End::RemoveGroup => replicas.delete(Kind::Group, group.uid()).await,
     }
 
@@ -258,7 +258,7 @@ async fn a06_in_an_overlap_both_secrets_work_until_it_ends_and_never_three(
         "streams end with the overlap, without any change"
     );
 
-    // The clock jumps back to before the rotation: what has ended does not begin again.
+    // The clock jumps back to before the rotation. Ended Sessions stay ended.
     replicas.all.iter().for_each(|cluster| {
         cluster
             .clock
@@ -316,7 +316,7 @@ async fn a15_refreshing_lengthens_no_session_and_none_outlives_its_credential(
     let token = replicas.issue(&credential).await;
     let ctx = replicas.context(0);
     let mut tokens = log_in(ctx, &token).await.unwrap();
-    // W15: short durations are honoured exactly.
+    // W15: short durations are honored exactly.
     assert_eq!(
         (tokens.expires_in, tokens.refresh_token_expires_in),
         (600, 3600)

@@ -1,4 +1,4 @@
-//! Calls that go on: decided again while they do. Calls that are answered: answered, whatever they change.
+//! Streaming calls are authorized repeatedly. Unary calls complete, even if they end their own Session.
 
 use std::time::Duration;
 
@@ -114,7 +114,7 @@ async fn whoever_ends_their_own_session_still_gets_the_reply() {
     };
     let request = with(request, AUTH, &tokens.access_token);
     let token = core.generate_credential_token(request).await.unwrap();
-    // The one that was shown works; the Session is over.
+    // The new token works, and the old Session has ended.
     let token = crate::replicas::secret(token.into_inner());
     let list = with(ListUserOptions::default(), AUTH, &tokens.access_token);
     let over = core.list_user(list).await.unwrap_err();
@@ -129,7 +129,7 @@ async fn whoever_ends_their_own_session_still_gets_the_reply() {
     core.delete_credential(request).await.unwrap();
 }
 
-/// Overwrites the document of a resource with what is no message.
+/// Overwrites the document of a resource with bytes that are not a message.
 async fn damage<T: server::resource::codec::Resource>(replicas: &Replicas, object: &T) {
     let ctx = replicas.context(0);
     let uid = object.uid().parse().unwrap();
@@ -186,7 +186,7 @@ async fn damaged_documents_deny_what_refers_to_them_and_nothing_else() {
     damage(&replicas, &policy).await;
     damage::<User>(&replicas, &users[2]).await;
     replicas.settle().await;
-    // The changes after it are taken over, too.
+    // Later changes are still applied.
     let before = ctx.directory.services().len();
     let service = "{kind: Service, metadata: {name: web}, spec: {mode: HTTP, config: {upstream: {url: 'http://127.0.0.1:1'}}}}";
     replicas
@@ -197,7 +197,7 @@ async fn damaged_documents_deny_what_refers_to_them_and_nothing_else() {
     assert_eq!(ctx.directory.services().len(), before + 1);
     assert!(ctx.directory.is_fresh());
 
-    // A replica that starts now knows no better.
+    // A replica that starts now has the same state.
     let late = Context::open(
         ctx.store.clone(),
         ctx.clock.clone(),
@@ -207,7 +207,7 @@ async fn damaged_documents_deny_what_refers_to_them_and_nothing_else() {
     );
     let late = late.await.unwrap();
     for ctx in [ctx, &late] {
-        // What is listed has the damaged User in it, and says that it failed; it was let through.
+        // The list includes the damaged User and fails, but the call was authorized.
         let status = async |token: &str| {
             let mut core = CoreClient::new(router(ctx).await);
             let request = with(

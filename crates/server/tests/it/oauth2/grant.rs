@@ -1,4 +1,4 @@
-//! Grants: Sessions, tokens side by side, scopes, counts.
+//! Grants: Sessions, concurrent tokens, scopes and counted uses.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -60,7 +60,7 @@ async fn a05_w11_replicas_of_a_client_hold_tokens_side_by_side_in_one_session(
             .unwrap();
     }
     assert!(!beside.revoked.is_cancelled());
-    // Again is as good.
+    // A repeated revocation succeeds.
     assert_eq!(
         client
             .manage(replicas.context(1), "/oauth2/revoke", first)
@@ -288,7 +288,7 @@ async fn a03_a_client_disabled_while_requests_run_is_stopped_everywhere(#[case] 
     for replica in 0..2 {
         for token in tokens.clone() {
             let ctx = replicas.context(replica).clone();
-            // Requests that never pause, until the token is refused.
+            // Sends requests without a pause until the token is refused.
             running.spawn(async move {
                 let begun = std::time::Instant::now();
                 while authenticate(&ctx, &token).await.is_ok() {

@@ -1,4 +1,4 @@
-//! Introspection and revocation: of a client's own tokens alone.
+//! Introspection and revocation, which only concern a client's own tokens.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ async fn a14_a_client_learns_of_and_revokes_its_own_tokens_alone(#[case] backend
     let ctx = replicas.context(0);
     let user = replicas.workload("ci").await;
     let (_, owner) = replicas.client("ci", "").await;
-    // Even of the same User.
+    // Not even for another client of the same User.
     let (_, other) = replicas.client("ci", "").await;
     let token = owner.grant(ctx, Some("service:nginx")).await.access_token();
 
@@ -165,7 +165,7 @@ async fn more_revoked_tokens_than_fit_in_memory_stay_revoked_s11() {
         let reply = client.manage(&ctx, "/oauth2/revoke", token).await;
         assert_eq!(reply.status, 200);
     }
-    // What is remembered of tokens that are in use does not matter.
+    // The cached data of tokens in use does not matter.
     replicas.advance(Duration::from_secs(2));
     for token in &tokens {
         let refused = authenticate(&ctx, token).await.err();
@@ -199,7 +199,7 @@ async fn a_client_that_revokes_in_a_loop_is_held_up_s11() {
             .to_string()
             .contains("rotate")
     );
-    // That one was not revoked, and nobody else is held up.
+    // That token was not revoked, and other clients are not limited.
     authenticate(ctx, &token).await.unwrap();
     let others = other.grant(ctx, None).await.access_token();
     let reply = other.manage(ctx, "/oauth2/revoke", &others).await;

@@ -1,4 +1,4 @@
-//! What RFC 6749 says about requests and replies.
+//! Requests and responses as RFC 6749 specifies them.
 
 use axum::body::Body;
 use http::Request;
@@ -21,7 +21,7 @@ async fn a23_w27_w29_a_client_authenticates_by_basic_or_in_the_body() {
     let ctx = replicas.context(0);
     let Client { id, secret } = &client;
 
-    // Both parts of Basic are form-encoded first; `-` and `_` may be, too.
+    // Both parts of Basic are form-encoded first. This may include `-` and `_`.
     let encoded = |text: &str| text.replace('-', "%2D").replace('_', "%5f");
     for authorization in [
         basic(id, secret),
@@ -60,7 +60,7 @@ async fn a23_w26_w31_what_is_wrong_is_said_by_the_right_code() {
     let grant = |value| [("grant_type", value), in_body[1], in_body[2]];
 
     let cases = [
-        // Both ways of authentication at once.
+        // Both authentication methods at once.
         (
             post(ctx, "/oauth2/token", Some(&right), &in_body).await,
             400,
@@ -252,7 +252,7 @@ async fn a22_an_unknown_client_and_a_wrong_secret_look_the_same() {
     let client = client(&replicas).await;
     let ctx = replicas.context(0);
     let forged = |token: &str| {
-        // The last character of the signature's part, changed within the alphabet.
+        // Changes one character of the signature within the alphabet.
         let mut bytes = token.as_bytes().to_vec();
         bytes[40] = if bytes[40] == b'A' { b'B' } else { b'A' };
         String::from_utf8(bytes).unwrap()
@@ -279,7 +279,7 @@ async fn a22_an_unknown_client_and_a_wrong_secret_look_the_same() {
     assert_eq!(replies[0], replies[1]);
     assert_eq!(replies[0], replies[2]);
 
-    // Welch's t-test over interleaved attempts, outliers cut off.
+    // Welch's t-test over interleaved attempts, without outliers.
     let mut samples: [Vec<f64>; 2] = Default::default();
     for round in 0..600 {
         for (which, client) in [&wrong, &unknown].into_iter().enumerate() {

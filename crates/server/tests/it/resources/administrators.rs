@@ -33,13 +33,13 @@ async fn e08_the_last_administrator(store: std::sync::Arc<dyn store::Store>) {
     let cluster = Cluster::on(store).await;
     let root = cluster.root().await;
 
-    // Alone, root cannot give up its own Credential.
+    // As the only administrator, root cannot delete its own Credential.
     let last = cluster
         .run(&root, Delete::<Credential>::new(named("root-init")))
         .await;
     assert_eq!(last.unwrap_err().kind(), ErrorKind::FailedPrecondition);
 
-    // Neither a User without a token nor one without permission is an administrator.
+    // A User without a token or without permission is not an administrator.
     cluster.create::<User>(&root, BOB).await.unwrap();
     let alone = cluster
         .run(&root, Delete::<Credential>::new(named("root-init")))
@@ -52,7 +52,7 @@ async fn e08_the_last_administrator(store: std::sync::Arc<dyn store::Store>) {
         .await
         .unwrap();
 
-    // Now bob is the last one, whatever it is that his access rests on.
+    // Bob is now the last administrator. None of the objects that grant his access can be removed.
     let bob = cluster.log_in(&token).await.unwrap();
     let locked_out = |yaml: &'static str| {
         let cluster = &cluster;
@@ -80,7 +80,7 @@ spec: {type: AUTH_TOKEN, user: bob, isDisabled: true}
     let gone = cluster.run(&bob, Delete::<User>::new(named("bob"))).await;
     assert_eq!(gone.unwrap_err().kind(), ErrorKind::PermissionDenied);
 
-    // What takes nothing away is allowed.
+    // Changes that take nothing away are allowed.
     locked_out(
         "{kind: User, metadata: {name: bob, displayName: Bob}, spec: {type: WORKLOAD, authorization: {policies: [octelium-api-full-access]}}}",
     )

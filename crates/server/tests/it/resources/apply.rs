@@ -19,7 +19,7 @@ use tonic::Code;
 
 use crate::cluster::Cluster;
 
-/// Out of order on purpose: each refers to what comes after it.
+/// Deliberately out of order: each resource refers to a later one.
 const TEAM: &str = "
 kind: Credential
 metadata: {name: alice-token}
@@ -155,7 +155,7 @@ async fn sealed_data_is_updated_where_it_differs() {
     );
     let settings = (Action::Updated, "settings".to_owned());
     assert_eq!(apply("other", other, "test").await, [settings]);
-    // The data stays where only a label changes.
+    // A change of a label keeps the data.
     assert_eq!(apply("other", other, "live").await, [key]);
     assert_eq!(apply("other", other, "live").await, []);
 }
@@ -201,7 +201,7 @@ async fn e02_apply_is_atomic(store: Arc<dyn Store>) {
     );
     let before = cluster.context.store.feed().borrow().cursor;
     let response = apply(&cluster, &root, request(&broken)).await;
-    // All problems at once, each where it is.
+    // All problems are reported, each with its position.
     let problems: Vec<_> = response
         .problems
         .iter()
@@ -293,7 +293,7 @@ async fn e03_pruning_spares_what_is_built_in_and_never_empties_a_kind_unasked() 
     ];
     apply(&cluster, &root, request(TEAM)).await;
 
-    // The wrong file, or none at all.
+    // An empty request, as from the wrong file.
     let mut empty = ApplyRequest {
         prune_kinds: all.map(str::to_owned).into(),
         ..ApplyRequest::default()
@@ -309,7 +309,7 @@ async fn e03_pruning_spares_what_is_built_in_and_never_empties_a_kind_unasked() 
     );
     assert_eq!(names::<Group>(&cluster).await, ["team"]);
 
-    // The plan is shown all the same.
+    // A dry run shows the plan anyway.
     empty.dry_run = true;
     let planned = apply(&cluster, &root, empty.clone()).await;
     assert_eq!(planned.results.len(), 8);
@@ -329,7 +329,7 @@ async fn e03_pruning_spares_what_is_built_in_and_never_empties_a_kind_unasked() 
     assert!(names::<Group>(&cluster).await.is_empty());
     assert_eq!(names::<User>(&cluster).await, ["octelium", "root"]);
     assert_eq!(names::<Policy>(&cluster).await.len(), 5);
-    // The Session that did it lives on.
+    // The Session that applied it is still valid.
     apply(&cluster, &root, request(TEAM)).await;
 }
 

@@ -42,7 +42,7 @@ async fn each_change_has_one_event_that_says_who_did_what() {
     assert_eq!(event.user_ref.as_ref().unwrap().name, "root");
     assert_eq!(event.request_id, "request");
 
-    // Of what is gone it is found by the uid.
+    // Events of deleted objects are found by uid.
     let which = DeleteOptions {
         name: "team".to_owned(),
         ..DeleteOptions::default()

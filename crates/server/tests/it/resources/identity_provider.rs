@@ -1,4 +1,4 @@
-//! What an `IdentityProvider` may be.
+//! Validation of `IdentityProviders`.
 
 use api::{
     core_v1::{Group, IdentityProvider, Secret, identity_provider::status::Type},
@@ -217,7 +217,7 @@ async fn an_issuer_belongs_to_one_provider_of_a_type() {
     let fixed =
         format!("{{oidcIdentityToken: {{jwksContent: '{JWKS}', issuer: 'https://idp.example/'}}}}");
     scene.create("four", &fixed).await.unwrap_err();
-    // Its own is no obstacle to an update.
+    // The provider's own issuer does not conflict with its update.
     let yaml = format!(
         "{{kind: IdentityProvider, metadata: {{name: one}}, spec: {}}}",
         oidc("https://idp.example/")

@@ -1,4 +1,4 @@
-//! What is refused, with which code and words.
+//! Refusals, with their codes and messages.
 
 use api::{
     core_v1::{
@@ -448,7 +448,7 @@ spec:
     assert_eq!(status.namespace_ref.as_ref().unwrap().name, "default");
     assert_eq!(status.addresses.len(), 1);
 
-    // An update keeps what the Cluster knows and clears what is left out.
+    // An update keeps the fields of the Cluster and clears omitted fields.
     let update: Service = parse(
         "{kind: Service, metadata: {name: web.default}, spec: {mode: HTTP, config: {upstream: {url: 'https://localhost'}}}}",
     );
@@ -492,7 +492,7 @@ async fn system_objects_are_neither_changed_nor_deleted() {
     let policy: Policy = parse("{kind: Policy, metadata: {name: deny-all}, spec: {rules: []}}");
     let error = cluster.run(&root, Update(policy)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);
-    // A client cannot make one.
+    // Clients cannot create system objects.
     let sent: Group = {
         let mut group: Group = parse("{kind: Group, metadata: {name: team}, spec: {}}");
         group.metadata_mut().is_system = true;
@@ -690,7 +690,7 @@ async fn a14_an_object_is_reached_by_its_own_name_and_kind_alone() {
         uid: secret.uid().to_owned(),
         ..DeleteOptions::default()
     };
-    // The uid of another kind.
+    // The uid belongs to another kind.
     let error = cluster
         .run(&root, Delete::<Config>::new(by_uid.clone()))
         .await

@@ -1,4 +1,4 @@
-//! What is known of the second factors of a User goes with the User.
+//! Deleting a User deletes the stored second factors.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use store::{Expected, NewDocument, Operation, SecretWrite, Store, Transaction};
 
 use crate::cluster::Cluster;
 
-/// Lock-out counters and recovery codes of a User, as they are stored.
+/// Stores lockout counters and recovery codes of a User.
 async fn put_second_factors(cluster: &Cluster, user: Uid) {
     let mut transaction = Transaction::at(cluster.context.now());
     let document = NewDocument {
@@ -47,7 +47,7 @@ async fn they_go_with_their_user(store: Arc<dyn Store>) {
     for user in [alice, bob] {
         put_second_factors(&cluster, user).await;
     }
-    // Carol never had any, which is no reason to keep her.
+    // Carol has none. She can still be deleted.
     for name in ["alice", "carol"] {
         let which = DeleteOptions {
             name: name.to_owned(),

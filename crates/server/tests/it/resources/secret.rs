@@ -1,4 +1,4 @@
-//! Secrets: what of them is readable.
+//! Secrets and their readable parts.
 
 use api::{
     core_v1::{Secret, secret},
@@ -92,7 +92,7 @@ async fn a_secret_of_an_earlier_release_is_emptied_of_what_it_shows_s11() {
     };
     assert!(holds().await);
 
-    // It is shown to nobody even before it is rewritten.
+    // No call returns it, even before the migration.
     let chain = secret::spec::data::Type::Value(CHAIN.to_owned());
     let which = GetOptions {
         name: "old".to_owned(),
@@ -113,7 +113,7 @@ async fn a_secret_of_an_earlier_release_is_emptied_of_what_it_shows_s11() {
     let any = codec::decode_any(&document).unwrap().unwrap();
     assert!(!String::from_utf8_lossy(&any.encode_to_vec()).contains(MARKER));
 
-    // The next start rewrites it, once, and leaves what is sealed.
+    // The next start rewrites it once, and keeps the sealed data.
     let begun = bootstrap::bootstrap(ctx).await.unwrap();
     assert!(begun.root_token.is_none());
     assert!(!holds().await);

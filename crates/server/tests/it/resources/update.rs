@@ -32,8 +32,8 @@ fn delete(name: &str) -> DeleteOptions {
     }
 }
 
-/// Every writer reads, then writes what it read with one entry more. If updates are compare-and-set, the entries of
-/// all who were told that they succeeded are there in the end, and their versions are all different.
+/// Every writer reads the object and writes it back with one more entry. If updates are compare-and-set, all successful
+/// entries are present in the end, and all versions differ.
 async fn e01_concurrent_updates(store: Arc<dyn Store>) {
     let cluster = Arc::new(Cluster::on(store).await);
     let root = cluster.root().await;
@@ -208,7 +208,7 @@ async fn racing_joins(store: Arc<dyn Store>) {
     }
 }
 
-/// What is attached may be deleted. That denies, and must not keep anybody from taking more away.
+/// An attached Policy or a Secret in use may be deleted. This must not prevent anyone from disabling its users.
 #[tokio::test]
 async fn what_was_deleted_meanwhile_keeps_nobody_from_disabling_what_names_it() {
     let cluster = Cluster::on(store::testing::sqlite()).await;
@@ -256,7 +256,7 @@ async fn what_was_deleted_meanwhile_keeps_nobody_from_disabling_what_names_it() 
         .unwrap();
     cluster.run(&root, Update(credential(true))).await.unwrap();
     cluster.run(&root, Update(service(true))).await.unwrap();
-    // What is new has to be there.
+    // New references must exist.
     let added = cluster.run(&root, Update(user(true, "staff, more"))).await;
     assert_eq!(
         added.unwrap_err().public(),

@@ -78,7 +78,7 @@ async fn changes_are_streamed(store: Arc<dyn Store>) {
         .unwrap();
     expect(&mut events, Type::Deleted, "one").await;
 
-    // Another reader goes on where the first one had been.
+    // Another reader resumes where the first one stopped.
     let mut resumed = begin(&cluster, &root, "Group", cursor);
     expect(&mut resumed, Type::Synced, "").await;
     expect(&mut resumed, Type::Modified, "two").await;
@@ -106,7 +106,7 @@ async fn new_sessions_are_told_of() {
     let second = cluster.root().await;
     let (r#type, name, _) = loop {
         let event = next(&mut events).await.unwrap();
-        // What was listed may be told once more.
+        // A listed object may be reported again.
         if event.1 != own.1 {
             break event;
         }

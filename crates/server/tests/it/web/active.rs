@@ -1,4 +1,4 @@
-//! What a browser's Session may no longer do once something stands against it, however it came by its page.
+//! Operations that a browser's Session loses as soon as it is no longer active, however it reached the page.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ const HOST: &str = "web.localhost";
 const PLACE: &str = "https://web.localhost:8443/a";
 const NONCE: &str = "nonce-of-this-browser";
 
-/// What stands against a Session.
+/// Reason why a Session is not active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Against {
     Pending,
@@ -55,7 +55,7 @@ enum Against {
     UserDisabled,
 }
 
-/// John at a browser, on a Device and by an `IdentityProvider`, with nothing against his Session.
+/// John in a browser, on a Device and with an `IdentityProvider`. His Session is active.
 struct Scene {
     replicas: Replicas,
     browser: Browser,
@@ -164,7 +164,7 @@ impl Scene {
         replicas.settle().await;
     }
 
-    /// The code with which the browser is sent to a Service.
+    /// Returns the handover code for a Service.
     async fn code(&mut self) -> Option<String> {
         let place = return_to::sign(self.replicas.context(0), PLACE, &state_of(NONCE)).unwrap();
         let path = format!("/login?return={}", place.unwrap());
@@ -207,7 +207,7 @@ async fn a_session_with_something_against_it_begins_no_other_session_s08(
 ) {
     let mut scene = Scene::new().await;
     let ctx = scene.replicas.context(0).clone();
-    // What was begun while nothing stood against it.
+    // Operations that started while the Session was active.
     let waiting = Machine::ask(&ctx, "").await;
     answer(&mut scene.browser, &waiting.user_code, "approve").await;
     let code = scene.code().await.unwrap();
@@ -224,12 +224,12 @@ async fn a_session_with_something_against_it_begins_no_other_session_s08(
 
     scene.set(against).await;
 
-    // A device login that was approved before.
+    // An approved device login.
     assert_eq!(waiting.collect().await["error"], "access_denied");
-    // The code of a handover to a Service.
+    // A handover code for a Service.
     let arrived = arrive(&ctx, HOST, &code, NONCE).await;
     assert_eq!(arrived.err(), Some(Refused::Invalid));
-    // A command-line login whose question is on the screen.
+    // A command-line login that waits for an answer on the page.
     let fields = [
         ("token", &*token),
         ("request", &*shown),
@@ -243,7 +243,7 @@ async fn a_session_with_something_against_it_begins_no_other_session_s08(
             .is_some_and(|place| place.to_str().unwrap().contains("octelium_response")),
         "{answered:#?}"
     );
-    // A device login whose question is on the screen.
+    // A device login that waits for an answer on the page.
     let fields = [
         ("token", &*token),
         ("request", &*found),
@@ -253,7 +253,7 @@ async fn a_session_with_something_against_it_begins_no_other_session_s08(
     assert_ne!(answered.status, 200, "{answered:#?}");
     scene.replicas.advance(Duration::from_secs(5));
     assert_eq!(later.collect().await["error"], "authorization_pending");
-    // What begins now.
+    // Operations that start now.
     assert_eq!(scene.code().await, None);
     for path in ["/", "/sessions", "/device"] {
         let shown = scene.browser.get(path).await;
@@ -269,7 +269,7 @@ async fn a_session_that_waits_can_still_log_out_s08() {
     let mut scene = Scene::new().await;
     let token = scene.browser.get("/sessions").await.field("token");
     scene.set(Against::Pending).await;
-    // It ends nothing else.
+    // It cannot end other Sessions.
     let ended = scene
         .browser
         .post("/sessions/end-all", &[("token", &token)])

@@ -10,18 +10,18 @@ mod policies;
 use super::{Browser, people};
 use crate::replicas::Replicas;
 
-/// What allows everything, and what allows to look.
+/// Policies that allow everything, and only reads.
 pub(crate) const FULL: &str = "octelium-api-full-access";
 pub(crate) const READ: &str = "octelium-api-read-only";
 
-/// A Cluster, and the browser of somebody with these Policies.
+/// Creates a Cluster, and signs in a User with these Policies in a browser.
 pub(crate) async fn console(policies: &str) -> (Replicas, Browser) {
     let replicas = people(1).await;
     let browser = administrator(&replicas, "admin", policies).await;
     (replicas, browser)
 }
 
-/// The browser of a new User with these Policies.
+/// Creates a User with these Policies, and signs in.
 pub(crate) async fn administrator(replicas: &Replicas, name: &str, policies: &str) -> Browser {
     let spec = format!("{{ type: HUMAN, authorization: {{ policies: [{policies}] }} }}");
     replicas.user(name, &spec).await;
@@ -30,7 +30,7 @@ pub(crate) async fn administrator(replicas: &Replicas, name: &str, policies: &st
     browser
 }
 
-/// The first part of a page between two marks.
+/// Returns the first part of a page between two marks.
 pub(crate) fn between<'a>(body: &'a str, start: &str, end: &str) -> &'a str {
     let from = body
         .find(start)

@@ -1,4 +1,4 @@
-//! Command-line clients that are let in with a browser.
+//! Approval of command-line clients in a browser.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn request_of(port: u32, challenge: &[u8], shows_code: bool) -> String {
     URL_SAFE_NO_PAD.encode(request.encode_to_vec())
 }
 
-/// What the client gets that listens at `port`.
+/// Returns the answer that the client at `port` receives.
 pub(super) fn answer(location: &str, port: u32) -> ClientLoginResponse {
     let prefix = format!("http://localhost:{port}/callback/success/aB3dE6gH?octelium_response=");
     let text = location
@@ -72,7 +72,7 @@ async fn w08_what_the_client_gets_is_of_use_to_it_alone_and_once() {
     let answer = answer(approved.location(), 34567);
     assert_eq!(answer.code_challenge, challenge);
 
-    // Another program on the machine has seen it.
+    // Another program on the machine saw the answer.
     let token = &answer.authentication_token;
     for verifier in [&[][..], &[8; 32]] {
         assert!(log_in_with(ctx, token, &[], verifier).await.is_err());
@@ -134,7 +134,7 @@ async fn w22_a_person_approves_the_request_that_they_were_shown() {
     let own = request(34567, &code_challenge(&VERIFIER));
     let foreign = request(45678, &code_challenge(&[9; 32]));
     let page = browser.get(&format!("/login?octelium_req={own}")).await;
-    // Meanwhile somebody has made the browser open another one.
+    // Meanwhile an attacker opens another request in the browser.
     browser.get(&format!("/login?octelium_req={foreign}")).await;
     let (token, shown) = (page.field("token"), page.field("request"));
     let fields = [
@@ -213,7 +213,7 @@ async fn whoever_says_no_gives_nothing_away() {
         ("answer", "approve"),
     ];
     assert_eq!(browser.post("/login/answer", &yes).await.status, 400);
-    // Nor is anything done by a form of another page.
+    // A form of another origin is refused, too.
     let evil = [("origin", "https://evil.example")];
     let foreign = browser.post_from("/login/answer", &yes, &evil).await;
     assert_eq!(foreign.status, 403);

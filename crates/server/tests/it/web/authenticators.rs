@@ -1,4 +1,4 @@
-//! Authenticators in the browser: added, removed, and wanted by the rules of the Cluster.
+//! Authenticators in the browser: adding and removing them, and the rules of the Cluster that require them.
 
 use std::time::Duration;
 
@@ -40,13 +40,12 @@ const ENFORCE_BOTH: &str = "authenticationEnforcementRules: [{condition: {matchA
 const RECOMMEND_BOTH: &str = "authenticationEnforcementRules: [{condition: {matchAny: true}, effect: RECOMMEND}], \
      registrationEnforcementRules: [{condition: {matchAny: true}, effect: RECOMMEND}]";
 
-/// An authenticator app.
 struct App {
     secret: Vec<u8>,
 }
 
 impl App {
-    /// Takes over what the page shows.
+    /// Reads the secret from the page.
     fn scan(page: &Shown) -> Self {
         page.says("role=\"img\" aria-label=\"QR code for an authenticator app\"");
         let mark = "data-copy=\"";
@@ -108,12 +107,12 @@ async fn add_app(replicas: &Replicas, browser: &mut Browser, page: &Shown) -> (A
     fields.push(("authenticator", shown.field("authenticator")));
     fields.push(("code", app.code(replicas)));
     let done = post(browser, "/authenticators/totp/finish", &fields).await;
-    // That code is not good for anything else.
+    // A code is accepted only once.
     replicas.advance(Duration::from_secs(60));
     (app, done)
 }
 
-/// Sends the form for codes of the page, with `code`.
+/// Submits the code form of the page with `code`.
 async fn use_code(browser: &mut Browser, page: &Shown, code: &str) -> Shown {
     let mut fields = vec![
         ("token", page.field("token")),
@@ -136,7 +135,7 @@ async fn post(browser: &mut Browser, path: &str, fields: &[(&'static str, String
     browser.post(path, &fields).await
 }
 
-/// Follows redirections within the pages, as a browser does.
+/// Follows redirects within the pages.
 async fn follow(browser: &mut Browser, mut place: String) -> Shown {
     for _ in 0..5 {
         let shown = browser.get(&place).await;
@@ -148,7 +147,7 @@ async fn follow(browser: &mut Browser, mut place: String) -> Shown {
     panic!("{place} leads in a circle");
 }
 
-/// John, who has an app, and what it is.
+/// Signs John in and adds an app.
 async fn john_with_app(replicas: &Replicas) -> (Browser, App) {
     let mut browser = Browser::at(replicas.context(0));
     browser.enroll(replicas, "john").await;
@@ -161,7 +160,7 @@ async fn john_with_app(replicas: &Replicas) -> (Browser, App) {
     (browser, app)
 }
 
-/// A new login of John, in another browser.
+/// Signs John in with another browser.
 async fn again(replicas: &Replicas) -> Browser {
     let mut browser = Browser::at(replicas.context(0));
     browser.enroll(replicas, "john").await;
@@ -198,7 +197,7 @@ async fn w32_w33_b05_a_session_that_needs_a_code_goes_on_to_its_service_afterwar
     let mut browser = again(&replicas).await;
     let before = browser.cookies[SESSION].clone();
 
-    // No page is left out.
+    // No page is exempt.
     for path in [
         "/",
         "/sessions",
@@ -218,7 +217,7 @@ async fn w32_w33_b05_a_session_that_needs_a_code_goes_on_to_its_service_afterwar
     let there = place(&replicas);
     let page = follow(&mut browser, there).await;
     page.says("Confirm that it is you");
-    // Browsers hold redirects after a form to this too.
+    // Browsers apply this to redirects after a form, too.
     let policy = page.headers["content-security-policy"].to_str().unwrap();
     assert!(policy.contains("form-action 'self' https:"), "{policy}");
     let done = use_code(&mut browser, &page, &app.code(&replicas)).await;
@@ -234,7 +233,7 @@ async fn w32_w33_b05_a_session_that_needs_a_code_goes_on_to_its_service_afterwar
     let principal = authenticate(replicas.context(0), &arrived.cookie, HOST).await;
     assert_eq!(&**principal.unwrap().user_name(), "john");
 
-    // What was there before is of no use, and does not end what came after.
+    // The previous cookie is invalid, and does not end the new Session.
     let mut old = browser.clone();
     old.cookies.insert(SESSION.to_owned(), before);
     assert_ne!(old.get("/").await.status, 200);
@@ -333,7 +332,7 @@ async fn b05_what_is_required_cannot_be_left() {
     post(&mut browser, "/authenticators/later", &fields).await;
     let page = follow(&mut browser, "/".to_owned()).await;
     page.says("Confirm that it is you");
-    // Nor by adding another, or by removing the one that is wanted.
+    // Adding another Authenticator or removing the required one does not help either.
     let uid = authenticators(&replicas).await[0].uid().to_owned();
     for path in ["/authenticators/totp", "/authenticators/fido"] {
         let shown = post(&mut browser, path, &fields).await;
@@ -354,13 +353,13 @@ async fn w37_one_that_waits_for_approval_says_so_and_counts_for_nothing() {
     let (app, done) = add_app(&replicas, &mut browser, &page).await;
     let page = follow(&mut browser, done.location().to_owned()).await;
     page.says("has to be approved by an administrator");
-    // A new login is led there as well: it does not ask for what would be refused.
+    // A new login also ends here, instead of requesting an Authenticator that would be refused.
     let mut other = again(&replicas).await;
     follow(&mut other, "/".to_owned())
         .await
         .says("Waiting for approval");
 
-    // Once it is approved, it is asked for.
+    // After the approval it is requested.
     let approve = |one: &mut Authenticator| one.spec_mut().set_state(AuthenticatorState::Active);
     replicas
         .edit(&authenticators(&replicas).await[0], approve)
@@ -435,7 +434,7 @@ async fn w39_adding_and_removing_need_a_fresh_proof() {
     assert_eq!(shown.location(), "/authenticators");
     assert!(authenticators(&replicas).await.is_empty());
 
-    // Without any, it is the login that is to be proved anew.
+    // Without an Authenticator, the fresh authentication is a login.
     replicas.advance(Duration::from_mins(11));
     let shown = post(&mut browser, "/authenticators/totp", &[token, back]).await;
     let page = browser.get(shown.location()).await;
@@ -466,7 +465,7 @@ async fn b07_b08_codes_are_refused_once_used_and_held_up_after_many_guesses() {
     assert_eq!(last.status, 429);
     last.says("Too many codes were wrong. Try again in");
     last.says("a passkey, a security key");
-    // Even the right one is not looked at, and the page says so at once.
+    // Even the right code is refused, and the page reports this at once.
     replicas.advance(Duration::from_secs(30));
     let right = use_code(&mut browser, &page, &app.code(&replicas)).await;
     assert_eq!(right.status, 429);
@@ -478,7 +477,7 @@ async fn b07_b08_codes_are_refused_once_used_and_held_up_after_many_guesses() {
     }));
 }
 
-/// The codes of the page.
+/// Returns the recovery codes of the page.
 fn codes(page: &Shown) -> Vec<String> {
     let mark = "id=\"recovery-codes\">";
     let start = page.body.find(mark).unwrap() + mark.len();
@@ -605,7 +604,7 @@ async fn b18_forms_of_other_pages_and_of_other_people_do_nothing() {
         let shown = browser.post_from(path, &fields, &from).await;
         assert_eq!(shown.status, 403, "{path}");
     }
-    // What others have does not exist.
+    // Authenticators of other Users do not exist for Mary.
     for path in ["/authenticators/rename", "/authenticators/remove"] {
         let fields = [("token", theirs.as_str()), ("authenticator", &uid)];
         assert_eq!(mary.post(path, &fields).await.status, 404, "{path}");

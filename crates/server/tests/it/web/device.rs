@@ -1,4 +1,4 @@
-//! Machines without a browser.
+//! Devices without a browser.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{oauth2, replicas::Replicas};
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-/// A machine that waits.
+/// A device that waits for approval.
 pub(super) struct Machine {
     ctx: Context,
     device_code: String,
@@ -59,7 +59,7 @@ async fn john() -> (Replicas, Browser) {
     (replicas, browser)
 }
 
-/// Types the code in, and answers.
+/// Enters the code and answers.
 pub(super) async fn answer(browser: &mut Browser, code: &str, answer: &str) {
     let token = browser.get("/device").await.field("token");
     let fields = [("token", &*token), ("code", code)];
@@ -82,7 +82,7 @@ async fn w30_a_machine_is_let_in_by_its_code() {
     assert_eq!(machine.collect().await["error"], "authorization_pending");
     assert_eq!(machine.collect().await["error"], "slow_down");
 
-    // As people type.
+    // As people type it.
     let typed = machine.user_code.to_lowercase().replace('-', " ");
     let token = browser.get("/device").await.field("token");
     let shown = browser
@@ -101,7 +101,7 @@ async fn w30_a_machine_is_let_in_by_its_code() {
         .post("/device/answer", &fields)
         .await
         .says("is let in");
-    // Once.
+    // The answer is accepted once.
     let again = browser.post("/device/answer", &fields).await;
     assert_eq!(again.status, 400);
 
@@ -146,7 +146,7 @@ async fn a_code_is_shown_to_one_person_who_alone_answers_it() {
     let token = browser.get("/device").await.field("token");
     let fields = [("token", &*token), ("code", &machine.user_code)];
     let shown = browser.post("/device", &fields).await;
-    // Another person: neither with the code nor with what was shown.
+    // Another person can use neither the code nor the request that was shown.
     let theirs = other.get("/device").await.field("token");
     let typed = [("token", &*theirs), ("code", &machine.user_code)];
     assert_eq!(other.post("/device", &typed).await.status, 400);
@@ -209,7 +209,7 @@ async fn other_clients_and_codes_of_nobody_are_refused() {
         ..Machine::ask(ctx, "").await
     };
     assert_eq!(forged.collect().await["error"], "invalid_grant");
-    // Whoever is not logged in comes back to the code.
+    // A visitor without a Session returns to the code after the login.
     let mut stranger = Browser::at(ctx);
     let shown = stranger
         .get(&format!("/device?user_code={}", machine.user_code))
@@ -244,14 +244,14 @@ async fn a13_a_code_is_of_no_use_to_another_client() {
         let reply = refused.json();
         assert_eq!(reply["access_token"], Value::Null, "{client:?} {reply}");
     }
-    // A code of somebody else, or none.
+    // A code of another device, and an invalid code.
     let other = Machine::ask(replicas.context(0), "").await;
     assert_eq!(other.collect().await["error"], "authorization_pending");
     let tokens = machine.collect().await;
     assert!(tokens["access_token"].is_string(), "{tokens}");
 }
 
-/// Asks for a code from an address, and returns the status.
+/// Requests a code from an address and returns the status.
 async fn ask_from(ctx: &Context, address: &str) -> u16 {
     let mut request = Request::post("/oauth2/device_authorization")
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")

@@ -1,4 +1,4 @@
-//! Machines and people who race for a code, at several replicas.
+//! Devices and people that race for a code at several replicas.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ async fn w30_a_code_is_good_for_one_person_one_answer_and_one_session(#[case] ba
     assert_eq!((shown.len(), refused.len()), (1, RACERS - 1));
     let (browser, shown) = shown.remove(0);
 
-    // The same answer, over and over.
+    // The same answer, repeatedly.
     let (token, request) = (shown.field("token"), shown.field("request"));
     let answering = (0..RACERS).map(|racer| {
         let mut browser = browser.clone();
@@ -102,7 +102,7 @@ async fn w30_a_code_is_good_for_one_person_one_answer_and_one_session(#[case] ba
     let expected = if answer == "approve" { (1, 0) } else { (0, 1) };
     assert_eq!(counts, expected, "{answer}: {replies:?}");
 
-    // Nor later.
+    // It is not accepted later either.
     replicas.advance(Duration::from_secs(5));
     let late = collect(replicas.context(1), &asked).await;
     assert_eq!(late["error"], "invalid_grant", "{late}");

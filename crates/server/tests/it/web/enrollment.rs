@@ -1,4 +1,4 @@
-//! The first way in: a link.
+//! The first login, with an enrollment link.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ async fn a_link_logs_in_once_and_to_look_at_it_is_no_use() {
     let replicas = people(2).await;
     let link = link(&replicas, "john").await;
     let mut browser = Browser::at(replicas.context(0));
-    // Scanners of mail look at links.
+    // Mail scanners open links.
     let page = browser.get("/enroll").await;
     assert_eq!(page.status, 200);
     page.says("The link that you were given");
@@ -34,7 +34,7 @@ async fn a_link_logs_in_once_and_to_look_at_it_is_no_use() {
 
     let shown = browser.post("/enroll", &[("link", &link)]).await;
     assert_eq!(shown.status, 303);
-    // A passkey is offered, and can be left.
+    // A passkey is offered and can be skipped.
     let offer = browser.get(shown.location()).await;
     offer.says("Add a passkey or security key");
     offer.says("href=\"/login\">Not now");
@@ -52,7 +52,7 @@ async fn a_link_logs_in_once_and_to_look_at_it_is_no_use() {
         api::core_v1::session::status::Type::Clientless
     );
 
-    // Another replica knows that it was used.
+    // Another replica knows that the link was redeemed.
     let mut other = Browser::at(replicas.context(1));
     let again = other.post("/enroll", &[("link", &link)]).await;
     assert_eq!(again.status, 401);
@@ -97,7 +97,7 @@ async fn links_are_listed_and_revoked() {
     link(&replicas, "john").await;
     let all = listed(&replicas, None).await;
     assert_eq!(all.len(), 3);
-    // What they are used by is told once.
+    // The list does not contain the secrets of the links.
     assert!(
         all.iter()
             .all(|item| item.url.is_empty() && !item.uid.is_empty())
@@ -117,7 +117,7 @@ async fn links_are_listed_and_revoked() {
     assert_eq!(revoked.revoked, 1);
     let again = revoke(ctx, actor, &by_uid(&first.uid)).await.unwrap_err();
     assert_eq!(again.kind(), ErrorKind::NotFound);
-    // At the other replica, too.
+    // Also at the other replica.
     let mut browser = Browser::at(replicas.context(1));
     let refused = browser.post("/enroll", &[("link", &johns)]).await;
     assert_eq!(refused.status, 401);
@@ -140,7 +140,7 @@ async fn links_are_listed_and_revoked() {
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     }
 
-    // Another's goes on, and is listed until it is used.
+    // Mary's link still works, and is listed until it is redeemed.
     assert_eq!(listed(&replicas, None).await.len(), 1);
     let shown = browser.post("/enroll", &[("link", &marys)]).await;
     assert_eq!(shown.status, 303, "{shown:#?}");
@@ -263,7 +263,7 @@ async fn w46_the_session_of_another_user_on_this_browser_ends() {
     assert_eq!(sessions(&replicas, "mary").await.len(), 1);
     browser.get("/").await.says("mary");
 
-    // The cookie of before is of no use, and is taken away.
+    // The previous cookie is invalid and deleted.
     browser.cookies.insert(SESSION.to_owned(), before);
     let shown = browser.get("/").await;
     assert_eq!(shown.location(), "/login");

@@ -1,4 +1,4 @@
-//! The way from the login to a Service.
+//! The handover of a login to a Service.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(crate) const HOST: &str = "web.localhost";
 const PLACE: &str = "https://web.localhost:8443/a?b=c";
 const NONCE: &str = "nonce-of-this-browser";
 
-/// The code that a browser gets that is logged in.
+/// Returns the code that a signed-in browser gets.
 async fn code(replicas: &Replicas, browser: &mut Browser) -> String {
     let place = return_to::sign(replicas.context(0), PLACE, &state_of(NONCE)).unwrap();
     let shown = browser
@@ -35,7 +35,7 @@ async fn arrived(replicas: &Replicas, browser: &mut Browser) -> Arrived {
     arrived.unwrap_or_else(|refused| panic!("{refused:?}"))
 }
 
-/// The cookie that the browser gets at [`HOST`].
+/// Returns the cookie that the browser gets at [`HOST`].
 pub(crate) async fn service_cookie(replicas: &Replicas, browser: &mut Browser) -> String {
     arrived(replicas, browser).await.cookie
 }
@@ -83,7 +83,7 @@ async fn w02_a_code_is_for_one_host_and_one_browser_and_is_used_up_elsewhere_s11
     replicas.advance(Duration::from_secs(seconds));
     let refused = arrive(replicas.context(0), host, &code, nonce).await;
     assert_eq!(refused.err(), Some(Refused::Invalid));
-    // It was used up by that, and is of no use to anybody any more.
+    // The failed attempt used up the code.
     if seconds == 0 {
         let arrived = arrive(replicas.context(0), HOST, &code, NONCE).await;
         assert_eq!(arrived.err(), Some(Refused::Used));
@@ -101,7 +101,8 @@ async fn w07_what_is_sealed_for_one_host_is_of_use_there_alone() {
         let outcome = authenticate(ctx, &arrived.cookie, host).await;
         assert_eq!(outcome.err(), invalid("cookie_host"), "{host}");
     }
-    // Neither at the API nor at the pages, and theirs is not here; not even while the cookie is remembered.
+    // The cookie works neither at the API nor on the pages, and their credentials do not work here. This also holds
+    // while the cookie is cached.
     authenticate(ctx, &arrived.cookie, HOST).await.unwrap();
     for text in [
         arrived.cookie.clone(),
@@ -119,7 +120,7 @@ async fn w07_what_is_sealed_for_one_host_is_of_use_there_alone() {
         .cookies
         .insert(SESSION.to_owned(), arrived.cookie.clone());
     assert_eq!(browser.get("/").await.location(), "/login");
-    // Nor is anything that is nearly it.
+    // Almost valid cookies are refused.
     let mut cut = arrived.cookie.clone();
     cut.pop();
     for text in [&*cut, "", "AA", &format!("{}A", arrived.cookie)] {
@@ -156,14 +157,14 @@ async fn a_disabled_user_reaches_nothing_and_a_refreshed_page_costs_nothing() {
     let ctx = replicas.context(0);
     let mut browser = john(&replicas).await;
     let arrived = arrived(&replicas, &mut browser).await;
-    // The cookie of the login is replaced; that of the Service stays good.
+    // The login cookie is replaced, and the Service cookie stays valid.
     replicas.advance(Duration::from_hours(3));
     let before = browser.cookies[SESSION].clone();
     browser.get("/").await;
     assert_ne!(browser.cookies[SESSION], before);
     replicas.advance(Duration::from_mins(5));
     assert!(authenticate(ctx, &arrived.cookie, HOST).await.is_ok());
-    // To its own end.
+    // Until its own expiry.
     replicas.advance(Duration::from_mins(55));
     let outcome = authenticate(ctx, &arrived.cookie, HOST).await;
     let reason = "cookie_expired";
@@ -213,7 +214,7 @@ async fn a_cookie_that_is_renewed_lives_on_and_not_beyond_the_session() {
             .await
             .is_err()
     );
-    // A Session lives 21 hours.
+    // The lifetime of a Session is 21 hours.
     for _ in 0..5 {
         let Some((cookie, lifetime)) = renew(ctx, &principal, HOST) else {
             break;

@@ -1,4 +1,4 @@
-//! What a person sees who is logged in.
+//! Pages of a signed-in person.
 
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ async fn sessions_are_told_apart_and_ended() {
     let token = page.field("token");
     let own = page.field("session");
 
-    // Nobody ends the Session of somebody else.
+    // Another person cannot end the Session.
     let theirs = stranger.get("/sessions").await;
     let fields = [("token", &*theirs.field("token")), ("session", &*own)];
     let refused = stranger.post("/sessions/end", &fields).await;
@@ -116,7 +116,7 @@ async fn a_session_goes_on_while_pages_are_looked_at() {
     browser.get("/").await;
     assert_eq!(browser.cookies[SESSION], first);
     replicas.advance(Duration::from_hours(1));
-    // Another tab asks at the same time, at another replica.
+    // Another tab sends a request at the same time, to another replica.
     let mut tab = browser.clone();
     tab.turn_to(replicas.context(1));
     assert_eq!(browser.get("/").await.status, 200);
@@ -124,7 +124,7 @@ async fn a_session_goes_on_while_pages_are_looked_at() {
     assert_eq!(tab.get("/sessions").await.status, 200);
     assert_ne!(tab.cookies[SESSION], first);
 
-    // Whoever comes with the old one later has a copy.
+    // A later request with the old cookie is from a copy.
     replicas.advance(Duration::from_secs(31));
     assert_eq!(browser.get("/").await.status, 200);
     let mut thief = browser.clone();
@@ -147,7 +147,7 @@ async fn w20_a_session_that_waits_for_approval_shows_nothing() {
         assert_eq!(shown.status, 403, "{path}");
         shown.says("Waiting for approval");
     }
-    // Leaving is always possible.
+    // Logging out is always possible.
     let token = browser.get("/").await.field("token");
     let out = browser.post("/logout", &[("token", &token)]).await;
     assert_eq!(out.status, 200);

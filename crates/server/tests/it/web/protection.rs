@@ -1,4 +1,4 @@
-//! What other sites, and faults, can do to people who are logged in.
+//! Attacks by other sites, and failures, against signed-in people.
 
 use std::sync::Arc;
 
@@ -191,7 +191,7 @@ async fn the_login_page_says_so_where_there_is_no_provider() {
     assert_eq!(ORIGIN, replicas.context(0).domain.url());
 }
 
-/// Scripts of a Service are of the same site as the API, and browsers send our cookies along with what they ask there.
+/// Scripts of a Service are same-site with the API, so browsers send our cookies with their requests.
 #[tokio::test(flavor = "multi_thread")]
 async fn w41_the_api_knows_no_cookies_and_answers_no_page_of_another_host() {
     let replicas = people(1).await;

@@ -1,4 +1,4 @@
-//! People who log in at an identity provider, which is a stub on loopback.
+//! Logins at an identity provider, which is a stub on loopback.
 
 mod logout;
 
@@ -33,7 +33,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// With the provider `idp`, which has `rest` beside what is due.
+    /// Creates the provider `idp`, with `rest` as additional fields.
     async fn new(rest: &str) -> Self {
         Self::on(1, rest).await
     }
@@ -94,14 +94,14 @@ impl Scene {
         self.stub.state().claims = claims;
     }
 
-    /// Somebody is `identifier` at the provider.
+    /// Creates a User with this identifier at the provider.
     async fn person(&self, name: &str, identifier: &str) -> User {
         let identity = format!("{{identityProvider: idp, identifier: '{identifier}'}}");
         let spec = format!("{{type: HUMAN, authentication: {{identities: [{identity}]}}}}");
         self.replicas.user(name, &spec).await
     }
 
-    /// As [`Self::person`], who may have many Sessions.
+    /// Like [`Self::person`], but with a high Session limit.
     async fn often(&self, name: &str, identifier: &str) -> User {
         let identity = format!("{{identityProvider: idp, identifier: '{identifier}'}}");
         let spec = format!(
@@ -114,7 +114,7 @@ impl Scene {
         self.replicas.sessions(user).await
     }
 
-    /// The User with this identity at the provider.
+    /// Returns the User with this identifier at the provider.
     async fn found(&self, identifier: &str) -> Option<User> {
         let ctx = self.replicas.context(0);
         let key = index::identity_key("idp", identifier);
@@ -136,7 +136,7 @@ impl Scene {
     }
 }
 
-/// Chooses the provider, and logs in there.
+/// Chooses the provider and signs in there.
 async fn depart(browser: &mut Browser, stub: &Stub) -> Callback {
     let page = browser.get("/login").await;
     page.says("Continue with Staff login");
@@ -198,7 +198,7 @@ async fn a_thousand_logins_at_once_all_begin_and_ask_the_provider_once() {
         logins.spawn(async move {
             let mut browser = Browser::at(scene.replicas.context(number));
             let callback = depart(&mut browser, &scene.stub).await;
-            // It comes back to whichever replica.
+            // The callback reaches any replica.
             let mut other = Browser::at(scene.replicas.context(number + 1));
             other.cookies = browser.cookies;
             come_back(&mut other, &callback).await.status
@@ -208,7 +208,7 @@ async fn a_thousand_logins_at_once_all_begin_and_ask_the_provider_once() {
     assert!(statuses.iter().all(|status| *status == 303), "{statuses:?}");
     assert_eq!(scene.sessions(&alice).await.len(), CROWD);
     let state = scene.stub.state();
-    // Once for each replica.
+    // Once per replica.
     assert_eq!(state.asked["/.well-known/openid-configuration"], 2);
     assert_eq!(state.asked["/jwks"], 2);
     assert_eq!(state.asked["/token"], CROWD);
@@ -227,7 +227,7 @@ async fn whoever_waits_for_a_slow_provider_holds_nobody_else_up() {
         scene.stub.state().is_slow = true;
         logins.spawn(async move { come_back(&mut browser, &callback).await.status });
     }
-    // Many more than there are threads; and somebody else logs in and looks around.
+    // The waiting logins outnumber the threads. Another person can still sign in and open pages.
     let mut john = scene.browser();
     john.enroll(&scene.replicas, "john").await;
     assert_eq!(john.get("/").await.status, 200);
@@ -305,19 +305,19 @@ async fn w02_w04_a_login_comes_back_once_and_to_its_own_browser() {
     let alice = scene.person("alice", "1234").await;
     let mut attacker = scene.browser();
     let callback = depart(&mut attacker, &scene.stub).await;
-    // Login CSRF: the victim is sent to what the attacker has begun.
+    // Login CSRF: the victim is sent to the callback of the attacker's login.
     let mut victim = scene.browser();
     assert_eq!(come_back(&mut victim, &callback).await.status, 400);
     depart(&mut victim, &scene.stub).await;
     assert_eq!(come_back(&mut victim, &callback).await.status, 400);
     assert!(!victim.cookies.contains_key(SESSION));
-    // It comes back once, also with the cookie of before.
+    // The callback is accepted once, even with the original cookie.
     let before = attacker.clone();
     assert_eq!(come_back(&mut attacker, &callback).await.status, 303);
     let mut again = before;
     assert_eq!(come_back(&mut again, &callback).await.status, 400);
     assert_eq!(scene.sessions(&alice).await.len(), 1);
-    // Mix-up: the answer is of another issuer.
+    // Mix-up: the answer is from another issuer.
     let mut browser = scene.browser();
     let mut callback = depart(&mut browser, &scene.stub).await;
     callback.iss = "https://other.example".to_owned();
@@ -373,7 +373,7 @@ async fn w05_an_address_does_not_find_who_has_an_identity_there() {
     let spec = "{type: HUMAN, email: mail@example.com, authentication: {identities: \
                 [{identityProvider: idp, identifier: first}]}}";
     let user = scene.replicas.user("mail", spec).await;
-    // Somebody else has got the address since.
+    // Another person got the address meanwhile.
     scene.claims(json!({"sub": "second", "email": "mail@example.com", "email_verified": true}));
     let (_, shown) = log_in(&scene).await;
     assert_eq!(shown.status, 403);
@@ -450,7 +450,7 @@ async fn a_user_is_made_where_the_rule_says_so_and_groups_follow_the_provider() 
     assert_eq!(spec.groups, ["dev", "staff"]);
     assert_eq!(scene.sessions(&user).await.len(), 1);
 
-    // What the mappings do not decide about stays as it is.
+    // Groups outside the mappings do not change.
     scene.claims(json!({"email": "ann@example.com", "email_verified": true, "groups": "ops"}));
     log_in(&scene).await;
     assert_eq!(
@@ -463,7 +463,7 @@ async fn a_user_is_made_where_the_rule_says_so_and_groups_follow_the_provider() 
         scene.found("1234").await.unwrap().spec.unwrap().groups,
         ["staff"]
     );
-    // What cannot be read is no lack of Groups.
+    // An unreadable claim does not mean that the person has no Groups.
     scene.claims(json!({"email": "ann@example.com", "email_verified": true, "groups": [7]}));
     let (_, shown) = log_in(&scene).await;
     assert_eq!(shown.status, 403);
@@ -536,7 +536,7 @@ async fn a_provider_that_is_down_is_told_and_nobody_is_logged_out() {
     assert!(shown.status.is_client_error() || shown.status.is_server_error());
     assert!(!browser.cookies.contains_key(SESSION));
     assert_eq!(known.get("/").await.status, 200);
-    // Once it is back, so are logins.
+    // Logins work again when the provider is back.
     scene.stub.state().is_down = false;
     scene.replicas.advance(Duration::from_mins(1));
     assert_eq!(log_in(&scene).await.1.status, 303);
@@ -558,14 +558,14 @@ async fn w39_whoever_is_logged_in_and_logs_in_again_has_to_prove_it_there() {
         begun.location().contains("prompt=login") && begun.location().contains("max_age=0"),
         "{begun:#?}"
     );
-    // The provider lets them in by what it remembers.
+    // The provider uses its existing session.
     let now = scene.replicas.context(0).now().seconds();
     scene.claims(json!({"auth_time": now - 3600}));
     let callback = scene.stub.authorize(begun.location());
     let shown = come_back(&mut browser, &callback).await;
     assert_eq!(shown.status, 401, "{shown:#?}");
     shown.says("has not done so");
-    // It asks them.
+    // The provider authenticates the person again.
     scene.claims(json!({"auth_time": now}));
     let begun = browser.post("/begin", &fields).await;
     let callback = scene.stub.authorize(begun.location());
@@ -573,7 +573,7 @@ async fn w39_whoever_is_logged_in_and_logs_in_again_has_to_prove_it_there() {
     assert_eq!(scene.sessions(&alice).await.len(), 1);
 }
 
-/// When Policies say that each Session was proved, and what its stored login says.
+/// Returns the authentication time of each Session for Policies, and whether reauthentication was requested.
 fn proved(sessions: &[Session]) -> Vec<(Option<i64>, bool)> {
     let mut found: Vec<_> = sessions
         .iter()
@@ -598,7 +598,7 @@ async fn a_login_is_as_old_for_policies_as_the_provider_says_r5() {
     let scene = Scene::new("").await;
     let alice = scene.person("alice", "1234").await;
     let now = scene.replicas.context(0).now().seconds();
-    // By what the provider remembers; without a word about it; in milliseconds.
+    // An existing session at the provider, a missing claim, and a claim in milliseconds.
     for claims in [
         json!({"auth_time": now - 55}),
         json!({}),

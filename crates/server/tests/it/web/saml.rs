@@ -30,10 +30,10 @@ struct Scene {
     user: User,
 }
 
-/// Something wrong with a draft.
+/// A modification of a draft.
 type Change<'a> = &'a dyn Fn(&mut Draft);
 
-/// A request on its way to the identity provider.
+/// An authentication request for the identity provider.
 struct Request {
     id: String,
     state: String,
@@ -44,7 +44,7 @@ impl Scene {
         Self::with("", |metadata| metadata).await
     }
 
-    /// With more in the spec, and other metadata.
+    /// Creates a scene with additional fields in the spec and modified metadata.
     async fn with(more: &str, change: impl Fn(String) -> String) -> Self {
         let replicas = Replicas::start(Backend::Sqlite, 2).await;
         let idp = IdentityProvider::new(BASE).unwrap();
@@ -155,7 +155,7 @@ async fn a_person_logs_in_and_the_session_tells_how() {
     .await;
     let mut browser = scene.browser();
     browser.get("/login").await.says("Continue with Corp");
-    // The way back ends at another replica, which has never heard of it.
+    // Another replica, which does not know the login, receives the callback.
     let request = scene.request(&mut browser).await;
     browser.turn_to(scene.replicas.context(1));
     let shown = scene
@@ -273,7 +273,7 @@ async fn w06_an_answer_is_taken_once_and_by_the_browser_that_asked() {
     let (mut browser, mut other) = (scene.browser(), scene.browser());
     let request = scene.request(&mut browser).await;
     let draft = scene.draft(&request);
-    // Somebody else's browser, with or without a login of its own under way.
+    // Another browser, with or without its own pending login.
     assert_eq!(scene.answer(&mut other, &request, &draft).await.status, 400);
     let others = scene.request(&mut other).await;
     assert_eq!(scene.answer(&mut other, &others, &draft).await.status, 401);
@@ -289,7 +289,7 @@ async fn w06_an_answer_is_taken_once_and_by_the_browser_that_asked() {
     assert_eq!(scene.sessions().await.len(), 1);
 }
 
-/// The identity provider as it asks for logouts and answers them.
+/// The identity provider as it requests and answers logouts.
 fn asking(scene: &Scene) -> (ServiceProvider, Provider) {
     let itself = ServiceProvider {
         entity_id: BASE.to_owned(),
@@ -347,7 +347,7 @@ async fn w06_the_provider_ends_the_sessions_that_it_names_once() {
         );
         query_of(&sent.unwrap().unwrap().message)
     };
-    // Another person, another session, and one that was changed on the way.
+    // Another person, another session, and a modified request.
     let mut carrier = scene.browser();
     carrier.turn_to(scene.replicas.context(1));
     for query in [
@@ -379,7 +379,7 @@ async fn w06_the_provider_ends_the_sessions_that_it_names_once() {
         .get(&query)
         .await
         .says("Nobody was logged out by it");
-    // All of them.
+    // Ends all Sessions.
     assert_eq!(
         carrier.get(&ask("john@example.com", None)).await.status,
         303
@@ -422,7 +422,7 @@ async fn who_logs_out_here_can_log_out_there() {
             &answer_logout(&itself, &ourselves, &request, ended, None, &SystemRng, now).unwrap(),
         )
     };
-    // Another browser has not begun it.
+    // Another browser did not start the logout.
     assert_eq!(scene.browser().get(&answer(Ended::All)).await.status, 400);
     assert_eq!(browser.get(&answer(Ended::NotAll)).await.status, 403);
     browser.turn_to(scene.replicas.context(1));
@@ -433,10 +433,10 @@ async fn who_logs_out_here_can_log_out_there() {
     assert_eq!(browser.get(&answer(Ended::All)).await.status, 400);
 }
 
-/// Ourselves, as our metadata tell the identity provider.
+/// Parses our metadata as the identity provider does.
 async fn as_provider(browser: &mut Browser) -> Provider {
     let metadata = browser.get("/saml/metadata").await.body;
-    // A service provider has no login: it is given one so that the metadata are read at all.
+    // A service provider has no sign-on service. It gets one so that the parser accepts the metadata.
     let metadata = metadata
         .replace("SPSSODescriptor", "IDPSSODescriptor")
         .replace("<md:AssertionConsumerService ", "<md:SingleSignOnService ");

@@ -103,7 +103,7 @@ pub(super) async fn of_access_events_the_newest_are_kept(cluster: Fixture) {
     assert_eq!(total, 1);
     assert_eq!(found[0].decision(), Decision::Denied);
 
-    // One too many.
+    // One more than the limit.
     for _ in 0..ACCESS_KEPT / 1000 {
         let events = vec![event(NOW.0, Decision::Allowed, alice, None); 1000];
         store.append_access(events).await.unwrap();
@@ -145,7 +145,7 @@ pub(super) async fn access_events_without_a_user_never_evict_those_of_users_s06(
     assert_eq!(count(Decision::Refused).await, kept);
     assert_eq!(count(Decision::Allowed).await, 1);
 
-    // Long ones evict by their bytes.
+    // Long events are evicted by their size in bytes.
     let noise: String = (0..1000).map(|_| uid().to_string()).collect();
     let long = |number: usize| AccessEvent {
         path: noise[number..number + EVENT_TEXT_BYTES].to_owned(),
@@ -167,7 +167,7 @@ pub(super) async fn access_events_without_a_user_never_evict_those_of_users_s06(
 }
 
 pub(super) async fn texts_of_events_are_cut_s06(cluster: Fixture) {
-    // A character of two bytes lies across the end.
+    // A two-byte character crosses the limit.
     let long = format!("x{}", "\u{e9}".repeat(EVENT_TEXT_BYTES));
     let kept = format!("x{}", "\u{e9}".repeat((EVENT_TEXT_BYTES - 1) / 2));
     let access = AccessEvent {
@@ -215,7 +215,7 @@ pub(super) async fn texts_of_events_are_cut_s06(cluster: Fixture) {
 pub(super) async fn a_page_of_access_events_is_bounded_by_bytes_g5(cluster: Fixture) {
     let alice = uid();
     let user = |number: i64| (number != 2).then_some(alice);
-    // Newest first: the last is the longest.
+    // Newest first: the last one is the longest.
     let events = (0..4_i64).map(|number| AccessEvent {
         path: "x".repeat(1000 * usize::try_from(number + 1).unwrap()),
         ..event(1000 + number, Decision::Denied, user(number), None)

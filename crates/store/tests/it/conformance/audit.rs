@@ -137,7 +137,7 @@ pub(super) async fn old_audit_events_are_removed_s06(cluster: Fixture) {
 }
 
 pub(super) async fn a_page_of_audit_events_is_bounded_by_bytes_g5(cluster: Fixture) {
-    // Newest first: the last is the longest.
+    // Newest first: the last one is the longest.
     let events = (0..4_i64).map(|number| AuditEvent {
         user_agent: "x".repeat(1000 * usize::try_from(number + 1).unwrap()),
         ..event("user.created", 1000 + number, None, None)

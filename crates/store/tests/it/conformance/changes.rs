@@ -113,7 +113,7 @@ pub(super) async fn a_cursor_of_another_history_reads_everything_anew(cluster: F
     assert!(matches!(changes, Changes::Trimmed(_)));
 }
 
-/// Readers follow the log while many write; what they have seen is in the end all that there is.
+/// Readers follow the change log during concurrent writes. In the end each of them has seen every change.
 pub(super) async fn racing_changes_leave_no_gap(cluster: Fixture) {
     let finished = Arc::new(AtomicBool::new(false));
     let stores = [Arc::clone(&cluster.store), Arc::clone(&cluster.replica)];

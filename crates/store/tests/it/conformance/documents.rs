@@ -199,7 +199,7 @@ pub(super) async fn a_unique_index_value_is_taken_once_per_kind(cluster: Fixture
     let mut group = document(Kind::Group, "group");
     group.indexes = vec![entry("email", "a@example.com", true)];
     create(&cluster.store, group).await.unwrap();
-    // Longer than what an index of a database takes, different in the last byte only.
+    // Longer than an index entry of PostgreSQL allows, and different only in the last byte.
     let long = "x".repeat(4000);
     create(&cluster.store, with_email("long1", &format!("{long}1")))
         .await
@@ -312,7 +312,7 @@ pub(super) async fn an_expired_document_is_gone(cluster: Fixture) {
         let refused = commit_at(store, after, vec![operation]).await;
         assert!(matches!(refused, Err(CommitError::Conflict { .. })));
     }
-    // A later expiry moves that of the index entries, too.
+    // A later expiry also extends that of the index entries.
     session.expires_at = Some(UnixMillis(NOW.0 + 5000));
     update(store, session.clone(), Revision(1)).await.unwrap();
     assert_eq!(store.list(by_user(after)).await.unwrap().total, 1);
@@ -514,7 +514,7 @@ pub(super) async fn unchanged_holds_at_the_present_revision_only(cluster: Fixtur
 }
 
 pub(super) async fn a_page_of_documents_is_bounded_by_bytes_g5(cluster: Fixture) {
-    // In the order of creation: 100, 200, ... bytes; the even ones are indexed.
+    // In the order of creation: 100, 200, ... bytes. The even ones are indexed.
     for number in 1..=6_i64 {
         let mut user = document(Kind::User, &format!("user{number}"));
         user.created_at = UnixMillis(NOW.0 + number);
@@ -529,7 +529,7 @@ pub(super) async fn a_page_of_documents_is_bounded_by_bytes_g5(cluster: Fixture)
             kind: Kind::User,
             index: index.map(|group| ("group", group.to_owned())),
             order,
-            // Not considered.
+            // Ignored.
             offset: 4,
             limit: 1,
             now: NOW,
@@ -539,13 +539,13 @@ pub(super) async fn a_page_of_documents_is_bounded_by_bytes_g5(cluster: Fixture)
         let bounds = cluster.replica.bounds(listing, pages).await.unwrap();
         (bounds.offset, bounds.limit)
     };
-    // 100 + 200 + 300, 400, 500, 600.
+    // The pages are 100 + 200 + 300, 400, 500, 600.
     for (page, expected) in (0..).zip([(0, 3), (3, 1), (4, 1), (5, 1), (6, 0), (6, 0)]) {
         assert_eq!(bounds(None, Order::Created, page, 10, 600).await, expected);
     }
-    // By count alone it is page times items.
+    // Limited only by count, the offset is page times items.
     assert_eq!(bounds(None, Order::Created, 1, 2, 10_000).await, (2, 2));
-    // 200 + 400, 600; and backwards.
+    // The pages are 200 + 400, 600; then in descending order.
     assert_eq!(
         bounds(Some("even"), Order::Created, 0, 10, 600).await,
         (0, 2)

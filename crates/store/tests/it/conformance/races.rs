@@ -1,4 +1,4 @@
-//! Half of the racers are on one replica, half on the other.
+//! Race tests. Half of the racers use one replica, half the other.
 
 use std::{sync::Arc, time::Duration};
 
@@ -190,8 +190,8 @@ pub(super) async fn racing_counts_lose_no_hit(cluster: Fixture) {
     assert_eq!(counts, (1..=64).collect::<Vec<_>>());
 }
 
-/// Each transaction adds one to two of eight documents. In the end each document shows every acknowledged addition
-/// and no other, and nobody was kept waiting by a deadlock.
+/// Each transaction increments one or two of eight documents. In the end each document contains every acknowledged
+/// increment and no other, and no transaction was blocked by a deadlock.
 pub(super) async fn e01_racing_transactions_over_several_documents_are_serial(cluster: Fixture) {
     const DOCUMENTS: usize = 8;
     let mut documents = Vec::new();
@@ -222,7 +222,7 @@ pub(super) async fn e01_racing_transactions_over_several_documents_are_serial(cl
                     Err(error) => panic!("{error}"),
                 }
             }
-            // Both at once cannot be: the second step finds the revision that the first made.
+            // Not both can succeed for one document: the second step conflicts with the revision of the first.
             assert!(first != second || added.is_empty());
             added
         }

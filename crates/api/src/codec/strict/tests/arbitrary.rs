@@ -1,4 +1,4 @@
-//! Messages made up from their descriptors.
+//! Generates arbitrary messages from their descriptors.
 
 use std::collections::HashMap;
 
@@ -8,12 +8,12 @@ use prost_reflect::{
 
 const DEEPEST: usize = 6;
 
-/// A message with about half of its fields set, the same for the same `seed`.
+/// Generates a message with about half of its fields set. The result depends only on `seed`.
 pub(super) fn message(descriptor: &MessageDescriptor, seed: u64) -> DynamicMessage {
     Maker(seed | 1).message(descriptor, DEEPEST)
 }
 
-/// Whether the message, or one inside of it, has fields that its descriptor lacks.
+/// Returns whether the message, or a message inside it, has unknown fields.
 pub(super) fn has_unknown(message: &DynamicMessage) -> bool {
     let in_value = |value: &Value| match value {
         Value::Message(nested) => has_unknown(nested),
@@ -28,7 +28,7 @@ pub(super) fn has_unknown(message: &DynamicMessage) -> bool {
     message.unknown_fields().next().is_some() || message.fields().any(|(_, value)| in_value(value))
 }
 
-/// A xorshift generator: quick, and nothing here is secret.
+/// A xorshift generator: it is fast, and nothing here is secret.
 struct Maker(u64);
 
 impl Maker {

@@ -1,10 +1,11 @@
-//! The `X-Amz-*` fields of a client that the gateway signs.
+//! Admission of the client's `X-Amz-*` fields, which the gateway would sign.
 //!
-//! Such fields tell AWS what to do, and with the gateway's signature they are the gateway's word: `x-amz-copy-source`
-//! reads another object than the path says, `x-amz-acl` and `x-amz-grant-*` publish one. Only fields that describe the
-//! request's own content or narrow it pass. Others are refused rather than dropped: without `x-amz-copy-source` a copy
-//! would become a write of an empty object, and without `x-amz-server-side-encryption-*` a secret would be stored in
-//! clear.
+//! Such fields instruct AWS, and the gateway's signature vouches for them. `x-amz-copy-source` reads another object
+//! than the path names; `x-amz-acl` and `x-amz-grant-*` publish an object. Only fields that describe or restrict the
+//! request's own content pass.
+//!
+//! Other fields are rejected, not dropped. Without `x-amz-copy-source`, a copy would become a write of an empty object.
+//! Without `x-amz-server-side-encryption-*`, a secret would be stored unencrypted.
 
 use http::{HeaderMap, HeaderName};
 use percent_encoding::percent_decode_str;
@@ -13,15 +14,15 @@ use crate::canonical::{Names, has_prefix};
 
 const PREFIX: &str = "x-amz-";
 
-/// Fields of a client's own signature: replaced or left out by ours.
+/// Fields of the client's own signature. Our signature replaces or omits them.
 const OF_SIGNATURES: [&str; 3] = ["x-amz-date", "x-amz-security-token", "x-amz-content-sha256"];
 
-/// Signed as they came. Service owners add others by `addRequestHeaders`.
+/// Fields that are signed unchanged. Service owners can add others with `addRequestHeaders`.
 const PASSED: [&str; 13] = [
-    // The operation of services that speak JSON.
+    // The operation, for services that use JSON.
     "x-amz-target",
     "x-amz-user-agent",
-    // Refuses the request if the bucket is another account's.
+    // AWS rejects the request if the bucket belongs to another account.
     "x-amz-expected-bucket-owner",
     "x-amz-sdk-checksum-algorithm",
     "x-amz-checksum-algorithm",
@@ -35,19 +36,19 @@ const PASSED: [&str; 13] = [
     "x-amz-checksum-sha512",
 ];
 
-/// Metadata that an object of S3 is stored with.
+/// The metadata of an S3 object.
 const PASSED_PREFIX: &str = "x-amz-meta-";
 
 /// A field or a query parameter that is not signed for clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotAdmitted;
 
-/// Removes what belongs to a client's own signature, and refuses what is not on the list. `own`: names that the Service
-/// removes or sets itself, so that the client's do not arrive.
+/// Removes the fields of the client's own signature and rejects fields that are not on the list. `own` are the names
+/// that the Service removes or sets itself, so the client's values do not pass.
 ///
 /// # Errors
-/// Returns [`NotAdmitted`] if a field or a query parameter is not on the list. S3 reads parameters of these names like
-/// fields.
+///
+/// Returns [`NotAdmitted`] if a field or a query parameter is not on the list. S3 treats query parameters like fields.
 pub(crate) fn admit(
     headers: &mut HeaderMap,
     query: Option<&str>,

@@ -1,4 +1,4 @@
-//! Classes of characters and escapes of RE2.
+//! Translates character classes and escapes of RE2.
 
 use super::{
     names::{CATEGORIES, POSIX, SCRIPTS},
@@ -9,7 +9,7 @@ const NEVER: &str = r"[^\x{0}-\x{10FFFF}]";
 const NOT_CLOSED: Refusal = "`[` without `]`";
 const BAD_ESCAPE: Refusal = "unknown escape sequence";
 
-/// A bracketed class at the start of the text as a class of the crate, and what follows it.
+/// Translates a bracketed class at the start of the text. Returns the translation and the remaining text.
 pub(super) fn bracketed(text: &str) -> Result<(String, &str), Refusal> {
     let mut rest = text.strip_prefix('[').ok_or(NOT_CLOSED)?;
     let mut output = String::from("[");
@@ -37,7 +37,7 @@ pub(super) fn bracketed(text: &str) -> Result<(String, &str), Refusal> {
             let (low, after) = character(rest)?;
             rest = after;
             let mut high = low;
-            // A hyphen before the end is a literal.
+            // A hyphen before the closing bracket is a literal.
             if let Some(end) = rest
                 .strip_prefix('-')
                 .filter(|end| !end.starts_with(']') && !end.is_empty())
@@ -54,7 +54,7 @@ pub(super) fn bracketed(text: &str) -> Result<(String, &str), Refusal> {
     }
 }
 
-/// A character as the crate reads it inside and outside of brackets.
+/// Writes a character in a form that the crate reads literally inside and outside of brackets.
 pub(super) fn written(character: char) -> String {
     if character.is_ascii_alphanumeric() {
         character.to_string()
@@ -63,7 +63,7 @@ pub(super) fn written(character: char) -> String {
     }
 }
 
-/// One end of a range.
+/// Parses one end of a range.
 fn character(text: &str) -> Result<(char, &str), Refusal> {
     if text.starts_with('\\') {
         return escaped_character(text);
@@ -73,7 +73,7 @@ fn character(text: &str) -> Result<(char, &str), Refusal> {
     Ok((character, characters.as_str()))
 }
 
-/// `[:alpha:]` or `[:^alpha:]`; a literal bracket where nothing closes it.
+/// Parses `[:alpha:]` or `[:^alpha:]`. Returns `None` if nothing closes it; the bracket is a literal then.
 fn posix(text: &str) -> Result<Option<(String, &str)>, Refusal> {
     let Some((name, rest)) = text
         .strip_prefix("[:")
@@ -88,7 +88,7 @@ fn posix(text: &str) -> Result<Option<(String, &str)>, Refusal> {
     }
 }
 
-/// `\d`, `\pN` and their relatives as items of a bracketed class.
+/// Translates `\d`, `\pN` and similar escapes to items of a bracketed class.
 pub(super) fn escaped(text: &str) -> Result<Option<(String, &str)>, Refusal> {
     let Some(after) = text.strip_prefix('\\') else {
         return Ok(None);
@@ -109,7 +109,7 @@ pub(super) fn escaped(text: &str) -> Result<Option<(String, &str)>, Refusal> {
     Ok(Some((perl.to_owned(), rest)))
 }
 
-/// `N`, `{Greek}` or `{^Greek}`, after `\p`.
+/// Parses `N`, `{Greek}` or `{^Greek}`, after `\p`.
 fn unicode(text: &str, negated: bool) -> Result<(String, &str), Refusal> {
     const UNKNOWN: Refusal = "unknown class of characters after `\\p`";
     let (name, rest) = if let Some(braced) = text.strip_prefix('{') {
@@ -125,7 +125,7 @@ fn unicode(text: &str, negated: bool) -> Result<(String, &str), Refusal> {
     let items = match name {
         "Any" => r"\x{0}-\x{10FFFF}".to_owned(),
         "C" => r"\p{gc=Cc}\p{gc=Cf}\p{gc=Co}".to_owned(),
-        // Surrogates are in no text.
+        // Texts contain no surrogates.
         "Cs" => NEVER.to_owned(),
         category if CATEGORIES.contains(&category) => format!(r"\p{{gc={category}}}"),
         script if SCRIPTS.contains(&script) => format!(r"\p{{sc={script}}}"),
@@ -135,7 +135,7 @@ fn unicode(text: &str, negated: bool) -> Result<(String, &str), Refusal> {
     Ok((format!("[{sign}{items}]"), rest))
 }
 
-/// An escape that stands for one character, and what follows it.
+/// Parses an escape that denotes one character. Returns the character and the remaining text.
 pub(super) fn escaped_character(text: &str) -> Result<(char, &str), Refusal> {
     let mut characters = text.strip_prefix('\\').ok_or(BAD_ESCAPE)?.chars();
     let escaped = characters.next().ok_or("a backslash ends the pattern")?;
@@ -156,7 +156,7 @@ pub(super) fn escaped_character(text: &str) -> Result<(char, &str), Refusal> {
     Ok((character, rest))
 }
 
-/// `41` or `{1F600}`, after `\x`.
+/// Parses `41` or `{1F600}`, after `\x`.
 fn hexadecimal(text: &str) -> Result<(char, &str), Refusal> {
     let (digits, rest) = match text.strip_prefix('{') {
         Some(braced) => braced.split_once('}').ok_or(BAD_ESCAPE)?,
@@ -173,7 +173,7 @@ fn hexadecimal(text: &str) -> Result<(char, &str), Refusal> {
     Ok((named(code)?, rest))
 }
 
-/// Up to three octal digits. A digit other than zero needs a second one: `\1` would refer back.
+/// Parses up to three octal digits. A first digit other than zero needs a second one, because `\1` is a back-reference.
 fn octal(first: char, text: &str) -> Result<(char, &str), Refusal> {
     let more = text
         .bytes()

@@ -1,4 +1,4 @@
-//! Random patterns on random texts, against RE2 itself (`scripts/re2-oracle`).
+//! Compares random patterns on random texts with RE2 itself (`scripts/re2-oracle`).
 
 use std::{
     io::Write as _,
@@ -237,7 +237,7 @@ const LETTERS: &[char] = &[
     '\u{200b}',
 ];
 
-/// `SplitMix64`: the same patterns in every run.
+/// The `SplitMix64` generator with a fixed seed, so that every run has the same patterns.
 struct Random(u64);
 
 impl Random {
@@ -285,7 +285,7 @@ impl Random {
                 pattern += self.pick(OPERATORS);
             }
         }
-        // Half of the single constructs are anchored, so that they decide about the whole text.
+        // Anchors half of the single constructs, so that they must match the whole text.
         if depth == 2 && self.below(2) == 0 {
             return format!("^(?:{pattern})$");
         }
@@ -297,7 +297,7 @@ impl Random {
     }
 }
 
-/// What RE2 says of each pattern: nothing if it refuses the pattern, or whether each text matches.
+/// Returns the matches of RE2 for each pattern, or `None` if RE2 rejects the pattern.
 fn ask_re2(cases: &[(String, Vec<String>)]) -> Vec<Option<Vec<bool>>> {
     let program = std::env::current_exe().unwrap();
     let target = program.ancestors().nth(3).unwrap();
@@ -315,7 +315,7 @@ fn ask_re2(cases: &[(String, Vec<String>)]) -> Vec<Option<Vec<bool>>> {
         .unwrap();
     let mut input = oracle.stdin.take().unwrap();
     let cases = serde_json::to_vec(cases).unwrap();
-    // It reads everything before it writes.
+    // The script reads all input before it writes.
     input.write_all(&cases).unwrap();
     drop(input);
     let output = oracle.wait_with_output().unwrap();
@@ -326,7 +326,7 @@ fn ask_re2(cases: &[(String, Vec<String>)]) -> Vec<Option<Vec<bool>>> {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Whether RE2 accepts what is refused here, on purpose.
+/// Returns whether a pattern is rejected on purpose although RE2 accepts it.
 fn is_limit(reason: &str) -> bool {
     reason.contains(r"\C matches a byte")
         || reason.contains("names no character")
@@ -380,7 +380,7 @@ fn patterns_match_what_re2_matches_s09() {
     );
 }
 
-/// Every character of ASCII, in and out of brackets, escaped and not, with and without folding.
+/// Compares every ASCII character inside and outside of brackets, escaped and not, with and without case folding.
 #[test]
 fn each_ascii_character_means_what_it_means_to_re2_s09() {
     let texts: Vec<String> = (0..128_u8)

@@ -1,6 +1,6 @@
-//! Names of the classes of characters that RE2 knows by `\p{…}`, spelled exactly as RE2 wants them.
+//! The names of `\p{…}` classes that RE2 knows, in the spelling that RE2 requires.
 
-/// General categories, without `C` and `Cs`: RE2 leaves out of `C` what is not assigned.
+/// General categories without `C` and `Cs`, which need a special translation: RE2 excludes unassigned code points.
 pub(super) const CATEGORIES: &[&str] = &[
     "Cc", "Cf", "Co", "L", "Ll", "Lm", "Lo", "Lt", "Lu", "M", "Mc", "Me", "Mn", "N", "Nd", "Nl",
     "No", "P", "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "S", "Sc", "Sk", "Sm", "So", "Z", "Zl",
@@ -181,7 +181,7 @@ pub(super) const SCRIPTS: &[&str] = &[
     "Zanabazar_Square",
 ];
 
-/// Classes of ASCII characters, `[[:alpha:]]`.
+/// Classes of ASCII characters, as in `[[:alpha:]]`.
 pub(super) const POSIX: &[&str] = &[
     "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct",
     "space", "upper", "word", "xdigit",

@@ -1,22 +1,22 @@
-//! A translator from the syntax of RE2 to the syntax of the `regex` crate.
+//! Translates RE2 syntax to the syntax of the `regex` crate.
 //!
-//! The two differ in meaning without an error: set operations and nested classes in brackets, Unicode classes behind
-//! `\d`, `\w` and `\b`, `\<`, `(?x)`, `{,n}`. So nothing is copied: every construct is parsed by the rules of RE2 and
-//! written in a form that has one meaning in the crate.
+//! The crate silently reads some constructs differently: set operations and nested classes in brackets, Unicode classes
+//! for `\d`, `\w` and `\b`, `\<`, `(?x)`, `{,n}`. So nothing is copied. Every construct is parsed by the rules of RE2
+//! and written in a form with one meaning in the crate.
 
 use super::class;
 
-/// Open groups.
+/// Maximum number of open groups.
 const MAX_NESTING: usize = 50;
-/// Repetition operators of one part.
+/// Maximum number of repetition operators on one operand.
 const MAX_OPERATORS: u8 = 2;
-/// RE2's limit for one repetition, and for the product of nested repetitions.
+/// Limit of RE2 for one repetition, and for the product of nested repetitions.
 const MAX_REPETITION: u32 = 1000;
 
-/// Why a pattern is refused.
+/// The reason why a pattern is rejected.
 pub(super) type Refusal = &'static str;
 
-/// The flags of `(?ims)`. `(?U)` does not change whether a text matches.
+/// The flags of `(?ims)`. `(?U)` is ignored, because it does not change whether a text matches.
 #[derive(Debug, Clone, Copy, Default)]
 struct Flags {
     fold_case: bool,
@@ -24,21 +24,21 @@ struct Flags {
     dot_matches_newline: bool,
 }
 
-/// What the next repetition operator applies to.
+/// The operand of the next repetition operator.
 struct Operand {
-    /// Where it begins in the output.
+    /// Start of the operand in the output.
     start: usize,
-    /// The largest product of the nested repetitions in it.
+    /// Largest product of the nested repetitions in the operand.
     repetitions: u32,
-    /// Operators that it has.
+    /// Number of repetition operators on the operand.
     operators: u8,
 }
 
 struct Group {
     start: usize,
-    /// The flags outside.
+    /// Flags outside of the group.
     flags: Flags,
-    /// The largest product of what stood before the group, in the group around it.
+    /// Largest product of repetitions before this group, in the enclosing group.
     repetitions: u32,
 }
 
@@ -51,10 +51,10 @@ struct Translator<'p> {
     repetitions: u32,
 }
 
-/// Translates a pattern of RE2.
+/// Translates an RE2 pattern.
 ///
 /// # Errors
-/// Returns the reason if RE2 refuses the pattern, and for `\C` and escaped surrogates, which name no character.
+/// Returns the reason if RE2 rejects the pattern. Also rejects `\C` and escaped surrogates, which denote no character.
 pub(super) fn translate(pattern: &str) -> Result<String, Refusal> {
     let mut translator = Translator {
         rest: pattern,
@@ -76,7 +76,7 @@ pub(super) fn translate(pattern: &str) -> Result<String, Refusal> {
 }
 
 impl Translator<'_> {
-    /// Translates what begins with this character. Returns whether it was a repetition operator.
+    /// Translates the construct that starts with `character`. Returns whether it was a repetition operator.
     fn step(&mut self, character: char, after_repetition: bool) -> Result<bool, Refusal> {
         match character {
             '*' | '+' | '?' => {
@@ -166,7 +166,7 @@ impl Translator<'_> {
         }
     }
 
-    /// A backslash outside of brackets.
+    /// Translates an escape outside of brackets.
     fn escape(&mut self) -> Result<(), Refusal> {
         match self.rest.chars().nth(1) {
             Some('b') => self.atom_of(2, r"(?-u:\b)"),
@@ -194,7 +194,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// Applies an operator with its bounds to what stands before it.
+    /// Applies a repetition operator with its bounds to the operand before it.
     fn repeat(
         &mut self,
         operator: &str,
@@ -218,7 +218,7 @@ impl Translator<'_> {
             return Err("nested repetitions repeat more than 1000 times");
         }
         operand.repetitions = product;
-        // Only behind flags, as in `a*(?i)*`.
+        // Only possible after flags, as in `a*(?i)*`.
         if operand.operators > 0 {
             self.output.insert_str(operand.start, "(?:");
             self.output.push(')');
@@ -260,11 +260,11 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// A group with a name, or flags.
+    /// Translates a group with a name or flags.
     fn special_group(&mut self) -> Result<(), Refusal> {
         self.skip(2);
         let name = self.rest.strip_prefix("P<").or_else(|| {
-            // Look-behind.
+            // Look-behind, which is not a group name.
             let name = self.rest.strip_prefix('<')?;
             (!name.starts_with(['=', '!'])).then_some(name)
         });
@@ -312,9 +312,9 @@ impl Translator<'_> {
     }
 }
 
-/// `{2}`, `{2,}` or `{2,4}`, and what follows. Other braces are literals in RE2, `{,4}` and `{02}` too.
+/// Parses `{2}`, `{2,}` or `{2,4}`. Other braces are literals in RE2, including `{,4}` and `{02}`.
 fn repetition(text: &str) -> Option<(u32, Option<u32>, &str)> {
-    // Two numbers of nine digits at most.
+    // The bounds have at most nine digits each.
     let end = text.bytes().take(21).position(|byte| byte == b'}')?;
     let (bounds, rest) = (text.get(1..end)?, text.get(end + 1..)?);
     Some(match bounds.split_once(',') {
@@ -327,6 +327,6 @@ fn repetition(text: &str) -> Option<(u32, Option<u32>, &str)> {
 fn bound(digits: &str) -> Option<u32> {
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     let is_padded = digits.len() > 1 && digits.starts_with('0');
-    // RE2 gives up at nine digits and takes the brace as a literal.
+    // RE2 treats the brace as a literal if a bound has more than nine digits.
     (is_number && !is_padded && digits.len() <= 9).then(|| digits.parse().ok())?
 }

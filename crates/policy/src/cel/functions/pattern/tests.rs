@@ -1,6 +1,6 @@
 use super::*;
 
-/// Pattern, text, and whether RE2 finds the one in the other.
+/// Checks cases of pattern, text, and whether RE2 finds a match.
 fn check(cases: &[(&str, &str, bool)]) {
     for (pattern, text, matches) in cases {
         let compiled = Pattern::new(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));

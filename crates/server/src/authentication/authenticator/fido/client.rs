@@ -1,4 +1,4 @@
-//! A command-line client is raised by way of a browser on its machine.
+//! Step-up of a command-line client with a passkey or security key, through a browser on the same machine.
 
 use api::{
     core_v1::{Authenticator, Session, authenticator::status::info::Fido},
@@ -16,23 +16,24 @@ use crate::{
     resource::{index, load},
 };
 
-/// What a client has asked for, as the page shows it that asks the browser.
+/// A pending request of a client, as the page shows it.
 pub(crate) struct ForClient {
-    /// See [`Challenge`].
+    /// The challenge to pass to the browser.
     pub(crate) challenge: Challenge,
-    /// What tells this request from others: the client shows the same.
+    /// Short code that identifies the request. The client shows the same code.
     pub(crate) code: String,
-    /// The name of the client's Session.
+    /// Name of the client's Session.
     pub(crate) session: String,
-    /// Whose it is.
+    /// Name of the User.
     pub(crate) user: String,
 }
 
-/// What is behind the `state` of a challenge that a client has been given by [`begin_authentication`]. Whoever has it
-/// is shown whom it is for; the answer is good for nobody but the client, which has the tokens of its Session.
+/// Opens the `state` of a challenge that [`begin_authentication`] returned to a client. Anyone who has the state sees
+/// the names of its User and Session. The response is useful only to the client, because finishing needs the tokens of
+/// its Session.
 ///
 /// # Errors
-/// `PermissionDenied` where it is none, or too old.
+/// Returns `PermissionDenied` if the state is invalid or expired.
 pub(crate) async fn for_client(ctx: &Context, state: &str) -> Result<ForClient, Error> {
     let ceremony = unsealed(ctx, state).await?;
     if ceremony.aim != Aim::RaiseClient as u32 {
@@ -66,7 +67,7 @@ pub(crate) async fn for_client(ctx: &Context, state: &str) -> Result<ForClient, 
     })
 }
 
-/// The first four bytes, for people to compare.
+/// Formats the first four bytes of the challenge for people to compare.
 fn code(challenge: &[u8]) -> String {
     match challenge {
         [a, b, c, d, ..] => format!("{a:02X}{b:02X}-{c:02X}{d:02X}"),

@@ -1,4 +1,4 @@
-//! Login by a passkey alone.
+//! Login with a passkey alone.
 
 use api::{
     core_v1::{
@@ -34,18 +34,18 @@ use crate::{
 
 const EVENT: &str = "session.created";
 
-/// A passkey that has proved itself.
+/// A verified passkey.
 pub(crate) struct Passkey {
-    /// As it was read.
+    /// The Authenticator as it was read.
     stored: Stored<Authenticator>,
-    /// With what the answer has changed.
+    /// The Authenticator as the response changed it.
     used: Authenticator,
     facts: Facts,
     operation: Operation,
 }
 
 impl Passkey {
-    /// How a Session was authenticated that begins by it.
+    /// Returns the authentication info of a Session that this passkey creates.
     pub(crate) fn info(&self, ctx: &Context, caller: &Caller) -> Info {
         session::authenticator_info(
             &self.used,
@@ -55,12 +55,11 @@ impl Passkey {
         )
     }
 
-    /// The Authenticator.
     pub(crate) fn authenticator(&self) -> &Authenticator {
         &self.used
     }
 
-    /// The steps by which it is used.
+    /// Adds the operations that redeem the challenge and update the Authenticator.
     pub(crate) fn redeem(&self, transaction: &mut Transaction) {
         let mut used = self.used.clone();
         authenticator::record(&mut used, true, transaction.now);
@@ -81,10 +80,10 @@ impl Passkey {
     }
 }
 
-/// Asks for a proof by whichever passkey of this Cluster the authenticator has.
+/// Begins a login with any passkey of this Cluster.
 ///
 /// # Errors
-/// `PermissionDenied` unless `spec.authenticator.enablePasskeyLogin` is set in the `ClusterConfig`.
+/// Returns `PermissionDenied` unless `spec.authenticator.enablePasskeyLogin` is set in the `ClusterConfig`.
 pub(crate) fn begin_login(ctx: &Context) -> Result<Challenge, Error> {
     check_enabled(ctx)?;
     let challenge = new_challenge(ctx);
@@ -104,7 +103,7 @@ pub(crate) fn begin_login(ctx: &Context) -> Result<Challenge, Error> {
     begun(ctx, options, &ceremony, LOGIN_LIFETIME)
 }
 
-/// Whether people can log in by a passkey alone.
+/// Returns whether login with a passkey alone is enabled.
 pub(crate) fn is_enabled(ctx: &Context) -> bool {
     let config = ctx.directory.cluster_config();
     let spec = config.spec.as_ref();
@@ -123,11 +122,11 @@ fn check_enabled(ctx: &Context) -> Result<(), Error> {
     .because("passkey_login_disabled"))
 }
 
-/// Begins the Session of whoever has answered [`begin_login`]. `former` is the Session that the browser has had until
-/// now, which ends.
+/// Creates the Session of the User who answered [`begin_login`]. `former` is the current Session of the browser, which
+/// ends.
 ///
 /// # Errors
-/// `PermissionDenied` where the answer is wrong, the rules of the Cluster deny it, or the User may not log in.
+/// Returns `PermissionDenied` if the response is wrong, the rules of the Cluster deny it, or the User cannot log in.
 pub(crate) async fn login(
     ctx: &Context,
     former: Option<Uid>,
@@ -154,7 +153,7 @@ pub(crate) async fn login(
     })
 }
 
-/// Who it seems to be, for the audit.
+/// The claimed identity, for the audit event.
 #[derive(Default)]
 struct Who {
     authenticator: Option<Authenticator>,
@@ -204,7 +203,7 @@ async fn attempts(
             former,
         };
         match browser::begin(ctx, &entrance, caller, check_human).await {
-            // The passkey was used at the same moment elsewhere.
+            // The passkey was used elsewhere at the same time.
             Err(error) if error.kind() == ErrorKind::Conflict => {}
             Err(error) if error.reason() == Some("used_already") => return Err(used_already()),
             outcome => return outcome,
@@ -221,7 +220,7 @@ fn check_human(user: &User) -> Result<(), Error> {
     }
 }
 
-/// The Authenticator of the credential, and its User.
+/// Returns the Authenticator of the credential, and its User.
 async fn find(
     ctx: &Context,
     answer: &AuthenticationJson,
@@ -240,7 +239,7 @@ async fn find(
     Ok((stored, user.ok_or_else(unknown)?))
 }
 
-/// The post-authentication rules. What they deny is used up all the same.
+/// Evaluates the post-authentication rules. The challenge is redeemed even if they deny.
 async fn check_rules(
     ctx: &Context,
     owner: &User,

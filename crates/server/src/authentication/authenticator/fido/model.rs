@@ -1,4 +1,4 @@
-//! Which models of authenticators the Cluster accepts, and what is known of them.
+//! The models of authenticators that the Cluster accepts, and the facts known about them.
 
 use api::core_v1::{
     authenticator::status::info::Fido, cluster_config::spec::authenticator::Fido as Settings,
@@ -12,10 +12,10 @@ use crate::{
     metadata::{Attested, Verdict},
 };
 
-/// The model of a new credential, where the Cluster accepts it.
+/// Determines the model of a new credential.
 ///
 /// # Errors
-/// `PermissionDenied` where it does not.
+/// Returns `PermissionDenied` if the Cluster does not accept the model.
 pub(super) fn of(
     ctx: &Context,
     settings: &Settings,
@@ -38,10 +38,10 @@ pub(super) fn of(
     Ok(model)
 }
 
-/// Whether a credential that is registered may still be used: by the rules and the metadata as they are now.
+/// Checks a registered credential against the current rules and metadata.
 ///
 /// # Errors
-/// `PermissionDenied` where it may not.
+/// Returns `PermissionDenied` if the model is not accepted.
 pub(super) fn still_accepted(
     ctx: &Context,
     settings: &Settings,
@@ -65,7 +65,7 @@ pub(super) fn still_accepted(
     )
 }
 
-/// By what the metadata know the model of a registered credential, if its attestation was verified.
+/// Returns the key of the credential's model in the metadata, if its attestation was verified.
 fn kept_model(fido: &Fido) -> AttestedModel {
     if !is_proved(fido) {
         return AttestedModel::None;
@@ -77,13 +77,14 @@ fn kept_model(fido: &Fido) -> AttestedModel {
     aaguid.map_or(AttestedModel::None, AttestedModel::Aaguid)
 }
 
-/// Whether the model of a registered credential is proved. `fido-u2f` credentials that were registered before their
-/// key was kept took the model from bytes that nothing signs.
+/// Returns whether the model of a registered credential is proven. Older `fido-u2f` credentials have no attestation
+/// key identifier. Their model was read from unsigned bytes.
 fn is_proved(fido: &Fido) -> bool {
     fido.is_attestation_verified && !(is_u2f(fido) && fido.attestation_key_identifier.is_empty())
 }
 
-/// What a Session tells of it. Of the model only what is proved: Policies rely on it.
+/// Returns the facts that a Session records about the credential. Only a proven model is included, because Policies
+/// rely on it.
 pub(super) fn said(fido: &Fido, authenticated: &Authenticated, is_passkey: bool) -> Facts {
     Facts {
         user_present: authenticated.flags.user_present,
@@ -93,7 +94,7 @@ pub(super) fn said(fido: &Fido, authenticated: &Authenticated, is_passkey: bool)
     }
 }
 
-/// What a Session would tell of it at best.
+/// Returns the best facts that a Session could record about the credential.
 pub(crate) fn would_say(fido: &Fido) -> Facts {
     let is_proved = is_proved(fido);
     Facts {
@@ -107,7 +108,7 @@ pub(crate) fn would_say(fido: &Fido) -> Facts {
     }
 }
 
-/// Takes away what was kept of a model that is not proved.
+/// Clears what is stored about an unproven model.
 pub(super) fn forget_unproved(fido: &mut Fido) {
     if !is_proved(fido) {
         fido.is_attestation_verified = false;
@@ -118,7 +119,7 @@ pub(super) fn forget_unproved(fido: &mut Fido) {
     fido.aaguid = kept_aaguid(fido);
 }
 
-/// The AAGUID of a registered credential; zero for `fido-u2f`, which signs none.
+/// Returns the AAGUID of a registered credential. It is zero for `fido-u2f`, which signs none.
 fn kept_aaguid(fido: &Fido) -> String {
     if is_u2f(fido) {
         Aaguid::default().to_string()
@@ -127,7 +128,7 @@ fn kept_aaguid(fido: &Fido) -> String {
     }
 }
 
-/// The AAGUID for Policies: zero unless it is proved.
+/// Returns the AAGUID for Policies: zero unless it is proven.
 fn proved_aaguid(fido: &Fido) -> String {
     if is_proved(fido) {
         kept_aaguid(fido)
@@ -140,7 +141,7 @@ fn is_u2f(fido: &Fido) -> bool {
     fido.attestation_format == Format::FidoU2f.name()
 }
 
-/// What the rules look at.
+/// The facts that the rules check.
 struct Known<'a> {
     aaguid: &'a str,
     is_verified: bool,

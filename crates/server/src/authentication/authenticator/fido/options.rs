@@ -1,4 +1,4 @@
-//! What browsers are asked for (§5.1, §5.4, §5.5), as JSON.
+//! The JSON options of Web Authentication requests (§5.1, §5.4, §5.5).
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{Holder, LIFETIME, conveyance, fido, milliseconds, verification};
 use crate::{Context, resource::codec::Stored};
 
-/// For a new credential: none of an authenticator that has one already.
+/// Returns options for a new credential. They exclude authenticators that already have one.
 pub(super) fn creation(
     ctx: &Context,
     holder: &Holder,
@@ -63,7 +63,8 @@ pub(super) fn creation(
     .to_string()
 }
 
-/// For a proof by one of `allowed`; by whichever the authenticator finds where there are none.
+/// Returns options for an authentication with one of `allowed`. If `allowed` is empty, the authenticator offers any
+/// passkey it has.
 pub(super) fn request(
     ctx: &Context,
     challenge: &[u8],

@@ -1,4 +1,4 @@
-//! Ceremonies with an authenticator in software.
+//! Ceremonies with a software authenticator.
 #![allow(
     clippy::large_futures,
     reason = "a test polls each of them once, on a stack of its own"
@@ -132,7 +132,7 @@ async fn a_key_is_registered_and_raises_the_session_that_it_is_used_in() {
     assert_eq!(pinned.uid, registered.uid());
     let kept = world.stored(registered.name()).await;
     assert_eq!(kept.status.unwrap().successful_authentications, 1);
-    // The token from before is worth nothing (B08).
+    // The previous token is no longer valid (B08).
     assert_eq!(
         reason(world.use_key(&holder, &mut key, &Twist::default()).await),
         "token_superseded"
@@ -192,7 +192,7 @@ async fn an_answer_is_refused_where(#[case] twist: Twist) {
         reason(world.log_in(&mut key, &twist).await),
         "webauthn_refused"
     );
-    // Nothing of it is in the way of an honest answer.
+    // None of the refused responses prevents an honest one.
     world
         .use_key(&holder, &mut key, &Twist::default())
         .await
@@ -210,10 +210,10 @@ async fn b09_whoever_must_be_verified_is() {
     let holder = world.person("alice").await;
     let mut key = Soft::new();
     world.register(&holder, &mut key).await.unwrap();
-    // Preferred, as a second factor.
+    // Verification is only preferred for a second factor.
     let raised = world.use_key(&holder, &mut key, &unverified).await.unwrap();
     assert!(!said(&raised).user_verified);
-    // Always, at a login by it alone.
+    // A login with the key alone always requires verification.
     assert_eq!(
         reason(world.log_in(&mut key, &unverified).await),
         "webauthn_refused"
@@ -245,7 +245,7 @@ async fn b10_a_ceremony_is_finished_once_in_time_and_by_whoever_began_it() {
     let caller = Caller::default();
     let ctx = &world.ctx;
 
-    // Two tabs: each finishes its own, once.
+    // Two tabs: each finishes its own ceremony once.
     let (one, two) = (
         begin_authentication(ctx, &alice, None).await.unwrap(),
         begin_authentication(ctx, &alice, None).await.unwrap(),
@@ -253,11 +253,11 @@ async fn b10_a_ceremony_is_finished_once_in_time_and_by_whoever_began_it() {
     let answer = key.get(&two.options, &Twist::default());
     let crossed = authenticate(ctx, &alice, &one.state, &answer, &caller).await;
     assert_eq!(reason(crossed), "webauthn_refused");
-    // What was answered wrongly is used up too.
+    // A wrong response redeems the challenge too.
     let late = key.get(&one.options, &Twist::default());
     let again = authenticate(ctx, &alice, &one.state, &late, &caller).await;
     assert_eq!(reason(again), "used_already");
-    // Of another Session.
+    // The challenge belongs to another Session.
     let theirs = authenticate(ctx, &bob, &two.state, &answer, &caller).await;
     assert_eq!(reason(theirs), "webauthn_refused");
     let raised = authenticate(ctx, &alice, &two.state, &answer, &caller).await;
@@ -265,7 +265,7 @@ async fn b10_a_ceremony_is_finished_once_in_time_and_by_whoever_began_it() {
     let again = authenticate(ctx, &alice, &two.state, &answer, &caller).await;
     assert_eq!(reason(again), "used_already");
 
-    // A state of one aim is of no use for another.
+    // The state of one purpose is refused for another.
     let login = begin_authentication(ctx, &alice, None).await.unwrap();
     let answer = key.get(&login.options, &Twist::default());
     let registered = finish_registration(ctx, &alice, &login.state, &answer, &caller).await;
@@ -319,7 +319,7 @@ async fn b12_the_credential_of_somebody_else_is_of_no_use() {
     // Bob's key in Alice's Session.
     let refused = world.use_key(&alice, &mut other, &Twist::default()).await;
     assert_eq!(reason(refused), "webauthn_unknown");
-    // A credential that is known cannot be registered again, by whomever.
+    // Neither User can register a known credential again.
     for holder in [&alice, &bob] {
         let twist = Twist {
             ignores_exclusion: true,
@@ -329,7 +329,7 @@ async fn b12_the_credential_of_somebody_else_is_of_no_use() {
         let refused = world.register_twisted(holder, &mut key, &twist).await;
         assert_eq!(reason(refused), "authenticator_taken");
     }
-    // Alice's key that says it is Bob's.
+    // Alice's key claims Bob's user handle.
     let handle = other.user_handle.clone();
     let twist = Twist {
         user_handle: Some(handle),
@@ -366,7 +366,7 @@ async fn w39d_an_authenticator_that_has_a_credential_is_not_asked_for_another() 
         name: made.name(),
         uid: "",
     };
-    // It has just been used, so adding another is fresh enough.
+    // The key was just used, so the authentication is fresh enough to add another one.
     let begun = begin_registration(&world.ctx, &holder, &which).await;
     let options: serde_json::Value = serde_json::from_str(&begun.unwrap().options).unwrap();
     assert_eq!(options["excludeCredentials"][0]["id"], key.id_text());
@@ -396,7 +396,7 @@ async fn b13_a_counter_that_goes_back_sets_the_authenticator_aside() {
         world.refusals("authenticator.cloned").await,
         ["authenticator_cloned"]
     );
-    // From then on neither of the two is of use.
+    // From now on, neither the original nor the copy can be used.
     assert!(
         begin_authentication(&world.ctx, &holder, None)
             .await
@@ -563,7 +563,7 @@ async fn w34_w39e_each_proof_counts_however_many_there_were_and_however_many_are
     let ctx = &world.ctx;
     for _ in 0..12 {
         let begun = begin_authentication(ctx, &alice, None).await.unwrap();
-        // Another Session of hers begins, too, and begins again.
+        // Another Session of Alice also begins ceremonies.
         for _ in 0..2 {
             begin_authentication(ctx, &other, None).await.unwrap();
         }

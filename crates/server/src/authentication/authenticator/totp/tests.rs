@@ -1,4 +1,4 @@
-//! Apps in software.
+//! TOTP with software apps.
 #![allow(
     clippy::large_futures,
     reason = "a test polls each of them once, on a stack of its own"
@@ -25,7 +25,7 @@ use crate::{
 
 const STEP: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// An app that was registered.
+/// A registered app.
 struct App {
     name: String,
     url: Zeroizing<String>,
@@ -43,7 +43,7 @@ impl App {
         totp::code(&self.url, now).unwrap()
     }
 
-    /// One that is none of those that could be right.
+    /// Returns a code that is wrong at any accepted time step.
     fn wrong_code(&self, now: UnixMillis) -> String {
         let near = [-1_i64, 0, 1].map(|steps| self.code(UnixMillis(now.0 + steps * 30_000)));
         let mut all = (0..4).map(|number| format!("{number:06}"));
@@ -93,7 +93,7 @@ async fn anapp_is_registered_by_a_code_of_its_own_secret() {
     assert!(!authenticator::is_registered(
         &world.stored(&app.name).await
     ));
-    // Another beginning makes another secret.
+    // A second call creates another secret.
     let again = begin_registration(&world.ctx, &person, &app.which()).await;
     let again = App {
         name: app.name.clone(),
@@ -104,7 +104,7 @@ async fn anapp_is_registered_by_a_code_of_its_own_secret() {
     }
     let registered = finish(again.code(now)).await.unwrap();
     assert!(authenticator::is_usable(&registered));
-    // The code by which it was registered is good for nothing else.
+    // The code that registered the app cannot be used again.
     let used = world.useapp(&person, &again, &again.code(now)).await;
     assert_eq!(reason(used), "code_wrong");
     world.clock.advance(STEP);
@@ -160,7 +160,7 @@ async fn b02_b03_of_many_guesses_at_once_as_many_are_looked_at_as_one_after_the_
         Arc::new(world.app(&person).await),
         Arc::new(world.app(&person).await),
     ];
-    // Other browsers, other replicas, other Authenticators: it is the User who is guessed at.
+    // The limit is per User, across browsers, replicas and Authenticators.
     let holders = [person.clone(), world.client_of(&person).await];
     let replicas = [world.ctx.clone(), world.another().await];
     let now = world.ctx.now();
@@ -189,7 +189,7 @@ async fn b02_b03_of_many_guesses_at_once_as_many_are_looked_at_as_one_after_the_
         world.refusals("user.factors_blocked").await,
         ["authenticator_blocked"]
     );
-    // Not even the right one, until the delay is over.
+    // Even the correct code is refused until the delay is over.
     let app = apps.first().unwrap();
     let used = world.useapp(&person, app, &app.code(now)).await;
     assert_eq!(reason(used), "authenticator_blocked");
@@ -203,7 +203,7 @@ async fn a_recovery_code_stands_in_for_an_authenticator_and_only_once() {
     let world = World::new(enforced()).await;
     let person = world.person("alice").await;
     let caller = Caller::default();
-    // Whoever has to add one first cannot have a code do for it.
+    // A User who must first add an Authenticator cannot use a recovery code instead.
     let none = recovery::renew(&world.ctx, &person, &caller).await;
     assert_eq!(reason(none), "authenticator_missing");
     let app = world.app(&person).await;
@@ -224,7 +224,7 @@ async fn a_recovery_code_stands_in_for_an_authenticator_and_only_once() {
             .0,
         9
     );
-    // Without the Authenticator, what is left of the codes stands in for nothing.
+    // If the Authenticator is not usable, the remaining codes replace nothing.
     let mut pending = manage::find(&world.ctx, &person, &app.which())
         .await
         .unwrap();
@@ -290,7 +290,7 @@ async fn a_session_that_is_not_approved_is_not_raised_s08(
     set(state).await;
     let code = app.code(world.ctx.now());
     let holder = match state {
-        // What was read before counts no more.
+        // The earlier read is no longer valid.
         State::Rejected => Err(()),
         _ => Ok(person.again(&world.ctx).await.unwrap()),
     };
@@ -303,7 +303,7 @@ async fn a_session_that_is_not_approved_is_not_raised_s08(
     } else {
         assert_eq!(reason(person.again(&world.ctx).await.map(|_| ())), expected);
     }
-    // Nothing was used up by it.
+    // The refused attempts redeemed nothing.
     set(State::Active).await;
     let holder = person.again(&world.ctx).await.unwrap();
     world.useapp(&holder, &app, &code).await.unwrap();

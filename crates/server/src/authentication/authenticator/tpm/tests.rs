@@ -1,4 +1,4 @@
-//! TPMs in software.
+//! Software TPMs.
 #![allow(
     clippy::large_futures,
     reason = "a test polls each of them once, on a stack of its own"
@@ -75,7 +75,7 @@ fn sent(parts: &Parts) -> PreChallenge {
     }
 }
 
-/// What `tpm` answers; what it cannot recover it guesses.
+/// Returns the response of `tpm`. A secret that it cannot recover is replaced by a guess.
 fn answered(tpm: &SoftwareTpm, challenge: &Challenge, quotes: bool) -> Answered {
     let (attestation, signature) = tpm.quote(&challenge.quote);
     Answered {
@@ -178,7 +178,7 @@ async fn b17_an_answer_is_good_once_in_time_and_where_it_was_asked_for() {
     let other = world.client_of(&client).await;
     let challenge = begin(&world.ctx, &client, &which).await.unwrap();
     let answer = answered(&tpm, &challenge, true);
-    // In another Session of the same User it is wrong, and used up.
+    // Another Session of the same User cannot use the response, and the attempt redeems the challenge.
     let refused = authenticate(&world.ctx, &other, &which, &answer, &caller).await;
     assert_eq!(reason(refused), "tpm_refused");
     let refused = authenticate(&world.ctx, &client, &which, &answer, &caller).await;
@@ -215,11 +215,11 @@ async fn b17_another_tpm_a_cleared_one_and_one_that_is_taken_are_refused() {
     let name = registered.name();
     let refused = world.use_tpm(&client, name, &another, true).await;
     assert_eq!(reason(refused), "tpm_refused");
-    // The same endorsement key, and another attestation key.
+    // The same endorsement key with another attestation key.
     let cleared = tpm.with_another_key(Behaviour::default());
     let refused = world.use_tpm(&client, name, &cleared, true).await;
     assert_eq!(reason(refused), "tpm_refused");
-    // For another User too: a TPM is registered once.
+    // A TPM can be registered only once, also for another User.
     let other = world.client_of(&world.person("bob").await).await;
     let taken = world
         .register_tpm(&other, &cleared, &cleared.parts(), true)

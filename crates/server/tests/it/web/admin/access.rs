@@ -1,4 +1,4 @@
-//! What is asked of Services.
+//! The access log.
 
 use api::{
     core_v1::User,
@@ -48,7 +48,7 @@ async fn requests_are_filtered_and_go_on() {
     page.says("GET web.localhost/b&lt;i&gt;");
     page.says("Policy p, rule r");
     page.says("href=\"/admin/user/john\"");
-    // The newest is first.
+    // The newest event is first.
     assert!(page.body.find("/b&lt;i").unwrap() < page.body.find("localhost/a").unwrap());
 
     let denied = browser.get("/admin/access?decision=denied").await;

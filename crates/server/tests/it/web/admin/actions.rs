@@ -1,4 +1,4 @@
-//! What is done with objects, each after a question.
+//! Actions on objects, each after a confirmation.
 
 use api::{
     auth_v1::{
@@ -20,12 +20,12 @@ use crate::{
     web::{Browser, Shown, enrollment::sessions},
 };
 
-/// Asks at `place`, and answers that it shall be done.
+/// Opens the confirmation at `place` and confirms.
 async fn act(browser: &mut Browser, place: &str) -> Shown {
     let asked = browser.get(place).await;
     assert_eq!(asked.status, 200, "{place}: {asked:#?}");
     asked.says("Cancel");
-    // Nothing is done by looking.
+    // Opening the page changes nothing.
     let token = asked.field("token");
     browser.post(place, &[("token", &token)]).await
 }
@@ -46,7 +46,7 @@ async fn a02_a_credential_is_disabled_enabled_and_deleted() {
     shown.says("isDisabled: true");
     assert!(log_in(ctx, &secret).await.is_err());
     assert!(authenticate(ctx, &tokens.access_token).await.is_err());
-    // What it is already is not offered.
+    // An action without effect is not offered.
     assert_eq!(browser.get(&format!("{place}/disable")).await.status, 404);
 
     act(&mut browser, &format!("{place}/enable")).await;
@@ -79,7 +79,7 @@ async fn sessions_are_ended_one_or_all() {
     assert_eq!(john.get("/").await.location(), "/login");
     assert_eq!(mary.get("/").await.status, 200);
 
-    // One's own goes by logging out.
+    // The console refuses to end its own Session; that is what the logout is for.
     let done = act(
         &mut browser,
         &format!("/admin/session/{}/end", own[0].name()),
@@ -156,7 +156,7 @@ async fn w02_nothing_is_done_without_the_token_of_the_form() {
         assert_eq!(shown.status, 403);
     }
     assert_eq!(sessions(&replicas, "john").await.len(), 1);
-    // There is nothing that a link could do.
+    // Unsupported actions do not exist.
     assert_eq!(browser.get("/admin/user/john/rotate").await.status, 404);
     assert_eq!(browser.get("/admin/user/john/nothing").await.status, 404);
 }
@@ -168,7 +168,7 @@ async fn a_person_is_given_a_link_that_is_shown_once() {
         .get("/admin/user/john")
         .await
         .says("Make a login link");
-    // Programs log in otherwise.
+    // Workloads cannot use links.
     assert_eq!(browser.get("/admin/user/robot/link").await.status, 404);
     let place = "/admin/user/john/link";
     let asked = browser.get(place).await;
@@ -190,7 +190,7 @@ async fn a_person_is_given_a_link_that_is_shown_once() {
         assert_eq!(shown.status, 400, "{shown:#?}");
         shown.says(problem);
     }
-    // A refusal has used the form up: the next one is another.
+    // The refused form counts as used, so a new one is needed.
     let asked = browser.get(place).await;
     let once = asked.field("once");
     let fields = [("token", &*token), ("once", &*once), ("lifetime", "2days")];
@@ -239,7 +239,7 @@ async fn the_authenticators_of_a_user_are_reset() {
     }
     let done = act(&mut browser, "/admin/user/john/reset-authenticators").await;
     assert!(replicas.get::<Authenticator>(uids[0]).await.is_none());
-    // Another's stay.
+    // Authenticators of other Users remain.
     assert!(replicas.get::<Authenticator>(uids[1]).await.is_some());
     assert_eq!(
         done.location(),

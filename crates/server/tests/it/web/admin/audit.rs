@@ -1,4 +1,4 @@
-//! What has happened.
+//! The audit log.
 
 use super::{READ, between, console};
 use crate::web::Browser;

@@ -1,4 +1,4 @@
-//! Credentials that are made and changed.
+//! Creating and changing Credentials.
 
 use http::header;
 use rstest::rstest;
@@ -11,7 +11,7 @@ use crate::{
 
 const CREATE: &str = "/admin/create/credential";
 
-/// Sends the form with these fields besides its own.
+/// Submits the form with these additional fields.
 async fn create(browser: &mut Browser, fields: &[(&str, &str)]) -> Shown {
     let form = browser.get(CREATE).await;
     let (token, once) = (form.field("token"), form.field("once"));
@@ -62,7 +62,7 @@ async fn a01_a_secret_is_shown_once_and_kept_nowhere() {
     shown.says(&format!("data-copy=\"{secret}\""));
     log_in(replicas.context(0), &secret).await.unwrap();
 
-    // A reload sends the form again.
+    // A reload submits the form again.
     let again = browser.post(CREATE, &fields).await;
     assert_eq!(again.status, 409);
     again.says("This form was sent already");

@@ -1,4 +1,4 @@
-//! Lists, and single objects.
+//! Lists and single objects.
 
 use std::time::Duration;
 

@@ -1,11 +1,11 @@
-//! What Policies deny is not there.
+//! Pages leave out what Policies deny.
 
 use api::reflect;
 
 use super::{FULL, READ, administrator, console};
 use crate::web::{Browser, people};
 
-/// Every kind that the API serves.
+/// Returns every kind that the API serves.
 fn kinds() -> Vec<String> {
     let service = reflect::pool()
         .get_service_by_name("octelium.api.main.core.v1.MainService")
@@ -76,7 +76,7 @@ async fn each_kind_is_decided_as_the_call_that_lists_it() {
             assert_eq!(shown.status, expected, "{kind}: {other}");
         }
         assert!(!overview.body.contains("/admin/audit"), "{kind}");
-        // Listing is not inspecting.
+        // The permission to list does not include the permission to inspect.
         let list = browser
             .get(&format!("/admin/{}", kind.to_lowercase()))
             .await;

@@ -1,4 +1,4 @@
-//! Sessions that end because the provider says so (`OpenID` Connect Back-Channel Logout 1.0).
+//! Sessions ended by their provider (`OpenID` Connect Back-Channel Logout 1.0).
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::web::{Browser, Shown};
 
 const PLACE: &str = "/oidc/backchannel-logout";
 
-/// What a provider sends, which is no browser and comes from elsewhere.
+/// Sends a logout token as the provider does, directly and without a browser.
 async fn tell(scene: &Scene, replica: usize, token: &str) -> Shown {
     let mut provider = Browser::at(scene.replicas.context(replica));
     provider
@@ -35,7 +35,7 @@ async fn w55_the_sessions_that_a_logout_token_names_end_everywhere() {
     log_in(&scene).await;
     assert_eq!(scene.sessions(&alice).await.len(), 2);
 
-    // Another one of hers, and hers under another's name: nothing ends, which is no error.
+    // Another session of Alice, and her session with another subject. No Session ends, which is not an error.
     for claims in [
         json!({"sid": "tablet"}),
         json!({"sid": "phone", "sub": "5678"}),
@@ -53,12 +53,12 @@ async fn w55_the_sessions_that_a_logout_token_names_end_everywhere() {
     assert_eq!(laptop.get("/").await.location(), "/login");
     assert_eq!(phone.get("/").await.status, 200);
 
-    // Once: what is sent again is refused.
+    // A logout token is accepted once.
     let again = tell(&scene, 0, &ended).await;
     assert_eq!(again.status, 400, "{again:#?}");
     assert!(again.body.contains("invalid_request"), "{again:#?}");
 
-    // All of a person.
+    // Ends all Sessions of a person.
     let all = json!({"sub": "1234", "jti": "all"});
     assert_eq!(tell(&scene, 0, &token(&scene, &all)).await.status, 200);
     assert!(scene.sessions(&alice).await.is_empty());
@@ -89,11 +89,11 @@ async fn w55_what_is_no_logout_token_of_a_provider_of_ours_ends_nothing() {
     });
     assert!(refused.count() >= 2);
 
-    // A key that is new is none while it cannot be asked for, and those that are known are good.
+    // A new key cannot be fetched while the provider is down, but known keys still verify.
     let later = token(&scene, &json!({}));
     scene.stub.state().is_down = true;
     scene.stub.roll_key();
-    // Keys are asked for again now and then, not for each that is unknown.
+    // Keys are fetched again at intervals, not for each unknown key.
     scene.replicas.advance(Duration::from_secs(11));
     let unknown = token(&scene, &json!({"jti": "by a new key"}));
     let told = tell(&scene, 0, &unknown).await;
@@ -133,7 +133,7 @@ async fn whoever_logs_out_is_offered_the_way_to_the_provider() {
     ));
     assert!(scene.sessions(&alice).await.is_empty());
 
-    // A provider that is down keeps nobody from leaving.
+    // A provider that is down does not prevent the logout.
     let (mut browser, _) = log_in(&scene).await;
     let session = scene.sessions(&alice).await.remove(0);
     assert!(!session.uid().is_empty());

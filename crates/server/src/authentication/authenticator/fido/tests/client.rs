@@ -1,8 +1,8 @@
-//! Clients by way of a browser.
+//! Clients that authenticate through a browser.
 
 use super::*;
 
-/// What the page shows, and what the browser answers to it.
+/// Returns the browser's response to the challenge that the page shows.
 async fn proved(world: &World, key: &mut Soft, state: &str) -> Result<String, Error> {
     let asked = for_client(&world.ctx, state).await?;
     assert_eq!(asked.user, "alice");
@@ -28,13 +28,13 @@ async fn b10_a_client_is_raised_by_the_answer_to_its_own_challenge_and_no_other_
     let raised = authenticate(ctx, &client, &begun.state, &response, &caller).await;
     let raised = raised.unwrap();
     assert!(said(&raised).user_verified);
-    // It can be refreshed: no browser is opened for that.
+    // The Session can be refreshed without a browser.
     let status = raised.status.as_ref().unwrap();
     assert_eq!(status.required_authenticator_ref, None);
     let client = world.of_client(&raised).await;
     let again = authenticate(ctx, &client, &begun.state, &response, &caller).await;
     assert_eq!(reason(again), "used_already");
-    // A key is used at many machines.
+    // The key can be used on many machines, so it is bound to no Device.
     let all = client.authenticators(ctx, ctx.now()).await.unwrap();
     assert!(all.iter().all(|one| {
         let status = one.message.status.as_ref().unwrap();

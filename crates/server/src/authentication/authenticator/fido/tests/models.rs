@@ -1,4 +1,4 @@
-//! Models of authenticators that metadata know: at the registration and later.
+//! Models of authenticators with metadata, at registration and later.
 
 use authn::{mds::testing::Publisher, webauthn::testing::Model};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::{
     resource::load,
 };
 
-/// What a registration of U2F claims to be: a model of the metadata.
+/// The AAGUID of a model in the metadata that a U2F registration claims.
 const BETTER: &str = "cb69481e-8ff7-4039-93ec-0a2729a154a8";
 
 struct Models {
@@ -21,7 +21,7 @@ struct Models {
 }
 
 impl Models {
-    /// A Cluster that reads metadata of `entries`.
+    /// Creates a Cluster that reads metadata with `entries`.
     async fn new(settings: Settings, entries: &Value) -> Self {
         let mut world = World::on(testing::sqlite(), rules(settings)).await;
         let publisher = Publisher::fido();
@@ -55,12 +55,11 @@ impl Models {
         assert_eq!(ctx.metadata.state(ctx.now()).number, self.number);
     }
 
-    /// Writes other rules.
     async fn rule(&self, settings: Settings) {
         self.world.set_rules(rules(settings)).await;
     }
 
-    /// Whether a person of its own could register the key, and use it.
+    /// Registers the key for a new User, and returns its holder.
     async fn register(&self, name: &str, key: &mut Soft) -> Result<Holder, Error> {
         let holder = self.world.person(name).await;
         self.world.register(&holder, key).await?;
@@ -94,7 +93,7 @@ fn entry(id: (&str, Value), root: &[u8], status: &str) -> Value {
     entry
 }
 
-/// The model that the key is of, and a better one of the same maker.
+/// Metadata of the key's own model and of a better one by the same maker.
 fn two_models(model: &Model, status: &str) -> Value {
     let by_key = json!([model.key_identifier()]);
     json!([
@@ -132,7 +131,7 @@ async fn u2f_is_the_model_of_its_certificate_whatever_aaguid_it_sends_s10() {
         let refused = models.register(name, &mut Soft::of_model(&model)).await;
         assert_eq!(reason(refused), "authenticator_model");
     }
-    // One that the metadata do not know proves nothing.
+    // A model that the metadata do not contain proves nothing.
     models.rule(Settings::default()).await;
     let mut unknown = Soft::of_model(&Model::u2f(BETTER.parse().unwrap()));
     let holder = models.register("carol", &mut unknown).await.unwrap();
@@ -156,7 +155,7 @@ async fn a_model_of_u2f_that_is_revoked_stops_working_s10() {
     models.publish(&two_models(&model, "REVOKED")).await;
     let login = models.world.log_in(&mut key, &Twist::default()).await;
     assert_eq!(reason(login), "authenticator_model");
-    // As a second factor it is not asked for any more.
+    // The key is no longer offered as a second factor.
     let again = models.use_key(&holder, &mut key).await;
     assert_eq!(again.unwrap_err().kind(), ErrorKind::FailedPrecondition);
     let refused = models.register("bob", &mut Soft::of_model(&model)).await;
@@ -171,7 +170,7 @@ async fn what_u2f_was_taken_for_before_counts_for_nothing_s10() {
     let mut key = Soft::of_model(&model);
     let holder = models.world.person("alice").await;
     let registered = models.world.register(&holder, &mut key).await.unwrap();
-    // As it was kept once.
+    // The form in which older versions stored it.
     let ctx = &models.world.ctx;
     let stored = load::by_name::<Authenticator>(&*ctx.store, registered.name(), ctx.now()).await;
     let mut stored = stored.unwrap().unwrap();
@@ -236,7 +235,7 @@ async fn rules_that_are_tightened_hold_for_what_is_registered_s10() {
         let used = models.use_key(&bob, &mut plain).await;
         assert_eq!(used.is_ok(), of_none, "{settings:?}");
     }
-    // The level is the one of now.
+    // The current level applies.
     models.rule(level(2)).await;
     models.publish(&entries("FIDO_CERTIFIED_L1")).await;
     assert!(models.use_key(&alice, &mut key).await.is_err());
@@ -246,7 +245,7 @@ async fn rules_that_are_tightened_hold_for_what_is_registered_s10() {
 
 #[tokio::test]
 async fn an_aaguid_that_nothing_proves_is_not_told_to_policies_s10() {
-    // It attests, and there are no metadata by which that could be verified.
+    // The key attests its model, but no metadata are available to verify it.
     let model = Model::new(BETTER.parse().unwrap());
     let world = World::new(Rules::default()).await;
     let holder = world.person("alice").await;

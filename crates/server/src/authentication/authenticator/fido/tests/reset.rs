@@ -1,4 +1,4 @@
-//! An administrator takes all Authenticators of a User away, while the User logs in.
+//! An administrator resets the Authenticators of a User while the User logs in.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ impl World {
         transact(&self.ctx, &Author::cluster("test"), &Reset(request)).await
     }
 
-    /// How many there are with this index entry.
+    /// Counts the documents with this index entry.
     async fn count<T: crate::resource::codec::Resource>(
         &self,
         index: &'static str,
@@ -53,7 +53,7 @@ async fn w39f_everything_of_a_user_goes_at_once_and_nothing_of_others() {
     let caller = Caller::default();
     world.register(&alice, &mut key).await.unwrap();
     world.register(&bob, &mut of_bob).await.unwrap();
-    // One that is begun by it, one that is pinned to it, and one that has nothing to do with it.
+    // One Session created by the key, one pinned to it, and one unrelated to it.
     let begun = world.log_in(&mut key, &Twist::default()).await.unwrap();
     let pinned = world.use_key(&alice, &mut key, &Twist::default()).await;
     let pinned = world.holder(&pinned.unwrap()).await;
@@ -107,7 +107,7 @@ async fn w39f_everything_of_a_user_goes_at_once_and_nothing_of_others() {
     assert_eq!(event.attrs["authenticators"], "1");
     assert_eq!(event.attrs["sessions"], "2");
 
-    // Where there is nothing, nothing has happened.
+    // A second reset finds nothing and records no event.
     let nothing = world.reset("alice").await.unwrap();
     assert_eq!(nothing, ResetAuthenticatorsResponse::default());
     let (events, _) = world.ctx.store.audit(query).await.unwrap();
@@ -118,7 +118,7 @@ async fn w39f_everything_of_a_user_goes_at_once_and_nothing_of_others() {
     );
 }
 
-/// Whoever wins, no Session is left that a deleted Authenticator has begun.
+/// After a race, no Session remains that a deleted Authenticator created.
 async fn racing_logins(store: Arc<dyn Store>) {
     let world = Arc::new(World::on(store, passkeys()).await);
     for round in 0..12 {
