@@ -15,7 +15,7 @@ use crate::{
         cluster_config,
         codec::Stored,
         draft::Draft,
-        load, secret,
+        load, upgrade,
         write::{self, Managed, Plan},
     },
 };
@@ -49,7 +49,7 @@ pub async fn bootstrap(context: &Context) -> Result<Bootstrap, Error> {
         token_id: context.new_uid(),
     };
     let Some(root) = write::transact(context, &author, &plan).await? else {
-        secret::migrate(context).await?;
+        upgrade::upgrade(context).await?;
         return Ok(Bootstrap { root_token: None });
     };
     Ok(Bootstrap {

@@ -5,23 +5,15 @@ use api::{
     core_v1::{IdentityProvider, Secret, secret},
     resource::Object as _,
 };
-use domain::{id::Uid, kind::Kind};
+use domain::kind::Kind;
 use prost::Message as _;
-use store::{CommitError, Document, Expected, Operation, SecretWrite, Transaction};
+use store::SecretWrite;
 use zeroize::Zeroizing;
 
-use super::{
-    codec::{self, Stored},
-    draft::Draft,
-    index,
-    write::Managed,
-};
-use crate::{Context, Error};
+use super::{codec::Stored, draft::Draft, index, write::Managed};
+use crate::Error;
 
 mod certificates;
-
-/// Number of documents per read.
-const PAGE: u32 = 200;
 
 const BYTES: usize = 512 * 1024;
 
@@ -114,56 +106,6 @@ fn bytes(data: &secret::spec::Data) -> &[u8] {
         Some(secret::spec::data::Type::Value(value)) => value.as_bytes(),
         Some(secret::spec::data::Type::ValueBytes(value)) => value,
         None => &[],
-    }
-}
-
-/// Rewrites Secrets of earlier releases whose clear data [`withhold`] removes.
-///
-/// # Errors
-/// Returns the error of the store.
-pub(crate) async fn migrate(context: &Context) -> Result<(), Error> {
-    let mut after: Option<Uid> = None;
-    loop {
-        let now = context.now();
-        let documents = context.store.scan(Kind::Secret, after, PAGE, now).await?;
-        for document in &documents {
-            rewrite(context, document).await?;
-        }
-        let count = u32::try_from(documents.len()).unwrap_or(PAGE);
-        after = documents.last().map(|document| document.uid);
-        if count < PAGE {
-            return Ok(());
-        }
-    }
-}
-
-async fn rewrite(context: &Context, document: &Document) -> Result<(), Error> {
-    let Ok(raw) = Secret::decode(document.body.as_slice()) else {
-        // `octeliumd doctor` reports damaged documents.
-        return Ok(());
-    };
-    let mut left = raw.clone();
-    withhold(&mut left);
-    if left == raw {
-        return Ok(());
-    }
-    let name = &document.name;
-    let mut transaction = Transaction::at(context.now());
-    transaction.push(Operation::Put(
-        codec::encode(document.uid, document.created_at, &left, SecretWrite::Keep),
-        Expected::Revision(document.revision),
-    ));
-    match context.store.commit(transaction).await {
-        Ok(_) => {
-            tracing::warn!(
-                secret = name,
-                "spec.data of a Secret held more than certificates in clear, and was emptied of it; rotate what was there"
-            );
-            Ok(())
-        }
-        // Another replica rewrote it, or a client changed it.
-        Err(CommitError::Conflict { .. }) => Ok(()),
-        Err(error) => Err(error.into()),
     }
 }
 

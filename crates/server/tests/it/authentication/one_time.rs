@@ -91,6 +91,28 @@ async fn a02_the_last_use_deletes_the_credential_and_its_sessions_live_on(
     }
 }
 
+#[tokio::test]
+async fn more_than_a_thousand_sessions_outlive_a_credential_that_is_used_up_a02() {
+    let replicas = Replicas::start(Backend::Sqlite, 1).await;
+    let user = "{ type: WORKLOAD, session: { maxPerUser: 10000 } }";
+    let user = replicas.user("ci", user).await;
+    let spec = "maxAuthentications: 2, autoDelete: true";
+    let credential = replicas.credential("AUTH_TOKEN", "ci", spec).await;
+    let token = replicas.issue(&credential).await;
+    log_in(replicas.context(0), &token).await.unwrap();
+    let session = replicas.sessions(&user).await.remove(0);
+    replicas.copy_session(&session, 1500).await;
+
+    log_in(replicas.context(0), &token).await.unwrap();
+    let uid = credential.uid().parse().unwrap();
+    assert!(replicas.get::<Credential>(uid).await.is_none());
+    let sessions = replicas.sessions(&user).await;
+    assert_eq!(sessions.len(), 1502);
+    for session in sessions {
+        assert_eq!(session.status.unwrap().credential_ref, None);
+    }
+}
+
 #[rstest]
 #[case::sqlite(Backend::Sqlite)]
 #[case::postgres(Backend::Postgres)]
