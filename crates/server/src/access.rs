@@ -27,6 +27,7 @@ pub(crate) mod object;
 mod standing;
 pub(crate) mod target;
 mod token;
+mod wire;
 
 pub(crate) use call::Call;
 pub(crate) use first_message::PATIENCE as FIRST_MESSAGE_PATIENCE;
@@ -80,6 +81,7 @@ async fn answer(
     let method = Method::parse(request.uri().path());
     let body = method.map_or((ANONYMOUS_MESSAGE, Shape::Message), Method::body);
     let payer = match &principal {
+        None if method.is_some_and(Method::is_endless) => Payer::stream(caller.ip),
         None => Payer::anonymous(caller.ip),
         Some(principal) => Payer::User(principal.user_uid()),
     };
@@ -187,10 +189,6 @@ async fn admit(
         Err(error @ Unauthenticated::Unavailable) => return Err(Error::unavailable(error).into()),
     };
 
-    // [`object::decide`] authorizes calls that have an object, because it reads their message.
-    if target::has_object(path) {
-        return Ok(Some(principal));
-    }
     let call = Call {
         caller,
         principal: &principal,
@@ -199,7 +197,12 @@ async fn admit(
         headers,
         target: &[],
     };
-    permit(ctx, &call).await?;
+    if target::has_object(path) {
+        // `object::decide` reads the message and asks the Policies.
+        call.check_scope(ctx)?;
+    } else {
+        permit(ctx, &call).await?;
+    }
     Ok(Some(principal))
 }
 

@@ -60,7 +60,34 @@ impl Call<'_> {
             Err(Against::Scope) => "scope",
         };
         self.audit(ctx, reason);
-        Err(Error::denied("Octelium: Unauthorized"))
+        Err(unauthorized())
+    }
+
+    /// Checks the scopes of the Session, for a call whose object is not known yet. A refusal is audited.
+    ///
+    /// # Errors
+    /// Returns an error of the kind `PermissionDenied` if the scopes do not include the method, and `Unimplemented` if
+    /// it does not exist.
+    pub(super) fn check_scope(&self, ctx: &Context) -> Result<(), Error> {
+        if self.is_in_scope(self.method()?) {
+            return Ok(());
+        }
+        self.audit(ctx, "scope");
+        Err(unauthorized())
+    }
+
+    fn method(&self) -> Result<Method<'_>, Error> {
+        Method::parse(self.path)
+            .ok_or_else(|| Error::new(ErrorKind::Unimplemented, "There is no such method"))
+    }
+
+    fn is_in_scope(&self, method: Method<'_>) -> bool {
+        scope::allows_method(
+            self.principal.scopes(),
+            method.short_package(),
+            method.service,
+            method.name,
+        )
     }
 
     /// Returns whether the call would be authorized, without logging or auditing it.
@@ -84,14 +111,8 @@ impl Call<'_> {
     }
 
     fn decide(&self, ctx: &Context) -> Result<(Result<(), Against>, Option<Decision>), Error> {
-        let method = Method::parse(self.path)
-            .ok_or_else(|| Error::new(ErrorKind::Unimplemented, "There is no such method"))?;
-        if !scope::allows_method(
-            self.principal.scopes(),
-            method.short_package(),
-            method.service,
-            method.name,
-        ) {
+        let method = self.method()?;
+        if !self.is_in_scope(method) {
             return Ok((Err(Against::Scope), None));
         }
         let Some(api) = ctx.directory.service_by_name(API_SERVICE) else {
@@ -161,7 +182,11 @@ impl Call<'_> {
     }
 }
 
-/// Returns whether the Session was created with a recovery Credential that has not expired.
+fn unauthorized() -> Error {
+    Error::denied("Octelium: Unauthorized")
+}
+
+/// Whether the Session came from a recovery Credential that has not ended.
 fn is_recovery(principal: &Principal, now: UnixMillis) -> bool {
     let until = principal.credential().and_then(credential::recovery_until);
     until.is_some_and(|until| now < until)

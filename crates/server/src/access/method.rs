@@ -65,7 +65,18 @@ impl<'a> Method<'a> {
         )
     }
 
-    /// Returns whether the API has this method.
+    /// Whether anybody may keep its reply open as long as they like.
+    pub(super) fn is_endless(self) -> bool {
+        match self.service_full_name {
+            "grpc.health.v1.Health" => self.name == "Watch",
+            "grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection" => {
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the contract has it.
     pub(super) fn is_known(self) -> bool {
         let service = api::reflect::pool().get_service_by_name(self.service_full_name);
         service.is_some_and(|service| service.methods().any(|method| method.name() == self.name))

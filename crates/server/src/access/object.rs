@@ -12,9 +12,7 @@ use http_body_util::{BodyExt as _, Limited};
 use super::{Call, Refused, permit, refusal, target};
 use crate::{Actor, Caller, Context, Error};
 
-/// Maximum size of a message with its prefix: 4 MiB. No method with an object accepts more.
-const MAX_BYTES: usize = 4 * 1024 * 1024 + PREFIX;
-/// Length of the gRPC message prefix: one byte for compression and four for the message length.
+/// One byte that says whether the message is compressed, and four for its length.
 const PREFIX: usize = 5;
 
 /// Middleware that authorizes the calls that [`super::decide`] leaves to it. Other calls pass.
@@ -56,9 +54,14 @@ async fn with_object(ctx: &Context, request: Request) -> Result<Request, Refused
 
 /// Returns the target of the call and the body that was read.
 async fn read(ctx: &Context, path: &str, body: Body) -> Result<(Vec<u8>, Bytes), Error> {
-    let body = Limited::new(body, MAX_BYTES).collect().await;
+    let most = target::max_bytes(path);
+    let body = Limited::new(body, most + PREFIX).collect().await;
     let body = body
-        .map_err(|_| Error::invalid("The message is incomplete or larger than 4 MiB"))?
+        .map_err(|_| {
+            Error::invalid(format!(
+                "The message is incomplete or larger than {most} bytes"
+            ))
+        })?
         .to_bytes();
     let target = target::of(ctx, path, message(&body)?).await?;
     Ok((target, body))

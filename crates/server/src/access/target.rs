@@ -1,22 +1,39 @@
 //! The object of a call, available to Policies as `ctx.request.grpc.target`.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, LazyLock},
+};
 
-use api::{
-    core_v1::{ClusterConfig, Service, User, request_context::request::grpc::Target},
-    platform_v1::resource::Resource as Body,
+use api::core_v1::{
+    Authenticator, ClusterConfig, Credential, Device, Group, Service, Session, User,
+    request_context::request::grpc::Target, user,
 };
 use domain::{id::Uid, kind::Kind};
 use prost::Message as _;
-use prost_reflect::{DynamicMessage, MethodDescriptor, Value};
+use prost_reflect::MethodDescriptor;
 use store::Document;
 
+use super::wire::{self, Malformed, Path};
 use crate::{
     Context, Error,
-    resource::{codec, load, write::Managed as _},
+    budget::MESSAGE,
+    resource::{
+        authorization::{Attached, Authorized as _},
+        codec, load,
+        write::Managed as _,
+    },
 };
 
-/// The way in which the request of a method names its object.
+/// The most bytes of a request that names a stored object and has nothing else.
+const MAX_NAMING_BYTES: usize = 16 * 1024;
+/// The most bytes of a User that is created: the target holds it as sent, and it is decoded before the call is
+/// permitted.
+const MAX_USER_BYTES: usize = 256 * 1024;
+/// The most Policies, or Groups, of an object that is sent. The API accepts no more.
+const MAX_NAMES: usize = 1000;
+
+/// How the request of a method names its object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Naming {
     /// The request is a resource that does not exist yet.
@@ -29,32 +46,63 @@ enum Naming {
     Reference(Kind, &'static str),
 }
 
-/// Returns the encoded target of a call for [`policy::Grpc::target`]. It is empty if the call has no single object.
+/// A method whose calls have an object.
+struct Method {
+    naming: Naming,
+    name: Path,
+    uid: Path,
+    /// The name of the owner.
+    user: Path,
+    policies: Path,
+    inline_policies: Path,
+    groups: Path,
+}
+
+/// The parts of a request that identify its object and give it power.
+struct Sent {
+    name: String,
+    uid: String,
+    user: String,
+    power: Power,
+    groups: Vec<String>,
+}
+
+/// The Policies that an object, its User and the Groups of the User have.
+#[derive(Default)]
+struct Power {
+    policies: BTreeSet<String>,
+    inline: usize,
+}
+
+impl Power {
+    fn add(&mut self, attached: Attached<'_>) {
+        self.policies.extend(attached.policies.iter().cloned());
+        self.inline += attached.inline.len();
+    }
+
+    fn add_groups(&mut self, groups: &[Arc<Group>]) {
+        for group in groups {
+            self.add(group.attached());
+        }
+    }
+}
+
+/// Returns the encoded target of a call, for [`policy::Grpc::target`]. It is empty if the call has no single object.
 ///
 /// # Errors
 /// * `InvalidArgument` if the message cannot be decoded.
 /// * `NotFound` if name and uid belong to different objects.
 /// * `Unavailable` or `Internal` if the store cannot be read.
 pub(crate) async fn of(ctx: &Context, path: &str, message: &[u8]) -> Result<Vec<u8>, Error> {
-    let Some((method, naming)) = METHODS.get(path) else {
+    let Some(method) = METHODS.get(path) else {
         return Ok(Vec::new());
     };
-    let decoded = || {
-        DynamicMessage::decode(method.input(), message)
-            .map_err(|_| Error::invalid("The request cannot be read"))
-    };
-    let target = match *naming {
-        Naming::New(kind) => created(ctx, kind, &decoded()?).await?,
-        Naming::Resource(kind) => {
-            let named = Named::of(field(&decoded()?, "metadata").as_ref());
-            existing(ctx, kind, named, Trust::Name).await?
-        }
-        Naming::Options(kind) => {
-            existing(ctx, kind, Named::of(Some(&decoded()?)), Trust::Both).await?
-        }
-        Naming::Reference(kind, name) => {
-            let named = Named::of(field(&decoded()?, name).as_ref());
-            existing(ctx, kind, named, Trust::Both).await?
+    let sent = method.read(message).map_err(|Malformed| unreadable())?;
+    let target = match method.naming {
+        Naming::New(kind) => created(ctx, kind, sent, message).await?,
+        Naming::Resource(kind) => existing(ctx, kind, sent, Trust::Name).await?,
+        Naming::Options(kind) | Naming::Reference(kind, _) => {
+            existing(ctx, kind, sent, Trust::Both).await?
         }
     };
     Ok(target.encode_to_vec())
@@ -65,25 +113,49 @@ pub(super) fn has_object(path: &str) -> bool {
     METHODS.contains_key(path)
 }
 
-/// Returns the target of a call that creates `sent`. A stored object with the same name is not the target.
-async fn created(ctx: &Context, kind: Kind, sent: &DynamicMessage) -> Result<Target, Error> {
-    let metadata = field(sent, "metadata");
-    let named = Named::of(metadata.as_ref());
+/// Returns the most bytes of a message of a method that has an object.
+pub(super) fn max_bytes(path: &str) -> usize {
+    match METHODS.get(path).map(|method| method.naming) {
+        Some(Naming::New(Kind::User)) => MAX_USER_BYTES,
+        Some(Naming::New(_) | Naming::Resource(_)) => MESSAGE,
+        Some(Naming::Options(_) | Naming::Reference(..)) | None => MAX_NAMING_BYTES,
+    }
+}
+
+fn unreadable() -> Error {
+    Error::invalid("The request cannot be read")
+}
+
+/// Returns the target of a call that creates an object. What is stored under the same name is not the object.
+async fn created(ctx: &Context, kind: Kind, sent: Sent, message: &[u8]) -> Result<Target, Error> {
+    let Sent {
+        name,
+        user,
+        mut power,
+        groups,
+        ..
+    } = sent;
+    power.add_groups(&groups_named(ctx, groups).await?);
     let user = match kind {
-        Kind::User => Some(sent.transcode_to::<User>().map_err(Error::internal)?),
-        Kind::Credential => {
-            let spec = field(sent, "spec");
-            let name = spec.as_ref().map(|spec| text(spec, "user"));
-            user_by_name(ctx, &name.unwrap_or_default()).await?
+        Kind::User if message.len() <= MAX_USER_BYTES => {
+            Some(User::decode(message).map_err(|_| unreadable())?)
         }
+        Kind::User => return Err(unreadable()),
+        Kind::Credential => owner_named(ctx, &user, &mut power).await?,
         _ => None,
     };
-    Ok(Target {
+    Ok(target(kind, name, String::new(), user, power))
+}
+
+fn target(kind: Kind, name: String, uid: String, user: Option<User>, power: Power) -> Target {
+    Target {
         kind: kind.as_str().to_owned(),
-        name: named.name,
-        uid: String::new(),
+        name,
+        uid,
         user,
-    })
+        policies: power.policies.into_iter().collect(),
+        inline_policies: i32::try_from(power.inline).unwrap_or(i32::MAX),
+    }
 }
 
 /// The identifier that decides if a request has both name and uid.
@@ -95,88 +167,181 @@ enum Trust {
     Both,
 }
 
-/// Returns the target of a call about a stored object. If the object does not exist, the target has no User.
-async fn existing(ctx: &Context, kind: Kind, named: Named, trust: Trust) -> Result<Target, Error> {
-    let mut target = Target {
-        kind: kind.as_str().to_owned(),
-        name: named.name.clone(),
-        uid: named.uid.clone(),
-        user: None,
-    };
-    let Some(document) = find(ctx, kind, &named).await? else {
-        return Ok(target);
+/// Returns the target of a call about a stored object. A call about an object that is not there has no User.
+async fn existing(ctx: &Context, kind: Kind, sent: Sent, trust: Trust) -> Result<Target, Error> {
+    let Some(document) = find(ctx, kind, &sent).await? else {
+        return Ok(target(kind, sent.name, sent.uid, None, sent.power));
     };
     let uid = document.uid.to_string();
-    if trust == Trust::Both && !named.uid.is_empty() && named.uid != uid {
-        return Err(Error::not_found(kind, &named.uid));
+    if trust == Trust::Both && !sent.uid.is_empty() && sent.uid != uid {
+        return Err(Error::not_found(kind, &sent.uid));
     }
-    target.name.clone_from(&document.name);
-    target.uid = uid;
-    let resource = codec::decode_any(&document)?;
-    target.user = match resource.and_then(|resource| resource.resource) {
-        Some(body) => owner(ctx, body).await?,
-        None => None,
-    };
-    Ok(target)
+    let mut power = sent.power;
+    power.add_groups(&groups_named(ctx, sent.groups).await?);
+    let user = owner(ctx, kind, &document, &mut power).await?;
+    Ok(target(kind, document.name, uid, user, power))
 }
 
-async fn find(ctx: &Context, kind: Kind, named: &Named) -> Result<Option<Document>, Error> {
+async fn find(ctx: &Context, kind: Kind, sent: &Sent) -> Result<Option<Document>, Error> {
     let now = ctx.now();
-    if named.name.is_empty() {
-        let Ok(uid) = named.uid.parse::<Uid>() else {
+    if sent.name.is_empty() {
+        let Ok(uid) = sent.uid.parse::<Uid>() else {
             return Ok(None);
         };
         return Ok(ctx.store.get(kind, uid, now).await?);
     }
     let name = match kind {
-        Kind::Service => Service::stored_name(&named.name),
-        Kind::ClusterConfig => ClusterConfig::stored_name(&named.name),
-        _ => named.name.clone(),
+        Kind::Service => Service::stored_name(&sent.name),
+        Kind::ClusterConfig => ClusterConfig::stored_name(&sent.name),
+        _ => sent.name.clone(),
     };
     Ok(ctx.store.get_by_name(kind, &name, now).await?)
 }
 
-/// Returns the User that the resource belongs to, or the resource itself if it is a User.
-async fn owner(ctx: &Context, body: Body) -> Result<Option<User>, Error> {
-    let reference = match body {
-        Body::User(user) => return Ok(Some(user)),
-        Body::Credential(credential) => credential.status.and_then(|status| status.user_ref),
-        Body::Session(session) => session.status.and_then(|status| status.user_ref),
-        Body::Device(device) => device.status.and_then(|status| status.user_ref),
-        Body::Authenticator(one) => one.status.and_then(|status| status.user_ref),
+/// Returns the User to whom a stored object belongs, or that it is, and adds the Policies of both.
+async fn owner(
+    ctx: &Context,
+    kind: Kind,
+    document: &Document,
+    power: &mut Power,
+) -> Result<Option<User>, Error> {
+    let reference = match kind {
+        Kind::User => {
+            let user = codec::decode::<User>(document)?.message;
+            add_user(ctx, &user, power).await?;
+            return Ok(Some(user));
+        }
+        Kind::Group => {
+            power.add(codec::decode::<Group>(document)?.message.attached());
+            None
+        }
+        Kind::Credential => {
+            let credential = codec::decode::<Credential>(document)?.message;
+            power.add(credential.attached());
+            credential.status.and_then(|status| status.user_ref)
+        }
+        Kind::Session => {
+            let session = codec::decode::<Session>(document)?.message;
+            power.add(session.attached());
+            session.status.and_then(|status| status.user_ref)
+        }
+        Kind::Device => {
+            let device = codec::decode::<Device>(document)?.message;
+            power.add(device.attached());
+            device.status.and_then(|status| status.user_ref)
+        }
+        Kind::Authenticator => {
+            let one = codec::decode::<Authenticator>(document)?.message;
+            one.status.and_then(|status| status.user_ref)
+        }
         _ => None,
     };
     let Some(Ok(uid)) = reference.map(|reference| reference.uid.parse::<Uid>()) else {
         return Ok(None);
     };
-    let user = load::by_uid::<User>(&*ctx.store, uid, ctx.now()).await?;
-    Ok(user.map(|user| user.message))
+    let Some(user) = load::by_uid::<User>(&*ctx.store, uid, ctx.now()).await? else {
+        return Ok(None);
+    };
+    add_user(ctx, &user.message, power).await?;
+    Ok(Some(user.message))
 }
 
-async fn user_by_name(ctx: &Context, name: &str) -> Result<Option<User>, Error> {
-    let user = load::by_name::<User>(&*ctx.store, name, ctx.now()).await?;
-    Ok(user.map(|user| user.message))
+/// Returns the User of this name, and adds its Policies.
+async fn owner_named(ctx: &Context, name: &str, power: &mut Power) -> Result<Option<User>, Error> {
+    let Some(user) = load::by_name::<User>(&*ctx.store, name, ctx.now()).await? else {
+        return Ok(None);
+    };
+    add_user(ctx, &user.message, power).await?;
+    Ok(Some(user.message))
 }
 
-fn field(message: &DynamicMessage, name: &str) -> Option<DynamicMessage> {
-    let value = message.get_field_by_name(name)?;
-    value.as_message().cloned()
+async fn add_user(ctx: &Context, user: &User, power: &mut Power) -> Result<(), Error> {
+    power.add(user.attached());
+    // If a Group is missing, the User can do nothing.
+    if let Some(groups) = ctx.directory.groups(user, ctx.now()).await? {
+        for (_, group) in groups {
+            power.add(group.attached());
+        }
+    }
+    Ok(())
 }
 
-fn text(message: &DynamicMessage, name: &str) -> String {
-    let value = message.get_field_by_name(name);
-    let text = value.as_deref().and_then(Value::as_str);
-    text.unwrap_or_default().to_owned()
+/// Returns the Groups that a User is to be in.
+///
+/// # Errors
+/// Returns an error if one does not exist: it could be created with Policies before the call is carried out.
+async fn groups_named(ctx: &Context, names: Vec<String>) -> Result<Vec<Arc<Group>>, Error> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let user = User {
+        spec: Some(user::Spec {
+            groups: names,
+            ..user::Spec::default()
+        }),
+        ..User::default()
+    };
+    let groups = ctx.directory.groups(&user, ctx.now()).await?;
+    let groups = groups.ok_or_else(|| Error::invalid("A Group in spec.groups does not exist"))?;
+    Ok(groups.into_iter().map(|(_, group)| group).collect())
+}
+
+impl Method {
+    fn new(method: &MethodDescriptor, naming: Naming) -> Self {
+        let input = method.input();
+        let path = |names: &[&str]| wire::path(&input, names);
+        let (name, uid) = match naming {
+            Naming::New(_) | Naming::Resource(_) => {
+                (path(&["metadata", "name"]), path(&["metadata", "uid"]))
+            }
+            Naming::Options(_) => (path(&["name"]), path(&["uid"])),
+            Naming::Reference(_, field) => (path(&[field, "name"]), path(&[field, "uid"])),
+        };
+        // The Policies of a Service or Namespace decide who reaches it. They give it no power.
+        let has_power = matches!(
+            naming,
+            Naming::New(kind) | Naming::Resource(kind) if matches!(
+                kind,
+                Kind::User | Kind::Group | Kind::Credential | Kind::Session | Kind::Device
+            )
+        );
+        let of_spec = |names: &[&str]| {
+            if has_power { path(names) } else { Path::new() }
+        };
+        Self {
+            naming,
+            name,
+            uid,
+            user: of_spec(&["spec", "user"]),
+            policies: of_spec(&["spec", "authorization", "policies"]),
+            inline_policies: of_spec(&["spec", "authorization", "inlinePolicies"]),
+            groups: of_spec(&["spec", "groups"]),
+        }
+    }
+
+    fn read(&self, message: &[u8]) -> Result<Sent, Malformed> {
+        let policies = wire::texts(message, &self.policies, MAX_NAMES)?;
+        Ok(Sent {
+            name: wire::text(message, &self.name)?,
+            uid: wire::text(message, &self.uid)?,
+            user: wire::text(message, &self.user)?,
+            power: Power {
+                policies: policies.into_iter().collect(),
+                inline: wire::count(message, &self.inline_policies)?,
+            },
+            groups: wire::texts(message, &self.groups, MAX_NAMES)?,
+        })
+    }
 }
 
 /// The methods whose calls have an object, by path.
-static METHODS: LazyLock<BTreeMap<String, (MethodDescriptor, Naming)>> = LazyLock::new(|| {
+static METHODS: LazyLock<BTreeMap<String, Method>> = LazyLock::new(|| {
     let services = api::reflect::pool().services();
     let methods = services.flat_map(|service| service.methods().collect::<Vec<_>>());
     let named = methods.filter_map(|method| {
         let naming = naming(&method)?;
         let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-        Some((path, (method, naming)))
+        Some((path, Method::new(&method, naming)))
     });
     named.collect()
 });
@@ -208,20 +373,4 @@ fn core(name: &str) -> Option<Naming> {
     }
     let kind = kind("Get").or_else(|| kind("Delete"))?;
     Some(Naming::Options(kind))
-}
-
-/// The identifiers of the object in a request.
-#[derive(Default)]
-struct Named {
-    name: String,
-    uid: String,
-}
-
-impl Named {
-    fn of(message: Option<&DynamicMessage>) -> Self {
-        message.map_or_else(Self::default, |message| Self {
-            name: text(message, "name"),
-            uid: text(message, "uid"),
-        })
-    }
 }

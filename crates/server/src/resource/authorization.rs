@@ -11,14 +11,16 @@ const INLINE_POLICIES: usize = 100;
 
 /// The common part of every kind's `authorization`.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Attached<'a> {
-    policies: &'a [String],
-    inline: &'a [InlinePolicy],
+pub(crate) struct Attached<'a> {
+    /// Names of Policies.
+    pub(crate) policies: &'a [String],
+    /// Policies of this object alone.
+    pub(crate) inline: &'a [InlinePolicy],
 }
 
-/// A kind that Policies can be attached to.
-pub(super) trait Authorized {
-    /// Returns its `spec.authorization`.
+/// A kind that Policies are attached to.
+pub(crate) trait Authorized {
+    /// Its `spec.authorization`.
     fn attached(&self) -> Attached<'_>;
 }
 

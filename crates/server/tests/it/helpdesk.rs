@@ -12,10 +12,13 @@ use axum::{Router, body::Body};
 use http::Request;
 use http_body_util::BodyExt as _;
 use prost::Message;
-use server::grpc_router;
+use server::{grpc_router, resource::write::Update};
 use tower::ServiceExt as _;
 
-use crate::replicas::{Backend, Replicas, log_in};
+use crate::{
+    cluster::parse,
+    replicas::{Backend, Replicas, log_in},
+};
 
 const PAGE: &str = include_str!("../../../../docs/policy.md");
 const CORE: &str = "octelium.api.main.core.v1.MainService";
@@ -56,11 +59,15 @@ struct Helpdesk {
 
 /// Creates a Cluster with the recipe. `robot` is a workload of the helpdesk; `deployer` and `admin` are not.
 async fn helpdesk() -> Helpdesk {
-    let replicas = Replicas::start(Backend::Sqlite, 1).await;
-    let cluster = replicas.first();
     let [group, policy, helen] = &recipe()[..] else {
         panic!("the recipe has changed");
     };
+    helpdesk_with(group, policy, helen).await
+}
+
+async fn helpdesk_with(group: &str, policy: &str, helen: &str) -> Helpdesk {
+    let replicas = Replicas::start(Backend::Sqlite, 1).await;
+    let cluster = replicas.first();
     cluster
         .create::<Group>(&replicas.actor, group)
         .await
@@ -185,6 +192,15 @@ async fn a_helpdesk_rotates_no_other_credential_s11() {
             assert_eq!(helpdesk.generate(reference).await, 7, "{user}");
         }
     }
+    // A Credential with Policies of its own, of a User without any.
+    let inline = "authorization: { inlinePolicies: [{ name: all, spec: { rules: [{ effect: ALLOW, condition: { matchAny: true } }] } }] }";
+    for power in [
+        "authorization: { policies: [octelium-api-full-access] }",
+        inline,
+    ] {
+        let strong = replicas.credential("AUTH_TOKEN", "robot", power).await;
+        assert_eq!(helpdesk.generate(strong.reference()).await, 7, "{power}");
+    }
     assert_eq!(helpdesk.generate(ObjectReference::default()).await, 7);
     // Two messages. The second one names a Credential of another User.
     let other = replicas.credential("AUTH_TOKEN", "root", "").await;
@@ -236,4 +252,169 @@ async fn a_helpdesk_can_make_no_other_call_that_grants_power_s11() {
         let (status, _) = helpdesk.call(service, &method, &()).await;
         assert_eq!(status, 7, "{method}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_with_policies_leaves_its_users_out_s11() {
+    let helpdesk = helpdesk().await;
+    let replicas = &helpdesk.replicas;
+    let own = replicas.credential("AUTH_TOKEN", "robot", "").await;
+    assert_eq!(helpdesk.generate(own.reference()).await, 0);
+    let group = "{ kind: Group, metadata: { name: helpdesk-workloads }, spec: { authorization: { policies: [allow-all] } } }";
+    let update = Update(parse::<Group>(group));
+    replicas.first().run(&replicas.actor, update).await.unwrap();
+    replicas.settle().await;
+    assert_eq!(helpdesk.generate(own.reference()).await, 7);
+}
+
+/// Calls that change something and give nobody power: they only take away, or only answer a question.
+const HARMLESS: [&str; 10] = [
+    "DeleteConfig",
+    "DeleteCredential",
+    "DeleteGroup",
+    "DeleteIdentityProvider",
+    "DeleteNamespace",
+    "DeleteSecret",
+    "DeleteService",
+    "DeleteSession",
+    "DeleteUser",
+    "RevokeEnrollment",
+];
+
+#[test]
+fn every_call_is_listed_as_dangerous_or_known_as_harmless_s11() {
+    let dangerous = dangerous();
+    for service in [CORE, PLATFORM] {
+        let service = api::reflect::pool().get_service_by_name(service).unwrap();
+        for method in service.methods() {
+            let name = method.name();
+            let reads = ["Get", "List", "Watch", "Explain"]
+                .iter()
+                .any(|verb| name.starts_with(verb));
+            let known = [
+                reads,
+                HARMLESS.contains(&name),
+                dangerous.iter().any(|one| one == name),
+            ];
+            let count = known.into_iter().filter(|is_so| *is_so).count();
+            assert_eq!(count, 1, "{name}");
+        }
+    }
+}
+
+/// The Policy of the page about the console.
+fn console_recipe() -> &'static str {
+    let page = include_str!("../../../../docs/admin-console.md");
+    let (_, block) = page.split_once("```yaml\n").unwrap();
+    block.split_once("```").unwrap().0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recipe_for_the_console_grants_no_power_s11() {
+    let [group, _, helen] = &recipe()[..] else {
+        panic!("the recipe has changed");
+    };
+    let helpdesk = helpdesk_with(group, console_recipe(), helen).await;
+    assert_eq!(helpdesk.call(CORE, "ListUser", &()).await.0, 0);
+    let root = helpdesk.replicas.credential("AUTH_TOKEN", "root", "").await;
+    for method in dangerous() {
+        let service = if PLATFORM_CALLS.contains(&&*method) {
+            PLATFORM
+        } else {
+            CORE
+        };
+        assert_eq!(
+            helpdesk.call(service, &method, &root).await.0,
+            7,
+            "{method}"
+        );
+    }
+}
+
+const PLATFORM_CALLS: [&str; 4] = [
+    "RotateCredential",
+    "CreateEnrollment",
+    "ResetAuthenticators",
+    "Apply",
+];
+
+/// Lets helen create Credentials and Users, and change Groups, as long as nothing has Policies.
+const POWERLESS: &str = "
+kind: Policy
+metadata: { name: helpdesk }
+spec:
+  rules:
+    - effect: ALLOW
+      condition:
+        all:
+          of:
+            - match: ctx.request.grpc.method in ['CreateCredential', 'CreateUser', 'UpdateUser', 'UpdateGroup', 'UpdateCredential']
+            - match: size(ctx.request.grpc.target.policies) == 0
+            - match: ctx.request.grpc.target.inlinePolicies == 0
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_has_the_policies_that_are_sent_s11() {
+    let [group, _, helen] = &recipe()[..] else {
+        panic!("the recipe has changed");
+    };
+    let helen = helen.replace(", octelium-api-read-only", "");
+    let helpdesk = helpdesk_with(group, POWERLESS, &helen).await;
+    let replicas = &helpdesk.replicas;
+    let strong = "{ kind: Group, metadata: { name: strong }, spec: { authorization: { policies: [allow-all] } } }";
+    replicas
+        .first()
+        .create::<Group>(&replicas.actor, strong)
+        .await
+        .unwrap();
+    let credential = |name: &str, user: &str, rest: &str| {
+        parse::<Credential>(&format!(
+            "{{ kind: Credential, metadata: {{ name: {name} }}, spec: {{ type: AUTH_TOKEN, user: {user}{rest} }} }}"
+        ))
+    };
+    let user = |name: &str, rest: &str| {
+        parse::<User>(&format!(
+            "{{ kind: User, metadata: {{ name: {name} }}, spec: {{ type: WORKLOAD{rest} }} }}"
+        ))
+    };
+    let policies = ", authorization: { policies: [octelium-api-full-access] }";
+    let inline = ", authorization: { inlinePolicies: [{ name: all, spec: { rules: [] } }] }";
+    let allowed = credential("plain", "robot", "");
+    assert_eq!(helpdesk.call(CORE, "CreateCredential", &allowed).await.0, 0);
+    for refused in [
+        credential("first", "robot", policies),
+        credential("second", "robot", inline),
+        credential("third", "admin", ""),
+    ] {
+        let (status, _) = helpdesk.call(CORE, "CreateCredential", &refused).await;
+        assert_eq!(status, 7, "{}", refused.name());
+    }
+    assert_eq!(
+        helpdesk.call(CORE, "CreateUser", &user("new", "")).await.0,
+        0
+    );
+    for refused in [
+        user("first", policies),
+        user("second", inline),
+        user("third", ", groups: [strong]"),
+    ] {
+        let (status, _) = helpdesk.call(CORE, "CreateUser", &refused).await;
+        assert_eq!(status, 7, "{}", refused.name());
+    }
+    assert_eq!(
+        helpdesk.call(CORE, "UpdateUser", &user("new", "")).await.0,
+        0
+    );
+    for refused in [
+        user("new", policies),
+        user("new", ", groups: [strong]"),
+        user("admin", ""),
+    ] {
+        let (status, _) = helpdesk.call(CORE, "UpdateUser", &refused).await;
+        assert_eq!(status, 7, "{}", refused.name());
+    }
+    let group = parse::<Group>(
+        "{ kind: Group, metadata: { name: helpdesk-workloads }, spec: { authorization: { policies: [allow-all] } } }",
+    );
+    assert_eq!(helpdesk.call(CORE, "UpdateGroup", &group).await.0, 7);
 }
