@@ -81,7 +81,13 @@ impl Canonical {
         if has_both_framings(&parts.extensions) || has_malformed_chunk(&parts.extensions) {
             return Err(Ambiguity::Framing);
         }
-        if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+        // Frameworks compare methods in upper case, so `delete` would be another method for Policies only.
+        let is_lower = parts
+            .method
+            .as_str()
+            .bytes()
+            .any(|byte| byte.is_ascii_lowercase());
+        if is_lower || parts.method == Method::CONNECT || parts.method == Method::TRACE {
             return Err(Ambiguity::Method);
         }
         match parts.uri.scheme() {

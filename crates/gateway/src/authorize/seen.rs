@@ -1,6 +1,9 @@
 //! The view of a request for Policies and expressions.
 
+use std::borrow::Cow;
+
 use http::Version;
+use percent_encoding::percent_decode_str;
 use policy::{QueryView, Request};
 
 use crate::{
@@ -16,16 +19,30 @@ pub(crate) struct Seen<'a> {
     headers: HeaderView<'a>,
     query: QueryView<'a>,
     ip: IpText,
+    /// The decoded path: upstreams decode it too.
+    path: Cow<'a, str>,
+    /// The decoded path and the query as sent.
+    uri: Cow<'a, str>,
 }
 
 impl<'a> Seen<'a> {
     pub(crate) fn new(arrived: Arrived<'a>) -> Self {
         let request = arrived.request;
+        let target = &request.target;
+        // The canonical path is UTF-8 when decoded, and decoding it a second time changes nothing.
+        let path = percent_decode_str(target.path()).decode_utf8_lossy();
+        let uri = match (&path, target.query()) {
+            (Cow::Borrowed(_), _) => Cow::Borrowed(target.as_str()),
+            (Cow::Owned(path), Some(query)) => Cow::Owned(format!("{path}?{query}")),
+            (Cow::Owned(path), None) => Cow::Owned(path.clone()),
+        };
         Self {
             arrived,
             headers: HeaderView::new(&request.headers),
             query: QueryView::new(request.target.query()),
             ip: IpText::new(arrived.client),
+            path,
+            uri,
         }
     }
 
@@ -34,8 +51,8 @@ impl<'a> Seen<'a> {
         Request {
             ip: self.ip.as_str(),
             method: request.method.as_str(),
-            path: request.target.path(),
-            uri: request.target.as_str(),
+            path: &self.path,
+            uri: &self.uri,
             host: request.host.name(),
             scheme: "https",
             protocol: protocol(request.version),

@@ -7,7 +7,8 @@ use http::StatusCode;
 pub(crate) enum Ambiguity {
     /// Neither a path nor an absolute URI.
     Target,
-    /// `CONNECT` or `TRACE`: a tunnel past the Policies, or an echo of the fields that we add.
+    /// `CONNECT` or `TRACE`: a tunnel past the Policies, or an echo of the fields that we add. Also a method with
+    /// lower-case letters.
     Method,
     /// `//`
     EmptySegment,
@@ -45,6 +46,8 @@ pub(crate) enum Ambiguity {
     Query,
     /// A Policy read a header value that is not text.
     HeaderText,
+    /// A field value that begins or ends with white space, which HTTP/2 forbids (RFC 9113 §8.2.1) and HTTP/1.1 removes.
+    PaddedValue,
     /// A gRPC path that is not `/package.Service/Method`.
     GrpcPath,
     /// A gRPC Service got a request that is not a gRPC call.
@@ -75,6 +78,7 @@ impl Ambiguity {
             Self::Expectation => "expectation",
             Self::Query => "query",
             Self::HeaderText => "header_text",
+            Self::PaddedValue => "padded_value",
             Self::GrpcPath => "grpc_path",
             Self::NotGrpc => "not_grpc",
         }
@@ -103,6 +107,7 @@ impl Ambiguity {
             Self::Expectation => "only the expectation 100-continue is known",
             Self::Query => "a query parameter that decides access is repeated or malformed",
             Self::HeaderText => "a header field that decides access is not text",
+            Self::PaddedValue => "a header field begins or ends with white space",
             Self::GrpcPath => "the path of a gRPC call must be /package.Service/Method",
             Self::NotGrpc => "this Service takes gRPC calls only",
         }

@@ -22,6 +22,9 @@ pub(super) struct Taken {
 
 /// Removes everything that is not for the upstream, and joins repeated fields (RFC 9110 §5.3).
 pub(super) fn clean(headers: &mut HeaderMap, mode: Mode) -> Result<Taken, Ambiguity> {
+    if headers.values().any(is_padded) {
+        return Err(Ambiguity::PaddedValue);
+    }
     check_expectation(headers)?;
     let websocket = asks_for_websocket(headers);
     let trailers = has_token(headers, &header::TE, b"trailers");
@@ -63,6 +66,13 @@ pub(super) fn clean(headers: &mut HeaderMap, mode: Mode) -> Result<Taken, Ambigu
         websocket,
         trailers,
     })
+}
+
+/// Returns true if an HTTP/1.1 upstream would read another value, without the white space at its ends.
+pub(super) fn is_padded(value: &HeaderValue) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let bytes = value.as_bytes();
+    is_space(bytes.first()) || is_space(bytes.last())
 }
 
 /// Removes the fields that `Connection` names (RFC 9110 §7.6.1), except those that frame the message.

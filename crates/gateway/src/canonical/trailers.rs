@@ -1,36 +1,38 @@
 //! Filters for trailers. They follow the rules of the head, because an upstream may merge trailers into it (RFC 9110
 //! §6.5).
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue, header::GetAll};
 
 use crate::canonical::{
     Names,
     field_name::{Class, classify, is_forbidden_trailer, is_ours},
+    fields::is_padded,
 };
 
 /// Removes from a client's trailers the fields that the head must not have, and the names that the Service removes or
 /// sets itself.
 pub(crate) fn clean_request_trailers(trailers: &mut HeaderMap, set: &Names) {
-    retain(trailers, |name| {
+    retain(trailers, |name, values| {
         classify(name, true) == Class::EndToEnd
             && !is_forbidden_trailer(name)
             && !set.contains(name)
+            && !values.iter().any(is_padded)
     });
 }
 
 /// Removes from an upstream's trailers the fields that must not reach the client, and the names that the Service
 /// removes or sets itself.
 pub(crate) fn clean_response_trailers(trailers: &mut HeaderMap, set: Option<&Names>) {
-    retain(trailers, |name| {
+    retain(trailers, |name, _| {
         !is_ours(name) && !is_forbidden_trailer(name) && set.is_none_or(|set| !set.contains(name))
     });
 }
 
 /// Allocates only if something is removed.
-fn retain(trailers: &mut HeaderMap, keep: impl Fn(&str) -> bool) {
+fn retain(trailers: &mut HeaderMap, keep: impl Fn(&str, GetAll<'_, HeaderValue>) -> bool) {
     let removed: Vec<HeaderName> = trailers
         .keys()
-        .filter(|name| !keep(name.as_str()))
+        .filter(|name| !keep(name.as_str(), trailers.get_all(*name)))
         .cloned()
         .collect();
     for name in removed {
@@ -40,8 +42,6 @@ fn retain(trailers: &mut HeaderMap, keep: impl Fn(&str) -> bool) {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn trailers(names: &[&'static str]) -> HeaderMap {
@@ -56,6 +56,14 @@ mod tests {
 
     fn left(trailers: &HeaderMap) -> Vec<&str> {
         trailers.keys().map(HeaderName::as_str).collect()
+    }
+
+    #[test]
+    fn a_padded_trailer_is_removed_c08() {
+        let mut sent = trailers(&["x-role"]);
+        sent.insert("x-other", HeaderValue::from_static("admin "));
+        clean_request_trailers(&mut sent, &Names::default());
+        assert_eq!(left(&sent), ["x-role"]);
     }
 
     fn set() -> Names {

@@ -1,12 +1,12 @@
 //! Strict parsing of JSON bodies (RFC 8259), so that Policies and every upstream read the same values.
 
-use std::{collections::BTreeMap, fmt};
+use std::{cell::Cell, collections::BTreeMap, fmt};
 
 use http::header;
 use prost_types::{ListValue, Struct, Value, value::Kind};
 use serde::{
-    Deserialize, Deserializer,
-    de::{Error, MapAccess, SeqAccess, Visitor},
+    Deserializer,
+    de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor},
 };
 
 use crate::{
@@ -16,6 +16,9 @@ use crate::{
 
 /// The largest integer that a double represents without ambiguity (RFC 7493 §2.2).
 const LARGEST: u64 = (1 << 53) - 1;
+
+/// The most values in a body. Each takes up to some hundred bytes of memory, and as little as two in the body.
+const MAX_NODES: u32 = 100_000;
 
 /// Checks the header fields that describe the body.
 pub(super) fn check_fields(request: &Canonical) -> Result<(), Denial> {
@@ -30,23 +33,49 @@ pub(super) fn check_fields(request: &Canonical) -> Result<(), Denial> {
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
-        .ok_or(Denial::NotJsonType)?
-        .to_ascii_lowercase();
-    let mut parts = content_type.split(';').map(str::trim);
-    let essence = parts.next().unwrap_or_default();
-    let is_json = essence == "application/json"
-        || essence
-            .strip_prefix("application/")
-            .is_some_and(|subtype| subtype.ends_with("+json"));
-    let is_utf8 = parts.all(|parameter| match parameter.split_once('=') {
-        Some(("charset", charset)) => matches!(charset.trim_matches('"'), "utf-8" | "utf8"),
-        _ => true,
-    });
-    if is_json && is_utf8 {
+        .ok_or(Denial::NotJsonType)?;
+    if is_utf8_json(content_type) {
         Ok(())
     } else {
         Err(Denial::NotJsonType)
     }
+}
+
+/// Returns true for a JSON media type without parameters that readers could take for another character encoding (RFC
+/// 9110 §8.3.1). Spellings that only some readers understand are refused.
+fn is_utf8_json(content_type: &str) -> bool {
+    let mut parts = content_type.split(';');
+    let essence = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_json = essence == "application/json"
+        || essence
+            .strip_prefix("application/")
+            .is_some_and(|subtype| subtype.ends_with("+json"));
+    let mut charsets = 0;
+    let is_plain = parts.all(|parameter| {
+        let Some((name, value)) = parameter.trim().split_once('=') else {
+            return false;
+        };
+        let unquoted = value
+            .strip_prefix('"')
+            .and_then(|value| value.strip_suffix('"'));
+        let value = unquoted.unwrap_or(value);
+        if !is_token(name) || !is_token(value) {
+            return false;
+        }
+        if !name.eq_ignore_ascii_case("charset") {
+            return true;
+        }
+        charsets += 1;
+        value.eq_ignore_ascii_case("utf-8") || value.eq_ignore_ascii_case("utf8")
+    });
+    is_json && is_plain && charsets <= 1
+}
+
+/// Returns true for a token (RFC 9110 §5.6.2) without `*`, which begins extended parameters (RFC 8187). `/` and `:` are
+/// allowed, for profiles.
+fn is_token(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&'+-.^_`|~/:".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_allowed)
 }
 
 /// Parses the body. Returns `None` if it is empty or not an object.
@@ -54,44 +83,67 @@ pub(super) fn parse(request: &Canonical, bytes: &[u8]) -> Result<Option<Struct>,
     if bytes.is_empty() && request.length == Length::Exact(0) {
         return Ok(None);
     }
-    let Strict(value) = serde_json::from_slice(bytes).map_err(|_| Denial::NotJson)?;
+    let value = read(bytes)?;
     Ok(match value.kind {
         Some(Kind::StructValue(object)) => Some(object),
         _ => None,
     })
 }
 
-/// A JSON value without repeated keys, in which every number fits a double exactly.
-struct Strict(Value);
+fn read(bytes: &[u8]) -> Result<Value, Denial> {
+    let nodes = Cell::new(0);
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = Strict(&nodes).deserialize(&mut deserializer);
+    let value = value.and_then(|value| deserializer.end().map(|()| value));
+    value.map_err(|_| match nodes.get() {
+        MAX_NODES.. => Denial::BodyTooLarge,
+        _ => Denial::NotJson,
+    })
+}
 
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor)
+/// Reads JSON without repeated keys, in which every number fits a double exactly. Counts the values.
+#[derive(Clone, Copy)]
+struct Strict<'a>(&'a Cell<u32>);
+
+impl Strict<'_> {
+    fn count<E: Error>(self) -> Result<(), E> {
+        if self.0.get() >= MAX_NODES {
+            return Err(E::custom("there are too many values"));
+        }
+        self.0.set(self.0.get() + 1);
+        Ok(())
     }
 }
 
-struct StrictVisitor;
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = Value;
 
-fn value(kind: Kind) -> Strict {
-    Strict(Value { kind: Some(kind) })
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.count()?;
+        deserializer.deserialize_any(self)
+    }
 }
 
-impl<'de> Visitor<'de> for StrictVisitor {
-    type Value = Strict;
+fn value(kind: Kind) -> Value {
+    Value { kind: Some(kind) }
+}
+
+impl<'de> Visitor<'de> for Strict<'_> {
+    type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Strict, E> {
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
         Ok(value(Kind::NullValue(0)))
     }
 
-    fn visit_bool<E: Error>(self, given: bool) -> Result<Strict, E> {
+    fn visit_bool<E: Error>(self, given: bool) -> Result<Value, E> {
         Ok(value(Kind::BoolValue(given)))
     }
 
-    fn visit_i64<E: Error>(self, given: i64) -> Result<Strict, E> {
+    fn visit_i64<E: Error>(self, given: i64) -> Result<Value, E> {
         if given.unsigned_abs() > LARGEST {
             return Err(E::custom("an integer is too large"));
         }
@@ -99,7 +151,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
         Ok(value(Kind::NumberValue(given as f64)))
     }
 
-    fn visit_u64<E: Error>(self, given: u64) -> Result<Strict, E> {
+    fn visit_u64<E: Error>(self, given: u64) -> Result<Value, E> {
         if given > LARGEST {
             return Err(E::custom("an integer is too large"));
         }
@@ -107,7 +159,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
         Ok(value(Kind::NumberValue(given as f64)))
     }
 
-    fn visit_f64<E: Error>(self, given: f64) -> Result<Strict, E> {
+    fn visit_f64<E: Error>(self, given: f64) -> Result<Value, E> {
         #[allow(clippy::cast_precision_loss, reason = "a bound")]
         if !given.is_finite() || (given.fract() == 0.0 && given.abs() > LARGEST as f64) {
             return Err(E::custom("a number is too large"));
@@ -115,22 +167,22 @@ impl<'de> Visitor<'de> for StrictVisitor {
         Ok(value(Kind::NumberValue(given)))
     }
 
-    fn visit_str<E: Error>(self, given: &str) -> Result<Strict, E> {
+    fn visit_str<E: Error>(self, given: &str) -> Result<Value, E> {
         Ok(value(Kind::StringValue(given.to_owned())))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Strict, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut values = Vec::new();
-        while let Some(Strict(item)) = items.next_element()? {
+        while let Some(item) = items.next_element_seed(self)? {
             values.push(item);
         }
         Ok(value(Kind::ListValue(ListValue { values })))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Strict, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut fields = BTreeMap::new();
         while let Some(key) = entries.next_key::<String>()? {
-            let Strict(item) = entries.next_value()?;
+            let item = entries.next_value_seed(self)?;
             if fields.insert(key, item).is_some() {
                 return Err(A::Error::custom("a key is repeated"));
             }
@@ -165,12 +217,40 @@ mod tests {
     #[case(b"{", false)]
     #[case(b" ", false)]
     fn c25_json_has_one_meaning_or_is_refused(#[case] bytes: &[u8], #[case] accepted: bool) {
-        assert_eq!(serde_json::from_slice::<Strict>(bytes).is_ok(), accepted);
+        assert_eq!(read(bytes).is_ok(), accepted);
     }
 
     #[test]
     fn c24_deep_json_is_refused() {
         let deep = [b"[".repeat(10_000), b"]".repeat(10_000)].concat();
-        assert!(serde_json::from_slice::<Strict>(&deep).is_err());
+        assert!(read(&deep).is_err());
+    }
+
+    #[test]
+    fn a_body_of_many_small_values_is_too_large_s02() {
+        let values = |count: u32| format!("[{}0]", "0,".repeat(count as usize - 2));
+        assert!(read(values(MAX_NODES).as_bytes()).is_ok());
+        let refused = read(values(MAX_NODES + 1).as_bytes());
+        assert_eq!(refused, Err(Denial::BodyTooLarge));
+    }
+
+    #[rstest]
+    #[case("application/json", true)]
+    #[case("Application/Problem+JSON; charset=UTF-8", true)]
+    #[case(
+        "application/json;charset=\"utf-8\"; profile=https://example.com/x",
+        true
+    )]
+    #[case("text/plain", false)]
+    #[case("application/json; charset=utf-7", false)]
+    #[case("application/json; charset =utf-7", false)]
+    #[case("application/json; charset= utf-7", false)]
+    #[case("application/json; charset*0=utf-7", false)]
+    #[case("application/json; charset*=utf-8''utf-7", false)]
+    #[case("application/json; charset=utf-8; charset=utf-7", false)]
+    #[case("application/json; charset=\"utf-7", false)]
+    #[case("application/json; charset", false)]
+    fn c25_no_spelling_hides_a_character_encoding(#[case] text: &str, #[case] accepted: bool) {
+        assert_eq!(is_utf8_json(text), accepted);
     }
 }

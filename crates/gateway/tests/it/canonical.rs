@@ -1,5 +1,6 @@
 //! Ambiguous requests.
 
+use percent_encoding::percent_decode_str;
 use rstest::rstest;
 
 use crate::support::{
@@ -245,9 +246,11 @@ async fn policy_and_upstream_see_the_same_bytes() {
         let received = lines.next().unwrap().split(' ').nth(1).unwrap();
         assert_eq!(received, target);
         // Then only a request that a Policy sees as exactly that passes.
-        let path = received.split('?').next().unwrap();
+        let (path, query) = received.split_at(received.find('?').unwrap_or(received.len()));
+        let path = percent_decode_str(path).decode_utf8().unwrap();
+        let uri = format!("{path}{query}");
         let mut conditions = vec![
-            format!("ctx.request.http.uri == {received:?}"),
+            format!("ctx.request.http.uri == {uri:?}"),
             format!("ctx.request.http.path == {path:?}"),
             r#"ctx.request.http.method == "GET""#.to_owned(),
         ];
@@ -274,4 +277,44 @@ async fn policy_and_upstream_see_the_same_bytes() {
         assert_eq!(head, again);
     }
     assert!(!TOKEN.is_empty());
+}
+
+#[tokio::test]
+async fn an_escape_hides_no_path_from_a_policy_c05() {
+    let world = World::start().await;
+    let upstream = Upstream::recording(&[]).await;
+    let deny = r#"ctx.request.http.path.startsWith("/admin") || ctx.request.http.uri.contains("/caf\u00e9")"#;
+    world.serve(&service(&upstream.url()).rules(vec![
+        rule("admin", matches(deny), false),
+        rule("all", matches("true"), true),
+    ]));
+    for target in [
+        "/admin/x",
+        "/%61dmin/x",
+        "/adm%69n/x",
+        "/%41dmin",
+        "/caf%C3%A9",
+        "/caf%c3%a9?q",
+    ] {
+        let expected = if target == "/%41dmin" { 200 } else { 403 };
+        let reply = get_authorized(world.address, target, &[]).await;
+        assert_eq!(reply.status, expected, "{target}");
+    }
+    // It is sent on as it was.
+    assert_eq!(upstream.one().target, "/%41dmin");
+    assert_eq!(upstream.seen(), []);
+}
+
+#[rstest]
+#[case("delete")]
+#[case("Get")]
+#[case("trace")]
+#[tokio::test]
+async fn a_method_in_lower_case_is_refused_c05(#[case] method: &str) {
+    let world = World::start().await;
+    let upstream = Upstream::recording(&[]).await;
+    world.serve(&service(&upstream.url()).anonymous());
+    let reply = send(world.address, method, "/", &[], "").await;
+    assert_eq!(reply.status, 405, "{}", reply.body);
+    assert_eq!(upstream.seen(), []);
 }

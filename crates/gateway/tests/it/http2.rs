@@ -41,6 +41,27 @@ fn request(method: Method, path: &str, body: &'static str) -> Request<Full<Bytes
 }
 
 #[tokio::test]
+async fn a_padded_field_value_is_refused_c08() {
+    let world = World::start().await;
+    let upstream = Upstream::recording(&[]).await;
+    world.serve(&service(&upstream.url()));
+    let mut client = client(&world).await;
+    for (name, value) in [
+        ("x-role", " admin"),
+        ("x-role", "admin "),
+        ("x-role", "\tadmin"),
+        ("authorization", " Bearer x"),
+    ] {
+        let mut get = request(Method::GET, "/", "");
+        get.headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+        let response = client.send_request(get).await.unwrap();
+        assert_eq!(response.status(), 400, "{name}: {value:?}");
+    }
+    assert_eq!(upstream.seen(), []);
+}
+
+#[tokio::test]
 async fn streams_become_requests_of_http1() {
     let world = World::start().await;
     let upstream = Upstream::recording(&[("set-cookie", "a=1"), ("set-cookie", "b=2")]).await;
