@@ -33,7 +33,8 @@ use crate::{arguments::Restore, files::lock, logging, settings::StoreSettings, s
 /// # Errors
 ///
 /// Returns an error if the store is in use. Also returns an error if the backup belongs to another Cluster, is damaged,
-/// or is encrypted with another master key. An embedded store is then unchanged.
+/// or is encrypted with another master key. An embedded store is then unchanged. A database on a server is unchanged, or
+/// marked as unfinished: it cannot be opened until the restore is repeated.
 pub(crate) async fn run(mut restore: Restore) -> anyhow::Result<()> {
     let settings = &mut restore.offline;
     settings.logs.log.get_or_insert_with(|| "warn".to_owned());
@@ -66,6 +67,13 @@ async fn embedded(restore: &Restore, data_dir: &Path) -> anyhow::Result<()> {
     } else {
         None
     };
+    // The flag for a database on a server conflicts in the same way with `--former-database-url`.
+    ensure!(
+        former.is_none() || !restore.trust_credentials,
+        "--trust-credentials is for a restore into an empty data directory. {} contains a store, and its revocations \
+         are carried over: omit the flag, or restore into a new data directory",
+        data_dir.display()
+    );
     let told = fill(restore, config(staging.path()), former).await?;
     let kept = staging.take_place()?;
     let mut out = stdout().lock();
@@ -76,7 +84,7 @@ async fn embedded(restore: &Restore, data_dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Restores into an empty database.
+/// Restores into an empty database, or into one in which a restore has not finished.
 async fn on_server(restore: &Restore, data_dir: &Path) -> anyhow::Result<()> {
     let settings = &restore.offline.store;
     let former = match &restore.former_database_url {
@@ -96,6 +104,8 @@ async fn on_server(restore: &Restore, data_dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Imports the backup, applies the revocations since then, and returns the message for the operator. The store can be
+/// opened only after the last step.
 async fn fill(
     restore: &Restore,
     config: StoreConfig,
@@ -111,22 +121,20 @@ async fn fill(
     if former.is_none() {
         without.push(Kind::Session);
     }
-    let options = ImportOptions { without };
-    let summary = transfer::import(config.clone(), input, &options)
+    let options = ImportOptions {
+        without,
+        cluster: former.as_ref().map(|former| former.cluster_uid()),
+    };
+    let restoring = transfer::import(config, input, &options)
         .await
         .with_context(context)?;
-    let restored = store::open(config).await?;
+    let restored = restoring.store();
     let now = SystemClock.now();
     let what_became = match former {
         Some(former) => {
-            ensure!(
-                former.cluster_uid() == restored.cluster_uid(),
-                "the backup is of Cluster {}, and what is there is Cluster {}: restore into an empty place",
-                restored.cluster_uid(),
-                former.cluster_uid()
-            );
+            let backed_up_at = restoring.summary().created_at;
             let carried =
-                carry_over::carry_over(former.as_ref(), restored.as_ref(), summary.created_at, now);
+                carry_over::carry_over(former.as_ref(), restored.as_ref(), backed_up_at, now);
             carried.await?.to_string()
         }
         None if restore.trust_credentials => {
@@ -145,6 +153,7 @@ async fn fill(
             )
         }
     };
+    let summary = restoring.finish().await?;
     Ok(format!("{}\n{what_became}", restored_text(&summary)))
 }
 

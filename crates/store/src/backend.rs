@@ -85,8 +85,8 @@ impl Backend {
         dumped
     }
 
-    /// Fills the empty store in one transaction. Returns false if the sender gave up; the transaction is then rolled
-    /// back.
+    /// Fills the empty store in one transaction, which also marks the restore as unfinished. The content of an
+    /// unfinished restore is replaced. Returns false if the sender gave up; the transaction is then rolled back.
     pub(crate) async fn load(
         &self,
         cluster_uid: Uid,
@@ -95,6 +95,22 @@ impl Backend {
         match self {
             Self::Sqlite(store) => store.load(cluster_uid, items).await,
             Self::Postgres(store) => store.load(cluster_uid, items).await,
+        }
+    }
+
+    /// Returns true if a restore into the store has begun and has not finished.
+    pub(crate) async fn is_restoring(&self) -> Result<bool, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.is_restoring().await,
+            Self::Postgres(store) => store.is_restoring().await,
+        }
+    }
+
+    /// Removes the mark of an unfinished restore, which [`Self::load`] sets.
+    pub(crate) async fn finish_restore(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(store) => store.finish_restore().await,
+            Self::Postgres(store) => store.finish_restore().await,
         }
     }
 }

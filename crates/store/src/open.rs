@@ -36,8 +36,8 @@ pub enum Location {
 /// Opens the store, creating and migrating it if necessary.
 ///
 /// # Errors
-/// Returns an error if the store cannot be reached, a newer version has migrated it, or it is sealed under another
-/// master key.
+/// Returns an error if the store cannot be reached, a newer version has migrated it, it is sealed under another master
+/// key, or a restore into it has not finished.
 pub async fn open(config: StoreConfig) -> Result<Arc<dyn Store>, StoreError> {
     Ok(open_backend(config).await?.store())
 }
@@ -47,6 +47,17 @@ pub async fn open(config: StoreConfig) -> Result<Arc<dyn Store>, StoreError> {
 /// # Errors
 /// Returns an error like [`open`].
 pub async fn open_backend(config: StoreConfig) -> Result<Backend, StoreError> {
+    let backend = open_unfinished(config).await?;
+    if backend.is_restoring().await? {
+        return Err(StoreError::new(
+            "a restore into this store has not finished, so revoked tokens may be valid in it: repeat the restore",
+        ));
+    }
+    Ok(backend)
+}
+
+/// Opens the store, even if a restore into it has not finished.
+pub(crate) async fn open_unfinished(config: StoreConfig) -> Result<Backend, StoreError> {
     match config.location {
         Location::Directory(directory) => {
             let store = tokio::task::spawn_blocking(move || {

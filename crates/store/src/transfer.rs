@@ -5,10 +5,10 @@
 //! Secrets stay sealed under the master key, which is not in the backup and without which the backup is useless. The
 //! same key authenticates the backup, so that nothing can be inserted without it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use aws_lc_rs::{constant_time, hmac};
-use domain::{clock::UnixMillis, kind::Kind};
+use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use prost::Message as _;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -16,7 +16,9 @@ use tokio::{
 };
 
 use crate::{
-    Backend, StoreConfig, StoreError, row,
+    Backend, Store, StoreConfig, StoreError,
+    open::open_unfinished,
+    row,
     seal::{KeyId, Place, Sealer},
 };
 
@@ -46,6 +48,37 @@ pub struct Summary {
 pub struct ImportOptions {
     /// Kinds of documents to leave out, such as Sessions, which may have been revoked since the backup.
     pub without: Vec<Kind>,
+    /// The Cluster to which the backup must belong. Any Cluster if `None`.
+    pub cluster: Option<Uid>,
+}
+
+/// A store that contains a backup and is marked as unfinished. Until [`Self::finish`], [`open`](crate::open) refuses
+/// it, and [`import`] replaces its content.
+#[must_use = "the store cannot be opened until the restore is finished"]
+pub struct Restored {
+    backend: Backend,
+    summary: Summary,
+}
+
+impl Restored {
+    /// Returns the storage port, for changes before the restore is finished.
+    pub fn store(&self) -> Arc<dyn Store> {
+        self.backend.store()
+    }
+
+    /// Returns the content of the backup.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Removes the mark, so that the store can be opened. Returns the content of the backup.
+    ///
+    /// # Errors
+    /// Returns an error if the store fails. The restore must then be repeated.
+    pub async fn finish(self) -> Result<Summary, StoreError> {
+        self.backend.finish_restore().await?;
+        Ok(self.summary)
+    }
 }
 
 /// A message to a store that is being restored.
@@ -95,20 +128,21 @@ pub async fn export(
     Ok(summary)
 }
 
-/// Restores a backup into the empty store of `config`, in one transaction. The Cluster keeps the uid of the backup.
+/// Restores a backup into the empty store of `config`, in one transaction. The Cluster keeps the uid of the backup. The
+/// content of an unfinished restore is replaced.
 ///
 /// If the current master key is not that of the backup, the latter must be given as a former one
 /// ([`MasterKeys::with_former`](crate::seal::MasterKeys::with_former)).
 ///
 /// # Errors
-/// Returns an error if the store is not empty, the backup is damaged, altered or of another version, or its master key
-/// was not given.
+/// Returns an error if the store is not empty, the backup is damaged, altered, of another version or of another Cluster
+/// than [`ImportOptions::cluster`], or its master key was not given.
 pub async fn import(
     config: StoreConfig,
     source: impl AsyncRead + Send + Unpin,
     options: &ImportOptions,
-) -> Result<Summary, StoreError> {
-    let backend = crate::open_backend(config).await?;
+) -> Result<Restored, StoreError> {
+    let backend = open_unfinished(config.clone()).await?;
     let sealer = backend.sealer();
     let mut input = Input {
         source,
@@ -116,8 +150,9 @@ pub async fn import(
         context: None,
     };
     let header = input.read_header(sealer).await?;
-    let (load, loading) = mpsc::channel(BUFFERED);
     let cluster_uid = row::uid(&header.cluster_uid)?;
+    check_cluster(cluster_uid, options)?;
+    let (load, loading) = mpsc::channel(BUFFERED);
     let loaded = backend.load(cluster_uid, loading);
     let read = read_items(&mut input, sealer, options, load);
     let (loaded, read) = tokio::join!(loaded, read);
@@ -128,7 +163,24 @@ pub async fn import(
         return Err(StoreError::new("the restore was given up"));
     }
     summary.created_at = UnixMillis(header.created_at);
-    Ok(summary)
+    // Opened again, because the backend still has the previous uid of the Cluster.
+    drop(backend);
+    Ok(Restored {
+        backend: open_unfinished(config).await?,
+        summary,
+    })
+}
+
+fn check_cluster(backed_up: Uid, options: &ImportOptions) -> Result<(), StoreError> {
+    if let Some(expected) = options.cluster
+        && expected != backed_up
+    {
+        return Err(StoreError::new(format!(
+            "the backup is of Cluster {backed_up}, but the store that it replaces is of Cluster {expected}: restore \
+             into a new data directory, or name the former database of Cluster {backed_up}"
+        )));
+    }
+    Ok(())
 }
 
 async fn read_items(

@@ -183,6 +183,21 @@ async fn credentials_can_be_trusted_where_the_operator_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn credentials_are_not_trusted_over_a_store_whose_revocations_are_known_e05() {
+    let mut scene = Scene::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let kept = scene.access_token("kept");
+    let file = back_up(&scene.cluster, directory.path());
+    assert!(scene.cluster.terminate().success());
+    let arguments = ["restore", "--trust-credentials", file.to_str().unwrap()];
+    let refused = octeliumd_with(&scene.cluster.data_dir(), &arguments);
+    assert_ne!(refused.code, 0, "{refused:#?}");
+    assert!(refused.stderr.contains("omit the flag"), "{refused:#?}");
+    scene.cluster = scene.cluster.restart();
+    assert_eq!(status(&scene.https, &kept).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_backup_changes_nothing() {
     let mut scene = Scene::start().await;
     let directory = tempfile::tempdir().unwrap();

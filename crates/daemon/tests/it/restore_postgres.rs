@@ -93,6 +93,46 @@ async fn e05_a_restore_into_another_database_brings_back_nothing_that_was_revoke
     assert_ne!(restored.person().sh(&login).code, 0, "used twice");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_did_not_finish_is_not_served_and_can_be_repeated_e05() {
+    let former = store::testing::postgres_database().await;
+    let other = store::testing::postgres_database().await;
+    let empty = store::testing::postgres_database().await;
+    let mut cluster = Cluster::start_on(former.expose(), &[]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("backup");
+    let file = path(&file);
+    octeliumd_on(former.expose(), &cluster, &["backup", file]).success();
+    assert!(cluster.terminate().success());
+    octeliumd_on(other.expose(), &cluster, &["migrate"]).success();
+
+    let wrong = ["restore", "--former-database-url", other.expose(), file];
+    let refused = octeliumd_on(empty.expose(), &cluster, &wrong);
+    assert!(refused.stderr.contains("is of Cluster"), "{refused:#?}");
+    let restore = ["restore", "--former-database-url", former.expose(), file];
+    octeliumd_on(empty.expose(), &cluster, &restore).success();
+
+    // The state after a crash between the import and the end of the restore.
+    let client = store::testing::postgres_client(&empty).await;
+    let mark = "INSERT INTO meta (name, value) VALUES ('restoring', '')";
+    client.batch_execute(mark).await.unwrap();
+    let migrate = ["migrate"];
+    let recover = ["recover"];
+    let ports = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let serve = [&["serve"][..], &ports[..]].concat();
+    for arguments in [&migrate[..], &recover[..], &serve[..]] {
+        let refused = octeliumd_on(empty.expose(), &cluster, arguments);
+        assert_ne!(refused.code, 0, "{refused:#?}");
+        assert!(
+            refused.stderr.contains("repeat the restore"),
+            "{refused:#?}"
+        );
+    }
+    octeliumd_on(empty.expose(), &cluster, &restore).success();
+    let domain = cluster.domain();
+    drop(Cluster::start_on(empty.expose(), &["--domain", &domain]));
+}
+
 fn path(path: &Path) -> &str {
     path.to_str().unwrap()
 }

@@ -117,7 +117,9 @@ pub(super) fn load(
         [],
         |row| row.get(0),
     )?;
-    if is_used {
+    if schema::is_restoring(&transaction)? {
+        clear(&transaction)?;
+    } else if is_used {
         return Err(StoreError::new(
             "the store is not empty: restore into a new data directory or a new database",
         ));
@@ -134,6 +136,15 @@ pub(super) fn load(
     }
     // The sender has given up. Dropping the transaction rolls it back.
     Ok(false)
+}
+
+/// Deletes the content of an unfinished restore.
+fn clear(connection: &Connection) -> Result<(), StoreError> {
+    connection.execute_batch(
+        "DELETE FROM entries; DELETE FROM documents; DELETE FROM records; DELETE FROM counters;
+         DELETE FROM usage; DELETE FROM audit",
+    )?;
+    Ok(())
 }
 
 fn load_item(connection: &Connection, item: Item) -> Result<(), StoreError> {

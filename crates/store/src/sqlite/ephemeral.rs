@@ -43,6 +43,17 @@ pub(super) fn take(
         .optional()?)
 }
 
+pub(super) fn has_record(
+    connection: &Connection,
+    kind: &str,
+    key: &[u8],
+    now: UnixMillis,
+) -> Result<bool, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT 1 FROM records WHERE kind = ?1 AND key = ?2 AND expires_at > ?3")?
+        .exists(params![kind, key, now.0])?)
+}
+
 /// Counts a hit. A new window starts if the previous one has ended.
 pub(super) fn count(
     connection: &Connection,

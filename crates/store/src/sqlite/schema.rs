@@ -12,6 +12,8 @@ use crate::{
 
 const CLUSTER_UID: &str = "cluster-uid";
 const KEY_CHECK: &str = "key-check";
+/// The mark of an unfinished restore.
+const RESTORING: &str = "restoring";
 
 /// Migrates the schema and returns the uid of the Cluster, which is created at the first migration.
 pub(super) fn prepare(
@@ -75,14 +77,26 @@ fn cluster_uid(connection: &Connection, rng: &dyn Rng) -> Result<Uid, StoreError
     Ok(uid)
 }
 
-/// Sets the uid of the Cluster, for a restore.
+/// Sets the uid of the Cluster, for a restore, and marks the restore as unfinished.
 pub(super) fn adopt(
     connection: &Connection,
     sealer: &Sealer,
     cluster: Uid,
 ) -> Result<(), StoreError> {
     set_meta(connection, CLUSTER_UID, cluster.as_bytes())?;
+    set_meta(connection, RESTORING, &[])?;
     seal_key_check(connection, sealer)
+}
+
+/// Returns true if a restore has begun and has not finished.
+pub(super) fn is_restoring(connection: &Connection) -> Result<bool, StoreError> {
+    Ok(meta(connection, RESTORING)?.is_some())
+}
+
+/// Removes the mark of an unfinished restore.
+pub(super) fn finish_restore(connection: &Connection) -> Result<(), StoreError> {
+    connection.execute("DELETE FROM meta WHERE name = ?1", [RESTORING])?;
+    Ok(())
 }
 
 /// Seals the key check under the current master key.

@@ -10,7 +10,7 @@ use domain::{
 };
 use store::{
     AuditQuery, Backend, CommitError, Cursor, Expected, Location, Operation, Revision, SecretWrite,
-    Store, StoreConfig, Usage, open_backend,
+    Store, StoreConfig, StoreError, Usage, open_backend,
     postgres::PostgresOptions,
     seal::{MasterKey, MasterKeys},
     testing,
@@ -96,6 +96,15 @@ async fn backup(backend: &Backend) -> (Vec<u8>, Summary) {
     (bytes, summary)
 }
 
+/// Restores a backup completely.
+async fn restore(
+    config: StoreConfig,
+    bytes: &[u8],
+    options: &ImportOptions,
+) -> Result<Summary, StoreError> {
+    import(config, bytes, options).await?.finish().await
+}
+
 async fn check_restored(location: Location, keys: MasterKeys, original: &Arc<dyn Store>) {
     let backend = open_backend(config(location, keys)).await.unwrap();
     let store = backend.store();
@@ -170,12 +179,12 @@ async fn a_backup_of_either_backend_restores_into_either() {
         let target = tempfile::tempdir().unwrap();
         for location in [directory(target.path()), database().await] {
             let options = ImportOptions::default();
-            let read = import(config(location.clone(), keys()), bytes.as_slice(), &options)
+            let read = restore(config(location.clone(), keys()), &bytes, &options)
                 .await
                 .unwrap();
             assert_eq!(read, written);
             check_restored(location.clone(), keys(), &original).await;
-            let again = import(config(location, keys()), bytes.as_slice(), &options).await;
+            let again = restore(config(location, keys()), &bytes, &options).await;
             let error = again.unwrap_err().to_string();
             assert!(error.contains("not empty"), "{error}");
         }
@@ -192,18 +201,17 @@ async fn a_restore_takes_another_master_key_and_leaves_sessions_out() {
     let (bytes, _) = backup(&backend).await;
     let options = ImportOptions {
         without: vec![Kind::Session],
+        ..ImportOptions::default()
     };
     for location in [
         directory(tempfile::tempdir().unwrap().path()),
         database().await,
     ] {
         let unknown = config(location.clone(), MasterKeys::new(key(2)));
-        let error = import(unknown, bytes.as_slice(), &options)
-            .await
-            .unwrap_err();
+        let error = restore(unknown, &bytes, &options).await.unwrap_err();
         assert!(error.to_string().contains("which was not given"), "{error}");
         let keys = MasterKeys::new(key(2)).with_former(key(1));
-        let summary = import(config(location.clone(), keys), bytes.as_slice(), &options)
+        let summary = restore(config(location.clone(), keys), &bytes, &options)
             .await
             .unwrap();
         assert_eq!(
@@ -245,7 +253,7 @@ async fn a_damaged_or_altered_backup_restores_nothing() {
         };
         for bad in [altered.as_slice(), &bytes[..place]] {
             let config = config(location.clone(), keys());
-            let result = import(config, bad, &ImportOptions::default()).await;
+            let result = restore(config, bad, &ImportOptions::default()).await;
             assert!(result.is_err(), "byte {place}");
         }
     }
@@ -262,13 +270,82 @@ async fn a_damaged_or_altered_backup_restores_nothing() {
                 .is_empty()
         );
         drop(restored);
-        import(
-            config(location, keys()),
-            bytes.as_slice(),
-            &ImportOptions::default(),
-        )
+        restore(config(location, keys()), &bytes, &ImportOptions::default())
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unfinished_restore_is_refused_until_it_is_repeated_e05() {
+    let source = tempfile::tempdir().unwrap();
+    let keys = || MasterKeys::new(key(1));
+    let backend = open_backend(config(directory(source.path()), keys()))
         .await
         .unwrap();
+    let original = backend.store();
+    fill(&original).await;
+    let (bytes, _) = backup(&backend).await;
+    let options = ImportOptions::default();
+    let target = tempfile::tempdir().unwrap();
+    for location in [directory(target.path()), database().await] {
+        let config = || config(location.clone(), keys());
+        let unfinished = import(config(), bytes.as_slice(), &options).await.unwrap();
+        let store = unfinished.store();
+        create(&store, document(Kind::User, "left-over"))
+            .await
+            .unwrap();
+        drop((unfinished, store));
+        let error = open_backend(config()).await.err().unwrap().to_string();
+        assert!(error.contains("repeat the restore"), "{error}");
+
+        assert!(
+            restore(config(), &bytes[..bytes.len() / 2], &options)
+                .await
+                .is_err()
+        );
+        assert!(open_backend(config()).await.is_err(), "it is still marked");
+
+        restore(config(), &bytes, &options).await.unwrap();
+        let restored = open_backend(config()).await.unwrap();
+        let store = restored.store();
+        assert_eq!(store.cluster_uid(), original.cluster_uid());
+        for kind in [Kind::User, Kind::Secret, Kind::Session] {
+            let expected = original.scan(kind, None, 10, NOW).await.unwrap();
+            assert_eq!(store.scan(kind, None, 10, NOW).await.unwrap(), expected);
+        }
+        assert_eq!(restored.check().await.unwrap(), []);
+        drop((restored, store));
+        let again = restore(config(), &bytes, &options).await.unwrap_err();
+        assert!(again.to_string().contains("not empty"), "{again}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_another_cluster_leaves_the_store_unchanged_e05() {
+    let keys = || MasterKeys::new(key(1));
+    let (source, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let backend = open_backend(config(directory(source.path()), keys()))
+        .await
+        .unwrap();
+    fill(&backend.store()).await;
+    let (bytes, _) = backup(&backend).await;
+    let other = store::open(config(directory(other.path()), keys()))
+        .await
+        .unwrap();
+    let options = ImportOptions {
+        cluster: Some(other.cluster_uid()),
+        ..ImportOptions::default()
+    };
+    let target = tempfile::tempdir().unwrap();
+    for location in [directory(target.path()), database().await] {
+        let error = restore(config(location.clone(), keys()), &bytes, &options)
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("is of Cluster"), "{error}");
+        let untouched = open_backend(config(location, keys())).await.unwrap();
+        let users = untouched.store().scan(Kind::User, None, 1, NOW).await;
+        assert!(users.unwrap().is_empty());
     }
 }
 
