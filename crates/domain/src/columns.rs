@@ -323,11 +323,6 @@ fn device(device: &Device, now: UnixMillis) -> Cells {
 fn authenticator(authenticator: &Authenticator, now: UnixMillis) -> Cells {
     let spec = authenticator.spec.clone().unwrap_or_default();
     let status = authenticator.status.clone().unwrap_or_default();
-    let last = status
-        .last_authentication_attempts
-        .iter()
-        .filter_map(|attempt| attempt.completed_at)
-        .max_by_key(|time| time.seconds);
     (
         vec![
             named(status.user_ref.as_ref()),
@@ -339,7 +334,7 @@ fn authenticator(authenticator: &Authenticator, now: UnixMillis) -> Cells {
                 status.successful_authentications, status.total_authentication_attempts
             ),
         ],
-        vec![ago(last.as_ref(), now), status.description],
+        vec![ago(status.last_used_at.as_ref(), now), status.description],
     )
 }
 
@@ -427,6 +422,19 @@ mod tests {
         assert_eq!(warning(false, false), "private: no client can reach it");
         assert_eq!(warning(true, false), "");
         assert_eq!(warning(false, true), "");
+    }
+
+    #[test]
+    fn an_authenticator_shows_its_last_use() {
+        let mut authenticator = Authenticator::default();
+        crate::authenticator::record(&mut authenticator, true, UnixMillis(0));
+        let resource = Resource {
+            resource: Some(Body::Authenticator(authenticator)),
+        };
+        let cells = row(&resource, UnixMillis(120_000), true);
+        let header = header(Kind::Authenticator, true);
+        let column = header.iter().position(|name| name == "LAST USED").unwrap();
+        assert_eq!(cells[column], "2m");
     }
 
     fn service_cells(service: Service) -> Vec<String> {

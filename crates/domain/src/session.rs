@@ -22,8 +22,8 @@ pub use create::{
     new_name, new_session, refresh_info, session_type, session_type_of, under_credential,
 };
 pub use lifetimes::{
-    Lifetimes, access_token_expiry, browser_access_expiry, browser_renewal_from, default_state,
-    is_over, lifetimes, max_per_user, refresh_token_expiry,
+    Lifetimes, MOST_PER_USER, access_token_expiry, browser_access_expiry, browser_renewal_from,
+    default_state, is_over, lifetimes, max_per_user, refresh_token_expiry,
 };
 pub use proof::{as_proved, issue_times, proved_at, set_issue_times};
 pub use refresh::{Refresh, refresh, rotate_tokens};

@@ -14,67 +14,80 @@ use crate::{Caller, Error, ErrorKind, limit::Limit};
 /// Length of a counting window.
 const WINDOW: Duration = Duration::from_mins(1);
 
-/// Failed logins at an identity provider per minute: per address prefix, and in total. Each one adds a row.
-const FAILED_LOGINS: (u32, u32) = (60, 120);
-/// Device logins per minute: per address prefix, and in total. Each one adds three rows.
+/// Failed logins at identity providers a minute: those of one address prefix, and those that are counted in all, which
+/// bounds the memory of the count.
+const FAILED_LOGINS: (u32, u32) = (60, 10_000);
+/// Logins that machines without a browser ask for, in a minute: of one address prefix, and of all. Each has three
+/// rows.
 const DEVICE_LOGINS: (u32, u32) = (30, 70);
 
 /// Limits on rows stored by unauthenticated requests.
 pub(crate) struct AnonymousRows {
-    failed_logins: RowBudget<Option<AddressPrefix>>,
     device_logins: RowBudget<Option<AddressPrefix>>,
 }
 
 impl Default for AnonymousRows {
     fn default() -> Self {
-        let new = |(share, total)| RowBudget::new(share, total);
+        let (share, total) = DEVICE_LOGINS;
         Self {
-            failed_logins: new(FAILED_LOGINS),
-            device_logins: new(DEVICE_LOGINS),
+            device_logins: RowBudget::new(share, total),
         }
     }
 }
 
 impl AnonymousRows {
-    /// Checks that a login can return from its provider.
-    ///
-    /// # Errors
-    /// Returns `RateLimited` after too many failed logins from this address prefix or in total.
-    pub(crate) fn check_login(&self, caller: &Caller, now: UnixMillis) -> Result<(), Error> {
-        let prefix = caller.ip.map(AddressPrefix::from);
-        let is_open = self.failed_logins.is_open(prefix, now);
-        allowed(is_open, prefix)
-    }
-
-    /// Counts a login that failed after its return from the provider.
-    pub(crate) fn count_failed_login(&self, caller: &Caller, now: UnixMillis) {
-        self.failed_logins
-            .take(caller.ip.map(AddressPrefix::from), now);
-    }
-
-    /// Counts a device login.
+    /// Counts a login that a machine asks for.
     ///
     /// # Errors
     /// Returns `RateLimited` if the limit is reached.
     pub(crate) fn take_device_login(&self, caller: &Caller, now: UnixMillis) -> Result<(), Error> {
         let prefix = caller.ip.map(AddressPrefix::from);
-        let is_taken = self.device_logins.take(prefix, now);
-        allowed(is_taken, prefix)
+        if self.device_logins.take(prefix, now) {
+            return Ok(());
+        }
+        Limit::AnonymousRows.reached_by(prefix);
+        Err(too_many())
     }
 }
 
-fn allowed(is_allowed: bool, prefix: Option<AddressPrefix>) -> Result<(), Error> {
-    if is_allowed {
-        return Ok(());
+/// Logins at identity providers that failed in the last minute. They protect the providers, and store nothing.
+pub(crate) struct FailedLogins(RowBudget<Option<AddressPrefix>>);
+
+impl Default for FailedLogins {
+    fn default() -> Self {
+        let (share, total) = FAILED_LOGINS;
+        Self(RowBudget::new(share, total))
     }
-    Limit::AnonymousRows.reached_by(prefix);
+}
+
+impl FailedLogins {
+    /// Checks that a login may come back from its provider.
+    ///
+    /// # Errors
+    /// Returns `RateLimited` if too many logins from this address failed. Those of other addresses do not count.
+    pub(crate) fn check(&self, caller: &Caller, now: UnixMillis) -> Result<(), Error> {
+        let prefix = caller.ip.map(AddressPrefix::from);
+        if self.0.is_below_share(prefix, now) {
+            return Ok(());
+        }
+        Limit::FailedLogins.reached_by(prefix);
+        Err(too_many())
+    }
+
+    /// Counts a login that failed after it came back.
+    pub(crate) fn count(&self, caller: &Caller, now: UnixMillis) {
+        self.0.take(caller.ip.map(AddressPrefix::from), now);
+    }
+}
+
+fn too_many() -> Error {
     let kind = ErrorKind::RateLimited {
         retry_after: WINDOW,
     };
-    Err(Error::new(
+    Error::new(
         kind,
         "There were too many attempts. Wait a minute and try again.",
-    ))
+    )
 }
 
 /// A limit on the rows of one kind that a replica stores per minute: per caller, and in total.
@@ -114,9 +127,13 @@ impl<K: Copy + Eq + Hash> RowBudget<K> {
         })
     }
 
-    /// Returns whether `key` can store a row, without counting one.
-    pub(crate) fn is_open(&self, key: K, now: UnixMillis) -> bool {
-        self.with(key, now, |_, _| {})
+    /// Returns whether `key` has not used up its share, whatever others use. Counts nothing.
+    fn is_below_share(&self, key: K, now: UnixMillis) -> bool {
+        let mut is_below = true;
+        self.with(key, now, |_, window| {
+            is_below = window.by.get(&key).is_none_or(|own| *own < self.share);
+        });
+        is_below
     }
 
     fn with(&self, key: K, now: UnixMillis, act: impl FnOnce(bool, &mut Window<K>)) -> bool {
@@ -144,11 +161,12 @@ mod tests {
         let start = UnixMillis(1_000_000);
         let take = |caller, now| (0..100).filter(|_| budget.take(caller, now)).count();
         assert_eq!(take(1, start), 3);
-        assert!(!budget.is_open(1, start));
-        assert!(budget.is_open(2, start));
+        assert!(!budget.is_below_share(1, start));
+        assert!(budget.is_below_share(2, start));
         let all: usize = (2..100).map(|caller| take(caller, start)).sum();
         assert_eq!(all, 7);
-        assert!(!budget.is_open(200, start));
+        assert!(!budget.take(200, start));
+        assert!(budget.is_below_share(200, start));
         let later = start.saturating_add(Duration::from_secs(59));
         assert_eq!(take(1, later), 0);
         assert_eq!(take(1, start.saturating_add(WINDOW)), 3);

@@ -496,6 +496,14 @@ pub trait Store: Send + Sync + 'static {
         now: UnixMillis,
     ) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// Returns whether a live single-use record exists, without consuming it.
+    async fn has_record(
+        &self,
+        kind: &'static str,
+        key: &[u8],
+        now: UnixMillis,
+    ) -> Result<bool, StoreError>;
+
     /// Counts a hit, durably and cluster-wide. A fixed window of `window` starts with its first hit.
     async fn count(
         &self,

@@ -223,6 +223,14 @@ impl Postgres {
         let mut client = self.connector.connect().await?;
         dump::load(&mut client, &self.sealer, cluster_uid, &mut items).await
     }
+
+    pub(crate) async fn is_restoring(&self) -> Result<bool, StoreError> {
+        read!(self, client => schema::is_restoring(&**client))
+    }
+
+    pub(crate) async fn finish_restore(&self) -> Result<(), StoreError> {
+        bounded!(self, client => schema::finish_restore(&client))
+    }
 }
 
 #[async_trait]
@@ -302,6 +310,15 @@ impl Store for Postgres {
         now: UnixMillis,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         bounded!(self, client => ephemeral::take(&client, kind, key, now))
+    }
+
+    async fn has_record(
+        &self,
+        kind: &'static str,
+        key: &[u8],
+        now: UnixMillis,
+    ) -> Result<bool, StoreError> {
+        read!(self, client => ephemeral::has_record(&client, kind, key, now))
     }
 
     async fn count(

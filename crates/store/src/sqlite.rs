@@ -159,6 +159,14 @@ impl Sqlite {
         .await
         .map_err(|error| StoreError::new("the restore was interrupted").caused_by(error))?
     }
+
+    pub(crate) async fn is_restoring(&self) -> Result<bool, StoreError> {
+        self.readers.read(schema::is_restoring).await
+    }
+
+    pub(crate) async fn finish_restore(&self) -> Result<(), StoreError> {
+        self.writer.write(schema::finish_restore).await
+    }
 }
 
 /// Replaces the master key that the store in `directory` keeps next to its database, and seals all secrets again.
@@ -296,6 +304,18 @@ impl Store for Sqlite {
         let key = key.to_vec();
         self.writer
             .write(move |connection| ephemeral::take(connection, kind, &key, now))
+            .await
+    }
+
+    async fn has_record(
+        &self,
+        kind: &'static str,
+        key: &[u8],
+        now: UnixMillis,
+    ) -> Result<bool, StoreError> {
+        let key = key.to_vec();
+        self.readers
+            .read(move |connection| ephemeral::has_record(connection, kind, &key, now))
             .await
     }
 

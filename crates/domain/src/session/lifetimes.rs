@@ -15,7 +15,8 @@ use api::{
 use crate::{clock::UnixMillis, credential, duration, token};
 
 const HOUR: Duration = Duration::from_hours(1);
-const MOST_SESSIONS: u32 = 10_000;
+/// The largest limit of concurrent Sessions of a User.
+pub const MOST_PER_USER: u32 = 10_000;
 
 /// The lifetimes of a Session and its tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +79,7 @@ pub fn max_per_user(user: &User, config: &ClusterConfig) -> u32 {
     .into_iter()
     .find(|limit| *limit > 0)
     .unwrap_or(default)
-    .min(MOST_SESSIONS)
+    .min(MOST_PER_USER)
 }
 
 /// Returns the initial state of a new Session of `user`: ACTIVE by default.

@@ -16,7 +16,7 @@ use domain::{
     credential::{self, AfterUse, Generation},
     id::Uid,
     kind::Kind,
-    session::{self, NewSession},
+    session::{self, MOST_PER_USER, NewSession},
 };
 use store::{CommitError, Committed, Expected, Operation, SecretWrite, Transaction};
 
@@ -32,9 +32,6 @@ use crate::{
     directory::Known,
     resource::{codec, index, load},
 };
-
-/// Maximum number of Sessions detached from an auto-deleted Credential.
-const LOOSENED: u32 = 1000;
 
 /// The proof that creates a Session.
 #[derive(Clone, Copy)]
@@ -278,7 +275,7 @@ fn event(ctx: &Context, beginning: &Beginning<'_>, session: &Session) -> AuditEv
 }
 
 /// Detaches the Sessions of a Credential that is deleted after its last use. They outlive it, because the deletion is
-/// not a revocation.
+/// not a revocation. All of them belong to the User of the Credential.
 pub(crate) async fn loosen(
     ctx: &Context,
     transaction: &mut Transaction,
@@ -287,7 +284,7 @@ pub(crate) async fn loosen(
 ) -> Result<(), CommitError> {
     let uid = credential.uid.to_string();
     let (sessions, _) =
-        load::by_index::<Session>(&*ctx.store, index::CREDENTIAL, &uid, LOOSENED, now).await?;
+        load::by_index::<Session>(&*ctx.store, index::CREDENTIAL, &uid, MOST_PER_USER, now).await?;
     for stored in sessions {
         let mut session = stored.message;
         take_over(&mut session, &credential.message);

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     Caller, Context, Error, ErrorKind,
     audit::{self, Entry},
+    hits::{self, TooMany},
     web::sealed::{self, NotOpened, Purpose},
 };
 
@@ -123,8 +124,9 @@ pub(crate) async fn ask(ctx: &Context, scopes: &[String], caller: &Caller) -> Re
     let address = caller.ip.map(|ip| ip.to_string()).unwrap_or_default();
     let counted = caller.ip.map(|ip| AddressPrefix::from(ip).to_string());
     let key = format!("device-login:{}", counted.unwrap_or_default());
-    limit(ctx, &key, MOST_REQUESTS).await?;
+    // In memory first: a flood writes nothing.
     ctx.anonymous_rows.take_device_login(caller, ctx.now())?;
+    limit(ctx, key, MOST_REQUESTS).await?;
     for _ in 0..ATTEMPTS {
         let now = ctx.now();
         let expires_at = now.saturating_add(LIFETIME);
@@ -171,7 +173,7 @@ pub(crate) async fn find(
     code: &str,
     by: &ActiveSession,
 ) -> Result<(Request, String), Error> {
-    limit(ctx, &format!("device-code:{}", by.user().uid), MOST_TRIES).await?;
+    limit(ctx, format!("device-code:{}", by.user().uid), MOST_TRIES).await?;
     let typed = code.bytes().filter(u8::is_ascii_alphanumeric);
     let typed: Vec<u8> = typed.map(|byte| byte.to_ascii_uppercase()).collect();
     let now = ctx.now();
@@ -293,10 +295,10 @@ pub(crate) async fn collect(
     let now = ctx.now();
     // One second less than the interval, because clocks and networks are not exact.
     let window = INTERVAL.saturating_sub(Duration::from_secs(1));
-    let key = format!("device-poll:{id}");
-    let counter = ctx.store.count(&key, window, now).await;
-    if counter.map_err(Error::from)?.count > 1 {
-        return Err(NotYet::TooFast);
+    match hits::count(ctx, format!("device-poll:{id}"), window, 1).await {
+        Ok(()) => {}
+        Err(TooMany::Until(_)) => return Err(NotYet::TooFast),
+        Err(TooMany::Failed(error)) => return Err(NotYet::Failed(error)),
     }
     let answer = ctx.store.take(ANSWERED, &device.id, now).await;
     let collected = format!("device-collected:{id}");
@@ -341,13 +343,13 @@ pub(crate) fn check_scopes(scopes: &[String]) -> Result<Vec<Scope>, Error> {
     scope::parse(scopes).map_err(|error| Error::invalid(error.to_string()))
 }
 
-async fn limit(ctx: &Context, key: &str, most: u64) -> Result<(), Error> {
-    let now = ctx.now();
-    let counter = ctx.store.count(key, LIFETIME, now).await?;
-    if counter.count <= most {
-        return Ok(());
-    }
-    let retry_after = counter.resets_at.since(now);
+async fn limit(ctx: &Context, key: String, most: u64) -> Result<(), Error> {
+    let until = match hits::count(ctx, key, LIFETIME, most).await {
+        Ok(()) => return Ok(()),
+        Err(TooMany::Failed(error)) => return Err(error),
+        Err(TooMany::Until(until)) => until,
+    };
+    let retry_after = until.since(ctx.now());
     Err(Error::new(
         ErrorKind::RateLimited { retry_after },
         "There were too many attempts. Wait some minutes and try again.",

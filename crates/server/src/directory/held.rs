@@ -204,11 +204,13 @@ impl Held {
         }
         let mut policies = self.policies();
         let mut names = HashMap::clone(&self.policy_names.load());
-        for (_, uid, document) in changes {
-            // A Policy keeps its name, but a new Policy can reuse the name of a deleted one.
+        // A name can come back as another Policy, in the same changes and in any order.
+        for (_, uid, _) in &changes {
             if let Some(name) = names.remove(uid) {
                 policies = policies.without(&name);
             }
+        }
+        for (_, uid, document) in changes {
             if let Some(policy) = document.as_ref().and_then(undamaged::<Policy>) {
                 names.insert(*uid, policy.message.name().to_owned());
                 policies = policies.with(policy.message);

@@ -19,8 +19,9 @@ use crate::{
 };
 
 const ATTEMPTS: usize = 16;
-/// Maximum number of Sessions read for one person at one provider.
-const SESSIONS: u32 = 1000;
+/// The limit of a query for all Sessions. A User has at most 10,000, and the deletion of a User also ends them in one
+/// transaction.
+const SESSIONS: u32 = u32::MAX >> 8;
 
 /// A selector of the Sessions to end.
 pub(super) struct Meant<'a, F> {
@@ -33,6 +34,9 @@ pub(super) struct Meant<'a, F> {
 }
 
 /// Ends the selected Sessions in the transaction that redeems the request. Succeeds if no Session matches.
+///
+/// One transaction ends all of them: if it fails, the request is not redeemed, and the provider can repeat it. With
+/// several transactions, a crash in between would leave Sessions that a repeated request cannot end.
 ///
 /// # Errors
 /// Returns `Unauthenticated` if `used` was already used.

@@ -13,6 +13,7 @@ use crate::{
     audit::{self, Entry},
     authentication::secret::{Proof, Purpose},
     directory::revoked,
+    hits::{self, TooMany},
     resource::load,
 };
 
@@ -93,13 +94,13 @@ pub(super) async fn revoke(
 /// Limits revocations per client. Rotating the Credential revokes all of its tokens at once.
 async fn limit(ctx: &Context, client: &Proof, now: UnixMillis) -> Result<(), Failure> {
     let key = format!("token-revocation:{}", client.credential.uid);
-    let counter = ctx.store.count(&key, WINDOW, now).await;
-    let counter = counter.map_err(Error::from)?;
-    if counter.count <= MOST {
-        return Ok(());
-    }
+    let until = match hits::count(ctx, key, WINDOW, MOST).await {
+        Ok(()) => return Ok(()),
+        Err(TooMany::Failed(error)) => return Err(error.into()),
+        Err(TooMany::Until(until)) => until,
+    };
     metrics::counter!("oauth2_revocations_limited_total").increment(1);
-    let retry_after = counter.resets_at.since(now);
+    let retry_after = until.since(now);
     Err(Error::new(
         ErrorKind::RateLimited { retry_after },
         "too many tokens were revoked in a minute; rotate the Credential to end all of its tokens at once",

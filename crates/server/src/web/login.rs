@@ -228,9 +228,9 @@ async fn arrive(
     fields: &Fields,
     caller: &Caller,
 ) -> Result<Response, Failure> {
-    ctx.anonymous_rows.check_login(caller, ctx.now())?;
+    ctx.failed_logins.check(caller, ctx.now())?;
     let sent = fields.get("state").or_else(|| fields.get("RelayState"));
-    let state = LoginState::take(ctx, headers, sent).await?;
+    let state = LoginState::read(ctx, headers, sent).await?;
     let arrival = Arrival {
         provider: state.provider,
         memory: &state.memory,
@@ -238,12 +238,12 @@ async fn arrive(
         caller,
     };
     let outcome = match provider::finish(ctx, arrival).await {
-        Ok(who) => enter(ctx, who, state.former, caller).await,
+        Ok(who) => enter(ctx, who, &state, caller).await,
         Err(failed) => Err(failed),
     };
     let begun = outcome.map_err(|failed| {
         refused_identity(ctx, caller, "session.created", &failed);
-        ctx.anonymous_rows.count_failed_login(caller, ctx.now());
+        ctx.failed_logins.count(caller, ctx.now());
         let is_known_there = failed.identifier.is_some();
         let is_denied = failed.error.kind() == ErrorKind::PermissionDenied;
         let failure = Failure::from(failed.error);
@@ -266,16 +266,17 @@ async fn arrive(
 async fn enter(
     ctx: &Context,
     who: Identified,
-    former: Option<Uid>,
+    state: &LoginState,
     caller: &Caller,
 ) -> Result<Begun, IdentityFailed> {
-    let Identified { user, identity } = who;
+    let Identified { user, mut identity } = who;
+    identity.records.push(state.used(ctx));
     let provider = identity.provider.message.metadata.clone();
     let identifier = identity.identifier.clone();
     let entrance = Entrance {
         user,
         way: Way::Identity(identity),
-        former,
+        former: state.former,
     };
     let begun = browser::begin(ctx, &entrance, caller, |_| Ok(())).await;
     begun.map_err(|error| IdentityFailed {

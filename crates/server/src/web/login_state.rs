@@ -6,7 +6,6 @@ use std::time::Duration;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::id::Uid;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use store::{CommitError, Operation, Transaction};
 use subtle::ConstantTimeEq as _;
 
 use super::{
@@ -15,7 +14,7 @@ use super::{
     next::{Kept, Next},
     sealed::{self, NotOpened, Purpose},
 };
-use crate::{Context, Error};
+use crate::{Context, Error, authentication::SingleUse};
 
 const LIFETIME: Duration = Duration::from_mins(10);
 const ID_LENGTH: usize = 32;
@@ -73,11 +72,11 @@ impl LoginState {
             .ok_or_else(|| Error::internal("no cookie could be made"))
     }
 
-    /// Opens the state cookie of this browser, compares its id with `state` and marks it as used.
+    /// Returns the login of this browser that `state` belongs to. [`Self::used`] ends it.
     ///
     /// # Errors
-    /// Returns a [`Failure`] if this browser did not start the login, the login expired, or it was finished before.
-    pub(super) async fn take(
+    /// Returns a page if this browser did not begin the login, it took too long, or it is finished.
+    pub(super) async fn read(
         ctx: &Context,
         headers: &HeaderMap,
         state: Option<&str>,
@@ -98,28 +97,31 @@ impl LoginState {
         else {
             return Err(foreign());
         };
-        let now = ctx.now();
-        let mut transaction = Transaction::at(now);
-        transaction.push(Operation::Record {
-            kind: USED,
-            key: cookie.id.clone().into_bytes(),
-            value: Vec::new(),
-            expires_at: now.saturating_add(LIFETIME),
-        });
-        match ctx.store.commit(transaction).await {
-            Ok(_) => Ok(Self {
-                id: cookie.id,
-                provider,
-                memory: cookie.memory,
-                next: Next::kept(cookie.next.unwrap_or_default()),
-                former,
-            }),
-            Err(CommitError::RecordTaken) => Err(again(
+        let id = cookie.id.as_bytes();
+        let is_finished = ctx.store.has_record(USED, id, ctx.now()).await;
+        if is_finished.map_err(Error::from)? {
+            return Err(again(
                 "This login was finished already",
                 "It has come back twice, perhaps because the page was loaded again. If you are not logged in, log in \
                  once more.",
-            )),
-            Err(error) => Err(Failure::from(Error::from(error))),
+            ));
+        }
+        Ok(Self {
+            id: cookie.id,
+            provider,
+            memory: cookie.memory,
+            next: Next::kept(cookie.next.unwrap_or_default()),
+            former,
+        })
+    }
+
+    /// The record that finishes the login, in the transaction that creates its Session. A login that fails stores
+    /// nothing.
+    pub(super) fn used(&self, ctx: &Context) -> SingleUse {
+        SingleUse {
+            kind: USED,
+            key: self.id.clone().into_bytes(),
+            expires_at: ctx.now().saturating_add(LIFETIME),
         }
     }
 }

@@ -15,11 +15,18 @@ for (const form of document.querySelectorAll("form[data-submit]")) form.submit()
 
 const link = document.getElementById("link");
 if (link && location.hash.length > 1) {
-  const text = decodeURIComponent(location.hash.slice(1));
-  link.value = text;
-  document.getElementById("enroll-name").textContent = text.split(".")[0];
-  document.getElementById("enroll-who").hidden = false;
-  document.getElementById("enroll-paste").hidden = true;
+  let text = "";
+  try {
+    text = decodeURIComponent(location.hash.slice(1));
+  } catch {
+    // The fragment is malformed: the page asks for the link.
+  }
+  if (text) {
+    link.value = text;
+    document.getElementById("enroll-name").textContent = text.split(".")[0];
+    document.getElementById("enroll-who").hidden = false;
+    document.getElementById("enroll-paste").hidden = true;
+  }
   // Remove it from the address bar and the history.
   history.replaceState(null, "", location.pathname);
 }

@@ -4,6 +4,7 @@ pub(crate) mod api;
 mod assertion;
 mod crash;
 mod device;
+mod earlier_builds;
 mod history;
 mod keys;
 mod lookup;

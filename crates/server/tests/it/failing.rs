@@ -129,6 +129,15 @@ impl Store for Failing {
         self.inner.take(kind, key, now).await
     }
 
+    async fn has_record(
+        &self,
+        kind: &'static str,
+        key: &[u8],
+        now: UnixMillis,
+    ) -> Result<bool, StoreError> {
+        self.inner.has_record(kind, key, now).await
+    }
+
     async fn count(
         &self,
         key: &str,

@@ -147,13 +147,32 @@ impl Replicas {
     pub(crate) async fn sessions(&self, user: &User) -> Vec<Session> {
         let ctx = &self.first().context;
         let found =
-            load::by_index::<Session>(&*ctx.store, index::USER, user.uid(), 1000, ctx.now()).await;
+            load::by_index::<Session>(&*ctx.store, index::USER, user.uid(), 10_000, ctx.now())
+                .await;
         found
             .unwrap()
             .0
             .into_iter()
             .map(|stored| stored.message)
             .collect()
+    }
+
+    /// Stores `count` copies of a Session.
+    pub(crate) async fn copy_session(&self, session: &Session, count: usize) {
+        let ctx = &self.first().context;
+        let mut transaction = Transaction::at(ctx.now());
+        for number in 0..count {
+            let uid = ctx.new_uid();
+            let mut copy = session.clone();
+            let metadata = copy.metadata.as_mut().unwrap();
+            metadata.uid = uid.to_string();
+            metadata.name = format!("copy-{number}");
+            transaction.push(Operation::Put(
+                codec::encode(uid, ctx.now(), &copy, SecretWrite::Keep),
+                Expected::Absent,
+            ));
+        }
+        ctx.store.commit(transaction).await.unwrap();
     }
 
     /// Returns all audit events, including those that are still batched.

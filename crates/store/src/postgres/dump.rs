@@ -140,7 +140,12 @@ pub(super) async fn load(
         .await?
         .try_get(0)
         .map_err(loading)?;
-    if is_used {
+    let is_restoring = schema::is_restoring(&transaction);
+    if within(MAINTENANCE, "restoring", is_restoring).await? {
+        // Deletes the content of the unfinished restore.
+        let clear = "TRUNCATE entries, documents, records, counters, usage, audit";
+        step("restoring", transaction.batch_execute(clear)).await?;
+    } else if is_used {
         return Err(StoreError::new(
             "the store is not empty: restore into a new data directory or a new database",
         ));

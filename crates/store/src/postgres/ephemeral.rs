@@ -27,6 +27,21 @@ pub(super) async fn take(
         .transpose()
 }
 
+pub(super) async fn has_record(
+    client: &Client,
+    kind: &str,
+    key: &[u8],
+    now: UnixMillis,
+) -> Result<bool, StoreError> {
+    let found = rows(
+        client,
+        "SELECT 1 FROM records WHERE kind = $1 AND key = $2 AND expires_at > $3",
+        &[&kind, &key, &now.0],
+    )
+    .await?;
+    Ok(!found.is_empty())
+}
+
 /// Counts a hit. A new window starts if the previous one has ended.
 pub(super) async fn count(
     client: &Client,

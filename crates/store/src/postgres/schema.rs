@@ -2,7 +2,7 @@
 
 use deadpool_postgres::ClientWrapper;
 use domain::{clock::UnixMillis, id::Uid, rng::Rng};
-use tokio_postgres::{Error, GenericClient, Transaction};
+use tokio_postgres::{Client, Error, GenericClient, Transaction};
 
 use super::{error::failed, lock};
 use crate::{
@@ -14,6 +14,8 @@ use crate::{
 
 const CLUSTER_UID: &str = "cluster-uid";
 const KEY_CHECK: &str = "key-check";
+/// The mark of an unfinished restore.
+const RESTORING: &str = "restoring";
 
 /// Migrates the schema and returns the uid of the Cluster, which is created at the first migration. Replicas that start
 /// concurrently wait for each other.
@@ -24,7 +26,7 @@ pub(super) async fn prepare(
     rng: &dyn Rng,
 ) -> Result<Uid, StoreError> {
     let migrating = |error: Error| failed("migrating", &error);
-    let client: &mut tokio_postgres::Client = client;
+    let client: &mut Client = client;
     let transaction = client.transaction().await.map_err(migrating)?;
     transaction
         .batch_execute(&format!(
@@ -92,8 +94,8 @@ pub(super) async fn analyze(transaction: &Transaction<'_>) -> Result<(), StoreEr
         .map_err(|error| failed("collecting statistics", &error))
 }
 
-async fn meta(transaction: &Transaction<'_>, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-    transaction
+async fn meta(client: &impl GenericClient, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    client
         .query_opt("SELECT value FROM meta WHERE name = $1", &[&name])
         .await
         .and_then(|row| row.map(|row| row.try_get(0)).transpose())
@@ -125,14 +127,29 @@ async fn cluster_uid(transaction: &Transaction<'_>, rng: &dyn Rng) -> Result<Uid
     Ok(uid)
 }
 
-/// Sets the uid of the Cluster, for a restore.
+/// Sets the uid of the Cluster, for a restore, and marks the restore as unfinished.
 pub(super) async fn adopt(
     transaction: &Transaction<'_>,
     sealer: &Sealer,
     cluster: Uid,
 ) -> Result<(), StoreError> {
     set_meta(transaction, CLUSTER_UID, cluster.as_bytes()).await?;
+    set_meta(transaction, RESTORING, &[]).await?;
     seal_key_check(transaction, sealer).await
+}
+
+/// Returns true if a restore has begun and has not finished.
+pub(super) async fn is_restoring(client: &impl GenericClient) -> Result<bool, StoreError> {
+    Ok(meta(client, RESTORING).await?.is_some())
+}
+
+/// Removes the mark of an unfinished restore.
+pub(super) async fn finish_restore(client: &Client) -> Result<(), StoreError> {
+    client
+        .execute("DELETE FROM meta WHERE name = $1", &[&RESTORING])
+        .await
+        .map(|_| ())
+        .map_err(|error| failed("writing meta", &error))
 }
 
 /// Seals the key check under the current master key.

@@ -10,7 +10,7 @@ use authn::saml::{
 };
 use aws_lc_rs::digest;
 use domain::id::Uid;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use super::{failed, is_saml, service, source, spec, unreachable};
 use crate::{
@@ -143,9 +143,12 @@ async fn read(
             continue;
         }
         let spec = spec(&entry)?;
-        let source = source(ctx, spec)?;
-        // Without metadata, a request of this provider could not be verified.
-        let Ok(known) = source.get().await else {
+        // Without metadata, a request of this provider could not be verified. Other providers are not affected.
+        let Ok(source) = source(ctx, spec).inspect_err(|error| skipped(&entry, error)) else {
+            continue;
+        };
+        let known = source.get().await;
+        let Ok(known) = known.inspect_err(|error| skipped(&entry, error)) else {
             continue;
         };
         if known.provider.entity_id != sender {
@@ -163,6 +166,11 @@ async fn read(
         }
     }
     Err(refused)
+}
+
+fn skipped(entry: &ProviderEntry, error: &dyn fmt::Display) {
+    let name = entry.name();
+    tracing::debug!(identity_provider = name, %error, "a provider is skipped for a SAML logout");
 }
 
 async fn end(

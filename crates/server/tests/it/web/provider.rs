@@ -2,7 +2,7 @@
 
 mod logout;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use api::{
     core_v1::{
@@ -13,9 +13,12 @@ use api::{
     resource::Object as _,
 };
 use authn::provider::testing::{CLIENT_ID, CLIENT_SECRET, Callback, Stub};
+use axum::body::Body;
+use http::Request;
 use rstest::rstest;
 use serde_json::{Value, json};
 use server::{
+    Peer,
     resource::{index, load, write::Update},
     return_to,
     web::handover::{arrive, state_of},
@@ -237,6 +240,55 @@ async fn whoever_waits_for_a_slow_provider_holds_nobody_else_up() {
     let statuses = logins.join_all().await;
     assert!(statuses.iter().all(|status| *status == 303), "{statuses:?}");
     assert_eq!(scene.sessions(&alice).await.len(), WAITING);
+}
+
+/// Lets a login fail at the provider, for a client at this address. Returns the status.
+async fn fail_from(scene: &Scene, address: &str) -> u16 {
+    let mut browser = scene.browser();
+    let callback = depart(&mut browser, &scene.stub).await;
+    let path = format!("/callback?error=access_denied&state={}", callback.state);
+    let mut request = Request::get(path).body(Body::empty()).unwrap();
+    let address: IpAddr = address.parse().unwrap();
+    request.extensions_mut().insert(Peer(address));
+    browser.send(request).await.status.as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_logins_of_others_keep_nobody_out_s06() {
+    let scene = Scene::new("").await;
+    scene.person("alice", "1234").await;
+    for address in ["192.0.2.1", "192.0.2.2", "2001:db8::1"] {
+        for _ in 0..60 {
+            assert_ne!(fail_from(&scene, address).await, 429);
+        }
+        assert_eq!(fail_from(&scene, address).await, 429);
+    }
+    assert_ne!(fail_from(&scene, "192.0.2.3").await, 429);
+    let (_, shown) = log_in(&scene).await;
+    assert_eq!(shown.status, 303, "{shown:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_fails_stores_no_record_s06() {
+    let scene = Scene::new("").await;
+    scene.person("alice", "1234").await;
+    let mut browser = scene.browser();
+    let callback = depart(&mut browser, &scene.stub).await;
+    let cookies = browser.cookies.clone();
+    let denied = format!("/callback?error=access_denied&state={}", callback.state);
+    assert_eq!(browser.get(&denied).await.status, 401);
+    let ctx = scene.replicas.context(0);
+    let key = callback.state.as_bytes();
+    let is_used = async || {
+        ctx.store
+            .has_record("login-used", key, ctx.now())
+            .await
+            .unwrap()
+    };
+    assert!(!is_used().await);
+    browser.cookies = cookies;
+    assert_eq!(come_back(&mut browser, &callback).await.status, 303);
+    assert!(is_used().await);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Logins at a SAML identity provider.
 
 use api::{
-    core_v1::{Session, User},
+    core_v1::{Session, User, identity_provider::spec::Type},
     platform_v1::audit_event::Outcome,
     resource::Object as _,
 };
@@ -384,6 +384,43 @@ async fn w06_the_provider_ends_the_sessions_that_it_names_once() {
         carrier.get(&ask("john@example.com", None)).await.status,
         303
     );
+    assert!(scene.sessions().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_provider_without_metadata_does_not_prevent_the_logout_at_another_w06() {
+    let scene = Scene::new().await;
+    let base = "https://broken.example";
+    let metadata = IdentityProvider::new(base).unwrap().metadata(base);
+    for name in ["a-broken", "z-broken"] {
+        let yaml = format!(
+            "{{kind: IdentityProvider, metadata: {{name: {name}}}, spec: {{displayName: Broken, saml: {{metadata: \
+             '{metadata}'}}}}}}"
+        );
+        let replicas = &scene.replicas;
+        let broken: api::core_v1::IdentityProvider = replicas
+            .first()
+            .create(&replicas.actor, &yaml)
+            .await
+            .unwrap();
+        let remove_metadata = |provider: &mut api::core_v1::IdentityProvider| {
+            let spec = provider.spec.as_mut().unwrap();
+            let Some(Type::Saml(saml)) = &mut spec.r#type else {
+                panic!("not a SAML provider")
+            };
+            saml.metadata_type = None;
+        };
+        replicas.edit(&broken, remove_metadata).await;
+    }
+    scene.replicas.settle().await;
+    let (itself, ourselves) = asking(&scene);
+    scene.log_in(&mut scene.browser(), "_s1").await;
+    let now = scene.replicas.first().clock.now();
+    let name = named("john@example.com");
+    let about = (&name, None);
+    let sent = begin_logout(&itself, &ourselves, about, None, &SystemRng, now);
+    let query = query_of(&sent.unwrap().unwrap().message);
+    assert_eq!(scene.browser().get(&query).await.status, 303);
     assert!(scene.sessions().await.is_empty());
 }
 

@@ -71,6 +71,21 @@ async fn w55_the_sessions_that_a_logout_token_names_end_everywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_logout_ends_more_than_a_thousand_sessions_w55() {
+    let scene = Scene::on(2, "").await;
+    let alice = scene.person("alice", "1234").await;
+    log_in(&scene).await;
+    let session = scene.sessions(&alice).await.remove(0);
+    scene.replicas.copy_session(&session, 2500).await;
+    assert_eq!(scene.sessions(&alice).await.len(), 2501);
+
+    let all = token(&scene, &json!({"sub": "1234"}));
+    assert_eq!(tell(&scene, 0, &all).await.status, 200);
+    assert!(scene.sessions(&alice).await.is_empty());
+    assert_eq!(tell(&scene, 1, &all).await.status, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn w55_what_is_no_logout_token_of_a_provider_of_ours_ends_nothing() {
     let scene = Scene::new("").await;
     let alice = scene.person("alice", "1234").await;
