@@ -90,8 +90,12 @@ impl Dispatch {
         let line = self.line(&request, connection);
         let id = line.id.clone();
         let response = match site {
-            Site::Api => self.sites.api(request, connection, id).await,
-            Site::Cluster => self.secure_only(self.sites.cluster(request, connection, id).await),
+            // Boxed, so that requests to Services do not carry their state.
+            Site::Api => Box::pin(self.sites.api(request, connection, id)).await,
+            Site::Cluster => {
+                let answering = Box::pin(self.sites.cluster(request, connection, id));
+                self.secure_only(answering.await)
+            }
             Site::Portal | Site::Service => self.secure_only(self.portal()),
         };
         line.write(site.as_str(), &host, &response);

@@ -199,6 +199,8 @@ impl Service<Request<Incoming>> for Requests {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let dispatch = Arc::clone(&self.dispatch);
         let connection = self.connection.clone();
-        Box::pin(async move { Ok(dispatch.answer(request, connection).await) })
+        #[allow(clippy::large_futures, reason = "it is boxed here")]
+        let answering = async move { Ok(dispatch.answer(request, connection).await) };
+        Box::pin(answering)
     }
 }

@@ -15,6 +15,7 @@ mod logging;
 mod metadata;
 mod migrate;
 mod names;
+mod open_files;
 mod outbound;
 mod places;
 mod proxies;

@@ -33,6 +33,7 @@ use crate::{
     files,
     listener::{Listener, Serving},
     names::Names,
+    open_files,
     outbound::OutboundSettings,
     places::PlacesFiles,
     settings::{AccessEvents, ListenSettings, StoreSettings},
@@ -91,6 +92,8 @@ impl Instance {
         outbound: &OutboundSettings,
         telemetry: &Telemetry,
     ) -> anyhow::Result<Self> {
+        // This happens before any socket is opened.
+        let file_limit = open_files::raise_limit();
         let metrics = collect_metrics(telemetry)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rng: Arc<dyn Rng> = Arc::new(SystemRng);
@@ -122,9 +125,8 @@ impl Instance {
         control_plane.spawn(|stop| places.follow(stop));
         let context = control_plane.context();
         write_root_token(&control_plane, &data_dir)?;
-        let worker_count = available_parallelism().map_or(1, NonZero::get);
         let gateway_config = gateway::Config {
-            workers: worker_count,
+            upstream_requests: open_files::upstream_requests(file_limit),
             rng: Arc::clone(&rng),
             access_log: access_log(&listen, context),
             ..gateway_config(&names, &outbound, telemetry)
@@ -145,9 +147,9 @@ impl Instance {
             files::write_public(&path, pem)?;
             tracing::info!(path = %path.display(), "certificate that clients must trust written");
         }
+        let workers = Workers::start(gateway_config.workers).context("threads of the listener")?;
         let sites = sites(context, routes, Arc::clone(&clock), gateway_config).await?;
 
-        let workers = Workers::start(worker_count).context("threads of the listener")?;
         let stop = CancellationToken::new();
         let end = CancellationToken::new();
         let proxies = Arc::new(proxies);
@@ -297,6 +299,7 @@ fn gateway_config(
         outbound_networks: outbound.allowed.as_slice().into(),
         outbound_authorities: outbound.authorities.as_slice().into(),
         traces: telemetry.traces(),
+        workers: available_parallelism().map_or(1, NonZero::get),
         ..gateway::Config::default()
     }
 }

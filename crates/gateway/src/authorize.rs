@@ -12,7 +12,7 @@ use policy::{Request, Scope, Subject};
 use crate::{
     Body, Gateway, Principal, Rejection, Route,
     body::{Transfer, Watch},
-    canonical::{Ambiguity, Canonical, parse_call},
+    canonical::{Ambiguity, Canonical, Length, parse_call},
     denial::{self, Denial, Manner},
     inbound::{Arrived, Inbound},
     login,
@@ -22,6 +22,7 @@ use crate::{
         ASSERTION, Access, AnswerReason, Choice, Computed, Effect, Failure, IdentityFields, Plan,
         Plugin,
     },
+    shares::Payer,
 };
 
 mod cross_site;
@@ -120,8 +121,15 @@ where
     if let Some(buffering) = &plan.buffering {
         let transfer = Arc::new(Transfer::default());
         record.transfer = Some(Arc::clone(&transfer));
+        let charge = match inbound.request.length {
+            Length::Exact(0) => None,
+            Length::Exact(_) | Length::Unknown => {
+                let payer = Payer::of(record.caller.as_deref(), inbound.client);
+                Some(gateway.bodies.charge(payer)?)
+            }
+        };
         // Boxed, so that requests of other Services do not carry its state.
-        inbound = Box::pin(inbound.buffer(buffering, &case.watch(), &transfer)).await?;
+        inbound = Box::pin(inbound.buffer(buffering, charge, &case.watch(), &transfer)).await?;
     }
     let decided = match case.decide(plan, inbound.arrived(), record) {
         Err(Denial::Policy) => {

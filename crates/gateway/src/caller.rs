@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use domain::clock::UnixMillis;
+use domain::{clock::UnixMillis, id::Uid};
 use http::{HeaderName, HeaderValue};
 
 /// The maximum number of cached assertions of a caller, one for each audience.
@@ -30,6 +30,7 @@ pub struct CallerFacts {
 /// A caller with cached header fields and assertions. Keep it for as long as the facts are valid.
 pub struct Caller {
     facts: CallerFacts,
+    user: Option<Uid>,
     fields: OnceLock<Vec<(HeaderName, HeaderValue)>>,
     assertions: Mutex<Vec<Issued>>,
 }
@@ -53,6 +54,7 @@ impl Caller {
     /// Creates a caller with empty caches.
     pub fn new(facts: CallerFacts) -> Self {
         Self {
+            user: facts.user_uid.parse().ok(),
             facts,
             fields: OnceLock::new(),
             assertions: Mutex::default(),
@@ -62,6 +64,11 @@ impl Caller {
     /// Returns the facts about the caller.
     pub fn facts(&self) -> &CallerFacts {
         &self.facts
+    }
+
+    /// Returns the uid of the User, or `None` if the facts contain none.
+    pub(crate) fn user(&self) -> Option<Uid> {
+        self.user
     }
 
     /// Returns the header fields that identify the caller to an upstream. Values that a field cannot hold are left out.

@@ -29,6 +29,8 @@ pub struct Config {
     pub idle_connection_timeout: Duration,
     /// The maximum number of idle connections to each endpoint.
     pub idle_connections: usize,
+    /// The maximum number of requests that are open at upstreams, including `WebSocket`s. A caller gets at most a quarter.
+    pub upstream_requests: usize,
     /// The number of [workers](crate::worker). Each has its own upstream connections.
     pub workers: usize,
     /// True if upstreams may have link-local addresses. Cloud metadata services use such addresses.
@@ -55,6 +57,7 @@ impl Default for Config {
             body_idle_timeout: Duration::from_mins(1),
             idle_connection_timeout: Duration::from_mins(1),
             idle_connections: 256,
+            upstream_requests: 16_384,
             workers: 1,
             allow_link_local_upstreams: false,
             outbound_networks: Arc::default(),

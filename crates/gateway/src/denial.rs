@@ -52,12 +52,18 @@ pub(crate) enum Denial {
     BodyTooLarge,
     /// The client paused for too long within the body.
     BodyIdle,
+    /// The whole body took too long.
+    BodySlow,
+    /// Buffered bodies use the whole memory budget of the caller, or of the process.
+    BodyOverload,
     /// The client aborted the body.
     BodyBroken,
     /// No endpoint could be reached, or the connection broke.
     UpstreamUnavailable,
     /// The upstream took too long to begin its response.
     UpstreamTimeout,
+    /// The caller, or all callers together, have too many open requests at upstreams.
+    UpstreamOverload,
 }
 
 /// The RFC 9110 status, the gRPC status and the message for the caller.
@@ -127,9 +133,12 @@ impl Denial {
             Self::Origin => "origin",
             Self::BodyTooLarge => "body_too_large",
             Self::BodyIdle => "body_idle",
+            Self::BodySlow => "body_slow",
+            Self::BodyOverload => "body_overload",
             Self::BodyBroken => "body_broken",
             Self::UpstreamUnavailable => "upstream_unavailable",
             Self::UpstreamTimeout => "upstream_timeout",
+            Self::UpstreamOverload => "upstream_overload",
         }
     }
 
@@ -204,9 +213,16 @@ impl Denial {
         // After an ambiguous or unfinished request, no later bytes of the connection must be parsed as a request.
         if matches!(
             self,
-            Self::Ambiguous(_) | Self::BodyTooLarge | Self::BodyIdle
+            Self::Ambiguous(_)
+                | Self::BodyTooLarge
+                | Self::BodyIdle
+                | Self::BodySlow
+                | Self::BodyOverload
         ) {
             set(headers, header::CONNECTION.as_str(), "close");
+        }
+        if matches!(self, Self::BodyOverload | Self::UpstreamOverload) {
+            set(headers, header::RETRY_AFTER.as_str(), "1");
         }
         response
     }
@@ -286,10 +302,15 @@ impl Denial {
                 "8",
                 "the request body is larger than this Service takes",
             ),
-            Self::BodyIdle => (
+            Self::BodyIdle | Self::BodySlow => (
                 StatusCode::REQUEST_TIMEOUT,
                 "4",
                 "the request body took too long",
+            ),
+            Self::BodyOverload | Self::UpstreamOverload => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "14",
+                "too many requests are open; try again",
             ),
             Self::BodyBroken => (StatusCode::BAD_REQUEST, "1", "the request body broke off"),
             Self::UpstreamUnavailable => (

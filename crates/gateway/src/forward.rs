@@ -13,6 +13,7 @@ use crate::{
     route::{
         Action, ComputedFields, HostRule, IdentityFields, Plan, Proxy, UpstreamCredential, admit,
     },
+    shares::Payer,
     trace::TRACEPARENT,
     upstream::{Answer, ConnectError, Outgoing, SendError},
 };
@@ -28,10 +29,24 @@ mod retrying;
 mod tunnel;
 mod websocket;
 
-use answer::ResponseRules;
+use answer::{Guards, ResponseRules};
 pub(crate) use answer::{Served, UpstreamResponse};
 #[cfg(feature = "fuzzing")]
 pub(crate) use cookies::clean as clean_cookies;
+
+/// Returns the `Host` for the upstream, or `None` for that of the endpoint.
+fn outgoing_host(
+    rule: &HostRule,
+    request: &Canonical,
+    computed: Option<HeaderValue>,
+) -> Option<HeaderValue> {
+    match rule {
+        HostRule::Upstream => None,
+        HostRule::Preserve => Some(request.host.authority().clone()),
+        HostRule::Fixed(host) => Some(host.clone()),
+        HostRule::Computed(_) => computed,
+    }
+}
 
 /// Performs the action of the Service for a permitted request.
 pub(crate) async fn forward<B>(
@@ -60,6 +75,9 @@ where
     check_length(plan, inbound.request.length)?;
 
     check_signed_fields(proxy, &mut inbound.request)?;
+    let payer = Payer::of(record.caller.as_deref(), inbound.client);
+    // Dropped when the response has ended, or when there is none.
+    let exchange = gateway.exchanges.begin(payer)?;
     let grpc = route.mode.is_grpc();
     // If bodies are buffered for inspection, a WebSocket would bypass the inspection.
     let websocket = inbound.request.websocket
@@ -71,16 +89,12 @@ where
         content,
         upgrade,
         client,
+        held: _,
     } = inbound;
     let (body, transfer) = outgoing_body(plan, proxy, content, &request, &watch, record);
     record.transfer.clone_from(&transfer);
     let mut outgoing = Outgoing {
-        host: match &proxy.host {
-            HostRule::Upstream => None,
-            HostRule::Preserve => Some(request.host.authority().clone()),
-            HostRule::Fixed(host) => Some(host.clone()),
-            HostRule::Computed(_) => computed.host,
-        },
+        host: outgoing_host(&proxy.host, &request, computed.host),
         target: proxy
             .path
             .apply(request.target.clone())
@@ -104,7 +118,9 @@ where
         None => None,
         Some(credential) => {
             let now = gateway.clock.now();
-            proof::add(credential, &proxy.upstream, &mut outgoing, now, record).await?
+            let adding = proof::add(credential, &proxy.upstream, &mut outgoing, now, record);
+            // Boxed, so that requests of other Services do not carry its state.
+            Box::pin(adding).await?
         }
     };
     let attempt = Attempt {
@@ -138,7 +154,8 @@ where
         cors: plan.cors.as_ref(),
         origin: origin.as_ref(),
     };
-    let mut response = UpstreamResponse::new(answer, rules, watch, upgrade, grpc)
+    let guards = Guards { watch, exchange };
+    let mut response = UpstreamResponse::new(answer, rules, guards, upgrade, grpc)
         .ok_or(Denial::UpstreamUnavailable)?;
     response.read_ahead().await;
     Ok(Served::Upstream(Box::new(response)))

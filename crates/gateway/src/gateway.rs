@@ -22,15 +22,18 @@ use crate::{
     mode::Mode,
     record::{Outcome, Record, RequestId},
     route::{Access, Choice, Preflight},
+    shares::{BodyBudget, Exchanges},
     trace::TRACEPARENT,
 };
 
-/// The data plane. It is cheap to share and keeps no state beside its ports.
+/// The data plane. Beside its ports, it keeps only the shares of callers in memory and connections.
 pub struct Gateway {
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) identity: Arc<dyn Identity>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: Config,
+    pub(crate) bodies: BodyBudget,
+    pub(crate) exchanges: Arc<Exchanges>,
 }
 
 impl Gateway {
@@ -45,6 +48,8 @@ impl Gateway {
             directory,
             identity,
             clock,
+            bodies: BodyBudget::default(),
+            exchanges: Exchanges::new(config.upstream_requests),
             config,
         })
     }
@@ -140,7 +145,7 @@ impl Gateway {
             return Ok(Served::Here(response));
         }
         if route.access == Access::Authenticated && login::is_callback(&request) {
-            let (response, reason) = login::answer(self, &request, record.id).await;
+            let (response, reason) = Box::pin(login::answer(self, &request, record.id)).await;
             record.outcome = Outcome::Open(reason);
             return Ok(Served::Here(response));
         }
@@ -149,9 +154,17 @@ impl Gateway {
             content: Content::Stream(body),
             upgrade,
             client,
+            held: None,
         };
         match authorize(self, route, inbound, record).await? {
-            Passed::Permitted(permit, inbound) => forward(permit, inbound, self, record).await,
+            Passed::Permitted(permit, mut inbound) => match inbound.held.take() {
+                None => forward(permit, inbound, self, record).await,
+                Some(held) => {
+                    // Boxed, so that requests of other Services do not carry its state twice.
+                    let forwarding = Box::pin(forward(permit, inbound, self, record));
+                    held.unless_evicted(forwarding).await
+                }
+            },
             Passed::Answered(response) => Ok(Served::Here(response)),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use budget::STEP;
 use bytes::{Bytes, BytesMut};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
@@ -13,6 +14,7 @@ use crate::{
     canonical::{Canonical, Length},
     denial::Denial,
     route::Buffering,
+    shares::{Charge, Held},
 };
 
 mod json;
@@ -24,6 +26,8 @@ pub(crate) struct Inbound<B> {
     /// The client's connection, for an upgrade to a WebSocket.
     pub(crate) upgrade: Option<OnUpgrade>,
     pub(crate) client: IpAddr,
+    /// The place of a buffered body in the memory budget.
+    pub(crate) held: Option<Held>,
 }
 
 /// The body of a request.
@@ -63,10 +67,11 @@ where
     B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    /// Reads the whole body, before the Policies run.
+    /// Reads the whole body, before the Policies run. `charge` is `None` if the body is empty.
     pub(crate) async fn buffer(
         self,
         rule: &Buffering,
+        charge: Option<Charge>,
         watch: &Watch,
         transfer: &Arc<Transfer>,
     ) -> Result<Self, Denial> {
@@ -88,17 +93,19 @@ where
             watch: watch.another(),
             trailers: RequestTrailers::Dropped,
         };
-        // Memory grows with the received data, because the declared length may be false.
-        let first = usize::try_from(expected.min(64 * 1024)).unwrap_or(0);
-        let mut bytes = BytesMut::with_capacity(first);
-        let mut body = RequestBody::stream(stream, bounds, Arc::clone(transfer));
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| denial(transfer.state()))?;
-            if let Ok(data) = frame.into_data() {
-                bytes.extend_from_slice(&data);
+        let body = RequestBody::stream(stream, bounds, Arc::clone(transfer));
+        let reading = read(body, expected, charge.as_ref(), transfer);
+        let bytes = match &charge {
+            None => reading.await?,
+            Some(charge) => charge.within_limits(reading).await?,
+        };
+        let (bytes, held) = match charge {
+            None => (bytes, None),
+            Some(charge) => {
+                let (bytes, held) = charge.bind(bytes);
+                (bytes, Some(held))
             }
-        }
-        let bytes = bytes.freeze();
+        };
         request.length = Length::Exact(bytes.len() as u64);
         let map = if rule.json {
             json::parse(&request, &bytes)?.map(Box::new)
@@ -110,8 +117,33 @@ where
             content: Content::Whole(bytes, map),
             upgrade: self.upgrade,
             client: self.client,
+            held,
         })
     }
+}
+
+/// Reads the body to its end. Memory grows with the received data, because the declared length may be false.
+async fn read(
+    mut body: RequestBody,
+    expected: u64,
+    charge: Option<&Charge>,
+    transfer: &Transfer,
+) -> Result<Bytes, Denial> {
+    let first = usize::try_from(expected).unwrap_or(STEP).min(STEP);
+    let mut bytes = BytesMut::with_capacity(first);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| denial(transfer.state()))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        match charge {
+            Some(charge) => charge.hold(bytes.len().saturating_add(data.len()))?,
+            None if data.is_empty() => {}
+            None => return Err(Denial::BodyBroken),
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes.freeze())
 }
 
 /// Maps the state of a body that ended early to a denial.

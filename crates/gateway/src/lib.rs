@@ -20,6 +20,7 @@ mod mode;
 mod port;
 mod record;
 mod route;
+mod shares;
 mod trace;
 mod upstream;
 pub mod worker;

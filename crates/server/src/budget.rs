@@ -6,18 +6,17 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use ::budget::{NoRoom, Pool, Reserved, STEP, Size};
 use axum::{body::Body, extract::Request, response::Response};
 use domain::{address_prefix::AddressPrefix, id::Uid};
 use http_body::Body as _;
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, limit::Limit};
 
 mod body;
 mod message;
-mod pool;
 
 use body::{Held, LimitedBody};
-use pool::{NoRoom, Pool, Reserved};
 
 /// Maximum size of one message, in bytes, for methods without authentication.
 pub(crate) const ANONYMOUS_MESSAGE: usize = 64 * 1024;
@@ -31,7 +30,13 @@ const ANONYMOUS: Size = Size {
     share: 16 * 1024 * 1024,
     total: 64 * 1024 * 1024,
 };
-/// Bytes of unfinished bodies with authentication: per User, and in total.
+/// Bytes that streams without authentication may have, for one address prefix and in total: health and reflection.
+/// Apart from the bodies, so that these cannot keep logins out.
+const STREAMS: Size = Size {
+    share: 32 * STEP,
+    total: 256 * STEP,
+};
+/// Bytes that unfinished bodies with authentication may have, for one User and in total.
 const AUTHENTICATED: Size = Size {
     share: 32 * 1024 * 1024,
     total: 96 * 1024 * 1024,
@@ -46,18 +51,10 @@ const AUTHENTICATED_TIME: Duration = Duration::from_mins(1);
 /// Maximum time without data on a message stream without authentication.
 const ANONYMOUS_STREAM_IDLE: Duration = Duration::from_mins(1);
 
-/// Limits of a [`Pool`], in bytes.
-#[derive(Debug, Clone, Copy)]
-struct Size {
-    /// Limit per caller.
-    share: usize,
-    /// Limit of all callers together.
-    total: usize,
-}
-
 /// The memory budget of unfinished bodies in this process.
 pub(crate) struct BodyBudget {
     anonymous: Arc<Pool<Option<AddressPrefix>>>,
+    streams: Arc<Pool<Option<AddressPrefix>>>,
     authenticated: Arc<Pool<Uid>>,
 }
 
@@ -66,7 +63,9 @@ pub(crate) struct BodyBudget {
 pub(crate) enum Payer {
     /// A client that is not authenticated.
     Anonymous(Option<AddressPrefix>),
-    /// A client authenticated as this User.
+    /// The client is not authenticated, and the reply goes on until somebody ends it.
+    Stream(Option<AddressPrefix>),
+    /// The client is authenticated as this User.
     User(Uid),
 }
 
@@ -91,6 +90,8 @@ struct Limits {
     shape: Shape,
     /// Maximum time without data after the first message of a stream.
     stream_idle: Option<Duration>,
+    /// Whether the request can be evicted after its body has arrived.
+    stays_evictable: bool,
 }
 
 /// The reason why a body is refused.
@@ -112,22 +113,17 @@ impl Default for BodyBudget {
 
 impl BodyBudget {
     fn new(anonymous: Size, authenticated: Size) -> Self {
-        use crate::limit::Limit;
         Self {
-            anonymous: Arc::new(Pool::new(
-                anonymous,
-                (Limit::AnonymousShare, Limit::AnonymousTotal),
-            )),
-            authenticated: Arc::new(Pool::new(
-                authenticated,
-                (Limit::UserShare, Limit::UserTotal),
-            )),
+            anonymous: Arc::new(Pool::new(anonymous)),
+            streams: Arc::new(Pool::new(STREAMS)),
+            authenticated: Arc::new(Pool::new(authenticated)),
         }
     }
 
     fn reserve(&self, payer: Payer) -> Result<Reserved, NoRoom> {
         match payer {
             Payer::Anonymous(prefix) => Pool::reserve(&self.anonymous, prefix),
+            Payer::Stream(prefix) => Pool::reserve(&self.streams, prefix),
             Payer::User(user) => Pool::reserve(&self.authenticated, user),
         }
     }
@@ -139,9 +135,27 @@ impl Payer {
         Self::Anonymous(address.map(AddressPrefix::from))
     }
 
+    /// A client at this address that is not authenticated and asks for an endless reply.
+    pub(crate) fn stream(address: Option<IpAddr>) -> Self {
+        Self::Stream(address.map(AddressPrefix::from))
+    }
+
+    /// Returns the limit that left no room for a body.
+    fn limit(self, no_room: NoRoom) -> Limit {
+        match (self, no_room) {
+            (_, NoRoom::Evicted) => Limit::BodyEvicted,
+            (Self::Anonymous(_), NoRoom::Share) => Limit::AnonymousShare,
+            (Self::Anonymous(_), NoRoom::Total) => Limit::AnonymousTotal,
+            (Self::Stream(_), NoRoom::Share) => Limit::StreamShare,
+            (Self::Stream(_), NoRoom::Total) => Limit::StreamTotal,
+            (Self::User(_), NoRoom::Share) => Limit::UserShare,
+            (Self::User(_), NoRoom::Total) => Limit::UserTotal,
+        }
+    }
+
     fn limits(self, most: usize, shape: Shape) -> Limits {
         let (total, stream_idle) = match self {
-            Self::Anonymous(_) => (ANONYMOUS_TIME, Some(ANONYMOUS_STREAM_IDLE)),
+            Self::Anonymous(_) | Self::Stream(_) => (ANONYMOUS_TIME, Some(ANONYMOUS_STREAM_IDLE)),
             Self::User(_) => (AUTHENTICATED_TIME, None),
         };
         Limits {
@@ -150,6 +164,7 @@ impl Payer {
             total,
             shape,
             stream_idle,
+            stays_evictable: matches!(self, Self::Stream(_)),
         }
     }
 }
@@ -169,7 +184,8 @@ pub(crate) async fn limited<F>(
 where
     F: Future<Output = Response>,
 {
-    if request.body().is_end_stream() {
+    let is_stream = matches!(payer, Payer::Stream(_));
+    if request.body().is_end_stream() && !is_stream {
         return Ok(handle(request).await);
     }
     let limits = payer.limits(most, shape);
@@ -191,25 +207,22 @@ where
         refused.count(payer);
         return Err(refused.into());
     }
-    Ok(match payer {
-        Payer::Anonymous(_) if !response.body().is_end_stream() => {
-            response.map(|body| Body::new(Held::new(body, reserved)))
-        }
-        Payer::Anonymous(_) | Payer::User(_) => response,
-    })
+    if is_stream {
+        return Ok(response.map(|body| Body::new(Held::new(body, reserved))));
+    }
+    Ok(response)
 }
 
 impl Refused {
     /// Counts the refusal, and logs the first one.
     fn count(self, payer: Payer) {
-        use crate::limit::Limit;
         let limit = match self {
             Self::TooLarge { .. } => Limit::BodyBytes,
             Self::TimedOut => Limit::BodyTime,
-            Self::Overloaded(NoRoom(limit)) => limit,
+            Self::Overloaded(no_room) => payer.limit(no_room),
         };
         match payer {
-            Payer::Anonymous(prefix) => limit.reached_by(prefix),
+            Payer::Anonymous(prefix) | Payer::Stream(prefix) => limit.reached_by(prefix),
             Payer::User(user) => limit.reached(&user),
         }
     }

@@ -11,9 +11,20 @@ use domain::{
 use store::{Store, StoreError};
 
 use crate::{
-    Directory, Principal, access_log::AccessBatch, audit::AuditBatch, authentication,
-    budget::BodyBudget, directory, federation::Federation, keys::Keyring, metadata,
-    metadata::MetadataService, places::Places, row_budget::AnonymousRows, usage::UsageBatch,
+    Directory, Principal,
+    access_log::AccessBatch,
+    audit::AuditBatch,
+    authentication,
+    budget::BodyBudget,
+    directory,
+    federation::Federation,
+    hits::OverLimit,
+    keys::Keyring,
+    metadata,
+    metadata::MetadataService,
+    places::Places,
+    row_budget::{AnonymousRows, FailedLogins},
+    usage::UsageBatch,
 };
 
 /// The shared state of one replica. Cheap to clone.
@@ -38,7 +49,11 @@ pub struct Context {
     pub(crate) bodies: Arc<BodyBudget>,
     /// Limits on rows stored by unauthenticated requests: failed logins at a provider, and device logins.
     pub(crate) anonymous_rows: Arc<AnonymousRows>,
-    /// Retention of audit events; unlimited if `None`.
+    /// Keys that have too many hits.
+    pub(crate) over_limit: Arc<OverLimit>,
+    /// Logins at identity providers that failed.
+    pub(crate) failed_logins: Arc<FailedLogins>,
+    /// How long audit events are kept; for ever if `None`.
     pub(crate) audit_retention: Option<Duration>,
     pub(crate) authentication: Arc<authentication::State>,
     pub(crate) federation: Arc<Federation>,
@@ -77,6 +92,8 @@ impl Context {
             usage: Arc::default(),
             bodies: Arc::default(),
             anonymous_rows: Arc::default(),
+            over_limit: Arc::default(),
+            failed_logins: Arc::default(),
             audit_retention: None,
             authentication: Arc::default(),
             federation: Arc::default(),

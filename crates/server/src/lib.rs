@@ -19,6 +19,7 @@ mod federation;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod grpc;
+mod hits;
 pub mod keys;
 mod limit;
 pub mod metadata;

@@ -28,6 +28,12 @@ pub(crate) enum Limit {
     AnonymousShare,
     /// Unfinished bodies of all unauthenticated callers.
     AnonymousTotal,
+    /// An unfinished body that made room for other callers.
+    BodyEvicted,
+    /// Streams without authentication of one address prefix.
+    StreamShare,
+    /// Streams without authentication of all callers.
+    StreamTotal,
     /// Unfinished bodies of one User.
     UserShare,
     /// Unfinished bodies of all Users.
@@ -38,6 +44,8 @@ pub(crate) enum Limit {
     AnonymousAccessRows,
     /// Rows stored by unauthenticated requests.
     AnonymousRows,
+    /// Logins at identity providers that failed, of one address prefix.
+    FailedLogins,
 }
 
 impl Limit {
@@ -48,11 +56,15 @@ impl Limit {
             Self::BodyTime => "body_time",
             Self::AnonymousShare => "anonymous_body_share",
             Self::AnonymousTotal => "anonymous_body_total",
+            Self::BodyEvicted => "body_evicted",
+            Self::StreamShare => "anonymous_stream_share",
+            Self::StreamTotal => "anonymous_stream_total",
             Self::UserShare => "user_body_share",
             Self::UserTotal => "user_body_total",
             Self::RefusalRows => "refusal_rows",
             Self::AnonymousAccessRows => "anonymous_access_rows",
             Self::AnonymousRows => "anonymous_rows",
+            Self::FailedLogins => "failed_logins",
         }
     }
 
@@ -70,11 +82,15 @@ impl Limit {
             Self::BodyTime => one!(),
             Self::AnonymousShare => one!(),
             Self::AnonymousTotal => one!(),
+            Self::BodyEvicted => one!(),
+            Self::StreamShare => one!(),
+            Self::StreamTotal => one!(),
             Self::UserShare => one!(),
             Self::UserTotal => one!(),
             Self::RefusalRows => one!(),
             Self::AnonymousAccessRows => one!(),
             Self::AnonymousRows => one!(),
+            Self::FailedLogins => one!(),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::{
     body::{BodyError, Watch},
     canonical::{Names, clean_response_trailers},
     record::Record,
+    shares::Exchange,
     upstream::Lease,
 };
 
@@ -28,6 +29,8 @@ pub(crate) struct Proxied {
     pub(crate) watch: Watch,
     /// The connection, which is reused if the body is read to its end.
     pub(crate) lease: Option<Lease>,
+    /// The place among the open requests, until the body has ended.
+    pub(crate) exchange: Option<Exchange>,
     /// Written to the log when this is dropped.
     pub(crate) record: Box<Record>,
     /// True if a gRPC status ends the body.
@@ -122,6 +125,7 @@ impl Proxied {
         if let Some(lease) = self.lease.take() {
             lease.release();
         }
+        self.exchange = None;
     }
 
     /// Aborts a stream whose Session is no longer valid. A gRPC stream ends with a status. Other streams must break,
@@ -130,6 +134,7 @@ impl Proxied {
         let sized = self.size_hint().exact().is_some();
         self.upstream = None;
         self.lease = None;
+        self.exchange = None;
         self.record.set_error("revoked");
         if !self.grpc || sized {
             return Poll::Ready(Some(Err(BodyError::Revoked)));

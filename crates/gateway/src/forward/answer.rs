@@ -12,6 +12,7 @@ use crate::{
     forward::{response, tunnel},
     record::Record,
     route::{ComputedFields, Cors, HeaderRules},
+    shares::Exchange,
     upstream::{Answer, Lease},
 };
 
@@ -28,10 +29,16 @@ pub(crate) struct UpstreamResponse {
     status: StatusCode,
     headers: HeaderMap,
     kind: Kind,
-    watch: Watch,
+    guards: Guards,
     grpc: bool,
     /// Names of trailers that the Service removes or sets itself.
     trailers: Option<Arc<Names>>,
+}
+
+/// The parts of a request that last until its response or its WebSocket ends.
+pub(super) struct Guards {
+    pub(super) watch: Watch,
+    pub(super) exchange: Exchange,
 }
 
 /// The changes that a Service makes to the head of a response.
@@ -61,7 +68,7 @@ impl UpstreamResponse {
     pub(super) fn new(
         answer: Answer,
         rules: ResponseRules<'_>,
-        watch: Watch,
+        guards: Guards,
         upgrade: Option<OnUpgrade>,
         grpc: bool,
     ) -> Option<Self> {
@@ -104,7 +111,7 @@ impl UpstreamResponse {
             status,
             headers,
             kind,
-            watch,
+            guards,
             grpc,
             trailers: rules.headers.names(),
         })
@@ -127,7 +134,7 @@ impl UpstreamResponse {
         record.set_grpc_status(&self.headers);
         let body = match self.kind {
             Kind::WebSocket { client, upstream } => {
-                tunnel::open(client, upstream, self.watch, record);
+                tunnel::open(client, upstream, self.guards, record);
                 Body::empty()
             }
             Kind::Body {
@@ -148,8 +155,9 @@ impl UpstreamResponse {
             } => Body::proxied(Proxied {
                 upstream: Some(incoming),
                 first,
-                watch: self.watch,
+                watch: self.guards.watch,
                 lease,
+                exchange: Some(self.guards.exchange),
                 record,
                 grpc: self.grpc,
                 trailers: self.trailers,

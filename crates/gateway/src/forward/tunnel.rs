@@ -12,16 +12,23 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional};
 
 use crate::{
-    body::Watch,
-    forward::websocket::{CLOSE_TO_CLIENT, CLOSE_TO_UPSTREAM, FrameTracker},
+    forward::{
+        answer::Guards,
+        websocket::{CLOSE_TO_CLIENT, CLOSE_TO_UPSTREAM, FrameTracker},
+    },
     record::Record,
 };
 
 /// Copies bytes both ways until either side closes or the Session ends. Runs as its own task and writes `record` at the
 /// end.
-pub(super) fn open(client: OnUpgrade, upstream: OnUpgrade, watch: Watch, record: Box<Record>) {
+pub(super) fn open(client: OnUpgrade, upstream: OnUpgrade, guards: Guards, record: Box<Record>) {
     tokio::spawn(async move {
         let mut record = record;
+        // Declared before the connections, so that the place is free only after they are closed.
+        let Guards {
+            watch,
+            exchange: _exchange,
+        } = guards;
         let (client, upstream) = match tokio::try_join!(client, upstream) {
             Ok(both) => both,
             Err(error) => {

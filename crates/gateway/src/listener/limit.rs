@@ -1,4 +1,4 @@
-//! Metrics and warnings for limits of a listener: a counter for each, and at most one warning a minute.
+//! Metrics and warnings for limits of the data plane: a counter for each, and at most one warning a minute.
 
 use std::{
     fmt,
@@ -9,13 +9,15 @@ use std::{
 /// The interval between two warnings about a limit.
 const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
-/// A limit of a listener.
+/// A limit of a listener or of the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
     /// Open connections.
     Connections,
     /// Open connections of one address prefix.
     ConnectionsPerAddress,
+    /// New connections of one address prefix in a second.
+    ConnectionRate,
     /// File descriptors of the process.
     FileDescriptors,
     /// The time of a TLS handshake, including the PROXY protocol header before it.
@@ -40,12 +42,24 @@ pub enum Limit {
     Http2Resets,
     /// HTTP/2 frames that carry no request, such as PING, SETTINGS and PRIORITY.
     Http2ControlFrames,
+    /// Buffered request bodies of one caller.
+    BodyShare,
+    /// Buffered request bodies of all callers.
+    BodyTotal,
+    /// A buffered request body that made room for other callers.
+    BodyEvicted,
+    /// The time of a buffered request body.
+    BodyTime,
+    /// Open requests of one caller at upstreams.
+    UpstreamRequestsPerCaller,
+    /// Open requests of all callers at upstreams.
+    UpstreamRequests,
 }
 
 static LOGGED: LastLogged = LastLogged::new();
 
 impl Limit {
-    const COUNT: usize = 14;
+    const COUNT: usize = 21;
 
     /// Counts that the limit was reached, and logs it at most once a minute.
     pub fn reached(self) {
@@ -81,6 +95,7 @@ impl Limit {
         match self {
             Self::Connections => "connections",
             Self::ConnectionsPerAddress => "connections_per_address",
+            Self::ConnectionRate => "connection_rate",
             Self::FileDescriptors => "file_descriptors",
             Self::HandshakeTime => "handshake_time",
             Self::ProxyHeader => "proxy_header",
@@ -93,6 +108,12 @@ impl Limit {
             Self::Http2Streams => "http2_streams",
             Self::Http2Resets => "http2_resets",
             Self::Http2ControlFrames => "http2_control_frames",
+            Self::BodyShare => "gateway_body_share",
+            Self::BodyTotal => "gateway_body_total",
+            Self::BodyEvicted => "gateway_body_evicted",
+            Self::BodyTime => "gateway_body_time",
+            Self::UpstreamRequestsPerCaller => "upstream_requests_per_caller",
+            Self::UpstreamRequests => "upstream_requests",
         }
     }
 }
@@ -130,6 +151,6 @@ mod tests {
         assert!(!logged.is_due(Limit::Connections, now + LOG_INTERVAL / 2));
         assert!(logged.is_due(Limit::Http2ControlFrames, now + LOG_INTERVAL / 2));
         assert!(logged.is_due(Limit::Connections, now + LOG_INTERVAL));
-        assert_eq!(Limit::Http2ControlFrames as usize, Limit::COUNT - 1);
+        assert_eq!(Limit::UpstreamRequests as usize, Limit::COUNT - 1);
     }
 }

@@ -11,7 +11,7 @@ use api::{
 };
 use domain::duration;
 
-use crate::{Config, mode::Mode, route::Problems};
+use crate::{Config, mode::Mode, route::Problems, shares::BODY_SHARE};
 
 /// The default limit of a buffered body, in bytes.
 const DEFAULT_WHOLE: u64 = 4 * 1024 * 1024;
@@ -59,7 +59,7 @@ impl Timeouts {
 /// Buffering of whole request bodies before the request is authorized or sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Buffering {
-    /// In bytes.
+    /// In bytes. At most the share of a caller in the memory of bodies.
     pub(crate) limit: u64,
     /// The maximum pause within a body.
     pub(crate) idle: Duration,
@@ -103,7 +103,8 @@ impl Buffering {
             limit: match body.max_request_size {
                 0 => DEFAULT_WHOLE,
                 limit => u64::from(limit),
-            },
+            }
+            .min(BODY_SHARE as u64),
             idle: timeouts.body_idle,
             json,
         })

@@ -25,6 +25,7 @@ mod patience;
 mod plugins;
 mod proxying;
 mod revocation;
+mod shares;
 mod step_up;
 mod support;
 mod upstreams;

@@ -7,12 +7,16 @@ use std::{
     task::{Context, Poll},
 };
 
+use ::budget::{NoRoom, Reserved};
 use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{Limits, Refused, Shape, message, message::Messages, pool::Reserved};
+use super::{Limits, Refused, Shape, message, message::Messages};
+
+/// The refusal of a body that lost its place to others.
+const EVICTED: Refused = Refused::Overloaded(NoRoom::Evicted);
 
 /// Why the body of a request was refused, if it was.
 pub(super) type Refusal = Mutex<Option<Refused>>;
@@ -87,6 +91,13 @@ impl LimitedBody {
         self.check_time()
     }
 
+    /// The whole body is here.
+    fn arrived(&self) {
+        if !self.limits.stays_evictable {
+            self.reserved.complete();
+        }
+    }
+
     fn check_time(&self) -> Result<(), Refused> {
         match self.deadline() {
             Some(deadline) if deadline <= Instant::now() => Err(Refused::TimedOut),
@@ -140,16 +151,25 @@ impl HttpBody for LimitedBody {
         if self.is_over {
             return Poll::Ready(None);
         }
+        if self.reserved.eviction().poll(context.waker()) {
+            return Poll::Ready(Some(Err(self.refuse(EVICTED))));
+        }
         match Pin::new(&mut self.inner).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 let data = frame.data_ref().map_or(&[][..], |data| data);
                 match self.receive(data) {
-                    Ok(()) => Poll::Ready(Some(Ok(frame))),
+                    Ok(()) => {
+                        if self.inner.is_end_stream() {
+                            self.arrived();
+                        }
+                        Poll::Ready(Some(Ok(frame)))
+                    }
                     Err(refused) => Poll::Ready(Some(Err(self.refuse(refused)))),
                 }
             }
             Poll::Ready(end) => {
                 self.is_over = true;
+                self.arrived();
                 Poll::Ready(end)
             }
             Poll::Pending => match self.poll_deadline(context) {
@@ -168,20 +188,17 @@ impl HttpBody for LimitedBody {
     }
 }
 
-/// The body of a reply, which stays charged until it is sent.
+/// The body of an endless reply, which stays charged until it ends or is evicted.
 pub(super) struct Held {
     body: Body,
-    _reserved: Arc<Reserved>,
+    reserved: Arc<Reserved>,
 }
 
 impl Held {
     pub(super) fn new(body: Body, reserved: Arc<Reserved>) -> Self {
-        // What the request took is handled.
+        // The request is handled, and its bytes are freed.
         let _ = reserved.hold(0);
-        Self {
-            body,
-            _reserved: reserved,
-        }
+        Self { body, reserved }
     }
 }
 
@@ -193,6 +210,9 @@ impl HttpBody for Held {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.reserved.eviction().poll(context.waker()) {
+            return Poll::Ready(Some(Err(axum::Error::new(EVICTED))));
+        }
         Pin::new(&mut self.body).poll_frame(context)
     }
 

@@ -11,7 +11,6 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::*;
-use crate::budget::pool::STEP;
 
 const KIB: usize = 1024;
 
@@ -205,26 +204,56 @@ async fn unfinished_bodies_of_one_caller_leave_room_for_others_s02() {
 }
 
 #[tokio::test]
-async fn a_reply_without_authentication_is_charged_until_it_is_sent_s02() {
+async fn endless_replies_have_a_pool_of_their_own_s02() {
     let budget = small();
     let reply = async |payer| {
-        let request = Request::new(Body::from_stream(ReceiverStream::new(
-            mpsc::channel::<Result<Bytes, Infallible>>(1).1,
-        )));
         let handle = async |_| Response::new(Body::from("reply"));
-        limited(&budget, payer, CALL, request, handle)
-            .await
-            .unwrap()
+        limited(&budget, payer, CALL, Request::new(Body::empty()), handle).await
     };
-    let anonymous = reply(prefix_of("192.0.2.1")).await;
-    let known = reply(Payer::User(user())).await;
-    assert_eq!(budget.anonymous.held(), (STEP, 1));
-    assert_eq!(budget.authenticated.held(), (0, 0));
-    for reply in [anonymous, known] {
-        assert_eq!(
-            reply.into_body().collect().await.unwrap().to_bytes(),
-            "reply"
-        );
+    let address = Some("192.0.2.1".parse().unwrap());
+    let share = STREAMS.share / STEP;
+    let mut streams = Vec::new();
+    for _ in 0..share {
+        streams.push(reply(Payer::stream(address)).await.unwrap());
     }
+    let refused = reply(Payer::stream(address)).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Overloaded);
+    assert_eq!(budget.streams.held(), (share * STEP, 1));
+    assert!(reply(Payer::anonymous(address)).await.is_ok());
+    assert_eq!(budget.anonymous.held(), (0, 0));
+    for reply in streams {
+        let text = reply.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(text, "reply");
+    }
+    assert_eq!(budget.streams.held(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_body_that_is_evicted_ends_s02() {
+    let budget = small();
+    let mut greedy = Vec::new();
+    for host in 0..4 {
+        for _ in 0..4 {
+            let payer = prefix_of(&format!("192.0.2.{host}"));
+            let mut sending = begin(&budget, payer, FORM);
+            (&mut sending.begun).await.unwrap();
+            greedy.push(sending);
+        }
+    }
+    assert_eq!(budget.anonymous.held(), (16 * STEP, 4));
+    let other = begin(&budget, prefix_of("192.0.2.200"), FORM);
+    other.send(vec![7; 20 * KIB]).await;
+    assert_eq!(other.finish().await, Ok(StatusCode::OK));
+    let mut evicted = 0;
+    for sending in greedy {
+        match sending.finish().await {
+            Ok(status) => assert_eq!(status, StatusCode::OK),
+            Err(kind) => {
+                assert_eq!(kind, ErrorKind::Overloaded);
+                evicted += 1;
+            }
+        }
+    }
+    assert_eq!(evicted, 2);
     assert_eq!(budget.anonymous.held(), (0, 0));
 }

@@ -262,6 +262,18 @@ impl World {
         self.grant_to(&user, TOKEN, Duration::from_hours(1), &[])
     }
 
+    /// Makes `token` a token of the User with this uid.
+    pub(crate) fn grant_uid(&self, uid: &str, token: &str) -> CancellationToken {
+        let user = User {
+            metadata: Some(Metadata {
+                uid: uid.to_owned(),
+                ..Metadata::default()
+            }),
+            ..User::default()
+        };
+        self.grant_to(&user, token, Duration::from_hours(1), &[])
+    }
+
     fn grant_to(
         &self,
         user: &User,
@@ -288,7 +300,11 @@ fn facts(user: &User) -> CallerFacts {
     let named = user.metadata.as_ref();
     CallerFacts {
         user: named.map_or("user", |metadata| &metadata.name).to_owned(),
-        user_uid: "user-uid".to_owned(),
+        user_uid: named
+            .map(|metadata| metadata.uid.as_str())
+            .filter(|uid| !uid.is_empty())
+            .unwrap_or("user-uid")
+            .to_owned(),
         email: None,
         groups: user
             .spec

@@ -1,0 +1,379 @@
+//! The pool.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::poll_fn,
+    hash::Hash,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Poll, Waker},
+    time::Duration,
+};
+
+use futures_util::task::AtomicWaker;
+use tokio::time::Instant;
+
+/// Bytes are taken in steps of this many. A request takes at least one: it stands for its head and its task.
+pub const STEP: usize = 16 * 1024;
+
+/// The age from which a body may be evicted although its caller holds no more than the others.
+const OLD: Duration = Duration::from_secs(1);
+
+/// Limits of a [`Pool`], in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    /// Limit per caller.
+    pub share: usize,
+    /// Limit of all callers together.
+    pub total: usize,
+}
+
+/// The reason why a body has no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoRoom {
+    /// The caller would hold more than its share.
+    Share,
+    /// All callers together would hold more than the total, and no other body can be evicted.
+    Total,
+    /// The body was evicted to make room for another caller.
+    Evicted,
+}
+
+/// The bytes that callers hold.
+///
+/// A caller holds at most its share. If the total is reached, the oldest unfinished body of the caller that holds most
+/// is evicted. Therefore no number of callers that hold bodies back keeps others out.
+pub struct Pool<K> {
+    size: Size,
+    held: Mutex<Holdings<K>>,
+}
+
+/// Has an entry for each caller that holds at least one [`STEP`], so its length is bounded by the pool's total.
+struct Holdings<K> {
+    total: usize,
+    by: HashMap<K, Holding>,
+    /// The number of the next body.
+    next: u64,
+}
+
+/// The bytes of one caller.
+#[derive(Default)]
+struct Holding {
+    bytes: usize,
+    /// By number, which is the order of their beginnings.
+    bodies: BTreeMap<u64, Held>,
+}
+
+struct Held {
+    bytes: usize,
+    since: Instant,
+    /// `None` if the body cannot be evicted any more: its handler is at work, and finishes.
+    eviction: Option<Arc<Eviction>>,
+}
+
+/// The signal to an unfinished body that it lost its place.
+#[derive(Default)]
+pub struct Eviction {
+    is_evicted: AtomicBool,
+    waker: AtomicWaker,
+}
+
+/// A part of a pool. Returned when dropped.
+pub struct Reserved {
+    place: Box<dyn Place>,
+    eviction: Arc<Eviction>,
+}
+
+/// The place of one body in a pool.
+trait Place: Send + Sync {
+    fn resize(&self, bytes: usize) -> Result<(), NoRoom>;
+    fn complete(&self);
+    fn leave(&self);
+}
+
+struct Holder<K> {
+    pool: Arc<Pool<K>>,
+    key: K,
+    number: u64,
+}
+
+impl Eviction {
+    /// Returns whether the body lost its place. If not, `waker` is woken when it does.
+    ///
+    /// One task at a time can wait: only the last `waker` is woken.
+    pub fn poll(&self, waker: &Waker) -> bool {
+        self.waker.register(waker);
+        self.is_evicted()
+    }
+
+    /// Waits until the body loses its place. One task at a time can wait.
+    pub async fn evicted(&self) {
+        poll_fn(|context| {
+            if self.poll(context.waker()) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+
+    /// Returns whether the body lost its place.
+    pub fn is_evicted(&self) -> bool {
+        self.is_evicted.load(Ordering::Acquire)
+    }
+
+    fn evict(&self) {
+        self.is_evicted.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+}
+
+impl<K: Copy + Eq + Hash + Send + Sync + 'static> Pool<K> {
+    /// Creates an empty pool.
+    pub fn new(size: Size) -> Self {
+        Self {
+            size,
+            held: Mutex::new(Holdings {
+                total: 0,
+                by: HashMap::new(),
+                next: 0,
+            }),
+        }
+    }
+
+    /// Takes one [`STEP`] for a body of `key`.
+    ///
+    /// # Errors
+    /// Returns [`NoRoom::Share`] if the caller holds its share, or [`NoRoom::Total`] if the pool is full.
+    pub fn reserve(pool: &Arc<Self>, key: K) -> Result<Reserved, NoRoom> {
+        let eviction = Arc::<Eviction>::default();
+        let mut held = pool.lock();
+        held.make_room(pool, key, STEP)?;
+        let number = held.next;
+        held.next += 1;
+        held.total += STEP;
+        let holding = held.by.entry(key).or_default();
+        holding.bytes += STEP;
+        holding.bodies.insert(
+            number,
+            Held {
+                bytes: STEP,
+                since: Instant::now(),
+                eviction: Some(Arc::clone(&eviction)),
+            },
+        );
+        drop(held);
+        Ok(Reserved {
+            place: Box::new(Holder {
+                pool: Arc::clone(pool),
+                key,
+                number,
+            }),
+            eviction,
+        })
+    }
+
+    /// Returns the bytes that all callers hold, and the number of these callers.
+    pub fn held(&self) -> (usize, usize) {
+        let held = self.lock();
+        (held.total, held.by.len())
+    }
+}
+
+impl<K> Pool<K> {
+    fn lock(&self) -> MutexGuard<'_, Holdings<K>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Copy + Eq + Hash> Holdings<K> {
+    /// Evicts bodies of others until `more` bytes fit for `key`.
+    fn make_room(&mut self, pool: &Pool<K>, key: K, more: usize) -> Result<(), NoRoom> {
+        let own = self.by.get(&key).map_or(0, |holding| holding.bytes);
+        let wanted = own.saturating_add(more);
+        if wanted > pool.size.share {
+            return Err(NoRoom::Share);
+        }
+        while self.total.saturating_add(more) > pool.size.total {
+            if !self.evict(key, wanted) {
+                return Err(NoRoom::Total);
+            }
+        }
+        Ok(())
+    }
+
+    /// Evicts the oldest unfinished body of the caller that holds most, if that is more than `wanted`, or if the body
+    /// is old. Returns `false` if there is none.
+    fn evict(&mut self, key: K, wanted: usize) -> bool {
+        let unfinished = self.by.iter().filter(|(other, _)| **other != key);
+        let unfinished = unfinished.filter_map(|(other, holding)| {
+            let mut bodies = holding.bodies.iter();
+            let (number, oldest) = bodies.find(|(_, body)| body.eviction.is_some())?;
+            let may_go = holding.bytes > wanted || oldest.since.elapsed() >= OLD;
+            may_go.then_some((holding.bytes, std::cmp::Reverse(*number), *other))
+        });
+        let Some((_, number, other)) =
+            unfinished.max_by_key(|(bytes, number, _)| (*bytes, *number))
+        else {
+            return false;
+        };
+        if let Some(body) = self.remove(other, number.0) {
+            if let Some(eviction) = body.eviction {
+                eviction.evict();
+            }
+            return true;
+        }
+        false
+    }
+
+    fn remove(&mut self, key: K, number: u64) -> Option<Held> {
+        let holding = self.by.get_mut(&key)?;
+        let body = holding.bodies.remove(&number)?;
+        holding.bytes = holding.bytes.saturating_sub(body.bytes);
+        self.total = self.total.saturating_sub(body.bytes);
+        if holding.bodies.is_empty() {
+            self.by.remove(&key);
+        }
+        Some(body)
+    }
+}
+
+impl<K: Copy + Eq + Hash + Send + Sync> Place for Holder<K> {
+    fn resize(&self, bytes: usize) -> Result<(), NoRoom> {
+        let mut held = self.pool.lock();
+        let body = held.by.get(&self.key);
+        let body = body.and_then(|holding| holding.bodies.get(&self.number));
+        let Some(before) = body.map(|body| body.bytes) else {
+            return Err(NoRoom::Evicted);
+        };
+        if bytes > before {
+            held.make_room(&self.pool, self.key, bytes - before)?;
+        }
+        held.total = held.total.saturating_sub(before).saturating_add(bytes);
+        if let Some(holding) = held.by.get_mut(&self.key) {
+            holding.bytes = holding.bytes.saturating_sub(before).saturating_add(bytes);
+            if let Some(body) = holding.bodies.get_mut(&self.number) {
+                body.bytes = bytes;
+            }
+        }
+        Ok(())
+    }
+
+    fn complete(&self) {
+        let mut held = self.pool.lock();
+        let holding = held.by.get_mut(&self.key);
+        if let Some(body) = holding.and_then(|holding| holding.bodies.get_mut(&self.number)) {
+            body.eviction = None;
+        }
+    }
+
+    fn leave(&self) {
+        self.pool.lock().remove(self.key, self.number);
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.place.leave();
+    }
+}
+
+impl Reserved {
+    /// Holds at least `bytes` from here on, and no more than needed.
+    ///
+    /// # Errors
+    /// Returns [`NoRoom`] if the bytes do not fit, or if the body was evicted. The place stays as it is.
+    pub fn hold(&self, bytes: usize) -> Result<(), NoRoom> {
+        let needed = bytes.div_ceil(STEP).max(1).saturating_mul(STEP);
+        self.place.resize(needed)
+    }
+
+    /// Keeps the place until it is dropped: from now on, the body is not evicted.
+    pub fn complete(&self) {
+        self.place.complete();
+    }
+
+    /// Returns the signal that the body lost its place.
+    pub fn eviction(&self) -> &Arc<Eviction> {
+        &self.eviction
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(share: usize, total: usize) -> Arc<Pool<u16>> {
+        let size = Size {
+            share: share * STEP,
+            total: total * STEP,
+        };
+        Arc::new(Pool::new(size))
+    }
+
+    #[test]
+    fn a_share_is_bounded_and_comes_back_s02() {
+        let pool = pool(3, 100);
+        let held: Vec<_> = (0..3)
+            .map(|_| Pool::reserve(&pool, 1).ok().unwrap())
+            .collect();
+        let refused = Pool::reserve(&pool, 1).err();
+        assert_eq!(refused, Some(NoRoom::Share));
+        let other = Pool::reserve(&pool, 2).ok().unwrap();
+        assert!(held[0].hold(STEP + 1).is_err());
+        assert!(other.hold(3 * STEP).is_ok());
+        assert_eq!(pool.held(), (6 * STEP, 2));
+        assert!(other.hold(0).is_ok());
+        assert_eq!(pool.held(), (4 * STEP, 2));
+        drop(held);
+        assert_eq!(pool.held(), (STEP, 1));
+        drop(other);
+        assert_eq!(pool.held(), (0, 0));
+    }
+
+    #[test]
+    fn no_number_of_greedy_callers_keeps_others_out_s02() {
+        let pool = pool(50, 400);
+        let mut held = Vec::new();
+        for caller in 0..100 {
+            while let Ok(reserved) = Pool::reserve(&pool, caller) {
+                held.push(reserved);
+                assert!(held.len() <= 10_000, "a share has no end");
+            }
+        }
+        assert_eq!(pool.held().0, 400 * STEP);
+        let other = Pool::reserve(&pool, 200).ok().unwrap();
+        let evicted = held.iter().filter(|body| body.eviction().is_evicted());
+        assert!(evicted.count() > 0);
+        assert!(!other.eviction().is_evicted());
+        drop(held);
+        assert_eq!(pool.held(), (STEP, 1));
+    }
+
+    #[test]
+    fn complete_bodies_are_not_evicted_s02() {
+        let pool = pool(2, 2);
+        let complete = [(); 2].map(|()| Pool::reserve(&pool, 1).ok().unwrap());
+        complete.iter().for_each(Reserved::complete);
+        let refused = Pool::reserve(&pool, 2).err();
+        assert_eq!(refused, Some(NoRoom::Total));
+        assert!(complete.iter().all(|body| !body.eviction().is_evicted()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn old_bodies_of_many_addresses_make_room_s02() {
+        let pool = pool(2, 100);
+        let held: Vec<_> = (0..100)
+            .map(|caller| Pool::reserve(&pool, caller).ok().unwrap())
+            .collect();
+        assert!(Pool::reserve(&pool, 200).is_err());
+        tokio::time::advance(OLD).await;
+        assert!(Pool::reserve(&pool, 200).is_ok());
+        assert!(held[0].eviction().is_evicted());
+        held[0].eviction().evicted().await;
+        assert_eq!(held[0].hold(1), Err(NoRoom::Evicted));
+    }
+}
