@@ -1,7 +1,7 @@
 //! The open connections of a listener. If a limit is reached, the longest idle one is closed for a new one.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     hash::{BuildHasher, RandomState},
     io,
@@ -13,8 +13,15 @@ use domain::address_prefix::AddressPrefix;
 use gateway::listener::{Activity, Idle, Limit};
 use tokio::time::Instant;
 
+mod arrivals;
+
+use arrivals::Arrivals;
+
 /// The number of connections after which the search for one to close stops, if it has found one.
 const LONGEST_SEARCH: usize = 1024;
+/// The number of connections of one holder that are compared to find a long idle one. A flood of connections must not
+/// cost a look at all others for each of its own.
+const SAMPLE: usize = 64;
 /// The time in which a new connection without a request is protected, because its handshake may be in progress.
 const HANDSHAKE: Duration = Duration::from_secs(2);
 /// The maximum number of connections that are closing, in addition to an eighth of the total.
@@ -45,6 +52,7 @@ pub(crate) struct Connections {
     bounds: Bounds,
     hasher: RandomState,
     table: Mutex<Table>,
+    arrivals: Mutex<Arrivals>,
 }
 
 #[derive(Default)]
@@ -62,7 +70,10 @@ struct Table {
 struct Group {
     /// A random value, so that among equal holders no address is always first.
     tie: u64,
-    members: HashMap<u64, Arc<Activity>>,
+    /// By id, the oldest first.
+    members: BTreeMap<u64, Arc<Activity>>,
+    /// The id at which the next search begins.
+    hand: u64,
 }
 
 /// The slot of an open connection. It is released on drop.
@@ -81,16 +92,24 @@ impl Connections {
             bounds,
             hasher: RandomState::new(),
             table: Mutex::default(),
+            arrivals: Mutex::new(Arrivals::new(bounds.per_address)),
         })
     }
 
-    /// Admits a connection of `holder`. Returns `None` if a limit is reached and no idle connection can be closed for
-    /// it.
+    /// Admits a connection of `holder`. Returns `None` if there are too many new ones, or if a limit is reached and no
+    /// idle connection can be closed for it.
     pub(crate) fn admit(self: &Arc<Self>, holder: Holder) -> Option<Slot> {
         self.admit_as(holder, Arc::new(Activity::new()))
     }
 
     fn admit_as(self: &Arc<Self>, holder: Holder, activity: Arc<Activity>) -> Option<Slot> {
+        if let Holder::Client(prefix) = holder {
+            let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+            if !arrivals.admit(prefix) {
+                Limit::ConnectionRate.reached_by(holder);
+                return None;
+            }
+        }
         let mut table = self.table();
         if !self.make_room(&mut table, holder) {
             return None;
@@ -192,11 +211,12 @@ impl Table {
         &mut self,
         holder: Holder,
         tie: u64,
-        change: impl FnOnce(&mut HashMap<u64, Arc<Activity>>),
+        change: impl FnOnce(&mut BTreeMap<u64, Arc<Activity>>),
     ) {
         let group = self.groups.entry(holder).or_insert_with(|| Group {
             tie,
-            members: HashMap::new(),
+            members: BTreeMap::new(),
+            hand: 0,
         });
         let before = group.members.len();
         change(&mut group.members);
@@ -221,7 +241,7 @@ impl Table {
             if best.is_some() && (is_less || seen > LONGEST_SEARCH) {
                 break;
             }
-            let Some(group) = self.groups.get(&holder) else {
+            let Some(group) = self.groups.get_mut(&holder) else {
                 continue;
             };
             seen += group.members.len();
@@ -237,9 +257,9 @@ impl Table {
         }
     }
 
-    /// Closes the longest idle connection of `holder`. Returns false if all are in use.
+    /// Closes a long idle connection of `holder`. Returns false if none was found.
     fn close_one_of(&mut self, holder: Holder) -> bool {
-        let group = self.groups.get(&holder);
+        let group = self.groups.get_mut(&holder);
         match group.and_then(|group| group.longest_idle(Instant::now())) {
             Some((_, id)) => self.close(holder, id),
             None => false,
@@ -276,12 +296,22 @@ enum Stage {
 }
 
 impl Group {
-    fn longest_idle(&self, now: Instant) -> Option<(Rank, u64)> {
-        let idle = self.members.iter().filter_map(|(id, activity)| {
-            let idle = activity.idle()?;
-            Some(((stage(&idle, now), idle.since), *id))
-        });
-        idle.min()
+    /// Returns the longest idle one of the next [`SAMPLE`] connections, or the first idle one after them.
+    fn longest_idle(&mut self, now: Instant) -> Option<(Rank, u64)> {
+        let mut best = None;
+        let members = self.members.range(self.hand..);
+        let members = members.chain(self.members.range(..self.hand));
+        for (seen, (id, activity)) in members.take(LONGEST_SEARCH).enumerate() {
+            if seen >= SAMPLE && best.is_some() {
+                break;
+            }
+            self.hand = id.saturating_add(1);
+            if let Some(idle) = activity.idle() {
+                let found = ((stage(&idle, now), idle.since), *id);
+                best = Some(best.map_or(found, |best: (Rank, u64)| best.min(found)));
+            }
+        }
+        best
     }
 }
 

@@ -1,0 +1,113 @@
+//! The rate of new connections of each address prefix. A TLS handshake costs a server more than its client, so one
+//! address must not have as many as it likes.
+
+use std::collections::HashMap;
+
+use domain::address_prefix::AddressPrefix;
+use tokio::time::Instant;
+
+/// The size from which entries without effect are removed.
+const SWEEP_FROM: usize = 4096;
+
+/// The new connections of each prefix, as token buckets.
+pub(super) struct Arrivals {
+    per_second: f64,
+    burst: f64,
+    buckets: HashMap<AddressPrefix, Bucket>,
+    sweep_from: usize,
+}
+
+struct Bucket {
+    tokens: f64,
+    at: Instant,
+}
+
+impl Arrivals {
+    /// A prefix that may have `per_address` connections open may begin half of them at once, and then a twenty-fifth
+    /// of them each second: with the defaults 2,500, and 200 a second.
+    pub(super) fn new(per_address: usize) -> Self {
+        let per_address = f64::from(u32::try_from(per_address).unwrap_or(u32::MAX));
+        Self {
+            per_second: (per_address / 25.0).max(50.0),
+            burst: (per_address / 2.0).max(256.0),
+            buckets: HashMap::new(),
+            sweep_from: SWEEP_FROM,
+        }
+    }
+
+    /// Counts a connection of `prefix`. Returns false if there are too many.
+    pub(super) fn admit(&mut self, prefix: AddressPrefix) -> bool {
+        let now = Instant::now();
+        self.sweep(now);
+        let (per_second, burst) = (self.per_second, self.burst);
+        let bucket = self.buckets.entry(prefix).or_insert(Bucket {
+            tokens: burst,
+            at: now,
+        });
+        bucket.tokens = bucket.tokens_at(now, per_second).min(burst);
+        bucket.at = now;
+        if bucket.tokens < 1.0 {
+            return false;
+        }
+        bucket.tokens -= 1.0;
+        true
+    }
+
+    /// Removes full buckets, which are the same as none, at a cost that each connection shares.
+    fn sweep(&mut self, now: Instant) {
+        if self.buckets.len() < self.sweep_from {
+            return;
+        }
+        let (per_second, burst) = (self.per_second, self.burst);
+        self.buckets
+            .retain(|_, bucket| bucket.tokens_at(now, per_second) < burst);
+        self.sweep_from = (self.buckets.len() * 2).max(SWEEP_FROM);
+    }
+}
+
+impl Bucket {
+    fn tokens_at(&self, now: Instant, per_second: f64) -> f64 {
+        self.tokens + now.duration_since(self.at).as_secs_f64() * per_second
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Ipv4Addr, time::Duration};
+
+    use super::*;
+
+    fn prefix(number: u32) -> AddressPrefix {
+        std::net::IpAddr::from(Ipv4Addr::from(number)).into()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_one_address_is_slowed_down_s02() {
+        let mut arrivals = Arrivals::new(5000);
+        let mut count = |number| {
+            (0..10_000)
+                .filter(|_| arrivals.admit(prefix(number)))
+                .count()
+        };
+        assert_eq!(count(1), 2500);
+        assert_eq!(count(2), 2500);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(count(1), 400);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn addresses_are_forgotten_when_they_are_quiet_s02() {
+        let mut arrivals = Arrivals::new(5000);
+        for number in 0..100_000 {
+            assert!(arrivals.admit(prefix(number)));
+            if number % 100 == 0 {
+                tokio::time::advance(Duration::from_millis(10)).await;
+            }
+        }
+        assert!(
+            arrivals.buckets.len() <= SWEEP_FROM,
+            "{}",
+            arrivals.buckets.len()
+        );
+    }
+}
