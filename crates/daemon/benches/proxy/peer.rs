@@ -50,9 +50,9 @@ pub(crate) struct Upstreams {
 
 impl Proxy {
     /// octeliumd, on which Services are made already.
-    pub(crate) fn octeliumd(replica: Replica, access_token: &str) -> Self {
+    pub(crate) fn octeliumd(name: &'static str, replica: Replica, access_token: &str) -> Self {
         Self {
-            name: "octeliumd",
+            name,
             address: replica.address,
             authorization: format!("Bearer {access_token}"),
             certificate: replica.data_dir().join("ca.pem"),

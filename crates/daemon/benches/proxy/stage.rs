@@ -18,8 +18,10 @@ use crate::{
 pub(crate) struct Stage {
     /// The load generators.
     pub(crate) tools: Tools,
-    /// Ours.
+    /// The program that is measured.
     pub(crate) octeliumd: Proxy,
+    /// The earlier program that `OCTELIUMD_BEFORE` names.
+    pub(crate) octeliumd_before: Option<Proxy>,
     /// `proxy_pass` alone.
     pub(crate) nginx: Proxy,
     /// With a checker.
@@ -59,9 +61,17 @@ impl Stage {
     pub(crate) async fn start() -> Self {
         let servers = Servers::start();
         let upstreams = servers.upstreams();
+        let octeliumd_before = match std::env::var_os("OCTELIUMD_BEFORE") {
+            Some(program) => {
+                let replica = Replica::start_program(&program);
+                Some(with_services("octeliumd before", replica, &upstreams).await)
+            }
+            None => None,
+        };
         let stage = Self {
             tools: Tools::new(),
             octeliumd: octeliumd(&upstreams).await,
+            octeliumd_before,
             nginx: Proxy::nginx(&upstreams),
             nginx_auth_request: Proxy::nginx_auth_request(&upstreams),
             haproxy: Proxy::haproxy(&upstreams),
@@ -87,13 +97,17 @@ impl Stage {
         ]
         .into_iter()
         .chain(&self.envoy)
+        .chain(&self.octeliumd_before)
         .collect()
     }
 }
 
 /// octeliumd with Services `app`, `bodies`, `grpc` and `socket`, each of which a Policy guards.
 pub(crate) async fn octeliumd(upstreams: &Upstreams) -> Proxy {
-    let replica = Replica::start_with_access_log();
+    with_services("octeliumd", Replica::start_with_access_log(), upstreams).await
+}
+
+async fn with_services(name: &'static str, replica: Replica, upstreams: &Upstreams) -> Proxy {
     let target = Target::new(replica.address, &replica.data_dir().join("ca.pem"));
     let api = Api::administrator(&replica, &target).await;
     let documents = include_str!("stage.yaml")
@@ -102,7 +116,7 @@ pub(crate) async fn octeliumd(upstreams: &Upstreams) -> Proxy {
     api.apply_documents(include_str!("policy.yaml")).await;
     api.apply_documents(&documents).await;
     let token = access_token(&api).await;
-    Proxy::octeliumd(replica, &token)
+    Proxy::octeliumd(name, replica, &token)
 }
 
 /// An access token of User `bench`, whom the Policy lets in.
@@ -127,7 +141,10 @@ async fn check(proxy: &Proxy) {
         "{}",
         proxy.name
     );
-    if matches!(proxy.name, "octeliumd" | "envoy jwt_authn+rbac") {
+    if matches!(
+        proxy.name,
+        "octeliumd" | "octeliumd before" | "envoy jwt_authn+rbac"
+    ) {
         let request = ::http::Request::builder().uri("/");
         let (status, _) = connection.send(request, Bytes::new()).await;
         assert_eq!(status, StatusCode::UNAUTHORIZED, "{}", proxy.name);

@@ -1,6 +1,11 @@
 //! Kept connections to a replica.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -12,7 +17,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// Where to connect to, and whom to trust.
@@ -20,6 +25,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 pub(crate) struct Target {
     address: SocketAddr,
     roots: Arc<RootCertStore>,
+    source: Ipv4Addr,
 }
 
 impl Target {
@@ -32,6 +38,15 @@ impl Target {
         Self {
             address,
             roots: Arc::new(roots),
+            source: Ipv4Addr::LOCALHOST,
+        }
+    }
+
+    /// The same for clients at another address of this machine.
+    pub(crate) fn from(&self, source: Ipv4Addr) -> Self {
+        Self {
+            source,
+            ..self.clone()
         }
     }
 
@@ -66,6 +81,15 @@ impl Target {
 
     /// A connection over which the client speaks `protocol`.
     pub(crate) async fn stream(&self, host: &str, protocol: &[u8]) -> TlsStream<TcpStream> {
+        self.try_stream(host, protocol).await.unwrap()
+    }
+
+    /// As [`Self::stream`], where the connection may be refused.
+    pub(crate) async fn try_stream(
+        &self,
+        host: &str,
+        protocol: &[u8],
+    ) -> io::Result<TlsStream<TcpStream>> {
         let mut config =
             ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
                 .with_safe_default_protocol_versions()
@@ -73,13 +97,20 @@ impl Target {
                 .with_root_certificates(Arc::clone(&self.roots))
                 .with_no_client_auth();
         config.alpn_protocols = vec![protocol.to_vec()];
-        let stream = TcpStream::connect(self.address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
         let name = ServerName::try_from(host.to_owned()).unwrap();
+        let stream = self.tcp().await?;
         TlsConnector::from(Arc::new(config))
             .connect(name, stream)
             .await
-            .unwrap()
+    }
+
+    /// A connection without TLS.
+    pub(crate) async fn tcp(&self) -> io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((self.source, 0).into())?;
+        let stream = socket.connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 }
 

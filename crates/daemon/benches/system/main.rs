@@ -22,6 +22,7 @@ mod provider;
 #[allow(dead_code, reason = "shared with the other benchmark")]
 mod replica;
 mod scenario;
+mod upstream;
 
 use figures::Figures;
 

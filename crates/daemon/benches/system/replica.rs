@@ -1,6 +1,7 @@
 //! The program under load.
 
 use std::{
+    ffi::{OsStr, OsString},
     fs::{self, File},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -31,22 +32,26 @@ impl Replica {
 
     /// On an empty store, with a line in its log for each request.
     pub(crate) fn start_with_access_log() -> Self {
-        Self::launch(tempfile::tempdir().unwrap(), &[], "info")
+        Self::start_program(&measured_program())
+    }
+
+    /// As [`Self::start_with_access_log`], of this program.
+    pub(crate) fn start_program(program: &OsStr) -> Self {
+        Self::launch(program, tempfile::tempdir().unwrap(), &[], "info")
     }
 
     /// With its data directory in `directory`, and further arguments.
     pub(crate) fn start_in(directory: TempDir, arguments: &[&str]) -> Self {
         Self::launch(
+            &measured_program(),
             directory,
             arguments,
             "info,gateway=warn,octeliumd::dispatch=warn",
         )
     }
 
-    fn launch(directory: TempDir, arguments: &[&str], filter: &str) -> Self {
+    fn launch(program: &OsStr, directory: TempDir, arguments: &[&str], filter: &str) -> Self {
         let log = directory.path().join("log");
-        let program = std::env::var_os("OCTELIUMD");
-        let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_octeliumd").into());
         let process = Command::new(program)
             .arg("serve")
             .arg("--data-dir")
@@ -124,6 +129,12 @@ impl Replica {
         let kibibytes: f64 = line.trim().trim_end_matches("kB").trim().parse().unwrap();
         kibibytes * 1024.0 / 1e6
     }
+}
+
+/// The program that `OCTELIUMD` names, or the one built beside this benchmark.
+fn measured_program() -> OsString {
+    let program = std::env::var_os("OCTELIUMD");
+    program.unwrap_or_else(|| env!("CARGO_BIN_EXE_octeliumd").into())
 }
 
 impl Drop for Replica {

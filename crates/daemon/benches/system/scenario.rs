@@ -3,6 +3,7 @@
 mod browser;
 mod factors;
 mod grants;
+mod hostile;
 mod logins;
 mod memory;
 mod peer;
@@ -16,8 +17,8 @@ use crate::figures::Figures;
 
 type Run = for<'a> fn(&'a mut Figures) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// The name of a scenario, whether it runs by default, and its function.
-pub(crate) const ALL: [(&str, bool, Run); 11] = [
+/// The name, whether it runs when none is asked for, and what it does.
+pub(crate) const ALL: [(&str, bool, Run); 12] = [
     ("cold-start", true, |figures| Box::pin(start::run(figures))),
     ("oauth2-grants", true, |figures| {
         Box::pin(grants::run(figures))
@@ -38,6 +39,7 @@ pub(crate) const ALL: [(&str, bool, Run); 11] = [
     ("revocation", true, |figures| {
         Box::pin(revocation::run(figures))
     }),
+    ("hostile", false, |figures| Box::pin(hostile::run(figures))),
     ("login-scale", false, |figures| {
         Box::pin(scale::run(figures))
     }),

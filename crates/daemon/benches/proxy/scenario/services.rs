@@ -64,7 +64,7 @@ async fn serving(count: usize, upstreams: &Upstreams) -> Proxy {
         api.apply(services.to_vec()).await;
     }
     let token = access_token(&api).await;
-    Proxy::octeliumd(replica, &token)
+    Proxy::octeliumd("octeliumd", replica, &token)
 }
 
 fn name(number: usize) -> String {

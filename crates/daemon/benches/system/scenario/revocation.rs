@@ -11,25 +11,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api::core_v1::credential::{Spec, spec::Type};
-use bytes::Bytes;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
-};
-
 use crate::{
     api::{Api, spec},
     figures::Figures,
     http::{Http1, Target},
     replica::Replica,
+    upstream,
 };
+use api::core_v1::credential::{Spec, spec::Type};
+use bytes::Bytes;
 
 const ROUNDS: usize = 200;
 /// The time after the acknowledgement in which requests continue.
 const WATCHED: Duration = Duration::from_secs(1);
-/// The interval between messages of an open stream.
-const BEAT: Duration = Duration::from_millis(2);
 const HOST: &str = "web.localhost";
 
 fn scene(upstream: u16) -> String {
@@ -86,7 +80,7 @@ async fn measure(
 ) {
     let own = Target::new(replica.address, &replica.data_dir().join("ca.pem"));
     let api = Api::administrator(replica, &own).await;
-    api.apply_documents(&scene(upstream().await)).await;
+    api.apply_documents(&scene(upstream::start().await)).await;
     let names: Vec<_> = (0..ROUNDS)
         .map(|number| format!("workload-{number}"))
         .collect();
@@ -180,46 +174,4 @@ async fn get(connection: &mut Http1, path: &str, bearer: &str) -> u16 {
         .header("authorization", bearer);
     let (status, _) = connection.send(request, Bytes::new()).await;
     status.as_u16()
-}
-
-/// Starts an upstream that answers immediately, or without end at `/stream`. Returns its port.
-async fn upstream() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(serve(stream));
-        }
-    });
-    port
-}
-
-/// Serves until the client disconnects.
-async fn serve(mut stream: TcpStream) {
-    let mut request = Vec::new();
-    loop {
-        while !request.ends_with(b"\r\n\r\n") {
-            match stream.read_u8().await {
-                Ok(byte) => request.push(byte),
-                Err(_) => return,
-            }
-        }
-        let is_stream = request.starts_with(b"GET /stream");
-        request.clear();
-        let answer: &[u8] = if is_stream {
-            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
-        } else {
-            b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
-        };
-        if stream.write_all(answer).await.is_err() {
-            return;
-        }
-        if is_stream {
-            while stream.write_all(b"1\r\n.\r\n").await.is_ok() {
-                tokio::time::sleep(BEAT).await;
-            }
-            return;
-        }
-    }
 }
