@@ -45,6 +45,18 @@ pub(crate) async fn enroll(browser: &Browser, scene: &Scene, user: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_malformed_enrollment_link_shows_the_field_and_leaves_the_address_bar() {
+    let scene = people().await;
+    let browser = Browser::start().await;
+    let domain = format!("https://{}", scene.cluster.domain());
+    browser
+        .open(&format!("{domain}/enroll#john.%E0%A4%A"))
+        .await;
+    browser.sees("The link that you were given").await;
+    assert_eq!(browser.url().await, format!("{domain}/enroll"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_person_logs_in_with_a_link_and_looks_around() {
     let scene = people().await;
     let browser = Browser::start().await;

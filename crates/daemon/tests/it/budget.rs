@@ -38,6 +38,8 @@ const LOGIN: &str = "/octelium.api.main.auth.v1.MainService/AuthenticateWithAuth
 const LIST: &str = "/octelium.api.main.core.v1.MainService/ListUser";
 const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
 const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// Sends one slow form, for which the share of [`ATTACKER`] may have no place.
+const SLOW: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 67);
 /// What the process may grow by while it is attacked.
 const MEMORY: u64 = 128 * 1024;
 /// For what happens at once, on a machine that is busy.
@@ -188,7 +190,7 @@ async fn others(cluster: &Cluster) -> Vec<Duration> {
 
 /// Sends the head of a form and a part of its body, and reads until the connection is closed.
 async fn unfinished_form(cluster: &Cluster) -> String {
-    let mut stream = connect(cluster, "localhost", ATTACKER, "http/1.1").await;
+    let mut stream = connect(cluster, "localhost", SLOW, "http/1.1").await;
     let head = format!(
         "POST /oauth2/token HTTP/1.1\r\nhost: {}\r\ncontent-type: application/x-www-form-urlencoded\r\n\
          content-length: 100\r\n\r\ngrant_type=",
@@ -255,6 +257,64 @@ async fn unfinished_requests_of_one_address_neither_hold_memory_nor_others_up_s0
         let log = cluster.log_with(&line);
         assert_eq!(log.matches(&line).count(), 1, "{limit}");
     }
+}
+
+/// A Policy of `length` bytes: conditions, each inside the one before, which cost little to send and much to decode.
+fn nested_policy(length: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while bytes.len() < length {
+        // Unknown to the walk, as fields of the rules are.
+        bytes.extend([0x22, 0x04, 0x0a, 0x02, 0x1a, 0x00]);
+    }
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_costs_no_more_than_its_bytes_before_it_is_permitted_s02() {
+    const CREATE: &str = "/octelium.api.main.core.v1.MainService/CreatePolicy";
+    let scene = Scene::start().await;
+    let cluster = &scene.cluster;
+    let token = scene.access_token("cred01");
+    let memory = cluster.memory();
+    let policy = nested_policy(4 * 1000 * 1000);
+    let mut body = vec![0];
+    body.extend(u32::try_from(policy.len()).unwrap().to_be_bytes());
+    body.extend(policy);
+    let mut calls = JoinSet::new();
+    for _ in 0..4 {
+        let mut connection = http2(cluster, API, ATTACKER).await;
+        let body = http_body_util::Full::new(Bytes::from(body.clone())).boxed_unsync();
+        let mut create = call(cluster, CREATE, body);
+        let token = token.parse().unwrap();
+        create.headers_mut().insert("x-octelium-auth", token);
+        calls.spawn(async move { grpc_status(&connection.send_request(create).await.unwrap()) });
+    }
+    let statuses = timeout(SOON, calls.join_all()).await.expect("at once");
+    assert_eq!(statuses, ["7"; 4]);
+    let peak = cluster.memory();
+    assert!(peak < memory + 64 * 1024, "from {memory} to {peak} KiB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endless_streams_of_many_addresses_keep_no_login_out_s02() {
+    const WATCH: &str = "/grpc.health.v1.Health/Watch";
+    let cluster = Cluster::start();
+    let mut connections = Vec::new();
+    let mut streams = Vec::new();
+    for host in 0..20 {
+        let mut connection = http2(&cluster, API, Ipv4Addr::new(127, 0, 2, host)).await;
+        for _ in 0..100 {
+            let watch = call(&cluster, WATCH, whole("\0\0\0\0\0".to_owned()));
+            streams.push(connection.send_request(watch).await);
+        }
+        connections.push(connection);
+    }
+    others(&cluster).await;
+    // Each address has its part.
+    let watch = call(&cluster, WATCH, whole("\0\0\0\0\0".to_owned()));
+    let mut connection = http2(&cluster, API, OTHER).await;
+    let response = connection.send_request(watch).await.unwrap();
+    assert_eq!(grpc_status(&response), "none");
 }
 
 async fn metrics(cluster: &Cluster) -> String {

@@ -16,6 +16,7 @@ mod budget;
 mod connections;
 mod crash;
 mod credentials_page;
+mod documentation;
 mod existing_clients;
 mod failover;
 mod identity_providers;

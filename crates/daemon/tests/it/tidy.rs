@@ -12,8 +12,12 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("policy", &["api", "domain"]),
     ("store", &["api", "domain"]),
     ("authn", &["api", "domain"]),
-    ("server", &["api", "domain", "policy", "store", "authn"]),
-    ("gateway", &["api", "domain", "policy"]),
+    ("budget", &[]),
+    (
+        "server",
+        &["api", "domain", "policy", "store", "authn", "budget"],
+    ),
+    ("gateway", &["api", "domain", "policy", "budget"]),
     ("tbs", &[]),
     ("cli", &["api", "domain", "policy", "tbs"]),
     (

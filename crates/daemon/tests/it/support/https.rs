@@ -4,7 +4,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -126,6 +126,30 @@ impl Https {
     /// `GET` with an access token.
     pub(crate) async fn get(&self, host: &str, path: &str, token: &str) -> Answer {
         self.send(host, get(path, token)).await
+    }
+
+    /// Sends requests until one is refused with 401. Returns after what time the last accepted one was sent.
+    ///
+    /// A response that is cut short counts as accepted.
+    pub(crate) async fn accepted_for(
+        &self,
+        host: &str,
+        token: &str,
+        at_most: Duration,
+    ) -> Duration {
+        let started = Instant::now();
+        let mut last_accepted = Duration::ZERO;
+        let mut connection = self.connect(host).await.unwrap();
+        while started.elapsed() < at_most {
+            let sent = started.elapsed();
+            match connection.try_send(get("/", token)).await {
+                Ok(answer) if answer.status == StatusCode::UNAUTHORIZED => return last_accepted,
+                Ok(answer) => assert_eq!(answer.status, StatusCode::OK, "{answer:#?}"),
+                Err(_) => connection = self.connect(host).await.unwrap(),
+            }
+            last_accepted = sent;
+        }
+        panic!("not refused within {at_most:?}");
     }
 }
 
