@@ -57,8 +57,8 @@ const DAY: Duration = Duration::from_hours(24);
 /// In days.
 const DEFAULT_AUDIT_RETENTION: u32 = 365;
 const DEFAULT_MAX_CONNECTIONS: u32 = 20_000;
-/// The default share of one address in the connections is a quarter.
-const DEFAULT_SHARE: u32 = 4;
+/// The default share of one address in the connections is a fifth.
+const DEFAULT_SHARE: u32 = 5;
 
 /// A running replica.
 pub(crate) struct Instance {

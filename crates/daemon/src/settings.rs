@@ -94,7 +94,7 @@ settings! {
         /// Maximum number of open connections. If it is reached, the longest idle one is closed [default: 20000]
         max_connections: u32 = "max-connections", "OCTELIUM_MAX_CONNECTIONS", "NUMBER";
         /// Maximum number of open connections of one client: an IPv4 address or an IPv6 /64. If it is reached, its
-        /// longest idle one is closed [default: a quarter of --max-connections]
+        /// longest idle one is closed [default: a fifth of --max-connections]
         max_connections_per_address: u32 = "max-connections-per-address", "OCTELIUM_MAX_CONNECTIONS_PER_ADDRESS", "NUMBER";
         /// Require a PROXY protocol header of version 2 with the client's address on connections of --trusted-proxies:
         /// `on` or `off`. If `on`, connections without one are refused. If `off`, `X-Forwarded-For` names the client

@@ -24,7 +24,7 @@ struct Bucket {
 
 impl Arrivals {
     /// A prefix that may have `per_address` connections open may begin half of them at once, and then a twenty-fifth
-    /// of them each second: with the defaults 2,500, and 200 a second.
+    /// of them each second: with the defaults 2,000, and 160 a second.
     pub(super) fn new(per_address: usize) -> Self {
         let per_address = f64::from(u32::try_from(per_address).unwrap_or(u32::MAX));
         Self {
