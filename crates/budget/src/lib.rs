@@ -1,4 +1,4 @@
-//! Bytes that callers share.
+//! Memory budgets that callers share.
 //!
 //! A [`Pool`] bounds the memory of unfinished requests: a share for each caller, and a total. If the total is reached,
 //! the oldest unfinished body of the caller that holds most is evicted.

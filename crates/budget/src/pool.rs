@@ -1,4 +1,4 @@
-//! The pool.
+//! The pool of bytes and its eviction.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,10 +15,10 @@ use std::{
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
-/// Bytes are taken in steps of this many. A request takes at least one: it stands for its head and its task.
+/// The unit of reservation, in bytes. A request takes at least one step, which covers its head and its task.
 pub const STEP: usize = 16 * 1024;
 
-/// The age from which a body may be evicted although its caller holds no more than the others.
+/// The age from which a body can be evicted even if its caller does not hold more bytes than others.
 const OLD: Duration = Duration::from_secs(1);
 
 /// Limits of a [`Pool`], in bytes.
@@ -30,7 +30,7 @@ pub struct Size {
     pub total: usize,
 }
 
-/// The reason why a body has no room.
+/// The reason why a body gets no bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoRoom {
     /// The caller would hold more than its share.
@@ -44,13 +44,13 @@ pub enum NoRoom {
 /// The bytes that callers hold.
 ///
 /// A caller holds at most its share. If the total is reached, the oldest unfinished body of the caller that holds most
-/// is evicted. Therefore no number of callers that hold bodies back keeps others out.
+/// is evicted. Therefore callers that delay their bodies cannot keep others out, however many they are.
 pub struct Pool<K> {
     size: Size,
     held: Mutex<Holdings<K>>,
 }
 
-/// Has an entry for each caller that holds at least one [`STEP`], so its length is bounded by the pool's total.
+/// The bytes of all callers. Only callers with at least one [`STEP`] have an entry, so the total bounds the length.
 struct Holdings<K> {
     total: usize,
     by: HashMap<K, Holding>,
@@ -62,25 +62,25 @@ struct Holdings<K> {
 #[derive(Default)]
 struct Holding {
     bytes: usize,
-    /// By number, which is the order of their beginnings.
+    /// Bodies by number, in the order in which they started.
     bodies: BTreeMap<u64, Held>,
 }
 
 struct Held {
     bytes: usize,
     since: Instant,
-    /// `None` if the body cannot be evicted any more: its handler is at work, and finishes.
+    /// `None` if the body can no longer be evicted, because its handler runs and will finish.
     eviction: Option<Arc<Eviction>>,
 }
 
-/// The signal to an unfinished body that it lost its place.
+/// The signal that an unfinished body was evicted.
 #[derive(Default)]
 pub struct Eviction {
     is_evicted: AtomicBool,
     waker: AtomicWaker,
 }
 
-/// A part of a pool. Returned when dropped.
+/// The reserved bytes of one body. They are returned on drop.
 pub struct Reserved {
     place: Box<dyn Place>,
     eviction: Arc<Eviction>,
@@ -100,15 +100,15 @@ struct Holder<K> {
 }
 
 impl Eviction {
-    /// Returns whether the body lost its place. If not, `waker` is woken when it does.
+    /// Returns whether the body was evicted. If not, `waker` is woken when it is evicted.
     ///
-    /// One task at a time can wait: only the last `waker` is woken.
+    /// Only one task can wait at a time: only the last `waker` is woken.
     pub fn poll(&self, waker: &Waker) -> bool {
         self.waker.register(waker);
         self.is_evicted()
     }
 
-    /// Waits until the body loses its place. One task at a time can wait.
+    /// Waits until the body is evicted. Only one task can wait at a time.
     pub async fn evicted(&self) {
         poll_fn(|context| {
             if self.poll(context.waker()) {
@@ -120,7 +120,7 @@ impl Eviction {
         .await;
     }
 
-    /// Returns whether the body lost its place.
+    /// Returns whether the body was evicted.
     pub fn is_evicted(&self) -> bool {
         self.is_evicted.load(Ordering::Acquire)
     }
@@ -144,10 +144,10 @@ impl<K: Copy + Eq + Hash + Send + Sync + 'static> Pool<K> {
         }
     }
 
-    /// Takes one [`STEP`] for a body of `key`.
+    /// Reserves one [`STEP`] for a body of `key`.
     ///
     /// # Errors
-    /// Returns [`NoRoom::Share`] if the caller holds its share, or [`NoRoom::Total`] if the pool is full.
+    /// Returns [`NoRoom::Share`] if the caller holds its full share, or [`NoRoom::Total`] if the pool is full.
     pub fn reserve(pool: &Arc<Self>, key: K) -> Result<Reserved, NoRoom> {
         let eviction = Arc::<Eviction>::default();
         let mut held = pool.lock();
@@ -190,7 +190,7 @@ impl<K> Pool<K> {
 }
 
 impl<K: Copy + Eq + Hash> Holdings<K> {
-    /// Evicts bodies of others until `more` bytes fit for `key`.
+    /// Evicts bodies of other callers until `more` bytes fit for `key`.
     fn make_room(&mut self, pool: &Pool<K>, key: K, more: usize) -> Result<(), NoRoom> {
         let own = self.by.get(&key).map_or(0, |holding| holding.bytes);
         let wanted = own.saturating_add(more);
@@ -205,8 +205,8 @@ impl<K: Copy + Eq + Hash> Holdings<K> {
         Ok(())
     }
 
-    /// Evicts the oldest unfinished body of the caller that holds most, if that is more than `wanted`, or if the body
-    /// is old. Returns `false` if there is none.
+    /// Evicts the oldest unfinished body of the caller that holds most. A body qualifies if its caller holds more than
+    /// `wanted` bytes, or if it is older than [`OLD`]. Returns `false` if no body qualifies.
     fn evict(&mut self, key: K, wanted: usize) -> bool {
         let unfinished = self.by.iter().filter(|(other, _)| **other != key);
         let unfinished = unfinished.filter_map(|(other, holding)| {
@@ -282,21 +282,21 @@ impl Drop for Reserved {
 }
 
 impl Reserved {
-    /// Holds at least `bytes` from here on, and no more than needed.
+    /// Changes the reservation to `bytes`, rounded up to whole steps.
     ///
     /// # Errors
-    /// Returns [`NoRoom`] if the bytes do not fit, or if the body was evicted. The place stays as it is.
+    /// Returns [`NoRoom`] if the bytes do not fit, or if the body was evicted. The reservation does not change.
     pub fn hold(&self, bytes: usize) -> Result<(), NoRoom> {
         let needed = bytes.div_ceil(STEP).max(1).saturating_mul(STEP);
         self.place.resize(needed)
     }
 
-    /// Keeps the place until it is dropped: from now on, the body is not evicted.
+    /// Protects the body from eviction. It keeps its bytes until it is dropped.
     pub fn complete(&self) {
         self.place.complete();
     }
 
-    /// Returns the signal that the body lost its place.
+    /// Returns the signal of the eviction of this body.
     pub fn eviction(&self) -> &Arc<Eviction> {
         &self.eviction
     }

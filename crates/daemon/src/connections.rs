@@ -17,24 +17,23 @@ mod arrivals;
 
 use arrivals::Arrivals;
 
-/// The number of connections after which the search for one to close stops, if it has found one.
+/// The number of connections after which the search for an idle one stops, if it has found one.
 const LONGEST_SEARCH: usize = 1024;
-/// The number of connections of one holder that are compared to find a long idle one. A flood of connections must not
-/// cost a look at all others for each of its own.
+/// The number of connections of one holder that are compared to find a long idle one. The bound keeps a flood of
+/// connections from scanning all others for each new one.
 const SAMPLE: usize = 64;
-/// The time in which a new connection without a request is protected, because its handshake may be in progress.
+/// The time for which a new connection without a request is protected, because its handshake may be in progress.
 const HANDSHAKE: Duration = Duration::from_secs(2);
 /// The maximum number of connections that are closing, in addition to an eighth of the total.
 const MAX_CLOSING: usize = 256;
-/// The time for which a refusal makes the replica not ready.
+/// The time after a refusal for which the replica is not ready.
 const REFUSAL_SHOWS: Duration = Duration::from_secs(5);
 
-/// The peer that a connection counts for.
+/// The peer to which a connection is charged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Holder {
-    /// A client.
     Client(AddressPrefix),
-    /// A trusted proxy, which connects for many clients.
+    /// A trusted proxy, which opens connections for many clients.
     Proxy(AddressPrefix),
 }
 
@@ -42,7 +41,7 @@ pub(crate) enum Holder {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) total: usize,
-    /// For one address prefix.
+    /// The limit for one address prefix.
     pub(crate) per_address: usize,
 }
 
@@ -68,11 +67,11 @@ struct Table {
 }
 
 struct Group {
-    /// A random value, so that among equal holders no address is always first.
+    /// A random value that orders holders with equally many connections, so that no address is always first.
     tie: u64,
-    /// By id, the oldest first.
+    /// Connections by id, the oldest first.
     members: BTreeMap<u64, Arc<Activity>>,
-    /// The id at which the next search begins.
+    /// The id at which the next search starts.
     hand: u64,
 }
 
@@ -96,8 +95,8 @@ impl Connections {
         })
     }
 
-    /// Admits a connection of `holder`. Returns `None` if there are too many new ones, or if a limit is reached and no
-    /// idle connection can be closed for it.
+    /// Admits a connection of `holder`. Returns `None` if the holder opens connections too fast, or if a limit is
+    /// reached and no idle connection can be closed.
     pub(crate) fn admit(self: &Arc<Self>, holder: Holder) -> Option<Slot> {
         self.admit_as(holder, Arc::new(Activity::new()))
     }
@@ -169,7 +168,7 @@ impl Connections {
         }
     }
 
-    /// Returns true if a connection was refused recently because of the total limit.
+    /// Returns true if the total limit has recently refused a connection.
     pub(crate) fn is_refusing(&self) -> bool {
         let refused_at = self.table().refused_at;
         refused_at.is_some_and(|at| at.elapsed() < REFUSAL_SHOWS)
@@ -206,7 +205,7 @@ impl Table {
             .map_or(0, |group| group.members.len())
     }
 
-    /// Changes the connections of a holder, and its position in the order.
+    /// Changes the connections of a holder, and updates its position in the order.
     fn update(
         &mut self,
         holder: Holder,
@@ -287,16 +286,17 @@ type Rank = (Stage, Instant);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
-    /// No request for too long.
+    /// Without a request for too long.
     Silent,
     /// Kept open for the next request.
     Kept,
-    /// Possibly in the handshake.
+    /// Possibly in its handshake.
     Young,
 }
 
 impl Group {
-    /// Returns the longest idle one of the next [`SAMPLE`] connections, or the first idle one after them.
+    /// Returns the longest idle one of the next [`SAMPLE`] connections. If all of them are in use, returns the first
+    /// idle one after them.
     fn longest_idle(&mut self, now: Instant) -> Option<(Rank, u64)> {
         let mut best = None;
         let members = self.members.range(self.hand..);
@@ -326,7 +326,7 @@ fn stage(idle: &Idle, now: Instant) -> Stage {
 }
 
 impl Holder {
-    /// Returns the number of connections for the order of closing. Proxies are last.
+    /// Returns the number of connections that orders holders for closing. Proxies are last.
     fn weight(self, connections: usize) -> usize {
         match self {
             Self::Client(_) => connections,
@@ -343,7 +343,6 @@ impl fmt::Display for Holder {
 }
 
 impl Slot {
-    /// Returns the activity of the connection.
     pub(crate) fn activity(&self) -> &Arc<Activity> {
         &self.activity
     }

@@ -1,16 +1,16 @@
-//! The limit of open files of this process (`RLIMIT_NOFILE`), and what follows from it.
+//! The limit of open files of this process (`RLIMIT_NOFILE`), and the limit of upstream requests derived from it.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The number of files that upstream requests leave to connections of clients, the store and the rest: at least this
-/// many, and at least a quarter.
+/// The minimum number of files that upstream requests leave to client connections, the store and the rest. They also
+/// leave at least a quarter.
 const RESERVE: u64 = 256;
 /// The maximum number of open requests at upstreams.
 const MOST_UPSTREAM_REQUESTS: u64 = 16_384;
 /// The minimum number of open requests at upstreams.
 const LEAST_UPSTREAM_REQUESTS: u64 = 16;
 
-/// Raises the soft limit to the hard limit. Returns the soft limit that is then in effect, or `None` if there is none.
+/// Raises the soft limit to the hard limit. Returns the effective soft limit, or `None` if it is unlimited.
 pub(crate) fn raise_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current == limit.maximum {
@@ -32,7 +32,7 @@ pub(crate) fn raise_limit() -> Option<u64> {
     }
 }
 
-/// Returns how many requests may be open at upstreams with this limit of open files. Each may need one file.
+/// Returns how many requests can be open at upstreams with this limit of open files. Each may need one file.
 pub(crate) fn upstream_requests(limit: Option<u64>) -> usize {
     let most = limit.map_or(MOST_UPSTREAM_REQUESTS, |limit| {
         limit.saturating_sub(RESERVE.max(limit / 4))

@@ -1,4 +1,4 @@
-//! The shares of callers in the memory and the upstream connections of this process.
+//! The share of each caller in the memory and the upstream connections of this process.
 
 use std::{fmt, net::IpAddr};
 
@@ -17,12 +17,12 @@ pub(crate) use exchanges::{Exchange, Exchanges};
 pub(crate) enum Payer {
     /// The authenticated User.
     User(Uid),
-    /// The client's address, if there is no User.
+    /// The address prefix of a client that is not authenticated as a User.
     Address(AddressPrefix),
 }
 
 impl Payer {
-    /// Returns the User of `caller`, else the address prefix of `client`.
+    /// Returns the User of `caller`, or the address prefix of `client` if the caller has no User.
     pub(crate) fn of(caller: Option<&Caller>, client: IpAddr) -> Self {
         match caller.and_then(Caller::user) {
             Some(user) => Self::User(user),

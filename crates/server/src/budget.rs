@@ -1,8 +1,8 @@
-//! Limits on the memory and time that request bodies may take.
+//! Limits on the memory and the time that request bodies can take.
 //!
-//! Every body that the API, the OAuth2 endpoints or the pages read goes through [`limited`]. Received bytes that are
-//! not handled yet are charged to the User of an authenticated request, or else to the client's address prefix. A body
-//! that does not fit is refused at once. A body that takes too long is cut off.
+//! Each body that the API, the OAuth2 endpoints or the pages read passes through [`limited`]. Bytes that were received
+//! and are not handled yet are charged to the User of an authenticated request, or else to the client's address prefix.
+//! A body that does not fit is refused at once. A body that takes too long is cut off.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -22,21 +22,21 @@ use body::{Held, LimitedBody};
 pub(crate) const ANONYMOUS_MESSAGE: usize = 64 * 1024;
 /// Maximum size of one message, in bytes, for methods with authentication.
 pub(crate) const MESSAGE: usize = 4 * 1024 * 1024;
-/// Maximum size of one message of `platform.v1`, in bytes. Apply sends many documents at once.
+/// Maximum size of one message of `platform.v1`, in bytes. An apply sends many documents at once.
 pub(crate) const PLATFORM_MESSAGE: usize = 16 * 1024 * 1024;
 
-/// Bytes of unfinished bodies without authentication: per address prefix, and in total.
+/// Maximum bytes of unfinished bodies without authentication: of one address prefix, and in total.
 const ANONYMOUS: Size = Size {
     share: 16 * 1024 * 1024,
     total: 64 * 1024 * 1024,
 };
-/// Bytes that streams without authentication may have, for one address prefix and in total: health and reflection.
-/// Apart from the bodies, so that these cannot keep logins out.
+/// Maximum bytes of streams without authentication (health and reflection): of one address prefix, and in total. They
+/// are separate from the bodies, so that streams cannot keep logins out.
 const STREAMS: Size = Size {
     share: 32 * STEP,
     total: 256 * STEP,
 };
-/// Bytes that unfinished bodies with authentication may have, for one User and in total.
+/// Maximum bytes of unfinished bodies with authentication: of one User, and in total.
 const AUTHENTICATED: Size = Size {
     share: 32 * 1024 * 1024,
     total: 96 * 1024 * 1024,
@@ -63,9 +63,9 @@ pub(crate) struct BodyBudget {
 pub(crate) enum Payer {
     /// A client that is not authenticated.
     Anonymous(Option<AddressPrefix>),
-    /// The client is not authenticated, and the reply goes on until somebody ends it.
+    /// A client that is not authenticated and asks for an endless response.
     Stream(Option<AddressPrefix>),
-    /// The client is authenticated as this User.
+    /// An authenticated User.
     User(Uid),
 }
 
@@ -76,7 +76,7 @@ pub(crate) enum Shape {
     Whole,
     /// One gRPC message.
     Message,
-    /// Any number of gRPC messages. The time limits end with the first message.
+    /// Any number of gRPC messages. After the first message, `stream_idle` replaces the other time limits.
     Messages,
 }
 
@@ -90,7 +90,7 @@ struct Limits {
     shape: Shape,
     /// Maximum time without data after the first message of a stream.
     stream_idle: Option<Duration>,
-    /// Whether the request can be evicted after its body has arrived.
+    /// True if the request can be evicted after its body has arrived.
     stays_evictable: bool,
 }
 
@@ -135,12 +135,12 @@ impl Payer {
         Self::Anonymous(address.map(AddressPrefix::from))
     }
 
-    /// A client at this address that is not authenticated and asks for an endless reply.
+    /// Returns the payer for a client at this address that is not authenticated and asks for an endless response.
     pub(crate) fn stream(address: Option<IpAddr>) -> Self {
         Self::Stream(address.map(AddressPrefix::from))
     }
 
-    /// Returns the limit that left no room for a body.
+    /// Returns the limit that refused a body.
     fn limit(self, no_room: NoRoom) -> Limit {
         match (self, no_room) {
             (_, NoRoom::Evicted) => Limit::BodyEvicted,
@@ -169,8 +169,8 @@ impl Payer {
     }
 }
 
-/// Calls `handle` with a request whose body is limited and charged to `payer`. `most` is the maximum size in bytes, of
-/// each message for a stream. A response without authentication stays charged until it is sent.
+/// Calls `handle` with a request whose body is limited and charged to `payer`. `most` is the maximum size of the body
+/// in bytes, or of each message of a stream. A response without authentication stays charged until it is sent.
 ///
 /// # Errors
 /// Returns an error of the kind `TooLarge`, `TimedOut` or `Overloaded` if the body was refused.
@@ -214,7 +214,7 @@ where
 }
 
 impl Refused {
-    /// Counts the refusal, and logs the first one.
+    /// Counts the refusal. The limit is logged at most once per minute.
     fn count(self, payer: Payer) {
         let limit = match self {
             Self::TooLarge { .. } => Limit::BodyBytes,

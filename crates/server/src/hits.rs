@@ -1,4 +1,4 @@
-//! Limits on the hits of a key in a window, for all replicas together.
+//! Rate limits per key and time window, shared by all replicas.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use domain::clock::UnixMillis;
 
 use crate::{Context, Error};
 
-/// The keys that are over their limit, so that a refusal writes nothing to the store.
+/// The keys over their limit, so that their next refusals do not write to the store.
 pub(crate) struct OverLimit(moka::sync::Cache<String, UnixMillis>);
 
 impl Default for OverLimit {
@@ -15,19 +15,18 @@ impl Default for OverLimit {
     }
 }
 
-/// A key has more hits than it may have.
+/// The reason why a hit is not allowed.
 #[derive(Debug)]
 pub(crate) enum TooMany {
-    /// The window ends then.
+    /// The key has too many hits. The window ends at this time.
     Until(UnixMillis),
-    /// The store failed.
     Failed(Error),
 }
 
-/// Counts a hit of `key`, which may have `most` in `window`.
+/// Counts a hit of `key`, which is allowed `most` hits per `window`.
 ///
 /// # Errors
-/// Returns [`TooMany::Until`] if there are more, and [`TooMany::Failed`] if the store fails.
+/// Returns [`TooMany::Until`] if there are more hits, and [`TooMany::Failed`] if the store fails.
 pub(crate) async fn count(
     ctx: &Context,
     key: String,
@@ -37,7 +36,7 @@ pub(crate) async fn count(
     let now = ctx.now();
     let over = &ctx.over_limit.0;
     if let Some(until) = over.get(&key) {
-        // A window is never longer, whatever happened to the clock.
+        // A clock that was set back must not extend the refusal beyond one window.
         if now < until && until.since(now) <= window {
             return Err(TooMany::Until(until));
         }

@@ -20,23 +20,23 @@ static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// A limit that a caller can reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limit {
-    /// Bytes of one request body.
+    /// Maximum bytes of one request body.
     BodyBytes,
-    /// Seconds that one request body may take.
+    /// Maximum time of one request body.
     BodyTime,
-    /// Unfinished bodies of one unauthenticated address prefix.
+    /// Bytes of unfinished bodies of one unauthenticated address prefix.
     AnonymousShare,
-    /// Unfinished bodies of all unauthenticated callers.
+    /// Bytes of unfinished bodies of all unauthenticated callers.
     AnonymousTotal,
-    /// An unfinished body that made room for other callers.
+    /// The eviction of an unfinished body for other callers.
     BodyEvicted,
-    /// Streams without authentication of one address prefix.
+    /// Bytes of unauthenticated streams of one address prefix.
     StreamShare,
-    /// Streams without authentication of all callers.
+    /// Bytes of unauthenticated streams of all callers.
     StreamTotal,
-    /// Unfinished bodies of one User.
+    /// Bytes of unfinished bodies of one User.
     UserShare,
-    /// Unfinished bodies of all Users.
+    /// Bytes of unfinished bodies of all Users.
     UserTotal,
     /// Audit rows about refusals.
     RefusalRows,
@@ -44,7 +44,7 @@ pub(crate) enum Limit {
     AnonymousAccessRows,
     /// Rows stored by unauthenticated requests.
     AnonymousRows,
-    /// Logins at identity providers that failed, of one address prefix.
+    /// Failed logins at identity providers of one address prefix.
     FailedLogins,
 }
 
@@ -94,7 +94,7 @@ impl Limit {
         }
     }
 
-    /// Counts one refusal. Logs the first one, then at most one per minute. `caller` is logged as the cause.
+    /// Counts one refusal. Logs the first one, and then at most one per minute. The log names `caller` as the cause.
     pub(crate) fn reached(self, caller: &dyn std::fmt::Display) {
         let limit = self.as_str();
         metrics::counter!("octelium_limit_reached_total", "limit" => limit).increment(1);
@@ -111,7 +111,7 @@ impl Limit {
         }
     }
 
-    /// Returns whether a message is due. Of concurrent callers, exactly one gets `true`.
+    /// Returns whether a log message is due. If calls are concurrent, exactly one gets `true`.
     fn takes_the_line(self, uptime: Duration) -> bool {
         let now = u64::try_from(uptime.as_millis()).unwrap_or(NEVER - 1);
         let quiet = u64::try_from(QUIET.as_millis()).unwrap_or(NEVER);

@@ -14,11 +14,10 @@ use crate::{Caller, Error, ErrorKind, limit::Limit};
 /// Length of a counting window.
 const WINDOW: Duration = Duration::from_mins(1);
 
-/// Failed logins at identity providers a minute: those of one address prefix, and those that are counted in all, which
-/// bounds the memory of the count.
+/// Failed logins at identity providers per minute: the limit of one address prefix, and the maximum that is counted in
+/// total. The total bounds the memory of the count.
 const FAILED_LOGINS: (u32, u32) = (60, 10_000);
-/// Logins that machines without a browser ask for, in a minute: of one address prefix, and of all. Each has three
-/// rows.
+/// Device logins per minute: of one address prefix, and in total. Each adds three rows.
 const DEVICE_LOGINS: (u32, u32) = (30, 70);
 
 /// Limits on rows stored by unauthenticated requests.
@@ -36,7 +35,7 @@ impl Default for AnonymousRows {
 }
 
 impl AnonymousRows {
-    /// Counts a login that a machine asks for.
+    /// Counts a device login.
     ///
     /// # Errors
     /// Returns `RateLimited` if the limit is reached.
@@ -50,7 +49,8 @@ impl AnonymousRows {
     }
 }
 
-/// Logins at identity providers that failed in the last minute. They protect the providers, and store nothing.
+/// The logins at identity providers that failed in the last minute. Their limit protects the providers. They add no
+/// rows.
 pub(crate) struct FailedLogins(RowBudget<Option<AddressPrefix>>);
 
 impl Default for FailedLogins {
@@ -61,10 +61,11 @@ impl Default for FailedLogins {
 }
 
 impl FailedLogins {
-    /// Checks that a login may come back from its provider.
+    /// Checks that the callback of a login may proceed.
     ///
     /// # Errors
-    /// Returns `RateLimited` if too many logins from this address failed. Those of other addresses do not count.
+    /// Returns `RateLimited` if too many logins from this address prefix failed. Failures of other prefixes do not
+    /// count.
     pub(crate) fn check(&self, caller: &Caller, now: UnixMillis) -> Result<(), Error> {
         let prefix = caller.ip.map(AddressPrefix::from);
         if self.0.is_below_share(prefix, now) {
@@ -74,7 +75,7 @@ impl FailedLogins {
         Err(too_many())
     }
 
-    /// Counts a login that failed after it came back.
+    /// Counts a login that failed at its callback.
     pub(crate) fn count(&self, caller: &Caller, now: UnixMillis) {
         self.0.take(caller.ip.map(AddressPrefix::from), now);
     }
@@ -90,14 +91,14 @@ fn too_many() -> Error {
     )
 }
 
-/// A limit on the rows of one kind that a replica stores per minute: per caller, and in total.
+/// A limit on the rows of one kind that a replica stores per minute, per caller and in total.
 pub(crate) struct RowBudget<K> {
     share: u32,
     total: u32,
     window: Mutex<Window<K>>,
 }
 
-/// Has one entry per caller that stored a row, so the total bounds its size.
+/// Counts of one window. Only callers that stored a row have an entry, so the total bounds the size.
 struct Window<K> {
     started: UnixMillis,
     total: u32,
@@ -117,7 +118,7 @@ impl<K: Copy + Eq + Hash> RowBudget<K> {
         }
     }
 
-    /// Counts a row of `key`. Returns `false` if the limit is reached and the row must not be stored.
+    /// Counts a row of `key`. Returns `false` if a limit is reached and the row must not be stored.
     pub(crate) fn take(&self, key: K, now: UnixMillis) -> bool {
         self.with(key, now, |is_open, window| {
             if is_open {
@@ -127,7 +128,7 @@ impl<K: Copy + Eq + Hash> RowBudget<K> {
         })
     }
 
-    /// Returns whether `key` has not used up its share, whatever others use. Counts nothing.
+    /// Returns whether `key` is below its share, regardless of other keys. Counts nothing.
     fn is_below_share(&self, key: K, now: UnixMillis) -> bool {
         let mut is_below = true;
         self.with(key, now, |_, window| {

@@ -1,4 +1,4 @@
-//! The proxies, started.
+//! The proxies that are measured: octeliumd and its peers.
 
 use std::{
     env, fs,
@@ -19,13 +19,12 @@ use crate::{
 
 mod jwt;
 
-/// A running proxy.
 pub(crate) struct Proxy {
-    /// As in the table.
+    /// The name in the table of results.
     pub(crate) name: &'static str,
-    /// Where it serves HTTP/1.1 and HTTP/2 over TLS.
+    /// The address that serves HTTP/1.1 and HTTP/2 over TLS.
     pub(crate) address: SocketAddr,
-    /// What a request proves itself with.
+    /// The value of the `Authorization` header.
     pub(crate) authorization: String,
     /// The certificate that clients trust.
     pub(crate) certificate: PathBuf,
@@ -38,18 +37,18 @@ enum Program {
     Theirs(Process),
 }
 
-/// Where the proxies send requests.
+/// The upstreams of the proxies.
 pub(crate) struct Upstreams {
-    /// Small answers.
+    /// The server of small responses.
     pub(crate) app: SocketAddr,
-    /// Large bodies, gRPC and `WebSocket`s.
+    /// The server of large bodies, gRPC and `WebSocket`s.
     pub(crate) streams: SocketAddr,
-    /// Answers 204 to each question of `auth_request`.
+    /// The server that answers 204 to each subrequest of `auth_request`.
     pub(crate) checker: SocketAddr,
 }
 
 impl Proxy {
-    /// octeliumd, on which Services are made already.
+    /// Returns an octeliumd that already has the Services.
     pub(crate) fn octeliumd(name: &'static str, replica: Replica, access_token: &str) -> Self {
         Self {
             name,
@@ -61,12 +60,12 @@ impl Proxy {
         }
     }
 
-    /// nginx with `proxy_pass` alone.
+    /// Starts nginx with only `proxy_pass`.
     pub(crate) fn nginx(upstreams: &Upstreams) -> Self {
         Self::nginx_with("nginx", "", upstreams)
     }
 
-    /// nginx that asks a checker about each request. The checker's own CPU time is not counted.
+    /// Starts nginx. It sends a subrequest to a checker for each request. The checker's own CPU time is not counted.
     pub(crate) fn nginx_auth_request(upstreams: &Upstreams) -> Self {
         Self::nginx_with("nginx auth_request", "auth_request /check;", upstreams)
     }
@@ -90,7 +89,6 @@ impl Proxy {
         })
     }
 
-    /// haproxy.
     pub(crate) fn haproxy(upstreams: &Upstreams) -> Self {
         Self::theirs("haproxy", |files, address| {
             let configuration = files.fill(
@@ -108,7 +106,8 @@ impl Proxy {
         })
     }
 
-    /// Envoy that verifies a JWT and looks at its subject, where `ENVOY` or `PATH` has it.
+    /// Starts Envoy, which verifies a JWT and checks its subject. `ENVOY` names the program, by default `envoy`.
+    /// Returns `None` if it is not installed.
     pub(crate) fn envoy(upstreams: &Upstreams) -> Option<Self> {
         let program = env::var_os("ENVOY").map_or_else(|| PathBuf::from("envoy"), PathBuf::from);
         if Command::new(&program).arg("--version").output().is_err() {
@@ -147,7 +146,7 @@ impl Proxy {
         Self {
             name,
             address,
-            // As long as one of ours.
+            // As long as an access token of octeliumd.
             authorization: format!("Bearer {}", "x".repeat(200)),
             certificate: files.certificate,
             program: Program::Theirs(process),
@@ -155,12 +154,12 @@ impl Proxy {
         }
     }
 
-    /// CPU time that it has used, in seconds.
+    /// Returns the used CPU time, in seconds.
     pub(crate) fn cpu_seconds(&self) -> f64 {
         family_cpu_seconds(self.id())
     }
 
-    /// Resident memory, in bytes.
+    /// Returns the resident memory, in bytes.
     pub(crate) fn resident(&self) -> f64 {
         family_resident(self.id())
     }
@@ -219,7 +218,7 @@ impl Files {
     }
 }
 
-/// A port of loopback that nobody has.
+/// Returns a free port of the loopback address.
 pub(crate) fn free_port() -> SocketAddr {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     socket.local_addr().unwrap()

@@ -1,4 +1,4 @@
-//! octeliumd with the Services that are measured, and everything around it.
+//! An octeliumd with the measured Services, the other proxies and their upstreams.
 
 use ::http::StatusCode;
 use api::core_v1::credential::spec::Type;
@@ -14,25 +14,24 @@ use crate::{
     upstream::{MESSAGE, Responder, Upstream},
 };
 
-/// All proxies, serving.
+/// All proxies, ready to serve.
 pub(crate) struct Stage {
-    /// The load generators.
     pub(crate) tools: Tools,
-    /// The program that is measured.
+    /// The measured program.
     pub(crate) octeliumd: Proxy,
-    /// The earlier program that `OCTELIUMD_BEFORE` names.
+    /// The earlier program named by `OCTELIUMD_BEFORE`.
     pub(crate) octeliumd_before: Option<Proxy>,
-    /// `proxy_pass` alone.
+    /// nginx with only `proxy_pass`.
     pub(crate) nginx: Proxy,
-    /// With a checker.
+    /// nginx with a checker.
     pub(crate) nginx_auth_request: Proxy,
     pub(crate) haproxy: Proxy,
-    /// Where it is installed.
+    /// `None` if Envoy is not installed.
     pub(crate) envoy: Option<Proxy>,
     _servers: Servers,
 }
 
-/// What stands behind the proxies.
+/// The upstreams of the proxies.
 pub(crate) struct Servers {
     app: Responder,
     checker: Responder,
@@ -87,7 +86,7 @@ impl Stage {
         stage
     }
 
-    /// Ours first.
+    /// Returns all proxies, octeliumd first.
     pub(crate) fn all(&self) -> Vec<&Proxy> {
         [
             &self.octeliumd,
@@ -102,7 +101,7 @@ impl Stage {
     }
 }
 
-/// octeliumd with Services `app`, `bodies`, `grpc` and `socket`, each of which a Policy guards.
+/// Starts an octeliumd with the Services `app`, `bodies`, `grpc` and `socket`. Each is guarded by a Policy.
 pub(crate) async fn octeliumd(upstreams: &Upstreams) -> Proxy {
     with_services("octeliumd", Replica::start_with_access_log(), upstreams).await
 }
@@ -119,7 +118,7 @@ async fn with_services(name: &'static str, replica: Replica, upstreams: &Upstrea
     Proxy::octeliumd(name, replica, &token)
 }
 
-/// An access token of User `bench`, whom the Policy lets in.
+/// Returns an access token of User `bench`, which the Policy allows.
 pub(crate) async fn access_token(api: &Api) -> String {
     let names = ["bench".to_owned()];
     api.make_workloads(&names, &spec(Type::AccessToken, 0))
@@ -127,7 +126,7 @@ pub(crate) async fn access_token(api: &Api) -> String {
     api.secret("bench").await.secret
 }
 
-/// A proxy that answers something else would be fast for nothing.
+/// Checks the response of a proxy. A proxy that sends a wrong response could be fast for that reason.
 async fn check(proxy: &Proxy) {
     let target = Target::new(proxy.address, &proxy.certificate);
     let mut connection = target.http1("app.localhost").await;

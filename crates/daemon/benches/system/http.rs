@@ -1,4 +1,4 @@
-//! Kept connections to a replica.
+//! Persistent connections to a replica.
 
 use std::{
     io,
@@ -20,7 +20,7 @@ use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-/// Where to connect to, and whom to trust.
+/// The address and the trusted certificate of a server.
 #[derive(Clone)]
 pub(crate) struct Target {
     address: SocketAddr,
@@ -29,7 +29,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// A replica with its own authority.
+    /// A replica with its own certificate authority.
     pub(crate) fn new(address: SocketAddr, ca: &Path) -> Self {
         let mut roots = RootCertStore::empty();
         roots
@@ -42,7 +42,7 @@ impl Target {
         }
     }
 
-    /// The same for clients at another address of this machine.
+    /// Returns the same target for clients at another address of this machine.
     pub(crate) fn from(&self, source: Ipv4Addr) -> Self {
         Self {
             source,
@@ -50,7 +50,7 @@ impl Target {
         }
     }
 
-    /// Asserts that the Cluster's pages are served.
+    /// Asserts that the replica serves the Cluster's pages.
     pub(crate) async fn answers(&self) {
         let request = http::Request::builder().uri("/login");
         let mut connection = self.http1("localhost").await;
@@ -58,7 +58,7 @@ impl Target {
         assert_eq!(status, 200);
     }
 
-    /// HTTP/1.1.
+    /// Opens an HTTP/1.1 connection.
     pub(crate) async fn http1(&self, host: &str) -> Http1 {
         let stream = self.stream(host, b"http/1.1").await;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -69,7 +69,7 @@ impl Target {
         }
     }
 
-    /// HTTP/2, for gRPC.
+    /// Opens an HTTP/2 connection, for gRPC.
     pub(crate) async fn http2(&self, host: &str) -> http2::SendRequest<tonic::body::Body> {
         let stream = self.stream(host, b"h2").await;
         let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
@@ -79,12 +79,12 @@ impl Target {
         sender
     }
 
-    /// A connection over which the client speaks `protocol`.
+    /// Opens a TLS connection with `protocol` as its ALPN protocol.
     pub(crate) async fn stream(&self, host: &str, protocol: &[u8]) -> TlsStream<TcpStream> {
         self.try_stream(host, protocol).await.unwrap()
     }
 
-    /// As [`Self::stream`], where the connection may be refused.
+    /// Like [`Self::stream`], if the server may refuse the connection.
     pub(crate) async fn try_stream(
         &self,
         host: &str,
@@ -104,7 +104,7 @@ impl Target {
             .await
     }
 
-    /// A connection without TLS.
+    /// Opens a connection without TLS.
     pub(crate) async fn tcp(&self) -> io::Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
         socket.bind((self.source, 0).into())?;
@@ -114,14 +114,14 @@ impl Target {
     }
 }
 
-/// A kept connection of HTTP/1.1.
+/// A persistent HTTP/1.1 connection.
 pub(crate) struct Http1 {
     sender: http1::SendRequest<Full<Bytes>>,
     authority: String,
 }
 
 impl Http1 {
-    /// Without TLS, for peers that are measured so.
+    /// Opens a connection without TLS, for peers that are measured without it.
     pub(crate) async fn plain(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
@@ -133,7 +133,7 @@ impl Http1 {
         }
     }
 
-    /// Sends a request, whose answer goes on.
+    /// Sends a request whose response does not end.
     pub(crate) async fn open(&mut self, request: http::request::Builder) -> Open {
         let request: Request<_> = request
             .header("host", &self.authority)
@@ -145,7 +145,7 @@ impl Http1 {
         Open(response.into_body())
     }
 
-    /// Sends a request, reads the answer.
+    /// Sends a request and reads the response.
     pub(crate) async fn send(
         &mut self,
         request: http::request::Builder,
@@ -154,7 +154,7 @@ impl Http1 {
         self.try_send(request, body).await.unwrap()
     }
 
-    /// As [`Self::send`], where the answer may be cut off.
+    /// Like [`Self::send`], if the response may be cut off.
     pub(crate) async fn try_send(
         &mut self,
         request: http::request::Builder,
@@ -170,7 +170,7 @@ impl Http1 {
         Ok((head.status, body.collect().await?.to_bytes()))
     }
 
-    /// Sends what a browser does at our own pages, and gives the whole answer.
+    /// Sends a request with the headers of a browser on our own pages, and returns the whole response.
     pub(crate) async fn browse(
         &mut self,
         request: http::request::Builder,
@@ -198,11 +198,11 @@ impl Http1 {
     }
 }
 
-/// An answer that goes on.
+/// A response that does not end.
 pub(crate) struct Open(Incoming);
 
 impl Open {
-    /// Waits for more; false where it has ended.
+    /// Waits for the next frame. Returns false if the response has ended.
     pub(crate) async fn beats(&mut self) -> bool {
         matches!(self.0.frame().await, Some(Ok(_)))
     }

@@ -12,35 +12,35 @@ use std::{
 
 use tempfile::TempDir;
 
-/// Clock ticks a second in `/proc`; the same on every Linux that we know.
+/// Clock ticks per second in `/proc`, the same on every known Linux.
 const TICKS: f64 = 100.0;
 
 /// A running `octeliumd`.
 pub(crate) struct Replica {
     process: Child,
-    /// `None` only while it ends.
+    /// `None` only while the process is stopped.
     directory: Option<TempDir>,
-    /// Where it serves.
+    /// The address of its listener.
     pub(crate) address: SocketAddr,
 }
 
 impl Replica {
-    /// On an empty store.
+    /// Starts with an empty store.
     pub(crate) fn start() -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), &[])
     }
 
-    /// On an empty store, with a line in its log for each request.
+    /// Starts with an empty store, and logs a line for each request.
     pub(crate) fn start_with_access_log() -> Self {
         Self::start_program(&measured_program())
     }
 
-    /// As [`Self::start_with_access_log`], of this program.
+    /// Like [`Self::start_with_access_log`], for another program.
     pub(crate) fn start_program(program: &OsStr) -> Self {
         Self::launch(program, tempfile::tempdir().unwrap(), &[], "info")
     }
 
-    /// With its data directory in `directory`, and further arguments.
+    /// Starts with its data directory in `directory`, and with additional arguments.
     pub(crate) fn start_in(directory: TempDir, arguments: &[&str]) -> Self {
         Self::launch(
             &measured_program(),
@@ -73,7 +73,7 @@ impl Replica {
         replica
     }
 
-    /// Waits until it serves, and says where.
+    /// Waits until the replica serves, and returns its address.
     fn serving(&mut self, log: &Path) -> SocketAddr {
         loop {
             let text = fs::read_to_string(log).unwrap();
@@ -94,32 +94,31 @@ impl Replica {
         }
     }
 
-    /// Its number.
+    /// Returns the process id.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// Ends it, and leaves what it has stored.
+    /// Stops the process, and keeps its data directory.
     pub(crate) fn stop(mut self) -> TempDir {
         self.directory.take().unwrap()
     }
 
-    /// The data directory.
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.directory.as_ref().unwrap().path().join("data")
     }
 
-    /// `localhost:<port>`.
+    /// Returns `localhost:<port>`.
     pub(crate) fn domain(&self) -> String {
         format!("localhost:{}", self.address.port())
     }
 
-    /// CPU time that it has used, in seconds.
+    /// Returns the used CPU time, in seconds.
     pub(crate) fn cpu_seconds(&self) -> f64 {
         cpu_seconds(self.process.id())
     }
 
-    /// Resident memory, in MB (10^6 bytes).
+    /// Returns the resident memory, in MB (10^6 bytes).
     pub(crate) fn resident_megabytes(&self) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let line = status
@@ -131,7 +130,7 @@ impl Replica {
     }
 }
 
-/// The program that `OCTELIUMD` names, or the one built beside this benchmark.
+/// Returns the program named by `OCTELIUMD`, or the one built beside this benchmark.
 fn measured_program() -> OsString {
     let program = std::env::var_os("OCTELIUMD");
     program.unwrap_or_else(|| env!("CARGO_BIN_EXE_octeliumd").into())
@@ -144,7 +143,7 @@ impl Drop for Replica {
     }
 }
 
-/// The CPU time that a process has used, in seconds.
+/// Returns the CPU time that a process has used, in seconds.
 pub(crate) fn cpu_seconds(process: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let (_, fields) = stat.rsplit_once(')').unwrap();

@@ -1,4 +1,4 @@
-//! What is behind the Services that are measured.
+//! The upstream of the measured Services.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// The interval of the parts of an endless response.
+/// The interval between the parts of an endless response.
 const BEAT: Duration = Duration::from_millis(2);
 
-/// Answers at once, or at `/stream` without end. Returns its port.
+/// Starts an upstream that answers at once, or without end at `/stream`. Returns its port.
 pub(crate) async fn start() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

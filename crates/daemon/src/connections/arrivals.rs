@@ -1,15 +1,15 @@
-//! The rate of new connections of each address prefix. A TLS handshake costs a server more than its client, so one
-//! address must not have as many as it likes.
+//! The rate of new connections of each address prefix. A TLS handshake costs a server more than its client, so the rate
+//! is limited.
 
 use std::collections::HashMap;
 
 use domain::address_prefix::AddressPrefix;
 use tokio::time::Instant;
 
-/// The size from which entries without effect are removed.
+/// The number of entries from which full buckets are removed.
 const SWEEP_FROM: usize = 4096;
 
-/// The new connections of each prefix, as token buckets.
+/// The token bucket of each prefix.
 pub(super) struct Arrivals {
     per_second: f64,
     burst: f64,
@@ -23,8 +23,8 @@ struct Bucket {
 }
 
 impl Arrivals {
-    /// A prefix that may have `per_address` connections open may begin half of them at once, and then a twenty-fifth
-    /// of them each second: with the defaults 2,000, and 160 a second.
+    /// Creates the buckets. `per_address` is the number of connections that a prefix can have open. It can open half of
+    /// them at once, and then a twenty-fifth of them per second. With the defaults these are 2,000, and 160 per second.
     pub(super) fn new(per_address: usize) -> Self {
         let per_address = f64::from(u32::try_from(per_address).unwrap_or(u32::MAX));
         Self {
@@ -35,7 +35,7 @@ impl Arrivals {
         }
     }
 
-    /// Counts a connection of `prefix`. Returns false if there are too many.
+    /// Counts a connection of `prefix`. Returns false if the prefix opens connections too fast.
     pub(super) fn admit(&mut self, prefix: AddressPrefix) -> bool {
         let now = Instant::now();
         self.sweep(now);
@@ -53,7 +53,7 @@ impl Arrivals {
         true
     }
 
-    /// Removes full buckets, which are the same as none, at a cost that each connection shares.
+    /// Removes full buckets, which have the same effect as no bucket. The cost is spread over all connections.
     fn sweep(&mut self, now: Instant) {
         if self.buckets.len() < self.sweep_from {
             return;

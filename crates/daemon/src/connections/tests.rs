@@ -158,7 +158,7 @@ async fn a_flood_of_addresses_is_searched_in_bounded_time() {
         let slot = connections.admit(Holder::Client(address.into())).unwrap();
         slots.push(slot);
         if index >= 20_000 {
-            // A connection closes when it is asked to.
+            // The client closes a connection when it is asked to.
             slots.swap_remove(0);
         }
     }

@@ -1,4 +1,4 @@
-//! What clients without authentication cannot exhaust: memory, time, and rows of the store.
+//! Limits on the memory, the time and the rows that unauthenticated clients can use.
 
 use std::{
     collections::BTreeMap,
@@ -38,14 +38,14 @@ const LOGIN: &str = "/octelium.api.main.auth.v1.MainService/AuthenticateWithAuth
 const LIST: &str = "/octelium.api.main.core.v1.MainService/ListUser";
 const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
 const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-/// Sends one slow form, for which the share of [`ATTACKER`] may have no place.
+/// The address of one slow form. It differs from [`ATTACKER`], whose share may be full.
 const SLOW: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 67);
-/// What the process may grow by while it is attacked.
+/// The maximum growth of the process during an attack, in KiB.
 const MEMORY: u64 = 128 * 1024;
-/// For what happens at once, on a machine that is busy.
+/// The deadline for immediate results, on a busy machine.
 const SOON: Duration = Duration::from_secs(8);
 
-/// A connection from an address of our choice.
+/// Connects from a given source address.
 async fn connect(
     cluster: &Cluster,
     host: &str,
@@ -69,7 +69,7 @@ async fn http2(cluster: &Cluster, host: &str, source: Ipv4Addr) -> SendRequest<B
     sender
 }
 
-/// A body that begins with these bytes, and does not end.
+/// A body that starts with these bytes and does not end.
 fn unfinished(bytes: Vec<u8>) -> Body {
     let frame = Ok(Frame::data(Bytes::from(bytes)));
     StreamBody::new(stream::iter([frame]).chain(stream::pending())).boxed_unsync()
@@ -79,7 +79,7 @@ fn whole(text: String) -> Body {
     http_body_util::Full::new(Bytes::from(text)).boxed_unsync()
 }
 
-/// The beginning of a gRPC message of `length` bytes.
+/// The start of a gRPC message of `length` bytes.
 fn message(length: u32, sent: usize) -> Body {
     let prefix = [&[0][..], &length.to_be_bytes()].concat();
     unfinished([prefix, vec![b'x'; sent]].concat())
@@ -102,7 +102,7 @@ fn call(cluster: &Cluster, path: &str, body: Body) -> Request<Body> {
     request
 }
 
-/// Of a reply that has nothing but a status.
+/// Returns the status of a gRPC response that has only headers.
 fn grpc_status(response: &Response<Incoming>) -> String {
     let status = response.headers().get("grpc-status");
     status
@@ -110,7 +110,7 @@ fn grpc_status(response: &Response<Incoming>) -> String {
         .to_owned()
 }
 
-/// Sends 128 unfinished calls on each of 8 connections. Returns how many ended with each status.
+/// Starts 128 unfinished calls on each of 8 connections. Each task returns its status and its duration.
 fn attack(
     cluster: &Cluster,
     connections: &[SendRequest<Body>],
@@ -124,7 +124,7 @@ fn attack(
             let mut connection = connection.clone();
             let request = call(cluster, LOGIN, message(length, sent));
             calls.spawn(async move {
-                // The server may close a connection whose client goes on sending.
+                // The server may close a connection if its client continues to send.
                 let status = match connection.send_request(request).await {
                     Ok(response) => grpc_status(&response),
                     Err(_) => CLOSED.to_owned(),
@@ -136,7 +136,7 @@ fn attack(
     calls
 }
 
-/// Of a call whose connection was closed.
+/// The status of a call whose connection was closed.
 const CLOSED: &str = "closed";
 
 async fn attackers(cluster: &Cluster) -> Vec<SendRequest<Body>> {
@@ -155,7 +155,7 @@ fn statuses(ended: &[(String, Duration)]) -> BTreeMap<&str, usize> {
     statuses
 }
 
-/// How long requests of a client at another address take, from the slowest. Each must be answered.
+/// Returns the durations of requests from another address, the slowest first. Each must be answered.
 async fn others(cluster: &Cluster) -> Vec<Duration> {
     let mut sender = http2(cluster, "localhost", OTHER).await;
     let mut taken = Vec::new();
@@ -198,7 +198,7 @@ async fn unfinished_form(cluster: &Cluster) -> String {
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    // However it is closed.
+    // The kind of close does not matter.
     let _ = stream.read_to_end(&mut answer).await;
     String::from_utf8_lossy(&answer).into_owned()
 }
@@ -210,7 +210,7 @@ async fn unfinished_requests_of_one_address_neither_hold_memory_nor_others_up_s0
     let usual = others(&cluster).await[1];
     let memory = cluster.memory();
 
-    // Messages that are too large are refused by their first bytes.
+    // A message that is too large is refused at its prefix.
     let large = attack(&cluster, &connections, 4 * 1024 * 1024, 64 * 1024);
     let ended = timeout(SOON, large.join_all()).await.expect("at once");
     let counted = statuses(&ended);
@@ -219,14 +219,14 @@ async fn unfinished_requests_of_one_address_neither_hold_memory_nor_others_up_s0
     assert_eq!(count("3") + count("8") + count(CLOSED), 1024, "{counted:?}");
     let connections = attackers(&cluster).await;
 
-    // A caller must prove who it is before its message is read.
+    // A caller must authenticate before its message is read.
     let mut connection = connections[0].clone();
     let body = message(4 * 1024 * 1024, 100 * 1024);
     let list = connection.send_request(call(&cluster, LIST, body));
     let response = timeout(SOON, list).await.expect("at once").unwrap();
     assert_eq!(grpc_status(&response), "16");
 
-    // Of small ones, as many wait as fit into the share of an address.
+    // Small messages wait if they fit into the share of their address. The rest is refused.
     let small = attack(&cluster, &connections, 60 * 1024, 50 * 1024);
     let form = unfinished_form(&cluster);
     let meanwhile = async {
@@ -243,7 +243,7 @@ async fn unfinished_requests_of_one_address_neither_hold_memory_nor_others_up_s0
     assert!(longest < Duration::from_secs(35), "{longest:?}");
     assert!(form.starts_with("HTTP/1.1 408 "), "{form}");
     assert!(peak < memory + MEMORY, "from {memory} to {peak} KiB");
-    // The bound of a busy machine is not less than some moments.
+    // On a busy machine, a bound below one second would be too strict.
     let bound = (usual * 5).max(Duration::from_secs(1));
     assert!(taken[1] <= bound, "{usual:?}, then {:?}", &taken[..5]);
 
@@ -259,11 +259,11 @@ async fn unfinished_requests_of_one_address_neither_hold_memory_nor_others_up_s0
     }
 }
 
-/// A Policy of `length` bytes: conditions, each inside the one before, which cost little to send and much to decode.
+/// Returns a Policy of at least `length` bytes with nested conditions. It is cheap to send and expensive to decode.
 fn nested_policy(length: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while bytes.len() < length {
-        // Unknown to the walk, as fields of the rules are.
+        // The walk over the encoded message skips this field, as it skips the fields of the rules.
         bytes.extend([0x22, 0x04, 0x0a, 0x02, 0x1a, 0x00]);
     }
     bytes
@@ -310,7 +310,7 @@ async fn endless_streams_of_many_addresses_keep_no_login_out_s02() {
         connections.push(connection);
     }
     others(&cluster).await;
-    // Each address has its part.
+    // Each address has its own share.
     let watch = call(&cluster, WATCH, whole("\0\0\0\0\0".to_owned()));
     let mut connection = http2(&cluster, API, OTHER).await;
     let response = connection.send_request(watch).await.unwrap();
@@ -327,7 +327,7 @@ async fn metrics(cluster: &Cluster) -> String {
 }
 
 /// Sends requests that are refused for some seconds, each with another User-Agent and another long path, from three
-/// addresses. Returns how many.
+/// addresses. Returns the number of requests.
 async fn flood(cluster: &Cluster) -> u64 {
     let end = Instant::now() + Duration::from_secs(4);
     let mut clients = JoinSet::new();
@@ -372,7 +372,7 @@ async fn a_flood_is_bounded(scene: Scene) {
     let count = |item: &serde_json::Value| -> u64 {
         item["count"].as_str().unwrap_or("1").parse().unwrap()
     };
-    // They are written half a second later.
+    // Events are written half a second later.
     let begun = Instant::now();
     let (audit, access) = loop {
         let audit = list("audit --type api.called")["items"].clone();
@@ -384,13 +384,13 @@ async fn a_flood_is_bounded(scene: Scene) {
         }
         assert!(begun.elapsed() < Duration::from_mins(1), "{all} of {sent}");
     };
-    // Three addresses and one reason, written at most twice a second and sixty times a minute.
+    // Three addresses and one reason: at most two writes per second, and sixty rows per minute.
     assert!(
         audit.len() <= 60,
         "{} rows for {sent} requests",
         audit.len()
     );
-    // A hundred a minute for each of three addresses, in at most two minutes; and how many were left out.
+    // At most a hundred rows per minute and address, for at most two minutes, plus rows that count the omitted events.
     assert!(
         access.len() <= 610,
         "{} rows for {sent} requests",

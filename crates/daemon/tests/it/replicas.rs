@@ -1,4 +1,4 @@
-//! Two replicas on one PostgreSQL.
+//! Two replicas on one PostgreSQL database.
 
 use std::time::{Duration, Instant};
 
@@ -8,14 +8,14 @@ use crate::support::{
     scene::{Scene, WEB},
 };
 
-/// The published bound between replicas. The median of some rounds is held to it, so that a machine that is busy for a
-/// moment does not matter, and a replica that would look for changes now and then does.
+/// The documented propagation delay between replicas. The test compares the median of several rounds with it. A machine
+/// that is busy for a moment passes, and a replica that only polls for changes fails.
 const BOUND: Duration = Duration::from_millis(500);
 const ROUNDS: usize = 7;
-/// For what does not happen at all.
+/// The deadline after which a missing result fails the test.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A scene on the first replica, and a second one.
+/// Starts a scene on the first replica, and a second replica.
 async fn replicas() -> (Scene, Cluster) {
     let database = store::testing::postgres_database().await;
     let first = Cluster::start_on(database.expose(), &[]);
@@ -107,7 +107,7 @@ async fn a03_what_one_replica_revokes_the_other_refuses_within_the_bound() {
     let other = Https::new(&second);
     let started = Instant::now();
     let mut connection = loop {
-        // There is no certificate of the Service before the second replica knows of it.
+        // The Service has a certificate only after the second replica has read the Service.
         match other.connect(WEB).await {
             Ok(connection) => break connection,
             Err(error) => assert!(started.elapsed() < PATIENCE, "{error}"),

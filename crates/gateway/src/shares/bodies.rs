@@ -12,9 +12,9 @@ use tokio::time::timeout;
 use super::Payer;
 use crate::{denial::Denial, listener::Limit};
 
-/// Bytes of buffered bodies that one caller may hold. No buffered body can be larger.
+/// Maximum bytes of buffered bodies of one caller, and therefore of one body.
 pub(crate) const BODY_SHARE: usize = 32 * 1024 * 1024;
-/// Bytes of buffered bodies that all callers may hold.
+/// Maximum bytes of buffered bodies of all callers.
 const TOTAL: usize = 128 * 1024 * 1024;
 /// The maximum time from the head of a request to the end of its buffered body.
 const BODY_TIME: Duration = Duration::from_mins(1);
@@ -22,13 +22,13 @@ const BODY_TIME: Duration = Duration::from_mins(1);
 /// The memory budget of buffered bodies in this process.
 pub(crate) struct BodyBudget(Arc<Pool<Payer>>);
 
-/// The bytes of a body that is arriving.
+/// The bytes of a body that is being received.
 pub(crate) struct Charge {
     payer: Payer,
     reserved: Arc<Reserved>,
 }
 
-/// The bytes of a body that has arrived. They stay charged until the last copy of the body is dropped.
+/// The bytes of a received body. They stay charged until the last copy of the body is dropped.
 pub(crate) struct Held {
     payer: Payer,
     eviction: Arc<Eviction>,
@@ -61,7 +61,7 @@ impl BodyBudget {
         Self(Arc::new(Pool::new(size)))
     }
 
-    /// Reserves a place for a body that is about to arrive.
+    /// Reserves bytes for a body that is about to arrive.
     pub(crate) fn charge(&self, payer: Payer) -> Result<Charge, Denial> {
         match Pool::reserve(&self.0, payer) {
             Ok(reserved) => Ok(Charge {
@@ -74,13 +74,13 @@ impl BodyBudget {
 }
 
 impl Charge {
-    /// Charges for `bytes` in total.
+    /// Changes the charge to `bytes` in total.
     pub(crate) fn hold(&self, bytes: usize) -> Result<(), Denial> {
         let held = self.reserved.hold(bytes);
         held.map_err(|no_room| refused(no_room, self.payer))
     }
 
-    /// Waits for the body. Gives up if it takes too long or is evicted.
+    /// Waits for the body. Returns a [`Denial`] if it takes too long or is evicted.
     pub(crate) async fn within_limits<T>(
         &self,
         reading: impl Future<Output = Result<T, Denial>>,
@@ -114,8 +114,8 @@ impl Charge {
 }
 
 impl Held {
-    /// Waits for the response of the upstream. Gives up if the body is evicted before the upstream has taken it, so
-    /// that slow upstreams cannot occupy the memory of others.
+    /// Waits for the response of the upstream. Returns a [`Denial`] if the body is evicted before the upstream has
+    /// received it, so that slow upstreams cannot occupy the memory of others.
     pub(crate) async fn unless_evicted<T>(
         &self,
         forwarding: impl Future<Output = Result<T, Denial>>,
@@ -135,7 +135,7 @@ impl Held {
     }
 }
 
-/// Counts the refusal of a body.
+/// Counts the refusal of a body and returns its [`Denial`].
 fn refused(no_room: NoRoom, payer: Payer) -> Denial {
     let limit = match no_room {
         NoRoom::Share => Limit::BodyShare,
@@ -205,7 +205,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_number_of_callers_keeps_others_out_s02() {
         let budget = small();
-        // One body is arriving, the other waits for an upstream that does not take it.
+        // One body is being received. The other waits for an upstream that does not read it.
         let arriving = budget.charge(address(1)).ok().unwrap();
         arriving.hold(4 * STEP).unwrap();
         let arrived = budget.charge(address(2)).ok().unwrap();

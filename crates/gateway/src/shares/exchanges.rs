@@ -1,4 +1,4 @@
-//! The requests that are open at upstreams. Each may occupy a connection, and therefore a file descriptor.
+//! The open requests at upstreams. Each may occupy a connection, and therefore a file descriptor.
 
 use std::{
     collections::HashMap,
@@ -8,9 +8,9 @@ use std::{
 use super::Payer;
 use crate::{denial::Denial, listener::Limit};
 
-/// The part of the total that one caller may have.
+/// The divisor of the total that gives the share of one caller.
 const SHARE: usize = 4;
-/// The number of requests that one caller may have even if that is a larger part of the total.
+/// The minimum number of requests of one caller, even if it is a larger part of the total.
 const LEAST: usize = 16;
 
 /// The open requests at upstreams, in total and by caller.
@@ -20,15 +20,15 @@ pub(crate) struct Exchanges {
     open: Mutex<Open>,
 }
 
-/// Has an entry for each caller with an open request, so its length is bounded by the total.
+/// Counts of open requests. Only callers with an open request have an entry, so the total bounds the length.
 #[derive(Default)]
 struct Open {
     total: usize,
     by: HashMap<Payer, usize>,
 }
 
-/// The place of one request, from the opening of the connection until the response or the WebSocket ends. Returned
-/// when dropped.
+/// The slot of one request, from the opening of the connection until the response or the WebSocket ends. It is released
+/// on drop.
 #[must_use]
 pub(crate) struct Exchange {
     exchanges: Arc<Exchanges>,
@@ -45,7 +45,7 @@ impl Exchanges {
         })
     }
 
-    /// Takes a place for a request of `payer`.
+    /// Takes a slot for a request of `payer`.
     pub(crate) fn begin(self: &Arc<Self>, payer: Payer) -> Result<Exchange, Denial> {
         if let Err(limit) = self.take(payer) {
             limit.reached_by(payer);

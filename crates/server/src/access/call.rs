@@ -23,11 +23,12 @@ pub(crate) struct Call<'a> {
     /// The requested host, without the port.
     pub(crate) host: &'a str,
     pub(crate) headers: &'a HeaderMap,
-    /// The encoded object of the call. Empty if the call has none, or none is known yet. See [`super::target`].
+    /// The encoded object of the call, see [`super::target`]. Empty if the call has no object, or if it is not known
+    /// yet.
     pub(crate) target: &'a [u8],
 }
 
-/// Reason for refusing a call.
+/// The reason for refusing a call.
 enum Against {
     Scope,
     Policy(String),
@@ -37,7 +38,8 @@ impl Call<'_> {
     /// Authorizes the call. A refusal is audited.
     ///
     /// # Errors
-    /// Returns `PermissionDenied` if the call is refused, and `Unimplemented` if the method does not exist.
+    /// Returns an error of the kind `PermissionDenied` if the call is refused, and `Unimplemented` if the method does
+    /// not exist.
     pub(crate) fn permit(&self, ctx: &Context) -> Result<(), Error> {
         let (decided, shadow) = self.decide(ctx)?;
         let path = self.path;
@@ -67,7 +69,7 @@ impl Call<'_> {
     ///
     /// # Errors
     /// Returns an error of the kind `PermissionDenied` if the scopes do not include the method, and `Unimplemented` if
-    /// it does not exist.
+    /// the method does not exist.
     pub(super) fn check_scope(&self, ctx: &Context) -> Result<(), Error> {
         if self.is_in_scope(self.method()?) {
             return Ok(());
@@ -99,7 +101,7 @@ impl Call<'_> {
         }
     }
 
-    /// Returns the step-up that would satisfy the Policies, if they refuse the call.
+    /// Returns the step-up that would satisfy the Policies, if the Policies refuse the call.
     pub(super) async fn step_up(&self, ctx: &Context) -> Option<StepUp> {
         if !matches!(self.decide(ctx), Ok((Err(Against::Policy(_)), _))) {
             return None;
@@ -174,7 +176,7 @@ impl Call<'_> {
             session: Some(&session),
         };
         let mut event = audit::refused(ctx, self.caller, entry, reason);
-        // Unknown names are merged, because each made-up name would create its own row.
+        // Unknown methods are merged. Otherwise each invented name would create its own row.
         let method = Method::parse(self.path).filter(|method| method.is_known());
         let shown = method.map_or("unknown", |_| self.path);
         event.attrs.insert("method".to_owned(), shown.to_owned());
@@ -186,7 +188,7 @@ fn unauthorized() -> Error {
     Error::denied("Octelium: Unauthorized")
 }
 
-/// Whether the Session came from a recovery Credential that has not ended.
+/// Returns whether the Session was created by a recovery Credential whose recovery period has not ended.
 fn is_recovery(principal: &Principal, now: UnixMillis) -> bool {
     let until = principal.credential().and_then(credential::recovery_until);
     until.is_some_and(|until| now < until)

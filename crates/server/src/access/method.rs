@@ -6,7 +6,7 @@ use prost_reflect::MethodDescriptor;
 
 use crate::budget::{ANONYMOUS_MESSAGE, MESSAGE, PLATFORM_MESSAGE, Shape};
 
-/// Full names of the methods with a streaming reply.
+/// Full names of the methods with a streaming response.
 static STREAMING: LazyLock<BTreeSet<String>> =
     LazyLock::new(|| methods(MethodDescriptor::is_server_streaming));
 
@@ -24,7 +24,7 @@ fn methods(is_wanted: fn(&MethodDescriptor) -> bool) -> BTreeSet<String> {
         .collect()
 }
 
-/// Parts of the path `/<package>.<Service>/<Method>`.
+/// The parts of a path `/<package>.<Service>/<Method>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Method<'a> {
     pub(super) package: &'a str,
@@ -53,7 +53,7 @@ impl<'a> Method<'a> {
         })
     }
 
-    /// Returns whether the method needs no authentication: login precedes any token, and health and reflection are
+    /// Returns whether the method needs no authentication. A login precedes any token, and health and reflection are
     /// public.
     pub(super) fn is_anonymous(self) -> bool {
         matches!(
@@ -65,7 +65,7 @@ impl<'a> Method<'a> {
         )
     }
 
-    /// Whether anybody may keep its reply open as long as they like.
+    /// Returns whether an unauthenticated caller can keep the response open without a time limit.
     pub(super) fn is_endless(self) -> bool {
         match self.service_full_name {
             "grpc.health.v1.Health" => self.name == "Watch",
@@ -76,13 +76,13 @@ impl<'a> Method<'a> {
         }
     }
 
-    /// Whether the contract has it.
+    /// Returns whether the method is defined in the contract.
     pub(super) fn is_known(self) -> bool {
         let service = api::reflect::pool().get_service_by_name(self.service_full_name);
         service.is_some_and(|service| service.methods().any(|method| method.name() == self.name))
     }
 
-    /// Returns whether the reply is a stream. A stream can outlive its authorization.
+    /// Returns whether the response is a stream. A stream can outlive its authorization.
     pub(super) fn is_streaming(self) -> bool {
         STREAMING.contains(&self.full_name())
     }

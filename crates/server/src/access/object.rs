@@ -1,4 +1,4 @@
-//! Authorizes calls that have an object, which requires reading their message.
+//! Authorization of calls that have an object. The object is known only after the message was read.
 
 use axum::{
     body::Body,
@@ -12,10 +12,10 @@ use http_body_util::{BodyExt as _, Limited};
 use super::{Call, Refused, permit, refusal, target};
 use crate::{Actor, Caller, Context, Error};
 
-/// One byte that says whether the message is compressed, and four for its length.
+/// The bytes before a message: one for compression, and four for the length.
 const PREFIX: usize = 5;
 
-/// Middleware that authorizes the calls that [`super::decide`] leaves to it. Other calls pass.
+/// Authorizes the calls that [`super::decide`] leaves to this middleware. Other calls pass.
 pub(crate) async fn decide(State(ctx): State<Context>, request: Request, next: Next) -> Response {
     if !target::has_object(request.uri().path()) {
         return next.run(request).await;
@@ -37,7 +37,7 @@ async fn with_object(ctx: &Context, request: Request) -> Result<Request, Refused
     };
     let path = parts.uri.path();
     let read = read(ctx, path, body).await;
-    // A caller who must not call the method learns nothing about errors in the message.
+    // A caller without permission for the method must not learn about errors in the message.
     let target = read.as_ref().map_or(&[][..], |(target, _)| target);
     let call = Call {
         caller,

@@ -25,15 +25,15 @@ use crate::{
     },
 };
 
-/// The most bytes of a request that names a stored object and has nothing else.
+/// The maximum size, in bytes, of a request that only names a stored object.
 const MAX_NAMING_BYTES: usize = 16 * 1024;
-/// The most bytes of a User that is created: the target holds it as sent, and it is decoded before the call is
-/// permitted.
+/// The maximum size, in bytes, of a User that is created. The target holds the whole User, which is decoded before the
+/// call is authorized.
 const MAX_USER_BYTES: usize = 256 * 1024;
-/// The most Policies, or Groups, of an object that is sent. The API accepts no more.
+/// The maximum number of Policies, or of Groups, of an object that is sent. The API accepts the same number.
 const MAX_NAMES: usize = 1000;
 
-/// How the request of a method names its object.
+/// The form in which the request of a method identifies its object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Naming {
     /// The request is a resource that does not exist yet.
@@ -42,7 +42,7 @@ enum Naming {
     Resource(Kind),
     /// The request has a name and a uid.
     Options(Kind),
-    /// The request has an `ObjectReference` in the field of this name.
+    /// The request has an `ObjectReference` in the named field.
     Reference(Kind, &'static str),
 }
 
@@ -58,7 +58,7 @@ struct Method {
     groups: Path,
 }
 
-/// The parts of a request that identify its object and give it power.
+/// The parts of a request that identify its object, and those that grant it permissions.
 struct Sent {
     name: String,
     uid: String,
@@ -67,7 +67,7 @@ struct Sent {
     groups: Vec<String>,
 }
 
-/// The Policies that an object, its User and the Groups of the User have.
+/// The Policies of an object, of its User and of the User's Groups.
 #[derive(Default)]
 struct Power {
     policies: BTreeSet<String>,
@@ -108,12 +108,12 @@ pub(crate) async fn of(ctx: &Context, path: &str, message: &[u8]) -> Result<Vec<
     Ok(target.encode_to_vec())
 }
 
-/// Returns whether calls of a method have an object and are authorized with their message.
+/// Returns whether calls of a method have an object and are authorized after their message was read.
 pub(super) fn has_object(path: &str) -> bool {
     METHODS.contains_key(path)
 }
 
-/// Returns the most bytes of a message of a method that has an object.
+/// Returns the maximum size of a message, in bytes, for a method that has an object.
 pub(super) fn max_bytes(path: &str) -> usize {
     match METHODS.get(path).map(|method| method.naming) {
         Some(Naming::New(Kind::User)) => MAX_USER_BYTES,
@@ -126,7 +126,7 @@ fn unreadable() -> Error {
     Error::invalid("The request cannot be read")
 }
 
-/// Returns the target of a call that creates an object. What is stored under the same name is not the object.
+/// Returns the target of a call that creates an object. An object already stored with the same name is ignored.
 async fn created(ctx: &Context, kind: Kind, sent: Sent, message: &[u8]) -> Result<Target, Error> {
     let Sent {
         name,
@@ -158,16 +158,16 @@ fn target(kind: Kind, name: String, uid: String, user: Option<User>, power: Powe
     }
 }
 
-/// The identifier that decides if a request has both name and uid.
+/// The identifier that takes precedence if a request has both a name and a uid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trust {
-    /// The name. The uid of a changed resource is only what the client read last.
+    /// The name. The uid of an updated resource is only the one that the client read last.
     Name,
-    /// Both. They must belong to the same object.
+    /// Both. They must identify the same object.
     Both,
 }
 
-/// Returns the target of a call about a stored object. A call about an object that is not there has no User.
+/// Returns the target of a call about a stored object. If the object does not exist, the target has no User.
 async fn existing(ctx: &Context, kind: Kind, sent: Sent, trust: Trust) -> Result<Target, Error> {
     let Some(document) = find(ctx, kind, &sent).await? else {
         return Ok(target(kind, sent.name, sent.uid, None, sent.power));
@@ -198,7 +198,8 @@ async fn find(ctx: &Context, kind: Kind, sent: &Sent) -> Result<Option<Document>
     Ok(ctx.store.get_by_name(kind, &name, now).await?)
 }
 
-/// Returns the User to whom a stored object belongs, or that it is, and adds the Policies of both.
+/// Returns the User that owns a stored object, or the User that is the object. Adds the Policies of the object and of
+/// the User.
 async fn owner(
     ctx: &Context,
     kind: Kind,
@@ -246,7 +247,7 @@ async fn owner(
     Ok(Some(user.message))
 }
 
-/// Returns the User of this name, and adds its Policies.
+/// Returns the User with this name, and adds its Policies.
 async fn owner_named(ctx: &Context, name: &str, power: &mut Power) -> Result<Option<User>, Error> {
     let Some(user) = load::by_name::<User>(&*ctx.store, name, ctx.now()).await? else {
         return Ok(None);
@@ -257,7 +258,7 @@ async fn owner_named(ctx: &Context, name: &str, power: &mut Power) -> Result<Opt
 
 async fn add_user(ctx: &Context, user: &User, power: &mut Power) -> Result<(), Error> {
     power.add(user.attached());
-    // If a Group is missing, the User can do nothing.
+    // If a Group is missing, all calls of the User are refused.
     if let Some(groups) = ctx.directory.groups(user, ctx.now()).await? {
         for (_, group) in groups {
             power.add(group.attached());
@@ -266,10 +267,11 @@ async fn add_user(ctx: &Context, user: &User, power: &mut Power) -> Result<(), E
     Ok(())
 }
 
-/// Returns the Groups that a User is to be in.
+/// Returns the Groups that the request assigns to a User.
 ///
 /// # Errors
-/// Returns an error if one does not exist: it could be created with Policies before the call is carried out.
+/// Returns `InvalidArgument` if a Group does not exist: it could be created with Policies before the call is carried
+/// out.
 async fn groups_named(ctx: &Context, names: Vec<String>) -> Result<Vec<Arc<Group>>, Error> {
     if names.is_empty() {
         return Ok(Vec::new());
@@ -297,7 +299,7 @@ impl Method {
             Naming::Options(_) => (path(&["name"]), path(&["uid"])),
             Naming::Reference(_, field) => (path(&[field, "name"]), path(&[field, "uid"])),
         };
-        // The Policies of a Service or Namespace decide who reaches it. They give it no power.
+        // The Policies of a Service or Namespace decide who can reach it. They grant it no permissions.
         let has_power = matches!(
             naming,
             Naming::New(kind) | Naming::Resource(kind) if matches!(
@@ -346,7 +348,7 @@ static METHODS: LazyLock<BTreeMap<String, Method>> = LazyLock::new(|| {
     named.collect()
 });
 
-/// Returns `None` for a method whose calls concern no object or more than one.
+/// Returns `None` for a method whose calls have no object or more than one.
 fn naming(method: &MethodDescriptor) -> Option<Naming> {
     let name = method.name();
     match (method.parent_service().full_name(), name) {

@@ -1,6 +1,7 @@
-//! Fields of an encoded message, read without decoding the rest of it.
+//! A reader of single fields of an encoded message, which does not decode the rest.
 //!
-//! A decoded message can be hundreds of times larger than its bytes. A call must not cost that before it is permitted.
+//! A decoded message can be hundreds of times larger than its encoding. A call must not cost that memory before it is
+//! authorized.
 
 use std::str;
 
@@ -10,10 +11,10 @@ use prost::{
 };
 use prost_reflect::{Kind, MessageDescriptor};
 
-/// The field numbers from a message to a text or a message inside it.
+/// The field numbers from a message to a nested text or message.
 pub(super) type Path = Vec<u32>;
 
-/// The bytes are not a message that has this field.
+/// The error for bytes that cannot be decoded along a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed;
 
@@ -34,10 +35,11 @@ pub(super) fn path(message: &MessageDescriptor, names: &[&str]) -> Path {
     numbers
 }
 
-/// Returns the text at `path`: the last one, as decoders do if a field is repeated. An absent text is empty.
+/// Returns the text at `path`. If a field is repeated, the last one applies, as in protobuf decoders. An absent text is
+/// empty.
 ///
 /// # Errors
-/// Returns [`Malformed`] if the message cannot be decoded as far as the path leads.
+/// Returns [`Malformed`] if the message cannot be decoded along the path.
 pub(super) fn text(message: &[u8], path: &[u32]) -> Result<String, Malformed> {
     let mut last = &[][..];
     visit(message, path, &mut |value| {
@@ -50,7 +52,7 @@ pub(super) fn text(message: &[u8], path: &[u32]) -> Result<String, Malformed> {
 /// Returns the texts at `path`.
 ///
 /// # Errors
-/// Returns [`Malformed`] if the message cannot be decoded as far as the path leads, or has more than `most` texts.
+/// Returns [`Malformed`] if the message cannot be decoded along the path, or has more than `most` texts.
 pub(super) fn texts(message: &[u8], path: &[u32], most: usize) -> Result<Vec<String>, Malformed> {
     let mut texts = Vec::new();
     visit(message, path, &mut |value| {
@@ -63,10 +65,10 @@ pub(super) fn texts(message: &[u8], path: &[u32], most: usize) -> Result<Vec<Str
     Ok(texts)
 }
 
-/// Returns how many messages or texts are at `path`.
+/// Returns the number of messages or texts at `path`.
 ///
 /// # Errors
-/// Returns [`Malformed`] if the message cannot be decoded as far as the path leads.
+/// Returns [`Malformed`] if the message cannot be decoded along the path.
 pub(super) fn count(message: &[u8], path: &[u32]) -> Result<usize, Malformed> {
     let mut count = 0;
     visit(message, path, &mut |_| {
@@ -81,7 +83,7 @@ fn to_text(bytes: &[u8]) -> Result<String, Malformed> {
     Ok(text.to_owned())
 }
 
-/// Calls `act` with each value at `path`. An empty path leads nowhere.
+/// Calls `act` with each value at `path`. An empty path has no values.
 fn visit<'a>(
     mut message: &'a [u8],
     path: &[u32],
@@ -169,7 +171,7 @@ mod tests {
     }
 
     proptest! {
-        /// What a decoder accepts reads the same here.
+        /// This reader and a protobuf decoder agree on each message that the decoder accepts.
         #[test]
         fn no_decoder_reads_another_name_s11(
             parts in proptest::collection::vec(any::<(bool, String)>(), 0..4),

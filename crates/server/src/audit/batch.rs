@@ -1,4 +1,4 @@
-//! Events that are not worth a write each: refusals, and grants of unlimited Credentials.
+//! Batches of audit events that are too frequent for one write each: refusals, and grants of unlimited Credentials.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,24 +17,24 @@ use store::{Store, StoreError};
 
 use crate::{limit::Limit, row_budget::RowBudget};
 
-/// How many different events are kept apart between two flushes. Beyond, what tells clients apart is left out.
+/// The maximum number of different events between two flushes. Further events omit the details of their clients.
 const MOST: usize = 4096;
-/// How many different refusals of Users, and how many others, are kept apart until they are written. The rest is
-/// counted together.
+/// The maximum number of different refusals that wait to be written, for Users and for unauthenticated callers each.
+/// Further refusals are counted together.
 const MOST_REFUSALS: usize = 1024;
-/// Rows about refusals in a minute: of one address prefix without authentication, and of all.
+/// Maximum rows about refusals per minute, without authentication: of one address prefix, and in total.
 const ANONYMOUS_ROWS: (u32, u32) = (60, 240);
-/// Rows about refusals in a minute: of one User, and of all.
+/// Maximum rows about refusals per minute, with authentication: of one User, and in total.
 const USER_ROWS: (u32, u32) = (60, 600);
-/// Rows in a minute about refusals that are counted together.
+/// Maximum rows per minute about refusals that are counted together.
 const OTHER_ROWS: u32 = 30;
-/// The attribute of a row that stands for refusals of many callers.
+/// The attribute of a row that counts refusals of many callers.
 const OTHERS: &str = "others";
 
-/// Events that are not written yet, equal ones folded into a count. A crash loses them.
+/// Audit events that are not written yet. Equal events are merged and counted. A crash loses them.
 ///
-/// Nothing that a client sends tells two events apart: neither its User-Agent, nor the part of its address below the
-/// prefix. Refusals are written as rows up to a number a minute; the rest waits, and is counted meanwhile.
+/// Neither the User-Agent nor the part of the address below the prefix makes two events different, so clients cannot
+/// add rows with them. The rows about refusals are limited per minute. Further refusals wait and are counted.
 pub struct AuditBatch {
     waiting: Mutex<Waiting>,
     anonymous_rows: RowBudget<Option<AddressPrefix>>,
@@ -47,13 +47,13 @@ struct Waiting {
     done: HashMap<Key, AuditEvent>,
     /// Refusals of Users.
     refused: HashMap<Key, AuditEvent>,
-    /// Refusals of callers without authentication, apart: they leave the room of Users alone.
+    /// Refusals of unauthenticated callers. They are separate, so that they take no room from Users.
     anonymous: HashMap<Key, AuditEvent>,
-    /// Refusals that are not kept apart. Their types and reasons are words of the program.
+    /// Refusals that are counted together, by type and reason. The program defines both, so the map is bounded.
     others: HashMap<(String, String), AuditEvent>,
 }
 
-/// What makes two events equal.
+/// The parts that make two events equal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     event_type: String,
@@ -63,11 +63,11 @@ struct Key {
     user: String,
     resource: String,
     prefix: Option<AddressPrefix>,
-    /// Empty if the caller is not known: then they can be chosen by it.
+    /// Empty if the caller is not authenticated, because such a caller can choose the attributes.
     attrs: BTreeMap<String, String>,
 }
 
-/// Who a row is charged to.
+/// The party to which a row is charged.
 enum Source {
     Anonymous(Option<AddressPrefix>),
     User(Uid),
@@ -85,27 +85,26 @@ impl Default for AuditBatch {
 }
 
 impl AuditBatch {
-    /// Adds an event.
     pub(crate) fn add(&self, event: AuditEvent) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.add(Key::of(&event), event);
     }
 
-    /// Writes what was added: of refusals, as many rows as this minute has left. What could not be written is kept
-    /// for the next time.
+    /// Writes the waiting events. Of the refusals, it writes as many rows as the limit of this minute allows. The rest
+    /// waits for the next flush.
     ///
     /// # Errors
-    /// Returns the error of the store.
+    /// Returns the [`StoreError`] if the store fails. The events then stay in the batch.
     pub async fn flush(&self, store: &dyn Store, now: UnixMillis) -> Result<(), StoreError> {
         let may_write = |key: &Key| self.may_write(key, now);
         self.write(store, may_write, || self.other_rows.take((), now))
             .await
     }
 
-    /// Writes all that was added, before the process ends.
+    /// Writes all waiting events, before the process ends.
     ///
     /// # Errors
-    /// Returns the error of the store.
+    /// Returns the [`StoreError`] if the store fails. The events then stay in the batch.
     pub async fn finish(&self, store: &dyn Store) -> Result<(), StoreError> {
         self.write(store, |_| true, || true).await
     }
@@ -227,7 +226,7 @@ impl Waiting {
     }
 }
 
-/// Adds `event` to an equal one. What differs is that of the newest.
+/// Merges `event` into an equal one. Where they differ, the values of the newer event apply.
 fn fold<K: Eq + Hash>(batch: &mut HashMap<K, AuditEvent>, key: K, event: AuditEvent) {
     match batch.get_mut(&key) {
         Some(known) => {
@@ -371,7 +370,7 @@ mod tests {
         let batch = AuditBatch::default();
         let mut now = NOW;
         let mut refused = 0;
-        // Two minutes: one address with a new reason each time, and many addresses.
+        // Two minutes of refusals: of one address with a new reason each time, and of many addresses.
         for half_second in 0..240_u32 {
             batch.add(AuditEvent {
                 resource_ref: Some(ObjectReference {

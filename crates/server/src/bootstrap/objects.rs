@@ -1,4 +1,4 @@
-//! The built-in objects, as they would be sent.
+//! The built-in objects, in the form in which a client would send them.
 
 use std::time::Duration;
 
@@ -139,7 +139,7 @@ pub(super) fn services() -> Vec<Service> {
         }),
         ..Service::default()
     };
-    // Whoever has a Session may ask about it; what else the API does is for those whom a Policy allows it.
+    // Each Session can call the user API. All other calls of the API need a Policy that allows them.
     let everybody = service::spec::Authorization {
         inline_policies: vec![InlinePolicy {
             name: "user-api".to_owned(),

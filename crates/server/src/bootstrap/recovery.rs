@@ -1,4 +1,4 @@
-//! Getting back into a Cluster whose administrators have locked themselves out.
+//! Recovery of a Cluster whose administrators have lost their access.
 
 use api::{
     core_v1::{Credential, Session, User, credential, session::status::Type as SessionType},
@@ -26,19 +26,21 @@ use crate::{
 
 const ROOT: &str = "root";
 const SUFFIX_ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-/// How many Sessions are ended at a time.
+/// The maximum number of Sessions that one recovery ends.
 const SESSIONS: u32 = 1000;
-/// How many Credentials of `root` are searched for those of former recoveries.
+/// The maximum number of Credentials of `root` that are searched for those of earlier recoveries.
 const CREDENTIALS: u32 = 1000;
 
-/// Makes a one-time authentication token of User `root`, which is made or enabled where need be, and whose Sessions
-/// end. The API asks no Policy about the Session that the token makes. All of it ends after 15 minutes. Credentials of
-/// former recoveries are deleted.
+/// Creates a one-time authentication token of User `root`. Creates or enables `root` if necessary, and ends its
+/// Sessions.
 ///
-/// For whoever has the store and its master key, who could change anything anyway.
+/// The API evaluates no Policies for the Session that the token creates. All of this ends after 15 minutes.
+/// Credentials of earlier recoveries are deleted.
+///
+/// The caller has the store and its master key, and could change anything anyway.
 ///
 /// # Errors
-/// Where the store fails.
+/// Returns an error if the store fails.
 pub async fn recover(context: &Context) -> Result<Token, Error> {
     let plan = Recover {
         token_id: context.new_uid(),
@@ -99,7 +101,8 @@ impl Plan for Recover {
     }
 }
 
-/// User `root`, as one who may log in.
+/// Stages User `root` so that it can log in: creates it, or enables and unlocks it. Deletes its Sessions and the
+/// Credentials of earlier recoveries.
 async fn stage_root(draft: &mut Draft<'_>) -> Result<(), Error> {
     let Some(root) = draft.find::<User>(ROOT).await? else {
         for user in objects::users() {

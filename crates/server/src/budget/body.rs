@@ -1,4 +1,4 @@
-//! A body within limits.
+//! A request body that enforces its limits.
 
 use std::{
     future::Future as _,
@@ -15,13 +15,13 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{Limits, Refused, Shape, message, message::Messages};
 
-/// The refusal of a body that lost its place to others.
+/// The refusal of a body that was evicted for others.
 const EVICTED: Refused = Refused::Overloaded(NoRoom::Evicted);
 
-/// Why the body of a request was refused, if it was.
+/// The reason why a body was refused, if it was.
 pub(super) type Refusal = Mutex<Option<Refused>>;
 
-/// The refusal, once.
+/// Takes the refusal, and leaves `None`.
 pub(super) fn take(refusal: &Refusal) -> Option<Refused> {
     refusal
         .lock()
@@ -29,7 +29,7 @@ pub(super) fn take(refusal: &Refusal) -> Option<Refused> {
         .take()
 }
 
-/// Ends with an error when a limit is reached, and says in [`Refusal`] which.
+/// A body that ends with an error when it reaches a limit, and stores the reason in its [`Refusal`].
 pub(super) struct LimitedBody {
     inner: Body,
     limits: Limits,
@@ -37,7 +37,7 @@ pub(super) struct LimitedBody {
     refusal: Arc<Refusal>,
     started: Instant,
     last: Instant,
-    /// Made when the body has to be waited for.
+    /// Created when the body is first awaited.
     timer: Option<Pin<Box<Sleep>>>,
     received: usize,
     messages: Messages,
@@ -79,7 +79,7 @@ impl LimitedBody {
                 pushed.map_err(|message::TooLarge| too_large)?;
                 match self.limits.shape {
                     Shape::Messages => self.messages.pending(),
-                    // Only one counts, and whatever follows is read as well.
+                    // The call has one message, but bytes after it are held as well.
                     _ if self.received > most.saturating_add(message::PREFIX) => {
                         return Err(too_large);
                     }
@@ -91,7 +91,7 @@ impl LimitedBody {
         self.check_time()
     }
 
-    /// The whole body is here.
+    /// Protects a body that has arrived from eviction, unless it stays evictable.
     fn arrived(&self) {
         if !self.limits.stays_evictable {
             self.reserved.complete();
@@ -113,7 +113,7 @@ impl LimitedBody {
         Some((self.last + limits.idle).min(self.started + limits.total))
     }
 
-    /// Waits for the deadline, which may have moved meanwhile.
+    /// Waits for the deadline, which may move meanwhile.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Refused> {
         loop {
             let Some(deadline) = self.deadline() else {
@@ -188,7 +188,7 @@ impl HttpBody for LimitedBody {
     }
 }
 
-/// The body of an endless reply, which stays charged until it ends or is evicted.
+/// The body of an endless response. It stays charged until it ends or is evicted.
 pub(super) struct Held {
     body: Body,
     reserved: Arc<Reserved>,

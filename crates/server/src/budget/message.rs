@@ -1,27 +1,27 @@
-//! Where the messages of a gRPC stream begin and end: a byte of flags, four of length, the message
+//! The boundaries of the messages in a gRPC stream: one byte of flags, four bytes of length, the message
 //! (`Length-Prefixed-Message` of gRPC over HTTP/2).
 
-/// Bytes before each message.
+/// Bytes before each message: the flags and the length.
 pub(super) const PREFIX: usize = 5;
 
-/// How far a stream has come.
+/// The position in a stream.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Messages {
-    /// Bytes of the prefix that have come.
+    /// Received bytes of the prefix.
     prefix: usize,
     length: usize,
-    /// Bytes of the message that have come.
+    /// Received bytes of the message.
     come: usize,
-    /// Whether a message was complete.
+    /// True if at least one message is complete.
     has_completed: bool,
 }
 
-/// A message that is announced is too large.
+/// The error for a message whose announced length is too large.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooLarge;
 
 impl Messages {
-    /// Reads on. A message has at most `most` bytes.
+    /// Reads more bytes of the stream. Returns [`TooLarge`] if a message is larger than `most` bytes.
     pub(super) fn push(&mut self, mut data: &[u8], most: usize) -> Result<(), TooLarge> {
         loop {
             while self.prefix < PREFIX {
@@ -29,7 +29,7 @@ impl Messages {
                     return Ok(());
                 };
                 data = rest;
-                // The first is the flags.
+                // The first byte has the flags.
                 if self.prefix > 0 {
                     self.length = self.length.saturating_mul(256) + usize::from(byte);
                 }
@@ -51,7 +51,7 @@ impl Messages {
         }
     }
 
-    /// Bytes of the message that is not complete.
+    /// Returns the received bytes of the incomplete message, with its prefix.
     pub(super) fn pending(&self) -> usize {
         self.prefix + self.come
     }

@@ -16,11 +16,11 @@ const KIB: usize = 1024;
 
 type Answer = JoinHandle<Result<StatusCode, ErrorKind>>;
 
-/// A request that is on its way in.
+/// A request whose body is being sent.
 struct Sending {
     parts: mpsc::Sender<Result<Bytes, Infallible>>,
     answer: Answer,
-    /// Resolves when the handler has begun.
+    /// Resolves when the handler has started.
     begun: oneshot::Receiver<()>,
 }
 
@@ -35,7 +35,7 @@ impl Sending {
     }
 }
 
-/// A prefix of a message, for `length` bytes.
+/// Returns the prefix of a message of `length` bytes.
 fn prefix(length: usize) -> Vec<u8> {
     let length = u32::try_from(length).unwrap().to_be_bytes();
     [&[0][..], &length].concat()
@@ -149,7 +149,7 @@ async fn a_body_that_is_too_large_is_refused_before_it_is_read_s02() {
     let payer = prefix_of("192.0.2.1");
     for body in [CALL, STREAM] {
         let sending = begin(&budget, payer, body);
-        // The length of the message alone.
+        // Only the prefix is sent. Its length is enough to refuse the message.
         sending.send(prefix(64 * KIB + 1)).await;
         assert_eq!(sending.answer.await.unwrap(), Err(ErrorKind::TooLarge));
     }
@@ -157,7 +157,7 @@ async fn a_body_that_is_too_large_is_refused_before_it_is_read_s02() {
     let handle = async |_| panic!("handled");
     let refused = limited(&budget, payer, FORM, announced, handle).await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::TooLarge);
-    // Further messages of a call that has one are bytes as well.
+    // Bytes after the only message of a call are charged as well.
     let sending = begin(&budget, payer, CALL);
     sending.send([prefix(1), vec![7]].concat()).await;
     sending
@@ -192,7 +192,7 @@ async fn unfinished_bodies_of_one_caller_leave_room_for_others_s02() {
         sending.send(vec![7; 60 * KIB]).await;
         assert_eq!(sending.finish().await, Ok(StatusCode::OK));
     }
-    // What is finished makes room.
+    // A finished body frees its bytes.
     let sending = unfinished.remove(0);
     assert_eq!(sending.finish().await, Ok(StatusCode::OK));
     let sending = begin(&budget, attacker, FORM);

@@ -1,11 +1,11 @@
-//! The keys as others need them to verify what this Cluster signs.
+//! The public keys that verify the tokens of this Cluster.
 
 use domain::token::VerifyingKey;
 
 use super::Keyring;
 
 impl Keyring {
-    /// All keys, those that do not sign yet or no longer included.
+    /// Returns all keys, including those that do not sign yet and those that no longer sign.
     pub(crate) fn published(&self) -> Vec<VerifyingKey> {
         let keys = self.keys.load();
         keys.0.iter().map(|key| key.verifying.clone()).collect()

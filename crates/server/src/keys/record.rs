@@ -1,22 +1,22 @@
-//! A signing key as it is stored.
+//! The stored form of a signing key.
 
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use prost::Message as _;
 use store::{Document, IndexEntry, NewDocument, SecretWrite};
 
-/// Of which there is one per generation, whoever makes it: replicas cannot fork.
+/// The index of the generation. It is unique, so replicas cannot create two keys of one generation.
 const GENERATION: &str = "generation";
 
-/// The open part of a signing key.
+/// The part of a signing key that is not encrypted.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Record {
-    /// The 32 bytes of RFC 8032.
+    /// The 32 bytes of an Ed25519 public key (RFC 8032).
     #[prost(bytes = "vec", tag = "1")]
     pub(super) public_key: Vec<u8>,
     /// Counts from 1.
     #[prost(uint64, tag = "2")]
     pub(super) generation: u64,
-    /// From when on it signs: later than it is published, except for the very first.
+    /// The time from which the key signs. It is later than the publication, except for the first key.
     #[prost(int64, tag = "3")]
     pub(super) signs_from_millis: i64,
 }
@@ -38,7 +38,7 @@ impl Record {
         }]
     }
 
-    /// The document of a new key.
+    /// Returns the document of a new key.
     pub(super) fn to_document(
         &self,
         key: &domain::token::SigningKey,

@@ -1,4 +1,4 @@
-//! A key goes when no token that it signed can live.
+//! Removal of signing keys. A key is removed when all tokens that it signed have ended.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use store::{CommitError, Operation, StoreError, Transaction};
 use super::{Keyring, Schedule};
 use crate::resource::codec::{Resource, decode};
 
-/// Clocks of replicas may differ: a token may have been signed that much after its key's time.
+/// The maximum difference of the clocks of replicas. A replica can sign with a key this long after the key's time.
 const CLOCK_DIFFERENCE: Duration = Duration::from_mins(10);
 const PAGE: u32 = 1000;
 
 impl Keyring {
     pub(super) async fn retire(&self, schedule: Schedule) -> Result<(), StoreError> {
         let now = self.clock.now();
-        // A key's last signature is when the next one began to sign.
+        // A key stops signing when the next key starts.
         let ended: Vec<(Uid, UnixMillis)> = {
             let keys = self.keys.load();
             let pairs = keys.0.iter().zip(keys.0.iter().skip(1));
@@ -31,7 +31,7 @@ impl Keyring {
         let Some((_, first_end)) = ended.first().copied() else {
             return Ok(());
         };
-        // The earliest signature that is still needed decides: generations sign one after the other.
+        // The earliest signature that is still needed decides, because generations sign one after the other.
         let needed = self.oldest_needed(now, first_end).await?;
         for (id, end) in ended {
             if needed.is_some_and(|needed| needed <= end) {
@@ -41,7 +41,7 @@ impl Keyring {
             transaction.push(Operation::Delete(Kind::SigningKey, id, None));
             match self.store.commit(transaction).await {
                 Ok(_) => tracing::info!(key = %id, "removed a signing key of which no token lives"),
-                // Another replica was first.
+                // Another replica has removed the key.
                 Err(CommitError::Conflict { .. }) => {}
                 Err(CommitError::Store(error)) => return Err(error),
                 Err(error) => {
@@ -56,8 +56,9 @@ impl Keyring {
         Ok(())
     }
 
-    /// When the oldest token that may still be presented was signed; `None` where there are none. Stops looking at
-    /// the first that is as old as `enough`, which already keeps every key.
+    /// Returns the signing time of the oldest token that may still be presented, or `None` if no token may be.
+    ///
+    /// The search stops at the first time that is not after `enough`, because that time already keeps every key.
     async fn oldest_needed(
         &self,
         now: UnixMillis,
@@ -100,8 +101,8 @@ impl Keyring {
     }
 }
 
-/// When the oldest live secret of a Credential was signed. In an overlap that of the generation before is unknown,
-/// so it counts as having been signed with the Credential.
+/// Returns the signing time of the oldest live secret of a Credential. During an overlap, the signing time of the
+/// previous secret is unknown, so the creation of the Credential counts.
 fn credential_signed_at(credential: &Credential, now: UnixMillis) -> Option<UnixMillis> {
     let status = credential.status.as_ref()?;
     let expires_at = credential
@@ -126,7 +127,8 @@ fn credential_signed_at(credential: &Credential, now: UnixMillis) -> Option<Unix
     Some(signed_at.map_or(UnixMillis(0), UnixMillis::from_proto))
 }
 
-/// A Session's tokens were signed since it was made; how long each lives may have been changed since, so all count.
+/// Returns the creation time of a Session, the earliest time at which its tokens were signed. Each Session counts,
+/// because the lifetimes of its tokens may have been changed since.
 #[allow(
     clippy::unnecessary_wraps,
     reason = "of the type of those of other kinds"

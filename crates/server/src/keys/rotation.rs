@@ -1,4 +1,4 @@
-//! When keys come and go.
+//! The rotation of signing keys.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use store::StoreError;
 
 use super::Keyring;
 
-/// When keys come and go.
+/// The schedule of key rotation.
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
-    /// How long a key signs before the next one does.
+    /// The time for which a key signs before the next key replaces it.
     pub signs_for: Duration,
-    /// How long before it signs a key is published.
+    /// The minimum time between the publication of a key and its first signature.
     pub published_before: Duration,
 }
 
 impl Default for Schedule {
-    /// 30 days, published a day before.
+    /// A key signs for 30 days and is published one day before.
     fn default() -> Self {
         Self {
             signs_for: Duration::from_hours(30 * 24),
@@ -27,11 +27,11 @@ impl Default for Schedule {
 }
 
 impl Keyring {
-    /// Publishes the next key where it is time, and removes those of which no token can live. To be called now and
-    /// then, by any number of replicas.
+    /// Publishes the next key when it is due, and removes keys without live tokens. Call this periodically, on any
+    /// number of replicas.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns a [`StoreError`] if the store fails.
     pub async fn maintain(&self, schedule: Schedule, rng: &dyn Rng) -> Result<(), StoreError> {
         self.reload().await?;
         let now = self.clock.now();

@@ -1,4 +1,4 @@
-//! Metadata that are good, bad, old, large and missing, on both stores.
+//! Metadata that is valid, invalid, outdated, large or missing, on both stores.
 
 use std::{path::Path, str::FromStr as _};
 
@@ -11,7 +11,7 @@ use store::{Store, testing};
 use super::*;
 use crate::{Domain, directory::Limits};
 
-/// 2026-01-01
+/// 2026-01-01 00:00 UTC.
 const START: UnixMillis = UnixMillis(1_767_225_600_000);
 const MODEL: &str = "84c6ccb9-ab1d-b374-750b-2367ff6f3a1f";
 
@@ -27,7 +27,7 @@ fn document(no: u64, status: &str) -> Value {
     })
 }
 
-/// A replica that reads metadata of `publisher` from a file.
+/// A replica that reads the metadata of `publisher` from a file.
 struct Replica {
     ctx: Context,
     clock: Arc<ManualClock>,
@@ -56,7 +56,7 @@ impl Replica {
         self.ctx.metadata.state(self.ctx.now())
     }
 
-    /// As [`Self::look`], when the next attempt is due.
+    /// Like [`Self::look`], after the time of the next attempt has come.
     async fn look_again(&self) -> MetadataServiceState {
         self.clock.advance(ASK);
         self.look().await
@@ -75,7 +75,7 @@ async fn w39c_what_one_replica_has_read_all_use_and_keep() {
     let publisher = Publisher::fido();
     let store = testing::sqlite();
     let reads = Replica::on(store.clone(), &publisher, Some(&path)).await;
-    // The file is not there: nothing stands still for that.
+    // The file does not exist. The replica reports this and has no metadata.
     let state = reads.look().await;
     assert_eq!(state.state(), State::None);
     assert!(
@@ -90,7 +90,7 @@ async fn w39c_what_one_replica_has_read_all_use_and_keep() {
         (State::Current, 7, 1)
     );
     assert_eq!(state.last_error, "");
-    // Another replica, which reads nothing, and one that has just started while nobody can be reached.
+    // Another replica reads no file. A restarted replica finds that the file is gone. Both use the stored metadata.
     let other = Replica::on(store.clone(), &publisher, None).await;
     assert_eq!(other.look().await.number, 7);
     std::fs::remove_file(&path).unwrap();
@@ -98,7 +98,7 @@ async fn w39c_what_one_replica_has_read_all_use_and_keep() {
     let state = restarted.look().await;
     assert_eq!((state.state(), state.number), (State::Current, 7));
     assert!(!state.last_error.is_empty());
-    // Who trusts others uses nothing.
+    // A replica that trusts another authority does not use the stored metadata.
     let distrusts = Replica::on(restarted.ctx.store.clone(), &Publisher::fido(), None).await;
     let state = distrusts.look().await;
     assert_eq!(state.state(), State::None);
@@ -134,7 +134,7 @@ async fn what_nobody_trusts_any_more_does_not_stand_in_the_way() {
     let before = Replica::on(store.clone(), &former, Some(&path)).await;
     assert_eq!(before.look().await.number, 700);
 
-    // Another authority from now on, which counts anew.
+    // The Cluster now trusts another authority, which has its own sequence of numbers.
     let present = Publisher::fido();
     std::fs::write(&path, present.publish(&document(3, "FIDO_CERTIFIED"))).unwrap();
     let other = Replica::on(store.clone(), &present, None).await;
@@ -146,13 +146,13 @@ async fn what_nobody_trusts_any_more_does_not_stand_in_the_way() {
     assert_eq!((state.state(), state.number), (State::Current, 3));
     assert_eq!(state.last_error, "");
     assert!(!after.is_compromised());
-    // It is what is stored, and from then on a lower number is old.
+    // The new metadata is stored. From now on, a lower number of the same authority is outdated.
     let state = other.look().await;
     assert_eq!((state.number, state.last_error), (3, String::new()));
     std::fs::write(&path, present.publish(&document(2, "REVOKED"))).unwrap();
     assert_eq!(after.look_again().await.number, 3);
 
-    // What is stored cannot be read: it is replaced, too.
+    // Stored metadata that cannot be read is replaced, too.
     let damaged = NewDocument {
         body: vec![0xff],
         ..new_document(other.ctx.new_uid(), &Record::default(), Vec::new(), START)
@@ -205,7 +205,7 @@ async fn what_is_not_good_changes_nothing(
     assert_eq!((state.state(), state.number), (State::Current, 7), "{why}");
     assert!(!state.last_error.is_empty(), "{why}");
     assert!(!replica.is_compromised());
-    // What follows is taken again.
+    // The next valid metadata is accepted again.
     std::fs::write(&path, publisher.publish(&document(8, "REVOKED"))).unwrap();
     let state = replica.look_again().await;
     assert_eq!((state.number, state.last_error.as_str()), (8, ""), "{why}");
@@ -220,7 +220,7 @@ async fn b15_what_is_overdue_stays_in_use_and_says_so() {
     let replica = Replica::on(testing::sqlite(), &publisher, Some(&path)).await;
     std::fs::write(&path, publisher.publish(&document(7, "REVOKED"))).unwrap();
     replica.look().await;
-    // The day of `nextUpdate` is not over before its end.
+    // Metadata is current until the end of the day in `nextUpdate`.
     replica.clock.advance(DAY * 31);
     assert_eq!(replica.look().await.state(), State::Current);
     replica.clock.advance(DAY);
@@ -248,7 +248,7 @@ async fn racing(store: Arc<dyn Store>) {
     for one in all {
         one.await.unwrap();
     }
-    // Whoever was overtaken takes over what is stored; nobody goes back.
+    // A replica that lost the race adopts the stored metadata. No replica returns to a lower number.
     let mut highest = 0;
     for _ in 0..2 {
         for replica in &replicas {

@@ -1,4 +1,4 @@
-//! Attached Policies, named and inline.
+//! Policies attached to a resource, by name and inline.
 
 use api::{core_v1 as core, core_v1::InlinePolicy};
 use domain::name;
@@ -9,18 +9,18 @@ use crate::Error;
 const POLICIES: usize = 100;
 const INLINE_POLICIES: usize = 100;
 
-/// The common part of every kind's `authorization`.
+/// The common part of the `spec.authorization` of every kind.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Attached<'a> {
-    /// Names of Policies.
+    /// Names of attached Policies.
     pub(crate) policies: &'a [String],
-    /// Policies of this object alone.
+    /// Policies that belong to this object only.
     pub(crate) inline: &'a [InlinePolicy],
 }
 
-/// A kind that Policies are attached to.
+/// A kind of resource to which Policies can be attached.
 pub(crate) trait Authorized {
-    /// Its `spec.authorization`.
+    /// Returns the content of `spec.authorization`.
     fn attached(&self) -> Attached<'_>;
 }
 
@@ -49,13 +49,13 @@ authorized!(
     ClusterConfig
 );
 
-/// Checks `spec.authorization`: each named Policy must exist and each inline Policy must be valid.
+/// Checks `spec.authorization`: each named Policy must exist, and each inline Policy must be valid.
 ///
-/// Entries of the previous revision are not checked again. An attached Policy may be deleted, which then denies. This
-/// must not prevent anyone from disabling the object.
+/// Entries of the previous revision are not checked again. If an attached Policy was deleted, it denies. The object
+/// must still be editable, for example to disable it.
 ///
 /// # Errors
-/// Returns `InvalidArgument` with the Policy and, for an expression, line and column.
+/// Returns `InvalidArgument` with the name of the Policy and, for an expression, its line and column.
 pub(super) async fn check<T: Authorized>(
     draft: &mut Draft<'_>,
     new: &T,

@@ -1,4 +1,5 @@
-//! Documents of earlier builds. Their bodies hold what the present build seals beside the body, or does not store.
+//! The upgrade of documents that earlier builds stored. Their bodies hold values that this build seals beside the body
+//! or does not store.
 
 use api::core_v1::{Credential, Secret, Session};
 use domain::id::Uid;
@@ -7,10 +8,10 @@ use store::{CommitError, Document, Expected, Operation, SecretWrite, Transaction
 use super::codec::{self, Resource};
 use crate::{Context, Error};
 
-/// How many documents are read at a time.
+/// The number of documents read at a time.
 const PAGE: u32 = 1000;
 
-/// Rewrites the documents of earlier builds.
+/// Rewrites the documents that earlier builds stored.
 ///
 /// # Errors
 /// Returns an error if the store fails.
@@ -41,7 +42,7 @@ async fn upgrade_document<T: Resource>(
     document: &Document,
 ) -> Result<(), Error> {
     let Ok(stored) = T::decode(document.body.as_slice()) else {
-        // The doctor reports a damaged document.
+        // `octeliumd doctor` reports a damaged document.
         return Ok(());
     };
     let mut message = stored.clone();
@@ -56,7 +57,7 @@ async fn upgrade_document<T: Resource>(
     transaction.push(Operation::Put(new, Expected::Revision(document.revision)));
     match context.store.commit(transaction).await {
         Ok(_) => {}
-        // Another replica has rewritten or changed it.
+        // Another replica has rewritten or changed the document.
         Err(CommitError::Conflict { .. }) => return Ok(()),
         Err(error) => return Err(error.into()),
     }

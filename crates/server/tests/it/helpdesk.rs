@@ -1,4 +1,4 @@
-//! The documented recipe for a helpdesk, and everything that it must not allow.
+//! The documented recipe for a helpdesk, and the calls that it must not allow.
 
 use api::{
     core_v1::{
@@ -24,7 +24,7 @@ const PAGE: &str = include_str!("../../../../docs/policy.md");
 const CORE: &str = "octelium.api.main.core.v1.MainService";
 const PLATFORM: &str = "octelium.platform.v1.MainService";
 
-/// Returns the YAML documents of the section.
+/// Returns the YAML documents of the recipe.
 fn recipe() -> Vec<String> {
     let (_, section) = PAGE
         .split_once("### A helpdesk that rotates Credentials of workloads")
@@ -57,7 +57,7 @@ struct Helpdesk {
     token: String,
 }
 
-/// Creates a Cluster with the recipe. `robot` is a workload of the helpdesk; `deployer` and `admin` are not.
+/// Creates a Cluster with the recipe. `robot` is a workload that the helpdesk manages; `deployer` and `admin` are not.
 async fn helpdesk() -> Helpdesk {
     let [group, policy, helen] = &recipe()[..] else {
         panic!("the recipe has changed");
@@ -192,7 +192,7 @@ async fn a_helpdesk_rotates_no_other_credential_s11() {
             assert_eq!(helpdesk.generate(reference).await, 7, "{user}");
         }
     }
-    // A Credential with Policies of its own, of a User without any.
+    // A Credential with its own Policies. Its User has none.
     let inline = "authorization: { inlinePolicies: [{ name: all, spec: { rules: [{ effect: ALLOW, condition: { matchAny: true } }] } }] }";
     for power in [
         "authorization: { policies: [octelium-api-full-access] }",
@@ -202,7 +202,7 @@ async fn a_helpdesk_rotates_no_other_credential_s11() {
         assert_eq!(helpdesk.generate(strong.reference()).await, 7, "{power}");
     }
     assert_eq!(helpdesk.generate(ObjectReference::default()).await, 7);
-    // Two messages. The second one names a Credential of another User.
+    // Two messages. The second names a Credential of another User.
     let other = replicas.credential("AUTH_TOKEN", "root", "").await;
     let mut body = Vec::new();
     for reference in [own.reference(), other.reference()] {
@@ -267,7 +267,7 @@ async fn a_group_with_policies_leaves_its_users_out_s11() {
     assert_eq!(helpdesk.generate(own.reference()).await, 7);
 }
 
-/// Calls that change something and give nobody power: they only take away, or only answer a question.
+/// Calls that change something but grant no power: they only remove something, or only answer a question.
 const HARMLESS: [&str; 10] = [
     "DeleteConfig",
     "DeleteCredential",
@@ -302,7 +302,7 @@ fn every_call_is_listed_as_dangerous_or_known_as_harmless_s11() {
     }
 }
 
-/// The Policy of the page about the console.
+/// Returns the Policy in the documentation of the console.
 fn console_recipe() -> &'static str {
     let page = include_str!("../../../../docs/admin-console.md");
     let (_, block) = page.split_once("```yaml\n").unwrap();
@@ -338,7 +338,7 @@ const PLATFORM_CALLS: [&str; 4] = [
     "Apply",
 ];
 
-/// Lets helen create Credentials and Users, and change Groups, as long as nothing has Policies.
+/// Allows helen to create Credentials and Users, and to change Groups, if none of them has Policies.
 const POWERLESS: &str = "
 kind: Policy
 metadata: { name: helpdesk }

@@ -1,4 +1,4 @@
-//! Requests of one address while another attacks.
+//! Requests from one address while another address attacks.
 
 mod attack;
 
@@ -25,9 +25,10 @@ use crate::{
 
 const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const CONNECTIONS: usize = 16;
-/// For how long latencies are measured, with and without the attack.
+/// The duration of each measurement, with and without the attack.
 const SECONDS: f64 = 60.0;
-/// What the attack can add rows to. Access events of Users are those of the other address.
+/// The tables to which the attack can add rows. Access events with a User are left out: they belong to the other
+/// address.
 const TABLES: [&str; 8] = [
     "access WHERE user_uid IS NULL",
     "audit",
@@ -70,7 +71,7 @@ spec:
     )
 }
 
-/// A request that is not answered, or not with 200, fails the measurement.
+/// Measures latencies and stored rows. Any response other than 200 fails the measurement.
 pub(crate) async fn run(figures: &mut Figures) {
     const NAME: &str = "hostile";
     let replica = Replica::start();
@@ -123,7 +124,7 @@ pub(crate) async fn run(figures: &mut Figures) {
     let ratio = percentile_99(&attacked).as_secs_f64() / percentile_99(&usual).as_secs_f64();
     figures.add(NAME, "p99, ratio", ratio, "", "<= 5");
     figures.add(NAME, "memory", peak - memory, "MB", "<= 134");
-    // What is aggregated is stored soon.
+    // Aggregated events are stored with a short delay.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let added = added(rows, self::rows(&replica.data_dir()));
     for (table, count) in TABLES.iter().zip(added) {
@@ -142,12 +143,12 @@ async fn connections(target: &Target) -> Vec<Http1> {
     connections
 }
 
-/// Of sorted latencies.
+/// Returns the 99th percentile of sorted latencies.
 fn percentile_99(latencies: &[Duration]) -> Duration {
     latencies[latencies.len() * 99 / 100]
 }
 
-/// The rows of each table.
+/// Returns the number of rows of each table.
 fn rows(data_dir: &Path) -> [i64; TABLES.len()] {
     let path = data_dir.join(store::sqlite::DATABASE_FILE);
     let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
@@ -157,7 +158,7 @@ fn rows(data_dir: &Path) -> [i64; TABLES.len()] {
     })
 }
 
-/// How many rows have been added to each table.
+/// Returns the number of rows added to each table.
 #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
 fn added(before: [i64; TABLES.len()], now: [i64; TABLES.len()]) -> [f64; TABLES.len()] {
     std::array::from_fn(|table| (now[table] - before[table]) as f64)

@@ -1,4 +1,4 @@
-//! HTTPS as a client without any library of ours would speak it.
+//! An HTTPS client that uses none of our crates.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -23,25 +23,22 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::cluster::Cluster;
 
-/// An answer, read to its end.
+/// A complete response.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
-    /// The status.
     pub(crate) status: StatusCode,
-    /// The headers.
     pub(crate) headers: HeaderMap,
-    /// The body, as text.
     pub(crate) body: String,
 }
 
 impl Answer {
-    /// The body as JSON.
+    /// Parses the body as JSON.
     #[track_caller]
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
     }
 
-    /// A header as text; empty where it is not there.
+    /// Returns a header as text, or an empty text if it is absent.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
@@ -49,7 +46,7 @@ impl Answer {
     }
 }
 
-/// Where requests go, and whom to trust.
+/// The address and the trusted certificate of a server.
 #[derive(Clone)]
 pub(crate) struct Https {
     address: SocketAddr,
@@ -59,12 +56,12 @@ pub(crate) struct Https {
 }
 
 impl Https {
-    /// For a Cluster with its own authority.
+    /// A Cluster with its own certificate authority.
     pub(crate) fn new(cluster: &Cluster) -> Self {
         Self::trusting(cluster.address, &cluster.ca())
     }
 
-    /// For an address, trusting the certificate in a file.
+    /// A server at an address, with the trusted certificate in a file.
     pub(crate) fn trusting(address: SocketAddr, authority: &Path) -> Self {
         Self {
             address,
@@ -74,7 +71,7 @@ impl Https {
         }
     }
 
-    /// The same for a client at another loopback address.
+    /// Returns the same client at another loopback address.
     pub(crate) fn from(&self, source: &str) -> Self {
         Self {
             source: Some(source.parse().unwrap()),
@@ -82,7 +79,7 @@ impl Https {
         }
     }
 
-    /// The same, sending this before TLS.
+    /// Returns the same client, which sends `bytes` before TLS.
     pub(crate) fn greeting(&self, bytes: &[u8]) -> Self {
         Self {
             greeting: bytes.to_vec(),
@@ -90,7 +87,7 @@ impl Https {
         }
     }
 
-    /// A connection without TLS.
+    /// Opens a connection without TLS.
     pub(crate) async fn tcp(&self) -> std::io::Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
         if let Some(source) = self.source {
@@ -101,13 +98,13 @@ impl Https {
         Ok(stream)
     }
 
-    /// A connection whose certificate is for `host`, before the first request.
+    /// Opens a TLS connection, with a certificate for `host`, and sends no request.
     pub(crate) async fn tls(&self, host: &str) -> std::io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(host.to_owned()).unwrap();
         self.tls.connect(name, self.tcp().await?).await
     }
 
-    /// A connection whose certificate is for `host`.
+    /// Opens an HTTP/1.1 connection, with a certificate for `host`.
     pub(crate) async fn connect(&self, host: &str) -> std::io::Result<Connection> {
         let stream = self.tls(host).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -118,19 +115,20 @@ impl Https {
         })
     }
 
-    /// One request on a connection of its own.
+    /// Sends one request on a new connection.
     pub(crate) async fn send(&self, host: &str, request: Request<String>) -> Answer {
         self.connect(host).await.unwrap().send(request).await
     }
 
-    /// `GET` with an access token.
+    /// Sends a `GET` request with an access token.
     pub(crate) async fn get(&self, host: &str, path: &str, token: &str) -> Answer {
         self.send(host, get(path, token)).await
     }
 
-    /// Sends requests until one is refused with 401. Returns after what time the last accepted one was sent.
+    /// Sends requests until one is refused with 401. Returns when the last accepted one was sent, as the time since the
+    /// start.
     ///
-    /// A response that is cut short counts as accepted.
+    /// A response that is cut off counts as accepted.
     pub(crate) async fn accepted_for(
         &self,
         host: &str,
@@ -153,7 +151,7 @@ impl Https {
     }
 }
 
-/// TLS that trusts the certificate in a file, for one protocol.
+/// Returns a TLS connector for one protocol that trusts the certificate in a file.
 pub(crate) fn tls(authority: &Path, protocol: &str) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     roots
@@ -168,19 +166,19 @@ pub(crate) fn tls(authority: &Path, protocol: &str) -> TlsConnector {
     TlsConnector::from(Arc::new(config))
 }
 
-/// A kept connection.
+/// A persistent connection.
 pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     authority: String,
 }
 
 impl Connection {
-    /// One request; the Host header is set where it is not there.
+    /// Sends one request. Sets the Host header if it is absent.
     pub(crate) async fn send(&mut self, request: Request<String>) -> Answer {
         self.try_send(request).await.unwrap()
     }
 
-    /// As [`Self::send`], where the connection may end.
+    /// Like [`Self::send`], if the connection may end.
     pub(crate) async fn try_send(&mut self, request: Request<String>) -> hyper::Result<Answer> {
         let mut request = request.map(|body| Full::new(Bytes::from(body)));
         let authority = self.authority.parse().unwrap();
@@ -202,7 +200,7 @@ impl Connection {
     }
 }
 
-/// `GET` with an access token.
+/// Returns a `GET` request with an access token.
 pub(crate) fn get(path: &str, token: &str) -> Request<String> {
     Request::builder()
         .method(Method::GET)
@@ -212,7 +210,7 @@ pub(crate) fn get(path: &str, token: &str) -> Request<String> {
         .unwrap()
 }
 
-/// A form for the token endpoint and its like.
+/// Returns a form request, as for the token endpoint.
 pub(crate) fn form(path: &str, basic: Option<(&str, &str)>, body: &str) -> Request<String> {
     use base64::Engine as _;
     let mut request = Request::builder()

@@ -1,4 +1,4 @@
-//! Documents of builds that stored token ids in clear.
+//! Documents of earlier builds, which stored token ids unencrypted.
 
 use api::{
     core_v1::{Credential, Session},
@@ -16,7 +16,7 @@ use crate::{
     replicas::{Backend, Replicas, authenticate, log_in, refresh},
 };
 
-/// Stores a document as an earlier build did. Returns its token ids.
+/// Stores a document in the format of an earlier build. Returns its token ids.
 async fn downgrade<T: Resource>(
     replicas: &Replicas,
     uid: Uid,
@@ -38,7 +38,7 @@ async fn downgrade<T: Resource>(
     ids
 }
 
-/// Whether the stored body holds all of these texts; `false` if it holds none.
+/// Returns true if the stored body contains all of these texts, and false if it contains none. Panics otherwise.
 async fn holds<T: Resource>(replicas: &Replicas, uid: Uid, texts: &[String]) -> bool {
     let ctx = replicas.context(0);
     let document = ctx.store.get(T::DOCUMENT, uid, ctx.now()).await;
@@ -83,7 +83,7 @@ async fn tokens_of_earlier_builds_work_after_an_upgrade(backend: Backend) {
     let upgraded = Cluster::on(replicas.context(0).store.clone()).await;
     assert!(!holds::<Credential>(&replicas, credential_uid, &credential_ids).await);
     assert!(!holds::<Session>(&replicas, session, &session_ids).await);
-    // An update that does not read the secrets keeps them.
+    // An update that does not read the sealed values keeps them.
     replicas
         .edit::<Credential>(&credential, |credential| {
             "edited".clone_into(&mut credential.metadata_mut().description);
@@ -94,7 +94,7 @@ async fn tokens_of_earlier_builds_work_after_an_upgrade(backend: Backend) {
     refresh(ctx, &tokens.refresh_token).await.unwrap();
     log_in(ctx, &secret).await.unwrap();
 
-    // Nothing is left for another start.
+    // The next start has nothing to rewrite.
     let cursor = ctx.store.feed().borrow().cursor;
     let again = Cluster::on(replicas.context(0).store.clone()).await;
     assert_eq!(again.context.store.feed().borrow().cursor, cursor);

@@ -1,4 +1,4 @@
-//! An attack from one address, on threads of its own.
+//! An attack from one address, on its own threads.
 
 use std::{
     convert::Infallible,
@@ -32,16 +32,15 @@ const SLOW: usize = 100;
 const FLOODS: usize = 8;
 const MESSAGE_CONNECTIONS: usize = 8;
 const MESSAGES: usize = 128;
-/// After a connection was closed, until the next.
+/// The delay between the end of a connection and the next attempt.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Between two bytes of what is slow.
+/// The interval between two bytes of a slow request.
 const BEAT: Duration = Duration::from_secs(1);
-/// Connections and messages come back when they are refused; so long, they all are tried once.
+/// The time in which each connection and message is tried at least once. Refused ones are retried.
 const RAMP: Duration = Duration::from_secs(20);
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// A running attack.
 pub(super) struct Attack {
     runtime: Runtime,
     counts: Arc<Counts>,
@@ -92,12 +91,12 @@ impl Attack {
         }
     }
 
-    /// Waits until each part has begun.
+    /// Waits until all parts of the attack have started.
     pub(super) async fn until_under_way(&self) {
         tokio::time::sleep_until((self.started + RAMP).into()).await;
     }
 
-    /// Ends it. Returns what it consisted of.
+    /// Stops the attack. Returns the counts of its parts.
     pub(super) fn stop(self) -> Vec<(&'static str, f64)> {
         #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
@@ -123,7 +122,7 @@ struct Attacker {
 impl Attacker {
     async fn stay_idle(self, number: usize) {
         loop {
-            // As many as one thread can open at once.
+            // Spreads the connections to the rate that one thread can open.
             tokio::time::sleep(Duration::from_millis(u64::try_from(number).unwrap())).await;
             if number.is_multiple_of(2) {
                 if let Ok(stream) = self.target.tcp().await {
@@ -162,7 +161,7 @@ impl Attacker {
             .unwrap()
     }
 
-    /// Messages of 4 MiB, of which all but the last byte is sent as far as the server reads.
+    /// Sends messages of 4 MiB without their last byte, up to the point where the server stops reading.
     async fn send_unfinished_messages(self) {
         let length: u32 = 4 * 1024 * 1024;
         let message = [
@@ -202,7 +201,7 @@ impl Attacker {
         self.send_slowly(&head).await;
     }
 
-    /// Sends `start`, then a byte at a time until the server closes the connection.
+    /// Sends `start`, then one byte at a time until the server closes the connection.
     async fn send_slowly(&self, start: &str) {
         loop {
             if let Ok(stream) = self.target.try_stream("localhost", b"http/1.1").await {
@@ -218,7 +217,7 @@ impl Attacker {
         }
     }
 
-    /// Requests that are refused, one after the other.
+    /// Sends requests that are refused, one after the other.
     async fn flood(self, number: usize) {
         loop {
             match number % 4 {
