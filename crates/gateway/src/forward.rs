@@ -76,7 +76,7 @@ where
 
     check_signed_fields(proxy, &mut inbound.request)?;
     let payer = Payer::of(record.caller.as_deref(), inbound.client);
-    // Dropped when the response has ended, or when there is none.
+    // Dropped when the response ends, or if the upstream sends none.
     let exchange = gateway.exchanges.begin(payer)?;
     let grpc = route.mode.is_grpc();
     // If bodies are buffered for inspection, a WebSocket would bypass the inspection.

@@ -53,7 +53,7 @@ pub struct Context {
     pub(crate) over_limit: Arc<OverLimit>,
     /// Logins at identity providers that failed.
     pub(crate) failed_logins: Arc<FailedLogins>,
-    /// How long audit events are kept; for ever if `None`.
+    /// The retention of audit events. `None` keeps them forever.
     pub(crate) audit_retention: Option<Duration>,
     pub(crate) authentication: Arc<authentication::State>,
     pub(crate) federation: Arc<Federation>,
