@@ -132,6 +132,8 @@ fn open(path: &Path) -> Result<Connection, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
     use super::*;
 
     fn modes(directory: &Path) -> Vec<(String, u32)> {
@@ -162,8 +164,16 @@ mod tests {
             .to_vec()
     }
 
+    /// Held while a test opens a writer: the directory for temporary files is a setting of the process.
+    static WRITER: Mutex<()> = Mutex::new(());
+
+    fn exclusively() -> MutexGuard<'static, ()> {
+        WRITER.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     #[test]
     fn a_database_and_its_log_are_for_their_owner_alone_s11() {
+        let _writer = exclusively();
         let directory = tempfile::tempdir().unwrap();
         // The mode must not depend on the umask of the test process: the usual one lets others read.
         let plain = directory.path().join("plain");
@@ -174,6 +184,7 @@ mod tests {
 
     #[test]
     fn a_database_that_others_could_read_is_closed_to_them_s11() {
+        let _writer = exclusively();
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("test.db");
         prepare_files(&path).unwrap();
@@ -188,6 +199,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_into_memory_is_beside_the_database() {
+        let _writer = exclusively();
         let directory = tempfile::tempdir().unwrap();
         let connection = open_writer(&directory.path().join("test.db")).unwrap();
         connection
