@@ -5,12 +5,12 @@ use std::{
     fmt,
     hash::{BuildHasher, RandomState},
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
 use domain::address_prefix::AddressPrefix;
-use gateway::listener::{Activity, Idle, Limit};
+use gateway::listener::{Activity, Idle, Limit, StreamBudget, StreamShare};
 use tokio::time::Instant;
 
 mod arrivals;
@@ -28,6 +28,12 @@ const HANDSHAKE: Duration = Duration::from_secs(2);
 const MAX_CLOSING: usize = 256;
 /// The time after a refusal for which the replica is not ready.
 const REFUSAL_SHOWS: Duration = Duration::from_secs(5);
+
+/// The number of open HTTP/2 streams for each possible connection. Browsers open one connection with a few streams.
+const STREAMS_PER_CONNECTION: usize = 2;
+
+/// The minimum interval between two connections that are closed to free streams.
+const FREE_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The peer to which a connection is charged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,6 +58,7 @@ pub(crate) struct Connections {
     hasher: RandomState,
     table: Mutex<Table>,
     arrivals: Mutex<Arrivals>,
+    streams: Arc<StreamBudget>,
 }
 
 #[derive(Default)]
@@ -64,11 +71,14 @@ struct Table {
     closing: usize,
     next_id: u64,
     refused_at: Option<Instant>,
+    /// The last time at which a connection was closed to free streams.
+    freed_at: Option<Instant>,
 }
 
 struct Group {
     /// A random value that orders holders with equally many connections, so that no address is always first.
     tie: u64,
+    streams: Arc<StreamShare>,
     /// Connections by id, the oldest first.
     members: BTreeMap<u64, Arc<Activity>>,
     /// The id at which the next search starts.
@@ -81,17 +91,27 @@ pub(crate) struct Slot {
     holder: Holder,
     id: u64,
     activity: Arc<Activity>,
+    streams: Arc<StreamShare>,
 }
 
 impl Connections {
     /// Creates an empty table. `listener` is the name of the listener in metrics.
     pub(crate) fn new(listener: &'static str, bounds: Bounds) -> Arc<Self> {
-        Arc::new(Self {
-            listener,
-            bounds,
-            hasher: RandomState::new(),
-            table: Mutex::default(),
-            arrivals: Mutex::new(Arrivals::new(bounds.per_address)),
+        Arc::new_cyclic(|connections: &Weak<Self>| {
+            let connections = Weak::clone(connections);
+            let make_room = move || {
+                if let Some(connections) = connections.upgrade() {
+                    connections.free_streams();
+                }
+            };
+            Self {
+                listener,
+                bounds,
+                hasher: RandomState::new(),
+                table: Mutex::default(),
+                arrivals: Mutex::new(Arrivals::new(bounds.per_address)),
+                streams: StreamBudget::new(bounds.total * STREAMS_PER_CONNECTION, make_room),
+            }
         })
     }
 
@@ -116,8 +136,10 @@ impl Connections {
         table.next_id += 1;
         let id = table.next_id;
         table.open += 1;
-        let tie = self.hasher.hash_one(holder);
-        table.update(holder, tie, |members| {
+        let group = table.groups.entry(holder);
+        let group = group.or_insert_with(|| Group::new(self, holder));
+        let streams = Arc::clone(&group.streams);
+        table.update(holder, |members| {
             members.insert(id, Arc::clone(&activity));
         });
         drop(table);
@@ -127,6 +149,7 @@ impl Connections {
             holder,
             id,
             activity,
+            streams,
         })
     }
 
@@ -168,6 +191,19 @@ impl Connections {
         }
     }
 
+    /// Closes an idle connection, because its client may hold streams by not reading the end of responses.
+    fn free_streams(&self) {
+        let mut table = self.table();
+        let now = Instant::now();
+        let is_due = table
+            .freed_at
+            .is_none_or(|at| now.duration_since(at) >= FREE_INTERVAL);
+        if is_due && self.may_close(&table) {
+            table.freed_at = Some(now);
+            table.close_one();
+        }
+    }
+
     /// Returns true if the total limit has recently refused a connection.
     pub(crate) fn is_refusing(&self) -> bool {
         let refused_at = self.table().refused_at;
@@ -177,8 +213,7 @@ impl Connections {
     fn release(&self, holder: Holder, id: u64) {
         let mut table = self.table();
         let mut was_open = false;
-        let tie = self.hasher.hash_one(holder);
-        table.update(holder, tie, |members| {
+        table.update(holder, |members| {
             was_open = members.remove(&id).is_some();
         });
         if was_open {
@@ -205,18 +240,12 @@ impl Table {
             .map_or(0, |group| group.members.len())
     }
 
-    /// Changes the connections of a holder, and updates its position in the order.
-    fn update(
-        &mut self,
-        holder: Holder,
-        tie: u64,
-        change: impl FnOnce(&mut BTreeMap<u64, Arc<Activity>>),
-    ) {
-        let group = self.groups.entry(holder).or_insert_with(|| Group {
-            tie,
-            members: BTreeMap::new(),
-            hand: 0,
-        });
+    /// Changes the connections of a holder that has a group, and updates its position in the order.
+    fn update(&mut self, holder: Holder, change: impl FnOnce(&mut BTreeMap<u64, Arc<Activity>>)) {
+        let Some(group) = self.groups.get_mut(&holder) else {
+            return;
+        };
+        let tie = group.tie;
         let before = group.members.len();
         change(&mut group.members);
         let after = group.members.len();
@@ -266,11 +295,8 @@ impl Table {
     }
 
     fn close(&mut self, holder: Holder, id: u64) -> bool {
-        let Some(tie) = self.groups.get(&holder).map(|group| group.tie) else {
-            return false;
-        };
         let mut closed = None;
-        self.update(holder, tie, |members| closed = members.remove(&id));
+        self.update(holder, |members| closed = members.remove(&id));
         let Some(activity) = closed else {
             return false;
         };
@@ -295,6 +321,18 @@ enum Stage {
 }
 
 impl Group {
+    fn new(connections: &Connections, holder: Holder) -> Self {
+        Self {
+            tie: connections.hasher.hash_one(holder),
+            streams: match holder {
+                Holder::Client(_) => connections.streams.of_client(),
+                Holder::Proxy(_) => connections.streams.of_proxy(),
+            },
+            members: BTreeMap::new(),
+            hand: 0,
+        }
+    }
+
     /// Returns the longest idle one of the next [`SAMPLE`] connections. If all of them are in use, returns the first
     /// idle one after them.
     fn longest_idle(&mut self, now: Instant) -> Option<(Rank, u64)> {
@@ -345,6 +383,11 @@ impl fmt::Display for Holder {
 impl Slot {
     pub(crate) fn activity(&self) -> &Arc<Activity> {
         &self.activity
+    }
+
+    /// Returns the HTTP/2 streams of the holder.
+    pub(crate) fn streams(&self) -> Arc<StreamShare> {
+        Arc::clone(&self.streams)
     }
 
     /// Moves the slot from a proxy to the client that it connects for. Returns `None` if the client has too many

@@ -158,7 +158,12 @@ impl Serving {
             opened = opening => opened,
             () = activity.closing() => None,
         };
-        let Some((stream, peer)) = opened else {
+        let Some(opening::Opened {
+            stream,
+            client: peer,
+            streams,
+        }) = opened
+        else {
             return;
         };
         let tls = stream.get_ref().1;
@@ -177,7 +182,7 @@ impl Serving {
         };
         let served = self
             .protocols
-            .serve(stream, protocol, requests, &activity, &drain);
+            .serve(stream, protocol, requests, &activity, streams, &drain);
         if let Err(error) = served.await {
             tracing::debug!(%peer, %error, "connection ended");
         }

@@ -24,6 +24,7 @@ pub mod proxy_protocol;
 mod read_ahead;
 mod service;
 mod stall;
+mod stream_budget;
 mod streams;
 mod wait;
 mod watched;
@@ -36,11 +37,13 @@ pub use proxies::{InvalidForwardedFor, NamedBy, TrustedProxies};
 pub use read_ahead::ReadAhead;
 pub use service::OpenBody;
 pub use stall::StallTimeout;
+pub use stream_budget::{StreamBudget, StreamShare, StreamSlot};
 pub use wait::WaitReadable;
 #[cfg(feature = "fuzzing")]
 pub(crate) use watched::{chunk_size, scan};
 
 use discard::Discards;
+use service::{Connection, Requests};
 use streams::Streams;
 
 /// The number of fields that the parser keeps on its stack. With any other number it allocates for each request.
@@ -117,6 +120,7 @@ impl Protocols {
     }
 
     /// Serves one connection until it ends. After `drain` is cancelled, it finishes open requests and rejects new ones.
+    /// `streams` counts the HTTP/2 streams of the client.
     ///
     /// # Errors
     ///
@@ -127,6 +131,7 @@ impl Protocols {
         protocol: Protocol,
         service: S,
         activity: &Arc<Activity>,
+        streams: Arc<StreamShare>,
         drain: &CancellationToken,
     ) -> hyper::Result<()>
     where
@@ -151,18 +156,14 @@ impl Protocols {
                 .await
             }
             Protocol::Http2 => {
-                let discards = self.discards.of_connection();
                 let limits = &self.limits;
-                http2::serve(
-                    &self.http2,
-                    stream,
-                    service,
-                    discards,
-                    limits,
-                    activity,
-                    drain,
-                )
-                .await
+                let connection = Connection::Http2 {
+                    discards: self.discards.of_connection(),
+                    streams,
+                    most: limits.streams,
+                };
+                let requests = Requests::new(service, connection, Arc::clone(activity));
+                http2::serve(&self.http2, stream, requests, limits, activity, drain).await
             }
         };
         served.inspect_err(|error| count_limit(error, protocol))

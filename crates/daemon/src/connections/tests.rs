@@ -178,3 +178,31 @@ async fn idle_connections_make_room_when_file_descriptors_are_out_s02() {
     drop((slots, request));
     assert_eq!(connections.open(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn unread_streams_are_freed_for_others_s02() {
+    let connections = bounds(10, 10);
+    let greedy: Vec<_> = (1..=5)
+        .map(|host| {
+            connections
+                .admit(client(&format!("127.0.0.{host}")))
+                .unwrap()
+        })
+        .collect();
+    let mut streams = Vec::new();
+    for slot in &greedy {
+        while let Ok(stream) = slot.streams().begin() {
+            streams.push(stream);
+        }
+    }
+    assert_eq!(streams.len(), 10 * STREAMS_PER_CONNECTION);
+    pass(10).await;
+    let other = connections.admit(client("127.0.0.6")).unwrap();
+    assert!(matches!(other.streams().begin(), Err(Limit::Streams)));
+    let mut closed = 0;
+    for slot in &greedy {
+        closed += usize::from(is_closed(slot).await);
+    }
+    assert_eq!(closed, 1);
+    assert!(!is_closed(&other).await);
+}

@@ -1,9 +1,9 @@
 //! The start of a connection: the PROXY protocol header of a trusted proxy, then the TLS handshake.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use gateway::listener::{
-    Limit, Limits, ReadAhead, StallTimeout,
+    Limit, Limits, ReadAhead, StallTimeout, StreamShare,
     proxy_protocol::{self, Source},
 };
 use tokio::{net::TcpStream, time::timeout};
@@ -14,13 +14,22 @@ use crate::connections::{Holder, Slot};
 /// The timeout of header and handshake together.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Returns the connection and the address of its client, or `None` if header or handshake fail.
+/// A connection after its handshake.
+pub(super) struct Opened {
+    pub(super) stream: Box<Stream>,
+    /// The address of the client.
+    pub(super) client: SocketAddr,
+    /// The HTTP/2 streams of the client.
+    pub(super) streams: Arc<StreamShare>,
+}
+
+/// Returns the connection, or `None` if header or handshake fail.
 pub(super) async fn open(
     serving: &Serving,
     stream: std::net::TcpStream,
     slot: Slot,
     peer: SocketAddr,
-) -> Option<(Box<Stream>, SocketAddr)> {
+) -> Option<Opened> {
     // Registers the connection with the runtime of the thread that serves it.
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
@@ -45,16 +54,21 @@ async fn handshake(
     mut stream: TcpStream,
     slot: Slot,
     peer: SocketAddr,
-) -> Option<(Box<Stream>, SocketAddr)> {
+) -> Option<Opened> {
     let (client, slot) = if serving.proxies.must_send_header(peer.ip()) {
         client_of(&mut stream, slot, peer).await?
     } else {
         (peer, slot)
     };
+    let streams = slot.streams();
     let stream = Counted::new(stream, slot);
     let stream = StallTimeout::new(ReadAhead::new(stream), Limits::default().stall);
     match serving.tls.accept(stream).await {
-        Ok(stream) => Some((Box::new(stream), client)),
+        Ok(stream) => Some(Opened {
+            stream: Box::new(stream),
+            client,
+            streams,
+        }),
         Err(error) => {
             tracing::debug!(peer = %client, %error, "TLS handshake failed");
             None

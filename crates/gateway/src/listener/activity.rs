@@ -13,6 +13,8 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+use super::{Limit, stream_budget::StreamSlot};
+
 /// State shared by a connection, its open requests, and the code that may close it.
 #[derive(Debug)]
 pub struct Activity {
@@ -25,6 +27,16 @@ pub struct Activity {
     idle_at: AtomicU64,
     has_request: AtomicBool,
     close: Notify,
+    unsent: Unsent,
+}
+
+/// The responses whose last part was handed to the protocol and is not written yet, by the time of the last progress.
+#[derive(Debug, Default)]
+struct Unsent {
+    /// The number of the current period.
+    period: AtomicU32,
+    /// Responses of even and of odd periods.
+    counts: [AtomicU32; 2],
 }
 
 /// A connection without an open request.
@@ -40,7 +52,16 @@ pub struct Idle {
 #[must_use = "the part is over when it is dropped"]
 pub struct Open {
     activity: Arc<Activity>,
-    is_answer: bool,
+    part: Part,
+    _stream: Option<StreamSlot>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    Request,
+    Answer,
+    /// The last part of a response, from a period with this number.
+    Unsent(u32),
 }
 
 impl Activity {
@@ -54,6 +75,7 @@ impl Activity {
             idle_at: AtomicU64::new(0),
             has_request: AtomicBool::new(false),
             close: Notify::new(),
+            unsent: Unsent::default(),
         }
     }
 
@@ -79,37 +101,58 @@ impl Activity {
         self.close.notified().await;
     }
 
-    /// Resolves when the connection has been idle for `limit`.
-    pub(super) async fn idle_for(&self, limit: Duration) {
+    /// Resolves when the connection has been idle for `idle`, or when the client has left the end of a response unread
+    /// for `stall`. Returns the limit.
+    pub(super) async fn wasted(&self, idle: Duration, stall: Duration) -> Limit {
+        let mut period = Instant::now();
         loop {
             let passed = self
                 .idle()
                 .map_or(Duration::ZERO, |idle| idle.since.elapsed());
             // The limit cannot be reached earlier.
-            let left = limit.saturating_sub(passed);
+            let left = idle.saturating_sub(passed);
             if left.is_zero() {
+                return Limit::Http2IdleTime;
+            }
+            sleep(left.min(stall)).await;
+            if period.elapsed() >= stall {
+                period = Instant::now();
+                if self.unsent.next_period() {
+                    return Limit::StallTime;
+                }
+            }
+        }
+    }
+
+    /// Resolves when the client has left the end of a response unread for `stall`.
+    pub(super) async fn stalled(&self, stall: Duration) {
+        loop {
+            sleep(stall).await;
+            if self.unsent.next_period() {
                 return;
             }
-            sleep(left).await;
         }
     }
 
     /// Counts a part of a request until the value is dropped.
     pub fn open(self: &Arc<Self>) -> Open {
+        self.open_part(Part::Request, None)
+    }
+
+    /// Counts a response like [`Self::open`]. Also returns the number of open responses, including this one.
+    pub(super) fn open_answer(self: &Arc<Self>, stream: Option<StreamSlot>) -> (Open, u32) {
+        let before = self.answers.fetch_add(1, Ordering::Relaxed);
+        (self.open_part(Part::Answer, stream), before + 1)
+    }
+
+    fn open_part(self: &Arc<Self>, part: Part, stream: Option<StreamSlot>) -> Open {
         self.has_request.store(true, Ordering::Relaxed);
         self.open.fetch_add(1, Ordering::AcqRel);
         Open {
             activity: Arc::clone(self),
-            is_answer: false,
+            part,
+            _stream: stream,
         }
-    }
-
-    /// Counts a response like [`Self::open`]. Also returns the number of open responses, including this one.
-    pub(super) fn open_answer(self: &Arc<Self>) -> (Open, u32) {
-        let before = self.answers.fetch_add(1, Ordering::Relaxed);
-        let mut open = self.open();
-        open.is_answer = true;
-        (open, before + 1)
     }
 
     /// Records an upgrade to another protocol, such as WebSocket. The connection counts as active until it ends.
@@ -127,17 +170,81 @@ impl Activity {
     pub(super) fn is_idle(&self) -> bool {
         self.open.load(Ordering::Acquire) == 0
     }
+
+    fn close_answer(&self) {
+        self.answers.fetch_sub(1, Ordering::Relaxed);
+        self.close_part();
+    }
+
+    fn close_part(&self) {
+        // This precedes the decrement, so that a reader of 0 does not see an older time.
+        self.touch();
+        self.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Unsent {
+    /// Counts a response and returns its period.
+    fn add(&self) -> u32 {
+        let period = self.period.load(Ordering::Relaxed);
+        self.count(period).fetch_add(1, Ordering::Relaxed);
+        period
+    }
+
+    /// Moves a response to the current period.
+    fn renew(&self, period: u32) -> u32 {
+        if period == self.period.load(Ordering::Relaxed) {
+            return period;
+        }
+        self.remove(period);
+        self.add()
+    }
+
+    fn remove(&self, period: u32) {
+        self.count(period).fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Starts the next period. Returns true if a response of an earlier period is still not written.
+    fn next_period(&self) -> bool {
+        let next = self.period.load(Ordering::Relaxed).wrapping_add(1);
+        if self.count(next).load(Ordering::Relaxed) > 0 {
+            return true;
+        }
+        self.period.store(next, Ordering::Relaxed);
+        false
+    }
+
+    fn count(&self, period: u32) -> &AtomicU32 {
+        let [even, odd] = &self.counts;
+        if period % 2 == 0 { even } else { odd }
+    }
+}
+
+impl Open {
+    /// Records that the last part of the response was handed to the protocol. The request is no longer open, but the
+    /// client must read that part in time.
+    pub(super) fn unsent(&mut self) {
+        if let Part::Answer = self.part {
+            self.part = Part::Unsent(self.activity.unsent.add());
+            self.activity.close_answer();
+        }
+    }
+
+    /// Records that some of the last part of the response was written.
+    pub(super) fn progress(&mut self) {
+        if let Part::Unsent(period) = &mut self.part {
+            *period = self.activity.unsent.renew(*period);
+        }
+    }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let activity = &self.activity;
-        if self.is_answer {
-            activity.answers.fetch_sub(1, Ordering::Relaxed);
+        match self.part {
+            Part::Request => self.activity.close_part(),
+            Part::Answer => self.activity.close_answer(),
+            Part::Unsent(period) => self.activity.unsent.remove(period),
         }
-        // This precedes the decrement, so that a reader of 0 does not see an older time.
-        activity.touch();
-        activity.open.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -170,7 +277,7 @@ mod tests {
         let activity = Arc::new(Activity::new());
         let accepted = Instant::now();
         let watched = Arc::clone(&activity);
-        let idle = tokio::spawn(async move { watched.idle_for(LIMIT).await });
+        let idle = tokio::spawn(async move { watched.wasted(LIMIT, LIMIT).await });
         sleep(LIMIT / 2).await;
         let request = activity.open();
         sleep(LIMIT * 10).await;

@@ -59,7 +59,6 @@ where
         service,
         Connection::Http1(Arc::clone(&conversation)),
         Arc::clone(activity),
-        u32::MAX,
     );
     let mut rested: Option<(Instant, u64)> = None;
     loop {

@@ -13,10 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Activity, Idle, Limit, Limits, OpenBody,
-    discard::{ClientBody, ConnectionDiscards},
-    frames::Frames,
-    service::{Connection, Requests},
+    Activity, Idle, Limits, OpenBody, discard::ClientBody, frames::Frames, service::Requests,
     streams::Streams,
 };
 
@@ -34,8 +31,7 @@ type Serving<IO, S> = http2::Connection<TokioIo<Frames<Box<IO>>>, Requests<S>, S
 pub(super) async fn serve<IO, S, B>(
     builder: &http2::Builder<Streams>,
     stream: Box<IO>,
-    service: S,
-    discards: Arc<ConnectionDiscards>,
+    requests: Requests<S>,
     limits: &Limits,
     activity: &Arc<Activity>,
     drain: &CancellationToken,
@@ -49,25 +45,23 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let requests = Requests::new(
-        service,
-        Connection::Http2(discards),
-        Arc::clone(activity),
-        limits.streams,
-    );
     let wire = TokioIo::new(Frames::new(stream, Arc::clone(activity)));
     let mut serving = Box::pin(builder.serve_connection(wire, requests));
     let grace = tokio::select! {
         ended = &mut serving => return ended,
         () = drain.cancelled() => GOAWAY_GRACE,
-        () = activity.idle_for(limits.http2_idle) => {
-            Limit::Http2IdleTime.reached();
+        limit = activity.wasted(limits.http2_idle, limits.stall) => {
+            limit.reached();
             GOAWAY_GRACE
         }
         () = activity.closing() => EVICTION_GRACE,
     };
     serving.as_mut().graceful_shutdown();
-    end(serving, grace, activity).await
+    tokio::select! {
+        ended = end(serving, grace, activity) => ended,
+        // The memory of these streams is freed only with their connection.
+        () = activity.stalled(limits.stall) => Ok(()),
+    }
 }
 
 /// Waits for open streams to end. Without any, it does not wait for a client that does not answer GOAWAY.

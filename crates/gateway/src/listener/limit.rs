@@ -38,6 +38,10 @@ pub enum Limit {
     StallTime,
     /// Concurrent streams of an HTTP/2 connection.
     Http2Streams,
+    /// Open HTTP/2 streams of one address prefix.
+    StreamsPerAddress,
+    /// Open HTTP/2 streams of a listener.
+    Streams,
     /// Streams that an HTTP/2 client resets, and its protocol errors.
     Http2Resets,
     /// HTTP/2 frames that carry no request, such as PING, SETTINGS and PRIORITY.
@@ -59,7 +63,7 @@ pub enum Limit {
 static LOGGED: LastLogged = LastLogged::new();
 
 impl Limit {
-    const COUNT: usize = 21;
+    const COUNT: usize = 23;
 
     /// Counts that the limit was reached, and logs it at most once a minute.
     pub fn reached(self) {
@@ -106,6 +110,8 @@ impl Limit {
             Self::Http2IdleTime => "http2_idle_time",
             Self::StallTime => "stall_time",
             Self::Http2Streams => "http2_streams",
+            Self::StreamsPerAddress => "streams_per_address",
+            Self::Streams => "streams",
             Self::Http2Resets => "http2_resets",
             Self::Http2ControlFrames => "http2_control_frames",
             Self::BodyShare => "gateway_body_share",

@@ -1,12 +1,14 @@
 //! Requests with open-state tracking: each is open until its response was sent and its body is no longer read.
 
 use std::{
+    io::IoSlice,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use http::{Request, Response, StatusCode};
+use bytes::{Buf, Bytes};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
 
@@ -14,14 +16,28 @@ use super::{
     Activity, Limit, Open,
     conversation::Conversation,
     discard::{ClientBody, ConnectionDiscards},
+    stream_budget::StreamShare,
     streams::Answer,
 };
 
-/// A body that keeps its request open.
+/// The body of a request. It keeps the request open.
 pub struct OpenBody<B> {
     body: B,
-    is_answer: bool,
     _open: Option<Open>,
+}
+
+/// The body of a response. It keeps the request open, and its last part keeps the stream open until it is written.
+pub(super) struct AnswerBody<B> {
+    /// `None` for a response of the listener itself.
+    body: Option<B>,
+    open: Option<Open>,
+}
+
+/// A part of a response that is not written yet.
+pub(super) struct Part<D> {
+    data: D,
+    /// Set in the last part.
+    open: Option<Open>,
 }
 
 /// The service for the requests of one connection.
@@ -29,8 +45,6 @@ pub(super) struct Requests<S> {
     service: S,
     connection: Connection,
     activity: Arc<Activity>,
-    /// The maximum number of open responses.
-    most: u32,
 }
 
 /// The protocol state of a connection.
@@ -38,46 +52,29 @@ pub(super) enum Connection {
     /// One request at a time.
     Http1(Arc<Conversation>),
     /// Concurrent requests.
-    Http2(Arc<ConnectionDiscards>),
+    Http2 {
+        discards: Arc<ConnectionDiscards>,
+        /// The open streams of the client.
+        streams: Arc<StreamShare>,
+        /// The maximum number of open streams of the connection.
+        most: u32,
+    },
 }
 
 /// The future of a response.
 pub(super) struct Answering<F> {
-    future: F,
+    /// `None` if the request is refused because there are too many streams.
+    future: Option<F>,
     open: Option<Open>,
     activity: Arc<Activity>,
 }
 
-impl<B> OpenBody<B> {
-    fn of_request(body: B, open: Option<Open>) -> Self {
-        Self {
-            body,
-            is_answer: false,
-            _open: open,
-        }
-    }
-
-    fn of_answer(body: B, open: Option<Open>) -> Self {
-        Self {
-            body,
-            is_answer: true,
-            _open: open,
-        }
-    }
-}
-
 impl<S> Requests<S> {
-    pub(super) fn new(
-        service: S,
-        connection: Connection,
-        activity: Arc<Activity>,
-        most: u32,
-    ) -> Self {
+    pub(super) fn new(service: S, connection: Connection, activity: Arc<Activity>) -> Self {
         Self {
             service,
             connection,
             activity,
-            most,
         }
     }
 }
@@ -86,30 +83,54 @@ impl<S, B> Service<Request<Incoming>> for Requests<S>
 where
     S: Service<Request<OpenBody<ClientBody>>, Response = Response<B>>,
     S::Future: Unpin,
+    B: Body,
 {
-    type Response = Response<OpenBody<B>>;
+    type Response = Response<AnswerBody<B>>;
     type Error = S::Error;
     type Future = Answering<S::Future>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let has_body = !request.body().is_end_stream();
-        let discards = match &self.connection {
+        let (discards, stream) = match &self.connection {
             Connection::Http1(conversation) => {
                 conversation.begin(&mut request);
-                None
+                (None, None)
             }
-            Connection::Http2(discards) => has_body.then(|| Arc::clone(discards)),
+            Connection::Http2 {
+                discards, streams, ..
+            } => {
+                let stream = match streams.begin() {
+                    Ok(stream) => stream,
+                    Err(limit) => return self.refuse(limit),
+                };
+                (has_body.then(|| Arc::clone(discards)), Some(stream))
+            }
         };
         let reading = has_body.then(|| self.activity.open());
-        let request =
-            request.map(|body| OpenBody::of_request(ClientBody::new(body, discards), reading));
-        let (open, count) = self.activity.open_answer();
-        if count >= self.most {
+        let request = request.map(|body| OpenBody {
+            body: ClientBody::new(body, discards),
+            _open: reading,
+        });
+        let (open, count) = self.activity.open_answer(stream);
+        if let Connection::Http2 { most, .. } = self.connection
+            && count >= most
+        {
             Limit::Http2Streams.reached();
         }
         Answering {
             open: Some(open),
-            future: self.service.call(request),
+            future: Some(self.service.call(request)),
+            activity: Arc::clone(&self.activity),
+        }
+    }
+}
+
+impl<S> Requests<S> {
+    fn refuse<F>(&self, limit: Limit) -> Answering<F> {
+        limit.reached();
+        Answering {
+            future: None,
+            open: None,
             activity: Arc::clone(&self.activity),
         }
     }
@@ -119,34 +140,47 @@ impl<F, B, E> Future for Answering<F>
 where
     F: Future<Output = Result<Response<B>, E>> + Unpin,
 {
-    type Output = Result<Response<OpenBody<B>>, E>;
+    type Output = Result<Response<AnswerBody<B>>, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = Pin::new(&mut self.future).poll(cx);
+        let Some(future) = &mut self.future else {
+            return Poll::Ready(Ok(too_many_streams()));
+        };
+        let polled = Pin::new(future).poll(cx);
         Answer::note(&polled);
         polled.map_ok(|response| {
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 self.activity.upgrade();
             }
             let open = self.open.take();
-            response.map(|body| OpenBody::of_answer(body, open))
+            response.map(|body| AnswerBody {
+                body: Some(body),
+                open,
+            })
         })
     }
 }
 
-impl<B: Body + Unpin> Body for OpenBody<B> {
-    type Data = B::Data;
+fn too_many_streams<B>() -> Response<AnswerBody<B>> {
+    let mut response = Response::new(AnswerBody {
+        body: None,
+        open: None,
+    });
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let headers = response.headers_mut();
+    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for OpenBody<B> {
+    type Data = Bytes;
     type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if self.is_answer {
-            Answer::note(&polled);
-        }
-        polled
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -155,5 +189,66 @@ impl<B: Body + Unpin> Body for OpenBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl<B: Body + Unpin> Body for AnswerBody<B> {
+    type Data = Part<B::Data>;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, B::Error>>> {
+        let Self { body, open } = &mut *self;
+        let Some(body) = body else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(&mut *body).poll_frame(cx);
+        Answer::note(&polled);
+        polled.map_ok(|frame| {
+            let is_last = body.is_end_stream();
+            frame.map_data(|data| {
+                let mut open = if is_last { open.take() } else { None };
+                if let Some(open) = &mut open {
+                    open.unsent();
+                }
+                Part { data, open }
+            })
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let size = self.body.as_ref().map(Body::size_hint);
+        size.unwrap_or_else(|| SizeHint::with_exact(0))
+    }
+}
+
+impl<D: Buf> Buf for Part<D> {
+    fn remaining(&self) -> usize {
+        self.data.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.data.chunk()
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.data.chunks_vectored(slices)
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.data.advance(count);
+        if let Some(open) = &mut self.open {
+            open.progress();
+        }
+    }
+
+    fn copy_to_bytes(&mut self, length: usize) -> Bytes {
+        self.data.copy_to_bytes(length)
     }
 }

@@ -14,7 +14,9 @@ use tokio::{
 };
 
 use super::*;
-use crate::listener::{discard::Discards, http2_builder};
+use crate::listener::{
+    StreamBudget, StreamShare, discard::Discards, http2_builder, service::Connection,
+};
 
 const IDLE: Duration = Duration::from_mins(1);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -29,6 +31,11 @@ struct Server {
 }
 
 fn serve_one() -> (DuplexStream, Server) {
+    serve_client(StreamBudget::new(1000, || {}).of_client())
+}
+
+/// Serves one connection of a client with these streams.
+fn serve_client(streams: Arc<StreamShare>) -> (DuplexStream, Server) {
     let (client, stream) = duplex(1 << 20);
     let activity = Arc::new(Activity::new());
     let answer = Arc::new(Notify::new());
@@ -43,6 +50,7 @@ fn serve_one() -> (DuplexStream, Server) {
                         waits.notified().await;
                         Empty::new().boxed()
                     }
+                    "/small" => Full::new(Bytes::from_static(b"small")).boxed(),
                     "/large" => Full::new(Bytes::from(vec![7; 200_000])).boxed(),
                     // Never sends anything.
                     "/events" => silence(),
@@ -55,11 +63,16 @@ fn serve_one() -> (DuplexStream, Server) {
         let limits = Limits::default();
         let builder = http2_builder(&limits);
         let drain = CancellationToken::new();
+        let connection = Connection::Http2 {
+            discards: Discards::new(limits.discard).of_connection(),
+            streams,
+            most: limits.streams,
+        };
+        let requests = Requests::new(service, connection, Arc::clone(&active));
         serve(
             &builder,
             Box::new(stream),
-            service,
-            Discards::new(limits.discard).of_connection(),
+            requests,
             &limits,
             &active,
             &drain,
@@ -228,4 +241,72 @@ async fn a_slow_client_gets_everything() {
         body.flow_control().release_capacity(length).unwrap();
     }
     assert_eq!(received, 200_000);
+}
+
+/// Connects a client with this window for each stream.
+async fn connect_with_window(
+    stream: DuplexStream,
+    window: u32,
+) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
+    let mut builder = h2::client::Builder::new();
+    let connecting = builder.initial_window_size(window).handshake(stream);
+    let (sender, connection) = connecting.await.unwrap();
+    (sender, tokio::spawn(connection))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_whose_end_is_not_read_ends_its_connection_s02() {
+    let (stream, server) = serve_one();
+    let (sender, ended) = connect_with_window(stream, 1).await;
+    let unread = get(&sender, "/small").await.await.unwrap();
+    let begun = Instant::now();
+    // Other requests keep the connection active until it refuses them.
+    while !server.served.is_finished() {
+        let mut sender = sender.clone();
+        let request = Request::get("https://a/").body(()).unwrap();
+        if let Ok((answer, _)) = sender.send_request(request, true) {
+            answer.await.ok();
+        }
+        sleep(IDLE / 4).await;
+        assert!(begun.elapsed() < IDLE * 5);
+    }
+    assert!(begun.elapsed() >= IDLE);
+    drop((unread, sender));
+    ended.await.unwrap().ok();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_the_end_slowly_gets_everything() {
+    let (stream, _server) = serve_one();
+    let (sender, _ended) = connect_with_window(stream, 1).await;
+    let mut body = get(&sender, "/small").await.await.unwrap().into_body();
+    let mut received = Vec::new();
+    while let Some(data) = body.data().await {
+        let data = data.unwrap();
+        sleep(IDLE * 9 / 10).await;
+        body.flow_control().release_capacity(data.len()).unwrap();
+        received.extend_from_slice(&data);
+    }
+    assert_eq!(received, b"small");
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_of_one_client_are_bounded_over_all_its_connections_s02() {
+    let client = StreamBudget::new(10, || {}).of_client();
+    let (stream, _server) = serve_client(Arc::clone(&client));
+    let (unread, _ended) = connect_with_window(stream, 1).await;
+    let (stream, server) = serve_client(client);
+    let (other, _ended) = connect(stream).await;
+
+    // The client reads one byte of the first response. The second has no end yet.
+    let first = get(&unread, "/small").await.await.unwrap();
+    let second = get(&other, "/events").await.await.unwrap();
+    let refused = get(&other, "/").await.await.unwrap();
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["retry-after"], "1");
+
+    drop(second);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(get(&other, "/").await.await.unwrap().status(), 200);
+    drop((first, unread, server));
 }

@@ -1,0 +1,154 @@
+//! The number of open HTTP/2 streams. Each holds the memory of a request, or of a response that its client has not
+//! read.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use super::Limit;
+
+/// The divisor of the total that gives the share of one client.
+const SHARE: usize = 5;
+
+/// The open HTTP/2 streams of a listener.
+pub struct StreamBudget {
+    total: usize,
+    open: AtomicUsize,
+    make_room: Box<dyn Fn() + Send + Sync>,
+}
+
+/// The open HTTP/2 streams of one client, on all its connections.
+#[derive(Debug)]
+pub struct StreamShare {
+    all: Arc<StreamBudget>,
+    limit: usize,
+    open: AtomicUsize,
+}
+
+/// The slot of one open stream. It is released on drop.
+#[must_use]
+pub struct StreamSlot(Arc<StreamShare>);
+
+impl StreamBudget {
+    /// Creates a budget of `total` streams. `make_room` is called for each stream that is refused because of the total.
+    /// It should close an idle connection, because the client of an idle connection may hold streams by not reading.
+    pub fn new(total: usize, make_room: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            total,
+            open: AtomicUsize::new(0),
+            make_room: Box::new(make_room),
+        })
+    }
+
+    /// Returns the share of a client without open streams: a fifth of the total.
+    pub fn of_client(self: &Arc<Self>) -> Arc<StreamShare> {
+        self.share(self.total / SHARE)
+    }
+
+    /// Returns the share of a trusted proxy, which is only limited by the total.
+    pub fn of_proxy(self: &Arc<Self>) -> Arc<StreamShare> {
+        self.share(self.total)
+    }
+
+    fn share(self: &Arc<Self>, limit: usize) -> Arc<StreamShare> {
+        Arc::new(StreamShare {
+            all: Arc::clone(self),
+            limit,
+            open: AtomicUsize::new(0),
+        })
+    }
+}
+
+impl StreamShare {
+    /// Opens a stream.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Limit::StreamsPerAddress`] or [`Limit::Streams`] if the limit is reached.
+    pub fn begin(self: &Arc<Self>) -> Result<StreamSlot, Limit> {
+        let own = self.open.fetch_add(1, Ordering::Relaxed);
+        let all = self.all.open.fetch_add(1, Ordering::Relaxed);
+        // Dropped if the stream is refused.
+        let slot = StreamSlot(Arc::clone(self));
+        if own >= self.limit {
+            return Err(Limit::StreamsPerAddress);
+        }
+        if all >= self.all.total {
+            (self.all.make_room)();
+            return Err(Limit::Streams);
+        }
+        Ok(slot)
+    }
+}
+
+impl Drop for StreamSlot {
+    fn drop(&mut self) {
+        let Self(share) = self;
+        share.open.fetch_sub(1, Ordering::Relaxed);
+        share.all.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for StreamBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamBudget")
+            .field("total", &self.total)
+            .field("open", &self.open)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budget(total: usize) -> (Arc<StreamBudget>, Arc<AtomicUsize>) {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&calls);
+        let budget = StreamBudget::new(total, move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        (budget, calls)
+    }
+
+    fn fill(share: &Arc<StreamShare>) -> (Vec<StreamSlot>, Limit) {
+        let mut slots = Vec::new();
+        loop {
+            match share.begin() {
+                Ok(slot) => slots.push(slot),
+                Err(limit) => return (slots, limit),
+            }
+            assert!(slots.len() <= 1000, "a share has no end");
+        }
+    }
+
+    #[test]
+    fn a_client_gets_a_fifth_and_gives_it_back_s02() {
+        let (budget, calls) = budget(100);
+        let client = budget.of_client();
+        let (mut slots, limit) = fill(&client);
+        assert_eq!((slots.len(), limit), (20, Limit::StreamsPerAddress));
+        assert_eq!(calls.load(Ordering::Relaxed), 0);
+        slots.pop();
+        slots.push(client.begin().ok().unwrap());
+        assert!(budget.of_client().begin().is_ok());
+        drop(slots);
+        assert_eq!(budget.open.load(Ordering::Relaxed), 0);
+        assert_eq!(client.open.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_full_budget_makes_room_s02() {
+        let (budget, calls) = budget(100);
+        let _clients = [(); 3].map(|()| fill(&budget.of_client()));
+        let (slots, limit) = fill(&budget.of_proxy());
+        assert_eq!((slots.len(), limit), (40, Limit::Streams));
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
+        assert_eq!(budget.of_client().begin().err(), Some(Limit::Streams));
+        assert_eq!(calls.load(Ordering::Relaxed), 2);
+    }
+}
