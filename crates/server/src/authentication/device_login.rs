@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Caller, Context, Error, ErrorKind,
     audit::{self, Entry},
-    hits::{self, TooMany},
+    hits::{self, Key, TooMany},
     web::sealed::{self, NotOpened, Purpose},
 };
 
@@ -122,8 +122,7 @@ impl Request {
 /// Returns `RateLimited` if the [`AddressPrefix`] of the caller sends too many requests.
 pub(crate) async fn ask(ctx: &Context, scopes: &[String], caller: &Caller) -> Result<Asked, Error> {
     let address = caller.ip.map(|ip| ip.to_string()).unwrap_or_default();
-    let counted = caller.ip.map(|ip| AddressPrefix::from(ip).to_string());
-    let key = format!("device-login:{}", counted.unwrap_or_default());
+    let key = Key::DeviceLogins(caller.ip.map(AddressPrefix::from));
     // In memory first: a flood writes nothing.
     ctx.anonymous_rows.take_device_login(caller, ctx.now())?;
     limit(ctx, key, MOST_REQUESTS).await?;
@@ -173,7 +172,7 @@ pub(crate) async fn find(
     code: &str,
     by: &ActiveSession,
 ) -> Result<(Request, String), Error> {
-    limit(ctx, format!("device-code:{}", by.user().uid), MOST_TRIES).await?;
+    limit(ctx, Key::DeviceCodes(by.user().uid), MOST_TRIES).await?;
     let typed = code.bytes().filter(u8::is_ascii_alphanumeric);
     let typed: Vec<u8> = typed.map(|byte| byte.to_ascii_uppercase()).collect();
     let now = ctx.now();
@@ -295,7 +294,7 @@ pub(crate) async fn collect(
     let now = ctx.now();
     // One second less than the interval, because clocks and networks are not exact.
     let window = INTERVAL.saturating_sub(Duration::from_secs(1));
-    match hits::count(ctx, format!("device-poll:{id}"), window, 1).await {
+    match hits::count(ctx, Key::DevicePolls(id), window, 1).await {
         Ok(()) => {}
         Err(TooMany::Until(_)) => return Err(NotYet::TooFast),
         Err(TooMany::Failed(error)) => return Err(NotYet::Failed(error)),
@@ -343,7 +342,7 @@ pub(crate) fn check_scopes(scopes: &[String]) -> Result<Vec<Scope>, Error> {
     scope::parse(scopes).map_err(|error| Error::invalid(error.to_string()))
 }
 
-async fn limit(ctx: &Context, key: String, most: u64) -> Result<(), Error> {
+async fn limit(ctx: &Context, key: Key, most: u64) -> Result<(), Error> {
     let until = match hits::count(ctx, key, LIFETIME, most).await {
         Ok(()) => return Ok(()),
         Err(TooMany::Failed(error)) => return Err(error),

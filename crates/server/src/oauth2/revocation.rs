@@ -13,7 +13,7 @@ use crate::{
     audit::{self, Entry},
     authentication::secret::{Proof, Purpose},
     directory::revoked,
-    hits::{self, TooMany},
+    hits::{self, Key, TooMany},
     resource::load,
 };
 
@@ -93,7 +93,7 @@ pub(super) async fn revoke(
 
 /// Limits revocations per client. Rotating the Credential revokes all of its tokens at once.
 async fn limit(ctx: &Context, client: &Proof, now: UnixMillis) -> Result<(), Failure> {
-    let key = format!("token-revocation:{}", client.credential.uid);
+    let key = Key::TokenRevocations(client.credential.uid);
     let until = match hits::count(ctx, key, WINDOW, MOST).await {
         Ok(()) => return Ok(()),
         Err(TooMany::Failed(error)) => return Err(error.into()),
