@@ -7,6 +7,7 @@ use api::{
 use domain::{
     credential::{RECOVERY_LIFETIME, Rotation, recovery_until, rotate},
     id::Uid,
+    kind::Kind,
     rng::random_string,
     token::Token,
 };
@@ -17,7 +18,7 @@ use crate::{
     Context, Error,
     resource::{
         author::Author,
-        codec::Stored,
+        codec::{self, Stored},
         draft::Draft,
         index,
         write::{self, Plan},
@@ -26,10 +27,10 @@ use crate::{
 
 const ROOT: &str = "root";
 const SUFFIX_ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-/// The maximum number of Sessions that one recovery ends.
-const SESSIONS: u32 = 1000;
-/// The maximum number of Credentials of `root` that are searched for those of earlier recoveries.
-const CREDENTIALS: u32 = 1000;
+/// The limit of a query for all Sessions of `root`. A User has at most 10,000.
+const SESSIONS: u32 = u32::MAX >> 8;
+/// The number of Credentials read at a time.
+const PAGE: u32 = 1000;
 
 /// Creates a one-time authentication token of User `root`. Creates or enables `root` if necessary, and ends its
 /// Sessions.
@@ -116,15 +117,8 @@ async fn stage_root(draft: &mut Draft<'_>) -> Result<(), Error> {
         }
         return Ok(());
     };
+    delete_recovery_credentials(draft).await?;
     let uid = root.uid.to_string();
-    let credentials = draft
-        .by_index::<Credential>(index::USER, &uid, CREDENTIALS)
-        .await?;
-    for credential in &credentials {
-        if recovery_until(&credential.message).is_some() {
-            draft.delete(credential);
-        }
-    }
     for session in draft
         .by_index::<Session>(index::USER, &uid, SESSIONS)
         .await?
@@ -142,4 +136,29 @@ async fn stage_root(draft: &mut Draft<'_>) -> Result<(), Error> {
         draft.replace(&root, enabled, SecretWrite::Keep)?;
     }
     Ok(())
+}
+
+/// Stages the deletion of the Credentials of earlier recoveries. Reads all Credentials in pages, because their number
+/// has no limit.
+async fn delete_recovery_credentials(draft: &mut Draft<'_>) -> Result<(), Error> {
+    let mut after = None;
+    loop {
+        let store = &draft.context.store;
+        let documents = store.scan(Kind::Credential, after, PAGE, draft.now).await?;
+        for document in &documents {
+            let Ok(credential) = codec::decode::<Credential>(document) else {
+                // Nothing authenticates with a damaged document, and `octeliumd doctor` reports it. It must not
+                // prevent the recovery.
+                continue;
+            };
+            if recovery_until(&credential.message).is_some() {
+                draft.delete(&credential);
+            }
+        }
+        let count = u32::try_from(documents.len()).unwrap_or(PAGE);
+        if count < PAGE {
+            return Ok(());
+        }
+        after = documents.last().map(|document| document.uid);
+    }
 }

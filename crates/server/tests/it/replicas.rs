@@ -159,14 +159,25 @@ impl Replicas {
 
     /// Stores `count` copies of a Session.
     pub(crate) async fn copy_session(&self, session: &Session, count: usize) {
+        self.copy(session, count, |_, _| ()).await;
+    }
+
+    /// Stores `count` copies of a Credential.
+    pub(crate) async fn copy_credential(&self, credential: &Credential, count: usize) {
+        let set_id = |copy: &mut Credential, uid: Uid| copy.status_mut().id = uid.to_string();
+        self.copy(credential, count, set_id).await;
+    }
+
+    /// Stores `count` copies of an object. `edit` makes the unique values of a copy differ.
+    async fn copy<T: codec::Resource>(&self, object: &T, count: usize, edit: impl Fn(&mut T, Uid)) {
         let ctx = &self.first().context;
         let mut transaction = Transaction::at(ctx.now());
         for number in 0..count {
             let uid = ctx.new_uid();
-            let mut copy = session.clone();
-            let metadata = copy.metadata.as_mut().unwrap();
-            metadata.uid = uid.to_string();
-            metadata.name = format!("copy-{number}");
+            let mut copy = object.clone();
+            copy.metadata_mut().uid = uid.to_string();
+            copy.metadata_mut().name = format!("copy-{number}");
+            edit(&mut copy, uid);
             transaction.push(Operation::Put(
                 codec::encode(uid, ctx.now(), &copy, SecretWrite::Keep),
                 Expected::Absent,

@@ -27,8 +27,9 @@ const TWO_YEARS: Duration = Duration::from_hours(700 * 24);
 async fn recover(replicas: &Replicas) -> (Token, Credential) {
     let ctx = replicas.context(0);
     let token = bootstrap::recover(ctx).await.unwrap();
-    let all = ctx.store.scan(Kind::Credential, None, 100, ctx.now()).await;
+    let all = ctx.store.scan(Kind::Credential, None, 10_000, ctx.now());
     let credential = all
+        .await
         .unwrap()
         .iter()
         .map(|document| codec::decode::<Credential>(document).unwrap().message)
@@ -153,4 +154,33 @@ async fn a_new_recovery_takes_the_former_one_away_s05() {
         credential.status().unwrap().recovery_until,
         credential.spec().unwrap().expires_at
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_recovery_takes_the_former_one_away_among_thousands_of_credentials_s05() {
+    let replicas = Replicas::start(Backend::Sqlite, 1).await;
+    let ctx = replicas.context(0);
+    let other = replicas.credential("AUTH_TOKEN", "root", "").await;
+    replicas.copy_credential(&other, 2500).await;
+    // The former recovery is not among the oldest Credentials.
+    replicas.advance(Duration::from_secs(1));
+    let (former, _) = recover(&replicas).await;
+    let (token, _) = recover(&replicas).await;
+    replicas.settle().await;
+    assert!(log_in(ctx, former.expose()).await.is_err());
+    log_in(ctx, token.expose()).await.unwrap();
+    let uid = other.uid().parse().unwrap();
+    assert!(replicas.get::<Credential>(uid).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recovery_ends_more_than_a_thousand_sessions_s05() {
+    let replicas = Replicas::start(Backend::Sqlite, 1).await;
+    let root = replicas.actor.principal.user().clone();
+    let session = replicas.sessions(&root).await.remove(0);
+    replicas.copy_session(&session, 1500).await;
+    assert_eq!(replicas.sessions(&root).await.len(), 1501);
+
+    recover(&replicas).await;
+    assert!(replicas.sessions(&root).await.is_empty());
 }
