@@ -71,7 +71,8 @@ pub(crate) enum Access {
 impl Route {
     /// Compiles a Service of mode HTTP, GRPC or WEB. `secrets` finds a Secret by its name.
     ///
-    /// The caller checks that the Service is public and enabled. Other Services must not get a Route.
+    /// The caller checks that the Service is public and enabled. Other Services must not get a Route. Settings that have
+    /// another effect than they say are logged.
     ///
     /// # Errors
     ///
@@ -84,6 +85,13 @@ impl Route {
     ) -> Result<Self, Vec<String>> {
         let mut problems = Problems::default();
         let route = compile(service, target, secrets, config, &mut problems);
+        let name = service
+            .metadata
+            .as_ref()
+            .map_or("", |metadata| &metadata.name);
+        for warning in problems.warnings() {
+            tracing::warn!(service = name, "{warning}");
+        }
         match route {
             Some(route) if problems.is_empty() => Ok(route),
             _ => Err(problems.into_messages()),

@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use api::{
-    core_v1::service::spec::config::{
-        Http,
-        http::{auth, body::Mode as BodyMode},
-    },
+    core_v1::service::spec::config::{Http, http::body::Mode as BodyMode},
     meta_v1,
 };
-use domain::duration;
+use domain::{
+    duration,
+    service::{MAX_BUFFERED_BODY, buffers_bodies, signs_bodies},
+};
 
-use crate::{Config, mode::Mode, route::Problems, shares::BODY_SHARE};
+use crate::{Config, mode::Mode, route::Problems};
 
 /// The default limit of a buffered body, in bytes.
-const DEFAULT_WHOLE: u64 = 4 * 1024 * 1024;
+const DEFAULT_WHOLE: u32 = 4 * 1024 * 1024;
 /// The maximum of all timeouts.
 const LONGEST: Duration = Duration::from_hours(24);
 
@@ -59,7 +59,7 @@ impl Timeouts {
 /// Buffering of whole request bodies before the request is authorized or sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Buffering {
-    /// In bytes. At most the share of a caller in the memory of bodies.
+    /// In bytes. At most [`MAX_BUFFERED_BODY`].
     pub(crate) limit: u64,
     /// The maximum pause within a body.
     pub(crate) idle: Duration,
@@ -80,16 +80,11 @@ impl Buffering {
             BodyMode::Unset => false,
             BodyMode::Json => true,
         };
-        // The signature covers the body. Only S3 allows to leave it out.
-        let is_signed = match http.auth.as_ref().and_then(|auth| auth.r#type.as_ref()) {
-            Some(auth::Type::Sigv4(spec)) => spec.service != "s3",
-            _ => false,
-        };
-        if !json && !http.enable_request_buffering && !is_signed {
+        if !buffers_bodies(http) {
             return None;
         }
         if mode == Mode::Grpc {
-            let path = match (json, is_signed) {
+            let path = match (json, signs_bodies(http)) {
                 (true, _) => "body.mode",
                 (false, true) => "auth.sigv4",
                 (false, false) => "enableRequestBuffering",
@@ -99,12 +94,21 @@ impl Buffering {
                 "cannot be with mode GRPC, whose bodies are streams",
             );
         }
+        let limit = match body.max_request_size {
+            0 => DEFAULT_WHOLE,
+            limit => limit,
+        };
+        // Earlier versions stored larger values.
+        if limit > MAX_BUFFERED_BODY {
+            problems.warn(
+                "spec.config.http.body.maxRequestSize",
+                &format!(
+                    "is {limit}, but buffered bodies of more than {MAX_BUFFERED_BODY} bytes are refused; lower it"
+                ),
+            );
+        }
         Some(Self {
-            limit: match body.max_request_size {
-                0 => DEFAULT_WHOLE,
-                limit => u64::from(limit),
-            }
-            .min(BODY_SHARE as u64),
+            limit: u64::from(limit.min(MAX_BUFFERED_BODY)),
             idle: timeouts.body_idle,
             json,
         })

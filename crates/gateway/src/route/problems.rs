@@ -4,6 +4,8 @@
 #[derive(Default)]
 pub(crate) struct Problems {
     messages: Vec<String>,
+    /// Settings that have another effect than they say. They do not prevent serving the Service.
+    warnings: Vec<String>,
     /// The path of the configuration that is being compiled, if it is not `spec.config`.
     config: Option<String>,
 }
@@ -19,6 +21,15 @@ impl Problems {
     /// Adds a problem. `path` is the path of the field, starting with `spec`.
     pub(crate) fn add(&mut self, path: &str, what: &str) {
         self.messages.push(format!("{} {what}", self.path(path)));
+    }
+
+    /// Adds a warning about a setting that has another effect than it says.
+    pub(super) fn warn(&mut self, path: &str, what: &str) {
+        self.warnings.push(format!("{} {what}", self.path(path)));
+    }
+
+    pub(super) fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     pub(crate) fn is_empty(&self) -> bool {

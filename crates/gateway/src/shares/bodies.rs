@@ -7,13 +7,14 @@ use std::{
 
 use budget::{Eviction, NoRoom, Pool, Reserved, Size};
 use bytes::Bytes;
+use domain::service::MAX_BUFFERED_BODY;
 use tokio::time::timeout;
 
 use super::Payer;
 use crate::{denial::Denial, listener::Limit};
 
-/// Maximum bytes of buffered bodies of one caller, and therefore of one body.
-pub(crate) const BODY_SHARE: usize = 32 * 1024 * 1024;
+/// Maximum bytes of buffered bodies of one caller. One body of the maximum size fits.
+const SHARE: usize = MAX_BUFFERED_BODY as usize;
 /// Maximum bytes of buffered bodies of all callers.
 const TOTAL: usize = 128 * 1024 * 1024;
 /// The maximum time from the head of a request to the end of its buffered body.
@@ -50,7 +51,7 @@ impl AsRef<[u8]> for Charged {
 impl Default for BodyBudget {
     fn default() -> Self {
         Self::new(Size {
-            share: BODY_SHARE,
+            share: SHARE,
             total: TOTAL,
         })
     }

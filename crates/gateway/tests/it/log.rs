@@ -6,7 +6,7 @@ use std::{
 };
 
 use api::core_v1::service::spec::config::http::{
-    Auth,
+    Auth, Body,
     auth::{self, Bearer, bearer},
 };
 use http_body_util::BodyExt;
@@ -16,9 +16,9 @@ use crate::{
     grpc,
     support::{
         Upstream, World,
-        client::{get, get_authorized},
+        client::{get, get_authorized, parse, raw, send},
         service,
-        world::{ServiceExt, TOKEN, matches, rule},
+        world::{HOST, ServiceExt, TOKEN, matches, rule},
     },
 };
 
@@ -138,6 +138,30 @@ async fn each_request_leaves_one_line_with_its_decision() {
         }
         assert!(!line.contains("client_went_away"), "{line}");
     }
+}
+
+#[tokio::test]
+async fn a_stored_limit_above_the_maximum_of_buffered_bodies_is_lowered_and_logged_once_s02() {
+    let (log, _guard) = capture();
+    let world = World::start().await;
+    let upstream = Upstream::recording(&[]).await;
+    world.serve(&service(&upstream.url()).anonymous().http(|http| {
+        http.enable_request_buffering = true;
+        http.body = Some(Body {
+            max_request_size: 64 * 1024 * 1024,
+            ..Body::default()
+        });
+    }));
+    let reply = send(world.address, "POST", "/", &[], "body").await;
+    assert_eq!(reply.status, 200);
+    let length = 32 * 1024 * 1024 + 1;
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+    );
+    let answer = raw(world.address, request.as_bytes()).await;
+    assert_eq!(parse(&answer).status, 413);
+    let warning = "spec.config.http.body.maxRequestSize is 67108864";
+    assert_eq!(log.text().matches(warning).count(), 1, "{}", log.text());
 }
 
 #[tokio::test]

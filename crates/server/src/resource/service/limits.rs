@@ -12,6 +12,7 @@ use api::{
     },
     meta_v1,
 };
+use domain::service::{MAX_BUFFERED_BODY, buffers_bodies};
 
 use crate::Error;
 
@@ -57,6 +58,7 @@ pub(super) fn check(path: &str, http: &Http, mode: Mode) -> Result<(), Error> {
             "{path}.{field} cannot be with mode GRPC, whose bodies are streams"
         )));
     }
+    check_buffered_size(path, http)?;
     let auth = http.auth.as_ref().and_then(|auth| auth.r#type.as_ref());
     if let (Mode::Grpc, Some(auth::Type::Sigv4(sigv4))) = (mode, auth)
         && sigv4.service != "s3"
@@ -80,6 +82,17 @@ pub(super) fn check(path: &str, http: &Http, mode: Mode) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+fn check_buffered_size(path: &str, http: &Http) -> Result<(), Error> {
+    let size = http.body.as_ref().map_or(0, |body| body.max_request_size);
+    if size <= MAX_BUFFERED_BODY || !buffers_bodies(http) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "{path}.body.maxRequestSize is {size}; at most {MAX_BUFFERED_BODY} bytes (32 MiB) are allowed if bodies are \
+         buffered. Lower it, or set none of enableRequestBuffering, body.mode and auth.sigv4"
+    )))
 }
 
 fn check_retry(path: &str, retry: &Retry) -> Result<(), Error> {

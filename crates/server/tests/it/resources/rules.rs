@@ -186,6 +186,26 @@ async fn a_credential_that_breaks_a_rule_is_refused(#[case] spec: &str, #[case] 
     "{mode: GRPC, port: 80, config: {upstream: {url: 'h2c://a'}, http: {body: {mode: JSON}}}}",
     "spec.config.http.body.mode cannot be"
 )]
+#[case::buffered_size_s02(
+    "web",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {enableRequestBuffering: true, body: {maxRequestSize: 33554433}}}}",
+    "spec.config.http.body.maxRequestSize is 33554433; at most 33554432 bytes"
+)]
+#[case::json_size_s02(
+    "web",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {body: {mode: JSON, maxRequestSize: 33554433}}}}",
+    "spec.config.http.body.maxRequestSize is 33554433"
+)]
+#[case::signed_size_s02(
+    "web",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {body: {maxRequestSize: 33554433}, auth: {sigv4: {accessKeyID: x, region: r, secretAccessKey: {fromSecret: two}, service: lambda}}}}}",
+    "spec.config.http.body.maxRequestSize is 33554433"
+)]
+#[case::inherited_size_s02(
+    "web",
+    "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {body: {maxRequestSize: 33554433}}}, dynamicConfig: {configs: [{name: one, parent: default, http: {enableRequestBuffering: true}}], rules: [{condition: {matchAny: true}, configName: one}]}}",
+    "spec.dynamicConfig.configs[0].http.body.maxRequestSize is 33554433"
+)]
 #[case::token_url(
     "web",
     "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {auth: {oauth2ClientCredentials: {clientID: x, clientSecret: {fromSecret: two}, tokenURL: idp}}}}}",
@@ -343,6 +363,22 @@ async fn a_plugin_needs_neither_condition_nor_key_g6() {
                    {seconds: 1}}}, {name: yz, rateLimit: {limit: 1, window: {seconds: 1}, key: {}}}]}}}}";
     let created: Service = cluster.create(&root, service).await.unwrap();
     assert_eq!(created.spec, parse::<Service>(service).spec);
+}
+
+#[rstest]
+#[case::buffered("enableRequestBuffering: true, body: {maxRequestSize: 33554432}")]
+#[case::streamed("body: {maxRequestSize: 4294967295}")]
+#[tokio::test]
+async fn bodies_can_be_as_large_as_memory_allows_and_larger_if_they_are_streamed_s02(
+    #[case] http: &str,
+) {
+    let cluster = Cluster::on(store::testing::sqlite()).await;
+    let root = cluster.root().await;
+    let service = format!(
+        "{{kind: Service, metadata: {{name: web}}, spec: {{mode: HTTP, isPublic: true, config: {{upstream: {{url: \
+         'http://a'}}, http: {{{http}}}}}}}}}"
+    );
+    cluster.create::<Service>(&root, &service).await.unwrap();
 }
 
 #[rstest]
