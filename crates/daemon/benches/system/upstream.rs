@@ -1,4 +1,4 @@
-//! The upstream of the measured Services.
+//! The measured Service and its upstream.
 
 use std::time::Duration;
 
@@ -7,11 +7,30 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+/// The host of the Service of [`service`].
+pub(crate) const HOST: &str = "web.localhost";
 /// The interval between the parts of an endless response.
 const BEAT: Duration = Duration::from_millis(2);
 
+/// Starts the upstream. Returns the document of a Service for it, which workloads can use at [`HOST`].
+pub(crate) async fn service() -> String {
+    let port = start().await;
+    format!(
+        "
+kind: Service
+metadata: {{ name: web }}
+spec:
+  mode: HTTP
+  isPublic: true
+  authorization: {{ policies: [allow-all] }}
+  config:
+    upstream: {{ url: 'http://127.0.0.1:{port}' }}
+"
+    )
+}
+
 /// Starts an upstream that answers at once, or without end at `/stream`. Returns its port.
-pub(crate) async fn start() -> u16 {
+async fn start() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {

@@ -56,28 +56,13 @@ impl AsyncWork<Http1> for Get {
     }
 }
 
-fn service(upstream: u16) -> String {
-    format!(
-        "
-kind: Service
-metadata: {{ name: web }}
-spec:
-  mode: HTTP
-  isPublic: true
-  authorization: {{ policies: [allow-all] }}
-  config:
-    upstream: {{ url: 'http://127.0.0.1:{upstream}' }}
-"
-    )
-}
-
 /// Measures latencies and stored rows. Any response other than 200 fails the measurement.
 pub(crate) async fn run(figures: &mut Figures) {
     const NAME: &str = "hostile";
     let replica = Replica::start();
     let target = Target::new(replica.address, &replica.data_dir().join("ca.pem"));
     let api = Api::administrator(&replica, &target).await;
-    api.apply_documents(&service(upstream::start().await)).await;
+    api.apply_documents(&upstream::service().await).await;
     let workload = "workload".to_owned();
     let credential = spec(Type::AccessToken, 0);
     api.make_workloads(std::slice::from_ref(&workload), &credential)
@@ -138,7 +123,7 @@ pub(crate) async fn run(figures: &mut Figures) {
 async fn connections(target: &Target) -> Vec<Http1> {
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
-        connections.push(target.http1("web.localhost").await);
+        connections.push(target.http1(upstream::HOST).await);
     }
     connections
 }

@@ -16,7 +16,7 @@ use crate::{
     figures::Figures,
     http::{Http1, Target},
     replica::Replica,
-    upstream,
+    upstream::{self, HOST},
 };
 use api::core_v1::credential::{Spec, spec::Type};
 use bytes::Bytes;
@@ -24,22 +24,6 @@ use bytes::Bytes;
 const ROUNDS: usize = 200;
 /// The time after the acknowledgement in which requests continue.
 const WATCHED: Duration = Duration::from_secs(1);
-const HOST: &str = "web.localhost";
-
-fn scene(upstream: u16) -> String {
-    format!(
-        "
-kind: Service
-metadata: {{ name: web }}
-spec:
-  mode: HTTP
-  isPublic: true
-  authorization: {{ policies: [allow-all] }}
-  config:
-    upstream: {{ url: 'http://127.0.0.1:{upstream}' }}
-"
-    )
-}
 
 /// Measures within one process.
 pub(crate) async fn run(figures: &mut Figures) {
@@ -80,7 +64,7 @@ async fn measure(
 ) {
     let own = Target::new(replica.address, &replica.data_dir().join("ca.pem"));
     let api = Api::administrator(replica, &own).await;
-    api.apply_documents(&scene(upstream::start().await)).await;
+    api.apply_documents(&upstream::service().await).await;
     let names: Vec<_> = (0..ROUNDS)
         .map(|number| format!("workload-{number}"))
         .collect();

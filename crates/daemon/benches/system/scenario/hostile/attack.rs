@@ -21,7 +21,7 @@ use tokio::{
     runtime::Runtime,
 };
 
-use crate::{http::Target, replica::Replica};
+use crate::{http::Target, replica::Replica, upstream};
 
 const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
 const API: &str = "octelium-api.localhost";
@@ -222,7 +222,7 @@ impl Attacker {
         loop {
             match number % 4 {
                 0 => self.flood_calls().await,
-                1 => self.flood_http1("web.localhost", "GET", "/", "").await,
+                1 => self.flood_http1(upstream::HOST, "GET", "/", "").await,
                 2 => {
                     let form = "grant_type=client_credentials&client_id=a&client_secret=b";
                     self.flood_http1("localhost", "POST", "/oauth2/token", form)
