@@ -17,7 +17,7 @@ use policy::{Background, Described, Owners, Subject};
 use crate::{
     Context, Error, ServiceEntry, Unauthenticated,
     bootstrap::API_NAMESPACE,
-    resource::{codec::Stored, load},
+    resource::{codec::Stored, load, metadata},
     step_up,
 };
 
@@ -47,6 +47,14 @@ pub(crate) async fn explain(
     ctx: &Context,
     request: &DecisionRequest,
 ) -> Result<DecisionExplanation, Error> {
+    for (kind, name) in [
+        (Kind::Service, &request.service),
+        (Kind::User, &request.user),
+        (Kind::Session, &request.session),
+        (Kind::Device, &request.device),
+    ] {
+        metadata::check_lengths(kind, name, "")?;
+    }
     let name = service_full_name(&request.service);
     let entry = ctx.directory.service_by_name(&name);
     let entry = entry.ok_or_else(|| Error::not_found(Kind::Service, &name))?;

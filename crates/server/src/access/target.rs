@@ -20,7 +20,7 @@ use crate::{
     budget::MESSAGE,
     resource::{
         authorization::{Attached, Authorized as _},
-        codec, load,
+        codec, load, metadata,
         write::Managed as _,
     },
 };
@@ -46,6 +46,18 @@ enum Naming {
     Reference(Kind, &'static str),
 }
 
+impl Naming {
+    /// Returns the kind of the object.
+    fn kind(self) -> Kind {
+        match self {
+            Self::New(kind)
+            | Self::Resource(kind)
+            | Self::Options(kind)
+            | Self::Reference(kind, _) => kind,
+        }
+    }
+}
+
 /// A method whose calls have an object.
 struct Method {
     naming: Naming,
@@ -65,6 +77,21 @@ struct Sent {
     user: String,
     power: Power,
     groups: Vec<String>,
+}
+
+impl Sent {
+    /// Checks the lengths of all names and of the uid.
+    fn check_lengths(&self, kind: Kind) -> Result<(), Error> {
+        metadata::check_lengths(kind, &self.name, &self.uid)?;
+        metadata::check_lengths(Kind::User, &self.user, "")?;
+        for group in &self.groups {
+            metadata::check_lengths(Kind::Group, group, "")?;
+        }
+        for policy in &self.power.policies {
+            metadata::check_lengths(Kind::Policy, policy, "")?;
+        }
+        Ok(())
+    }
 }
 
 /// The Policies of an object, of its User and of the User's Groups.
@@ -90,7 +117,7 @@ impl Power {
 /// Returns the encoded target of a call, for [`policy::Grpc::target`]. It is empty if the call has no single object.
 ///
 /// # Errors
-/// * `InvalidArgument` if the message cannot be decoded.
+/// * `InvalidArgument` if the message cannot be decoded, or if a name or the uid is too long.
 /// * `NotFound` if name and uid belong to different objects.
 /// * `Unavailable` or `Internal` if the store cannot be read.
 pub(crate) async fn of(ctx: &Context, path: &str, message: &[u8]) -> Result<Vec<u8>, Error> {
@@ -98,6 +125,7 @@ pub(crate) async fn of(ctx: &Context, path: &str, message: &[u8]) -> Result<Vec<
         return Ok(Vec::new());
     };
     let sent = method.read(message).map_err(|Malformed| unreadable())?;
+    sent.check_lengths(method.naming.kind())?;
     let target = match method.naming {
         Naming::New(kind) => created(ctx, kind, sent, message).await?,
         Naming::Resource(kind) => existing(ctx, kind, sent, Trust::Name).await?,

@@ -33,7 +33,7 @@ use super::{
 use crate::{
     Caller, Context, Error, ErrorKind,
     directory::{Known, ProviderEntry},
-    resource::{index, load},
+    resource::{index, load, metadata},
 };
 
 const ATTEMPTS: usize = 64;
@@ -62,6 +62,9 @@ pub async fn with_assertion(
     caller: &Caller,
 ) -> Result<SessionToken, Error> {
     let scopes = scope::parse(login.scopes).map_err(|error| Error::invalid(error.to_string()))?;
+    if let Some(provider) = login.provider {
+        metadata::check_lengths(Kind::IdentityProvider, &provider.name, &provider.uid)?;
+    }
     let wanted = Wanted {
         assertion: login.assertion,
         provider: login.provider,

@@ -29,7 +29,7 @@ use super::{
 use crate::{
     Actor, Caller, Context, Error, ErrorKind,
     audit::{self, Entry},
-    resource::{codec::Stored, index, load, read, write::parse_uid},
+    resource::{codec::Stored, index, load, metadata, read, write::parse_uid},
     web::sealed::{self, NotOpened, Purpose},
 };
 
@@ -391,6 +391,7 @@ pub(super) fn gone() -> Error {
 
 async fn find(ctx: &Context, reference: Option<&ObjectReference>) -> Result<Stored<User>, Error> {
     let reference = reference.cloned().unwrap_or_default();
+    metadata::check_lengths(Kind::User, &reference.name, &reference.uid)?;
     let now = ctx.now();
     let found = if reference.uid.is_empty() {
         if reference.name.is_empty() {

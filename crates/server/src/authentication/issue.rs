@@ -22,7 +22,7 @@ use crate::{
     audit::{self, Change},
     resource::{
         codec::{self, Stored},
-        index, load,
+        index, load, metadata,
     },
 };
 
@@ -305,6 +305,7 @@ fn remove_ended(ctx: &Context, credential: Uid) {
 
 async fn find(ctx: &Context, reference: &ObjectReference) -> Result<Uid, Error> {
     let now = ctx.now();
+    metadata::check_lengths(Kind::Credential, &reference.name, &reference.uid)?;
     let found = if reference.uid.is_empty() {
         if reference.name.is_empty() {
             return Err(Error::invalid("credentialRef needs a name or a uid"));

@@ -7,7 +7,7 @@ use api::{
 use domain::{clock::UnixMillis, kind::Kind};
 use store::{AccessQuery, Listing};
 
-use super::{audit, load, read::Paging, write::parse_uid};
+use super::{audit, load, metadata, read::Paging, write::parse_uid};
 use crate::{Context, Error};
 
 /// Returns one page of access events, newest first.
@@ -33,6 +33,7 @@ pub async fn list(
         None => None,
         Some(reference) if !reference.uid.is_empty() => Some(parse_uid(&reference.uid)?),
         Some(reference) => {
+            metadata::check_lengths(Kind::Service, &reference.name, "")?;
             let name = domain::name::service_full_name(&reference.name);
             let found = load::by_name::<Service>(&*context.store, &name, context.now()).await?;
             let found = found.ok_or_else(|| Error::not_found(Kind::Service, name))?;

@@ -20,6 +20,7 @@ use super::{
     administrators,
     codec::Resource,
     draft::Draft,
+    metadata,
     write::{self, Managed, Plan},
 };
 use crate::{Error, grpc::status};
@@ -82,6 +83,10 @@ impl Apply {
                 continue;
             };
             let name = stored_name(resource);
+            if let Err(error) = metadata::check_lengths(kind, &name, "") {
+                planned.problem(Some(index), Some(kind), "", &error);
+                continue;
+            }
             if !planned.names.insert((kind, name.clone())) {
                 let error = Error::invalid("It is there twice in what is to be applied");
                 planned.problem(Some(index), Some(kind), &name, &error);

@@ -8,7 +8,7 @@ use api::{
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use store::{AuditQuery, Listing};
 
-use super::{load, read::Paging, write::parse_uid};
+use super::{load, metadata, read::Paging, write::parse_uid};
 use crate::{Context, Error};
 
 /// Returns one page of audit events, newest first.
@@ -66,6 +66,7 @@ pub(super) async fn user(context: &Context, reference: &ObjectReference) -> Resu
         return parse_uid(&reference.uid);
     }
     let name = &reference.name;
+    metadata::check_lengths(Kind::User, name, "")?;
     let found = load::by_name::<User>(&*context.store, name, context.now()).await?;
     let found = found.ok_or_else(|| Error::not_found(Kind::User, name))?;
     Ok(found.uid)
@@ -79,6 +80,7 @@ async fn resource(context: &Context, reference: &ObjectReference) -> Result<Uid,
         .kind
         .parse()
         .map_err(|_| Error::invalid("resourceRef must have a uid, or a kind and a name"))?;
+    metadata::check_lengths(kind, &reference.name, "")?;
     let name = match kind {
         Kind::Service => domain::name::service_full_name(&reference.name),
         _ => reference.name.clone(),

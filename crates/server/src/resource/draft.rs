@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq as _;
 use super::{
     author::Author,
     codec::{self, Resource, Stored},
-    index, load,
+    index, load, metadata,
 };
 use crate::{
     Context, Error,
@@ -107,8 +107,9 @@ impl<'a> Draft<'a> {
     /// Returns the resource with this name.
     ///
     /// # Errors
-    /// Returns `Unavailable` or `Internal` if the store fails.
+    /// Returns `InvalidArgument` if the name is too long, and `Unavailable` or `Internal` if the store fails.
     pub async fn find<T: Resource>(&mut self, name: &str) -> Result<Option<Stored<T>>, Error> {
+        metadata::check_lengths(T::DOCUMENT, name, "")?;
         let key = (T::DOCUMENT, name.to_owned());
         match self.staged.get(&key) {
             Some(Staged::Put { document, .. }) => return Ok(Some(codec::decode(document)?)),
@@ -143,7 +144,7 @@ impl<'a> Draft<'a> {
     /// Returns the resource with this name and guards it against changes until the commit.
     ///
     /// # Errors
-    /// Returns `Unavailable` or `Internal` if the store fails.
+    /// Returns the errors of [`Draft::find`].
     pub async fn require<T: Resource>(&mut self, name: &str) -> Result<Option<Stored<T>>, Error> {
         let found = self.find::<T>(name).await?;
         if let Some(found) = &found {

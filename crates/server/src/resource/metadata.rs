@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::meta_v1::Metadata;
-use domain::name;
+use domain::{kind::Kind, name};
 
 use super::author::Author;
 use crate::Error;
@@ -11,6 +11,8 @@ use crate::Error;
 /// System label of the initial objects of a Cluster that clients may change. Pruning skips them.
 pub const BUILT_IN: &str = "built-in";
 
+/// Length of a uid, which is a UUID with hyphens.
+const UID_BYTES: usize = 36;
 const DISPLAY_NAME_BYTES: usize = 100;
 const DESCRIPTION_BYTES: usize = 1024;
 const PICTURE_URL_BYTES: usize = 2048;
@@ -41,6 +43,36 @@ pub fn check_stored_name(name: &str) -> Result<(), Error> {
         "The name {:?} is invalid: a name has at most {} lower-case letters, digits, hyphens and dots",
         name.chars().take(name::MAX_LENGTH).collect::<String>(),
         name::MAX_LENGTH
+    )))
+}
+
+/// Checks the lengths of a name and a uid in a request; either can be empty. Every name and uid is checked before it is
+/// looked up, logged or shown to Policies.
+///
+/// # Errors
+/// Returns `InvalidArgument` if no object can have them, because they are too long.
+pub fn check_lengths(kind: Kind, name: &str, uid: &str) -> Result<(), Error> {
+    if name.len() > name::MAX_LENGTH {
+        return Err(Error::invalid(format!(
+            "The {kind} name in the request has {} bytes; a name has at most {}",
+            name.len(),
+            name::MAX_LENGTH
+        )));
+    }
+    check_uid_length(uid)
+}
+
+/// Checks the length of a uid in a request, like [`check_lengths`].
+///
+/// # Errors
+/// Returns `InvalidArgument` if it is too long.
+pub fn check_uid_length(uid: &str) -> Result<(), Error> {
+    if uid.len() <= UID_BYTES {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "The uid in the request has {} bytes; a uid has {UID_BYTES}",
+        uid.len()
     )))
 }
 
@@ -209,6 +241,23 @@ mod tests {
     fn what_is_wrong_is_named(#[case] metadata: Metadata, #[case] field: &str) {
         let error = check(&metadata).unwrap_err();
         assert!(error.public().contains(field), "{error}");
+    }
+
+    #[rstest]
+    #[case::longest(128, 36, true)]
+    #[case::name(129, 0, false)]
+    #[case::uid(0, 37, false)]
+    fn names_and_uids_in_requests_have_a_longest_length_s02(
+        #[case] name: usize,
+        #[case] uid: usize,
+        #[case] expected: bool,
+    ) {
+        let checked = check_lengths(Kind::User, &"a".repeat(name), &"a".repeat(uid));
+        assert_eq!(checked.is_ok(), expected);
+        if let Err(error) = checked {
+            assert_eq!(error.kind(), crate::ErrorKind::InvalidArgument);
+            assert!(error.public().contains("bytes"), "{error}");
+        }
     }
 
     #[test]

@@ -311,6 +311,7 @@ pub fn parse_uid(uid: &str) -> Result<Uid, Error> {
     if uid.is_empty() {
         return Err(Error::invalid("Either a name or a uid must be set"));
     }
+    metadata::check_uid_length(uid)?;
     let parsed: Option<Uid> = uid.parse().ok();
     parsed
         .filter(Uid::is_random)

@@ -17,6 +17,7 @@ mod clients;
 mod cluster;
 mod failing;
 mod helpdesk;
+mod names;
 mod oauth2;
 mod replicas;
 mod resources;

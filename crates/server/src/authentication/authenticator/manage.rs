@@ -23,7 +23,7 @@ use crate::{
     directory::Login,
     resource::{
         codec::{self, Stored},
-        index, load,
+        index, load, metadata,
     },
 };
 
@@ -61,6 +61,7 @@ pub(crate) async fn find(
     holder: &Holder,
     which: &Which<'_>,
 ) -> Result<Stored<Authenticator>, Error> {
+    metadata::check_lengths(Kind::Authenticator, which.name, which.uid)?;
     let now = ctx.now();
     let found = if which.uid.is_empty() {
         if which.name.is_empty() {
