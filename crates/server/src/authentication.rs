@@ -47,6 +47,7 @@ pub(crate) struct State {
     secrets: Cache<CacheKey, secret::Verified>,
     /// Maps the key of each grant to its Session.
     pub(crate) grants: Cache<(Uid, u32, Arc<str>), Uid>,
+    device_logins: device_login::WaitingLogins,
     stripes: Vec<Arc<Mutex<()>>>,
 }
 
@@ -55,6 +56,7 @@ impl Default for State {
         Self {
             secrets: Cache::new(VERIFIED_SECRETS),
             grants: Cache::new(GRANTS),
+            device_logins: device_login::WaitingLogins::default(),
             stripes: (0..STRIPES).map(|_| Arc::default()).collect(),
         }
     }

@@ -11,19 +11,9 @@ use domain::{
 use store::{Store, StoreError};
 
 use crate::{
-    Directory, Principal,
-    access_log::AccessBatch,
-    audit::AuditBatch,
-    authentication,
-    budget::BodyBudget,
-    directory,
-    federation::Federation,
-    hits::OverLimit,
-    keys::Keyring,
-    metadata,
-    metadata::MetadataService,
-    places::Places,
-    row_budget::{AnonymousRows, FailedLogins},
+    Directory, Principal, access_log::AccessBatch, audit::AuditBatch, authentication,
+    budget::BodyBudget, directory, federation::Federation, hits::OverLimit, keys::Keyring,
+    metadata, metadata::MetadataService, places::Places, row_budget::FailedLogins,
     usage::UsageBatch,
 };
 
@@ -47,8 +37,6 @@ pub struct Context {
     /// Counts of uses, written in batches.
     pub usage: Arc<UsageBatch>,
     pub(crate) bodies: Arc<BodyBudget>,
-    /// Limits on rows stored by unauthenticated requests: failed logins at a provider, and device logins.
-    pub(crate) anonymous_rows: Arc<AnonymousRows>,
     /// Keys that have too many hits.
     pub(crate) over_limit: Arc<OverLimit>,
     /// Logins at identity providers that failed.
@@ -91,7 +79,6 @@ impl Context {
             access: Arc::default(),
             usage: Arc::default(),
             bodies: Arc::default(),
-            anonymous_rows: Arc::default(),
             over_limit: Arc::default(),
             failed_logins: Arc::default(),
             audit_retention: None,

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use domain::{address_prefix::AddressPrefix, clock::UnixMillis, id::Uid};
+use domain::{clock::UnixMillis, id::Uid};
 use moka::{policy::EvictionPolicy, sync::Cache};
 use store::Store;
 
@@ -14,8 +14,6 @@ const MOST_KEYS: u64 = 10_000;
 /// The subject of a limit. Each subject has its own counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Key {
-    /// Device logins that clients of an address prefix request. `None` is an unknown address.
-    DeviceLogins(Option<AddressPrefix>),
     /// Codes of device logins that a User enters.
     DeviceCodes(Uid),
     /// Polls for the tokens of one device login.
@@ -28,8 +26,6 @@ impl fmt::Display for Key {
     /// Writes the key of the counter in the store. Replicas of other versions count under the same key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::DeviceLogins(Some(prefix)) => write!(f, "device-login:{prefix}"),
-            Self::DeviceLogins(None) => f.write_str("device-login:"),
             Self::DeviceCodes(user) => write!(f, "device-code:{user}"),
             Self::DevicePolls(id) => write!(f, "device-poll:{id}"),
             Self::TokenRevocations(credential) => write!(f, "token-revocation:{credential}"),
@@ -222,14 +218,10 @@ mod tests {
         let limiter = Limiter::new(100);
         let uid = Uid::random(&limiter.rng);
         limiter.exhaust(Key::DeviceCodes(uid)).await;
-        let prefix = |address: [u8; 4]| Some(AddressPrefix::from(std::net::IpAddr::from(address)));
         for other in [
             limiter.key(),
             Key::DevicePolls(uid),
             Key::TokenRevocations(uid),
-            Key::DeviceLogins(None),
-            Key::DeviceLogins(prefix([192, 0, 2, 1])),
-            Key::DeviceLogins(prefix([192, 0, 2, 2])),
         ] {
             assert_eq!(limiter.hit(other).await, None, "{other}");
             assert_eq!(limiter.stored(other).await, 1, "{other}");
@@ -257,13 +249,7 @@ mod tests {
     #[test]
     fn counters_keep_their_keys_in_the_store() {
         let uid: Uid = "6fa459ea-ee8a-4ca4-894e-db77e160355e".parse().unwrap();
-        let address = std::net::IpAddr::from([192, 0, 2, 1]);
         for (key, stored) in [
-            (
-                Key::DeviceLogins(Some(address.into())),
-                "device-login:192.0.2.1/32".to_owned(),
-            ),
-            (Key::DeviceLogins(None), "device-login:".to_owned()),
             (Key::DeviceCodes(uid), format!("device-code:{uid}")),
             (Key::DevicePolls(uid), format!("device-poll:{uid}")),
             (

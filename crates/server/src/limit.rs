@@ -42,8 +42,10 @@ pub(crate) enum Limit {
     RefusalRows,
     /// Access events of unauthenticated callers.
     AnonymousAccessRows,
-    /// Rows stored by unauthenticated requests.
+    /// Device logins that wait for a User, of one address prefix and of all clients.
     AnonymousRows,
+    /// The eviction of a device login for another client.
+    DeviceLoginEvicted,
     /// Failed logins at identity providers of one address prefix.
     FailedLogins,
 }
@@ -64,6 +66,7 @@ impl Limit {
             Self::RefusalRows => "refusal_rows",
             Self::AnonymousAccessRows => "anonymous_access_rows",
             Self::AnonymousRows => "anonymous_rows",
+            Self::DeviceLoginEvicted => "device_login_evicted",
             Self::FailedLogins => "failed_logins",
         }
     }
@@ -90,6 +93,7 @@ impl Limit {
             Self::RefusalRows => one!(),
             Self::AnonymousAccessRows => one!(),
             Self::AnonymousRows => one!(),
+            Self::DeviceLoginEvicted => one!(),
             Self::FailedLogins => one!(),
         }
     }

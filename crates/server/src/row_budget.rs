@@ -17,37 +17,6 @@ const WINDOW: Duration = Duration::from_mins(1);
 /// Failed logins at identity providers per minute: the limit of one address prefix, and the maximum that is counted in
 /// total. The total bounds the memory of the count.
 const FAILED_LOGINS: (u32, u32) = (60, 10_000);
-/// Device logins per minute: of one address prefix, and in total. Each adds three rows.
-const DEVICE_LOGINS: (u32, u32) = (30, 70);
-
-/// Limits on rows stored by unauthenticated requests.
-pub(crate) struct AnonymousRows {
-    device_logins: RowBudget<Option<AddressPrefix>>,
-}
-
-impl Default for AnonymousRows {
-    fn default() -> Self {
-        let (share, total) = DEVICE_LOGINS;
-        Self {
-            device_logins: RowBudget::new(share, total),
-        }
-    }
-}
-
-impl AnonymousRows {
-    /// Counts a device login.
-    ///
-    /// # Errors
-    /// Returns `RateLimited` if the limit is reached.
-    pub(crate) fn take_device_login(&self, caller: &Caller, now: UnixMillis) -> Result<(), Error> {
-        let prefix = caller.ip.map(AddressPrefix::from);
-        if self.device_logins.take(prefix, now) {
-            return Ok(());
-        }
-        Limit::AnonymousRows.reached_by(prefix);
-        Err(too_many())
-    }
-}
 
 /// The logins at identity providers that failed in the last minute. Their limit protects the providers. They add no
 /// rows.

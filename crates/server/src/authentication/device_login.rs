@@ -17,8 +17,14 @@ use crate::{
     Caller, Context, Error, ErrorKind,
     audit::{self, Entry},
     hits::{self, Key, TooMany},
+    limit::Limit,
     web::sealed::{self, NotOpened, Purpose},
 };
+
+mod waiting;
+
+use waiting::Waiting;
+pub(crate) use waiting::WaitingLogins;
 
 /// Lifetime of a code.
 pub(crate) const LIFETIME: Duration = Duration::from_mins(10);
@@ -27,8 +33,7 @@ pub(crate) const INTERVAL: Duration = Duration::from_secs(5);
 /// Consonants that are easy to tell apart and form no words (RFC 8628 §6.1).
 const ALPHABET: &[u8] = b"BCDFGHJKLMNPQRSTVWXZ";
 const CODE_LENGTH: usize = 8;
-/// Maximum number of requests of an [`AddressPrefix`], and of codes that a User can try, per [`LIFETIME`].
-const MOST_REQUESTS: u64 = 30;
+/// Maximum number of codes that a User can try per [`LIFETIME`].
 const MOST_TRIES: u64 = 10;
 const ASKED: &str = "device-login-asked";
 const ANSWERED: &str = "device-login-answered";
@@ -86,7 +91,7 @@ pub(crate) enum NotYet {
     TooFast,
     /// The request was rejected.
     Denied,
-    /// The code has expired.
+    /// The code has expired, or its request was evicted.
     Expired,
     /// The code is invalid or was already used.
     Invalid,
@@ -119,18 +124,21 @@ impl Request {
 /// Creates a request and returns its codes.
 ///
 /// # Errors
-/// Returns `RateLimited` if the [`AddressPrefix`] of the caller sends too many requests.
+/// Returns `RateLimited` if too many requests wait for a User; see [`WaitingLogins`].
 pub(crate) async fn ask(ctx: &Context, scopes: &[String], caller: &Caller) -> Result<Asked, Error> {
     let address = caller.ip.map(|ip| ip.to_string()).unwrap_or_default();
-    let key = Key::DeviceLogins(caller.ip.map(AddressPrefix::from));
-    // In memory first: a flood writes nothing.
-    ctx.anonymous_rows.take_device_login(caller, ctx.now())?;
-    limit(ctx, key, MOST_REQUESTS).await?;
     for _ in 0..ATTEMPTS {
         let now = ctx.now();
         let expires_at = now.saturating_add(LIFETIME);
         let id = ctx.new_uid();
         let code = rng::random_string(&*ctx.rng, ALPHABET, CODE_LENGTH);
+        let waiting = Waiting {
+            id,
+            code: code.clone(),
+            prefix: caller.ip.map(AddressPrefix::from),
+            since: now,
+        };
+        make_room(ctx, waiting).await?;
         let request = Request {
             id: id.as_bytes().to_vec(),
             code: code.clone(),
@@ -146,10 +154,12 @@ pub(crate) async fn ask(ctx: &Context, scopes: &[String], caller: &Caller) -> Re
             value: request.encode_to_vec(),
             expires_at,
         });
-        match ctx.store.commit(transaction).await {
-            Ok(_) => {}
-            Err(CommitError::RecordTaken) => continue,
-            Err(error) => return Err(error.into()),
+        if let Err(error) = ctx.store.commit(transaction).await {
+            ctx.authentication.device_logins.remove(id);
+            match error {
+                CommitError::RecordTaken => continue,
+                error => return Err(error.into()),
+            }
         }
         let device = Device {
             id: id.as_bytes().to_vec(),
@@ -160,6 +170,34 @@ pub(crate) async fn ask(ctx: &Context, scopes: &[String], caller: &Caller) -> Re
         });
     }
     Err(Error::unavailable("no free code"))
+}
+
+/// Reserves a place for a login. If there is no free place, evicts another login from the store.
+///
+/// # Errors
+/// Returns `RateLimited` if no login can be evicted.
+async fn make_room(ctx: &Context, login: Waiting) -> Result<(), Error> {
+    let logins = &ctx.authentication.device_logins;
+    let (id, prefix) = (login.id, login.prefix);
+    let evicted = logins.add(login).map_err(|full| {
+        Limit::AnonymousRows.reached_by(prefix);
+        too_many(full.retry_after)
+    })?;
+    let Some(evicted) = evicted else {
+        return Ok(());
+    };
+    Limit::DeviceLoginEvicted.reached_by(evicted.prefix);
+    let taken = ctx.store.take(ASKED, evicted.code.as_bytes(), ctx.now());
+    match taken.await {
+        Ok(Some(_)) => logins.note_evicted(evicted.id),
+        // A User has entered the code at another replica, so that login no longer waits.
+        Ok(None) => {}
+        Err(error) => {
+            logins.remove(id);
+            return Err(error.into());
+        }
+    }
+    Ok(())
 }
 
 /// Takes the request with this code, so that the code cannot be entered again. Returns the request, and a sealed copy
@@ -185,6 +223,7 @@ pub(crate) async fn find(
         return Err(none());
     }
     let asked = ctx.store.take(ASKED, &typed, now).await?.ok_or_else(none)?;
+    ctx.authentication.device_logins.entered(&typed);
     let request = Request::decode(&*asked).map_err(Error::internal)?;
     let expires_at = request.at().saturating_add(LIFETIME);
     let shown = Shown {
@@ -291,6 +330,9 @@ pub(crate) async fn collect(
         NotOpened::Unavailable => NotYet::Failed(Error::unavailable("a code cannot be opened")),
     })?;
     let id = Uid::from_bytes(&device.id).map_err(|_| NotYet::Invalid)?;
+    if ctx.authentication.device_logins.is_evicted(id) {
+        return Err(NotYet::Expired);
+    }
     let now = ctx.now();
     // One second less than the interval, because clocks and networks are not exact.
     let window = INTERVAL.saturating_sub(Duration::from_secs(1));
@@ -348,9 +390,12 @@ async fn limit(ctx: &Context, key: Key, most: u64) -> Result<(), Error> {
         Err(TooMany::Failed(error)) => return Err(error),
         Err(TooMany::Until(until)) => until,
     };
-    let retry_after = until.since(ctx.now());
-    Err(Error::new(
+    Err(too_many(until.since(ctx.now())))
+}
+
+fn too_many(retry_after: Duration) -> Error {
+    Error::new(
         ErrorKind::RateLimited { retry_after },
         "There were too many attempts. Wait some minutes and try again.",
-    ))
+    )
 }

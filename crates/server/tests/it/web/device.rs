@@ -24,6 +24,10 @@ impl Machine {
         let form = [("client_id", "octelium-cli"), ("scope", scope)];
         let reply = oauth2::post(ctx, "/oauth2/device_authorization", None, &form).await;
         assert_eq!(reply.status, 200, "{:?}", reply.json());
+        Self::of(ctx, &reply)
+    }
+
+    fn of(ctx: &Context, reply: &oauth2::Reply) -> Self {
         let asked = reply.json();
         assert_eq!(asked["expires_in"], 600);
         assert_eq!(asked["interval"], 5);
@@ -251,15 +255,20 @@ async fn a13_a_code_is_of_no_use_to_another_client() {
     assert!(tokens["access_token"].is_string(), "{tokens}");
 }
 
-/// Requests a code from an address and returns the status.
-async fn ask_from(ctx: &Context, address: &str) -> u16 {
+/// Requests a code from an address.
+async fn ask_at(ctx: &Context, address: &str) -> oauth2::Reply {
     let mut request = Request::post("/oauth2/device_authorization")
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(Body::from("client_id=octelium-cli"))
         .unwrap();
     let address: IpAddr = address.parse().unwrap();
     request.extensions_mut().insert(Peer(address));
-    oauth2::send(ctx, request).await.status.as_u16()
+    oauth2::send(ctx, request).await
+}
+
+/// Requests a code from an address and returns the status.
+async fn ask_from(ctx: &Context, address: &str) -> u16 {
+    ask_at(ctx, address).await.status.as_u16()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -277,4 +286,28 @@ async fn device_codes_are_limited_by_address_prefix_s02() {
     }
     assert_eq!(ask_from(ctx, "192.0.2.1").await, 429);
     assert_eq!(ask_from(ctx, "192.0.2.2").await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn device_logins_of_many_addresses_keep_no_other_out_s02() {
+    let (replicas, mut browser) = john().await;
+    let ctx = replicas.context(0);
+    let first = Machine::of(ctx, &ask_at(ctx, "198.18.0.0").await);
+    for number in 1..1000 {
+        let address = format!("198.18.0.{}", number / 30);
+        assert_eq!(ask_from(ctx, &address).await, 200, "{number}");
+    }
+    let other = Machine::of(ctx, &ask_at(ctx, "192.0.2.1").await);
+
+    // The oldest login of an address with most of them made room, and its machine and its person learn of it.
+    assert_eq!(first.collect().await["error"], "expired_token");
+    let token = browser.get("/device").await.field("token");
+    let fields = [("token", &*token), ("code", &first.user_code)];
+    let shown = browser.post("/device", &fields).await;
+    assert_eq!(shown.status, 400);
+    shown.says("No machine shows this code now");
+
+    answer(&mut browser, &other.user_code, "approve").await;
+    let tokens = other.collect().await;
+    assert!(tokens["access_token"].is_string(), "{tokens}");
 }
