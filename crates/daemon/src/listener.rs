@@ -168,7 +168,7 @@ impl Serving {
         };
         let tls = stream.get_ref().1;
         let protocol = match tls.alpn_protocol() {
-            Some(b"h2") => Protocol::Http2,
+            Some(b"h2") => Protocol::Http2(streams),
             _ => Protocol::Http1,
         };
         let server_name = tls.server_name();
@@ -182,7 +182,7 @@ impl Serving {
         };
         let served = self
             .protocols
-            .serve(stream, protocol, requests, &activity, streams, &drain);
+            .serve(stream, protocol, requests, &activity, &drain);
         if let Err(error) = served.await {
             tracing::debug!(%peer, %error, "connection ended");
         }

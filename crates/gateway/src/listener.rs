@@ -99,13 +99,13 @@ pub struct Protocols {
     discards: Discards,
 }
 
-/// A version of HTTP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The protocol of a connection.
+#[derive(Debug)]
 pub enum Protocol {
     /// HTTP/1.1 and HTTP/1.0.
     Http1,
-    /// HTTP/2.
-    Http2,
+    /// HTTP/2, with the open streams of the client.
+    Http2(Arc<StreamShare>),
 }
 
 impl Protocols {
@@ -120,7 +120,6 @@ impl Protocols {
     }
 
     /// Serves one connection until it ends. After `drain` is cancelled, it finishes open requests and rejects new ones.
-    /// `streams` counts the HTTP/2 streams of the client.
     ///
     /// # Errors
     ///
@@ -131,7 +130,6 @@ impl Protocols {
         protocol: Protocol,
         service: S,
         activity: &Arc<Activity>,
-        streams: Arc<StreamShare>,
         drain: &CancellationToken,
     ) -> hyper::Result<()>
     where
@@ -143,6 +141,7 @@ impl Protocols {
         B::Data: Send,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
+        let is_http1 = matches!(protocol, Protocol::Http1);
         let served = match protocol {
             Protocol::Http1 => {
                 http1::serve(
@@ -155,7 +154,7 @@ impl Protocols {
                 )
                 .await
             }
-            Protocol::Http2 => {
+            Protocol::Http2(streams) => {
                 let limits = &self.limits;
                 let connection = Connection::Http2 {
                     discards: self.discards.of_connection(),
@@ -166,12 +165,12 @@ impl Protocols {
                 http2::serve(&self.http2, stream, requests, limits, activity, drain).await
             }
         };
-        served.inspect_err(|error| count_limit(error, protocol))
+        served.inspect_err(|error| count_limit(error, is_http1))
     }
 }
 
 /// Counts a connection that ended because it exceeded a limit of the parser.
-fn count_limit(error: &hyper::Error, protocol: Protocol) {
+fn count_limit(error: &hyper::Error, is_http1: bool) {
     let source = error.source();
     let reset = source.and_then(|source| source.downcast_ref::<h2::Error>());
     let broken = source.and_then(|source| source.downcast_ref::<io::Error>());
@@ -184,7 +183,7 @@ fn count_limit(error: &hyper::Error, protocol: Protocol) {
         Limit::Http2Resets.reached();
     } else if broken.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
         Limit::StallTime.reached();
-    } else if error.is_timeout() && protocol == Protocol::Http1 {
+    } else if error.is_timeout() && is_http1 {
         Limit::HeadTime.reached();
     }
 }
