@@ -55,7 +55,7 @@ pub enum Refusal {
     #[error("its signature is wrong")]
     Signature,
     /// `iss` does not match.
-    #[error("from another issuer")]
+    #[error("issued by another issuer")]
     Issuer,
     /// `aud` does not contain the expected audience.
     #[error("for another audience")]

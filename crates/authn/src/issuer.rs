@@ -13,13 +13,13 @@ pub struct HttpsUrl(Uri);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUrl {
     /// The text is not a URL with a host, or it is too long.
-    #[error("must be a URL with a host, as https://idp.example.com")]
+    #[error("must be a URL with a host, such as https://idp.example.com")]
     Form,
     /// The scheme is not `https`.
     #[error("must begin with https://")]
     Scheme,
     /// The URL has user information.
-    #[error("must not hold a user or password")]
+    #[error("must not contain a user or password")]
     User,
     /// The URL has a query or a fragment.
     #[error("must have neither a query nor a fragment")]

@@ -74,7 +74,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
         let mut object = Map::new();
         while let Some((key, Strict(value))) = entries.next_entry::<String, Strict>()? {
             if object.insert(key, value).is_some() {
-                return Err(A::Error::custom("a key stands there twice"));
+                return Err(A::Error::custom("a key is given twice"));
             }
         }
         Ok(Strict(object.into()))

@@ -49,16 +49,16 @@ pub enum InvalidKeySet {
     #[error("not a JSON Web Key Set: an object with `keys`, a list of keys")]
     Form,
     /// More than 256 KiB or 256 keys.
-    #[error("too large: a set may have 256 KiB and 256 keys")]
+    #[error("too large: a set can have at most 256 KiB and 256 keys")]
     TooLarge,
     /// No key can verify signatures.
     #[error(
-        "holds no key that verifies signatures: RSA of 2048 to 8192 bits, EC on P-256, P-384 or P-521, or Ed25519"
+        "contains no key that verifies signatures: RSA of 2048 to 8192 bits, EC on P-256, P-384 or P-521, or Ed25519"
     )]
     NoKey,
     /// A key is private or symmetric.
     #[error(
-        "holds a private or secret key; give the public part alone, and replace the key, as it has been shown"
+        "contains a private or secret key; use only the public key, and replace the key, because it was exposed"
     )]
     Private,
 }

@@ -75,7 +75,7 @@ pub enum FetchError {
     #[error("the metadata of the issuer is not a JSON object")]
     Metadata,
     /// The metadata document names another issuer.
-    #[error("the metadata is of the issuer {0:?}")]
+    #[error("the metadata belongs to the issuer {0:?}")]
     OtherIssuer(String),
     /// The key set is invalid.
     #[error("the key set is {0}")]

@@ -93,10 +93,10 @@ pub enum Malformed {
     #[error("signed by an algorithm that is not accepted")]
     Algorithm,
     /// The header has critical extensions (RFC 7515 §4.1.11), none of which is supported.
-    #[error("has critical extensions, of which none is understood")]
+    #[error("has critical extensions, which are not supported")]
     Critical,
     /// `typ` names another token type (RFC 8725 §3.11).
-    #[error("is a token of another type")]
+    #[error("has another token type")]
     Type,
 }
 

@@ -42,7 +42,7 @@ pub enum OutboundError {
     Url,
     /// The host has no address in an allowed network.
     #[error(
-        "{host} has no address that may be reached; private networks are given to octeliumd by --outbound-allow"
+        "{host} has no allowed address; to allow a private network, use --outbound-allow of octeliumd"
     )]
     Forbidden {
         /// Host name.
@@ -57,7 +57,7 @@ pub enum OutboundError {
         detail: String,
     },
     /// The response exceeds the caller's limit.
-    #[error("{host} answers with more than {limit} bytes")]
+    #[error("{host} responded with more than {limit} bytes")]
     TooLarge {
         /// Host name.
         host: String,
@@ -65,13 +65,13 @@ pub enum OutboundError {
         limit: usize,
     },
     /// The response did not arrive in time.
-    #[error("{host} does not answer within {} s", TIMEOUT.as_secs())]
+    #[error("{host} did not respond within {} s", TIMEOUT.as_secs())]
     Timeout {
         /// Host name.
         host: String,
     },
     /// The response has a status other than 200.
-    #[error("{host} answers with status {status}")]
+    #[error("{host} responded with status {status}")]
     Status {
         /// Host name.
         host: String,
@@ -129,7 +129,7 @@ impl Outbound {
                 } else {
                     OutboundError::Connect {
                         host: host.clone(),
-                        detail: "it breaks off".to_owned(),
+                        detail: "the response is incomplete".to_owned(),
                     }
                 }
             })?;

@@ -69,15 +69,15 @@ pub struct AuthenticationTime {
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
     /// The provider returned an error code of RFC 6749 §4.1.2.1.
-    #[error("the provider answers {0}")]
+    #[error("the provider responded with {0}")]
     Refused(String),
     /// The provider's response failed validation.
     #[error("{0}")]
     Invalid(&'static str),
     /// The person did not authenticate again, although the provider was asked for it.
     #[error(
-        "the provider was asked to authenticate the person again, and its auth_time is older than the request, in the \
-         future, or no time in seconds: compare the clocks"
+        "the provider was asked to authenticate the person again, but its auth_time is older than the request, in the \
+         future, or not a time in seconds: compare the clocks"
     )]
     NotAnew,
     /// The provider is unreachable or returned an unusable response.
@@ -112,7 +112,7 @@ impl Answer<'_> {
         }
         self.code
             .filter(|code| (1..=LONGEST_CODE).contains(&code.len()))
-            .ok_or(LoginError::Invalid("the provider sends no code"))
+            .ok_or(LoginError::Invalid("the provider sent no code"))
     }
 }
 
@@ -186,7 +186,7 @@ mod unit {
         let error = answer.code().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the provider answers access_deniedscript"
+            "the provider responded with access_deniedscript"
         );
     }
 }

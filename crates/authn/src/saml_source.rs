@@ -149,7 +149,7 @@ impl MetadataSource {
                 MetadataLocation::Url(url) => url.as_str(),
                 MetadataLocation::Fixed(_) => "inline",
             };
-            tracing::warn!(%error, location, "metadata of an identity provider cannot be had");
+            tracing::warn!(%error, location, "the metadata of an identity provider cannot be fetched");
         }
         outcome.map(|provider| Described {
             provider,

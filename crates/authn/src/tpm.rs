@@ -61,7 +61,7 @@ pub enum Refusal {
     #[error("the endorsement key has no certificate, and the Cluster requires one")]
     Uncertified,
     /// The text of an authority is not a PEM certificate. Contains the index of the text.
-    #[error("ekCACertificates[{0}] is no certificate in PEM")]
+    #[error("ekCACertificates[{0}] is not a certificate in PEM")]
     Authority(usize),
     /// The certificate of an authority is not a CA, by its basic constraints or key usage. Contains the index of the
     /// text.

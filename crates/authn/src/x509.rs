@@ -43,7 +43,7 @@ const UNDERSTOOD: [Oid<'static>; 5] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
     /// The chain is empty or too long.
-    #[error("a chain has one to {LONGEST} certificates")]
+    #[error("a chain must have 1 to {LONGEST} certificates")]
     Length,
     /// A certificate is malformed.
     #[error("a certificate of the chain is malformed")]
@@ -52,16 +52,16 @@ pub enum ChainError {
     #[error("a certificate of the chain has expired, or is not valid yet")]
     Time,
     /// The issuer of a certificate is not a certificate authority.
-    #[error("a certificate of the chain is issued by one that is no authority")]
+    #[error("the issuer of a certificate of the chain is not a CA")]
     NotAnAuthority,
     /// A certificate has an unsupported critical extension.
-    #[error("a certificate of the chain has a critical extension that is not understood")]
+    #[error("a certificate of the chain has a critical extension that is not supported")]
     Critical,
     /// A signature does not verify with the key of the next certificate.
-    #[error("a signature of the chain is wrong, or of a kind that is not accepted")]
+    #[error("a signature of the chain is wrong, or its algorithm is not accepted")]
     Signature,
     /// The chain does not end at a trust anchor.
-    #[error("the chain does not end at a trusted authority")]
+    #[error("the chain does not end at a trusted CA")]
     Untrusted,
 }
 

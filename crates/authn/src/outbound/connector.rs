@@ -31,7 +31,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) enum ConnectError {
     #[error("the name cannot be resolved: {0}")]
     Resolve(#[source] io::Error),
-    #[error("no address may be reached")]
+    #[error("none of its addresses is allowed")]
     Forbidden,
     #[error("no connection: {0}")]
     Connect(#[source] io::Error),

@@ -95,14 +95,14 @@ pub async fn finish(
 ) -> Result<ExternalIdentity, LoginError> {
     let code = answer.code()?;
     let verifier = std::str::from_utf8(memory)
-        .map_err(|_| LoginError::Invalid("the login was not begun here"))?;
+        .map_err(|_| LoginError::Invalid("the login was not started here"))?;
     let token = exchange(endpoints, registration, code, verifier, outbound).await?;
     let user = get(&format!("{}/user", endpoints.api), &token, outbound).await?;
     let user =
-        json::object(&user).map_err(|_| LoginError::Invalid("the account is no JSON object"))?;
+        json::object(&user).map_err(|_| LoginError::Invalid("the account is not a JSON object"))?;
     let emails = get(&format!("{}/user/emails", endpoints.api), &token, outbound).await?;
     let emails: Value = serde_json::from_slice(&emails)
-        .map_err(|_| LoginError::Invalid("the addresses of the account are no JSON"))?;
+        .map_err(|_| LoginError::Invalid("the addresses of the account are not JSON"))?;
     identity(user, &emails)
 }
 
@@ -124,8 +124,9 @@ async fn exchange(
         .header(header::ACCEPT, "application/json")
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(form.into_bytes());
-    let answer = json::object(&send(request, outbound).await?)
-        .map_err(|_| LoginError::Invalid("the token endpoint answers what is no JSON object"))?;
+    let answer = json::object(&send(request, outbound).await?).map_err(|_| {
+        LoginError::Invalid("the response of the token endpoint is not a JSON object")
+    })?;
     // GitHub reports errors with status 200.
     if let Some(error) = answer.get("error").and_then(Value::as_str) {
         let answer = Answer {
@@ -135,9 +136,9 @@ async fn exchange(
         answer.code()?;
     }
     let token = answer.get("access_token").and_then(Value::as_str);
-    token
-        .map(str::to_owned)
-        .ok_or(LoginError::Invalid("the token endpoint gives no token"))
+    token.map(str::to_owned).ok_or(LoginError::Invalid(
+        "the response of the token endpoint has no token",
+    ))
 }
 
 async fn get(url: &str, token: &str, outbound: &Outbound) -> Result<Vec<u8>, LoginError> {
@@ -153,16 +154,17 @@ async fn send(
     request: Result<Request<Vec<u8>>, http::Error>,
     outbound: &Outbound,
 ) -> Result<Vec<u8>, LoginError> {
-    let request =
-        request.map_err(|_| LoginError::Invalid("what GitHub gave cannot be sent back"))?;
+    let request = request
+        .map_err(|_| LoginError::Invalid("the token of GitHub cannot be sent in a header"))?;
     let answer = outbound.send(request, LARGEST_ANSWER).await;
     let answer = answer.map_err(|error| Unavailable::because(&error))?;
     match answer.status() {
         StatusCode::OK => Ok(answer.into_body()),
         status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => Err(
-            Unavailable::because(&format!("GitHub answers with status {}", status.as_u16())).into(),
+            Unavailable::because(&format!("GitHub responded with status {}", status.as_u16()))
+                .into(),
         ),
-        _ => Err(LoginError::Invalid("GitHub refuses to say who it is")),
+        _ => Err(LoginError::Invalid("GitHub refused to return the account")),
     }
 }
 

@@ -179,7 +179,7 @@ impl Relying {
         let found = self.found().await?;
         check_issuer(&found.metadata, answer.issuer)?;
         let code = answer.code()?;
-        let not_begun = LoginError::Invalid("the login was not begun here");
+        let not_begun = LoginError::Invalid("the login was not started here");
         let Some((nonce, rest)) = std::str::from_utf8(memory)
             .ok()
             .and_then(|text| text.split_once('.'))
@@ -205,7 +205,7 @@ impl Relying {
             outcome => outcome,
         };
         let mut claims = outcome.map_err(|error| {
-            tracing::warn!(issuer = self.issuer, ?error, "an ID token is refused");
+            tracing::warn!(issuer = self.issuer, ?error, "ID token refused");
             LoginError::Invalid("the ID token of the provider is not valid")
         })?;
         let authenticated = authentication_time(&claims, anew_since, self.clock.now())?;
@@ -254,12 +254,12 @@ impl Relying {
         answer.map_err(|error| match error {
             RequestTokenError::ServerResponse(answer) => {
                 let code = answer.error().as_ref().to_owned();
-                tracing::warn!(issuer = self.issuer, code, "the code of a login is refused");
+                tracing::warn!(issuer = self.issuer, code, "authorization code refused");
                 LoginError::Refused(code)
             }
             RequestTokenError::Request(error) => unavailable(&error),
             RequestTokenError::Parse(..) | RequestTokenError::Other(_) => {
-                LoginError::Invalid("the token endpoint of the provider answers what is no token")
+                LoginError::Invalid("the response of the provider's token endpoint has no token")
             }
         })
     }
@@ -274,7 +274,7 @@ impl Relying {
     ) -> Result<Map<String, Value>, NotVerified> {
         let token = tokens
             .id_token()
-            .ok_or(NotVerified::Invalid("there is none"))?;
+            .ok_or(NotVerified::Invalid("it is missing"))?;
         let text = token.to_string();
         let strict = Unverified::parse(&text).map_err(|_| NotVerified::Invalid("malformed"))?;
         let now = self.clock.now();
@@ -301,7 +301,7 @@ impl Relying {
                     SignatureVerificationError::NoMatchingKey,
                 ) => NotVerified::UnknownKey,
                 error => {
-                    tracing::debug!(%error, "an ID token does not verify");
+                    tracing::debug!(%error, "an ID token cannot be verified");
                     NotVerified::Invalid("does not verify")
                 }
             })?;
@@ -337,24 +337,27 @@ impl Relying {
         claims: &mut Map<String, Value>,
     ) -> Result<(), LoginError> {
         let endpoint = found.metadata.userinfo_endpoint();
-        let endpoint = endpoint.ok_or(LoginError::Invalid("the provider has no user info"))?;
+        let endpoint = endpoint.ok_or(LoginError::Invalid(
+            "the provider has no user info endpoint",
+        ))?;
         let bearer = format!("Bearer {}", tokens.access_token().secret());
         let request = http::Request::get(endpoint.as_str())
             .header(http::header::AUTHORIZATION, bearer)
             .header(http::header::ACCEPT, "application/json")
             .body(Vec::new())
-            .map_err(|_| LoginError::Invalid("the user info endpoint is no URL"))?;
+            .map_err(|_| LoginError::Invalid("the user info endpoint is not a URL"))?;
         let answer = self.outbound.send(request, LARGEST_ANSWER).await;
         let answer = answer.map_err(|error| unavailable(&error))?;
         if answer.status() != http::StatusCode::OK {
-            return Err(LoginError::Invalid("the provider gives no user info"));
+            return Err(LoginError::Invalid("the provider returned no user info"));
         }
-        let info = json::object(answer.body())
-            .map_err(|_| LoginError::Invalid("the user info of the provider is no JSON object"))?;
+        let info = json::object(answer.body()).map_err(|_| {
+            LoginError::Invalid("the user info of the provider is not a JSON object")
+        })?;
         // OpenID Connect Core 1.0 §5.3.2: with a different `sub`, the response can belong to another person.
         if info.get("sub").and_then(Value::as_str).is_none() || info.get("sub") != claims.get("sub")
         {
-            return Err(LoginError::Invalid("the user info is of somebody else"));
+            return Err(LoginError::Invalid("the user info has another subject"));
         }
         for (name, value) in info {
             if !PROTOCOL_CLAIMS.contains(&name.as_str()) {
@@ -424,7 +427,7 @@ fn authentication_time(
         }
         _ if time.was_requested => Err(LoginError::NotAnew),
         _ => {
-            tracing::warn!(%claim, "the auth_time of an ID token is no time in seconds, or lies in the future");
+            tracing::warn!(%claim, "the auth_time of an ID token is not a time in seconds, or is in the future");
             Ok(time)
         }
     }
@@ -438,10 +441,8 @@ fn check_issuer(metadata: &Metadata, issuer: Option<&str>) -> Result<(), LoginEr
         .authorization_response_iss_parameter_supported;
     match issuer {
         Some(issuer) if issuer == metadata.issuer().as_str() => Ok(()),
-        Some(_) => Err(LoginError::Invalid("the answer is of another issuer")),
-        None if is_promised => Err(LoginError::Invalid(
-            "the answer does not say of which issuer it is",
-        )),
+        Some(_) => Err(LoginError::Invalid("the response is from another issuer")),
+        None if is_promised => Err(LoginError::Invalid("the response does not name its issuer")),
         None => Ok(()),
     }
 }
@@ -469,7 +470,7 @@ fn identity(
     };
     Ok(ExternalIdentity {
         identifier: identifier.ok_or(LoginError::Invalid(
-            "the provider does not say who it is: the claim that identifies is missing, or not verified",
+            "the claim that identifies the person is missing or not verified",
         ))?,
         email,
         name: text("name").and_then(name),
@@ -497,7 +498,7 @@ fn scopes(registration: &Registration<'_>) -> impl Iterator<Item = String> {
 
 fn redirect(registration: &Registration<'_>) -> Result<RedirectUrl, LoginError> {
     RedirectUrl::new(registration.redirect_url.to_owned())
-        .map_err(|_| LoginError::Invalid("the callback is no URL"))
+        .map_err(|_| LoginError::Invalid("the callback is not a URL"))
 }
 
 fn time(at: UnixMillis) -> chrono::DateTime<chrono::Utc> {

@@ -122,11 +122,11 @@ fn uri_of<T: PartialEq>(table: &[(&'static str, T)], algorithm: &T) -> &'static 
 fn refusal(what: &str, uri: &str) -> Error {
     let lower = uri.to_ascii_lowercase();
     let why = if lower.contains("hmac") {
-        "a signature by a shared secret proves nothing where the key is public"
+        "a signature with a shared secret proves nothing if the key is public"
     } else if lower.ends_with("sha1") || lower.contains("md5") {
         "SHA-1 and MD5 are refused; let the identity provider sign with SHA-256"
     } else {
-        "it is not among those that are accepted"
+        "it is not an accepted algorithm"
     };
     Error::signature(format!("the {what} algorithm {}: {why}", quoted(uri)))
 }

@@ -60,17 +60,17 @@ pub(super) fn decrypt(
     let ciphertext = cipher_value(data)?;
     if keys.is_empty() {
         return Err(refusal(
-            "the assertion is encrypted and there is no key to decrypt it",
+            "the assertion is encrypted, but no key to decrypt it is available",
         ));
     }
     let key = content_key(encrypted, data, keys, content.key_length())?;
     let plain = content.open(&key, &ciphertext)?;
     let text =
-        std::str::from_utf8(&plain).map_err(|_| refusal("what was encrypted is not UTF-8"))?;
+        std::str::from_utf8(&plain).map_err(|_| refusal("the decrypted content is not UTF-8"))?;
     let element = xml::parse_within(text, limits, &encrypted.scope)?;
     if !element.is(ASSERTION, "Assertion") {
         return Err(refusal(format!(
-            "what was encrypted is {}, not an assertion",
+            "the decrypted content is {}, not an assertion",
             quoted(&element.local)
         )));
     }
@@ -93,8 +93,8 @@ impl Content {
         let cbc = |algorithm, length| match authenticity {
             Authenticity::Signed => Ok(Self::Cbc { algorithm, length }),
             Authenticity::Unknown => Err(refusal(format!(
-                "{} is accepted in a signed response alone, since it does not protect what it encrypts from being \
-                 changed; let the identity provider sign the response, or encrypt with AES-GCM",
+                "{} is accepted only in a signed response, because it does not detect changes of the encrypted \
+                 content; let the identity provider sign the response, or encrypt with AES-GCM",
                 quoted(uri)
             ))),
         };
@@ -144,7 +144,7 @@ fn content_key(
         .collect();
     if wrapped.is_empty() || wrapped.len() > WRAPPED_KEYS {
         return Err(refusal(format!(
-            "the assertion has {} wrapped keys, 1 to {WRAPPED_KEYS} are read",
+            "the assertion has {} wrapped keys; 1 to {WRAPPED_KEYS} are accepted",
             wrapped.len()
         )));
     }

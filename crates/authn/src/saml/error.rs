@@ -68,7 +68,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
-            ErrorKind::Denied => "The identity provider did not do what was asked.",
+            ErrorKind::Denied => "The identity provider did not fulfill the request.",
             ErrorKind::Metadata => "The identity provider's metadata cannot be used.",
             ErrorKind::Key => "The service provider's key cannot be used.",
             ErrorKind::Malformed

@@ -24,7 +24,7 @@ pub(super) fn parse(what: &str, text: &str) -> Result<UnixMillis, Error> {
     match text.parse::<Timestamp>() {
         Ok(timestamp) if plain => Ok(UnixMillis(timestamp.as_millisecond())),
         _ => Err(Error::malformed(format!(
-            "{what} {} is no time such as 2026-01-31T09:30:00Z",
+            "{what} {} is not a time such as 2026-01-31T09:30:00Z",
             quoted(text)
         ))),
     }
@@ -40,7 +40,7 @@ pub(super) fn parse_duration(what: &str, text: &str) -> Result<Duration, Error> 
         .and_then(|duration| Duration::try_from(duration).ok())
         .ok_or_else(|| {
             Error::malformed(format!(
-                "{what} {} is no duration such as PT6H",
+                "{what} {} is not a duration such as PT6H",
                 quoted(text)
             ))
         })

@@ -148,7 +148,7 @@ impl DecryptionKey {
         if certificate.kind() != KeyKind::Rsa {
             return Err(Error::new(
                 ErrorKind::Key,
-                "assertions are decrypted with an RSA key, the certificate is of another",
+                "assertions are decrypted with an RSA key, but the certificate has another key type",
             ));
         }
         let pair = rsa::KeyPair::from_pkcs8(pkcs8).map_err(|_| no_key())?;
@@ -192,14 +192,14 @@ impl DecryptionKey {
 fn no_key() -> Error {
     Error::new(
         ErrorKind::Key,
-        "the private key is not one in PKCS#8 of the kind that its certificate has",
+        "the private key is not in PKCS#8, or its type differs from that of the certificate",
     )
 }
 
 fn not_its_certificate() -> Error {
     Error::new(
         ErrorKind::Key,
-        "the certificate is of another key than the private key",
+        "the certificate does not match the private key",
     )
 }
 

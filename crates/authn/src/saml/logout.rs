@@ -106,7 +106,7 @@ pub fn finish_logout(
     check_message(response, "LogoutResponse", service, provider, now)?;
     if response.attribute("InResponseTo") != Some(request_id) {
         return Err(Error::refused(format!(
-            "the answer is to the logout {}, not to {request_id}",
+            "the response is to the logout {}, not to {request_id}",
             quoted(response.attribute("InResponseTo").unwrap_or_default())
         )));
     }
@@ -146,7 +146,7 @@ pub fn read_logout_request(
     let end = end.map_or(oldest, |end| end.min(oldest));
     if instant::has_ended(end, now) {
         return Err(Error::refused(format!(
-            "the logout could be asked for until {end}, it is {now} here"
+            "the logout request expired at {end}; the time here is {now}"
         )));
     }
     let session_indexes = request
@@ -155,7 +155,7 @@ pub fn read_logout_request(
         .collect::<Result<Vec<_>, _>>()?;
     if session_indexes.len() > SESSIONS {
         return Err(Error::refused(format!(
-            "a logout names {} sessions, {SESSIONS} at most are read",
+            "a logout names {} sessions; at most {SESSIONS} are accepted",
             session_indexes.len()
         )));
     }
@@ -185,7 +185,7 @@ pub fn answer_logout(
     let endpoint = provider::preferred(&provider.single_logout).ok_or_else(|| {
         Error::new(
             ErrorKind::Metadata,
-            "the identity provider has no SingleLogoutService to answer to",
+            "the identity provider has no SingleLogoutService to respond to",
         )
     })?;
     let location = endpoint
@@ -247,7 +247,7 @@ fn check_message(
     // Signed messages must have a destination (SAML Bindings §3.4.5.2 and §3.5.5.2).
     if destination.is_none() || destination != here {
         return Err(Error::refused(format!(
-            "{local} is destined for {}, this is {}",
+            "{local} has the destination {}; this is {}",
             quoted(destination.unwrap_or_default()),
             quoted(here.unwrap_or_default())
         )));

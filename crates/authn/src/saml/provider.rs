@@ -75,7 +75,7 @@ impl Provider {
         match self.valid_until {
             Some(until) if instant::has_ended(until, now) => Err(Error::new(
                 ErrorKind::Metadata,
-                format!("the metadata were valid until {until}"),
+                format!("the metadata expired at {until}"),
             )),
             _ => Ok(()),
         }

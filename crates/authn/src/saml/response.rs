@@ -142,7 +142,7 @@ fn only_assertion(root: &Element) -> Result<&Element, Error> {
 
 fn no_assertion_inside(assertion: &Element) -> Result<(), Error> {
     if assertion.descendants().skip(1).any(is_assertion) {
-        return Err(Error::malformed("an assertion holds another one"));
+        return Err(Error::malformed("an assertion contains another one"));
     }
     Ok(())
 }
@@ -161,7 +161,7 @@ fn check_envelope(response: &Element, signed: bool, checks: &Checks<'_>) -> Resu
         None if !signed => {}
         other => {
             return Err(Error::refused(format!(
-                "the response is destined for {}, this is {acs}",
+                "the response has the destination {}; this is {acs}",
                 quoted(other.unwrap_or_default())
             )));
         }
@@ -212,7 +212,7 @@ pub(super) fn check_version(element: &Element) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::malformed(format!(
-        "{} of version {}, only 2.0 is read",
+        "{} has the version {}; only 2.0 is supported",
         element.local,
         quoted(version)
     )))
@@ -225,7 +225,7 @@ pub(super) fn check_issued(element: &Element, now: UnixMillis) -> Result<UnixMil
         return Ok(issued);
     }
     Err(Error::refused(format!(
-        "{} was issued at {issued}, it is {now} here: compare the clocks",
+        "{} was issued at {issued}; the time here is {now}: compare the clocks",
         element.local
     )))
 }

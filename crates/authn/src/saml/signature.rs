@@ -73,7 +73,7 @@ pub(super) fn verify(
     let id = signed.required_attribute("ID")?;
     if id.is_empty() || info.uri.strip_prefix('#') != Some(id) {
         return Err(Error::signature(format!(
-            "the signature in {} covers {}, not the element that holds it ({})",
+            "the signature in {} covers {}, not the element that contains it ({})",
             signed.local,
             quoted(&info.uri),
             quoted(id)
@@ -116,7 +116,7 @@ fn parts(signature: &Element) -> Result<Parts<'_>, Error> {
         || children.next().is_some()
     {
         return Err(Error::signature(
-            "a signature holds something else than SignedInfo, SignatureValue and KeyInfo, in this order",
+            "a signature must contain only SignedInfo, SignatureValue and KeyInfo, in this order",
         ));
     }
     match (info, value) {
@@ -177,7 +177,7 @@ fn why_no_key(parts: &Parts<'_>, keys: &[Certificate]) -> String {
         _ => String::new(),
     };
     format!(
-        "the signature is of none of the {} signing certificates of the metadata ({}){says}",
+        "the signature matches none of the {} signing certificates of the metadata ({}){says}",
         known.len(),
         known.join(", ")
     )
@@ -209,7 +209,7 @@ pub(super) fn check_places(root: &Element, signed: &[&Element]) -> Result<(), Er
         .sum();
     if signatures != expected {
         return Err(Error::signature(
-            "there is a signature where none can be: only the message and its assertion hold one",
+            "there is a signature in a wrong place: only the message and its assertion can have one",
         ));
     }
     Ok(())

@@ -111,7 +111,7 @@ impl Element {
                 Node::Comment(_) => {}
                 Node::Element(child) => {
                     return Err(Error::malformed(format!(
-                        "{} holds the element {} where text is expected",
+                        "{} contains the element {}; text is expected",
                         self.local,
                         quoted(&child.local)
                     )));

@@ -81,7 +81,7 @@ impl AttestationKey {
         }
         let hash = structures::hash(public.name_algorithm).ok_or(weak)?;
         if creation_hash != digest(hash, parameters.create_data).as_ref() {
-            return Err(Refusal::Attestation("its creation data are others"));
+            return Err(Refusal::Attestation("its creation data do not match"));
         }
         Ok(key)
     }
@@ -155,8 +155,8 @@ fn check(public: &Public<'_>) -> Result<()> {
     for (attribute, missing) in [
         (Attributes::RESTRICTED, "it is not restricted"),
         (Attributes::SIGN, "it does not sign"),
-        (Attributes::FIXED_TPM, "it may leave its TPM"),
-        (Attributes::FIXED_PARENT, "it may leave its parent"),
+        (Attributes::FIXED_TPM, "it is not fixed to its TPM"),
+        (Attributes::FIXED_PARENT, "it is not fixed to its parent"),
         (
             Attributes::SENSITIVE_DATA_ORIGIN,
             "it was not made by its TPM",
@@ -170,7 +170,7 @@ fn check(public: &Public<'_>) -> Result<()> {
         return refused("it decrypts");
     }
     let Some(scheme) = public.scheme else {
-        return refused("it has no scheme to sign by");
+        return refused("it has no signing scheme");
     };
     let is_accepted = match public.unique {
         Unique::Rsa { modulus, .. } => {
@@ -207,7 +207,7 @@ fn qualified_name(algorithm: u16, name: &[u8], creation: &CreationData<'_>) -> R
     });
     if !is_lasting {
         return Err(Refusal::AttestationKey(
-            "its parent is no primary key of the owner or endorsement hierarchy",
+            "its parent is not a primary key of the owner or endorsement hierarchy",
         ));
     }
     structures::name(algorithm, &[creation.parent_qualified_name, name]).ok_or(

@@ -152,7 +152,7 @@ fn share_by_point(curve: i64, point: &[u8]) -> Result<Shared> {
     } else {
         (LARGE, &agreement::ECDH_P384)
     };
-    let unusable = || Refusal::EndorsementKey("it is no point on its curve");
+    let unusable = || Refusal::EndorsementKey("it is not a point on its curve");
     let private =
         EphemeralPrivateKey::generate(agreement, &SystemRandom::new()).map_err(|_| unusable())?;
     let public = private.compute_public_key().map_err(|_| unusable())?;

@@ -188,7 +188,7 @@ fn check_certificate(certificate: &X509Certificate<'_>) -> Result<()> {
     }
     match certificate.basic_constraints() {
         Ok(constraints) if !constraints.as_ref().is_some_and(|found| found.value.ca) => {}
-        Ok(_) => return refused("it is that of an authority"),
+        Ok(_) => return refused("it is a CA certificate"),
         Err(_) => return refused("it has an extension twice"),
     }
     match certificate.extended_key_usage() {
@@ -261,12 +261,12 @@ fn key_of(spki: &SubjectPublicKeyInfo<'_>) -> Result<Key> {
             let Ok(([], Ok(ParsedKey::RSA(key)))) =
                 parsed.as_ref().map(|(rest, key)| (*rest, key.parsed()))
             else {
-                return refused("it is no key of RSA");
+                return refused("it is not an RSA key");
             };
             key.key_size()
         };
         if !RSA_BITS.contains(&modulus) {
-            return refused("its modulus has not 2048, 3072 or 4096 bits");
+            return refused("its modulus must have 2048, 3072 or 4096 bits");
         }
         return Ok(Key::Rsa {
             spki,
@@ -274,7 +274,7 @@ fn key_of(spki: &SubjectPublicKeyInfo<'_>) -> Result<Key> {
         });
     }
     if *kind != OID_KEY_TYPE_EC_PUBLIC_KEY {
-        return refused("it is neither of RSA nor on a curve");
+        return refused("it is neither an RSA nor an elliptic-curve key");
     }
     let curve = spki
         .algorithm
@@ -287,7 +287,7 @@ fn key_of(spki: &SubjectPublicKeyInfo<'_>) -> Result<Key> {
         _ => return refused("its curve is neither P-256 nor P-384"),
     };
     if bits.len() != length || bits.first() != Some(&4) {
-        return refused("it is no point on its curve");
+        return refused("it is not a point on its curve");
     }
     Ok(Key::Point {
         curve,

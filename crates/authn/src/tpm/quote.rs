@@ -64,15 +64,15 @@ impl QuoteRequest {
             pcr_digest,
         } = attest.attested
         else {
-            return Err(Refusal::Attestation("it is no quote"));
+            return Err(Refusal::Attestation("it is not a quote"));
         };
         let is_answer = self.nonce.len() >= NONCE_LENGTH
             && bool::from(attest.extra_data.ct_eq(self.nonce.as_slice()));
         if !is_answer {
-            return Err(Refusal::Attestation("it is over another nonce"));
+            return Err(Refusal::Attestation("it has another nonce"));
         }
         if !self.is_selection(&selection) {
-            return Err(Refusal::Attestation("it is over other PCRs"));
+            return Err(Refusal::Attestation("it covers other PCRs"));
         }
         Ok(Quoted {
             clock,

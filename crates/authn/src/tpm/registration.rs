@@ -93,6 +93,6 @@ fn check_ak_bytes(ak_bytes: &[u8], public: &[u8]) -> Result<()> {
     };
     match STANDARD.decode(named) {
         Ok(named) if named == public => Ok(()),
-        _ => Err(Refusal::AttestationKey("akBytes are of another key")),
+        _ => Err(Refusal::AttestationKey("akBytes belong to another key")),
     }
 }

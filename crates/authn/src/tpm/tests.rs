@@ -153,8 +153,8 @@ fn a_certificate_counts_in_its_time() {
 #[rstest]
 #[case::not_restricted(ATTRIBUTES & !(1 << 16), "it is not restricted")]
 #[case::signs_not(ATTRIBUTES & !(1 << 18), "it does not sign")]
-#[case::moves(ATTRIBUTES & !(1 << 1), "it may leave its TPM")]
-#[case::is_duplicated(ATTRIBUTES & !(1 << 4), "it may leave its parent")]
+#[case::moves(ATTRIBUTES & !(1 << 1), "it is not fixed to its TPM")]
+#[case::is_duplicated(ATTRIBUTES & !(1 << 4), "it is not fixed to its parent")]
 #[case::is_imported(ATTRIBUTES & !(1 << 5), "it was not made by its TPM")]
 #[case::decrypts(ATTRIBUTES | 1 << 17, "it decrypts")]
 fn b17_an_attestation_key_that_is_none_is_refused(#[case] attributes: u32, #[case] reason: &str) {
@@ -419,7 +419,7 @@ fn a_quote_by_another_key_is_refused() {
         signature: &parts.create_signature,
     };
     let refused = request.verify(&key, &quote).unwrap_err().to_string();
-    assert!(refused.contains("no quote"), "{refused}");
+    assert!(refused.contains("not a quote"), "{refused}");
 }
 
 fn pem(der: &[u8]) -> String {

@@ -101,7 +101,7 @@ impl Attestation {
         })?;
         let statement = match format {
             Format::None if statement.as_map().is_some_and(Vec::is_empty) => Statement::None,
-            Format::None => return Err(refused("it is none, and says something")),
+            Format::None => return Err(refused("the format none must have an empty statement")),
             Format::Packed => packed::verify(statement, attested)?,
             Format::Tpm => tpm::verify(statement, attested)?,
             Format::AndroidKey => android_key::verify(statement, attested)?,
@@ -128,7 +128,7 @@ impl Attested<'_> {
         if PublicKey::of_certificate(algorithm, key)? == self.credential.key {
             Ok(())
         } else {
-            Err(refused("its certificate is of another key"))
+            Err(refused("its certificate has another key"))
         }
     }
 }
@@ -139,7 +139,7 @@ fn refused(why: &'static str) -> Refusal {
 
 fn algorithm(statement: &Value) -> Result<Algorithm> {
     let number = cbor::named(statement, "alg").and_then(cbor::integer);
-    let number = number.ok_or(refused("it names no algorithm"))?;
+    let number = number.ok_or(refused("it has no algorithm"))?;
     Algorithm::of(number).ok_or(Refusal::Algorithm(number))
 }
 
@@ -155,7 +155,7 @@ fn chain(statement: &Value) -> Result<Option<Vec<Vec<u8>>>> {
     let Some(chain) = cbor::named(statement, "x5c") else {
         return Ok(None);
     };
-    let bad = refused("its certificates are no list of one to eight");
+    let bad = refused("it must have one to eight certificates");
     let chain = chain.as_array().ok_or(bad.clone())?;
     let chain: Option<Vec<Vec<u8>>> = chain
         .iter()

@@ -8,19 +8,19 @@ pub enum Refusal {
     #[error("{0} is malformed")]
     Malformed(&'static str),
     /// `type` belongs to the other ceremony.
-    #[error("the client data is of another ceremony")]
+    #[error("the client data has another ceremony type")]
     Ceremony,
     /// The challenge does not match.
-    #[error("the challenge is not the one of this ceremony")]
+    #[error("the challenge does not match this ceremony")]
     Challenge,
     /// The origin is not allowed.
-    #[error("the origin {0:?} is not one of the relying party's")]
+    #[error("the origin {0:?} does not belong to the relying party")]
     Origin(String),
     /// The ceremony ran in a frame of another site that is not allowed.
     #[error("the ceremony took place in a frame of another site")]
     Embedded,
     /// The RP ID hash does not match.
-    #[error("the RP ID is another")]
+    #[error("the RP ID does not match")]
     RpId,
     /// The user was not present.
     #[error("the user was not present")]
@@ -29,7 +29,7 @@ pub enum Refusal {
     #[error("the user was not verified")]
     UserVerification,
     /// The backup flags contradict each other or the registration.
-    #[error("the backup flags are not possible")]
+    #[error("the backup flags contradict each other")]
     BackupFlags,
     /// The algorithm is not supported or was not requested.
     #[error("the algorithm {0} is not accepted")]

@@ -204,7 +204,7 @@ impl PublicKey {
                 let (x, y) = bytes(-2).zip(bytes(-3)).ok_or(missing)?;
                 let length = coordinate(curve).ok_or(Refusal::Key("its curve is not known"))?;
                 if x.len() != length || y.len() != length {
-                    return Err(Refusal::Key("a coordinate is of another length"));
+                    return Err(Refusal::Key("a coordinate has the wrong length"));
                 }
                 Material::Point {
                     curve,
@@ -229,31 +229,32 @@ impl PublicKey {
         algorithm: Algorithm,
         key: &SubjectPublicKeyInfo<'_>,
     ) -> Result<Self> {
-        let material = Material::of(key).ok_or(Refusal::Key("its certificate has another kind"))?;
+        let material =
+            Material::of(key).ok_or(Refusal::Key("its certificate has another key type"))?;
         Self::new(algorithm, material)
     }
 
     pub(super) fn new(algorithm: Algorithm, material: Material) -> Result<Self> {
-        let mismatch = Refusal::Key("its type is not that of its algorithm");
+        let mismatch = Refusal::Key("its type does not match its algorithm");
         match (algorithm.verification(), &material) {
             (Verification::Point(verification), Material::Point { curve, point }) => {
                 if algorithm_of(*curve) != Some(algorithm) {
                     return Err(mismatch);
                 }
                 ParsedPublicKey::new(verification, point)
-                    .map_err(|_| Refusal::Key("it is no point on its curve"))?;
+                    .map_err(|_| Refusal::Key("it is not a point on its curve"))?;
             }
             (Verification::Point(verification), Material::Ed25519(point)) => {
                 if algorithm != Algorithm::EdDsa {
                     return Err(mismatch);
                 }
                 ParsedPublicKey::new(verification, point)
-                    .map_err(|_| Refusal::Key("it is no key of Ed25519"))?;
+                    .map_err(|_| Refusal::Key("it is not an Ed25519 key"))?;
             }
             (Verification::Point(verification), Material::MlDsa(key)) => {
                 let length = ml_dsa_length(algorithm).ok_or(mismatch)?;
                 if key.len() != length || ParsedPublicKey::new(verification, key).is_err() {
-                    return Err(Refusal::Key("it is no key of its parameter set of ML-DSA"));
+                    return Err(Refusal::Key("it is not a key of its ML-DSA parameter set"));
                 }
             }
             (Verification::Rsa(_), Material::Rsa { n, e }) => check_rsa(n, e)?,
@@ -382,7 +383,7 @@ fn check_rsa(n: &[u8], e: &[u8]) -> Result<()> {
         .map_or(0, |first| n.len() * 8 - first.leading_zeros() as usize);
     let is_odd = |number: &[u8]| number.last().is_some_and(|last| last & 1 == 1);
     if n.first() == Some(&0) || !RSA_BITS.contains(&bits) || !is_odd(n) {
-        return Err(Refusal::Key("its modulus has not 2048 to 8192 bits"));
+        return Err(Refusal::Key("its modulus must have 2048 to 8192 bits"));
     }
     let is_exponent = e.len() <= LONGEST_EXPONENT && e.first() != Some(&0) && is_odd(e) && e != [1];
     if is_exponent {

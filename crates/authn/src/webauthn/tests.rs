@@ -500,7 +500,7 @@ fn b14_an_attestation_attests_to_this_registration() {
     assert_eq!(with(&|it| it.data[32] ^= BE), Refusal::Signature);
     assert_eq!(
         with(&|it| it.format = "none"),
-        Refusal::Attestation("it is none, and says something")
+        Refusal::Attestation("the format none must have an empty statement")
     );
     assert_eq!(
         with(&|it| it.format = "compound"),

@@ -232,7 +232,10 @@ async fn nothing_that_answers_means_no_login_and_a_reason() {
     scene.server.serve(Some("<a/>".to_owned()));
     scene.clock.advance(Duration::from_mins(2));
     let error = scene.source.get().await.unwrap_err();
-    assert!(error.to_string().contains("no metadata of SAML"), "{error}");
+    assert!(
+        error.to_string().contains("not SAML 2.0 metadata"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -71,34 +71,34 @@ impl Relying {
     ) -> Result<LogoutToken, &'static str> {
         let issuer = found.metadata.issuer().as_str();
         if claims.get("iss").and_then(Value::as_str) != Some(issuer) {
-            return Err("it is of another issuer");
+            return Err("it is from another issuer");
         }
         if client_id.is_empty() || !is_for(claims.get("aud"), client_id) {
             return Err("it is for another client");
         }
         let now = self.clock.now();
-        let malformed = |_| "a claim of it is malformed";
+        let malformed = |_| "one of its claims is malformed";
         let issued_at = time(claims, "iat")
             .map_err(malformed)?
-            .ok_or("it does not say when it was made")?;
+            .ok_or("it has no issue time")?;
         let expires_at = time(claims, "exp").map_err(malformed)?;
         let ends_at = issued_at.saturating_add(FRESH);
         let ends_at = expires_at.map_or(ends_at, |expires_at| ends_at.min(expires_at));
         let ends_at = ends_at.saturating_add(SKEW);
         if issued_at > now.saturating_add(SKEW) || now >= ends_at {
-            return Err("it is of another time");
+            return Err("it has expired, or its issue time is in the future");
         }
         let subject = text(claims, "sub", LONGEST_SUBJECT).map_err(malformed)?;
         let session = text(claims, "sid", LONGEST_SUBJECT).map_err(malformed)?;
         if subject.is_none() && session.is_none() {
-            return Err("it does not say whose session has ended");
+            return Err("it names no session and no subject");
         }
         let is_logout = claims
             .get("events")
             .and_then(|events| events.get(EVENT))
             .is_some_and(Value::is_object);
         if !is_logout {
-            return Err("it is about something else");
+            return Err("it is not about a logout");
         }
         // ID tokens have a nonce and logout tokens must not, so that neither is accepted as the other.
         if claims.contains_key("nonce") {

@@ -68,7 +68,7 @@ pub(super) enum FetchError {
     },
     #[error("the metadata of the issuer cannot be read: {0}")]
     Metadata(serde_json::Error),
-    #[error("the metadata is of the issuer {0:?}")]
+    #[error("the metadata belongs to the issuer {0:?}")]
     OtherIssuer(String),
     #[error("the key set is {0}")]
     Keys(#[from] jwk::InvalidKeySet),

@@ -133,7 +133,7 @@ fn open_query(query: &str, parameter: Parameter, provider: &Provider) -> Result<
         .any(|key| key.verifies(algorithm, signed.as_bytes(), &value));
     if !genuine {
         return Err(Error::signature(format!(
-            "the signature of the query is of none of the {} signing certificates of the metadata",
+            "the signature of the query matches none of the {} signing certificates of the metadata",
             provider.signing.len()
         )));
     }

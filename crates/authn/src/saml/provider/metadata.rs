@@ -95,7 +95,7 @@ fn choose(
                 .filter_map(|candidate| candidate.entity.attribute("entityID"))
                 .collect();
             return Err(refusal(format!(
-                "the document describes {} identity providers ({}): give metadata of one",
+                "the document describes {} identity providers ({}): use the metadata of one",
                 several.len(),
                 quoted(&names.join(", "))
             )));
@@ -123,7 +123,7 @@ fn candidates<'a>(
     }
     if !element.is(METADATA, "EntityDescriptor") {
         return Err(refusal(format!(
-            "{} is no metadata of SAML 2.0",
+            "{} is not SAML 2.0 metadata",
             quoted(&element.local)
         )));
     }
@@ -181,7 +181,7 @@ fn provider(candidate: &Candidate<'_>) -> Result<Provider, Error> {
     };
     if provider.signing.is_empty() {
         return Err(refusal(
-            "the identity provider has no signing certificate: what it says could not be verified",
+            "the identity provider has no signing certificate, so its messages cannot be verified",
         ));
     }
     if provider.single_sign_on.is_empty() {
@@ -255,7 +255,7 @@ fn check_location(url: &str) -> Result<(), Error> {
     match secure.or(local) {
         Some(rest) if plain && !host(rest).is_empty() => Ok(()),
         _ => Err(refusal(format!(
-            "the location {} is no https URL",
+            "the location {} is not an https URL",
             quoted(url)
         ))),
     }

@@ -89,7 +89,7 @@ impl Login {
         };
         if values.any(|value| value != first) {
             return Err(Error::refused(format!(
-                "the attribute {} has several values; who it is has to be one",
+                "the attribute {} has several values; the identifier must have one value",
                 quoted(name)
             )));
         }
@@ -123,7 +123,7 @@ fn read_assertion(
     let id = assertion.required_attribute("ID")?;
     if id.is_empty() || id.len() > 1024 {
         return Err(Error::malformed(
-            "the id of the assertion has no fit length",
+            "the id of the assertion is too short or too long",
         ));
     }
     let about = assertion.required_child(ASSERTION, "Subject")?;
@@ -161,7 +161,7 @@ fn statement(assertion: &Element, checks: &Checks<'_>) -> Result<AuthnStatement,
     )?;
     if !instant::has_begun(authenticated_at, checks.now) {
         return Err(Error::refused(format!(
-            "the person authenticated at {authenticated_at}, it is {} here: compare the clocks",
+            "the person authenticated at {authenticated_at}; the time here is {}: compare the clocks",
             checks.now
         )));
     }
@@ -170,8 +170,8 @@ fn statement(assertion: &Element, checks: &Checks<'_>) -> Result<AuthnStatement,
         && authenticated_at <= checks.now.saturating_add(instant::AUTHENTICATION_SKEW);
     if checks.expected.force_authn && !is_since {
         return Err(Error::refused(format!(
-            "a proof anew was asked for at {requested_at}, the person authenticated at {authenticated_at}, it is {} \
-             here: compare the clocks",
+            "a new authentication was requested at {requested_at}, but the person authenticated at {authenticated_at}; \
+             the time here is {}: compare the clocks",
             checks.now
         )));
     }
@@ -205,7 +205,7 @@ pub(in crate::saml) fn name_id(parent: &Element) -> Result<Option<NameId>, Error
     let Some(name) = parent.child(ASSERTION, "NameID")? else {
         return if parent.child(ASSERTION, "EncryptedID")?.is_some() {
             Err(Error::refused(
-                "the name of the person is encrypted by itself, which is not read: encrypt the assertion",
+                "the name of the person is encrypted separately, which is not supported: encrypt the assertion",
             ))
         } else {
             Ok(None)

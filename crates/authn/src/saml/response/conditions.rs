@@ -25,7 +25,7 @@ pub(super) fn check(
         && !instant::has_begun(begin, checks.now)
     {
         return Err(Error::refused(format!(
-            "the assertion holds from {begin}, it is {} here",
+            "the assertion is valid from {begin}; the time here is {}",
             checks.now
         )));
     }
@@ -34,7 +34,7 @@ pub(super) fn check(
         && instant::has_ended(end, checks.now)
     {
         return Err(Error::refused(format!(
-            "the assertion held until {end}, it is {} here",
+            "the assertion expired at {end}; the time here is {}",
             checks.now
         )));
     }
@@ -53,9 +53,7 @@ pub(super) fn check(
         }
     }
     if !restricted {
-        return Err(Error::refused(
-            "the assertion names no audience: it could be for anyone",
-        ));
+        return Err(Error::refused("the assertion names no audience"));
     }
     Ok(end)
 }
@@ -70,7 +68,7 @@ fn check_audience(restriction: &Element, entity_id: &str) -> Result<(), Error> {
         named.push(audience);
     }
     Err(Error::refused(format!(
-        "the assertion is for the audience {}, this is {}",
+        "the assertion is for the audience {}; this is {}",
         quoted(&named.join(", ")),
         quoted(entity_id)
     )))

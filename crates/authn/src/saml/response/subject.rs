@@ -27,11 +27,7 @@ pub(super) fn confirm(subject: &Element, checks: &Checks<'_>) -> Result<UnixMill
         }
     }
     until.ok_or_else(|| {
-        refused.unwrap_or_else(|| {
-            Error::refused(
-                "the assertion is not for whoever brings it: it has no bearer confirmation",
-            )
-        })
+        refused.unwrap_or_else(|| Error::refused("the assertion has no bearer confirmation"))
     })
 }
 
@@ -41,7 +37,7 @@ fn hold(confirmation: &Element, checks: &Checks<'_>) -> Result<UnixMillis, Error
     let recipient = data.required_attribute("Recipient")?;
     if recipient != acs {
         return Err(Error::refused(format!(
-            "the assertion is for the recipient {}, this is {acs}",
+            "the assertion is for the recipient {}; this is {acs}",
             quoted(recipient)
         )));
     }
@@ -55,13 +51,13 @@ fn hold(confirmation: &Element, checks: &Checks<'_>) -> Result<UnixMillis, Error
     }
     if data.attribute("NotBefore").is_some() {
         return Err(Error::refused(
-            "a bearer confirmation has NotBefore, which it must not",
+            "a bearer confirmation has NotBefore, which is not allowed",
         ));
     }
     let end = instant::parse("NotOnOrAfter", data.required_attribute("NotOnOrAfter")?)?;
     if instant::has_ended(end, checks.now) {
         return Err(Error::refused(format!(
-            "the assertion could be delivered until {end}, it is {} here",
+            "the delivery of the assertion expired at {end}; the time here is {}",
             checks.now
         )));
     }

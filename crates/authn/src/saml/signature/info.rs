@@ -61,7 +61,7 @@ impl SignedInfo {
         let value = expect(parts.next(), "DigestValue")?;
         if parts.next().is_some() {
             return Err(Error::signature(
-                "a Reference holds something else than Transforms, DigestMethod and DigestValue",
+                "a Reference must contain only Transforms, DigestMethod and DigestValue",
             ));
         }
         empty(method)?;
@@ -82,13 +82,13 @@ fn transformed(transforms: &Element) -> Result<Vec<String>, Error> {
         || enveloped.children().next().is_some()
     {
         return Err(Error::signature(format!(
-            "the first transform is {}; it has to be {ENVELOPED}",
+            "the first transform is {}; it must be {ENVELOPED}",
             quoted(enveloped.required_attribute("Algorithm")?)
         )));
     }
     let Some(canonicalization) = children.next() else {
         return Err(Error::signature(format!(
-            "the signature has no second transform; it has to be {EXCLUSIVE}"
+            "the signature has no second transform; it must be {EXCLUSIVE}"
         )));
     };
     let (_, inclusive) = exclusive(expect(Some(canonicalization), "Transform")?)?;
@@ -147,7 +147,7 @@ fn prefixes(list: &Element) -> Result<Vec<String>, Error> {
 fn expect<'a>(element: Option<&'a Element>, local: &str) -> Result<&'a Element, Error> {
     element
         .filter(|element| element.is(DSIG, local))
-        .ok_or_else(|| Error::signature(format!("{local} is not where a signature has it")))
+        .ok_or_else(|| Error::signature(format!("{local} is in the wrong place of a signature")))
 }
 
 fn empty(method: &Element) -> Result<(), Error> {

@@ -156,6 +156,6 @@ fn w06_what_is_decrypted_is_checked_as_everything_else() {
     refused(
         &nested.write(&IDP).unwrap(),
         ErrorKind::Malformed,
-        "holds another",
+        "contains another",
     );
 }

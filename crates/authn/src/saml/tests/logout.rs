@@ -261,7 +261,7 @@ fn w06_a_logout_request_is_for_here_and_for_now() {
     };
     let incoming = Incoming::Redirect { query: &query };
     let error = read_logout_request(&elsewhere, &PROVIDER, incoming, NOW).unwrap_err();
-    assert!(error.reason().contains("destined for"), "{error:?}");
+    assert!(error.reason().contains("has the destination"), "{error:?}");
     let nowhere = ServiceProvider {
         single_logout_url: None,
         ..SERVICE.clone()

@@ -95,9 +95,12 @@ fn w52_metadata_say_how_long_they_hold() {
         provider.refresh_at(NOW),
         NOW.saturating_add(Duration::from_mins(30))
     );
-    refused(&timed("validUntil=\"2026-09-21T14:12:00Z\""), "valid until");
-    refused(&timed("validUntil=\"tomorrow\""), "no time");
-    refused(&timed("cacheDuration=\"soon\""), "no duration");
+    refused(
+        &timed("validUntil=\"2026-09-21T14:12:00Z\""),
+        "metadata expired at",
+    );
+    refused(&timed("validUntil=\"tomorrow\""), "not a time");
+    refused(&timed("cacheDuration=\"soon\""), "not a duration");
 
     let refresh = |attributes: &str| read(&timed(attributes)).unwrap().refresh_at(NOW).since(NOW);
     assert_eq!(refresh(""), Duration::from_hours(1));
@@ -139,7 +142,7 @@ fn what_a_login_needs_has_to_be_there() {
         "no SAML 2.0 identity provider",
     );
     refused(&document().replace("entityID=", "name="), "entityID");
-    refused("<a/>", "no metadata");
+    refused("<a/>", "not SAML 2.0 metadata");
     refused("", "no element");
     let certificate = IDP.key.certificate().base64();
     refused(&document().replace(&certificate, "AAAA"), "certificate");
@@ -166,7 +169,7 @@ fn w06_browsers_are_sent_to_web_places_alone() {
     ] {
         refused(
             &document().replace("https://idp.example.org/login", location),
-            "no https URL",
+            "not an https URL",
         );
     }
     for location in [

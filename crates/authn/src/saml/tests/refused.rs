@@ -72,14 +72,14 @@ fn w06_destined_elsewhere() {
             "Destination=\"https://example.com/callback/\"",
         );
     };
-    refused_draft(elsewhere, ErrorKind::Refused, "destined for");
+    refused_draft(elsewhere, ErrorKind::Refused, "has the destination");
     let nowhere = |draft: &mut Draft| {
         draft.response_attributes = draft
             .response_attributes
             .replace("Destination=\"https://example.com/callback\"", "");
         draft.signed = Signed::Response;
     };
-    refused_draft(nowhere, ErrorKind::Refused, "destined for");
+    refused_draft(nowhere, ErrorKind::Refused, "has the destination");
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn w06_expired_or_not_yet_valid() {
     let document = draft().write(&IDP).unwrap();
     let later = NOW.saturating_add(Duration::from_mins(7));
     let error = finish_at(&document, later).unwrap_err();
-    assert!(error.reason().contains("until"), "{error:?}");
+    assert!(error.reason().contains("expired"), "{error:?}");
     let earlier = NOW.saturating_sub(Duration::from_mins(3));
     let error = finish_at(&document, earlier).unwrap_err();
     assert!(error.reason().contains("compare the clocks"), "{error:?}");

@@ -69,7 +69,7 @@ pub(super) fn character_of(reference: &str) -> Result<char, Error> {
     };
     let Some(number) = number else {
         return Err(Error::malformed(format!(
-            "the entity {} is not declared: there are no entities here",
+            "the entity {} is not declared",
             quoted(reference)
         )));
     };
@@ -87,7 +87,7 @@ pub(super) fn character_of(reference: &str) -> Result<char, Error> {
         .filter(|c| is_char(*c))
         .ok_or_else(|| {
             Error::malformed(format!(
-                "&{reference}; is no character of XML",
+                "&{reference}; is not an XML character",
                 reference = quoted(reference)
             ))
         })

@@ -53,7 +53,7 @@ pub(in crate::saml) fn parse_within(
 ) -> Result<Element, Error> {
     if text.len() > limits.bytes {
         return Err(Error::malformed(format!(
-            "the document has {} bytes, at most {} are read",
+            "the document has {} bytes; at most {} are accepted",
             text.len(),
             limits.bytes
         )));
@@ -61,7 +61,7 @@ pub(in crate::saml) fn parse_within(
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if let Some(c) = text.chars().find(|c| !is_char(*c)) {
         return Err(Error::malformed(format!(
-            "the document holds U+{:04X}, which XML does not allow",
+            "the document contains U+{:04X}, which XML does not allow",
             u32::from(c)
         )));
     }
@@ -120,7 +120,7 @@ impl Builder<'_> {
             Event::End(_) => self.end(),
             Event::Text(text) => {
                 if text.contains("]]>") {
-                    return Err(Error::malformed("text holds ]]>"));
+                    return Err(Error::malformed("text contains ]]>"));
                 }
                 self.text(text)
             }
@@ -138,7 +138,7 @@ impl Builder<'_> {
             }
             Event::Comment(text) => {
                 if text.contains("--") || text.ends_with('-') {
-                    return Err(Error::malformed("a comment holds --"));
+                    return Err(Error::malformed("a comment contains --"));
                 }
                 if let Some(parent) = self.open.last_mut() {
                     parent.nodes.push(Node::Comment(text.to_string()));
@@ -217,7 +217,7 @@ impl Builder<'_> {
             )));
         }
         self.root
-            .ok_or_else(|| Error::malformed("there is no element"))
+            .ok_or_else(|| Error::malformed("the document has no element"))
     }
 }
 
@@ -227,7 +227,7 @@ fn check_declaration(declaration: &quick_xml::events::BytesDecl<'_>) -> Result<(
         .map_err(|error| Error::malformed(format!("the XML declaration: {error}")))?;
     if version != "1.0" {
         return Err(Error::malformed(format!(
-            "XML {}, only 1.0 is read",
+            "XML {}; only 1.0 is supported",
             quoted(&version)
         )));
     }
@@ -235,7 +235,7 @@ fn check_declaration(declaration: &quick_xml::events::BytesDecl<'_>) -> Result<(
         None => Ok(()),
         Some(Ok(encoding)) if encoding.eq_ignore_ascii_case("utf-8") => Ok(()),
         Some(Ok(encoding)) => Err(Error::malformed(format!(
-            "encoding {}, only UTF-8 is read",
+            "encoding {}; only UTF-8 is supported",
             quoted(&encoding)
         ))),
         Some(Err(error)) => Err(Error::malformed(format!("the XML declaration: {error}"))),
@@ -322,7 +322,10 @@ fn split(name: &str) -> Result<(&str, &str), Error> {
     if is_ncname(local) && (is_ncname(prefix) || !name.contains(':')) {
         Ok((prefix, local))
     } else {
-        Err(Error::malformed(format!("{} is no name", quoted(name))))
+        Err(Error::malformed(format!(
+            "{} is not an XML name",
+            quoted(name)
+        )))
     }
 }
 
@@ -337,7 +340,7 @@ fn declare(scope: &mut Scope, prefix: &str, uri: &str) -> Result<(), Error> {
     }
     if uri.is_empty() && !prefix.is_empty() {
         return Err(Error::malformed(format!(
-            "the prefix {} is declared as nothing",
+            "the prefix {} is declared with an empty namespace",
             quoted(prefix)
         )));
     }

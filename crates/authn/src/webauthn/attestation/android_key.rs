@@ -58,7 +58,7 @@ fn check_description(leaf: &X509Certificate<'_>, attested: &Attested<'_>) -> Res
         return Err(malformed);
     };
     if challenge.data != attested.client_data_hash {
-        return Err(refused("its key was made for another registration"));
+        return Err(refused("its key was created for another registration"));
     }
     let mut enforced = Vec::new();
     for list in [by_software, by_hardware] {
@@ -73,13 +73,13 @@ fn check_description(leaf: &X509Certificate<'_>, attested: &Attested<'_>) -> Res
         .map(|entry| whole(entry.data))
         .all(|origin| origin.is_some_and(|origin| origin.data == GENERATED));
     if !is_generated {
-        return Err(refused("its key was not made in the key store"));
+        return Err(refused("its key was not created in the key store"));
     }
     let is_for_signing = find(PURPOSE)
         .map(|entry| whole(entry.data).and_then(|set| items(set.data)))
         .all(|set| set.is_some_and(|set| matches!(set.as_slice(), [only] if only.data == SIGN)));
     if !is_for_signing {
-        return Err(refused("its key is not for signing alone"));
+        return Err(refused("its key is not only for signing"));
     }
     Ok([attests, keeps]
         .iter()

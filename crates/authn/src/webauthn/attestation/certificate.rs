@@ -34,7 +34,7 @@ pub(super) fn check_leaf(certificate: &X509Certificate<'_>) -> Result<()> {
         .basic_constraints()
         .map_err(|_| refused("its certificate has basic constraints twice"))?;
     if constraints.is_some_and(|constraints| constraints.value.ca) {
-        return Err(refused("its certificate is that of an authority"));
+        return Err(refused("its certificate is a CA certificate"));
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ pub(super) fn verify(statement: &Value, attested: &Attested<'_>) -> Result<State
     let Some(chain) = chain(statement)? else {
         let key = &attested.credential.key;
         if key.algorithm() != algorithm {
-            return Err(refused("it is by the credential, but of another algorithm"));
+            return Err(refused("it is a self-attestation with another algorithm"));
         }
         key.verify(&signed, signature)?;
         return Ok(Statement::OwnKey);

@@ -25,7 +25,7 @@ const HARDWARE: [Oid<'static>; 3] = [oid!(2.23.133.2.1), oid!(2.23.133.2.2), oid
 pub(super) fn verify(statement: &Value, attested: &Attested<'_>) -> Result<Statement> {
     let bytes = |name: &str| cbor::named(statement, name).and_then(Value::as_bytes);
     if cbor::named(statement, "ver").and_then(Value::as_text) != Some("2.0") {
-        return Err(refused("it is not of a TPM 2.0"));
+        return Err(refused("it is not from a TPM 2.0"));
     }
     let algorithm = algorithm(statement)?;
     let chain = required_chain(statement)?;
@@ -35,7 +35,7 @@ pub(super) fn verify(statement: &Value, attested: &Attested<'_>) -> Result<State
 
     let public = Public::parse(area).ok_or(refused("its key is malformed"))?;
     if !is_same_key(&public, attested.credential.key.material()) {
-        return Err(refused("its key is not that of the credential"));
+        return Err(refused("its key is not the key of the credential"));
     }
     let nothing = refused("it certifies nothing");
     let certified = Attest::parse(info).ok_or(nothing.clone())?;

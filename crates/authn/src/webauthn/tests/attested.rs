@@ -146,7 +146,7 @@ fn b14_a_certificate_is_for_attestation_and_for_this_model() {
         ("for another model", &|params| {
             params.custom_extensions = vec![model([8; 16])];
         }),
-        ("that of an authority", &|params| {
+        ("a CA certificate", &|params| {
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         }),
         ("not for attestation", &|params| {
@@ -253,7 +253,7 @@ fn apple_certifies_the_key_for_one_registration() {
     let refused = check(&certified(b"another", &authenticator)).unwrap_err();
     assert!(refused.to_string().contains("another registration"));
     let refused = check(&certified(&this, &Authenticator::new())).unwrap_err();
-    assert!(refused.to_string().contains("of another key"));
+    assert!(refused.to_string().contains("has another key"));
 }
 
 /// Returns a `KeyDescription`.
@@ -334,14 +334,19 @@ fn b14_a_key_of_android_was_made_there_for_signing() {
             None,
             vec![],
             [purpose(2), origin(2)].concat(),
-            "not made in the key store",
+            "not created in the key store",
         ),
-        (None, origin(2), good.clone(), "not made in the key store"),
+        (
+            None,
+            origin(2),
+            good.clone(),
+            "not created in the key store",
+        ),
         (
             None,
             vec![],
             [purpose(3), origin(0)].concat(),
-            "not for signing alone",
+            "not only for signing",
         ),
         (None, vec![0x31], good, "not described"),
     ] {
@@ -355,7 +360,7 @@ struct Tpm {
     /// Magic number of `certInfo`.
     magic: u32,
     extra_data: Option<Vec<u8>>,
-    /// Public area that the certified name is derived from, if not that of the credential.
+    /// Public area that the certified name is derived from, if not the key of the credential.
     name_of: Option<Vec<u8>>,
     /// `clockInfo.safe`.
     safe: u8,
@@ -516,5 +521,8 @@ fn b17_what_a_tpm_has_not_certified_is_refused() {
     let (_, mut other) = Tpm::default().attest();
     other.statement = good.statement;
     let refused = check(&other).unwrap_err().to_string();
-    assert!(refused.contains("not that of the credential"), "{refused}");
+    assert!(
+        refused.contains("not the key of the credential"),
+        "{refused}"
+    );
 }
