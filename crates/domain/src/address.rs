@@ -16,7 +16,7 @@ pub struct Network {
 /// The error for a text that is not a [`Network`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not a network; write its first address and the length of its prefix, as 10.0.0.0/8 or fd00::/8"
+    "not a network; use its first address and its prefix length, such as 10.0.0.0/8 or fd00::/8"
 )]
 pub struct InvalidNetwork;
 

@@ -12,10 +12,10 @@ pub const DEFAULT: &str = "default";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParentError {
     /// The parent does not exist.
-    #[error("there is no configuration {0}")]
+    #[error("the configuration {0} does not exist")]
     Unknown(String),
     /// The chain of parents contains a cycle.
-    #[error("{0} has itself among its parents")]
+    #[error("{0} is one of its own parents")]
     Circular(String),
 }
 

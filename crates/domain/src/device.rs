@@ -65,7 +65,7 @@ pub enum Invalid {
     Hostname,
     #[error("info.serialNumber must be 6 to 128 printable ASCII characters, or empty")]
     Serial,
-    #[error("info.macAddresses must be at most 16 addresses as 00:00:5e:00:53:01")]
+    #[error("info.macAddresses must be at most 16 addresses such as 00:00:5e:00:53:01")]
     MacAddress,
 }
 

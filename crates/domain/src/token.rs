@@ -112,10 +112,10 @@ pub enum TokenError {
     #[error("the signature of the token does not match")]
     BadSignature,
     /// Another Cluster issued the token.
-    #[error("the token is of another Cluster")]
+    #[error("the token belongs to another Cluster")]
     WrongAudience,
     /// The token has another type than expected.
-    #[error("the token is of another type than is accepted here")]
+    #[error("the token has a type that is not accepted here")]
     WrongType,
     /// The token has expired.
     #[error("the token has expired")]

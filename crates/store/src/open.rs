@@ -50,7 +50,7 @@ pub async fn open_backend(config: StoreConfig) -> Result<Backend, StoreError> {
     let backend = open_unfinished(config).await?;
     if backend.is_restoring().await? {
         return Err(StoreError::new(
-            "a restore into this store has not finished, so revoked tokens may be valid in it: repeat the restore",
+            "a restore into this store did not finish, so revoked tokens may be valid in it: repeat the restore",
         ));
     }
     Ok(backend)
@@ -71,7 +71,7 @@ pub(crate) async fn open_unfinished(config: StoreConfig) -> Result<Backend, Stor
             let keys = config.keys.ok_or_else(|| {
                 StoreError::new(
                     "a store on PostgreSQL needs a master key, the same for all replicas: make one with \
-                     `openssl rand -hex 32` and give it by configuration",
+                     `openssl rand -hex 32` and set it in the configuration",
                 )
             })?;
             let store = Postgres::connect(&options, &keys, config.clock).await?;

@@ -109,7 +109,7 @@ impl Postgres {
         let cluster_uid = within(MAINTENANCE, "preparing the database", preparing).await?;
         let durability = if options.changes_wait_for_standby {
             let check = schema::check_standbys(&client);
-            within(OPERATION, "asking for standbys", check).await?;
+            within(OPERATION, "reading the standbys", check).await?;
             Durability::OnStandby
         } else {
             Durability::OfServer
@@ -200,7 +200,7 @@ impl Postgres {
     pub(crate) async fn reseal(&self) -> Result<u64, StoreError> {
         let mut client = self.connector.connect().await?;
         let reseal = maintenance::reseal(&mut client, &self.sealer);
-        within(MAINTENANCE, "sealing anew", reseal).await
+        within(MAINTENANCE, "resealing", reseal).await
     }
 
     pub(crate) fn dump(&self, items: mpsc::Sender<Result<Item, StoreError>>) {

@@ -231,14 +231,14 @@ impl Sealer {
     ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
         let broken = || {
             StoreError::new(format!(
-                "the secret of {} {} does not open: it was altered or moved",
+                "the secret of {} {} cannot be decrypted: it was changed or moved",
                 place.kind, place.uid
             ))
         };
         let id = key_id(sealed).ok_or_else(broken)?;
         let key = self.key(id).ok_or_else(|| {
             StoreError::new(format!(
-                "the secret of {} {} is sealed under the master key {id}, which was not given",
+                "the secret of {} {} is sealed with the master key {id}, which was not given",
                 place.kind, place.uid
             ))
         })?;
@@ -272,7 +272,7 @@ impl Sealer {
     pub(crate) fn check(&self, place: Place<'_>, sealed: &[u8]) -> Result<(), StoreError> {
         match key_id(sealed) {
             Some(id) if self.key(id).is_none() => Err(StoreError::new(format!(
-                "the database is sealed under the master key {id}; the key that was given is {}",
+                "the database is sealed with the master key {id}, but the given key is {}",
                 self.present.id
             ))),
             _ => self.open(place, sealed).map(|_| ()),

@@ -199,7 +199,7 @@ fn own_keys(directory: &Path, database: &Path) -> Result<MasterKeys, StoreError>
     let path = directory.join(MASTER_KEY_FILE);
     if database.exists() && !path.exists() {
         return Err(StoreError::new(format!(
-            "{} is there, its master key {} is not: put the key back, or give it by configuration",
+            "{} exists, but its master key {} does not: put the key back, or set it in the configuration",
             database.display(),
             path.display()
         )));

@@ -160,7 +160,7 @@ pub async fn import(
     let is_committed = loaded?;
     let mut summary = read?;
     if !is_committed {
-        return Err(StoreError::new("the restore was given up"));
+        return Err(StoreError::new("the restore was cancelled"));
     }
     summary.created_at = UnixMillis(header.created_at);
     // Opened again, because the backend still has the previous uid of the Cluster.
@@ -177,7 +177,7 @@ fn check_cluster(backed_up: Uid, options: &ImportOptions) -> Result<(), StoreErr
     {
         return Err(StoreError::new(format!(
             "the backup is of Cluster {backed_up}, but the store that it replaces is of Cluster {expected}: restore \
-             into a new data directory, or name the former database of Cluster {backed_up}"
+             into a new data directory, or set the former database to that of Cluster {backed_up}"
         )));
     }
     Ok(())
@@ -307,14 +307,14 @@ impl<R: AsyncRead + Unpin> Input<R> {
             Header::decode(record.as_slice()).map_err(|_| damaged("a malformed header"))?;
         if header.version != VERSION {
             return Err(StoreError::new(format!(
-                "the backup has the layout {}, this version reads {VERSION}",
+                "the backup has the format {}, but this version reads {VERSION}",
                 header.version
             )));
         }
         let key_id = KeyId::from_bytes(&header.key_id).ok_or_else(|| damaged("no key id"))?;
         let mut context = sealer.authenticate_with(key_id).ok_or_else(|| {
             StoreError::new(format!(
-                "the backup was made under the master key {key_id}, which was not given"
+                "the backup was made with the master key {key_id}, which was not given"
             ))
         })?;
         context.update(&self.seen);
@@ -354,7 +354,7 @@ impl<R: AsyncRead + Unpin> Input<R> {
             .sign();
         let is_authentic = constant_time::verify_slices_are_equal(expected.as_ref(), &mac).is_ok();
         if !is_authentic || u64::from_be_bytes(count) != items {
-            return Err(damaged("its contents are not those that were written"));
+            return Err(damaged("its contents were changed"));
         }
         Ok(())
     }
@@ -373,5 +373,5 @@ impl<R: AsyncRead + Unpin> Input<R> {
 }
 
 fn damaged(how: &str) -> StoreError {
-    StoreError::new(format!("the backup is damaged or was altered: {how}"))
+    StoreError::new(format!("the backup is damaged or was changed: {how}"))
 }

@@ -107,11 +107,11 @@ fn check(code: u32) -> io::Result<()> {
     let (kind, text) = match code {
         SUCCESS => return Ok(()),
         0x8028_4008 => (io::ErrorKind::NotFound, "the TPM service is not running"),
-        0x8028_400f => (io::ErrorKind::NotFound, "there is no TPM 2.0"),
+        0x8028_400f => (io::ErrorKind::NotFound, "no TPM 2.0 was found"),
         0x8028_4010 => (io::ErrorKind::NotFound, "the TPM service is disabled"),
         0x8028_4012 | 0x8028_0400 | 0x8007_0005 => (
             io::ErrorKind::PermissionDenied,
-            "this user may not use the TPM so",
+            "this user is not allowed to use the TPM in this way",
         ),
         code => {
             let text = format!("the TPM Base Services answer {code:#010x}");

@@ -238,7 +238,7 @@ fn e04_an_alias_bomb_is_refused_quickly() {
 
     check(
         "kind: User\nspec: {attrs: &a {b: *a}}\n",
-        &["f.yaml:2:22: an alias cannot stand inside of what it refers to"],
+        &["f.yaml:2:22: an alias cannot be inside the value that it refers to"],
     );
 }
 
@@ -256,7 +256,7 @@ fn e04_a_huge_text_is_refused_before_it_is_parsed() {
     let found = parse("f.yaml", &text).unwrap_err();
     assert_eq!(
         found[0].to_string(),
-        "f.yaml: the text is longer than 8 MiB, the most that is read; split it"
+        "f.yaml: the text is larger than the limit of 8 MiB; split it"
     );
 }
 

@@ -67,7 +67,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Node>, Refused> {
         return Err(Refused {
             position: None,
             message: format!(
-                "the text is longer than {} MiB, the most that is read; split it",
+                "the text is larger than the limit of {} MiB; split it",
                 MAX_BYTES >> 20
             ),
         });
@@ -228,7 +228,7 @@ impl<'a> Reader<'a> {
         let Some((node, weight)) = self.anchors.get(&id).cloned() else {
             return Err(refused(
                 &span.start,
-                "an alias cannot stand inside of what it refers to".to_owned(),
+                "an alias cannot be inside the value that it refers to".to_owned(),
             ));
         };
         self.spend(weight.nodes, weight.bytes, span)?;

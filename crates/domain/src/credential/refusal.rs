@@ -13,22 +13,20 @@ pub enum Refusal {
     Locked,
     #[error("the Credential has expired")]
     Expired,
-    #[error("the Credential has been used as often as it may be")]
+    #[error("the Credential has reached its limit of authentications")]
     UsedUp,
     #[error("the secret of the Credential was replaced")]
     Superseded,
-    #[error("the Credential does not exist any more")]
+    #[error("the Credential no longer exists")]
     Gone,
-    #[error("the code verifier does not match the one that the Credential is bound to")]
+    #[error("the code verifier does not match the Credential")]
     WrongVerifier,
-    #[error(
-        "the secret of an access-token Credential cannot change without ending the Session that it is"
-    )]
+    #[error("the secret of an access-token Credential cannot change without ending its Session")]
     SessionIsSecret,
-    #[error("the Credential cannot be rotated any more")]
+    #[error("the Credential can no longer be rotated")]
     RotatedTooOften,
     #[error(
-        "a recovery Credential cannot be rotated; run `octeliumd recover` where the Cluster runs for a new one"
+        "a recovery Credential cannot be rotated; run `octeliumd recover` on the machine of the Cluster for a new one"
     )]
     Recovery,
 
@@ -36,7 +34,7 @@ pub enum Refusal {
     SessionExpired,
     #[error("the Session is rejected")]
     SessionRejected,
-    #[error("the Session waits for approval")]
+    #[error("the Session is waiting for approval")]
     SessionPending,
     #[error("the Session is locked")]
     SessionLocked,
@@ -52,23 +50,23 @@ pub enum Refusal {
     #[error("the Session belongs to another User")]
     WrongUser,
 
-    #[error("the Device does not exist any more")]
+    #[error("the Device no longer exists")]
     DeviceGone,
     #[error("the Device is not active")]
     DeviceInactive,
     #[error("the Device is locked")]
     DeviceLocked,
 
-    #[error("a Group of the User does not exist any more")]
+    #[error("a Group of the User no longer exists")]
     GroupMissing,
-    #[error("the identity provider that the Session began by is disabled or was deleted")]
+    #[error("the identity provider that created the Session is disabled or was deleted")]
     ProviderInactive,
 
     #[error("the token has expired")]
     TokenExpired,
     #[error("the token was replaced")]
     TokenSuperseded,
-    #[error("the token is of another type or of another Session")]
+    #[error("the token has another type or belongs to another Session")]
     WrongToken,
 }
 

@@ -48,13 +48,13 @@ pub enum DurationError {
         unit: String,
     },
     /// The result is not later than now.
-    #[error("`{text}` does not lead into the future; {EXAMPLES}")]
+    #[error("`{text}` is not in the future; {EXAMPLES}")]
     NotInFuture {
         /// The whole text.
         text: String,
     },
     /// The result is after the year 9999.
-    #[error("`{text}` leads beyond the year 9999; {EXAMPLES}")]
+    #[error("`{text}` is after the year 9999; {EXAMPLES}")]
     TooFar {
         /// The whole text.
         text: String,

@@ -256,7 +256,9 @@ impl Freshness {
             (limits.retired, limits.doubted)
         };
         if metrics.created < retired {
-            return Err(HookError::message("is of another time"));
+            return Err(HookError::message(
+                "was created before all connections were replaced",
+            ));
         }
         if metrics.recycled.unwrap_or(metrics.created) < doubted {
             let Ok(answered) = timeout(ANSWER / 4, client.batch_execute("")).await else {

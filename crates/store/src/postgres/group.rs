@@ -69,7 +69,7 @@ pub(super) async fn commit(
             error: failed("committing", &error),
         }),
         Err(_) => Err(GroupFailure {
-            error: exceeded("committing; it may or may not have happened"),
+            error: exceeded("committing; the outcome is unknown"),
             rolled_back: false,
         }),
     }

@@ -55,7 +55,7 @@ pub(super) async fn check(
 
 /// Seals again every secret that is not sealed under the current key. Returns the number of resealed secrets.
 pub(super) async fn reseal(client: &mut ClientWrapper, sealer: &Sealer) -> Result<u64, StoreError> {
-    let resealing = |error: Error| failed("sealing anew", &error);
+    let resealing = |error: Error| failed("resealing", &error);
     let client: &mut tokio_postgres::Client = client;
     let transaction = client.transaction().await.map_err(resealing)?;
     // Locked, so that this does not overwrite a secret that is written concurrently with its previous value.

@@ -75,10 +75,10 @@ pub(super) async fn check_standbys(client: &ClientWrapper) -> Result<(), StoreEr
         .query_one("SELECT current_setting('synchronous_standby_names')", &[])
         .await
         .and_then(|row| row.try_get(0))
-        .map_err(|error| failed("asking for standbys", &error))?;
+        .map_err(|error| failed("reading the standbys", &error))?;
     if names.trim().is_empty() {
         return Err(StoreError::new(
-            "changes are to wait for a standby, and the database server names none: set synchronous_standby_names",
+            "changes must wait for a standby, but the database server has none: set synchronous_standby_names",
         ));
     }
     Ok(())

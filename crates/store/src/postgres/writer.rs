@@ -87,7 +87,7 @@ impl Writer {
         };
         timeout_at(deadline, answer)
             .await
-            .unwrap_or_else(|_| Err(exceeded("writing; it may or may not have happened").into()))
+            .unwrap_or_else(|_| Err(exceeded("writing; the outcome is unknown").into()))
     }
 
     /// Checks with an empty write that the database accepts writes.
@@ -185,7 +185,7 @@ impl Lane {
                     if !again || attempt == ATTEMPTS || Instant::now() >= deadline {
                         return Err(failure.error);
                     }
-                    tracing::warn!(error = %failure.error, attempt, "a group of writes is tried again");
+                    tracing::warn!(error = %failure.error, attempt, "retrying a group of writes");
                     attempt += 1;
                     sleep(RETRY_AFTER).await;
                 }

@@ -47,7 +47,7 @@ fn read(path: &Path) -> Result<MasterKey, StoreError> {
     let mode = file.metadata().map_err(failed)?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(StoreError::new(format!(
-            "master key {shown} may be read by others than its owner: chmod 600 {shown}"
+            "master key {shown} can be read by users other than its owner: chmod 600 {shown}"
         )));
     }
     let mut text = Zeroizing::new(String::with_capacity(128));

@@ -31,7 +31,7 @@ pub(super) fn prepare_directory(directory: &Path) -> Result<(), StoreError> {
 pub(super) fn prepare_files(path: &Path) -> Result<(), StoreError> {
     let failed = |path: &Path, error| {
         StoreError::new(format!(
-            "database {} must be for its owner alone",
+            "cannot restrict database {} to its owner",
             path.display()
         ))
         .caused_by(error)
@@ -59,7 +59,7 @@ pub(super) fn prepare_files(path: &Path) -> Result<(), StoreError> {
             tracing::warn!(
                 path = %file.display(),
                 mode = format!("{:o}", mode & 0o777),
-                "others than its owner could use this file, as far as the data directory let them; now they cannot"
+                "this file was accessible to users other than its owner; its permissions are now restricted"
             );
             fs::set_permissions(file, Permissions::from_mode(0o600))
                 .map_err(|error| failed(file, error))?;

@@ -64,7 +64,7 @@ impl Writer {
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
         queue.send(work).await.map_err(|_| stopped())?;
         answered.await.map_err(|_| {
-            StoreError::transient("the write was interrupted; it may or may not have happened")
+            StoreError::transient("the write was interrupted; the outcome is unknown")
         })?
     }
 }

@@ -368,7 +368,7 @@ async fn a_rotated_master_key_opens_everything_and_the_former_one_nothing() {
             .err()
             .unwrap();
         assert!(
-            error.to_string().contains("sealed under the master key"),
+            error.to_string().contains("sealed with the master key"),
             "{error}"
         );
         let new = open_backend(config(location, MasterKeys::new(key(2))))
@@ -399,7 +399,7 @@ async fn a_check_finds_what_is_wrong() {
         .into_iter()
         .map(|finding| finding.0)
         .collect();
-    for expected in ["2 index entries", "Unicorn", "does not open"] {
+    for expected in ["2 index entries", "Unicorn", "cannot be decrypted"] {
         assert!(
             findings.iter().any(|finding| finding.contains(expected)),
             "{findings:?}"

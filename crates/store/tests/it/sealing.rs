@@ -57,7 +57,7 @@ async fn a_wrong_master_key_is_refused_at_the_start() {
         .err()
         .unwrap();
     assert!(
-        error.to_string().contains("sealed under the master key"),
+        error.to_string().contains("sealed with the master key"),
         "{error}"
     );
 
@@ -74,7 +74,7 @@ async fn a_wrong_master_key_is_refused_at_the_start() {
         .err()
         .unwrap();
     assert!(
-        error.to_string().contains("sealed under the master key"),
+        error.to_string().contains("sealed with the master key"),
         "{error}"
     );
 }
