@@ -297,7 +297,7 @@ impl Case<'_> {
                     reason,
                 } => {
                     if let AnswerReason::RateLimited { retry_after } = reason {
-                        tracing::debug!(retry_after, "a request was over the rate of its key");
+                        tracing::debug!(retry_after, "a request exceeded its rate limit");
                         if self.route.mode.is_grpc() {
                             return Err(Denial::RateLimited);
                         }

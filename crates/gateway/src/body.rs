@@ -40,10 +40,10 @@ pub enum BodyError {
     #[error("the client paused for too long")]
     Idle,
     /// The client's connection broke.
-    #[error("the client broke off")]
+    #[error("the client closed the connection early")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The upstream's connection broke.
-    #[error("the upstream broke off")]
+    #[error("the upstream closed the connection early")]
     Upstream(#[source] hyper::Error),
 }
 

@@ -172,7 +172,7 @@ impl Denial {
             }
             Manner::Page { portal } => {
                 let title = match self {
-                    Self::StepUp => "Confirm that it is you",
+                    Self::StepUp => "Verify it's you",
                     _ => page::title(status),
                 };
                 page::page(status, title, message, id, portal)
@@ -247,7 +247,7 @@ impl Denial {
             Self::Stale | Self::IdentityUnavailable | Self::NoAssertion => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "14",
-                "access cannot be decided at present; try again",
+                "access cannot be decided at the moment; try again",
             ),
             Self::NoToken => (
                 StatusCode::UNAUTHORIZED,
@@ -268,7 +268,7 @@ impl Denial {
             Self::StepUp => (
                 StatusCode::UNAUTHORIZED,
                 "16",
-                "this needs that you prove who you are once more",
+                "this requires that you verify your identity again",
             ),
             Self::Expression | Self::NoConfig => (
                 StatusCode::FORBIDDEN,
@@ -279,7 +279,7 @@ impl Denial {
             Self::NoCredential => (
                 StatusCode::BAD_GATEWAY,
                 "14",
-                "the upstream's credential cannot be had at present",
+                "the upstream's credential is not available at the moment",
             ),
             Self::UnsignedField => (
                 StatusCode::FORBIDDEN,
@@ -300,7 +300,7 @@ impl Denial {
             Self::BodyTooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "8",
-                "the request body is larger than this Service takes",
+                "the request body is larger than this Service accepts",
             ),
             Self::BodyIdle | Self::BodySlow => (
                 StatusCode::REQUEST_TIMEOUT,
@@ -312,7 +312,11 @@ impl Denial {
                 "14",
                 "too many requests are open; try again",
             ),
-            Self::BodyBroken => (StatusCode::BAD_REQUEST, "1", "the request body broke off"),
+            Self::BodyBroken => (
+                StatusCode::BAD_REQUEST,
+                "1",
+                "the request body is incomplete",
+            ),
             Self::UpstreamUnavailable => (
                 StatusCode::BAD_GATEWAY,
                 "14",

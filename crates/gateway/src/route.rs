@@ -157,7 +157,7 @@ fn compile(
         SpecMode::Web => Mode::Web,
         other => {
             let served = format!(
-                "{} is not served; use HTTP, GRPC or WEB",
+                "{} is not supported; use HTTP, GRPC or WEB",
                 other.as_str_name()
             );
             problems.add("spec.mode", &served);

@@ -60,7 +60,7 @@ impl Upstream {
                 })
                 .collect(),
             Some(Type::Container(_)) => {
-                problems.add(&format!("{PATH}.container"), "is not served; use url");
+                problems.add(&format!("{PATH}.container"), "is not supported; use url");
                 return None;
             }
             None => Vec::new(),
@@ -81,7 +81,7 @@ impl Upstream {
             if !user.is_empty() {
                 problems.add(
                     path,
-                    "is served by a User's client, which is not served yet",
+                    "is served by a User's client, which is not supported yet",
                 );
             }
             match url::parse(url, prefer_http2) {

@@ -61,7 +61,7 @@ pub(crate) fn expression(
     };
     let mut problem = Problem::at(
         path,
-        format!("the expression must yield {wanted}, not {}", program.ty),
+        format!("the expression must return {wanted}, not {}", program.ty),
     );
     problem.suggestion = match (want, &program.ty) {
         (EvalType::Bool, CelType::Text | CelType::Enum(_)) => {
@@ -128,7 +128,7 @@ fn children(
         // An empty `all` would match every request.
         return Err(vec![Problem::at(
             format!("{path}.of"),
-            "there are no conditions",
+            "the list of conditions is empty",
         )]);
     }
     if conditions.len() > MAX_CHILDREN {

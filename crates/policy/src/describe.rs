@@ -69,7 +69,7 @@ impl Described {
         let scheme = or(&request.scheme, "https", "scheme");
         let protocol = or(&request.protocol, "HTTP/2.0", "protocol");
         if request.headers.is_empty() {
-            assumptions.push("no headers are given: there are none".to_owned());
+            assumptions.push("no headers are given: the request has none".to_owned());
         }
         if !path.starts_with('/') || path.contains(['?', '#']) {
             return Err("path: it must begin with / and have no query".to_owned());
@@ -88,7 +88,7 @@ impl Described {
         for (name, value) in &request.headers {
             let name = name.to_ascii_lowercase();
             if name.is_empty() || headers.get(&name).is_some() {
-                return Err(format!("headers: {name} is there twice, or empty"));
+                return Err(format!("headers: {name} is given twice, or empty"));
             }
             headers.0.push((name, value.clone()));
         }
@@ -96,16 +96,19 @@ impl Described {
         if speaks_grpc {
             match headers.get("content-type") {
                 None => {
-                    assumptions.push("the Service speaks gRPC: the request is a call".to_owned());
+                    assumptions
+                        .push("the Service uses gRPC: the request is a gRPC call".to_owned());
                 }
                 Some(content_type) if Grpc::is_content_type(content_type.as_bytes()) => {}
                 Some(_) => {
-                    return Err("content-type: a Service of mode GRPC takes calls only".to_owned());
+                    return Err(
+                        "content-type: a Service of mode GRPC accepts only gRPC calls".to_owned(),
+                    );
                 }
             }
         }
         if speaks_grpc && Grpc::of_path(&path).is_none() {
-            return Err("path: a call of gRPC has /package.Service/Method".to_owned());
+            return Err("path: a gRPC call has the path /package.Service/Method".to_owned());
         }
         let query = (!request.query.is_empty()).then(|| request.query.clone());
         let uri = match &query {
@@ -166,7 +169,7 @@ impl Described {
 fn quoted(default: &str) -> String {
     match default {
         "" => "it is empty".to_owned(),
-        default => format!("{default} stands for it"),
+        default => format!("{default} is assumed"),
     }
 }
 

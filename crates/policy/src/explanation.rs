@@ -100,7 +100,7 @@ pub fn unasked(service: &Service, request: &DecisionRequest) -> Option<&'static 
         .and_then(|spec| spec.authorization.as_ref())
         .is_some_and(|authorization| authorization.enable_anonymous);
     match (is_anonymous(service), by_policy) {
-        (true, false) => Some("no Policy is asked: the Service is anonymous, and open to anyone"),
+        (true, false) => Some("no Policy is evaluated: the Service is anonymous"),
         (false, _) if request.user.is_empty() => {
             Some("not authenticated: no User is given, and the Service is not anonymous")
         }

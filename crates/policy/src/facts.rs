@@ -209,7 +209,7 @@ impl<E: Clone> Rules<E> {
         let mut evaluation = facts.evaluation(now);
         for (index, (condition, on_error, effect)) in self.rules.iter().enumerate() {
             let held = match condition {
-                _ if facts.list != self.list => Err("the facts are of another list".to_owned()),
+                _ if facts.list != self.list => Err("the facts belong to another list".to_owned()),
                 Ok(condition) => condition
                     .holds(&mut evaluation)
                     .map_err(|error| error.to_string()),

@@ -36,62 +36,74 @@ const LISTS: [(RuleList, &str); 6] = [
 const OPERATORS: &str = "\
 `! -x` · `* / %` · `+ -` · `== != < <= > >= in` · `&&` · `||` · `c ? a : b`, `a.b`, `a[i]`, `a.?b`, `a[?i]`, `[a, ?b]`, `{k: v, ?k: v}`
 
-`&&` and `||` ignore an error of one side where the other decides. Integers never wrap: overflow and division by zero are
+`&&` and `||` ignore an error of one side if the other side decides. Integers never wrap: overflow and division by zero are
 errors. Timestamps and durations are added, subtracted and compared. Numbers of different types compare by value.
 ";
 
 /// Macros: form and result.
 const MACROS: [(&str, &str); 14] = [
-    ("has(a.b)", "whether the field is set, or the key is there"),
+    (
+        "has(a.b)",
+        "true if the field is set, or the map has the key",
+    ),
     (
         "list.all(x, condition)",
-        "whether it holds for every element, or key of a map",
+        "true if the condition is true for every element of the list, or key of the map",
     ),
     (
         "list.exists(x, condition)",
-        "whether it holds for one at least",
+        "true if the condition is true for at least one element or key",
     ),
     (
         "list.exists_one(x, condition)",
-        "whether it holds for exactly one",
+        "true if the condition is true for exactly one element or key",
     ),
-    ("list.filter(x, condition)", "those for which it holds"),
-    ("list.map(x, value)", "the values"),
+    (
+        "list.filter(x, condition)",
+        "the elements or keys for which the condition is true",
+    ),
+    (
+        "list.map(x, value)",
+        "the list of the values, one for each element or key",
+    ),
     (
         "list.map(x, condition, value)",
-        "the values of those for which the condition holds",
+        "the list of the values for the elements or keys for which the condition is true",
     ),
     (
         "all, exists, existsOne (x, y, condition)",
-        "with index and element of a list, key and value of a map",
+        "the same, where x and y are index and element of a list, or key and value of a map",
     ),
     (
         "transformList(x, y, value), transformList(x, y, condition, value)",
-        "the values as list",
+        "the list of the values",
     ),
     (
         "transformMap(x, y, value), transformMap(x, y, condition, value)",
-        "the values by the same keys",
+        "a map with the same keys and the new values",
     ),
     (
         "transformMapEntry(x, y, {key: value}), transformMapEntry(x, y, condition, {key: value})",
-        "the entries as map",
+        "a map of the new entries",
     ),
     (
         "cel.bind(name, value, body)",
-        "the body, in which the name stands for the value",
+        "the result of the body, in which the name has the value",
     ),
-    ("optional.optMap(x, value)", "the value of what is there"),
+    (
+        "optional.optMap(x, value)",
+        "an optional with the result for the value of the optional, or none",
+    ),
     (
         "optional.optFlatMap(x, optional)",
-        "the same, of a value that may not be there",
+        "the same, if the result is itself an optional",
     ),
 ];
 
 #[test]
 #[allow(
     clippy::disallowed_methods,
-    reason = "the page is written where that is asked for"
+    reason = "the test writes the page on request"
 )]
 fn the_reference_page_is_current() {
     let path = concat!(
@@ -132,10 +144,12 @@ fn the_reference_page_has_no_secrets() {
 
 fn page() -> String {
     let mut page = String::from(
-        "# Reference of conditions\n\nWhat an expression may refer to: every field of `ctx` in each rule list, and every \
-         function. [policy.md](policy.md) says how decisions are made and what the values are.\n\nThis page is generated \
+        "# Reference of conditions\n\nThis page lists everything that an expression can use: every field of `ctx` in \
+         each rule list, and every \
+         function. [policy.md](policy.md) explains how decisions are made and what the values are.\n\nThis page is \
+         generated \
          from the contract and the engine: `UPDATE_REFERENCE=1 cargo test -p policy --lib reference` writes it, and a \
-         test fails where it is stale.\n\n## `ctx`\n",
+         test fails if it is stale.\n\n## `ctx`\n",
     );
     let mut messages: Vec<&'static MessageType> = Vec::new();
     for (list, title) in LISTS {
@@ -169,7 +183,7 @@ fn page() -> String {
             let _ = writeln!(page, "| `{alias}` | short for `{}` |", path.join("."));
         }
     }
-    page.push_str("\n## Enums\n\nTheir values are texts.\n\n| enum | values |\n|---|---|\n");
+    page.push_str("\n## Enums\n\nEnum values are strings.\n\n| enum | values |\n|---|---|\n");
     for (name, names) in enums {
         let values: Vec<String> = names.names().map(|value| format!("`{value}`")).collect();
         let _ = writeln!(page, "| {name} | {} |", values.join(", "));
@@ -181,19 +195,20 @@ fn page() -> String {
 fn functions(page: &mut String) {
     let _ = write!(
         page,
-        "\n## Operators\n\n{OPERATORS}\n## Macros\n\n| form | yields |\n|---|---|\n"
+        "\n## Operators\n\n{OPERATORS}\n## Macros\n\n| form | result |\n|---|---|\n"
     );
     for (form, yields) in MACROS {
         let _ = writeln!(page, "| `{form}` | {yields} |");
     }
     page.push_str(
-        "\n## Functions\n\nOne that begins with a dot is called on its first argument: `text.contains(part)`. `A` and `B` \
-         stand for any type.\n",
+        "\n## Functions\n\nA function that begins with a dot is called on its first argument: `text.contains(part)`. \
+         `A` and `B` \
+         are any types.\n",
     );
     for (title, lines) in cel::tables() {
         let _ = write!(
             page,
-            "\n### {title}\n\n| function | takes and yields |\n|---|---|\n"
+            "\n### {title}\n\n| function | arguments and result |\n|---|---|\n"
         );
         for (name, signatures) in lines {
             let signatures: Vec<String> = signatures
@@ -234,7 +249,7 @@ fn shape(shape: Shape) -> String {
         Shape::One(kind) | Shape::Explicit(kind @ Kind::Message(_)) => self::kind(kind),
         Shape::Explicit(kind) => format!("{}, or unset", self::kind(kind)),
         Shape::List(kind) => format!("list of {}", self::kind(kind)),
-        Shape::Map(key, value) => format!("map of {} by {}", self::kind(value), self::kind(key)),
+        Shape::Map(key, value) => format!("map of {} to {}", self::kind(key), self::kind(value)),
     }
 }
 
@@ -245,13 +260,10 @@ fn kind(kind: Kind) -> String {
             let anchor = name.to_lowercase().replace('.', "");
             format!("[{name}](#{anchor})")
         }
-        Kind::Enum(names) => format!("text, a {}", names.short_name()),
-        Kind::Object => "map of anything by text".to_owned(),
+        Kind::Enum(names) => format!("string (a {})", names.short_name()),
+        Kind::Object => "map of string to anything".to_owned(),
         Kind::Json => "anything".to_owned(),
         Kind::Array => "list of anything".to_owned(),
-        other => match other.ty().to_string().as_str() {
-            "string" => "text".to_owned(),
-            name => name.to_owned(),
-        },
+        other => other.ty().to_string(),
     }
 }

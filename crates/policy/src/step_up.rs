@@ -48,7 +48,7 @@ impl Method {
             Self::FidoHardware => "a hardware security key or passkey",
             Self::Fido => "a passkey or security key",
             Self::Tpm => "the TPM of your machine",
-            Self::Totp => "a code of your authenticator app",
+            Self::Totp => "a code from your authenticator app",
             Self::Login => "your login",
         }
     }
@@ -106,17 +106,17 @@ impl StepUp {
         !self.0.iter().any(is_there)
     }
 
-    /// Describes methods and age limit: `by A, or by B, within the last 5 minutes`. ASCII, without quotation marks.
+    /// Describes methods and age limit: `with A, or with B, within the last 5 minutes`. ASCII, without quotation marks.
     pub fn means(&self) -> String {
         let names = self.methods().into_iter().map(Method::name);
-        let names = names.collect::<Vec<_>>().join(", or by ");
+        let names = names.collect::<Vec<_>>().join(", or with ");
         match self.max_age().map(|age| age.as_secs()) {
             Some(seconds) if seconds >= 120 => {
                 let minutes = seconds.div_ceil(60);
-                format!("by {names}, within the last {minutes} minutes")
+                format!("with {names}, within the last {minutes} minutes")
             }
-            Some(seconds) => format!("by {names}, within the last {seconds} seconds"),
-            None => format!("by {names}"),
+            Some(seconds) => format!("with {names}, within the last {seconds} seconds"),
+            None => format!("with {names}"),
         }
     }
 
@@ -140,7 +140,11 @@ impl StepUp {
 /// Writes a sentence in ASCII, without a full stop and without quotation marks.
 impl fmt::Display for StepUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "this needs that you prove who you are {}", self.means())?;
+        write!(
+            f,
+            "this requires that you verify your identity {}",
+            self.means()
+        )?;
         if self.is_to_be_registered() {
             f.write_str("; you have none of these yet")?;
         }
@@ -237,8 +241,8 @@ mod tests {
         assert_eq!(
             step_up.unwrap().challenge(),
             "Bearer realm=\"octelium\", error=\"insufficient_user_authentication\", \
-             error_description=\"this needs that you prove who you are by a hardware security key or passkey, or by a \
-             code of your authenticator app, within the last 5 minutes\", \
+             error_description=\"this requires that you verify your identity with a hardware security key or passkey, \
+             or with a code from your authenticator app, within the last 5 minutes\", \
              acr_values=\"phrh urn:octelium:acr:totp\", max_age=\"300\""
         );
         let login = StepUp::any_of(vec![Way {
@@ -248,7 +252,8 @@ mod tests {
         assert_eq!(
             login.unwrap().challenge(),
             "Bearer realm=\"octelium\", error=\"insufficient_user_authentication\", \
-             error_description=\"this needs that you prove who you are by your login, within the last 60 seconds\", \
+             error_description=\"this requires that you verify your identity with your login, within the last 60 \
+             seconds\", \
              max_age=\"60\""
         );
         assert_eq!(StepUp::any_of(Vec::new()), None);

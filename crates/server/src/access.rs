@@ -156,7 +156,7 @@ async fn admit(
 ) -> Result<Option<Arc<Principal>>, Refused> {
     let path = uri.path();
     let method = Method::parse(path)
-        .ok_or_else(|| Error::new(ErrorKind::Unimplemented, "There is no such method"))?;
+        .ok_or_else(|| Error::new(ErrorKind::Unimplemented, "Unknown method"))?;
     if method.is_anonymous() {
         return Ok(None);
     }

@@ -101,7 +101,7 @@ where
             _ = tick.tick() => {}
         }
         if let Err(error) = work().await {
-            tracing::error!(%error, "work in the background failed; it is tried again");
+            tracing::error!(%error, "a background task failed; it is retried");
         }
     }
 }

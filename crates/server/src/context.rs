@@ -138,7 +138,7 @@ pub struct Domain {
 
 /// The error for a text that is not `host` or `host:port`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a domain; write host or host:port, as example.com or localhost:8443")]
+#[error("not a domain; use host or host:port, such as example.com or localhost:8443")]
 pub struct InvalidDomain;
 
 impl Domain {

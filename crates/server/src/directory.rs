@@ -103,7 +103,7 @@ pub enum Unauthenticated {
         reason: &'static str,
     },
     /// The validity cannot be determined now.
-    #[error("cannot authenticate at present")]
+    #[error("cannot authenticate at the moment")]
     Unavailable,
 }
 
@@ -238,7 +238,7 @@ impl Directory {
             .await
             .is_err()
         {
-            tracing::warn!("changes are taken over late");
+            tracing::warn!("changes are applied late");
         }
     }
 
@@ -492,7 +492,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         if codec::is_damage(&error) {
             // Reading again would not help, and must not delay other changes.
-            tracing::error!(%error, "what a Session stands on is damaged; it is refused");
+            tracing::error!(%error, "an object that a Session depends on is damaged; the Session is refused");
             return gone("document_damaged", &[]);
         }
         Self::Unavailable(error)

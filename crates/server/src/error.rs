@@ -114,7 +114,7 @@ impl Error {
     pub fn unavailable(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self {
             kind: ErrorKind::Unavailable,
-            public: "The Cluster cannot answer at present; try again".to_owned(),
+            public: "The Cluster cannot answer at the moment; try again".to_owned(),
             reason: None,
             source: Some(source.into()),
         }
@@ -193,7 +193,7 @@ impl From<CommitError> for Error {
             CommitError::LimitReached { kind, .. } => {
                 Self::denied(format!("The limit of {kind}s is reached")).because("limit_reached")
             }
-            CommitError::RecordTaken => Self::precondition("It has been used already"),
+            CommitError::RecordTaken => Self::precondition("It was already used"),
             CommitError::Store(error) => error.into(),
         }
     }

@@ -173,7 +173,7 @@ async fn who(
             .and_then(|status| status.user_ref.as_ref());
         if of.is_none_or(|of: &ObjectReference| of.uid.parse::<Uid>().ok() != Some(user.uid)) {
             return Err(Error::invalid(format!(
-                "The Session {} is not of the User {}",
+                "The Session {} does not belong to the User {}",
                 request.session, request.user
             )));
         }
@@ -195,11 +195,11 @@ async fn without_session(
     let device = device.map(|device| device.message);
     let subject = Subject::new(&user.message, &groups, &session, device.as_ref());
     let mut assumptions = vec![
-        "no Session is given: an active one of type CLIENT without Policies stands for it"
+        "no Session is given: an active Session of type CLIENT without Policies is assumed"
             .to_owned(),
     ];
     if device.is_none() {
-        assumptions.push("no Device is given: there is none".to_owned());
+        assumptions.push("no Device is given: the request has none".to_owned());
     }
     Ok(Asking {
         user: user.message,
@@ -229,7 +229,7 @@ async fn with_session(
     };
     if at >= standing.valid_until {
         return Ok(Err(
-            "not authenticated: the Session has ended by then".to_owned()
+            "not authenticated: the Session has expired at that time".to_owned(),
         ));
     }
     let name = entry.service.name();

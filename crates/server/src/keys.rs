@@ -189,7 +189,7 @@ impl Keyring {
         let verifying = signing.verifying_key();
         if verifying.as_bytes() != record.public_key {
             return Err(StoreError {
-                context: format!("{document:?}: the two halves of the key disagree"),
+                context: format!("{document:?}: the public and the private key do not match"),
                 transient: false,
                 source: None,
             });

@@ -103,7 +103,7 @@ impl Limit {
         let limit = self.as_str();
         metrics::counter!("octelium_limit_reached_total", "limit" => limit).increment(1);
         if self.takes_the_line(STARTED.elapsed()) {
-            tracing::warn!(limit, caller = %caller, "a limit was reached; what exceeds it is refused or left out");
+            tracing::warn!(limit, caller = %caller, "a limit was reached; items beyond it are refused or omitted");
         }
     }
 

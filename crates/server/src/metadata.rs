@@ -135,7 +135,7 @@ enum Failed {
     Store(#[from] StoreError),
     #[error("{0}")]
     Commit(#[from] CommitError),
-    #[error("what is stored cannot be read")]
+    #[error("the stored metadata cannot be read")]
     Damaged,
 }
 
@@ -276,7 +276,7 @@ impl MetadataService {
         if attempts.told != error {
             tracing::warn!(
                 error,
-                "the metadata of authenticators could not be renewed; those that are there stay"
+                "the metadata of authenticators could not be updated; the previous metadata stay in use"
             );
         }
         attempts.last_error.clone_from(&error);
@@ -377,7 +377,7 @@ impl MetadataService {
         tracing::info!(
             number = metadata.number,
             entries = metadata.entries.len(),
-            "there are newer metadata of authenticators"
+            "newer metadata of authenticators are already stored"
         );
         self.current.store(Some(Arc::new(Loaded {
             metadata,
@@ -389,7 +389,7 @@ impl MetadataService {
 
     async fn fetch(&self, ctx: &Context) -> Result<Vec<u8>, Failed> {
         match &self.source.location {
-            None => Err(Failed::Unreachable("there is no source".to_owned())),
+            None => Err(Failed::Unreachable("no source is configured".to_owned())),
             Some(Location::Url(url)) => ctx
                 .federation
                 .outbound()

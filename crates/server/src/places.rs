@@ -104,7 +104,7 @@ impl Context {
 /// Returns the record, and logs an error of the database.
 fn said<T>(found: Result<Option<T>, maxminddb::MaxMindDbError>) -> Option<T> {
     found
-        .inspect_err(|error| tracing::warn!(%error, "a database of places cannot be read"))
+        .inspect_err(|error| tracing::warn!(%error, "a location database cannot be read"))
         .ok()
         .flatten()
 }

@@ -30,13 +30,13 @@ pub struct Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidReturn {
     /// The text was not signed by this Cluster, or was changed.
-    #[error("not a signed place to return to")]
+    #[error("not a signed return address")]
     Invalid,
     /// The login took too long.
-    #[error("the place to return to has expired")]
+    #[error("the return address has expired")]
     Expired,
     /// The signature cannot be checked now.
-    #[error("the place to return to cannot be checked at present")]
+    #[error("the return address cannot be checked at the moment")]
     Unavailable,
 }
 

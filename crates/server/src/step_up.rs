@@ -63,7 +63,7 @@ pub async fn find(
     let authenticators = match ctx.directory.authenticators(user).await {
         Ok(authenticators) => authenticators,
         Err(error) => {
-            tracing::warn!(%error, "what could be proved by somebody who was denied cannot be told");
+            tracing::warn!(%error, "the step-up for a denied request cannot be determined");
             return None;
         }
     };

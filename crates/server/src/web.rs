@@ -79,8 +79,8 @@ pub fn web_router(ctx: Context) -> Router {
         .method_not_allowed_fallback(async || {
             Failure::new(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "That does not work here",
-                "This address is not for that kind of request.",
+                "Method not allowed",
+                "This address does not accept this type of request.",
             )
             .then("/", "Go to the portal")
         })
@@ -140,7 +140,7 @@ fn finish(
     if let Some(page) = page {
         let rendered = page.render(ctx, visit, is_admin).or_else(|error| {
             // Renders without any Session data.
-            tracing::error!(%error, "a page could not be made");
+            tracing::error!(%error, "a page could not be rendered");
             Failure::unavailable().page(&caller.request_id).render(
                 ctx,
                 &Visit::Unknown(None),
@@ -191,9 +191,9 @@ fn sets(headers: &http::HeaderMap, name: &str) -> bool {
 fn foreign() -> Failure {
     Failure::new(
         StatusCode::FORBIDDEN,
-        "This did not come from here",
-        "Another site, or a browser that hides where it comes from, has sent this form. Nothing was done. Open the \
-         page here and try again.",
+        "The form was not sent from this site",
+        "Another site sent this form, or your browser hides the origin of the form. Nothing was changed. Open the page \
+         here and try again.",
     )
     .then("/", "Go to the portal")
 }

@@ -27,7 +27,7 @@ async fn an_administrator_looks_around_and_makes_a_credential() {
     let (scene, browser, domain) = console().await;
     browser.click("nav a[href='/admin']").await;
     browser
-        .sees("What the Policies of the Cluster let you see.")
+        .sees("The resources that the Policies allow you to see.")
         .await;
     for (path, name) in [
         ("/admin", "overview"),
@@ -50,7 +50,7 @@ async fn an_administrator_looks_around_and_makes_a_credential() {
     browser.fill("#name", "laptop").await;
     browser.fill("#max", "3").await;
     browser.click("form.ask button").await;
-    browser.sees("It is shown this once.").await;
+    browser.sees("This is shown only once.").await;
     let secret = browser
         .run("return document.querySelector('.secret code').textContent")
         .await;
@@ -156,7 +156,5 @@ async fn audit_events_are_seen_as_they_happen() {
         .admin
         .sh("octeliumctl delete session $(octeliumctl get session --user alice -o field=metadata.name)")
         .success();
-    browser
-        .sees("This list does not go on by itself any more")
-        .await;
+    browser.sees("This list is no longer updated").await;
 }

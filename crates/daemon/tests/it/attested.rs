@@ -165,7 +165,7 @@ async fn b14_the_policy_of_the_page_lets_the_model_in_that_it_names_and_nothing_
     let added = john.add(&mut key).await;
     assert!(added.status.is_success(), "{added:#?}");
     let asked = john.visitor.open(&guarded).await;
-    assert!(asked.body.contains("Confirm that it is you"), "{asked:#?}");
+    assert!(asked.body.contains("Verify it's you"), "{asked:#?}");
     let let_in = john
         .prove(&asked, &mut key, "/authenticators/authenticate/key")
         .await;
@@ -197,7 +197,7 @@ async fn the_enforcement_rules_of_the_page_do_what_they_say() {
     let mut keys = Vec::new();
     for name in ["john", "jane"] {
         let (mut person, page) = Person::enrolled(&cluster, name).await;
-        let wanted = "The rules of this Cluster want one";
+        let wanted = "The rules of this Cluster require one";
         assert!(page.body.contains(wanted), "{name}: {page:#?}");
         let mut key = Soft::new();
         let token = attribute(&page, "name=\"token\"", "value");
@@ -214,10 +214,7 @@ async fn the_enforcement_rules_of_the_page_do_what_they_say() {
     apply(crate::authenticators::RULES[0]);
     for (name, mut key) in keys {
         let (mut person, page) = Person::enrolled(&cluster, name).await;
-        assert!(
-            page.body.contains("Confirm that it is you"),
-            "{name}: {page:#?}"
-        );
+        assert!(page.body.contains("Verify it's you"), "{name}: {page:#?}");
         let proved = person.prove(&page, &mut key, path).await;
         assert!(proved.body.contains("<h1>Services</h1>"), "{proved:#?}");
     }

@@ -37,7 +37,7 @@ pub(crate) async fn enroll(browser: &Browser, scene: &Scene, user: &str) {
     scene.cluster.secret(secret);
     browser.open(&link).await;
     browser
-        .sees(&format!("You will be logged in as {user}."))
+        .sees(&format!("You will be signed in as {user}."))
         .await;
     browser.click("button[type=submit].wide").await;
     // A person without a passkey is offered one, and can skip it.
@@ -69,7 +69,7 @@ async fn a_person_logs_in_with_a_link_and_looks_around() {
 
     let link = link(&scene.admin, &scene.cluster, "john");
     browser.open(&link).await;
-    browser.sees("You will be logged in as john.").await;
+    browser.sees("You will be signed in as john.").await;
     // The token is neither in the address bar nor in the history.
     assert_eq!(browser.url().await, format!("{domain}/enroll"));
     browser.is_accessible().await;
@@ -86,9 +86,9 @@ async fn a_person_logs_in_with_a_link_and_looks_around() {
     for (path, text) in [
         ("/", "What everybody may read"),
         ("/sessions", "This browser"),
-        ("/devices", "There are none yet"),
+        ("/devices", "No Devices yet"),
         ("/profile", "john"),
-        ("/nothing", "There is nothing here"),
+        ("/nothing", "Page not found"),
     ] {
         browser.open(&format!("{domain}{path}")).await;
         browser.sees(text).await;
@@ -101,12 +101,12 @@ async fn a_person_logs_in_with_a_link_and_looks_around() {
 
     browser.open(&domain).await;
     browser.fill("#q", "nothing like that\u{e007}").await;
-    browser.sees("Nothing has a name").await;
+    browser.sees("No Service matches your search").await;
 
     // The link is used a second time.
     browser.open(&link).await;
     browser.click("button[type=submit].wide").await;
-    browser.sees("This link has been used already").await;
+    browser.sees("This link was already used").await;
     browser.is_accessible().await;
     browser.picture("used").await;
 }
@@ -119,7 +119,7 @@ async fn a_person_returns_to_the_service_and_logs_out_of_it() {
     let wanted = format!("{service}/a/page?with=this");
 
     browser.open(&wanted).await;
-    browser.sees("to go on to pages.localhost").await;
+    browser.sees("to continue to pages.localhost").await;
     browser.picture("login-for-a-service").await;
     enroll(&browser, &scene, "john").await;
     browser.open(&wanted).await;
@@ -145,11 +145,11 @@ async fn a_person_returns_to_the_service_and_logs_out_of_it() {
         .open(&format!("https://{}/", scene.cluster.domain()))
         .await;
     browser.click(".who button").await;
-    browser.sees("You are logged out").await;
+    browser.sees("You are signed out").await;
     browser.is_accessible().await;
     browser.picture("logged-out").await;
     browser.open(&wanted).await;
-    browser.sees("Log in").await;
+    browser.sees("Sign in").await;
     assert!(browser.url().await.contains("/login?return="));
 }
 
@@ -212,7 +212,7 @@ async fn a_command_line_client_is_let_in_by_a_person() {
     let mut login = terminal.begin("octelium login --no-browser");
     let url = login.line();
     browser.open(&url).await;
-    browser.sees("Let a program in?").await;
+    browser.sees("Approve this sign-in?").await;
     browser.is_accessible().await;
     browser.picture("approval").await;
     browser.click("button[value=approve]").await;
@@ -228,7 +228,7 @@ async fn a_command_line_client_is_let_in_by_a_person() {
     let mut login = other.begin("octelium login --no-browser");
     browser.open(&login.line()).await;
     browser.click("button[value=reject]").await;
-    browser.sees("was not let in").await;
+    browser.sees("The sign-in was denied").await;
     browser.is_accessible().await;
     login.kill();
     assert_eq!(other.sh("octelium status").code, 4);
@@ -301,7 +301,7 @@ async fn a_person_sees_from_where_and_a_policy_asks() {
         .fill("#code", code.strip_prefix("Code: ").unwrap())
         .await;
     browser.click("button.wide").await;
-    browser.sees("Its place").await;
+    browser.sees("Location").await;
     login.kill();
 }
 
@@ -315,17 +315,17 @@ async fn a_machine_without_a_browser_is_let_in_by_a_code() {
     let code = code.strip_prefix("Code: ").unwrap();
     enroll(&browser, &scene, "mary").await;
     browser.open(&place).await;
-    browser.sees("Let a machine in").await;
+    browser.sees("Sign in a device").await;
     browser.is_accessible().await;
     browser.picture("device").await;
     browser.fill("#code", code).await;
     browser.click("button.wide").await;
-    browser.sees("Let a machine in?").await;
+    browser.sees("Approve this sign-in?").await;
     browser.sees(code).await;
     browser.is_accessible().await;
     browser.picture("device-question").await;
     browser.click("button[value=approve]").await;
-    browser.sees("The machine is let in").await;
+    browser.sees("The device is signed in").await;
     assert!(login.ends().success());
     let status = terminal.sh("octelium status -o json").success();
     assert!(status.stdout.contains("mary"), "{status:#?}");

@@ -387,7 +387,7 @@ fn people_log_in_by_the_provider_of_their_company() {
     assert!(users.stdout.contains("bob-"), "{users:#?}");
     let shown = scene.log_in("mallory");
     assert!(
-        shown.stdout.contains("you are not a User here"),
+        shown.stdout.contains("you are not a User of this Cluster"),
         "{shown:#?}"
     );
 }

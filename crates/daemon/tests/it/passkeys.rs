@@ -23,7 +23,7 @@ fn configure(scene: &Scene, authenticator: &str) {
 async fn log_out(browser: &Browser, domain: &str) {
     browser.open(domain).await;
     browser.click(".who button").await;
-    browser.sees("You are logged out").await;
+    browser.sees("You are signed out").await;
 }
 
 async fn looks_well(browser: &Browser, name: &str) {
@@ -45,7 +45,7 @@ async fn w32_a_passkey_is_added_and_raises_a_session_and_begins_one() {
     looks_well(&browser, "authenticators-none").await;
     browser.fill("#name", "Laptop").await;
     browser.click("[formaction='/authenticators/fido']").await;
-    browser.sees("Your browser asks where to keep it").await;
+    browser.sees("Your browser asks where to save it").await;
     looks_well(&browser, "authenticators-key").await;
     browser.click("form[data-webauthn] button").await;
     browser.sees("Laptop").await;
@@ -55,7 +55,7 @@ async fn w32_a_passkey_is_added_and_raises_a_session_and_begins_one() {
     // The same key cannot be added twice.
     browser.click("[formaction='/authenticators/fido']").await;
     browser.click("form[data-webauthn] button").await;
-    browser.sees("This is registered already").await;
+    browser.sees("This is already registered").await;
     looks_well(&browser, "authenticators-key-again").await;
 
     browser.open(&page).await;
@@ -80,7 +80,7 @@ async fn w32_a_passkey_is_added_and_raises_a_session_and_begins_one() {
     enroll(&browser, &scene, "john").await;
     let wanted = format!("https://pages.{}/a/page?with=this", scene.cluster.domain());
     browser.open(&wanted).await;
-    browser.sees("Confirm that it is you").await;
+    browser.sees("Verify it's you").await;
     looks_well(&browser, "authenticate").await;
     browser.click("form[data-webauthn] button").await;
     browser.sees("\"john\"").await;
@@ -98,7 +98,7 @@ async fn w32_a_passkey_is_added_and_raises_a_session_and_begins_one() {
         .before_pages("delete PublicKeyCredential.isConditionalMediationAvailable;")
         .await;
     browser.open(&wanted).await;
-    browser.sees("Log in with a passkey").await;
+    browser.sees("Sign in with a passkey").await;
     looks_well(&browser, "login-with-a-passkey").await;
     browser.click("form[data-webauthn] button").await;
     browser.sees("\"john\"").await;
@@ -117,7 +117,7 @@ async fn w33_a_security_key_is_added_where_the_rules_want_one() {
     let domain = format!("https://{}", scene.cluster.domain());
     enroll(&browser, &scene, "mary").await;
     browser.open(&format!("{domain}/profile")).await;
-    browser.sees("The rules of this Cluster want one").await;
+    browser.sees("The rules of this Cluster require one").await;
     looks_well(&browser, "register").await;
     browser
         .click("form[action='/authenticators/totp'] button")
@@ -142,7 +142,7 @@ async fn w33_a_security_key_is_added_where_the_rules_want_one() {
     assert_eq!(browser.url().await, format!("{domain}/profile"));
     browser.open(&format!("{domain}/authenticators")).await;
     browser.sees("Security key").await;
-    browser.sees("On one device alone").await;
+    browser.sees("On one device only").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,7 +169,7 @@ async fn b10_a_key_raises_the_session_of_a_command_line_by_way_of_the_browser() 
     log_out(&browser, &domain).await;
     let mut proof = john.begin("octelium auth authenticator --no-browser");
     browser.open(&proof.line()).await;
-    browser.sees("that is logged in as john").await;
+    browser.sees("that is signed in as john").await;
     browser.sees("octelium auth authenticator").await;
     looks_well(&browser, "authenticate-for-a-program").await;
     browser.click("form[data-webauthn] button").await;

@@ -88,7 +88,7 @@ impl Ambiguity {
     pub(crate) fn message(self) -> &'static str {
         match self {
             Self::Target => "the request target must be a path or an absolute http(s) URI",
-            Self::Method => "this method is not served",
+            Self::Method => "this method is not supported",
             Self::EmptySegment => "the path has an empty segment (//)",
             Self::DotSegment => "the path has a dot segment; send the resolved path",
             Self::Separator => "the path has an encoded slash or a backslash",
@@ -103,10 +103,10 @@ impl Ambiguity {
             Self::HostTrailingDot => "the host ends with a dot; send it without",
             Self::RepeatedField => "a header field that takes one value is repeated",
             Self::ConnectionOption => "the Connection header is malformed",
-            Self::Framing => "the length of the body is given in two ways or a wrong one",
-            Self::Expectation => "only the expectation 100-continue is known",
-            Self::Query => "a query parameter that decides access is repeated or malformed",
-            Self::HeaderText => "a header field that decides access is not text",
+            Self::Framing => "the length of the body is given in two ways or is malformed",
+            Self::Expectation => "only the expectation 100-continue is supported",
+            Self::Query => "a query parameter that Policies use is repeated or malformed",
+            Self::HeaderText => "a header field that Policies use is not text",
             Self::PaddedValue => "a header field begins or ends with white space",
             Self::GrpcPath => "the path of a gRPC call must be /package.Service/Method",
             Self::NotGrpc => "this Service takes gRPC calls only",

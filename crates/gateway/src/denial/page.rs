@@ -25,7 +25,7 @@ pub(super) fn page(
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n\
          <main>\n<h1>{title}</h1>\n<p>{sentence}.</p>\n\
          <p><a href=\"{portal}\">Go to the portal</a></p>\n\
-         <p><small>{number}, request <code>{id}</code>: an administrator finds more by it.</small></p>\n</main>\n</html>\n"
+         <p><small>{number}, request <code>{id}</code>. Administrators can find details by this ID.</small></p>\n</main>\n</html>\n"
     );
     let mut response = Response::new(Body::full(Bytes::from(html)));
     *response.status_mut() = status;
@@ -46,12 +46,12 @@ pub(super) fn page(
 
 pub(super) fn title(status: StatusCode) -> &'static str {
     match status {
-        StatusCode::UNAUTHORIZED => "Not logged in",
+        StatusCode::UNAUTHORIZED => "Not signed in",
         StatusCode::FORBIDDEN => "No access",
         StatusCode::NOT_FOUND => "Not found",
         StatusCode::TOO_MANY_REQUESTS => "Too many requests",
-        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => "The Service does not answer",
-        StatusCode::SERVICE_UNAVAILABLE => "Not available at present",
+        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => "The Service does not respond",
+        StatusCode::SERVICE_UNAVAILABLE => "Not available at the moment",
         _ => "This request is not accepted",
     }
 }

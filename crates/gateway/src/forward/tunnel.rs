@@ -32,7 +32,7 @@ pub(super) fn open(client: OnUpgrade, upstream: OnUpgrade, guards: Guards, recor
         let (client, upstream) = match tokio::try_join!(client, upstream) {
             Ok(both) => both,
             Err(error) => {
-                tracing::debug!(%error, "a connection did not become a WebSocket");
+                tracing::debug!(%error, "a connection was not upgraded to a WebSocket");
                 return record.set_error("no_upgrade");
             }
         };

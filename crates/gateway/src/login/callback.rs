@@ -32,9 +32,9 @@ pub(crate) async fn answer(
         Err(NotArrived::Refused { reason }) => (
             page(
                 StatusCode::BAD_REQUEST,
-                "The way back from the login did not work",
-                "It works once, within half a minute, in the browser that was sent to the login. If it fails again, \
-                 see whether this browser keeps cookies.",
+                "The sign-in could not be completed",
+                "The link back from the sign-in works once, within 30 seconds, in the browser that started the \
+                 sign-in. If it fails again, check that this browser accepts cookies.",
             ),
             reason,
         ),
@@ -42,7 +42,7 @@ pub(crate) async fn answer(
             page(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Not available at the moment",
-                "The Cluster cannot answer at present. Try again in a moment.",
+                "The Cluster cannot answer at the moment. Try again in a moment.",
             ),
             "identity_unavailable",
         ),

@@ -46,7 +46,7 @@ impl Cors {
                 } else {
                     problems.add(
                         &format!("spec.config.http.cors.{field}"),
-                        "is no header value",
+                        "is not a header value",
                     );
                     None
                 }

@@ -39,7 +39,7 @@ impl DirectResponse {
                 if let Ok(value) = HeaderValue::from_str(text) {
                     Some(value)
                 } else {
-                    problems.add(&format!("{PATH}.contentType"), "is no header value");
+                    problems.add(&format!("{PATH}.contentType"), "is not a header value");
                     None
                 }
             }

@@ -59,11 +59,14 @@ impl Dynamic {
         for (index, config) in configs.iter().enumerate() {
             let path = format!("{PATH}.configs[{index}]");
             if config.name.is_empty() || config.name == DEFAULT {
-                problems.add(&format!("{path}.name"), "must be set, and not to default");
+                problems.add(
+                    &format!("{path}.name"),
+                    "must be set, and must not be default",
+                );
             } else if dynamic.names.insert(config.name.clone(), index).is_some() {
                 problems.add(
                     &format!("{path}.name"),
-                    "is that of another configuration too",
+                    "is also the name of another configuration",
                 );
             }
             problems.of_config(Some(path));
@@ -100,7 +103,7 @@ impl Dynamic {
                     }
                 }
                 Some(Type::Opa(_)) => {
-                    problems.add(&format!("{path}.opa"), "is not served; use eval");
+                    problems.add(&format!("{path}.opa"), "is not supported; use eval");
                     continue;
                 }
                 None => {

@@ -23,9 +23,9 @@ pub(crate) struct Failure {
 pub(crate) enum FailureKind {
     #[error(transparent)]
     Eval(#[from] EvalError),
-    #[error("the text is no value of a header field")]
+    #[error("the text is not a header value")]
     NoFieldValue,
-    #[error("the text is no host")]
+    #[error("the text is not a host")]
     NoHost,
     #[error("the text is not the name of a configuration")]
     NoConfig,

@@ -170,14 +170,14 @@ fn fixed(text: &str, path: &str, problems: &mut Problems) -> Option<Value> {
     if let Ok(value) = HeaderValue::from_str(text) {
         return Some(Value::Fixed(value));
     }
-    problems.add(path, "is no header value");
+    problems.add(path, "is not a header value");
     None
 }
 
 /// Parses the name of a field that the configuration may set.
 pub(super) fn field_name(text: &str, path: &str, problems: &mut Problems) -> Option<HeaderName> {
     let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
-        problems.add(path, "is no header name");
+        problems.add(path, "is not a header name");
         return None;
     };
     let framing = name == header::HOST || name == header::CONTENT_LENGTH;

@@ -31,7 +31,7 @@ impl HostRule {
                 if let Some(value) = authority(text) {
                     Self::Fixed(value)
                 } else {
-                    problems.add(&format!("{PATH}.value"), "is no host");
+                    problems.add(&format!("{PATH}.value"), "is not a host");
                     Self::Upstream
                 }
             }

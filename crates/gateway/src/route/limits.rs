@@ -91,7 +91,7 @@ impl Buffering {
             };
             problems.add(
                 &format!("spec.config.http.{path}"),
-                "cannot be with mode GRPC, whose bodies are streams",
+                "cannot be used with mode GRPC, whose bodies are streams",
             );
         }
         let limit = match body.max_request_size {

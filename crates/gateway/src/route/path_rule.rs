@@ -65,7 +65,7 @@ fn prefix(text: &str, path: &str, problems: &mut Problems) -> String {
     if crate::canonical::check_path(&prefix).is_err() || prefix.contains(['?', '#']) {
         problems.add(
             path,
-            "must be a plain path, without dots, double slashes and query",
+            "must be a plain path without dot segments, double slashes or a query",
         );
     }
     prefix

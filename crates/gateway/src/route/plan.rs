@@ -224,6 +224,6 @@ fn refuse_unserved(config: &ServiceConfig, http: &Http, problems: &mut Problems)
         ),
     ];
     for (_, path) in unserved.iter().filter(|(set, _)| *set) {
-        problems.add(path, "is not served yet; leave it out");
+        problems.add(path, "is not supported yet; leave it out");
     }
 }

@@ -134,7 +134,7 @@ impl Plugins {
                 | None => {
                     problems.add(
                         &path,
-                        "is of no type that is served: direct, rateLimit, path",
+                        "must have a supported type: direct, rateLimit or path",
                     );
                     None
                 }
@@ -252,7 +252,7 @@ impl RateLimit {
             Some(key::Type::PerSession(true) | key::Type::PerUser(true)) | None => {
                 problems.add(
                     &format!("{path}.key"),
-                    "is not known in phase PRE_AUTH; use eval",
+                    "is not available in phase PRE_AUTH; use eval",
                 );
                 return None;
             }
@@ -342,7 +342,7 @@ fn fields<'a>(
             (Some(name), Ok(value)) => {
                 headers.append(name, value);
             }
-            (_, Err(_)) => problems.add(&format!("{path}.value"), "is no header value"),
+            (_, Err(_)) => problems.add(&format!("{path}.value"), "is not a header value"),
             (None, Ok(_)) => {}
         }
     }

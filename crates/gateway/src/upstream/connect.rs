@@ -14,7 +14,7 @@ use tokio::net::{TcpStream, lookup_host};
 pub(crate) enum ConnectError {
     #[error("the host could not be resolved: {0}")]
     Resolve(#[source] io::Error),
-    #[error("the host has no address that may be used")]
+    #[error("the host has no allowed address")]
     Forbidden,
     #[error("no connection: {0}")]
     Connect(#[source] io::Error),

@@ -65,7 +65,10 @@ impl Endpoint {
             if let Ok(name) = ServerName::try_from(url.host.clone()) {
                 Some((connector, name))
             } else {
-                problems.add("spec.config.upstream", "has a host that TLS cannot name");
+                problems.add(
+                    "spec.config.upstream",
+                    "has a host that is not valid for TLS",
+                );
                 return None;
             }
         } else {

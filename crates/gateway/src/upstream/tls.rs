@@ -75,7 +75,7 @@ impl Trust {
         if let Some(identity) = &self.identity
             && self.connector.is_none()
         {
-            problems.add(identity.path, "needs an upstream with TLS, as https");
+            problems.add(identity.path, "needs an upstream with TLS, such as https");
         }
     }
 
@@ -122,7 +122,7 @@ fn roots(config: &ServiceConfig, problems: &mut Problems) -> Roots {
         if added.is_none_or(|added| added.is_empty() || added.contains(&false)) {
             problems.add(
                 &format!("spec.config.{field}.trustedCAs[{index}]"),
-                "is no certificate in PEM",
+                "is not a certificate in PEM",
             );
         }
     }

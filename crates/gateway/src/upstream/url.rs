@@ -27,7 +27,7 @@ pub(crate) enum Protocol {
 
 /// Parses a URL. `http`, `ws`, `h2c` and `grpc` are without TLS; `https`, `wss` and `grpcs` use TLS.
 pub(super) fn parse(text: &str, prefer_http2: bool) -> Result<UpstreamUrl, &'static str> {
-    let uri: Uri = text.parse().map_err(|_| "is no URL")?;
+    let uri: Uri = text.parse().map_err(|_| "is not a URL")?;
     let (tls, protocol) = match (uri.scheme_str(), prefer_http2) {
         (Some("http"), false) | (Some("ws"), _) => (false, Protocol::Http1),
         (Some("h2c" | "grpc"), _) | (Some("http"), true) => (false, Protocol::Http2),
@@ -35,7 +35,7 @@ pub(super) fn parse(text: &str, prefer_http2: bool) -> Result<UpstreamUrl, &'sta
         (Some("https"), true) | (Some("grpcs"), _) => (true, Protocol::Http2),
         (None, _) => return Err("has no scheme; begin with http://, https:// or h2c://"),
         (Some(_), _) => {
-            return Err("has a scheme that is not served; use http, https, h2c, ws or wss");
+            return Err("has a scheme that is not supported; use http, https, h2c, ws or wss");
         }
     };
     let base = uri.path().trim_end_matches('/');
@@ -68,7 +68,7 @@ pub(super) fn parse(text: &str, prefer_http2: bool) -> Result<UpstreamUrl, &'sta
         format!("{bracketed}:{port}")
     };
     Ok(UpstreamUrl {
-        authority: text.parse().map_err(|_| "is no URL")?,
+        authority: text.parse().map_err(|_| "is not a URL")?,
         host: host.to_ascii_lowercase(),
         port,
         base: base.to_owned(),

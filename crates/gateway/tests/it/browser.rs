@@ -163,7 +163,7 @@ async fn w02_a_callback_of_another_browser_uses_the_code_up_and_shows_no_address
     }
     assert_eq!(reply.status, 400, "{reply:?}");
     assert_eq!(reply.header("set-cookie"), None);
-    assert!(reply.body.contains("did not work"), "{reply:?}");
+    assert!(reply.body.contains("could not be completed"), "{reply:?}");
     let policy = reply.header("content-security-policy").unwrap();
     assert!(policy.contains("frame-ancestors 'none'"));
     assert_eq!(upstream.seen().len(), 0);

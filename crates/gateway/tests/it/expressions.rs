@@ -401,13 +401,13 @@ async fn mistakes_are_named_with_their_place() {
     let problems = world.compile(&service).err().unwrap();
     for expected in [
         "spec.config.http.header.addRequestHeaders[0].eval 1:",
-        "spec.config.http.header.addRequestHeaders[1].eval 1:1: the expression must yield string",
+        "spec.config.http.header.addRequestHeaders[1].eval 1:1: the expression must return string",
         "spec.dynamicConfig.configs[1].name is that of another",
         "spec.dynamicConfig.configs[1].upstream.url",
         "spec.dynamicConfig.configs[2].http.header.addRequestHeaders[0].eval 1:",
         "spec.dynamicConfig.rules[0]",
         "spec.dynamicConfig.rules[1].configName",
-        "spec.dynamicConfig.rules[2].eval 1:1: the expression must yield string",
+        "spec.dynamicConfig.rules[2].eval 1:1: the expression must return string",
     ] {
         assert!(
             problems.iter().any(|problem| problem.starts_with(expected)),

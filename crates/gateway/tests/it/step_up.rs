@@ -27,7 +27,8 @@ const HTML: &str = "Accept: text/html";
 const COOKIE: &str = "Cookie: __Host-octelium-access=good";
 const WANTED: &str = r#"ctx.session.status.authentication.info.type == "AUTHENTICATOR" && ctx.request.http.path != "/never""#;
 const CHALLENGE: &str = "Bearer realm=\"octelium\", error=\"insufficient_user_authentication\", \
-                         error_description=\"this needs that you prove who you are by a passkey or security key, \
+                         error_description=\"this requires that you verify your identity with a passkey or security \
+                         key, \
                          within the last 5 minutes\", acr_values=\"phr\", max_age=\"300\"";
 
 /// Creates a Service that requires an Authenticator, and a User who has one but has not used it.
@@ -63,7 +64,11 @@ async fn a_program_is_told_what_to_prove() {
     assert_eq!(reply.header("www-authenticate"), Some(CHALLENGE));
     assert_eq!(reply.header("x-octelium-unauthorized"), Some("true"));
     assert_eq!(reply.header("cache-control"), Some("no-store"));
-    assert!(reply.body.contains("prove who you are"), "{}", reply.body);
+    assert!(
+        reply.body.contains("verify your identity"),
+        "{}",
+        reply.body
+    );
     // If no authentication would suffice, the request is denied as usual.
     let never = get_authorized(world.address, "/never", &[]).await;
     assert_eq!(
@@ -91,7 +96,7 @@ async fn a_browser_is_sent_to_where_it_can_be_proved() {
     let page = get(world.address, "/", &[HTML, &bearer]).await;
     assert_eq!(page.status, 401);
     assert!(
-        page.body.contains("<h1>Confirm that it is you</h1>"),
+        page.body.contains("<h1>Verify it's you</h1>"),
         "{}",
         page.body
     );
@@ -114,7 +119,7 @@ async fn a_call_of_grpc_is_told_in_its_own_form() {
     assert_eq!(headers["www-authenticate"], CHALLENGE);
     assert_eq!(
         headers["grpc-message"],
-        "this needs that you prove who you are by a passkey or security key, within the last 5 minutes"
+        "this requires that you verify your identity with a passkey or security key, within the last 5 minutes"
     );
     response.into_body().collect().await.unwrap();
 }

@@ -180,7 +180,11 @@ async fn a_certificate_that_cannot_be_shown_is_refused() {
     world.key("keyless", "", Some(&chain));
     world.key("good", &key, Some(&chain));
     for (url, secret, expected) in [
-        ("https://localhost", "mixed", "not that of its certificate"),
+        (
+            "https://localhost",
+            "mixed",
+            "does not match its certificate",
+        ),
         ("https://localhost", "bare", "has no certificate in PEM"),
         ("https://localhost", "keyless", "has no private key in PEM"),
         ("https://localhost", "absent", "which does not exist"),

@@ -182,7 +182,7 @@ impl Checker<'_> {
             .environment
             .context
             .is_some_and(|context| context.root.field(name).is_some());
-        let mut mistake = Mistake::new(offset, format!("there is no `{name}` here"));
+        let mut mistake = Mistake::new(offset, format!("unknown name `{name}`"));
         if bare {
             mistake = mistake.suggest(format!("write ctx.{name}"));
         } else if !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_') {
@@ -271,7 +271,7 @@ impl Checker<'_> {
             let ty = self.inference.resolve(&ty);
             self.mistakes.push(Mistake::new(
                 operand.offset,
-                format!("`{place}` takes bool, not {ty}"),
+                format!("`{place}` expects bool, not {ty}"),
             ));
         }
         node
@@ -293,7 +293,9 @@ impl Checker<'_> {
             );
             self.mistakes.push(Mistake::new(
                 no.offset,
-                format!("both results of `? :` must be of one type, not {yes_type} and {no_type}"),
+                format!(
+                    "both results of `? :` must have the same type, not {yes_type} and {no_type}"
+                ),
             ));
         }
         (

@@ -25,7 +25,7 @@ pub(crate) fn text(body: &str) -> Result<String, String> {
                     .ok_or("half of a surrogate pair is missing")?
             }
             Escape::Unicode(value) => {
-                char::from_u32(value).ok_or("the escape is no Unicode character")?
+                char::from_u32(value).ok_or("the escape is not a Unicode character")?
             }
         };
         output.push(code);
@@ -48,7 +48,7 @@ pub(crate) fn bytes(body: &str) -> Result<Vec<u8>, String> {
                 output.extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
             }
             Escape::Byte(value) => output.push(value),
-            Escape::Unicode(_) => return Err("\\u and \\U are not for bytes".to_owned()),
+            Escape::Unicode(_) => return Err("\\u and \\U cannot be used in bytes".to_owned()),
         }
     }
     Ok(output)
@@ -82,7 +82,7 @@ fn escape(characters: &mut Chars<'_>) -> Result<Escape, String> {
         }
         other => {
             return Err(format!(
-                "\\{other} is no escape sequence; write \\\\ for a backslash"
+                "\\{other} is not an escape sequence; write \\\\ for a backslash"
             ));
         }
     })

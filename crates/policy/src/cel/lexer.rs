@@ -131,9 +131,9 @@ impl<'a> Lexer<'a> {
             ));
         };
         let mistake = match *symbol {
-            "=" => Some(("`=` is no operator", "write `==` to compare")),
-            "&" => Some(("`&` is no operator", "write `&&`")),
-            "|" => Some(("`|` is no operator", "write `||`")),
+            "=" => Some(("`=` is not an operator", "write `==` to compare")),
+            "&" => Some(("`&` is not an operator", "write `&&`")),
+            "|" => Some(("`|` is not an operator", "write `||`")),
             _ => None,
         };
         if let Some((message, suggestion)) = mistake {
@@ -166,7 +166,7 @@ impl<'a> Lexer<'a> {
         let Some(end) = inner.find('`') else {
             return Err(Mistake::new(
                 offset,
-                "the field name in backticks does not end",
+                "the field name in backticks is not closed",
             ));
         };
         let name = inner.get(..end).unwrap_or_default().to_owned();
@@ -270,7 +270,7 @@ impl<'a> Lexer<'a> {
             .unwrap_or("\"");
         let body = quoted.get(quote.len()..).unwrap_or_default();
         let Some(length) = closing(body, quote, raw) else {
-            return Err(Mistake::new(offset, "the text does not end")
+            return Err(Mistake::new(offset, "the string is not closed")
                 .suggest(format!("close it with {quote}")));
         };
         // Normalizes line ends in literals to line feeds, like the reference implementations.

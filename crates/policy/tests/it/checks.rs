@@ -27,7 +27,7 @@ fn refused(source: &str) -> Problem {
 )]
 #[case("'ROBOT' != ctx.user.spec.type", "no value \"ROBOT\"", "WORKLOAD")]
 #[case("ctx.user.spec.type == HUMAN", "no `HUMAN`", "\"HUMAN\"")]
-#[case("ctx.user.spec.type == 1", "compared by name", "as text")]
+#[case("ctx.user.spec.type == 1", "compared by name", "as a string")]
 #[case("user.spec.email == ''", "no `user`", "write ctx.user")]
 #[case("ctx.user.spec.email", "must yield bool, not string", "compare it")]
 #[case("ctx.user.spec.groups", "must yield bool, not list", "in …")]
@@ -53,7 +53,7 @@ fn refused(source: &str) -> Problem {
     "invalid regular expression: a group is not closed",
     "RE2"
 )]
-#[case("ctx.user.spec.email = 'a'", "`=` is no operator", "==")]
+#[case("ctx.user.spec.email = 'a'", "`=` is not an operator", "==")]
 #[case("a && true", "no `a`", "")]
 #[case("User{} == null", "messages cannot be constructed", "")]
 fn mistakes_are_named_with_a_suggestion(

@@ -52,7 +52,7 @@ impl Call<'_> {
         let reason = match decided {
             Ok(()) => return Ok(()),
             Err(Against::Policy(_)) if is_recovery(self.principal, ctx.now()) => {
-                tracing::warn!(request_id, path, "allowed to get back in");
+                tracing::warn!(request_id, path, "allowed for recovery");
                 return Ok(());
             }
             Err(Against::Policy(reason)) => {
@@ -80,7 +80,7 @@ impl Call<'_> {
 
     fn method(&self) -> Result<Method<'_>, Error> {
         Method::parse(self.path)
-            .ok_or_else(|| Error::new(ErrorKind::Unimplemented, "There is no such method"))
+            .ok_or_else(|| Error::new(ErrorKind::Unimplemented, "Unknown method"))
     }
 
     fn is_in_scope(&self, method: Method<'_>) -> bool {

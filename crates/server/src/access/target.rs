@@ -151,7 +151,7 @@ pub(super) fn max_bytes(path: &str) -> usize {
 }
 
 fn unreadable() -> Error {
-    Error::invalid("The request cannot be read")
+    Error::invalid("The request cannot be decoded")
 }
 
 /// Returns the target of a call that creates an object. An object already stored with the same name is ignored.

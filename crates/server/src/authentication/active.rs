@@ -139,8 +139,8 @@ impl<'a> MayLackFirstAuthenticator<'a> {
             None => Ok(Self(holder)),
             Some(Refusal::AuthenticatorRequired) if registers => Ok(Self(holder)),
             Some(Refusal::AuthenticatorRequired) => Err(Error::denied(
-                "The Session needs an Authenticator that is there before others can be added or removed: \
-                 octelium auth authenticator NAME",
+                "Verify with one of your Authenticators before you add or remove others: octelium auth authenticator \
+                 NAME",
             )
             .because(Refusal::AuthenticatorRequired.reason())),
             Some(refusal) => Err(Error::denied(format!(

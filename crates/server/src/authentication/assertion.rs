@@ -155,7 +155,7 @@ pub(crate) async fn begin_by_assertion(
             Err(error) => return Err(failed(failure(error))),
         }
     }
-    Err(Error::unavailable("the login lost too many races").into())
+    Err(Error::unavailable("the login failed after too many conflicts").into())
 }
 
 /// The next step if the User has reached the limit of Sessions.
@@ -220,7 +220,7 @@ async fn verify(
         }
         Err(Rejected::Refused(refusal)) => Err(told(unauthenticated(refusal.reason()))),
         Err(Rejected::Unavailable(error)) => {
-            let public = "The identity provider cannot be reached at present; try again";
+            let public = "The identity provider cannot be reached; try again";
             let error = Error::unavailable(error).telling(public);
             Err(told(error.because("provider_unavailable")))
         }
@@ -254,7 +254,7 @@ async fn user(
         .as_ref()
         .is_some_and(|spec| spec.r#type() == user::spec::Type::Workload);
     if !is_workload {
-        let error = Error::denied("Only a WORKLOAD User logs in by an assertion");
+        let error = Error::denied("Only a WORKLOAD User can log in with an assertion");
         return Err(failed(error.because("user_type"), Some(&user)));
     }
     check_user(&user.message).map_err(|error| failed(error, Some(&user)))?;
@@ -326,14 +326,14 @@ fn prove(
 fn without_id(provider: &str) -> Error {
     tracing::warn!(
         identity_provider = provider,
-        "an assertion without `jti` is refused, since it could be replayed; set \
-         spec.oidcIdentityToken.allowReuse of the IdentityProvider if its tokens have none"
+        "an assertion without `jti` is refused, because it could be replayed; if the tokens of the IdentityProvider \
+         have no `jti`, set its spec.oidcIdentityToken.allowReuse"
     );
     Error::new(
         ErrorKind::Unauthenticated,
         format!(
             "{UNAUTHENTICATED}: the assertion has no `jti` and could be replayed. If the tokens of this platform have \
-             none, an administrator can set spec.oidcIdentityToken.allowReuse of the IdentityProvider {provider}"
+             no `jti`, an administrator can set spec.oidcIdentityToken.allowReuse of the IdentityProvider {provider}"
         ),
     )
     .because("assertion_without_id")

@@ -322,8 +322,7 @@ pub(crate) fn is_race(error: &CommitError) -> bool {
 pub(crate) fn failure(error: CommitError) -> Error {
     match error {
         CommitError::LimitReached { .. } => {
-            Error::denied("The User has reached the number of Sessions that it may have")
-                .because("session_limit")
+            Error::denied("The User has reached its limit of Sessions").because("session_limit")
         }
         error => error.into(),
     }

@@ -117,7 +117,7 @@ pub(crate) async fn begin(
             Err(CommitError::RecordTaken) => {
                 return Err(Error::new(
                     ErrorKind::Unauthenticated,
-                    "This has been used already, and works once. Ask for a new one, or log in again.",
+                    "This was already used and works only once. Ask for a new one, or sign in again.",
                 )
                 .because("used_already"));
             }
@@ -138,7 +138,9 @@ pub(crate) async fn begin(
             Err(error) => return Err(failure(error)),
         }
     }
-    Err(Error::unavailable("the login lost too many races"))
+    Err(Error::unavailable(
+        "the login failed after too many conflicts",
+    ))
 }
 
 async fn attempt(
@@ -208,7 +210,9 @@ pub(crate) async fn resume(
             },
         }
     }
-    Err(Error::unavailable("the refresh lost too many races"))
+    Err(Error::unavailable(
+        "the refresh failed after too many conflicts",
+    ))
 }
 
 /// Ends a Session of the User of `by`: its own, or another. Succeeds if the Session is already gone.

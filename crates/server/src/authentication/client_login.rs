@@ -107,7 +107,7 @@ pub enum InvalidRequest {
     #[error("it cannot be read")]
     Malformed,
     /// The request has no code challenge. Anyone who sees the response could use it.
-    #[error("it comes without a code challenge")]
+    #[error("it has no code challenge")]
     NoChallenge,
 }
 
@@ -235,7 +235,7 @@ pub(super) async fn one_time_token(ctx: &Context, by: Uid) -> Result<Token, NotA
             Err(error) => return Err(Error::from(error).into()),
         }
     }
-    Err(Error::unavailable("the login lost too many races").into())
+    Err(Error::unavailable("the login failed after too many conflicts").into())
 }
 
 fn put(stored: &Stored<Credential>, now: UnixMillis) -> Operation {
@@ -257,11 +257,11 @@ fn answered(login: &ClientLogin, now: UnixMillis) -> Operation {
 fn told(error: CommitError) -> Error {
     match error {
         CommitError::RecordTaken => Error::precondition(
-            "This request was answered already. Start the login again in your terminal.",
+            "This request was already answered. Start the login again in your terminal.",
         )
         .because("used_already"),
         CommitError::Conflict { .. } => {
-            Error::precondition("Your Session has changed in between. Go back and try again.")
+            Error::precondition("Your Session changed in the meantime. Go back and try again.")
         }
         error => error.into(),
     }

@@ -81,7 +81,9 @@ pub async fn begin(
             requests: Vec::new(),
         });
     }
-    Err(Error::unavailable("the registration lost too many races"))
+    Err(Error::unavailable(
+        "the registration failed after too many conflicts",
+    ))
 }
 
 /// Registers the machine and attaches the Session to the new Device.
@@ -96,7 +98,9 @@ pub async fn finish(
     caller: &Caller,
 ) -> Result<(), Error> {
     if !request.responses.is_empty() {
-        return Err(Error::invalid("responses must be empty: nothing was asked"));
+        return Err(Error::invalid(
+            "responses must be empty: there was no request",
+        ));
     }
     let mut holder = candidate(ctx, refresh_token, ctx.now()).await?;
     let facts = begun(ctx, &request.uid, holder.session.uid).await?;
@@ -116,16 +120,16 @@ pub async fn finish(
                 }
             }
             Err(CommitError::LimitReached { .. }) => {
-                return Err(Error::denied(
-                    "The User has reached the number of Devices that it may have",
-                )
-                .because("device_limit"));
+                return Err(Error::denied("The User has reached its limit of Devices")
+                    .because("device_limit"));
             }
             Err(error) => return Err(error.into()),
         }
         holder = candidate(ctx, refresh_token, ctx.now()).await?;
     }
-    Err(Error::unavailable("the registration lost too many races"))
+    Err(Error::unavailable(
+        "the registration failed after too many conflicts",
+    ))
 }
 
 /// Reads a Session that can be attached to a Device.
@@ -137,11 +141,11 @@ async fn candidate(ctx: &Context, refresh_token: &str, now: UnixMillis) -> Resul
     let session = &read.session.message;
     let status = session.status.as_ref();
     if status.is_none_or(|status| status.r#type() != Type::Client || status.is_browser) {
-        return Err(Error::denied("Only CLIENT Sessions can be on a Device"));
+        return Err(Error::denied("Only CLIENT Sessions can have a Device"));
     }
     let spec = session.spec.as_ref();
     if spec.is_none_or(|spec| spec.state() != State::Active) {
-        return Err(Error::denied("The Session waits for approval"));
+        return Err(Error::denied("The Session is waiting for approval"));
     }
     Ok(read)
 }
@@ -150,7 +154,7 @@ async fn candidate(ctx: &Context, refresh_token: &str, now: UnixMillis) -> Resul
 async fn begun(ctx: &Context, uid: &str, session: Uid) -> Result<Facts, Error> {
     let unknown = || {
         Error::denied(
-            "The registration of the Device was not begun, or has expired; begin it again",
+            "The registration of the Device was not started, or has expired; start it again",
         )
     };
     let uid = Uid::from_str(uid).map_err(|_| unknown())?;
@@ -292,6 +296,6 @@ fn already(device: &Stored<Device>) -> Error {
     let name = metadata.map_or("", |metadata| metadata.name.as_str());
     Error::new(
         ErrorKind::AlreadyExists,
-        format!("The Session is on the Device {name}"),
+        format!("The Session already has the Device {name}"),
     )
 }

@@ -169,7 +169,7 @@ pub(crate) async fn ask(ctx: &Context, scopes: &[String], caller: &Caller) -> Re
             user_code: request.shown_code(),
         });
     }
-    Err(Error::unavailable("no free code"))
+    Err(Error::unavailable("no code is free"))
 }
 
 /// Reserves a place for a login. If there is no free place, evicts another login from the store.
@@ -216,7 +216,8 @@ pub(crate) async fn find(
     let now = ctx.now();
     let none = || {
         Error::precondition(
-            "No machine shows this code now. Codes are good for ten minutes, and once. Start the login again there.",
+            "No device is waiting with this code. A code works once, within ten minutes. Start the login again on the \
+             device.",
         )
     };
     if typed.len() != CODE_LENGTH {
@@ -256,7 +257,7 @@ pub(crate) async fn answer(
 ) -> Result<(), Error> {
     let late = || {
         Error::precondition(
-            "This took too long, or was answered already. Start the login again on the machine.",
+            "This took too long, or was already answered. Start the login again on the device.",
         )
     };
     let opened = sealed::open::<Shown>(ctx, Purpose::DeviceRequest, shown).await;
@@ -308,7 +309,7 @@ pub(crate) async fn answer(
         Ok(_) => Ok(()),
         Err(CommitError::RecordTaken) => Err(late()),
         Err(CommitError::Conflict { .. }) => Err(Error::precondition(
-            "Your Session has changed in between. Go back and try again.",
+            "Your Session changed in the meantime. Go back and try again.",
         )),
         Err(error) => Err(error.into()),
     }
@@ -396,6 +397,6 @@ async fn limit(ctx: &Context, key: Key, most: u64) -> Result<(), Error> {
 fn too_many(retry_after: Duration) -> Error {
     Error::new(
         ErrorKind::RateLimited { retry_after },
-        "There were too many attempts. Wait some minutes and try again.",
+        "There were too many attempts. Wait a few minutes and try again.",
     )
 }

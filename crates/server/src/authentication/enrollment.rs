@@ -99,14 +99,14 @@ pub async fn create(
     };
     if lifetime.is_zero() || lifetime > LONGEST {
         return Err(Error::invalid(
-            "expiresIn must be more than nothing and at most 7 days",
+            "expiresIn must be more than 0 and at most 7 days",
         ));
     }
     let now = ctx.now();
     let user = find(ctx, request.user_ref.as_ref()).await?;
     if user.message.spec().map(user::Spec::r#type) != Some(user::spec::Type::Human) {
         return Err(Error::invalid(format!(
-            "The User {} is not of type HUMAN: a workload logs in with a Credential",
+            "The User {} is not of type HUMAN: workloads log in with a Credential",
             user.message.name()
         )));
     }
@@ -230,7 +230,9 @@ async fn revoke_all(
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Error::unavailable("the revocation lost too many races"))
+    Err(Error::unavailable(
+        "the revocation failed after too many conflicts",
+    ))
 }
 
 async fn remove(ctx: &Context, actor: &Actor, documents: &[Document]) -> Result<(), CommitError> {
@@ -375,7 +377,7 @@ async fn attempt(
 fn none(reason: &'static str) -> Error {
     Error::new(
         ErrorKind::Unauthenticated,
-        "This is not a link that this Cluster has made, or not all of it. Copy the whole link, or ask for a new one.",
+        "This is not a link of this Cluster, or it is incomplete. Copy the whole link, or ask for a new one.",
     )
     .because(reason)
 }
@@ -384,7 +386,7 @@ fn none(reason: &'static str) -> Error {
 pub(super) fn gone() -> Error {
     Error::new(
         ErrorKind::Unauthenticated,
-        "This link has been used already, or was revoked. Ask for a new one, or log in again.",
+        "This link was already used or was revoked. Ask for a new one, or sign in again.",
     )
     .because("link_gone")
 }

@@ -123,7 +123,7 @@ async fn attempt(
         Err(error) if begin::is_race(&error) => return Ok(None),
         Err(CommitError::LimitReached { .. }) => {
             return Err(Error::precondition(
-                "The User has reached the number of Sessions that it may have",
+                "The User has reached its limit of Sessions",
             ));
         }
         Err(error) => return Err(error.into()),
@@ -298,7 +298,7 @@ fn remove_ended(ctx: &Context, credential: Uid) {
     let ctx = ctx.clone();
     tokio::spawn(async move {
         if let Err(error) = reap::of_credential(&ctx, credential).await {
-            tracing::warn!(%error, "the ended Sessions of a Credential are left to be removed later");
+            tracing::warn!(%error, "the ended Sessions of a Credential will be removed later");
         }
     });
 }

@@ -138,7 +138,7 @@ async fn attempt(
             Err(error) => return Err(told(failure(error))),
         }
     }
-    Err(Error::unavailable("the login lost too many races").into())
+    Err(Error::unavailable("the login failed after too many conflicts").into())
 }
 
 /// Returns the Credential if the Session depends on it.

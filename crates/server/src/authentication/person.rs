@@ -63,9 +63,9 @@ pub(crate) async fn identify(
         tracing::warn!(
             identity_provider = entry.name(),
             error,
-            "the Groups of a User cannot be told"
+            "the Groups of a User cannot be determined"
         );
-        let public = "What your identity provider says about your groups cannot be read. Ask an administrator.";
+        let public = "The group information from your identity provider cannot be read. Ask an administrator.";
         failed(Error::denied(public).because("provider_groups"), None)
     })?;
     let known = find(ctx, entry, &external, now)
@@ -87,7 +87,8 @@ pub(crate) async fn identify(
         if entry.allows(user, &identity.info(ctx, caller), now) {
             return Ok(());
         }
-        let public = "The rules of this Cluster do not let you log in by this identity provider.";
+        let public =
+            "The rules of this Cluster do not allow you to sign in with this identity provider.";
         Err(Error::denied(public).because("provider_rule"))
     };
     let user = if let Some(user) = known {
@@ -107,7 +108,7 @@ pub(crate) async fn identify(
         .as_ref()
         .is_some_and(|spec| spec.r#type() == user::spec::Type::Human);
     if !is_human {
-        let error = Error::denied("Programs do not log in here: this User is not a person.");
+        let error = Error::denied("Only people can sign in here: this User is not a person.");
         return Err(failed(error.because("user_type"), Some(&user)));
     }
     check_user(&user.message).map_err(|error| failed(error, Some(&user)))?;
@@ -160,7 +161,7 @@ fn person(
     now: UnixMillis,
 ) -> Result<NewPerson, Error> {
     let Some(groups) = entry.creates(facts, now) else {
-        let public = "Your identity provider knows you, and this Cluster does not: you are not a User here. Ask an \
+        let public = "Your sign-in at the identity provider succeeded, but you are not a User of this Cluster. Ask an \
                       administrator to add you.";
         return Err(Error::denied(public).because("identity_unknown"));
     };
@@ -209,15 +210,15 @@ async fn create(
     match transact(ctx, &Author::cluster(OPERATION), plan).await {
         Ok(uid) => {
             let user = load::by_uid::<User>(&*ctx.store, uid, now).await?;
-            user.ok_or_else(|| Error::unavailable("a new User is gone"))
+            user.ok_or_else(|| Error::unavailable("a new User no longer exists"))
         }
         // A concurrent login of the same person was faster, or another User has the address.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let key = index::identity_key(entry.name(), &external.identifier);
             let found = load::by_index::<User>(&*ctx.store, index::IDENTITY, &key, 1, now).await?;
             found.0.into_iter().next().ok_or_else(|| {
-                let public = "Another User of this Cluster has your e-mail address. Ask an administrator to add this way \
-                              to log in to that User.";
+                let public = "Another User of this Cluster has your e-mail address. Ask an administrator to add this \
+                              sign-in method to that User.";
                 Error::denied(public).because("email_taken")
             })
         }
@@ -243,7 +244,7 @@ async fn follow(
     transact(ctx, &Author::cluster(OPERATION), &plan).await?;
     ctx.directory.forget(&[user.uid]);
     let moved = load::by_uid::<User>(&*ctx.store, user.uid, ctx.now()).await?;
-    moved.ok_or_else(|| Error::denied("This User is gone.").because("user_gone"))
+    moved.ok_or_else(|| Error::denied("This User no longer exists.").because("user_gone"))
 }
 
 /// A User created at the first login.

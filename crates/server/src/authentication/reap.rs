@@ -80,7 +80,7 @@ async fn remove_dead(
         match ctx.store.commit(transaction).await {
             Ok(_) | Err(store::CommitError::Conflict { .. }) => {}
             Err(store::CommitError::Store(error)) => return Err(error),
-            Err(error) => tracing::error!(%error, "a dead Session could not be removed"),
+            Err(error) => tracing::error!(%error, "an ended Session could not be removed"),
         }
     }
     Ok(())

@@ -109,7 +109,7 @@ async fn attempt(ctx: &Context, token: &str, caller: &Caller) -> Result<SessionT
             Refresh::TooSoon => {
                 return Err(Error::new(
                     ErrorKind::AlreadyExists,
-                    "The present access token is good for a while; use it",
+                    "The current access token is still valid; use it",
                 )
                 .because("refresh_too_soon"));
             }
@@ -126,7 +126,9 @@ async fn attempt(ctx: &Context, token: &str, caller: &Caller) -> Result<SessionT
             },
         }
     }
-    Err(Error::unavailable("the refresh lost too many races"))
+    Err(Error::unavailable(
+        "the refresh failed after too many conflicts",
+    ))
 }
 
 /// Reads a Session and what it depends on, if it passes [`session::check_ignoring_approval_and_authenticator`].

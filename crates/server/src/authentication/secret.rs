@@ -122,7 +122,7 @@ pub(crate) async fn prove(
                 return Err(Failed {
                     error: Error::new(
                         ErrorKind::Unauthenticated,
-                        format!("{UNAUTHENTICATED}: the Credential is of another type"),
+                        format!("{UNAUTHENTICATED}: the Credential has another type"),
                     )
                     .because("credential_type"),
                     credential: Some(credential),

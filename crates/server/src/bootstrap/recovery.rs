@@ -69,7 +69,7 @@ impl Plan for Recover {
         let credential = Credential {
             metadata: Some(Metadata {
                 name: self.name.clone(),
-                description: "Made to get back in".to_owned(),
+                description: "Created for recovery".to_owned(),
                 ..Metadata::default()
             }),
             spec: Some(credential::Spec {

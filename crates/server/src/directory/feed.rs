@@ -98,7 +98,7 @@ impl Directory {
         self.trusted.store(false, Ordering::Release);
         tracing::warn!(
             history = state.history,
-            "the store's history was replaced: everything is read again"
+            "the store's history was replaced: reading everything again"
         );
         self.reload().await?;
         self.applied.send_replace(Applied {

@@ -358,7 +358,7 @@ pub(super) fn undamaged<T: Resource>(document: &Document) -> Option<Stored<T>> {
     match decode(document) {
         Ok(resource) => Some(resource),
         Err(error) => {
-            tracing::error!(%error, "a document is damaged; what refers to it is denied");
+            tracing::error!(%error, "a document is damaged; requests that need it are denied");
             None
         }
     }

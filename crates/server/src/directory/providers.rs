@@ -156,7 +156,7 @@ impl ProviderEntry {
                 identity_provider = self.name(),
                 rule = found.index,
                 error,
-                "a rule cannot be evaluated and denies"
+                "a rule cannot be evaluated; the request is denied"
             );
         }
         found.is_none_or(|found| found.effect == Effect::Allow)

@@ -86,7 +86,7 @@ impl RevokedTokens {
             if held.left_out_until.is_none() {
                 tracing::warn!(
                     capacity = self.capacity,
-                    "more access tokens are revoked than are held in memory; the store is asked about the others"
+                    "more access tokens are revoked than fit in memory; the others are looked up in the store"
                 );
             }
             held.left_out_until = held.left_out_until.max(Some(expires_at));

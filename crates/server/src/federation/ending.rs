@@ -84,7 +84,9 @@ pub(super) async fn end<F: Fn(&IdentityProvider) -> bool>(
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Error::unavailable("the logout lost too many races"))
+    Err(Error::unavailable(
+        "the logout failed after too many conflicts",
+    ))
 }
 
 /// Returns the identity that the provider proved when the Session was created.
@@ -105,7 +107,7 @@ pub(super) fn began_by(session: &Session) -> Option<&IdentityProvider> {
 pub(super) fn nobody(reason: &'static str) -> Error {
     Error::new(
         ErrorKind::Unauthenticated,
-        "No identity provider of this Cluster has sent this. Nobody was logged out by it.",
+        "This request is not from an identity provider of this Cluster. No Session was ended.",
     )
     .because(reason)
 }

@@ -58,7 +58,7 @@ pub(crate) async fn end_by_token(ctx: &Context, token: &str, caller: &Caller) ->
     let token = read.map_err(|error| match error {
         LoginError::Unavailable(error) => Error::unavailable(error),
         error => {
-            tracing::warn!(identity_provider = entry.name(), %error, "a logout token is refused");
+            tracing::warn!(identity_provider = entry.name(), %error, "logout token refused");
             nobody("logout_token")
         }
     })?;

@@ -318,7 +318,7 @@ fn source(ctx: &Context, spec: &spec::Saml) -> Result<Arc<MetadataSource>, Error
 
 fn unreachable(error: authn::fetched::Unavailable) -> Error {
     Error::unavailable(error)
-        .telling("The identity provider cannot be reached at present; try again")
+        .telling("The identity provider cannot be reached; try again")
         .because("provider_unavailable")
 }
 

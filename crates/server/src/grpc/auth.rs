@@ -107,7 +107,7 @@ macro_rules! unserved {
             Self: 'async_trait,
         {
             Box::pin(async {
-                let public = concat!("This Cluster does not serve ", $what, " yet");
+                let public = concat!("This Cluster does not support ", $what, " yet");
                 Err(Error::new(ErrorKind::Unimplemented, public).into())
             })
         }

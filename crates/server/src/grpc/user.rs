@@ -132,7 +132,7 @@ impl MainService for User {
 /// Returns the best fitting status code among those that existing clients do not retry.
 fn not_served(method: &str) -> Status {
     Error::invalid(format!(
-        "{method} is not served: this Cluster has no private network. Use the Services that are public"
+        "{method} is not supported: this Cluster has no private network. Use the public Services"
     ))
     .into()
 }

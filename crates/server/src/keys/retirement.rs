@@ -40,7 +40,9 @@ impl Keyring {
             let mut transaction = Transaction::at(now);
             transaction.push(Operation::Delete(Kind::SigningKey, id, None));
             match self.store.commit(transaction).await {
-                Ok(_) => tracing::info!(key = %id, "removed a signing key of which no token lives"),
+                Ok(_) => {
+                    tracing::info!(key = %id, "removed a signing key that has no valid tokens")
+                }
                 // Another replica has removed the key.
                 Err(CommitError::Conflict { .. }) => {}
                 Err(CommitError::Store(error)) => return Err(error),

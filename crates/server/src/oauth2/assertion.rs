@@ -29,7 +29,7 @@ pub(super) fn presented<'a>(
         (Some(assertion), Some(TYPE)) => {
             if headers.contains_key(header::AUTHORIZATION) || form.get("client_secret").is_some() {
                 return Err(invalid(
-                    "the client authenticates both by an assertion and by a secret; use one of them",
+                    "the client authenticates with both an assertion and a secret; use one of them",
                 ));
             }
             Ok(Some(assertion))

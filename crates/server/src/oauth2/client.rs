@@ -32,7 +32,7 @@ pub(super) async fn authenticate(
     if form.get("client_assertion").is_some() || form.get("client_assertion_type").is_some() {
         return Err(Failure::new(
             FailureCode::InvalidClient,
-            "an assertion authenticates at the token endpoint alone; here use client_secret_basic or client_secret_post",
+            "an assertion is accepted only at the token endpoint; here use client_secret_basic or client_secret_post",
         ));
     }
     let presented = presented(headers, form)?;
@@ -83,7 +83,7 @@ fn presented(headers: &HeaderMap, form: &Form) -> Result<Presented, Failure> {
     let (id, secret) = (form.get("client_id"), form.get("client_secret"));
     match (authorization, id, secret) {
         (Some(_), _, Some(_)) => Err(invalid(
-            "the client authenticates both by the Authorization header and in the body; use one of them",
+            "the client authenticates both with the Authorization header and in the body; use one of them",
         )),
         (Some(authorization), id, None) => {
             let presented = authorization.to_str().ok().and_then(basic);

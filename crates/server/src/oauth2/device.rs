@@ -72,23 +72,23 @@ pub(super) async fn grant(ctx: &Context, form: &Form, caller: &Caller) -> Result
         .map_err(|not_yet| match not_yet {
             NotYet::Pending => failed(
                 FailureCode::AuthorizationPending,
-                "nobody has typed in the code yet",
+                "the request is not approved yet",
             ),
             NotYet::TooFast => failed(
                 FailureCode::SlowDown,
                 "wait 5 more seconds between requests",
             ),
-            NotYet::Denied => failed(FailureCode::AccessDenied, "somebody has said no"),
+            NotYet::Denied => failed(FailureCode::AccessDenied, "the request was denied"),
             NotYet::Expired => failed(
                 FailureCode::ExpiredToken,
-                "the code has expired; begin again",
+                "the code has expired; start again",
             ),
             NotYet::Invalid => failed(
                 FailureCode::InvalidGrant,
-                "this is no device code of this Cluster, or it was used",
+                "this is not a device code of this Cluster, or it was already used",
             ),
             NotYet::Failed(error) => {
-                tracing::debug!(event = EVENT, %error, "a device got no tokens");
+                tracing::debug!(event = EVENT, %error, "a device received no tokens");
                 error.into()
             }
         })?;

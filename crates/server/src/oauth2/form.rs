@@ -30,7 +30,7 @@ impl Form {
         let query = uri.query().unwrap_or_default();
         if form_urlencoded::parse(query.as_bytes()).any(|(name, _)| BODY_ONLY.contains(&&*name)) {
             return Err(invalid(
-                "parameters must be in the request body, never in the URL: a secret that was there is to be rotated",
+                "parameters must be in the request body, never in the URL: rotate any secret that was in the URL",
             ));
         }
         let mut content_types = headers.get_all(header::CONTENT_TYPE).iter();
@@ -54,9 +54,9 @@ impl Form {
         let mut parameters: Vec<(String, String)> = Vec::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let name = decode(name).ok_or_else(|| invalid("a parameter name is not decodable"))?;
+            let name = decode(name).ok_or_else(|| invalid("a parameter name cannot be decoded"))?;
             let value = decode(value).ok_or_else(|| {
-                invalid("a parameter value is not decodable: percent-encode it as UTF-8")
+                invalid("a parameter value cannot be decoded: percent-encode it as UTF-8")
             })?;
             if parameters.iter().any(|(known, _)| *known == name) {
                 return Err(Failure::new(

@@ -110,7 +110,7 @@ async fn unlimited(
             }
         }
     }
-    Err(Error::unavailable("the grant lost too many races").into())
+    Err(Error::unavailable("the grant failed after too many conflicts").into())
 }
 
 /// Grants with counted uses. Each grant commits in the transaction that counts it.
@@ -157,7 +157,7 @@ async fn counted(
             Err(error) => lost(ctx, &proof, user.uid, error, &mut was_reaped).await?,
         }
     }
-    Err(Error::unavailable("the grant lost too many races").into())
+    Err(Error::unavailable("the grant failed after too many conflicts").into())
 }
 
 async fn begin_counted(
@@ -242,7 +242,7 @@ async fn existing(
         Some(State::Active) => {}
         Some(State::Pending) => {
             return Err(denied(
-                "The Session of this client waits for approval",
+                "The Session of this client is waiting for approval",
                 "session_pending",
             ));
         }
@@ -270,7 +270,7 @@ async fn existing(
             reason: "session_gone",
         }) => Ok(Existing::None),
         Err(Unauthenticated::Refused { reason }) => {
-            Err(denied("The Session of this client does not stand", reason))
+            Err(denied("The Session of this client is not valid", reason))
         }
         Err(error @ Unauthenticated::Unavailable) => Err(Error::unavailable(error).into()),
     }
@@ -282,12 +282,12 @@ async fn stands(ctx: &Context, session: Uid, now: UnixMillis) -> Result<Arc<Stan
         Err(Unauthenticated::Refused {
             reason: "session_pending",
         }) => Err(
-            Error::denied("The Session of this client waits for approval")
+            Error::denied("The Session of this client is waiting for approval")
                 .because("session_pending")
                 .into(),
         ),
         Err(Unauthenticated::Refused { reason }) => {
-            Err(Error::denied("The Session of this client does not stand")
+            Err(Error::denied("The Session of this client is not valid")
                 .because(reason)
                 .into())
         }

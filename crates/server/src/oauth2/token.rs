@@ -35,7 +35,7 @@ pub(super) async fn grant(
         Some(_) => {
             return Err(Failure::new(
                 FailureCode::UnsupportedGrantType,
-                "the grant types are client_credentials and device_code",
+                "the supported grant types are client_credentials and device_code",
             ));
         }
         None => {
@@ -77,7 +77,7 @@ pub(super) fn check_fresh(ctx: &Context) -> Result<(), Failure> {
     }
     Err(Failure::new(
         FailureCode::TemporarilyUnavailable,
-        "the Cluster cannot answer at present; try again",
+        "the Cluster cannot answer at the moment; try again",
     ))
 }
 

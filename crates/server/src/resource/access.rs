@@ -21,7 +21,7 @@ pub async fn list(
     let order_by = options.common.as_ref().and_then(|common| common.order_by);
     if order_by.is_some_and(|order| order.r#type != 0) {
         return Err(Error::invalid(
-            "common.orderBy is not served for access events: they come newest first",
+            "common.orderBy is not supported for access events: they are sorted newest first",
         ));
     }
     let paging = Paging::new(options.common.as_ref())?;
@@ -40,8 +40,8 @@ pub async fn list(
             Some(found.uid)
         }
     };
-    let decision = Decision::try_from(options.decision)
-        .map_err(|_| Error::invalid("decision is none that there is"))?;
+    let decision =
+        Decision::try_from(options.decision).map_err(|_| Error::invalid("decision is unknown"))?;
     let instant =
         |timestamp: &Option<prost_types::Timestamp>| timestamp.as_ref().map(UnixMillis::from_proto);
     let query = AccessQuery {

@@ -80,7 +80,8 @@ pub async fn check(draft: &mut Draft<'_>) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::precondition(
-        "After this nobody could administer the Cluster: no enabled User with a valid Credential or Session would be \
+        "After this change the Cluster would have no administrator: no enabled User with a valid Credential or Session \
+         would be \
          allowed to call the whole core API. Give another User full access first",
     ))
 }

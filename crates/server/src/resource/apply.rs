@@ -88,7 +88,7 @@ impl Apply {
                 continue;
             }
             if !planned.names.insert((kind, name.clone())) {
-                let error = Error::invalid("It is there twice in what is to be applied");
+                let error = Error::invalid("It is given twice in the request");
                 planned.problem(Some(index), Some(kind), &name, &error);
                 continue;
             }
@@ -178,7 +178,7 @@ impl Planned {
         for (index, kind) in gone {
             let name = self.results.get(&index).map(|applied| applied.name.clone());
             let error = Error::precondition(
-                "Pruning would delete what it belongs to: name that too, or leave both out",
+                "Pruning would delete the object that it belongs to: include that object too, or leave out both",
             );
             self.problem(Some(index), Some(kind), &name.unwrap_or_default(), &error);
         }

@@ -22,7 +22,7 @@ pub async fn list(
     let order_by = options.common.as_ref().and_then(|common| common.order_by);
     if order_by.is_some_and(|order| order.r#type != 0) {
         return Err(Error::invalid(
-            "common.orderBy is not served for audit events: they come newest first",
+            "common.orderBy is not supported for audit events: they are sorted newest first",
         ));
     }
     let paging = Paging::new(options.common.as_ref())?;

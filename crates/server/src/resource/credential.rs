@@ -31,8 +31,8 @@ impl Managed for Credential {
         // Policies do not apply to its holder, so nothing about it may change, least of all its expiry.
         if old.is_some_and(|old| credential::recovery_until(&old.message).is_some()) {
             return Err(Error::precondition(
-                "A recovery Credential cannot be changed. It ends by itself: delete it, or run `octeliumd recover` \
-                 where the Cluster runs for a new one",
+                "A recovery Credential cannot be changed. It expires on its own. Delete it, or run `octeliumd recover` \
+                 on the machine of the Cluster for a new one",
             ));
         }
         authorization::check(draft, new, old).await?;

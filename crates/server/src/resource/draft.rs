@@ -182,7 +182,7 @@ impl<'a> Draft<'a> {
             Err(error) if error.transient => Err(error.into()),
             Err(error) => {
                 // A secret that cannot be opened is replaced.
-                tracing::error!(%error, "a secret does not open");
+                tracing::error!(%error, "a secret cannot be decrypted");
                 Ok(false)
             }
         }

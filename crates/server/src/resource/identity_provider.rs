@@ -123,13 +123,13 @@ fn check_type(spec: &Spec) -> Result<status::Type, Error> {
             check_identity_token(token)?;
             if spec.user_creation.is_some() || !spec.group_mappings.is_empty() {
                 return Err(Error::invalid(
-                    "spec.userCreation and spec.groupMappings are for providers that people log in with; create the \
-                     WORKLOAD Users of identity tokens",
+                    "spec.userCreation and spec.groupMappings are for providers that people sign in with; create the \
+                     WORKLOAD Users of identity tokens yourself",
                 ));
             }
             if spec.enable_email_as_identity {
                 return Err(Error::invalid(
-                    "spec.enableEmailAsIdentity is for providers that people log in with",
+                    "spec.enableEmailAsIdentity is for providers that people sign in with",
                 ));
             }
             Ok(status::Type::OidcIdentityToken)
@@ -191,8 +191,8 @@ fn check_oidc(oidc: &spec::Oidc) -> Result<(), Error> {
     check_text("oidc.identifierClaim", &oidc.identifier_claim, CLAIM_BYTES)?;
     if oidc.check_email_verified && oidc.allow_unverified_email {
         return Err(Error::invalid(
-            "spec.oidc.checkEmailVerified and spec.oidc.allowUnverifiedEmail contradict each other: addresses that the \
-             provider does not call verified count only with the latter",
+            "spec.oidc.checkEmailVerified and spec.oidc.allowUnverifiedEmail contradict each other: unverified \
+             addresses are accepted only with the latter",
         ));
     }
     Ok(())
@@ -222,7 +222,7 @@ fn check_saml(saml: &spec::Saml) -> Result<(), Error> {
         Some(saml::MetadataType::Metadata(metadata)) => {
             if metadata.is_empty() || metadata.len() > METADATA_BYTES {
                 return Err(Error::invalid(format!(
-                    "spec.saml.metadata has {} bytes; it must have 1 to {METADATA_BYTES}. Give larger ones by \
+                    "spec.saml.metadata has {} bytes; it must have 1 to {METADATA_BYTES}. For larger metadata use \
                      metadataURL",
                     metadata.len()
                 )));
@@ -263,7 +263,7 @@ fn check_identity_token(token: &spec::OidcIdentityToken) -> Result<(), Error> {
         Some(Keys::IssuerUrl(issuer)) => {
             if !token.issuer.is_empty() {
                 return Err(Error::invalid(
-                    "spec.oidcIdentityToken.issuer must be left out where issuerURL is set",
+                    "spec.oidcIdentityToken.issuer must be left out if issuerURL is set",
                 ));
             }
             check_issuer_url("oidcIdentityToken.issuerURL", issuer)?;
@@ -286,7 +286,7 @@ fn check_identity_token(token: &spec::OidcIdentityToken) -> Result<(), Error> {
     let needs_issuer = !matches!(token.r#type, Some(Keys::IssuerUrl(_)));
     if needs_issuer && token.issuer.is_empty() {
         return Err(Error::invalid(
-            "spec.oidcIdentityToken.issuer must be set: the `iss` of the tokens, exactly as it stands in them",
+            "spec.oidcIdentityToken.issuer must be set to the exact `iss` of the tokens",
         ));
     }
     check_text("oidcIdentityToken.issuer", &token.issuer, ISSUER_BYTES)?;

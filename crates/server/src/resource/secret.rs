@@ -73,8 +73,8 @@ fn check_beside(data: &secret::spec::Data) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::invalid(
-        "spec.data must be certificates in PEM and nothing else: whoever may read the Secret can read it. Put what is \
-         secret into data",
+        "spec.data must contain only certificates in PEM: every User who can read the Secret can read it. Put secret \
+         values into data",
     ))
 }
 

@@ -122,7 +122,7 @@ fn check_message(
             }
             _ => {
                 return Err(Error::invalid(format!(
-                    "{path} is not served yet: leave it out"
+                    "{path} is not supported yet: leave it out"
                 )));
             }
         }
@@ -205,7 +205,9 @@ mod tests {
     fn what_is_not_served_is_named(#[case] json: &str, #[case] path: &str) {
         let error = check(Some(&spec(json)), SERVICE).unwrap_err();
         assert!(
-            error.public().starts_with(&format!("{path} is not served")),
+            error
+                .public()
+                .starts_with(&format!("{path} is not supported")),
             "{error}"
         );
     }

@@ -81,7 +81,7 @@ fn check_mode(spec: &Spec) -> Result<(), Error> {
         Ok(Mode::Http | Mode::Grpc | Mode::Web) => Ok(()),
         Ok(Mode::Unset) => Err(Error::invalid("spec.mode must be set: HTTP, GRPC or WEB")),
         Ok(mode) => Err(Error::invalid(format!(
-            "spec.mode {} is not served yet: use HTTP, GRPC or WEB",
+            "spec.mode {} is not supported yet: use HTTP, GRPC or WEB",
             mode.as_str_name()
         ))),
         Err(_) => Err(Error::invalid(
@@ -241,7 +241,7 @@ async fn derive(
         && !draft.author.is_cluster();
     if is_own {
         return Err(Error::denied(format!(
-            "The Namespace {namespace_name} is the Cluster's own"
+            "The Namespace {namespace_name} is reserved for the Cluster"
         )));
     }
     if namespace_name == DEFAULT

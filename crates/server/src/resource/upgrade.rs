@@ -64,7 +64,8 @@ async fn upgrade_document<T: Resource>(
     if has_public_secret {
         tracing::warn!(
             secret = document.name,
-            "spec.data of a Secret held more than certificates in clear, and was emptied of it; rotate what was there"
+            "spec.data of a Secret contained values other than certificates in plain text; they were removed: rotate \
+             these values"
         );
     }
     Ok(())

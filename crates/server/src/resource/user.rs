@@ -99,7 +99,7 @@ fn check_email(spec: &Spec) -> Result<(), Error> {
     }
     Err(Error::invalid(format!(
         "spec.email {email:?} is invalid: it must be an address of at most {EMAIL_BYTES} ASCII characters in \
-         lower case, as alice@example.com"
+         lowercase, such as alice@example.com"
     )))
 }
 
@@ -214,7 +214,7 @@ async fn check_identities(
             )));
         }
         if identities.iter().take(index).any(|other| other == identity) {
-            return Err(Error::invalid(format!("{path} is there twice")));
+            return Err(Error::invalid(format!("{path} is given twice")));
         }
     }
     Ok(())

@@ -44,12 +44,8 @@ pub fn watch(
                 | Kind::Enrollment
         )
     });
-    let kind = kind.ok_or_else(|| {
-        Error::invalid(format!(
-            "kind {:?} is not the kind of a resource",
-            request.kind
-        ))
-    })?;
+    let kind = kind
+        .ok_or_else(|| Error::invalid(format!("kind {:?} is not a resource kind", request.kind)))?;
     let (sender, receiver) = mpsc::channel(BUFFERED);
     let after = Some(Cursor(request.after_cursor)).filter(|after| after.0 > 0);
     let watcher = Watcher {
@@ -83,7 +79,7 @@ async fn ends(context: &Context, actor: &Actor) -> Error {
 
 fn replaced() -> Error {
     Error::precondition(
-        "The history of the Cluster was replaced after a failover: watch anew without afterCursor",
+        "The history of the Cluster was replaced after a failover: start a new watch without afterCursor",
     )
 }
 
@@ -148,7 +144,7 @@ impl Watcher {
                 Changes::Replaced => return Err(replaced()),
                 Changes::Trimmed(_) => {
                     return Err(Error::precondition(
-                        "The changes after this cursor are no longer known: watch anew without afterCursor",
+                        "The changes after this cursor are no longer known: start a new watch without afterCursor",
                     ));
                 }
             };

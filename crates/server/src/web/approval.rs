@@ -29,17 +29,18 @@ pub(super) fn read(request: &str) -> Result<ClientLogin, Failure> {
     ClientLogin::read(request).map_err(|invalid| {
         let text = match invalid {
             InvalidRequest::Malformed => {
-                "It is damaged, or was not made by a client of this platform. Start the login again in your terminal: \
+                "It is damaged, or a client of this platform did not create it. Start the login again in your \
+                 terminal: \
                  octelium login"
             }
             InvalidRequest::NoChallenge => {
-                "Its client is too old to be let in safely: what it gets could be used by others on the same machine. \
+                "The client is too old for a safe sign-in: other users of the same machine could use its tokens. \
                  Update the client and start the login again."
             }
         };
         Failure::new(
             StatusCode::BAD_REQUEST,
-            "This login request cannot be answered",
+            "This sign-in request is not valid",
             text,
         )
     })
@@ -57,7 +58,7 @@ pub(super) fn page(
     let body = question(ctx, visitor, &login, request, caller, &token);
     // The answer redirects to the client.
     let target = login.callback.origin();
-    Ok(Page::new("Let a program in?", body)
+    Ok(Page::new("Approve this sign-in?", body)
         .forms_lead_to(target)
         .into_response())
 }
@@ -78,12 +79,12 @@ pub(super) async fn answer(
     client_login::reject(&ctx, &login, by, &caller).await?;
     let body = html! {
         section.card {
-            h1 { "The program was not let in" }
-            p { "Nothing was given to it. If you have not started it yourself, somebody may have tried to get in as you: tell an administrator." }
+            h1 { "The sign-in was denied" }
+            p { "The program was not signed in. If you did not start it yourself, someone may have tried to sign in as you: tell an administrator." }
             p { a.button href="/" { "Go to the portal" } }
         }
     };
-    Ok(Page::new("Not let in", body).into_response())
+    Ok(Page::new("Sign-in denied", body).into_response())
 }
 
 fn question(
@@ -97,9 +98,9 @@ fn question(
     let code = login.code();
     html! {
         section.card.broad {
-            h1 { "Let a program in?" }
+            h1 { "Approve this sign-in?" }
             p {
-                "A program on " strong { "this computer" } " asks to be logged in as "
+                "A program on " strong { "this computer" } " asks to sign in as "
                 strong { (visitor.display_name()) } ". It will be able to do what you can do."
             }
             dl.profile.tight {
@@ -111,14 +112,14 @@ fn question(
             p.warning {
                 "Approve this only if you have just started " code { "octelium login" } " on this computer yourself"
                 @if code.is_some() { " and it shows the same code" }
-                ". Nobody has a reason to send you here."
+                ". If someone sent you to this page, do not approve."
             }
             form method="post" action="/login/answer" {
                 (token_field(token))
                 input type="hidden" name="request" value=(request);
                 div.pair {
-                    button.quiet type="submit" name="answer" value="reject" { "No" }
-                    button type="submit" name="answer" value="approve" { "Let it in" }
+                    button.quiet type="submit" name="answer" value="reject" { "Deny" }
+                    button type="submit" name="answer" value="approve" { "Approve" }
                 }
             }
         }

@@ -165,7 +165,7 @@ async fn prove_first(
     next: &Next,
 ) -> Result<Response, Failure> {
     if error.reason() != Some("fresh_authentication_required") {
-        return Err(Failure::from(error).then(HOME, "Back to the Authenticators"));
+        return Err(Failure::from(error).then(HOME, "Back to Authenticators"));
     }
     let available = manage::available(ctx, holder).await?;
     let place = if available.all.is_empty() {
@@ -230,7 +230,7 @@ fn kind(authenticator: &Authenticator) -> &'static str {
         (Type::Fido, Some(info::Type::Fido(fido))) if fido.is_passkey => "Passkey",
         (Type::Fido, _) => "Security key",
         (Type::Totp, _) => "Authenticator app",
-        (Type::Tpm, _) => "TPM of a machine",
+        (Type::Tpm, _) => "TPM",
         (Type::Unknown, _) => "Unknown",
     }
 }

@@ -43,8 +43,8 @@ pub(super) async fn page(
     let token = visitor.form_token(&ctx)?;
     let body = html! {
         section.card {
-            h1 { "Let a machine in" }
-            p { "It shows a code. Type it in, and you will see what is asking." }
+            h1 { "Sign in a device" }
+            p { "Enter the code that the device shows. You can check the request before you approve it." }
             form.stack method="post" action="/device" {
                 (token_field(&token))
                 div {
@@ -52,11 +52,11 @@ pub(super) async fn page(
                     input.code type="text" id="code" name="code" value=(code) required maxlength="9"
                         autocomplete="off" spellcheck="false" autocapitalize="characters" placeholder="BCDF-GHJK";
                 }
-                button.wide type="submit" { "Go on" }
+                button.wide type="submit" { "Continue" }
             }
         }
     };
-    Ok(Page::new("Let a machine in", body).into_response())
+    Ok(Page::new("Sign in a device", body).into_response())
 }
 
 /// Looks up the code and shows the device that requests access.
@@ -68,10 +68,10 @@ pub(super) async fn find(
     let code = form.get("code").unwrap_or_default();
     let (request, shown) = device_login::find(&ctx, code, &member.active)
         .await
-        .map_err(|error| Failure::from(error).then("/device", "Type it in again"))?;
+        .map_err(|error| Failure::from(error).then("/device", "Enter it again"))?;
     let token = member.form_token(&ctx)?;
     let body = question(&ctx, member.display_name(), &request, &shown, &token);
-    Ok(Page::new("Let a machine in?", body).into_response())
+    Ok(Page::new("Approve this sign-in?", body).into_response())
 }
 
 pub(super) async fn answer(
@@ -85,20 +85,20 @@ pub(super) async fn answer(
     device_login::answer(&ctx, shown, is_approved, &member.active, &caller).await?;
     let (title, text) = if is_approved {
         (
-            "The machine is let in",
-            "It goes on by itself in a few seconds. You can close this page.",
+            "The device is signed in",
+            "It continues automatically in a few seconds. You can close this page.",
         )
     } else {
         (
-            "The machine was not let in",
-            "Nothing was given to it. If somebody has asked you to type in the code, tell an administrator.",
+            "The sign-in was denied",
+            "The device was not signed in. If someone asked you to enter the code, tell an administrator.",
         )
     };
     let body = html! {
         section.card {
             h1 { (title) }
             p { (text) }
-            p { a.button.quiet href="/sessions" { "See your Sessions" } }
+            p { a.button.quiet href="/sessions" { "View your sessions" } }
         }
     };
     Ok(Page::new(title, body).into_response())
@@ -113,29 +113,29 @@ fn place(ctx: &Context, request: &Request) -> Option<String> {
 fn question(ctx: &Context, name: &str, request: &Request, shown: &str, token: &str) -> Markup {
     html! {
         section.card.broad {
-            h1 { "Let a machine in?" }
+            h1 { "Approve this sign-in?" }
             p {
-                "A machine asks to be logged in as " strong { (name) }
-                ". Whoever sits at it will be able to do what you can do."
+                "A device asks to sign in as " strong { (name) }
+                ". Anyone who uses it will be able to do what you can do."
             }
             dl.profile.tight {
                 div { dt { "Code" } dd { code.big { (request.shown_code()) } } }
-                @if !request.address.is_empty() { div { dt { "Its address" } dd { (request.address) } } }
-                @if let Some(place) = place(ctx, request) { div { dt { "Its place" } dd { (place) } } }
+                @if !request.address.is_empty() { div { dt { "IP address" } dd { (request.address) } } }
+                @if let Some(place) = place(ctx, request) { div { dt { "Location" } dd { (place) } } }
                 @if !request.user_agent.is_empty() { div { dt { "Program" } dd { (request.user_agent) } } }
-                div { dt { "Asked" } dd { (moment(request.at(), ctx.now())) } }
-                @if !request.scopes.is_empty() { div { dt { "Only for" } dd { (request.scopes.join(" ")) } } }
+                div { dt { "Requested" } dd { (moment(request.at(), ctx.now())) } }
+                @if !request.scopes.is_empty() { div { dt { "Restricted to" } dd { (request.scopes.join(" ")) } } }
             }
             p.warning {
-                "Only if it is your own machine and you have started the login there yourself. "
-                "Whoever has sent you a code wants to get in as you."
+                "Approve this only if it is your own device and you started the sign-in there yourself. "
+                "If someone sent you a code, they may be trying to sign in as you."
             }
             form method="post" action="/device/answer" {
                 (token_field(token))
                 input type="hidden" name="request" value=(shown);
                 div.pair {
-                    button.quiet type="submit" name="answer" value="reject" { "No" }
-                    button type="submit" name="answer" value="approve" { "Let it in" }
+                    button.quiet type="submit" name="answer" value="reject" { "Deny" }
+                    button type="submit" name="answer" value="approve" { "Approve" }
                 }
             }
         }

@@ -34,7 +34,7 @@ pub(super) async fn page(State(ctx): State<Context>, visit: Visit) -> Result<Res
         }
         Visit::Unknown(_) => None,
     };
-    Ok(Page::new("Log in with a link", form(known.as_ref())).into_response())
+    Ok(Page::new("Sign in with a link", form(known.as_ref())).into_response())
 }
 
 /// Redeems the link and signs the browser in.
@@ -73,10 +73,10 @@ async fn has_authenticators(ctx: &Context, begun: &Begun) -> Result<bool, Error>
 fn form(known: Option<&(String, String)>) -> Markup {
     html! {
         section.card {
-            h1 { "Log in with a link" }
-            p id="enroll-who" hidden { "You will be logged in as " strong id="enroll-name" {} "." }
+            h1 { "Sign in with a link" }
+            p id="enroll-who" hidden { "You will be signed in as " strong id="enroll-name" {} "." }
             @if let Some((name, _)) = known {
-                p.hint { "You are logged in as " (name) " now. That Session ends when you use the link." }
+                p.hint { "You are signed in as " (name) ". This Session ends when you use the link." }
             }
             form.stack method="post" action="/enroll" {
                 @if let Some((_, token)) = known { (token_field(token)) }
@@ -84,9 +84,9 @@ fn form(known: Option<&(String, String)>) -> Markup {
                     label for="link" { "The link that you were given" }
                     input type="text" id="link" name="link" required autocomplete="off" spellcheck="false" autocapitalize="off";
                 }
-                button.wide type="submit" { "Log in" }
+                button.wide type="submit" { "Sign in" }
             }
-            p.fine { "The link works once. If it was used by somebody else, tell the administrator who gave it to you." }
+            p.fine { "The link works once. If someone else has used it, tell the administrator who gave it to you." }
         }
     }
 }

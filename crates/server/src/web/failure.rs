@@ -51,7 +51,7 @@ impl Failure {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "Not available at the moment",
-            "The Cluster cannot answer at present. You are still logged in if you were. Try again in a moment.",
+            "The Cluster cannot answer at the moment. If you were signed in, you still are. Try again in a moment.",
         )
     }
 
@@ -59,8 +59,8 @@ impl Failure {
     pub(crate) fn not_found() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
-            "There is nothing here",
-            "The address may be mistyped, or what was here is gone.",
+            "Page not found",
+            "The address may be wrong, or the page no longer exists.",
         )
         .then("/", "Go to the portal")
     }
@@ -91,23 +91,28 @@ impl From<Error> for Failure {
             | ErrorKind::FailedPrecondition
             | ErrorKind::AlreadyExists => (StatusCode::BAD_REQUEST, "That did not work"),
             ErrorKind::NotFound => return Self::not_found(),
-            ErrorKind::Unauthenticated => (StatusCode::UNAUTHORIZED, "You could not be logged in"),
-            ErrorKind::PermissionDenied => (StatusCode::FORBIDDEN, "You may not do this"),
-            ErrorKind::Conflict => (StatusCode::CONFLICT, "Somebody else was faster"),
+            ErrorKind::Unauthenticated => (StatusCode::UNAUTHORIZED, "You could not be signed in"),
+            ErrorKind::PermissionDenied => {
+                (StatusCode::FORBIDDEN, "You are not allowed to do this")
+            }
+            ErrorKind::Conflict => (
+                StatusCode::CONFLICT,
+                "Someone else changed this at the same time",
+            ),
             ErrorKind::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "Too many attempts"),
-            ErrorKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "That is too large"),
+            ErrorKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The request is too large"),
             ErrorKind::TimedOut => (
                 StatusCode::REQUEST_TIMEOUT,
                 "Your request did not arrive in time",
             ),
             ErrorKind::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "Too many requests"),
             ErrorKind::Unavailable => return Self::unavailable(),
-            ErrorKind::Unimplemented => (StatusCode::NOT_IMPLEMENTED, "Not served"),
+            ErrorKind::Unimplemented => (StatusCode::NOT_IMPLEMENTED, "Not supported"),
             ErrorKind::Internal => {
                 return Self::new(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "Something went wrong here",
-                    "This is a fault of the Cluster. An administrator finds it in the log by the id below.",
+                    "This is an error of the Cluster. An administrator can find it in the log by the id below.",
                 );
             }
         };

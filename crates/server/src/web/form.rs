@@ -69,8 +69,8 @@ impl FromRequest<Context> for Posted {
         let fields = fields.ok_or_else(|| {
             Failure::new(
                 StatusCode::BAD_REQUEST,
-                "That did not arrive whole",
-                "What your browser has sent cannot be read. Go back and try again.",
+                "The request is not valid",
+                "The data from your browser cannot be read. Go back and try again.",
             )
         })?;
         if let Some(Visit::Known(visitor)) = visit {

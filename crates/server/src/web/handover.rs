@@ -103,7 +103,8 @@ pub(super) fn depart(ctx: &Context, by: &ActiveSession, place: &Place) -> Result
     };
     let expires_at = ctx.now().saturating_add(CODE_LIFETIME);
     let code = sealed::seal(ctx, Purpose::HandOver, &code, expires_at)?;
-    let (origin, _) = split(&place.url).ok_or_else(|| Error::internal("no place to return to"))?;
+    let (origin, _) =
+        split(&place.url).ok_or_else(|| Error::internal("no address to return to"))?;
     Ok(format!("{origin}{CALLBACK}?code={code}"))
 }
 
@@ -142,7 +143,7 @@ pub async fn arrive(
         Ok(_) => {}
         Err(CommitError::RecordTaken) => return Err(Refused::Used),
         Err(error) => {
-            tracing::error!(%error, "a code cannot be taken");
+            tracing::error!(%error, "a code cannot be redeemed");
             return Err(Refused::Unavailable);
         }
     }

@@ -40,13 +40,12 @@ use crate::{
 
 /// Query field that asks for a login even if the visitor has a Session.
 const AGAIN: &str = "again";
-const AGAIN_WHY: &str = "Log in once more: adding and removing Authenticators needs that you have just proved who you \
-                         are.";
+const AGAIN_WHY: &str = "Sign in again. To add or remove Authenticators, you must have verified recently that it's you.";
 
 /// The value of [`AGAIN`] if a Service requires the fresh login.
 const FOR_SERVICE: &str = "proof";
 const PROOF_WHY: &str =
-    "Log in once more: where you are going wants that you have just proved who you are.";
+    "Sign in again. The page or Service that you are opening requires a recent sign-in.";
 
 /// Query field that makes providers ask for an account even if the browser is signed in there. The account that is
 /// signed in there was refused here.
@@ -120,7 +119,7 @@ fn ask(
     };
     let body = choice(next, &offers, &hidden, why, passkey.as_ref());
     // The answer to the form redirects to a provider.
-    Ok(Page::new("Log in", body)
+    Ok(Page::new("Sign in", body)
         .forms_lead_to(elsewhere(ctx))
         .into_response())
 }
@@ -141,7 +140,7 @@ pub(super) async fn passkey(
             let session = visit::begun(&ctx, &begun)?;
             Ok(see_other(&next.login(&ctx)?, [Some(session)]))
         }
-        Err(error) => Err(Failure::from(error).then(next.login(&ctx)?, "Back to the login")),
+        Err(error) => Err(Failure::from(error).then(next.login(&ctx)?, "Back to sign-in")),
     }
 }
 
@@ -182,7 +181,7 @@ pub(super) fn send_off(ctx: &Context, to: &Destination, cookie: Option<HeaderVal
     };
     let body = html! {
         section.card {
-            h1 { "On to " (host(action)) }
+            h1 { "Continue to " (host(action)) }
             form method="post" action=(action) data-submit {
                 @for (name, value) in fields {
                     input type="hidden" name=(name) value=(value);
@@ -248,13 +247,13 @@ async fn arrive(
         let is_denied = failed.error.kind() == ErrorKind::PermissionDenied;
         let failure = Failure::from(failed.error);
         let failure = if is_denied {
-            failure.titled("You could not be logged in")
+            failure.titled("You could not be signed in")
         } else {
             failure
         };
         match state.next.at(ctx, &format!("/login?{OTHER}=1")) {
             // The provider would return the same account again.
-            Ok(place) if is_known_there => failure.then(place, "Log in as somebody else"),
+            Ok(place) if is_known_there => failure.then(place, "Sign in as someone else"),
             _ => back(ctx, &state.next, failure),
         }
     })?;
@@ -318,22 +317,22 @@ fn choice(
 ) -> Markup {
     html! {
         section.card {
-            h1 { "Log in" }
+            h1 { "Sign in" }
             @if let Some(why) = why { p.hint role="status" { (why) } }
             @if let Next::Service(place) = next {
-                p { "to go on to " strong { (host(&place.url)) } }
+                p { "to continue to " strong { (host(&place.url)) } }
             }
             @if let Next::Program(_) = next {
-                p { "to let a program in that waits in your terminal" }
+                p { "to approve the sign-in of a program in your terminal" }
             }
             @if let Next::Device(_) = next {
-                p { "to let a machine in that shows a code" }
+                p { "to approve the sign-in of a device that shows a code" }
             }
             @if let Some(passkey) = passkey { (passkey) }
             @if offers.is_empty() && passkey.is_none() {
                 p {
-                    "This Cluster has no identity provider to log in with. An administrator can give you a link that \
-                     logs you in:"
+                    "This Cluster has no identity provider to sign in with. An administrator can create a sign-in link \
+                     for you:"
                 }
                 pre { code { "octeliumctl create enrollment --user YOU" } }
             } @else if !offers.is_empty() {
@@ -365,10 +364,10 @@ fn passkey_form(
         div hidden data-conditional {
             label for="passkey" { "Your passkey" }
             input type="text" id="passkey" autocomplete="username webauthn" spellcheck="false"
-                autocapitalize="off" placeholder="Choose one here";
+                autocapitalize="off" placeholder="Choose a passkey";
         }
     };
-    let button = "Log in with a passkey";
+    let button = "Sign in with a passkey";
     key::form(Ceremony::Get, challenge, "/login/passkey", button, &rest)
 }
 
@@ -395,16 +394,16 @@ pub(super) fn query_fields(query: Option<&str>) -> Result<Fields, Failure> {
 fn unreadable() -> Failure {
     Failure::new(
         StatusCode::BAD_REQUEST,
-        "This cannot be read",
-        "The address, or the form, says something twice. Begin again.",
+        "The request is not valid",
+        "The address or the form contains the same value twice. Start again.",
     )
-    .then("/login", "Log in")
+    .then("/login", "Sign in")
 }
 
 /// Adds a link to the login page, which keeps the place to continue at.
 fn back(ctx: &Context, next: &Next, failure: Failure) -> Failure {
     match next.login(ctx) {
-        Ok(place) => failure.then(place, "Back to the login"),
+        Ok(place) => failure.then(place, "Back to sign-in"),
         Err(failure) => failure,
     }
 }

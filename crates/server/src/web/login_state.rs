@@ -101,9 +101,9 @@ impl LoginState {
         let is_finished = ctx.store.has_record(USED, id, ctx.now()).await;
         if is_finished.map_err(Error::from)? {
             return Err(again(
-                "This login was finished already",
-                "It has come back twice, perhaps because the page was loaded again. If you are not logged in, log in \
-                 once more.",
+                "This sign-in is already complete",
+                "The response arrived twice, perhaps because the page was reloaded. If you are not signed in, sign in \
+                 again.",
             ));
         }
         Ok(Self {
@@ -128,18 +128,19 @@ impl LoginState {
 
 fn foreign() -> Failure {
     again(
-        "This login was not begun here",
-        "This browser has begun no such login, or another one since. Nobody was logged in. Log in from here.",
+        "This sign-in was not started here",
+        "This browser did not start this sign-in, or it started another one since. You are not signed in. Sign in from \
+         here.",
     )
 }
 
 fn late() -> Failure {
     again(
-        "The login took too long",
-        "More than ten minutes have passed since you began. Log in once more.",
+        "The sign-in took too long",
+        "More than ten minutes have passed since you started. Sign in again.",
     )
 }
 
 fn again(title: &str, text: &str) -> Failure {
-    Failure::new(StatusCode::BAD_REQUEST, title, text).then("/login", "Log in")
+    Failure::new(StatusCode::BAD_REQUEST, title, text).then("/login", "Sign in")
 }

@@ -57,7 +57,7 @@ pub(super) async fn logout(
     let text = "This browser's Session has ended, here and at all Services.";
     let Some((further, cookie)) = further else {
         let other = other.map(|other| {
-            html! { p { a.button href=(other.url) { "Log out of " (other.label) " too" } } }
+            html! { p { a.button href=(other.url) { "Sign out of " (other.label) " too" } } }
         });
         return Ok(without_session(page(text, other.as_ref())));
     };
@@ -76,14 +76,14 @@ pub(super) fn logged_out(text: &str) -> Response {
 fn page(text: &str, further: Option<&Markup>) -> Page {
     let body = html! {
         section.card {
-            h1 { "You are logged out" }
+            h1 { "You are signed out" }
             p { (text) }
             @if let Some(further) = further { (further) }
-            p { a.button href="/login" { "Log in again" } }
+            p { a.button href="/login" { "Sign in again" } }
         }
     };
     // The frame still knows the ended Session, so it is rendered without one.
-    Page::new("Logged out", body).for_nobody()
+    Page::new("Signed out", body).for_nobody()
 }
 
 fn without_session(page: Page) -> Response {

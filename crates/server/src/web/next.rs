@@ -60,13 +60,13 @@ impl Next {
                 Err(InvalidReturn::Expired) => Err(Failure::new(
                     StatusCode::BAD_REQUEST,
                     "This took too long",
-                    "The way back to where you came from has expired. Open the Service again.",
+                    "The link back to the Service has expired. Open the Service again.",
                 )
                 .then("/", "Go to the portal")),
                 Err(InvalidReturn::Invalid) => Err(Failure::new(
                     StatusCode::BAD_REQUEST,
-                    "This link leads nowhere",
-                    "It names a place to go on to that this Cluster has not sent you from. Open the Service itself.",
+                    "This link is not valid",
+                    "The Cluster did not create its return address. Open the Service directly.",
                 )
                 .then("/", "Go to the portal")),
             };

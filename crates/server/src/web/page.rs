@@ -251,7 +251,7 @@ fn identity(visitor: &Visitor, token: &str) -> Markup {
             span.name { (visitor.display_name()) }
             form method="post" action="/logout" {
                 (token_field(token))
-                button.quiet type="submit" { "Log out" }
+                button.quiet type="submit" { "Sign out" }
             }
         }
     }

@@ -254,7 +254,7 @@ fn endpoints(ctx: &Context, github: &spec::Github) -> github::Endpoints {
 async fn client_secret(ctx: &Context, name: &str) -> Result<Zeroizing<String>, Error> {
     let missing = || {
         Error::internal(format!(
-            "the Secret {name} of an IdentityProvider is not there"
+            "the Secret {name} of an IdentityProvider does not exist"
         ))
     };
     let stored = load::by_name::<Secret>(&*ctx.store, name, ctx.now()).await?;
@@ -282,34 +282,33 @@ fn told(entry: &ProviderEntry, error: LoginError) -> Error {
     let error = match error {
         LoginError::Refused(code) if code == "access_denied" => Error::new(
             ErrorKind::Unauthenticated,
-            format!("The login at {label} was cancelled, or {label} does not let you in."),
+            format!("The sign-in at {label} was cancelled or refused."),
         ),
         LoginError::Refused(code) => Error::new(
             ErrorKind::Unauthenticated,
             format!(
-                "{label} did not log you in ({code}). Try again; if it stays so, tell an administrator."
+                "{label} did not sign you in ({code}). Try again. If this continues, tell an administrator."
             ),
         ),
         LoginError::Invalid(what) => {
-            tracing::warn!(identity_provider = entry.name(), what, "a login is refused");
+            tracing::warn!(identity_provider = entry.name(), what, "login refused");
             Error::new(
                 ErrorKind::Unauthenticated,
                 format!(
-                    "What {label} has answered does not hold, so nobody was logged in. Try again; if it stays so, tell an \
-                     administrator."
+                    "The response of {label} is not valid, so you are not signed in. Try again. If this continues, \
+                     tell an administrator."
                 ),
             )
         }
         LoginError::NotAnew => Error::new(
             ErrorKind::Unauthenticated,
             format!(
-                "{label} was asked to have you prove anew who you are, and has not done so. Log out at {label}, and try \
+                "The Cluster requires a new sign-in, but {label} did not ask you for one. Sign out at {label} and try \
                  again."
             ),
         ),
-        LoginError::Unavailable(error) => Error::unavailable(error).telling(format!(
-            "{label} cannot be reached at present. Try again in a moment."
-        )),
+        LoginError::Unavailable(error) => Error::unavailable(error)
+            .telling(format!("{label} cannot be reached. Try again in a moment.")),
     };
     error.because(reason)
 }
@@ -317,7 +316,7 @@ fn told(entry: &ProviderEntry, error: LoginError) -> Error {
 fn gone() -> Error {
     Error::new(
         ErrorKind::FailedPrecondition,
-        "This way to log in is not there any more. Choose another.",
+        "This sign-in method no longer exists. Choose another one.",
     )
     .because("provider_gone")
 }

@@ -138,7 +138,7 @@ pub(super) fn further(ctx: &Context, farewell: &Farewell) -> Result<(Markup, Hea
     let text = sealed::seal(ctx, Purpose::Logout, &content, expires_at)?;
     let cookie = cookie::set(cookie::LOGOUT, &text, SameSite::None, LIFETIME)
         .ok_or_else(|| Error::internal("no cookie could be made"))?;
-    let label = format!("Log out of {} too", farewell.label);
+    let label = format!("Sign out of {} too", farewell.label);
     let way = match Destination::from(farewell.message.clone()) {
         Destination::Url(url) => html! { a.button href=(url) { (label) } },
         Destination::Form { action, fields } => html! {
@@ -168,9 +168,9 @@ async fn begun(ctx: &Context, headers: &HeaderMap) -> Result<(Uid, String), Fail
 fn foreign() -> Failure {
     Failure::new(
         StatusCode::BAD_REQUEST,
-        "This logout was not begun here",
-        "This browser has begun no logout at that identity provider, or more than ten minutes ago. If you see your name \
-         above, you are still logged in here.",
+        "This sign-out was not started here",
+        "This browser did not start a sign-out at this identity provider in the last ten minutes. If you see your name \
+         above, you are still signed in here.",
     )
     .then("/", "Go to the portal")
 }
@@ -178,8 +178,8 @@ fn foreign() -> Failure {
 fn unreadable() -> Failure {
     Failure::new(
         StatusCode::BAD_REQUEST,
-        "This cannot be read",
-        "What an identity provider has sent here is no message of a logout.",
+        "The request is not valid",
+        "The identity provider sent a message that is not a SAML logout message.",
     )
     .then("/", "Go to the portal")
 }

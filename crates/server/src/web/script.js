@@ -52,7 +52,7 @@ if (live) {
       return;
     }
     if (answer.status === 503) return;
-    if (!answer.ok) return stop("This list does not go on by itself any more: reload the page.");
+    if (!answer.ok) return stop("This list is no longer updated: reload the page.");
     const rows = document.createElement("template");
     rows.innerHTML = `<table><tbody>${await answer.text()}</tbody></table>`;
     const found = [...rows.content.querySelectorAll("tr")];
@@ -73,8 +73,8 @@ if (live) {
   control.hidden = false;
   control.addEventListener("click", () => {
     paused = !paused;
-    control.textContent = paused ? "Go on" : "Pause";
-    said.textContent = paused ? "Paused." : "Going on.";
+    control.textContent = paused ? "Resume" : "Pause";
+    said.textContent = paused ? "Paused." : "Resumed.";
   });
 }
 
@@ -114,9 +114,9 @@ const credentialJson = (credential) => {
 
 const whatWentWrong = (error) => {
   switch (error.name) {
-    case "InvalidStateError": return "This is registered already. Use another.";
-    case "NotAllowedError": return "It was cancelled, took too long, or nothing that fits was found. Try again.";
-    case "NotSupportedError": return "This device offers nothing of the kinds that are accepted here.";
+    case "InvalidStateError": return "This is already registered. Use another one.";
+    case "NotAllowedError": return "It was cancelled, it took too long, or no matching passkey or security key was found. Try again.";
+    case "NotSupportedError": return "This device supports no type of key that is accepted here.";
     case "SecurityError": return "The browser does not allow it at this address.";
     default: return `It did not work: ${error.message}`;
   }
@@ -127,7 +127,7 @@ for (const form of document.querySelectorAll("form[data-webauthn]")) {
   const said = form.querySelector("[data-said]");
   const say = (text) => { said.textContent = text; said.hidden = !text; };
   if (!window.PublicKeyCredential) {
-    say("This browser knows no passkeys and security keys. Use another one, or another way.");
+    say("This browser does not support passkeys and security keys. Use another browser or another method.");
     continue;
   }
   let waiting = null;

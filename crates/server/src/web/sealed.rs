@@ -65,7 +65,7 @@ pub(crate) enum NotOpened {
     #[error("it has expired")]
     Expired,
     /// The key cannot be loaded now.
-    #[error("it cannot be opened at present")]
+    #[error("it cannot be opened at the moment")]
     Unavailable,
 }
 
@@ -132,7 +132,7 @@ pub(crate) async fn open_with_end<T: Message + Default>(
 ) -> Result<(T, UnixMillis), NotOpened> {
     let sealed = Sealed::read(text).ok_or(NotOpened::Invalid)?;
     let signer = ctx.keys.opener(sealed.key_id).await.map_err(|error| {
-        tracing::error!(%error, "cannot open what a browser has sent");
+        tracing::error!(%error, "cannot open sealed data from a browser");
         NotOpened::Unavailable
     })?;
     let signer = signer.ok_or(NotOpened::Invalid)?;

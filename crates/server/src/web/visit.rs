@@ -86,7 +86,7 @@ pub(super) async fn of(
         Err(NotOpened::Unavailable) => return Err(Error::unavailable("cannot open a cookie")),
         Err(NotOpened::Expired) => return Ok(gone("Your Session has expired.")),
         Err(NotOpened::Invalid) => {
-            return Ok(gone("Your Session is not known to this Cluster any more."));
+            return Ok(gone("This Cluster no longer knows your Session."));
         }
     };
     match browser::resume(ctx, claims, caller).await {
@@ -108,8 +108,7 @@ pub(super) async fn of(
         }
         // The browser already has a newer cookie, which must be kept.
         Err(error) if error.reason() == Some(browser::SUPERSEDED) => {
-            let why =
-                "Your Session has just been confirmed in another window. Load the page again.";
+            let why = "Your Session was just confirmed in another window. Reload the page.";
             Ok((Visit::Unknown(Some(why.to_owned())), None))
         }
         Err(error) => match error.kind() {
@@ -165,8 +164,8 @@ async fn open(ctx: &Context, text: &str) -> Result<Claims, NotOpened> {
 fn ended(reason: &str) -> &'static str {
     match reason {
         "refresh_token_reused" => {
-            "Your Session was ended because an old copy of its cookie was used. If you have restored a backup or an \
-             earlier state of your browser, that is why. If not, tell an administrator."
+            "Your Session was ended because an old copy of its cookie was used. This happens if you restore a backup \
+             or an earlier state of your browser. If you did not, tell an administrator."
         }
         "user_disabled" => "Your User is disabled. Ask an administrator.",
         "user_locked" => "Your User is locked. Ask an administrator.",
@@ -223,25 +222,25 @@ impl Visitor {
             NotActive::Refused(Refusal::SessionPending) => Failure::new(
                 StatusCode::FORBIDDEN,
                 "Waiting for approval",
-                "Your Session has to be approved by an administrator before you can use it. Look again later.",
+                "Your Session must be approved by an administrator before you can use it. Check again later.",
             )
-            .then("/", "Look again"),
+            .then("/", "Check again"),
             NotActive::Refused(Refusal::AuthenticatorRequired) => Failure::new(
                 StatusCode::FORBIDDEN,
-                "A second factor is needed",
-                "Your Session needs an Authenticator before it can be used.",
+                "A second factor is required",
+                "Use an Authenticator to verify it's you before you use this Session.",
             )
-            .then("/login", "Go on"),
+            .then("/login", "Continue"),
             NotActive::Refused(refusal @ Refusal::ProviderInactive) => Failure::new(
                 StatusCode::FORBIDDEN,
                 "Sign in again",
-                format!("Your Session cannot be used here any more: {refusal}."),
+                format!("Your Session can no longer be used here: {refusal}."),
             )
             .then("/login?again=1", "Sign in again"),
             NotActive::Refused(refusal) => Failure::new(
                 StatusCode::FORBIDDEN,
                 "Your Session cannot be used",
-                format!("The reason: {refusal}."),
+                format!("Reason: {refusal}."),
             ),
         })
     }
@@ -305,7 +304,7 @@ impl Visitor {
             Ok(_) | Err(NotOpened::Invalid | NotOpened::Expired) => Err(Failure::new(
                 StatusCode::FORBIDDEN,
                 "This page is too old",
-                "You have logged in anew since the page was opened, or it lay open for a day. Nothing was done. Open \
+                "You signed in again after you opened the page, or it was open for a day. Nothing was changed. Open \
                  the page again.",
             )
             .then("/", "Go to the portal")),

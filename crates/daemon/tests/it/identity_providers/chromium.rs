@@ -59,7 +59,7 @@ async fn a_person_comes_from_a_service_logs_in_at_the_company_and_returns() {
     let browser = Browser::start().await;
     let wanted = format!("https://pages.{}/a/page?with=this", scene.cluster.domain());
     browser.open(&wanted).await;
-    browser.sees("to go on to pages.localhost").await;
+    browser.sees("to continue to pages.localhost").await;
     browser.is_accessible().await;
     browser.picture("login-with-a-provider").await;
     log_in(&browser, "alice").await;
@@ -70,7 +70,7 @@ async fn a_person_comes_from_a_service_logs_in_at_the_company_and_returns() {
     // Sign out and in again: the provider still has a session and asks nothing.
     browser.open(&scene.audience()).await;
     browser.click(".who button").await;
-    browser.sees("You are logged out").await;
+    browser.sees("You are signed out").await;
     browser.open(&wanted).await;
     browser.sees("Continue with The company").await;
     browser.click(".choices button").await;
@@ -86,7 +86,7 @@ async fn w45_the_wrong_user_is_told_why_and_may_be_another() {
     browser.open(&wanted).await;
     log_in(&browser, "mallory").await;
     agree(&browser).await;
-    browser.sees("you are not a User here").await;
+    browser.sees("you are not a User of this Cluster").await;
     browser.is_accessible().await;
     browser.picture("wrong-user").await;
     scene.audits("identity_unknown");
@@ -106,7 +106,7 @@ async fn w45_whom_a_rule_denies_is_told_so_and_gets_no_session() {
     browser.open(&scene.audience()).await;
     log_in(&browser, "carol").await;
     agree(&browser).await;
-    browser.sees("Log in as somebody else").await;
+    browser.sees("Sign in as someone else").await;
     browser.is_accessible().await;
     browser.picture("denied-by-rule").await;
     scene.audits("provider_rule");
@@ -168,7 +168,7 @@ async fn w55_who_logs_out_of_the_company_is_logged_out_here() {
     agree(&browser).await;
     browser.sees("Pages of the team").await;
     browser.click(".who button").await;
-    browser.sees("Log out of The company too").await;
+    browser.sees("Sign out of The company too").await;
     browser.is_accessible().await;
     browser.picture("logged-out-of-a-provider").await;
     assert_eq!(sessions(), 0);

@@ -66,11 +66,11 @@ pub(crate) enum TokenError {
     Send(#[from] SendError),
     #[error("the token endpoint took too long")]
     Timeout,
-    #[error("the token endpoint answered {0}")]
+    #[error("the token endpoint responded with {0}")]
     Status(StatusCode),
-    #[error("the answer of the token endpoint is broken off or too long")]
+    #[error("the response of the token endpoint is incomplete or too long")]
     Broken,
-    #[error("the answer of the token endpoint is none of RFC 6749")]
+    #[error("the response of the token endpoint does not conform to RFC 6749")]
     Malformed,
 }
 

@@ -74,7 +74,7 @@ fn asked_for<'a>(
         (Some(_), Some(_)) => {
             problems.add(
                 BESIDE,
-                "is another Secret than tls.clientCertificate has; set one of them",
+                "and tls.clientCertificate name different Secrets; set one of them",
             );
             None
         }
@@ -93,6 +93,7 @@ fn certified(secret: &SecretValue) -> Result<CertifiedKey, &'static str> {
     }
     let key = PrivateKeyDer::from_pem_slice(&secret.data)
         .map_err(|_| "has no private key in PEM, or one that is encrypted")?;
-    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
-        .map_err(|_| "has a key that is not that of its certificate, or of no kind that is served")
+    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(
+        |_| "has a key that does not match its certificate, or whose type is not supported",
+    )
 }

@@ -63,7 +63,7 @@ impl Checker<'_> {
                 return (Node::Undefined(Box::from(name)), ty);
             }
             None => {
-                let mut mistake = Mistake::new(offset, format!("there is no function `{name}`"));
+                let mut mistake = Mistake::new(offset, format!("unknown function `{name}`"));
                 mistake.suggestion = suggest::suggestion(name, functions::names(false));
                 if functions::find(name, true).is_some() {
                     mistake.suggestion = Some(format!("write it after its value: x.{name}(…)"));
@@ -84,7 +84,7 @@ impl Checker<'_> {
 
     fn member(&mut self, offset: u32, target: &Expr, name: &str, arguments: &[Expr]) -> Checked {
         let Some(function) = functions::find(name, true) else {
-            let mut mistake = Mistake::new(offset, format!("there is no function `.{name}()`"));
+            let mut mistake = Mistake::new(offset, format!("unknown function `.{name}()`"));
             mistake.suggestion = suggest::suggestion(name, functions::names(true));
             if functions::find(name, false).is_some() {
                 mistake.suggestion = Some(format!("write {name}(…)"));
@@ -199,7 +199,7 @@ impl Checker<'_> {
             .collect();
         let mut mistake = Mistake::new(
             offset,
-            format!("`{name}` does not take ({})", found.join(", ")),
+            format!("`{name}` does not accept ({})", found.join(", ")),
         );
         let wanted: Vec<String> = signatures
             .iter()
@@ -214,7 +214,7 @@ impl Checker<'_> {
             })
             .collect();
         if !wanted.is_empty() && signatures.len() <= 4 {
-            mistake.suggestion = Some(format!("it takes {}", wanted.join(" or ")));
+            mistake.suggestion = Some(format!("it accepts {}", wanted.join(" or ")));
         }
         self.mistakes.push(mistake);
         Type::Dyn

@@ -95,7 +95,7 @@ impl Checker<'_> {
                     expr.offset,
                     format!("{} is compared by name", names.short_name()),
                 )
-                .suggest("write the name of the value as text"),
+                .suggest("write the name of the value as a string"),
             ),
             ExprKind::List(elements) => {
                 for element in elements {

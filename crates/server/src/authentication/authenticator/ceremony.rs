@@ -169,5 +169,5 @@ fn named(reference: Option<&ObjectReference>) -> Result<&ObjectReference, Error>
 
 fn answer(response: Option<&ChallengeResponse>) -> Result<&Answer, Error> {
     let answer = response.and_then(|response| response.r#type.as_ref());
-    answer.ok_or_else(|| Error::invalid("challengeResponse must have an answer of one type"))
+    answer.ok_or_else(|| Error::invalid("challengeResponse must have a response of one type"))
 }

@@ -109,7 +109,7 @@ fn said(
             user = login.user.name(),
             ?list,
             error,
-            "a rule cannot be evaluated and enforces"
+            "a rule cannot be evaluated; it is enforced"
         );
     }
     Some(effect)

@@ -127,8 +127,8 @@ impl Factors {
             Error::new(
                 ErrorKind::RateLimited { retry_after },
                 format!(
-                    "Too many codes were wrong. Try again in {minutes} min, or use a passkey, a security key or a \
-                     TPM, which are not held up"
+                    "Too many codes were wrong. Try again in {minutes} min, or use a passkey, a security key or a TPM, \
+                     which are not delayed"
                 ),
             )
             .because("authenticator_blocked")

@@ -198,7 +198,7 @@ pub(crate) async fn begin_authentication(
         .collect();
     if allowed.is_empty() {
         return Err(Error::precondition(
-            "There is no passkey or security key that could be used here",
+            "You have no passkey or security key that can be used here",
         ));
     }
     let challenge = new_challenge(ctx);
@@ -280,7 +280,9 @@ pub(crate) async fn authenticate(
         }
         holder = Cow::Owned(holder.again(ctx).await?);
     }
-    Err(Error::unavailable("the authentication lost too many races"))
+    Err(Error::unavailable(
+        "the authentication failed after too many conflicts",
+    ))
 }
 
 /// The reason why a response proves nothing.
@@ -380,7 +382,7 @@ async fn set_aside(
     )));
     tracing::warn!(
         authenticator = aside.name(),
-        "the counter of an authenticator went back: it waits for an administrator"
+        "the signature counter of an authenticator decreased; an administrator must review it"
     );
     match raise::commit(ctx, transaction).await {
         Ok(()) => Ok(()),
@@ -488,7 +490,7 @@ async fn unsealed(ctx: &Context, state: &str) -> Result<Ceremony, Error> {
     opened.map_err(|error| match error {
         NotOpened::Unavailable => Error::unavailable("a ceremony cannot be opened"),
         NotOpened::Expired => {
-            Error::denied("That took too long. Try it again").because("webauthn_expired")
+            Error::denied("That took too long. Try again").because("webauthn_expired")
         }
         NotOpened::Invalid => refused(&Refusal::Challenge),
     })
@@ -543,25 +545,25 @@ fn fido(authenticator: &Authenticator) -> Option<&Fido> {
 
 /// Logs the cause and returns a general message. An honest browser does not cause these errors.
 fn refused(why: &Refusal) -> Error {
-    tracing::warn!(%why, "an answer of an authenticator is refused");
+    tracing::warn!(%why, "authenticator response refused");
     let public = match why {
         Refusal::UserVerification => {
-            "The authenticator has not verified you. Set a PIN or a fingerprint for it, and try again"
+            "The authenticator did not verify you. Set up a PIN or a fingerprint on it, and try again"
         }
         Refusal::Origin(_) | Refusal::Embedded => {
-            "The answer was made for another page than this one. Nothing was done"
+            "The response was created for another page. Nothing was changed"
         }
         Refusal::Attestation(_) | Refusal::Format(_) | Refusal::Algorithm(_) => {
-            "This Cluster does not accept authenticators of this kind"
+            "This Cluster does not accept authenticators of this type"
         }
-        _ => "The answer of the authenticator was refused. Try it again",
+        _ => "The response of the authenticator was refused. Try again",
     };
     Error::denied(public).because("webauthn_refused")
 }
 
 fn unknown() -> Error {
     Error::denied(
-        "This passkey or security key is not known here. It may have been removed, or be of another User",
+        "This passkey or security key is not registered here. It may have been removed, or belong to another User",
     )
     .because("webauthn_unknown")
 }
@@ -569,8 +571,8 @@ fn unknown() -> Error {
 fn cloned() -> Error {
     Error::new(
         ErrorKind::PermissionDenied,
-        "The counter of this authenticator went back: there may be a copy of it. It was set aside until an \
-         administrator has looked at it",
+        "The signature counter of this authenticator decreased: there may be a copy of it. It is blocked until an \
+         administrator approves it",
     )
     .because("authenticator_cloned")
 }

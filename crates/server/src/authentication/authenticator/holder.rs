@@ -159,7 +159,7 @@ impl Holder {
         Err(Error::new(
             ErrorKind::PermissionDenied,
             format!(
-                "Adding and removing Authenticators needs that you have proved who you are within the last {minutes} \
+                "To add or remove Authenticators, you must have verified your identity within the last {minutes} \
                  minutes; {what}"
             ),
         )

@@ -65,7 +65,9 @@ pub(crate) async fn find(
     let now = ctx.now();
     let found = if which.uid.is_empty() {
         if which.name.is_empty() {
-            return Err(Error::invalid("Name the Authenticator, or give its uid"));
+            return Err(Error::invalid(
+                "Set the name or the uid of the Authenticator",
+            ));
         }
         load::by_name::<Authenticator>(&*ctx.store, which.name, now).await?
     } else {
@@ -174,14 +176,14 @@ pub(crate) async fn create(
             Err(CommitError::NameTaken { .. }) => {}
             Err(CommitError::LimitReached { .. }) => {
                 return Err(Error::denied(format!(
-                    "A User may have {MAX_PER_USER} Authenticators: delete one first"
+                    "A User can have at most {MAX_PER_USER} Authenticators: delete one first"
                 ))
                 .because("authenticator_limit"));
             }
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Error::unavailable("no name was free"))
+    Err(Error::unavailable("no name is free"))
 }
 
 /// Changes the display name of an Authenticator.
@@ -220,7 +222,9 @@ pub(crate) async fn rename(
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Error::unavailable("the change lost too many races"))
+    Err(Error::unavailable(
+        "the change failed after too many conflicts",
+    ))
 }
 
 /// Changes the display name of an Authenticator.
@@ -273,7 +277,9 @@ pub(crate) async fn delete(
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Error::unavailable("the deletion lost too many races"))
+    Err(Error::unavailable(
+        "the deletion failed after too many conflicts",
+    ))
 }
 
 async fn end_sessions(
@@ -326,7 +332,7 @@ fn check_last(
         };
         if enforcement::is_enforced(ctx, &login, now) {
             return Err(Error::precondition(
-                "It is the last of your Authenticators, and the rules of this Cluster want one: add another first",
+                "It is the last of your Authenticators, and the rules of this Cluster require one: add another first",
             )
             .because("last_authenticator"));
         }
@@ -370,7 +376,7 @@ fn check_type(holder: &Holder, r#type: Type) -> Result<(), Error> {
     }
     if !authenticator::fits(session, r#type) {
         return Err(Error::denied(format!(
-            "A Session of this kind cannot have an Authenticator of type {}",
+            "A Session of this type cannot have an Authenticator of type {}",
             r#type.as_str_name()
         )));
     }

@@ -76,14 +76,14 @@ pub(crate) fn usable_by<'a>(
     }
     if !authenticator::is_usable(authenticator) {
         return Err(Error::denied(format!(
-            "The Authenticator {name} is not ACTIVE: an administrator has to approve it"
+            "The Authenticator {name} is not ACTIVE: an administrator must approve it"
         ))
         .because("authenticator_inactive"));
     }
     let r#type = authenticator::type_of(authenticator);
     if !authenticator::fits(session, r#type) {
         return Err(Error::denied(format!(
-            "A Session of this kind cannot use the Authenticator {name}, which is of type {}",
+            "A Session of this type cannot use the Authenticator {name}, which has the type {}",
             r#type.as_str_name()
         ))
         .because("authenticator_type"));
@@ -96,15 +96,15 @@ pub(crate) fn usable_by<'a>(
     if !authenticator::may_stand_in(session, authenticator, pinned) {
         let required = authenticator::required(session).map_or("", |required| &required.name);
         return Err(Error::denied(format!(
-            "The Session was raised by the Authenticator {required}, which {name} cannot stand in for"
+            "The Session requires the Authenticator {required}; {name} cannot replace it"
         ))
         .because("authenticator_pinned"));
     }
     if !authenticator::is_of_device(authenticator, session) {
-        return Err(
-            Error::denied(format!("The Authenticator {name} is of another Device"))
-                .because("authenticator_device"),
-        );
+        return Err(Error::denied(format!(
+            "The Authenticator {name} belongs to another Device"
+        ))
+        .because("authenticator_device"));
     }
     Ok(())
 }
@@ -254,7 +254,7 @@ pub(super) fn push_failure(
     tracing::warn!(
         user = holder.user_name(),
         failures,
-        "too many wrong codes: guesses are held up for this User"
+        "too many wrong codes: further attempts of this User are delayed"
     );
     transaction.push(Operation::Audit(event));
 }
@@ -314,7 +314,7 @@ fn bind(session: &mut Session, used: &mut Authenticator, is_raised: bool) {
 /// The error if a post-authentication rule denies.
 pub(super) fn denied_by_rule() -> Error {
     Error::denied(
-        "The rules of this Cluster do not let this Authenticator be used here; use another, or ask an administrator",
+        "The rules of this Cluster do not allow this Authenticator here; use another one, or ask an administrator",
     )
     .because("post_authentication_rule")
 }
@@ -338,7 +338,7 @@ fn denied(
     match found {
         Some((Effect::Deny | Effect::Unknown, error)) => {
             if let Some(error) = error {
-                tracing::warn!(error, "a rule cannot be evaluated and denies");
+                tracing::warn!(error, "a rule cannot be evaluated; the request is denied");
             }
             Err(denied_by_rule())
         }

@@ -61,7 +61,9 @@ pub(crate) async fn renew(
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Error::unavailable("the codes lost too many races"))
+    Err(Error::unavailable(
+        "the recovery codes failed after too many conflicts",
+    ))
 }
 
 /// Raises the Session of `holder` with a recovery code, and redeems the code. The code replaces an Authenticator at
@@ -105,11 +107,13 @@ pub(crate) async fn authenticate(
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Error::unavailable("the authentication lost too many races"))
+    Err(Error::unavailable(
+        "the authentication failed after too many conflicts",
+    ))
 }
 
 fn wrong_code() -> Error {
-    Error::denied("This is none of your recovery codes, or it was used before")
+    Error::denied("This is not one of your recovery codes, or it was used before")
         .because("code_wrong")
 }
 
@@ -143,8 +147,7 @@ fn check_stands_in(holder: &Holder, all: &[Stored<Authenticator>]) -> Result<(),
         return Ok(());
     }
     Err(Error::precondition(
-        "A recovery code stands in for an Authenticator, and there is none of yours that could be used here: add one \
-         first",
+        "A recovery code replaces an Authenticator, and you have none that can be used here: add one first",
     )
     .because("authenticator_missing"))
 }

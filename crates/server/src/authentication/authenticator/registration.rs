@@ -46,14 +46,14 @@ pub(crate) async fn registering(
     let name = stored.message.name();
     if authenticator::is_registered(&stored.message) {
         return Err(Error::precondition(format!(
-            "The Authenticator {name} is registered already: delete it, and create another"
+            "The Authenticator {name} is already registered: delete it, and create another one"
         ))
         .because("authenticator_registered"));
     }
     let own = authenticator::type_of(&stored.message);
     if own != r#type {
         return Err(Error::precondition(format!(
-            "The Authenticator {name} is of type {}, not of {}",
+            "The Authenticator {name} has the type {}, not {}",
             own.as_str_name(),
             r#type.as_str_name()
         )));
@@ -86,19 +86,21 @@ pub(crate) async fn complete(
             Err(CommitError::IndexTaken { .. }) => {
                 return Err(Error::new(
                     ErrorKind::AlreadyExists,
-                    "This is registered already, perhaps for another User",
+                    "This authenticator is already registered, perhaps for another User",
                 )
                 .because("authenticator_taken"));
             }
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Error::unavailable("the registration lost too many races"))
+    Err(Error::unavailable(
+        "the registration failed after too many conflicts",
+    ))
 }
 
 /// The error for a challenge that was already redeemed.
 pub(super) fn used_already() -> Error {
-    Error::denied("This answer was used already. Try it again").because("used_already")
+    Error::denied("This response was already used. Try again").because("used_already")
 }
 
 /// Registers the Authenticator. A Session that waited for the registration stops waiting.

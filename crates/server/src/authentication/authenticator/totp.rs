@@ -76,7 +76,9 @@ pub(crate) async fn begin_registration(
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Error::unavailable("the registration lost too many races"))
+    Err(Error::unavailable(
+        "the registration failed after too many conflicts",
+    ))
 }
 
 /// Registers the Authenticator if the code of the app is correct. The code cannot be used again.
@@ -94,7 +96,7 @@ pub(crate) async fn finish_registration(
     let name = begun.message.name().to_owned();
     if facts(&begun.message).is_none() {
         return Err(Error::precondition(format!(
-            "The registration of the Authenticator {name} was not begun"
+            "The registration of the Authenticator {name} was not started"
         )));
     }
     let secret = secret(ctx, &begun).await?;
@@ -104,7 +106,7 @@ pub(crate) async fn finish_registration(
             return Err(Error::new(
                 ErrorKind::Conflict,
                 format!(
-                    "The Authenticator {name} was changed meanwhile: begin its registration again"
+                    "The Authenticator {name} was changed in the meantime: start its registration again"
                 ),
             )
             .because("authenticator_changed"));
@@ -165,7 +167,9 @@ pub(crate) async fn authenticate(
         }
         holder = Cow::Owned(holder.again(ctx).await?);
     }
-    Err(Error::unavailable("the authentication lost too many races"))
+    Err(Error::unavailable(
+        "the authentication failed after too many conflicts",
+    ))
 }
 
 /// Returns the Authenticator and the record of failed guesses, if a code can be tried now.
@@ -248,7 +252,7 @@ fn account(user: &User) -> String {
 
 fn wrong_code() -> Error {
     Error::denied(
-        "The code is wrong, or was used before. Wait for the next one; if that is wrong too, check the clock of the \
+        "The code is wrong, or was used before. Wait for the next one. If that is wrong too, check the clock of the \
          device that shows it",
     )
     .because("code_wrong")

@@ -138,7 +138,7 @@ pub(crate) async fn begin_registration(
     let endorsement = match &sent.ek_type {
         Some(EkType::EkCertificateDer(der)) => Presented::Certificate(der),
         Some(EkType::EkPublicKey(key)) => Presented::PublicKey(key),
-        None => return Err(Error::invalid("preChallenge.tpm names no endorsement key")),
+        None => return Err(Error::invalid("preChallenge.tpm has no endorsement key")),
     };
     let presented = Presenting {
         ak_bytes: &sent.ak_bytes,
@@ -293,7 +293,9 @@ pub(crate) async fn authenticate(
         }
         holder = Cow::Owned(holder.again(ctx).await?);
     }
-    Err(Error::unavailable("the authentication lost too many races"))
+    Err(Error::unavailable(
+        "the authentication failed after too many conflicts",
+    ))
 }
 
 /// Stores the challenge until it is answered.
@@ -473,7 +475,7 @@ fn describe(kept: &Tpm) -> String {
 fn facts(authenticator: &Authenticator) -> Result<&Tpm, Error> {
     match authenticator::info(authenticator) {
         Some(info::Type::Tpm(tpm)) => Ok(tpm),
-        _ => Err(Error::precondition("The Authenticator is no TPM")),
+        _ => Err(Error::precondition("The Authenticator is not a TPM")),
     }
 }
 
@@ -496,7 +498,7 @@ pub(crate) fn authorities(settings: &Settings) -> Result<Authorities, Refusal> {
 }
 
 fn refused(why: &Refusal) -> Error {
-    tracing::warn!(%why, "a TPM is refused");
+    tracing::warn!(%why, "TPM refused");
     let public = format!("The TPM is refused: {why}");
     match why {
         Refusal::Length(_) | Refusal::Malformed(_) => Error::invalid(public),

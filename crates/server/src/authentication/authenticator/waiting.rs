@@ -58,7 +58,9 @@ pub(crate) async fn reconsidered(
         }
         holder = Cow::Owned(holder.again(ctx).await?);
     }
-    Err(Error::unavailable("the Session lost too many races"))
+    Err(Error::unavailable(
+        "the change of the Session failed after too many conflicts",
+    ))
 }
 
 /// Declines a recommended action, and audits that. A required action stays.
@@ -96,7 +98,9 @@ pub(crate) async fn decline(ctx: &Context, holder: &Holder, caller: &Caller) -> 
         }
         holder = Cow::Owned(holder.again(ctx).await?);
     }
-    Err(Error::unavailable("the Session lost too many races"))
+    Err(Error::unavailable(
+        "the change of the Session failed after too many conflicts",
+    ))
 }
 
 /// Returns the Session as the rules saw it at login, without the authentications of later refreshes.

@@ -29,9 +29,9 @@ impl Keys {
             return Ok(keys);
         }
         Self::create(ctx).await?;
-        Self::read(ctx)
-            .await?
-            .ok_or_else(|| Error::internal("the SAML key is gone right after it was made"))
+        Self::read(ctx).await?.ok_or_else(|| {
+            Error::internal("the SAML key does not exist although it was just created")
+        })
     }
 
     async fn read(ctx: &Context) -> Result<Option<Self>, Error> {
@@ -70,7 +70,7 @@ impl Keys {
         transaction.push(Operation::Put(document, Expected::Absent));
         match ctx.store.commit(transaction).await {
             Ok(_) => {
-                tracing::info!("made the key by which SAML identity providers know the Cluster");
+                tracing::info!("created the SAML key of the Cluster");
                 Ok(())
             }
             Err(CommitError::NameTaken { .. }) => Ok(()),

@@ -170,7 +170,7 @@ async fn read(
 
 fn skipped(entry: &ProviderEntry, error: &dyn fmt::Display) {
     let name = entry.name();
-    tracing::debug!(identity_provider = name, %error, "a provider is skipped for a SAML logout");
+    tracing::debug!(identity_provider = name, %error, "provider skipped for a SAML logout");
 }
 
 async fn end(

@@ -74,7 +74,7 @@ async fn prune_kind<T: Managed>(
     });
     if count > 0 && prunable.len() == count && !allow_all {
         let error = Error::precondition(format!(
-            "Pruning would delete every {kind} that is there ({count}). If that is wanted, say so by allowPruneAll"
+            "Pruning would delete every {kind} ({count}). To allow this, set allowPruneAll"
         ));
         planned.problem(None, Some(kind), "", &error);
     }

@@ -111,7 +111,7 @@ fn fido(fido: &Fido) -> Result<(), Error> {
         for (index, model) in models.iter().enumerate() {
             if model.parse::<Aaguid>().is_err() {
                 return Err(Error::invalid(format!(
-                    "spec.authenticator.fido.{field}[{index}] must be a UUID in lower case, as \
+                    "spec.authenticator.fido.{field}[{index}] must be a UUID in lowercase, such as \
                      cb69481e-8ff7-4039-93ec-0a2729a154a8"
                 )));
             }
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(told(vec![good.clone()], true), Ok(()));
         assert_eq!(told(vec![format!("{good}{good}")], true), Ok(()));
         let no_certificate =
-            "spec.authenticator.tpm.ekCACertificates[1] is no certificate in PEM".to_owned();
+            "spec.authenticator.tpm.ekCACertificates[1] is not a certificate in PEM".to_owned();
         for bad in ["", "garbage", &good.replacen("MII", "MIJ", 1), &good[..200]] {
             let texts = vec![good.clone(), bad.to_owned()];
             assert_eq!(told(texts, false), Err(no_certificate.clone()), "{bad}");

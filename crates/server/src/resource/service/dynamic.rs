@@ -41,7 +41,7 @@ pub(super) fn check(dynamic: &DynamicConfig, has_default: bool) -> Result<(), Er
         }
         if !names.insert(&config.name) {
             return Err(Error::invalid(format!(
-                "{path}: there are two configurations of the name {}",
+                "{path}: there are two configurations with the name {}",
                 config.name
             )));
         }
@@ -53,7 +53,7 @@ pub(super) fn check(dynamic: &DynamicConfig, has_default: bool) -> Result<(), Er
             Some(Type::ConfigName(name)) if names.contains(name.as_str()) => {}
             Some(Type::ConfigName(name)) => {
                 return Err(Error::invalid(format!(
-                    "{path}.configName: there is no configuration {name}"
+                    "{path}.configName: the configuration {name} does not exist"
                 )));
             }
             Some(Type::Eval(source)) => {

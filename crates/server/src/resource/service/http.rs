@@ -155,8 +155,8 @@ fn check_credentials(path: &str, entries: &[KeyValue]) -> Result<(), Error> {
         let is_credential = CREDENTIAL_HEADERS.contains(&&*name);
         if is_literal && is_credential {
             return Err(Error::invalid(format!(
-                "{path}[{index}].value would be stored and shown in clear: put the credential into a Secret, and name \
-                 it in spec.config.http.auth"
+                "{path}[{index}].value would be stored and shown in plain text: put the credential into a Secret, and \
+                 reference it in spec.config.http.auth"
             )));
         }
     }
@@ -168,7 +168,7 @@ fn check_entry(path: &str, entry: &KeyValue) -> Result<(), Error> {
     match &entry.r#type {
         Some(key_value::Type::Value(value)) if HeaderValue::from_str(value).is_ok() => Ok(()),
         Some(key_value::Type::Value(_)) => Err(Error::invalid(format!(
-            "{path}.value has a character that a header may not have"
+            "{path}.value has a character that is not allowed in a header"
         ))),
         Some(key_value::Type::Eval(source)) => {
             expression::check_text(&format!("{path}.eval"), source)
@@ -179,12 +179,12 @@ fn check_entry(path: &str, entry: &KeyValue) -> Result<(), Error> {
 
 pub(super) fn check_name(path: &str, name: &str) -> Result<(), Error> {
     let parsed = HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| Error::invalid(format!("{path} {name:?} is not the name of a header")))?;
+        .map_err(|_| Error::invalid(format!("{path} {name:?} is not a header name")))?;
     // Upstreams may treat other spellings as the same name.
     let folded = parsed.as_str().replace(['_', '.'], "-");
     if folded.starts_with("x-octelium-") {
         return Err(Error::invalid(format!(
-            "{path} {name:?}: headers that begin with X-Octelium- are the Cluster's own"
+            "{path} {name:?}: headers that begin with X-Octelium- are reserved"
         )));
     }
     Ok(())
@@ -308,7 +308,7 @@ fn check_direct(path: &str, direct: &response::Direct) -> Result<(), Error> {
     }
     if HeaderValue::from_str(&direct.content_type).is_err() {
         return Err(Error::invalid(format!(
-            "{path}.contentType has a character that a header may not have"
+            "{path}.contentType has a character that is not allowed in a header"
         )));
     }
     let length = match &direct.r#type {

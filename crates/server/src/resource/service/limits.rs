@@ -55,7 +55,7 @@ pub(super) fn check(path: &str, http: &Http, mode: Mode) -> Result<(), Error> {
             "enableRequestBuffering"
         };
         return Err(Error::invalid(format!(
-            "{path}.{field} cannot be with mode GRPC, whose bodies are streams"
+            "{path}.{field} cannot be used with mode GRPC, whose bodies are streams"
         )));
     }
     check_buffered_size(path, http)?;
@@ -64,7 +64,7 @@ pub(super) fn check(path: &str, http: &Http, mode: Mode) -> Result<(), Error> {
         && sigv4.service != "s3"
     {
         return Err(Error::invalid(format!(
-            "{path}.auth.sigv4 signs bodies, and cannot be with mode GRPC, whose bodies are streams"
+            "{path}.auth.sigv4 signs bodies, and cannot be used with mode GRPC, whose bodies are streams"
         )));
     }
     if let Some(identity) = &http.identity {

@@ -37,7 +37,7 @@ pub(super) fn check(path: &str, plugins: &[Plugin]) -> Result<(), Error> {
             .map_err(|error| Error::invalid(format!("{path}.name: {error}")))?;
         if !names.insert(&plugin.name) {
             return Err(Error::invalid(format!(
-                "{path}.name: there are two plugins of the name {}",
+                "{path}.name: there are two plugins with the name {}",
                 plugin.name
             )));
         }
@@ -100,7 +100,7 @@ fn check_rate(path: &str, limit: &RateLimit, phase: Phase) -> Result<(), Error> 
     duration::check(&format!("{path}.window"), Some(window))?;
     if domain::duration::from_proto(window).is_some_and(|window| window > LONGEST_WINDOW) {
         return Err(Error::invalid(format!(
-            "{path}.window must be 30 days at the most"
+            "{path}.window must be at most 30 days"
         )));
     }
     let key = limit.key.as_ref().and_then(|key| key.r#type.as_ref());
@@ -164,7 +164,7 @@ fn check_fields<'a>(
         check_name(&format!("{path}.key"), key)?;
         if HeaderValue::from_str(value).is_err() {
             return Err(Error::invalid(format!(
-                "{path}.value has a character that a header may not have"
+                "{path}.value has a character that is not allowed in a header"
             )));
         }
     }

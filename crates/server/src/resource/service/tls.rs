@@ -34,7 +34,7 @@ pub(super) fn check(path: &str, config: &Config) -> Result<(), Error> {
         && first != second
     {
         return Err(Error::invalid(format!(
-            "{path}.{field} names another Secret than {path}.clientCertificate: set one of them"
+            "{path}.{field} and {path}.clientCertificate name different Secrets: set one of them"
         )));
     }
     let Some((field, _)) = named.first() else {

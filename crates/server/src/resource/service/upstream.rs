@@ -88,15 +88,15 @@ fn parse(path: &str, url: &str) -> Result<Address, Error> {
     }
     let uri: Uri = url
         .parse()
-        .map_err(|_| invalid("it is not a URL, as http://127.0.0.1:8080"))?;
+        .map_err(|_| invalid("it is not a URL such as http://127.0.0.1:8080"))?;
     let scheme = uri
         .scheme_str()
-        .ok_or_else(|| invalid("it has no scheme; write http:// or https:// before it"))?;
+        .ok_or_else(|| invalid("it has no scheme; add http:// or https://"))?;
     let (scheme, default_port) = SCHEMES
         .iter()
         .find(|(known, _)| *known == scheme)
         .ok_or_else(|| {
-            invalid("the scheme is not served; use http, https, h2c, grpc, grpcs, ws or wss")
+            invalid("the scheme is not supported; use http, https, h2c, grpc, grpcs, ws or wss")
         })?;
     let authority = uri.authority().ok_or_else(|| invalid("it has no host"))?;
     if authority.host().is_empty() {
@@ -105,7 +105,7 @@ fn parse(path: &str, url: &str) -> Result<Address, Error> {
     if authority.as_str().contains('@') {
         // Every reader of the Service could see it.
         return Err(invalid(
-            "it must not hold a user or password; use spec.config.http.auth",
+            "it must not contain a user or password; use spec.config.http.auth",
         ));
     }
     if uri.query().is_some() || !is_plain(uri.path().trim_end_matches('/')) {

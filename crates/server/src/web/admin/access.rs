@@ -47,11 +47,11 @@ const LOG: Log = Log {
         "User",
         "Service",
         "Request",
-        "Why",
+        "Reason",
         "Status",
         "Address",
     ],
-    nothing: "Nothing was asked of a Service that is looked for.",
+    nothing: "No requests match the filters.",
 };
 
 /// Shows one page of events, newest first. Returns only the rows to the script.
@@ -84,8 +84,7 @@ fn options(wanted: &Wanted) -> Result<ListAccessEventOptions, String> {
     };
     let decision = match wanted.get("decision") {
         "" => Decision::Unknown,
-        word => Decision::from_str_name(&word.to_uppercase())
-            .ok_or("Decision: there is none of this name.")?,
+        word => Decision::from_str_name(&word.to_uppercase()).ok_or("Decision: unknown value.")?,
     };
     Ok(ListAccessEventOptions {
         common: Some(CommonListOptions {
@@ -117,7 +116,7 @@ fn row(admin: &Administrator, event: &AccessEvent) -> Markup {
                 th scope="row" { (events::moment(event.at.as_ref())) }
                 td { span class=(class) { (decision) } }
                 td colspan="6" {
-                    (event.count) " more in this moment, which are in the access log of the replica alone."
+                    (event.count) " more at this time, recorded only in the access log of the replica."
                 }
             }
         };
@@ -128,7 +127,7 @@ fn row(admin: &Administrator, event: &AccessEvent) -> Markup {
         (status, Some(of_grpc)) => format!("{status}, gRPC {of_grpc}"),
     };
     let mut why = vec![event.reason.clone()];
-    why.extend((!event.step_up.is_empty()).then(|| format!("would do: {}", event.step_up)));
+    why.extend((!event.step_up.is_empty()).then(|| format!("would suffice: {}", event.step_up)));
     why.extend((!event.error.is_empty()).then(|| event.error.replace('_', " ")));
     why.retain(|part| !part.is_empty());
     let request = format!("{} {}{}", event.method, event.host, event.path);

@@ -146,8 +146,8 @@ impl Action {
             Self::EndAll => "End all Sessions",
             Self::Approve => "Approve",
             Self::Reject => "Reject",
-            Self::Link => "Make a login link",
-            Self::RevokeLinks => "Revoke login links",
+            Self::Link => "Create a sign-in link",
+            Self::RevokeLinks => "Revoke sign-in links",
             Self::ResetAuthenticators => "Reset Authenticators",
         }
     }
@@ -155,25 +155,25 @@ impl Action {
     /// Explains the consequences before confirmation.
     pub(super) fn explained(self, kind: Kind) -> String {
         match self {
-            Self::Rotate => "It gets a new secret, which is shown once. What becomes of the present one, you choose below.".to_owned(),
-            Self::Disable => "It authenticates nobody until it is enabled again. Its Sessions, their tokens and open connections stop at once.".to_owned(),
-            Self::Enable => "It authenticates again, and its Sessions that have not expired work again.".to_owned(),
-            Self::Delete if kind == Kind::Credential => "It is gone for good, and its Sessions, their tokens and open connections stop at once.".to_owned(),
-            Self::Delete => "It is gone for good. Sessions that stand on it stop at once, with their tokens and open connections.".to_owned(),
-            Self::End => "Its tokens and open connections stop at once. Whoever uses it has to log in again.".to_owned(),
-            Self::EndAll => "Browsers, terminals and workloads of this User are logged out at once, everywhere. If it is your own User, the Session that you are using now stays.".to_owned(),
-            Self::Approve => format!("The {kind} may be used from now on, as far as Policies allow."),
-            Self::Link => "Whoever opens the link is logged in as this User, once. It is shown once: give it to the person, and to nobody else.".to_owned(),
-            Self::RevokeLinks => "Links that were made for this User and were not used yet work no more. Whoever has used one stays logged in.".to_owned(),
-            Self::ResetAuthenticators => "For somebody who has lost them: all Authenticators of this User are gone, with the recovery codes and the count of wrong codes. Sessions that began by one of them, or are bound to one, end at once. The User can add others after the next login.".to_owned(),
-            Self::Reject => format!("The {kind} may not be used any more. What uses it now stops at once."),
+            Self::Rotate => "Creates a new secret and shows it once. Choose below what happens to the current secret.".to_owned(),
+            Self::Disable => "It cannot be used to authenticate until it is enabled again. Its Sessions, their tokens and open connections stop working at once.".to_owned(),
+            Self::Enable => "It can be used to authenticate again. Its Sessions that have not expired work again.".to_owned(),
+            Self::Delete if kind == Kind::Credential => "This cannot be undone. Its Sessions, their tokens and open connections stop working at once.".to_owned(),
+            Self::Delete => "This cannot be undone. Sessions that depend on it stop working at once, with their tokens and open connections.".to_owned(),
+            Self::End => "Its tokens and open connections stop working at once. To continue, its User must sign in again.".to_owned(),
+            Self::EndAll => "Signs out all browsers, terminals and workloads of this User at once. If this is your own User, your current Session does not end.".to_owned(),
+            Self::Approve => format!("The {kind} can be used from now on, if the Policies allow it."),
+            Self::Link => "Anyone who opens the link is signed in as this User. The link works once and is shown once. Give it only to that person.".to_owned(),
+            Self::RevokeLinks => "Unused sign-in links of this User stop working. Sessions that were created with a link do not end.".to_owned(),
+            Self::ResetAuthenticators => "Use this if the User has lost them. It deletes all Authenticators of this User, the recovery codes and the count of wrong codes. Sessions that were created with one of the Authenticators, or are bound to one, end at once. The User can add new ones after the next sign-in.".to_owned(),
+            Self::Reject => format!("The {kind} can no longer be used. Anything that uses it now stops working at once."),
         }
     }
 
     /// Returns the message after success.
     pub(super) fn told(self) -> &'static str {
         match self {
-            Self::Rotate => "It has a new secret.",
+            Self::Rotate => "The secret was rotated.",
             Self::Disable => "It is disabled.",
             Self::Enable => "It is enabled.",
             Self::Delete => "It is deleted.",
@@ -181,9 +181,9 @@ impl Action {
             Self::EndAll => "The Sessions have ended.",
             Self::Approve => "It is approved.",
             Self::Reject => "It is rejected.",
-            Self::Link => "There is a link.",
-            Self::RevokeLinks => "The links work no more.",
-            Self::ResetAuthenticators => "The Authenticators are gone.",
+            Self::Link => "The link was created.",
+            Self::RevokeLinks => "The links no longer work.",
+            Self::ResetAuthenticators => "The Authenticators were deleted.",
         }
     }
 
@@ -383,6 +383,6 @@ async fn end_all(api: &Api, user: &str, own_session: &str) -> Result<(), Failure
         }
     }
     Err(Failure::from(Error::precondition(format!(
-        "The User {user} begins Sessions as fast as they end. Disable the User, then end them."
+        "The User {user} creates new Sessions as fast as they end. Disable the User first, then end the Sessions."
     ))))
 }

@@ -67,7 +67,7 @@ impl Api {
             .await
             .map_err(|error| match error {
                 Unauthenticated::Refused { reason } => {
-                    Error::denied("Your Session may not be used for this").because(reason)
+                    Error::denied("Your Session cannot be used for this").because(reason)
                 }
                 error @ Unauthenticated::Unavailable => Error::unavailable(error),
             })?;
@@ -146,10 +146,7 @@ impl Api {
             let server = PlatformServer::new(Platform::new(ctx));
             client(server).unary(request, uri, Raw).await
         } else {
-            return Err(Error::new(
-                ErrorKind::Unimplemented,
-                "There is no such method",
-            ));
+            return Err(Error::new(ErrorKind::Unimplemented, "Unknown method"));
         };
         answer
             .map(tonic::Response::into_inner)

@@ -48,9 +48,9 @@ const LOG: Log = Log {
         "User",
         "Object",
         "Address",
-        "More",
+        "Details",
     ],
-    nothing: "Nothing has happened that is asked for.",
+    nothing: "No events match the filters.",
 };
 
 /// Shows one page of events, newest first. Returns only the rows to the script.
@@ -84,9 +84,9 @@ fn options(wanted: &Wanted) -> Result<ListAuditEventOptions, String> {
         text => {
             let (word, name) = text
                 .split_once('/')
-                .ok_or("Resource: write kind/name, as credential/cred01.")?;
+                .ok_or("Object: enter kind/name, such as credential/cred01.")?;
             let shown = Shown::named(&word.to_lowercase())
-                .map_err(|_| "Resource: there is no such kind.".to_owned())?;
+                .map_err(|_| "Object: unknown kind.".to_owned())?;
             Some(reference(shown.kind.as_str(), name))
         }
     };

@@ -149,15 +149,15 @@ fn rotation_choices(ctx: &Context, given: &Fields) -> Markup {
     html! {
         (once::field(ctx))
         fieldset {
-            legend { "The present secret" }
-            (choice("overlap", "works beside the new one, with its Sessions, for"))
+            legend { "Current secret" }
+            (choice("overlap", "Keep it and its Sessions valid for"))
             div.inset {
                 label.unseen for="overlap" { "For how long" }
                 input.short type="text" id="overlap" name="overlap" value=(overlap) autocomplete="off" aria-describedby="overlap-hint";
-                p.fine id="overlap-hint" { "As " code { "45minutes" } ", " code { "12hours" } " or " code { "2days" } "." }
+                p.fine id="overlap-hint" { "For example " code { "45minutes" } ", " code { "12hours" } " or " code { "2days" } "." }
             }
-            (choice("end", "ends at once, with its Sessions"))
-            (choice("keep", "ends at once, and its Sessions go on"))
+            (choice("end", "Revoke it at once, and end its Sessions"))
+            (choice("keep", "Revoke it at once, but keep its Sessions"))
         }
     }
 }
@@ -166,10 +166,10 @@ fn lifetime(ctx: &Context, given: &Fields) -> Markup {
     html! {
         (once::field(ctx))
         div {
-            label for="lifetime" { "Works for" }
+            label for="lifetime" { "Valid for" }
             input.short type="text" id="lifetime" name="lifetime" value=(given.get("lifetime").unwrap_or("1hour"))
                 autocomplete="off" aria-describedby="lifetime-hint";
-            p.fine id="lifetime-hint" { "As " code { "45minutes" } ", " code { "12hours" } " or " code { "2days" } "; seven days at the most." }
+            p.fine id="lifetime-hint" { "For example " code { "45minutes" } ", " code { "12hours" } " or " code { "2days" } ". At most 7 days." }
         }
     }
 }
@@ -191,7 +191,7 @@ async fn link(
     let expires_in = match span(ctx, text) {
         Ok(expires_in) => expires_in,
         Err(error) => {
-            let problem = format!("Works for: {error}");
+            let problem = format!("Valid for: {error}");
             return question(ctx, admin, asked, form, Some(&problem));
         }
     };
@@ -248,7 +248,7 @@ fn rotation(
             let overlap = span(ctx, text).map_err(|error| format!("For how long: {error}"))?;
             request.overlap = Some(overlap);
         }
-        _ => return Err("Choose what becomes of the present secret.".to_owned()),
+        _ => return Err("Choose what happens to the current secret.".to_owned()),
     }
     Ok(request)
 }

@@ -93,7 +93,7 @@ fn credential(ctx: &Context, form: &Fields) -> Result<Credential, String> {
     let text = |name| form.get(name).unwrap_or_default().trim();
     let user = text("user");
     if user.is_empty() {
-        return Err("Name the User that it shall authenticate.".to_owned());
+        return Err("Enter the name of the User that it authenticates.".to_owned());
     }
     let (r#type, word) = match text("type") {
         "auth-token" => (Type::AuthToken, "auth-token"),
@@ -118,7 +118,7 @@ fn credential(ctx: &Context, form: &Fields) -> Result<Credential, String> {
             Ok(most) if most > 0 => most,
             _ => {
                 return Err(
-                    "Authenticates at most: write a whole number from 1, or leave it empty."
+                    "Maximum authentications: enter a whole number of at least 1, or leave the field empty."
                         .to_owned(),
                 );
             }
@@ -155,7 +155,7 @@ fn show(
     let body = html! {
         p.crumb { a href="/admin/credential" { "Credentials" } }
         h1 { "Create a Credential" }
-        p.lead { "By it a User authenticates without a browser. Its secret is shown once, after you have created it." }
+        p.lead { "A Credential lets a User authenticate without a browser. Its secret is shown once, after you create it." }
         @if let Some(problem) = problem { p.warning role="alert" { (problem) } }
         form.ask method="post" action=(PLACE) {
             (token_field(&token))
@@ -203,20 +203,20 @@ fn inputs(given: &Fields) -> Markup {
         }
     };
     html! {
-        (input("user", "User", html! { "Its name." }, true))
+        (input("user", "User", html! { "The name of the User that it authenticates." }, true))
         fieldset {
             legend { "Type" }
-            (choice("type", "auth-token", "Authentication token: logs in, once or many times", "auth-token"))
+            (choice("type", "auth-token", "Authentication token: signs in, once or several times", "auth-token"))
             (choice("type", "oauth2", "OAuth2 client: gets access tokens at the token endpoint (workloads)", "auth-token"))
-            (choice("type", "access-token", "Access token: is itself what requests carry (workloads)", "auth-token"))
+            (choice("type", "access-token", "Access token: sent directly with requests (workloads)", "auth-token"))
         }
         fieldset {
-            legend { "Its Sessions" }
-            (choice("session", "client", "CLIENT: of programs of this platform", "client"))
-            (choice("session", "clientless", "CLIENTLESS: of other programs; an OAuth2 client has only those", "client"))
+            legend { "Session type" }
+            (choice("session", "client", "CLIENT: for the clients of this platform, such as octelium", "client"))
+            (choice("session", "clientless", "CLIENTLESS: for all other programs, and always for an OAuth2 client", "client"))
         }
-        (input("expiry", "Expires in", html! { "As " code { "12hours" } ", " code { "90days" } " or " code { "6months" } "; at most two years. Empty: by the settings of the Cluster." }, false))
-        (input("max", "Authenticates at most", html! { "How often it may log in. Empty: any number." }, false))
-        (input("name", "Name", html! { "Lower-case letters, digits and hyphens. Empty: one is made up." }, false))
+        (input("expiry", "Expires in", html! { "For example " code { "12hours" } ", " code { "90days" } " or " code { "6months" } ". At most two years. If empty, the settings of the Cluster apply." }, false))
+        (input("max", "Maximum authentications", html! { "How many times it can be used to authenticate. If empty, the number is unlimited." }, false))
+        (input("name", "Name", html! { "Lowercase letters, digits and hyphens. If empty, a name is generated." }, false))
     }
 }

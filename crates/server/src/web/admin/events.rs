@@ -105,7 +105,7 @@ impl Wanted {
         };
         format!("{text}{seconds}Z").parse().map(Some).map_err(|_| {
             let label = field.label.split(' ').next().unwrap_or_default();
-            format!("{label}: write date and time, as 2026-11-22T09:30.")
+            format!("{label}: enter date and time, such as 2026-11-22T09:30.")
         })
     }
 }
@@ -228,7 +228,7 @@ fn body(log: &Log, wanted: &Wanted, rows: &Markup, found: &Found, now: UnixMilli
         div.live {
             p.count role="status" id="live-said" {
                 @if total == 1 { "1 event" } @else { (total) " events" }
-                ", newest first. Read at " (utc(now).replace('T', " ").trim_end_matches('Z')) " UTC."
+                ", newest first. Updated at " (utc(now).replace('T', " ").trim_end_matches('Z')) " UTC."
             }
             a.button.quiet href=(again) { "Reload" }
             button.quiet type="button" id="live-switch" hidden { "Pause" }

@@ -110,7 +110,7 @@ fn body(
             }
         }
         (related(api, shown, name))
-        h2 { "As YAML" }
+        h2 { "YAML" }
         (yaml(resource))
     }
 }
@@ -169,7 +169,7 @@ fn yaml(resource: &Resource) -> Markup {
     html! {
         pre role="region" tabindex="0" aria-label="The object as YAML" { code { (shown) } }
         @if is_cut {
-            p.fine { "This is the beginning; " code { "octeliumctl get … -o yaml" } " shows the whole." }
+            p.fine { "The object is too long to show in full. Run " code { "octeliumctl get … -o yaml" } " to see all of it." }
         }
     }
 }

@@ -313,7 +313,7 @@ fn told(shown: &Shown, wanted: &Wanted, found: &Found) -> String {
     let search = search.map(|search| format!(" with “{search}”"));
     let rest = found
         .partial_of
-        .map(|count| format!(" among the first {count}: more were not looked through"));
+        .map(|count| format!(" among the first {count}; the others were not searched"));
     [Some(number), owner, search, rest]
         .into_iter()
         .flatten()
@@ -329,7 +329,7 @@ fn filters(shown: &Shown, wanted: &Wanted, order: &str) -> Markup {
             }
             @if let Some(by) = shown.narrowed_by {
                 div {
-                    label for="owner" { "Of the " (by.kind().as_str()) }
+                    label for="owner" { (by.kind().as_str()) }
                     input type="text" id="owner" name=(by.word()) value=(wanted.owner) autocomplete="off" autocapitalize="off" spellcheck="false";
                 }
             }

@@ -48,8 +48,8 @@ pub(super) async fn take(ctx: &Context, form: &Fields, place: &str) -> Result<()
 fn again(place: &str) -> Failure {
     Failure::new(
         StatusCode::CONFLICT,
-        "This form was sent already",
-        "A secret is shown once, where the form was sent first. If you have not kept it, make another one.",
+        "This form was already submitted",
+        "The secret was shown when the form was first submitted. If you did not save it, create another one.",
     )
-    .then(place, "Go on")
+    .then(place, "Continue")
 }

@@ -22,7 +22,7 @@ pub(super) async fn page(admin: Administrator) -> Result<Response, Failure> {
                 a.button href="/admin/create/credential" { "Create a Credential" }
             }
         }
-        p.count { "What the Policies of the Cluster let you see." }
+        p.count { "The resources that the Policies allow you to see." }
         ul.kinds {
             @for (shown, count) in &kinds {
                 li {

@@ -22,7 +22,7 @@ pub(super) fn page(api: &Api, name: &str, token: CredentialToken) -> Response {
     };
     let body = html! {
         h1 { "The secret of " (name) }
-        p.warning { strong { "It is shown this once." } " The Cluster does not keep it. Copy it to where it is used before you leave this page." }
+        p.warning { strong { "This is shown only once." } " The Cluster does not store it. Copy it before you leave this page." }
         @for (label, value) in &parts { (part(label, value)) }
         p.actions { a.button.quiet href=(format!("/admin/credential/{name}")) { "I have copied it" } }
     };
@@ -33,7 +33,7 @@ pub(super) fn page(api: &Api, name: &str, token: CredentialToken) -> Response {
 pub(super) fn link(api: &Api, user: &str, back: &str, url: &str) -> Response {
     let body = html! {
         h1 { "A link for " (user) }
-        p.warning { strong { "It is shown this once." } " Whoever opens it is logged in as " (user) ", once. Give it to nobody else, and not by a way that others read." }
+        p.warning { strong { "This is shown only once." } " Anyone who opens the link is signed in as " (user) ". It works once. Send it only to that person, through a private channel." }
         (part("Link", url))
         p.actions { a.button.quiet href=(back) { "I have copied it" } }
     };

@@ -51,11 +51,11 @@ pub(super) async fn totp(
     let secret = secret(&url).ok_or_else(|| Error::internal("an otpauth URL without secret"))?;
     let picture = qr::draw(&url, "QR code for an authenticator app");
     let intro = html! {
-        p { "Scan this with an authenticator app on your phone, then type in the code that it shows." }
+        p { "Scan this with an authenticator app on your phone, then enter the code that it shows." }
         @if let Some(picture) = picture { (picture) }
         details {
-            summary { "I cannot scan it" }
-            p { "Type this key into the app. It is time-based, with 6 digits every 30 seconds." }
+            summary { "I can't scan it" }
+            p { "Enter this key in the app. Codes are time-based and have 6 digits, with a new code every 30 seconds." }
             pre { code.secret-key { (grouped(secret)) } }
             button.quiet type="button" hidden data-copy=(secret) { "Copy the key" }
         }
@@ -87,7 +87,7 @@ pub(super) async fn finish_totp(
         Ok(_) => Ok(see_other(&next.login(&ctx)?, [])),
         Err(error) if error.reason() == Some("code_wrong") => {
             let intro = html! {
-                p { "The key is in your app already; it is not shown again. Type in the code that the app shows now." }
+                p { "The key is already in your app and is not shown again. Enter the code that the app shows now." }
             };
             let body = totp_form(&ctx, &known, uid, &intro, &next, Some(error.public()))?;
             let page = framed(&ctx, "Add an authenticator app", body, &next);
@@ -159,9 +159,9 @@ async fn ask_for_key(
         section.card {
             h1 { "Add a passkey or a security key" }
             (alert(why.map(Error::public)))
-            p { "Your browser asks where to keep it: on this device, on your phone, or on a security key that you plug in or hold against the device." }
-            (key::form(Ceremony::Create, &challenge, "/authenticators/fido/finish", "Go on", &rest))
-            p.fine { a href=(back(ctx, visitor, next)?) { "Not this one" } }
+            p { "Your browser asks where to save it: on this device, on your phone, or on a security key that you plug in or hold against the device." }
+            (key::form(Ceremony::Create, &challenge, "/authenticators/fido/finish", "Continue", &rest))
+            p.fine { a href=(back(ctx, visitor, next)?) { "Cancel" } }
         }
     };
     let status = why.map_or(StatusCode::OK, |_| StatusCode::FORBIDDEN);
@@ -189,9 +189,9 @@ fn totp_form(
                 (next_field(ctx, next)?)
                 input type="hidden" name="authenticator" value=(uid);
                 (code_input())
-                button.wide type="submit" { "Add it" }
+                button.wide type="submit" { "Add" }
             }
-            p.fine { a href=(back(ctx, visitor, next)?) { "Not this one" } }
+            p.fine { a href=(back(ctx, visitor, next)?) { "Cancel" } }
         }
     })
 }
@@ -200,7 +200,7 @@ fn totp_form(
 pub(super) fn code_input() -> Markup {
     html! {
         div {
-            label for="code" { "Code of the app" }
+            label for="code" { "Code from the app" }
             input.code type="text" id="code" name="code" required inputmode="numeric" pattern="[0-9]*" maxlength="8"
                 autocomplete="one-time-code" spellcheck="false";
         }

@@ -155,7 +155,7 @@ impl Asking {
         let is_recommended = session::action(&self.holder.session.message)
             == AuthenticatorAction::AuthenticationRecommended;
         let token = self.known.form_token(ctx)?;
-        let title = "Confirm that it is you";
+        let title = "Verify it's you";
         let again = login::again(ctx, &self.next)?;
         let has_login = self.asked.as_ref().is_some_and(|asked| asked.login);
         let body = html! {
@@ -168,11 +168,11 @@ impl Asking {
                     None if held.is_some() => {}
                     None if self.asked.is_some() => { (self.to_add(ctx, &token)?) }
                     None => {
-                        p { "None of your Authenticators can be used in this Session. Log in again, or ask an administrator." }
-                        p { a.button.wide href=(again) { "Log in again" } }
+                        p { "None of your Authenticators can be used in this Session. Sign in again, or ask an administrator." }
+                        p { a.button.wide href=(again) { "Sign in again" } }
                     }
                 }
-                @if has_login { p.fine { a href=(again) { "Log in again instead" } } }
+                @if has_login { p.fine { a href=(again) { "Sign in again instead" } } }
                 @if is_recommended { (not_now(&token, &next_field(ctx, &self.next)?)) }
             }
         };
@@ -240,9 +240,9 @@ impl Asking {
         };
         Ok(html! {
             @if to_add.is_empty() {
-                p { "None of your Authenticators would do. Ask an administrator." }
+                p { "None of your Authenticators is accepted here. Ask an administrator." }
             } @else {
-                p { "You have no Authenticator yet that would do." }
+                p { "You have no Authenticator yet that is accepted here." }
                 @for (place, name) in to_add.iter().filter_map(action) {
                     form method="post" action=(place) {
                         (token_field(token)) (field)
@@ -264,11 +264,11 @@ fn asked_for(asked: &Asked, next: &Next) -> Markup {
         p {
             strong { (host) }
             @match asked.max_age.map(|age| age.as_secs()) {
-                None => { " asks for more than your login." }
+                None => { " requires more than your sign-in." }
                 Some(seconds) if seconds >= 120 => {
-                    " asks for a proof that is no older than " (seconds.div_ceil(60)) " minutes."
+                    " asks you to verify it's you again after " (seconds.div_ceil(60)) " minutes."
                 }
-                Some(seconds) => { " asks for a proof that is no older than " (seconds) " seconds." }
+                Some(seconds) => { " asks you to verify it's you again after " (seconds) " seconds." }
             }
         }
     }

@@ -40,7 +40,7 @@ pub(super) async fn page(State(ctx): State<Context>, member: Member) -> Result<R
     let field = next_field(&ctx, &Next::page(HOME))?;
     let body = html! {
         div.heading { h1 { "Authenticators" } }
-        p.count { "By which you prove that it is you. Have two: one can be lost." }
+        p.count { "Passkeys, security keys and apps that verify it's you. Add at least two in case you lose one." }
         @if all.is_empty() {
             div.empty { p { "You have none yet." } }
         } @else {
@@ -50,7 +50,7 @@ pub(super) async fn page(State(ctx): State<Context>, member: Member) -> Result<R
         form.ask method="post" {
             (token_field(&token)) (field)
             div {
-                label for="name" { "What you call it" }
+                label for="name" { "Name" }
                 input type="text" id="name" name="name" maxlength="120" autocomplete="off" placeholder="Phone";
             }
             div.actions.close {
@@ -76,7 +76,7 @@ pub(super) async fn rename(
     let which = which(form.get("authenticator"));
     manage::rename(&ctx, &holder, &which, name, &caller)
         .await
-        .map_err(|error| Failure::from(error).then(HOME, "Back to the Authenticators"))?;
+        .map_err(|error| Failure::from(error).then(HOME, "Back to Authenticators"))?;
     Ok(see_other(HOME, []))
 }
 
@@ -92,13 +92,13 @@ pub(super) async fn confirm(
     let token = member.form_token(&ctx)?;
     let body = html! {
         div.heading { h1 { "Remove " (label(&found.message)) "?" } }
-        p.lead { "It is of no use any more then. Sessions that were begun by it, or are bound to it, end: you are logged out there." }
+        p.lead { "You can no longer use it to verify it's you. Sessions that were created with it, or are bound to it, end." }
         form.ask method="post" action="/authenticators/remove" {
             (token_field(&token))
             input type="hidden" name="authenticator" value=(found.uid);
             div.actions.close {
-                button.danger type="submit" { "Remove it" }
-                a.button.quiet href=(HOME) { "Keep it" }
+                button.danger type="submit" { "Remove" }
+                a.button.quiet href=(HOME) { "Cancel" }
             }
         }
     };
@@ -137,7 +137,7 @@ fn row(stored: &Stored<Authenticator>, token: &str, now: UnixMillis) -> Markup {
             dl.facts {
                 (fact("Type", &html! { (kind(one)) }))
                 @if !status.description.is_empty() { (fact("Model", &html! { (status.description) })) }
-                @if let Some(kept) = kept(one) { (fact("Kept", &html! { (kept) })) }
+                @if let Some(kept) = kept(one) { (fact("Storage", &html! { (kept) })) }
                 (fact("Added", &moment(stored.created_at, now)))
                 (fact("Last used", &html! { @match used { Some(at) => (moment(at, now)), None => "never" } }))
             }
@@ -169,17 +169,17 @@ fn fact(name: &str, value: &Markup) -> Markup {
 fn badge(one: &Authenticator) -> Option<(&'static str, bool)> {
     let state = one.spec().map(api::core_v1::authenticator::Spec::state);
     if !authenticator::is_registered(one) {
-        return Some(("Not finished", false));
+        return Some(("Setup not finished", false));
     }
     if one
         .status()
         .is_some_and(|status| status.cloned_at.is_some())
     {
-        return Some(("Set aside: there may be a copy of it", false));
+        return Some(("Blocked: there may be a copy of it", false));
     }
     match state {
         Some(AuthenticatorState::Active) => None,
-        Some(AuthenticatorState::Pending) => Some(("Waits for approval", false)),
+        Some(AuthenticatorState::Pending) => Some(("Waiting for approval", false)),
         _ => Some(("Rejected", false)),
     }
 }
@@ -191,8 +191,8 @@ fn kept(one: &Authenticator) -> Option<&'static str> {
     };
     Some(match (fido.backup_eligible, fido.backup_state) {
         (_, true) => "Synced to your other devices",
-        (true, false) => "Can be synced, is not yet",
-        (false, false) => "On one device alone",
+        (true, false) => "Can be synced, but is not yet",
+        (false, false) => "On one device only",
     })
 }
 
@@ -200,12 +200,12 @@ fn codes(left: Option<(usize, UnixMillis)>, token: &str, now: UnixMillis) -> Mar
     html! {
         h2 { "Recovery codes" }
         @match left {
-            Some((count, made)) => p { (count) " left, made " (moment(made, now)) "." },
-            None => p { "You have none. With them you get in when your Authenticators are lost." },
+            Some((count, made)) => p { (count) " left, created " (moment(made, now)) "." },
+            None => p { "You have none. They let you sign in if you lose your Authenticators." },
         }
         form.actions.close method="post" action="/authenticators/recovery" {
             (token_field(token))
-            button.quiet type="submit" { "Make new recovery codes" }
+            button.quiet type="submit" { "Create new recovery codes" }
         }
     }
 }

@@ -47,7 +47,7 @@ pub(super) async fn page(
         Visit::Unknown(_) => None,
     };
     let body = question(&ctx, &asked, &callback, &caller, token.as_deref());
-    Ok(Page::new("Confirm that it is you", body)
+    Ok(Page::new("Verify it's you", body)
         .forms_lead_to(callback.origin())
         .into_response())
 }
@@ -84,8 +84,8 @@ async fn asked(ctx: &Context, fields: &Fields) -> Result<ForClient, Failure> {
 fn unreadable() -> Failure {
     Failure::new(
         StatusCode::BAD_REQUEST,
-        "This request cannot be answered",
-        "It is damaged, or was not made by a client of this platform. Start again in your terminal: octelium auth \
+        "This request is not valid",
+        "It is damaged, or a client of this platform did not create it. Start again in your terminal: octelium auth \
          authenticator",
     )
 }
@@ -104,10 +104,10 @@ fn question(
     };
     html! {
         section.card.broad {
-            h1 { "Confirm that it is you" }
+            h1 { "Verify it's you" }
             p {
-                "A program on " strong { "this computer" } " that is logged in as " strong { (asked.user) }
-                " asks for a proof that you are there."
+                "A program on " strong { "this computer" } " that is signed in as " strong { (asked.user) }
+                " asks you to verify it's you."
             }
             dl.profile.tight {
                 div { dt { "Code" } dd { code.big { (asked.code) } } }
@@ -117,8 +117,9 @@ fn question(
                 div { dt { "Time" } dd { (utc(ctx.now())) } }
             }
             p.warning {
-                "Only if you have just started " code { "octelium auth authenticator" } " on this computer yourself, and "
-                "it shows the same code. Nobody has a reason to send you here."
+                "Continue only if you have just started " code { "octelium auth authenticator" } " on this computer \
+                 yourself, and "
+                "it shows the same code. If someone sent you to this page, do not continue."
             }
             (key::form(Ceremony::Get, &asked.challenge, "/authenticators/program", "Use a passkey or security key", &rest))
         }

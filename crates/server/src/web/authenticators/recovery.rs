@@ -36,13 +36,13 @@ pub(super) async fn renew(
     let text = lines.join("\n");
     let body = html! {
         div.heading { h1 { "Your new recovery codes" } }
-        p.count { "Each works once, in place of an Authenticator that you have lost. Those from before are worth nothing any more." }
+        p.count { "Each code works once, in place of an Authenticator that you have lost. Earlier codes no longer work." }
         div.secret {
             pre { code id="recovery-codes" { (text) } }
-            button.quiet type="button" hidden data-copy=(text) { "Copy them" }
+            button.quiet type="button" hidden data-copy=(text) { "Copy" }
         }
-        p.warning { "They are not shown again. Print them, or keep them where you keep passwords: not on the device that has your Authenticator." }
-        div.actions { a.button href=(HOME) { "I have kept them" } }
+        p.warning { "They are not shown again. Print them or save them in a password manager, but not on the device that has your Authenticator." }
+        div.actions { a.button href=(HOME) { "I have saved them" } }
     };
     Ok(Page::of(Section::Authenticators, body)
         .titled("Recovery codes")

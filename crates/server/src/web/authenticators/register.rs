@@ -61,16 +61,16 @@ pub(super) async fn page(
                 h1 { "Waiting for approval" }
                 p role="status" {
                     "Your Authenticator " strong { (super::label(&waiting.message)) }
-                    " has to be approved by an administrator before it counts. Look again later."
+                    " must be approved by an administrator before you can use it. Check again later."
                 }
-                p { a.button.wide href=(next.login(&ctx)?) { "Look again" } }
+                p { a.button.wide href=(next.login(&ctx)?) { "Check again" } }
                 p { "Or add another:" }
             } @else {
-                h1 { "Add a second proof of who you are" }
+                h1 { "Add a second factor" }
                 @if is_required {
-                    p { "The rules of this Cluster want one before you go on." }
+                    p { "The rules of this Cluster require one before you continue." }
                 } @else {
-                    p { "With it, whoever learns your password is not you yet. It takes a minute." }
+                    p { "It protects your account even if someone learns your password. It takes a minute." }
                 }
             }
             form method="post" action="/authenticators/fido" {

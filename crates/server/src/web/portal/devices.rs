@@ -30,11 +30,11 @@ pub(super) async fn page(State(ctx): State<Context>, member: Member) -> Result<R
     let (devices, _) = found.map_err(Error::from)?;
     let body = html! {
         div.heading { h1 { "Devices" } }
-        p.count { "Machines on which you have logged in with the command line." }
+        p.count { "Machines where you signed in with the command line." }
         @if devices.is_empty() {
             div.empty {
-                p { "There are none yet." }
-                p.fine { "A machine registers itself after " code { "octelium login" } "." }
+                p { "No Devices yet." }
+                p.fine { "A machine is registered when you run " code { "octelium login" } " on it." }
             }
         } @else {
             ul.rows { @for stored in &devices { li.row { (row(&stored.message, now)) } } }
@@ -61,7 +61,7 @@ fn row(device: &Device, now: UnixMillis) -> Markup {
                 (name)
                 @match state {
                     DeviceState::Active => {}
-                    DeviceState::Pending => { " " span.badge { "Waits for approval" } }
+                    DeviceState::Pending => { " " span.badge { "Waiting for approval" } }
                     DeviceState::Rejected | DeviceState::Unknown => { " " span.badge { "Rejected" } }
                 }
             }

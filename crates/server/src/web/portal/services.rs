@@ -205,10 +205,10 @@ fn list(search: &str, items: &[Item], total: usize, number: usize, pages: usize)
         @if items.is_empty() {
             div.empty {
                 @if search.is_empty() {
-                    p { "There are no Services yet." }
-                    p.fine { "An administrator makes them; public ones are listed here." }
+                    p { "No Services yet." }
+                    p.fine { "Public Services that an administrator creates are listed here." }
                 } @else {
-                    p { "Nothing has a name or a description like that." }
+                    p { "No Service matches your search." }
                     p { a href="/" { "Show all" } }
                 }
             }
@@ -242,7 +242,7 @@ fn tile(item: &Item) -> Markup {
             } @else {
                 span.badge { "gRPC" }
             }
-            @if item.access == Access::AfterProof { span.fine { "Asks you to confirm that it is you" } }
+            @if item.access == Access::AfterProof { span.fine { "Asks you to verify it's you" } }
             @if item.access == Access::Open {
                 button.quiet type="button" data-copy=(command(item, &url)) hidden {
                     "Copy command" span.unseen { " for " (item.label) }

@@ -49,8 +49,8 @@ pub(super) async fn page(State(ctx): State<Context>, member: Member) -> Result<R
     });
     let token = member.form_token(&ctx)?;
     let body = html! {
-        div.heading { h1 { "Sessions" } }
-        p.count { "Where you are logged in. End what you do not know." }
+        div.heading { h1 { "Active sessions" } }
+        p.count { "Browsers and programs that are signed in as you. End the ones that you do not recognize." }
         ul.rows {
             @for stored in &sessions { li.row { (row(stored, stored.uid == member.uid, &token, now)) } }
         }
@@ -63,7 +63,7 @@ pub(super) async fn page(State(ctx): State<Context>, member: Member) -> Result<R
             }
             form method="post" action="/sessions/end-all" {
                 (token_field(&token))
-                button.danger type="submit" { "Log out everywhere" }
+                button.danger type="submit" { "Sign out everywhere" }
             }
         }
     };
@@ -160,15 +160,15 @@ fn row(stored: &Stored<Session>, is_own: bool, token: &str, now: UnixMillis) -> 
             h2 {
                 (client(status.is_browser, status.r#type, &place.user_agent))
                 @if is_own { " " span.badge.good { "This browser" } }
-                @if state(session) == SessionState::Pending { " " span.badge { "Waits for approval" } }
+                @if state(session) == SessionState::Pending { " " span.badge { "Waiting for approval" } }
             }
             dl.facts {
                 @if !place.ip_address.is_empty() { (fact("Address", &html! { (place.ip_address) })) }
-                @if !whereabouts.is_empty() { (fact("Place", &html! { (whereabouts) })) }
+                @if !whereabouts.is_empty() { (fact("Location", &html! { (whereabouts) })) }
                 @if let Some(device) = device { (fact("Device", &html! { (device) })) }
                 @if let Some(at) = seen_at(session) { (fact("Last seen", &moment(at, now))) }
                 @if let Some(at) = &began.set_at { (fact("Since", &moment(UnixMillis::from_proto(at), now))) }
-                (fact("By", &html! { (way(began.info.as_ref().map(Info::r#type))) }))
+                (fact("Signed in with", &html! { (way(began.info.as_ref().map(Info::r#type))) }))
                 @if let Some(at) = &expires_at { (fact("Ends", &moment(UnixMillis::from_proto(at), now))) }
             }
         }
@@ -198,10 +198,10 @@ fn seen_at(session: &Session) -> Option<UnixMillis> {
 fn way(by: Option<info::Type>) -> &'static str {
     match by {
         Some(info::Type::Credential) => "Credential",
-        Some(info::Type::Internal) => "Link of an administrator",
+        Some(info::Type::Internal) => "Sign-in link",
         Some(info::Type::IdentityProvider) => "Identity provider",
         Some(info::Type::Authenticator) => "Passkey",
-        _ => "Something else",
+        _ => "Other",
     }
 }
 

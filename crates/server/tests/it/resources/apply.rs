@@ -215,7 +215,7 @@ async fn e02_apply_is_atomic(store: Arc<dyn Store>) {
             (
                 Some(9),
                 invalid,
-                "spec.mode POSTGRES is not served yet: use HTTP, GRPC or WEB"
+                "spec.mode POSTGRES is not supported yet: use HTTP, GRPC or WEB"
             ),
             (Some(10), invalid, "A Session cannot be applied"),
         ]

@@ -151,7 +151,7 @@ async fn what_is_sound_is_stored_as_it_was_sent(#[case] spec: &str, #[case] expe
 )]
 #[case(
     "{oidcIdentityToken: {issuerURL: 'https://idp.example'}, userCreation: {condition: {matchAny: true}}}",
-    "spec.userCreation and spec.groupMappings are for providers that people log in with"
+    "spec.userCreation and spec.groupMappings are for providers that people sign in with"
 )]
 #[case(
     "{github: {clientID: a, clientSecret: {fromSecret: one}}, displayName: \"a\\nb\"}",
@@ -183,7 +183,7 @@ async fn what_is_sound_is_stored_as_it_was_sent(#[case] spec: &str, #[case] expe
 )]
 #[case(
     "{github: {clientID: a, clientSecret: {fromSecret: one}}, groupMappings: [{eval: '1', groups: [team]}]}",
-    "spec.groupMappings[0].eval: 1:1: the expression must yield string or list(string)"
+    "spec.groupMappings[0].eval: 1:1: the expression must return string or list(string)"
 )]
 #[case(
     "{github: {clientID: a, clientSecret: {fromSecret: one}}, groupMappings: [{eval: 'ctx.email'}]}",

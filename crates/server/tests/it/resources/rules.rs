@@ -138,18 +138,18 @@ async fn a_credential_that_breaks_a_rule_is_refused(#[case] spec: &str, #[case] 
 }
 
 #[rstest]
-#[case::mode("web", "{mode: SSH}", "spec.mode SSH is not served yet")]
+#[case::mode("web", "{mode: SSH}", "spec.mode SSH is not supported yet")]
 #[case::no_mode("web", "{}", "spec.mode must be set")]
 #[case::no_config("web", "{mode: HTTP}", "spec.config must be set")]
 #[case::container(
     "web",
     "{mode: HTTP, config: {upstream: {container: {port: 80, image: x}}}}",
-    "spec.config.upstream.container is not served yet"
+    "spec.config.upstream.container is not supported yet"
 )]
 #[case::plugins(
     "web",
     "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {plugins: [{name: xy, condition: {matchAny: true}, lua: {inline: x}}]}}}",
-    "spec.config.http.plugins[0].lua is not served yet"
+    "spec.config.http.plugins[0].lua is not supported yet"
 )]
 #[case::plugin_condition(
     "web",
@@ -269,7 +269,7 @@ async fn a_credential_that_breaks_a_rule_is_refused(#[case] spec: &str, #[case] 
 #[case::w59_expression_of_another_type(
     "web",
     "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {header: {host: {eval: 1 + 1}}}}}",
-    "spec.config.http.header.host.eval: 1:1: the expression must yield string"
+    "spec.config.http.header.host.eval: 1:1: the expression must return string"
 )]
 #[case::empty_dynamic_config("web", "{mode: HTTP, dynamicConfig: {}}", "spec.config must be set")]
 #[case::default_name(
@@ -300,12 +300,12 @@ async fn a_credential_that_breaks_a_rule_is_refused(#[case] spec: &str, #[case] 
 #[case::no_such_parent(
     "web",
     "{mode: HTTP, dynamicConfig: {configs: [{name: one, parent: two, upstream: {url: 'http://a'}}], rules: [{condition: {matchAny: true}, configName: one}]}}",
-    "spec.dynamicConfig.configs[0].parent: there is no configuration two"
+    "spec.dynamicConfig.configs[0].parent: the configuration two does not exist"
 )]
 #[case::its_own_parent(
     "web",
     "{mode: HTTP, dynamicConfig: {configs: [{name: one, parent: one, upstream: {url: 'http://a'}}], rules: [{condition: {matchAny: true}, configName: one}]}}",
-    "spec.dynamicConfig.configs[0].parent: one has itself among its parents"
+    "spec.dynamicConfig.configs[0].parent: one is one of its own parents"
 )]
 #[case::parent_of_default(
     "web",
@@ -404,7 +404,10 @@ async fn what_is_not_served_is_refused_by_name() {
         .run(&root, UpdateClusterConfig(config))
         .await
         .unwrap_err();
-    assert_eq!(error.public(), "spec.dns is not served yet: leave it out");
+    assert_eq!(
+        error.public(),
+        "spec.dns is not supported yet: leave it out"
+    );
     let config = parse(
         "{kind: ClusterConfig, metadata: {name: any}, spec: {session: {human: {clientDuration: {hours: 3}}}}}",
     );

@@ -85,7 +85,7 @@ async fn w08_what_the_client_gets_is_of_use_to_it_alone_and_once() {
     // The same request again.
     let again = browser.post("/login/answer", &fields).await;
     assert_eq!(again.status, 400);
-    again.says("answered already");
+    again.says("already answered");
     let events = replicas.audit().await;
     let approvals = events
         .iter()
@@ -154,7 +154,7 @@ async fn w21_a_request_without_a_challenge_is_explained_and_refused() {
     let (_replicas, mut browser) = john().await;
     let token = browser.get("/").await.field("token");
     for (request, text) in [
-        (request(34567, &[]), "too old to be let in safely"),
+        (request(34567, &[]), "too old for a safe sign-in"),
         (request(80, &[1; 32]), "damaged"),
         ("AAAA".to_owned(), "damaged"),
     ] {
@@ -206,7 +206,7 @@ async fn whoever_says_no_gives_nothing_away() {
     ];
     let rejected = browser.post("/login/answer", &no).await;
     assert_eq!(rejected.status, 200);
-    rejected.says("was not let in");
+    rejected.says("The sign-in was denied");
     let yes = [
         ("token", &*token),
         ("request", &request),
@@ -227,5 +227,5 @@ async fn whoever_is_not_logged_in_goes_on_afterwards() {
     let request = request(34567, &code_challenge(&VERIFIER));
     let shown = browser.get(&format!("/login?octelium_req={request}")).await;
     assert_eq!(shown.status, 200);
-    shown.says("waits in your terminal");
+    shown.says("program in your terminal");
 }

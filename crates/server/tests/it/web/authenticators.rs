@@ -216,7 +216,7 @@ async fn w32_w33_b05_a_session_that_needs_a_code_goes_on_to_its_service_afterwar
     }
     let there = place(&replicas);
     let page = follow(&mut browser, there).await;
-    page.says("Confirm that it is you");
+    page.says("Verify it's you");
     // Browsers apply this to redirects after a form, too.
     let policy = page.headers["content-security-policy"].to_str().unwrap();
     assert!(policy.contains("form-action 'self' https:"), "{policy}");
@@ -283,12 +283,12 @@ async fn w33_whoever_has_to_add_one_goes_on_where_they_were_going() {
         [AuthenticatorAction::RegistrationRequired]
     );
     let page = follow(&mut browser, "/sessions".to_owned()).await;
-    page.says("The rules of this Cluster want one");
+    page.says("The rules of this Cluster require one");
     assert!(!page.body.contains("Not now"));
     let (_, done) = add_app(&replicas, &mut browser, &page).await;
     let page = follow(&mut browser, done.location().to_owned()).await;
     assert_eq!(page.status, 200);
-    page.says("Log out everywhere");
+    page.says("Sign out everywhere");
     assert_eq!(action(&replicas).await, [AuthenticatorAction::Unset]);
 }
 
@@ -331,7 +331,7 @@ async fn b05_what_is_required_cannot_be_left() {
     let fields = [("token", page.field("token"))];
     post(&mut browser, "/authenticators/later", &fields).await;
     let page = follow(&mut browser, "/".to_owned()).await;
-    page.says("Confirm that it is you");
+    page.says("Verify it's you");
     // Adding another Authenticator or removing the required one does not help either.
     let uid = authenticators(&replicas).await[0].uid().to_owned();
     for path in ["/authenticators/totp", "/authenticators/fido"] {
@@ -352,7 +352,7 @@ async fn w37_one_that_waits_for_approval_says_so_and_counts_for_nothing() {
     let page = follow(&mut browser, "/".to_owned()).await;
     let (app, done) = add_app(&replicas, &mut browser, &page).await;
     let page = follow(&mut browser, done.location().to_owned()).await;
-    page.says("has to be approved by an administrator");
+    page.says("must be approved by an administrator");
     // A new login also ends here, instead of requesting an Authenticator that would be refused.
     let mut other = again(&replicas).await;
     follow(&mut other, "/".to_owned())
@@ -395,8 +395,8 @@ async fn w38_where_the_one_that_is_wanted_is_gone_the_rules_are_asked_again(
     let page = follow(&mut browser, "/sessions".to_owned()).await;
     assert_eq!(page.status, 200);
     page.says(match after {
-        AuthenticatorAction::Unset => "Log out everywhere",
-        _ => "The rules of this Cluster want one",
+        AuthenticatorAction::Unset => "Sign out everywhere",
+        _ => "The rules of this Cluster require one",
     });
     assert_eq!(action(&replicas).await, [after]);
 }
@@ -438,7 +438,7 @@ async fn w39_adding_and_removing_need_a_fresh_proof() {
     replicas.advance(Duration::from_mins(11));
     let shown = post(&mut browser, "/authenticators/totp", &[token, back]).await;
     let page = browser.get(shown.location()).await;
-    page.says("Log in once more");
+    page.says("Sign in again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -515,7 +515,7 @@ async fn b20_w39f_a_recovery_code_works_once_and_not_after_a_renewal() {
     let mut browser = again(&replicas).await;
     let refused = recover(&mut browser, &old[0]).await;
     assert_eq!(refused.status, 403);
-    refused.says("none of your recovery codes");
+    refused.says("not one of your recovery codes");
     let done = recover(&mut browser, &new[0].to_uppercase().replace('-', " ")).await;
     assert_eq!(done.status, 303, "{done:#?}");
     assert_eq!(browser.get("/").await.status, 200);
@@ -676,7 +676,7 @@ async fn passkeys_log_in_only_where_the_cluster_says_so() {
     assert_eq!(browser.post("/login/passkey", &fields).await.status, 403);
     configure(&replicas, "enablePasskeyLogin: true").await;
     let page = browser.get("/login").await;
-    page.says("Log in with a passkey");
+    page.says("Sign in with a passkey");
     page.says("autocomplete=\"username webauthn\"");
     page.says("&quot;userVerification&quot;:&quot;required&quot;");
     let state = page.field("state");

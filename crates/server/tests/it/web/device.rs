@@ -104,7 +104,7 @@ async fn w30_a_machine_is_let_in_by_its_code() {
     browser
         .post("/device/answer", &fields)
         .await
-        .says("is let in");
+        .says("is signed in");
     // The answer is accepted once.
     let again = browser.post("/device/answer", &fields).await;
     assert_eq!(again.status, 400);
@@ -179,7 +179,7 @@ async fn codes_end_and_are_not_guessed() {
     assert_eq!(machine.collect().await["error"], "expired_token");
     let shown = browser.post("/device", &fields).await;
     assert_eq!(shown.status, 400);
-    shown.says("No machine shows this code now");
+    shown.says("No device is waiting with this code");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,7 +56,7 @@ async fn a_link_logs_in_once_and_to_look_at_it_is_no_use() {
     let mut other = Browser::at(replicas.context(1));
     let again = other.post("/enroll", &[("link", &link)]).await;
     assert_eq!(again.status, 401);
-    again.says("This link has been used already");
+    again.says("This link was already used");
     assert!(!other.cookies.contains_key(SESSION));
 }
 
@@ -219,7 +219,7 @@ async fn what_is_no_link_is_refused_and_says_so() {
     for text in [&*other_name, code, cut, "", "john.", "x.y"] {
         let shown = browser.post("/enroll", &[("link", text)]).await;
         assert_eq!(shown.status, 401, "{text}");
-        shown.says("not a link that this Cluster has made");
+        shown.says("not a link of this Cluster");
     }
     replicas.advance(Duration::from_hours(1));
     let late = browser.post("/enroll", &[("link", &good)]).await;

@@ -98,7 +98,7 @@ async fn w07_logging_out_ends_the_session_and_takes_the_cookie_away() {
     let copy = browser.clone();
     let token = browser.get("/profile").await.field("token");
     let shown = browser.post("/logout", &[("token", &token)]).await;
-    shown.says("You are logged out");
+    shown.says("You are signed out");
     assert!(browser.cookies.is_empty());
     let mut copy = copy;
     let shown = copy.get("/").await;

@@ -96,13 +96,13 @@ async fn w02_a_callback_without_a_login_of_this_browser_is_explained() {
     ] {
         let shown = browser.get(path).await;
         assert_eq!(shown.status, 400, "{path}");
-        shown.says("Log in");
+        shown.says("Sign in");
     }
     let from = [("origin", "https://idp.example")];
     let fields = [("RelayState", "x"), ("SAMLResponse", "y")];
     let shown = browser.post_from("/callback", &fields, &from).await;
     assert_eq!(shown.status, 400);
-    shown.says("was not begun here");
+    shown.says("was not started here");
 }
 
 #[rstest]
@@ -121,7 +121,7 @@ async fn w01_the_login_goes_on_nowhere_that_was_not_signed(#[case] place: &str) 
     let path = format!("/login?{query}");
     let shown = browser.get(&path).await;
     assert_eq!(shown.status, 400);
-    shown.says("This link leads nowhere");
+    shown.says("This link is not valid");
     browser.enroll(&replicas, "john").await;
     let shown = browser.get(&path).await;
     assert_eq!(shown.status, 400);

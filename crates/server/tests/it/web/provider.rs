@@ -387,7 +387,7 @@ async fn w45_whoever_is_nobody_here_is_told_so() {
         .await;
     let (browser, shown) = log_in(&scene).await;
     assert_eq!(shown.status, 403);
-    shown.says("you are not a User here");
+    shown.says("you are not a User of this Cluster");
     assert!(!browser.cookies.contains_key(SESSION));
     assert_eq!(scene.reason().await, "identity_unknown");
 }
@@ -441,7 +441,7 @@ async fn w05_a_disabled_provider_is_neither_offered_nor_taken() {
     scene.update(", isDisabled: true").await;
     let shown = come_back(&mut browser, &callback).await;
     assert_eq!(shown.status, 400);
-    shown.says("not there any more");
+    shown.says("no longer exists");
     assert!(!browser.get("/login").await.body.contains("Staff login"));
     assert!(scene.sessions(&alice).await.is_empty());
 }
@@ -453,7 +453,7 @@ async fn who_may_not_log_in_is_told_why() {
     scene.replicas.user("robot", robot).await;
     let (_, shown) = log_in(&scene).await;
     assert_eq!(shown.status, 403);
-    shown.says("Programs do not log in here");
+    shown.says("Only people can sign in here");
 
     scene.claims(json!({"sub": "5"}));
     let alice = scene.person("alice", "5").await;
@@ -473,7 +473,7 @@ async fn w36_rules_of_the_provider_deny(#[case] rule: &str) {
     let alice = scene.person("alice", "1234").await;
     let (_, shown) = log_in(&scene).await;
     assert_eq!(shown.status, 403);
-    shown.says("do not let you log in by this identity provider");
+    shown.says("do not allow you to sign in with this identity provider");
     assert_eq!(scene.reason().await, "provider_rule");
     assert!(scene.sessions(&alice).await.is_empty());
 }
@@ -600,7 +600,7 @@ async fn w39_whoever_is_logged_in_and_logs_in_again_has_to_prove_it_there() {
     let alice = scene.person("alice", "1234").await;
     let (mut browser, _) = log_in(&scene).await;
     let page = browser.get("/login?again=proof").await;
-    page.says("Log in once more");
+    page.says("Sign in again");
     let fields = [
         ("provider", &*page.field("provider")),
         ("token", &*page.field("token")),
@@ -616,7 +616,7 @@ async fn w39_whoever_is_logged_in_and_logs_in_again_has_to_prove_it_there() {
     let callback = scene.stub.authorize(begun.location());
     let shown = come_back(&mut browser, &callback).await;
     assert_eq!(shown.status, 401, "{shown:#?}");
-    shown.says("has not done so");
+    shown.says("did not ask you for one");
     // The provider authenticates the person again.
     scene.claims(json!({"auth_time": now}));
     let begun = browser.post("/begin", &fields).await;

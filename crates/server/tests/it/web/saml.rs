@@ -259,7 +259,7 @@ async fn w06_what_is_no_good_lets_nobody_in_and_says_why_to_administrators() {
             matches!(shown.status.as_u16(), 401 | 403),
             "{reason}: {shown:#?}"
         );
-        shown.says("Back to the login");
+        shown.says("Back to sign-in");
         assert!(!shown.body.contains("urn:"), "{shown:#?}");
         assert_eq!(scene.reason().await, reason);
     }
@@ -375,10 +375,7 @@ async fn w06_the_provider_ends_the_sessions_that_it_names_once() {
     assert_eq!(other.get("/profile").await.status, 200);
     // The same request again does nothing, also at another replica.
     carrier.turn_to(scene.replicas.context(0));
-    carrier
-        .get(&query)
-        .await
-        .says("Nobody was logged out by it");
+    carrier.get(&query).await.says("No Session was ended");
     // Ends all Sessions.
     assert_eq!(
         carrier.get(&ask("john@example.com", None)).await.status,
@@ -432,7 +429,7 @@ async fn who_logs_out_here_can_log_out_there() {
     scene.log_in(&mut browser, "_s1").await;
     let token = browser.get("/profile").await.field("token");
     let shown = browser.post("/logout", &[("token", &token)]).await;
-    shown.says("Log out of Corp too");
+    shown.says("Sign out of Corp too");
     assert!(scene.sessions().await.is_empty());
     let way = shown
         .body

@@ -116,7 +116,7 @@ fn check_enabled(ctx: &Context) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::denied(
-        "Login by a passkey is not enabled in this Cluster: an administrator can set \
+        "Login with a passkey is not enabled in this Cluster: an administrator can set \
          spec.authenticator.enablePasskeyLogin in the ClusterConfig",
     )
     .because("passkey_login_disabled"))
@@ -177,7 +177,7 @@ async fn attempts(
         who.user = Some(owner.message.clone());
         if !authenticator::is_usable(&stored.message) {
             return Err(Error::denied(
-                "This passkey is not ACTIVE: an administrator has to approve it",
+                "This passkey is not ACTIVE: an administrator must approve it",
             )
             .because("authenticator_inactive"));
         }
@@ -209,7 +209,9 @@ async fn attempts(
             outcome => return outcome,
         }
     }
-    Err(Error::unavailable("the login lost too many races"))
+    Err(Error::unavailable(
+        "the login failed after too many conflicts",
+    ))
 }
 
 fn check_human(user: &User) -> Result<(), Error> {
@@ -254,7 +256,7 @@ async fn check_rules(
         return Ok(());
     };
     if let Some(error) = error {
-        tracing::warn!(error, "a rule cannot be evaluated and denies");
+        tracing::warn!(error, "a rule cannot be evaluated; the request is denied");
     }
     let mut used = passkey.used.clone();
     authenticator::record(&mut used, false, now);

@@ -23,8 +23,8 @@ pub(super) fn of(
     now: UnixMillis,
 ) -> Result<Attested, Error> {
     let model = ctx.metadata.attest(registered, now).map_err(|why| {
-        tracing::warn!(%why, "an attestation is refused");
-        not_accepted("its attestation is not that of its model, or the model is compromised")
+        tracing::warn!(%why, "attestation refused");
+        not_accepted("its attestation does not match its model, or the model is compromised")
     })?;
     check(
         settings,
@@ -152,21 +152,23 @@ struct Known<'a> {
 fn check(settings: &Settings, known: &Known<'_>) -> Result<(), Error> {
     let is_in = |list: &[String]| list.iter().any(|aaguid| aaguid == known.aaguid);
     if is_in(&settings.denied_aagui_ds) {
-        return Err(not_accepted("its model is refused here"));
+        return Err(not_accepted("its model is not allowed here"));
     }
     let is_listed = known.is_verified && is_in(&settings.allowed_aagui_ds);
     if !settings.allowed_aagui_ds.is_empty() && !is_listed {
-        return Err(not_accepted("only certain models are accepted here"));
+        return Err(not_accepted(
+            "its model is not on the list of allowed models",
+        ));
     }
     if settings.require_verified_attestation && !known.is_verified {
-        return Err(not_accepted("its maker could not be verified"));
+        return Err(not_accepted("its manufacturer could not be verified"));
     }
     if known.certification_level < settings.min_certification_level {
-        return Err(not_accepted("it is not certified highly enough"));
+        return Err(not_accepted("its certification level is too low"));
     }
     if settings.require_device_bound && known.backup_eligible {
         return Err(not_accepted(
-            "it can be copied to other devices, and only what cannot is accepted here",
+            "it can be copied to other devices, which is not allowed here",
         ));
     }
     Ok(())

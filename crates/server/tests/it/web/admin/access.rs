@@ -38,7 +38,7 @@ async fn requests_are_filtered_and_go_on() {
     browser
         .get("/admin/access")
         .await
-        .says("Nothing was asked of a Service");
+        .says("No requests match the filters");
     note(ctx, Decision::Allowed, "john", "/a").await;
     note(ctx, Decision::Denied, "mary", "/b<i>").await;
     let page = browser.get("/admin/access").await;
@@ -68,7 +68,7 @@ async fn requests_are_filtered_and_go_on() {
     for (query, text) in [
         ("user=nobody", "nobody does not exist"),
         ("service=nothing", "nothing.default does not exist"),
-        ("decision=maybe", "there is none of this name"),
+        ("decision=maybe", "unknown value"),
         ("until=tomorrow", "Until: write date and time"),
     ] {
         let shown = browser.get(&format!("/admin/access?{query}")).await;

@@ -167,7 +167,7 @@ async fn a_person_is_given_a_link_that_is_shown_once() {
     browser
         .get("/admin/user/john")
         .await
-        .says("Make a login link");
+        .says("Create a sign-in link");
     // Workloads cannot use links.
     assert_eq!(browser.get("/admin/user/robot/link").await.status, 404);
     let place = "/admin/user/john/link";
@@ -180,7 +180,7 @@ async fn a_person_is_given_a_link_that_is_shown_once() {
             ("lifetime", lifetime.to_owned()),
         ]
     };
-    for (lifetime, problem) in [("soon", "Works for:"), ("30days", "at most 7 days")] {
+    for (lifetime, problem) in [("soon", "Valid for:"), ("30days", "at most 7 days")] {
         let fields = fields(lifetime);
         let fields: Vec<(&str, &str)> = fields
             .iter()
@@ -196,7 +196,7 @@ async fn a_person_is_given_a_link_that_is_shown_once() {
     let fields = [("token", &*token), ("once", &*once), ("lifetime", "2days")];
     let shown = browser.post(place, &fields).await;
     assert_eq!(shown.status, 200, "{shown:#?}");
-    shown.says("It is shown this once.");
+    shown.says("This is shown only once.");
     let link = super::between(&shown.body, "/enroll#", "<").to_owned();
     let again = browser.post(place, &fields).await;
     assert_eq!(again.status, 409, "{again:#?}");
@@ -210,7 +210,7 @@ async fn a_person_is_given_a_link_that_is_shown_once() {
     browser
         .get(done.location())
         .await
-        .says("The links work no more.");
+        .says("The links no longer work.");
     let refused = john.post_from("/enroll", &[("link", &link)], &[]).await;
     assert_ne!(refused.status, 303);
     let mut other = Browser::at(replicas.context(0));
@@ -248,7 +248,7 @@ async fn the_authenticators_of_a_user_are_reset() {
     browser
         .get(done.location())
         .await
-        .says("The Authenticators are gone.");
+        .says("The Authenticators were deleted.");
     let mut reader = super::administrator(&replicas, "reader", super::READ).await;
     let page = reader.get("/admin/user/john").await;
     assert!(!page.body.contains("reset-authenticators"));

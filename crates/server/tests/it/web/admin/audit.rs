@@ -40,7 +40,7 @@ async fn events_are_filtered_and_go_on() {
     assert_eq!(rows(&object.body), 1);
     let none = browser.get("/admin/audit?until=2020-01-01T00:00").await;
     assert_eq!(rows(&none.body), 0);
-    none.says("Nothing has happened");
+    none.says("No events match the filters");
     assert!(!none.body.contains("data-live"));
     let since = browser.get("/admin/audit?since=2026-11-22T00:00:00").await;
     assert!(rows(&since.body) > 5);
@@ -51,8 +51,8 @@ async fn events_are_filtered_and_go_on() {
 
     for (query, text) in [
         ("user=nobody", "nobody does not exist"),
-        ("resource=john", "write kind/name"),
-        ("resource=thing/john", "there is no such kind"),
+        ("resource=john", "enter kind/name"),
+        ("resource=thing/john", "unknown kind"),
         ("since=yesterday", "From: write date and time"),
     ] {
         let shown = browser.get(&format!("/admin/audit?{query}")).await;

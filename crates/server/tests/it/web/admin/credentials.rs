@@ -65,7 +65,7 @@ async fn a01_a_secret_is_shown_once_and_kept_nowhere() {
     // A reload submits the form again.
     let again = browser.post(CREATE, &fields).await;
     assert_eq!(again.status, 409);
-    again.says("This form was sent already");
+    again.says("This form was already submitted");
     assert!(!again.body.contains(&secret));
     assert_eq!(
         names(&replicas)
@@ -117,12 +117,12 @@ async fn every_type_shows_what_it_is_used_by() {
 }
 
 #[rstest]
-#[case(&[("type", "auth-token")], "Name the User")]
+#[case(&[("type", "auth-token")], "Enter the name of the User")]
 #[case(&[("user", "robot")], "Choose a type")]
 #[case(&[("user", "nobody"), ("type", "auth-token")], "The User nobody does not exist")]
 #[case(&[("user", "john"), ("type", "oauth2")], "WORKLOAD")]
 #[case(&[("user", "robot"), ("type", "auth-token"), ("expiry", "soon")], "Expires in:")]
-#[case(&[("user", "robot"), ("type", "auth-token"), ("max", "-1")], "Authenticates at most:")]
+#[case(&[("user", "robot"), ("type", "auth-token"), ("max", "-1")], "Maximum authentications:")]
 #[case(&[("user", "robot"), ("type", "auth-token"), ("name", "No Name")], "No Name")]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_said_beside_what_was_written(

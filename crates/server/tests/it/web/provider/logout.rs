@@ -141,7 +141,7 @@ async fn whoever_logs_out_is_offered_the_way_to_the_provider() {
     let (mut browser, _) = log_in(&scene).await;
     let token = browser.get("/profile").await.field("token");
     let out = browser.post("/logout", &[("token", &token)]).await;
-    out.says("Log out of Staff login too");
+    out.says("Sign out of Staff login too");
     out.says(&format!(
         "href=\"{}/end?client_id=octelium\"",
         scene.stub.issuer()
@@ -155,6 +155,6 @@ async fn whoever_logs_out_is_offered_the_way_to_the_provider() {
     scene.stub.state().is_down = true;
     let token = browser.get("/profile").await.field("token");
     let out = browser.post("/logout", &[("token", &token)]).await;
-    out.says("You are logged out");
+    out.says("You are signed out");
     assert!(scene.sessions(&alice).await.is_empty());
 }
