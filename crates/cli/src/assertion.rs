@@ -48,12 +48,12 @@ impl Source {
         let (provider, kind, options) = if is_type(head) && !follows_type {
             (None, head, rest)
         } else {
-            let rest = rest.ok_or_else(|| wrong(format!("`{head}` is no type of assertion")))?;
+            let rest = rest.ok_or_else(|| wrong(format!("unknown assertion type `{head}`")))?;
             let (kind, options) = split(rest);
             (Some(head.to_owned()), kind, options)
         };
         if !is_type(kind) {
-            return Err(wrong(format!("`{kind}` is no type of assertion")));
+            return Err(wrong(format!("unknown assertion type `{kind}`")));
         }
         if provider.as_ref().is_some_and(String::is_empty) {
             return Err(wrong(
@@ -72,7 +72,11 @@ impl Source {
             "jwt" => match (options.take("env"), options.take("file")) {
                 (Some(variable), None) => Platform::Variable(variable),
                 (None, Some(file)) => Platform::File(file),
-                _ => return Err(wrong("jwt needs either env=NAME or file=PATH".to_owned())),
+                _ => {
+                    return Err(wrong(
+                        "jwt requires either env=NAME or file=PATH".to_owned(),
+                    ));
+                }
             },
             _ => {
                 let file = options.take("file");
@@ -81,7 +85,7 @@ impl Source {
         };
         match options.0.first() {
             None => Ok(Self { provider, platform }),
-            Some((key, _)) => Err(wrong(format!("{kind} takes no option `{key}`"))),
+            Some((key, _)) => Err(wrong(format!("{kind} has no option `{key}`"))),
         }
     }
 
@@ -114,7 +118,7 @@ impl Source {
             }
             Platform::GithubActions { audience } => {
                 let missing = || {
-                    Failure::usage("the job gets no token of GitHub Actions")
+                    Failure::usage("GitHub Actions provides no token to this job")
                         .hint("give the job `permissions: {id-token: write}`")
                 };
                 let url = variable("ACTIONS_ID_TOKEN_REQUEST_URL").ok_or_else(missing)?;
@@ -134,7 +138,7 @@ fn token(answer: &serde_json::Value, field: &str, platform: &str) -> Result<Secr
     let token = answer.get(field).and_then(serde_json::Value::as_str);
     token
         .map(SecretString::from)
-        .ok_or_else(|| Failure::input(format!("the answer of {platform} has no `{field}`")))
+        .ok_or_else(|| Failure::input(format!("the response of {platform} has no `{field}`")))
 }
 
 fn is_type(text: &str) -> bool {
@@ -163,7 +167,7 @@ impl Options {
                 .filter(|(_, value)| !value.is_empty())
                 .ok_or_else(|| format!("`{option}` is not key=value"))?;
             if options.iter().any(|(known, _)| known == key) {
-                return Err(format!("`{key}` is there twice"));
+                return Err(format!("`{key}` is given twice"));
             }
             options.push((key.to_owned(), value.to_owned()));
         }
@@ -223,15 +227,18 @@ mod tests {
     #[test]
     fn what_is_not_in_the_grammar_is_told() {
         for (text, expected) in [
-            ("", "`` is no type of assertion"),
-            ("gitlab", "`gitlab` is no type of assertion"),
-            ("ci:gitlab", "`gitlab` is no type of assertion"),
+            ("", "unknown assertion type ``"),
+            ("gitlab", "unknown assertion type `gitlab`"),
+            ("ci:gitlab", "unknown assertion type `gitlab`"),
             (":k8s", "the name of the IdentityProvider is empty"),
-            ("jwt", "jwt needs either env=NAME or file=PATH"),
-            ("jwt:env=A,file=b", "jwt needs either env=NAME or file=PATH"),
+            ("jwt", "jwt requires either env=NAME or file=PATH"),
+            (
+                "jwt:env=A,file=b",
+                "jwt requires either env=NAME or file=PATH",
+            ),
             ("jwt:env", "`env` is not key=value"),
-            ("jwt:env=A,env=B", "`env` is there twice"),
-            ("k8s:audience=x", "k8s takes no option `audience`"),
+            ("jwt:env=A,env=B", "`env` is given twice"),
+            ("k8s:audience=x", "k8s has no option `audience`"),
         ] {
             assert_eq!(Source::parse(text).unwrap_err().message, expected, "{text}");
         }

@@ -88,7 +88,7 @@ impl Client {
         let environment = &context.environment;
         if environment.get("OCTELIUM_AUTH_PROXY_SOCKET").is_some() {
             return Err(Failure::usage(
-                "OCTELIUM_AUTH_PROXY_SOCKET: authenticating through a socket is not served yet",
+                "OCTELIUM_AUTH_PROXY_SOCKET: authentication through a socket is not supported yet",
             )
             .hint("unset it and log in, or set OCTELIUM_AUTH_TOKEN"));
         }
@@ -167,7 +167,7 @@ impl Client {
     ) -> Result<T, Failure> {
         if self.fixed.is_some() {
             return Err(Failure::usage(
-                "OCTELIUM_ACCESS_TOKEN is set, which cannot manage a Session",
+                "OCTELIUM_ACCESS_TOKEN is set; an access token cannot manage a Session",
             )
             .hint("unset it, and log in"));
         }
@@ -322,9 +322,9 @@ impl Client {
             // The Cluster refuses because the token was refreshed too recently: the current one is still valid.
             Err(status) if status.code() == Code::AlreadyExists && !refused => Ok(current),
             Err(status) if status.code() == Code::AlreadyExists => Err(Failure::unauthenticated(
-                "the Cluster refuses the access token that it has just issued",
+                "the Cluster refuses the access token that it just issued",
             )
-            .hint("octelium logout, then log in again")),
+            .hint("run `octelium logout`, then log in again")),
             Err(status) if status.code() == Code::Unauthenticated => {
                 locked.set(&self.cluster.domain, None)?;
                 self.authenticate_by_environment(locked, true).await
@@ -381,7 +381,8 @@ impl Client {
                 let failure = self.failure(&status);
                 if status.code() == Code::Unauthenticated {
                     failure.hint(
-                        "the authentication token is not accepted: it may have been rotated, used up, disabled, or be of another Cluster; `octeliumctl create cred --rotate NAME` makes a new one",
+                        "the authentication token is not accepted: it may be rotated, used up or disabled, or belong \
+                         to another Cluster; `octeliumctl create cred --rotate NAME` makes a new one",
                     )
                 } else {
                     failure
@@ -423,7 +424,8 @@ impl Client {
                 let failure = self.failure(&status);
                 if status.code() == Code::Unauthenticated {
                     failure.hint(
-                        "the assertion is not accepted: it may be used up, expired, for another audience, of an issuer that no IdentityProvider has, or of nobody; `octeliumctl get audit` tells administrators which",
+                        "the assertion is not accepted: it may be used up or expired, have another audience, or match \
+                         no IdentityProvider or no User; administrators find the reason with `octeliumctl get audit`",
                     )
                 } else {
                     failure

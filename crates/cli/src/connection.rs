@@ -90,7 +90,7 @@ enum ConnectError {
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Resolve(error) => write!(f, "the name cannot be resolved: {error}"),
+            Self::Resolve(error) => write!(f, "the host name cannot be resolved: {error}"),
             Self::Tcp(address, error) => write!(f, "{address}: {error}"),
             Self::Tls(error) => write!(f, "TLS: {error}"),
             Self::NoHttp2 => f.write_str("the server does not offer HTTP/2 (ALPN h2)"),
@@ -133,7 +133,7 @@ fn advice(error: &ConnectError) -> String {
             "check the domain (--domain or OCTELIUM_DOMAIN); `octelium-api.<domain>` must resolve"
         }
         ConnectError::Tcp(..) => {
-            "check that octeliumd is running and that the port is right: --domain takes `host:port`"
+            "check that octeliumd is running and that the port is correct: --domain takes `host:port`"
         }
         // A Cluster that was created again under the same name causes `BadSignature`.
         ConnectError::Tls(error)
@@ -141,10 +141,10 @@ fn advice(error: &ConnectError) -> String {
                 .iter()
                 .any(|word| error.to_string().contains(word)) =>
         {
-            "the Cluster has a CA of its own: set OCTELIUM_CA_CERT to its ca.pem (octeliumd prints the path at start)"
+            "the Cluster has its own CA: set OCTELIUM_CA_CERT to its ca.pem (octeliumd prints the path at start)"
         }
-        ConnectError::Tls(_) => "check that the domain is the one that the Cluster serves",
-        ConnectError::NoHttp2 => "check that it is octeliumd that listens there",
+        ConnectError::Tls(_) => "check that this is the domain of the Cluster",
+        ConnectError::NoHttp2 => "check that octeliumd listens at this address",
     }
     .to_owned()
 }

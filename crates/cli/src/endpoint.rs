@@ -28,9 +28,11 @@ pub(crate) async fn post(
     match tokio::time::timeout(TIMEOUT, send(cluster, tls, path, form)).await {
         Ok(Ok((status, body))) => serde_json::from_slice(&body)
             .map(|body| (status, body))
-            .map_err(|_| failed("the answer is no JSON: does this Cluster serve device logins?")),
+            .map_err(|_| {
+                failed("the response is not JSON: does this Cluster support device logins?")
+            }),
         Ok(Err(what)) => Err(failed(&what)),
-        Err(_) => Err(failed("no answer in time")),
+        Err(_) => Err(failed("no response in time")),
     }
 }
 
@@ -60,7 +62,7 @@ async fn send(
         .map_err(|error| error.to_string())?;
     let status = answer.status();
     let body = Limited::new(answer.into_body(), LARGEST).collect().await;
-    let body = body.map_err(|_| "the answer broke off".to_owned())?;
+    let body = body.map_err(|_| "the response is incomplete".to_owned())?;
     connection.abort();
     Ok((status, body.to_bytes()))
 }

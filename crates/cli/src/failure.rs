@@ -139,7 +139,7 @@ impl Failure {
         };
         if is_too_large(status) {
             return Self::new(Reason::Failed, code, message)
-                .hint("send less at once: split the files");
+                .hint("the request is too large: split the files and apply them in several steps");
         }
         let mut failure = Self::new(Reason::of_code(status.code()), code, message);
         failure.request_id = status
@@ -184,8 +184,8 @@ fn proof(status: &Status) -> Option<String> {
     let (_, rest) = challenge.split_once("error_description=\"")?;
     let (description, _) = rest.split_once('"')?;
     Some(format!(
-        "{description}. `octelium auth get authenticator` lists what you have, `octelium auth authenticator NAME` uses \
-         one",
+        "{description}. `octelium auth get authenticator` lists your Authenticators, `octelium auth authenticator \
+         NAME` uses one",
         description = printable(description)
     ))
 }
@@ -227,17 +227,17 @@ fn advice(status: &Status) -> Option<&'static str> {
             if status.message().is_empty() || status.message().contains("Unauthorized") =>
         {
             Some(
-                "`octelium whoami` shows who you are; an administrator can attach a Policy that allows it",
+                "`octelium whoami` shows your User; an administrator can attach a Policy that allows it",
             )
         }
         Code::OutOfRange | Code::Aborted => {
-            Some("somebody else changed the object meanwhile: read it again and repeat")
+            Some("the object was changed in the meantime: read it again and retry")
         }
         Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Some(
-            "the Cluster did not answer; try again, and look at the log of octeliumd if it lasts",
+            "the Cluster did not answer; try again, and check the log of octeliumd if this continues",
         ),
         Code::Unimplemented => {
-            Some("the Cluster does not offer this; it may be of another version")
+            Some("the Cluster does not support this; it may have another version")
         }
         _ => None,
     }

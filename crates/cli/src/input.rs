@@ -32,7 +32,7 @@ pub(crate) fn read(path: &str, limit: usize) -> Result<Vec<u8>, Failure> {
     .map_err(failed)?;
     if bytes.len() > limit {
         return Err(Failure::input(format!(
-            "{}: longer than {}, the most that is read",
+            "{}: larger than the limit of {}",
             source_name(path),
             size(limit)
         )));

@@ -92,17 +92,20 @@ impl TypedValueParser for FormatParser {
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
         let forms = [
-            ("table", "Columns for people"),
-            ("wide", "More columns"),
+            ("table", "Table for people"),
+            ("wide", "Table with more columns"),
             ("json", "Protobuf JSON; a list is one List message"),
-            ("jsonl", "The same, one object a line"),
-            ("yaml", "The same in YAML"),
-            ("name", "`kind/name`, one a line"),
+            ("jsonl", "Protobuf JSON, one object per line"),
+            ("yaml", "Protobuf JSON as YAML"),
+            ("name", "`kind/name`, one per line"),
             (
                 "jsonpath=PATH",
-                "What the path finds in the JSON, as `$.items[*].metadata.name`",
+                "Values that a path selects in the JSON, such as `$.items[*].metadata.name`",
             ),
-            ("field=PATH", "One field of each object, as `metadata.name`"),
+            (
+                "field=PATH",
+                "One field of each object, such as `metadata.name`",
+            ),
         ];
         let forms = forms.map(|(name, help)| PossibleValue::new(name).help(help));
         Some(Box::new(forms.into_iter()))

@@ -188,7 +188,7 @@ macro_rules! calls {
         ) -> Result<Page, Status> {
             match kind {
                 $(Kind::$kind => {
-                    #[allow(clippy::needless_update, reason = "only some have more fields")]
+                    #[allow(clippy::needless_update, reason = "only some kinds have more fields")]
                     let options = core_v1::$options {
                         common: Some(common),
                         $($field: selection.$field(),)*
@@ -199,7 +199,7 @@ macro_rules! calls {
                     let items = items.into_iter().map(Resource::from).collect();
                     Ok(Page { items, meta })
                 })*
-                Kind::ClusterConfig => Err(Status::unimplemented("there is one ClusterConfig alone")),
+                Kind::ClusterConfig => Err(Status::unimplemented("there is only one ClusterConfig")),
             }
         }
 

@@ -93,8 +93,9 @@ pub(crate) struct Header(Option<(&'static str, MetadataValue<Ascii>)>);
 
 impl Header {
     fn new(name: &'static str, token: &SecretString) -> Result<Self, Failure> {
-        let mut value = MetadataValue::try_from(token.expose_secret())
-            .map_err(|_| Failure::unauthenticated("the token has characters that no token has"))?;
+        let mut value = MetadataValue::try_from(token.expose_secret()).map_err(|_| {
+            Failure::unauthenticated("the token contains characters that are not valid in a token")
+        })?;
         value.set_sensitive(true);
         Ok(Self(Some((name, value))))
     }

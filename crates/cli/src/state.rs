@@ -55,8 +55,8 @@ impl StateStore {
             None => default_directory(environment)
                 .map(Self::Directory)
                 .ok_or_else(|| {
-                    Failure::input("there is no home directory to keep the login in")
-                        .hint("set OCTELIUM_HOME to a directory, or to `mem` to keep nothing")
+                    Failure::input("the login cannot be saved, because there is no home directory")
+                        .hint("set OCTELIUM_HOME to a directory, or to `mem` to save nothing")
                 }),
         }
     }
@@ -175,7 +175,7 @@ async fn lock(directory: &Path) -> Result<File, Failure> {
                     path.display(),
                     LOCK_TIMEOUT.as_secs()
                 ))
-                .hint("wait for it or end it, or use another --homedir"));
+                .hint("wait for it or stop it, or use another --homedir"));
             }
             Err(TryLockError::WouldBlock) => {
                 tokio::time::sleep(LOCK_POLL).await;
@@ -205,7 +205,7 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 fn failed(verb: &str, path: &Path, error: &io::Error) -> Failure {
     Failure::input(format!("cannot {verb} {}: {error}", path.display()))
-        .hint("--homedir or OCTELIUM_HOME names another directory; `mem` keeps nothing")
+        .hint("use --homedir or OCTELIUM_HOME to set another directory, or `mem` to save nothing")
 }
 
 #[cfg(unix)]

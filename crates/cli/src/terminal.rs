@@ -18,7 +18,7 @@ pub(crate) struct Terminal {
 
 #[allow(
     clippy::unused_self,
-    reason = "only who was given the streams may use them"
+    reason = "only the owner of the streams can use them"
 )]
 impl Terminal {
     /// Creates the terminal. Uses color only if standard error is a terminal and `NO_COLOR` is not set (no-color.org).
@@ -127,7 +127,7 @@ impl Terminal {
     pub(crate) fn secret(&self, prompt: &str, instead: &str) -> Result<String, Failure> {
         if !io::stdin().is_terminal() {
             return Err(
-                Failure::new(Reason::Usage, "Usage", "no value is given").hint(instead.to_owned())
+                Failure::new(Reason::Usage, "Usage", "no value was given").hint(instead.to_owned())
             );
         }
         rpassword::prompt_password(prompt)

@@ -24,7 +24,7 @@ pub(crate) fn config(
         .with_safe_default_protocol_versions()
         .map_err(|error| Failure::input(format!("TLS is not available: {error}")))?;
     let mut config = if environment.is_true("OCTELIUM_INSECURE_TLS") {
-        terminal.warn("OCTELIUM_INSECURE_TLS is set: the Cluster's certificate is not checked");
+        terminal.warn("OCTELIUM_INSECURE_TLS is set: the Cluster's certificate is not verified");
         builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(danger::AnyCertificate))
@@ -75,8 +75,8 @@ fn system_roots() -> Result<RootCertStore, Failure> {
             .map(|error| format!(": {error}"))
             .unwrap_or_default();
         return Err(
-            Failure::input(format!("no trusted root certificates are found{why}"))
-                .hint("install ca-certificates, or name the Cluster's CA in OCTELIUM_CA_CERT"),
+            Failure::input(format!("no trusted root certificates found{why}"))
+                .hint("install ca-certificates, or set OCTELIUM_CA_CERT to the Cluster's CA"),
         );
     }
     Ok(roots)
@@ -91,7 +91,7 @@ fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
         .map_err(|error| Failure::input(format!("OCTELIUM_CA_CERT: {shown}: {error}")))?;
     if certificates.is_empty() {
         return Err(Failure::input(format!(
-            "OCTELIUM_CA_CERT: {shown} holds no certificate in PEM form"
+            "OCTELIUM_CA_CERT: {shown} contains no certificate in PEM"
         )));
     }
     Ok(certificates)

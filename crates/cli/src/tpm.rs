@@ -47,10 +47,10 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The connection to the TPM broke.
-    #[error("the TPM does not answer: {0}")]
+    #[error("the TPM does not respond: {0}")]
     Io(#[from] std::io::Error),
     /// The TPM sent a malformed response to a command.
-    #[error("the TPM answered {0} with what cannot be read")]
+    #[error("the response of the TPM to {0} cannot be decoded")]
     Response(&'static str),
     /// The TPM refused a command.
     #[error("the TPM refused {command} with the code {code:#05x}{}", explanation(*code))]
@@ -61,11 +61,12 @@ pub enum Error {
         code: u32,
     },
     /// The challenge of the Cluster is malformed or not supported.
-    #[error("the Cluster sent {0} that this TPM cannot take")]
+    #[error("the Cluster sent {0} that this TPM does not support")]
     Challenge(&'static str),
     /// The attestation key belongs to another TPM, or this TPM was cleared since.
     #[error(
-        "this TPM cannot load the attestation key: it was registered with another TPM, or this one was cleared since"
+        "this TPM cannot load the attestation key: it was registered with another TPM, or this TPM was cleared since \
+         then"
     )]
     AnotherTpm,
 }
@@ -75,8 +76,8 @@ fn explanation(code: u32) -> &'static str {
     match code {
         0x921 => ": it is locked after too many wrong authorizations",
         0x922 => ": it is busy",
-        0x902 | 0x903 => ": it has no room; another program holds its keys or sessions",
-        code if [0x8e, 0xa2].contains(&(code & 0xbf)) => ": a hierarchy of it has a password",
+        0x902 | 0x903 => ": it has no free slots; another program uses them for keys or sessions",
+        code if [0x8e, 0xa2].contains(&(code & 0xbf)) => ": a hierarchy of this TPM has a password",
         _ => "",
     }
 }
@@ -87,11 +88,11 @@ impl Error {
         match self {
             Self::Open { source, .. } => Some(match source.kind() {
                 std::io::ErrorKind::PermissionDenied => {
-                    "run it as a user of the group `tss`, or on Windows as an administrator"
+                    "run this command as a user of the group `tss`, or on Windows as an administrator"
                 }
-                _ => "look in the firmware's settings whether the TPM 2.0 is on",
+                _ => "check in the firmware settings that the TPM 2.0 is enabled",
             }),
-            Self::AnotherTpm => Some("delete the Authenticator and register this TPM anew"),
+            Self::AnotherTpm => Some("delete the Authenticator and register this TPM again"),
             _ => None,
         }
     }

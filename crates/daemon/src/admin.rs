@@ -51,32 +51,34 @@ pub(crate) fn collect_metrics(telemetry: &Telemetry) -> anyhow::Result<Prometheu
     telemetry.record_metrics(recorder)?;
     metrics::describe_counter!(
         "octelium_requests_total",
-        "Requests by the part of the Cluster that answered and the class of the status."
+        "Requests by site and status class."
     );
     metrics::describe_histogram!(
         "octelium_request_seconds",
-        "Seconds from a request's head to its answer's head, by part of the Cluster."
+        "Seconds from the head of a request to the head of its response, by site."
     );
     metrics::describe_counter!(
         "octelium_limit_reached_total",
-        "How often each limit was reached: connections closed, requests refused, events left out."
+        "Number of times each limit was reached: connections closed, requests refused, events omitted."
     );
     metrics::describe_gauge!("octelium_ready", "1 while /readyz answers 200, else 0.");
     metrics::describe_gauge!(
         "octelium_store_confirmed_age_seconds",
-        "Seconds since the store last confirmed what this replica knows."
+        "Seconds since the store last confirmed the state of this replica."
     );
     metrics::describe_gauge!(
         "octelium_store_clock_ahead_seconds",
-        "Seconds by which this machine's clock is ahead of the database's; negative if it is behind."
+        "Difference between the clock of this machine and the clock of the database, in seconds; negative if this \
+         machine is behind."
     );
     metrics::describe_counter!(
         "octelium_store_deadlines_exceeded_total",
-        "Operations of the database that were given up because no answer came in time."
+        "Database operations that timed out."
     );
     metrics::describe_counter!(
         "octelium_store_history_replaced_total",
-        "How often the database had lost changes that this replica had applied, and everything was read again."
+        "Number of times the database had lost changes that this replica had applied, and the replica reloaded \
+         everything."
     );
     metrics::counter!("octelium_store_deadlines_exceeded_total").absolute(0);
     metrics::counter!("octelium_store_history_replaced_total").absolute(0);
@@ -144,7 +146,7 @@ impl Admin {
         }
         let feed = *self.store.feed().borrow();
         if feed.confirmed.elapsed() > self.stale_after {
-            return Some("the store has not confirmed its state for too long\n");
+            return Some("the store has not confirmed the state of this replica for too long\n");
         }
         if !feed.has_trusted_clock() {
             return Some("the clock of this machine differs too much from the one of the store\n");
@@ -189,7 +191,7 @@ async fn answer(router: Router, request: Request<Incoming>) -> Result<Response<B
     if let Ok(response) = timeout(REQUEST_TIMEOUT, router.oneshot(request)).await {
         return response;
     }
-    let mut response = Response::new(Body::from("not answered in time\n"));
+    let mut response = Response::new(Body::from("no response in time\n"));
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     Ok(response)
 }

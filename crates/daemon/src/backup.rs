@@ -24,7 +24,7 @@ pub(crate) async fn run(mut backup: Backup) -> anyhow::Result<()> {
     settings.logs.log.get_or_insert_with(|| "warn".to_owned());
     let _logging = logging::start(&settings.logs)?;
     let output = &backup.output;
-    ensure!(!output.exists(), "{} is there already", output.display());
+    ensure!(!output.exists(), "{} already exists", output.display());
     let data_dir = storage::present_data_dir(&settings.store)?;
     let backend = storage::open_backend(&settings.store, &data_dir, Arc::new(SystemClock)).await?;
 

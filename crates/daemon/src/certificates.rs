@@ -70,7 +70,7 @@ impl Certificates {
                     )),
                 })
             }
-            _ => bail!("--tls-cert and --tls-key belong together: give both or neither"),
+            _ => bail!("--tls-cert and --tls-key must be set together"),
         }
     }
 

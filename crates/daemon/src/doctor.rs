@@ -41,7 +41,7 @@ async fn examine(settings: &Offline, report: &mut Report) {
     let Some(data_dir) = &settings.store.data_dir else {
         report.problem(
             "data directory",
-            "none is given: --data-dir or OCTELIUM_DATA_DIR",
+            "not set: use --data-dir or OCTELIUM_DATA_DIR",
         );
         return;
     };
@@ -49,7 +49,7 @@ async fn examine(settings: &Offline, report: &mut Report) {
         report.problem(
             "data directory",
             format!(
-                "{} is not there: `octeliumd serve` makes it",
+                "{} does not exist: `octeliumd serve` creates it",
                 data_dir.display()
             ),
         );

@@ -16,7 +16,7 @@ use sink::Sink;
 
 /// A guard that keeps the log running. Lines after its drop are lost.
 #[must_use = "the log ends with it"]
-pub(crate) struct Logging(#[allow(dead_code, reason = "its end writes the last lines")] Sink);
+pub(crate) struct Logging(#[allow(dead_code, reason = "dropping it writes the last lines")] Sink);
 
 /// Starts logging. Call it once in a process.
 ///
@@ -38,7 +38,7 @@ pub(crate) fn start_exporting(
 ) -> anyhow::Result<Logging> {
     let filter = settings.log.as_deref().unwrap_or("info");
     let filter = EnvFilter::try_new(filter).with_context(|| {
-        format!("log filter {filter:?}; write as `info` or `warn,octeliumd=debug`")
+        format!("log filter {filter:?}: use the form `info` or `warn,octeliumd=debug`")
     })?;
     let terminal = stderr().is_terminal();
     let format = settings.log_format.unwrap_or(if terminal {

@@ -76,7 +76,7 @@ impl MetadataSettings {
             let found = found.with_context(context)?;
             ensure!(
                 !found.is_empty(),
-                "{} holds no certificate in PEM",
+                "{} contains no certificate in PEM",
                 context()
             );
             source.anchors = found.into_iter().map(|one| one.to_vec()).collect();
@@ -85,7 +85,7 @@ impl MetadataSettings {
             // The default authority issues certificates to any paying customer.
             ensure!(
                 self.mds_anchor.is_some(),
-                "--mds-publisher {publisher} needs --mds-anchor: the authority that certifies this publisher"
+                "--mds-publisher {publisher} requires --mds-anchor: the authority that certifies this publisher"
             );
             ensure!(!publisher.is_empty(), "--mds-publisher must not be empty");
             source.publisher.clone_from(publisher);
@@ -110,7 +110,7 @@ mod tests {
             ..MetadataSettings::default()
         };
         let error = settings.open().unwrap_err().to_string();
-        assert!(error.contains("needs --mds-anchor"), "{error}");
+        assert!(error.contains("requires --mds-anchor"), "{error}");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("root.pem");
         std::fs::write(&path, Publisher::fido().root_pem()).unwrap();

@@ -20,7 +20,7 @@ pub(crate) async fn run(settings: Offline) -> anyhow::Result<()> {
     let store = storage::open(&settings.store, &data_dir, Arc::new(SystemClock)).await?;
     writeln!(
         stdout(),
-        "The store of Cluster {} has the schema of octeliumd {}.",
+        "The store of Cluster {} now has the schema of octeliumd {}.",
         store.cluster_uid(),
         env!("CARGO_PKG_VERSION")
     )?;

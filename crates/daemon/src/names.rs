@@ -32,7 +32,7 @@ impl Names {
             .with_context(|| format!("domain {domain:?}"))?;
         ensure!(
             parsed.host().parse::<std::net::IpAddr>().is_err(),
-            "domain {domain:?}: Services are served at names below the domain, so it cannot be an address; \
+            "domain {domain:?}: the host names of Services are below the domain, so it cannot be an IP address; \
              `localhost` works without DNS"
         );
         Ok(Self(parsed))

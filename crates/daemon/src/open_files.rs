@@ -26,7 +26,7 @@ pub(crate) fn raise_limit() -> Option<u64> {
             limit.maximum
         }
         Err(error) => {
-            tracing::warn!(%error, limit = ?limit.current, "the limit of open files cannot be raised");
+            tracing::warn!(%error, limit = ?limit.current, "cannot raise the limit of open files");
             limit.current
         }
     }

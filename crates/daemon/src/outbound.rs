@@ -63,7 +63,7 @@ impl OutboundSettings {
             config.authorities = found.with_context(context)?;
             ensure!(
                 !config.authorities.is_empty(),
-                "{} holds no certificate in PEM",
+                "{} contains no certificate in PEM",
                 context()
             );
         }

@@ -100,7 +100,7 @@ impl PlacesFiles {
                 Err(error) => {
                     tracing::error!(
                         error = format!("{error:#}"),
-                        "places are as they were before"
+                        "location database not reloaded; the previous one stays in use"
                     );
                 }
             }
@@ -109,7 +109,7 @@ impl PlacesFiles {
 }
 
 fn load(path: &Path) -> anyhow::Result<(Database, State)> {
-    let context = || format!("database of places {}", path.display());
+    let context = || format!("location database {}", path.display());
     let read = state(path).with_context(context)?;
     ensure!(
         read.1 <= LARGEST,
@@ -118,7 +118,7 @@ fn load(path: &Path) -> anyhow::Result<(Database, State)> {
     );
     let bytes = fs::read(path).with_context(context)?;
     let database = Database::new(bytes).with_context(context)?;
-    tracing::info!(path = %path.display(), kind = database.kind(), "places read");
+    tracing::info!(path = %path.display(), kind = database.kind(), "location database loaded");
     Ok((database, read))
 }
 

@@ -48,7 +48,7 @@ impl ProxySettings {
         let networks = networks.collect::<anyhow::Result<Vec<_>>>()?;
         ensure!(
             named_by == NamedBy::ForwardedFor || !networks.is_empty(),
-            "--proxy-protocol on needs --trusted-proxies: the networks of the load balancers that send the header"
+            "--proxy-protocol on requires --trusted-proxies: the networks of the load balancers that send the header"
         );
         Ok(TrustedProxies::new(networks, named_by))
     }

@@ -66,7 +66,7 @@ pub(crate) async fn run(mut serving: Serving) -> anyhow::Result<()> {
         Err(error) => writeln!(
             out,
             "The demo could not be set up: {error:#}\n\
-             The Cluster is served all the same. To begin anew, stop it and use an empty --data-dir."
+             The Cluster is running nevertheless. To start over, stop it and use an empty --data-dir."
         )?,
     }
     out.flush()?;

@@ -36,9 +36,9 @@ pub(crate) async fn run(mut settings: Offline) -> anyhow::Result<()> {
     files::write_secret(&path, token.expose())?;
     writeln!(
         stdout(),
-        "A one-time token of User root is in {path}. For 15 minutes the API asks no Policy about it:\n  \
+        "A one-time token of User root is in {path}. For 15 minutes the API accepts it regardless of Policies:\n  \
          octeliumctl login --auth-token-file {path}\n\
-         The Sessions that User root had have ended. Remove the file when you are done.",
+         All previous Sessions of User root have ended. Remove the file when you are done.",
         path = path.display()
     )?;
     Ok(())

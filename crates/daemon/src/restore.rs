@@ -62,7 +62,7 @@ async fn embedded(restore: &Restore, data_dir: &Path) -> anyhow::Result<()> {
         Some(
             store::open(config(data_dir))
                 .await
-                .context("the store that is there")?,
+                .context("the existing store")?,
         )
     } else {
         None
@@ -79,7 +79,7 @@ async fn embedded(restore: &Restore, data_dir: &Path) -> anyhow::Result<()> {
     let mut out = stdout().lock();
     writeln!(out, "{told}")?;
     if let Some(kept) = kept {
-        writeln!(out, "What was there is kept as {}*.", kept.display())?;
+        writeln!(out, "The previous store is kept as {}*.", kept.display())?;
     }
     Ok(())
 }
@@ -138,8 +138,8 @@ async fn fill(
             carried.await?.to_string()
         }
         None if restore.trust_credentials => {
-            "All Sessions have ended. Credentials, Authenticators and recovery codes are as of the backup, those \
-             included that were revoked, removed or used since."
+            "All Sessions have ended. Credentials, Authenticators and recovery codes are those of the backup, \
+             including those that were revoked, removed or used since."
                 .to_owned()
         }
         None => {
@@ -147,9 +147,9 @@ async fn fill(
             let users = second_factors::void_recovery_codes(restored.as_ref(), now).await?;
             format!(
                 "All Sessions have ended, and each of the {credentials} Credentials must be rotated before it \
-                 authenticates again: `octeliumd recover` lets you in, `octeliumctl create cred --rotate NAME` \
-                 rotates one. The recovery codes of {users} Users are void. Authenticators are as of the backup, \
-                 those included that were removed since: `octeliumctl get authn` lists them."
+                 authenticates again: log in with `octeliumd recover`, then rotate each with `octeliumctl create cred \
+                 --rotate NAME`. The recovery codes of {users} Users are void. Authenticators are those of the backup, \
+                 including those that were removed since: `octeliumctl get authn` lists them."
             )
         }
     };

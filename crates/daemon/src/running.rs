@@ -145,9 +145,10 @@ impl Instance {
         if let Some(pem) = certificates.pem() {
             let path = data_dir.join(CA_FILE);
             files::write_public(&path, pem)?;
-            tracing::info!(path = %path.display(), "certificate that clients must trust written");
+            tracing::info!(path = %path.display(), "CA certificate for clients written");
         }
-        let workers = Workers::start(gateway_config.workers).context("threads of the listener")?;
+        let workers =
+            Workers::start(gateway_config.workers).context("cannot start the worker threads")?;
         let sites = sites(context, routes, Arc::clone(&clock), gateway_config).await?;
 
         let stop = CancellationToken::new();
@@ -331,7 +332,7 @@ fn names(domain: Option<&str>, address: SocketAddr) -> anyhow::Result<Names> {
     }
     ensure!(
         address.ip().is_loopback(),
-        "no domain is given: --domain or OCTELIUM_DOMAIN, as `example.com`"
+        "the domain is not set: use --domain or OCTELIUM_DOMAIN, such as `example.com`"
     );
     Names::parse(&format!("localhost:{}", address.port()))
 }

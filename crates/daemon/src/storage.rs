@@ -37,7 +37,7 @@ pub(crate) fn data_dir(settings: &StoreSettings) -> anyhow::Result<PathBuf> {
     let path = settings
         .data_dir
         .as_deref()
-        .context("no data directory is given: --data-dir or OCTELIUM_DATA_DIR")?;
+        .context("the data directory is not set: use --data-dir or OCTELIUM_DATA_DIR")?;
     files::create_directory(path)
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn present_data_dir(settings: &StoreSettings) -> anyhow::Result<PathB
         let database = path.join(DATABASE_FILE);
         ensure!(
             settings.data_dir.is_none() || database.exists(),
-            "{} is not there: is this the data directory of a Cluster?",
+            "{} does not exist: is this the data directory of a Cluster?",
             database.display()
         );
     }
@@ -117,7 +117,7 @@ pub(crate) fn present_master_keys(
     let path = data_dir.join(MASTER_KEY_FILE);
     ensure!(
         path.exists(),
-        "{} is not there: put the master key of the backed-up Cluster there, or name it by --master-key-file",
+        "{} does not exist: put the master key of the backed-up Cluster there, or set --master-key-file",
         path.display()
     );
     Ok(MasterKeys::new(load_or_create(&path, &SystemRng)?))
@@ -165,14 +165,14 @@ fn master_keys(settings: &StoreSettings) -> anyhow::Result<Option<MasterKeys>> {
     let Some(path) = &settings.master_key_file else {
         ensure!(
             settings.database_url.is_none(),
-            "PostgreSQL needs a master key that all replicas share: \
+            "PostgreSQL requires a master key that all replicas share: \
              `openssl rand -hex 32 > FILE; chmod 600 FILE`, then --master-key-file FILE"
         );
         return Ok(None);
     };
     ensure!(
         path.exists(),
-        "master key file {} is not there",
+        "master key file {} does not exist",
         path.display()
     );
     Ok(Some(MasterKeys::new(load_or_create(path, &SystemRng)?)))

@@ -65,7 +65,7 @@ impl Workers {
             }
         });
         if let Err(error) = ended.await {
-            tracing::error!(%error, "workers did not end");
+            tracing::error!(%error, "worker threads did not stop");
         }
     }
 }

@@ -47,13 +47,15 @@ pub(super) async fn json(
 ) -> Result<serde_json::Value, Failure> {
     let uri: Uri = url
         .parse()
-        .map_err(|_| Failure::input("the platform's URL is none"))?;
+        .map_err(|_| Failure::input("the platform's URL is not valid"))?;
     let host = uri.host().unwrap_or_default().to_owned();
     let failed = |what: &str| Failure::unavailable(format!("{host}: {what}"));
     match tokio::time::timeout(TIMEOUT, get(&uri, header)).await {
-        Ok(Ok(body)) => serde_json::from_slice(&body).map_err(|_| failed("the answer is no JSON")),
+        Ok(Ok(body)) => {
+            serde_json::from_slice(&body).map_err(|_| failed("the response is not JSON"))
+        }
         Ok(Err(what)) => Err(failed(&what)),
-        Err(_) => Err(failed("no answer in time")),
+        Err(_) => Err(failed("no response in time")),
     }
 }
 
@@ -100,7 +102,7 @@ async fn send(
     let response = response.map_err(|error| text(&error))?;
     let status = response.status();
     if !status.is_success() {
-        return Err(format!("answers with status {}", status.as_u16()));
+        return Err(format!("responded with status {}", status.as_u16()));
     }
     let body = Limited::new(response.into_body(), LARGEST).collect().await;
     Ok(body.map_err(|error| error.to_string())?.to_bytes())

@@ -75,7 +75,7 @@ fn confirm(context: &Context, planned: &ApplyResponse, emptied: &[&str]) -> Resu
         "every {} in the Cluster would be deleted",
         emptied.join(", every ")
     );
-    match context.terminal.confirm(&format!("{what}. Go on?")) {
+    match context.terminal.confirm(&format!("{what}. Continue?")) {
         Some(true) => Ok(()),
         Some(false) => Err(Failure::new(
             Reason::Usage,
@@ -87,7 +87,7 @@ fn confirm(context: &Context, planned: &ApplyResponse, emptied: &[&str]) -> Resu
             "ConfirmationNeeded",
             format!("{what}; nothing was changed"),
         )
-        .hint("check --domain and the files; --yes does it, --exclude leaves a kind alone")),
+        .hint("check --domain and the files; use --yes to confirm, or --exclude to keep the objects of a kind")),
     }
 }
 

@@ -108,7 +108,7 @@ impl Subcommand for Target {
                     ))
             });
         let enrollment = EnrollmentArgs::augment_args(Command::new("enrollment"))
-            .about("Revoke links by which people can log in once")
+            .about("Revoke one-time sign-in links")
             .after_help("Example:\n  octeliumctl delete enrollment --user john --all");
         command
             .subcommand_required(true)

@@ -83,7 +83,7 @@ pub(crate) fn run(context: &Context, args: &ExplainArgs) -> Result<Outcome, Fail
 
 fn unknown_kind(word: &str) -> Failure {
     let names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.word()).collect();
-    let failure = Failure::usage(format!("`{word}` is no kind"));
+    let failure = Failure::usage(format!("unknown kind `{word}`"));
     match document::closest(word, names.iter().copied()) {
         Some(closest) => failure.hint(format!("did you mean {closest}?")),
         None => failure.hint(format!("the kinds are {}", names.join(", "))),

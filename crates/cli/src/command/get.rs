@@ -131,7 +131,7 @@ async fn of_kind(
     paging: &PagingArgs,
 ) -> Result<Outcome, Failure> {
     let unfit =
-        |flag: &str| Failure::usage(format!("{} have no {flag} to select by", kind.plural()));
+        |flag: &str| Failure::usage(format!("{} cannot be filtered by {flag}", kind.plural()));
     if args.user.is_some() && kind.filter() != Some(Filter::User) {
         return Err(unfit("--user"));
     }
@@ -208,16 +208,16 @@ impl Subcommand for Target {
                 })
         });
         let access = access::AccessArgs::augment_args(Command::new("access"))
-            .about("Show what was asked of Services, newest first")
+            .about("Show requests to Services, newest first")
             .after_help("Example:\n  octeliumctl get access --decision denied --since 1h");
         let audit = audit::AuditArgs::augment_args(Command::new("audit"))
             .about("Show audit events, newest first")
             .after_help("Example:\n  octeliumctl get audit --user alice --since 24h");
         let enrollment = enrollment::EnrollmentArgs::augment_args(Command::new("enrollment"))
-            .about("Show the links by which people can log in once")
+            .about("Show unused one-time sign-in links")
             .after_help("Example:\n  octeliumctl get enrollment --user john");
         let mds = mds::MdsArgs::augment_args(Command::new("mds"))
-            .about("Show what is known of the metadata of authenticators (FIDO MDS)")
+            .about("Show the state of the authenticator metadata (FIDO MDS)")
             .after_help("Example:\n  octeliumctl get mds -o json");
         command
             .subcommand_required(true)

@@ -75,7 +75,7 @@ pub(crate) async fn run(context: &Context, args: LoginArgs) -> Result<Outcome, F
     if context.environment.get("OCTELIUM_ACCESS_TOKEN").is_some() {
         context
             .terminal
-            .warn("OCTELIUM_ACCESS_TOKEN is set and goes before any login");
+            .warn("OCTELIUM_ACCESS_TOKEN is set and is used instead of the login");
     }
     let opening = match (args.web, args.no_browser) {
         (_, true) => Some(Opening::ByHand),
@@ -103,7 +103,7 @@ pub(crate) async fn run(context: &Context, args: LoginArgs) -> Result<Outcome, F
         if is_attended {
             return by_browser(context, &client, Opening::Browser, args.scope).await;
         }
-        return Err(Failure::usage("--scope needs a new login").hint(
+        return Err(Failure::usage("--scope requires a new login").hint(
             "log in with a browser: --web; or with an authentication token: --auth-token - reads it from standard input",
         ));
     }
@@ -144,7 +144,7 @@ async fn welcome(context: &Context, client: &Client) -> Result<Outcome, Failure>
         let why = printable(&failure.message);
         context
             .terminal
-            .warn(&format!("the TPM has not raised the Session: {why}"));
+            .warn(&format!("the step-up with the TPM failed: {why}"));
     }
     Ok(Outcome::Done)
 }

@@ -193,7 +193,7 @@ impl Target {
             }
             _ => {
                 return Err(Failure::input(
-                    "the Cluster answered with another kind of object",
+                    "the Cluster returned another kind of object",
                 ));
             }
         }

@@ -80,7 +80,8 @@ impl FromStr for Path {
 
 fn wrong(rest: &str) -> String {
     format!(
-        "`{rest}` is no path: write names and positions as in spec.groups[0], ['a.b'] for other names, * for all"
+        "`{rest}` is not a path: use names and positions such as spec.groups[0], ['a.b'] for names with other \
+         characters, and [*] for all items"
     )
 }
 

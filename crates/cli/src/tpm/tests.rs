@@ -338,7 +338,7 @@ fn b17_a_cleared_tpm_has_lost_its_key_and_says_so() {
     let error = answer(&mut emulator.open(), &registration, &credential, None).unwrap_err();
     assert!(matches!(error, Error::AnotherTpm), "{error:?}");
     assert!(error.to_string().contains("cleared"));
-    assert!(error.hint().unwrap().contains("anew"));
+    assert!(error.hint().unwrap().contains("again"));
     // The same TPM can register again.
     let anew = emulator.open().register().unwrap();
     let anew = verify(&anew, &maker.authorities()).unwrap();

@@ -86,7 +86,7 @@ fn what_cannot_be_reached_is_said_with_place_and_advice() {
         stderr,
         format!(
             "error: cannot reach octelium-api.{domain} (at 127.0.0.1:1): 127.0.0.1:1: Connection refused (os error 111)\n\
-             hint: check that octeliumd is running and that the port is right: --domain takes `host:port`\n"
+             hint: check that octeliumd is running and that the port is correct: --domain takes `host:port`\n"
         )
     );
 }
@@ -109,7 +109,7 @@ fn a_certificate_of_an_unknown_authority_is_refused_unless_told_otherwise() {
     world.ctl("get user").failed(8);
     world.set("OCTELIUM_INSECURE_TLS", "true");
     let ended = world.ctl("get user");
-    assert!(ended.stderr.contains("not checked"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("not verified"), "{}", ended.stderr);
     ended.ok();
 }
 
@@ -140,9 +140,9 @@ fn what_is_not_served_is_said() {
     let mut socket = World::logged_in();
     socket.set("OCTELIUM_AUTH_PROXY_SOCKET", "/tmp/x.sock");
     let stderr = socket.ctl("get user").failed(2);
-    assert!(stderr.contains("not served yet"), "{stderr}");
+    assert!(stderr.contains("not supported yet"), "{stderr}");
     let stderr = world.octelium("login --assertion gitlab").failed(2);
-    assert!(stderr.contains("no type of assertion"), "{stderr}");
+    assert!(stderr.contains("unknown assertion type"), "{stderr}");
 }
 
 #[test]

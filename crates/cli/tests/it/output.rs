@@ -258,7 +258,7 @@ fn lines_paths_and_fields() {
         "Alice \u{fffd}[31mA.\n"
     );
     let refused = world.ctl("get users -o jsonpath=a..b").failed(2);
-    assert!(refused.contains("is no path"), "{refused}");
+    assert!(refused.contains("is not a path"), "{refused}");
     assert_eq!(
         world.octelium("get ns -o field=metadata.name").ok(),
         "default\n"

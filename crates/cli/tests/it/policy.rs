@@ -70,7 +70,7 @@ fn cases_are_decided_by_files_alone_and_coverage_is_told() {
         "{stdout}"
     );
     assert!(
-        stdout.contains("Rules that no case reaches:\n  unused rules[0]\n"),
+        stdout.contains("Rules that no test case reaches:\n  unused rules[0]\n"),
         "{stdout}"
     );
     assert!(
@@ -102,7 +102,7 @@ fn a_case_that_is_decided_otherwise_fails_the_command() {
     assert_eq!(report["cases"][1]["rule"], "read");
     let unknown = report["cases"][2]["failure"].as_str().unwrap();
     assert!(
-        unknown.contains("the User carol is in none of the files"),
+        unknown.contains("the files do not contain the User carol"),
         "{unknown}"
     );
     assert_eq!(report["rules"][0]["matched"], 1);
@@ -129,7 +129,10 @@ fn reading_is_strict_and_tells_places() {
         "{stderr}"
     );
     let stderr = world.ctl("policy test d").failed(1);
-    assert!(stderr.contains("the files have no cases"), "{stderr}");
+    assert!(
+        stderr.contains("the files contain no test cases"),
+        "{stderr}"
+    );
     world.write(
         "bad.yaml",
         "kind: Policy\nmetadata: {name: bad}\nspec: {rules: [{effect: ALLOW, condition: {match: ctx.usr == 1}}]}\n",
@@ -152,8 +155,8 @@ fn why_asks_for_what_is_given_and_tells_the_rules_in_order() {
         "denied: denied by rule rules[1] of Policy readers\n",
         "readers   rules[1]   DENY     -1         matched: decides\n",
         "With the shadow Policies it would be allowed: allowed by rule rules[0] of Policy trial\n",
-        "It would be allowed once the User has proved who they are by a passkey or security key, within the last 5 \
-         minutes\n  They have: fido-abcdef\n",
+        "It would be allowed if the User verified their identity with a passkey or security key, within the last 5 \
+         minutes\n  Authenticators of the User: fido-abcdef\n",
         "  Service web.default: readers\n",
         "Not given:\n  no Session is given\n",
     ] {

@@ -84,7 +84,7 @@ impl gateway::Identity for Identity {
                 expires_at: signed.expires_at,
             }),
             Err(error) => {
-                tracing::error!(%error, "no assertion for an upstream");
+                tracing::error!(%error, "cannot sign an assertion for an upstream");
                 None
             }
         }
@@ -117,7 +117,7 @@ impl Identity {
             Ok(Some(place)) => Some(format!("{portal}{path}{mark}return={place}")),
             Ok(None) => Some(format!("{portal}{path}")),
             Err(error) => {
-                tracing::error!(%error, "no place to return to from the pages of the Cluster");
+                tracing::error!(%error, "cannot create a return address for the login");
                 None
             }
         }

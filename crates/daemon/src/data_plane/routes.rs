@@ -80,7 +80,7 @@ impl Routes {
                 match self.take_over(known.cursor).await {
                     Ok(next) => known.cursor = next,
                     Err(error) => {
-                        tracing::warn!(%error, "changes of Secrets not read; they are read again");
+                        tracing::warn!(%error, "changes of Secrets could not be read; retrying");
                         break;
                     }
                 }
@@ -156,7 +156,7 @@ impl Routes {
         let route = Route::compile(&entry.service, target, &secret, &self.config);
         if let Some(error) = lock(&failure).take() {
             // Not cached: the next request tries again.
-            tracing::warn!(host, %error, "Secrets of a Service not read");
+            tracing::warn!(host, %error, "Secrets of a Service could not be read");
             return None;
         }
         let route = match route {

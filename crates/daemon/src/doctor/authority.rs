@@ -23,11 +23,11 @@ pub(crate) async fn examine(
 ) {
     let document = match store.get_by_name(Kind::Certificate, NAME, now).await {
         Ok(Some(document)) => document,
-        Ok(None) => return report.fine(SUBJECT, "none: the operator's certificates are served"),
+        Ok(None) => return report.fine(SUBJECT, "none: certificates of the operator are used"),
         Err(error) => return report.problem(SUBJECT, error.to_string()),
     };
     let Ok((_, certificate)) = X509Certificate::from_der(&document.body) else {
-        return report.problem(SUBJECT, "its certificate does not parse");
+        return report.problem(SUBJECT, "its certificate cannot be parsed");
     };
     let left = certificate.validity().not_after.timestamp() - now.seconds();
     if left <= 0 {
@@ -45,8 +45,8 @@ pub(crate) async fn examine(
         Ok(Ok(given)) if *given == *document.body => {}
         Ok(_) => report.problem(
             path.display().to_string(),
-            "is not the Cluster's authority: the next start writes it anew; give it to clients again",
+            "is not the Cluster's certificate authority: the next start overwrites it; distribute it to clients again",
         ),
-        Err(_) => report.warning(path.display().to_string(), "is not there: the next start writes it"),
+        Err(_) => report.warning(path.display().to_string(), "does not exist: the next start writes it"),
     }
 }

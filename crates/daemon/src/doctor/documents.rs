@@ -45,7 +45,10 @@ async fn examine_all(
         }
     }
     if all(store, Kind::SigningKey, now).await?.is_empty() {
-        report.warning("signing keys", "there are none: the first start makes one");
+        report.warning(
+            "signing keys",
+            "there are none: the first start creates one",
+        );
     }
     let policies = all(store, Kind::Policy, now).await?;
     for policy in &policies {
@@ -53,7 +56,7 @@ async fn examine_all(
         if Policy::decode(policy.body.as_slice()).is_err() {
             report.problem(
                 format!("Policy {}", policy.name),
-                "its document does not parse: everything that needs it is denied",
+                "its document cannot be parsed: requests that need it are denied",
             );
         }
     }
@@ -64,21 +67,24 @@ async fn examine_all(
             latest = latest.max(document.created_at);
             let subject = format!("{kind} {}", document.name);
             let Ok(used) = policies_of(kind, &document) else {
-                report.problem(subject, "its document does not parse");
+                report.problem(subject, "its document cannot be parsed");
                 continue;
             };
             for policy in used.iter().filter(|policy| !names.contains(*policy)) {
                 let text =
-                    format!("Policy {policy} is not there: everything that needs it is denied");
+                    format!("Policy {policy} does not exist: requests that need it are denied");
                 report.warning(subject.clone(), text);
             }
         }
     }
-    report.fine("documents", format!("{count} read, their secrets open"));
+    report.fine(
+        "documents",
+        format!("{count} read, all secrets can be decrypted"),
+    );
     if latest.0 > now.0 + CLOCK_TOLERANCE {
         report.problem(
             "clock",
-            format!("the latest document is of {latest}, and it is {now}: set the clock"),
+            format!("the latest document was created at {latest}, but the clock shows {now}: set the clock"),
         );
     }
     Ok(())

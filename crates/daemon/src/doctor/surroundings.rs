@@ -26,19 +26,19 @@ pub(crate) fn examine(data_dir: &Path, report: &mut Report) {
             report.problem(
                 path.display().to_string(),
                 format!(
-                    "others may use it (mode {mode:o}): chmod go= {}",
+                    "other users can access it (mode {mode:o}): chmod go= {}",
                     path.display()
                 ),
             );
         }
     }
     if !exposed {
-        report.fine("permissions", "state is for its owner alone");
+        report.fine("permissions", "only the owner can access the state");
     }
     if data_dir.join(ROOT_TOKEN_FILE).exists() {
         report.warning(
             ROOT_TOKEN_FILE,
-            "the first token of User root is still there: remove the file once it is no longer needed",
+            "the first token of User root still exists: remove the file when you no longer need it",
         );
     }
 }

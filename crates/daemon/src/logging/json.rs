@@ -165,7 +165,7 @@ impl fmt::Write for Escaping<'_, '_> {
 /// Writes the time in RFC 3339 format with microseconds, in UTC.
 #[allow(
     clippy::disallowed_methods,
-    reason = "a line says when it was written, whatever time the rest believes in"
+    reason = "a log line has the real time, also if the injected clock differs"
 )]
 fn write_now(writer: &mut Writer<'_>) -> fmt::Result {
     thread_local! {

@@ -123,7 +123,7 @@ impl Administrator {
                 id: client.client_id,
                 secret: client.client_secret,
             }),
-            _ => Err(anyhow!("the reply holds no OAuth2 client")),
+            _ => Err(anyhow!("the reply contains no OAuth2 client")),
         }
     }
 

@@ -37,7 +37,7 @@ impl Connector {
         authority: Option<&CertificateDer<'static>>,
     ) -> anyhow::Result<Self> {
         let authority = authority.context(
-            "the quickstart uses the Cluster's own authority: leave --tls-cert and --tls-key out",
+            "the quickstart uses the Cluster's own authority: leave out --tls-cert and --tls-key",
         )?;
         let mut roots = RootCertStore::empty();
         roots.add(authority.clone())?;

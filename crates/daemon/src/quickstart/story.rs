@@ -45,7 +45,7 @@ pub(crate) async fn tell<'a>(
     let denied = service.send(Method::POST).await?;
     ensure!(
         allowed.status() == StatusCode::OK && denied.status() == StatusCode::FORBIDDEN,
-        "GET was answered {}, POST {}: the Policy or the Service has been changed",
+        "the response to GET was {}, to POST {}: the Policy or the Service was changed",
         allowed.status(),
         denied.status()
     );
@@ -139,18 +139,18 @@ impl Story<'_> {
         write!(
             out,
             r#"
-Serving at https://{listen}, state in {data}. Stop with Ctrl-C; the next run goes on from there.
+Serving at https://{listen}, state in {data}. Stop with Ctrl-C; the next run continues with this state.
 
 Try, in another terminal in this directory:
 
   export OCTELIUM_DOMAIN={domain} OCTELIUM_CA_CERT={ca}
 
-  # The workload: an access token, then requests. The Policy allows GET alone.
+  # The workload: get an access token, then send requests. The Policy allows only GET.
   TOKEN=$(curl -s --cacert {ca} --config {client} -d grant_type=client_credentials https://{domain}/oauth2/token | sed 's/.*"access_token" *: *"\([^"]*\)".*/\1/')
   curl --cacert {ca} --resolve {demo}:{port}:127.0.0.1 -H "Authorization: Bearer $TOKEN" {url}/hello
   curl --cacert {ca} --resolve {demo}:{port}:127.0.0.1 -H "Authorization: Bearer $TOKEN" -X POST {url}/hello
 
-  # The administrator: what there is, what happened, and one more Credential.
+  # The administrator: list the Services and the audit events, and create another Credential.
   {ctl} login --auth-token-file {root_token}
   {ctl} get service
   {ctl} get audit

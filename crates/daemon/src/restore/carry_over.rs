@@ -122,11 +122,11 @@ impl fmt::Display for Carried {
             }));
         }
         if parts.is_empty() {
-            parts.push("nothing was".to_owned());
+            parts.push("none".to_owned());
         }
         write!(
             f,
-            "What was revoked since stays revoked: {}.",
+            "Revocations since the backup were carried over: {}.",
             parts.join(", ")
         )
     }

@@ -42,9 +42,9 @@ impl Exporters {
         // The TLS feature of tonic would also take over the `https` URLs of the workspace's own clients.
         ensure!(
             endpoint.starts_with("http://"),
-            "OTLP endpoint {endpoint:?}: only http:// is served; put a collector on this machine or in its network"
+            "OTLP endpoint {endpoint:?}: only http:// is supported; use a collector on this machine or in its network"
         );
-        let context = || format!("OTLP endpoint {endpoint:?}; write it as http://localhost:4317");
+        let context = || format!("OTLP endpoint {endpoint:?}: use the form http://localhost:4317");
         let spans = SpanExporter::builder()
             .with_tonic()
             .with_endpoint(endpoint)
@@ -88,7 +88,7 @@ impl Exporters {
             .add_recorder(OpenTelemetryRecorder::new(metrics))
             .build();
         metrics::set_global_recorder(recorder)
-            .map_err(|_| anyhow!("the metrics of the process are recorded already"))
+            .map_err(|_| anyhow!("a metrics recorder is already installed"))
     }
 
     /// Returns the layer that exports logs.
@@ -104,14 +104,14 @@ impl Exporters {
             report("logs", &self.logs.shutdown());
         });
         if ended.await.is_err() {
-            tracing::error!("the export did not end as it should");
+            tracing::error!("the export did not stop in time");
         }
     }
 }
 
 fn report(signal: &str, outcome: &OTelSdkResult) {
     if let Err(error) = outcome {
-        tracing::warn!(signal, %error, "not everything was exported");
+        tracing::warn!(signal, %error, "some telemetry was not exported");
     }
 }
 

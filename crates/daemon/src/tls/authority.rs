@@ -47,7 +47,7 @@ impl Authority {
             // Another replica created it first.
             None => Self::read(store, now)
                 .await?
-                .context("certificate authority: gone right after it was made"),
+                .context("certificate authority: it does not exist although it was just created"),
         }
     }
 
@@ -144,10 +144,10 @@ impl Authority {
     fn parse(certificate: Vec<u8>, key: &[u8]) -> anyhow::Result<Self> {
         let key = PrivatePkcs8KeyDer::from(key);
         let key = KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ECDSA_P256_SHA256)
-            .context("certificate authority: its key does not parse")?;
+            .context("certificate authority: its key cannot be parsed")?;
         let certificate = CertificateDer::from(certificate);
         let issuer = Issuer::from_ca_cert_der(&certificate, key)
-            .context("certificate authority: its certificate does not parse")?;
+            .context("certificate authority: its certificate cannot be parsed")?;
         Ok(Self {
             certificate,
             issuer,

@@ -52,11 +52,11 @@ impl FileResolver {
         match load(&self.certificate_file, &self.key_file) {
             Ok(loaded) => {
                 self.current.store(Arc::new(loaded));
-                tracing::info!(file = %self.certificate_file.display(), "certificate read anew");
+                tracing::info!(file = %self.certificate_file.display(), "certificate reloaded");
             }
             Err(error) => tracing::error!(
                 error = format!("{error:#}"),
-                "certificate not read anew; the one before stays in use"
+                "certificate not reloaded; the previous one stays in use"
             ),
         }
     }
@@ -81,18 +81,18 @@ fn load(certificate_file: &Path, key_file: &Path) -> anyhow::Result<Loaded> {
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| anyhow::anyhow!("{}: {error}", context()))?;
     if chain.is_empty() {
-        bail!("{} holds no certificate in PEM", context());
+        bail!("{} contains no certificate in PEM", context());
     }
     let context = || format!("key file {}", key_file.display());
     // The original error is dropped, so that it cannot reveal content of the file.
     let key = PrivateKeyDer::from_pem_file(key_file)
-        .map_err(|_| anyhow::anyhow!("{} holds no private key in PEM", context()))?;
+        .map_err(|_| anyhow::anyhow!("{} contains no private key in PEM", context()))?;
     let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).with_context(context)?;
     let key = CertifiedKey::new(chain, key);
     match key.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
         Err(_) => bail!(
-            "{} does not belong to the certificate in {}",
+            "{} does not match the certificate in {}",
             context(),
             certificate_file.display()
         ),

@@ -139,7 +139,10 @@ impl IssuingResolver {
         drop(allowance);
         if !is_allowed {
             metrics::counter!("octelium_certificates_refused_total").increment(1);
-            tracing::debug!(host, "too many certificates for names that are not served");
+            tracing::debug!(
+                host,
+                "too many certificate requests for names that are not served"
+            );
             return None;
         }
         self.issue(host, &self.possible)

@@ -266,7 +266,7 @@ fn a_mistyped_data_directory_is_not_made_into_a_cluster() {
     for arguments in [vec!["backup", backup.to_str().unwrap()], vec!["recover"]] {
         let refused = octeliumd_with(&elsewhere, &arguments);
         assert_eq!(refused.code, 1, "{refused:#?}");
-        assert!(refused.stderr.contains("is not there"), "{refused:#?}");
+        assert!(refused.stderr.contains("does not exist"), "{refused:#?}");
     }
     assert!(!elsewhere.exists() && !backup.exists());
 }

@@ -116,8 +116,10 @@ async fn b07_a_program_is_told_what_to_prove_and_nothing_weaker_is_offered() {
     let why = scene.admin.sh(&why).success();
     assert!(
         why.stdout
-            .contains("It would be allowed once the User has proved who they are")
-            && why.stdout.contains(&format!("They have: {name}")),
+            .contains("It would be allowed if the User verified their identity")
+            && why
+                .stdout
+                .contains(&format!("Authenticators of the User: {name}")),
         "{why:#?}"
     );
 
@@ -131,7 +133,7 @@ async fn b07_a_program_is_told_what_to_prove_and_nothing_weaker_is_offered() {
     let challenge = vault.header("www-authenticate");
     assert!(challenge.ends_with("acr_values=\"phr\""), "{challenge}");
     let log = cluster.log_with("step_up");
-    assert!(log.contains("a code of your authenticator app"), "{log}");
+    assert!(log.contains("a code from your authenticator app"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,7 +174,7 @@ spec: { type: HUMAN, authorization: { policies: [proved] } }
     assert!(
         denied
             .stderr
-            .contains("by a code of your authenticator app")
+            .contains("with a code from your authenticator app")
             && denied.stderr.contains("octelium auth authenticator NAME"),
         "{denied:#?}"
     );
@@ -193,7 +195,7 @@ async fn a_browser_is_led_to_the_proof_and_back() {
     enroll(&browser, &scene, "john").await;
 
     browser.open(&format!("https://{domain}/")).await;
-    browser.sees("Asks you to confirm that it is you").await;
+    browser.sees("Asks you to verify it's you").await;
     browser.is_accessible().await;
     browser.picture("services-after-proof").await;
 
@@ -201,10 +203,10 @@ async fn a_browser_is_led_to_the_proof_and_back() {
     let wanted = format!("https://vault.{domain}/a/page?with=this");
     browser.open(&wanted).await;
     browser
-        .sees("You have no Authenticator yet that would do")
+        .sees("You have no Authenticator yet that is accepted here")
         .await;
     browser
-        .sees("vault.localhost asks for more than your login")
+        .sees("vault.localhost requires more than your sign-in")
         .await;
     browser.is_accessible().await;
     browser.picture("step-up-nothing-yet").await;

@@ -114,7 +114,7 @@ impl Manifest {
         if !args.include_secret && skipped.contains(&Kind::Secret) {
             context
                 .terminal
-                .warn("Secrets are skipped; --include-secret takes them too");
+                .warn("Secrets are skipped; use --include-secret to apply them");
         }
         entries.sort_by_key(|entry| order(&entry.resource));
         Ok(Self {
@@ -175,7 +175,10 @@ impl Selected {
             ) => Verdict::Refuse(Problem {
                 source_name: entry.source.clone(),
                 position: Some(entry.position),
-                message: format!("a {} cannot be applied: the Cluster makes it", kind.name()),
+                message: format!(
+                    "a {} cannot be applied: the Cluster creates it",
+                    kind.name()
+                ),
             }),
             Some(kind) => Verdict::Skip(kind),
             None => Verdict::Skip(Kind::User),
@@ -201,10 +204,10 @@ fn kind(word: &str) -> Result<Kind, Failure> {
         .filter(|kind| applied().any(|applied| applied == *kind))
         .ok_or_else(|| {
             let names: Vec<&str> = applied().map(Kind::name).collect();
-            let failure = Failure::usage(format!("`{word}` is no kind that can be applied"));
+            let failure = Failure::usage(format!("`{word}` is not a kind that can be applied"));
             match document::closest(word, names.iter().copied()) {
                 Some(closest) => failure.hint(format!("did you mean {closest}?")),
-                None => failure.hint(format!("these can: {}", names.join(", "))),
+                None => failure.hint(format!("these kinds can be applied: {}", names.join(", "))),
             }
         })
 }

@@ -81,9 +81,9 @@ pub(super) async fn run(context: &Context, args: AuthenticateArgs) -> Result<Out
         }
         Some(challenge_request::Type::Fido(_)) | None => {
             return Err(Failure::unavailable(
-                "the Cluster asks for what this client does not know",
+                "the Cluster requires a step that this client does not support",
             )
-            .hint("use a newer client"));
+            .hint("update the client"));
         }
     };
     let token = client
@@ -118,7 +118,7 @@ async fn the_one(client: &Client) -> Result<Authenticator, Failure> {
                 .hint("octelium auth create authenticator --type totp"),
         ),
         (Some(one), Some(other)) => Err(Failure::usage(format!(
-            "there are several: name one, such as {} or {}",
+            "there are several Authenticators: name one, such as {} or {}",
             printable(name_of(&one)),
             printable(name_of(&other))
         ))),
@@ -146,7 +146,7 @@ pub(super) fn ask_code(context: &Context, prompt: &str) -> Result<Zeroizing<Stri
     let code = Zeroizing::new(code.trim().to_owned());
     if code.is_empty() {
         return Err(Failure::usage("no code is given")
-            .hint("type it at the prompt, or write it to standard input"));
+            .hint("enter it at the prompt, or pass it on standard input"));
     }
     Ok(code)
 }

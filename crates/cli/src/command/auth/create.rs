@@ -77,7 +77,7 @@ pub(super) async fn run(
         // Removes the half-created Authenticator.
         if delete(&client, name_of(&created)).await.is_err() {
             context.terminal.warn(&format!(
-                "{name} is not registered, and is forgotten in an hour"
+                "{name} is not registered and is removed in an hour"
             ));
         }
         return Err(failure);
@@ -189,13 +189,13 @@ fn show(context: &Context, url: &str) -> Result<(), Failure> {
         .split(['?', '&'])
         .find_map(|field| field.strip_prefix("secret="));
     context.terminal.say(&format!(
-        "Scan it with your app, or type this secret into it: {}",
+        "Scan the code with your app, or enter this secret in the app: {}",
         printable(secret.unwrap_or(url))
     ));
     Ok(())
 }
 
 fn unexpected() -> Failure {
-    Failure::unavailable("the Cluster asks for what this client does not know")
-        .hint("use a newer client")
+    Failure::unavailable("the Cluster requires a step that this client does not support")
+        .hint("update the client")
 }

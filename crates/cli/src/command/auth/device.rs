@@ -53,7 +53,7 @@ pub(crate) async fn register(context: &Context, client: &Client) -> Result<(), F
     if !begun.requests.is_empty() {
         // The client never runs commands that a server sends.
         return Err(Failure::unavailable(
-            "the Cluster asks this machine to run commands, which this client never does",
+            "the Cluster requires this machine to run commands, which this client does not support",
         ));
     }
     client
@@ -73,8 +73,8 @@ pub(crate) async fn register(context: &Context, client: &Client) -> Result<(), F
 fn facts() -> Result<Info, Failure> {
     let id = MACHINE_ID.iter().find_map(|path| text(path));
     let id = id.ok_or_else(|| {
-        Failure::input("this machine has no id that can be read")
-            .hint("Devices are registered on Linux, where /etc/machine-id is")
+        Failure::input("this machine has no readable machine id")
+            .hint("Devices can be registered only on Linux with /etc/machine-id")
     })?;
     let digest = digest::digest(&digest::SHA256, id.as_bytes());
     let id = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));

@@ -110,7 +110,8 @@ pub(crate) async fn run(context: &Context, args: CredentialArgs) -> Result<Outco
         .await
         .map_err(|failure| {
             let hint = format!(
-                "the Credential {name} was created, but has no secret; octeliumctl create cred --rotate {name} makes one"
+                "the Credential {name} was created without a secret; create one with octeliumctl create cred --rotate \
+                 {name}"
             );
             failure.hint(hint)
         })?
@@ -206,7 +207,7 @@ fn print(
         }
         None => {
             return Err(Failure::input(
-                "the Cluster answered with a kind of token unknown here",
+                "the Cluster returned a type of token that this client does not support",
             ));
         }
     }
@@ -220,7 +221,7 @@ impl CredentialArgs {
         let session_type = match (credential_type, self.session_type) {
             (CredentialType::Oauth2, Some(SessionKind::Client)) => {
                 return Err(Failure::usage(
-                    "an OAuth2 client makes CLIENTLESS Sessions only",
+                    "an OAuth2 client can create only CLIENTLESS Sessions",
                 ));
             }
             (CredentialType::Oauth2, _) | (_, Some(SessionKind::Clientless)) => {

@@ -53,7 +53,8 @@ pub(crate) async fn run(context: &Context, args: EnrollmentArgs) -> Result<Outco
     let until = enrollment.expires_at.as_ref().map(UnixMillis::from_proto);
     let minutes = until.map_or(0, |until| until.since(now).as_secs().div_ceil(60));
     context.terminal.say(&format!(
-        "Whoever opens this link is logged in as {}, once, within {minutes} minutes. Give it to nobody else.",
+        "Anyone who opens this link is signed in as {}. It works once, within {minutes} minutes. Give it only to that \
+         person.",
         args.user
     ));
     context.terminal.line(&enrollment.url)?;

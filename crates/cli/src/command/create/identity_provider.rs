@@ -176,7 +176,7 @@ impl IdentityProviderArgs {
         match foreign.next() {
             None => Ok(()),
             Some((flag, _)) => Err(Failure::usage(format!(
-                "--{flag} is for another type of IdentityProvider"
+                "--{flag} is not valid for this type of IdentityProvider"
             ))),
         }
     }

@@ -62,7 +62,7 @@ impl ServiceArgs {
         let name = match &self.namespace {
             Some(_) if self.name.contains('.') => {
                 return Err(Failure::usage(format!(
-                    "`{}` has a Namespace already; leave out --namespace",
+                    "`{}` already contains a Namespace; leave out --namespace",
                     self.name
                 )));
             }

@@ -108,13 +108,13 @@ impl SecretValueArgs {
             return Ok(());
         }
         if self.r#type == Some(SecretType::Cert) {
-            return Err(Failure::usage("--type cert needs --cert and --cert-key"));
+            return Err(Failure::usage("--type cert requires --cert and --cert-key"));
         }
         let value = match source(self.value.as_deref(), self.file.as_deref()) {
             Some(value) => value?,
             None => context
                 .terminal
-                .secret("Value: ", "give --value, or --file (`-` is standard input)")?
+                .secret("Value: ", "set --value or --file (`-` is standard input)")?
                 .into_bytes(),
         };
         secret.data = Some(Data {
@@ -144,7 +144,7 @@ impl ConfigValueArgs {
     pub(crate) fn data(&self) -> Result<core_v1::config::Data, Failure> {
         use core_v1::config::{Data, data};
         let value = source(self.value.as_deref(), self.file.as_deref())
-            .ok_or_else(|| Failure::usage("give --value or --file"))??;
+            .ok_or_else(|| Failure::usage("set --value or --file"))??;
         Ok(Data {
             r#type: Some(data::Type::ValueBytes(value)),
         })

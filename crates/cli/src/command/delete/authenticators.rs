@@ -74,7 +74,7 @@ async fn confirm(context: &Context, client: &Client, user: &str) -> Result<(), F
         "all Authenticators and the recovery codes of User `{}` would be deleted",
         printable(user)
     );
-    match context.terminal.confirm(&format!("{what}. Go on?")) {
+    match context.terminal.confirm(&format!("{what}. Continue?")) {
         Some(true) => Ok(()),
         Some(false) => Err(Failure::new(
             Reason::Usage,
@@ -86,6 +86,6 @@ async fn confirm(context: &Context, client: &Client, user: &str) -> Result<(), F
             "ConfirmationNeeded",
             format!("{what}; nothing was changed"),
         )
-        .hint("--yes does it without asking")),
+        .hint("use --yes to skip the confirmation")),
     }
 }

@@ -205,7 +205,7 @@ fn row(event: &AccessEvent, wide: bool) -> Vec<String> {
         UnixMillis::from_seconds(at.seconds).to_string()
     });
     let reason = match event.decision() {
-        Decision::LeftOut => format!("{} requests, in the access log alone", event.count),
+        Decision::LeftOut => format!("{} requests, in the access log only", event.count),
         _ => event.reason.clone(),
     };
     let status = match (event.status, event.grpc_status) {

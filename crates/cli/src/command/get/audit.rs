@@ -102,7 +102,7 @@ pub(super) fn instant(text: &str, now: UnixMillis) -> Result<Timestamp, Failure>
     }
     let later = domain::duration::parse_expire_in(text, now).map_err(|error| {
         Failure::usage(format!(
-            "`{text}` is neither a time such as 2026-12-31T00:00:00Z nor a span: {error}"
+            "`{text}` is neither a time such as 2026-12-31T00:00:00Z nor a duration: {error}"
         ))
     })?;
     Ok(now.saturating_sub(later.since(now)).to_proto())

@@ -55,7 +55,7 @@ pub(super) async fn run(
     let listing = Listing {
         rows,
         names: list.items.iter().map(|item| item.uid.clone()).collect(),
-        nothing: "No enrollment links that still work",
+        nothing: "No unused enrollment links found",
         meta: list.list_response_meta,
     };
     listing::print(context, paging, &format, &list, &listing)

@@ -39,7 +39,7 @@ pub(super) fn print<M: Name>(
                 let next = paging.options().page + 2;
                 context
                     .terminal
-                    .say(&format!("There are more: --page {next}"));
+                    .say(&format!("More objects: --page {next}"));
             }
         }
         Format::Name => {

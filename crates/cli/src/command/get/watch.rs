@@ -49,7 +49,7 @@ pub(super) async fn run(
     loop {
         let before = cursor;
         let failure = match follow(context, client, watched, format, &mut cursor).await {
-            Ok(()) => Failure::unavailable("the Cluster has ended the watch"),
+            Ok(()) => Failure::unavailable("the Cluster ended the watch"),
             Err(failure) => failure,
         };
         attempts = if cursor == before { attempts + 1 } else { 1 };
@@ -58,7 +58,7 @@ pub(super) async fn run(
         }
         context
             .terminal
-            .say(&format!("{}; taking it up again", failure.message));
+            .say(&format!("{}; reconnecting", failure.message));
         tokio::time::sleep(Duration::from_millis(100) * 2_u32.pow(attempts)).await;
     }
 }

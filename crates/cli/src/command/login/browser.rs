@@ -87,7 +87,7 @@ pub(crate) async fn approve(
         .say("Waiting for you to approve the login in your browser. Press Ctrl-C to cancel.");
     let waiting = listener.wait(domain, |response| token_of(&response, &challenge));
     let token = timeout(PATIENCE, waiting).await.map_err(|_| {
-        nobody("nobody has approved the login within five minutes")
+        nobody("the login was not approved within five minutes")
             .hint("start it again; on a machine without a browser: octelium login --device")
     })?;
     Ok(Approved { token, verifier })
@@ -106,7 +106,7 @@ pub(crate) async fn prove(
     opening: Opening,
 ) -> Result<String, Failure> {
     let challenge = challenge_of(&asked.request)
-        .ok_or_else(|| Failure::unavailable("what the Cluster asks for cannot be read"))?;
+        .ok_or_else(|| Failure::unavailable("the request of the Cluster cannot be read"))?;
     let listener = Listener::bind(context).await?;
     let url = format!(
         "https://{domain}/authenticators/program?port={}&suffix={}&state={}",
@@ -118,8 +118,7 @@ pub(crate) async fn prove(
         .say("Waiting for your passkey or security key in the browser. Press Ctrl-C to cancel.");
     let waiting = listener.wait(domain, |response| String::from_utf8(response).ok());
     timeout(PATIENCE, waiting).await.map_err(|_| {
-        nobody("nobody has used a passkey or security key within five minutes")
-            .hint("start it again")
+        nobody("no passkey or security key was used within five minutes").hint("start it again")
     })
 }
 

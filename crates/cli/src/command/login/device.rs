@@ -38,9 +38,9 @@ pub(crate) async fn approve(
     let text = |name: &str| text(&asked, name);
     let (device_code, uri) = (text("device_code"), text("verification_uri"));
     let terminal = &context.terminal;
-    terminal.say("Open this on any device with a browser, and type in the code:");
+    terminal.say("Open this address on any device with a browser, and enter the code:");
     terminal.line(&format!("{uri}\nCode: {}", text("user_code")))?;
-    terminal.say("Waiting for you to let this machine in. Press Ctrl-C to cancel.");
+    terminal.say("Waiting for you to approve the login. Press Ctrl-C to cancel.");
 
     let seconds = |name: &str, default| {
         Duration::from_secs(
@@ -67,7 +67,7 @@ pub(crate) async fn approve(
     Err(Failure::new(
         Reason::Unavailable,
         "Timeout",
-        "nobody has let this machine in in time",
+        "the login was not approved in time",
     )
     .hint("start it again"))
 }
@@ -81,7 +81,9 @@ fn token(answer: &Value) -> Result<SessionToken, Failure> {
         refresh_token_expires_in: seconds("refresh_token_expires_in"),
     };
     if token.access_token.is_empty() {
-        return Err(Failure::unavailable("the Cluster's answer holds no token"));
+        return Err(Failure::unavailable(
+            "the response of the Cluster has no token",
+        ));
     }
     Ok(token)
 }
@@ -100,7 +102,7 @@ fn refused(answer: &Value) -> Failure {
     };
     let described = text(answer, "error_description");
     let what = [described, error].into_iter().find(|text| !text.is_empty());
-    let what = what.unwrap_or_else(|| "no reason was given".to_owned());
+    let what = what.unwrap_or_else(|| "the Cluster gave no reason".to_owned());
     Failure::new(
         reason,
         "DeviceLogin",

@@ -169,6 +169,8 @@ fn put<T: Object>(into: &mut BTreeMap<String, T>, resource: T) {
 
 fn find<'a, T>(among: &'a BTreeMap<String, T>, kind: &str, name: &str) -> Result<&'a T, String> {
     among.get(name).ok_or_else(|| {
-        format!("the {kind} {name} is in none of the files; --cluster takes it from the Cluster")
+        format!(
+            "the files do not contain the {kind} {name}; use --cluster to load it from the Cluster"
+        )
     })
 }

@@ -165,8 +165,8 @@ fn read(files: &[String], given: &mut Given) -> Result<Vec<Written>, Failure> {
         ));
     }
     if cases.is_empty() {
-        return Err(Failure::input("the files have no cases")
-            .hint("write a document of kind PolicyTest; docs/policy.md has an example"));
+        return Err(Failure::input("the files contain no test cases")
+            .hint("add a document of kind PolicyTest; docs/policy.md has an example"));
     }
     Ok(cases)
 }
@@ -234,7 +234,7 @@ fn text(tested: &[Tested<'_>], coverage: &Coverage) -> String {
     }
     let (unreached, unmatched) = coverage.gaps();
     for (title, rules) in [
-        ("Rules that no case reaches:", unreached),
+        ("Rules that no test case reaches:", unreached),
         ("Rules that are reached and never match:", unmatched),
     ] {
         if !rules.is_empty() {

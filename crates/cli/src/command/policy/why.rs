@@ -101,11 +101,11 @@ fn request(args: WhyArgs) -> Result<DecisionRequest, Failure> {
     for header in &args.headers {
         let (name, value) = header
             .split_once(['=', ':'])
-            .ok_or_else(|| Failure::usage(format!("--header {header}: write NAME=VALUE")))?;
+            .ok_or_else(|| Failure::usage(format!("--header {header}: use the form NAME=VALUE")))?;
         let name = name.trim().to_ascii_lowercase();
         if headers.insert(name, value.trim().to_owned()).is_some() {
             return Err(Failure::usage(format!(
-                "--header {header}: it is there twice"
+                "--header {header}: it is given twice"
             )));
         }
     }
@@ -134,7 +134,7 @@ fn request(args: WhyArgs) -> Result<DecisionRequest, Failure> {
 fn instant(text: &str) -> Result<prost_types::Timestamp, Failure> {
     let instant: jiff::Timestamp = text
         .parse()
-        .map_err(|_| Failure::usage(format!("--at {text}: write it as 2026-01-02T15:04:05Z")))?;
+        .map_err(|_| Failure::usage(format!("--at {text}: use the form 2026-01-02T15:04:05Z")))?;
     Ok(prost_types::Timestamp {
         seconds: instant.as_second(),
         nanos: instant.subsec_nanosecond(),
@@ -158,12 +158,12 @@ fn text(explanation: &DecisionExplanation) -> String {
     if let Some(step_up) = &explanation.step_up {
         let _ = writeln!(
             text,
-            "\nIt would be allowed once the User has proved who they are {}",
+            "\nIt would be allowed if the User verified their identity {}",
             printable(&step_up.description)
         );
         if !step_up.authenticators.is_empty() {
             let names = printable(&step_up.authenticators.join(", "));
-            let _ = writeln!(text, "  They have: {names}");
+            let _ = writeln!(text, "  Authenticators of the User: {names}");
         }
     }
     if let Some(shadow) = &explanation.shadow {
@@ -204,8 +204,8 @@ fn steps(steps: &[Step]) -> String {
             StepOutcome::Matched => "matched: decides".to_owned(),
             StepOutcome::Failed => format!("could not be evaluated: decides ({})", step.error),
             StepOutcome::NotMatched => "did not match".to_owned(),
-            StepOutcome::Skipped => format!("could not be evaluated: passed over ({})", step.error),
-            StepOutcome::NotEnforced => "its Policy does not take part".to_owned(),
+            StepOutcome::Skipped => format!("could not be evaluated: skipped ({})", step.error),
+            StepOutcome::NotEnforced => "its Policy is not enforced".to_owned(),
             StepOutcome::Unknown => String::new(),
         };
         vec![

@@ -506,7 +506,7 @@ fn explanation() -> DecisionExplanation {
             steps: Vec::new(),
         }),
         step_up: Some(decision_explanation::StepUp {
-            description: "by a passkey or security key, within the last 5 minutes".to_owned(),
+            description: "with a passkey or security key, within the last 5 minutes".to_owned(),
             acr_values: vec!["phr".to_owned()],
             max_age: None,
             authenticators: vec!["fido-abcdef".to_owned()],

@@ -183,7 +183,7 @@ async fn e05_authenticators(former: Arc<dyn Store>, restored: Arc<dyn Store>) {
     let carried = carry_over(former, restored, NOW, NOW).await.unwrap();
     assert_eq!(
         carried.to_string(),
-        "What was revoked since stays revoked: 2 Authenticators changed, 1 Authenticator removed."
+        "Revocations since the backup were carried over: 2 Authenticators changed, 1 Authenticator removed."
     );
     assert_eq!(removed.found_in(restored).await, None);
     let other = (State::Active, 8, b"other".to_vec());
@@ -194,7 +194,7 @@ async fn e05_authenticators(former: Arc<dyn Store>, restored: Arc<dyn Store>) {
     assert_eq!(of_nobody.found_in(restored).await, None);
     assert_eq!(of_no_device.found_in(restored).await, None);
     let again = carry_over(former, restored, NOW, NOW).await.unwrap();
-    assert!(again.to_string().ends_with("nothing was."), "{again}");
+    assert!(again.to_string().ends_with("none."), "{again}");
 }
 
 #[tokio::test]
@@ -231,7 +231,7 @@ async fn b02_b20_second_factors(former: Arc<dyn Store>, restored: Arc<dyn Store>
     let carried = carry_over(former, restored, NOW, NOW).await.unwrap();
     assert_eq!(
         carried.to_string(),
-        "What was revoked since stays revoked: 2 SecondFactors changed, 1 SecondFactors removed."
+        "Revocations since the backup were carried over: 2 SecondFactors changed, 1 SecondFactors removed."
     );
     let of = |user| factors_of(restored, user);
     assert_eq!(of(blocked).await, Some(factors(7, &[])));
@@ -264,13 +264,14 @@ async fn b02_b20_nobody_gets_guesses_or_codes_back_from_postgres_to_sqlite() {
 #[test]
 fn what_was_carried_over_is_a_sentence() {
     let mut carried = Carried::default();
-    let nothing = "What was revoked since stays revoked: nothing was.";
+    let nothing = "Revocations since the backup were carried over: none.";
     assert_eq!(carried.to_string(), nothing);
     carried.removed.insert(Kind::Session, 2);
     carried.changed.insert(Kind::Credential, 1);
     carried.changed.insert(Kind::SecondFactors, 2);
     assert_eq!(
         carried.to_string(),
-        "What was revoked since stays revoked: 1 Credential changed, 2 SecondFactors changed, 2 Sessions removed."
+        "Revocations since the backup were carried over: 1 Credential changed, 2 SecondFactors changed, 2 Sessions \
+         removed."
     );
 }
