@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_of_another_kind_is_none() {
+    fn decoding_an_object_of_another_kind_returns_none() {
         let resource = core_v1::User::default().into_resource();
         assert_eq!(core_v1::Group::from_resource(resource.clone()), None);
         assert!(core_v1::User::from_resource(resource).is_some());

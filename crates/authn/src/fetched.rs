@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn w54_one_of_many_fetches_and_all_get_it() {
+    async fn w54_concurrent_callers_share_one_fetch() {
         let scene = Scene::new();
         let all = (0..50).map(|_| scene.fetched.get(async || scene.answers().await));
         for value in futures_util::future::join_all(all).await {
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_old_is_fetched_anew_and_kept_where_the_provider_is_down() {
+    async fn stale_documents_are_fetched_again_and_kept_if_the_provider_is_down() {
         let scene = Scene::new();
         let first = scene
             .fetched
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn w54_a_provider_that_is_down_is_asked_ever_more_rarely() {
+    async fn w54_requests_to_a_provider_that_is_down_back_off() {
         let scene = Scene::new();
         for _ in 0..600 {
             let _ = scene.fetched.get(async || scene.fails().await).await;
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_fetch_that_is_given_up_blocks_nobody() {
+    async fn a_cancelled_fetch_does_not_block_other_callers() {
         let scene = Scene::new();
         {
             let hangs = scene

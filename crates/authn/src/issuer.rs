@@ -134,12 +134,12 @@ mod tests {
         "https://idp.example/.well-known/openid-configuration",
         InvalidUrl::Discovery
     )]
-    fn what_is_no_issuer_is_refused(#[case] text: &str, #[case] expected: InvalidUrl) {
+    fn malformed_issuers_are_refused(#[case] text: &str, #[case] expected: InvalidUrl) {
         assert_eq!(HttpsUrl::parse_issuer(text), Err(expected));
     }
 
     #[test]
-    fn an_issuer_is_as_short_as_the_place_of_its_metadata_needs() {
+    fn an_issuer_must_leave_room_for_its_metadata_path() {
         let longest = LONGEST - WELL_KNOWN.len();
         let issuer = |length: usize| format!("https://idp.example/{}", "a".repeat(length - 20));
         assert!(discovery_url(&issuer(longest)).is_ok());

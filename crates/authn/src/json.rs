@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_read_in_two_ways_is_refused() {
+    fn ambiguous_json_is_refused() {
         for text in [
             r#"{"aud": "a", "aud": "b"}"#,
             r#"{"a": {"b": 1, "b": 2}}"#,

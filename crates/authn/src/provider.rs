@@ -155,7 +155,7 @@ mod unit {
     use super::*;
 
     #[test]
-    fn c12_what_is_no_address_identifies_nobody() {
+    fn c12_invalid_addresses_identify_no_user() {
         assert_eq!(
             email("Alice@Example.com").as_deref(),
             Some("alice@example.com")
@@ -177,7 +177,7 @@ mod unit {
     }
 
     #[test]
-    fn an_error_of_the_provider_is_a_code_and_nothing_else() {
+    fn only_the_error_code_of_a_provider_is_kept() {
         let answer = Answer {
             code: Some("x"),
             error: Some("access_denied<script>"),

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn w5_a_step_that_was_accepted_is_not_accepted_again() {
+    fn w5_a_time_step_is_accepted_only_once() {
         let now = at(1_234_567_890);
         let step = matched_step(SECRET, EIGHT, "89005924", 0, now).unwrap();
         assert_eq!(
@@ -187,7 +187,7 @@ mod tests {
     #[case("８9005924")]
     #[case("89005924\0")]
     #[case("8900 5924")]
-    fn what_is_no_code_is_refused(#[case] code: &str) {
+    fn malformed_codes_are_refused(#[case] code: &str) {
         assert_eq!(
             matched_step(SECRET, EIGHT, code, 0, at(1_234_567_890)),
             None

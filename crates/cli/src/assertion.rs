@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_the_grammar_is_told() {
+    fn values_outside_the_grammar_are_reported() {
         for (text, expected) in [
             ("", "unknown assertion type ``"),
             ("gitlab", "unknown assertion type `gitlab`"),

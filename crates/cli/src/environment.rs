@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn the_machine_of_a_person_is_told_from_others() {
+    fn machines_of_people_are_recognized() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
         assert!(!Environment::default().is_workload_host(root));

@@ -250,7 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_has_to_prove_more_is_told_what_and_how() {
+    fn a_step_up_challenge_becomes_a_hint() {
         let told = |challenge: &str| {
             let mut metadata = MetadataMap::new();
             metadata.insert("www-authenticate", challenge.parse().unwrap());

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_for_its_owner_alone() {
+    fn a_secret_file_is_readable_only_by_its_owner() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secret");
         write_secret(&path, "one").unwrap();

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_network_is_told() {
+    fn malformed_networks_are_reported() {
         let settings = OutboundSettings {
             outbound_allow: vec!["10.0.0.0/8".to_owned(), "10.0.0.1/8".to_owned()],
             outbound_ca: None,

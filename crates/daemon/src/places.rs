@@ -134,7 +134,7 @@ mod tests {
     const CITIES: &[u8] = include_bytes!("../../server/tests/data/places.mmdb");
 
     #[test]
-    fn a_file_that_changes_is_read_again_and_one_that_is_no_good_is_not_taken() {
+    fn changed_files_are_reloaded_and_invalid_ones_ignored() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("places.mmdb");
         let settings = ListenSettings {

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_named() {
+    fn malformed_networks_are_named() {
         let listen = ListenSettings::default();
         let problem = settings(&["10.0.0.0/8", "10.0.0.1/8"]).open(&listen);
         let problem = format!("{:#}", problem.unwrap_err());

@@ -202,7 +202,7 @@ mod tests {
     #[case("fd00::1", false)]
     #[case("fe80::1", false)]
     #[case("ff02::1", false)]
-    fn c23_only_what_is_public_is_public(#[case] address: &str, #[case] expected: bool) {
+    fn c23_only_public_addresses_are_public(#[case] address: &str, #[case] expected: bool) {
         assert_eq!(is_public(address.parse().unwrap()), expected);
     }
 

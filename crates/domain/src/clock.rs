@@ -174,7 +174,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_goes_to_the_wire_comes_back(millis in -62_135_596_800_000_i64..253_402_300_800_000) {
+        fn protobuf_timestamps_round_trip(millis in -62_135_596_800_000_i64..253_402_300_800_000) {
             let instant = UnixMillis(millis);
             prop_assert_eq!(UnixMillis::from_proto(&instant.to_proto()), instant);
             prop_assert!((0..1_000_000_000).contains(&instant.to_proto().nanos));

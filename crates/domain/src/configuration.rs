@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_below_stands_and_the_rest_is_taken_over() {
+    fn own_settings_override_those_of_the_parent() {
         let default = Config {
             upstream: Some(upstream("http://default")),
             r#type: Some(http(Http {
@@ -171,7 +171,7 @@ mod tests {
     #[case(&[("a", "a")], 0, ParentError::Circular("a".to_owned()))]
     #[case(&[("a", ""), ("b", "c"), ("c", "b")], 1, ParentError::Circular("b".to_owned()))]
     #[case(&[("a", "b"), ("b", "c"), ("c", "b")], 0, ParentError::Circular("a".to_owned()))]
-    fn parents_that_mean_nothing_are_told(
+    fn invalid_parents_are_reported(
         #[case] configs: &[(&str, &str)],
         #[case] index: usize,
         #[case] expected: ParentError,

@@ -124,7 +124,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_the_wire_can_say_comes_back_unchanged(count: u32, unit in 0_u8..6) {
+        fn protobuf_durations_round_trip(count: u32, unit in 0_u8..6) {
             let written = of(match unit {
                 0 => Type::Milliseconds(count),
                 1 => Type::Seconds(count),

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn c12_no_name_reads_as_more_than_it_is() {
+    fn c12_names_cannot_inject_headers_or_list_items() {
         let caller = Caller::new(CallerFacts {
             user: "alice".to_owned(),
             email: Some("a@b\r\nX-Octelium-User: root".to_owned()),

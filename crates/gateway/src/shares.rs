@@ -46,7 +46,7 @@ mod tests {
     use crate::CallerFacts;
 
     #[test]
-    fn a_user_pays_from_every_address_and_others_by_prefix_s02() {
+    fn users_are_counted_across_addresses_and_others_by_prefix_s02() {
         let one: IpAddr = "2001:db8::1".parse().unwrap();
         let near: IpAddr = "2001:db8::2".parse().unwrap();
         let far: IpAddr = "2001:db8:0:1::1".parse().unwrap();

@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_none_yet_is_told_so() {
+    fn a_missing_authenticator_is_mentioned() {
         let step_up = StepUp::any_of(vec![Way {
             authenticator: None,
             ..way(Method::Fido, None)

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_that_nobody_reads_is_not_judged() {
+    fn a_query_that_no_policy_reads_is_not_checked() {
         assert!(!QueryView::new(Some("a=1&a=2;%ff")).was_misread());
     }
 }

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_denied_is_not_hidden_by_what_was_let_in() {
+    async fn denials_are_not_hidden_by_allowed_requests() {
         let store = store::testing::sqlite();
         let clock = ManualClock::at(UnixMillis(1_000_000));
         let batch = AccessBatch::default();

@@ -74,12 +74,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_browsers_send_is_read_in_one_way(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn values_from_browsers_are_parsed_unambiguously(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             browser(&bytes);
         }
 
         #[test]
-        fn what_looks_like_ours_is_read_in_one_way(
+        fn values_like_our_cookies_are_parsed_unambiguously(
             text in "(__Host-octelium-session=|[a-zA-Z0-9_-]{0,60}|[;= &%+\\n\"]){0,12}"
         ) {
             browser(text.as_bytes());

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_somewhere() {
+    fn an_address_has_a_location() {
         let places = places();
         let found = places.find("127.0.0.1".parse().unwrap()).unwrap();
         assert_eq!(in_words(&found), "Berlin, Germany");
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_database_says_nothing_and_breaks_nothing() {
+    fn a_damaged_database_does_not_cause_a_panic() {
         assert!(Database::new(b"no database".to_vec()).is_err());
         let whole = include_bytes!("../tests/data/places.mmdb");
         for at in 0..whole.len() {

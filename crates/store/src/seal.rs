@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_opens_at_its_place_only() {
+    fn a_sealed_value_opens_only_for_its_document() {
         let sealer = MasterKeys::new(key(1)).sealer().unwrap();
         let sealed = sealer.seal(place(1), b"hunter2").unwrap();
         assert!(!sealed.windows(7).any(|window| window == b"hunter2"));

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn leading_zeros_are_told_apart() {
+    fn leading_zeros_are_distinguished() {
         assert_eq!(integer("0755"), Err(NotInteger::LeadingZero));
         assert_eq!(integer("0o755"), Ok(493));
         assert_eq!(integer("0"), Ok(0));

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_slips_and_nothing_else() {
+    fn suggestions_are_given_only_for_typing_errors() {
         let fields = ["groups", "email", "type", "isDisabled"];
         let closest = |word| closest(word, fields.into_iter());
         assert_eq!(closest("gruops"), Some("groups"));

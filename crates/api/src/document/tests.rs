@@ -23,7 +23,7 @@ fn one(text: &str) -> Resource {
 }
 
 #[test]
-fn reads_several_documents_and_where_they_begin() {
+fn reads_several_documents_with_their_positions() {
     let text = "\
 # comment
 kind: User
@@ -134,7 +134,7 @@ fn e04_a_duplicate_key_is_refused() {
 }
 
 #[test]
-fn e04_norway_booleans_are_refused_where_they_are_unclear() {
+fn e04_ambiguous_booleans_are_refused() {
     check(
         "kind: User\nmetadata: {name: a}\nspec:\n  isDisabled: no\n  attrs: {country: NO}\n",
         &[
@@ -182,7 +182,7 @@ spec:
 }
 
 #[test]
-fn e04_what_is_wrong_with_a_secret_is_said_without_it() {
+fn e04_errors_about_a_secret_do_not_contain_it() {
     let found =
         problems("kind: Secret\nmetadata: {name: a}\ndata: {valueBytes: hunter2!, value: 31337}\n");
     assert_eq!(found.len(), 2, "{found:?}");
@@ -261,7 +261,7 @@ fn e04_a_huge_text_is_refused_before_it_is_parsed() {
 }
 
 #[test]
-fn what_is_no_resource_is_refused() {
+fn documents_that_are_not_resources_are_refused() {
     check(
         "42\n",
         &["f.yaml:1:1: expected a mapping with `kind`, `metadata` and `spec`, found a number"],
@@ -280,14 +280,14 @@ fn what_is_no_resource_is_refused() {
 }
 
 #[test]
-fn only_so_many_problems_are_told() {
+fn the_number_of_reported_problems_is_limited() {
     let lines: Vec<String> = (0..100).map(|i| format!("x{i}: 1")).collect();
     let text = format!("kind: User\n{}\n", lines.join("\n"));
     assert_eq!(problems(&text).len(), MAX_PROBLEMS);
 }
 
 #[test]
-fn what_is_written_reads_back() {
+fn written_documents_can_be_read_again() {
     let text = r#"
 kind: Policy
 metadata:

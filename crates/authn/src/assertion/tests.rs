@@ -275,7 +275,7 @@ fn a09_no_configured_audience_accepts_nothing() {
 #[case("jti", json!(7), Refusal::Claim("jti"))]
 #[case("iss", json!("https://idp.example/"), Refusal::Issuer)]
 #[case("iss", json!(["https://idp.example"]), Refusal::Issuer)]
-fn a10_claims_are_what_they_must_be(
+fn a10_claims_of_a_wrong_type_are_refused(
     #[case] name: &str,
     #[case] value: Value,
     #[case] expected: Refusal,
@@ -289,7 +289,7 @@ fn a10_claims_are_what_they_must_be(
 }
 
 #[test]
-fn a10_times_must_be_there() {
+fn a10_missing_times_are_refused() {
     for name in ["exp", "iat", "sub"] {
         let mut claims = claims().as_object().unwrap().clone();
         claims.remove(name);
@@ -298,7 +298,7 @@ fn a10_times_must_be_there() {
 }
 
 #[test]
-fn clocks_may_be_a_minute_apart() {
+fn a_clock_skew_of_one_minute_is_accepted() {
     let mut claims = claims();
     claims["exp"] = json!(SECONDS - 59);
     claims["iat"] = json!(SECONDS + 60);

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn b14_a_model_is_proved_by_certificates_of_its_maker_alone() {
+    fn b14_only_certificates_of_the_manufacturer_prove_a_model() {
         let (maker, other) = (Maker::new(), Maker::new());
         let metadata = metadata(vec![maker.root()], &["FIDO_CERTIFIED_L2"]);
         let attest = |statement| metadata.attest(&registered(MODEL, statement), NOW);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_certificate_that_attests_can_be_listed_itself() {
+    fn an_attestation_certificate_can_be_listed_directly() {
         let maker = Maker::new();
         let leaf = maker.certify(2030);
         let metadata = metadata(vec![leaf.clone()], &[]);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_nobody_knows_is_not_proved() {
+    fn an_unknown_model_is_not_proved() {
         let maker = Maker::new();
         let metadata = metadata(vec![maker.root()], &[]);
         let statement = Statement::Certified(vec![maker.certify(2030)]);
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_of_several_models_of_a_key_counts_s10() {
+    fn the_worst_status_of_several_models_of_a_key_applies_s10() {
         let maker = Maker::new();
         let leaf = maker.certify(2030);
         let mut metadata = metadata(vec![maker.root()], &["FIDO_CERTIFIED_L1"]);

@@ -70,7 +70,7 @@ fn models_are_found_by_both_their_names() {
 }
 
 #[test]
-fn b15_only_what_the_publisher_has_signed_counts() {
+fn b15_only_metadata_signed_by_the_publisher_are_accepted() {
     let publisher = Publisher::fido();
     let payload = document(7, &json!([entry(&[])]));
     let blob = publisher.publish(&payload);
@@ -131,7 +131,7 @@ fn b15_only_what_the_publisher_has_signed_counts() {
 }
 
 #[test]
-fn b15_an_older_one_does_not_replace_a_later_one() {
+fn b15_older_metadata_do_not_replace_newer_ones() {
     let publisher = Publisher::fido();
     let blob = publisher.publish(&document(7, &json!([])));
     assert_eq!(publisher.verify(&blob, Some(7)).unwrap().number, 7);
@@ -155,7 +155,7 @@ fn b15_what_is_malformed_is_refused_whole(#[case] payload: Value) {
 }
 
 #[test]
-fn b15_a_model_that_stands_there_twice_is_refused() {
+fn b15_a_model_that_is_listed_twice_is_refused() {
     let publisher = Publisher::fido();
     let twice = json!([entry(&[]), entry(&[("REVOKED", None)])]);
     let refused = publisher.verify(&publisher.publish(&document(7, &twice)), None);
@@ -174,7 +174,7 @@ fn b15_a_model_that_stands_there_twice_is_refused() {
 #[case(&[("USER_KEY_REMOTE_COMPROMISE", Some("2025-06-01"))], Standing::Compromised)]
 #[case(&[("REVOKED", None), ("UPDATE_AVAILABLE", None)], Standing::Compromised)]
 #[case(&[("SOMETHING_NEW", None)], Standing::Uncertified)]
-fn b14_what_is_said_against_a_model_counts(
+fn b14_status_reports_against_a_model_are_applied(
     #[case] statuses: &[(&str, Option<&str>)],
     #[case] expected: Standing,
 ) {

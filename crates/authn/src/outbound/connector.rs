@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_allowed_is_reached() {
+    fn allowed_addresses_are_reached() {
         let allowed = ["127.0.0.0/8".parse().unwrap()];
         let connector = Connector::new(allowed.into(), Arc::new(RootCertStore::empty()));
         assert!(connector.may_reach([127, 0, 0, 1].into()));

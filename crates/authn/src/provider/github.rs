@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn w49_an_account_is_its_numeric_id_whatever_it_is_called() {
+    fn w49_an_account_is_identified_by_its_numeric_id() {
         let emails = json!([
             {"email": "other@example.com", "verified": true, "primary": false},
             {"email": "Alice@example.com", "verified": true, "primary": true},

@@ -91,7 +91,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn a_login_tells_who_it_is() {
+async fn a_login_returns_the_identity() {
     let scene = Scene::new().await;
     scene.claims(json!({
         "email": "Alice@Example.com", "email_verified": true, "name": "Alice A.",
@@ -127,7 +127,7 @@ async fn w04_a_code_works_once() {
 }
 
 #[tokio::test]
-async fn w03_a_code_of_another_login_is_of_no_use() {
+async fn w03_a_code_of_another_login_is_refused() {
     let scene = Scene::new().await;
     let (victim, _) = scene.depart().await;
     let (_, attacker) = scene.depart().await;
@@ -153,7 +153,7 @@ async fn w03_a_code_of_another_login_is_of_no_use() {
 #[case(json!({"sub": null}))]
 #[case(json!({"sub": ""}))]
 #[tokio::test]
-async fn w02_w55_what_an_id_token_says_must_hold(#[case] claims: Value) {
+async fn w02_w55_claims_of_an_id_token_are_checked(#[case] claims: Value) {
     let scene = Scene::new().await;
     scene.claims(claims);
     let error = scene.log_in().await.unwrap_err();
@@ -175,7 +175,7 @@ async fn a08_an_id_token_is_signed_by_a_key_of_its_issuer(#[case] header: Value)
 }
 
 #[tokio::test]
-async fn w02_an_answer_of_another_issuer_leads_nowhere() {
+async fn w02_a_response_from_another_issuer_is_refused() {
     let scene = Scene::new().await;
     let (departure, mut callback) = scene.depart().await;
     callback.iss = "https://other.example".to_owned();
@@ -229,7 +229,7 @@ async fn w50_c12_only_a_verified_address_counts(
 }
 
 #[tokio::test]
-async fn w50_what_is_neither_yes_nor_no_is_no_token() {
+async fn w50_a_malformed_email_verified_claim_is_refused() {
     for verified in [json!("yes"), json!(1), json!([true])] {
         let scene = Scene::new().await;
         scene.claims(json!({"email": "a@example.com", "email_verified": verified}));
@@ -238,7 +238,7 @@ async fn w50_what_is_neither_yes_nor_no_is_no_token() {
 }
 
 #[tokio::test]
-async fn user_info_counts_where_it_is_of_the_same_person() {
+async fn user_info_is_used_only_for_the_same_subject() {
     let mut scene = Scene::new().await;
     scene.uses_user_info = true;
     let info = json!({"sub": "1234", "groups": ["ops"], "iss": "https://evil.example", "aud": "x"});
@@ -288,7 +288,7 @@ async fn w54_a_provider_is_asked_once_and_not_at_each_login() {
 }
 
 #[tokio::test]
-async fn a_login_anew_is_one_that_has_happened_since_r5() {
+async fn a_requested_reauthentication_must_be_newer_than_the_request_r5() {
     let mut scene = Scene::new().await;
     let now = scene.clock.now().seconds();
     let long_ago = json!({"auth_time": now - 3600});
@@ -348,7 +348,7 @@ async fn a_login_anew_is_one_that_has_happened_since_r5() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_down_or_somebody_else_is_told() {
+async fn an_unreachable_or_different_provider_is_reported() {
     let scene = Scene::new().await;
     scene.stub.state().is_down = true;
     let error = scene
@@ -379,7 +379,7 @@ async fn w53_an_issuer_with_a_slash_is_found() {
 }
 
 #[tokio::test]
-async fn what_the_provider_refuses_is_told() {
+async fn refusals_of_the_provider_are_reported() {
     let scene = Scene::new().await;
     let (departure, _) = scene.depart().await;
     let answer = Answer {
@@ -395,7 +395,7 @@ async fn what_the_provider_refuses_is_told() {
 }
 
 #[test]
-fn an_enterprise_has_a_github_of_its_own() {
+fn a_github_enterprise_server_is_supported() {
     let of = |base_url| {
         let endpoints = github::Endpoints::enterprise(base_url);
         (endpoints.web, endpoints.api)
@@ -418,7 +418,7 @@ fn an_enterprise_has_a_github_of_its_own() {
 #[case(false)]
 #[case(true)]
 #[tokio::test]
-async fn w49_github_tells_the_number_of_the_account(#[case] of_an_enterprise: bool) {
+async fn w49_github_returns_the_account_id(#[case] of_an_enterprise: bool) {
     let scene = Scene::new().await;
     let endpoints = if of_an_enterprise {
         github::Endpoints::enterprise(&scene.stub.issuer())
@@ -458,7 +458,7 @@ async fn w49_github_tells_the_number_of_the_account(#[case] of_an_enterprise: bo
 }
 
 #[tokio::test]
-async fn a_logout_token_says_what_has_ended() {
+async fn a_logout_token_names_the_ended_sessions() {
     let scene = Scene::new().await;
     let token = scene.stub.state().logout_token(&json!({"sid": "s1"}));
     let read = scene.relying.read_logout(CLIENT_ID, &token).await.unwrap();
@@ -502,7 +502,7 @@ async fn a_logout_token_says_what_has_ended() {
 #[case(json!({"nonce": "n"}))]
 #[case(json!({"jti": null}))]
 #[tokio::test]
-async fn w55_what_is_no_logout_token_of_this_client_ends_nothing(#[case] claims: Value) {
+async fn w55_invalid_logout_tokens_end_no_session(#[case] claims: Value) {
     let scene = Scene::new().await;
     let token = scene.stub.state().logout_token(&claims);
     let outcome = scene.relying.read_logout(CLIENT_ID, &token).await;
@@ -513,7 +513,7 @@ async fn w55_what_is_no_logout_token_of_this_client_ends_nothing(#[case] claims:
 }
 
 #[tokio::test]
-async fn w55_no_token_poses_as_one_of_another_purpose() {
+async fn w55_tokens_for_another_purpose_are_refused() {
     let mut scene = Scene::new().await;
     let good = scene.stub.state().logout_token(&json!({}));
     for text in ["", "x", &good[..good.len() - 2], &good.replace('.', "..")] {
@@ -560,7 +560,7 @@ async fn w55_no_token_poses_as_one_of_another_purpose() {
 #[case(json!(7))]
 #[case(json!(null))]
 #[tokio::test]
-async fn a_place_of_logout_that_is_none_keeps_nobody_from_logging_in(#[case] end: Value) {
+async fn an_invalid_logout_endpoint_does_not_prevent_login(#[case] end: Value) {
     let scene = Scene::new().await;
     scene.stub.state().end = Some(end);
     scene.log_in().await.unwrap();

@@ -180,7 +180,7 @@ fn b17_a_key_of_another_hierarchy_is_refused(#[case] hierarchy: u32) {
 }
 
 #[test]
-fn what_no_tpm_has_made_is_refused() {
+fn statements_not_made_by_a_tpm_are_refused() {
     let behaviour = Behaviour {
         magic: 0,
         ..Behaviour::default()

@@ -92,12 +92,12 @@ mod tests {
     // [[[[[[[[[]]]]]]]]]
     #[case(&[0x81; 20])]
     #[case(&[])]
-    fn b16_what_could_mean_two_things_or_too_much_is_refused(#[case] bytes: &[u8]) {
+    fn b16_ambiguous_or_oversized_cbor_is_refused(#[case] bytes: &[u8]) {
         assert_eq!(whole(bytes, "it"), Err(Refusal::Malformed("it")));
     }
 
     #[test]
-    fn what_follows_an_item_is_given_back() {
+    fn bytes_after_an_item_are_returned() {
         let (value, rest) = item(&[0xa2, 0x20, 3, 0x61, b'a', 0xf5, 0xff], "it").unwrap();
         assert_eq!(numbered(&value, -1).and_then(integer), Some(3));
         assert_eq!(named(&value, "a").and_then(Value::as_bool), Some(true));

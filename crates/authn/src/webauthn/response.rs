@@ -205,7 +205,7 @@ mod tests {
     #[case(r#"{"rawId": "AQI", "type": "password", "response": {"clientDataJSON": "e30", "attestationObject": "oA"}}"#)]
     #[case(r#"{"rawId": "AQI", "rawId": "AQM", "type": "public-key", "response": {"clientDataJSON": "e30", "attestationObject": "oA"}}"#)]
     #[case(r#"{"rawId": "AQI", "type": "public-key", "response": {"clientDataJSON": 1, "attestationObject": "oA"}}"#)]
-    fn what_is_malformed_is_refused(#[case] text: &str) {
+    fn malformed_messages_are_refused(#[case] text: &str) {
         assert_eq!(RegistrationJson::read(text), Err(Refusal::Malformed(WHAT)));
         assert_eq!(
             AuthenticationJson::read(text),

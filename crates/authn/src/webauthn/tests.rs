@@ -327,7 +327,7 @@ fn encode(value: &Value) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_registered_authenticates() {
+fn registered_credentials_authenticate() {
     let authenticator = Authenticator::new();
     let registered = authenticator.register().check(&expecting()).unwrap();
     assert_eq!(registered.credential_id, ID);
@@ -414,7 +414,7 @@ fn b10_a_response_is_for_one_challenge_one_ceremony_and_one_relying_party() {
 }
 
 #[test]
-fn b09_who_is_not_verified_is_not_let_in_where_that_is_asked() {
+fn b09_required_user_verification_is_enforced() {
     let mut authenticator = Authenticator::new();
     let registered = authenticator.register().check(&expecting()).unwrap();
     let stored = Stored {
@@ -445,7 +445,7 @@ fn b09_who_is_not_verified_is_not_let_in_where_that_is_asked() {
 #[case(7, 8, true)]
 #[case(0, 1, true)]
 #[case(0, 0, false)]
-fn b13_a_counter_that_does_not_grow_tells_of_a_clone(
+fn b13_a_counter_that_does_not_increase_indicates_a_clone(
     #[case] count: u32,
     #[case] before: u32,
     #[case] cloned: bool,
@@ -466,7 +466,7 @@ fn b13_a_counter_that_does_not_grow_tells_of_a_clone(
 }
 
 #[test]
-fn b22_a_credential_is_for_one_device_or_it_is_not() {
+fn b22_backup_eligibility_of_a_credential_cannot_change() {
     let mut authenticator = Authenticator::new();
     let registered = authenticator.register().check(&expecting()).unwrap();
     let data = client_data("webauthn.get", ORIGIN, "");
@@ -709,7 +709,7 @@ fn ed25519_is_accepted_under_both_its_numbers() {
 }
 
 #[test]
-fn an_algorithm_that_was_not_asked_for_is_refused() {
+fn an_algorithm_that_was_not_offered_is_refused() {
     let registering = Authenticator::new().register();
     let object = Value::Map(vec![
         ("fmt".into(), registering.format.into()),

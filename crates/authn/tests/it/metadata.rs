@@ -225,7 +225,7 @@ async fn w52_metadata_are_asked_for_again_when_they_say_so() {
 }
 
 #[tokio::test]
-async fn nothing_that_answers_means_no_login_and_a_reason() {
+async fn an_unreachable_provider_prevents_the_login_with_a_reason() {
     let scene = Scene::new().await;
     let error = scene.source.get().await.unwrap_err();
     assert!(error.to_string().contains("503"), "{error}");

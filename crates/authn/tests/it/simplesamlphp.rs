@@ -74,7 +74,7 @@ fn now() -> UnixMillis {
 }
 
 #[test]
-fn people_log_in_whatever_it_signs() {
+fn a_login_works_for_every_signature_setting() {
     for signs_response in [false, true] {
         let world = World::new(Settings {
             encrypts: false,
@@ -103,7 +103,7 @@ fn people_log_in_whatever_it_signs() {
 
 /// The provider supports only CBC encryption.
 #[test]
-fn w06_what_it_encrypts_in_cbc_is_refused() {
+fn w06_cbc_encryption_of_a_real_provider_is_refused() {
     let world = World::new(Settings {
         encrypts: true,
         signs_response: false,
@@ -133,7 +133,7 @@ fn w55_a_request_that_we_have_not_signed_is_refused_there() {
 }
 
 #[test]
-fn both_sides_can_begin_a_logout() {
+fn logout_can_be_started_by_both_sides() {
     let world = World::new(Settings {
         encrypts: false,
         signs_response: true,

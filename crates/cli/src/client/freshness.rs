@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_refresh_token_one_must_log_in() {
+    fn without_a_refresh_token_a_login_is_required() {
         assert_eq!(at(100, 3600, 100), "gone");
         assert_eq!(at(0, 3600, 0), "gone");
         assert_eq!(at(-5, 3600, 86_400), "due");

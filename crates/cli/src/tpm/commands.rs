@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_told_apart() {
+    fn response_codes_are_distinguished() {
         // TPM_RC_HANDLE of the first handle, TPM_RC_INTEGRITY of the first parameter, TPM_RC_RETRY.
         assert_eq!(error_number(0x18b), Some(0x0b));
         assert_eq!(error_number(0x1df), Some(0x1f));

@@ -246,7 +246,7 @@ fn a_tpm_registers_and_authenticates_again_and_again() {
 }
 
 #[test]
-fn a_client_that_is_not_asked_for_a_quote_gives_none() {
+fn no_quote_is_sent_unless_requested() {
     let maker = Maker::new();
     let emulator = maker.make("one");
     let mut tpm = emulator.open();
@@ -426,7 +426,7 @@ fn a_saved_key_or_a_challenge_that_is_none_is_refused() {
 }
 
 #[test]
-fn where_no_tpm_is_it_is_said() {
+fn a_missing_tpm_is_reported() {
     let nowhere = Path::new("/nonexistent/tpm");
     for address in [
         nowhere.display().to_string(),

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_tpm_is_asked_again() {
+    fn commands_to_a_busy_tpm_are_retried() {
         let transport = Box::new(Busy(2));
         let command = Command::new("TPM2_SelfTest", 0x143);
         assert!(Tpm { transport }.execute(&command, false).is_ok());

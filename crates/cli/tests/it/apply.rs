@@ -21,7 +21,7 @@ fn last(world: &World) -> ApplyRequest {
 }
 
 #[test]
-fn applies_a_file_in_one_call_and_says_what_was_done() {
+fn applies_a_file_in_one_call_and_reports_the_results() {
     let world = World::logged_in();
     world.write("a.yaml", USERS);
     let stdout = world.ctl("apply a.yaml").ok();
@@ -92,7 +92,7 @@ fn reads_directories_in_order_and_standard_input() {
 }
 
 #[test]
-fn e04_every_problem_is_told_with_its_place_and_nothing_is_sent() {
+fn e04_every_problem_is_reported_with_its_position_and_nothing_is_sent() {
     let world = World::logged_in();
     world.write(
         "d/a.yaml",
@@ -126,7 +126,7 @@ fn e04_a_huge_file_is_refused_without_reading_it_all() {
 }
 
 #[test]
-fn what_the_cluster_refuses_is_told_with_its_place() {
+fn refusals_of_the_cluster_are_reported_with_their_position() {
     let world = World::logged_in();
     world.write(
         "a.yaml",
@@ -224,7 +224,7 @@ fn e03_pruning_all_of_a_kind_needs_a_confirmation_and_shows_the_plan() {
 }
 
 #[test]
-fn diff_tells_differences_by_its_exit_code() {
+fn the_exit_code_of_diff_reports_differences() {
     let world = World::logged_in();
     world.write("a.yaml", USERS);
     world.ctl("apply a.yaml").ok();

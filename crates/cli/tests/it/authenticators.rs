@@ -60,7 +60,7 @@ fn a_list_shows_how_often_each_was_right() {
 }
 
 #[test]
-fn all_of_a_user_are_deleted_once_that_is_confirmed() {
+fn deleting_all_of_a_user_requires_confirmation() {
     let world = World::logged_in();
     world.cluster.put(TWO);
     let refused = world.ctl("delete authn --user john --all").failed(2);
@@ -81,7 +81,7 @@ fn all_of_a_user_are_deleted_once_that_is_confirmed() {
 }
 
 #[test]
-fn nobody_deletes_all_by_mistake() {
+fn deleting_all_needs_explicit_flags() {
     let world = World::logged_in();
     for line in [
         "delete authn",

@@ -216,7 +216,7 @@ fn rotation() {
 }
 
 #[test]
-fn the_reply_can_be_had_as_json() {
+fn the_reply_can_be_printed_as_json() {
     let world = World::logged_in();
     let ended = world.ctl("create cred --type oauth2 --user microservice1 cred02 -o json");
     assert_eq!(ended.stderr, "");

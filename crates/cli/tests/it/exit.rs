@@ -63,7 +63,7 @@ fn errors_in_json_mode_are_json() {
 }
 
 #[test]
-fn safe_calls_are_repeated_where_the_cluster_is_unavailable_and_others_are_not() {
+fn only_safe_calls_are_retried_if_the_cluster_is_unavailable() {
     let world = World::logged_in();
     let list = "core.v1.MainService/ListUser";
     world.cluster.refuse(list, Code::Unavailable, "wait");
@@ -77,7 +77,7 @@ fn safe_calls_are_repeated_where_the_cluster_is_unavailable_and_others_are_not()
 }
 
 #[test]
-fn what_cannot_be_reached_is_said_with_place_and_advice() {
+fn connection_failures_name_the_address_and_give_a_hint() {
     let mut world = World::logged_in();
     world.set("OCTELIUM_API_ENDPOINT", "127.0.0.1:1");
     let stderr = world.ctl("get user").failed(8);
@@ -92,7 +92,7 @@ fn what_cannot_be_reached_is_said_with_place_and_advice() {
 }
 
 #[test]
-fn a_certificate_of_an_unknown_authority_is_refused_unless_told_otherwise() {
+fn a_certificate_of_an_unknown_authority_is_refused_by_default() {
     let mut world = World::logged_in();
     let other = World::new();
     world.set(
@@ -123,7 +123,7 @@ fn the_system_store_can_be_replaced_by_ssl_cert_file() {
 }
 
 #[test]
-fn without_a_domain_the_command_line_is_wrong() {
+fn a_missing_domain_is_a_usage_error() {
     let mut world = World::logged_in();
     world.set("OCTELIUM_DOMAIN", "");
     let stderr = world.ctl("get user").failed(2);
@@ -135,7 +135,7 @@ fn without_a_domain_the_command_line_is_wrong() {
 }
 
 #[test]
-fn what_is_not_served_is_said() {
+fn unsupported_features_are_reported() {
     let world = World::new();
     let mut socket = World::logged_in();
     socket.set("OCTELIUM_AUTH_PROXY_SOCKET", "/tmp/x.sock");
@@ -146,7 +146,7 @@ fn what_is_not_served_is_said() {
 }
 
 #[test]
-fn help_and_completion_are_data() {
+fn help_and_completion_go_to_standard_output() {
     let world = World::new();
     for (program, word) in [("octeliumctl", "apply"), ("octelium", "status")] {
         for shell in ["bash", "zsh", "fish"] {

@@ -107,7 +107,7 @@ fn a_scope_narrows_the_session() {
 }
 
 #[test]
-fn a_bad_token_leaves_the_login_before_alone() {
+fn a_bad_token_keeps_the_previous_login() {
     let world = World::new();
     world.ctl("login --auth-token good").ok();
     let stderr = world.ctl("login --auth-token bad").failed(4);
@@ -119,7 +119,7 @@ fn a_bad_token_leaves_the_login_before_alone() {
 }
 
 #[test]
-fn a_new_login_ends_the_session_before() {
+fn a_new_login_ends_the_previous_session() {
     let world = World::new();
     world.ctl("login --auth-token good").ok();
     world.ctl("login --auth-token good").ok();
@@ -135,7 +135,7 @@ fn a_new_login_ends_the_session_before() {
 }
 
 #[test]
-fn login_without_a_token_tells_whether_one_is_logged_in() {
+fn login_without_a_token_reports_whether_the_user_is_logged_in() {
     let world = World::new();
     let stderr = world.octelium("login").failed(4);
     assert!(
@@ -244,7 +244,7 @@ fn processes_side_by_side_refresh_once() {
 }
 
 #[test]
-fn an_ended_session_is_replaced_where_a_token_is_at_hand_and_reported_otherwise() {
+fn an_ended_session_is_replaced_if_a_token_is_available_and_reported_otherwise() {
     let mut world = World::new();
     saved(&world, 7_300, 14_400);
     world.cluster.refuse(REFRESH, Code::Unauthenticated, "");
@@ -264,7 +264,7 @@ fn an_ended_session_is_replaced_where_a_token_is_at_hand_and_reported_otherwise(
 }
 
 #[test]
-fn who_one_is_can_be_asked() {
+fn whoami_shows_the_user() {
     let world = World::logged_in();
     let domain = world.cluster.domain();
     assert_eq!(
@@ -359,7 +359,7 @@ fn the_machine_of_a_person_is_registered_at_the_login() {
 }
 
 #[test]
-fn the_main_authenticator_is_asked_for_where_one_is_needed_and_its_failure_hides_no_refusal() {
+fn the_required_authenticator_is_used_at_login_and_its_failure_does_not_hide_a_refusal() {
     let world = World::new();
     saved(&world, 10_000, 14_400);
     world

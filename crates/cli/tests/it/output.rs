@@ -134,7 +134,7 @@ fn one_object_is_yaml_that_can_be_applied() {
 }
 
 #[test]
-fn all_pages_are_shown_unless_one_is_asked_for() {
+fn all_pages_are_shown_by_default() {
     let world = cluster();
     world.cluster.state().page_size = 1;
     assert_eq!(world.ctl("get users -o name").ok().lines().count(), 2);
@@ -198,7 +198,7 @@ fn create_update_and_delete() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn a_closed_output_pipe_is_not_an_error() {
     let world = cluster();
     let mut child = world
         .command("octeliumctl", &["get", "user"])
@@ -303,7 +303,7 @@ fn a_value_may_come_from_standard_input() {
 }
 
 #[test]
-fn explain_tells_what_can_be_written() {
+fn explain_documents_the_writable_fields() {
     let world = World::new();
     insta::assert_snapshot!(world.ctl("explain ns").ok());
     insta::assert_snapshot!(world.ctl("explain user.spec.session").ok());

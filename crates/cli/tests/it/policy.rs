@@ -60,7 +60,7 @@ cases:
 ";
 
 #[test]
-fn cases_are_decided_by_files_alone_and_coverage_is_told() {
+fn cases_are_decided_with_files_only_and_coverage_is_reported() {
     let world = World::new();
     world.write("d/resources.yaml", RESOURCES);
     world.write("cases.yaml", CASES);
@@ -81,7 +81,7 @@ fn cases_are_decided_by_files_alone_and_coverage_is_told() {
 }
 
 #[test]
-fn a_case_that_is_decided_otherwise_fails_the_command() {
+fn a_case_with_an_unexpected_decision_fails_the_command() {
     let world = World::new();
     world.write("d/resources.yaml", RESOURCES);
     world.write(
@@ -109,7 +109,7 @@ fn a_case_that_is_decided_otherwise_fails_the_command() {
 }
 
 #[test]
-fn reading_is_strict_and_tells_places() {
+fn parsing_is_strict_and_reports_positions() {
     let world = World::new();
     world.write("d/resources.yaml", RESOURCES);
     world.write(
@@ -146,7 +146,7 @@ fn reading_is_strict_and_tells_places() {
 }
 
 #[test]
-fn why_asks_for_what_is_given_and_tells_the_rules_in_order() {
+fn why_sends_the_given_facts_and_shows_the_rules_in_order() {
     let world = World::logged_in();
     let stdout = world
         .ctl("policy why --user alice --service web --path /admin?a=1 --header X-Team=red --ip 192.0.2.1 --at 2026-01-02T15:04:05Z")

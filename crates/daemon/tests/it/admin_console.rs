@@ -23,7 +23,7 @@ async fn console() -> (Scene, Browser, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_administrator_looks_around_and_makes_a_credential() {
+async fn an_administrator_browses_the_console_and_creates_a_credential() {
     let (scene, browser, domain) = console().await;
     browser.click("nav a[href='/admin']").await;
     browser

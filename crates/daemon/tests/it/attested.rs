@@ -89,7 +89,7 @@ impl Person {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b14_the_policy_of_the_page_lets_the_model_in_that_it_names_and_nothing_else() {
+async fn b14_the_documented_policy_admits_only_the_named_model() {
     let folder = tempfile::tempdir().unwrap();
     let (publisher, model) = (Publisher::fido(), Model::new(AAGUID.parse().unwrap()));
     let other = Model::new("84c6ccb9-ab1d-b374-750b-2367ff6f3a1f".parse().unwrap());
@@ -174,7 +174,7 @@ async fn b14_the_policy_of_the_page_lets_the_model_in_that_it_names_and_nothing_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_enforcement_rules_of_the_page_do_what_they_say() {
+async fn the_documented_enforcement_rules_work() {
     let cluster = Cluster::start();
     let admin = cluster.administrator();
     let people = "kind: Group\nmetadata: { name: friends }\n---\nkind: User\nmetadata: { name: john }\nspec: { type: HUMAN }\n\

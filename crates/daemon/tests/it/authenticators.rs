@@ -230,7 +230,7 @@ async fn a_wrong_code_registers_nothing_and_leaves_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_rules_of_the_page_are_taken_as_they_stand_and_do_what_they_say() {
+async fn the_documented_rules_are_accepted_and_work() {
     let cluster = Cluster::start();
     let (alice, admin) = alice(&cluster);
     for rules in RULES {
@@ -277,7 +277,7 @@ fn offline(data_dir: &Path, arguments: &[&str]) -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b02_guesses_are_held_up_whatever_becomes_of_the_cluster() {
+async fn b02_guesses_are_delayed_across_restarts_and_restores() {
     let mut cluster = Cluster::start();
     let (alice, _) = alice(&cluster);
     add_totp(&cluster, &alice);
@@ -398,7 +398,7 @@ impl Drop for Emulator {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w39b_a_tpm_raises_the_session_of_its_machine_and_no_other_does() {
+async fn w39b_only_the_tpm_of_its_machine_raises_a_session() {
     let cluster = Cluster::start();
     let (alice, admin) = alice(&cluster);
     let (tpm, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -527,7 +527,7 @@ async fn a_machine_is_registered_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w39f_whoever_has_lost_their_phone_begins_anew_once_an_administrator_says_so() {
+async fn w39f_an_administrator_resets_the_authenticators_of_a_user_who_lost_them() {
     let cluster = Cluster::start();
     let (alice, admin) = alice(&cluster);
     let lost = add_totp(&cluster, &alice);

@@ -57,7 +57,7 @@ async fn a_malformed_enrollment_link_shows_the_field_and_leaves_the_address_bar(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_logs_in_with_a_link_and_looks_around() {
+async fn a_person_logs_in_with_a_link_and_opens_every_page() {
     let scene = people().await;
     let browser = Browser::start().await;
     let domain = format!("https://{}", scene.cluster.domain());
@@ -176,7 +176,7 @@ async fn w46_two_people_use_one_browser_one_after_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w02_w09_a_service_of_the_cluster_can_make_a_visitor_do_nothing() {
+async fn w02_w09_a_service_cannot_act_in_the_portal_for_its_visitor() {
     let scene = people().await;
     let browser = Browser::start().await;
     let domain = format!("https://{}", scene.cluster.domain());
@@ -204,7 +204,7 @@ async fn w02_w09_a_service_of_the_cluster_can_make_a_visitor_do_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_line_client_is_let_in_by_a_person() {
+async fn a_person_approves_a_command_line_login() {
     let scene = people().await;
     let browser = Browser::start().await;
     enroll(&browser, &scene, "john").await;
@@ -246,7 +246,7 @@ fn places(file: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_sees_from_where_and_a_policy_asks() {
+async fn sessions_show_their_location_and_policies_can_use_it() {
     let (cities, networks) = (places("places.mmdb"), places("networks.mmdb"));
     let cluster = Cluster::start_with(&[
         "--geoip-database",
@@ -306,7 +306,7 @@ async fn a_person_sees_from_where_and_a_policy_asks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_machine_without_a_browser_is_let_in_by_a_code() {
+async fn a_device_code_logs_in_a_machine_without_a_browser() {
     let scene = people().await;
     let browser = Browser::start().await;
     let terminal = scene.cluster.person();

@@ -3,7 +3,7 @@
 use crate::support::scene::{Scene, WEB};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_survives_a_kill() {
+async fn acknowledged_writes_survive_a_kill() {
     let mut scene = Scene::start().await;
     let kept = scene.access_token("kept");
     let revoked = scene.access_token("revoked");
@@ -30,7 +30,7 @@ async fn what_was_acknowledged_survives_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn e02_an_apply_that_is_killed_is_done_wholly_or_not_at_all() {
+async fn e02_a_killed_apply_is_atomic() {
     let mut scene = Scene::start().await;
     for round in 0..5_u64 {
         let group = |number| {

@@ -43,7 +43,7 @@ async fn existing_command_line_clients_get_what_they_need() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upstream_verifies_who_asks_by_a_library_of_its_own() {
+async fn an_upstream_verifies_assertions_with_an_independent_library() {
     let scene = Scene::start().await;
     let service = format!(
         "kind: Service\nmetadata: {{name: told}}\nspec:\n  mode: HTTP\n  isPublic: true\n  \
@@ -87,7 +87,7 @@ async fn an_upstream_verifies_who_asks_by_a_library_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_is_sent_to_a_login_that_says_what_it_is() {
+async fn a_browser_is_redirected_to_a_login_page_that_names_the_service() {
     let scene = Scene::start().await;
     let page = |path: &str| {
         let accept = "text/html,*/*;q=0.8";

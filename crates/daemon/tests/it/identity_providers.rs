@@ -393,7 +393,7 @@ fn people_log_in_by_the_provider_of_their_company() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_goes_on_at_another_replica_where_the_first_is_killed_meanwhile() {
+async fn a_login_continues_at_another_replica_if_the_first_is_killed() {
     let directory = tempfile::tempdir().unwrap();
     let ca = certificates(directory.path());
     let ca = ca.to_str().unwrap();

@@ -48,7 +48,7 @@ async fn both_clients_share_one_login() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn local_state_is_for_its_owner_alone() {
+async fn local_state_is_readable_only_by_its_owner() {
     let scene = Scene::start().await;
     let token = scene.authentication_token("cred01");
     let person = scene.cluster.person();

@@ -118,7 +118,7 @@ async fn w11_a05_replicas_of_one_client_keep_working_tokens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_metadata_tells_the_truth() {
+async fn the_published_metadata_is_correct() {
     let scene = Scene::start().await;
     let path = "/.well-known/oauth-authorization-server";
     let mut request = get(path, "none");

@@ -80,7 +80,7 @@ async fn a_request_that_runs_at_shutdown_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_and_oauth2_are_for_tls_alone_where_the_domain_is_not_this_machine() {
+async fn pages_and_oauth2_require_tls_unless_the_domain_is_local() {
     let cluster = Cluster::start_with(&["--domain", "cluster.test"]);
     let https = Https::new(&cluster);
     for path in [

@@ -32,7 +32,7 @@ async fn looks_well(browser: &Browser, name: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w32_a_passkey_is_added_and_raises_a_session_and_begins_one() {
+async fn w32_a_passkey_is_added_raises_a_session_and_creates_one() {
     let scene = people().await;
     let browser = Browser::start().await;
     browser.authenticator(Authenticator::Platform).await;
@@ -106,7 +106,7 @@ async fn w32_a_passkey_is_added_and_raises_a_session_and_begins_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w33_a_security_key_is_added_where_the_rules_want_one() {
+async fn w33_a_security_key_is_added_if_the_rules_require_one() {
     let scene = people().await;
     configure(
         &scene,
@@ -146,7 +146,7 @@ async fn w33_a_security_key_is_added_where_the_rules_want_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b10_a_key_raises_the_session_of_a_command_line_by_way_of_the_browser() {
+async fn b10_a_key_raises_a_command_line_session_through_the_browser() {
     let scene = people().await;
     let browser = Browser::start().await;
     browser.authenticator(Authenticator::Platform).await;
@@ -186,7 +186,7 @@ async fn b10_a_key_raises_the_session_of_a_command_line_by_way_of_the_browser() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b13_a_copy_of_a_key_is_noticed_and_what_verifies_nobody_is_told_apart() {
+async fn b13_a_copied_key_is_detected_and_missing_user_verification_is_reported() {
     let scene = people().await;
     let browser = Browser::start().await;
     let key = browser.authenticator(Authenticator::Unverifying).await;

@@ -8,7 +8,7 @@ use crate::support::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn why_says_what_the_gateway_then_does() {
+async fn why_agrees_with_the_gateway() {
     let scene = Scene::start().await;
     let token = scene.access_token("cred01");
     for (path, method) in [("/", "GET"), ("/a/b", "GET"), ("/", "POST")] {
@@ -66,7 +66,7 @@ async fn why_says_what_the_gateway_then_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shadow_policy_changes_nothing_and_tells_what_it_would_have_done() {
+async fn a_shadow_policy_changes_nothing_and_reports_its_decision() {
     let scene = Scene::start().await;
     let token = scene.access_token("cred01");
     let documents = "kind: Policy\nmetadata: {name: trial}\nspec:\n  isShadow: true\n  rules:\n    \

@@ -25,7 +25,7 @@ async fn replicas() -> (Scene, Cluster) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_one_replica_grants_the_other_takes_at_once() {
+async fn tokens_of_one_replica_work_at_the_other_at_once() {
     let (scene, second) = replicas().await;
     assert_eq!(
         std::fs::read(scene.cluster.ca()).unwrap(),
@@ -51,7 +51,7 @@ async fn what_one_replica_grants_the_other_takes_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_asked_at_one_replica_is_listed_at_the_other() {
+async fn requests_at_one_replica_are_listed_at_the_other() {
     let (scene, second) = replicas().await;
     let token = scene.access_token("cred01");
     scene.https.get(WEB, "/at-the-first", &token).await;
@@ -102,7 +102,7 @@ async fn a01_parallel_uses_of_a_one_time_token_on_two_replicas_make_one_session(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a03_what_one_replica_revokes_the_other_refuses_within_the_bound() {
+async fn a03_a_revocation_reaches_the_other_replica_in_time() {
     let (scene, second) = replicas().await;
     let other = Https::new(&second);
     let started = Instant::now();

@@ -120,7 +120,7 @@ async fn e05_a_restore_over_a_cluster_brings_back_nothing_that_was_revoked_since
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn e05_where_nobody_knows_what_was_revoked_nothing_authenticates_before_it_is_rotated() {
+async fn e05_if_revocations_are_unknown_credentials_must_be_rotated() {
     let scene = Scene::start().await;
     let directory = tempfile::tempdir().unwrap();
     let session = scene.access_token("session");
@@ -159,7 +159,7 @@ async fn e05_where_nobody_knows_what_was_revoked_nothing_authenticates_before_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn credentials_can_be_trusted_where_the_operator_says_so() {
+async fn the_operator_can_trust_credentials_of_a_backup() {
     let scene = Scene::start().await;
     let directory = tempfile::tempdir().unwrap();
     let session = scene.access_token("session");
@@ -216,7 +216,7 @@ async fn a_damaged_backup_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn e08_whoever_has_the_store_gets_back_in_for_a_while() {
+async fn e08_the_owner_of_the_store_can_recover_access_for_a_while() {
     let cluster = Cluster::start();
     octeliumd_with(&cluster.data_dir(), &["recover"]).success();
     let token = fs::read_to_string(cluster.data_dir().join("recovery-token")).unwrap();
@@ -238,7 +238,7 @@ async fn e08_whoever_has_the_store_gets_back_in_for_a_while() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_doctor_finds_nothing_wrong_with_a_cluster_that_serves_and_what_is_wrong_with_others() {
+async fn the_doctor_accepts_a_healthy_cluster_and_finds_problems_of_others() {
     let mut cluster = Cluster::start();
     let data_dir = cluster.data_dir();
     let healthy = octeliumd_with(&data_dir, &["doctor"]).success();
@@ -272,7 +272,7 @@ fn a_mistyped_data_directory_is_not_made_into_a_cluster() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_policy_denies_what_needs_it_and_the_doctor_tells() {
+async fn a_damaged_policy_denies_requests_and_the_doctor_reports_it() {
     let mut scene = Scene::start().await;
     let plain = scene.access_token("plain");
     let command =

@@ -76,7 +76,7 @@ async fn disable_under_load(scene: &Scene, name: &str) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a03_deleting_what_a_token_stands_on_ends_it() {
+async fn a03_deleting_an_object_ends_the_tokens_that_depend_on_it() {
     let scene = Scene::start().await;
     for (name, command) in [
         ("cred01", "octeliumctl delete cred cred01".to_owned()),
@@ -105,7 +105,7 @@ async fn a03_deleting_what_a_token_stands_on_ends_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w19_a24_an_edited_policy_acts_on_sessions_that_stand() {
+async fn w19_a24_an_edited_policy_applies_to_existing_sessions() {
     let scene = Scene::start().await;
     let client = scene.oauth2_client("cred01");
     let request = form(

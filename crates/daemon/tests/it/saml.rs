@@ -154,7 +154,7 @@ fn sessions(admin: &Person) -> usize {
 }
 
 #[test]
-fn a_person_logs_in_at_a_real_provider_and_out_again() {
+fn a_person_logs_in_and_out_at_a_real_provider() {
     let cluster = Cluster::start();
     let admin = cluster.administrator();
     let settings = Settings {
@@ -213,7 +213,7 @@ fn a_person_logs_in_at_a_real_provider_and_out_again() {
 }
 
 #[test]
-fn a_real_provider_encrypts_what_it_says() {
+fn assertions_encrypted_by_a_real_provider_are_accepted() {
     // The provider encrypts with CBC, which is accepted because the response is signed.
     let cluster = Cluster::start();
     let admin = cluster.administrator();
@@ -233,7 +233,7 @@ fn a_real_provider_encrypts_what_it_says() {
 }
 
 #[test]
-fn w06_what_a_real_provider_encrypts_without_signing_it_is_refused() {
+fn w06_unsigned_encrypted_assertions_of_a_real_provider_are_refused() {
     let cluster = Cluster::start();
     let admin = cluster.administrator();
     let settings = Settings {

@@ -66,7 +66,7 @@ fn access_token(cluster: &Cluster, person: &Person) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b07_a_program_is_told_what_to_prove_and_nothing_weaker_is_offered() {
+async fn b07_a_step_up_challenge_offers_no_weaker_factor() {
     let scene = people().await;
     serve(&scene);
     let cluster = &scene.cluster;
@@ -137,7 +137,7 @@ async fn b07_a_program_is_told_what_to_prove_and_nothing_weaker_is_offered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_line_says_what_to_type_where_a_call_wants_a_proof() {
+async fn the_command_line_shows_how_to_step_up() {
     let scene = people().await;
     let cluster = &scene.cluster;
     let policy = r#"
@@ -186,7 +186,7 @@ spec: { type: HUMAN, authorization: { policies: [proved] } }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_is_led_to_the_proof_and_back() {
+async fn a_browser_is_redirected_to_the_step_up_and_back() {
     let scene = people().await;
     serve(&scene);
     let browser = Browser::start().await;

@@ -142,7 +142,7 @@ async fn a_stranger_cannot_choose_its_address_s02() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_names_a_client_by_default_s02() {
+async fn forwarded_client_addresses_are_ignored_by_default_s02() {
     let scene = Scene::start().await;
     let request = with_field(page("/nobody"), "192.0.2.7");
     scene.https.from(PROXY).send("localhost", request).await;

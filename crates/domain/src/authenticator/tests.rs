@@ -59,7 +59,7 @@ fn the_state_of_a_new_one_is_that_of_the_user_then_that_of_the_cluster() {
 }
 
 #[test]
-fn w37_one_that_is_not_registered_or_not_active_counts_for_nothing() {
+fn w37_unregistered_or_inactive_authenticators_are_ignored() {
     let mut authenticator = made(Type::Totp, State::Active);
     assert!(!is_usable(&authenticator));
     authenticator.status.get_or_insert_default().is_registered = true;

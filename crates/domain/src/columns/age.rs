@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn the_past_is_expired_and_nothing_is_never() {
+    fn the_past_is_expired_and_an_unset_time_never_expires() {
         let now = UnixMillis(5_000);
         assert_eq!(until(Some(&UnixMillis(5_000).to_proto()), now), "expired");
         assert_eq!(until(Some(&UnixMillis(9_000).to_proto()), now), "4s");

@@ -70,7 +70,7 @@ fn a_credential_without_a_secret_accepts_none() {
     { let mut it = issued(); it.status.as_mut().unwrap().is_locked = true; it },
     Refusal::Locked
 )]
-fn w12_a_credential_that_is_taken_back_ends_its_sessions(
+fn w12_a_revoked_credential_ends_its_sessions(
     #[case] credential: Credential,
     #[case] expected: Refusal,
 ) {
@@ -304,7 +304,7 @@ fn e06_an_overlap_ends_within_the_years_of_the_wire() {
 }
 
 #[test]
-fn versions_do_not_begin_anew() {
+fn versions_do_not_wrap_around() {
     let mut credential = issued();
     credential.status.as_mut().unwrap().version = u32::MAX;
     let before = credential.clone();
@@ -314,7 +314,7 @@ fn versions_do_not_begin_anew() {
 }
 
 #[test]
-fn a_bound_credential_wants_its_verifier_and_another_wants_none() {
+fn only_a_bound_credential_requires_its_verifier() {
     let verifier = [7_u8; 32];
     let mut bound = issued();
     let challenge = digest::digest(&digest::SHA256, &verifier);

@@ -39,7 +39,7 @@ fn placeholders_for_a_serial_number_count_as_none() {
 }
 
 #[test]
-fn what_is_not_well_formed_is_refused() {
+fn malformed_input_is_refused() {
     let refused = |edit: &dyn Fn(&mut Info)| {
         let mut info = info();
         edit(&mut info);

@@ -56,7 +56,7 @@ fn each_form_reads_and_is_written_back(#[case] text: &str) {
 #[case("api:core.*")]
 #[case("openid")]
 #[case("service:nginx\n")]
-fn what_is_of_no_form_is_refused(#[case] text: &str) {
+fn scopes_of_unknown_form_are_refused(#[case] text: &str) {
     let message = refuse(text).to_string();
     assert!(!message.contains('\n'), "{message}");
 }

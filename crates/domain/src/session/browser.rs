@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn w43_other_pages_may_still_come_with_the_token_before_and_a_copy_gives_itself_away() {
+    fn w43_the_previous_token_works_briefly_and_a_copy_is_detected() {
         let (old, new) = (uid(), uid());
         let mut session = begun(true, old);
         let info = session::refresh_info(session::downstream(None, ""));

@@ -171,7 +171,7 @@ mod tests {
     use crate::rng::SystemRng;
 
     #[test]
-    fn a08_a_signed_text_is_no_token_and_no_other_text() {
+    fn a08_signatures_are_bound_to_their_purpose() {
         let key = SigningKey::generate(&SystemRng).unwrap();
         let signature = key.sign_text("return-to.v1").unwrap();
         let verifying = key.verifying_key();

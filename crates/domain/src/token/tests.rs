@@ -149,7 +149,7 @@ fn a_key_survives_its_document() {
 }
 
 #[test]
-fn a_key_that_is_none_is_refused() {
+fn a_malformed_key_is_refused() {
     assert!(SigningKey::from_pkcs8(uid(1), b"not a key").is_err());
     assert!(VerifyingKey::from_bytes(uid(1), &[0xff; 31]).is_err());
 }
@@ -198,7 +198,7 @@ fn w15_a_token_of_one_second_lives_one_second() {
 }
 
 #[test]
-fn a_type_is_not_taken_for_another() {
+fn tokens_of_another_type_are_refused() {
     let claims = some_claims();
     assert_eq!(claims.check_type(TokenType::Access), Ok(()));
     assert_eq!(

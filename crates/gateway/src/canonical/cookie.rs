@@ -90,7 +90,7 @@ mod tests {
     #[case(&["__Host-octelium-access=x", "__Host-octelium-access=x"], None)]
     #[case(&["__host-octelium-access=x; __Host-octelium-accessory=y"], None)]
     #[case(&["=__Host-octelium-access=x"], None)]
-    fn w07_our_cookie_counts_where_there_is_exactly_one(
+    fn w07_the_cookie_is_used_only_if_there_is_exactly_one(
         #[case] lines: &[&str],
         #[case] value: Option<&str>,
     ) {
@@ -106,7 +106,10 @@ mod tests {
     #[case(&["a=b", "OCTELIUM_RT=x"], Some("a=b"))]
     #[case(&["__Host-octelium_auth=x; q=1"], Some("q=1"))]
     #[case(&["=octelium_auth=x; q=octelium"], Some("q=octelium"))]
-    fn c22_our_cookies_are_taken_out(#[case] lines: &[&str], #[case] expected: Option<&str>) {
+    fn c22_cookies_of_the_gateway_are_removed(
+        #[case] lines: &[&str],
+        #[case] expected: Option<&str>,
+    ) {
         let lines = parsed(lines);
         let cleaned = clean(lines.iter());
         assert_eq!(

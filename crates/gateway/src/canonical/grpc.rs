@@ -44,7 +44,7 @@ mod tests {
     #[case("/pkg.Service/Method/More", None)]
     #[case("/pkg.Service/Method", Some("x=y"))]
     #[case("/pkg.Service/Me%74hod", None)]
-    fn c10_other_paths_are_no_calls(#[case] path: &str, #[case] query: Option<&str>) {
+    fn c10_other_paths_are_not_grpc_calls(#[case] path: &str, #[case] query: Option<&str>) {
         assert_eq!(parse_call(path, query), Err(Ambiguity::GrpcPath));
     }
 

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_cut_equals_no_known_one() {
+    fn a_truncated_name_matches_no_known_name() {
         let known = "x-forwarded-user";
         let cut = Folded::new("x_forwarded_user_and_more_than_thirty_two_bytes");
         assert_ne!(cut.as_str(), known);

@@ -216,7 +216,7 @@ mod tests {
     #[case(b"{\"a\": NaN}", false)]
     #[case(b"{", false)]
     #[case(b" ", false)]
-    fn c25_json_has_one_meaning_or_is_refused(#[case] bytes: &[u8], #[case] accepted: bool) {
+    fn c25_ambiguous_json_is_refused(#[case] bytes: &[u8], #[case] accepted: bool) {
         assert_eq!(read(bytes).is_ok(), accepted);
     }
 

@@ -48,7 +48,7 @@ mod tests {
     #[case(200, Some("14"), "5xx")]
     #[case(200, Some("99"), "5xx")]
     #[case(200, Some("x"), "5xx")]
-    fn a_call_that_failed_is_no_success(
+    fn a_failed_call_is_not_a_success(
         #[case] status: u16,
         #[case] grpc: Option<&'static str>,
         #[case] expected: &str,

@@ -187,7 +187,7 @@ async fn unknown_hosts_get_one_404() {
 }
 
 #[tokio::test]
-async fn an_anonymous_service_asks_nothing() {
+async fn an_anonymous_service_needs_no_token() {
     let world = World::start().await;
     let upstream = Upstream::recording(&[]).await;
     world.serve(&service(&upstream.url()).anonymous());
@@ -207,7 +207,7 @@ async fn an_anonymous_service_asks_nothing() {
 }
 
 #[tokio::test]
-async fn an_anonymous_service_may_ask_its_policies() {
+async fn an_anonymous_service_can_evaluate_its_policies() {
     let world = World::start().await;
     let upstream = Upstream::recording(&[]).await;
     let rules = vec![rule(

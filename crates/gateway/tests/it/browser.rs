@@ -42,7 +42,7 @@ fn nonce_of(reply: &client::Reply) -> String {
 }
 
 #[tokio::test]
-async fn a_browser_is_known_again_that_was_sent_to_the_login() {
+async fn a_browser_is_recognized_after_the_login() {
     let (world, _upstream) = world().await;
     let first = get(world.address, "/a", &[HTML]).await;
     assert_eq!(first.status, 302);
@@ -68,7 +68,7 @@ async fn a_browser_is_known_again_that_was_sent_to_the_login() {
 #[case::no_service("other.example.com", "/", 404, "Not found")]
 #[case::ambiguous(HOST, "/a/..%2fb", 400, "not accepted")]
 #[tokio::test]
-async fn a_person_is_told_by_a_page(
+async fn a_browser_gets_an_error_page(
     #[case] host: &str,
     #[case] path: &str,
     #[case] status: u16,
@@ -128,7 +128,7 @@ async fn a_code_becomes_a_cookie_for_this_host() {
 }
 
 #[tokio::test]
-async fn w01_the_place_to_go_on_to_is_at_this_host() {
+async fn w01_the_return_address_is_at_this_host() {
     let (world, _upstream) = world().await;
     let kept = format!("Cookie: __Host-octelium-state={NONCE}");
     let target = format!("{CALLBACK}?code=good://evil.example/");
@@ -170,7 +170,7 @@ async fn w02_a_callback_of_another_browser_uses_the_code_up_and_shows_no_address
 }
 
 #[tokio::test]
-async fn w43_a_login_that_cannot_be_checked_now_is_no_bad_login() {
+async fn w43_a_login_that_cannot_be_checked_is_not_reported_as_invalid() {
     let (world, _upstream) = world().await;
     world.identity.unavailable.store(true, Ordering::SeqCst);
     let kept = format!("Cookie: __Host-octelium-state={NONCE}");
@@ -183,7 +183,7 @@ async fn w43_a_login_that_cannot_be_checked_now_is_no_bad_login() {
 }
 
 #[tokio::test]
-async fn c22_the_cookie_lets_in_and_reaches_no_upstream() {
+async fn c22_the_cookie_authenticates_and_is_not_forwarded() {
     let (world, upstream) = world().await;
     let reply = get(world.address, "/", &[HTML, COOKIE]).await;
     assert_eq!(reply.status, 200, "{reply:?}");
@@ -191,7 +191,7 @@ async fn c22_the_cookie_lets_in_and_reaches_no_upstream() {
 }
 
 #[tokio::test]
-async fn w07_the_cookie_is_of_no_use_at_another_host() {
+async fn w07_the_cookie_is_refused_at_another_host() {
     let (world, upstream) = world().await;
     world.serve_at("other.example.com", &service(&upstream.url()));
     let other = "Host: other.example.com";
@@ -308,7 +308,7 @@ async fn a_page_that_is_in_use_does_not_lose_its_cookie() {
 }
 
 #[tokio::test]
-async fn c21_what_others_may_be_shown_carries_no_cookie_of_ours() {
+async fn c21_cacheable_responses_set_no_cookie() {
     let upstream = Upstream::recording(&[("cache-control", "Public, max-age=60")]).await;
     let world = World::start().await;
     world.serve(&service(&upstream.url()));

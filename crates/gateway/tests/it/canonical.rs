@@ -24,7 +24,7 @@ use crate::support::{
 #[case("/%252e%252e/admin")]
 #[case("/%c0%ae%c0%ae/admin")]
 #[tokio::test]
-async fn c05_ambiguous_paths_are_refused_before_anyone_asks_who_sent_them(#[case] path: &str) {
+async fn c05_ambiguous_paths_are_refused_before_authentication(#[case] path: &str) {
     let world = World::start().await;
     let upstream = Upstream::recording(&[]).await;
     world.serve(&service(&upstream.url()).anonymous());
@@ -72,7 +72,7 @@ async fn c06_c07_a_policy_on_a_path_sees_the_path_of_the_upstream() {
 }
 
 #[tokio::test]
-async fn c08_what_is_repeated_reads_the_same_on_both_sides_or_not_at_all() {
+async fn c08_repeated_values_mean_the_same_to_policy_and_upstream_or_are_refused() {
     let world = World::start().await;
     let upstream = Upstream::recording(&[]).await;
     world.serve(&service(&upstream.url()).rules(vec![
@@ -170,7 +170,7 @@ async fn c09_a_host_is_matched_by_policies_without_case_and_port() {
 }
 
 #[tokio::test]
-async fn c11_nothing_about_a_request_makes_it_a_probe() {
+async fn c11_no_request_is_treated_as_a_health_probe() {
     let world = World::start().await;
     let upstream = Upstream::recording(&[]).await;
     world.serve(&service(&upstream.url()));

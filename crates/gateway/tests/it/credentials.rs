@@ -143,7 +143,7 @@ async fn a_token_that_has_ended_is_not_sent_again(#[case] rest: &'static str) {
 }
 
 #[tokio::test]
-async fn a_token_that_the_upstream_refuses_is_asked_for_anew() {
+async fn a_token_that_the_upstream_refuses_is_requested_again() {
     let world = world().await;
     let upstream = Upstream::serving(|request| async move {
         let is_first = request.headers()["authorization"] == "Bearer my-client-1";

@@ -113,7 +113,7 @@ async fn w40_a_response_is_not_begun_where_its_fields_cannot_be_computed() {
 }
 
 #[tokio::test]
-async fn w40_an_empty_text_is_no_field_and_lets_no_other_stand() {
+async fn w40_an_empty_value_removes_the_field() {
     let world = World::start().await;
     let upstream = Upstream::recording(&[]).await;
     world.serve(&service(&upstream.url()).anonymous().http(|http| {
@@ -128,7 +128,7 @@ async fn w40_an_empty_text_is_no_field_and_lets_no_other_stand() {
 }
 
 #[tokio::test]
-async fn w40_a_host_that_is_none_refuses_the_request() {
+async fn w40_an_invalid_host_refuses_the_request() {
     let world = World::start().await;
     let upstream = Upstream::recording(&[]).await;
     world.serve(&service(&upstream.url()).anonymous().http(|http| {

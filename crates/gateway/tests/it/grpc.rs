@@ -186,7 +186,7 @@ async fn denials_are_trailers_only_with_a_status() {
 #[case("/pkg.v1.Echo/Say/More")]
 #[case("/Say")]
 #[tokio::test]
-async fn c10_other_paths_are_no_calls(#[case] path: &str) {
+async fn c10_other_paths_are_not_grpc_calls(#[case] path: &str) {
     let world = World::start().await;
     let upstream = echo().await;
     world.serve(&grpc_service(&upstream.url()).anonymous());
@@ -215,7 +215,7 @@ async fn c10_reflection_and_health_are_calls_like_others() {
 }
 
 #[tokio::test]
-async fn a_service_of_grpc_takes_nothing_else() {
+async fn a_grpc_service_accepts_only_grpc() {
     let world = World::start().await;
     let upstream = echo().await;
     world.serve(&grpc_service(&upstream.url()).anonymous());

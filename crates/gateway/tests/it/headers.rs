@@ -292,7 +292,7 @@ async fn the_gateway_proves_itself_to_upstreams_from_secrets() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_served_does_not_compile() {
+async fn unsupported_configurations_do_not_compile() {
     let world = World::start().await;
     let problems = |service| world.compile(&service).err().unwrap_or_default().join("\n");
     let base = || service("http://127.0.0.1:1");

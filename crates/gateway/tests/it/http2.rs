@@ -348,7 +348,7 @@ async fn an_early_denial_is_not_followed_by_a_reset_g10() {
 }
 
 #[tokio::test]
-async fn bodies_that_nobody_wants_are_read_within_bounds_g10() {
+async fn unread_bodies_are_discarded_within_bounds_g10() {
     const STREAMS: usize = 17;
     let world = World::start().await;
     let upstream = Upstream::recording(&[]).await;
@@ -369,7 +369,7 @@ async fn bodies_that_nobody_wants_are_read_within_bounds_g10() {
 }
 
 #[tokio::test]
-async fn a_long_body_that_nobody_wants_is_reset_g10() {
+async fn a_long_unread_body_is_reset_g10() {
     let world = World::start().await;
     let upstream = Upstream::recording(&[]).await;
     world.serve(&service(&upstream.url()));

@@ -27,7 +27,7 @@ fn told(headers: bool, assertion: bool) -> Identity {
 }
 
 #[tokio::test]
-async fn c03_an_upstream_is_told_who_asks_by_the_gateway_alone() {
+async fn c03_only_the_gateway_identifies_the_user_to_the_upstream() {
     let world = World::start().await;
     world.grant_user("alice", &["dev", "ops"]);
     let upstream = Upstream::recording(&[]).await;
@@ -55,7 +55,7 @@ async fn c03_an_upstream_is_told_who_asks_by_the_gateway_alone() {
 }
 
 #[tokio::test]
-async fn c03_nobody_is_named_where_nobody_is_known_or_the_service_does_not_ask() {
+async fn c03_no_identity_is_sent_without_a_user_or_if_the_service_needs_none() {
     let world = World::start().await;
     let upstream = Upstream::recording(&[]).await;
     let named = service(&upstream.url()).http(|http| http.identity = Some(told(true, true)));
@@ -159,7 +159,7 @@ async fn w48_only_the_page_of_a_window_is_sent_to_log_in(
 }
 
 #[tokio::test]
-async fn nobody_is_sent_to_log_in_for_a_service_that_is_not_there() {
+async fn unknown_services_do_not_redirect_to_the_login() {
     let world = World::start().await;
     let reply = get(world.address, "/", &[HTML, "Host: none.example.com"]).await;
     assert_eq!(reply.status, 404);

@@ -63,7 +63,7 @@ async fn flaky(failing: usize) -> (Upstream, Arc<AtomicUsize>) {
 #[case::streamed_put("PUT", "body", false, 2, 503, 1)]
 #[case::buffered_post("POST", "body", true, 2, 503, 1)]
 #[tokio::test]
-async fn only_what_cannot_happen_twice_is_sent_again(
+async fn only_requests_that_are_safe_to_repeat_are_retried(
     #[case] method: &str,
     #[case] body: &str,
     #[case] buffered: bool,
@@ -86,7 +86,7 @@ async fn only_what_cannot_happen_twice_is_sent_again(
 }
 
 #[tokio::test]
-async fn without_a_wish_for_it_nothing_is_sent_again() {
+async fn requests_are_not_retried_by_default() {
     let world = World::start().await;
     let (upstream, count) = flaky(1).await;
     world.serve(&service(&upstream.url()).anonymous());

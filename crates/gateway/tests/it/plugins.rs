@@ -100,7 +100,7 @@ async fn an_answer_before_authentication_needs_no_token_and_one_after_it_does() 
 }
 
 #[tokio::test]
-async fn c05_what_the_policy_sees_is_the_path_that_a_plugin_made_before_it() {
+async fn c05_the_policy_sees_the_path_that_an_earlier_plugin_set() {
     let world = World::start().await;
     let upstream = Upstream::recording(&[]).await;
     let path = |add: &str| {
@@ -220,7 +220,7 @@ async fn a_plugin_without_condition_applies_and_a_rate_without_key_is_per_sessio
 }
 
 #[tokio::test]
-async fn a_call_over_its_rate_is_told_in_its_own_form() {
+async fn a_grpc_call_over_its_rate_gets_a_grpc_response() {
     let world = World::start().await;
     world.serve(&grpc_service("http://127.0.0.1:1").http(|http| {
         let key = key::Type::PerUser(true);

@@ -161,7 +161,7 @@ async fn an_unreachable_upstream_is_502_and_a_silent_one_504() {
 }
 
 #[tokio::test]
-async fn a_slow_body_is_no_silence_of_the_upstream() {
+async fn a_slow_response_body_is_not_an_upstream_timeout() {
     let world = World::with_config(Config {
         response_timeout: Duration::from_millis(700),
         ..Config::default()
@@ -184,7 +184,7 @@ async fn a_slow_body_is_no_silence_of_the_upstream() {
 }
 
 #[tokio::test]
-async fn a_client_that_pauses_for_too_long_is_sent_away() {
+async fn a_client_that_pauses_for_too_long_is_disconnected() {
     let world = World::with_config(Config {
         body_idle_timeout: Duration::from_millis(100),
         ..Config::default()
@@ -337,7 +337,7 @@ async fn a_request_is_aborted_with_the_client() {
 }
 
 #[tokio::test]
-async fn a_response_that_breaks_off_is_not_made_to_look_whole() {
+async fn a_truncated_response_is_not_completed() {
     let world = World::start().await;
     let upstream = Upstream::accepting(|mut stream| async move {
         let _ = stream.read(&mut [0; 1024]).await;

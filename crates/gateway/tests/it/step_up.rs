@@ -57,7 +57,7 @@ async fn world() -> (World, Upstream) {
 }
 
 #[tokio::test]
-async fn a_program_is_told_what_to_prove() {
+async fn a_program_gets_a_step_up_challenge() {
     let (world, upstream) = world().await;
     let reply = get_authorized(world.address, "/", &[]).await;
     assert_eq!(reply.status, 401);
@@ -79,7 +79,7 @@ async fn a_program_is_told_what_to_prove() {
 }
 
 #[tokio::test]
-async fn a_browser_is_sent_to_where_it_can_be_proved() {
+async fn a_browser_is_redirected_to_the_step_up_page() {
     let (world, upstream) = world().await;
     let reply = get(world.address, "/a?b=c", &[HTML, COOKIE]).await;
     assert_eq!(reply.status, 302);
@@ -106,7 +106,7 @@ async fn a_browser_is_sent_to_where_it_can_be_proved() {
 }
 
 #[tokio::test]
-async fn a_call_of_grpc_is_told_in_its_own_form() {
+async fn a_grpc_call_gets_a_grpc_denial() {
     let (world, _) = world().await;
     let upstream = grpc::echo().await;
     let service = grpc::grpc_service(&upstream.url());

@@ -233,7 +233,7 @@ async fn http2_is_spoken_where_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn c23_metadata_addresses_are_no_upstreams() {
+async fn c23_metadata_addresses_are_refused_as_upstreams() {
     let world = World::start().await;
     for url in [
         "http://169.254.169.254",

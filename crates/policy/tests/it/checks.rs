@@ -84,7 +84,7 @@ fn a_problem_has_its_path_line_and_column() {
 }
 
 #[test]
-fn all_problems_of_a_policy_are_told_at_once() {
+fn all_problems_of_a_policy_are_reported_at_once() {
     let spec = rules(vec![
         allow(cel("ctx.a == 1 || ctx.b == 2")),
         prioritised(allow(match_any(true)), 5),
@@ -186,7 +186,7 @@ fn secrets_of_authenticators_are_not_in_ctx() {
 }
 
 #[test]
-fn w59_an_expression_that_must_yield_text_is_checked_for_it() {
+fn w59_an_expression_that_must_return_a_string_is_checked() {
     check_eval(RuleList::Policy, "ctx.user.spec.email", EvalType::String).unwrap();
     check_eval(RuleList::Policy, "ctx.user.spec.type", EvalType::String).unwrap();
     let problem = check_eval(RuleList::Policy, "ctx.service.spec.port", EvalType::String)

@@ -156,7 +156,7 @@ fn every_owner_can_attach() {
 }
 
 #[test]
-fn w56_a_missing_policy_denies_whatever_else_allows() {
+fn w56_a_missing_policy_denies_even_if_another_allows() {
     let set = PolicySet::new([policy("there", rules(vec![allow(match_any(true))]))]);
     let target = target(&["there", "gone"], vec![]);
     let decision = decide(&set, Some(&subject()), &target, &request(), NOW);
@@ -240,7 +240,7 @@ fn b21_an_error_in_a_deny_rule_denies_and_in_an_allow_rule_does_not_allow() {
 }
 
 #[test]
-fn b21_an_error_in_an_enforcement_rule_lets_the_policy_take_part() {
+fn b21_a_policy_is_enforced_if_its_enforcement_rule_fails() {
     let spec = |enforcement_rules| Spec {
         enforcement_rules,
         ..rules(vec![prioritised(deny(match_any(true)), -1)])

@@ -80,7 +80,7 @@ fn c12_a_group_is_a_whole_name_and_never_a_part_of_a_list() {
 }
 
 #[test]
-fn c13_what_is_missing_broken_or_too_costly_is_closed() {
+fn c13_missing_broken_or_too_costly_policies_deny() {
     let allowing = || rules(vec![prioritised(allow(match_any(true)), -4)]);
     // An attached Policy does not exist.
     let set = PolicySet::new([policy("open", allowing())]);

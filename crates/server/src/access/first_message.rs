@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_read_is_bounded_in_bytes_and_time_g2() {
+    async fn reading_is_bounded_in_bytes_and_time_g2() {
         // Announces 4 GiB, sent in chunks of 16 KiB.
         let mut pieces = vec![Bytes::from_static(b"\0\xff\xff\xff\xff")];
         pieces.extend(vec![Bytes::from(vec![0; 16 * 1024]); 100]);

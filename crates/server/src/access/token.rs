@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bearer_that_is_not_of_our_form_is_none() {
+    fn a_foreign_bearer_token_is_ignored() {
         let mut headers = HeaderMap::new();
         headers.insert(
             "authorization",

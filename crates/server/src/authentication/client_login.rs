@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_read_and_told_from_others() {
+    fn login_requests_are_parsed_and_others_refused() {
         let login = read(|_| ()).unwrap();
         assert_eq!(login.callback.port, 34567);
         assert_eq!(login.code().as_deref(), Some("ABAB-ABAB"));
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn w08_a_request_leads_nowhere_but_to_a_high_port_of_this_machine() {
+    fn w08_a_request_returns_only_to_a_high_port_of_this_machine() {
         let malformed = Err(InvalidRequest::Malformed);
         for port in [0, 80, 9999, 65_536, u32::MAX] {
             assert_eq!(read(|request| request.callback_port = port), malformed);

@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_made_of_what_the_provider_calls_somebody() {
+    fn names_are_generated_from_the_identity_of_the_provider() {
         assert_eq!(
             called(&json!({"preferred_username": "Alice.Smith"})),
             "alice-smith"

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_put_in_where_the_condition_does_not_hold() {
+    fn nothing_is_inserted_if_the_condition_is_false() {
         let cache = Cache::new(SHARDS);
         assert!(cache.insert_if(1_u32, (), || false).is_none());
         assert_eq!(cache.len(), 0);

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_noted_after_the_moment_counts() {
+    fn only_invalidations_after_the_moment_count() {
         let rng = SeededRng::new(1);
         let [first, second] = [Uid::random(&rng), Uid::random(&rng)];
         let invalidations = Invalidations::default();

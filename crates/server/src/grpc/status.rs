@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_authenticated_is_told_the_reason_as_a_word() {
+    fn authenticated_callers_get_the_reason_code() {
         let denied = Error::denied("no").because("authenticator_required");
         assert_eq!(reason(denied).as_deref(), Some("AUTHENTICATOR_REQUIRED"));
         assert_eq!(reason(Error::denied("no")), None);

@@ -125,7 +125,7 @@ async fn metadata_of_another_publisher_need_its_name_g14() {
 }
 
 #[tokio::test]
-async fn what_nobody_trusts_any_more_does_not_stand_in_the_way() {
+async fn metadata_of_a_former_authority_do_not_block_new_ones() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("blob.jwt");
     let store = testing::sqlite();
@@ -190,7 +190,7 @@ async fn what_nobody_trusts_any_more_does_not_stand_in_the_way() {
     publisher.publish(&twice).into_bytes()
 })]
 #[tokio::test]
-async fn what_is_not_good_changes_nothing(
+async fn invalid_metadata_change_nothing(
     #[case] why: &str,
     #[case] bad: fn(&Publisher) -> Vec<u8>,
 ) {
@@ -213,7 +213,7 @@ async fn what_is_not_good_changes_nothing(
 }
 
 #[tokio::test]
-async fn b15_what_is_overdue_stays_in_use_and_says_so() {
+async fn b15_overdue_metadata_stay_in_use_with_a_warning() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("blob.jwt");
     let publisher = Publisher::fido();

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn w28_what_belongs_into_the_body_is_refused_in_the_url() {
+    fn w28_body_parameters_are_refused_in_the_url() {
         for query in [
             "?client_secret=s",
             "?client%5Fid=c",
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_without_a_value_is_as_if_left_out() {
+    fn a_parameter_without_a_value_is_treated_as_missing() {
         let form = parse("", "scope=&grant_type=client_credentials&other=%2B+x").unwrap();
         assert_eq!(form.get("scope"), None);
         assert_eq!(form.get("grant_type"), Some("client_credentials"));

@@ -238,7 +238,7 @@ mod tests {
     #[case::annotation(with(|m| m.annotations = [("ab".to_owned(), "x".repeat(64))].into()), "metadata.annotations.ab")]
     #[case::tags(with(|m| m.tags = vec!["one".to_owned(); 2]), "metadata.tags")]
     #[case::uid(with(|m| m.uid = "1".to_owned()), "uid")]
-    fn what_is_wrong_is_named(#[case] metadata: Metadata, #[case] field: &str) {
+    fn invalid_values_are_named(#[case] metadata: Metadata, #[case] field: &str) {
         let error = check(&metadata).unwrap_err();
         assert!(error.public().contains(field), "{error}");
     }
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_cannot_claim_what_is_the_clusters() {
+    fn clients_cannot_set_fields_of_the_cluster() {
         let sent = Metadata {
             name: "one".to_owned(),
             uid: "u".to_owned(),

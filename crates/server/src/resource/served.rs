@@ -171,7 +171,7 @@ mod tests {
         r#"{"dynamicConfig": {"rules": [{"eval": "x"}], "configs": [{"upstream": {"url": "http://a"}}]}}"#
     )]
     #[case(r#"{"config": {"http": {"auth": {"bearer": {"fromSecret": "one"}}}}}"#)]
-    fn what_is_served_passes(#[case] json: &str) {
+    fn supported_fields_are_accepted(#[case] json: &str) {
         check(Some(&spec(json)), SERVICE).unwrap();
     }
 
@@ -202,7 +202,7 @@ mod tests {
         r#"{"config": {"http": {"visibility": {"enableRequestBody": true}}}}"#,
         "spec.config.http.visibility"
     )]
-    fn what_is_not_served_is_named(#[case] json: &str, #[case] path: &str) {
+    fn unsupported_fields_are_named(#[case] json: &str, #[case] path: &str) {
         let error = check(Some(&spec(json)), SERVICE).unwrap_err();
         assert!(
             error

@@ -71,7 +71,7 @@ mod tests {
     #[case(&["octelium-session=a; __Host-octelium-sessio=b"], None)]
     #[case(&["__Host-octelium-session=a; __Host-octelium-session=b"], None)]
     #[case(&["__Host-octelium-session=a", "__Host-octelium-session=a"], None)]
-    fn w07_a_cookie_counts_where_there_is_exactly_one(
+    fn w07_a_cookie_is_used_only_if_there_is_exactly_one(
         #[case] lines: &[&'static str],
         #[case] value: Option<&str>,
     ) {

@@ -233,7 +233,7 @@ async fn a_helpdesk_rotates_no_other_credential_s11() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_helpdesk_can_make_no_other_call_that_grants_power_s11() {
+async fn a_helpdesk_cannot_make_other_privileged_calls_s11() {
     let helpdesk = helpdesk().await;
     let calls = dangerous();
     assert!(calls.len() > 25, "{calls:?}");

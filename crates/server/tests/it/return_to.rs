@@ -12,7 +12,7 @@ const STATE: &str = "state-of-a-browser";
 const PLACE: &str = "https://web.localhost:8443/a%20b?c=d&e";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w01_w47_only_what_the_cluster_signed_is_returned_to_and_not_for_ever() {
+async fn w01_w47_only_signed_return_addresses_are_used_and_they_expire() {
     let replicas = Replicas::start(Backend::Sqlite, 2).await;
     let signed = sign(replicas.context(0), PLACE, STATE).unwrap().unwrap();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -69,7 +69,7 @@ async fn w01_w47_only_what_the_cluster_signed_is_returned_to_and_not_for_ever() 
 #[case("//web.localhost:8443/")]
 #[case("javascript:alert(1)")]
 #[tokio::test(flavor = "multi_thread")]
-async fn w01_other_places_are_not_signed(#[case] url: &str) {
+async fn w01_return_addresses_of_other_sites_are_not_signed(#[case] url: &str) {
     let replicas = Replicas::start(Backend::Sqlite, 1).await;
     assert_eq!(sign(replicas.context(0), url, "").unwrap(), None);
 }

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_into_memory_is_beside_the_database() {
+    fn temporary_files_are_beside_the_database() {
         let _writer = exclusively();
         let directory = tempfile::tempdir().unwrap();
         let connection = open_writer(&directory.path().join("test.db")).unwrap();

@@ -78,7 +78,7 @@ async fn lost_changes_whose_numbers_are_used_again_are_noticed_d1() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_of_changes_is_told_before_the_feed_looks_d1() {
+async fn a_reader_of_changes_learns_of_lost_changes_before_the_feed_d1() {
     let url = testing::postgres_database().await;
     let store: Arc<dyn Store> = Arc::new(testing::postgres_at(&url).await);
     let head = create_users(&store, "before", 10).await;

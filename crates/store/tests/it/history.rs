@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn e01_the_model_accepts_what_a_register_does() {
+    fn e01_the_model_accepts_linearizable_histories() {
         let lost = Event {
             ended: None,
             ..event(
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn e01_the_model_refuses_what_none_does() {
+    fn e01_the_model_refuses_histories_that_are_not_linearizable() {
         for impossible in [
             vec![wrote(1, 2, 1, "a"), wrote(3, 4, 1, "b")],
             vec![wrote(1, 2, 1, "a"), read(3, 4, 1, "")],

@@ -379,7 +379,7 @@ async fn a_rotated_master_key_opens_everything_and_the_former_one_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_check_finds_what_is_wrong() {
+async fn a_check_finds_problems() {
     let path = tempfile::tempdir().unwrap();
     let backend = open_backend(config(directory(path.path()), MasterKeys::new(key(1))))
         .await

@@ -210,7 +210,7 @@ fn repeated_enum() -> MessageDescriptor {
 }
 
 #[test]
-fn a_wrong_wire_type_hides_nothing() {
+fn a_field_with_a_wrong_wire_type_does_not_hide_unknown_fields() {
     // Session.metadata.annotations, a map, encoded with the wire type of four bytes. A decoder that reads them as a
     // length and an entry would find the unknown field 429 behind it.
     let bytes = [
@@ -237,7 +237,7 @@ fn a_wrong_wire_type_hides_nothing() {
 }
 
 #[test]
-fn groups_hide_nothing() {
+fn groups_do_not_hide_unknown_fields() {
     let group = |number| {
         let inside = varint(77, 1);
         [
@@ -311,7 +311,7 @@ fn messages_nest_a_hundred_deep_and_no_deeper() {
 }
 
 #[test]
-fn a_message_cut_anywhere_never_passes_as_something_unknown() {
+fn a_truncated_message_is_never_reported_as_an_unknown_field() {
     let bytes = some_user().encode_to_vec();
     assert_eq!(check::<core_v1::User>(&bytes), Ok(()));
     for length in 0..bytes.len() {
@@ -390,7 +390,7 @@ proptest! {
     }
 
     #[test]
-    fn a_valid_message_with_a_field_more_is_refused(message in any_message(), number in 1_u32..20_000) {
+    fn a_valid_message_with_an_additional_field_is_refused(message in any_message(), number in 1_u32..20_000) {
         prop_assume!(message.descriptor().get_field(number).is_none());
         let bytes = [message.encode_to_vec(), varint(number, 1)].concat();
         let refused = check_as(&message.descriptor(), &bytes).is_err();
@@ -398,7 +398,7 @@ proptest! {
     }
 
     #[test]
-    fn what_passes_and_decodes_has_nothing_unknown(
+    fn accepted_messages_have_no_unknown_fields(
         message in any_message(), position: prop::sample::Index, byte: u8,
     ) {
         let mut bytes = message.encode_to_vec();
@@ -413,7 +413,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_without_a_panic(index: prop::sample::Index, bytes: Vec<u8>) {
+    fn any_bytes_are_parsed_without_a_panic(index: prop::sample::Index, bytes: Vec<u8>) {
         let all = all_messages();
         let _ = check_as(&all[index.index(all.len())], &bytes);
     }

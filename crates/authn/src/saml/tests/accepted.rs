@@ -33,7 +33,7 @@ fn assert_is_john(login: &Login) {
 }
 
 #[test]
-fn a_login_is_read_whatever_of_the_response_is_signed() {
+fn a_login_is_accepted_if_response_or_assertion_is_signed() {
     for signed in [Signed::Response, Signed::Assertion, Signed::Both] {
         let draft = Draft { signed, ..draft() };
         assert_is_john(&finish(&draft.write(&IDP).unwrap()).unwrap());
@@ -132,7 +132,7 @@ fn w52_while_a_provider_changes_its_key_both_sign() {
 }
 
 #[test]
-fn w55_a_proof_anew_is_one_after_the_request_r5() {
+fn w55_a_forced_authentication_must_be_newer_than_the_request_r5() {
     let asked = Expected {
         force_authn: true,
         ..expected()

@@ -74,7 +74,7 @@ fn the_octets_are_those_of_libxml2() {
 }
 
 #[test]
-fn comments_are_left_out_unless_they_are_asked_for() {
+fn comments_are_omitted_unless_requested() {
     assert_eq!(ours("<a>1<!-- c -->2</a>", false, &[]), "<a>12</a>");
     assert_eq!(
         ours("<a>1<!-- c -->2</a>", true, &[]),
@@ -156,7 +156,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_canonical_stays_as_it_is(document in document()) {
+    fn canonical_documents_are_unchanged(document in document()) {
         if xml::parse(&document, LIMITS).is_ok() {
             let once = ours(&document, true, &[]);
             prop_assert_eq!(ours(&once, true, &[]), once);

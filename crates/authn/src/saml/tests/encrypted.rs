@@ -17,7 +17,7 @@ fn encrypted(signed: Signed, content: Content, wrap: Wrap) -> String {
 }
 
 #[test]
-fn what_is_encrypted_for_us_is_read() {
+fn assertions_encrypted_for_this_service_are_decrypted() {
     for signed in [Signed::Response, Signed::Assertion, Signed::Both] {
         for content in [Content::Aes128Gcm, Content::Aes256Gcm] {
             for wrap in [Wrap::OaepSha1, Wrap::OaepSha256] {
@@ -83,7 +83,7 @@ fn w06_encryption_without_authentication_is_refused_and_says_so() {
 }
 
 #[test]
-fn w06_no_octet_of_a_signed_ciphertext_can_be_asked_about() {
+fn w06_a_signed_ciphertext_is_no_padding_oracle() {
     // Every change yields the same signature error, so the padding is not revealed.
     let document = encrypted(Signed::Response, Content::Aes256Cbc, Wrap::OaepSha1);
     let value = document.rfind("</xenc:CipherValue>").unwrap();
@@ -136,7 +136,7 @@ fn w06_a_changed_ciphertext_is_refused() {
 }
 
 #[test]
-fn w06_what_is_decrypted_is_checked_as_everything_else() {
+fn w06_decrypted_assertions_pass_all_checks() {
     let recipient = SERVICE.decryption[0].certificate().clone();
     let other = Draft {
         encrypted: Some((recipient, Content::Aes256Gcm, Wrap::OaepSha256)),

@@ -63,7 +63,7 @@ fn read(query: &str) -> Result<LogoutRequest, Error> {
 }
 
 #[test]
-fn a_logout_that_the_provider_asks_for_is_read_and_answered() {
+fn a_logout_request_of_the_provider_is_answered() {
     let request = read(&from_idp(&IDP, Some("state"))).unwrap();
     assert_eq!(request.name_id, john());
     assert_eq!(request.session_indexes, ["_s1"]);
@@ -88,7 +88,7 @@ fn a_logout_that_the_provider_asks_for_is_read_and_answered() {
 }
 
 #[test]
-fn a_logout_that_we_ask_for_ends_with_a_signed_answer() {
+fn a_logout_request_of_the_service_gets_a_signed_response() {
     let rng = SeededRng::new(5);
     let sent = begin_logout(&SERVICE, &PROVIDER, (&john(), None), None, &rng, NOW)
         .unwrap()
@@ -140,7 +140,7 @@ fn a_logout_that_we_ask_for_ends_with_a_signed_answer() {
 }
 
 #[test]
-fn the_sender_is_told_before_it_is_proved() {
+fn the_issuer_is_known_before_verification() {
     let query = from_idp(&IDP, Some("state"));
     let unsigned = query.split("&RelayState").next().unwrap();
     for query in [query.as_str(), unsigned] {
@@ -270,7 +270,7 @@ fn w06_a_logout_request_is_for_here_and_for_now() {
 }
 
 #[test]
-fn by_a_form_the_document_itself_is_signed() {
+fn a_posted_document_has_an_enveloped_signature() {
     let mut to_us = ourselves();
     to_us.single_logout[0].binding = crate::saml::Binding::Post;
     let sent = begin_logout(

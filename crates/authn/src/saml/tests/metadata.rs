@@ -28,7 +28,7 @@ fn document() -> String {
 }
 
 #[test]
-fn names_keys_and_places_are_read() {
+fn metadata_with_names_keys_and_endpoints_are_parsed() {
     let provider = read(&document()).unwrap();
     assert_eq!(provider.entity_id, "https://idp.example.org/metadata");
     assert_eq!(provider.signing, [IDP.key.certificate().clone()]);
@@ -122,7 +122,7 @@ fn w52_metadata_say_how_long_they_hold() {
 }
 
 #[test]
-fn what_a_login_needs_has_to_be_there() {
+fn metadata_without_required_elements_are_refused() {
     let no_keys = metadata(&IDP.entity_id, BASE, &[]);
     refused(&no_keys, "no signing certificate");
     refused(
@@ -149,7 +149,7 @@ fn what_a_login_needs_has_to_be_there() {
 }
 
 #[test]
-fn w06_browsers_are_sent_to_web_places_alone() {
+fn w06_only_https_endpoints_are_accepted() {
     for location in [
         "javascript:alert(1)",
         "http://idp.example.org",

@@ -84,7 +84,7 @@ fn verifies(directory: &TempDir, document: &str, certificate: &Certificate) -> b
 }
 
 #[test]
-fn what_we_sign_xmlsec1_verifies() {
+fn xmlsec1_verifies_our_signatures() {
     let directory = TempDir::new().unwrap();
     for (name, _, key) in keys() {
         let idp = IdentityProvider { key, ..IDP.clone() };
@@ -141,7 +141,7 @@ fn templates() -> Vec<(String, String)> {
 }
 
 #[test]
-fn what_xmlsec1_signs_we_verify() {
+fn signatures_of_xmlsec1_are_verified() {
     let directory = TempDir::new().unwrap();
     let (input, output) = (
         directory.path().join("in.xml"),
@@ -192,7 +192,7 @@ fn what_xmlsec1_signs_we_verify() {
 }
 
 #[test]
-fn what_xmlsec1_encrypts_we_decrypt() {
+fn ciphertexts_of_xmlsec1_are_decrypted() {
     let directory = TempDir::new().unwrap();
     let path = |name: &str| directory.path().join(name);
     let (_, pair, key) = keys().remove(0);

@@ -74,7 +74,7 @@ fn w06_document_types_entities_and_instructions_are_refused() {
 }
 
 #[test]
-fn what_is_not_well_formed_is_refused() {
+fn malformed_input_is_refused() {
     for text in [
         "",
         " ",
@@ -168,7 +168,7 @@ fn w06_size_depth_and_numbers_are_limited() {
 }
 
 #[test]
-fn an_element_inside_of_text_is_no_text() {
+fn text_with_an_element_in_it_is_refused() {
     let root = parse("<a>admin<b/>istrator</a>").unwrap();
     assert!(root.text().is_err());
 }

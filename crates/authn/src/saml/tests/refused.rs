@@ -193,7 +193,7 @@ fn w06_without_a_bearer_or_an_authentication() {
 }
 
 #[test]
-fn a_status_that_is_no_success_is_told_to_administrators() {
+fn an_error_status_is_reported_to_administrators() {
     refused_draft(
         |draft| {
             draft.status = "<samlp:StatusCode Value=\"urn:oasis:names:tc:SAML:2.0:status:Responder\">\
@@ -230,7 +230,7 @@ fn another_provider_with_the_same_name_is_not_this_one() {
 }
 
 #[test]
-fn what_is_not_a_response_is_no_response() {
+fn messages_that_are_not_responses_are_refused() {
     let document = draft().write(&IDP).unwrap();
     let assertion = draft().assertion(&IDP).unwrap();
     refused(&assertion, ErrorKind::Malformed, "not a Response");

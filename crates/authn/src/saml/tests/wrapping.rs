@@ -487,7 +487,7 @@ fn w06_key_confusion_a_public_key_used_as_a_shared_secret() {
 }
 
 #[test]
-fn w06_both_signatures_have_to_be_right_where_there_are_two() {
+fn w06_if_there_are_two_signatures_both_must_be_valid() {
     let both = Draft {
         signed: Signed::Both,
         ..draft()

@@ -469,7 +469,7 @@ fn the_clock_of_a_tpm_is_ignored_g12() {
 }
 
 #[test]
-fn b17_what_a_tpm_has_not_certified_is_refused() {
+fn b17_keys_that_a_tpm_did_not_certify_are_refused() {
     for (tpm, expected) in [
         (
             Tpm {

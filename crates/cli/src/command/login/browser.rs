@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn w08_only_the_answer_that_was_asked_for_is_taken() {
+    fn w08_only_the_expected_callback_is_accepted() {
         let good = response("AQ-token", &CHALLENGE);
         let line = format!("GET {PATH}?octelium_response={good} HTTP/1.1");
         assert_eq!(token(&line).as_deref(), Some("AQ-token"));

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn e05_a_credential_that_was_deleted_goes() {
+    fn e05_a_deleted_credential_is_removed() {
         assert!(matches!(
             credential(credential_with("old", false, 0), None),
             Verdict::Goes
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn e05_what_was_loosened_since_is_as_in_the_backup() {
+    fn e05_limits_that_were_relaxed_since_are_those_of_the_backup() {
         let now = credential_with("token", false, 0);
         let restored = credential_with("token", true, 100);
         assert!(matches!(credential(restored, Some(now)), Verdict::Stays));
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn e05_a_session_that_ended_goes() {
+    fn e05_an_ended_session_is_removed() {
         assert!(matches!(session(Session::default(), None), Verdict::Goes));
     }
 
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn e05_an_authenticator_keeps_what_it_was_used_for_and_is_approved_by_both_alone() {
+    fn e05_an_authenticator_keeps_its_usage_and_is_approved_only_if_both_approved_it() {
         use authenticator::spec::State::{Active, Pending, Rejected};
         for (backup, now, expected) in [
             (Active, Active, Active),
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn e05_an_authenticator_that_was_removed_goes() {
+    fn e05_a_removed_authenticator_stays_removed() {
         let removed = authenticator(Authenticator::default(), None);
         assert!(matches!(removed, Verdict::Goes));
     }

@@ -252,17 +252,17 @@ async fn b02_b20_second_factors(former: Arc<dyn Store>, restored: Arc<dyn Store>
 }
 
 #[tokio::test]
-async fn b02_b20_nobody_gets_guesses_or_codes_back_from_sqlite_to_postgres() {
+async fn b02_b20_failed_attempts_and_used_codes_are_carried_over_from_sqlite_to_postgres() {
     b02_b20_second_factors(store::testing::sqlite(), store::testing::postgres().await).await;
 }
 
 #[tokio::test]
-async fn b02_b20_nobody_gets_guesses_or_codes_back_from_postgres_to_sqlite() {
+async fn b02_b20_failed_attempts_and_used_codes_are_carried_over_from_postgres_to_sqlite() {
     b02_b20_second_factors(store::testing::postgres().await, store::testing::sqlite()).await;
 }
 
 #[test]
-fn what_was_carried_over_is_a_sentence() {
+fn the_report_of_carried_over_revocations_is_a_sentence() {
     let mut carried = Carried::default();
     let nothing = "Revocations since the backup were carried over: none.";
     assert_eq!(carried.to_string(), nothing);

@@ -54,7 +54,7 @@ async fn agree(browser: &Browser) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_comes_from_a_service_logs_in_at_the_company_and_returns() {
+async fn a_person_logs_in_at_the_provider_and_returns_to_the_service() {
     let (scene, _upstream) = company().await;
     let browser = Browser::start().await;
     let wanted = format!("https://pages.{}/a/page?with=this", scene.cluster.domain());
@@ -79,7 +79,7 @@ async fn a_person_comes_from_a_service_logs_in_at_the_company_and_returns() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w45_the_wrong_user_is_told_why_and_may_be_another() {
+async fn w45_the_wrong_user_learns_why_and_can_switch() {
     let (scene, _upstream) = company().await;
     let browser = Browser::start().await;
     let wanted = format!("https://pages.{}/", scene.cluster.domain());
@@ -100,7 +100,7 @@ async fn w45_the_wrong_user_is_told_why_and_may_be_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w45_whom_a_rule_denies_is_told_so_and_gets_no_session() {
+async fn w45_a_user_denied_by_a_rule_learns_why_and_gets_no_session() {
     let (scene, _upstream) = company().await;
     let browser = Browser::start().await;
     browser.open(&scene.audience()).await;
@@ -119,7 +119,7 @@ async fn w45_whom_a_rule_denies_is_told_so_and_gets_no_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w45_who_cancels_at_the_company_is_told_so_and_goes_on_from_there() {
+async fn w45_a_cancelled_login_is_explained_and_can_be_retried() {
     let (scene, _upstream) = company().await;
     let browser = Browser::start().await;
     let wanted = format!("https://pages.{}/", scene.cluster.domain());
@@ -138,7 +138,7 @@ async fn w45_who_cancels_at_the_company_is_told_so_and_goes_on_from_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w55_who_logs_out_of_the_company_is_logged_out_here() {
+async fn w55_a_logout_at_the_provider_ends_the_session() {
     let (scene, _upstream) = company().await;
     let browser = Browser::start().await;
     let sessions = || {

@@ -40,7 +40,7 @@ fn after(start: &str, text: &str) -> String {
 #[case("1.5y", "2028-05-22T00:00:00Z")]
 #[case("1.5mo", "2027-01-06T00:00:00Z")]
 #[case("0.05y", "2026-12-10T00:00:00Z")]
-fn each_term_leads_where_it_says(#[case] text: &str, #[case] expected: &str) {
+fn each_term_of_a_duration_is_added(#[case] text: &str, #[case] expected: &str) {
     assert_eq!(after("2026-11-22T00:00:00Z", text), expected);
 }
 
@@ -98,7 +98,7 @@ fn a_bad_duration_is_a_clear_error(#[case] text: &str, #[case] expected: Duratio
 }
 
 #[test]
-fn a_text_longer_than_anybody_writes_is_refused() {
+fn an_overlong_text_is_refused() {
     let text = "1h".repeat(129);
     assert_eq!(
         parse_expire_in(&text, UnixMillis(0)),
@@ -125,7 +125,7 @@ proptest! {
     }
 
     #[test]
-    fn what_looks_like_terms_reads_without_a_panic(
+    fn texts_like_durations_are_parsed_without_a_panic(
         text in "([+-]?[0-9]{0,13}(\\.[0-9]{0,12})?(ns|us|ms|s|m|h|d|w|mo|y)){1,9}",
         now in -62_135_596_800_000_i64..253_402_300_799_999,
     ) {

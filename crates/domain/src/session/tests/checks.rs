@@ -39,7 +39,7 @@ fn check_credential(change: impl FnOnce(&mut Credential)) -> Result<(), Refusal>
 }
 
 #[test]
-fn a_new_session_stands() {
+fn a_new_session_is_valid() {
     assert_eq!(check_session(|_| ()), Ok(()));
 }
 
@@ -126,7 +126,7 @@ fn w12_the_credential_decides_over_the_sessions_that_it_made() {
 }
 
 #[test]
-fn a06_a_session_of_the_generation_before_ends_with_the_overlap() {
+fn a06_a_session_of_the_previous_secret_ends_with_the_overlap() {
     let mut credential = auth_token();
     let session = session_of(&credential);
     rotate(&mut credential, Rotation::Overlap(HOUR), id(2), NOW).unwrap();
@@ -181,7 +181,7 @@ fn the_device_decides(
 }
 
 #[test]
-fn a_session_that_waits_stands_but_reaches_nothing() {
+fn a_pending_session_is_valid_but_not_authorized() {
     let credential = auth_token();
     let mut session = session_of(&credential);
     session.spec.as_mut().unwrap().set_state(State::Pending);

@@ -68,7 +68,7 @@ fn w18_tokens_before_a_step_up_are_not_given_again() {
 }
 
 #[test]
-fn b08_an_authenticator_gives_a_browser_other_tokens_and_those_before_are_worth_nothing() {
+fn b08_a_step_up_replaces_the_tokens_of_a_browser() {
     let mut session = some_session();
     session.status.get_or_insert_default().is_browser = true;
     let before = session.status.clone().unwrap_or_default();

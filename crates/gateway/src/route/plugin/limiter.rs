@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn so_many_pass_in_a_window_and_each_key_has_its_own() {
+    async fn each_key_has_its_own_limit_for_each_window() {
         let limiter = Limiter::new(3, Duration::from_mins(1)).unwrap();
         for _ in 0..3 {
             assert_eq!(limiter.check("a"), Ok(()));
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_of_keys_takes_no_more_memory_and_frees_nobody_who_keeps_asking() {
+    async fn a_flood_of_keys_is_bounded_and_does_not_reset_active_keys() {
         let limiter = Limiter::new(1, Duration::from_hours(1)).unwrap();
         assert_eq!(limiter.check("me"), Ok(()));
         for flood in 0..4 * KEYS {

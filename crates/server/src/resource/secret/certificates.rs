@@ -64,7 +64,7 @@ mod tests {
     const ONE: &str = "-----BEGIN CERTIFICATE-----\nMIIB\nAAAA\n-----END CERTIFICATE-----\n";
 
     #[test]
-    fn certificates_alone_are_public() {
+    fn only_certificates_are_public() {
         assert!(are_all(ONE.as_bytes()));
         assert!(are_all(format!("\n{ONE}\r\n{ONE}").as_bytes()));
         assert!(are_all(ONE.replace('\n', "\r\n").as_bytes()));

@@ -168,7 +168,7 @@ mod tests {
     #[case("http://localhost:0")]
     #[case("http://localhost:99999")]
     #[case("http://local host")]
-    fn a_url_that_is_none_is_refused(#[case] url: &str) {
+    fn a_malformed_url_is_refused(#[case] url: &str) {
         let error = parse("spec.config.upstream.url", url).err().unwrap();
         assert!(
             error.public().starts_with("spec.config.upstream.url"),

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_alone_is_done_at_the_login() {
+    fn a_step_up_by_login_uses_the_login_page() {
         let way = |method, authenticator| Way {
             method,
             authenticator,

@@ -48,7 +48,7 @@ mod tests {
     const NOW: UnixMillis = UnixMillis(1_795_305_600_000);
 
     #[test]
-    fn instants_are_told_as_people_do() {
+    fn instants_are_shown_in_relative_form() {
         let told = |seconds: i64| moment(UnixMillis(NOW.0 + seconds * 1000), NOW).into_string();
         let cases = [
             (-3, "just now"),

@@ -266,7 +266,7 @@ async fn a20_w66_everything_is_audited_and_no_secret_is_in_it(#[case] backend: B
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_answered_from_what_the_store_has_not_confirmed_lately() {
+async fn a_replica_with_stale_state_refuses_calls() {
     let store = store::testing::sqlite();
     let replicas = Replicas::on(vec![store.clone()]).await;
     replicas.workload("ci").await;

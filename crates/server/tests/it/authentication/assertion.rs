@@ -176,7 +176,7 @@ async fn grant(ctx: &Context, assertion: &str, more: &[(&str, &str)]) -> Reply {
 }
 
 #[tokio::test]
-async fn a_session_tells_by_which_identity_it_began() {
+async fn a_session_records_its_identity() {
     let rules = ", aalRules: [{aal: AAL3, condition: {match: 'ctx.assertionMap.environment == \"x\"'}}, \
                 {aal: AAL2, condition: {match: 'ctx.assertionMap.environment == \"prod\"'}}]";
     let scene = Scene::on(Backend::Sqlite, 1, "", rules).await;
@@ -250,7 +250,7 @@ async fn a11_a_restarted_replica_remembers_what_was_used() {
 }
 
 #[tokio::test]
-async fn a_platform_that_hands_out_one_token_for_an_hour_can_be_told_so() {
+async fn reuse_of_platform_tokens_can_be_allowed() {
     let scene = Scene::on(Backend::Sqlite, 1, ", allowReuse: true", "").await;
     let token = scene.token("1");
     log_in(scene.ctx(), &token).await.unwrap();
@@ -284,7 +284,7 @@ async fn an_assertion_without_an_id_is_refused_unless_reuse_is_allowed_s11() {
 }
 
 #[tokio::test]
-async fn a08_a09_a10_what_is_no_good_is_refused_with_one_text_and_audited() {
+async fn a08_a09_a10_invalid_assertions_are_refused_with_one_message_and_audited() {
     let scene = Scene::new().await;
     let ctx = scene.ctx();
     let good = scene.platform.claims(ctx, "repo:a/b", "1");
@@ -339,7 +339,7 @@ async fn a08_a09_a10_what_is_no_good_is_refused_with_one_text_and_audited() {
 }
 
 #[tokio::test]
-async fn w05_the_same_identifier_at_another_provider_is_somebody_else() {
+async fn w05_the_same_identifier_at_another_provider_is_another_identity() {
     let scene = Scene::new().await;
     let other = Platform::new("https://other.example");
     provider(&scene.replicas, "other", &other.spec("", "")).await;
@@ -396,7 +396,7 @@ async fn w25_a_provider_is_named_by_name_and_by_uid() {
 }
 
 #[tokio::test]
-async fn w05_a_disabled_provider_lets_nobody_in() {
+async fn w05_a_disabled_provider_refuses_logins() {
     let scene = Scene::on(Backend::Sqlite, 2, "", "").await;
     let spec = scene.platform.spec("", ", isDisabled: true");
     let yaml = format!("{{kind: IdentityProvider, metadata: {{name: ci}}, spec: {spec}}}");
@@ -418,7 +418,7 @@ async fn w05_a_disabled_provider_lets_nobody_in() {
 }
 
 #[tokio::test]
-async fn users_that_may_not_log_in_are_told_why() {
+async fn users_that_cannot_log_in_learn_why() {
     let scene = Scene::new().await;
     let identity = "{identityProvider: ci, identifier: alice}";
     let spec = format!("{{type: HUMAN, authentication: {{identities: [{identity}]}}}}");

@@ -35,7 +35,7 @@ async fn counts(ctx: &Context, user: &User, credential: &Credential) -> (usize, 
 
 /// The embedded store only appends transactions to its log. A killed process therefore leaves a prefix of the log.
 #[tokio::test(flavor = "multi_thread")]
-async fn a01_a_one_time_login_that_is_cut_off_at_any_step_happened_once_or_not_at_all() {
+async fn a01_an_interrupted_one_time_login_is_atomic() {
     let directory = tempfile::tempdir().unwrap();
     let database = directory.path().join(store::sqlite::DATABASE_FILE);
     let log = directory
@@ -76,7 +76,7 @@ async fn a01_a_one_time_login_that_is_cut_off_at_any_step_happened_once_or_not_a
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a01_one_time_logins_whose_connections_are_killed_happened_once_or_not_at_all() {
+async fn a01_one_time_logins_with_killed_connections_are_atomic() {
     const LOGINS: usize = 48;
     let url = testing::postgres_database().await;
     let mut stores: Vec<Arc<dyn Store>> = Vec::new();

@@ -22,7 +22,7 @@ async fn replica(url: &DatabaseUrl) -> Arc<dyn Store> {
 
 /// After a failover, a revocation gets the number that a lost change had before.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_revoked_after_changes_were_lost_is_refused_everywhere_d1() {
+async fn revocations_after_lost_changes_apply_everywhere_d1() {
     let url = testing::postgres_database().await;
     let replicas = Replicas::on(vec![replica(&url).await, replica(&url).await]).await;
     replicas.workload("robot").await;

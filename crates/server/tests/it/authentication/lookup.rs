@@ -106,7 +106,7 @@ fn texts(pieces: &[String]) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn text_that_is_no_token_never_authenticates_s01() {
+async fn texts_that_are_not_tokens_never_authenticate_s01() {
     let warm = warm().await;
     let ctx = warm.replicas.context(0);
     let mut api = UserClient::new(router(ctx).await);
@@ -168,7 +168,7 @@ async fn text_that_is_no_token_never_authenticates_s01() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cookies_are_of_no_use_in_place_of_each_other_s01() {
+async fn cookies_are_refused_in_place_of_each_other_s01() {
     let warm = warm().await;
     let ctx = warm.replicas.context(0);
     let [service, portal] = &warm.cookies[..] else {

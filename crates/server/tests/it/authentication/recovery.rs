@@ -87,7 +87,7 @@ async fn a_helpdesk_cannot_change_or_rotate_a_recovery_credential_s05() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_recovery_credential_and_its_sessions_end_whatever_their_spec_says_s05() {
+async fn a_recovery_credential_and_its_sessions_end_regardless_of_their_spec_s05() {
     let replicas = Replicas::start(Backend::Sqlite, 1).await;
     let ctx = replicas.context(0);
     let (token, credential) = recover(&replicas).await;
@@ -142,7 +142,7 @@ async fn an_older_recovery_credential_ends_a_quarter_of_an_hour_after_its_creati
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_recovery_takes_the_former_one_away_s05() {
+async fn a_new_recovery_revokes_the_previous_one_s05() {
     let replicas = Replicas::start(Backend::Sqlite, 1).await;
     let ctx = replicas.context(0);
     let (former, _) = recover(&replicas).await;

@@ -35,7 +35,7 @@ enum End {
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a03_w12_what_ends_a_credential_ends_all_that_came_from_it(
+async fn a03_w12_ending_a_credential_ends_its_sessions_and_tokens(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
     #[values(
         End::Disable,
@@ -162,7 +162,7 @@ async fn a03_w12_what_ends_a_credential_ends_all_that_came_from_it(
 #[case::sqlite(Backend::Sqlite)]
 #[case::postgres(Backend::Postgres)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a04_what_was_changed_back_works_again(#[case] backend: Backend) {
+async fn a04_a_reverted_change_takes_effect(#[case] backend: Backend) {
     let replicas = Replicas::start(backend, 2).await;
     let user = replicas.workload("ci").await;
     let credential = replicas.credential("AUTH_TOKEN", "ci", "").await;

@@ -98,7 +98,7 @@ async fn a_watch_ends_when_the_time_comes_that_its_policy_sets() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_ends_their_own_session_still_gets_the_reply() {
+async fn ending_ones_own_session_still_returns_the_reply() {
     let replicas = Replicas::start(Backend::Sqlite, 1).await;
     let ctx = replicas.context(0);
     replicas.workload("operator").await;

@@ -199,7 +199,7 @@ async fn w16_an_expired_session_is_replaced_and_none_that_waits_gets_a_token(
 #[case::sqlite(Backend::Sqlite)]
 #[case::postgres(Backend::Postgres)]
 #[tokio::test(flavor = "multi_thread")]
-async fn w26_who_may_not_is_told_so_and_a_limit_is_429(#[case] backend: Backend) {
+async fn w26_refused_clients_get_an_error_and_a_limit_is_429(#[case] backend: Backend) {
     let replicas = Replicas::start(backend, 1).await;
     let ctx = replicas.context(0);
     let user = replicas

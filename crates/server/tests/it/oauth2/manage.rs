@@ -14,7 +14,7 @@ use crate::{
 #[case::sqlite(Backend::Sqlite)]
 #[case::postgres(Backend::Postgres)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a14_a_client_learns_of_and_revokes_its_own_tokens_alone(#[case] backend: Backend) {
+async fn a14_a_client_introspects_and_revokes_only_its_own_tokens(#[case] backend: Backend) {
     let replicas = Replicas::start(backend, 1).await;
     let ctx = replicas.context(0);
     let user = replicas.workload("ci").await;

@@ -46,7 +46,7 @@ async fn a23_w27_w29_a_client_authenticates_by_basic_or_in_the_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a23_w26_w31_what_is_wrong_is_said_by_the_right_code() {
+async fn a23_w26_w31_errors_have_the_right_code() {
     let replicas = Replicas::start(Backend::Sqlite, 1).await;
     let client = client(&replicas).await;
     let ctx = replicas.context(0);
@@ -207,7 +207,7 @@ async fn a23_w28_only_a_posted_form_is_taken_and_nothing_from_the_url() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w30_metadata_names_what_is_served_and_nothing_else() {
+async fn w30_metadata_lists_only_supported_features() {
     let replicas = Replicas::start(Backend::Sqlite, 1).await;
     let ctx = replicas.context(0);
     let request = Request::get("/.well-known/oauth-authorization-server");

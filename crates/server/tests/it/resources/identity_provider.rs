@@ -79,7 +79,7 @@ fn oidc(issuer: &str) -> String {
     Type::Github
 )]
 #[tokio::test]
-async fn what_is_sound_is_stored_as_it_was_sent(#[case] spec: &str, #[case] expected: Type) {
+async fn valid_specs_are_stored_as_sent(#[case] spec: &str, #[case] expected: Type) {
     let scene = Scene::new().await;
     let created = scene.create("idp", spec).await.unwrap();
     assert_eq!(created.status.unwrap().r#type(), expected);
@@ -190,7 +190,7 @@ async fn what_is_sound_is_stored_as_it_was_sent(#[case] spec: &str, #[case] expe
     "spec.groupMappings[0].groups must name"
 )]
 #[tokio::test]
-async fn what_is_not_sound_is_refused(#[case] spec: &str, #[case] message: &str) {
+async fn invalid_specs_are_refused(#[case] spec: &str, #[case] message: &str) {
     let error = Scene::new().await.create("idp", spec).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert!(error.public().starts_with(message), "{}", error.public());
@@ -232,7 +232,7 @@ async fn an_issuer_belongs_to_one_provider_of_a_type() {
 }
 
 #[tokio::test]
-async fn what_a_provider_needs_is_not_deleted() {
+async fn objects_that_a_provider_uses_are_not_deleted() {
     let scene = Scene::new().await;
     let spec = "{github: {clientID: a, clientSecret: {fromSecret: one}}, \
                 groupMappings: [{eval: ctx.email, groups: [team]}]}";

@@ -394,7 +394,7 @@ async fn a_namespace_that_is_reserved_is_refused(#[case] yaml: &str, #[case] mes
 }
 
 #[tokio::test]
-async fn what_is_not_served_is_refused_by_name() {
+async fn unsupported_fields_are_refused_by_name() {
     let cluster = Cluster::on(store::testing::sqlite()).await;
     let root = cluster.root().await;
     let config = parse(
@@ -544,7 +544,7 @@ async fn system_objects_are_neither_changed_nor_deleted() {
 }
 
 #[tokio::test]
-async fn what_others_stand_on_is_not_deleted_and_a_user_takes_along_what_stands_on_it() {
+async fn objects_in_use_are_not_deleted_and_deleting_a_user_deletes_its_objects() {
     let cluster = Cluster::on(store::testing::sqlite()).await;
     let root = cluster.root().await;
     for (yaml, error) in [
@@ -642,7 +642,7 @@ async fn what_others_stand_on_is_not_deleted_and_a_user_takes_along_what_stands_
 }
 
 #[tokio::test]
-async fn nobody_deletes_or_disables_what_they_act_by() {
+async fn callers_cannot_delete_or_disable_their_own_user_or_session() {
     let cluster = Cluster::on(store::testing::sqlite()).await;
     let root = cluster.root().await;
     let error = cluster
@@ -720,7 +720,7 @@ async fn a_credential_keeps_its_type_and_user_and_gets_an_id() {
 }
 
 #[tokio::test]
-async fn a14_an_object_is_reached_by_its_own_name_and_kind_alone() {
+async fn a14_an_object_is_reached_only_by_its_name_and_kind() {
     let cluster = Cluster::on(store::testing::sqlite()).await;
     let root = cluster.root().await;
     let one = "{kind: Secret, metadata: {name: one}, spec: {}, data: {value: x}}";
@@ -839,7 +839,7 @@ async fn a21_pages_hold_each_object_once_and_those_of_another_user_never() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_an_expression_is_told_with_line_and_column() {
+async fn errors_of_an_expression_have_line_and_column() {
     let spec = "
 kind: Policy
 metadata: {name: staff}

@@ -31,7 +31,7 @@ fn beside(secret: &Secret) -> Option<&secret::spec::data::Type> {
 }
 
 #[tokio::test]
-async fn what_is_returned_of_a_secret_takes_certificates_alone_s11() {
+async fn only_certificates_of_a_secret_are_returned_s11() {
     let cluster = Cluster::on(store::testing::sqlite()).await;
     let root = cluster.root().await;
     for text in [

@@ -78,7 +78,7 @@ async fn e01_w01_of_concurrent_updates_none_is_lost_on_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_version_the_last_writer_wins_and_nobody_is_refused() {
+async fn without_a_version_the_last_writer_wins() {
     let cluster = Arc::new(Cluster::on(store::testing::sqlite()).await);
     let root = cluster.root().await;
     cluster.create::<Group>(&root, GROUP).await.unwrap();
@@ -168,12 +168,12 @@ async fn w06_racing_deletions(store: Arc<dyn Store>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_group_does_not_go_while_somebody_joins_it_on_sqlite() {
+async fn a_group_is_not_deleted_while_a_user_joins_it_on_sqlite() {
     racing_joins(store::testing::sqlite()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_group_does_not_go_while_somebody_joins_it_on_postgres() {
+async fn a_group_is_not_deleted_while_a_user_joins_it_on_postgres() {
     racing_joins(store::testing::postgres().await).await;
 }
 
@@ -210,7 +210,7 @@ async fn racing_joins(store: Arc<dyn Store>) {
 
 /// An attached Policy or a Secret in use may be deleted. This must not prevent anyone from disabling its users.
 #[tokio::test]
-async fn what_was_deleted_meanwhile_keeps_nobody_from_disabling_what_names_it() {
+async fn a_deleted_reference_does_not_prevent_disabling() {
     let cluster = Cluster::on(store::testing::sqlite()).await;
     let root = cluster.root().await;
     let policy = "{kind: Policy, metadata: {name: staff}, spec: {rules: [{effect: ALLOW, condition: {matchAny: true}}]}}";

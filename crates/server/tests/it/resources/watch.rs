@@ -96,7 +96,7 @@ async fn changes_are_streamed_and_resumed_on_postgres() {
 }
 
 #[tokio::test]
-async fn new_sessions_are_told_of() {
+async fn new_sessions_are_reported_to_watches() {
     let cluster = Cluster::on(store::testing::sqlite()).await;
     let root = cluster.root().await;
     let mut events = begin(&cluster, &root, "Session", 0);
@@ -138,7 +138,7 @@ async fn a_stream_ends_with_the_session_that_watches() {
 }
 
 #[tokio::test]
-async fn what_is_no_resource_cannot_be_watched() {
+async fn only_resources_can_be_watched() {
     let cluster = Cluster::on(store::testing::sqlite()).await;
     let root = cluster.root().await;
     for kind in [

@@ -191,7 +191,7 @@ async fn put<T: codec::Resource>(replicas: &Replicas, uid: Uid, message: &T) {
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_with_something_against_it_begins_no_other_session_s08(
+async fn an_invalid_session_cannot_create_another_session_s08(
     #[values(
         Against::Pending,
         Against::AuthenticationRequired,
@@ -265,7 +265,7 @@ async fn a_session_with_something_against_it_begins_no_other_session_s08(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_waits_can_still_log_out_s08() {
+async fn a_pending_session_can_log_out_s08() {
     let mut scene = Scene::new().await;
     let token = scene.browser.get("/sessions").await.field("token");
     scene.set(Against::Pending).await;

@@ -44,7 +44,7 @@ async fn john() -> (Replicas, Browser) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w08_what_the_client_gets_is_of_use_to_it_alone_and_once() {
+async fn w08_the_credential_of_a_client_works_once_and_only_for_it() {
     let (replicas, mut browser) = john().await;
     let ctx = replicas.context(0);
     let challenge = code_challenge(&VERIFIER);
@@ -110,7 +110,7 @@ async fn a_code_is_to_be_compared_only_if_the_client_shows_one_g4() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_comes_for_is_gone_after_a_minute() {
+async fn an_unclaimed_approval_expires_after_a_minute() {
     let (replicas, mut browser) = john().await;
     let request = request(34567, &code_challenge(&VERIFIER));
     let token = browser.get("/").await.field("token");
@@ -172,7 +172,7 @@ async fn w21_a_request_without_a_challenge_is_explained_and_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w20_a_session_that_waits_for_approval_lets_nobody_in() {
+async fn w20_a_pending_session_cannot_approve_a_login() {
     let replicas = people(1).await;
     let user = "{ type: HUMAN, session: { defaultState: PENDING } }";
     replicas.user("new", user).await;
@@ -195,7 +195,7 @@ async fn w20_a_session_that_waits_for_approval_lets_nobody_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_says_no_gives_nothing_away() {
+async fn a_denied_login_request_creates_nothing() {
     let (replicas, mut browser) = john().await;
     let request = request(34567, &code_challenge(&VERIFIER));
     let token = browser.get("/").await.field("token");
@@ -221,7 +221,7 @@ async fn whoever_says_no_gives_nothing_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_not_logged_in_goes_on_afterwards() {
+async fn a_signed_out_person_continues_after_the_login() {
     let replicas = people(1).await;
     let mut browser = Browser::at(replicas.context(0));
     let request = request(34567, &code_challenge(&VERIFIER));

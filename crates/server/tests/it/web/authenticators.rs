@@ -274,7 +274,7 @@ async fn w32_a_login_of_a_program_and_a_device_code_go_on_after_the_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w33_whoever_has_to_add_one_goes_on_where_they_were_going() {
+async fn w33_the_destination_survives_a_required_registration() {
     let replicas = people(1).await;
     configure(&replicas, ENFORCE_BOTH).await;
     let mut browser = again(&replicas).await;
@@ -293,7 +293,7 @@ async fn w33_whoever_has_to_add_one_goes_on_where_they_were_going() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w33_what_is_recommended_is_asked_once_and_can_be_left() {
+async fn w33_a_recommended_registration_is_offered_once_and_can_be_skipped() {
     let replicas = people(1).await;
     configure(&replicas, RECOMMEND_BOTH).await;
     let mut browser = Browser::at(replicas.context(0));
@@ -321,7 +321,7 @@ async fn w33_what_is_recommended_is_asked_once_and_can_be_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b05_what_is_required_cannot_be_left() {
+async fn b05_a_required_registration_cannot_be_skipped() {
     let replicas = people(1).await;
     let (_, _) = john_with_app(&replicas).await;
     configure(&replicas, ENFORCE_BOTH).await;
@@ -345,7 +345,7 @@ async fn b05_what_is_required_cannot_be_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w37_one_that_waits_for_approval_says_so_and_counts_for_nothing() {
+async fn w37_a_pending_authenticator_is_shown_and_ignored() {
     let replicas = people(1).await;
     configure(&replicas, &format!("{ENFORCE_BOTH}, defaultState: PENDING")).await;
     let mut browser = again(&replicas).await;
@@ -375,7 +375,7 @@ async fn w37_one_that_waits_for_approval_says_so_and_counts_for_nothing() {
 #[case::nothing_is_wanted(ENFORCE_USE, AuthenticatorAction::Unset)]
 #[case::a_new_one_is_wanted(ENFORCE_BOTH, AuthenticatorAction::RegistrationRequired)]
 #[tokio::test(flavor = "multi_thread")]
-async fn w38_where_the_one_that_is_wanted_is_gone_the_rules_are_asked_again(
+async fn w38_rules_are_evaluated_again_if_the_required_authenticator_is_gone(
     #[case] rules: &str,
     #[case] after: AuthenticatorAction,
 ) {

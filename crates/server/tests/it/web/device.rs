@@ -80,7 +80,7 @@ pub(super) async fn answer(browser: &mut Browser, code: &str, answer: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w30_a_machine_is_let_in_by_its_code() {
+async fn w30_a_device_code_logs_a_machine_in() {
     let (replicas, mut browser) = john().await;
     let machine = Machine::ask(replicas.context(1), "service:*").await;
     assert_eq!(machine.collect().await["error"], "authorization_pending");
@@ -133,7 +133,7 @@ async fn w30_a_machine_is_let_in_by_its_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_machine_learns_that_somebody_has_said_no() {
+async fn a_machine_learns_that_its_request_was_denied() {
     let (replicas, mut browser) = john().await;
     let machine = Machine::ask(replicas.context(0), "").await;
     answer(&mut browser, &machine.user_code, "reject").await;
@@ -183,7 +183,7 @@ async fn codes_end_and_are_not_guessed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a04_a_person_who_was_disabled_meanwhile_lets_nobody_in() {
+async fn a04_a_disabled_person_cannot_approve_a_device() {
     let (replicas, mut browser) = john().await;
     let machine = Machine::ask(replicas.context(0), "").await;
     answer(&mut browser, &machine.user_code, "approve").await;
@@ -195,7 +195,7 @@ async fn a04_a_person_who_was_disabled_meanwhile_lets_nobody_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_clients_and_codes_of_nobody_are_refused() {
+async fn other_clients_and_unknown_codes_are_refused() {
     let (replicas, mut browser) = john().await;
     let ctx = replicas.context(0);
     let path = "/oauth2/device_authorization";
@@ -233,7 +233,7 @@ async fn other_clients_and_codes_of_nobody_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a13_a_code_is_of_no_use_to_another_client() {
+async fn a13_a_code_is_refused_for_another_client() {
     let (replicas, mut browser) = john().await;
     let machine = Machine::ask(replicas.context(0), "").await;
     answer(&mut browser, &machine.user_code, "approve").await;

@@ -22,7 +22,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_link_logs_in_once_and_to_look_at_it_is_no_use() {
+async fn a_link_logs_in_once_and_viewing_it_does_not_use_it() {
     let replicas = people(2).await;
     let link = link(&replicas, "john").await;
     let mut browser = Browser::at(replicas.context(0));
@@ -209,7 +209,7 @@ async fn links_go_with_their_user() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_link_is_refused_and_says_so() {
+async fn invalid_links_are_refused_with_a_message() {
     let replicas = people(1).await;
     let good = link(&replicas, "john").await;
     let other_name = good.replacen("john", "mary", 1);

@@ -91,7 +91,7 @@ async fn w02_a_code_is_for_one_host_and_one_browser_and_is_used_up_elsewhere_s11
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w07_what_is_sealed_for_one_host_is_of_use_there_alone() {
+async fn w07_sealed_values_work_only_at_their_host() {
     let replicas = people(1).await;
     let ctx = replicas.context(0);
     let mut browser = john(&replicas).await;
@@ -130,7 +130,7 @@ async fn w07_what_is_sealed_for_one_host_is_of_use_there_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a03_ending_the_session_ends_what_came_from_it_everywhere() {
+async fn a03_ending_the_session_ends_its_service_cookies_everywhere() {
     let replicas = people(2).await;
     let mut browser = john(&replicas).await;
     let arrived = arrived(&replicas, &mut browser).await;
@@ -185,7 +185,7 @@ async fn a_disabled_user_reaches_nothing_and_a_refreshed_page_costs_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_not_logged_in_is_shown_where_they_go_on_to() {
+async fn the_login_page_shows_the_destination() {
     let replicas = people(1).await;
     let place = return_to::sign(replicas.context(0), PLACE, &state_of(NONCE)).unwrap();
     let mut browser = Browser::at(replicas.context(0));

@@ -112,7 +112,7 @@ async fn w02_a_callback_without_a_login_of_this_browser_is_explained() {
 #[case("/\\evil.example")]
 #[case("javascript:alert(1)")]
 #[tokio::test(flavor = "multi_thread")]
-async fn w01_the_login_goes_on_nowhere_that_was_not_signed(#[case] place: &str) {
+async fn w01_the_login_continues_only_to_signed_addresses(#[case] place: &str) {
     let replicas = people(1).await;
     let query = form_urlencoded::Serializer::new(String::new())
         .append_pair("return", place)
@@ -129,7 +129,7 @@ async fn w01_the_login_goes_on_nowhere_that_was_not_signed(#[case] place: &str) 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w43_a_store_that_fails_costs_nobody_the_cookie() {
+async fn w43_a_store_failure_keeps_the_cookie() {
     let store = Arc::new(Failing::over(store::testing::sqlite()));
     let replicas = Replicas::on(vec![store.clone()]).await;
     replicas.user("john", "{ type: HUMAN }").await;
@@ -149,7 +149,7 @@ async fn w43_a_store_that_fails_costs_nobody_the_cookie() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w07_a_cookie_that_was_planted_beside_ours_logs_nobody_in() {
+async fn w07_a_planted_second_cookie_is_refused() {
     let replicas = people(1).await;
     let mut browser = Browser::at(replicas.context(0));
     browser.enroll(&replicas, "john").await;
@@ -165,7 +165,7 @@ async fn w07_a_cookie_that_was_planted_beside_ours_logs_nobody_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_login_page_says_so_where_there_is_no_provider() {
+async fn the_login_page_explains_that_there_is_no_provider() {
     let replicas = people(1).await;
     let mut browser = Browser::at(replicas.context(0));
     let shown = browser.get("/login").await;

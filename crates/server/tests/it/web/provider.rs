@@ -218,7 +218,7 @@ async fn a_thousand_logins_at_once_all_begin_and_ask_the_provider_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_waits_for_a_slow_provider_holds_nobody_else_up() {
+async fn a_slow_provider_does_not_delay_other_logins() {
     const WAITING: usize = 64;
     let scene = Arc::new(Scene::new("").await);
     let alice = scene.often("alice", "1234").await;
@@ -254,7 +254,7 @@ async fn fail_from(scene: &Scene, address: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failed_logins_of_others_keep_nobody_out_s06() {
+async fn failed_logins_of_others_do_not_block_a_login_s06() {
     let scene = Scene::new("").await;
     scene.person("alice", "1234").await;
     for address in ["192.0.2.1", "192.0.2.2", "2001:db8::1"] {
@@ -292,7 +292,7 @@ async fn a_login_that_fails_stores_no_record_s06() {
 }
 
 #[tokio::test]
-async fn w51_identifiers_that_look_alike_are_of_different_people() {
+async fn w51_similar_identifiers_are_different_people() {
     let scene = Scene::new("").await;
     let identifiers = ["a.b", "a-b", "A.B", "a.b "];
     let mut people = Vec::new();
@@ -341,7 +341,7 @@ async fn w44_a_long_place_to_return_to_outlives_the_login() {
 }
 
 #[tokio::test]
-async fn another_replica_finishes_what_one_has_begun() {
+async fn a_login_can_be_finished_at_another_replica() {
     let scene = Scene::on(2, "").await;
     let alice = scene.person("alice", "1234").await;
     let mut browser = scene.browser();
@@ -378,7 +378,7 @@ async fn w02_w04_a_login_comes_back_once_and_to_its_own_browser() {
 }
 
 #[tokio::test]
-async fn w45_whoever_is_nobody_here_is_told_so() {
+async fn w45_an_unknown_person_learns_why_the_login_failed() {
     let scene = Scene::new("").await;
     scene.claims(json!({"email": "root@example.com", "email_verified": true}));
     scene
@@ -447,7 +447,7 @@ async fn w05_a_disabled_provider_is_neither_offered_nor_taken() {
 }
 
 #[tokio::test]
-async fn who_may_not_log_in_is_told_why() {
+async fn people_who_cannot_log_in_learn_why() {
     let scene = Scene::new("").await;
     let robot = "{type: WORKLOAD, authentication: {identities: [{identityProvider: idp, identifier: '1234'}]}}";
     scene.replicas.user("robot", robot).await;
@@ -529,7 +529,7 @@ async fn a_user_is_made_where_the_rule_says_so_and_groups_follow_the_provider() 
 #[case(json!({"email": "ann@sub.example.com.evil.example", "email_verified": true}), "identity_unknown")]
 #[case(json!({"email": "taken@example.com", "email_verified": true}), "email_taken")]
 #[tokio::test]
-async fn c12_nobody_becomes_a_user_whom_the_rule_does_not_mean(
+async fn c12_a_user_is_created_only_if_the_rule_matches(
     #[case] claims: Value,
     #[case] reason: &str,
 ) {
@@ -546,7 +546,7 @@ async fn c12_nobody_becomes_a_user_whom_the_rule_does_not_mean(
 }
 
 #[tokio::test]
-async fn w36_nobody_becomes_a_user_whom_the_rules_deny() {
+async fn w36_a_user_denied_by_the_rules_is_not_created() {
     let rule = "{effect: DENY, condition: {match: '\"staff\" in ctx.user.spec.groups'}}";
     let scene = Scene::new(&format!("{CREATION}, postAuthenticationRules: [{rule}]")).await;
     scene.claims(json!({"email": "ann@example.com", "email_verified": true}));
@@ -577,7 +577,7 @@ async fn two_first_logins_at_once_make_one_user() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_down_is_told_and_nobody_is_logged_out() {
+async fn a_provider_outage_is_reported_and_ends_no_session() {
     let scene = Scene::new("").await;
     scene.person("alice", "1234").await;
     let (mut known, _) = log_in(&scene).await;
@@ -595,7 +595,7 @@ async fn a_provider_that_is_down_is_told_and_nobody_is_logged_out() {
 }
 
 #[tokio::test]
-async fn w39_whoever_is_logged_in_and_logs_in_again_has_to_prove_it_there() {
+async fn w39_a_repeated_login_requires_reauthentication_at_the_provider() {
     let scene = Scene::new("").await;
     let alice = scene.person("alice", "1234").await;
     let (mut browser, _) = log_in(&scene).await;

@@ -146,7 +146,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn a_person_logs_in_and_the_session_tells_how() {
+async fn a_person_logs_in_and_the_session_records_the_method() {
     let scene = Scene::with(
         "aalRules: [{aal: AAL2, condition: {match: \"'ops' in ctx.assertionMap.attributes.groups && \
          ctx.assertion.contains('Assertion')\"}}],",
@@ -232,7 +232,7 @@ async fn our_metadata_are_those_of_each_provider() {
 }
 
 #[tokio::test]
-async fn w06_what_is_no_good_lets_nobody_in_and_says_why_to_administrators() {
+async fn w06_invalid_responses_are_refused_and_the_reason_is_audited() {
     let scene = Scene::new().await;
     let mut browser = scene.browser();
     let cases: [(&str, Change<'_>); 5] = [
@@ -422,7 +422,7 @@ async fn a_provider_without_metadata_does_not_prevent_the_logout_at_another_w06(
 }
 
 #[tokio::test]
-async fn who_logs_out_here_can_log_out_there() {
+async fn a_logout_can_continue_at_the_provider() {
     let scene = Scene::new().await;
     let (itself, ourselves) = asking(&scene);
     let mut browser = scene.browser();
@@ -478,7 +478,7 @@ async fn as_provider(browser: &mut Browser) -> Provider {
 }
 
 #[tokio::test]
-async fn what_is_no_message_of_a_logout_is_refused() {
+async fn malformed_logout_messages_are_refused() {
     let scene = Scene::new().await;
     let mut browser = scene.browser();
     for path in [
@@ -503,7 +503,7 @@ async fn what_is_no_message_of_a_logout_is_refused() {
 }
 
 #[tokio::test]
-async fn whom_nobody_knows_is_told_so() {
+async fn an_unknown_person_learns_that_they_are_not_a_user() {
     let scene = Scene::new().await;
     let mut browser = scene.browser();
     let request = scene.request(&mut browser).await;
@@ -551,7 +551,7 @@ async fn a_provider_that_takes_forms_alone_gets_one() {
 }
 
 #[tokio::test]
-async fn w05_a_disabled_provider_is_not_offered_and_lets_nobody_in() {
+async fn w05_a_disabled_provider_is_not_offered_and_refuses_logins() {
     let scene = Scene::with("isDisabled: true,", |metadata| metadata).await;
     let mut browser = scene.browser();
     assert!(!browser.get("/login").await.body.contains("Corp"));

@@ -201,7 +201,7 @@ async fn an_answer_is_refused_where(#[case] twist: Twist) {
 }
 
 #[tokio::test]
-async fn b09_whoever_must_be_verified_is() {
+async fn b09_required_user_verification_is_enforced_at_login() {
     let unverified = Twist {
         unverified: true,
         ..Twist::default()
@@ -235,7 +235,7 @@ async fn b09_whoever_must_be_verified_is() {
 }
 
 #[tokio::test]
-async fn b10_a_ceremony_is_finished_once_in_time_and_by_whoever_began_it() {
+async fn b10_a_ceremony_is_finished_once_in_time_by_the_same_session() {
     let world = World::new(Rules::default()).await;
     let (alice, bob) = (world.person("alice").await, world.person("bob").await);
     let mut key = Soft::new();
@@ -309,7 +309,7 @@ async fn b10_an_answer_that_is_sent_many_times_at_once_counts_once() {
 }
 
 #[tokio::test]
-async fn b12_the_credential_of_somebody_else_is_of_no_use() {
+async fn b12_a_credential_of_another_user_is_refused() {
     let world = World::new(passkeys()).await;
     let (alice, bob) = (world.person("alice").await, world.person("bob").await);
     let mut key = Soft::new();
@@ -379,7 +379,7 @@ async fn w39d_an_authenticator_that_has_a_credential_is_not_asked_for_another() 
 }
 
 #[tokio::test]
-async fn b13_a_counter_that_goes_back_sets_the_authenticator_aside() {
+async fn b13_a_decreasing_counter_blocks_the_authenticator() {
     let world = World::new(passkeys()).await;
     let holder = world.person("alice").await;
     let mut key = Soft::counting();
@@ -409,7 +409,7 @@ async fn b13_a_counter_that_goes_back_sets_the_authenticator_aside() {
 }
 
 #[tokio::test]
-async fn b13_a_counter_that_is_always_0_is_none() {
+async fn b13_a_counter_that_is_always_0_is_ignored() {
     let world = World::new(Rules::default()).await;
     let mut holder = world.person("alice").await;
     let mut key = Soft::new();
@@ -421,7 +421,7 @@ async fn b13_a_counter_that_is_always_0_is_none() {
 }
 
 #[tokio::test]
-async fn a_passkey_alone_logs_in_where_that_is_enabled() {
+async fn a_passkey_alone_logs_in_if_enabled() {
     let world = World::new(passkeys()).await;
     let holder = world.person("alice").await;
     let mut key = Soft::new();
@@ -451,7 +451,7 @@ async fn a_passkey_alone_logs_in_where_that_is_enabled() {
 }
 
 #[tokio::test]
-async fn w35_what_a_rule_denies_is_used_up_all_the_same() {
+async fn w35_a_denied_response_is_consumed() {
     let mut rules = passkeys();
     rules.post_authentication_rules = vec![deny(
         "!ctx.authenticator.status.info.fido.isAttestationVerified",
@@ -500,7 +500,7 @@ async fn b21_w36_a_rule_that_cannot_be_evaluated_denies() {
 #[case(Settings { denied_aagui_ds: vec!["cb69481e-8ff7-4039-93ec-0a2729a154a8".to_owned()], ..Settings::default() }, true)]
 #[case(Settings { require_device_bound: true, ..Settings::default() }, true)]
 #[tokio::test]
-async fn b14_a_model_that_is_not_proved_is_not_what_was_asked_for(
+async fn b14_an_unproved_model_is_not_accepted_as_required(
     #[case] settings: Settings,
     #[case] accepted: bool,
 ) {
@@ -516,7 +516,7 @@ async fn b14_a_model_that_is_not_proved_is_not_what_was_asked_for(
 }
 
 #[tokio::test]
-async fn b22_what_must_be_bound_to_a_device_cannot_be_copied() {
+async fn b22_synced_credentials_are_refused_if_device_binding_is_required() {
     let rules = with(Settings {
         require_device_bound: true,
         ..Settings::default()
@@ -534,7 +534,7 @@ async fn b22_what_must_be_bound_to_a_device_cannot_be_copied() {
 }
 
 #[tokio::test]
-async fn b04_nobody_is_locked_out_by_the_guesses_of_others() {
+async fn b04_wrong_codes_do_not_lock_the_owner_out() {
     let world = World::new(Rules::default()).await;
     let alice = world.person("alice").await;
     let mut key = Soft::new();
@@ -554,7 +554,7 @@ async fn b04_nobody_is_locked_out_by_the_guesses_of_others() {
 }
 
 #[tokio::test]
-async fn w34_w39e_each_proof_counts_however_many_there_were_and_however_many_are_under_way() {
+async fn w34_w39e_each_authentication_counts_also_among_many_parallel_ones() {
     let world = World::new(Rules::default()).await;
     let mut alice = world.person("alice").await;
     let mut key = Soft::new();

@@ -116,7 +116,7 @@ async fn anapp_is_registered_by_a_code_of_its_own_secret() {
 #[case::sqlite(std::future::ready(store::testing::sqlite()))]
 #[case::postgres(store::testing::postgres())]
 #[tokio::test(flavor = "multi_thread")]
-async fn b01_w5_a_code_is_good_once_whichever_replica_gets_it(
+async fn b01_w5_a_code_is_accepted_once_across_replicas(
     #[future(awt)]
     #[case]
     store: Arc<dyn Store>,
@@ -148,7 +148,7 @@ async fn b01_w5_a_code_is_good_once_whichever_replica_gets_it(
 #[case::sqlite(std::future::ready(store::testing::sqlite()))]
 #[case::postgres(store::testing::postgres())]
 #[tokio::test(flavor = "multi_thread")]
-async fn b02_b03_of_many_guesses_at_once_as_many_are_looked_at_as_one_after_the_other(
+async fn b02_b03_parallel_guesses_are_limited_like_sequential_ones(
     #[future(awt)]
     #[case]
     store: Arc<dyn Store>,

@@ -252,7 +252,7 @@ async fn w39b_where_authorities_are_named_a_tpm_must_be_certified_by_one() {
 }
 
 #[tokio::test]
-async fn a_tpm_that_must_be_certified_from_now_on_is_not_used_any_more_s10() {
+async fn a_tpm_is_refused_after_certification_becomes_required_s10() {
     let maker = Maker::new();
     let settings = |require_certified_ek| Settings {
         ek_ca_certificates: vec![maker.pem()],

@@ -78,7 +78,7 @@ async fn requests_are_filtered_and_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_are_shown_to_those_alone_who_may_list_them() {
+async fn requests_are_shown_only_to_users_who_can_list_them() {
     let (replicas, _) = console(READ).await;
     let policy = "kind: Policy
 metadata: { name: helpdesk }

@@ -125,7 +125,7 @@ async fn every_type_shows_what_it_is_used_by() {
 #[case(&[("user", "robot"), ("type", "auth-token"), ("max", "-1")], "Maximum authentications:")]
 #[case(&[("user", "robot"), ("type", "auth-token"), ("name", "No Name")], "No Name")]
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_is_said_beside_what_was_written(
+async fn form_errors_are_shown_with_the_entered_values(
     #[case] fields: &[(&str, &str)],
     #[case] text: &str,
 ) {
@@ -142,7 +142,7 @@ async fn what_is_wrong_is_said_beside_what_was_written(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w02_a_form_of_somebody_else_makes_no_credential() {
+async fn w02_a_form_of_another_user_creates_no_credential() {
     let (replicas, mut browser) = console(FULL).await;
     let mut other = Browser::at(replicas.context(0));
     other.enroll(&replicas, "john").await;

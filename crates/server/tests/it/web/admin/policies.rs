@@ -16,7 +16,7 @@ fn kinds() -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_may_nothing_finds_nothing() {
+async fn a_user_without_permissions_sees_nothing() {
     let replicas = people(1).await;
     let mut browser = Browser::at(replicas.context(0));
     assert_eq!(
@@ -100,7 +100,7 @@ async fn each_kind_is_decided_as_the_call_that_lists_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_may_look_is_not_offered_more() {
+async fn a_user_with_read_access_is_not_offered_changes() {
     let (replicas, mut browser) = console(READ).await;
     let credential = replicas.credential("AUTH_TOKEN", "john", "").await;
     let name = credential.metadata.unwrap().name;
@@ -131,7 +131,7 @@ async fn whoever_may_look_is_not_offered_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w20_what_is_taken_away_is_gone_with_the_next_page() {
+async fn w20_revoked_permissions_apply_to_the_next_page() {
     let replicas = people(1).await;
     let mut browser = administrator(&replicas, "admin", FULL).await;
     assert_eq!(browser.get("/admin/user").await.status, 200);

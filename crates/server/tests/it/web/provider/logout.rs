@@ -86,7 +86,7 @@ async fn a_logout_ends_more_than_a_thousand_sessions_w55() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w55_what_is_no_logout_token_of_a_provider_of_ours_ends_nothing() {
+async fn w55_invalid_logout_tokens_end_no_sessions() {
     let scene = Scene::new("").await;
     let alice = scene.person("alice", "1234").await;
     log_in(&scene).await;
@@ -118,7 +118,7 @@ async fn w55_what_is_no_logout_token_of_a_provider_of_ours_ends_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a01_of_many_who_send_one_logout_token_one_is_heard() {
+async fn a01_a_logout_token_is_accepted_once() {
     let scene = std::sync::Arc::new(Scene::on(2, "").await);
     let alice = scene.person("alice", "1234").await;
     log_in(&scene).await;
@@ -135,7 +135,7 @@ async fn a01_of_many_who_send_one_logout_token_one_is_heard() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_logs_out_is_offered_the_way_to_the_provider() {
+async fn the_logout_page_offers_a_logout_at_the_provider() {
     let scene = Scene::new("").await;
     let alice = scene.person("alice", "1234").await;
     let (mut browser, _) = log_in(&scene).await;

@@ -43,7 +43,7 @@ async fn b10_a_client_is_raised_by_the_answer_to_its_own_challenge_and_no_other_
 }
 
 #[tokio::test]
-async fn w32_the_page_asks_for_nothing_but_what_clients_have_begun() {
+async fn w32_the_page_answers_only_requests_of_clients() {
     let world = World::new(passkeys()).await;
     let alice = world.person("alice").await;
     let mut key = Soft::new();

@@ -107,7 +107,7 @@ fn two_models(model: &Model, status: &str) -> Value {
 }
 
 #[tokio::test]
-async fn u2f_is_the_model_of_its_certificate_whatever_aaguid_it_sends_s10() {
+async fn u2f_models_are_identified_by_certificate_not_by_aaguid_s10() {
     let model = Model::u2f(BETTER.parse().unwrap());
     let entries = two_models(&model, "FIDO_CERTIFIED_L1");
     let models = Models::new(Settings::default(), &entries).await;
@@ -163,7 +163,7 @@ async fn a_model_of_u2f_that_is_revoked_stops_working_s10() {
 }
 
 #[tokio::test]
-async fn what_u2f_was_taken_for_before_counts_for_nothing_s10() {
+async fn earlier_model_matches_of_u2f_are_ignored_s10() {
     let model = Model::u2f(BETTER.parse().unwrap());
     let entries = two_models(&model, "FIDO_CERTIFIED_L1");
     let models = Models::new(Settings::default(), &entries).await;
@@ -198,7 +198,7 @@ async fn what_u2f_was_taken_for_before_counts_for_nothing_s10() {
 }
 
 #[tokio::test]
-async fn rules_that_are_tightened_hold_for_what_is_registered_s10() {
+async fn tightened_rules_apply_to_registered_authenticators_s10() {
     let model = Model::new(BETTER.parse().unwrap());
     let entries = |status: &str| json!([entry(("aaguid", json!(BETTER)), &model.root, status)]);
     let mut models = Models::new(Settings::default(), &entries("FIDO_CERTIFIED_L2")).await;
@@ -244,7 +244,7 @@ async fn rules_that_are_tightened_hold_for_what_is_registered_s10() {
 }
 
 #[tokio::test]
-async fn an_aaguid_that_nothing_proves_is_not_told_to_policies_s10() {
+async fn an_unproved_aaguid_is_hidden_from_policies_s10() {
     // The key attests its model, but no metadata are available to verify it.
     let model = Model::new(BETTER.parse().unwrap());
     let world = World::new(Rules::default()).await;

@@ -45,7 +45,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn w39f_everything_of_a_user_goes_at_once_and_nothing_of_others() {
+async fn w39f_a_reset_deletes_all_authenticators_of_one_user() {
     let world = World::new(passkeys()).await;
     let alice = world.person("alice").await;
     let bob = world.person("bob").await;
@@ -154,11 +154,11 @@ async fn racing_logins(store: Arc<dyn Store>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w39f_no_login_outlives_the_authenticator_that_began_it_on_sqlite() {
+async fn w39f_no_login_outlives_its_authenticator_on_sqlite() {
     racing_logins(store::testing::sqlite()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w39f_no_login_outlives_the_authenticator_that_began_it_on_postgres() {
+async fn w39f_no_login_outlives_its_authenticator_on_postgres() {
     racing_logins(store::testing::postgres().await).await;
 }
