@@ -45,7 +45,7 @@ fn finish(document: &str) -> Option<Login> {
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    assert_eq!(finish(text), None, "nobody signed this");
+    assert_eq!(finish(text), None, "an unsigned response was accepted");
     let incoming = Incoming::Redirect { query: text };
     assert!(read_logout_request(&WORLD.service, &WORLD.provider, incoming, NOW).is_err());
 

@@ -140,7 +140,7 @@ fn run(vectors: &Vectors, vector: &Vector) -> std::result::Result<bool, String> 
         x509::verify_chain(chain, &[root], NOW).map_err(|error| format!("chain: {error}"))?;
         let trusted = x509::verify_chain(chain, &[], NOW);
         if trusted != Err(x509::ChainError::Untrusted) {
-            return Err(format!("trusted by nobody: {trusted:?}"));
+            return Err(format!("trusted without an authority: {trusted:?}"));
         }
     }
     let Authentication {
@@ -537,7 +537,7 @@ fn b12_the_credential_id_is_the_one_that_was_made() {
         ("authData".into(), registering.data.as_slice().into()),
     ]);
     let response = RegistrationResponse {
-        credential_id: b"of somebody else",
+        credential_id: b"of another user",
         client_data: registering.client_data.as_bytes(),
         attestation_object: &encode(&object),
     };

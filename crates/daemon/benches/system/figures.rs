@@ -15,7 +15,7 @@ impl Figures {
             "# cores={cores} store=sqlite durability=full version={}",
             env!("CARGO_PKG_VERSION")
         );
-        println!("# the load comes from the same machine and shares its cores");
+        println!("# the load generator runs on the same machine and shares its cores");
         println!("scenario\tmetric\tvalue\tunit\ttarget");
         Self { count: 0 }
     }

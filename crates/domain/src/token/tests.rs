@@ -270,7 +270,7 @@ fn a07_contents_that_only_a_general_decoder_takes_are_refused_although_signed() 
         ),
         ("type unknown", [&[0x08, 0x00], &canonical[2..]].concat()),
         (
-            "a type that is none",
+            "an unknown type",
             [&[0x08, 0x04], &canonical[2..]].concat(),
         ),
         ("no type", canonical[2..].to_vec()),

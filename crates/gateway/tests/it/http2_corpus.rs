@@ -128,7 +128,7 @@ fn allowed() -> Vec<Case> {
             ],
         ),
         (
-            "§8.1 trailers with a pseudo-header, of which nobody hears",
+            "§8.1 trailers with a pseudo-header are not forwarded",
             vec![
                 post("4"),
                 frame(DATA, 0, 1, b"body"),
@@ -136,7 +136,7 @@ fn allowed() -> Vec<Case> {
             ],
         ),
         (
-            "§6.5 settings that nobody knows",
+            "§6.5 unknown settings",
             vec![setting(0x9999, 1), get()],
         ),
         (
@@ -363,7 +363,7 @@ fn forbidden() -> Vec<Case> {
         ),
         ("§8.2.2 TE besides trailers", vec![extra(&[("te", "gzip")])]),
         (
-            "§8.3 a pseudo-header that there is not",
+            "§8.3 an unknown pseudo-header",
             vec![extra(&[(":evil", "y")])],
         ),
         (

@@ -115,7 +115,7 @@ fn of_event(event: &Event, made: &BTreeMap<u64, Made>) -> Option<String> {
                 None => write.possible.iter().any(|(_, written)| written == value),
             });
             if !is_of {
-                return Some(format!("nobody wrote what {event:?} read"));
+                return Some(format!("{event:?} read a value that was never written"));
             }
             let earliest = write.and_then(|write| write.earliest(Some(value)));
             earliest
@@ -135,7 +135,7 @@ fn of_event(event: &Event, made: &BTreeMap<u64, Made>) -> Option<String> {
             let before = made.get(expected).and_then(|made| made.earliest(None));
             match before {
                 Some(began) if began <= ended => None,
-                _ => Some(format!("{event:?} stands on what nobody wrote")),
+                _ => Some(format!("{event:?} depends on a value that was never written")),
             }
         }
     }

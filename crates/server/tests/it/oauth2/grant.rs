@@ -235,7 +235,7 @@ async fn w26_refused_clients_get_an_error_and_a_limit_is_429(#[case] backend: Ba
     let told = reply.json()["error_description"].to_string();
     assert!(
         told.contains("disabled"),
-        "whoever holds the secret learns why: {told}"
+        "a client with the right secret learns the reason: {told}"
     );
 }
 
