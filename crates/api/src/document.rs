@@ -86,7 +86,7 @@ pub fn parse(source_name: &str, text: &[u8]) -> Result<Vec<(Position, Resource)>
 ///
 /// # Errors
 /// Returns every problem, like [`parse`].
-#[allow(clippy::type_complexity, reason = "two lists, each with its places")]
+#[allow(clippy::type_complexity, reason = "two lists, each with its positions")]
 pub fn parse_with_tests(
     source_name: &str,
     text: &[u8],

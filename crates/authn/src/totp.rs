@@ -23,7 +23,7 @@ pub struct Parameters {
 
 /// Hash algorithm of the HMAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each is what it is called")]
+#[allow(missing_docs, reason = "the variants are the names of the standard")]
 pub enum Algorithm {
     Sha1,
     Sha256,

@@ -10,7 +10,10 @@ use crate::settings::File;
 
 /// The source of the FIDO metadata about authenticator models. Without a source, no metadata are loaded.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[allow(clippy::struct_field_names, reason = "the flags are named so")]
+#[allow(
+    clippy::struct_field_names,
+    reason = "the fields are named like the flags"
+)]
 pub(crate) struct MetadataSettings {
     /// URL of the FIDO metadata, which verify the attestations of authenticators, for example
     /// `https://mds3.fidoalliance.org/`

@@ -56,7 +56,10 @@ impl Telemetry {
     /// Returns the collector of request spans.
     #[cfg_attr(
         not(feature = "otlp"),
-        allow(clippy::unused_self, reason = "there is nothing in it then")
+        allow(
+            clippy::unused_self,
+            reason = "without the feature the type has no fields"
+        )
     )]
     pub(crate) fn traces(&self) -> Option<Arc<dyn Traces>> {
         #[cfg(feature = "otlp")]
@@ -73,7 +76,10 @@ impl Telemetry {
     /// Returns an error if a recorder is already installed.
     #[cfg_attr(
         not(feature = "otlp"),
-        allow(clippy::unused_self, reason = "there is nothing in it then")
+        allow(
+            clippy::unused_self,
+            reason = "without the feature the type has no fields"
+        )
     )]
     pub(crate) fn record_metrics(&self, local: PrometheusRecorder) -> anyhow::Result<()> {
         #[cfg(feature = "otlp")]
@@ -101,7 +107,7 @@ impl Telemetry {
 
 #[allow(
     clippy::disallowed_methods,
-    reason = "a variable of this program, by the name that all exporters have for it"
+    reason = "the standard name of this variable in OpenTelemetry"
 )]
 fn wanted(endpoint: Option<&str>) -> Option<String> {
     endpoint

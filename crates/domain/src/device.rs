@@ -55,7 +55,7 @@ pub struct Facts {
 
 /// The reason why reported information is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "each says it in its message")]
+#[allow(missing_docs, reason = "the message of each variant documents it")]
 pub enum Invalid {
     #[error("info.osType must be LINUX, WINDOWS or MAC")]
     OsType,

@@ -53,7 +53,7 @@ impl Permit {
 /// The outcome of a request that is not denied.
 #[allow(
     clippy::large_enum_variant,
-    reason = "moved once; a box would be an allocation for each request"
+    reason = "moved once; a box would cost an allocation for each request"
 )]
 pub(crate) enum Passed<B> {
     /// Forward the request. It contains only what the upstream may see.

@@ -38,7 +38,7 @@ impl PolicySet {
     #[must_use]
     #[allow(
         clippy::needless_pass_by_value,
-        reason = "callers hand over what they have decoded, as to `new`"
+        reason = "callers pass ownership, as to `new`"
     )]
     pub fn with(&self, policy: core_v1::Policy) -> Self {
         let mut policies = self.0.policies.clone();

@@ -11,7 +11,7 @@
     clippy::cast_precision_loss,
     clippy::too_many_lines,
     clippy::disallowed_methods,
-    reason = "a measurement that fails is to stop, and to print is its purpose"
+    reason = "a benchmark fails by panicking and prints its results"
 )]
 
 use std::{

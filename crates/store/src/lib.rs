@@ -4,7 +4,7 @@
 //! suite. A new resource kind needs no change to a backend.
 #![allow(
     clippy::similar_names,
-    reason = "a sealer seals what is then sealed: the words are meant to be alike"
+    reason = "names such as sealer and sealed are meant to be similar"
 )]
 
 mod backend;

@@ -108,7 +108,7 @@ pub enum Expected {
 /// One step of a [`Transaction`].
 #[allow(
     clippy::large_enum_variant,
-    reason = "lives shortly; a box would cost an allocation each"
+    reason = "short-lived; a box would cost an allocation each"
 )]
 #[derive(Debug, Clone)]
 pub enum Operation {

@@ -15,7 +15,7 @@ pub(crate) struct Prepared {
 
 #[allow(
     clippy::large_enum_variant,
-    reason = "lives shortly; a box would cost an allocation each"
+    reason = "short-lived; a box would cost an allocation each"
 )]
 pub(crate) enum Step {
     Put {

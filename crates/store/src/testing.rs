@@ -1,8 +1,5 @@
 //! Temporary stores for tests.
-#![allow(
-    clippy::expect_used,
-    reason = "a test that cannot have its store has failed"
-)]
+#![allow(clippy::expect_used, reason = "tests fail by panicking")]
 
 use std::{path::Path, sync::Arc};
 

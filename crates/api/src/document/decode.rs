@@ -165,7 +165,7 @@ impl Decoder {
             Kind::Double => self.float(node, path).map(Value::F64),
             #[allow(
                 clippy::cast_possible_truncation,
-                reason = "a number that fits the precision of the field"
+                reason = "the field has the precision of an f32"
             )]
             Kind::Float => self.float(node, path).map(|value| Value::F32(value as f32)),
             Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => self.integer(node, path).map(Value::I32),

@@ -49,7 +49,7 @@ pub enum Standing {
 
 impl Entry {
     /// Returns `None` for a malformed entry, and `Some(None)` for one without an AAGUID and key identifiers.
-    #[allow(clippy::option_option, reason = "one is an error, the other is not")]
+    #[allow(clippy::option_option, reason = "only one of them is an error")]
     pub(super) fn read(value: &Value) -> Option<Option<Self>> {
         let object = value.as_object()?;
         let aaguid = match object.get("aaguid") {

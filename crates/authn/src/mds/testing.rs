@@ -2,7 +2,7 @@
 #![allow(
     clippy::missing_panics_doc,
     clippy::unwrap_used,
-    reason = "in tests, what cannot be made is found out by a panic"
+    reason = "tests fail by panicking"
 )]
 
 use aws_lc_rs::{

@@ -4,7 +4,7 @@
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
     clippy::panic,
-    reason = "a test that cannot go on has failed"
+    reason = "tests fail by panicking"
 )]
 
 use std::{

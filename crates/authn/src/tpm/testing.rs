@@ -3,7 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
-    reason = "for tests alone"
+    reason = "only for tests"
 )]
 
 use aws_lc_rs::{

@@ -5,7 +5,7 @@
     clippy::indexing_slicing,
     clippy::new_without_default,
     missing_docs,
-    reason = "in tests, what cannot be made is found out by a panic"
+    reason = "tests fail by panicking"
 )]
 
 use std::{fmt::Write as _, sync::Arc};
@@ -130,7 +130,10 @@ fn named(name: &str) -> CertificateParams {
 
 /// Deviations of an attacker or a faulty authenticator.
 #[derive(Debug, Clone, Default)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a twist of its own")]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each flag is an independent deviation"
+)]
 pub struct Twist {
     pub absent: bool,
     pub unverified: bool,

@@ -65,7 +65,7 @@ fn decode(text: &str) -> Vec<u8> {
 #[test]
 #[allow(
     clippy::disallowed_methods,
-    reason = "another set of vectors may be named from outside"
+    reason = "a variable can select another set of vectors"
 )]
 fn w3c_vectors() {
     let path = std::env::var("W3C_VECTORS").unwrap_or_else(|_| {

@@ -15,7 +15,7 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a measurement that cannot go on has failed"
+    reason = "a benchmark fails by panicking"
 )]
 
 #[allow(dead_code, reason = "shared with the other benchmark")]

@@ -2,7 +2,7 @@
 
 /// The reason why a Credential, a Session or a token is refused. Show it only to a caller that proved to hold it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-#[allow(missing_docs, reason = "each says it in its message")]
+#[allow(missing_docs, reason = "the message of each variant documents it")]
 pub enum Refusal {
     #[error("the stored object is incomplete")]
     Incomplete,

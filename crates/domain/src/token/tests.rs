@@ -269,10 +269,7 @@ fn a07_contents_that_only_a_general_decoder_takes_are_refused_although_signed() 
             [&[0x88, 0x00, 0x01], &canonical[2..]].concat(),
         ),
         ("type unknown", [&[0x08, 0x00], &canonical[2..]].concat()),
-        (
-            "an unknown type",
-            [&[0x08, 0x04], &canonical[2..]].concat(),
-        ),
+        ("an unknown type", [&[0x08, 0x04], &canonical[2..]].concat()),
         ("no type", canonical[2..].to_vec()),
         (
             "a repeated type",

@@ -135,10 +135,7 @@ fn allowed() -> Vec<Case> {
                 frame(HEADERS, WHOLE, 1, &fields(&[(":path", "/admin")])),
             ],
         ),
-        (
-            "§6.5 unknown settings",
-            vec![setting(0x9999, 1), get()],
-        ),
+        ("§6.5 unknown settings", vec![setting(0x9999, 1), get()]),
         (
             "§6.9 a window that grows",
             vec![frame(WINDOW_UPDATE, 0, 0, &[0, 0, 1, 0]), get()],

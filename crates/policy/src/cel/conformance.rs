@@ -51,7 +51,7 @@ enum Outcome {
 #[test]
 #[allow(
     clippy::disallowed_methods,
-    reason = "another set of cases may be named from outside"
+    reason = "a variable can select another set of cases"
 )]
 fn cel_conformance() {
     let path = std::env::var("CEL_CASES").unwrap_or_else(|_| data("cases.json"));

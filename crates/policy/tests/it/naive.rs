@@ -547,7 +547,7 @@ fn random_world(random: &mut Random) -> World {
 #[test]
 #[allow(
     clippy::disallowed_methods,
-    reason = "the full run is asked for from outside"
+    reason = "a variable requests the full run"
 )]
 fn c14_the_compiled_matcher_is_that_of_the_plain_one() {
     let wanted = std::env::var("POLICY_CASES").ok();

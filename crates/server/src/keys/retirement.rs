@@ -133,7 +133,7 @@ fn credential_signed_at(credential: &Credential, now: UnixMillis) -> Option<Unix
 /// because the lifetimes of its tokens may have been changed since.
 #[allow(
     clippy::unnecessary_wraps,
-    reason = "of the type of those of other kinds"
+    reason = "has the same type as the functions of other kinds"
 )]
 fn session_signed_at(session: &Session, _now: UnixMillis) -> Option<UnixMillis> {
     let created_at = session

@@ -20,7 +20,7 @@ const WRITERS: usize = 8;
 async fn victim() {
     #[allow(
         clippy::disallowed_methods,
-        reason = "how the test tells its child what to do"
+        reason = "the test passes instructions to its child process"
     )]
     let Ok(directory) = std::env::var(DIRECTORY) else {
         return;

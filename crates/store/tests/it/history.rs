@@ -135,7 +135,9 @@ fn of_event(event: &Event, made: &BTreeMap<u64, Made>) -> Option<String> {
             let before = made.get(expected).and_then(|made| made.earliest(None));
             match before {
                 Some(began) if began <= ended => None,
-                _ => Some(format!("{event:?} depends on a value that was never written")),
+                _ => Some(format!(
+                    "{event:?} depends on a value that was never written"
+                )),
             }
         }
     }

@@ -4,7 +4,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "a test that finds something else than it expects is to stop"
+    reason = "tests fail by panicking"
 )]
 
 mod clocks;

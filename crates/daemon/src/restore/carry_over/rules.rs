@@ -95,7 +95,7 @@ pub(super) fn authenticator(
 
 #[allow(
     clippy::needless_pass_by_value,
-    reason = "the callers are done with it"
+    reason = "the callers no longer need it"
 )]
 fn changed<T: PartialEq>(before: T, after: T) -> Verdict<T> {
     if before == after {

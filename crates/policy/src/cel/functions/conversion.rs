@@ -78,7 +78,7 @@ fn one<'v, 'a>(name: &str, arguments: &'v [Value<'a>]) -> Result<&'v Value<'a>, 
 
 #[allow(
     clippy::cast_possible_truncation,
-    reason = "the range is checked before"
+    reason = "the range was checked before"
 )]
 fn int<'a>(_: &mut Evaluation<'a>, arguments: &[Value<'a>]) -> Outcome<'a> {
     let value = one("int", arguments)?;
@@ -106,7 +106,7 @@ fn int<'a>(_: &mut Evaluation<'a>, arguments: &[Value<'a>]) -> Outcome<'a> {
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "the range is checked before"
+    reason = "the range was checked before"
 )]
 fn uint<'a>(_: &mut Evaluation<'a>, arguments: &[Value<'a>]) -> Outcome<'a> {
     let value = one("uint", arguments)?;

@@ -166,10 +166,7 @@ fn decimal(output: &mut String, value: &Value<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-#[allow(
-    clippy::cast_precision_loss,
-    reason = "written as a double is what was asked for"
-)]
+#[allow(clippy::cast_precision_loss, reason = "the caller requested a double")]
 fn floating(
     output: &mut String,
     clause: char,

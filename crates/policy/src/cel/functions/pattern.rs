@@ -22,10 +22,7 @@ const MAX_NESTING: u32 = 400;
 /// # Panics
 /// Panics if the crate rejects the translation for another reason.
 #[cfg(any(test, feature = "fuzzing"))]
-#[allow(
-    clippy::panic,
-    reason = "a law that does not hold is what a test looks for"
-)]
+#[allow(clippy::panic, reason = "a failed assertion fails the test")]
 pub(crate) fn check_translation(pattern: &str) {
     let Ok(translated) = re2::translate(pattern) else {
         return;
