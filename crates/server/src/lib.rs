@@ -28,6 +28,7 @@ pub mod places;
 pub mod resource;
 pub mod return_to;
 mod row_budget;
+mod sealed;
 pub mod step_up;
 mod usage;
 pub mod web;

@@ -23,7 +23,6 @@ mod page;
 mod portal;
 pub(crate) mod provider;
 mod saml;
-pub(crate) mod sealed;
 mod visit;
 
 use axum::{

@@ -17,7 +17,7 @@ use crate::{
     Caller, Context, Error, ErrorKind,
     audit::{self, Entry},
     hits::{self, TooMany},
-    web::sealed::{self, NotOpened, Purpose},
+    sealed::{self, NotOpened, Purpose},
 };
 
 /// Lifetime of a code.

@@ -30,7 +30,7 @@ use crate::{
     Actor, Caller, Context, Error, ErrorKind,
     audit::{self, Entry},
     resource::{codec::Stored, index, load, read, write::parse_uid},
-    web::sealed::{self, NotOpened, Purpose},
+    sealed::{self, NotOpened, Purpose},
 };
 
 const LIFETIME: Duration = Duration::from_hours(1);

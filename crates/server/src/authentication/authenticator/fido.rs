@@ -50,7 +50,7 @@ use crate::{
     authentication::{active::MayAwaitAuthenticator, identity::SingleUse},
     metadata::Attested,
     resource::codec::{self, Stored},
-    web::sealed::{self, NotOpened, Purpose},
+    sealed::{self, NotOpened, Purpose},
 };
 
 pub(crate) use client::{ForClient, for_client};
