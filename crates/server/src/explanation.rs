@@ -16,8 +16,7 @@ use policy::{Background, Described, Owners, Subject};
 
 use crate::{
     Context, Error, ServiceEntry, Unauthenticated,
-    bootstrap::API_NAMESPACE,
-    resource::{codec::Stored, load},
+    resource::{built_in::API_NAMESPACE, codec::Stored, load},
     step_up,
 };
 

@@ -11,6 +11,7 @@ pub mod audit;
 pub mod authenticator;
 pub mod author;
 pub(crate) mod authorization;
+pub(crate) mod built_in;
 pub mod cluster_config;
 pub mod codec;
 mod config;
