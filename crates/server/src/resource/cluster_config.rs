@@ -20,7 +20,7 @@ use super::{
 };
 use crate::Error;
 
-mod authenticator_rules;
+pub(crate) mod authenticator_rules;
 mod device_rules;
 
 /// Fixed name of the object. The name in a request is ignored.
