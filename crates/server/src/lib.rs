@@ -19,6 +19,7 @@ mod federation;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod grpc;
+mod grpc_status;
 mod hits;
 pub mod keys;
 mod limit;

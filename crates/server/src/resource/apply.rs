@@ -22,7 +22,7 @@ use super::{
     draft::Draft,
     write::{self, Managed, Plan},
 };
-use crate::{Error, grpc::status};
+use crate::{Error, grpc_status};
 
 mod prune;
 
@@ -157,7 +157,7 @@ impl Planned {
             index: index.and_then(|index| u32::try_from(index).ok()),
             kind: kind.map(|kind| kind.to_string()).unwrap_or_default(),
             name: name.to_owned(),
-            code: u32::try_from(i32::from(status::code(error.kind()))).unwrap_or_default(),
+            code: u32::try_from(i32::from(grpc_status::code(error.kind()))).unwrap_or_default(),
             message: error.public().to_owned(),
         });
     }
