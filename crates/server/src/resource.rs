@@ -20,7 +20,7 @@ mod device;
 pub mod draft;
 mod duration;
 mod group;
-mod identity_provider;
+pub(crate) mod identity_provider;
 pub mod index;
 pub mod load;
 pub mod metadata;

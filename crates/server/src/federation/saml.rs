@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Context, Error, ErrorKind, authentication::identity::SingleUse, directory::ProviderEntry,
-    web::CALLBACK,
+    resource::identity_provider::saml_choice, web::CALLBACK,
 };
 
 mod keys;
@@ -285,21 +285,13 @@ async fn service(ctx: &Context, spec: &spec::Saml) -> Result<ServiceProvider, Er
     })
 }
 
-/// Returns the part of the metadata that the settings select.
-pub(crate) fn choice(spec: &spec::Saml) -> Choice {
-    Choice {
-        entity_id: spec.provider_entity_id.clone(),
-        signers: spec.metadata_signers.clone(),
-    }
-}
-
 fn source(ctx: &Context, spec: &spec::Saml) -> Result<Arc<MetadataSource>, Error> {
     let location = match &spec.metadata_type {
         Some(MetadataType::MetadataUrl(url)) => MetadataLocation::Url(url.clone()),
         Some(MetadataType::Metadata(document)) => MetadataLocation::Fixed(document.clone()),
         None => return Err(Error::internal("a SAML provider without metadata")),
     };
-    let key = (location, choice(spec));
+    let key = (location, saml_choice(spec));
     let sources = &ctx.federation.saml.sources;
     let mut sources = sources.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(source) = sources.get(&key) {

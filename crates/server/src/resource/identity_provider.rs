@@ -15,11 +15,12 @@ use api::{
 mod rules;
 
 use super::{codec::Stored, draft::Draft, index, write::Managed};
-use crate::{Error, ErrorKind, federation::saml::choice};
+use crate::{Error, ErrorKind};
 use authn::{
     issuer::{self, HttpsUrl, InvalidUrl},
     jwk::{KeySet, MAX_SET_LENGTH},
     saml::Certificate,
+    saml_source::Choice,
 };
 use domain::clock::UnixMillis;
 
@@ -243,10 +244,18 @@ fn check_saml(saml: &spec::Saml) -> Result<(), Error> {
     )
 }
 
+/// Returns the part of the metadata that the settings select.
+pub(crate) fn saml_choice(spec: &spec::Saml) -> Choice {
+    Choice {
+        entity_id: spec.provider_entity_id.clone(),
+        signers: spec.metadata_signers.clone(),
+    }
+}
+
 /// Checks the metadata but not its expiry: expired metadata is refused when it is used.
 fn check_metadata(saml: &spec::Saml, metadata: &str) -> Result<(), Error> {
     let any_time = UnixMillis(0);
-    choice(saml)
+    saml_choice(saml)
         .read(metadata, any_time)
         .map(drop)
         .map_err(|error| Error::invalid(format!("spec.saml.metadata: {}", error.reason())))
