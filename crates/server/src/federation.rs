@@ -16,6 +16,8 @@ mod ending;
 pub(crate) mod oidc;
 pub(crate) mod saml;
 
+/// Path to which identity providers redirect or post.
+pub(crate) const CALLBACK: &str = "/callback";
 /// Maximum number of cached sources. Above it, unused ones are evicted.
 const SOURCES: usize = 256;
 

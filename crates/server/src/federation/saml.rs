@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Context, Error, ErrorKind, authentication::identity::SingleUse, directory::ProviderEntry,
-    resource::identity_provider::saml_choice, web::CALLBACK,
+    federation::CALLBACK, resource::identity_provider::saml_choice,
 };
 
 mod keys;

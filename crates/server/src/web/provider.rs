@@ -18,7 +18,7 @@ use domain::{id::Uid, kind::Kind};
 use prost::Message as _;
 use zeroize::Zeroizing;
 
-use super::{CALLBACK, form::Fields};
+use super::form::Fields;
 use crate::{
     Caller, Context, Error, ErrorKind,
     authentication::{
@@ -26,7 +26,7 @@ use crate::{
         person,
     },
     directory::ProviderEntry,
-    federation::{self, saml},
+    federation::{self, CALLBACK, saml},
     resource::load,
 };
 
