@@ -1,6 +1,6 @@
-//! The context of a use case: the ports and the caller.
+//! The context of a use case: the ports and the state of the replica.
 
-use std::{fmt, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use authn::outbound::Outbound;
 use domain::{
@@ -11,7 +11,7 @@ use domain::{
 use store::{Store, StoreError};
 
 use crate::{
-    Directory, Principal,
+    Directory,
     access_log::AccessBatch,
     audit::AuditBatch,
     authentication,
@@ -206,28 +206,4 @@ impl FromStr for Domain {
             host_length: host.len(),
         })
     }
-}
-
-/// The sender of a request, authenticated or not.
-#[derive(Debug, Clone, Default)]
-pub struct Caller {
-    /// Id of the request in logs, audit events and the response.
-    pub request_id: String,
-    /// IP address of the client, if the listener trusts it.
-    pub ip: Option<IpAddr>,
-    /// User agent as sent, shortened to 220 bytes.
-    pub user_agent: String,
-}
-
-/// The sender of an authenticated request. It is in the `http::Extensions` of each such request.
-#[derive(Clone)]
-pub struct Actor {
-    /// The authenticated Session.
-    pub principal: Arc<Principal>,
-    /// Id of the request in logs, audit events and the response.
-    pub request_id: String,
-    /// IP address of the client, if the listener trusts it.
-    pub ip: Option<IpAddr>,
-    /// User agent as sent, shortened to 220 bytes.
-    pub user_agent: String,
 }

@@ -11,6 +11,7 @@ pub mod authentication;
 mod background;
 pub mod bootstrap;
 mod budget;
+mod caller;
 mod context;
 pub mod directory;
 mod error;
@@ -35,7 +36,8 @@ mod usage;
 pub mod web;
 
 pub use access::{Peer, RequestId};
-pub use context::{Actor, Caller, Context, Domain, InvalidDomain};
+pub use caller::{Actor, Caller};
+pub use context::{Context, Domain, InvalidDomain};
 pub use directory::{Directory, Principal, ServiceEntry, Unauthenticated};
 pub use error::{Error, ErrorKind};
 pub use grpc::grpc_router;
