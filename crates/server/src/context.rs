@@ -7,11 +7,12 @@ use domain::{
     clock::{Clock, UnixMillis},
     id::Uid,
     rng::Rng,
+    session::{self, Seen},
 };
 use store::{Store, StoreError};
 
 use crate::{
-    Directory,
+    Caller, Directory,
     access_log::AccessBatch,
     audit::AuditBatch,
     authentication,
@@ -139,6 +140,14 @@ impl Context {
     /// Returns a new random uid.
     pub fn new_uid(&self) -> Uid {
         Uid::random(&*self.rng)
+    }
+
+    /// Returns the client information and location for an authentication info.
+    pub(crate) fn seen(&self, caller: &Caller) -> Seen {
+        Seen {
+            downstream: session::downstream(caller.ip, &caller.user_agent),
+            geoip: caller.ip.and_then(|ip| self.places.find(ip)),
+        }
     }
 }
 
