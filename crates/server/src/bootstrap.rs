@@ -10,12 +10,12 @@ use store::SecretWrite;
 
 use crate::{
     Context, Error,
+    document::{codec::Stored, load},
     resource::{
         author::Author,
         cluster_config,
-        codec::Stored,
         draft::Draft,
-        load, upgrade,
+        upgrade,
         write::{self, Managed, Plan},
     },
 };

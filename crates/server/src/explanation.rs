@@ -16,7 +16,8 @@ use policy::{Background, Described, Owners, Subject};
 
 use crate::{
     Context, Error, ServiceEntry, Unauthenticated,
-    resource::{built_in::API_NAMESPACE, codec::Stored, load},
+    document::{codec::Stored, load},
+    resource::built_in::API_NAMESPACE,
     step_up,
 };
 
@@ -266,7 +267,7 @@ async fn groups(ctx: &Context, user: &User) -> Result<Vec<Group>, Error> {
         .collect())
 }
 
-async fn named<T: crate::resource::codec::Resource>(
+async fn named<T: crate::document::codec::Resource>(
     ctx: &Context,
     kind: Kind,
     name: &str,

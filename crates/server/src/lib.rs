@@ -14,6 +14,7 @@ mod budget;
 mod caller;
 mod context;
 pub mod directory;
+pub mod document;
 mod error;
 mod explanation;
 mod federation;

@@ -33,7 +33,7 @@ use super::{
 use crate::{
     Caller, Context, Error, ErrorKind,
     directory::{Known, ProviderEntry},
-    resource::{index, load},
+    document::{index, load},
 };
 
 const ATTEMPTS: usize = 64;

@@ -29,7 +29,8 @@ use super::{
 use crate::{
     Actor, Caller, Context, Error, ErrorKind,
     audit::{self, Entry},
-    resource::{codec::Stored, index, load, read, write::parse_uid},
+    document::{codec::Stored, index, load},
+    resource::{read, write::parse_uid},
     sealed::{self, NotOpened, Purpose},
 };
 

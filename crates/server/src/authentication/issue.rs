@@ -20,7 +20,7 @@ use super::{begin, reap, sign::SessionTokens};
 use crate::{
     Actor, Context, Error,
     audit::{self, Change},
-    resource::{
+    document::{
         codec::{self, Stored},
         index, load,
     },

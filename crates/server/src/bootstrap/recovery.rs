@@ -15,11 +15,10 @@ use store::SecretWrite;
 use super::{objects, sign};
 use crate::{
     Context, Error,
+    document::{codec::Stored, index},
     resource::{
         author::Author,
-        codec::Stored,
         draft::Draft,
-        index,
         write::{self, Plan},
     },
 };

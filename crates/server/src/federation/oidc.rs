@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::ending::{self, Meant, began_by, nobody};
 use crate::{
     Caller, Context, Error, authentication::identity::SingleUse, directory::ProviderEntry,
-    resource::index,
+    document::index,
 };
 
 /// Path at which providers report the end of a session.

@@ -13,8 +13,8 @@ use crate::{
     audit::{self, Entry},
     authentication::secret::{Proof, Purpose},
     directory::revoked,
+    document::load,
     hits::{self, TooMany},
-    resource::load,
 };
 
 const EVENT: &str = "token.revoked";

@@ -18,11 +18,14 @@ use domain::{id::Uid, kind::Kind};
 
 use super::{
     administrators,
-    codec::Resource,
     draft::Draft,
     write::{self, Managed, Plan},
 };
-use crate::{Error, grpc_status};
+use crate::{
+    Error,
+    document::codec::{self, Resource, Stored},
+    grpc_status,
+};
 
 mod prune;
 
@@ -263,7 +266,7 @@ fn stored_name(resource: &AnyResource) -> String {
 }
 
 /// Returns all documents of a kind.
-async fn all<T: Resource>(draft: &Draft<'_>) -> Result<Vec<super::codec::Stored<T>>, Error> {
+async fn all<T: Resource>(draft: &Draft<'_>) -> Result<Vec<Stored<T>>, Error> {
     const BATCH: u32 = 1000;
     let mut found = Vec::new();
     let mut after = None;
@@ -272,7 +275,7 @@ async fn all<T: Resource>(draft: &Draft<'_>) -> Result<Vec<super::codec::Stored<
         let documents = store.scan(T::DOCUMENT, after, BATCH, draft.now).await?;
         after = documents.last().map(|document| document.uid);
         for document in &documents {
-            found.push(super::codec::decode(document)?);
+            found.push(codec::decode(document)?);
         }
         if documents.len() < usize::try_from(BATCH).unwrap_or(usize::MAX) {
             return Ok(found);

@@ -13,12 +13,11 @@ use api::{
 
 use super::{
     administrators, authorization,
-    codec::Stored,
     draft::Draft,
     duration, served,
     write::{self, Managed, Origin, Plan},
 };
-use crate::Error;
+use crate::{Error, document::codec::Stored};
 
 pub(crate) mod authenticator_rules;
 mod device_rules;

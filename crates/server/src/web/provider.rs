@@ -26,8 +26,8 @@ use crate::{
         person,
     },
     directory::ProviderEntry,
+    document::load,
     federation::{self, CALLBACK, saml},
-    resource::load,
 };
 
 /// A provider that the login page offers.

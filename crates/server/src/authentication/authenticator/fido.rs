@@ -48,8 +48,8 @@ use super::{
 use crate::{
     Caller, Context, Error, ErrorKind, audit,
     authentication::{active::MayAwaitAuthenticator, identity::SingleUse},
+    document::codec::{self, Stored},
     metadata::Attested,
-    resource::codec::{self, Stored},
     sealed::{self, NotOpened, Purpose},
 };
 

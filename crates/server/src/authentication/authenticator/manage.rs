@@ -21,7 +21,7 @@ use crate::{
     Caller, Context, Error, ErrorKind, audit,
     authentication::active::MayLackFirstAuthenticator,
     directory::Login,
-    resource::{
+    document::{
         codec::{self, Stored},
         index, load,
     },

@@ -15,12 +15,11 @@ use super::{
     super::{
         built_in::{API_NAMESPACE, API_SERVICE},
         cluster_config,
-        codec::Stored,
         draft::Draft,
     },
     Evidence, of,
 };
-use crate::Error;
+use crate::{Error, document::codec::Stored};
 
 const PACKAGE: &str = "octelium.api.main.core.v1";
 const SERVICE: &str = "MainService";

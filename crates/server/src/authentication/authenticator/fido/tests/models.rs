@@ -6,8 +6,8 @@ use store::testing;
 
 use super::*;
 use crate::{
+    document::load,
     metadata::{Location, Source},
-    resource::load,
 };
 
 /// The AAGUID of a model in the metadata that a U2F registration claims.
