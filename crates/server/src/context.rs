@@ -14,7 +14,7 @@ use store::{Store, StoreError};
 use crate::{
     Caller, Directory,
     access_log::AccessBatch,
-    audit::AuditBatch,
+    audit_batch::AuditBatch,
     authentication,
     budget::BodyBudget,
     directory,

@@ -7,6 +7,7 @@ mod access;
 pub mod access_log;
 pub mod assertion;
 pub mod audit;
+mod audit_batch;
 pub mod authentication;
 mod background;
 pub mod bootstrap;
@@ -37,6 +38,7 @@ mod usage;
 pub mod web;
 
 pub use access::{Peer, RequestId};
+pub use audit_batch::AuditBatch;
 pub use caller::{Actor, Caller};
 pub use context::{Context, Domain, InvalidDomain};
 pub use directory::{Directory, Principal, ServiceEntry, Unauthenticated};
