@@ -18,12 +18,12 @@ use crate::{
     authentication,
     budget::BodyBudget,
     directory,
-    federation::Federation,
     hits::OverLimit,
     keys::Keyring,
     metadata,
     metadata::MetadataService,
     places::Places,
+    provider_cache::ProviderCache,
     row_budget::{AnonymousRows, FailedLogins},
     usage::UsageBatch,
 };
@@ -57,7 +57,7 @@ pub struct Context {
     /// The retention of audit events. `None` keeps them forever.
     pub(crate) audit_retention: Option<Duration>,
     pub(crate) authentication: Arc<authentication::State>,
-    pub(crate) federation: Arc<Federation>,
+    pub(crate) providers: Arc<ProviderCache>,
     pub(crate) metadata: Arc<MetadataService>,
     pub(crate) places: Arc<Places>,
     /// The domain of the Cluster.
@@ -97,7 +97,7 @@ impl Context {
             failed_logins: Arc::default(),
             audit_retention: None,
             authentication: Arc::default(),
-            federation: Arc::default(),
+            providers: Arc::default(),
             metadata: Arc::default(),
             places: Arc::default(),
             domain,
@@ -107,7 +107,7 @@ impl Context {
     /// Uses `outbound` for requests to identity providers. The default reaches only the public Internet.
     #[must_use]
     pub fn with_outbound(mut self, outbound: Outbound) -> Self {
-        self.federation = Arc::new(Federation::by(outbound));
+        self.providers = Arc::new(ProviderCache::by(outbound));
         self
     }
 

@@ -29,6 +29,7 @@ mod limit;
 pub mod metadata;
 mod oauth2;
 pub mod places;
+mod provider_cache;
 pub mod resource;
 pub mod return_to;
 mod row_budget;

@@ -391,7 +391,7 @@ impl MetadataService {
         match &self.source.location {
             None => Err(Failed::Unreachable("there is no source".to_owned())),
             Some(Location::Url(url)) => ctx
-                .federation
+                .providers
                 .outbound()
                 .get(url, LARGEST)
                 .await

@@ -207,7 +207,7 @@ async fn verify(
         .ok_or_else(|| told(unauthenticated("provider_type")))?;
     let own = ctx.domain.url();
     let audience = if audience.is_empty() { &own } else { audience };
-    let keys = ctx.federation.keys(location, &ctx.clock);
+    let keys = ctx.providers.keys(location, &ctx.clock);
     match keys.verify(wanted.assertion, audience, &*ctx.clock).await {
         Ok(verified) => {
             let is_reusable = entry.spec().is_some_and(|spec| {
