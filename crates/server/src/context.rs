@@ -142,6 +142,16 @@ impl Context {
         Uid::random(&*self.rng)
     }
 
+    /// Returns the ports that the updates of [`MetadataService`] need.
+    pub(crate) fn metadata_ports(&self) -> metadata::Ports<'_> {
+        metadata::Ports {
+            store: &*self.store,
+            clock: &*self.clock,
+            rng: &*self.rng,
+            providers: &self.providers,
+        }
+    }
+
     /// Returns the client information and location for an authentication info.
     pub(crate) fn seen(&self, caller: &Caller) -> Seen {
         Seen {

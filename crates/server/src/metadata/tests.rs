@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use store::{Store, testing};
 
 use super::*;
-use crate::{Domain, directory::Limits};
+use crate::{Context, Domain, directory::Limits};
 
 /// 2026-01-01 00:00 UTC.
 const START: UnixMillis = UnixMillis(1_767_225_600_000);
@@ -52,7 +52,7 @@ impl Replica {
     }
 
     async fn look(&self) -> MetadataServiceState {
-        self.ctx.metadata.look(&self.ctx).await;
+        self.ctx.metadata.look(self.ctx.metadata_ports()).await;
         self.ctx.metadata.state(self.ctx.now())
     }
 
