@@ -15,7 +15,7 @@ use crate::{
     Caller, Directory,
     access_log::AccessBatch,
     audit_batch::AuditBatch,
-    authentication,
+    authentication_state::AuthenticationState,
     budget::BodyBudget,
     directory,
     hits::OverLimit,
@@ -56,7 +56,7 @@ pub struct Context {
     pub(crate) failed_logins: Arc<FailedLogins>,
     /// The retention of audit events. `None` keeps them forever.
     pub(crate) audit_retention: Option<Duration>,
-    pub(crate) authentication: Arc<authentication::State>,
+    pub(crate) authentication: Arc<AuthenticationState>,
     pub(crate) providers: Arc<ProviderCache>,
     pub(crate) metadata: Arc<MetadataService>,
     pub(crate) places: Arc<Places>,

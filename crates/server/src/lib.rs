@@ -9,6 +9,7 @@ pub mod assertion;
 pub mod audit;
 mod audit_batch;
 pub mod authentication;
+mod authentication_state;
 mod background;
 pub mod bootstrap;
 mod budget;
