@@ -20,7 +20,6 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("cli", &["args", "client", "command", "output", "remote"]),
     ("cli", &["failure", "terminal"]),
     ("daemon", &["dispatch", "listener", "sites"]),
-    ("domain", &["authenticator", "session"]),
     ("gateway", &["authorize", "forward", "gateway", "login"]),
     (
         "gateway",
