@@ -40,10 +40,6 @@ const KNOWN: &[(&str, &[&str])] = &[
         ],
     ),
     ("server", &["context", "hits"]),
-    (
-        "store",
-        &["backend", "open", "postgres", "sqlite", "transfer"],
-    ),
 ];
 
 #[test]
