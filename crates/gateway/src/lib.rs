@@ -13,6 +13,7 @@ mod forward;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod gateway;
+mod handle;
 mod inbound;
 pub mod listener;
 mod login;

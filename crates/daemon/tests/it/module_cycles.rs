@@ -18,7 +18,6 @@ const PACKAGES: &[&str] = &[
 /// Do not add to this list.
 const KNOWN: &[(&str, &[&str])] = &[
     ("daemon", &["dispatch", "listener", "sites"]),
-    ("gateway", &["authorize", "forward", "gateway", "login"]),
     (
         "gateway",
         &[
