@@ -19,12 +19,6 @@ const PACKAGES: &[&str] = &[
 const KNOWN: &[(&str, &[&str])] = &[
     ("daemon", &["dispatch", "listener", "sites"]),
     (
-        "gateway",
-        &[
-            "body", "config", "denial", "port", "record", "route", "shares", "upstream",
-        ],
-    ),
-    (
         "policy",
         &[
             "cel",

@@ -11,7 +11,7 @@ use api::{
 };
 use domain::duration;
 
-use crate::{Config, mode::Mode, route::Problems, shares::BODY_SHARE};
+use crate::{Config, mode::Mode, problems::Problems, shares::BODY_SHARE};
 
 /// The default limit of a buffered body, in bytes.
 const DEFAULT_WHOLE: u64 = 4 * 1024 * 1024;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::Payer;
-use crate::{denial::Denial, listener::Limit};
+use crate::{denial_reason::Denial, listener::Limit};
 
 /// Maximum bytes of buffered bodies of one caller, and therefore of one body.
 pub(crate) const BODY_SHARE: usize = 32 * 1024 * 1024;
