@@ -1,9 +1,8 @@
 //! Defines the command lines of `octeliumctl` and `octelium`.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    Program,
     command::{
         apply, auth, completion, create, delete, diff, explain, get, login, logout, policy, status,
         token, update, user_get, version, whoami,
@@ -117,7 +116,7 @@ impl OcteliumctlCommand {
             Self::Explain(args) => explain::run(context, &args),
             Self::Policy(args) => policy::run(context, args).await,
             Self::Token(args) => token::run(context, args),
-            Self::Completion(args) => completion::run(context, Program::Octeliumctl, args),
+            Self::Completion(args) => completion::run(context, Octeliumctl::command(), args),
         }
     }
 }
@@ -133,14 +132,14 @@ impl OcteliumCommand {
             Self::Version(args) => version::run(context, args),
             Self::Get(args) => user_get::run(context, args).await,
             Self::Token(args) => token::run(context, args),
-            Self::Completion(args) => completion::run(context, Program::Octelium, args),
+            Self::Completion(args) => completion::run(context, Octelium::command(), args),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::{ArgAction, Command, CommandFactory as _};
+    use clap::{ArgAction, Command};
 
     use super::*;
 

@@ -23,7 +23,6 @@ use tonic::{Code, Response, Status, transport::Channel};
 use crate::{
     assertion::Source,
     cluster::Cluster,
-    command::login::browser::Approved,
     connection,
     context::Context,
     endpoint,
@@ -68,6 +67,14 @@ pub(crate) struct Client {
     /// Assertion from `OCTELIUM_AUTH_ASSERTION`, used to create a Session if none exists.
     assertion: Option<Source>,
     environment: Environment,
+}
+
+/// An approval from the browser, with the secret that redeems it.
+pub(crate) struct Approved {
+    /// Single-use authentication token.
+    pub(crate) token: SecretString,
+    /// Secret whose hash the Cluster received with the request.
+    pub(crate) verifier: [u8; 32],
 }
 
 /// A credential that creates a Session.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use prost::Message as _;
 use tonic::{Code, Status};
 
-use crate::terminal::printable;
+use crate::text::printable;
 
 /// The result of a successful command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

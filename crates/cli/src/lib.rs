@@ -24,6 +24,7 @@ mod remote;
 mod rpc;
 mod state;
 mod terminal;
+mod text;
 mod tls;
 pub mod tpm;
 

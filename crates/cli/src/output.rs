@@ -12,7 +12,7 @@ use prost::Name;
 use prost_reflect::DynamicMessage;
 use serde_json::Value;
 
-use crate::{context::Context, failure::Failure, kind::Kind, remote::Listing, terminal::printable};
+use crate::{context::Context, failure::Failure, kind::Kind, remote::Listing, text::printable};
 
 mod path;
 pub(crate) mod table;

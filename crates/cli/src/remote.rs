@@ -15,7 +15,8 @@ use crate::{
     failure::{Failure, Reason},
     kind::Kind,
     rpc::Rpc,
-    terminal::{Terminal, printable},
+    terminal::Terminal,
+    text::printable,
 };
 
 /// Metadata key of a reply with a warning about the object.

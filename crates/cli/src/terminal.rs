@@ -5,6 +5,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use crate::{
     environment::Environment,
     failure::{Failure, Reason},
+    text::printable,
 };
 
 /// Code of the failure if the reader has closed standard output, as `head` does. It is not reported.
@@ -141,17 +142,4 @@ impl Terminal {
             text.to_owned()
         }
     }
-}
-
-/// Replaces control characters, which could manipulate the terminal. Keeps line breaks.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() && c != '\n' {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
 }

@@ -18,7 +18,8 @@ use tower::ServiceExt as _;
 
 use crate::{
     connections::{Bounds, Connections, Holder, Slot},
-    listener::{Counted, Incoming},
+    listener::Counted,
+    sites::Incoming,
     telemetry::Telemetry,
 };
 

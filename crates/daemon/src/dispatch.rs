@@ -13,9 +13,8 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header, 
 use http_body_util::Either;
 
 use crate::{
-    listener::{Connection, Incoming},
     names::{Names, Site},
-    sites::Sites,
+    sites::{Connection, Incoming, Sites},
 };
 
 const ID_ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";

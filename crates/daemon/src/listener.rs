@@ -2,9 +2,7 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
-use gateway::listener::{
-    ClientBody, Limits, OpenBody, Protocol, Protocols, ReadAhead, StallTimeout, TrustedProxies,
-};
+use gateway::listener::{Limits, Protocol, Protocols, ReadAhead, StallTimeout, TrustedProxies};
 use http::{Request, Response};
 use hyper::service::Service;
 use tokio::{
@@ -17,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     connections::{Connections, Holder, Slot},
     dispatch::{Answer, Dispatch},
+    sites::{Connection, Incoming},
     workers::Turns,
 };
 
@@ -28,19 +27,7 @@ pub(crate) use counted::Counted;
 /// The pause after an `accept` failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// The body of a request.
-pub(crate) type Incoming = OpenBody<ClientBody>;
-
 type Stream = TlsStream<StallTimeout<ReadAhead<Counted>>>;
-
-/// The facts about a connection before its first request.
-#[derive(Debug, Clone)]
-pub(crate) struct Connection {
-    /// The address of the client, or of the proxy if `X-Forwarded-For` names the client of each request.
-    pub(crate) peer: SocketAddr,
-    /// The server name of the TLS handshake, in lower case. `None` if the client sent none.
-    pub(crate) server_name: Option<Arc<str>>,
-}
 
 /// A bound socket with its server.
 pub(crate) struct Listener {

@@ -1,14 +1,27 @@
 //! The handlers of requests: the API, the Cluster's own pages and endpoints, and the Services.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use axum::{Router, body::Body};
-use gateway::Gateway;
+use gateway::{
+    Gateway,
+    listener::{ClientBody, OpenBody},
+};
 use http::{Request, Response};
 use server::{Peer, RequestId};
 use tower::ServiceExt as _;
 
-use crate::listener::{Connection, Incoming};
+/// The body of a request.
+pub(crate) type Incoming = OpenBody<ClientBody>;
+
+/// The facts about a connection before its first request.
+#[derive(Debug, Clone)]
+pub(crate) struct Connection {
+    /// The address of the client, or of the proxy if `X-Forwarded-For` names the client of each request.
+    pub(crate) peer: SocketAddr,
+    /// The server name of the TLS handshake, in lower case. `None` if the client sent none.
+    pub(crate) server_name: Option<Arc<str>>,
+}
 
 /// The handlers of all sites.
 pub(crate) struct Sites {

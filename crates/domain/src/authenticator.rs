@@ -18,8 +18,8 @@ use crate::{
     clock::UnixMillis,
     id::Uid,
     kind::Kind,
+    reference::reference,
     rng::{Rng, random_string},
-    session::{self, reference},
 };
 
 mod lockout;
@@ -145,13 +145,12 @@ pub fn is_registered(authenticator: &Authenticator) -> bool {
 /// Returns whether a Session can use an Authenticator of this type. A browser can use FIDO and TOTP. A client can use
 /// TOTP and TPM, and FIDO through a browser.
 pub fn fits(session: &Session, r#type: Type) -> bool {
-    let is_client = session
-        .status
-        .as_ref()
-        .is_some_and(|status| status.r#type() == SessionType::Client);
+    let status = session.status.as_ref();
+    let is_client = status.is_some_and(|status| status.r#type() == SessionType::Client);
+    let is_browser = status.is_some_and(|status| status.is_browser);
     match r#type {
-        Type::Fido | Type::Totp => session::is_browser(session) || is_client,
-        Type::Tpm => is_client && !session::is_browser(session),
+        Type::Fido | Type::Totp => is_browser || is_client,
+        Type::Tpm => is_client && !is_browser,
         Type::Unknown => false,
     }
 }

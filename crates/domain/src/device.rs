@@ -11,7 +11,7 @@ use api::{
     meta_v1::{Metadata, ObjectReference},
 };
 
-use crate::{clock::UnixMillis, id::Uid, kind::Kind, session::reference};
+use crate::{clock::UnixMillis, id::Uid, kind::Kind, reference::reference};
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ pub mod duration;
 pub mod id;
 pub mod kind;
 pub mod name;
+mod reference;
 pub mod rng;
 pub mod scope;
 pub mod service;

@@ -16,7 +16,6 @@ pub use browser::{BrowserToken, browser_token};
 pub use check::{
     accepts_access_token, access_token_ends_at, check, check_ignoring_approval_and_authenticator,
 };
-pub(crate) use create::reference;
 pub use create::{
     ExternalIdentity, NewSession, Seen, credential_info, downstream, identity_info, internal_info,
     new_name, new_session, refresh_info, session_type, session_type_of, under_credential,

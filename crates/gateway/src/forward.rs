@@ -7,7 +7,7 @@ use crate::{
     authorize::Permit,
     body::{Bounds, RequestBody, RequestTrailers, Transfer, TransferState, Watch},
     canonical::{Ambiguity, Canonical, Length},
-    denial::Denial,
+    denial_reason::Denial,
     inbound::{self, Content, Inbound},
     record::Record,
     route::{

@@ -12,7 +12,7 @@ use prost_types::Struct;
 use crate::{
     body::{Bounds, RequestBody, RequestTrailers, Transfer, TransferState, Watch},
     canonical::{Canonical, Length},
-    denial::Denial,
+    denial_reason::Denial,
     route::Buffering,
     shares::{Charge, Held},
 };

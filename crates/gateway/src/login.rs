@@ -7,7 +7,7 @@ use policy::StepUp;
 use crate::{
     Body, Gateway, Renewal,
     canonical::{ACCESS_COOKIE, Canonical, STATE_COOKIE},
-    record::RequestId,
+    request_id::RequestId,
 };
 
 mod callback;

@@ -6,19 +6,18 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, uri::PathAndQuer
 use tokio::time::Instant;
 
 use crate::{
-    Caller, Principal, Route, Trace, TraceFacts, body::Transfer, canonical::Canonical,
+    Caller, Principal, Route, Trace, TraceFacts,
+    access_log::{AccessFacts, AccessLog, Decision},
+    body::Transfer,
+    canonical::Canonical,
+    request_id::RequestId,
+    route_metrics,
     upstream::Endpoint,
 };
 
 mod class;
-mod log;
-mod metrics;
-mod request_id;
 
 pub use class::{grpc_status, status_class};
-pub use log::{AccessFacts, AccessLog, Decision};
-pub(crate) use metrics::RouteMetrics;
-pub(crate) use request_id::RequestId;
 
 /// The facts about one request. They are written on drop, when the response has ended or was aborted. Queries are left
 /// out because they often contain secrets.
@@ -152,7 +151,7 @@ impl Drop for Record {
                     route.metrics.count_shadow(shadow.allowed);
                 }
             }
-            None => metrics::count_unrouted(),
+            None => route_metrics::count_unrouted(),
         }
         let caller = self.caller.as_ref().map(|caller| caller.facts());
         let reason: &dyn std::fmt::Display = match &self.outcome {

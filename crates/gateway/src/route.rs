@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::core_v1::{Service, service::spec::Mode as SpecMode};
 use policy::{Scope, Target};
 
-use crate::{Config, mode::Mode, record::RouteMetrics};
+use crate::{Config, mode::Mode, problems::Problems, route_metrics::RouteMetrics, secret::Secrets};
 
 mod cors;
 mod credential;
@@ -20,9 +20,7 @@ mod limits;
 mod path_rule;
 mod plan;
 mod plugin;
-mod problems;
 mod retry;
-mod secret;
 
 pub(crate) use cors::{Cors, Preflight};
 pub(crate) use credential::{Payload, TokenSource, UpstreamCredential, admit};
@@ -37,9 +35,7 @@ pub(crate) use limits::{Buffering, Timeouts};
 pub(crate) use path_rule::PathRule;
 pub(crate) use plan::{Action, Computed, Plan, Proxy};
 pub(crate) use plugin::{AnswerReason, Effect, Plugin, Plugins};
-pub(crate) use problems::Problems;
 pub(crate) use retry::Retry;
-pub use secret::{SecretValue, Secrets};
 
 use dynamic::Dynamic;
 use plan::Compiler;

@@ -10,11 +10,7 @@ use api::core_v1::service::spec::{
     config::{Http, upstream::Type},
 };
 
-use crate::{
-    Config,
-    mode::Mode,
-    route::{Problems, Secrets},
-};
+use crate::{Config, mode::Mode, problems::Problems, secret::Secrets};
 
 mod connect;
 mod endpoint;

@@ -29,7 +29,7 @@ use domain::{
 };
 use http::{Request, header};
 use http_body_util::BodyExt as _;
-use server::{Context, directory::Limits, oauth2_router, resource::codec};
+use server::{Context, directory::Limits, document::codec, oauth2_router};
 use store::{Expected, Operation, SecretWrite, Transaction};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;

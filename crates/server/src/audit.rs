@@ -11,10 +11,6 @@ use store::Operation;
 
 use crate::{Actor, Caller, Context};
 
-mod batch;
-
-pub use batch::AuditBatch;
-
 /// A kind of change to a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {

@@ -27,7 +27,7 @@ impl Context {
             every(COLLECT, &stop, || self.collect()),
             every(KEYS, &stop, || self.maintain_keys()),
             every(REAP, &stop, || self.reap()),
-            self.metadata.run(self, &stop),
+            self.metadata.run(self.metadata_ports(), &stop),
         );
         self.flush().await;
     }

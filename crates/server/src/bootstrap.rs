@@ -10,12 +10,12 @@ use store::SecretWrite;
 
 use crate::{
     Context, Error,
+    document::{codec::Stored, load},
     resource::{
         author::Author,
         cluster_config,
-        codec::Stored,
         draft::Draft,
-        load, upgrade,
+        upgrade,
         write::{self, Managed, Plan},
     },
 };
@@ -25,10 +25,6 @@ mod recovery;
 
 pub use recovery::recover;
 
-/// Name of the Service of the API.
-pub const API_SERVICE: &str = "default.octelium-api";
-/// Name of the Namespace of the API.
-pub const API_NAMESPACE: &str = "octelium-api";
 /// Name of the first administrator's Credential.
 pub const ROOT_CREDENTIAL: &str = "root-init";
 

@@ -1,19 +1,30 @@
-//! The context of a use case: the ports and the caller.
+//! The context of a use case: the ports and the state of the replica.
 
-use std::{fmt, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use authn::outbound::Outbound;
 use domain::{
     clock::{Clock, UnixMillis},
     id::Uid,
     rng::Rng,
+    session::{self, Seen},
 };
 use store::{Store, StoreError};
 
 use crate::{
-    Directory, Principal, access_log::AccessBatch, audit::AuditBatch, authentication,
-    budget::BodyBudget, directory, federation::Federation, hits::OverLimit, keys::Keyring,
-    metadata, metadata::MetadataService, places::Places, row_budget::FailedLogins,
+    Caller, Directory,
+    access_log::AccessBatch,
+    audit_batch::AuditBatch,
+    authentication_state::AuthenticationState,
+    budget::BodyBudget,
+    directory,
+    hits::{Allowed, Key, OverLimit, TooMany},
+    keys::Keyring,
+    metadata,
+    metadata::MetadataService,
+    places::Places,
+    provider_cache::ProviderCache,
+    row_budget::FailedLogins,
     usage::UsageBatch,
 };
 
@@ -43,8 +54,8 @@ pub struct Context {
     pub(crate) failed_logins: Arc<FailedLogins>,
     /// The retention of audit events. `None` keeps them forever.
     pub(crate) audit_retention: Option<Duration>,
-    pub(crate) authentication: Arc<authentication::State>,
-    pub(crate) federation: Arc<Federation>,
+    pub(crate) authentication: Arc<AuthenticationState>,
+    pub(crate) providers: Arc<ProviderCache>,
     pub(crate) metadata: Arc<MetadataService>,
     pub(crate) places: Arc<Places>,
     /// The domain of the Cluster.
@@ -83,7 +94,7 @@ impl Context {
             failed_logins: Arc::default(),
             audit_retention: None,
             authentication: Arc::default(),
-            federation: Arc::default(),
+            providers: Arc::default(),
             metadata: Arc::default(),
             places: Arc::default(),
             domain,
@@ -93,7 +104,7 @@ impl Context {
     /// Uses `outbound` for requests to identity providers. The default reaches only the public Internet.
     #[must_use]
     pub fn with_outbound(mut self, outbound: Outbound) -> Self {
-        self.federation = Arc::new(Federation::by(outbound));
+        self.providers = Arc::new(ProviderCache::by(outbound));
         self
     }
 
@@ -123,9 +134,37 @@ impl Context {
         self.clock.now()
     }
 
+    /// Counts a hit of `key`.
+    ///
+    /// # Errors
+    /// Returns [`TooMany::Until`] if there are more hits than allowed, and [`TooMany::Failed`] if the store fails.
+    pub(crate) async fn count(&self, key: Key, allowed: Allowed) -> Result<(), TooMany> {
+        self.over_limit
+            .count(&*self.store, key, allowed, self.now())
+            .await
+    }
+
     /// Returns a new random uid.
     pub fn new_uid(&self) -> Uid {
         Uid::random(&*self.rng)
+    }
+
+    /// Returns the ports that the updates of [`MetadataService`] need.
+    pub(crate) fn metadata_ports(&self) -> metadata::Ports<'_> {
+        metadata::Ports {
+            store: &*self.store,
+            clock: &*self.clock,
+            rng: &*self.rng,
+            providers: &self.providers,
+        }
+    }
+
+    /// Returns the client information and location for an authentication info.
+    pub(crate) fn seen(&self, caller: &Caller) -> Seen {
+        Seen {
+            downstream: session::downstream(caller.ip, &caller.user_agent),
+            geoip: caller.ip.and_then(|ip| self.places.find(ip)),
+        }
     }
 }
 
@@ -193,28 +232,4 @@ impl FromStr for Domain {
             host_length: host.len(),
         })
     }
-}
-
-/// The sender of a request, authenticated or not.
-#[derive(Debug, Clone, Default)]
-pub struct Caller {
-    /// Id of the request in logs, audit events and the response.
-    pub request_id: String,
-    /// IP address of the client, if the listener trusts it.
-    pub ip: Option<IpAddr>,
-    /// User agent as sent, shortened to 220 bytes.
-    pub user_agent: String,
-}
-
-/// The sender of an authenticated request. It is in the `http::Extensions` of each such request.
-#[derive(Clone)]
-pub struct Actor {
-    /// The authenticated Session.
-    pub principal: Arc<Principal>,
-    /// Id of the request in logs, audit events and the response.
-    pub request_id: String,
-    /// IP address of the client, if the listener trusts it.
-    pub ip: Option<IpAddr>,
-    /// User agent as sent, shortened to 220 bytes.
-    pub user_agent: String,
 }

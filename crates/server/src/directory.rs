@@ -27,8 +27,8 @@ use store::{Cursor, FeedState, Store, StoreError};
 use tokio::sync::watch;
 
 use crate::{
+    document::{codec, load},
     keys::Keyring,
-    resource::{codec, load},
 };
 
 mod authenticator_rules;

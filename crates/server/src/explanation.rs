@@ -16,8 +16,8 @@ use policy::{Background, Described, Owners, Subject};
 
 use crate::{
     Context, Error, ServiceEntry, Unauthenticated,
-    bootstrap::API_NAMESPACE,
-    resource::{codec::Stored, load, metadata},
+    document::{codec::Stored, load},
+    resource::{built_in::API_NAMESPACE, metadata},
     step_up,
 };
 
@@ -275,7 +275,7 @@ async fn groups(ctx: &Context, user: &User) -> Result<Vec<Group>, Error> {
         .collect())
 }
 
-async fn named<T: crate::resource::codec::Resource>(
+async fn named<T: crate::document::codec::Resource>(
     ctx: &Context,
     kind: Kind,
     name: &str,

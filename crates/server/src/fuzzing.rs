@@ -9,7 +9,8 @@ use http::{HeaderMap, HeaderValue, header};
 
 use crate::{
     authentication::client_login::ClientLogin,
-    web::{cookie, form::Fields, next::Next, sealed::Sealed},
+    sealed::Sealed,
+    web::{cookie, form::Fields, next::Next},
 };
 
 const NAME: &str = "__Host-octelium-session";

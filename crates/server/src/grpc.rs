@@ -4,7 +4,6 @@ pub mod auth;
 pub mod core;
 pub mod platform;
 mod router;
-pub mod status;
 pub mod user;
 
 pub use router::grpc_router;

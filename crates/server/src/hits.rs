@@ -6,7 +6,7 @@ use domain::{clock::UnixMillis, id::Uid};
 use moka::{policy::EvictionPolicy, sync::Cache};
 use store::Store;
 
-use crate::{Context, Error};
+use crate::Error;
 
 /// Maximum number of keys in [`OverLimit`].
 const MOST_KEYS: u64 = 10_000;
@@ -53,27 +53,11 @@ pub(crate) enum TooMany {
     Failed(Error),
 }
 
-/// Counts a hit of `key`, which is allowed `most` hits per `window`.
-///
-/// # Errors
-/// Returns [`TooMany::Until`] if there are more hits, and [`TooMany::Failed`] if the store fails.
-pub(crate) async fn count(
-    ctx: &Context,
-    key: Key,
-    window: Duration,
-    most: u64,
-) -> Result<(), TooMany> {
-    let allowed = Allowed { most, window };
-    ctx.over_limit
-        .count(&*ctx.store, key, allowed, ctx.now())
-        .await
-}
-
 /// The hits that a key is allowed.
 #[derive(Debug, Clone, Copy)]
-struct Allowed {
-    most: u64,
-    window: Duration,
+pub(crate) struct Allowed {
+    pub(crate) most: u64,
+    pub(crate) window: Duration,
 }
 
 impl OverLimit {
@@ -84,7 +68,11 @@ impl OverLimit {
         Self(cache.build())
     }
 
-    async fn count(
+    /// Counts a hit of `key`.
+    ///
+    /// # Errors
+    /// Returns [`TooMany::Until`] if there are more hits than allowed, and [`TooMany::Failed`] if the store fails.
+    pub(crate) async fn count(
         &self,
         store: &dyn Store,
         key: Key,

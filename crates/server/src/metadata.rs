@@ -17,16 +17,22 @@ use authn::{
     webauthn::{AttestedModel, Registered},
 };
 use aws_lc_rs::digest;
-use domain::{clock::UnixMillis, id::Uid, kind::Kind};
+use domain::{
+    clock::{Clock, UnixMillis},
+    id::Uid,
+    kind::Kind,
+    rng::Rng,
+};
 use http::Uri;
 use prost::Message as _;
 use store::{
-    CommitError, Document, Expected, NewDocument, Operation, SecretWrite, StoreError, Transaction,
+    CommitError, Document, Expected, NewDocument, Operation, SecretWrite, Store, StoreError,
+    Transaction,
 };
 use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::Context;
+use crate::provider_cache::ProviderCache;
 
 const NAME: &str = "fido";
 /// Interval between checks for work.
@@ -88,6 +94,15 @@ pub(crate) enum Verdict {
     Compromised,
     /// Certification level; 0 if not certified.
     Level(u32),
+}
+
+/// The ports that the updates of the metadata need.
+#[derive(Clone, Copy)]
+pub(crate) struct Ports<'a> {
+    pub(crate) store: &'a dyn Store,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) rng: &'a dyn Rng,
+    pub(crate) providers: &'a ProviderCache,
 }
 
 /// The metadata and their update state on one replica.
@@ -225,9 +240,9 @@ impl MetadataService {
     }
 
     /// Loads stored metadata, and renews them when due, until `stop`.
-    pub(crate) async fn run(&self, ctx: &Context, stop: &CancellationToken) {
+    pub(crate) async fn run(&self, ports: Ports<'_>, stop: &CancellationToken) {
         loop {
-            self.look(ctx).await;
+            self.look(ports).await;
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK) => {}
@@ -236,13 +251,13 @@ impl MetadataService {
     }
 
     /// Makes one check. A failure is logged and retried later, and the current metadata stay in use.
-    pub(crate) async fn look(&self, ctx: &Context) {
-        let now = ctx.now();
+    pub(crate) async fn look(&self, ports: Ports<'_>) {
+        let now = ports.clock.now();
         // Stored metadata that this replica does not trust, because it has other authorities, must not prevent a
         // download.
-        let mut outcome = self.take_over(ctx, now).await;
+        let mut outcome = self.take_over(ports, now).await;
         if self.is_due(now) {
-            outcome = self.renew(ctx, now).await;
+            outcome = self.renew(ports, now).await;
             self.note(&outcome, now);
         }
         self.tell(&outcome);
@@ -304,8 +319,8 @@ impl MetadataService {
     }
 
     /// Loads the stored metadata if they differ from the current ones.
-    async fn take_over(&self, ctx: &Context, now: UnixMillis) -> Result<(), Failed> {
-        let Some((document, record)) = stored(ctx, now).await? else {
+    async fn take_over(&self, ports: Ports<'_>, now: UnixMillis) -> Result<(), Failed> {
+        let Some((document, record)) = stored(ports, now).await? else {
             return Ok(());
         };
         let current = self.current.load();
@@ -315,7 +330,7 @@ impl MetadataService {
         {
             return Ok(());
         }
-        let blob = ctx
+        let blob = ports
             .store
             .secret(Kind::AuthenticatorMetadata, document.uid)
             .await?;
@@ -330,10 +345,10 @@ impl MetadataService {
     }
 
     /// Downloads the metadata, verifies and stores them.
-    async fn renew(&self, ctx: &Context, now: UnixMillis) -> Result<(), Failed> {
-        let blob = self.fetch(ctx).await?;
+    async fn renew(&self, ports: Ports<'_>, now: UnixMillis) -> Result<(), Failed> {
+        let blob = self.fetch(ports).await?;
         let digest = digest::digest(&digest::SHA256, &blob).as_ref().to_vec();
-        let before = stored_document(ctx, now).await?;
+        let before = stored_document(ports, now).await?;
         let current = self.current.load();
         // Stored metadata that are not in use here are damaged, or signed by a party that is not trusted here. They
         // are ignored.
@@ -359,18 +374,18 @@ impl MetadataService {
         };
         let (uid, expected) = match &before {
             Some(document) => (document.uid, Expected::Revision(document.revision)),
-            None => (ctx.new_uid(), Expected::Absent),
+            None => (Uid::random(ports.rng), Expected::Absent),
         };
         let mut transaction = Transaction::at(now);
         transaction.push(Operation::Put(
             new_document(uid, &record, blob, now),
             expected,
         ));
-        match ctx.store.commit(transaction).await {
+        match ports.store.commit(transaction).await {
             Ok(_) => {}
             // Another replica was faster. If its number is lower, the next check replaces its metadata.
             Err(CommitError::Conflict { .. } | CommitError::NameTaken { .. }) => {
-                return self.take_over(ctx, now).await;
+                return self.take_over(ports, now).await;
             }
             Err(error) => return Err(error.into()),
         }
@@ -387,11 +402,11 @@ impl MetadataService {
         Ok(())
     }
 
-    async fn fetch(&self, ctx: &Context) -> Result<Vec<u8>, Failed> {
+    async fn fetch(&self, ports: Ports<'_>) -> Result<Vec<u8>, Failed> {
         match &self.source.location {
             None => Err(Failed::Unreachable("no source is configured".to_owned())),
-            Some(Location::Url(url)) => ctx
-                .federation
+            Some(Location::Url(url)) => ports
+                .providers
                 .outbound()
                 .get(url, LARGEST)
                 .await
@@ -436,13 +451,16 @@ fn is_stale(metadata: &Metadata, now: UnixMillis) -> bool {
     now >= metadata.next_update.saturating_add(DAY)
 }
 
-async fn stored_document(ctx: &Context, now: UnixMillis) -> Result<Option<Document>, StoreError> {
+async fn stored_document(
+    ports: Ports<'_>,
+    now: UnixMillis,
+) -> Result<Option<Document>, StoreError> {
     let kind = Kind::AuthenticatorMetadata;
-    ctx.store.get_by_name(kind, NAME, now).await
+    ports.store.get_by_name(kind, NAME, now).await
 }
 
-async fn stored(ctx: &Context, now: UnixMillis) -> Result<Option<(Document, Record)>, Failed> {
-    let Some(document) = stored_document(ctx, now).await? else {
+async fn stored(ports: Ports<'_>, now: UnixMillis) -> Result<Option<(Document, Record)>, Failed> {
+    let Some(document) = stored_document(ports, now).await? else {
         return Ok(None);
     };
     let record = Record::decode(document.body.as_slice()).map_err(|_| Failed::Damaged)?;

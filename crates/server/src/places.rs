@@ -4,10 +4,7 @@ use std::net::IpAddr;
 
 use api::core_v1::{GeoIp, geo_ip};
 use arc_swap::ArcSwapOption;
-use domain::session::{self, Seen};
 use maxminddb::{Reader, geoip2};
-
-use crate::{Caller, Context};
 
 /// A database in memory.
 pub struct Database(Reader<Vec<u8>>);
@@ -89,16 +86,6 @@ pub fn in_words(place: &GeoIp) -> String {
     words.extend(country);
     words.retain(|word| !word.is_empty());
     words.join(", ")
-}
-
-impl Context {
-    /// Returns the client information and location for an authentication info.
-    pub(crate) fn seen(&self, caller: &Caller) -> Seen {
-        Seen {
-            downstream: session::downstream(caller.ip, &caller.user_agent),
-            geoip: caller.ip.and_then(|ip| self.places.find(ip)),
-        }
-    }
 }
 
 /// Returns the record, and logs an error of the database.

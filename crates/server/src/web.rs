@@ -23,7 +23,6 @@ mod page;
 mod portal;
 pub(crate) mod provider;
 mod saml;
-pub(crate) mod sealed;
 mod visit;
 
 use axum::{
@@ -38,7 +37,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use crate::{
     Caller, Context, access,
     budget::{self, Shape},
-    federation::{oidc::LOGOUT as BACK_CHANNEL, saml::LOGOUT},
+    federation::{CALLBACK, oidc::LOGOUT as BACK_CHANNEL, saml::LOGOUT},
 };
 pub use authenticators::asked::page as proof_page;
 use failure::Failure;
@@ -49,8 +48,6 @@ use visit::Visit;
 /// be long.
 const LARGEST_ANSWER: usize = 512 * 1024;
 const LARGEST_FORM: usize = 64 * 1024;
-/// Path to which identity providers redirect or post.
-pub(crate) const CALLBACK: &str = "/callback";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Returns the pages for the host `<domain>`. Also answers every path that no other router there serves.

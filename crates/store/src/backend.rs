@@ -6,11 +6,11 @@ use domain::id::Uid;
 use tokio::sync::mpsc;
 
 use crate::{
-    Store, StoreError,
+    Finding, Store, StoreError,
+    backup_format::{Item, Load},
     postgres::Postgres,
     seal::Sealer,
     sqlite::Sqlite,
-    transfer::{Item, Load},
 };
 
 /// An open store with its backend.
@@ -21,10 +21,6 @@ pub enum Backend {
     /// A PostgreSQL database.
     Postgres(Arc<Postgres>),
 }
-
-/// A problem found in a store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding(pub String);
 
 impl Backend {
     /// Returns the storage port.

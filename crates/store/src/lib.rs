@@ -8,7 +8,10 @@
 )]
 
 mod backend;
+mod backup_format;
+mod database_url;
 mod error;
+mod finding;
 mod migration;
 mod open;
 mod paging;
@@ -22,6 +25,8 @@ pub mod sqlite;
 pub mod testing;
 pub mod transfer;
 
-pub use backend::{Backend, Finding};
-pub use open::{DatabaseUrl, Location, StoreConfig, open, open_backend};
+pub use backend::Backend;
+pub use database_url::DatabaseUrl;
+pub use finding::Finding;
+pub use open::{Location, StoreConfig, open, open_backend};
 pub use port::*;

@@ -4,8 +4,6 @@ use std::{path::PathBuf, sync::Arc};
 
 use domain::clock::Clock;
 
-use zeroize::Zeroizing;
-
 use crate::{
     Backend, Store, StoreError,
     postgres::{Postgres, PostgresOptions},
@@ -77,21 +75,5 @@ pub(crate) async fn open_unfinished(config: StoreConfig) -> Result<Backend, Stor
             let store = Postgres::connect(&options, &keys, config.clock).await?;
             Ok(Backend::Postgres(Arc::new(store)))
         }
-    }
-}
-
-/// The URL of a database. It can contain a password and is never printed.
-#[derive(Clone)]
-pub struct DatabaseUrl(Zeroizing<String>);
-
-impl DatabaseUrl {
-    /// Creates a URL of the form `postgres://…`.
-    pub fn new(url: impl Into<String>) -> Self {
-        Self(Zeroizing::new(url.into()))
-    }
-
-    /// Returns the text of the URL, to connect with it.
-    pub fn expose(&self) -> &str {
-        &self.0
     }
 }

@@ -25,10 +25,10 @@ use crate::{
     AccessQuery, AuditQuery, Bounds, Changes, CommitError, Committed, Counter, Cursor, DatabaseUrl,
     Document, FeedState, Finding, Listing, Page, Pages, Query, Store, StoreError, Transaction,
     Usage, WithSecret,
+    backup_format::{Item, Load},
     prepared::prepare,
     row,
     seal::{MasterKeys, Place, Sealer},
-    transfer::{Item, Load},
 };
 
 mod access;

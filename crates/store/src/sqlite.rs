@@ -28,10 +28,10 @@ use crate::{
     AccessQuery, AuditQuery, Bounds, Changes, CommitError, Committed, Counter, Cursor, Document,
     FeedState, Finding, Listing, Page, Pages, Query, Store, StoreError, Transaction, Usage,
     WithSecret,
+    backup_format::{Item, Load},
     prepared::prepare,
     row,
     seal::{MasterKeys, Place, Sealer, load_or_create},
-    transfer::{Item, Load},
 };
 
 mod access;

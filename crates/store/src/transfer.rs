@@ -17,17 +17,13 @@ use tokio::{
 
 use crate::{
     Backend, Store, StoreConfig, StoreError,
+    backup_format::{
+        DumpedDocument, Header, Item, LONGEST_RECORD, Load, MAC_LEN, MAGIC, Record, VERSION,
+    },
     open::open_unfinished,
     row,
     seal::{KeyId, Place, Sealer},
 };
-
-mod format;
-
-pub(crate) use format::{
-    DumpedCounter, DumpedDocument, DumpedEntry, DumpedUsage, Header, Item, Record,
-};
-use format::{LONGEST_RECORD, MAC_LEN, MAGIC, VERSION};
 
 /// The number of items buffered between the store and the file.
 const BUFFERED: usize = 256;
@@ -79,13 +75,6 @@ impl Restored {
         self.backend.finish_restore().await?;
         Ok(self.summary)
     }
-}
-
-/// A message to a store that is being restored.
-pub(crate) enum Load {
-    Item(Item),
-    /// The backup is complete and authentic: commit. Without this message, the store rolls back.
-    Finish,
 }
 
 /// Writes a backup of `backend` to `target`, from one snapshot. Concurrent writes to the store continue.

@@ -12,7 +12,7 @@ use crate::{
     context::Context,
     failure::{Failure, Outcome, Reason},
     output::{self, Format, OutputArgs},
-    terminal::printable,
+    text::printable,
 };
 
 pub(crate) mod manifest;

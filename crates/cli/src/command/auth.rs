@@ -15,7 +15,7 @@ use crate::{
     context::Context,
     failure::{Failure, Outcome},
     output::{self, Format, OutputArgs, table},
-    terminal::printable,
+    text::printable,
 };
 
 /// Manage your Authenticators, verify with one, and register this machine

@@ -1,11 +1,9 @@
 //! The command `completion`.
 
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
 use crate::{
-    Program,
-    args::{Octelium, Octeliumctl},
     context::Context,
     failure::{Failure, Outcome},
 };
@@ -18,29 +16,15 @@ pub(crate) struct CompletionArgs {
     shell: Shell,
 }
 
-/// Prints the script to standard output.
+/// Prints the script for `command` to standard output.
 pub(crate) fn run(
     context: &Context,
-    program: Program,
+    mut command: Command,
     args: CompletionArgs,
 ) -> Result<Outcome, Failure> {
+    let name = command.get_name().to_owned();
     let mut script = Vec::new();
-    match program {
-        Program::Octeliumctl => clap_complete::generate(
-            args.shell,
-            &mut Octeliumctl::command(),
-            "octeliumctl",
-            &mut script,
-        ),
-        Program::Octelium => {
-            clap_complete::generate(
-                args.shell,
-                &mut Octelium::command(),
-                "octelium",
-                &mut script,
-            );
-        }
-    }
+    clap_complete::generate(args.shell, &mut command, name, &mut script);
     context.terminal.data(&String::from_utf8_lossy(&script))?;
     Ok(Outcome::Done)
 }

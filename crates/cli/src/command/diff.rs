@@ -18,7 +18,7 @@ use crate::{
     client::Client,
     context::Context,
     failure::{Failure, Outcome},
-    terminal::printable,
+    text::printable,
 };
 
 /// Fields of the metadata that the Cluster sets and that files do not contain.

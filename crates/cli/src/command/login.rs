@@ -16,7 +16,7 @@ use crate::{
     context::Context,
     failure::{Failure, Outcome, Reason},
     input,
-    terminal::printable,
+    text::printable,
 };
 
 use browser::Opening;

@@ -9,7 +9,7 @@ use crate::{
     context::Context,
     failure::{Failure, Outcome},
     output::{self, Format, OutputArgs},
-    terminal::printable,
+    text::printable,
 };
 
 /// Show the signed-in User

@@ -2,7 +2,7 @@
 
 use comfy_table::{ContentArrangement, Table};
 
-use crate::terminal::printable;
+use crate::text::printable;
 
 /// Renders rows, the header first, and ends with a line break. Empty cells show `-`, so that columns can be counted.
 pub(crate) fn render(rows: &[Vec<String>]) -> String {

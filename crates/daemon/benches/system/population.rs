@@ -15,7 +15,7 @@ use domain::{
     token::{Claims, SigningKey, TokenType},
 };
 use rand::{SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
-use server::resource::{
+use server::document::{
     codec::{self, Resource, Stored},
     load,
 };

@@ -7,7 +7,7 @@ mod verbatim;
 use std::{collections::BTreeMap, fmt};
 
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
-use server::resource::{
+use server::document::{
     codec::{self, Resource},
     load::with_token_ids,
 };

@@ -2,7 +2,7 @@
 
 use api::core_v1::Credential;
 use domain::{clock::UnixMillis, id::Uid, kind::Kind, rng::Rng};
-use server::resource::codec;
+use server::document::codec;
 use store::{Expected, Operation, SecretWrite, Store, Transaction};
 
 use crate::storage::all;

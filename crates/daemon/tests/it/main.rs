@@ -22,6 +22,7 @@ mod failover;
 mod identity_providers;
 mod listener;
 mod login;
+mod module_cycles;
 mod oauth2;
 mod operation;
 #[cfg(feature = "otlp")]

@@ -17,8 +17,8 @@ use api::core_v1::{
     },
 };
 
-use super::{Seen, create::reference, current, is_browser, proof, refresh};
-use crate::{authenticator, clock::UnixMillis, id::Uid, kind::Kind};
+use super::{Seen, current, is_browser, proof, refresh};
+use crate::{authenticator, clock::UnixMillis, id::Uid, kind::Kind, reference::reference};
 
 /// Describes an authentication with an Authenticator. `fido` contains the information from a FIDO assertion.
 pub fn authenticator_info(

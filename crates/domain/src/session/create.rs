@@ -27,6 +27,7 @@ use crate::{
     id::Uid,
     kind::Kind,
     name,
+    reference::reference,
     rng::{Rng, random_string},
 };
 
@@ -294,14 +295,4 @@ pub fn under_credential(session: &Session, credential: &Credential) -> Session {
 
 fn credential_reference(credential: &Credential) -> Option<ObjectReference> {
     reference(Kind::Credential, credential.metadata.as_ref())
-}
-
-pub(crate) fn reference(kind: Kind, metadata: Option<&Metadata>) -> Option<ObjectReference> {
-    metadata.map(|metadata| ObjectReference {
-        api_version: API_VERSION.to_owned(),
-        kind: kind.to_string(),
-        uid: metadata.uid.clone(),
-        name: metadata.name.clone(),
-        resource_version: String::new(),
-    })
 }

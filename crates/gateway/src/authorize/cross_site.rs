@@ -5,7 +5,7 @@
 
 use http::{HeaderName, HeaderValue, Method, header};
 
-use crate::{canonical::Canonical, denial::Denial, route::Cors};
+use crate::{canonical::Canonical, denial_reason::Denial, route::Cors};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 

@@ -9,7 +9,7 @@ use policy::{QueryView, Request};
 use crate::{
     authorize::IpText,
     canonical::{Ambiguity, HeaderView, parse_call},
-    denial::Denial,
+    denial_reason::Denial,
     inbound::Arrived,
 };
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
-use crate::{Body, record::RequestId};
+use crate::{Body, request_id::RequestId};
 
 /// Renders the page. It contains nothing from the request. `portal` is the URL of the Cluster's pages.
 pub(super) fn page(

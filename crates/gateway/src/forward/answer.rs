@@ -7,10 +7,11 @@ use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 
 use crate::{
-    body::{Body, FirstFrame, Proxied, Watch, first_frame},
+    body::Watch,
     canonical::Names,
     forward::{response, tunnel},
     record::Record,
+    response_body::{Body, FirstFrame, Proxied, first_frame},
     route::{ComputedFields, Cors, HeaderRules},
     shares::Exchange,
     upstream::{Answer, Lease},

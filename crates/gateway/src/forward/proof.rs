@@ -6,7 +6,7 @@ use http::{HeaderValue, StatusCode, header};
 use crate::{
     body::RequestBody,
     canonical::remove_spellings,
-    denial::Denial,
+    denial_reason::Denial,
     record::Record,
     route::{Payload, TokenSource, UpstreamCredential},
     upstream::{Outgoing, Upstream},

@@ -3,9 +3,9 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 
 use crate::{
-    body::Body,
     canonical::{is_hop_by_hop, is_ours, is_same, remove_connection_options},
     forward::cookies,
+    response_body::Body,
     route::{DirectResponse, Plan},
 };
 

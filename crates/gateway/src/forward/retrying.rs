@@ -3,7 +3,7 @@
 use domain::rng::Rng;
 
 use crate::{
-    denial::Denial,
+    denial_reason::Denial,
     forward::{Attempt, Unanswered},
     record::Record,
     route::Retry,

@@ -11,7 +11,7 @@ use serde::{
 
 use crate::{
     canonical::{Canonical, Length},
-    denial::Denial,
+    denial_reason::Denial,
 };
 
 /// The largest integer that a double represents without ambiguity (RFC 7493 §2.2).

@@ -7,7 +7,7 @@ use super::{cookie, nonce};
 use crate::{
     Body, Gateway, NotArrived,
     canonical::{ACCESS_COOKIE, Canonical},
-    record::RequestId,
+    request_id::RequestId,
 };
 
 const PATH: &str = "/.well-known/octelium/callback";

@@ -3,7 +3,7 @@
 use api::core_v1::service::spec::config::http::Cors as CorsSpec;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-use crate::route::Problems;
+use crate::problems::Problems;
 
 /// The CORS rules of a Service.
 pub(crate) struct Cors {

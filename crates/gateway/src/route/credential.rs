@@ -11,10 +11,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderName, HeaderValue, header};
 use zeroize::Zeroizing;
 
-use crate::{
-    Config, canonical,
-    route::{Problems, Secrets},
-};
+use crate::{Config, canonical, problems::Problems, secret::Secrets};
 
 mod oauth2;
 mod sigv4;

@@ -7,7 +7,7 @@ use api::core_v1::service::spec::config::http::{
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
-use crate::route::Problems;
+use crate::problems::Problems;
 
 /// The complete response of a Service without an upstream.
 pub(crate) struct DirectResponse {

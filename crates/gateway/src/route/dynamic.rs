@@ -8,9 +8,12 @@ use api::core_v1::service::spec::{
 use domain::configuration::{self, DEFAULT};
 use policy::{Condition, Scope};
 
-use crate::route::{
-    Compiler, Plan, Problems,
-    expression::{Expression, Failure, FailureKind},
+use crate::{
+    problems::Problems,
+    route::{
+        Compiler, Plan,
+        expression::{Expression, Failure, FailureKind},
+    },
 };
 
 const PATH: &str = "spec.dynamicConfig";

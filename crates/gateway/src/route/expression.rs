@@ -2,7 +2,7 @@
 
 use policy::{EvalError, Scope, TextExpression};
 
-use crate::route::Problems;
+use crate::problems::Problems;
 
 /// A compiled expression that returns text.
 pub(crate) struct Expression {

@@ -11,10 +11,8 @@ use policy::Scope;
 
 use crate::{
     canonical::{self, Names},
-    route::{
-        Problems,
-        expression::{Expression, Failure, FailureKind},
-    },
+    problems::Problems,
+    route::expression::{Expression, Failure, FailureKind},
 };
 
 /// Header rules: first removes fields, then adds fields. A name matches all its spellings.

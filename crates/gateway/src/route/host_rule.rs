@@ -4,9 +4,9 @@ use api::core_v1::service::spec::config::http::header::{Host as HostSpec, host};
 use http::{HeaderValue, uri::Authority};
 use policy::Scope;
 
-use crate::route::{
-    Problems,
-    expression::{Expression, Failure, FailureKind},
+use crate::{
+    problems::Problems,
+    route::expression::{Expression, Failure, FailureKind},
 };
 
 /// The source of `Host` or `:authority` in a request to an upstream.

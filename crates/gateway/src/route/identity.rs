@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::core_v1::service::spec::config::http::Identity as Spec;
 use http::{HeaderName, HeaderValue};
 
-use crate::{canonical, route::Problems};
+use crate::{canonical, problems::Problems};
 
 /// The header field with the signed assertion.
 pub(crate) const ASSERTION: HeaderName = HeaderName::from_static("x-octelium-assertion");

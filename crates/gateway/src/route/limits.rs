@@ -11,7 +11,7 @@ use domain::{
     service::{MAX_BUFFERED_BODY, buffers_bodies, signs_bodies},
 };
 
-use crate::{Config, mode::Mode, route::Problems};
+use crate::{Config, mode::Mode, problems::Problems};
 
 /// The default limit of a buffered body, in bytes.
 const DEFAULT_WHOLE: u32 = 4 * 1024 * 1024;

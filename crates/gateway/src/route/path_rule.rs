@@ -3,7 +3,7 @@
 use api::core_v1::service::spec::config::http::Path;
 use http::uri::PathAndQuery;
 
-use crate::route::Problems;
+use crate::problems::Problems;
 
 /// A path rule: removes a prefix, then adds one. Prefixes are whole segments, so a canonical path stays canonical.
 #[derive(Default)]

@@ -16,11 +16,13 @@ use crate::{
     Config,
     canonical::Names,
     mode::Mode,
+    problems::Problems,
     route::{
         Access, Buffering, Cors, DirectResponse, Failure, ForwardedMode, HeaderRules, HostRule,
-        IdentityFields, IdentityRule, PathRule, Plugins, Problems, Retry, Secrets, Timeouts,
-        UpstreamCredential, header_rules,
+        IdentityFields, IdentityRule, PathRule, Plugins, Retry, Timeouts, UpstreamCredential,
+        header_rules,
     },
+    secret::Secrets,
     upstream::Upstream,
 };
 

@@ -13,8 +13,9 @@ use policy::{Condition, Scope};
 
 use crate::{
     CallerFacts,
+    problems::Problems,
     route::{
-        PathRule, Problems,
+        PathRule,
         expression::{Expression, Failure},
         header_rules::field_name,
     },

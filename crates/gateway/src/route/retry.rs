@@ -7,7 +7,7 @@ use domain::{duration, rng::Rng};
 use http::StatusCode;
 use tokio::time::Instant;
 
-use crate::route::Problems;
+use crate::problems::Problems;
 
 const PATH: &str = "spec.config.http.retry";
 const DEFAULT_RETRIES: u32 = 3;

@@ -11,7 +11,7 @@ use domain::service::MAX_BUFFERED_BODY;
 use tokio::time::timeout;
 
 use super::Payer;
-use crate::{denial::Denial, listener::Limit};
+use crate::{denial_reason::Denial, listener::Limit};
 
 /// Maximum bytes of buffered bodies of one caller. One body of the maximum size fits.
 const SHARE: usize = MAX_BUFFERED_BODY as usize;

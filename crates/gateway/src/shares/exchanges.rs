@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::Payer;
-use crate::{denial::Denial, listener::Limit};
+use crate::{denial_reason::Denial, listener::Limit};
 
 /// The divisor of the total that gives the share of one caller.
 const SHARE: usize = 4;

@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::{
     Config,
-    route::Problems,
+    problems::Problems,
     upstream::{
         connect::{self, ConnectError, Reach},
         health::Health,

@@ -12,10 +12,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
 use tokio_rustls::TlsConnector;
 
-use crate::{
-    route::{Problems, Secrets},
-    upstream::url::Protocol,
-};
+use crate::{problems::Problems, secret::Secrets, upstream::url::Protocol};
 
 mod identity;
 

@@ -8,7 +8,7 @@ use super::{fields::Headers, method::Method};
 use crate::{
     Caller, Context, Error, ErrorKind, Principal, ServiceEntry,
     audit::{self, Entry},
-    bootstrap::API_SERVICE,
+    resource::built_in::API_SERVICE,
     step_up,
 };
 

@@ -18,9 +18,10 @@ use super::wire::{self, Malformed, Path};
 use crate::{
     Context, Error,
     budget::MESSAGE,
+    document::{codec, load},
     resource::{
         authorization::{Attached, Authorized as _},
-        codec, load, metadata,
+        metadata,
         write::Managed as _,
     },
 };

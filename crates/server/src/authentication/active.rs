@@ -19,7 +19,7 @@ use super::{
 use crate::{
     Context, Error,
     directory::ProviderEntry,
-    resource::{codec::Stored, load},
+    document::{codec::Stored, load},
 };
 
 /// A Session and the objects it depends on, read together.

@@ -33,7 +33,8 @@ use super::{
 use crate::{
     Caller, Context, Error, ErrorKind,
     directory::{Known, ProviderEntry},
-    resource::{index, load, metadata},
+    document::{index, load},
+    resource::metadata,
 };
 
 const ATTEMPTS: usize = 64;
@@ -210,7 +211,7 @@ async fn verify(
         .ok_or_else(|| told(unauthenticated("provider_type")))?;
     let own = ctx.domain.url();
     let audience = if audience.is_empty() { &own } else { audience };
-    let keys = ctx.federation.keys(location, &ctx.clock);
+    let keys = ctx.providers.keys(location, &ctx.clock);
     match keys.verify(wanted.assertion, audience, &*ctx.clock).await {
         Ok(verified) => {
             let is_reusable = entry.spec().is_some_and(|spec| {

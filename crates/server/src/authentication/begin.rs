@@ -30,7 +30,7 @@ use crate::{
     Caller, Context, Error,
     audit::{self, Entry},
     directory::Known,
-    resource::{codec, index, load},
+    document::{codec, index, load},
 };
 
 /// The proof that creates a Session.

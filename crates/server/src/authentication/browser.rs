@@ -29,7 +29,7 @@ use crate::{
     Caller, Context, Error, ErrorKind,
     audit::{self, Entry},
     directory::Known,
-    resource::{codec::Stored, load},
+    document::{codec::Stored, load},
 };
 
 const ATTEMPTS: usize = 16;

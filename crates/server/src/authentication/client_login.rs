@@ -39,7 +39,7 @@ use super::{
 use crate::{
     Caller, Context, Error,
     audit::{self, Entry},
-    resource::codec::{self, Stored},
+    document::codec::{self, Stored},
 };
 
 const LIFETIME: Duration = Duration::from_mins(1);

@@ -29,7 +29,7 @@ use super::refresh::{self, Read};
 use crate::{
     Caller, Context, Error, ErrorKind,
     audit::{self, Entry},
-    resource::{
+    document::{
         codec::{self, Stored},
         index, load,
     },

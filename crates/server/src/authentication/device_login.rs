@@ -16,18 +16,14 @@ use super::{
 use crate::{
     Caller, Context, Error, ErrorKind,
     audit::{self, Entry},
-    hits::{self, Key, TooMany},
+    hits::{Allowed, Key, TooMany},
     limit::Limit,
-    web::sealed::{self, NotOpened, Purpose},
+    sealed::{self, NotOpened, Purpose},
+    waiting_logins::{CODE_LIFETIME, Waiting},
 };
 
-mod waiting;
-
-use waiting::Waiting;
-pub(crate) use waiting::WaitingLogins;
-
 /// Lifetime of a code.
-pub(crate) const LIFETIME: Duration = Duration::from_mins(10);
+pub(crate) const LIFETIME: Duration = CODE_LIFETIME;
 /// Minimum interval between two polls of a machine.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(5);
 /// Consonants that are easy to tell apart and form no words (RFC 8628 §6.1).
@@ -124,7 +120,7 @@ impl Request {
 /// Creates a request and returns its codes.
 ///
 /// # Errors
-/// Returns `RateLimited` if too many requests wait for a User; see [`WaitingLogins`].
+/// Returns `RateLimited` if too many requests wait for a User; see [`WaitingLogins`](crate::waiting_logins::WaitingLogins).
 pub(crate) async fn ask(ctx: &Context, scopes: &[String], caller: &Caller) -> Result<Asked, Error> {
     let address = caller.ip.map(|ip| ip.to_string()).unwrap_or_default();
     for _ in 0..ATTEMPTS {
@@ -337,7 +333,8 @@ pub(crate) async fn collect(
     let now = ctx.now();
     // One second less than the interval, because clocks and networks are not exact.
     let window = INTERVAL.saturating_sub(Duration::from_secs(1));
-    match hits::count(ctx, Key::DevicePolls(id), window, 1).await {
+    let allowed = Allowed { most: 1, window };
+    match ctx.count(Key::DevicePolls(id), allowed).await {
         Ok(()) => {}
         Err(TooMany::Until(_)) => return Err(NotYet::TooFast),
         Err(TooMany::Failed(error)) => return Err(NotYet::Failed(error)),
@@ -386,7 +383,11 @@ pub(crate) fn check_scopes(scopes: &[String]) -> Result<Vec<Scope>, Error> {
 }
 
 async fn limit(ctx: &Context, key: Key, most: u64) -> Result<(), Error> {
-    let until = match hits::count(ctx, key, LIFETIME, most).await {
+    let allowed = Allowed {
+        most,
+        window: LIFETIME,
+    };
+    let until = match ctx.count(key, allowed).await {
         Ok(()) => return Ok(()),
         Err(TooMany::Failed(error)) => return Err(error),
         Err(TooMany::Until(until)) => until,

@@ -29,8 +29,9 @@ use super::{
 use crate::{
     Actor, Caller, Context, Error, ErrorKind,
     audit::{self, Entry},
-    resource::{codec::Stored, index, load, metadata, read, write::parse_uid},
-    web::sealed::{self, NotOpened, Purpose},
+    document::{codec::Stored, index, load},
+    resource::{metadata, read, write::parse_uid},
+    sealed::{self, NotOpened, Purpose},
 };
 
 const LIFETIME: Duration = Duration::from_hours(1);

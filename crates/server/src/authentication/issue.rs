@@ -20,10 +20,11 @@ use super::{begin, reap, sign::SessionTokens};
 use crate::{
     Actor, Context, Error,
     audit::{self, Change},
-    resource::{
+    document::{
         codec::{self, Stored},
-        index, load, metadata,
+        index, load,
     },
+    resource::metadata,
 };
 
 const ATTEMPTS: usize = 16;

@@ -8,7 +8,7 @@ use super::secret;
 use crate::{
     Caller, Context, Error,
     audit::{self, Entry},
-    resource::load,
+    document::load,
 };
 
 /// Ends the Session of a refresh token, even if the Session is no longer valid. Succeeds if the Session is already

@@ -27,11 +27,10 @@ use super::{
 use crate::{
     Caller, Context, Error, ErrorKind,
     directory::{Membership, ProviderEntry},
+    document::{codec::Stored, index, load},
     resource::{
         author::Author,
-        codec::Stored,
         draft::Draft,
-        index, load,
         write::{self, Plan, transact},
     },
 };

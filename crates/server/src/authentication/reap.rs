@@ -8,7 +8,7 @@ use store::{Operation, Store, StoreError, Transaction};
 
 use crate::{
     Context,
-    resource::{
+    document::{
         codec::{self, Stored},
         index, load,
     },

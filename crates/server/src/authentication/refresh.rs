@@ -22,7 +22,7 @@ use super::{
 use crate::{
     Caller, Context, Error, ErrorKind,
     audit::{self, Entry},
-    resource::{
+    document::{
         codec::{self, Resource, Stored},
         load,
     },

@@ -10,18 +10,12 @@ use api::core_v1::{Credential, User, credential::spec::Type};
 
 use crate::{
     Context, Error, ErrorKind, Unauthenticated,
+    authentication_state::VerifiedSecret,
     directory::{Known, Presented},
 };
 
 /// Message of every failure before the identity is proven.
 pub(crate) const UNAUTHENTICATED: &str = "Unauthenticated User";
-
-/// The claims of a verified secret. They are valid while the epoch of removed keys is `key_epoch`.
-#[derive(Clone)]
-pub(super) struct Verified {
-    claims: Claims,
-    key_epoch: u64,
-}
 
 /// A proof that the caller holds the secret of a usable Credential.
 pub(crate) struct Proof {
@@ -73,7 +67,7 @@ pub(crate) async fn verify(ctx: &Context, secret: &str) -> Result<Claims, Error>
         .verify_decoded(unverified, TokenType::Credential)
         .await;
     let claims = claims.map_err(from_unauthenticated)?;
-    let verified = Verified {
+    let verified = VerifiedSecret {
         claims: claims.clone(),
         key_epoch,
     };

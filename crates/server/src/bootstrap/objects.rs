@@ -16,8 +16,12 @@ use api::{
 };
 use domain::clock::UnixMillis;
 
-use super::{API_NAMESPACE, API_SERVICE, ROOT_CREDENTIAL};
-use crate::resource::{cluster_config, metadata::built_in};
+use super::ROOT_CREDENTIAL;
+use crate::resource::{
+    built_in::{API_NAMESPACE, API_SERVICE},
+    cluster_config,
+    metadata::built_in,
+};
 
 const ROOT_LIFETIME: Duration = Duration::from_hours(180 * 24);
 

@@ -16,11 +16,13 @@ use store::SecretWrite;
 use super::{objects, sign};
 use crate::{
     Context, Error,
+    document::{
+        codec::{self, Stored},
+        index,
+    },
     resource::{
         author::Author,
-        codec::{self, Stored},
         draft::Draft,
-        index,
         write::{self, Plan},
     },
 };

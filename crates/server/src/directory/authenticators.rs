@@ -13,7 +13,7 @@ use domain::{authenticator::MAX_PER_USER, clock::UnixMillis, id::Uid};
 use store::{Store, StoreError};
 
 use super::cache::Cache;
-use crate::resource::{index, load};
+use crate::document::{index, load};
 
 /// Maximum number of reads of a User's list per [`WINDOW`]. It bounds the load on the store if a client is denied
 /// repeatedly.
@@ -89,7 +89,7 @@ mod tests {
     use store::{Expected, Operation, SecretWrite, Transaction};
 
     use super::*;
-    use crate::resource::codec;
+    use crate::document::codec;
 
     const NOW: UnixMillis = UnixMillis(1_795_305_600_000);
 

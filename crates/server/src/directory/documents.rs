@@ -6,7 +6,7 @@ use domain::{clock::UnixMillis, id::Uid};
 use store::{Revision, Store, StoreError};
 
 use super::{cache::Cache, invalidation::Invalidations};
-use crate::resource::{
+use crate::document::{
     codec::{Resource, Stored},
     load,
 };

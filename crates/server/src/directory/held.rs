@@ -16,7 +16,7 @@ use policy::{PolicySet, Target};
 use store::{Document, Revision, Store, StoreError};
 
 use super::{authenticator_rules::AuthenticatorRules, providers::Providers};
-use crate::resource::codec::{Resource, Stored, decode};
+use crate::document::codec::{Resource, Stored, decode};
 
 const PAGE: u32 = 1000;
 

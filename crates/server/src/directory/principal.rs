@@ -26,7 +26,7 @@ use policy::Subject;
 use tokio_util::sync::CancellationToken;
 
 use super::{documents::Known, foundation::Foundation};
-use crate::resource::token_ids::{HasTokenIds as _, TokenIds};
+use crate::document::token_ids::{HasTokenIds as _, TokenIds};
 
 /// A Session authenticated with a token, with the data that a decision about it needs.
 pub struct Principal {

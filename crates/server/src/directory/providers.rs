@@ -23,7 +23,7 @@ use policy::{Facts, NamesExpression, OnError, RuleList, Rules};
 use store::Document;
 
 use super::{documents::Known, held::undamaged};
-use crate::resource::codec::Stored;
+use crate::document::codec::Stored;
 
 /// An `IdentityProvider` with the data that a login needs.
 pub(crate) struct ProviderEntry {

@@ -15,7 +15,7 @@ use crate::{
     audit::{self, Entry},
     authentication::identity::SingleUse,
     directory::ProviderEntry,
-    resource::load,
+    document::load,
 };
 
 const ATTEMPTS: usize = 16;

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::ending::{self, Meant, began_by, nobody};
 use crate::{
     Caller, Context, Error, authentication::identity::SingleUse, directory::ProviderEntry,
-    resource::index,
+    document::index,
 };
 
 /// Path at which providers report the end of a session.
@@ -53,7 +53,7 @@ pub(crate) fn remembered(external: &ExternalIdentity) -> Option<Box<Oidc>> {
 /// cannot be determined.
 pub(crate) async fn end_by_token(ctx: &Context, token: &str, caller: &Caller) -> Result<(), Error> {
     let (entry, oidc) = sender(ctx, token)?;
-    let relying = ctx.federation.relying(&oidc.issuer_url, &ctx.clock);
+    let relying = ctx.providers.relying(&oidc.issuer_url, &ctx.clock);
     let read = relying.read_logout(&oidc.client_id, token).await;
     let token = read.map_err(|error| match error {
         LoginError::Unavailable(error) => Error::unavailable(error),
@@ -98,7 +98,7 @@ pub(crate) async fn farewell(ctx: &Context, session: &Session) -> Option<Farewel
     let provider = &by.identity_provider_ref.as_ref()?.uid;
     let entry = ctx.directory.identity_provider("", provider)?;
     let oidc = spec(&entry)?;
-    let relying = ctx.federation.relying(&oidc.issuer_url, &ctx.clock);
+    let relying = ctx.providers.relying(&oidc.issuer_url, &ctx.clock);
     Some(Farewell {
         label: entry.label().to_owned(),
         url: relying.end_session_url(&oidc.client_id).await?,

@@ -1,9 +1,6 @@
 //! Login at SAML identity providers: connects `authn::saml` to the Cluster's keys and the provider's metadata.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use api::core_v1::{
     identity_provider::spec::{self, saml::MetadataType},
@@ -12,7 +9,7 @@ use api::core_v1::{
 use authn::{
     provider::{AuthenticationTime, ExternalIdentity},
     saml::{self, Expected, Login, Outgoing, ServiceProvider, begin_login, finish_login},
-    saml_source::{Choice, MetadataLocation, MetadataSource},
+    saml_source::{MetadataLocation, MetadataSource},
 };
 use aws_lc_rs::digest;
 use domain::{clock::UnixMillis, id::Uid};
@@ -21,13 +18,11 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Context, Error, ErrorKind, authentication::identity::SingleUse, directory::ProviderEntry,
-    web::CALLBACK,
+    federation::CALLBACK, resource::identity_provider::saml_choice,
 };
 
 mod keys;
 pub(crate) mod logout;
-
-use keys::Keys;
 
 /// Attribute that contains the identifier if `identifierAttribute` is not set.
 const DEFAULT_ATTRIBUTE: &str =
@@ -52,15 +47,6 @@ const LONGEST_NAME: usize = 100;
 pub(crate) const LOGOUT: &str = "/saml/logout";
 pub(crate) const METADATA: &str = "/saml/metadata";
 const USED_ASSERTION: &str = "saml-assertion";
-/// Maximum number of cached metadata sources. Above it, unused ones are evicted.
-const SOURCES: usize = 256;
-
-/// The SAML state of a replica.
-#[derive(Default)]
-pub(crate) struct State {
-    keys: tokio::sync::OnceCell<Arc<Keys>>,
-    sources: Mutex<HashMap<(MetadataLocation, Choice), Arc<MetadataSource>>>,
-}
 
 /// A verified response of a provider about a person.
 pub(crate) struct Said {
@@ -266,9 +252,9 @@ fn spec(entry: &ProviderEntry) -> Result<&spec::Saml, Error> {
 }
 
 async fn service(ctx: &Context, spec: &spec::Saml) -> Result<ServiceProvider, Error> {
-    let cell = &ctx.federation.saml.keys;
+    let cell = &ctx.providers.saml_keys;
     let keys = cell
-        .get_or_try_init(async || Keys::open(ctx).await.map(Arc::new))
+        .get_or_try_init(async || keys::open(ctx).await.map(Arc::new))
         .await?;
     let url = ctx.domain.url();
     Ok(ServiceProvider {
@@ -285,35 +271,14 @@ async fn service(ctx: &Context, spec: &spec::Saml) -> Result<ServiceProvider, Er
     })
 }
 
-/// Returns the part of the metadata that the settings select.
-pub(crate) fn choice(spec: &spec::Saml) -> Choice {
-    Choice {
-        entity_id: spec.provider_entity_id.clone(),
-        signers: spec.metadata_signers.clone(),
-    }
-}
-
 fn source(ctx: &Context, spec: &spec::Saml) -> Result<Arc<MetadataSource>, Error> {
     let location = match &spec.metadata_type {
         Some(MetadataType::MetadataUrl(url)) => MetadataLocation::Url(url.clone()),
         Some(MetadataType::Metadata(document)) => MetadataLocation::Fixed(document.clone()),
         None => return Err(Error::internal("a SAML provider without metadata")),
     };
-    let key = (location, choice(spec));
-    let sources = &ctx.federation.saml.sources;
-    let mut sources = sources.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(source) = sources.get(&key) {
-        return Ok(source.clone());
-    }
-    if sources.len() >= SOURCES {
-        sources.retain(|_, source| Arc::strong_count(source) > 1);
-    }
-    let outbound = ctx.federation.outbound().clone();
-    let (location, choice) = key.clone();
-    let source = MetadataSource::new(location, choice, outbound, ctx.clock.clone());
-    let source = Arc::new(source);
-    sources.insert(key, source.clone());
-    Ok(source)
+    let choice = saml_choice(spec);
+    Ok(ctx.providers.saml_metadata(location, choice, &ctx.clock))
 }
 
 fn unreachable(error: authn::fetched::Unavailable) -> Error {

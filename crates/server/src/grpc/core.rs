@@ -11,9 +11,9 @@ use super::{actor, author, credential_ref_missing};
 use crate::{
     Context,
     authentication::issue,
+    document::index,
     resource::{
         cluster_config::{self, UpdateClusterConfig},
-        index,
         read::{self, Readable},
         write::{Create, Delete, Managed, Update, transact},
     },

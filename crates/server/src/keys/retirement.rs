@@ -7,7 +7,7 @@ use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use store::{CommitError, Operation, StoreError, Transaction};
 
 use super::{Keyring, Schedule};
-use crate::resource::codec::{Resource, decode};
+use crate::document::codec::{Resource, decode};
 
 /// The maximum difference of the clocks of replicas. A replica can sign with a key this long after the key's time.
 const CLOCK_DIFFERENCE: Duration = Duration::from_mins(10);

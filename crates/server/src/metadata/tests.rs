@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use store::{Store, testing};
 
 use super::*;
-use crate::{Domain, directory::Limits};
+use crate::{Context, Domain, directory::Limits};
 
 /// 2026-01-01 00:00 UTC.
 const START: UnixMillis = UnixMillis(1_767_225_600_000);
@@ -52,7 +52,7 @@ impl Replica {
     }
 
     async fn look(&self) -> MetadataServiceState {
-        self.ctx.metadata.look(&self.ctx).await;
+        self.ctx.metadata.look(self.ctx.metadata_ports()).await;
         self.ctx.metadata.state(self.ctx.now())
     }
 
@@ -157,7 +157,10 @@ async fn metadata_of_a_former_authority_do_not_block_new_ones() {
         body: vec![0xff],
         ..new_document(other.ctx.new_uid(), &Record::default(), Vec::new(), START)
     };
-    let stored = stored_document(&other.ctx, START).await.unwrap().unwrap();
+    let stored = stored_document(other.ctx.metadata_ports(), START)
+        .await
+        .unwrap()
+        .unwrap();
     let mut transaction = Transaction::at(START);
     transaction.push(Operation::Put(
         NewDocument {

@@ -26,7 +26,7 @@ use crate::{
         secret::{self, Failed, Proof, Purpose},
     },
     directory::{Known, Standing},
-    resource::{codec, index, load},
+    document::{codec, index, load},
 };
 
 const ATTEMPTS: usize = 64;

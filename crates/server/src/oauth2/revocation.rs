@@ -13,8 +13,8 @@ use crate::{
     audit::{self, Entry},
     authentication::secret::{Proof, Purpose},
     directory::revoked,
-    hits::{self, Key, TooMany},
-    resource::load,
+    document::load,
+    hits::{Allowed, Key, TooMany},
 };
 
 const EVENT: &str = "token.revoked";
@@ -94,7 +94,11 @@ pub(super) async fn revoke(
 /// Limits revocations per client. Rotating the Credential revokes all of its tokens at once.
 async fn limit(ctx: &Context, client: &Proof, now: UnixMillis) -> Result<(), Failure> {
     let key = Key::TokenRevocations(client.credential.uid);
-    let until = match hits::count(ctx, key, WINDOW, MOST).await {
+    let allowed = Allowed {
+        most: MOST,
+        window: WINDOW,
+    };
+    let until = match ctx.count(key, allowed).await {
         Ok(()) => return Ok(()),
         Err(TooMany::Failed(error)) => return Err(error.into()),
         Err(TooMany::Until(until)) => until,

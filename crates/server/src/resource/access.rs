@@ -7,8 +7,8 @@ use api::{
 use domain::{clock::UnixMillis, kind::Kind};
 use store::{AccessQuery, Listing};
 
-use super::{audit, load, metadata, read::Paging, write::parse_uid};
-use crate::{Context, Error};
+use super::{audit, metadata, read::Paging, write::parse_uid};
+use crate::{Context, Error, document::load};
 
 /// Returns one page of access events, newest first.
 ///

@@ -21,13 +21,14 @@ use api::{
 use domain::{credential, id::Uid, kind::Kind, session};
 use store::Revision;
 
-use super::{
-    cluster_config,
-    codec::{self, Stored},
-    draft::Draft,
-    index,
+use super::{cluster_config, draft::Draft};
+use crate::{
+    Error,
+    document::{
+        codec::{self, Stored},
+        index,
+    },
 };
-use crate::Error;
 
 mod access;
 

@@ -18,12 +18,15 @@ use domain::{id::Uid, kind::Kind};
 
 use super::{
     administrators,
-    codec::Resource,
     draft::Draft,
     metadata,
     write::{self, Managed, Plan},
 };
-use crate::{Error, grpc::status};
+use crate::{
+    Error,
+    document::codec::{self, Resource, Stored},
+    grpc_status,
+};
 
 mod prune;
 
@@ -162,7 +165,7 @@ impl Planned {
             index: index.and_then(|index| u32::try_from(index).ok()),
             kind: kind.map(|kind| kind.to_string()).unwrap_or_default(),
             name: name.to_owned(),
-            code: u32::try_from(i32::from(status::code(error.kind()))).unwrap_or_default(),
+            code: u32::try_from(i32::from(grpc_status::code(error.kind()))).unwrap_or_default(),
             message: error.public().to_owned(),
         });
     }
@@ -268,7 +271,7 @@ fn stored_name(resource: &AnyResource) -> String {
 }
 
 /// Returns all documents of a kind.
-async fn all<T: Resource>(draft: &Draft<'_>) -> Result<Vec<super::codec::Stored<T>>, Error> {
+async fn all<T: Resource>(draft: &Draft<'_>) -> Result<Vec<Stored<T>>, Error> {
     const BATCH: u32 = 1000;
     let mut found = Vec::new();
     let mut after = None;
@@ -277,7 +280,7 @@ async fn all<T: Resource>(draft: &Draft<'_>) -> Result<Vec<super::codec::Stored<
         let documents = store.scan(T::DOCUMENT, after, BATCH, draft.now).await?;
         after = documents.last().map(|document| document.uid);
         for document in &documents {
-            found.push(super::codec::decode(document)?);
+            found.push(codec::decode(document)?);
         }
         if documents.len() < usize::try_from(BATCH).unwrap_or(usize::MAX) {
             return Ok(found);

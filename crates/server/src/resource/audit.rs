@@ -8,8 +8,8 @@ use api::{
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use store::{AuditQuery, Listing};
 
-use super::{load, metadata, read::Paging, write::parse_uid};
-use crate::{Context, Error};
+use super::{metadata, read::Paging, write::parse_uid};
+use crate::{Context, Error, document::load};
 
 /// Returns one page of audit events, newest first.
 ///

@@ -7,12 +7,13 @@ use api::{
 use domain::authenticator;
 
 use super::{
-    codec::Stored,
     draft::Draft,
-    index,
     write::{Managed, Origin},
 };
-use crate::Error;
+use crate::{
+    Error,
+    document::{codec::Stored, index},
+};
 
 mod reset;
 

@@ -3,8 +3,8 @@
 use api::{core_v1 as core, core_v1::InlinePolicy};
 use domain::name;
 
-use super::{codec::Stored, draft::Draft, policy};
-use crate::Error;
+use super::{draft::Draft, policy};
+use crate::{Error, document::codec::Stored};
 
 const POLICIES: usize = 100;
 const INLINE_POLICIES: usize = 100;

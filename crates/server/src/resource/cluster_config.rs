@@ -13,14 +13,13 @@ use api::{
 
 use super::{
     administrators, authorization,
-    codec::Stored,
     draft::Draft,
     duration, served,
     write::{self, Managed, Origin, Plan},
 };
-use crate::Error;
+use crate::{Error, document::codec::Stored};
 
-mod authenticator_rules;
+pub(crate) mod authenticator_rules;
 mod device_rules;
 
 /// Fixed name of the object. The name in a request is ignored.

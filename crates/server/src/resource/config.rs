@@ -5,8 +5,8 @@ use prost::Message as _;
 use store::SecretWrite;
 use zeroize::Zeroizing;
 
-use super::{codec::Stored, draft::Draft, write::Managed};
-use crate::Error;
+use super::{draft::Draft, write::Managed};
+use crate::{Error, document::codec::Stored};
 
 const BYTES: usize = 3 * 1024 * 1024;
 const ENTRIES: usize = 256;

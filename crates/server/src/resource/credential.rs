@@ -13,8 +13,11 @@ use api::{
 };
 use domain::{clock::UnixMillis, credential, kind::Kind, rng};
 
-use super::{authorization, codec::Stored, draft::Draft, index, write::Managed};
-use crate::Error;
+use super::{authorization, draft::Draft, write::Managed};
+use crate::{
+    Error,
+    document::{codec::Stored, index},
+};
 
 const AUTHENTICATIONS: u32 = 1_000_000;
 /// Two years of 366 days.

@@ -7,12 +7,16 @@ use api::{
 
 use super::{
     authorization,
-    codec::{Resource, Stored},
     draft::Draft,
-    index,
     write::{Managed, Origin},
 };
-use crate::Error;
+use crate::{
+    Error,
+    document::{
+        codec::{Resource, Stored},
+        index,
+    },
+};
 
 impl Managed for Device {
     const ORIGIN: Origin = Origin::Authentication;

@@ -10,14 +10,14 @@ use store::{
 };
 use subtle::ConstantTimeEq as _;
 
-use super::{
-    author::Author,
-    codec::{self, Resource, Stored},
-    index, load, metadata,
-};
+use super::{author::Author, metadata};
 use crate::{
     Context, Error,
     audit::{self, Change},
+    document::{
+        codec::{self, Resource, Stored},
+        index, load,
+    },
 };
 
 /// Reads the store through the staged changes, and commits them as one transaction.

@@ -6,8 +6,11 @@ use api::{
 };
 use domain::kind::Kind;
 
-use super::{attrs, authorization, codec::Stored, draft::Draft, index, write::Managed};
-use crate::Error;
+use super::{attrs, authorization, draft::Draft, write::Managed};
+use crate::{
+    Error,
+    document::{codec::Stored, index},
+};
 
 impl Managed for Group {
     async fn prepare(

@@ -5,7 +5,7 @@ use api::{
         Group, IdentityProvider, Secret,
         identity_provider::{
             Spec, spec,
-            spec::{Type, github, oidc, oidc_identity_token, saml},
+            spec::{Type, oidc_identity_token, saml},
             status,
         },
     },
@@ -14,12 +14,20 @@ use api::{
 
 mod rules;
 
-use super::{codec::Stored, draft::Draft, index, write::Managed};
-use crate::{Error, ErrorKind, federation::saml::choice};
+use super::{draft::Draft, write::Managed};
+use crate::{
+    Error, ErrorKind,
+    document::{
+        codec::Stored,
+        identity_provider::{client_secret, groups},
+        index,
+    },
+};
 use authn::{
-    issuer::{self, HttpsUrl, InvalidUrl},
+    issuer::{HttpsUrl, InvalidUrl},
     jwk::{KeySet, MAX_SET_LENGTH},
     saml::Certificate,
+    saml_source::Choice,
 };
 use domain::clock::UnixMillis;
 
@@ -57,46 +65,6 @@ impl Managed for IdentityProvider {
         check_unique(draft, new, old).await?;
         new.status_mut().set_type(r#type);
         Ok(())
-    }
-}
-
-/// Returns the name of the Secret that contains its client secret.
-pub(super) fn client_secret(spec: &Spec) -> Option<&str> {
-    match &spec.r#type {
-        Some(Type::Github(github)) => match &github.client_secret.as_ref()?.r#type {
-            Some(github::client_secret::Type::FromSecret(name)) => Some(name),
-            None => None,
-        },
-        Some(Type::Oidc(oidc)) => match &oidc.client_secret.as_ref()?.r#type {
-            Some(oidc::client_secret::Type::FromSecret(name)) => Some(name),
-            None => None,
-        },
-        _ => None,
-    }
-}
-
-/// Returns the names of all Groups that its rules assign or remove.
-pub(super) fn groups(spec: &Spec) -> impl Iterator<Item = &String> {
-    let created = spec
-        .user_creation
-        .iter()
-        .flat_map(|creation| &creation.groups);
-    let mapped = spec
-        .group_mappings
-        .iter()
-        .flat_map(|mapping| &mapping.groups);
-    created.chain(mapped)
-}
-
-/// Returns the issuer, which must be unique among providers of the same type.
-pub(super) fn issuer(spec: &Spec) -> Option<&str> {
-    match spec.r#type.as_ref()? {
-        Type::Oidc(oidc) => Some(&oidc.issuer_url),
-        Type::OidcIdentityToken(token) => match &token.r#type {
-            Some(oidc_identity_token::Type::IssuerUrl(issuer)) => Some(issuer),
-            _ => Some(&token.issuer),
-        },
-        Type::Github(_) | Type::Saml(_) => None,
     }
 }
 
@@ -243,10 +211,18 @@ fn check_saml(saml: &spec::Saml) -> Result<(), Error> {
     )
 }
 
+/// Returns the part of the metadata that the settings select.
+pub(crate) fn saml_choice(spec: &spec::Saml) -> Choice {
+    Choice {
+        entity_id: spec.provider_entity_id.clone(),
+        signers: spec.metadata_signers.clone(),
+    }
+}
+
 /// Checks the metadata but not its expiry: expired metadata is refused when it is used.
 fn check_metadata(saml: &spec::Saml, metadata: &str) -> Result<(), Error> {
     let any_time = UnixMillis(0);
-    choice(saml)
+    saml_choice(saml)
         .read(metadata, any_time)
         .map(drop)
         .map_err(|error| Error::invalid(format!("spec.saml.metadata: {}", error.reason())))
@@ -347,11 +323,4 @@ async fn check_unique(
             ),
         )),
     }
-}
-
-/// Returns the issuer in canonical form for comparison.
-pub(super) fn canonical_issuer(spec: &Spec) -> Option<String> {
-    issuer(spec)
-        .filter(|issuer| !issuer.is_empty())
-        .map(issuer::canonical)
 }

@@ -7,8 +7,11 @@ use api::{
 use domain::{kind::Kind, name};
 use prost::Message as _;
 
-use super::{attrs, codec::Stored, draft::Draft, index, write::Managed};
-use crate::Error;
+use super::{attrs, draft::Draft, write::Managed};
+use crate::{
+    Error,
+    document::{codec::Stored, index},
+};
 
 const BYTES: usize = 100_000;
 const RULES: usize = 100;

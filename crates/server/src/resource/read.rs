@@ -14,11 +14,16 @@ use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use store::{Bounds, Document, Listing, Order, Pages, Query};
 
 use super::{
-    codec::{self, Resource, Stored},
-    load, metadata,
+    metadata,
     write::{Managed, parse_uid},
 };
-use crate::{Context, Error, ErrorKind};
+use crate::{
+    Context, Error, ErrorKind,
+    document::{
+        codec::{self, Resource, Stored},
+        load,
+    },
+};
 
 const DEFAULT_ITEMS: u32 = 200;
 const MOST_ITEMS: u32 = 1000;

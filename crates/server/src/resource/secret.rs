@@ -10,10 +10,15 @@ use prost::Message as _;
 use store::SecretWrite;
 use zeroize::Zeroizing;
 
-use super::{codec::Stored, draft::Draft, index, write::Managed};
-use crate::Error;
-
-mod certificates;
+use super::{draft::Draft, write::Managed};
+use crate::{
+    Error,
+    document::{
+        codec::Stored,
+        index,
+        secret::{bytes, certificates},
+    },
+};
 
 const BYTES: usize = 512 * 1024;
 
@@ -76,37 +81,6 @@ fn check_beside(data: &secret::spec::Data) -> Result<(), Error> {
         "spec.data must contain only certificates in PEM: every User who can read the Secret can read it. Put secret \
          values into data",
     ))
-}
-
-/// Removes everything except certificates from `spec.data`. Earlier releases stored and returned any data there.
-pub(super) fn withhold(secret: &mut Secret) {
-    let Some(spec) = &mut secret.spec else {
-        return;
-    };
-    let is_public = spec
-        .data
-        .as_ref()
-        .map(|data| certificates::are_all(bytes(data)));
-    if is_public != Some(false) {
-        return;
-    }
-    let left = spec
-        .data
-        .take()
-        .map(|data| certificates::only(bytes(&data)));
-    spec.data = left
-        .filter(|left| !left.is_empty())
-        .map(|left| secret::spec::Data {
-            r#type: Some(secret::spec::data::Type::Value(left)),
-        });
-}
-
-fn bytes(data: &secret::spec::Data) -> &[u8] {
-    match &data.r#type {
-        Some(secret::spec::data::Type::Value(value)) => value.as_bytes(),
-        Some(secret::spec::data::Type::ValueBytes(value)) => value,
-        None => &[],
-    }
 }
 
 fn check_length(path: &str, length: usize) -> Result<(), Error> {

@@ -27,8 +27,8 @@ mod plugin;
 mod tls;
 mod upstream;
 
-use super::{attrs, authorization, codec::Stored, draft::Draft, served, write::Managed};
-use crate::Error;
+use super::{attrs, authorization, draft::Draft, served, write::Managed};
+use crate::{Error, document::codec::Stored};
 
 /// Ports of the Cluster's own listeners in existing installations and clients.
 const RESERVED_PORTS: &[u32] = &[49094, 49095];

@@ -8,11 +8,10 @@ use domain::clock::UnixMillis;
 
 use super::{
     authorization,
-    codec::Stored,
     draft::Draft,
     write::{Managed, Origin},
 };
-use crate::Error;
+use crate::{Error, document::codec::Stored};
 
 impl Managed for Session {
     const ORIGIN: Origin = Origin::Authentication;

@@ -6,11 +6,10 @@ use api::{
 };
 
 use super::{
-    codec::Stored,
     draft::Draft,
     write::{Managed, Origin},
 };
-use crate::Error;
+use crate::{Error, document::codec::Stored};
 
 /// Only the Cluster writes the Region.
 impl Managed for Region {

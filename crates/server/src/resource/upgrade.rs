@@ -5,8 +5,10 @@ use api::core_v1::{Credential, Secret, Session};
 use domain::id::Uid;
 use store::{CommitError, Document, Expected, Operation, SecretWrite, Transaction};
 
-use super::codec::{self, Resource};
-use crate::{Context, Error};
+use crate::{
+    Context, Error,
+    document::codec::{self, Resource},
+};
 
 /// The number of documents read at a time.
 const PAGE: u32 = 1000;

@@ -1,13 +1,13 @@
 //! Users.
 
-use super::{
-    attrs, authorization,
-    codec::{Resource, Stored},
-    draft::Draft,
-    duration, index,
-    write::Managed,
+use super::{attrs, authorization, draft::Draft, duration, write::Managed};
+use crate::{
+    Error, ErrorKind,
+    document::{
+        codec::{Resource, Stored},
+        index,
+    },
 };
-use crate::{Error, ErrorKind};
 use api::{
     core_v1::{
         Authenticator, Credential, Device, Group, IdentityProvider, Session, User,

@@ -8,12 +8,14 @@ use api::{
 };
 
 use super::{
-    codec::Resource,
-    index, load, metadata,
+    metadata,
     read::{self, page},
     write::{Managed as _, parse_uid},
 };
-use crate::{Context, Error};
+use crate::{
+    Context, Error,
+    document::{codec::Resource, index, load},
+};
 
 const API_VERSION: &str = "user/v1";
 

@@ -12,8 +12,7 @@ use domain::{clock::UnixMillis, kind::Kind};
 use store::{Change, Changes, Cursor, Document, FeedState};
 use tokio::sync::{mpsc, watch};
 
-use super::codec;
-use crate::{Actor, Context, Error, ErrorKind};
+use crate::{Actor, Context, Error, ErrorKind, document::codec};
 
 mod sessions;
 

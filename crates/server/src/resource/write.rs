@@ -6,14 +6,11 @@ use api::meta_v1::{DeleteOptions, Metadata};
 use domain::{id::Uid, kind::Kind};
 use store::{CommitError, SecretWrite};
 
-use super::{
-    administrators,
-    author::Author,
-    codec::{MOST_BYTES, Resource, Stored},
-    draft::Draft,
-    metadata,
+use super::{administrators, author::Author, draft::Draft, metadata};
+use crate::{
+    Context, Error, ErrorKind,
+    document::codec::{MOST_BYTES, Resource, Stored},
 };
-use crate::{Context, Error, ErrorKind};
 
 /// Maximum number of plans of one transaction if objects that it read keep changing.
 const ATTEMPTS: usize = 128;

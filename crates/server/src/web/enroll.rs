@@ -24,7 +24,7 @@ use super::{
 use crate::{
     Caller, Context, Error,
     authentication::{browser::Begun, enrollment},
-    resource::{index, load},
+    document::{index, load},
 };
 
 pub(super) async fn page(State(ctx): State<Context>, visit: Visit) -> Result<Response, Failure> {

@@ -16,12 +16,12 @@ use domain::{
 use store::{CommitError, Operation, Transaction};
 use subtle::ConstantTimeEq as _;
 
-use super::sealed::{self, NotOpened, Purpose};
 use crate::{
     Context, Error, ErrorKind, Principal, Unauthenticated,
     authentication::active::{ActiveSession, NotActive},
     directory::Presented,
     return_to::Place,
+    sealed::{self, NotOpened, Purpose},
 };
 
 /// Path at which the host of a Service receives the code.

@@ -12,9 +12,12 @@ use super::{
     cookie::{self, SameSite},
     failure::Failure,
     next::{Kept, Next},
+};
+use crate::{
+    Context, Error,
+    authentication::SingleUse,
     sealed::{self, NotOpened, Purpose},
 };
-use crate::{Context, Error, authentication::SingleUse};
 
 const LIFETIME: Duration = Duration::from_mins(10);
 const ID_LENGTH: usize = 32;

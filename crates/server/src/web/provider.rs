@@ -18,7 +18,7 @@ use domain::{id::Uid, kind::Kind};
 use prost::Message as _;
 use zeroize::Zeroizing;
 
-use super::{CALLBACK, form::Fields};
+use super::form::Fields;
 use crate::{
     Caller, Context, Error, ErrorKind,
     authentication::{
@@ -26,8 +26,8 @@ use crate::{
         person,
     },
     directory::ProviderEntry,
-    federation::{self, saml},
-    resource::load,
+    document::load,
+    federation::{self, CALLBACK, saml},
 };
 
 /// A provider that the login page offers.
@@ -104,7 +104,7 @@ pub(crate) async fn begin(
         Some(Type::Oidc(oidc)) => {
             // Starting a login needs no client secret; finishing it does.
             let registration = of_oidc(oidc, "", &redirect_url);
-            let relying = ctx.federation.relying(&oidc.issuer_url, &ctx.clock);
+            let relying = ctx.providers.relying(&oidc.issuer_url, &ctx.clock);
             let departure = relying.begin(&registration, state, anew, &*ctx.rng).await;
             departure.map_err(|error| told(&entry, error))?
         }
@@ -154,7 +154,7 @@ pub(crate) async fn finish(
                 secret.ok_or_else(|| at(gone()))?;
             let secret = client_secret(ctx, name).await.map_err(at)?;
             let registration = of_oidc(oidc, &secret, &redirect_url);
-            let relying = ctx.federation.relying(&oidc.issuer_url, &ctx.clock);
+            let relying = ctx.providers.relying(&oidc.issuer_url, &ctx.clock);
             relying.finish(&registration, arrival.memory, answer).await
         }
         Some(Type::Github(github)) => {
@@ -167,7 +167,7 @@ pub(crate) async fn finish(
             let secret = client_secret(ctx, name).await.map_err(at)?;
             let registration = of_github(github, &secret, &redirect_url);
             let endpoints = endpoints(ctx, github);
-            let outbound = ctx.federation.outbound();
+            let outbound = ctx.providers.outbound();
             github::finish(&endpoints, &registration, arrival.memory, answer, outbound).await
         }
         Some(Type::Saml(_)) => {
@@ -245,7 +245,7 @@ fn of_github<'a>(
 /// Returns the endpoints of github.com or of a GitHub Enterprise Server.
 fn endpoints(ctx: &Context, github: &spec::Github) -> github::Endpoints {
     match github.base_url.as_str() {
-        "" => ctx.federation.github().clone(),
+        "" => ctx.providers.github().clone(),
         base_url => github::Endpoints::enterprise(base_url),
     }
 }

@@ -21,11 +21,11 @@ use super::{
     login::send_off,
     logout::logged_out,
     provider::Destination,
-    sealed::{self, NotOpened, Purpose},
 };
 use crate::{
     Caller, Context, Error,
     federation::saml::{self, logout::Farewell},
+    sealed::{self, NotOpened, Purpose},
 };
 
 /// Media type of SAML Metadata, appendix A.

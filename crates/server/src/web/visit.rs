@@ -16,7 +16,6 @@ use http::{HeaderMap, HeaderValue, StatusCode, request::Parts};
 use super::{
     cookie::{self, SameSite},
     failure::Failure,
-    sealed::{self, NotOpened, Purpose},
 };
 use crate::{
     Caller, Context, Error, ErrorKind, Principal, Unauthenticated,
@@ -26,6 +25,7 @@ use crate::{
     },
     budget::Payer,
     directory::Presented,
+    sealed::{self, NotOpened, Purpose},
 };
 
 /// Lifetime of a form token.

@@ -11,7 +11,7 @@ use domain::{id::Uid, kind::Kind};
 use server::{
     Actor, Caller, Context, Error, Principal, Unauthenticated,
     authentication::{self, Login, issue},
-    resource::{
+    document::{
         codec::{self, Stored},
         index, load,
     },

@@ -14,9 +14,10 @@ use super::{
     lock, schema,
 };
 use crate::{
-    StoreError, row,
+    StoreError,
+    backup_format::{DumpedCounter, DumpedDocument, DumpedEntry, DumpedUsage, Item, Load},
+    row,
     seal::Sealer,
-    transfer::{DumpedCounter, DumpedDocument, DumpedEntry, DumpedUsage, Item, Load},
 };
 
 /// The number of documents inserted at once.

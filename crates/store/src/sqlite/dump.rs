@@ -6,9 +6,10 @@ use tokio::sync::mpsc;
 
 use super::{audit, schema};
 use crate::{
-    StoreError, row,
+    StoreError,
+    backup_format::{DumpedCounter, DumpedDocument, DumpedEntry, DumpedUsage, Item, Load},
+    row,
     seal::Sealer,
-    transfer::{DumpedCounter, DumpedDocument, DumpedEntry, DumpedUsage, Item, Load},
 };
 
 type Items = mpsc::Sender<Result<Item, StoreError>>;

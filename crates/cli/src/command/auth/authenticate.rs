@@ -20,7 +20,7 @@ use crate::{
     command::login::browser::{self, Opening},
     context::Context,
     failure::{Failure, Outcome},
-    terminal::printable,
+    text::printable,
 };
 
 /// Maximum length of a typed code, in bytes.

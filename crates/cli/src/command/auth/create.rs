@@ -20,7 +20,7 @@ use crate::{
     },
     context::Context,
     failure::{Failure, Outcome},
-    terminal::printable,
+    text::printable,
 };
 
 /// Arguments of `auth create authenticator`.

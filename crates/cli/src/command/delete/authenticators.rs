@@ -10,7 +10,7 @@ use crate::{
     failure::{Failure, Outcome, Reason},
     kind::Kind,
     remote::{self, Selection},
-    terminal::printable,
+    text::printable,
 };
 
 #[derive(Args)]

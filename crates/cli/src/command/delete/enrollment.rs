@@ -8,7 +8,7 @@ use crate::{
     client::{Client, Repeat},
     context::Context,
     failure::{Failure, Outcome},
-    terminal::printable,
+    text::printable,
 };
 
 #[derive(Args)]

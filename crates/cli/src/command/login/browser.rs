@@ -25,6 +25,7 @@ use tokio::{
 };
 
 use crate::{
+    client::Approved,
     context::Context,
     failure::{Failure, Reason},
 };
@@ -37,14 +38,6 @@ const SUFFIX_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstu
 const SUFFIX_LENGTH: usize = 8;
 const LOWEST_PORT: u16 = 10_000;
 const ATTEMPTS: usize = 5;
-
-/// An approval from the browser, with the secret that redeems it.
-pub(crate) struct Approved {
-    /// Single-use authentication token.
-    pub(crate) token: SecretString,
-    /// Secret whose hash the Cluster received with the request.
-    pub(crate) verifier: [u8; 32],
-}
 
 /// The way in which the browser is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use crate::{
     kind::Kind,
     output::{self, Format, OutputArgs},
     remote::{self, Selection},
-    terminal::printable,
+    text::printable,
 };
 
 /// Test Policies in files with test cases in files. Exit with code 1 if a case fails

@@ -17,7 +17,7 @@ use crate::{
     context::Context,
     failure::{Failure, Outcome},
     output::{self, Format, OutputArgs, table},
-    terminal::printable,
+    text::printable,
 };
 
 /// Explain the decision of a request: the rules that are reached, in order, and the reason

@@ -7,7 +7,7 @@ use api::{
     meta_v1::ObjectReference,
 };
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
-use server::resource::{codec, load::with_token_ids};
+use server::document::{codec, load::with_token_ids};
 use store::{
     AuditQuery, Document, Expected, IndexEntry, NewDocument, Operation, SecretWrite, Store,
     StoreError,

@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use crate::{
     Config,
     body::RequestBody,
-    route::Problems,
+    problems::Problems,
     upstream::{Outgoing, SendError, Upstream},
 };
 

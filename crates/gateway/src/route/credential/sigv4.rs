@@ -15,7 +15,7 @@ use domain::clock::UnixMillis;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use zeroize::Zeroizing;
 
-use crate::route::Problems;
+use crate::problems::Problems;
 
 mod admission;
 

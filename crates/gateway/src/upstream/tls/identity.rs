@@ -9,10 +9,7 @@ use api::core_v1::service::spec::{
 use rustls::{crypto::aws_lc_rs, sign::CertifiedKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
-use crate::{
-    SecretValue,
-    route::{Problems, Secrets},
-};
+use crate::{SecretValue, problems::Problems, secret::Secrets};
 
 /// A certificate chain and its private key.
 pub(super) struct Identity {

@@ -26,7 +26,7 @@ use domain::clock::{Clock, ManualClock, UnixMillis};
 use futures_util::future::BoxFuture;
 use gateway::{
     Caller, CallerFacts, Config, Gateway, Principal, Route, SecretValue,
-    listener::{Activity, Limits, Protocol, Protocols},
+    listener::{Activity, Limits, Protocol, Protocols, StreamBudget},
 };
 use hyper::service::service_fn;
 use policy::{Subject, Target};
@@ -352,7 +352,7 @@ async fn protocol(stream: &TcpStream) -> Protocol {
             return Protocol::Http1;
         }
         if count == preface.len() {
-            return Protocol::Http2;
+            return Protocol::Http2(StreamBudget::new(1000, || {}).of_client());
         }
         tokio::task::yield_now().await;
     }

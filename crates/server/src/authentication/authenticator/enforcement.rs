@@ -20,7 +20,7 @@ use store::StoreError;
 use crate::{
     Context,
     directory::{EnforcementList, Login},
-    resource::{index, load},
+    document::{index, load},
 };
 
 /// Returns the action that a new browser Session has to wait for.

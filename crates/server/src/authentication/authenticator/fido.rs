@@ -48,9 +48,9 @@ use super::{
 use crate::{
     Caller, Context, Error, ErrorKind, audit,
     authentication::{active::MayAwaitAuthenticator, identity::SingleUse},
+    document::codec::{self, Stored},
     metadata::Attested,
-    resource::codec::{self, Stored},
-    web::sealed::{self, NotOpened, Purpose},
+    sealed::{self, NotOpened, Purpose},
 };
 
 pub(crate) use client::{ForClient, for_client};

@@ -20,7 +20,7 @@ use crate::{
         browser::{self, Resumed},
         refresh, secret,
     },
-    resource::{codec::Stored, index, load},
+    document::{codec::Stored, index, load},
 };
 
 /// Maximum age of an authentication that allows adding and removing Authenticators.

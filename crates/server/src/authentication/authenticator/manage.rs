@@ -21,10 +21,11 @@ use crate::{
     Caller, Context, Error, ErrorKind, audit,
     authentication::active::MayLackFirstAuthenticator,
     directory::Login,
-    resource::{
+    document::{
         codec::{self, Stored},
-        index, load, metadata,
+        index, load,
     },
+    resource::metadata,
 };
 
 /// A selector of an Authenticator: by name, by uid, or by both.

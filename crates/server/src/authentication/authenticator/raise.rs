@@ -19,7 +19,7 @@ use crate::{
     Caller, Context, Error,
     audit::{self, Entry},
     authentication::{SessionTokens, active::MayAwaitAuthenticator},
-    resource::codec::{self, Stored},
+    document::codec::{self, Stored},
 };
 
 const EVENT: &str = "authenticator.used";

@@ -17,7 +17,7 @@ use crate::{
     Caller, Context, Error,
     audit::{self, Entry},
     authentication::active::{MayAwaitAuthenticator, MayLackFirstAuthenticator},
-    resource::codec::{self, Stored},
+    document::codec::{self, Stored},
 };
 
 const CODES: usize = 10;

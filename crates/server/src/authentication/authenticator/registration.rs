@@ -13,7 +13,7 @@ use super::{ATTEMPTS, Holder, Which, is_race, manage, raise};
 use crate::{
     Caller, Context, Error, ErrorKind, audit,
     authentication::active::MayLackFirstAuthenticator,
-    resource::codec::{self, Stored},
+    document::codec::{self, Stored},
 };
 
 /// A verified registration.

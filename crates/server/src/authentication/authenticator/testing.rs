@@ -32,7 +32,7 @@ use crate::{
         enrollment::Link,
     },
     directory::Limits,
-    resource::{
+    document::{
         codec::{self, Stored},
         load,
     },
@@ -86,7 +86,7 @@ impl World {
     }
 
     /// Writes a changed object.
-    pub(super) async fn replace<T: crate::resource::codec::Resource>(&self, stored: &Stored<T>) {
+    pub(super) async fn replace<T: crate::document::codec::Resource>(&self, stored: &Stored<T>) {
         let mut transaction = Transaction::at(self.ctx.now());
         transaction.push(Operation::Put(
             codec::encode(
@@ -105,7 +105,7 @@ impl World {
         replica(self.ctx.store.clone(), &self.clock, &self.stop).await
     }
 
-    async fn put<T: crate::resource::codec::Resource>(&self, uid: Uid, message: &T) {
+    async fn put<T: crate::document::codec::Resource>(&self, uid: Uid, message: &T) {
         let mut transaction = Transaction::at(self.ctx.now());
         transaction.push(Operation::Put(
             codec::encode(uid, self.ctx.now(), message, SecretWrite::Keep),

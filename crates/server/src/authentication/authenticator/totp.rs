@@ -26,7 +26,7 @@ use crate::{
     Caller, Context, Error, ErrorKind,
     audit::{self, Entry},
     authentication::active::MayAwaitAuthenticator,
-    resource::codec::{self, Stored},
+    document::codec::{self, Stored},
 };
 
 /// Creates the secret and returns its `otpauth:` URL for the app. The URL is never returned again; another call

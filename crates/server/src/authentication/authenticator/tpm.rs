@@ -37,9 +37,9 @@ use api::{
     resource::Object as _,
 };
 use authn::tpm::{
-    ActivationSecret, Answer, AttestationKey, AttestationParameters, Authorities,
-    EncryptedCredential, EndorsementKey, Expected, Presented, Quote, QuoteRequest, Quoted, Quoting,
-    Refusal, Registration as Presenting, Trust, challenge,
+    ActivationSecret, Answer, AttestationKey, AttestationParameters, EncryptedCredential,
+    EndorsementKey, Expected, Presented, Quote, QuoteRequest, Quoted, Quoting, Refusal,
+    Registration as Presenting, Trust, challenge,
 };
 use aws_lc_rs::digest;
 use domain::{authenticator, id::Uid};
@@ -51,7 +51,10 @@ use super::{
     raise::{self, NotRaised},
     registering, usable,
 };
-use crate::{Caller, Context, Error, authentication::active::MayAwaitAuthenticator};
+use crate::{
+    Caller, Context, Error, authentication::active::MayAwaitAuthenticator,
+    resource::cluster_config::authenticator_rules::tpm_authorities,
+};
 
 const RECORD: &str = "tpm-challenge";
 const LIFETIME: Duration = Duration::from_mins(5);
@@ -132,7 +135,7 @@ pub(crate) async fn begin_registration(
     else {
         return Err(Error::invalid("preChallenge.tpm must be set"));
     };
-    let authorities = authorities(&settings(ctx)).map_err(|why| refused(&why))?;
+    let authorities = tpm_authorities(&settings(ctx)).map_err(|why| refused(&why))?;
     let nothing = SentParameters::default();
     let parameters = sent.attestation_parameters.as_ref().unwrap_or(&nothing);
     let endorsement = match &sent.ek_type {
@@ -487,14 +490,6 @@ fn settings(ctx: &Context) -> Settings {
     authenticator
         .and_then(|authenticator| authenticator.tpm.clone())
         .unwrap_or_default()
-}
-
-/// Returns the trusted authorities for endorsement keys.
-///
-/// # Errors
-/// Returns [`Refusal`] if the settings are invalid.
-pub(crate) fn authorities(settings: &Settings) -> Result<Authorities, Refusal> {
-    Authorities::from_pem(&settings.ek_ca_certificates, settings.require_certified_ek)
 }
 
 fn refused(why: &Refusal) -> Error {

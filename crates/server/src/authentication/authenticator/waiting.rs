@@ -15,7 +15,7 @@ use crate::{
     Caller, Context, Error,
     audit::{self, Entry},
     directory::Login,
-    resource::codec,
+    document::codec,
 };
 
 /// Returns the action that the Session waits for. Evaluates the rules of its login again if the action became

@@ -17,8 +17,8 @@ use crate::{
     Caller, Context, Error,
     authentication::identity::SingleUse,
     directory::ProviderEntry,
+    document::index,
     federation::ending::{self, Meant, began_by, nobody},
-    resource::index,
 };
 
 const USED_REQUEST: &str = "saml-logout";

@@ -12,10 +12,14 @@ use policy::{Grpc, NoFields, PolicySet, Request, Subject, Target};
 use store::Revision;
 
 use super::{
-    super::{cluster_config, codec::Stored, draft::Draft},
+    super::{
+        built_in::{API_NAMESPACE, API_SERVICE},
+        cluster_config,
+        draft::Draft,
+    },
     Evidence, of,
 };
-use crate::{Error, bootstrap};
+use crate::{Error, document::codec::Stored};
 
 const PACKAGE: &str = "octelium.api.main.core.v1";
 const SERVICE: &str = "MainService";
@@ -32,8 +36,8 @@ pub(super) struct Api {
 impl Api {
     /// Returns `None` if the Cluster is not bootstrapped.
     pub(super) async fn load(draft: &mut Draft<'_>) -> Result<Option<Self>, Error> {
-        let service = draft.find::<Service>(bootstrap::API_SERVICE).await?;
-        let namespace = draft.find::<Namespace>(bootstrap::API_NAMESPACE).await?;
+        let service = draft.find::<Service>(API_SERVICE).await?;
+        let namespace = draft.find::<Namespace>(API_NAMESPACE).await?;
         let cluster = draft.find::<ClusterConfig>(cluster_config::NAME).await?;
         let (Some(service), Some(namespace)) = (service, namespace) else {
             return Ok(None);
@@ -72,11 +76,7 @@ impl Api {
         let Some(service) = reflect::pool().get_service_by_name(&full_name) else {
             return Ok(false);
         };
-        let host = format!(
-            "{}.{}",
-            bootstrap::API_NAMESPACE,
-            draft.context.domain.host()
-        );
+        let host = format!("{API_NAMESPACE}.{}", draft.context.domain.host());
         let ip = draft.author.actor().and_then(|actor| actor.ip);
         let ip = ip.map(|ip| ip.to_string()).unwrap_or_default();
         Ok(service.methods().all(|method| {

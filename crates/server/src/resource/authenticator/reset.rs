@@ -11,10 +11,10 @@ use domain::kind::Kind;
 
 use crate::{
     Error,
+    document::index,
     resource::{
         administrators,
         draft::Draft,
-        index,
         write::{Managed as _, Plan, find},
     },
 };

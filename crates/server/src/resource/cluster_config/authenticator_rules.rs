@@ -5,15 +5,19 @@ use api::core_v1::{
     authenticator::spec::State,
     cluster_config::spec::{
         Authenticator,
-        authenticator::{EnforcementRule, Fido, enforcement_rule, fido::UserVerification, rule},
+        authenticator::{
+            EnforcementRule, Fido, Tpm, enforcement_rule, fido::UserVerification, rule,
+        },
     },
 };
-use authn::webauthn::Aaguid;
+use authn::{
+    tpm::{Authorities, Refusal},
+    webauthn::Aaguid,
+};
 use policy::RuleList;
 
 use crate::{
     Error,
-    authentication::authenticator::tpm::authorities,
     resource::rules::{at_most, condition},
 };
 
@@ -78,9 +82,17 @@ pub(super) fn check(spec: &Authenticator) -> Result<(), Error> {
         tpm.ek_ca_certificates.len(),
         AUTHORITIES,
     )?;
-    authorities(tpm)
+    tpm_authorities(tpm)
         .map(|_| ())
         .map_err(|why| Error::invalid(format!("spec.authenticator.tpm.{why}")))
+}
+
+/// Returns the trusted authorities for endorsement keys.
+///
+/// # Errors
+/// Returns [`Refusal`] if the settings are invalid.
+pub(crate) fn tpm_authorities(settings: &Tpm) -> Result<Authorities, Refusal> {
+    Authorities::from_pem(&settings.ek_ca_certificates, settings.require_certified_ek)
 }
 
 fn enforcement(field: &str, rules: &[EnforcementRule]) -> Result<(), Error> {
@@ -132,7 +144,6 @@ fn fido(fido: &Fido) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use api::core_v1::cluster_config::spec::authenticator::Tpm;
     use authn::tpm::testing::{Behaviour, Maker, SoftwareTpm};
     use base64::{Engine as _, engine::general_purpose::STANDARD};
 

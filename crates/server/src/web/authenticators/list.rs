@@ -19,7 +19,7 @@ use super::{HOME, kind, label, next_field, prove_first};
 use crate::{
     Caller, Context,
     authentication::authenticator::{Holder, Which, manage, recovery},
-    resource::codec::Stored,
+    document::codec::Stored,
     web::{
         failure::Failure,
         form::Posted,

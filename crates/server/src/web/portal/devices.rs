@@ -14,7 +14,7 @@ use maud::{Markup, html};
 use super::{Member, moment::moment};
 use crate::{
     Context, Error,
-    resource::{index, load},
+    document::{index, load},
     web::{
         failure::Failure,
         page::{Page, Section},

@@ -25,8 +25,8 @@ use super::{Member, moment::moment};
 use crate::{
     Caller, Context, Error,
     authentication::browser,
+    document::{codec::Stored, index, load},
     places,
-    resource::{codec::Stored, index, load},
     web::{
         failure::Failure,
         form::Posted,

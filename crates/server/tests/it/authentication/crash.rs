@@ -8,7 +8,7 @@ use api::{
 };
 use server::{
     Context,
-    resource::{index, load},
+    document::{index, load},
 };
 use store::{Backend, Store, testing};
 use tokio::task::JoinSet;

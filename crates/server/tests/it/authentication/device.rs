@@ -15,7 +15,8 @@ use rstest::rstest;
 use server::{
     Context, Error, ErrorKind,
     authentication::device,
-    resource::{cluster_config::UpdateClusterConfig, codec::Stored, index, load},
+    document::{codec::Stored, index, load},
+    resource::cluster_config::UpdateClusterConfig,
 };
 
 use crate::cluster::parse;

@@ -5,7 +5,7 @@ use api::{
     resource::Object as _,
 };
 use domain::id::Uid;
-use server::resource::{
+use server::document::{
     codec::{self, Resource},
     load,
 };

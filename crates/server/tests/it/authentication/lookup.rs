@@ -21,10 +21,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use server::{
-    Unauthenticated,
-    authentication::issue,
-    resource::{load, read},
-    web::handover,
+    Unauthenticated, authentication::issue, document::load, resource::read, web::handover,
 };
 use tonic::Code;
 

@@ -17,7 +17,8 @@ use server::{
     ErrorKind, Unauthenticated,
     authentication::issue,
     bootstrap,
-    resource::{apply::Apply, codec, write::Update},
+    document::codec,
+    resource::{apply::Apply, write::Update},
 };
 
 use crate::replicas::{Backend, Replicas, authenticate, log_in, refresh};

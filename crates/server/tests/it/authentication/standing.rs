@@ -130,7 +130,7 @@ async fn ending_ones_own_session_still_returns_the_reply() {
 }
 
 /// Overwrites the document of a resource with bytes that are not a message.
-async fn damage<T: server::resource::codec::Resource>(replicas: &Replicas, object: &T) {
+async fn damage<T: server::document::codec::Resource>(replicas: &Replicas, object: &T) {
     let ctx = replicas.context(0);
     let uid = object.uid().parse().unwrap();
     let stored = replicas.get::<T>(uid).await.unwrap();

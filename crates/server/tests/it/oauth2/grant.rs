@@ -254,7 +254,7 @@ async fn an_unlimited_client_costs_no_write_per_grant_and_is_counted_all_the_sam
     ctx.flush().await;
     let before = ctx.store.feed().borrow().cursor;
     let revision =
-        |stored: Option<server::resource::codec::Stored<Credential>>| stored.unwrap().revision;
+        |stored: Option<server::document::codec::Stored<Credential>>| stored.unwrap().revision;
     let uid = credential.uid().parse().unwrap();
     let unchanged = revision(replicas.get::<Credential>(uid).await);
     for _ in 0..100 {

@@ -10,9 +10,10 @@ use api::{
 use rstest::rstest;
 use server::{
     ErrorKind,
+    document::index,
     resource::{
         cluster_config::UpdateClusterConfig,
-        index, read,
+        read,
         write::{Create, Delete, Managed, Update},
     },
 };

@@ -9,7 +9,8 @@ use domain::{id::Uid, kind::Kind, rng::SystemRng};
 use prost::Message as _;
 use server::{
     ErrorKind, bootstrap,
-    resource::{codec, read, write::Update},
+    document::codec,
+    resource::{read, write::Update},
 };
 use store::{Expected, Operation, SecretWrite, Transaction};
 use zeroize::Zeroizing;

@@ -23,7 +23,7 @@ use api::{
 use domain::{credential::code_challenge, id::Uid, kind::Kind, rng::SystemRng};
 use rstest::rstest;
 use server::{
-    resource::codec,
+    document::codec,
     return_to,
     web::handover::{Refused, arrive, state_of},
 };

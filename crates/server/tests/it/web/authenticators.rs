@@ -14,7 +14,8 @@ use aws_lc_rs::hmac;
 use domain::{credential::code_challenge, kind::Kind};
 use rstest::rstest;
 use server::{
-    resource::{cluster_config::UpdateClusterConfig, index, load},
+    document::{index, load},
+    resource::cluster_config::UpdateClusterConfig,
     return_to,
     web::handover::{arrive, authenticate, state_of},
 };

@@ -12,7 +12,8 @@ use domain::kind::Kind;
 use server::{
     ErrorKind,
     authentication::enrollment::{create, list, revoke},
-    resource::{load, write::Delete},
+    document::load,
+    resource::write::Delete,
 };
 
 use super::{Browser, SESSION, link, people, request};

@@ -19,7 +19,8 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use server::{
     Peer,
-    resource::{index, load, write::Update},
+    document::{index, load},
+    resource::write::Update,
     return_to,
     web::handover::{arrive, state_of},
 };

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Context, Error,
-    resource::{index, load},
+    document::{index, load},
 };
 
 /// A pending request of a client, as the page shows it.

@@ -26,7 +26,7 @@ use crate::{
     Caller, Context, Error, ErrorKind,
     audit::{self, Entry},
     authentication::browser::{self, Begun, Entrance, Way},
-    resource::{
+    document::{
         codec::{self, Stored},
         index, load,
     },

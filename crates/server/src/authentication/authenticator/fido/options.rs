@@ -15,7 +15,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::{Holder, LIFETIME, conveyance, fido, milliseconds, verification};
-use crate::{Context, resource::codec::Stored};
+use crate::{Context, document::codec::Stored};
 
 /// Returns options for a new credential. They exclude authenticators that already have one.
 pub(super) fn creation(

@@ -20,7 +20,7 @@ use crate::{
         recovery,
         testing::{World, reason},
     },
-    resource::load,
+    document::load,
 };
 
 const STEP: std::time::Duration = std::time::Duration::from_secs(30);

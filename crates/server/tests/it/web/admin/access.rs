@@ -5,7 +5,7 @@ use api::{
     platform_v1::{AccessEvent, access_event::Decision},
     resource::Object as _,
 };
-use server::{Context, access_log::Asker, resource::load};
+use server::{Context, access_log::Asker, document::load};
 
 use super::{READ, administrator, between, console};
 

@@ -10,7 +10,7 @@ use api::{
 };
 use server::{
     authentication::device,
-    resource::{codec, load},
+    document::{codec, load},
 };
 use store::{Expected, Operation, SecretWrite, Transaction};
 

@@ -6,8 +6,8 @@ use store::testing;
 
 use super::*;
 use crate::{
+    document::load,
     metadata::{Location, Source},
-    resource::load,
 };
 
 /// The AAGUID of a model in the metadata that a U2F registration claims.
@@ -51,7 +51,7 @@ impl Models {
         std::fs::write(self.folder.path().join("blob"), blob).unwrap();
         self.world.clock.advance(Duration::from_hours(24));
         let ctx = &self.world.ctx;
-        ctx.metadata.look(ctx).await;
+        ctx.metadata.look(ctx.metadata_ports()).await;
         assert_eq!(ctx.metadata.state(ctx.now()).number, self.number);
     }
 

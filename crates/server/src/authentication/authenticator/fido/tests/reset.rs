@@ -13,7 +13,8 @@ use store::{AuditQuery, Store};
 use super::*;
 use crate::{
     authentication::authenticator::{Factors, recovery},
-    resource::{authenticator::Reset, author::Author, index, load, write::transact},
+    document::{index, load},
+    resource::{authenticator::Reset, author::Author, write::transact},
 };
 
 impl World {
@@ -28,7 +29,7 @@ impl World {
     }
 
     /// Counts the documents with this index entry.
-    async fn count<T: crate::resource::codec::Resource>(
+    async fn count<T: crate::document::codec::Resource>(
         &self,
         index: &'static str,
         value: &str,

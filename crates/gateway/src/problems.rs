@@ -14,7 +14,7 @@ const DEFAULT: &str = "spec.config";
 
 impl Problems {
     /// Sets the configuration that later paths below `spec.config` refer to.
-    pub(super) fn of_config(&mut self, path: Option<String>) {
+    pub(crate) fn of_config(&mut self, path: Option<String>) {
         self.config = path;
     }
 
@@ -41,7 +41,7 @@ impl Problems {
     }
 
     /// Returns the path of a field in the configuration that is being compiled.
-    pub(super) fn path(&self, path: &str) -> String {
+    pub(crate) fn path(&self, path: &str) -> String {
         match (&self.config, path.strip_prefix(DEFAULT)) {
             (Some(config), Some(rest)) => format!("{config}{rest}"),
             _ => path.to_owned(),

@@ -8,7 +8,7 @@ const END: &str = "-----END CERTIFICATE-----";
 const SEQUENCE: u8 = 0x30;
 
 /// Returns whether `text` contains only certificates, at least one, separated by at most blank lines.
-pub(super) fn are_all(text: &[u8]) -> bool {
+pub(crate) fn are_all(text: &[u8]) -> bool {
     let Parsed { found, has_other } = parse(text);
     !found.is_empty() && !has_other
 }

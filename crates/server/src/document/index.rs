@@ -79,7 +79,7 @@ pub fn listed_key(namespace_uid: Option<&str>, mode: Option<i32>) -> String {
 }
 
 /// Returns the unique index and the value for the issuer of an `IdentityProvider`.
-pub(super) fn issuer_key(spec: &core::identity_provider::Spec) -> Option<(&'static str, String)> {
+pub(crate) fn issuer_key(spec: &core::identity_provider::Spec) -> Option<(&'static str, String)> {
     let index = match spec.r#type.as_ref()? {
         core::identity_provider::spec::Type::Oidc(_) => OIDC_ISSUER,
         core::identity_provider::spec::Type::OidcIdentityToken(_) => TOKEN_ISSUER,

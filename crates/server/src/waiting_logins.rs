@@ -10,8 +10,8 @@ use std::{
 use domain::{address_prefix::AddressPrefix, clock::UnixMillis, id::Uid};
 use moka::{policy::EvictionPolicy, sync::Cache};
 
-use super::LIFETIME;
-
+/// Lifetime of a code.
+pub(crate) const CODE_LIFETIME: Duration = Duration::from_mins(10);
 /// Maximum number of waiting logins of an [`AddressPrefix`].
 const SHARE: usize = 30;
 /// Maximum number of waiting logins of all clients.
@@ -34,19 +34,19 @@ pub(crate) struct WaitingLogins {
 
 /// A login that waits for a User.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Waiting {
-    pub(super) id: Uid,
-    pub(super) code: String,
+pub(crate) struct Waiting {
+    pub(crate) id: Uid,
+    pub(crate) code: String,
     /// The client. `None` is an unknown address.
-    pub(super) prefix: Option<AddressPrefix>,
-    pub(super) since: UnixMillis,
+    pub(crate) prefix: Option<AddressPrefix>,
+    pub(crate) since: UnixMillis,
 }
 
 /// The reason why a login has no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Full {
+pub(crate) struct Full {
     /// Time after which a retry can succeed.
-    pub(super) retry_after: Duration,
+    pub(crate) retry_after: Duration,
 }
 
 impl Default for WaitingLogins {
@@ -67,14 +67,14 @@ impl WaitingLogins {
     ///
     /// # Errors
     /// Returns [`Full`] if the prefix has its full share, or if no other login can be evicted.
-    pub(super) fn add(&self, login: Waiting) -> Result<Option<Waiting>, Full> {
+    pub(crate) fn add(&self, login: Waiting) -> Result<Option<Waiting>, Full> {
         let now = login.since;
         let mut logins = self.lock();
         logins.retain(|other| waits(other, now));
         let is_own = |other: &&Waiting| other.prefix == login.prefix;
         let own = logins.iter().filter(is_own).count();
         if own >= SHARE {
-            return Err(retry(logins.iter().find(is_own), LIFETIME, now));
+            return Err(retry(logins.iter().find(is_own), CODE_LIFETIME, now));
         }
         let mut evicted = None;
         if logins.len() >= TOTAL {
@@ -89,22 +89,22 @@ impl WaitingLogins {
     }
 
     /// Removes a login that was not stored.
-    pub(super) fn remove(&self, id: Uid) {
+    pub(crate) fn remove(&self, id: Uid) {
         self.lock().retain(|login| login.id != id);
     }
 
     /// Removes the login whose code a User has entered.
-    pub(super) fn entered(&self, code: &[u8]) {
+    pub(crate) fn entered(&self, code: &[u8]) {
         self.lock().retain(|login| login.code.as_bytes() != code);
     }
 
     /// Remembers that a login was evicted and that no User can enter its code any more.
-    pub(super) fn note_evicted(&self, id: Uid) {
+    pub(crate) fn note_evicted(&self, id: Uid) {
         self.evicted.insert(id, ());
     }
 
     /// Returns whether a login was evicted at this replica.
-    pub(super) fn is_evicted(&self, id: Uid) -> bool {
+    pub(crate) fn is_evicted(&self, id: Uid) -> bool {
         self.evicted.contains_key(&id)
     }
 
@@ -115,7 +115,7 @@ impl WaitingLogins {
 
 /// Returns whether a login has not expired. A clock that was set back must not keep logins for longer.
 fn waits(login: &Waiting, now: UnixMillis) -> bool {
-    now.since(login.since) < LIFETIME && login.since.since(now) < LIFETIME
+    now.since(login.since) < CODE_LIFETIME && login.since.since(now) < CODE_LIFETIME
 }
 
 /// Returns the refusal until `login` has reached `age`.
@@ -204,7 +204,7 @@ mod tests {
         for _ in 0..SHARE {
             assert_eq!(clients.ask(1), Ok(None));
         }
-        let retry_after = LIFETIME;
+        let retry_after = CODE_LIFETIME;
         assert_eq!(clients.ask(1), Err(Full { retry_after }));
         assert_eq!(clients.ask(2), Ok(None));
     }
@@ -249,7 +249,7 @@ mod tests {
         };
         fill();
         let moment = Duration::from_millis(1);
-        clients.clock.advance(LIFETIME.saturating_sub(moment));
+        clients.clock.advance(CODE_LIFETIME.saturating_sub(moment));
         assert_eq!(
             clients.ask(1),
             Err(Full {

@@ -7,13 +7,13 @@
 use prost::{Message, Oneof};
 
 /// The first bytes of a backup.
-pub(super) const MAGIC: &[u8] = b"octelium-backup\n";
+pub(crate) const MAGIC: &[u8] = b"octelium-backup\n";
 /// The version that is written, and the only one that is read.
-pub(super) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 /// The longest record in bytes. A longer one is rejected before memory is allocated for it.
-pub(super) const LONGEST_RECORD: u32 = 64 << 20;
+pub(crate) const LONGEST_RECORD: u32 = 64 << 20;
 /// The length of the HMAC in bytes.
-pub(super) const MAC_LEN: usize = 32;
+pub(crate) const MAC_LEN: usize = 32;
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Header {
@@ -101,4 +101,11 @@ pub(crate) struct DumpedCounter {
     pub(crate) count: i64,
     #[prost(int64, tag = "3")]
     pub(crate) resets_at: i64,
+}
+
+/// A message to a store that is being restored.
+pub(crate) enum Load {
+    Item(Item),
+    /// The backup is complete and authentic: commit. Without this message, the store rolls back.
+    Finish,
 }
