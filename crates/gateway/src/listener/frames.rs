@@ -81,12 +81,14 @@ impl<IO> Frames<IO> {
             activity,
             ..
         } = self;
+        let mut has_answer = false;
         written.feed(bytes, |frame| {
             budget.take_written(frame);
-            if frame.kind != Kind::Control {
-                activity.touch();
-            }
+            has_answer |= frame.kind != Kind::Control;
         });
+        if has_answer {
+            activity.touch();
+        }
     }
 }
 

@@ -3,13 +3,13 @@
 
 use std::{
     cell::Cell,
-    future::poll_fn,
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
 use hyper::rt::Executor;
+use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::Limit;
@@ -54,44 +54,45 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        let limit = self.stall;
-        tokio::spawn(async move {
-            let mut stream = pin!(stream);
-            let mut watch = Watch {
-                answer: Answer::Waits,
-                timer: None,
-            };
-            poll_fn(|cx| watch.poll(stream.as_mut(), limit, cx)).await;
+        tokio::spawn(Watched {
+            stream,
+            limit: self.stall,
+            answer: Answer::Waits,
+            timer: None,
         });
     }
 }
 
-struct Watch {
-    answer: Answer,
-    timer: Option<Pin<Box<Sleep>>>,
+pin_project! {
+    /// A stream that ends when it has waited for its client for too long. Dropping it then resets it.
+    struct Watched<F> {
+        #[pin]
+        stream: F,
+        limit: Duration,
+        answer: Answer,
+        timer: Option<Pin<Box<Sleep>>>,
+    }
 }
 
-impl Watch {
-    /// Is ready when the stream is, or when it has waited for its client for too long. Dropping the stream resets it.
-    fn poll<F: Future<Output = ()>>(
-        &mut self,
-        stream: Pin<&mut F>,
-        limit: Duration,
-        cx: &mut Context<'_>,
-    ) -> Poll<()> {
+impl<F: Future<Output = ()>> Future for Watched<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
         // A response that is not polled keeps its previous state.
-        ANSWER.set(self.answer);
+        ANSWER.set(*this.answer);
         IS_ASKED.set(false);
-        let polled = stream.poll(cx);
+        let polled = this.stream.poll(cx);
         if polled.is_ready() {
             return polled;
         }
-        self.answer = ANSWER.get();
-        if self.answer == Answer::Waits {
-            self.timer = None;
+        *this.answer = ANSWER.get();
+        if *this.answer == Answer::Waits {
+            *this.timer = None;
             return Poll::Pending;
         }
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
+        let limit = *this.limit;
+        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
         if IS_ASKED.get() {
             timer.as_mut().reset(Instant::now() + limit);
         }

@@ -1,7 +1,7 @@
 //! The open requests at upstreams. Each may occupy a connection, and therefore a file descriptor.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -59,27 +59,30 @@ impl Exchanges {
 
     fn take(&self, payer: Payer) -> Result<(), Limit> {
         let mut open = self.lock();
-        let own = open.by.get(&payer).copied().unwrap_or(0);
-        if own >= self.share {
-            return Err(Limit::UpstreamRequestsPerCaller);
-        }
-        if open.total >= self.total {
-            return Err(Limit::UpstreamRequests);
+        let is_full = open.total >= self.total;
+        match open.by.entry(payer) {
+            Entry::Occupied(own) if *own.get() >= self.share => {
+                return Err(Limit::UpstreamRequestsPerCaller);
+            }
+            _ if is_full => return Err(Limit::UpstreamRequests),
+            Entry::Occupied(mut own) => *own.get_mut() += 1,
+            Entry::Vacant(own) => {
+                own.insert(1);
+            }
         }
         open.total += 1;
-        open.by.insert(payer, own + 1);
         Ok(())
     }
 
     fn give_back(&self, payer: Payer) {
         let mut open = self.lock();
         open.total = open.total.saturating_sub(1);
-        let Some(own) = open.by.get_mut(&payer) else {
-            return;
-        };
-        *own = own.saturating_sub(1);
-        if *own == 0 {
-            open.by.remove(&payer);
+        if let Entry::Occupied(mut own) = open.by.entry(payer) {
+            if *own.get() > 1 {
+                *own.get_mut() -= 1;
+            } else {
+                own.remove();
+            }
         }
     }
 
