@@ -205,7 +205,7 @@ fn a_person_logs_in_and_out_at_a_real_provider() {
     let after = browser.get(&begin);
     assert_eq!(sessions(&admin), 0, "{}: {}", after.url, after.body);
     assert!(
-        after.body.contains("Log in"),
+        after.body.contains("Sign in"),
         "{}: {}",
         after.url,
         after.body

@@ -272,7 +272,7 @@ async fn a_configuration_has_what_its_parent_has() {
     });
     let problems = world.compile(&circular).err().unwrap().join("; ");
     assert!(
-        problems.contains("spec.dynamicConfig.configs[0].parent child has itself"),
+        problems.contains("spec.dynamicConfig.configs[0].parent child is one of its own parents"),
         "{problems}"
     );
 }
@@ -402,7 +402,7 @@ async fn mistakes_are_named_with_their_place() {
     for expected in [
         "spec.config.http.header.addRequestHeaders[0].eval 1:",
         "spec.config.http.header.addRequestHeaders[1].eval 1:1: the expression must return string",
-        "spec.dynamicConfig.configs[1].name is that of another",
+        "spec.dynamicConfig.configs[1].name is also the name of another",
         "spec.dynamicConfig.configs[1].upstream.url",
         "spec.dynamicConfig.configs[2].http.header.addRequestHeaders[0].eval 1:",
         "spec.dynamicConfig.rules[0]",

@@ -26,26 +26,26 @@ fn refused(source: &str) -> Problem {
     "WORKLOAD"
 )]
 #[case("'ROBOT' != ctx.user.spec.type", "no value \"ROBOT\"", "WORKLOAD")]
-#[case("ctx.user.spec.type == HUMAN", "no `HUMAN`", "\"HUMAN\"")]
+#[case("ctx.user.spec.type == HUMAN", "unknown name `HUMAN`", "\"HUMAN\"")]
 #[case("ctx.user.spec.type == 1", "compared by name", "as a string")]
-#[case("user.spec.email == ''", "no `user`", "write ctx.user")]
-#[case("ctx.user.spec.email", "must yield bool, not string", "compare it")]
-#[case("ctx.user.spec.groups", "must yield bool, not list", "in …")]
-#[case("ctx.user", "must yield bool, not User", "select a field")]
+#[case("user.spec.email == ''", "unknown name `user`", "write ctx.user")]
+#[case("ctx.user.spec.email", "must return bool, not string", "compare it")]
+#[case("ctx.user.spec.groups", "must return bool, not list", "in …")]
+#[case("ctx.user", "must return bool, not User", "select a field")]
 #[case("ctx == ctx", "`ctx` has no value", "ctx.user")]
 #[case(
     "ctx.request.http.size == '1'",
-    "does not take (int, string)",
+    "does not accept (int, string)",
     "string("
 )]
 #[case(
     "ctx.session.spec.expiresAt > '2026-01-01'",
-    "does not take (timestamp, string)",
+    "does not accept (timestamp, string)",
     "timestamp("
 )]
 #[case(
     "ctx.user.spec.email.startWith('a')",
-    "no function `.startWith()`",
+    "unknown function `.startWith()`",
     "startsWith"
 )]
 #[case(
@@ -54,7 +54,7 @@ fn refused(source: &str) -> Problem {
     "RE2"
 )]
 #[case("ctx.user.spec.email = 'a'", "`=` is not an operator", "==")]
-#[case("a && true", "no `a`", "")]
+#[case("a && true", "unknown name `a`", "")]
 #[case("User{} == null", "messages cannot be constructed", "")]
 fn mistakes_are_named_with_a_suggestion(
     #[case] source: &str,
@@ -192,5 +192,5 @@ fn w59_an_expression_that_must_return_a_string_is_checked() {
     let problem = check_eval(RuleList::Policy, "ctx.service.spec.port", EvalType::String)
         .unwrap_err()
         .remove(0);
-    assert!(problem.message.contains("must yield string, not int"));
+    assert!(problem.message.contains("must return string, not int"));
 }

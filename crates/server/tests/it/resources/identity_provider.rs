@@ -117,7 +117,7 @@ async fn valid_specs_are_stored_as_sent(#[case] spec: &str, #[case] expected: Ty
 )]
 #[case(
     "{oidc: {issuerURL: 'https://u@idp.example', clientID: a, clientSecret: {fromSecret: one}}}",
-    "spec.oidc.issuerURL must not hold a user"
+    "spec.oidc.issuerURL must not contain a user"
 )]
 #[case(
     "{oidc: {issuerURL: 'https://idp.example', clientID: a, clientSecret: {fromSecret: one}, scopes: [a, a]}}",
@@ -147,7 +147,7 @@ async fn valid_specs_are_stored_as_sent(#[case] spec: &str, #[case] expected: Ty
 )]
 #[case(
     "{oidcIdentityToken: {jwksContent: '{\"keys\":[{\"kty\":\"oct\",\"k\":\"AA\"}]}', issuer: x}}",
-    "spec.oidcIdentityToken.jwksContent holds a private or secret key"
+    "spec.oidcIdentityToken.jwksContent contains a private or secret key"
 )]
 #[case(
     "{oidcIdentityToken: {issuerURL: 'https://idp.example'}, userCreation: {condition: {matchAny: true}}}",

@@ -336,7 +336,7 @@ async fn a_credential_that_breaks_a_rule_is_refused(#[case] spec: &str, #[case] 
 #[case::credential_in_clear_s11(
     "web",
     "{mode: HTTP, config: {upstream: {url: 'http://a'}, http: {header: {addRequestHeaders: [{key: a, value: b}, {key: X_API.Key, value: c}]}}}}",
-    "spec.config.http.header.addRequestHeaders[1].value would be stored and shown in clear"
+    "spec.config.http.header.addRequestHeaders[1].value would be stored and shown in plain text"
 )]
 #[case::rate_key_before_authentication(
     "web",

@@ -305,7 +305,7 @@ async fn device_logins_of_many_addresses_keep_no_other_out_s02() {
     let fields = [("token", &*token), ("code", &first.user_code)];
     let shown = browser.post("/device", &fields).await;
     assert_eq!(shown.status, 400);
-    shown.says("No machine shows this code now");
+    shown.says("No device is waiting with this code");
 
     answer(&mut browser, &other.user_code, "approve").await;
     let tokens = other.collect().await;

@@ -571,7 +571,7 @@ async fn metadata_that_describe_no_provider_are_refused_when_they_are_written() 
             .create::<api::core_v1::IdentityProvider>(&scene.replicas.actor, &yaml);
         created.await.unwrap_err().public().to_owned()
     };
-    assert!(create("<a/>").await.contains("no metadata of SAML 2.0"));
+    assert!(create("<a/>").await.contains("not SAML 2.0 metadata"));
     let good = scene.idp.metadata(BASE);
     let bad = good.replace(
         "https://idp.example.org/login",

@@ -69,7 +69,7 @@ async fn requests_are_filtered_and_go_on() {
         ("user=nobody", "nobody does not exist"),
         ("service=nothing", "nothing.default does not exist"),
         ("decision=maybe", "unknown value"),
-        ("until=tomorrow", "Until: write date and time"),
+        ("until=tomorrow", "Until: enter date and time"),
     ] {
         let shown = browser.get(&format!("/admin/access?{query}")).await;
         assert_eq!(shown.status, 200);

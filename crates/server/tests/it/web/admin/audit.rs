@@ -53,7 +53,7 @@ async fn events_are_filtered_and_go_on() {
         ("user=nobody", "nobody does not exist"),
         ("resource=john", "enter kind/name"),
         ("resource=thing/john", "unknown kind"),
-        ("since=yesterday", "From: write date and time"),
+        ("since=yesterday", "From: enter date and time"),
     ] {
         let shown = browser.get(&format!("/admin/audit?{query}")).await;
         assert_eq!(shown.status, 200);
