@@ -36,6 +36,7 @@ pub mod return_to;
 mod row_budget;
 mod sealed;
 pub mod step_up;
+mod transaction;
 mod usage;
 mod waiting_logins;
 pub mod web;

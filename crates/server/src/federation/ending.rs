@@ -16,9 +16,9 @@ use crate::{
     authentication::identity::SingleUse,
     directory::ProviderEntry,
     document::load,
+    transaction::{Attempts, retry_conflict},
 };
 
-const ATTEMPTS: usize = 16;
 /// The limit of a query for all Sessions. A User has at most 10,000, and the deletion of a User also ends them in one
 /// transaction.
 const SESSIONS: u32 = u32::MAX >> 8;
@@ -47,7 +47,9 @@ pub(super) async fn end<F: Fn(&IdentityProvider) -> bool>(
     meant: Meant<'_, F>,
     caller: &Caller,
 ) -> Result<(), Error> {
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.start().await?;
         let now = ctx.now();
         let found =
             load::by_index::<Session>(&*ctx.store, meant.index, meant.key, SESSIONS, now).await?;
@@ -78,15 +80,11 @@ pub(super) async fn end<F: Fn(&IdentityProvider) -> bool>(
                 ctx.directory.catch_up(committed.cursor).await;
                 return Ok(());
             }
-            // One of the Sessions ended in the meantime.
-            Err(CommitError::Conflict { .. }) => {}
             Err(CommitError::RecordTaken) => return Err(nobody("used_already")),
-            Err(error) => return Err(error.into()),
+            // One of the Sessions ended in the meantime.
+            Err(error) => retry_conflict(error)?,
         }
     }
-    Err(Error::unavailable(
-        "the logout failed after too many conflicts",
-    ))
 }
 
 /// Returns the identity that the provider proved when the Session was created.

@@ -10,10 +10,9 @@ use super::{administrators, author::Author, draft::Draft, metadata};
 use crate::{
     Context, Error, ErrorKind,
     document::codec::{MOST_BYTES, Resource, Stored},
+    transaction::Attempts,
 };
 
-/// Maximum number of plans of one transaction if objects that it read keep changing.
-const ATTEMPTS: usize = 128;
 /// Maximum number of refusals by the store of a transaction that planning found valid.
 const REFUSALS: usize = 8;
 
@@ -114,8 +113,10 @@ pub async fn transact<P: Plan>(
     author: &Author,
     plan: &P,
 ) -> Result<P::Output, Error> {
+    let mut attempts = Attempts::default();
     let mut refusals = 0;
-    for _ in 0..ATTEMPTS {
+    loop {
+        attempts.start().await.map_err(|_| keep_changing())?;
         let mut draft = Draft::new(context, author);
         let output = Box::pin(plan.stage(&mut draft)).await?;
         match draft.commit().await {
@@ -128,20 +129,23 @@ pub async fn transact<P: Plan>(
             }
             Err(CommitError::Store(error)) => return Err(error.into()),
             // Planning again reads the new state and reports its problems.
-            Err(CommitError::Conflict { .. }) => tokio::task::yield_now().await,
+            Err(CommitError::Conflict { .. }) => {}
             Err(error) => {
                 refusals += 1;
                 if refusals == REFUSALS {
                     return Err(error.into());
                 }
-                tokio::task::yield_now().await;
             }
         }
     }
-    Err(Error::new(
+}
+
+/// The error if all attempts were used.
+fn keep_changing() -> Error {
+    Error::new(
         ErrorKind::Conflict,
         "The objects involved keep changing; try again",
-    ))
+    )
 }
 
 /// Creates a resource.
