@@ -21,16 +21,3 @@ pub(crate) use holder::Holder;
 pub(crate) use manage::Which;
 pub(crate) use raise::{Proof, failed, usable, usable_by};
 pub(crate) use registration::{Registration, complete, registering};
-
-use store::CommitError;
-
-/// Maximum number of attempts when a transaction loses a race.
-const ATTEMPTS: usize = 16;
-
-/// Returns whether a retry with a fresh read can succeed.
-fn is_race(error: &CommitError) -> bool {
-    matches!(
-        error,
-        CommitError::Conflict { .. } | CommitError::NameTaken { .. }
-    )
-}

@@ -39,7 +39,7 @@ use domain::{authenticator, id::Uid, kind::Kind, session};
 use store::{CommitError, Expected as AtRevision, Operation, SecretWrite, Transaction};
 
 use super::{
-    ATTEMPTS, Holder, Proof, Registration, Which, complete, failed, is_race,
+    Holder, Proof, Registration, Which, complete, failed,
     raise::{self, NotRaised},
     registering,
     registration::used_already,
@@ -51,6 +51,7 @@ use crate::{
     document::codec::{self, Stored},
     metadata::Attested,
     sealed::{self, NotOpened, Purpose},
+    transaction::{Attempts, is_conflict, retry_conflict},
 };
 
 pub(crate) use client::{ForClient, for_client};
@@ -233,7 +234,9 @@ pub(crate) async fn authenticate(
     let ceremony = open(ctx, state, aim, Some(holder)).await?;
     let answer = AuthenticationJson::read(response).map_err(|why| refused(&why))?;
     let mut holder = Cow::Borrowed(holder);
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.start().await?;
         let now = ctx.now();
         let awaiting = MayAwaitAuthenticator::check(ctx, &holder, now).await?;
         let all = holder.authenticators(ctx, now).await?;
@@ -254,8 +257,7 @@ pub(crate) async fn authenticate(
                 match failed(ctx, &holder, stored, None, &operations, reason, caller).await {
                     Ok(()) => return Err(error),
                     Err(CommitError::RecordTaken) => return Err(used_already()),
-                    Err(lost) if is_race(&lost) => {}
-                    Err(lost) => return Err(lost.into()),
+                    Err(error) => retry_conflict(error)?,
                 }
                 holder = Cow::Owned(holder.again(ctx).await?);
                 continue;
@@ -275,14 +277,10 @@ pub(crate) async fn authenticate(
             Ok(session) => return Ok(session),
             Err(NotRaised::Denied(error)) => return Err(error),
             Err(NotRaised::Commit(CommitError::RecordTaken)) => return Err(used_already()),
-            Err(NotRaised::Commit(error)) if is_race(&error) => {}
-            Err(NotRaised::Commit(error)) => return Err(error.into()),
+            Err(NotRaised::Commit(error)) => retry_conflict(error)?,
         }
         holder = Cow::Owned(holder.again(ctx).await?);
     }
-    Err(Error::unavailable(
-        "the authentication failed after too many conflicts",
-    ))
 }
 
 /// The reason why a response proves nothing.
@@ -388,7 +386,7 @@ async fn set_aside(
         Ok(()) => Ok(()),
         Err(CommitError::RecordTaken) => Err(used_already()),
         // The Authenticator changed in the meantime. The response proved nothing in any case.
-        Err(error) if is_race(&error) => Ok(()),
+        Err(error) if is_conflict(&error) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

@@ -16,7 +16,7 @@ use domain::{
 };
 use store::{CommitError, Expected, Operation, SecretWrite, Transaction};
 
-use super::{ATTEMPTS, Holder, enforcement, is_race, raise};
+use super::{Holder, enforcement, raise};
 use crate::{
     Caller, Context, Error, ErrorKind, audit,
     authentication::active::MayLackFirstAuthenticator,
@@ -26,6 +26,7 @@ use crate::{
         index, load,
     },
     resource::metadata,
+    transaction::{Attempts, retry_conflict},
 };
 
 /// A selector of an Authenticator: by name, by uid, or by both.
@@ -140,7 +141,9 @@ pub(crate) async fn create(
 ) -> Result<Authenticator, Error> {
     check_type(holder, r#type)?;
     let display_name = checked_display_name(display_name)?;
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.start().await?;
         let now = ctx.now();
         let holder = MayLackFirstAuthenticator::check(ctx, holder, now).await?;
         holder.check_fresh(ctx, now).await?;
@@ -174,6 +177,7 @@ pub(crate) async fn create(
         )));
         match raise::commit(ctx, transaction).await {
             Ok(()) => return Ok(authenticator),
+            // Draws another random name. A conflict is final, because the holder is not read again.
             Err(CommitError::NameTaken { .. }) => {}
             Err(CommitError::LimitReached { .. }) => {
                 return Err(Error::denied(format!(
@@ -184,7 +188,6 @@ pub(crate) async fn create(
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Error::unavailable("no name is free"))
 }
 
 /// Changes the display name of an Authenticator.
@@ -200,7 +203,9 @@ pub(crate) async fn rename(
     caller: &Caller,
 ) -> Result<Authenticator, Error> {
     let display_name = checked_display_name(display_name)?;
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.start().await?;
         let now = ctx.now();
         let holder = MayLackFirstAuthenticator::check(ctx, holder, now).await?;
         let stored = find(ctx, &holder, which).await?;
@@ -219,13 +224,9 @@ pub(crate) async fn rename(
         )));
         match raise::commit(ctx, transaction).await {
             Ok(()) => return Ok(renamed),
-            Err(error) if is_race(&error) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => retry_conflict(error)?,
         }
     }
-    Err(Error::unavailable(
-        "the change failed after too many conflicts",
-    ))
 }
 
 /// Changes the display name of an Authenticator.
@@ -240,7 +241,9 @@ pub(crate) async fn delete(
     caller: &Caller,
 ) -> Result<(), Error> {
     let mut holder = Cow::Borrowed(holder);
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.start().await?;
         let now = ctx.now();
         let stored = find(ctx, &holder, which).await?;
         let all = holder.authenticators(ctx, now).await?;
@@ -272,15 +275,14 @@ pub(crate) async fn delete(
         )));
         match raise::commit(ctx, transaction).await {
             Ok(()) => return Ok(()),
-            Err(error) if is_race(&error) => holder = Cow::Owned(holder.again(ctx).await?),
             // The Authenticator created another Session in the meantime.
             Err(CommitError::LimitReached { .. }) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                retry_conflict(error)?;
+                holder = Cow::Owned(holder.again(ctx).await?);
+            }
         }
     }
-    Err(Error::unavailable(
-        "the deletion failed after too many conflicts",
-    ))
 }
 
 async fn end_sessions(

@@ -12,12 +12,13 @@ use domain::{clock::UnixMillis, kind::Kind, session};
 use store::{Expected, Operation, SecretWrite, Transaction};
 use zeroize::Zeroizing;
 
-use super::{ATTEMPTS, Factors, Holder, is_race, raise};
+use super::{Factors, Holder, raise};
 use crate::{
     Caller, Context, Error,
     audit::{self, Entry},
     authentication::active::{MayAwaitAuthenticator, MayLackFirstAuthenticator},
     document::codec::{self, Stored},
+    transaction::{Attempts, retry_conflict},
 };
 
 const CODES: usize = 10;
@@ -38,7 +39,9 @@ pub(crate) async fn renew(
     caller: &Caller,
 ) -> Result<Vec<Zeroizing<String>>, Error> {
     let mut holder = Cow::Borrowed(holder);
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.start().await?;
         let now = ctx.now();
         let managing = MayLackFirstAuthenticator::check(ctx, &holder, now).await?;
         let all = managing.authenticators(ctx, now).await?;
@@ -57,13 +60,10 @@ pub(crate) async fn renew(
         )));
         match raise::commit(ctx, transaction).await {
             Ok(()) => return Ok(codes),
-            Err(error) if is_race(&error) => holder = Cow::Owned(holder.again(ctx).await?),
-            Err(error) => return Err(error.into()),
+            Err(error) => retry_conflict(error)?,
         }
+        holder = Cow::Owned(holder.again(ctx).await?);
     }
-    Err(Error::unavailable(
-        "the recovery codes failed after too many conflicts",
-    ))
 }
 
 /// Raises the Session of `holder` with a recovery code, and redeems the code. The code replaces an Authenticator at
@@ -82,7 +82,9 @@ pub(crate) async fn authenticate(
     let _turn = ctx.authentication.turn(holder.user.uid).await;
     let wanted = hash(&normalized(code));
     let mut holder = Cow::Borrowed(holder);
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.start().await?;
         let now = ctx.now();
         let awaiting = MayAwaitAuthenticator::check(ctx, &holder, now).await?;
         let factors = Factors::load(ctx, holder.user.uid, now).await?;
@@ -103,13 +105,10 @@ pub(crate) async fn authenticate(
         }
         match raise::commit(ctx, transaction).await {
             Ok(()) => return raised.ok_or_else(wrong_code),
-            Err(error) if is_race(&error) => holder = Cow::Owned(holder.again(ctx).await?),
-            Err(error) => return Err(error.into()),
+            Err(error) => retry_conflict(error)?,
         }
+        holder = Cow::Owned(holder.again(ctx).await?);
     }
-    Err(Error::unavailable(
-        "the authentication failed after too many conflicts",
-    ))
 }
 
 fn wrong_code() -> Error {

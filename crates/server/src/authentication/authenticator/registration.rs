@@ -9,11 +9,12 @@ use api::{
 use domain::{authenticator, kind::Kind, session};
 use store::{CommitError, Expected, Operation, SecretWrite, Transaction};
 
-use super::{ATTEMPTS, Holder, Which, is_race, manage, raise};
+use super::{Holder, Which, manage, raise};
 use crate::{
     Caller, Context, Error, ErrorKind, audit,
     authentication::active::MayLackFirstAuthenticator,
     document::codec::{self, Stored},
+    transaction::{Attempts, retry_conflict},
 };
 
 /// A verified registration.
@@ -61,7 +62,7 @@ pub(crate) async fn registering(
     Ok(stored)
 }
 
-/// Registers the Authenticator that `verified` builds from its current state. Retries after a lost race.
+/// Registers the Authenticator that `verified` builds from its current state. Retries after a conflict.
 ///
 /// # Errors
 /// Returns the errors of [`registering`] and of `verified`, `PermissionDenied` if the challenge was already redeemed,
@@ -75,14 +76,15 @@ pub(crate) async fn complete(
     verified: impl Fn(Stored<Authenticator>) -> Result<Registration, Error>,
 ) -> Result<Authenticator, Error> {
     let mut holder = Cow::Borrowed(holder);
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.start().await?;
         let stored = registering(ctx, &holder, which, r#type).await?;
         let registration = verified(stored)?;
         let checked = MayLackFirstAuthenticator::check(ctx, &holder, ctx.now()).await?;
         match register(ctx, &checked, registration, caller).await {
             Ok(registered) => return Ok(registered),
             Err(CommitError::RecordTaken) => return Err(used_already()),
-            Err(error) if is_race(&error) => holder = Cow::Owned(holder.again(ctx).await?),
             Err(CommitError::IndexTaken { .. }) => {
                 return Err(Error::new(
                     ErrorKind::AlreadyExists,
@@ -90,12 +92,12 @@ pub(crate) async fn complete(
                 )
                 .because("authenticator_taken"));
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                retry_conflict(error)?;
+                holder = Cow::Owned(holder.again(ctx).await?);
+            }
         }
     }
-    Err(Error::unavailable(
-        "the registration failed after too many conflicts",
-    ))
 }
 
 /// The error for a challenge that was already redeemed.

@@ -18,7 +18,7 @@ use store::{Expected, Operation, SecretWrite, Transaction};
 use zeroize::Zeroizing;
 
 use super::{
-    ATTEMPTS, Factors, Holder, Proof, Registration, Which, complete, failed, is_race, manage,
+    Factors, Holder, Proof, Registration, Which, complete, failed, manage,
     raise::{self, NotRaised},
     registering, usable,
 };
@@ -27,6 +27,7 @@ use crate::{
     audit::{self, Entry},
     authentication::active::MayAwaitAuthenticator,
     document::codec::{self, Stored},
+    transaction::{Attempts, retry_conflict},
 };
 
 /// Creates the secret and returns its `otpauth:` URL for the app. The URL is never returned again; another call
@@ -39,7 +40,9 @@ pub(crate) async fn begin_registration(
     holder: &Holder,
     which: &Which<'_>,
 ) -> Result<Zeroizing<String>, Error> {
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.start().await?;
         let stored = registering(ctx, holder, which, Type::Totp).await?;
         let secret = totp::new_secret(&*ctx.rng);
         let parameters = Parameters::default();
@@ -72,13 +75,9 @@ pub(crate) async fn begin_registration(
         ));
         match ctx.store.commit(transaction).await {
             Ok(_) => return Ok(url),
-            Err(error) if is_race(&error) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => retry_conflict(error)?,
         }
     }
-    Err(Error::unavailable(
-        "the registration failed after too many conflicts",
-    ))
 }
 
 /// Registers the Authenticator if the code of the app is correct. The code cannot be used again.
@@ -137,7 +136,9 @@ pub(crate) async fn authenticate(
 ) -> Result<Session, Error> {
     let _turn = ctx.authentication.turn(holder.user.uid).await;
     let mut holder = Cow::Borrowed(holder);
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.start().await?;
         let now = ctx.now();
         let awaiting = MayAwaitAuthenticator::check(ctx, &holder, now).await?;
         let (stored, factors) = check(ctx, &holder, which, now).await?;
@@ -147,8 +148,7 @@ pub(crate) async fn authenticate(
             let reason = "code_wrong";
             match failed(ctx, &holder, &stored, Some(&factors), &[], reason, caller).await {
                 Ok(()) => return Err(wrong_code()),
-                Err(error) if is_race(&error) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => retry_conflict(error)?,
             }
             holder = Cow::Owned(holder.again(ctx).await?);
             continue;
@@ -162,14 +162,10 @@ pub(crate) async fn authenticate(
         match raise::raise(ctx, &awaiting, proof, Some(&factors), caller).await {
             Ok(session) => return Ok(session),
             Err(NotRaised::Denied(error)) => return Err(error),
-            Err(NotRaised::Commit(error)) if is_race(&error) => {}
-            Err(NotRaised::Commit(error)) => return Err(error.into()),
+            Err(NotRaised::Commit(error)) => retry_conflict(error)?,
         }
         holder = Cow::Owned(holder.again(ctx).await?);
     }
-    Err(Error::unavailable(
-        "the authentication failed after too many conflicts",
-    ))
 }
 
 /// Returns the Authenticator and the record of failed guesses, if a code can be tried now.

@@ -47,13 +47,15 @@ use prost::Message as _;
 use store::{Operation, SecretWrite, Transaction};
 
 use super::{
-    ATTEMPTS, Holder, Proof, Registration, Which, complete, failed, is_race, manage,
+    Holder, Proof, Registration, Which, complete, failed, manage,
     raise::{self, NotRaised},
     registering, usable,
 };
 use crate::{
-    Caller, Context, Error, authentication::active::MayAwaitAuthenticator,
+    Caller, Context, Error,
+    authentication::active::MayAwaitAuthenticator,
     resource::cluster_config::authenticator_rules::tpm_authorities,
+    transaction::{Attempts, retry_conflict},
 };
 
 const RECORD: &str = "tpm-challenge";
@@ -247,7 +249,9 @@ pub(crate) async fn authenticate(
     let mut holder = Cow::Borrowed(holder);
     let stored = manage::find(ctx, &holder, which).await?;
     let asked = take(ctx, &holder, stored.uid, answer).await?;
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.start().await?;
         let now = ctx.now();
         let awaiting = MayAwaitAuthenticator::check(ctx, &holder, now).await?;
         let stored = manage::find(ctx, &holder, which).await?;
@@ -268,8 +272,7 @@ pub(crate) async fn authenticate(
             (Err(why), _) => {
                 match failed(ctx, &holder, &stored, None, &[], "tpm_refused", caller).await {
                     Ok(()) => return Err(refused(&why)),
-                    Err(error) if is_race(&error) => {}
-                    Err(error) => return Err(error.into()),
+                    Err(error) => retry_conflict(error)?,
                 }
                 holder = Cow::Owned(holder.again(ctx).await?);
                 continue;
@@ -291,14 +294,10 @@ pub(crate) async fn authenticate(
         match raise::raise(ctx, &awaiting, proof, None, caller).await {
             Ok(session) => return Ok(session),
             Err(NotRaised::Denied(error)) => return Err(error),
-            Err(NotRaised::Commit(error)) if is_race(&error) => {}
-            Err(NotRaised::Commit(error)) => return Err(error.into()),
+            Err(NotRaised::Commit(error)) => retry_conflict(error)?,
         }
         holder = Cow::Owned(holder.again(ctx).await?);
     }
-    Err(Error::unavailable(
-        "the authentication failed after too many conflicts",
-    ))
 }
 
 /// Stores the challenge until it is answered.

@@ -10,12 +10,13 @@ use api::{
 use domain::{clock::UnixMillis, kind::Kind, session};
 use store::{Expected, Operation, SecretWrite, Transaction};
 
-use super::{ATTEMPTS, Holder, enforcement, is_race, manage, raise};
+use super::{Holder, enforcement, manage, raise};
 use crate::{
     Caller, Context, Error,
     audit::{self, Entry},
     directory::Login,
     document::codec,
+    transaction::{Attempts, is_conflict},
 };
 
 /// Returns the action that the Session waits for. Evaluates the rules of its login again if the action became
@@ -28,7 +29,9 @@ pub(crate) async fn reconsidered(
     holder: &Holder,
 ) -> Result<AuthenticatorAction, Error> {
     let mut holder = Cow::Borrowed(holder);
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.start().await?;
         let now = ctx.now();
         let present = session::action(&holder.session.message);
         let all = holder.authenticators(ctx, now).await?;
@@ -58,9 +61,6 @@ pub(crate) async fn reconsidered(
         }
         holder = Cow::Owned(holder.again(ctx).await?);
     }
-    Err(Error::unavailable(
-        "the change of the Session failed after too many conflicts",
-    ))
 }
 
 /// Declines a recommended action, and audits that. A required action stays.
@@ -69,7 +69,9 @@ pub(crate) async fn reconsidered(
 /// Returns `Unauthenticated` if the Session has ended.
 pub(crate) async fn decline(ctx: &Context, holder: &Holder, caller: &Caller) -> Result<(), Error> {
     let mut holder = Cow::Borrowed(holder);
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.start().await?;
         let declined = session::action(&holder.session.message);
         let is_recommended = matches!(
             declined,
@@ -98,9 +100,6 @@ pub(crate) async fn decline(ctx: &Context, holder: &Holder, caller: &Caller) -> 
         }
         holder = Cow::Owned(holder.again(ctx).await?);
     }
-    Err(Error::unavailable(
-        "the change of the Session failed after too many conflicts",
-    ))
 }
 
 /// Returns the Session as the rules saw it at login, without the authentications of later refreshes.
@@ -139,7 +138,7 @@ async fn wait_for(
     }
     match raise::commit(ctx, transaction).await {
         Ok(()) => Ok(true),
-        Err(error) if is_race(&error) => Ok(false),
+        Err(error) if is_conflict(&error) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

@@ -18,9 +18,8 @@ use domain::{authenticator, id::Uid, kind::Kind, session};
 use store::{Expected, Operation, SecretWrite, Transaction};
 
 use super::{
-    super::{ATTEMPTS, raise},
-    Aim, Ceremony, Challenge, LOGIN_LIFETIME, NotProven, UserVerification, begun, check, cloned,
-    new_challenge, open, options, refused, set_aside, unknown, used_already,
+    super::raise, Aim, Ceremony, Challenge, LOGIN_LIFETIME, NotProven, UserVerification, begun,
+    check, cloned, new_challenge, open, options, refused, set_aside, unknown, used_already,
 };
 use crate::{
     Caller, Context, Error, ErrorKind,
@@ -30,6 +29,7 @@ use crate::{
         codec::{self, Stored},
         index, load,
     },
+    transaction::Attempts,
 };
 
 const EVENT: &str = "session.created";
@@ -171,7 +171,9 @@ async fn attempts(
     check_enabled(ctx)?;
     let ceremony = open(ctx, state, Aim::Login, None).await?;
     let answer = AuthenticationJson::read(response).map_err(|why| refused(&why))?;
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.start().await?;
         let (stored, owner) = find(ctx, &answer).await?;
         who.authenticator = Some(stored.message.clone());
         who.user = Some(owner.message.clone());
@@ -209,9 +211,6 @@ async fn attempts(
             outcome => return outcome,
         }
     }
-    Err(Error::unavailable(
-        "the login failed after too many conflicts",
-    ))
 }
 
 fn check_human(user: &User) -> Result<(), Error> {
