@@ -22,7 +22,7 @@ mod sign;
 pub use assertion::{AssertionLogin, with_assertion};
 pub(crate) use assertion::{Wanted, begin_by_assertion};
 pub use authenticator::factors as second_factors;
-pub(crate) use begin::{Beginning, By, begin, failure, is_race, loosen};
+pub(crate) use begin::{Beginning, By, begin, failure, loosen};
 pub(crate) use identity::{IdentityFailed, Lifetime, SingleUse, refused_identity};
 pub(crate) use login::refused;
 pub use login::{Login, with_authentication_token};

@@ -24,7 +24,7 @@ use policy::Facts;
 use store::CommitError;
 
 use super::{
-    begin::{Beginning, By, begin, failure, is_race},
+    begin::{Beginning, By, begin, failure},
     identity::{IdentityFailed, Lifetime, ProvenIdentity, SingleUse, claims, refused_identity},
     reap,
     secret::{UNAUTHENTICATED, check_user, unauthenticated},
@@ -35,9 +35,9 @@ use crate::{
     directory::{Known, ProviderEntry},
     document::{index, load},
     resource::metadata,
+    transaction::{Attempts, is_conflict},
 };
 
-const ATTEMPTS: usize = 64;
 const USED_ASSERTION: &str = "assertion";
 /// Maximum number of Sessions of a User.
 const SESSIONS: u32 = 10_000;
@@ -105,7 +105,9 @@ pub(crate) async fn begin_by_assertion(
 ) -> Result<(Session, UnixMillis), IdentityFailed> {
     let mut entry = provider(ctx, wanted)?;
     let mut room = Room::AsIs;
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.start().await?;
         let now = ctx.now();
         let told = |error: Error, entry: &Arc<ProviderEntry>| IdentityFailed::at(error, entry);
         let (verified, is_reusable) = verify(ctx, wanted, &entry).await?;
@@ -140,7 +142,7 @@ pub(crate) async fn begin_by_assertion(
                 kind: Kind::IdentityProvider,
                 uid,
             }) => entry = reread(ctx, uid, now).await?,
-            Err(error) if is_race(&error) => {}
+            Err(error) if is_conflict(&error) => {}
             Err(error @ CommitError::LimitReached { .. }) => {
                 room = match room {
                     Room::AsIs => {
@@ -156,7 +158,6 @@ pub(crate) async fn begin_by_assertion(
             Err(error) => return Err(failed(failure(error))),
         }
     }
-    Err(Error::unavailable("the login failed after too many conflicts").into())
 }
 
 /// The next step if the User has reached the limit of Sessions.

@@ -305,19 +305,6 @@ fn take_over(session: &mut Session, credential: &Credential) {
     *session = session::under_credential(session, credential);
 }
 
-/// Returns whether a retry with a fresh read can succeed.
-pub(crate) fn is_race(error: &CommitError) -> bool {
-    match error {
-        CommitError::Conflict { .. } => true,
-        // The random name of a Session.
-        CommitError::NameTaken { kind, .. } => *kind == Kind::Session,
-        CommitError::IndexTaken { .. }
-        | CommitError::LimitReached { .. }
-        | CommitError::RecordTaken
-        | CommitError::Store(_) => false,
-    }
-}
-
 /// Converts the error of a failed creation to the error for the caller.
 pub(crate) fn failure(error: CommitError) -> Error {
     match error {

@@ -18,7 +18,7 @@ use store::{CommitError, Operation, Transaction};
 use super::{
     active::{ActiveSession, Snapshot},
     authenticator::fido::Passkey,
-    begin::{self, Beginning, By, failure, is_race},
+    begin::{self, Beginning, By, failure},
     enrollment::{self, Link},
     identity::ProvenIdentity,
     reap,
@@ -30,9 +30,9 @@ use crate::{
     audit::{self, Entry},
     directory::Known,
     document::{codec::Stored, load},
+    transaction::{Attempts, is_conflict, retry_conflict},
 };
 
-const ATTEMPTS: usize = 16;
 /// Reason for refusing a cookie issued before an Authenticator raised the Session. The browser has a newer cookie.
 pub(crate) const SUPERSEDED: &str = "token_superseded";
 
@@ -97,8 +97,10 @@ pub(crate) async fn begin(
     caller: &Caller,
     check: impl Fn(&User) -> Result<(), Error>,
 ) -> Result<Begun, Error> {
+    let mut attempts = Attempts::default();
     let mut was_reaped = false;
-    for _ in 0..ATTEMPTS {
+    loop {
+        attempts.start().await?;
         let now = ctx.now();
         let user = load::by_uid::<User>(&*ctx.store, entrance.user, now).await?;
         let user: Known<User> = user
@@ -130,7 +132,7 @@ pub(crate) async fn begin(
                 kind: kind @ Kind::Authenticator,
                 uid,
             }) => return Err(Error::conflict(kind, uid)),
-            Err(error) if is_race(&error) => {}
+            Err(error) if is_conflict(&error) => {}
             Err(CommitError::LimitReached { .. }) if !was_reaped => {
                 was_reaped = true;
                 reap::of_user(ctx, user.uid).await?;
@@ -138,9 +140,6 @@ pub(crate) async fn begin(
             Err(error) => return Err(failure(error)),
         }
     }
-    Err(Error::unavailable(
-        "the login failed after too many conflicts",
-    ))
 }
 
 async fn attempt(
@@ -182,7 +181,9 @@ pub(crate) async fn resume(
     claims: Claims,
     caller: &Caller,
 ) -> Result<Resumed, Error> {
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.start().await?;
         let now = ctx.now();
         let read =
             refresh::read_ignoring_approval_and_authenticator(ctx, claims.session, now).await?;
@@ -205,14 +206,10 @@ pub(crate) async fn resume(
                     resumed.session.message = rotated;
                     return Ok(resumed);
                 }
-                Err(CommitError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => retry_conflict(error)?,
             },
         }
     }
-    Err(Error::unavailable(
-        "the refresh failed after too many conflicts",
-    ))
 }
 
 /// Ends a Session of the User of `by`: its own, or another. Succeeds if the Session is already gone.

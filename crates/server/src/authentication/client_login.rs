@@ -40,6 +40,7 @@ use crate::{
     Caller, Context, Error,
     audit::{self, Entry},
     document::codec::{self, Stored},
+    transaction::{Attempts, retry_conflict},
 };
 
 const LIFETIME: Duration = Duration::from_mins(1);
@@ -51,7 +52,6 @@ const CHALLENGE_BYTES: usize = 32;
 const LOWEST_PORT: u32 = 10_000;
 const LONGEST_REQUEST: usize = 512;
 const ID_ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-const ATTEMPTS: usize = 8;
 
 /// The request of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,7 +167,9 @@ pub(crate) async fn approve(
     by: &ActiveSession,
     caller: &Caller,
 ) -> Result<String, Error> {
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.start().await?;
         let now = ctx.now();
         let stored = new_credential(ctx, by, Some(&login.challenge), now)?;
         let mut transaction = Transaction::at(now);
@@ -186,11 +188,11 @@ pub(crate) async fn approve(
                 let token = issue::secret(ctx, &stored, now)?;
                 return Ok(login.answer(token.expose()));
             }
+            // Draws another random name and id. A conflict is final, because `by` is not read again.
             Err(CommitError::NameTaken { .. } | CommitError::IndexTaken { .. }) => {}
             Err(error) => return Err(told(error)),
         }
     }
-    Err(Error::unavailable("no free name for a Credential"))
 }
 
 /// Rejects the login of the client.
@@ -218,7 +220,9 @@ pub(crate) async fn reject(
 /// # Errors
 /// Returns [`NotActive::Refused`] if the Session is not active now.
 pub(super) async fn one_time_token(ctx: &Context, by: Uid) -> Result<Token, NotActive> {
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.start().await?;
         let now = ctx.now();
         let by = ActiveSession::read(ctx, by, now).await?;
         let stored = new_credential(ctx, &by, None, now)?;
@@ -227,15 +231,11 @@ pub(super) async fn one_time_token(ctx: &Context, by: Uid) -> Result<Token, NotA
         transaction.push(put(&stored, now));
         match ctx.store.commit(transaction).await {
             Ok(_) => return Ok(issue::secret(ctx, &stored, now)?),
-            Err(
-                CommitError::NameTaken { .. }
-                | CommitError::IndexTaken { .. }
-                | CommitError::Conflict { .. },
-            ) => {}
-            Err(error) => return Err(Error::from(error).into()),
+            // Draws another random id.
+            Err(CommitError::IndexTaken { .. }) => {}
+            Err(error) => retry_conflict(error).map_err(Error::from)?,
         }
     }
-    Err(Error::unavailable("the login failed after too many conflicts").into())
 }
 
 fn put(stored: &Stored<Credential>, now: UnixMillis) -> Operation {

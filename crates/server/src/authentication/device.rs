@@ -33,11 +33,11 @@ use crate::{
         codec::{self, Stored},
         index, load,
     },
+    transaction::{Attempts, retry_conflict},
 };
 
 const RECORD: &str = "device-registration";
 const LIFETIME: Duration = Duration::from_secs(20);
-const ATTEMPTS: usize = 16;
 
 /// Begins the registration of the machine of the refresh token's holder. The client gets no challenge, because no
 /// answer would prove anything.
@@ -54,15 +54,19 @@ pub async fn begin(
 ) -> Result<RegisterDeviceBeginResponse, Error> {
     let info = info.ok_or_else(|| Error::invalid("info must be set"))?;
     let facts = Facts::read(info).map_err(|invalid| Error::invalid(invalid.to_string()))?;
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.start().await?;
         let now = ctx.now();
         let read = candidate(ctx, refresh_token, now).await?;
         let device = registered(ctx, &read, &facts, now).await?;
         if let Some(device) = device {
             match reattach(ctx, &read, &device, caller, now).await {
                 Ok(()) => return Err(already(&device)),
-                Err(CommitError::Conflict { .. }) => continue,
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    retry_conflict(error)?;
+                    continue;
+                }
             }
         }
         let uid = ctx.new_uid();
@@ -81,9 +85,6 @@ pub async fn begin(
             requests: Vec::new(),
         });
     }
-    Err(Error::unavailable(
-        "the registration failed after too many conflicts",
-    ))
 }
 
 /// Registers the machine and attaches the Session to the new Device.
@@ -104,18 +105,18 @@ pub async fn finish(
     }
     let mut holder = candidate(ctx, refresh_token, ctx.now()).await?;
     let facts = begun(ctx, &request.uid, holder.session.uid).await?;
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.start().await?;
         let now = ctx.now();
         match register(ctx, &holder, facts.clone(), caller, now).await {
             Ok(()) => return Ok(()),
-            Err(CommitError::Conflict { .. } | CommitError::NameTaken { .. }) => {}
             // Another Session of the User registered the machine first.
             Err(CommitError::IndexTaken { .. }) => {
                 if let Some(device) = registered(ctx, &holder, &facts, now).await? {
                     match reattach(ctx, &holder, &device, caller, now).await {
                         Ok(()) => return Err(already(&device)),
-                        Err(CommitError::Conflict { .. }) => {}
-                        Err(error) => return Err(error.into()),
+                        Err(error) => retry_conflict(error)?,
                     }
                 }
             }
@@ -123,13 +124,10 @@ pub async fn finish(
                 return Err(Error::denied("The User has reached its limit of Devices")
                     .because("device_limit"));
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => retry_conflict(error)?,
         }
         holder = candidate(ctx, refresh_token, ctx.now()).await?;
     }
-    Err(Error::unavailable(
-        "the registration failed after too many conflicts",
-    ))
 }
 
 /// Reads a Session that can be attached to a Device.

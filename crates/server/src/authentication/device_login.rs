@@ -19,6 +19,7 @@ use crate::{
     hits::{Allowed, Key, TooMany},
     limit::Limit,
     sealed::{self, NotOpened, Purpose},
+    transaction::Attempts,
     waiting_logins::{CODE_LIFETIME, Waiting},
 };
 
@@ -33,7 +34,6 @@ const CODE_LENGTH: usize = 8;
 const MOST_TRIES: u64 = 10;
 const ASKED: &str = "device-login-asked";
 const ANSWERED: &str = "device-login-answered";
-const ATTEMPTS: usize = 8;
 
 /// A request of a machine, as the User sees it.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -123,7 +123,9 @@ impl Request {
 /// Returns `RateLimited` if too many requests wait for a User; see [`WaitingLogins`](crate::waiting_logins::WaitingLogins).
 pub(crate) async fn ask(ctx: &Context, scopes: &[String], caller: &Caller) -> Result<Asked, Error> {
     let address = caller.ip.map(|ip| ip.to_string()).unwrap_or_default();
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.start().await?;
         let now = ctx.now();
         let expires_at = now.saturating_add(LIFETIME);
         let id = ctx.new_uid();
@@ -153,6 +155,7 @@ pub(crate) async fn ask(ctx: &Context, scopes: &[String], caller: &Caller) -> Re
         if let Err(error) = ctx.store.commit(transaction).await {
             ctx.authentication.device_logins.remove(id);
             match error {
+                // Draws another random code.
                 CommitError::RecordTaken => continue,
                 error => return Err(error.into()),
             }
@@ -165,7 +168,6 @@ pub(crate) async fn ask(ctx: &Context, scopes: &[String], caller: &Caller) -> Re
             user_code: request.shown_code(),
         });
     }
-    Err(Error::unavailable("no code is free"))
 }
 
 /// Reserves a place for a login. If there is no free place, evicts another login from the store.

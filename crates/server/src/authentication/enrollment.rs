@@ -32,12 +32,12 @@ use crate::{
     document::{codec::Stored, index, load},
     resource::{metadata, read, write::parse_uid},
     sealed::{self, NotOpened, Purpose},
+    transaction::{Attempts, retry_conflict},
 };
 
 const LIFETIME: Duration = Duration::from_hours(1);
 const LONGEST: Duration = Duration::from_hours(7 * 24);
 const EVENT: &str = "session.created";
-const ATTEMPTS: usize = 16;
 /// Maximum number of links revoked in one transaction.
 const BATCH: u32 = 500;
 
@@ -208,8 +208,9 @@ async fn revoke_all(
     user: Uid,
 ) -> Result<RevokeEnrollmentResponse, Error> {
     let mut revoked = 0;
-    let mut races = 0;
-    while races < ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.start().await?;
         let found = ctx.store.list(Query {
             kind: Kind::Enrollment,
             index: Some((index::USER, user.to_string())),
@@ -226,14 +227,12 @@ async fn revoke_all(
             Ok(()) => {
                 let count = u32::try_from(documents.len()).unwrap_or(u32::MAX);
                 revoked = revoked.saturating_add(count);
+                // The next batch is another transaction.
+                attempts = Attempts::default();
             }
-            Err(CommitError::Conflict { .. }) => races += 1,
-            Err(error) => return Err(error.into()),
+            Err(error) => retry_conflict(error)?,
         }
     }
-    Err(Error::unavailable(
-        "the revocation failed after too many conflicts",
-    ))
 }
 
 async fn remove(ctx: &Context, actor: &Actor, documents: &[Document]) -> Result<(), CommitError> {

@@ -16,7 +16,7 @@ use domain::{
 };
 use store::{CommitError, Expected, Operation, SecretWrite, Transaction};
 
-use super::{begin, reap, sign::SessionTokens};
+use super::{reap, sign::SessionTokens};
 use crate::{
     Actor, Context, Error,
     audit::{self, Change},
@@ -25,9 +25,9 @@ use crate::{
         index, load,
     },
     resource::metadata,
+    transaction::{Attempts, is_conflict},
 };
 
-const ATTEMPTS: usize = 16;
 /// Maximum number of Sessions read for an access-token Credential. It has one per live generation, plus those that a
 /// crash left behind.
 const SESSIONS: u32 = 16;
@@ -59,14 +59,16 @@ pub async fn rotate(
 ) -> Result<CredentialToken, Error> {
     let mut uid = find(ctx, credential).await?;
     let _turn = ctx.authentication.turn(uid).await;
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        let started = attempts.start().await;
+        started.map_err(|_| Error::conflict(Kind::Credential, uid))?;
         match attempt(ctx, actor, uid, rotation).await? {
             Some(token) => return Ok(token),
             // The Credential changed in the meantime. It may have been deleted and created again.
             None => uid = find(ctx, credential).await?,
         }
     }
-    Err(Error::conflict(Kind::Credential, uid))
 }
 
 /// Makes one attempt. Returns `None` if the Credential changed since it was read.
@@ -121,7 +123,7 @@ async fn attempt(
             ctx.directory.forget(&[uid]);
             ctx.directory.catch_up(committed.cursor).await;
         }
-        Err(error) if begin::is_race(&error) => return Ok(None),
+        Err(error) if is_conflict(&error) => return Ok(None),
         Err(CommitError::LimitReached { .. }) => {
             return Err(Error::precondition(
                 "The User has reached its limit of Sessions",

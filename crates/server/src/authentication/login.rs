@@ -8,7 +8,7 @@ use domain::{credential, kind::Kind, scope, session};
 use store::CommitError;
 
 use super::{
-    begin::{Beginning, By, begin, failure, is_race},
+    begin::{Beginning, By, begin, failure},
     reap,
     secret::{self, Failed, Proof, Purpose},
     sign::SessionTokens,
@@ -16,10 +16,8 @@ use super::{
 use crate::{
     Caller, Context, Error,
     audit::{self, Entry},
+    transaction::{Attempts, is_conflict},
 };
-
-/// Maximum number of attempts of a login that loses races. Each loss means that another login succeeded.
-const ATTEMPTS: usize = 64;
 
 /// A request to log in with an authentication token.
 pub struct Login<'a> {
@@ -87,8 +85,10 @@ async fn attempt(
         }
         _ => None,
     };
+    let mut attempts = Attempts::default();
     let mut was_reaped = false;
-    for _ in 0..ATTEMPTS {
+    loop {
+        attempts.start().await?;
         let now = ctx.now();
         let proof = secret::prove(
             ctx,
@@ -128,7 +128,7 @@ async fn attempt(
                 }
                 return Ok(tokens.to_proto(now));
             }
-            Err(error) if is_race(&error) => ctx.directory.forget(&stale),
+            Err(error) if is_conflict(&error) => ctx.directory.forget(&stale),
             Err(CommitError::LimitReached { .. }) if !was_reaped => {
                 was_reaped = true;
                 reap::of_user(ctx, user.uid)
@@ -138,7 +138,6 @@ async fn attempt(
             Err(error) => return Err(told(failure(error))),
         }
     }
-    Err(Error::unavailable("the login failed after too many conflicts").into())
 }
 
 /// Returns the Credential if the Session depends on it.

@@ -26,9 +26,8 @@ use crate::{
         codec::{self, Resource, Stored},
         load,
     },
+    transaction::{Attempts, retry_conflict},
 };
-
-const ATTEMPTS: usize = 16;
 
 /// A Session and the objects it depends on, read from the store.
 pub(super) struct Read {
@@ -99,7 +98,9 @@ pub(super) async fn holder_ignoring_approval_and_authenticator(
 async fn attempt(ctx: &Context, token: &str, caller: &Caller) -> Result<SessionToken, Error> {
     let claims = ctx.directory.verify(token, TokenType::Refresh).await;
     let claims = claims.map_err(secret::from_unauthenticated)?;
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.start().await?;
         let now = ctx.now();
         let read = read_ignoring_approval_and_authenticator(ctx, claims.subject, now).await?;
         let session = &read.session.message;
@@ -121,14 +122,10 @@ async fn attempt(ctx: &Context, token: &str, caller: &Caller) -> Result<SessionT
                 Ok(rotated) => {
                     return Ok(SessionTokens::sign(ctx, &rotated, by, now)?.to_proto(now));
                 }
-                Err(CommitError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => retry_conflict(error)?,
             },
         }
     }
-    Err(Error::unavailable(
-        "the refresh failed after too many conflicts",
-    ))
 }
 
 /// Reads a Session and what it depends on, if it passes [`session::check_ignoring_approval_and_authenticator`].

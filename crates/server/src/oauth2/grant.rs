@@ -22,14 +22,14 @@ use crate::{
     Caller, Context, Error, Unauthenticated,
     audit::{self, Entry},
     authentication::{
-        Beginning, By, access_token, begin, failure, is_race, loosen, reap,
+        Beginning, By, access_token, begin, failure, loosen, reap,
         secret::{self, Failed, Proof, Purpose},
     },
     directory::{Known, Standing},
     document::{codec, index, load},
+    transaction::{Attempts, is_conflict},
 };
 
-const ATTEMPTS: usize = 64;
 /// A Session with less remaining time is replaced, because its tokens would be useless.
 const NEARLY_ENDED: Duration = Duration::from_secs(5);
 
@@ -61,8 +61,10 @@ async fn unlimited(
     caller: &Caller,
 ) -> Result<Granted, Failed> {
     let scope_hash: Arc<str> = scope::hash(scopes).into();
+    let mut attempts = Attempts::default();
     let mut was_reaped = false;
-    for _ in 0..ATTEMPTS {
+    loop {
+        attempts.start().await?;
         let now = ctx.now();
         let user = workload(ctx, &proof).await?;
         let version = proof.generation.version();
@@ -110,7 +112,6 @@ async fn unlimited(
             }
         }
     }
-    Err(Error::unavailable("the grant failed after too many conflicts").into())
 }
 
 /// Grants with counted uses. Each grant commits in the transaction that counts it.
@@ -120,8 +121,10 @@ async fn counted(
     scopes: &[Scope],
     caller: &Caller,
 ) -> Result<Granted, Failed> {
+    let mut attempts = Attempts::default();
     let mut was_reaped = false;
-    for _ in 0..ATTEMPTS {
+    loop {
+        attempts.start().await?;
         let now = ctx.now();
         // Another request may have used up the Credential while this one waited for its turn.
         proof = secret::prove(
@@ -157,7 +160,6 @@ async fn counted(
             Err(error) => lost(ctx, &proof, user.uid, error, &mut was_reaped).await?,
         }
     }
-    Err(Error::unavailable("the grant failed after too many conflicts").into())
 }
 
 async fn begin_counted(
@@ -348,7 +350,7 @@ async fn lost(
         credential: Some(proof.credential.clone()),
     };
     match error {
-        error if is_race(&error) => {}
+        error if is_conflict(&error) => {}
         // Another request of this client created the Session.
         CommitError::IndexTaken {
             index: index::GRANT,
