@@ -1,6 +1,8 @@
 //! Creates a Session and redeems its credential in one transaction. A limited credential never creates more Sessions
 //! than its limit, and a failed attempt leaves no state behind.
 
+use std::sync::Arc;
+
 use api::{
     core_v1::{
         Credential, Session, User,
@@ -18,7 +20,7 @@ use domain::{
     kind::Kind,
     session::{self, MOST_PER_USER, NewSession},
 };
-use store::{CommitError, Committed, Expected, Operation, SecretWrite, Transaction};
+use store::{CommitError, Committed, Expected, Operation, SecretWrite, StoreError, Transaction};
 
 use super::{
     authenticator::{enforcement, fido::Passkey},
@@ -123,13 +125,8 @@ pub(crate) async fn begin(
         value: user.uid.to_string(),
         below: session::max_per_user(&user.message, &ctx.directory.cluster_config()),
     });
-    let uid = session
-        .metadata
-        .as_ref()
-        .and_then(|metadata| metadata.uid.parse().ok());
-    let uid = uid.unwrap_or_else(|| ctx.new_uid());
     transaction.push(Operation::Put(
-        codec::encode(uid, now, &session, SecretWrite::Keep),
+        codec::encode(uid_of(&session)?, now, &session, SecretWrite::Keep),
         Expected::Absent,
     ));
     transaction.push(Operation::Audit(event(ctx, &beginning, &session)));
@@ -141,6 +138,20 @@ pub(crate) async fn begin(
         ctx.usage.count(proof.credential.uid, now);
     }
     Ok((session, committed))
+}
+
+/// Returns the uid of a new Session, under which it is stored.
+///
+/// # Errors
+/// Returns an internal error if the Session has no valid uid.
+fn uid_of(session: &Session) -> Result<Uid, StoreError> {
+    let metadata = session.metadata.as_ref();
+    let uid = metadata.map_or("", |metadata| metadata.uid.as_str());
+    uid.parse::<Uid>().map_err(|error| StoreError {
+        context: "read the uid of a new Session".to_owned(),
+        transient: false,
+        source: Some(Arc::new(error)),
+    })
 }
 
 /// Returns the Credential after its use, if uses are counted.
@@ -312,5 +323,17 @@ pub(crate) fn failure(error: CommitError) -> Error {
             Error::denied("The User has reached its limit of Sessions").because("session_limit")
         }
         error => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    #[test]
+    fn a_session_without_a_uid_is_an_internal_error() {
+        let error = Error::from(uid_of(&Session::default()).unwrap_err());
+        assert_eq!(error.kind(), ErrorKind::Internal);
     }
 }
