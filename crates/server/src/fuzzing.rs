@@ -1,4 +1,4 @@
-//! Entry points of the fuzz targets: the parsers of browser input, with the properties that accepted input must have.
+//! Entry points of the fuzz targets: the parsers of untrusted input, with the properties that accepted input must have.
 #![allow(
     clippy::missing_panics_doc,
     clippy::panic,
@@ -8,6 +8,7 @@
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::{
+    access::target::agreement,
     authentication::client_login::ClientLogin,
     sealed::Sealed,
     web::{cookie, form::Fields, next::Next},
@@ -67,6 +68,16 @@ fn is_base64url(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
 
+/// Reads the object of a call. The first byte selects the method, and the rest is its request: as it is, and as
+/// instructions that build a well-formed one.
+pub fn target(bytes: &[u8]) {
+    let Some((&number, message)) = bytes.split_first() else {
+        return;
+    };
+    agreement::check(number.into(), message);
+    agreement::check(number.into(), &agreement::assemble(message));
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -84,6 +95,11 @@ mod tests {
             text in "(__Host-octelium-session=|[a-zA-Z0-9_-]{0,60}|[;= &%+\\n\"]){0,12}"
         ) {
             browser(text.as_bytes());
+        }
+
+        #[test]
+        fn targets_are_read_like_handlers_decode_them_s11(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            target(&bytes);
         }
     }
 }

@@ -26,6 +26,9 @@ use crate::{
     },
 };
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod agreement;
+
 /// The maximum size, in bytes, of a request that only names a stored object.
 const MAX_NAMING_BYTES: usize = 16 * 1024;
 /// The maximum size, in bytes, of a User that is created. The target holds the whole User, which is decoded before the
