@@ -28,6 +28,8 @@ mod response;
 mod revocation;
 mod token;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use client::read_basic;
 use form::Form;
 use response::{Failure, FailureCode, Reply};
 
@@ -117,4 +119,17 @@ fn form(uri: &Uri, headers: &HeaderMap, body: Body) -> Result<Form, Failure> {
         )
     })?;
     Form::parse(uri, headers, &body)
+}
+
+/// Parses the form of a request. Returns its parameters, or the description of the failure.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_form(
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Vec<(String, String)>, String> {
+    match Form::parse(uri, headers, body) {
+        Ok(form) => Ok(form.parameters().to_vec()),
+        Err(failure) => Err(failure.description().to_owned()),
+    }
 }

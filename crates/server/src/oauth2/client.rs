@@ -118,6 +118,12 @@ fn basic(value: &str) -> Option<Presented> {
     })
 }
 
+/// Decodes HTTP Basic credentials to an id and a secret.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_basic(value: &str) -> Option<(String, String)> {
+    basic(value).map(|presented| (presented.client_id, presented.client_secret))
+}
+
 impl From<Failed> for Failure {
     fn from(failed: Failed) -> Self {
         Error::into(failed.error)

@@ -77,6 +77,12 @@ impl Form {
         let (_, value) = self.0.iter().find(|(known, _)| known == name)?;
         Some(value.as_str()).filter(|value| !value.is_empty())
     }
+
+    /// Returns all parameters, in the order of the request.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn parameters(&self) -> &[(String, String)] {
+        &self.0
+    }
 }
 
 /// Decodes `application/x-www-form-urlencoded`. Returns `None` if an escape is malformed or the result is not UTF-8.

@@ -86,6 +86,11 @@ impl Failure {
     pub(super) fn unknown_client() -> Self {
         Self::new(FailureCode::InvalidClient, "client authentication failed")
     }
+
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn description(&self) -> &str {
+        &self.description
+    }
 }
 
 impl From<Error> for Failure {
