@@ -23,6 +23,10 @@ use crate::{
     mode::Mode,
 };
 
+mod json;
+
+pub use json::json_body;
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Reads the head of a request as sent to a Service of each mode: `METHOD target`, then one field a line. Each line

@@ -19,6 +19,9 @@ use crate::{
 
 mod json;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use json::{MAX_NODES, read as read_json};
+
 /// A canonical request with its body and connection.
 pub(crate) struct Inbound<B> {
     pub(crate) request: Canonical,

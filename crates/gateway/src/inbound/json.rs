@@ -18,7 +18,7 @@ use crate::{
 const LARGEST: u64 = (1 << 53) - 1;
 
 /// The most values in a body. Each takes up to some hundred bytes of memory, and as little as two in the body.
-const MAX_NODES: u32 = 100_000;
+pub(crate) const MAX_NODES: u32 = 100_000;
 
 /// Checks the header fields that describe the body.
 pub(super) fn check_fields(request: &Canonical) -> Result<(), Denial> {
@@ -90,7 +90,8 @@ pub(super) fn parse(request: &Canonical, bytes: &[u8]) -> Result<Option<Struct>,
     })
 }
 
-fn read(bytes: &[u8]) -> Result<Value, Denial> {
+/// Parses a whole body.
+pub(crate) fn read(bytes: &[u8]) -> Result<Value, Denial> {
     let nodes = Cell::new(0);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = Strict(&nodes).deserialize(&mut deserializer);
