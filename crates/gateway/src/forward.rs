@@ -32,7 +32,7 @@ mod websocket;
 use answer::{Guards, ResponseRules};
 pub(crate) use answer::{Served, UpstreamResponse};
 #[cfg(feature = "fuzzing")]
-pub(crate) use cookies::clean as clean_cookies;
+pub(crate) use {cookies::clean as clean_cookies, websocket::boundaries as websocket_boundaries};
 
 /// Returns the `Host` for the upstream, or `None` for that of the endpoint.
 fn outgoing_host(

@@ -23,8 +23,10 @@ use crate::{
     mode::Mode,
 };
 
+mod frames;
 mod json;
 
+pub use frames::{http2_frames, websocket_frames};
 pub use json::json_body;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

@@ -40,7 +40,10 @@ pub use stall::StallTimeout;
 pub use stream_budget::{StreamBudget, StreamShare, StreamSlot};
 pub use wait::WaitReadable;
 #[cfg(feature = "fuzzing")]
-pub(crate) use watched::{chunk_size, scan};
+pub(crate) use {
+    frames::scan_frames,
+    watched::{chunk_size, scan},
+};
 
 use discard::Discards;
 use service::{Connection, Requests};

@@ -1,5 +1,22 @@
 //! Frame boundaries of a WebSocket (RFC 6455 §5.2), where a closing frame can be inserted.
 
+/// Returns the places in a stream where a frame may be inserted, if it is split into pieces of `piece` bytes.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn boundaries(stream: &[u8], piece: usize) -> Vec<usize> {
+    let mut tracker = FrameTracker::default();
+    let mut found = Vec::new();
+    let mut place = 0;
+    for bytes in stream.chunks(piece) {
+        tracker.feed(bytes);
+        place += bytes.len();
+        assert_eq!(tracker.total(), place as u64);
+        if tracker.at_boundary() {
+            found.push(place);
+        }
+    }
+    found
+}
+
 /// Tracks the bytes of one direction.
 #[derive(Debug, Default)]
 pub(super) struct FrameTracker {

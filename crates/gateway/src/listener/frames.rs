@@ -27,6 +27,19 @@ const MILLIS_PER_FRAME: u64 = 10;
 /// The length of the connection preface, which precedes the first frame (RFC 9113 §3.4).
 const PREFACE: u32 = 24;
 
+/// Returns the kinds and lengths of the frames in a stream that is split into pieces of `piece` bytes.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn scan_frames(stream: &[u8], piece: usize) -> Vec<(String, u32)> {
+    let mut scanner = Scanner::after(PREFACE);
+    let mut found = Vec::new();
+    for bytes in stream.chunks(piece) {
+        scanner.feed(bytes, |frame| {
+            found.push((format!("{:?}", frame.kind), frame.length));
+        });
+    }
+    found
+}
+
 /// An HTTP/2 connection that fails if the client sends too many control frames. It does not change the data.
 pub(super) struct Frames<IO> {
     io: IO,
