@@ -253,8 +253,20 @@ fn is_ours(pair: &[u8]) -> bool {
     prefixes.iter().any(|prefix| text.starts_with(prefix))
 }
 
-/// Reads the start of a connection from a proxy (PROXY protocol, version 2).
+/// Reads the start of a connection from a proxy (PROXY protocol, version 2): as it is, and as the fields after a
+/// signature: command, family, addresses and extensions.
 pub fn proxy_header(bytes: &[u8]) {
+    check_proxy_header(bytes);
+    let Some((fields, rest)) = bytes.split_first_chunk::<2>() else {
+        return;
+    };
+    if let Ok(length) = u16::try_from(rest.len()) {
+        let signature = b"\r\n\r\n\0\r\nQUIT\n".as_slice();
+        check_proxy_header(&[signature, fields, &length.to_be_bytes(), rest].concat());
+    }
+}
+
+fn check_proxy_header(bytes: &[u8]) {
     let Some((head, rest)) = bytes.split_first_chunk() else {
         return;
     };
@@ -265,11 +277,30 @@ pub fn proxy_header(bytes: &[u8]) {
     let Some(rest) = rest.get(..length) else {
         return;
     };
-    if let Ok(Source::Client(client)) = proxy_protocol::parse(head, rest) {
-        let address = client.ip();
-        assert!(!address.is_unspecified() && !address.is_multicast());
-        assert_eq!(address, address.to_canonical());
+    let [.., command, family, _, _] = *head;
+    match proxy_protocol::parse(head, rest) {
+        Ok(Source::Proxy) => assert_eq!(command, 0x20),
+        Ok(Source::Client(client)) => {
+            assert_eq!(command, 0x21);
+            let address = client.ip();
+            assert!(!address.is_unspecified() && !address.is_multicast());
+            assert_eq!(Some(address), source(family, rest));
+        }
+        Err(_) => return,
     }
+    // The length is exact.
+    let shorter = rest.split_last().map(|(_, shorter)| shorter);
+    assert!(shorter.is_none_or(|rest| proxy_protocol::parse(head, rest).is_err()));
+}
+
+/// Returns the source address, which is the first field after the head.
+fn source(family: u8, rest: &[u8]) -> Option<IpAddr> {
+    let address = match family {
+        0x11 => IpAddr::from(*rest.first_chunk::<4>()?),
+        0x21 => IpAddr::from(*rest.first_chunk::<16>()?),
+        _ => return None,
+    };
+    Some(address.to_canonical())
 }
 
 /// Reads `X-Forwarded-For` of a trusted proxy, one field a line. Text before the client's address must not change the
