@@ -6,10 +6,7 @@ use aws_lc_rs::signature::{RsaPublicKeyComponents, UnparsedPublicKey};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
-use crate::{
-    json,
-    jws::{Algorithm, Unverified, Verification},
-};
+use crate::jws::{Algorithm, Unverified, Verification};
 
 /// Maximum size of a key set, in bytes.
 pub const MAX_SET_LENGTH: usize = 256 * 1024;
@@ -169,7 +166,7 @@ fn keys(bytes: &[u8]) -> Result<Vec<Value>, InvalidKeySet> {
     if bytes.len() > MAX_SET_LENGTH {
         return Err(InvalidKeySet::TooLarge);
     }
-    let mut set = json::object(bytes).map_err(|_| InvalidKeySet::Form)?;
+    let mut set = strict_json::object(bytes).map_err(|_| InvalidKeySet::Form)?;
     match set.remove("keys") {
         Some(Value::Array(keys)) if keys.len() <= MOST_KEYS => Ok(keys),
         Some(Value::Array(_)) => Err(InvalidKeySet::TooLarge),

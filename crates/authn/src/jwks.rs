@@ -10,7 +10,6 @@ use crate::{
     assertion::{self, Expected, Refusal, Verified},
     fetched::{Fetched, Unavailable},
     issuer::{self, HttpsUrl},
-    json,
     jwk::{self, KeySet},
     jws::Unverified,
     outbound::{Outbound, OutboundError},
@@ -165,7 +164,7 @@ impl KeySource {
             problem,
         })?;
         let bytes = self.outbound.get(url.uri(), LARGEST_METADATA).await?;
-        let metadata = json::object(&bytes).map_err(|_| FetchError::Metadata)?;
+        let metadata = strict_json::object(&bytes).map_err(|_| FetchError::Metadata)?;
         let text = |name: &str| {
             metadata
                 .get(name)

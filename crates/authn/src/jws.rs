@@ -9,8 +9,6 @@ use aws_lc_rs::signature::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
-use crate::json;
-
 /// Maximum length of a token, in bytes.
 pub const MAX_LENGTH: usize = 8192;
 
@@ -135,7 +133,7 @@ impl<'a> Unverified<'a> {
         let (signed, signature) = text.rsplit_once('.').ok_or(Malformed::Form)?;
         let (header, payload) = signed.split_once('.').ok_or(Malformed::Form)?;
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| Malformed::Form);
-        let header = json::object(&decode(header)?).map_err(|_| Malformed::Form)?;
+        let header = strict_json::object(&decode(header)?).map_err(|_| Malformed::Form)?;
         let algorithm = header.get("alg").and_then(Value::as_str);
         let algorithm = algorithm
             .and_then(Algorithm::of)
@@ -158,7 +156,7 @@ impl<'a> Unverified<'a> {
         Ok(Self {
             algorithm,
             key_id,
-            claims: json::object(&decode(payload)?).map_err(|_| Malformed::Form)?,
+            claims: strict_json::object(&decode(payload)?).map_err(|_| Malformed::Form)?,
             signed: signed.as_bytes(),
             signature: decode(signature)?,
         })

@@ -6,7 +6,6 @@
 pub mod assertion;
 pub mod fetched;
 pub mod issuer;
-mod json;
 pub mod jwk;
 pub mod jwks;
 pub mod jws;

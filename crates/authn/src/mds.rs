@@ -13,7 +13,6 @@ use serde_json::Value;
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, parse_x509_certificate};
 
 use crate::{
-    json,
     jws::{Algorithm, Verification},
     webauthn::Aaguid,
     x509::{self, ChainError},
@@ -107,7 +106,7 @@ impl Metadata {
         let (signed, signature) = text.rsplit_once('.').ok_or(form)?;
         let (header, payload) = signed.split_once('.').ok_or(form)?;
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| form);
-        let header = json::object(&decode(header)?).map_err(|_| form)?;
+        let header = strict_json::object(&decode(header)?).map_err(|_| form)?;
         if header.contains_key("crit") {
             return Err(form);
         }
@@ -139,7 +138,7 @@ impl Metadata {
     /// Parses a payload whose signature was verified.
     fn read(payload: &[u8]) -> Result<Self, Rejected> {
         let form = Rejected::Malformed("the metadata");
-        let document = json::object(payload).map_err(|_| form)?;
+        let document = strict_json::object(payload).map_err(|_| form)?;
         let number = document.get("no").and_then(Value::as_u64).ok_or(form)?;
         let next_update = document.get("nextUpdate").and_then(Value::as_str);
         let next_update = next_update.and_then(entry::day).ok_or(form)?;

@@ -9,7 +9,7 @@ use super::{
     Answer, AuthenticationTime, Departure, ExternalIdentity, LoginError, email, name, picture,
     secret,
 };
-use crate::{fetched::Unavailable, json, outbound::Outbound};
+use crate::{fetched::Unavailable, outbound::Outbound};
 use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
@@ -98,8 +98,8 @@ pub async fn finish(
         .map_err(|_| LoginError::Invalid("the login was not started here"))?;
     let token = exchange(endpoints, registration, code, verifier, outbound).await?;
     let user = get(&format!("{}/user", endpoints.api), &token, outbound).await?;
-    let user =
-        json::object(&user).map_err(|_| LoginError::Invalid("the account is not a JSON object"))?;
+    let user = strict_json::object(&user)
+        .map_err(|_| LoginError::Invalid("the account is not a JSON object"))?;
     let emails = get(&format!("{}/user/emails", endpoints.api), &token, outbound).await?;
     let emails: Value = serde_json::from_slice(&emails)
         .map_err(|_| LoginError::Invalid("the addresses of the account are not JSON"))?;
@@ -124,7 +124,7 @@ async fn exchange(
         .header(header::ACCEPT, "application/json")
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(form.into_bytes());
-    let answer = json::object(&send(request, outbound).await?).map_err(|_| {
+    let answer = strict_json::object(&send(request, outbound).await?).map_err(|_| {
         LoginError::Invalid("the response of the token endpoint is not a JSON object")
     })?;
     // GitHub reports errors with status 200.

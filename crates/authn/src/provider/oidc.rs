@@ -33,7 +33,6 @@ use super::{
 use crate::{
     assertion::SKEW,
     fetched::{Fetched, Unavailable},
-    json,
     jws::Unverified,
     outbound::{Outbound, OutboundError},
 };
@@ -351,7 +350,7 @@ impl Relying {
         if answer.status() != http::StatusCode::OK {
             return Err(LoginError::Invalid("the provider returned no user info"));
         }
-        let info = json::object(answer.body()).map_err(|_| {
+        let info = strict_json::object(answer.body()).map_err(|_| {
             LoginError::Invalid("the user info of the provider is not a JSON object")
         })?;
         // OpenID Connect Core 1.0 §5.3.2: with a different `sub`, the response can belong to another person.

@@ -7,7 +7,6 @@ use super::{
     Expected,
     error::{Refusal, Result},
 };
-use crate::json;
 
 const LARGEST: usize = 8 * 1024;
 const WHAT: &str = "the client data";
@@ -35,7 +34,7 @@ pub(super) fn check(bytes: &[u8], ceremony: Ceremony, expected: &Expected<'_>) -
     if bytes.len() > LARGEST {
         return Err(Refusal::Malformed(WHAT));
     }
-    let data = json::object(bytes).map_err(|_| Refusal::Malformed(WHAT))?;
+    let data = strict_json::object(bytes).map_err(|_| Refusal::Malformed(WHAT))?;
     let text = |name: &str| data.get(name).and_then(Value::as_str);
     let wanted = match ceremony {
         Ceremony::Registration => "webauthn.create",

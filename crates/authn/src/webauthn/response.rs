@@ -7,7 +7,6 @@ use super::{
     AuthenticationResponse, RegistrationResponse,
     error::{Refusal, Result},
 };
-use crate::json;
 
 const LARGEST: usize = 60 * 1024;
 const WHAT: &str = "the response";
@@ -129,7 +128,7 @@ fn read(text: &str) -> Result<(Map<String, Value>, Vec<u8>)> {
     if text.len() > LARGEST {
         return Err(Refusal::Malformed(WHAT));
     }
-    let object = json::object(text.as_bytes()).map_err(|_| Refusal::Malformed(WHAT))?;
+    let object = strict_json::object(text.as_bytes()).map_err(|_| Refusal::Malformed(WHAT))?;
     if object.get("type").and_then(Value::as_str) != Some("public-key") {
         return Err(Refusal::Malformed(WHAT));
     }

@@ -9,9 +9,10 @@ use std::{
 const DIRECTIONS: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("domain", &["api"]),
-    ("policy", &["api", "domain"]),
+    ("policy", &["api", "domain", "strict-json"]),
     ("store", &["api", "domain"]),
-    ("authn", &["api", "domain"]),
+    ("authn", &["api", "domain", "strict-json"]),
+    ("strict-json", &[]),
     ("budget", &[]),
     (
         "server",

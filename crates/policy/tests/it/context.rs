@@ -134,6 +134,14 @@ fn dotted_ipv4_mapped_addresses_are_errors_g13(#[case] source: &str) {
     assert!(error.contains("IPv4-mapped"), "{source}: {error}");
 }
 
+#[rstest]
+#[case(r#"json.parse('{"role": "user", "role": "admin"}').role == "admin""#)]
+#[case(r#"json.parse('{"a": {"b": 1, "\\u0062": 2}}').a.b == 2"#)]
+#[case(r#"json.parse('{"$serde_json::private::RawValue": "{}"}') == {}"#)]
+fn ambiguous_json_never_satisfies_a_condition_c25(#[case] source: &str) {
+    assert_ne!(holds(source), Ok(true), "{source}");
+}
+
 #[test]
 fn errors_name_what_failed_and_no_values() {
     let error = holds("ctx.user.spec.groups[9] == 'x'").unwrap_err();

@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     issuer::{self, HttpsUrl, InvalidUrl},
-    json,
     jwk::{self, KeySet},
     outbound::{Outbound, OutboundError},
 };
@@ -84,7 +83,7 @@ pub(super) async fn fetch(issuer: &str, outbound: &Outbound) -> Result<Found, Fe
     })?;
     let bytes = outbound.get(url.uri(), LARGEST_METADATA).await?;
     // Reject documents with duplicate keys.
-    json::object(&bytes).map_err(FetchError::Metadata)?;
+    strict_json::object(&bytes).map_err(FetchError::Metadata)?;
     let metadata: Metadata = serde_json::from_slice(&bytes).map_err(FetchError::Metadata)?;
     if !issuer::is_same(metadata.issuer().as_str(), issuer) {
         return Err(FetchError::OtherIssuer(metadata.issuer().to_string()));

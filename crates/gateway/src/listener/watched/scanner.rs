@@ -121,7 +121,8 @@ impl Scanner {
 
     fn take_line(&mut self, end: &[u8]) -> Option<Finding> {
         if self.line.is_empty() {
-            return self.line(end, false);
+            let kept = end.get(..LONGEST_KEPT).unwrap_or(end);
+            return self.line(kept, end.len() > LONGEST_KEPT);
         }
         self.keep(end);
         let line = mem::take(&mut self.line);
@@ -277,6 +278,15 @@ mod tests {
         let sized = format!("{SIZED}\r\n{both}");
         assert_eq!(SIZED.rsplit("\r\n\r\n").next().unwrap().len(), 48);
         assert_eq!(scan(&sized), Some(Finding::BothFramings(2)));
+    }
+
+    #[test]
+    fn c17_a_length_in_a_long_line_is_found_however_it_arrives() {
+        let stream = format!(
+            "GET / HTTP/1.1\r\nContent-Length:{}5\r\n\r\n",
+            " ".repeat(300)
+        );
+        assert_eq!(scan(&stream), Some(Finding::Lost(1)));
     }
 
     #[rstest]

@@ -26,9 +26,10 @@ fn parse<'a>(evaluation: &mut Evaluation<'a>, arguments: &[Value<'a>]) -> Outcom
     let text = text.ok_or_else(|| Error::overload("json.parse"))?;
     // A value takes many times the memory of its text, so each byte is charged.
     evaluation.charge(text.len())?;
-    let json: Json =
-        serde_json::from_str(text).map_err(|_| Error::InvalidArgument("invalid JSON"))?;
-    Ok(value(json))
+    let json = strict_json::value(text.as_bytes());
+    Ok(value(json.map_err(|_| {
+        Error::InvalidArgument("invalid JSON, or a repeated key")
+    })?))
 }
 
 fn value<'a>(json: Json) -> Value<'a> {

@@ -5,12 +5,21 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+/// Parses exactly one value.
+///
+/// # Errors
+/// Returns an error if the input is not JSON, or has a duplicate key at any depth.
+pub fn value(bytes: &[u8]) -> Result<Value, serde_json::Error> {
+    let Strict(value) = serde_json::from_slice(bytes)?;
+    Ok(value)
+}
+
 /// Parses exactly one object.
 ///
 /// # Errors
 /// Returns an error if the input is not a JSON object, or has a duplicate key at any depth.
-pub(crate) fn object(bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
-    match serde_json::from_slice::<Strict>(bytes)?.0 {
+pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
+    match value(bytes)? {
         Value::Object(object) => Ok(object),
         _ => Err(serde_json::Error::custom("not an object")),
     }
@@ -109,6 +118,9 @@ mod tests {
         ] {
             assert!(object(text.as_bytes()).is_err(), "{text}");
         }
+        // Names with a meaning inside of `serde_json` have none here.
+        let raw = br#"{"$serde_json::private::RawValue": "{}"}"#;
+        assert_eq!(object(raw).unwrap()["$serde_json::private::RawValue"], "{}");
         assert!(object(b"{\"a\": \"\xff\"}").is_err());
         let deep = format!("{}1{}", "{\"a\":".repeat(1000), "}".repeat(1000));
         assert!(object(deep.as_bytes()).is_err());
