@@ -60,7 +60,7 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(metadata) = Metadata::verify(signed.as_bytes(), trust, Some(3), now) {
         assert!(metadata.number >= 3);
         for entry in &metadata.entries {
-            let _ = (entry.standing(now).level(), entry.is_software(), entry.is_hardware());
+            let _ = (entry.authenticator_status(now).level(), entry.is_software(), entry.is_hardware());
         }
     }
 });

@@ -25,8 +25,8 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use attest::{Unattested, default_anchors};
-pub use entry::{Entry, Standing, Status};
+pub use attest::{AttestationRejection, default_anchors};
+pub use entry::{AuthenticatorStatus, Entry, StatusReport};
 
 /// Maximum size of the metadata, in bytes. The published document has about 6 MB.
 pub const LARGEST: usize = 32 * 1024 * 1024;
@@ -174,14 +174,14 @@ impl Metadata {
     }
 
     /// Returns the entry of a U2F model. `identifier` is the key identifier of its attestation certificate (RFC 5280
-    /// §4.2.1.2, method 1). If several models share the key, returns the one with the worst standing.
+    /// §4.2.1.2, method 1). If several models share the key, returns the one with the worst status.
     pub fn model_of_key(&self, identifier: &[u8], now: UnixMillis) -> Option<&Entry> {
         let of_key = |entry: &&Entry| {
             let mut known = entry.key_identifiers.iter();
             known.any(|known| known == identifier)
         };
         let entries = self.entries.iter().filter(of_key);
-        entries.min_by_key(|entry| entry.standing(now))
+        entries.min_by_key(|entry| entry.authenticator_status(now))
     }
 }
 

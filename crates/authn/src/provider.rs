@@ -19,17 +19,17 @@ const LONGEST_CODE: usize = 4096;
 
 /// A login that is about to redirect the browser to the provider.
 #[derive(Debug)]
-pub struct Departure {
+pub struct AuthorizationRequest {
     /// URL to redirect the browser to.
     pub url: String,
-    /// Login state that [`finish`](oidc::Relying::finish) needs. The caller must keep it secret and bind it to the
+    /// Login state that [`finish`](oidc::RelyingParty::finish) needs. The caller must keep it secret and bind it to the
     /// browser.
-    pub memory: Vec<u8>,
+    pub login_state: Vec<u8>,
 }
 
 /// Parameters of the provider's redirect back to the callback.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Answer<'a> {
+pub struct AuthorizationResponse<'a> {
     /// Authorization code (`code`).
     pub code: Option<&'a str>,
     /// Issuer identifier (`iss`, RFC 9207).
@@ -79,7 +79,7 @@ pub enum LoginError {
         "the provider was asked to authenticate the person again, but its auth_time is older than the request, in the \
          future, or not a time in seconds: compare the clocks"
     )]
-    NotAnew,
+    NotFresh,
     /// The provider is unreachable or returned an unusable response.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -91,13 +91,13 @@ impl LoginError {
         match self {
             Self::Refused(_) => "provider_refused",
             Self::Invalid(_) => "provider_answer",
-            Self::NotAnew => "provider_login_old",
+            Self::NotFresh => "provider_login_old",
             Self::Unavailable(_) => "provider_unavailable",
         }
     }
 }
 
-impl Answer<'_> {
+impl AuthorizationResponse<'_> {
     /// Returns the code if it has a valid length and the provider reported no error.
     fn code(&self) -> Result<&str, LoginError> {
         if let Some(error) = self.error {
@@ -178,12 +178,12 @@ mod unit {
 
     #[test]
     fn only_the_error_code_of_a_provider_is_kept() {
-        let answer = Answer {
+        let authorization_response = AuthorizationResponse {
             code: Some("x"),
             error: Some("access_denied<script>"),
-            ..Answer::default()
+            ..AuthorizationResponse::default()
         };
-        let error = answer.code().unwrap_err();
+        let error = authorization_response.code().unwrap_err();
         assert_eq!(
             error.to_string(),
             "the provider responded with access_deniedscript"

@@ -23,14 +23,14 @@ pub enum MetadataLocation {
 
 /// Selection of the identity provider within the metadata, and the accepted signers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Choice {
+pub struct ProviderSelection {
     /// Entity id of the identity provider, required if the metadata describe several. Empty if not used.
     pub entity_id: String,
     /// PEM certificates. If not empty, one of them must have signed the metadata.
     pub signers: Vec<String>,
 }
 
-impl Choice {
+impl ProviderSelection {
     /// Parses the identity provider from a metadata document.
     ///
     /// # Errors
@@ -51,7 +51,7 @@ impl Choice {
 
 /// An identity provider, as its metadata described it at the time of the fetch.
 #[derive(Debug)]
-pub struct Described {
+pub struct FetchedProvider {
     /// Identity provider from the metadata.
     pub provider: Provider,
     fetched_at: UnixMillis,
@@ -73,17 +73,17 @@ enum FetchError {
 /// The metadata of one identity provider.
 pub struct MetadataSource {
     location: MetadataLocation,
-    choice: Choice,
+    choice: ProviderSelection,
     outbound: Outbound,
     clock: Arc<dyn Clock>,
-    metadata: Fetched<Described>,
+    metadata: Fetched<FetchedProvider>,
 }
 
 impl MetadataSource {
     /// Creates a source. The first use fetches the metadata.
     pub fn new(
         location: MetadataLocation,
-        choice: Choice,
+        choice: ProviderSelection,
         outbound: Outbound,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -100,7 +100,7 @@ impl MetadataSource {
     ///
     /// # Errors
     /// Returns [`Unavailable`] if fetching fails and the cached metadata are missing or too old.
-    pub async fn get(&self) -> Result<Arc<Described>, Unavailable> {
+    pub async fn get(&self) -> Result<Arc<FetchedProvider>, Unavailable> {
         let known = self.metadata.get(async || self.fetch().await).await?;
         if known.provider.refresh_at(known.fetched_at) > self.clock.now() {
             return Ok(known);
@@ -136,13 +136,16 @@ impl MetadataSource {
         }
     }
 
-    async fn newer(&self, known: &Arc<Described>) -> Result<Arc<Described>, Unavailable> {
+    async fn newer(
+        &self,
+        known: &Arc<FetchedProvider>,
+    ) -> Result<Arc<FetchedProvider>, Unavailable> {
         self.metadata
             .newer(known, async || self.fetch().await)
             .await
     }
 
-    async fn fetch(&self) -> Result<Described, FetchError> {
+    async fn fetch(&self) -> Result<FetchedProvider, FetchError> {
         let outcome = self.fetch_provider().await;
         if let Err(error) = &outcome {
             let location = match &self.location {
@@ -151,7 +154,7 @@ impl MetadataSource {
             };
             tracing::warn!(%error, location, "the metadata of an identity provider cannot be fetched");
         }
-        outcome.map(|provider| Described {
+        outcome.map(|provider| FetchedProvider {
             provider,
             fetched_at: self.clock.now(),
         })

@@ -4,12 +4,12 @@
 //! the attestation key and the vendor's certificate of the endorsement key. Credential activation proves that both keys
 //! are in one TPM: [`challenge`] encrypts a secret to the endorsement key, and a TPM releases the secret only if a key
 //! with the name of the attestation key is loaded. Clients can also sign a quote over a nonce ([`QuoteRequest`]).
-//! [`Answer::verify`] checks the secret and the quote, at registration and at each authentication.
+//! [`ChallengeResponse::verify`] checks the secret and the quote, at registration and at each authentication.
 //!
 //! This module does not store anything. The caller must use each secret and each nonce only once.
 
-mod answer;
 mod attestation_key;
+mod challenge_response;
 mod credential;
 mod endorsement;
 mod quote;
@@ -20,8 +20,8 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Answer, Expected, Quoting};
 pub use attestation_key::{AttestationKey, AttestationParameters};
+pub use challenge_response::{ChallengeResponse, Expected, Quoting};
 pub use credential::{ActivationSecret, EncryptedCredential, challenge};
 pub use endorsement::{Authorities, EndorsementCertificate, EndorsementKey, Presented, Trust};
 pub use quote::{Quote, QuoteRequest, Quoted};

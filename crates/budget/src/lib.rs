@@ -5,4 +5,4 @@
 
 mod pool;
 
-pub use pool::{Eviction, NoRoom, Pool, Reserved, STEP, Size};
+pub use pool::{Eviction, Pool, ReserveError, Reserved, STEP, Size};

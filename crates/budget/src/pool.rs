@@ -32,7 +32,7 @@ pub struct Size {
 
 /// The reason why a body gets no bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoRoom {
+pub enum ReserveError {
     /// The caller would hold more than its share.
     Share,
     /// All callers together would hold more than the total, and no other body can be evicted.
@@ -47,20 +47,20 @@ pub enum NoRoom {
 /// is evicted. Therefore callers that delay their bodies cannot keep others out, however many they are.
 pub struct Pool<K> {
     size: Size,
-    held: Mutex<Holdings<K>>,
+    held: Mutex<Accounts<K>>,
 }
 
 /// The bytes of all callers. Only callers with at least one [`STEP`] have an entry, so the total bounds the length.
-struct Holdings<K> {
+struct Accounts<K> {
     total: usize,
-    by: HashMap<K, Holding>,
+    by: HashMap<K, Account>,
     /// The number of the next body.
     next: u64,
 }
 
 /// The bytes of one caller.
 #[derive(Default)]
-struct Holding {
+struct Account {
     bytes: usize,
     /// Bodies by number, in the order in which they started.
     bodies: BTreeMap<u64, Held>,
@@ -88,7 +88,7 @@ pub struct Reserved {
 
 /// The place of one body in a pool.
 trait Place: Send + Sync {
-    fn resize(&self, bytes: usize) -> Result<(), NoRoom>;
+    fn resize(&self, bytes: usize) -> Result<(), ReserveError>;
     fn complete(&self);
     fn leave(&self);
 }
@@ -136,7 +136,7 @@ impl<K: Copy + Eq + Hash + Send + Sync + 'static> Pool<K> {
     pub fn new(size: Size) -> Self {
         Self {
             size,
-            held: Mutex::new(Holdings {
+            held: Mutex::new(Accounts {
                 total: 0,
                 by: HashMap::new(),
                 next: 0,
@@ -147,8 +147,9 @@ impl<K: Copy + Eq + Hash + Send + Sync + 'static> Pool<K> {
     /// Reserves one [`STEP`] for a body of `key`.
     ///
     /// # Errors
-    /// Returns [`NoRoom::Share`] if the caller holds its full share, or [`NoRoom::Total`] if the pool is full.
-    pub fn reserve(pool: &Arc<Self>, key: K) -> Result<Reserved, NoRoom> {
+    /// Returns [`ReserveError::Share`] if the caller holds its full share, or [`ReserveError::Total`] if the pool
+    /// is full.
+    pub fn reserve(pool: &Arc<Self>, key: K) -> Result<Reserved, ReserveError> {
         let eviction = Arc::<Eviction>::default();
         let mut held = pool.lock();
         held.make_room(pool, key, STEP)?;
@@ -184,22 +185,22 @@ impl<K: Copy + Eq + Hash + Send + Sync + 'static> Pool<K> {
 }
 
 impl<K> Pool<K> {
-    fn lock(&self) -> MutexGuard<'_, Holdings<K>> {
+    fn lock(&self) -> MutexGuard<'_, Accounts<K>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<K: Copy + Eq + Hash> Holdings<K> {
+impl<K: Copy + Eq + Hash> Accounts<K> {
     /// Evicts bodies of other callers until `more` bytes fit for `key`.
-    fn make_room(&mut self, pool: &Pool<K>, key: K, more: usize) -> Result<(), NoRoom> {
+    fn make_room(&mut self, pool: &Pool<K>, key: K, more: usize) -> Result<(), ReserveError> {
         let own = self.by.get(&key).map_or(0, |holding| holding.bytes);
         let wanted = own.saturating_add(more);
         if wanted > pool.size.share {
-            return Err(NoRoom::Share);
+            return Err(ReserveError::Share);
         }
         while self.total.saturating_add(more) > pool.size.total {
             if !self.evict(key, wanted) {
-                return Err(NoRoom::Total);
+                return Err(ReserveError::Total);
             }
         }
         Ok(())
@@ -242,12 +243,12 @@ impl<K: Copy + Eq + Hash> Holdings<K> {
 }
 
 impl<K: Copy + Eq + Hash + Send + Sync> Place for Holder<K> {
-    fn resize(&self, bytes: usize) -> Result<(), NoRoom> {
+    fn resize(&self, bytes: usize) -> Result<(), ReserveError> {
         let mut held = self.pool.lock();
         let body = held.by.get(&self.key);
         let body = body.and_then(|holding| holding.bodies.get(&self.number));
         let Some(before) = body.map(|body| body.bytes) else {
-            return Err(NoRoom::Evicted);
+            return Err(ReserveError::Evicted);
         };
         if bytes > before {
             held.make_room(&self.pool, self.key, bytes - before)?;
@@ -285,8 +286,8 @@ impl Reserved {
     /// Changes the reservation to `bytes`, rounded up to whole steps.
     ///
     /// # Errors
-    /// Returns [`NoRoom`] if the bytes do not fit, or if the body was evicted. The reservation does not change.
-    pub fn hold(&self, bytes: usize) -> Result<(), NoRoom> {
+    /// Returns [`ReserveError`] if the bytes do not fit, or if the body was evicted. The reservation does not change.
+    pub fn hold(&self, bytes: usize) -> Result<(), ReserveError> {
         let needed = bytes.div_ceil(STEP).max(1).saturating_mul(STEP);
         self.place.resize(needed)
     }
@@ -321,7 +322,7 @@ mod tests {
             .map(|_| Pool::reserve(&pool, 1).ok().unwrap())
             .collect();
         let refused = Pool::reserve(&pool, 1).err();
-        assert_eq!(refused, Some(NoRoom::Share));
+        assert_eq!(refused, Some(ReserveError::Share));
         let other = Pool::reserve(&pool, 2).ok().unwrap();
         assert!(held[0].hold(STEP + 1).is_err());
         assert!(other.hold(3 * STEP).is_ok());
@@ -359,7 +360,7 @@ mod tests {
         let complete = [(); 2].map(|()| Pool::reserve(&pool, 1).ok().unwrap());
         complete.iter().for_each(Reserved::complete);
         let refused = Pool::reserve(&pool, 2).err();
-        assert_eq!(refused, Some(NoRoom::Total));
+        assert_eq!(refused, Some(ReserveError::Total));
         assert!(complete.iter().all(|body| !body.eviction().is_evicted()));
     }
 
@@ -374,6 +375,6 @@ mod tests {
         assert!(Pool::reserve(&pool, 200).is_ok());
         assert!(held[0].eviction().is_evicted());
         held[0].eviction().evicted().await;
-        assert_eq!(held[0].hold(1), Err(NoRoom::Evicted));
+        assert_eq!(held[0].hold(1), Err(ReserveError::Evicted));
     }
 }

@@ -36,7 +36,7 @@ use crate::{
 pub(crate) mod authenticators;
 mod freshness;
 
-use freshness::Standing;
+use freshness::TokenState;
 
 /// Delays between the attempts of a safe call while the Cluster is unavailable.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
@@ -195,14 +195,16 @@ impl Client {
     ///
     /// # Errors
     /// Returns a failure if the TPM refuses or the Cluster rejects its answer.
-    pub(crate) async fn raise_by_main(&self) -> Result<(), Failure> {
+    pub(crate) async fn step_up_with_main_authenticator(&self) -> Result<(), Failure> {
         let locked = self.store.lock().await?;
         let entry = locked.get(&self.cluster.domain)?;
         let Some(token) = entry.as_ref().and_then(refresh_token) else {
             return Ok(());
         };
         let auth = rpc::auth(self.channel.clone(), Some(&token))?;
-        if let Some(raised) = authenticators::by_main(auth, &self.environment).await? {
+        if let Some(raised) =
+            authenticators::authenticate_with_main(auth, &self.environment).await?
+        {
             self.keep(&locked, raised)?;
         }
         Ok(())
@@ -212,7 +214,7 @@ impl Client {
     ///
     /// # Errors
     /// Returns a failure if the local state cannot be written.
-    pub(crate) async fn keep_raised(&self, token: SessionToken) -> Result<(), Failure> {
+    pub(crate) async fn save_step_up_tokens(&self, token: SessionToken) -> Result<(), Failure> {
         let locked = self.store.lock().await?;
         self.keep(&locked, token).map(|_| ())
     }
@@ -287,26 +289,26 @@ impl Client {
         }
         if refused.is_none()
             && let Some(entry) = self.store.get(&self.cluster.domain)?
-            && let Standing::Fresh(token) = freshness::standing(&entry, now())
+            && let TokenState::Fresh(token) = freshness::token_state(&entry, now())
         {
             return Ok(token);
         }
         // Another process may have refreshed the token while this one waited for the lock.
         let locked = self.store.lock().await?;
         let entry = locked.get(&self.cluster.domain)?;
-        let standing = match &entry {
-            Some(entry) => freshness::standing(entry, now()),
-            None => Standing::Gone,
+        let token_state = match &entry {
+            Some(entry) => freshness::token_state(entry, now()),
+            None => TokenState::LoginRequired,
         };
-        match standing {
-            Standing::Fresh(token)
+        match token_state {
+            TokenState::Fresh(token)
                 if refused.is_none_or(|old| old.expose_secret() != token.expose_secret()) =>
             {
                 Ok(token)
             }
-            Standing::Fresh(token) => self.refresh(&locked, entry.as_ref(), token, true).await,
-            Standing::Due(token) => self.refresh(&locked, entry.as_ref(), token, false).await,
-            Standing::Gone => {
+            TokenState::Fresh(token) => self.refresh(&locked, entry.as_ref(), token, true).await,
+            TokenState::Due(token) => self.refresh(&locked, entry.as_ref(), token, false).await,
+            TokenState::LoginRequired => {
                 self.authenticate_by_environment(&locked, entry.is_some())
                     .await
             }
@@ -339,7 +341,7 @@ impl Client {
             // A Session that a TPM has stepped up is refreshed with that TPM.
             Err(status) if failure::reason_of(&status).as_deref() == Some(NEEDS_AUTHENTICATOR) => {
                 let auth = rpc::auth(self.channel.clone(), Some(&refresh_token))?;
-                match authenticators::by_main(auth, &self.environment).await? {
+                match authenticators::authenticate_with_main(auth, &self.environment).await? {
                     Some(token) => self.keep(locked, token),
                     None => Err(self.failure(&status)),
                 }

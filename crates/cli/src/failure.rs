@@ -251,14 +251,14 @@ mod tests {
 
     #[test]
     fn a_step_up_challenge_becomes_a_hint() {
-        let told = |challenge: &str| {
+        let hint_of = |challenge: &str| {
             let mut metadata = MetadataMap::new();
             metadata.insert("www-authenticate", challenge.parse().unwrap());
             let text = "Octelium: Unauthorized";
             let status = Status::with_metadata(Code::PermissionDenied, text, metadata);
             Failure::of_status(&status).hint.unwrap()
         };
-        let hint = told(
+        let hint = hint_of(
             "Bearer realm=\"octelium\", error=\"insufficient_user_authentication\", error_description=\"this needs \
              more\", acr_values=\"phr\"",
         );
@@ -271,7 +271,7 @@ mod tests {
             "Bearer",
             "Bearer error=\"insufficient_user_authentication\"",
         ] {
-            assert!(told(other).contains("whoami"), "{other}");
+            assert!(hint_of(other).contains("whoami"), "{other}");
         }
     }
 }

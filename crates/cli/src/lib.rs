@@ -68,7 +68,7 @@ pub fn main(program: Program) -> ExitCode {
     let log_out = global.logout || context.environment.is_true("OCTELIUM_LOGOUT");
     match run(program, &matches, &context, log_out) {
         Ok(outcome) => outcome.exit_code(),
-        Err(failure) if failure.code == terminal::NOBODY_READS => ExitCode::SUCCESS,
+        Err(failure) if failure.code == terminal::STDOUT_CLOSED => ExitCode::SUCCESS,
         Err(failure) => {
             context.terminal.fail(&failure);
             failure.reason.exit_code()

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Code of the failure if the reader has closed standard output, as `head` does. It is not reported.
-pub(crate) const NOBODY_READS: &str = "NobodyReads";
+pub(crate) const STDOUT_CLOSED: &str = "NobodyReads";
 
 /// The standard streams.
 pub(crate) struct Terminal {
@@ -34,14 +34,14 @@ impl Terminal {
     /// Writes data unchanged.
     ///
     /// # Errors
-    /// Returns a failure if standard output cannot be written. Its code is [`NOBODY_READS`] if the reader closed it.
+    /// Returns a failure if standard output cannot be written. Its code is [`STDOUT_CLOSED`] if the reader closed it.
     pub(crate) fn data(&self, text: &str) -> Result<(), Failure> {
         let mut stdout = io::stdout().lock();
         stdout
             .write_all(text.as_bytes())
             .and_then(|()| stdout.flush())
             .map_err(|error| match error.kind() {
-                io::ErrorKind::BrokenPipe => Failure::new(Reason::Failed, NOBODY_READS, ""),
+                io::ErrorKind::BrokenPipe => Failure::new(Reason::Failed, STDOUT_CLOSED, ""),
                 _ => Failure::input(format!("cannot write to standard output: {error}")),
             })
     }

@@ -18,7 +18,7 @@ use tower::ServiceExt as _;
 
 use crate::{
     connections::{Bounds, Connections, Holder, Slot},
-    listener::Counted,
+    listener::CountedConnection,
     sites::Incoming,
     telemetry::Telemetry,
 };
@@ -175,7 +175,7 @@ async fn serve_connection(
     end: CancellationToken,
 ) {
     let activity = Arc::clone(slot.activity());
-    let stream = StallTimeout::new(Counted::new(stream, slot), REQUEST_TIMEOUT);
+    let stream = StallTimeout::new(CountedConnection::new(stream, slot), REQUEST_TIMEOUT);
     let service = service_fn(move |request| {
         Box::pin(answer(router.clone(), request)) as BoxFuture<'static, Result<_, Infallible>>
     });

@@ -13,9 +13,9 @@ use domain::address_prefix::AddressPrefix;
 use gateway::listener::{Activity, Idle, Limit, StreamBudget, StreamShare};
 use tokio::time::Instant;
 
-mod arrivals;
+mod connection_rate;
 
-use arrivals::Arrivals;
+use connection_rate::ConnectionRateLimiter;
 
 /// The number of connections after which the search for an idle one stops, if it has found one.
 const LONGEST_SEARCH: usize = 1024;
@@ -57,7 +57,7 @@ pub(crate) struct Connections {
     bounds: Bounds,
     hasher: RandomState,
     table: Mutex<Table>,
-    arrivals: Mutex<Arrivals>,
+    connection_rate: Mutex<ConnectionRateLimiter>,
     streams: Arc<StreamBudget>,
 }
 
@@ -109,7 +109,7 @@ impl Connections {
                 bounds,
                 hasher: RandomState::new(),
                 table: Mutex::default(),
-                arrivals: Mutex::new(Arrivals::new(bounds.per_address)),
+                connection_rate: Mutex::new(ConnectionRateLimiter::new(bounds.per_address)),
                 streams: StreamBudget::new(bounds.total * STREAMS_PER_CONNECTION, make_room),
             }
         })
@@ -123,8 +123,11 @@ impl Connections {
 
     fn admit_as(self: &Arc<Self>, holder: Holder, activity: Arc<Activity>) -> Option<Slot> {
         if let Holder::Client(prefix) = holder {
-            let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
-            if !arrivals.admit(prefix) {
+            let mut connection_rate = self
+                .connection_rate
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if !connection_rate.admit(prefix) {
                 Limit::ConnectionRate.reached_by(holder);
                 return None;
             }

@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use authn::outbound::Outbound;
 use domain::{clock::Clock, rng::Rng, token::Token};
-use server::{Context, Domain, bootstrap, directory::Limits, metadata::Source, places::Places};
+use server::{
+    Context, Domain, bootstrap, directory::Limits, geoip::GeoIpDatabases, mds_metadata::Source,
+};
 use store::Store;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -18,10 +20,10 @@ pub(crate) struct ControlPlane {
 }
 
 /// The settings and resources of a replica that are not in the store.
-pub(crate) struct Surroundings {
+pub(crate) struct ReplicaDependencies {
     pub(crate) outbound: Outbound,
     pub(crate) metadata: Source,
-    pub(crate) places: Arc<Places>,
+    pub(crate) geoip: Arc<GeoIpDatabases>,
     /// The age from which the change feed counts as stale.
     pub(crate) stale_after: Duration,
     /// The retention of audit events. `None` keeps them forever.
@@ -40,19 +42,19 @@ impl ControlPlane {
         clock: Arc<dyn Clock>,
         rng: Arc<dyn Rng>,
         domain: Domain,
-        surroundings: Surroundings,
+        dependencies: ReplicaDependencies,
     ) -> anyhow::Result<Self> {
         let limits = Limits {
-            stale_after: surroundings.stale_after,
+            stale_after: dependencies.stale_after,
             ..Limits::default()
         };
         let context = Context::open(store, clock, rng, domain, limits)
             .await
             .context("state of the Cluster")?
-            .with_outbound(surroundings.outbound)
-            .with_metadata(surroundings.metadata)
-            .with_places(surroundings.places)
-            .with_audit_retention(surroundings.audit_retention);
+            .with_outbound(dependencies.outbound)
+            .with_metadata(dependencies.metadata)
+            .with_geoip(dependencies.geoip)
+            .with_audit_retention(dependencies.audit_retention);
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let running = context.clone();

@@ -1,9 +1,9 @@
 //! `octeliumd doctor`: finds problems and suggests remedies.
 
 mod authority;
+mod data_directory;
 mod documents;
 mod report;
-mod surroundings;
 
 use std::{
     io::{Write as _, stdout},
@@ -55,7 +55,7 @@ async fn examine(settings: &Offline, report: &mut Report) {
         );
         return;
     }
-    surroundings::examine(data_dir, report);
+    data_directory::examine(data_dir, report);
     let opened = storage::open_backend(&settings.store, data_dir, Arc::clone(&clock)).await;
     let backend = match opened {
         Ok(backend) => backend,
@@ -71,7 +71,7 @@ async fn examine(settings: &Offline, report: &mut Report) {
     }
     let store = backend.store();
     match store.ping().await {
-        Ok(()) => report.fine("store", format!("answers; Cluster {}", store.cluster_uid())),
+        Ok(()) => report.passed("store", format!("answers; Cluster {}", store.cluster_uid())),
         Err(error) => return report.problem("store", error.to_string()),
     }
     let now = clock.now();

@@ -16,25 +16,25 @@ use crate::{
     connections::{Connections, Holder, Slot},
     dispatch::{Answer, Dispatch},
     sites::{Connection, Incoming},
-    workers::Turns,
+    workers::RoundRobin,
 };
 
 mod counted;
 mod opening;
 
-pub(crate) use counted::Counted;
+pub(crate) use counted::CountedConnection;
 
 /// The pause after an `accept` failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-type Stream = TlsStream<StallTimeout<ReadAhead<Counted>>>;
+type Stream = TlsStream<StallTimeout<ReadAhead<CountedConnection>>>;
 
 /// A bound socket with its server.
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
     pub(crate) serving: Serving,
     /// The threads that serve connections.
-    pub(crate) workers: Turns,
+    pub(crate) workers: RoundRobin,
     /// The time that open requests may take to end.
     pub(crate) drain_timeout: Duration,
 }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use authn::outbound::Config;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
-use crate::{metadata::MetadataSettings, settings::File};
+use crate::{mds_metadata::MetadataSettings, settings::File};
 
 /// The allowed destinations of requests to identity providers and to token endpoints of Services.
 #[derive(Debug, Clone, Default, clap::Args)]

@@ -1,7 +1,7 @@
 //! The setting of trusted proxies.
 
 use anyhow::{Context as _, ensure};
-use gateway::listener::{NamedBy, TrustedProxies};
+use gateway::listener::{ForwardingMethod, TrustedProxies};
 
 use crate::settings::{File, ListenSettings, ProxyProtocol};
 
@@ -38,8 +38,8 @@ impl ProxySettings {
     /// Returns an error if a network is not valid, or if the PROXY protocol is on without trusted proxies.
     pub(crate) fn open(&self, listen: &ListenSettings) -> anyhow::Result<TrustedProxies> {
         let named_by = match listen.proxy_protocol.unwrap_or(ProxyProtocol::Off) {
-            ProxyProtocol::On => NamedBy::ProxyProtocol,
-            ProxyProtocol::Off => NamedBy::ForwardedFor,
+            ProxyProtocol::On => ForwardingMethod::ProxyProtocol,
+            ProxyProtocol::Off => ForwardingMethod::ForwardedFor,
         };
         let networks = self.trusted_proxies.iter().map(|network| {
             let parsed = network.trim().parse();
@@ -47,7 +47,7 @@ impl ProxySettings {
         });
         let networks = networks.collect::<anyhow::Result<Vec<_>>>()?;
         ensure!(
-            named_by == NamedBy::ForwardedFor || !networks.is_empty(),
+            named_by == ForwardingMethod::ForwardedFor || !networks.is_empty(),
             "--proxy-protocol on requires --trusted-proxies: the networks of the load balancers that send the header"
         );
         Ok(TrustedProxies::new(networks, named_by))

@@ -2,8 +2,8 @@
 
 mod administrator;
 mod connection;
-mod story;
 mod upstream;
+mod walkthrough;
 
 use std::{
     io::{Write as _, stdout},
@@ -22,7 +22,7 @@ use http::Uri;
 use prost::Message as _;
 use store::Store;
 
-use self::{administrator::Administrator, connection::Connector, story::Story};
+use self::{administrator::Administrator, connection::Connector, walkthrough::Walkthrough};
 use crate::{
     arguments::Serving,
     files::{DEFAULT_DATA_DIR, write_secret},
@@ -62,7 +62,7 @@ pub(crate) async fn run(mut serving: Serving) -> anyhow::Result<()> {
     let demo = Demo::open(&instance).await?;
     let mut out = stdout().lock();
     match demo.play().await {
-        Ok(story) => story.write(&mut out)?,
+        Ok(walkthrough) => walkthrough.write(&mut out)?,
         Err(error) => writeln!(
             out,
             "The demo could not be set up: {error:#}\n\
@@ -95,13 +95,13 @@ impl<'a> Demo<'a> {
         })
     }
 
-    async fn play(&self) -> anyhow::Result<Story<'_>> {
+    async fn play(&self) -> anyhow::Result<Walkthrough<'_>> {
         let client_file = self.instance.data_dir().join(CLIENT_FILE);
         let missing = self.missing().await?;
         if !missing.is_empty() || !client_file.exists() {
             self.set_up(missing, &client_file).await?;
         }
-        story::tell(self.instance, &self.connector, client_file).await
+        walkthrough::run(self.instance, &self.connector, client_file).await
     }
 
     /// Creates the missing resources as User `root`.

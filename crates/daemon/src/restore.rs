@@ -58,7 +58,7 @@ async fn embedded(restore: &Restore, data_dir: &Path) -> anyhow::Result<()> {
         keys: Some(keys.clone()),
         clock: Arc::new(SystemClock),
     };
-    let former = if swap::is_there(data_dir) {
+    let former = if swap::contains_database(data_dir) {
         Some(
             store::open(config(data_dir))
                 .await
@@ -74,10 +74,10 @@ async fn embedded(restore: &Restore, data_dir: &Path) -> anyhow::Result<()> {
          are carried over: omit the flag, or restore into a new data directory",
         data_dir.display()
     );
-    let told = fill(restore, config(staging.path()), former).await?;
-    let kept = staging.take_place()?;
+    let summary = fill(restore, config(staging.path()), former).await?;
+    let kept = staging.install()?;
     let mut out = stdout().lock();
-    writeln!(out, "{told}")?;
+    writeln!(out, "{summary}")?;
     if let Some(kept) = kept {
         writeln!(out, "The previous store is kept as {}*.", kept.display())?;
     }
@@ -99,8 +99,8 @@ async fn on_server(restore: &Restore, data_dir: &Path) -> anyhow::Result<()> {
         }
     };
     let config = storage::config(settings, data_dir, Arc::new(SystemClock))?;
-    let told = fill(restore, config, former).await?;
-    writeln!(stdout(), "{told}")?;
+    let summary = fill(restore, config, former).await?;
+    writeln!(stdout(), "{summary}")?;
     Ok(())
 }
 

@@ -27,15 +27,15 @@ use crate::{
     admin::{Admin, collect_metrics},
     certificates::Certificates,
     connections::{Bounds, Connections},
-    control_plane::{ControlPlane, Surroundings},
+    control_plane::{ControlPlane, ReplicaDependencies},
     data_plane::{access_log::AccessLog, identity::Identity, routes::Routes},
     dispatch::Dispatch,
     files,
+    geoip::GeoIpFiles,
     listener::{Listener, Serving},
     names::Names,
     open_files,
     outbound::OutboundSettings,
-    places::PlacesFiles,
     settings::{AccessEvents, ListenSettings, StoreSettings},
     sites::Sites,
     storage,
@@ -102,7 +102,7 @@ impl Instance {
         let names = names(listen.domain.as_deref(), address)?;
         let metadata = outbound.metadata.open()?;
         let outbound = outbound.open()?;
-        let places = PlacesFiles::open(&listen)?;
+        let geoip = GeoIpFiles::open(&listen)?;
         let stale_after = seconds(listen.feed_stale_after, DEFAULT_STALE_AFTER);
         let data_dir = storage::data_dir(&store)?;
         let lock = files::lock(&data_dir)?;
@@ -113,16 +113,16 @@ impl Instance {
             Arc::clone(&clock),
             Arc::clone(&rng),
             names.domain().clone(),
-            Surroundings {
+            ReplicaDependencies {
                 outbound: Outbound::new(outbound.clone()),
                 metadata,
-                places: places.places(),
+                geoip: geoip.geoip(),
                 stale_after,
                 audit_retention: audit_retention(&listen),
             },
         )
         .await?;
-        control_plane.spawn(|stop| places.follow(stop));
+        control_plane.spawn(|stop| geoip.follow(stop));
         let context = control_plane.context();
         write_root_token(&control_plane, &data_dir)?;
         let gateway_config = gateway::Config {
@@ -160,7 +160,7 @@ impl Instance {
         let listener = Listener {
             socket,
             serving: Serving::new(tls, dispatch, Arc::clone(&connections), proxies),
-            workers: workers.turns(),
+            workers: workers.round_robin(),
             drain_timeout: seconds(listen.drain_timeout, DEFAULT_DRAIN_TIMEOUT),
         };
         let admin = Admin {
@@ -263,7 +263,7 @@ async fn sites(
         .await
         .map_err(|error| anyhow!("API: {error}"))?;
     let cluster = server::oauth2_router(context.clone())
-        .merge(server::assertion::jwks_router(context.clone()))
+        .merge(server::identity_assertion::jwks_router(context.clone()))
         .merge(server::web_router(context.clone()));
     let gateway = Gateway::new(routes, identity, clock, config);
     Ok(Sites::new(api, cluster, gateway))

@@ -17,7 +17,7 @@ const LONGEST_END: Duration = Duration::from_secs(1);
 pub(crate) struct Workers(Vec<Runtime>);
 
 /// Round-robin assignment of connections to workers.
-pub(crate) struct Turns {
+pub(crate) struct RoundRobin {
     workers: Vec<Handle>,
     next: AtomicUsize,
 }
@@ -45,8 +45,8 @@ impl Workers {
     }
 
     /// Returns handles of the workers, for the code that accepts connections.
-    pub(crate) fn turns(&self) -> Turns {
-        Turns {
+    pub(crate) fn round_robin(&self) -> RoundRobin {
+        RoundRobin {
             workers: self
                 .0
                 .iter()
@@ -79,7 +79,7 @@ impl Drop for Workers {
     }
 }
 
-impl Turns {
+impl RoundRobin {
     /// Returns the next worker.
     pub(crate) fn next(&self) -> Handle {
         let next = self.next.fetch_add(1, Ordering::Relaxed);

@@ -235,7 +235,7 @@ mod tests {
     #[case("10.0.0.1/8")]
     #[case("example.com")]
     #[case("")]
-    fn what_is_no_network_is_refused(#[case] network: &str) {
+    fn an_invalid_network_is_refused(#[case] network: &str) {
         network.parse::<Network>().unwrap_err();
     }
 }

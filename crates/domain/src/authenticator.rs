@@ -159,7 +159,7 @@ pub fn fits(session: &Session, r#type: Type) -> bool {
 /// the type of the Authenticator that the Session is pinned to.
 ///
 /// A FIDO credential can replace another FIDO credential, because it is equally strong. Nothing can replace a TPM.
-pub fn may_stand_in(
+pub fn can_replace_pinned(
     session: &Session,
     authenticator: &Authenticator,
     pinned: Option<Type>,

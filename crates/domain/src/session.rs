@@ -10,15 +10,16 @@ mod proof;
 mod refresh;
 
 pub use authenticator::{
-    action, authenticator_info, is_fresh, last_proof, mode, pin, raise, settle,
+    action, authenticator_info, is_fresh, last_proof, mode, pin, settle, step_up,
 };
 pub use browser::{BrowserToken, browser_token};
 pub use check::{
     accepts_access_token, access_token_ends_at, check, check_ignoring_approval_and_authenticator,
 };
 pub use create::{
-    ExternalIdentity, NewSession, Seen, credential_info, downstream, identity_info, internal_info,
-    new_name, new_session, refresh_info, session_type, session_type_of, under_credential,
+    ClientOrigin, ExternalIdentity, NewSession, credential_info, downstream, identity_info,
+    internal_info, new_name, new_session, refresh_info, session_type, session_type_of,
+    under_credential,
 };
 pub use lifetimes::{
     Lifetimes, MOST_PER_USER, access_token_expiry, browser_access_expiry, browser_renewal_from,

@@ -28,8 +28,8 @@ use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use domain::clock::{SystemClock, UnixMillis};
 use gateway::{
-    Arrived, Assertion, Caller, CallerFacts, Config, Directory, Gateway, Identity, NotArrived,
-    Principal, Rejection, Renewal, Route,
+    Assertion, Caller, CallerFacts, CodeError, Config, Directory, Gateway, Identity, Principal,
+    RedeemedCode, Rejection, Renewal, Route,
 };
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, Full};
@@ -60,8 +60,8 @@ impl Identity for OneIdentity {
         Err(Rejection::Unavailable)
     }
 
-    async fn arrive(&self, _: &str, _: &str, _: &str) -> Result<Arrived, NotArrived> {
-        Err(NotArrived::Unavailable)
+    async fn redeem_code(&self, _: &str, _: &str, _: &str) -> Result<RedeemedCode, CodeError> {
+        Err(CodeError::Unavailable)
     }
 
     fn policies(&self) -> PolicySet {

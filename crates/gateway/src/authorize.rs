@@ -13,9 +13,9 @@ use crate::{
     Body, Gateway, Principal, Rejection, Route,
     body::{Transfer, Watch},
     canonical::{Ambiguity, Canonical, Length, parse_call},
-    denial::{self, Manner},
+    denial::{self, DenialFormat},
     denial_reason::Denial,
-    inbound::{Arrived, Inbound},
+    inbound::{Inbound, ReceivedRequest},
     login,
     mode::Mode,
     record::{Outcome, Record},
@@ -28,12 +28,12 @@ use crate::{
 
 mod cross_site;
 mod ip_text;
-mod seen;
+mod lazy_request;
 mod token;
 
 use ip_text::IpText;
-pub(crate) use seen::Seen;
-pub(crate) use token::Presented;
+pub(crate) use lazy_request::LazyRequest;
+pub(crate) use token::PresentedCredentials;
 use token::Proof;
 
 /// The permission to send one request to one Service with one of its configurations. Only [`authorize`] creates it.
@@ -56,7 +56,7 @@ impl Permit {
     clippy::large_enum_variant,
     reason = "moved once; a box would cost an allocation for each request"
 )]
-pub(crate) enum Passed<B> {
+pub(crate) enum AuthorizationOutcome<B> {
     /// Forward the request. It contains only what the upstream may see.
     Permitted(Permit, Inbound<B>),
     /// Answer locally.
@@ -69,15 +69,15 @@ pub(crate) async fn authorize<B>(
     route: Arc<Route>,
     mut inbound: Inbound<B>,
     record: &mut Record,
-) -> Result<Passed<B>, Denial>
+) -> Result<AuthorizationOutcome<B>, Denial>
 where
     B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     check_mode(&route, &inbound.request)?;
-    let presented = Presented::read(std::mem::take(&mut inbound.request.credentials));
-    if let Some(answer) = act_before(gateway, &route, &mut inbound, record)? {
-        return Ok(Passed::Answered(answer));
+    let presented = PresentedCredentials::read(std::mem::take(&mut inbound.request.credentials));
+    if let Some(answer) = run_early_plugins(gateway, &route, &mut inbound, record)? {
+        return Ok(AuthorizationOutcome::Answered(answer));
     }
     let principal = match route.access {
         Access::Anyone | Access::AnyoneByPolicy => None,
@@ -95,19 +95,19 @@ where
                         login::redirect(gateway, &inbound.request, presented.state(), record.id);
                     let answer = answer.ok_or(denial)?;
                     record.outcome = Outcome::Refused(denial.reason());
-                    return Ok(Passed::Answered(answer));
+                    return Ok(AuthorizationOutcome::Answered(answer));
                 }
                 Err(denial) => return Err(denial),
             }
         }
     };
-    let case = Case {
+    let evaluation = RequestEvaluation {
         gateway,
         route: &route,
         principal: principal.as_ref(),
         now: gateway.clock.now(),
     };
-    let choice = case.choose(inbound.arrived(), record)?;
+    let choice = evaluation.choose(inbound.received(), record)?;
     let plan = route.plan(choice).ok_or(Denial::NoConfig)?;
     if let (true, Some(Proof::Cookie(_))) = (principal.is_some(), presented.proof()) {
         cross_site::check(&inbound.request, plan.cors.as_ref())?;
@@ -130,24 +130,27 @@ where
             }
         };
         // Boxed, so that requests of other Services do not carry its state.
-        inbound = Box::pin(inbound.buffer(buffering, charge, &case.watch(), &transfer)).await?;
+        inbound =
+            Box::pin(inbound.buffer(buffering, charge, &evaluation.watch(), &transfer)).await?;
     }
-    let decided = match case.decide(plan, inbound.arrived(), record) {
+    let decided = match evaluation.decide(plan, inbound.received(), record) {
         Err(Denial::Policy) => {
             // Boxed, so that requests that pass do not carry its state.
-            let answer = Box::pin(case.step_up(&presented, inbound.arrived(), record)).await;
-            return answer.map(Passed::Answered).ok_or(Denial::Policy);
+            let answer = Box::pin(evaluation.step_up(&presented, inbound.received(), record)).await;
+            return answer
+                .map(AuthorizationOutcome::Answered)
+                .ok_or(Denial::Policy);
         }
         decided => decided?,
     };
     let (computed, target) = match decided {
-        Decided::Answered(answer) => return Ok(Passed::Answered(answer)),
-        Decided::Permitted(computed, target) => (computed, target),
+        EvaluationOutcome::Answered(answer) => return Ok(AuthorizationOutcome::Answered(answer)),
+        EvaluationOutcome::Permitted(computed, target) => (computed, target),
     };
     if let Some(target) = target {
         inbound.request.target = target;
     }
-    let now = case.now;
+    let now = evaluation.now;
     let watch = match principal {
         None => Watch::unlimited(),
         Some(principal) => {
@@ -161,11 +164,11 @@ where
         computed,
         watch,
     };
-    Ok(Passed::Permitted(permit, inbound))
+    Ok(AuthorizationOutcome::Permitted(permit, inbound))
 }
 
 /// Runs the plugins that act before authentication.
-fn act_before<B>(
+fn run_early_plugins<B>(
     gateway: &Gateway,
     route: &Route,
     inbound: &mut Inbound<B>,
@@ -177,24 +180,30 @@ fn act_before<B>(
     if plan.plugins.before.is_empty() {
         return Ok(None);
     }
-    let case = Case {
+    let evaluation = RequestEvaluation {
         gateway,
         route,
         principal: None,
         now: gateway.clock.now(),
     };
-    let arrived = inbound.arrived();
-    let seen = Seen::new(arrived);
-    let acted = case.act(plan, &plan.plugins.before, &seen.request(), arrived, record);
+    let received = inbound.received();
+    let seen = LazyRequest::new(received);
+    let plugin_outcome = evaluation.run_plugins(
+        plan,
+        &plan.plugins.before,
+        &seen.request(),
+        received,
+        record,
+    );
     seen.check()?;
-    match acted? {
-        Acted::Answered(answer) => {
+    match plugin_outcome? {
+        PluginOutcome::Answered(answer) => {
             if !matches!(record.outcome, Outcome::Refused(_)) {
                 record.outcome = Outcome::Open("plugin");
             }
             Ok(Some(answer))
         }
-        Acted::Passed(target) => {
+        PluginOutcome::Passed(target) => {
             if let Some(target) = target {
                 inbound.request.target = target;
             }
@@ -204,32 +213,32 @@ fn act_before<B>(
 }
 
 /// The inputs of the authorization of one request.
-struct Case<'a> {
+struct RequestEvaluation<'a> {
     gateway: &'a Gateway,
     route: &'a Route,
     principal: Option<&'a Principal>,
     now: UnixMillis,
 }
 
-enum Decided {
+enum EvaluationOutcome {
     Answered(Response<Body>),
     /// The new target is set if a plugin changed it.
     Permitted(Computed, Option<PathAndQuery>),
 }
 
-enum Acted {
+enum PluginOutcome {
     Answered(Response<Body>),
     /// The new target is set if a plugin changed it.
     Passed(Option<PathAndQuery>),
 }
 
-impl Case<'_> {
+impl RequestEvaluation<'_> {
     /// Selects the configuration of the Service for this request.
-    fn choose(&self, arrived: Arrived<'_>, record: &Record) -> Result<Choice, Denial> {
+    fn choose(&self, received: ReceivedRequest<'_>, record: &Record) -> Result<Choice, Denial> {
         if !self.route.has_rules() {
             return Ok(Choice::Default);
         }
-        let seen = Seen::new(arrived);
+        let seen = LazyRequest::new(received);
         let choice = self.route.choose(&self.scope(&seen.request()));
         seen.check()?;
         choice.map_err(|failure| self.failed(&failure, record))
@@ -239,45 +248,46 @@ impl Case<'_> {
     fn decide(
         &self,
         plan: &Plan,
-        arrived: Arrived<'_>,
+        received: ReceivedRequest<'_>,
         record: &mut Record,
-    ) -> Result<Decided, Denial> {
+    ) -> Result<EvaluationOutcome, Denial> {
         if self.route.access == Access::Anyone {
             record.outcome = Outcome::Open("anonymous");
             if !plan.has_expressions() {
-                return Ok(Decided::Permitted(Computed::default(), None));
+                return Ok(EvaluationOutcome::Permitted(Computed::default(), None));
             }
         }
-        let seen = Seen::new(arrived);
+        let seen = LazyRequest::new(received);
         let view = seen.request();
         if self.route.access != Access::Anyone {
-            self.ask_policies(&seen, &view, record)?;
+            self.evaluate_policies(&seen, &view, record)?;
         }
         let mut target = None;
         if !plan.plugins.after.is_empty() {
-            let acted = self.act(plan, &plan.plugins.after, &view, arrived, record);
+            let plugin_outcome =
+                self.run_plugins(plan, &plan.plugins.after, &view, received, record);
             seen.check()?;
-            match acted? {
-                Acted::Answered(answer) => return Ok(Decided::Answered(answer)),
-                Acted::Passed(other) => target = other,
+            match plugin_outcome? {
+                PluginOutcome::Answered(answer) => return Ok(EvaluationOutcome::Answered(answer)),
+                PluginOutcome::Passed(other) => target = other,
             }
         }
         let computed = plan.compute(&self.scope(&view));
         seen.check()?;
         let mut computed = computed.map_err(|failure| self.failed(&failure, record))?;
         computed.identity = self.identity(plan)?;
-        Ok(Decided::Permitted(computed, target))
+        Ok(EvaluationOutcome::Permitted(computed, target))
     }
 
     /// Runs the plugins in order.
-    fn act(
+    fn run_plugins(
         &self,
         plan: &Plan,
         plugins: &[Plugin],
         view: &Request<'_>,
-        arrived: Arrived<'_>,
+        received: ReceivedRequest<'_>,
         record: &mut Record,
-    ) -> Result<Acted, Denial> {
+    ) -> Result<PluginOutcome, Denial> {
         let caller = self.principal.map(|principal| principal.caller.facts());
         let mut target: Option<PathAndQuery> = None;
         for plugin in plugins {
@@ -287,7 +297,7 @@ impl Case<'_> {
             match effect {
                 Effect::None => {}
                 Effect::Path(rule) => {
-                    let given = target.unwrap_or_else(|| arrived.request.target.clone());
+                    let given = target.unwrap_or_else(|| received.request.target.clone());
                     let changed = rule.apply(given);
                     target = Some(changed.ok_or(Denial::Ambiguous(Ambiguity::Target))?);
                 }
@@ -308,14 +318,14 @@ impl Case<'_> {
                     *response.status_mut() = status;
                     *response.headers_mut() = headers;
                     if let Some(cors) = &plan.cors {
-                        let origin = arrived.request.headers.get(header::ORIGIN);
+                        let origin = received.request.headers.get(header::ORIGIN);
                         cors.apply(origin, response.headers_mut());
                     }
-                    return Ok(Acted::Answered(response));
+                    return Ok(PluginOutcome::Answered(response));
                 }
             }
         }
-        Ok(Acted::Passed(target))
+        Ok(PluginOutcome::Passed(target))
     }
 
     /// Builds the fields that identify the caller to the upstream.
@@ -353,9 +363,9 @@ impl Case<'_> {
         self.principal.map(|principal| &*principal.subject)
     }
 
-    fn ask_policies(
+    fn evaluate_policies(
         &self,
-        seen: &Seen<'_>,
+        seen: &LazyRequest<'_>,
         view: &Request<'_>,
         record: &mut Record,
     ) -> Result<(), Denial> {
@@ -383,14 +393,14 @@ impl Case<'_> {
     /// the step-up page; other clients get a challenge.
     async fn step_up(
         &self,
-        presented: &Presented,
-        arrived: Arrived<'_>,
+        presented: &PresentedCredentials,
+        received: ReceivedRequest<'_>,
         record: &mut Record,
     ) -> Option<Response<Body>> {
         let principal = self.principal?;
         let identity = &self.gateway.identity;
-        let request = arrived.request;
-        let seen = Seen::new(arrived);
+        let request = received.request;
+        let seen = LazyRequest::new(received);
         let view = seen.request();
         let policies = identity.policies();
         let is_allowed = |subject: &Subject| {
@@ -413,8 +423,8 @@ impl Case<'_> {
         let answer = way.unwrap_or_else(|| {
             let is_person = login::is_navigation(&request.method, &request.headers);
             let portal = self.gateway.portal();
-            let manner = Manner::of(self.route.mode, is_person, &portal);
-            denial::step_up(&step_up, manner, record.id)
+            let format = DenialFormat::of(self.route.mode, is_person, &portal);
+            denial::step_up(&step_up, format, record.id)
         });
         record.step_up = Some(Box::new(step_up));
         Some(answer)

@@ -17,8 +17,8 @@ struct Form {
 }
 
 /// Builds the response with the step-up challenge (RFC 9470 §3).
-pub(crate) fn step_up(step_up: &StepUp, manner: Manner<'_>, id: RequestId) -> Response<Body> {
-    let mut response = Denial::StepUp.told(&step_up.to_string(), manner, id);
+pub(crate) fn step_up(step_up: &StepUp, format: DenialFormat<'_>, id: RequestId) -> Response<Body> {
+    let mut response = Denial::StepUp.render(&step_up.to_string(), format, id);
     if let Ok(challenge) = HeaderValue::try_from(step_up.challenge()) {
         response
             .headers_mut()
@@ -29,7 +29,7 @@ pub(crate) fn step_up(step_up: &StepUp, manner: Manner<'_>, id: RequestId) -> Re
 
 /// The format of a denial.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Manner<'a> {
+pub(crate) enum DenialFormat<'a> {
     /// Plain text, for programs.
     Text,
     /// A gRPC status.
@@ -41,7 +41,7 @@ pub(crate) enum Manner<'a> {
     },
 }
 
-impl<'a> Manner<'a> {
+impl<'a> DenialFormat<'a> {
     /// Selects gRPC if the Service has that mode, else a page for people, else text.
     pub(crate) fn of(mode: Mode, is_person: bool, portal: &'a str) -> Self {
         match (mode, is_person) {
@@ -86,23 +86,23 @@ impl Denial {
     }
 
     /// Builds the response. It carries the request id; a gRPC response consists of trailers only.
-    pub(crate) fn response(self, manner: Manner<'_>, id: RequestId) -> Response<Body> {
-        let manner = match self {
+    pub(crate) fn response(self, format: DenialFormat<'_>, id: RequestId) -> Response<Body> {
+        let format = match self {
             // A gRPC denial has the HTTP status 200, which other clients would take for success.
-            Self::Ambiguous(Ambiguity::NotGrpc) => Manner::Text,
-            _ => manner,
+            Self::Ambiguous(Ambiguity::NotGrpc) => DenialFormat::Text,
+            _ => format,
         };
-        self.told(self.form().message, manner, id)
+        self.render(self.form().message, format, id)
     }
 
-    fn told(self, message: &str, manner: Manner<'_>, id: RequestId) -> Response<Body> {
+    fn render(self, message: &str, format: DenialFormat<'_>, id: RequestId) -> Response<Body> {
         let Form {
             status,
             grpc: grpc_status,
             ..
         } = self.form();
-        let mut response = match manner {
-            Manner::Grpc => {
+        let mut response = match format {
+            DenialFormat::Grpc => {
                 let mut response = Response::new(Body::empty());
                 let headers = response.headers_mut();
                 set(headers, header::CONTENT_TYPE.as_str(), "application/grpc");
@@ -113,14 +113,14 @@ impl Denial {
                 }
                 response
             }
-            Manner::Page { portal } => {
+            DenialFormat::Page { portal } => {
                 let title = match self {
                     Self::StepUp => "Verify it's you",
                     _ => page::title(status),
                 };
                 page::page(status, title, message, id, portal)
             }
-            Manner::Text => {
+            DenialFormat::Text => {
                 let text = [message.as_bytes(), b"\n"].concat();
                 let mut response = Response::new(Body::full(Bytes::from(text)));
                 *response.status_mut() = status;

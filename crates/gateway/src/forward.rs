@@ -15,22 +15,22 @@ use crate::{
     },
     shares::Payer,
     trace::TRACEPARENT,
-    upstream::{Answer, ConnectError, Outgoing, SendError},
+    upstream::{ConnectError, EndpointResponse, Outgoing, SendError},
 };
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body::Body as HttpBody;
 
-mod answer;
 mod cookies;
 mod proof;
 mod response;
 mod retrying;
 mod tunnel;
+mod upstream_response;
 mod websocket;
 
-use answer::{Guards, ResponseRules};
-pub(crate) use answer::{Served, UpstreamResponse};
+pub(crate) use upstream_response::{GatewayResponse, UpstreamResponse};
+use upstream_response::{Guards, ResponseRules};
 #[cfg(feature = "fuzzing")]
 pub(crate) use {cookies::clean as clean_cookies, websocket::boundaries as websocket_boundaries};
 
@@ -54,7 +54,7 @@ pub(crate) async fn forward<B>(
     mut inbound: Inbound<B>,
     gateway: &Gateway,
     record: &mut Record,
-) -> Result<Served, Denial>
+) -> Result<GatewayResponse, Denial>
 where
     B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -64,7 +64,7 @@ where
     let origin = inbound.request.headers.get(header::ORIGIN).cloned();
     let proxy = match &plan.action {
         Action::Direct(direct) => {
-            return Ok(Served::Here(response::direct(
+            return Ok(GatewayResponse::Local(response::direct(
                 direct,
                 plan,
                 origin.as_ref(),
@@ -158,7 +158,7 @@ where
     let mut response = UpstreamResponse::new(answer, rules, guards, upgrade, grpc)
         .ok_or(Denial::UpstreamUnavailable)?;
     response.read_ahead().await;
-    Ok(Served::Upstream(Box::new(response)))
+    Ok(GatewayResponse::Upstream(Box::new(response)))
 }
 
 /// Builds the body for the upstream and, for a stream, its [`Transfer`].
@@ -287,7 +287,11 @@ impl From<Denial> for Unanswered {
 
 impl Attempt<'_> {
     /// Waits for the response. Gives up if the Session ends or the upstream is inactive for too long.
-    async fn answer(&self, outgoing: Outgoing, record: &Record) -> Result<Answer, Unanswered> {
+    async fn answer(
+        &self,
+        outgoing: Outgoing,
+        record: &Record,
+    ) -> Result<EndpointResponse, Unanswered> {
         let sent = tokio::select! {
             biased;
             sent = self.proxy.upstream.send(outgoing) => sent,

@@ -16,7 +16,7 @@ use crate::{
     },
     forward::clean_cookies,
     listener::{
-        NamedBy, TrustedProxies, chunk_size,
+        ForwardingMethod, TrustedProxies, chunk_size,
         proxy_protocol::{self, Source},
         scan,
     },
@@ -308,7 +308,7 @@ fn source(family: u8, rest: &[u8]) -> Option<IpAddr> {
 pub fn forwarded_for(lines: &[u8]) {
     let networks = ["10.0.0.0/8", "fd00::/8"].map(str::parse).map(Result::ok);
     let networks: Vec<Network> = networks.into_iter().flatten().collect();
-    let proxies = TrustedProxies::new(networks, NamedBy::ForwardedFor);
+    let proxies = TrustedProxies::new(networks, ForwardingMethod::ForwardedFor);
     let proxy = IpAddr::from([10, 0, 0, 1]);
     let mut headers = HeaderMap::new();
     for line in lines.split(|byte| *byte == b'\n') {

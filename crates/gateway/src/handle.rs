@@ -9,11 +9,11 @@ use hyper::upgrade::OnUpgrade;
 
 use crate::{
     Body, Gateway, Route,
-    authorize::{Passed, authorize},
+    authorize::{AuthorizationOutcome, authorize},
     canonical::{Canonical, Length},
-    denial::Manner,
+    denial::DenialFormat,
     denial_reason::Denial,
-    forward::{Served, forward},
+    forward::{GatewayResponse, forward},
     inbound::{Content, Inbound},
     login,
     mode::Mode,
@@ -46,18 +46,18 @@ impl Gateway {
         let served = self.serve(parts, body, client, &mut record).await;
         let renewal = record.renewal.take();
         let mut response = match served {
-            Ok(Served::Here(response)) => {
+            Ok(GatewayResponse::Local(response)) => {
                 record.set_status(response.status());
                 record.set_grpc_status(response.headers());
                 record.add_sent(HttpBody::size_hint(response.body()).lower());
                 record.set_complete();
                 response
             }
-            Ok(Served::Upstream(response)) => response.into_response(record),
+            Ok(GatewayResponse::Upstream(response)) => response.into_response(record),
             Err(denial) => {
                 let portal = self.portal();
-                let manner = Manner::of(mode(record.route.as_deref()), is_person, &portal);
-                let response = denial.response(manner, id);
+                let format = DenialFormat::of(mode(record.route.as_deref()), is_person, &portal);
+                let response = denial.response(format, id);
                 if !matches!(record.outcome, Outcome::Denied(_)) {
                     record.outcome = Outcome::Refused(denial.reason());
                 }
@@ -79,7 +79,7 @@ impl Gateway {
         body: B,
         client: IpAddr,
         record: &mut Record,
-    ) -> Result<Served, Denial>
+    ) -> Result<GatewayResponse, Denial>
     where
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -94,7 +94,7 @@ impl Gateway {
         if is_for_the_server(&parts) {
             record.host = Some(Box::from(host.name()));
             record.outcome = Outcome::Open("server_options");
-            return Ok(Served::Here(server_options()));
+            return Ok(GatewayResponse::Local(server_options()));
         }
         let route = self.directory.route(host.name());
         record.route.clone_from(&route);
@@ -107,12 +107,12 @@ impl Gateway {
         }
         let route = route.ok_or(Denial::NoService)?;
         if let Some(response) = preflight(&route, &request, record)? {
-            return Ok(Served::Here(response));
+            return Ok(GatewayResponse::Local(response));
         }
         if route.access == Access::Authenticated && login::is_callback(&request) {
             let (response, reason) = Box::pin(login::answer(self, &request, record.id)).await;
             record.outcome = Outcome::Open(reason);
-            return Ok(Served::Here(response));
+            return Ok(GatewayResponse::Local(response));
         }
         let inbound = Inbound {
             request,
@@ -122,7 +122,7 @@ impl Gateway {
             held: None,
         };
         match authorize(self, route, inbound, record).await? {
-            Passed::Permitted(permit, mut inbound) => match inbound.held.take() {
+            AuthorizationOutcome::Permitted(permit, mut inbound) => match inbound.held.take() {
                 None => forward(permit, inbound, self, record).await,
                 Some(held) => {
                     // Boxed, so that requests of other Services do not carry its state twice.
@@ -130,7 +130,7 @@ impl Gateway {
                     held.unless_evicted(forwarding).await
                 }
             },
-            Passed::Answered(response) => Ok(Served::Here(response)),
+            AuthorizationOutcome::Answered(response) => Ok(GatewayResponse::Local(response)),
         }
     }
 }

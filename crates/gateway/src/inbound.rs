@@ -14,7 +14,7 @@ use crate::{
     canonical::{Canonical, Length},
     denial_reason::Denial,
     route::Buffering,
-    shares::{Charge, Held},
+    shares::{ChargedBytes, PendingCharge},
 };
 
 mod json;
@@ -30,7 +30,7 @@ pub(crate) struct Inbound<B> {
     pub(crate) upgrade: Option<OnUpgrade>,
     pub(crate) client: IpAddr,
     /// The place of a buffered body in the memory budget.
-    pub(crate) held: Option<Held>,
+    pub(crate) held: Option<ChargedBytes>,
 }
 
 /// The body of a request.
@@ -43,7 +43,7 @@ pub(crate) enum Content<B> {
 
 /// The parts of a request that Policies and expressions can see.
 #[derive(Clone, Copy)]
-pub(crate) struct Arrived<'a> {
+pub(crate) struct ReceivedRequest<'a> {
     pub(crate) request: &'a Canonical,
     pub(crate) client: IpAddr,
     pub(crate) body: &'a [u8],
@@ -51,12 +51,12 @@ pub(crate) struct Arrived<'a> {
 }
 
 impl<B> Inbound<B> {
-    pub(crate) fn arrived(&self) -> Arrived<'_> {
+    pub(crate) fn received(&self) -> ReceivedRequest<'_> {
         let (body, body_map) = match &self.content {
             Content::Stream(_) => (&[][..], None),
             Content::Whole(bytes, map) => (&**bytes, map.as_deref()),
         };
-        Arrived {
+        ReceivedRequest {
             request: &self.request,
             client: self.client,
             body,
@@ -74,7 +74,7 @@ where
     pub(crate) async fn buffer(
         self,
         rule: &Buffering,
-        charge: Option<Charge>,
+        charge: Option<PendingCharge>,
         watch: &Watch,
         transfer: &Arc<Transfer>,
     ) -> Result<Self, Denial> {
@@ -129,7 +129,7 @@ where
 async fn read(
     mut body: RequestBody,
     expected: u64,
-    charge: Option<&Charge>,
+    charge: Option<&PendingCharge>,
     transfer: &Transfer,
 ) -> Result<Bytes, Denial> {
     let first = usize::try_from(expected).unwrap_or(STEP).min(STEP);

@@ -38,7 +38,7 @@ pub use body::BodyError;
 pub use caller::{Assertion, Caller, CallerFacts};
 pub use config::Config;
 pub use gateway::Gateway;
-pub use port::{Arrived, Directory, Identity, NotArrived, Principal, Rejection, Renewal};
+pub use port::{CodeError, Directory, Identity, Principal, RedeemedCode, Rejection, Renewal};
 pub use record::{grpc_status, status_class};
 pub use response_body::Body;
 pub use route::Route;

@@ -33,7 +33,7 @@ pub use activity::{Activity, Idle, Open};
 pub use conversation::{has_both_framings, has_malformed_chunk};
 pub use discard::{ClientBody, Discard};
 pub use limit::Limit;
-pub use proxies::{InvalidForwardedFor, NamedBy, TrustedProxies};
+pub use proxies::{ForwardingMethod, InvalidForwardedFor, TrustedProxies};
 pub use read_ahead::ReadAhead;
 pub use service::OpenBody;
 pub use stall::StallTimeout;

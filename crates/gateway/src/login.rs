@@ -131,9 +131,9 @@ fn cookie(name: &str, value: &str, seconds: u64) -> Option<HeaderValue> {
 pub(crate) fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::GET
         && accepts_html(headers)
-        && is_or_unsaid(headers, &SEC_FETCH_MODE, b"navigate")
+        && is_absent_or(headers, &SEC_FETCH_MODE, b"navigate")
         // A page in a frame could only show that it must not be framed.
-        && is_or_unsaid(headers, &SEC_FETCH_DEST, b"document")
+        && is_absent_or(headers, &SEC_FETCH_DEST, b"document")
 }
 
 /// Looks for `text/html`. `*/*` does not count, because programs send it.
@@ -149,7 +149,7 @@ fn accepts_html(headers: &HeaderMap) -> bool {
         })
 }
 
-fn is_or_unsaid(headers: &HeaderMap, name: &HeaderName, expected: &[u8]) -> bool {
+fn is_absent_or(headers: &HeaderMap, name: &HeaderName, expected: &[u8]) -> bool {
     headers
         .get(name)
         .is_none_or(|value| value.as_bytes().eq_ignore_ascii_case(expected))

@@ -39,9 +39,14 @@ pub trait Identity: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Returns [`NotArrived::Refused`] if the code is expired, or belongs to another host or browser. Returns
-    /// [`NotArrived::Unavailable`] if it cannot be checked.
-    async fn arrive(&self, host: &str, code: &str, nonce: &str) -> Result<Arrived, NotArrived>;
+    /// Returns [`CodeError::Refused`] if the code is expired, or belongs to another host or browser. Returns
+    /// [`CodeError::Unavailable`] if it cannot be checked.
+    async fn redeem_code(
+        &self,
+        host: &str,
+        code: &str,
+        nonce: &str,
+    ) -> Result<RedeemedCode, CodeError>;
 
     /// Returns the current named Policies.
     fn policies(&self) -> PolicySet;
@@ -105,7 +110,7 @@ pub struct Renewal {
 }
 
 /// A browser that returned from the login with a valid code.
-pub struct Arrived {
+pub struct RedeemedCode {
     /// The value of the access cookie for this host.
     pub cookie: String,
     /// The lifetime of the cookie.
@@ -116,7 +121,7 @@ pub struct Arrived {
 
 /// The reason why a login code was not redeemed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotArrived {
+pub enum CodeError {
     /// The code was rejected.
     Refused {
         /// A stable identifier for the log, never shown to the caller.

@@ -9,7 +9,7 @@ use crate::Caller;
 mod bodies;
 mod exchanges;
 
-pub(crate) use bodies::{BodyBudget, Charge, Held};
+pub(crate) use bodies::{BodyBudget, ChargedBytes, PendingCharge};
 pub(crate) use exchanges::{Exchange, Exchanges};
 
 /// The party to which a request is charged.

@@ -22,10 +22,10 @@ mod tls;
 mod url;
 
 pub(crate) use connect::ConnectError;
-use connect::Reach;
+use connect::ReachableAddresses;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use http1::Lease;
-pub(crate) use send::{Answer, Outgoing, SendError};
+pub(crate) use send::{EndpointResponse, Outgoing, SendError};
 
 /// The endpoints of a Service. All use the same protocol.
 pub(crate) struct Upstream {
@@ -67,9 +67,9 @@ impl Upstream {
         }
         let prefer_http2 = mode == Mode::Grpc || http.is_upstream_http2;
         let reach = if settings.allow_link_local_upstreams {
-            Reach::Everything
+            ReachableAddresses::Everything
         } else {
-            Reach::NotLinkLocal
+            ReachableAddresses::NotLinkLocal
         };
         let mut endpoints = Vec::with_capacity(urls.len());
         let mut trust = tls::Trust::of_service(config, secrets, problems);
@@ -111,9 +111,9 @@ impl Upstream {
         let url = url::parse(url, false).ok()?;
         let networks = Arc::clone(&settings.outbound_networks);
         let reach = if url.tls {
-            Reach::PublicAnd(networks)
+            ReachableAddresses::PublicAnd(networks)
         } else {
-            Reach::Only(networks)
+            ReachableAddresses::Only(networks)
         };
         let mut trust = tls::Trust::system(&settings.outbound_authorities);
         let endpoint = Endpoint::new(url, &mut trust, settings, reach, problems)?;

@@ -9,7 +9,7 @@ use crate::{
     cel::{Evaluation, Inputs},
     context::documents,
     rule::{Policy, Rule, Verdict},
-    set::{Resolved, Tried},
+    set::{EvaluatedPolicies, Resolved},
 };
 
 /// The result of evaluating the Policies for one request.
@@ -170,7 +170,7 @@ impl Visit for Decide {
 
     #[inline]
     fn visit<const N: usize>(self, inputs: Inputs<'_>, owners: [&Resolved; N]) -> Decision {
-        run(inputs, owners.map(|owner| &owner.active), &mut Silent)
+        run(inputs, owners.map(|owner| &owner.active), &mut NoObserver)
     }
 }
 
@@ -185,11 +185,11 @@ impl Visit for DecideWithShadow {
         inputs: Inputs<'_>,
         owners: [&Resolved; N],
     ) -> (Decision, Option<Decision>) {
-        let decision = run(inputs, owners.map(|owner| &owner.active), &mut Silent);
+        let decision = run(inputs, owners.map(|owner| &owner.active), &mut NoObserver);
         if owners.iter().all(|owner| owner.with_shadow.is_none()) {
             return (decision, None);
         }
-        let shadow = run(inputs, owners.map(Resolved::everything), &mut Silent);
+        let shadow = run(inputs, owners.map(Resolved::everything), &mut NoObserver);
         let differs = shadow.allowed != decision.allowed;
         (decision, differs.then_some(shadow))
     }
@@ -201,7 +201,7 @@ impl Visit for Explain {
     type Output = Explanation;
 
     fn visit<const N: usize>(self, inputs: Inputs<'_>, owners: [&Resolved; N]) -> Explanation {
-        let traced = |owners: [&Tried; N]| {
+        let traced = |owners: [&EvaluatedPolicies; N]| {
             let mut trace = Trace(Vec::new());
             let decision = run(inputs, owners, &mut trace);
             (decision, trace.0)
@@ -221,9 +221,9 @@ trait Observer {
     fn reached(&mut self, policy: &Policy, rule: &Rule, outcome: impl FnOnce() -> StepOutcome);
 }
 
-struct Silent;
+struct NoObserver;
 
-impl Observer for Silent {
+impl Observer for NoObserver {
     #[inline]
     fn reached(&mut self, _: &Policy, _: &Rule, _: impl FnOnce() -> StepOutcome) {}
 }
@@ -277,7 +277,7 @@ fn walk<V: Visit>(
 /// same.
 fn run<'a, const N: usize>(
     inputs: Inputs<'a>,
-    owners: [&'a Tried; N],
+    owners: [&'a EvaluatedPolicies; N],
     observer: &mut impl Observer,
 ) -> Decision {
     if let Some(missing) = owners.iter().find_map(|owner| owner.missing.as_ref()) {

@@ -30,12 +30,12 @@ pub struct Owners<'a> {
     /// Settings of the Cluster, if there are any.
     pub cluster: Option<&'a ClusterConfig>,
     /// The caller, or `None` for an anonymous request.
-    pub subject: Option<Asking<'a>>,
+    pub subject: Option<CallerResources<'a>>,
 }
 
 /// The resources of an authenticated caller.
 #[derive(Clone, Copy)]
-pub struct Asking<'a> {
+pub struct CallerResources<'a> {
     /// User.
     pub user: &'a User,
     /// Groups of the User.
@@ -52,7 +52,7 @@ pub struct Asking<'a> {
 ///
 /// # Errors
 /// Returns [`Misread`] if a Policy reads a value that makes the gateway answer 400.
-pub fn answer(
+pub fn explain_request(
     policies: &PolicySet,
     subject: Option<&Subject>,
     target: &Target,
@@ -91,7 +91,10 @@ pub fn is_anonymous(service: &Service) -> bool {
 }
 
 /// Returns why the request is decided without Policies, or `None` if Policies decide it.
-pub fn unasked(service: &Service, request: &DecisionRequest) -> Option<&'static str> {
+pub fn decided_without_policies(
+    service: &Service,
+    request: &DecisionRequest,
+) -> Option<&'static str> {
     let spec = service.spec.as_ref();
     if spec.is_some_and(|spec| spec.is_disabled) {
         return Some("the Service is disabled");
@@ -117,7 +120,7 @@ pub fn refusal(reason: impl Into<String>) -> DecisionExplanation {
 }
 
 /// Returns the Session that is assumed if none is given: active, of type CLIENT, without Policies of its own.
-pub fn stand_in_session() -> Session {
+pub fn default_session() -> Session {
     Session {
         metadata: Some(Metadata::default()),
         spec: Some(core_v1::session::Spec {

@@ -32,12 +32,15 @@ pub use decision::{
     Decision, Effect, Explanation, Reason, Step, StepOutcome, decide, decide_with_shadow, explain,
 };
 pub use describe::{Described, Misread};
-pub use explanation::{Asking, Owners, answer, is_anonymous, refusal, stand_in_session, unasked};
+pub use explanation::{
+    CallerResources, Owners, decided_without_policies, default_session, explain_request,
+    is_anonymous, refusal,
+};
 pub use expression::{Condition, EvalError, Scope, TextExpression};
 pub use facts::{Facts, Match, NamesExpression, OnError, Rules};
 pub use list::{EvalType, RuleList, check_condition, check_eval, check_policy};
 pub use problem::Problem;
 pub use rule::rule_name;
 pub use set::{PolicySet, inline_name};
-pub use step_up::{Age, Method, StepUp, Way, longest_age};
+pub use step_up::{Age, Method, StepUp, StepUpAlternative, longest_age};
 pub use view::QueryView;

@@ -98,13 +98,13 @@ enum Attachment {
 pub(crate) struct Resolved {
     set: u64,
     /// Policies that decide.
-    pub(crate) active: Tried,
+    pub(crate) active: EvaluatedPolicies,
     /// Policies that decide and shadow Policies, or `None` if no shadow Policy is attached.
-    pub(crate) with_shadow: Option<Box<Tried>>,
+    pub(crate) with_shadow: Option<Box<EvaluatedPolicies>>,
 }
 
 /// Policies that are evaluated together, each once, in order.
-pub(crate) struct Tried {
+pub(crate) struct EvaluatedPolicies {
     pub(crate) policies: Box<[Arc<Policy>]>,
     /// Name of an attached Policy that does not exist.
     pub(crate) missing: Option<Arc<str>>,
@@ -158,7 +158,10 @@ impl Attachments {
         let resolved = self.resolved.load();
         let resolved = resolved.as_ref().map_or(0, |resolved| {
             let all = [Some(&resolved.active), resolved.with_shadow.as_deref()];
-            let policies = all.into_iter().flatten().map(|tried| tried.policies.len());
+            let policies = all
+                .into_iter()
+                .flatten()
+                .map(|evaluated| evaluated.policies.len());
             size_of::<Resolved>() + policies.sum::<usize>() * size_of::<Arc<Policy>>()
         });
         size_of::<Self>()
@@ -168,13 +171,13 @@ impl Attachments {
     }
 
     fn look_up(&self, set: &PolicySet) -> Resolved {
-        let mut found: Vec<Found> = Vec::new();
+        let mut found: Vec<FoundPolicy> = Vec::new();
         let mut places: HashMap<&str, usize> = HashMap::new();
         let mut missing: Vec<(Arc<str>, bool)> = Vec::new();
         for item in &self.items {
             let name = match item {
                 Attachment::Inline(policy) => {
-                    found.push(Found::new(policy, !policy.is_shadow));
+                    found.push(FoundPolicy::new(policy, !policy.is_shadow));
                     continue;
                 }
                 Attachment::Named(name) => name,
@@ -191,44 +194,44 @@ impl Attachments {
                     known.active |= active;
                 } else {
                     places.insert(name, found.len());
-                    found.push(Found::new(policy, active));
+                    found.push(FoundPolicy::new(policy, active));
                 }
             }
         }
-        let first_missing = |all: Everything| {
+        let first_missing = |all: PolicySelection| {
             let mut missing = missing.iter();
-            let found = missing.find(|(_, active)| *active || all == Everything::WithShadow);
+            let found = missing.find(|(_, active)| *active || all == PolicySelection::WithShadow);
             found.map(|(name, _)| name.clone())
         };
-        let tried = |all: Everything| {
+        let evaluated = |all: PolicySelection| {
             let policies = found
                 .iter()
-                .filter(|found| found.active || all == Everything::WithShadow)
+                .filter(|found| found.active || all == PolicySelection::WithShadow)
                 .map(|found| found.policy.clone());
-            Tried::new(policies.collect(), first_missing(all))
+            EvaluatedPolicies::new(policies.collect(), first_missing(all))
         };
         let has_shadow = found.iter().any(|found| !found.active);
         Resolved {
             set: set.0.id,
-            active: tried(Everything::Active),
-            with_shadow: has_shadow.then(|| Box::new(tried(Everything::WithShadow))),
+            active: evaluated(PolicySelection::Active),
+            with_shadow: has_shadow.then(|| Box::new(evaluated(PolicySelection::WithShadow))),
         }
     }
 }
 
 /// Selects which of the found Policies to evaluate.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Everything {
+enum PolicySelection {
     Active,
     WithShadow,
 }
 
-struct Found {
+struct FoundPolicy {
     policy: Arc<Policy>,
     active: bool,
 }
 
-impl Found {
+impl FoundPolicy {
     fn new(policy: &Arc<Policy>, active: bool) -> Self {
         Self {
             policy: policy.clone(),
@@ -237,7 +240,7 @@ impl Found {
     }
 }
 
-impl Tried {
+impl EvaluatedPolicies {
     fn new(policies: Box<[Arc<Policy>]>, missing: Option<Arc<str>>) -> Self {
         Self {
             ranks: policies
@@ -251,7 +254,7 @@ impl Tried {
 
 impl Resolved {
     /// Returns the Policies to evaluate if shadow Policies take part.
-    pub(crate) fn everything(&self) -> &Tried {
+    pub(crate) fn everything(&self) -> &EvaluatedPolicies {
         self.with_shadow.as_deref().unwrap_or(&self.active)
     }
 }

@@ -56,7 +56,7 @@ impl Method {
 
 /// One authentication that would be sufficient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Way {
+pub struct StepUpAlternative {
     /// Authentication method.
     pub method: Method,
     /// Authenticator to use, or `None` if it must be registered first and for a login.
@@ -67,30 +67,38 @@ pub struct Way {
 
 /// The step-up that would allow the request: one or more alternative authentications.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StepUp(Vec<Way>);
+pub struct StepUp(Vec<StepUpAlternative>);
 
 impl StepUp {
-    /// Accepts any of `ways` and sorts them from the strongest to the weakest. Returns `None` if `ways` is empty.
-    pub fn any_of(mut ways: Vec<Way>) -> Option<Self> {
-        ways.sort_by_key(|way| way.method);
-        (!ways.is_empty()).then_some(Self(ways))
+    /// Accepts any of `alternatives` and sorts them from the strongest to the weakest. Returns `None` if `alternatives` is
+    /// empty.
+    pub fn any_of(mut alternatives: Vec<StepUpAlternative>) -> Option<Self> {
+        alternatives.sort_by_key(|alternative| alternative.method);
+        (!alternatives.is_empty()).then_some(Self(alternatives))
     }
 
     /// Returns the alternatives, the strongest first.
-    pub fn ways(&self) -> &[Way] {
+    pub fn alternatives(&self) -> &[StepUpAlternative] {
         &self.0
     }
 
     /// Returns the methods without duplicates, the strongest first.
     pub fn methods(&self) -> Vec<Method> {
-        let mut methods: Vec<Method> = self.0.iter().map(|way| way.method).collect();
+        let mut methods: Vec<Method> = self
+            .0
+            .iter()
+            .map(|alternative| alternative.method)
+            .collect();
         methods.dedup();
         methods
     }
 
     /// Returns the lowest age limit of all alternatives, which is valid for each of them.
     pub fn max_age(&self) -> Option<Duration> {
-        self.0.iter().filter_map(|way| way.max_age).min()
+        self.0
+            .iter()
+            .filter_map(|alternative| alternative.max_age)
+            .min()
     }
 
     /// Returns the value of `acr_values`: the accepted classes in order of preference, or empty if only a login helps.
@@ -101,13 +109,15 @@ impl StepUp {
     }
 
     /// Returns whether the User must register an Authenticator before the step-up.
-    pub fn is_to_be_registered(&self) -> bool {
-        let is_there = |way: &Way| way.authenticator.is_some() || way.method == Method::Login;
+    pub fn requires_registration(&self) -> bool {
+        let is_there = |alternative: &StepUpAlternative| {
+            alternative.authenticator.is_some() || alternative.method == Method::Login
+        };
         !self.0.iter().any(is_there)
     }
 
     /// Describes methods and age limit: `with A, or with B, within the last 5 minutes`. ASCII, without quotation marks.
-    pub fn means(&self) -> String {
+    pub fn summary(&self) -> String {
         let names = self.methods().into_iter().map(Method::name);
         let names = names.collect::<Vec<_>>().join(", or with ");
         match self.max_age().map(|age| age.as_secs()) {
@@ -143,9 +153,9 @@ impl fmt::Display for StepUp {
         write!(
             f,
             "this requires that you verify your identity {}",
-            self.means()
+            self.summary()
         )?;
-        if self.is_to_be_registered() {
+        if self.requires_registration() {
             f.write_str("; you have none of these yet")?;
         }
         Ok(())
@@ -222,9 +232,9 @@ mod tests {
         assert_eq!(longest_age(NOW, |_| false), None);
     }
 
-    fn way(method: Method, max_age: Option<u64>) -> Way {
+    fn alternative(method: Method, max_age: Option<u64>) -> StepUpAlternative {
         let rng = domain::rng::SeededRng::new(1);
-        Way {
+        StepUpAlternative {
             method,
             authenticator: Some(Uid::random(&rng)),
             max_age: max_age.map(Duration::from_secs),
@@ -234,9 +244,9 @@ mod tests {
     #[test]
     fn the_challenge_is_that_of_the_rfc() {
         let step_up = StepUp::any_of(vec![
-            way(Method::Totp, Some(300)),
-            way(Method::FidoHardware, Some(900)),
-            way(Method::FidoHardware, None),
+            alternative(Method::Totp, Some(300)),
+            alternative(Method::FidoHardware, Some(900)),
+            alternative(Method::FidoHardware, None),
         ]);
         assert_eq!(
             step_up.unwrap().challenge(),
@@ -245,9 +255,9 @@ mod tests {
              or with a code from your authenticator app, within the last 5 minutes\", \
              acr_values=\"phrh urn:octelium:acr:totp\", max_age=\"300\""
         );
-        let login = StepUp::any_of(vec![Way {
+        let login = StepUp::any_of(vec![StepUpAlternative {
             authenticator: None,
-            ..way(Method::Login, Some(60))
+            ..alternative(Method::Login, Some(60))
         }]);
         assert_eq!(
             login.unwrap().challenge(),
@@ -261,12 +271,12 @@ mod tests {
 
     #[test]
     fn a_missing_authenticator_is_mentioned() {
-        let step_up = StepUp::any_of(vec![Way {
+        let step_up = StepUp::any_of(vec![StepUpAlternative {
             authenticator: None,
-            ..way(Method::Fido, None)
+            ..alternative(Method::Fido, None)
         }]);
         let step_up = step_up.unwrap();
-        assert!(step_up.is_to_be_registered());
+        assert!(step_up.requires_registration());
         assert!(
             step_up
                 .to_string()

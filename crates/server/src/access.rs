@@ -18,21 +18,21 @@ use crate::{
     budget::{self, ANONYMOUS_MESSAGE, Payer, Shape},
 };
 
+mod authorized_stream;
 mod call;
 mod fields;
 mod first_message;
 mod guard;
 mod method;
 pub(crate) mod object;
-mod standing;
 pub(crate) mod target;
 mod token;
 mod wire;
 
+use authorized_stream::AuthorizedStream;
 pub(crate) use call::Call;
 pub(crate) use first_message::PATIENCE as FIRST_MESSAGE_PATIENCE;
 use method::Method;
-use standing::Standing;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const UNAUTHORIZED: HeaderName = HeaderName::from_static("x-octelium-unauthorized");
@@ -85,11 +85,11 @@ async fn answer(
         None => Payer::anonymous(caller.ip),
         Some(principal) => Payer::User(principal.user_uid()),
     };
-    let mut standing = None;
+    let mut authorized_stream = None;
     if let Some(principal) = principal {
         // A unary reply needs only the decision just made. A streaming reply is authorized repeatedly.
         if method.is_some_and(Method::is_streaming) {
-            standing = Some(Standing {
+            authorized_stream = Some(AuthorizedStream {
                 ctx: ctx.clone(),
                 caller: caller.clone(),
                 uri: request.uri().clone(),
@@ -107,8 +107,10 @@ async fn answer(
     request.extensions_mut().insert(caller);
     let handle = |request| next.run(request);
     match budget::limited(&ctx.bodies, payer, body, request, handle).await {
-        Ok(response) => match standing {
-            Some(standing) => response.map(|body| guard::until(standing.ends(), body)),
+        Ok(response) => match authorized_stream {
+            Some(authorized_stream) => {
+                response.map(|body| guard::until(authorized_stream.until_unauthorized(), body))
+            }
             None => response,
         },
         Err(error) => refusal(error.into()),

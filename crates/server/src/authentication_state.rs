@@ -45,7 +45,7 @@ impl Default for AuthenticationState {
 
 impl AuthenticationState {
     /// Locks the stripe of `uid`. Within one replica, compare-and-set writes of the same object then never race.
-    pub(crate) async fn turn(&self, uid: Uid) -> OwnedMutexGuard<()> {
+    pub(crate) async fn lock(&self, uid: Uid) -> OwnedMutexGuard<()> {
         let index = uid.as_bytes().iter().fold(0_usize, |sum, byte| {
             sum.wrapping_mul(31).wrapping_add(usize::from(*byte))
         }) % STRIPES;

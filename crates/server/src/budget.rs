@@ -6,7 +6,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use ::budget::{NoRoom, Pool, Reserved, STEP, Size};
+use ::budget::{Pool, ReserveError, Reserved, STEP, Size};
 use axum::{body::Body, extract::Request, response::Response};
 use domain::{address_prefix::AddressPrefix, id::Uid};
 use http_body::Body as _;
@@ -16,7 +16,7 @@ use crate::{Error, ErrorKind, limit::Limit};
 mod body;
 mod message;
 
-use body::{Held, LimitedBody};
+use body::{ChargedBody, LimitedBody};
 
 /// Maximum size of one message, in bytes, for methods without authentication.
 pub(crate) const ANONYMOUS_MESSAGE: usize = 64 * 1024;
@@ -102,7 +102,7 @@ enum Refused {
     #[error("the request did not arrive in time")]
     TimedOut,
     #[error("too many requests are unfinished; try again")]
-    Overloaded(NoRoom),
+    Overloaded(ReserveError),
 }
 
 impl Default for BodyBudget {
@@ -120,7 +120,7 @@ impl BodyBudget {
         }
     }
 
-    fn reserve(&self, payer: Payer) -> Result<Reserved, NoRoom> {
+    fn reserve(&self, payer: Payer) -> Result<Reserved, ReserveError> {
         match payer {
             Payer::Anonymous(prefix) => Pool::reserve(&self.anonymous, prefix),
             Payer::Stream(prefix) => Pool::reserve(&self.streams, prefix),
@@ -141,15 +141,15 @@ impl Payer {
     }
 
     /// Returns the limit that refused a body.
-    fn limit(self, no_room: NoRoom) -> Limit {
+    fn limit(self, no_room: ReserveError) -> Limit {
         match (self, no_room) {
-            (_, NoRoom::Evicted) => Limit::BodyEvicted,
-            (Self::Anonymous(_), NoRoom::Share) => Limit::AnonymousShare,
-            (Self::Anonymous(_), NoRoom::Total) => Limit::AnonymousTotal,
-            (Self::Stream(_), NoRoom::Share) => Limit::StreamShare,
-            (Self::Stream(_), NoRoom::Total) => Limit::StreamTotal,
-            (Self::User(_), NoRoom::Share) => Limit::UserShare,
-            (Self::User(_), NoRoom::Total) => Limit::UserTotal,
+            (_, ReserveError::Evicted) => Limit::BodyEvicted,
+            (Self::Anonymous(_), ReserveError::Share) => Limit::AnonymousShare,
+            (Self::Anonymous(_), ReserveError::Total) => Limit::AnonymousTotal,
+            (Self::Stream(_), ReserveError::Share) => Limit::StreamShare,
+            (Self::Stream(_), ReserveError::Total) => Limit::StreamTotal,
+            (Self::User(_), ReserveError::Share) => Limit::UserShare,
+            (Self::User(_), ReserveError::Total) => Limit::UserTotal,
         }
     }
 
@@ -208,7 +208,7 @@ where
         return Err(refused.into());
     }
     if is_stream {
-        return Ok(response.map(|body| Body::new(Held::new(body, reserved))));
+        return Ok(response.map(|body| Body::new(ChargedBody::new(body, reserved))));
     }
     Ok(response)
 }

@@ -7,7 +7,7 @@ use domain::{
     clock::{Clock, UnixMillis},
     id::Uid,
     rng::Rng,
-    session::{self, Seen},
+    session::{self, ClientOrigin},
 };
 use store::{Store, StoreError};
 
@@ -18,11 +18,11 @@ use crate::{
     authentication_state::AuthenticationState,
     budget::BodyBudget,
     directory,
+    geoip::GeoIpDatabases,
     hits::{Allowed, Key, OverLimit, TooMany},
     keys::Keyring,
-    metadata,
-    metadata::MetadataService,
-    places::Places,
+    mds_metadata,
+    mds_metadata::MetadataService,
     provider_cache::ProviderCache,
     row_budget::FailedLogins,
     usage::UsageBatch,
@@ -57,7 +57,7 @@ pub struct Context {
     pub(crate) authentication: Arc<AuthenticationState>,
     pub(crate) providers: Arc<ProviderCache>,
     pub(crate) metadata: Arc<MetadataService>,
-    pub(crate) places: Arc<Places>,
+    pub(crate) geoip: Arc<GeoIpDatabases>,
     /// The domain of the Cluster.
     pub domain: Domain,
     /// The uid of the Cluster, which is the audience of its tokens.
@@ -96,7 +96,7 @@ impl Context {
             authentication: Arc::default(),
             providers: Arc::default(),
             metadata: Arc::default(),
-            places: Arc::default(),
+            geoip: Arc::default(),
             domain,
         })
     }
@@ -110,7 +110,7 @@ impl Context {
 
     /// Uses `source` for the metadata of authenticator models.
     #[must_use]
-    pub fn with_metadata(mut self, source: metadata::Source) -> Self {
+    pub fn with_metadata(mut self, source: mds_metadata::Source) -> Self {
         self.metadata = Arc::new(MetadataService::from(source));
         self
     }
@@ -122,10 +122,10 @@ impl Context {
         self
     }
 
-    /// Uses `places` to locate IP addresses.
+    /// Uses `geoip` to locate IP addresses.
     #[must_use]
-    pub fn with_places(mut self, places: Arc<Places>) -> Self {
-        self.places = places;
+    pub fn with_geoip(mut self, geoip: Arc<GeoIpDatabases>) -> Self {
+        self.geoip = geoip;
         self
     }
 
@@ -150,8 +150,8 @@ impl Context {
     }
 
     /// Returns the ports that the updates of [`MetadataService`] need.
-    pub(crate) fn metadata_ports(&self) -> metadata::Ports<'_> {
-        metadata::Ports {
+    pub(crate) fn metadata_ports(&self) -> mds_metadata::Ports<'_> {
+        mds_metadata::Ports {
             store: &*self.store,
             clock: &*self.clock,
             rng: &*self.rng,
@@ -160,10 +160,10 @@ impl Context {
     }
 
     /// Returns the client information and location for an authentication info.
-    pub(crate) fn seen(&self, caller: &Caller) -> Seen {
-        Seen {
+    pub(crate) fn client_origin(&self, caller: &Caller) -> ClientOrigin {
+        ClientOrigin {
             downstream: session::downstream(caller.ip, &caller.user_agent),
-            geoip: caller.ip.and_then(|ip| self.places.find(ip)),
+            geoip: caller.ip.and_then(|ip| self.geoip.find(ip)),
         }
     }
 }

@@ -36,13 +36,13 @@ mod authenticators;
 pub(crate) mod cache;
 mod documents;
 mod feed;
-mod foundation;
-mod held;
 mod invalidation;
 mod presented;
 mod principal;
 mod providers;
+mod resource_snapshots;
 pub(crate) mod revoked;
+mod session_context;
 mod sessions;
 mod tokens;
 
@@ -50,17 +50,17 @@ pub(crate) use authenticator_rules::{AuthenticatorRules, EnforcementList, Login}
 use authenticators::Authenticators;
 use cache::Cache;
 use documents::Documents;
-pub(crate) use documents::Known;
-use foundation::Foundations;
-use held::Held;
-pub use held::ServiceEntry;
+pub(crate) use documents::Versioned;
 use invalidation::Invalidations;
 pub(crate) use presented::{CacheKey, Presented};
-use principal::Parts;
 pub use principal::Principal;
-pub(crate) use principal::Standing;
+use principal::SessionParts;
+pub(crate) use principal::ValidSession;
 pub(crate) use providers::{Membership, ProviderEntry};
+use resource_snapshots::ResourceSnapshots;
+pub use resource_snapshots::ServiceEntry;
 use revoked::RevokedTokens;
+use session_context::SessionContexts;
 use sessions::Sessions;
 
 /// Maximum number of attempts of a read that concurrent changes invalidate.
@@ -113,12 +113,12 @@ pub struct Directory {
     clock: Arc<dyn Clock>,
     keys: Arc<Keyring>,
     limits: Limits,
-    held: Held,
+    snapshots: ResourceSnapshots,
     users: Documents<User>,
     credentials: Documents<Credential>,
     devices: Documents<Device>,
     authenticators: Authenticators,
-    foundations: Foundations,
+    session_contexts: SessionContexts,
     sessions: Sessions,
     revoked: RevokedTokens,
     tokens: Cache<CacheKey, Arc<Principal>>,
@@ -158,12 +158,12 @@ impl Directory {
             clock,
             keys,
             limits,
-            held: Held::empty(),
+            snapshots: ResourceSnapshots::empty(),
             users: Documents::new(limits.documents),
             credentials: Documents::new(limits.documents),
             devices: Documents::new(limits.documents),
             authenticators: Authenticators::new(limits.documents),
-            foundations: Foundations::default(),
+            session_contexts: SessionContexts::default(),
             sessions: Sessions::new(limits.sessions),
             revoked: RevokedTokens::new(limits.revoked_tokens),
             tokens: Cache::new(limits.tokens),
@@ -183,37 +183,37 @@ impl Directory {
 
     /// Returns all named Policies.
     pub fn policies(&self) -> PolicySet {
-        self.held.policies()
+        self.snapshots.policies()
     }
 
     /// Returns the `ClusterConfig`, or the defaults if none exists yet.
     pub fn cluster_config(&self) -> Arc<ClusterConfig> {
-        self.held.config()
+        self.snapshots.config()
     }
 
     /// Returns the rules of the `ClusterConfig` about Authenticators.
     pub(crate) fn authenticator_rules(&self) -> Arc<AuthenticatorRules> {
-        self.held.authenticator_rules()
+        self.snapshots.authenticator_rules()
     }
 
     /// Returns the Service with this host name, without the Cluster's domain: `svc`, `svc.namespace`.
     pub fn service_by_host(&self, hostname: &str) -> Option<Arc<ServiceEntry>> {
-        self.held.service_by_host(hostname)
+        self.snapshots.service_by_host(hostname)
     }
 
     /// Returns the Service with this full name: `svc.namespace`.
     pub fn service_by_name(&self, name: &str) -> Option<Arc<ServiceEntry>> {
-        self.held.service_by_name(name)
+        self.snapshots.service_by_name(name)
     }
 
     /// Returns all Services, in no particular order.
     pub fn services(&self) -> Vec<Arc<ServiceEntry>> {
-        self.held.services()
+        self.snapshots.services()
     }
 
     /// Returns the Namespace with this name.
     pub fn namespace(&self, name: &str) -> Option<Arc<Namespace>> {
-        self.held.namespace(name)
+        self.snapshots.namespace(name)
     }
 
     /// Returns whether the store confirmed the state recently and this process's clock agrees with the store's. If
@@ -252,7 +252,7 @@ impl Directory {
         self.sessions.size()
     }
 
-    pub(crate) async fn user(&self, uid: Uid) -> Result<Option<Known<User>>, StoreError> {
+    pub(crate) async fn user(&self, uid: Uid) -> Result<Option<Versioned<User>>, StoreError> {
         let now = self.clock.now();
         self.users
             .get(uid, &*self.store, &self.invalidations, now)
@@ -262,7 +262,7 @@ impl Directory {
     pub(crate) async fn credential(
         &self,
         uid: Uid,
-    ) -> Result<Option<Known<Credential>>, StoreError> {
+    ) -> Result<Option<Versioned<Credential>>, StoreError> {
         let now = self.clock.now();
         self.credentials
             .get(uid, &*self.store, &self.invalidations, now)
@@ -293,13 +293,13 @@ impl Directory {
     /// # Errors
     /// Returns [`Unauthenticated::Refused`] if the Session is not valid, or [`Unauthenticated::Unavailable`] if that
     /// cannot be determined.
-    pub(crate) async fn standing(
+    pub(crate) async fn valid_session(
         &self,
         session: Uid,
         now: UnixMillis,
-    ) -> Result<Arc<Standing>, Unauthenticated> {
+    ) -> Result<Arc<ValidSession>, Unauthenticated> {
         match self.sessions.get(session) {
-            Some(standing) if now < standing.valid_until => Ok(standing),
+            Some(valid_session) if now < valid_session.valid_until => Ok(valid_session),
             _ => self.fill(session, now).await,
         }
     }
@@ -311,23 +311,23 @@ impl Directory {
     ) -> Result<Arc<Principal>, Unauthenticated> {
         let key_epoch = self.keys.epoch();
         let claims = Arc::new(claims);
-        let mut standing = self.standing(claims.subject, now).await?;
+        let mut valid_session = self.valid_session(claims.subject, now).await?;
         for is_last in [false, false, true] {
             if self.is_revoked(&claims, now).await? {
                 return Err(refused("token_revoked"));
             }
-            let outcome = standing.token_end(&standing.session(), &claims, now);
+            let outcome = valid_session.token_end(&valid_session.session(), &claims, now);
             if let Ok(end) = outcome
-                && let Some(revoked) = self.sessions.watch(&standing, &claims, end)
+                && let Some(revoked) = self.sessions.watch(&valid_session, &claims, end)
                 // Checked again because the token may have been revoked before `watch` registered it.
                 && !self.is_revoked(&claims, now).await?
             {
                 return Ok(Arc::new(Principal {
-                    valid_until: end.min(standing.valid_until),
+                    valid_until: end.min(valid_session.valid_until),
                     revoked,
                     claims,
                     derived: std::sync::OnceLock::new(),
-                    standing,
+                    valid_session,
                     key_epoch,
                 }));
             }
@@ -338,7 +338,7 @@ impl Directory {
                 ));
             }
             // The token may be newer than the cached Session.
-            standing = self.fill(claims.subject, now).await?;
+            valid_session = self.fill(claims.subject, now).await?;
         }
         Err(Unauthenticated::Unavailable)
     }
@@ -349,10 +349,14 @@ impl Directory {
     }
 
     /// Reads the Session and the objects it depends on, and caches them.
-    async fn fill(&self, session: Uid, now: UnixMillis) -> Result<Arc<Standing>, Unauthenticated> {
+    async fn fill(
+        &self,
+        session: Uid,
+        now: UnixMillis,
+    ) -> Result<Arc<ValidSession>, Unauthenticated> {
         let mut was_refused = false;
         for _ in 0..FILLS {
-            let moment = self.invalidations.now();
+            let position = self.invalidations.position();
             let parts = match self.read(session, now).await {
                 Ok(parts) => parts,
                 Err(Failure::Unavailable(error)) => return Err(unavailable(error)),
@@ -367,27 +371,31 @@ impl Directory {
                 }
             };
             let message = parts.session.message.clone();
-            let foundation = self.foundations.of(&parts);
-            let dependencies = foundation.dependencies.clone();
+            let session_context = self.session_contexts.of(&parts);
+            let dependencies = session_context.dependencies.clone();
             let inserted = self.sessions.insert(
-                Standing::new(session, &message, foundation),
+                ValidSession::new(session, &message, session_context),
                 || {
-                    !self.invalidations.any_since(moment, &[session])
-                        && !self.invalidations.any_since(moment, &dependencies)
+                    !self
+                        .invalidations
+                        .any_invalidated_since(position, &[session])
+                        && !self
+                            .invalidations
+                            .any_invalidated_since(position, &dependencies)
                 },
-                |standing, claims| standing.token_end(&message, claims, now).ok(),
+                |valid_session, claims| valid_session.token_end(&message, claims, now).ok(),
             );
-            if let Some(standing) = inserted {
-                return Ok(standing);
+            if let Some(valid_session) = inserted {
+                return Ok(valid_session);
             }
             self.forget(&dependencies);
         }
         Err(Unauthenticated::Unavailable)
     }
 
-    async fn read(&self, uid: Uid, now: UnixMillis) -> Result<Parts, Failure> {
+    async fn read(&self, uid: Uid, now: UnixMillis) -> Result<SessionParts, Failure> {
         let session = load::with_token_ids::<Session>(&*self.store, uid, now).await?;
-        let session: Known<Session> = session.ok_or_else(|| gone("session_gone", &[]))?.into();
+        let session: Versioned<Session> = session.ok_or_else(|| gone("session_gone", &[]))?.into();
         let status = session.message.status.as_ref();
         let reference = |reference: Option<&api::meta_v1::ObjectReference>| match reference {
             None => Ok(None),
@@ -431,7 +439,7 @@ impl Directory {
         .map_err(|refusal| gone(refusal.reason(), &cached))?;
         let groups = self.groups(&user.message, now).await?;
         let groups = groups.ok_or_else(|| gone("group_missing", &cached))?;
-        Ok(Parts {
+        Ok(SessionParts {
             session,
             user,
             credential,
@@ -450,7 +458,7 @@ impl Directory {
         let names = user.spec.iter().flat_map(|spec| &spec.groups);
         let mut groups = Vec::new();
         for name in names {
-            let group = match self.held.group(name) {
+            let group = match self.snapshots.group(name) {
                 Some(group) => Some(group),
                 // The Group may have been created a moment ago.
                 None => load::by_name::<Group>(&*self.store, name, now)
@@ -490,7 +498,7 @@ enum Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        if codec::is_damage(&error) {
+        if codec::is_damaged_document(&error) {
             // Reading again would not help, and must not delay other changes.
             tracing::error!(%error, "an object that a Session depends on is damaged; the Session is refused");
             return gone("document_damaged", &[]);

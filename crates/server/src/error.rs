@@ -129,7 +129,7 @@ impl Error {
 
     /// Replaces the message for the caller.
     #[must_use]
-    pub fn telling(mut self, public: impl Into<String>) -> Self {
+    pub fn with_public_message(mut self, public: impl Into<String>) -> Self {
         self.public = public.into();
         self
     }

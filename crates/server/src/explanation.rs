@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The requesting identity, with the details that the description gives.
-struct Asking {
+struct Requester {
     user: User,
     groups: Vec<Group>,
     credential: Option<Credential>,
@@ -33,9 +33,9 @@ struct Asking {
 }
 
 /// The requesting identity, or the reason why no Policy is evaluated.
-enum Who {
-    Anybody,
-    Somebody(Box<Asking>),
+enum RequesterKind {
+    Anonymous,
+    Authenticated(Box<Requester>),
     Refused(String),
 }
 
@@ -63,17 +63,18 @@ pub(crate) async fn explain(
         .at
         .as_ref()
         .map_or(ctx.now(), UnixMillis::from_proto);
-    if let Some(reason) = policy::unasked(&entry.service, request) {
+    if let Some(reason) = policy::decided_without_policies(&entry.service, request) {
         return Ok(policy::refusal(reason));
     }
-    let asking = match who(ctx, request, &entry, at).await? {
-        Who::Anybody => None,
-        Who::Somebody(asking) => Some(asking),
-        Who::Refused(reason) => return Ok(policy::refusal(reason)),
+    let requester = match requester_kind(ctx, request, &entry, at).await? {
+        RequesterKind::Anonymous => None,
+        RequesterKind::Authenticated(requester) => Some(requester),
+        RequesterKind::Refused(reason) => return Ok(policy::refusal(reason)),
     };
     let policies = ctx.directory.policies();
-    let subject = asking.as_ref().map(|asking| &*asking.subject);
-    let answer = policy::answer(&policies, subject, &entry.target, &described, at);
+    let subject = requester.as_ref().map(|requester| &*requester.subject);
+    let explain_request =
+        policy::explain_request(&policies, subject, &entry.target, &described, at);
     let mut answer = match answer {
         Ok(answer) => answer,
         Err(misread) => return Ok(policy::refusal(misread.to_string())),
@@ -83,20 +84,20 @@ pub(crate) async fn explain(
         service: &entry.service,
         namespace: &entry.namespace,
         cluster: Some(&config),
-        subject: asking.as_ref().map(|asking| policy::Asking {
-            user: &asking.user,
-            groups: &asking.groups,
-            credential: asking.credential.as_ref(),
-            device: asking.device.as_ref(),
-            session: &asking.session,
+        subject: requester.as_ref().map(|requester| policy::CallerResources {
+            user: &requester.user,
+            groups: &requester.groups,
+            credential: requester.credential.as_ref(),
+            device: requester.device.as_ref(),
+            session: &requester.session,
         }),
     }
     .attachments();
     if !answer.allowed && request.device.is_empty() && request.at.is_none() {
-        let session = asking.as_ref().map(|asking| asking.session.uid());
+        let session = requester.as_ref().map(|requester| requester.session.uid());
         answer.step_up = step_up(ctx, session, &entry, &described).await?;
     }
-    let assumptions = asking.map(|asking| asking.assumptions);
+    let assumptions = requester.map(|requester| requester.assumptions);
     answer.assumptions.extend(assumptions.into_iter().flatten());
     Ok(answer)
 }
@@ -122,14 +123,18 @@ async fn step_up(
         return Ok(None);
     };
     let mut authenticators = Vec::new();
-    for uid in found.ways().iter().filter_map(|way| way.authenticator) {
+    for uid in found
+        .alternatives()
+        .iter()
+        .filter_map(|alternative| alternative.authenticator)
+    {
         let authenticator = load::by_uid::<Authenticator>(&*ctx.store, uid, now).await?;
         authenticators.extend(authenticator.map(|one| one.message.name().to_owned()));
     }
     let methods = found.methods();
     let acr_values = methods.iter().filter_map(|method| method.acr());
     Ok(Some(StepUp {
-        description: found.means(),
+        description: found.summary(),
         acr_values: acr_values.map(str::to_owned).collect(),
         max_age: found.max_age().map(|age| prost_types::Duration {
             seconds: i64::try_from(age.as_secs()).unwrap_or(i64::MAX),
@@ -140,28 +145,30 @@ async fn step_up(
 }
 
 /// Determines the identity like the gateway does before it evaluates the Policies.
-async fn who(
+async fn requester_kind(
     ctx: &Context,
     request: &DecisionRequest,
     entry: &ServiceEntry,
     at: UnixMillis,
-) -> Result<Who, Error> {
+) -> Result<RequesterKind, Error> {
     if policy::is_anonymous(&entry.service) {
-        return Ok(Who::Anybody);
+        return Ok(RequesterKind::Anonymous);
     }
     let user: Stored<User> = named(ctx, Kind::User, &request.user).await?;
     let device = match request.device.as_str() {
         "" => None,
         name => Some(named::<Device>(ctx, Kind::Device, name).await?),
     };
-    let asking = if request.session.is_empty() {
+    let requester = if request.session.is_empty() {
         let is_disabled = user
             .message
             .spec
             .as_ref()
             .is_some_and(|spec| spec.is_disabled);
         if is_disabled {
-            return Ok(Who::Refused("not authenticated: user_disabled".to_owned()));
+            return Ok(RequesterKind::Refused(
+                "not authenticated: user_disabled".to_owned(),
+            ));
         }
         without_session(ctx, user, device).await?
     } else {
@@ -178,20 +185,20 @@ async fn who(
             )));
         }
         match with_session(ctx, session.uid, device, entry, at).await? {
-            Ok(asking) => asking,
-            Err(reason) => return Ok(Who::Refused(reason)),
+            Ok(requester) => requester,
+            Err(reason) => return Ok(RequesterKind::Refused(reason)),
         }
     };
-    Ok(Who::Somebody(Box::new(asking)))
+    Ok(RequesterKind::Authenticated(Box::new(requester)))
 }
 
 async fn without_session(
     ctx: &Context,
     user: Stored<User>,
     device: Option<Stored<Device>>,
-) -> Result<Asking, Error> {
+) -> Result<Requester, Error> {
     let groups = groups(ctx, &user.message).await?;
-    let session = policy::stand_in_session();
+    let session = policy::default_session();
     let device = device.map(|device| device.message);
     let subject = Subject::new(&user.message, &groups, &session, device.as_ref());
     let mut assumptions = vec![
@@ -201,7 +208,7 @@ async fn without_session(
     if device.is_none() {
         assumptions.push("no Device is given: the request has none".to_owned());
     }
-    Ok(Asking {
+    Ok(Requester {
         user: user.message,
         groups,
         credential: None,
@@ -219,34 +226,38 @@ async fn with_session(
     device: Option<Stored<Device>>,
     entry: &ServiceEntry,
     at: UnixMillis,
-) -> Result<Result<Asking, String>, Error> {
-    let standing = match ctx.directory.standing(session, ctx.now()).await {
-        Ok(standing) => standing,
+) -> Result<Result<Requester, String>, Error> {
+    let valid_session = match ctx.directory.valid_session(session, ctx.now()).await {
+        Ok(valid_session) => valid_session,
         Err(Unauthenticated::Refused { reason }) => {
             return Ok(Err(format!("not authenticated: {reason}")));
         }
         Err(error @ Unauthenticated::Unavailable) => return Err(Error::unavailable(error)),
     };
-    if at >= standing.valid_until {
+    if at >= valid_session.valid_until {
         return Ok(Err(
             "not authenticated: the Session has expired at that time".to_owned(),
         ));
     }
     let name = entry.service.name();
     let is_api = entry.namespace.name() == API_NAMESPACE;
-    if !scope::allows_service(standing.scopes(), name, is_api) {
+    if !scope::allows_service(valid_session.scopes(), name, is_api) {
         return Ok(Err(
             "the scopes of the Session do not include the Service".to_owned()
         ));
     }
-    let groups = groups(ctx, standing.user()).await?;
-    let session = standing.session();
+    let groups = groups(ctx, valid_session.user()).await?;
+    let session = valid_session.session();
     let (device, subject) = match device {
-        None => (standing.device().cloned(), standing.subject().clone()),
+        None => (
+            valid_session.device().cloned(),
+            valid_session.subject().clone(),
+        ),
         Some(device) => {
             let device = device.message;
-            let credential = standing.credential();
-            let background = Background::new(standing.user(), &groups, credential, Some(&device));
+            let credential = valid_session.credential();
+            let background =
+                Background::new(valid_session.user(), &groups, credential, Some(&device));
             let shown = credential.map_or_else(
                 || session.clone(),
                 |credential| under_credential(&session, credential),
@@ -255,10 +266,10 @@ async fn with_session(
             (Some(device), Arc::new(subject))
         }
     };
-    Ok(Ok(Asking {
-        user: standing.user().clone(),
+    Ok(Ok(Requester {
+        user: valid_session.user().clone(),
         groups,
-        credential: standing.credential().cloned(),
+        credential: valid_session.credential().cloned(),
         device,
         session,
         subject,

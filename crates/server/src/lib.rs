@@ -5,7 +5,6 @@
 
 mod access;
 pub mod access_log;
-pub mod assertion;
 pub mod audit;
 mod audit_batch;
 pub mod authentication;
@@ -22,14 +21,15 @@ mod explanation;
 mod federation;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+pub mod geoip;
 pub mod grpc;
 mod grpc_status;
 mod hits;
+pub mod identity_assertion;
 pub mod keys;
 mod limit;
-pub mod metadata;
+pub mod mds_metadata;
 mod oauth2;
-pub mod places;
 mod provider_cache;
 pub mod resource;
 pub mod return_to;

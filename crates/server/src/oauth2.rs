@@ -17,13 +17,13 @@ use crate::{
     budget::{self, Payer, Shape},
 };
 
-mod assertion;
+mod authorization_server_metadata;
 mod client;
+mod client_assertion;
 mod device;
 mod form;
 mod grant;
 mod introspection;
-mod metadata;
 mod response;
 mod revocation;
 mod token;
@@ -48,7 +48,7 @@ pub fn oauth2_router(ctx: Context) -> Router {
         .route(INTROSPECT, endpoint(Endpoint::Introspection))
         .route(REVOKE, endpoint(Endpoint::Revocation))
         .route(DEVICE, endpoint(Endpoint::Device))
-        .route(METADATA, get(metadata::serve))
+        .route(METADATA, get(authorization_server_metadata::serve))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn_with_state(ctx.clone(), limit))
         .with_state(ctx)

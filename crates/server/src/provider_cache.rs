@@ -8,9 +8,9 @@ use std::{
 use authn::{
     jwks::{KeyLocation, KeySource},
     outbound::Outbound,
-    provider::{github, oidc::Relying},
+    provider::{github, oidc::RelyingParty},
     saml::{DecryptionKey, SigningKey},
-    saml_source::{Choice, MetadataLocation, MetadataSource},
+    saml_source::{MetadataLocation, MetadataSource, ProviderSelection},
 };
 use domain::clock::Clock;
 use tokio::sync::OnceCell;
@@ -25,12 +25,12 @@ pub(crate) struct ProviderCache {
     /// Sources by location, so that edits of other provider settings do not discard them.
     sources: Mutex<HashMap<KeyLocation, Arc<KeySource>>>,
     /// Relying parties by issuer.
-    relying: Mutex<HashMap<String, Arc<Relying>>>,
+    relying_party: Mutex<HashMap<String, Arc<RelyingParty>>>,
     github: github::Endpoints,
     /// The SAML keys of the Cluster. Empty until they are first used.
     pub(crate) saml_keys: OnceCell<Arc<SamlKeys>>,
     /// Metadata of SAML providers by location and choice.
-    saml_metadata: Mutex<HashMap<(MetadataLocation, Choice), Arc<MetadataSource>>>,
+    saml_metadata: Mutex<HashMap<(MetadataLocation, ProviderSelection), Arc<MetadataSource>>>,
 }
 
 /// The keys that sign SAML requests and decrypt assertions.
@@ -69,17 +69,20 @@ impl ProviderCache {
     }
 
     /// Returns the relying party for the `OpenID` Connect provider with this issuer.
-    pub(crate) fn relying(&self, issuer: &str, clock: &Arc<dyn Clock>) -> Arc<Relying> {
-        let mut relying = self.relying.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = relying.get(issuer) {
+    pub(crate) fn relying_party(&self, issuer: &str, clock: &Arc<dyn Clock>) -> Arc<RelyingParty> {
+        let mut relying_party = self
+            .relying_party
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = relying_party.get(issuer) {
             return known.clone();
         }
-        if relying.len() >= SOURCES {
-            relying.retain(|_, known| Arc::strong_count(known) > 1);
+        if relying_party.len() >= SOURCES {
+            relying_party.retain(|_, known| Arc::strong_count(known) > 1);
         }
-        let new = Relying::new(issuer, self.outbound().clone(), clock.clone());
+        let new = RelyingParty::new(issuer, self.outbound().clone(), clock.clone());
         let new = Arc::new(new);
-        relying.insert(issuer.to_owned(), new.clone());
+        relying_party.insert(issuer.to_owned(), new.clone());
         new
     }
 
@@ -92,7 +95,7 @@ impl ProviderCache {
     pub(crate) fn saml_metadata(
         &self,
         location: MetadataLocation,
-        choice: Choice,
+        choice: ProviderSelection,
         clock: &Arc<dyn Clock>,
     ) -> Arc<MetadataSource> {
         let key = (location, choice);

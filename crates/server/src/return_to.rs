@@ -18,7 +18,7 @@ const LONGEST_STATE: usize = 64;
 
 /// A URL to return to after login.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct ReturnTarget {
     /// URL of a Service.
     pub url: String,
     /// Identifies the browser that was redirected: base64url, at most 64 characters. Empty if the login is not bound
@@ -71,7 +71,7 @@ pub fn sign(ctx: &Context, url: &str, state: &str) -> Result<Option<String>, Sto
 ///
 /// # Errors
 /// Returns [`InvalidReturn`] if the text was not signed by this Cluster, has expired, or cannot be checked.
-pub async fn verify(ctx: &Context, text: &str) -> Result<Place, InvalidReturn> {
+pub async fn verify(ctx: &Context, text: &str) -> Result<ReturnTarget, InvalidReturn> {
     let (body, signature) = text.rsplit_once('.').ok_or(InvalidReturn::Invalid)?;
     let mut parts = body.split('.');
     let (Some(key), Some(expires_at), Some(state), Some(url), None) = (
@@ -107,7 +107,7 @@ pub async fn verify(ctx: &Context, text: &str) -> Result<Place, InvalidReturn> {
         .ok_or(InvalidReturn::Invalid)?;
     // The domain may have changed since the signature.
     if is_in_cluster(ctx, &url) {
-        Ok(Place {
+        Ok(ReturnTarget {
             url,
             state: state.to_owned(),
         })

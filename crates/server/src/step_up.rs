@@ -17,7 +17,7 @@ use api::{
             Info,
             info::{
                 Details,
-                authenticator::info::{Fido as Said, Type as FactsType},
+                authenticator::info::{Fido as FidoFacts, Type as FactsType},
             },
         },
         user,
@@ -28,17 +28,17 @@ use domain::{
     authenticator::{self, NewAuthenticator},
     clock::UnixMillis,
     id::Uid,
-    session::{self, Seen},
+    session::{self, ClientOrigin},
 };
-use policy::{Age, Method, StepUp, Subject, Way, longest_age};
+use policy::{Age, Method, StepUp, StepUpAlternative, Subject, longest_age};
 
 use crate::{
     Context,
     authentication::authenticator::{
-        fido::{is_refused, would_say},
+        fido::{best_fido_facts, is_refused},
         usable_by,
     },
-    directory::Standing,
+    directory::ValidSession,
 };
 
 /// A possible authentication.
@@ -58,8 +58,8 @@ pub async fn find(
     is_allowed: &(dyn Fn(&Subject) -> bool + Send + Sync),
 ) -> Option<StepUp> {
     let now = ctx.now();
-    let standing = ctx.directory.standing(session, now).await.ok()?;
-    let user: Uid = standing.user().uid().parse().ok()?;
+    let valid_session = ctx.directory.valid_session(session, now).await.ok()?;
+    let user: Uid = valid_session.user().uid().parse().ok()?;
     let authenticators = match ctx.directory.authenticators(user).await {
         Ok(authenticators) => authenticators,
         Err(error) => {
@@ -67,62 +67,73 @@ pub async fn find(
             return None;
         }
     };
-    let present = standing.session();
-    let case = Case {
+    let present = valid_session.session();
+    let search = StepUpSearch {
         ctx,
-        standing: &standing,
+        valid_session: &valid_session,
         session: &present,
         new_token: ctx.new_uid(),
         now,
     };
-    let mut ways = case.enough(case.registered(&authenticators), is_allowed);
-    ways.extend(case.enough(case.login(), is_allowed));
-    if ways.is_empty() {
-        ways = case.enough(case.not_yet_registered(&authenticators), is_allowed);
+    let mut alternatives = search.sufficient(search.registered(&authenticators), is_allowed);
+    alternatives.extend(search.sufficient(search.login(), is_allowed));
+    if alternatives.is_empty() {
+        alternatives = search.sufficient(search.not_yet_registered(&authenticators), is_allowed);
         // If any security key suffices, it need not be hardware.
-        if ways.iter().any(|way| way.method == Method::Fido) {
-            ways.retain(|way| way.method != Method::FidoHardware);
+        if alternatives
+            .iter()
+            .any(|alternative| alternative.method == Method::Fido)
+        {
+            alternatives.retain(|alternative| alternative.method != Method::FidoHardware);
         }
     }
-    StepUp::any_of(ways)
+    StepUp::any_of(alternatives)
 }
 
-struct Case<'a> {
+struct StepUpSearch<'a> {
     ctx: &'a Context,
-    standing: &'a Standing,
+    valid_session: &'a ValidSession,
     session: &'a Session,
     new_token: Uid,
     now: UnixMillis,
 }
 
-impl Case<'_> {
+impl StepUpSearch<'_> {
     /// Returns the candidates that would suffice, with their maximum age. The age is determined once per method.
-    fn enough(
+    fn sufficient(
         &self,
         candidates: Vec<Candidate>,
         is_allowed: &(dyn Fn(&Subject) -> bool + Send + Sync),
-    ) -> Vec<Way> {
-        let mut ways: Vec<Way> = Vec::new();
+    ) -> Vec<StepUpAlternative> {
+        let mut alternatives: Vec<StepUpAlternative> = Vec::new();
         for candidate in candidates {
-            let allowed_at = |at| is_allowed(&self.standing.as_if(&self.proved(&candidate, at)));
-            let known = ways.iter().find(|way| way.method == candidate.method);
-            let is_as_known = |way: &Way| {
-                let made = way.max_age.unwrap_or_default();
+            let allowed_at = |at| {
+                is_allowed(
+                    &self
+                        .valid_session
+                        .subject_with(&self.proved(&candidate, at)),
+                )
+            };
+            let known = alternatives
+                .iter()
+                .find(|alternative| alternative.method == candidate.method);
+            let is_as_known = |alternative: &StepUpAlternative| {
+                let made = alternative.max_age.unwrap_or_default();
                 allowed_at(self.now.saturating_sub(made))
             };
             let max_age = match known {
-                Some(way) if is_as_known(way) => Some(way.max_age),
+                Some(alternative) if is_as_known(alternative) => Some(alternative.max_age),
                 _ => longest_age(self.now, allowed_at).map(Age::limit),
             };
             if let Some(max_age) = max_age {
-                ways.push(Way {
+                alternatives.push(StepUpAlternative {
                     method: candidate.method,
                     authenticator: candidate.authenticator,
                     max_age,
                 });
             }
         }
-        ways
+        alternatives
     }
 
     /// Returns the Session as it would be after the authentication at `at`.
@@ -133,7 +144,7 @@ impl Case<'_> {
             by.authenticated_at = Some(at.to_proto());
         }
         match &candidate.by {
-            Some(by) => session::raise(&mut session, by, self.new_token, at, info),
+            Some(by) => session::step_up(&mut session, by, self.new_token, at, info),
             None => session::settle(&mut session, self.new_token, at, info),
         }
         session
@@ -152,7 +163,7 @@ impl Case<'_> {
 
     /// Returns Authenticators that the User could register.
     fn not_yet_registered(&self, all: &[Authenticator]) -> Vec<Candidate> {
-        let user = self.standing.user();
+        let user = self.valid_session.user();
         let config = self.ctx.directory.cluster_config();
         let state = authenticator::default_state(user, &config);
         if state != api::core_v1::authenticator::spec::State::Active {
@@ -199,7 +210,7 @@ impl Case<'_> {
     }
 
     fn by(&self, authenticator: &Authenticator, uid: Option<Uid>) -> Option<Candidate> {
-        let (method, said) = match authenticator::type_of(authenticator) {
+        let (method, facts) = match authenticator::type_of(authenticator) {
             Type::Fido => {
                 let fido = fido(authenticator)?;
                 let method = if fido.is_hardware {
@@ -207,19 +218,19 @@ impl Case<'_> {
                 } else {
                     Method::Fido
                 };
-                let said = self
-                    .said_by(authenticator)
-                    .unwrap_or_else(|| would_say(fido));
-                (method, Some(said))
+                let facts = self
+                    .recorded_fido_facts(authenticator)
+                    .unwrap_or_else(|| best_fido_facts(fido));
+                (method, Some(facts))
             }
             Type::Tpm => (Method::Tpm, None),
             Type::Totp => (Method::Totp, None),
             Type::Unknown => return None,
         };
         let mode = session::mode(self.session);
-        let info = session::authenticator_info(authenticator, mode, said, self.seen());
+        let info = session::authenticator_info(authenticator, mode, facts, self.client_origin());
         let rules = self.ctx.directory.authenticator_rules();
-        let user = self.standing.user();
+        let user = self.valid_session.user();
         let found =
             rules.post_authentication(user, Some(self.session), authenticator, &info, self.now);
         if let Some((Effect::Deny | Effect::Unknown, _)) = found {
@@ -258,21 +269,21 @@ impl Case<'_> {
     }
 
     /// Returns the facts that this Authenticator proved, if the Session used it last.
-    fn said_by(&self, authenticator: &Authenticator) -> Option<Said> {
+    fn recorded_fido_facts(&self, authenticator: &Authenticator) -> Option<FidoFacts> {
         let info = session::last_proof(self.session)?.info.as_ref()?;
         let Some(Details::Authenticator(by)) = &info.details else {
             return None;
         };
         let is_this = by.authenticator_ref.as_ref()?.uid == authenticator.uid();
         match by.info.as_ref()?.r#type.as_ref()? {
-            FactsType::Fido(said) if is_this => Some(said.clone()),
+            FactsType::Fido(facts) if is_this => Some(facts.clone()),
             FactsType::Fido(_) => None,
         }
     }
 
-    fn seen(&self) -> Seen {
+    fn client_origin(&self) -> ClientOrigin {
         let present = session::current(self.session).and_then(|current| current.info.as_ref());
-        present.map_or_else(Seen::default, |info| Seen {
+        present.map_or_else(ClientOrigin::default, |info| ClientOrigin {
             downstream: info.downstream.clone().unwrap_or_default(),
             geoip: info.geoip.clone(),
         })

@@ -70,7 +70,7 @@ impl WaitingLogins {
     pub(crate) fn add(&self, login: Waiting) -> Result<Option<Waiting>, Full> {
         let now = login.since;
         let mut logins = self.lock();
-        logins.retain(|other| waits(other, now));
+        logins.retain(|other| is_waiting(other, now));
         let is_own = |other: &&Waiting| other.prefix == login.prefix;
         let own = logins.iter().filter(is_own).count();
         if own >= SHARE {
@@ -94,12 +94,12 @@ impl WaitingLogins {
     }
 
     /// Removes the login whose code a User has entered.
-    pub(crate) fn entered(&self, code: &[u8]) {
+    pub(crate) fn remove_entered(&self, code: &[u8]) {
         self.lock().retain(|login| login.code.as_bytes() != code);
     }
 
     /// Remembers that a login was evicted and that no User can enter its code any more.
-    pub(crate) fn note_evicted(&self, id: Uid) {
+    pub(crate) fn record_evicted(&self, id: Uid) {
         self.evicted.insert(id, ());
     }
 
@@ -114,7 +114,7 @@ impl WaitingLogins {
 }
 
 /// Returns whether a login has not expired. A clock that was set back must not keep logins for longer.
-fn waits(login: &Waiting, now: UnixMillis) -> bool {
+fn is_waiting(login: &Waiting, now: UnixMillis) -> bool {
     now.since(login.since) < CODE_LIFETIME && login.since.since(now) < CODE_LIFETIME
 }
 
@@ -274,7 +274,9 @@ mod tests {
             assert_eq!(clients.ask(1), Ok(None));
         }
         assert!(clients.ask(1).is_err());
-        clients.waiting.entered(entered.code.as_bytes());
+        clients
+            .waiting
+            .remove_entered(remove_entered.code.as_bytes());
         assert_eq!(clients.ask(1), Ok(None));
         assert!(clients.ask(1).is_err());
         clients.waiting.remove(lost.id);
@@ -285,7 +287,7 @@ mod tests {
     fn evicted_device_logins_are_remembered() {
         let clients = Clients::new();
         let (one, other) = (clients.login(1), clients.login(1));
-        clients.waiting.note_evicted(one.id);
+        clients.waiting.record_evicted(one.id);
         assert!(clients.waiting.is_evicted(one.id));
         assert!(!clients.waiting.is_evicted(other.id));
     }

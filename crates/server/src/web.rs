@@ -39,7 +39,7 @@ use crate::{
     budget::{self, Shape},
     federation::{CALLBACK, oidc::LOGOUT as BACK_CHANNEL, saml::LOGOUT},
 };
-pub use authenticators::asked::page as proof_page;
+pub use authenticators::step_up_options::page as proof_page;
 use failure::Failure;
 use page::Page;
 use visit::Visit;
@@ -53,7 +53,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Returns the pages for the host `<domain>`. Also answers every path that no other router there serves.
 pub fn web_router(ctx: Context) -> Router {
     let callback = Router::new()
-        .route(CALLBACK, get(login::returned).post(login::posted_back))
+        .route(CALLBACK, get(login::returned).post(login::callback_post))
         .merge(saml::routes())
         .merge(oidc::routes())
         .layer(DefaultBodyLimit::max(LARGEST_ANSWER));
@@ -107,9 +107,9 @@ async fn serve(State(ctx): State<Context>, mut request: Request, next: NextLayer
         ),
         Ok((visit, cookie)) if !is_ours => (visit, cookie, foreign().into_response()),
         Ok((visit, cookie)) => {
-            let desk = admin::desk(&ctx, &visit, &caller, request.headers()).await;
-            is_admin = matches!(desk, Ok(Some(_)));
-            request.extensions_mut().insert(desk);
+            let admin_api = admin::admin_api(&ctx, &visit, &caller, request.headers()).await;
+            is_admin = matches!(admin_api, Ok(Some(_)));
+            request.extensions_mut().insert(admin_api);
             request.extensions_mut().insert(visit.clone());
             request.extensions_mut().insert(caller.clone());
             let payer = visit.payer(&caller);

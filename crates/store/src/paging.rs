@@ -27,7 +27,7 @@ impl Splitter {
     }
 
     /// Returns the number of items that is sufficient to find the page.
-    pub(crate) fn most(pages: Pages) -> u64 {
+    pub(crate) fn max_items(pages: Pages) -> u64 {
         (u64::from(pages.page) + 1) * u64::from(pages.items) + 1
     }
 
@@ -110,7 +110,7 @@ mod tests {
                 let on_page = &sizes[first..first + usize::try_from(limit).unwrap()];
                 prop_assert!(limit == 1 || on_page.iter().sum::<u64>() <= bytes);
                 // The items that a backend reads are sufficient.
-                let read = usize::try_from(Splitter::most(Pages { page, items, bytes })).unwrap();
+                let read = usize::try_from(Splitter::max_items(Pages { page, items, bytes })).unwrap();
                 let read = &sizes[..read.min(sizes.len())];
                 prop_assert_eq!(find(read, page, items, bytes), (offset, limit));
                 next += u64::from(limit);

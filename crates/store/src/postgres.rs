@@ -28,7 +28,7 @@ use crate::{
     backup_format::{Item, Load},
     prepared::prepare,
     row,
-    seal::{MasterKeys, Place, Sealer},
+    seal::{MasterKeys, Sealer, SecretLocation},
 };
 
 mod access;
@@ -55,7 +55,7 @@ mod step;
 mod target;
 mod writer;
 
-use change::{Answer, Durability};
+use change::{ChangeLogRead, Durability};
 use connection::{Connector, Freshness, no_connection};
 use deadline::{MAINTENANCE, OPERATION, exceeded, within};
 use feed::Feed;
@@ -147,7 +147,7 @@ impl Postgres {
     /// Closes a connection that did not answer. Other connections may hang, too.
     fn discard(&self, client: Client) {
         drop(Object::take(client));
-        self.freshness.doubt();
+        self.freshness.require_probe();
     }
 }
 
@@ -284,7 +284,10 @@ impl Store for Postgres {
     async fn secret(&self, kind: Kind, uid: Uid) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         let sealed = read!(self, client => query::sealed(&client, kind, uid))?;
         sealed
-            .map(|sealed| self.sealer.open(Place::of_document(kind, uid), &sealed))
+            .map(|sealed| {
+                self.sealer
+                    .open(SecretLocation::of_document(kind, uid), &sealed)
+            })
             .transpose()
     }
 
@@ -352,13 +355,13 @@ impl Store for Postgres {
             let answer = read!(self, client => change::after(&client, after, limit, &known))?;
             let publisher = self.feed.publisher();
             match answer {
-                Answer::Changes(changes, last) => {
+                ChangeLogRead::Changes(changes, last) => {
                     if let Some((cursor, mark)) = last {
                         publisher.read(&known, cursor, mark);
                     }
                     return Ok(changes);
                 }
-                Answer::NotContinued { head, mark } => {
+                ChangeLogRead::NotContinued { head, mark } => {
                     if publisher.replaced(&known, head, mark).is_some() {
                         return Ok(Changes::Replaced);
                     }

@@ -4,7 +4,7 @@ use domain::clock::UnixMillis;
 
 use crate::{
     Expected, NewDocument, Operation, SecretWrite, StoreError, Transaction,
-    seal::{Place, Sealer},
+    seal::{Sealer, SecretLocation},
 };
 
 /// A transaction whose secrets are sealed. It can be executed again after a failure.
@@ -36,7 +36,7 @@ pub(crate) fn prepare(transaction: Transaction, sealer: &Sealer) -> Result<Prepa
             let sealed = match std::mem::replace(&mut document.secret, SecretWrite::Keep) {
                 SecretWrite::Keep => None,
                 SecretWrite::Set(secret) => {
-                    let place = Place::of_document(document.kind, document.uid);
+                    let place = SecretLocation::of_document(document.kind, document.uid);
                     Some(sealer.seal(place, &secret)?)
                 }
             };

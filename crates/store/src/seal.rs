@@ -145,13 +145,13 @@ impl MasterKeys {
 
 /// The location of a secret, to which its ciphertext is bound.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place<'a> {
+pub(crate) struct SecretLocation<'a> {
     pub(crate) kind: &'a str,
     pub(crate) uid: Uid,
     pub(crate) field: &'a str,
 }
 
-impl Place<'_> {
+impl SecretLocation<'_> {
     /// Returns the location of the sealed part of a document.
     pub(crate) fn of_document(kind: Kind, uid: Uid) -> Self {
         Self {
@@ -204,7 +204,11 @@ impl SealingKey {
 
 impl Sealer {
     /// Seals a secret under the current key.
-    pub(crate) fn seal(&self, place: Place<'_>, secret: &[u8]) -> Result<Vec<u8>, StoreError> {
+    pub(crate) fn seal(
+        &self,
+        place: SecretLocation<'_>,
+        secret: &[u8],
+    ) -> Result<Vec<u8>, StoreError> {
         let SealingKey { id, aead, .. } = &self.present;
         // Allocate the final size first: growing the buffer would leave a copy of the secret in memory.
         let mut sealed = Vec::with_capacity(HEADER_LEN + secret.len() + TAG_LEN);
@@ -226,7 +230,7 @@ impl Sealer {
     /// Opens a secret that was sealed for the same location under any known key.
     pub(crate) fn open(
         &self,
-        place: Place<'_>,
+        place: SecretLocation<'_>,
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
         let broken = || {
@@ -263,13 +267,13 @@ impl Sealer {
         let Some((document, sealed)) = found else {
             return Ok(None);
         };
-        let place = Place::of_document(document.kind, document.uid);
+        let place = SecretLocation::of_document(document.kind, document.uid);
         let secret = sealed.map(|sealed| self.open(place, &sealed)).transpose()?;
         Ok(Some((document, secret)))
     }
 
     /// Checks that the keys include the one under which `sealed` was sealed for the same location.
-    pub(crate) fn check(&self, place: Place<'_>, sealed: &[u8]) -> Result<(), StoreError> {
+    pub(crate) fn check(&self, place: SecretLocation<'_>, sealed: &[u8]) -> Result<(), StoreError> {
         match key_id(sealed) {
             Some(id) if self.key(id).is_none() => Err(StoreError::new(format!(
                 "the database is sealed with the master key {id}, but the given key is {}",
@@ -318,8 +322,8 @@ mod tests {
         MasterKey::random(&SeededRng::new(seed))
     }
 
-    fn place(seed: u64) -> Place<'static> {
-        Place::of_document(Kind::Secret, Uid::random(&SeededRng::new(seed)))
+    fn place(seed: u64) -> SecretLocation<'static> {
+        SecretLocation::of_document(Kind::Secret, Uid::random(&SeededRng::new(seed)))
     }
 
     #[test]
@@ -335,7 +339,7 @@ mod tests {
             sealer.open(place(2), &sealed).is_err(),
             "moved to another document"
         );
-        let other_field = Place {
+        let other_field = SecretLocation {
             field: "other",
             ..place(1)
         };

@@ -31,7 +31,7 @@ use crate::{
     backup_format::{Item, Load},
     prepared::prepare,
     row,
-    seal::{MasterKeys, Place, Sealer, load_or_create},
+    seal::{MasterKeys, Sealer, SecretLocation, load_or_create},
 };
 
 mod access;
@@ -271,7 +271,10 @@ impl Store for Sqlite {
             .read(move |connection| query::sealed(connection, kind, uid))
             .await?;
         sealed
-            .map(|sealed| self.sealer.open(Place::of_document(kind, uid), &sealed))
+            .map(|sealed| {
+                self.sealer
+                    .open(SecretLocation::of_document(kind, uid), &sealed)
+            })
             .transpose()
     }
 

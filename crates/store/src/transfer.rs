@@ -22,7 +22,7 @@ use crate::{
     },
     open::open_unfinished,
     row,
-    seal::{KeyId, Place, Sealer},
+    seal::{KeyId, Sealer, SecretLocation},
 };
 
 /// The number of items buffered between the store and the file.
@@ -226,7 +226,8 @@ fn under_present_key(
     if let Some(sealed) = &document.sealed
         && !sealer.is_present(sealed)
     {
-        let place = Place::of_document(row::kind(&document.kind)?, row::uid(&document.uid)?);
+        let place =
+            SecretLocation::of_document(row::kind(&document.kind)?, row::uid(&document.uid)?);
         document.sealed = Some(sealer.seal(place, &sealer.open(place, sealed)?)?);
     }
     Ok(document)

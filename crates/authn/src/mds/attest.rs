@@ -3,7 +3,7 @@
 use domain::clock::UnixMillis;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
-use super::{Entry, Metadata, Standing};
+use super::{AuthenticatorStatus, Entry, Metadata};
 use crate::{
     webauthn::{AttestedModel, Registered, Statement},
     x509::{self, ChainError},
@@ -15,7 +15,7 @@ const PUBLISHED_UNDER: &[u8] = include_bytes!("data/globalsign-root-r3.pem");
 
 /// Reasons why the attestation of a known model is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unattested {
+pub enum AttestationRejection {
     /// The model is compromised.
     #[error("the metadata say that the model is not to be relied upon")]
     Compromised,
@@ -36,13 +36,13 @@ impl Metadata {
     /// Returns the model that the attestation of a registration proves, or `None` if it proves no known model.
     ///
     /// # Errors
-    /// Returns [`Unattested::Compromised`] if the model is compromised, and [`Unattested::Chain`] if the certificates
-    /// are not those of the claimed model.
+    /// Returns [`AttestationRejection::Compromised`] if the model is compromised, and
+    /// [`AttestationRejection::Chain`] if the certificates are not those of the claimed model.
     pub fn attest(
         &self,
         registered: &Registered,
         now: UnixMillis,
-    ) -> Result<Option<&Entry>, Unattested> {
+    ) -> Result<Option<&Entry>, AttestationRejection> {
         let Statement::Certified(chain) = &registered.attestation.statement else {
             return Ok(None);
         };
@@ -54,8 +54,8 @@ impl Metadata {
         let Some(entry) = entry else {
             return Ok(None);
         };
-        if entry.standing(now) == Standing::Compromised {
-            return Err(Unattested::Compromised);
+        if entry.authenticator_status(now) == AuthenticatorStatus::Compromised {
+            return Err(AttestationRejection::Compromised);
         }
         x509::verify_chain(chain, &entry.anchors, now)?;
         Ok(Some(entry))
@@ -80,7 +80,7 @@ impl Entry {
     }
 }
 
-impl Standing {
+impl AuthenticatorStatus {
     /// Returns the certification level from 1 to 3, or 0 if the model is not certified.
     pub fn level(self) -> u32 {
         match self {
@@ -103,7 +103,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        mds::Status,
+        mds::StatusReport,
         webauthn::{Aaguid, Algorithm, Attestation, Flags, Format, PublicKey},
     };
 
@@ -166,7 +166,7 @@ mod tests {
     }
 
     fn metadata(anchors: Vec<Vec<u8>>, statuses: &[&str]) -> Metadata {
-        let statuses = statuses.iter().map(|name| Status {
+        let statuses = statuses.iter().map(|name| StatusReport {
             name: (*name).to_owned(),
             since: None,
         });
@@ -192,7 +192,7 @@ mod tests {
         let genuine = attest(Statement::Certified(vec![maker.certify(2030)]));
         let entry = genuine.unwrap().unwrap();
         assert!(entry.is_hardware() && !entry.is_software());
-        assert_eq!(entry.standing(NOW).level(), 2);
+        assert_eq!(entry.authenticator_status(NOW).level(), 2);
         // No attestation and self attestation prove no model.
         assert_eq!(attest(Statement::None), Ok(None));
         assert_eq!(attest(Statement::OwnKey), Ok(None));
@@ -202,11 +202,11 @@ mod tests {
         ] {
             assert!(matches!(
                 attest(Statement::Certified(forged)),
-                Err(Unattested::Chain(_))
+                Err(AttestationRejection::Chain(_))
             ));
         }
         let expired = attest(Statement::Certified(vec![maker.certify(2025)]));
-        assert_eq!(expired, Err(Unattested::Chain(ChainError::Time)));
+        assert_eq!(expired, Err(AttestationRejection::Chain(ChainError::Time)));
     }
 
     #[test]
@@ -226,7 +226,7 @@ mod tests {
         let metadata = metadata(vec![maker.root()], &["FIDO_CERTIFIED_L1", status]);
         let statement = Statement::Certified(vec![maker.certify(2030)]);
         let attested = metadata.attest(&registered(MODEL, statement), NOW);
-        assert_eq!(attested, Err(Unattested::Compromised));
+        assert_eq!(attested, Err(AttestationRejection::Compromised));
     }
 
     #[test]
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(old.signed_aaguid(), Aaguid::default());
         let attested = metadata.attest(&old, NOW).unwrap().unwrap();
         assert_eq!(attested.description, "Old key");
-        assert_eq!(attested.standing(NOW).level(), 0);
+        assert_eq!(attested.authenticator_status(NOW).level(), 0);
         // An unknown key proves no model, even with a known AAGUID.
         metadata.entries[1].key_identifiers = vec![vec![1; 20]];
         assert_eq!(metadata.attest(&old, NOW), Ok(None));
@@ -282,7 +282,10 @@ mod tests {
         metadata.entries.push(revoked);
         let mut key = registered(Aaguid::default(), Statement::Certified(vec![leaf]));
         key.attestation.format = Format::FidoU2f;
-        assert_eq!(metadata.attest(&key, NOW), Err(Unattested::Compromised));
+        assert_eq!(
+            metadata.attest(&key, NOW),
+            Err(AttestationRejection::Compromised)
+        );
     }
 
     #[test]

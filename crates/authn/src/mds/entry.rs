@@ -20,21 +20,21 @@ pub struct Entry {
     /// Key protection: `hardware`, `software`, `secure_element`, `tee` or `remote_handle`.
     pub key_protection: Vec<String>,
     /// Status reports, oldest first.
-    pub statuses: Vec<Status>,
+    pub statuses: Vec<StatusReport>,
 }
 
 /// A status report of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
+pub struct StatusReport {
     /// Status from the FIDO registry "Authenticator Status".
     pub name: String,
     /// Effective date. If `None`, the status is effective immediately.
     pub since: Option<UnixMillis>,
 }
 
-/// Overall standing of a model, worst first.
+/// Overall status of a model, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+pub enum AuthenticatorStatus {
     /// The model is compromised or revoked.
     Compromised,
     /// The model is not certified, and no vulnerability is known.
@@ -64,7 +64,9 @@ impl Entry {
             return Some(None);
         }
         let statuses = object.get("statusReports")?.as_array()?.iter();
-        let statuses = statuses.map(Status::read).collect::<Option<Vec<_>>>()?;
+        let statuses = statuses
+            .map(StatusReport::read)
+            .collect::<Option<Vec<_>>>()?;
         let nothing = Value::Object(serde_json::Map::new());
         let statement = object.get("metadataStatement").unwrap_or(&nothing);
         let anchors = match statement.get("attestationRootCertificates") {
@@ -86,33 +88,37 @@ impl Entry {
         }))
     }
 
-    /// Returns the standing at `now`. A compromised model stays compromised, because an update does not reach all of
+    /// Returns the status at `now`. A compromised model stays compromised, because an update does not reach all of
     /// its authenticators.
-    pub fn standing(&self, now: UnixMillis) -> Standing {
-        let mut standing = Standing::Uncertified;
-        let said = self.statuses.iter();
-        for status in said.filter(|status| status.since.is_none_or(|since| since <= now)) {
-            standing = match status.name.as_str() {
+    pub fn authenticator_status(&self, now: UnixMillis) -> AuthenticatorStatus {
+        let mut overall = AuthenticatorStatus::Uncertified;
+        let reports = self.statuses.iter();
+        for status in reports.filter(|status| status.since.is_none_or(|since| since <= now)) {
+            overall = match status.name.as_str() {
                 "REVOKED"
                 | "USER_VERIFICATION_BYPASS"
                 | "ATTESTATION_KEY_COMPROMISE"
                 | "USER_KEY_REMOTE_COMPROMISE"
-                | "USER_KEY_PHYSICAL_COMPROMISE" => Standing::Compromised,
-                "NOT_FIDO_CERTIFIED" => standing.min(Standing::Uncertified),
+                | "USER_KEY_PHYSICAL_COMPROMISE" => AuthenticatorStatus::Compromised,
+                "NOT_FIDO_CERTIFIED" => overall.min(AuthenticatorStatus::Uncertified),
                 "FIDO_CERTIFIED" | "FIDO_CERTIFIED_L1" | "FIDO_CERTIFIED_L1plus" => {
-                    standing.raised(Standing::Level1)
+                    overall.raised(AuthenticatorStatus::Level1)
                 }
-                "FIDO_CERTIFIED_L2" | "FIDO_CERTIFIED_L2plus" => standing.raised(Standing::Level2),
-                "FIDO_CERTIFIED_L3" | "FIDO_CERTIFIED_L3plus" => standing.raised(Standing::Level3),
-                _ => standing,
+                "FIDO_CERTIFIED_L2" | "FIDO_CERTIFIED_L2plus" => {
+                    overall.raised(AuthenticatorStatus::Level2)
+                }
+                "FIDO_CERTIFIED_L3" | "FIDO_CERTIFIED_L3plus" => {
+                    overall.raised(AuthenticatorStatus::Level3)
+                }
+                _ => overall,
             };
         }
-        standing
+        overall
     }
 }
 
-impl Standing {
-    /// Returns the certified standing. Certification does not undo a compromise.
+impl AuthenticatorStatus {
+    /// Returns the certified status. Certification does not undo a compromise.
     fn raised(self, to: Self) -> Self {
         match self {
             Self::Compromised => Self::Compromised,
@@ -121,7 +127,7 @@ impl Standing {
     }
 }
 
-impl Status {
+impl StatusReport {
     fn read(value: &Value) -> Option<Self> {
         let since = match value.get("effectiveDate") {
             None => None,

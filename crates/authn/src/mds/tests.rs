@@ -63,9 +63,12 @@ fn models_are_found_by_both_their_names() {
     assert_eq!(found.description, "Key 5");
     assert_eq!(found.anchors, [vec![1, 2, 3]]);
     assert_eq!(found.key_protection, ["hardware", "secure_element"]);
-    assert_eq!(found.standing(NOW), Standing::Level2);
+    assert_eq!(found.authenticator_status(NOW), AuthenticatorStatus::Level2);
     let u2f = metadata.model_of_key(&[0, 0xff], NOW).unwrap();
-    assert_eq!(u2f.standing(NOW), Standing::Compromised);
+    assert_eq!(
+        u2f.authenticator_status(NOW),
+        AuthenticatorStatus::Compromised
+    );
     assert_eq!(metadata.model(Aaguid::default()), None);
 }
 
@@ -148,7 +151,7 @@ fn b15_older_metadata_do_not_replace_newer_ones() {
 #[case(json!({"no": 7, "nextUpdate": "2026-02-01", "entries": [{"aaguid": MODEL}]}))]
 #[case(json!({"no": 7, "nextUpdate": "2026-02-01", "entries": [{"aaguid": MODEL, "statusReports": [{}]}]}))]
 #[case(json!([]))]
-fn b15_what_is_malformed_is_refused_whole(#[case] payload: Value) {
+fn b15_malformed_metadata_are_refused(#[case] payload: Value) {
     let publisher = Publisher::fido();
     let refused = publisher.verify(&publisher.publish(&payload), None);
     assert_eq!(refused, Err(Rejected::Malformed("the metadata")));
@@ -163,21 +166,21 @@ fn b15_a_model_that_is_listed_twice_is_refused() {
 }
 
 #[rstest]
-#[case(&[], Standing::Uncertified)]
-#[case(&[("FIDO_CERTIFIED", None)], Standing::Level1)]
-#[case(&[("FIDO_CERTIFIED_L1", None), ("FIDO_CERTIFIED_L2", None)], Standing::Level2)]
-#[case(&[("FIDO_CERTIFIED_L3plus", Some("2026-06-01"))], Standing::Uncertified)]
-#[case(&[("FIDO_CERTIFIED_L3plus", Some("2025-06-01"))], Standing::Level3)]
-#[case(&[("FIDO_CERTIFIED_L2", None), ("REVOKED", None)], Standing::Compromised)]
-#[case(&[("REVOKED", None), ("FIDO_CERTIFIED_L2", None)], Standing::Compromised)]
-#[case(&[("ATTESTATION_KEY_COMPROMISE", Some("2026-06-01"))], Standing::Uncertified)]
-#[case(&[("USER_KEY_REMOTE_COMPROMISE", Some("2025-06-01"))], Standing::Compromised)]
-#[case(&[("REVOKED", None), ("UPDATE_AVAILABLE", None)], Standing::Compromised)]
-#[case(&[("SOMETHING_NEW", None)], Standing::Uncertified)]
+#[case(&[], AuthenticatorStatus::Uncertified)]
+#[case(&[("FIDO_CERTIFIED", None)], AuthenticatorStatus::Level1)]
+#[case(&[("FIDO_CERTIFIED_L1", None), ("FIDO_CERTIFIED_L2", None)], AuthenticatorStatus::Level2)]
+#[case(&[("FIDO_CERTIFIED_L3plus", Some("2026-06-01"))], AuthenticatorStatus::Uncertified)]
+#[case(&[("FIDO_CERTIFIED_L3plus", Some("2025-06-01"))], AuthenticatorStatus::Level3)]
+#[case(&[("FIDO_CERTIFIED_L2", None), ("REVOKED", None)], AuthenticatorStatus::Compromised)]
+#[case(&[("REVOKED", None), ("FIDO_CERTIFIED_L2", None)], AuthenticatorStatus::Compromised)]
+#[case(&[("ATTESTATION_KEY_COMPROMISE", Some("2026-06-01"))], AuthenticatorStatus::Uncertified)]
+#[case(&[("USER_KEY_REMOTE_COMPROMISE", Some("2025-06-01"))], AuthenticatorStatus::Compromised)]
+#[case(&[("REVOKED", None), ("UPDATE_AVAILABLE", None)], AuthenticatorStatus::Compromised)]
+#[case(&[("SOMETHING_NEW", None)], AuthenticatorStatus::Uncertified)]
 fn b14_status_reports_against_a_model_are_applied(
     #[case] statuses: &[(&str, Option<&str>)],
-    #[case] expected: Standing,
+    #[case] expected: AuthenticatorStatus,
 ) {
     let entry = Entry::read(&entry(statuses)).unwrap().unwrap();
-    assert_eq!(entry.standing(NOW), expected);
+    assert_eq!(entry.authenticator_status(NOW), expected);
 }

@@ -6,8 +6,8 @@ use http::{Request, StatusCode, header};
 use serde_json::{Map, Value};
 
 use super::{
-    Answer, AuthenticationTime, Departure, ExternalIdentity, LoginError, email, name, picture,
-    secret,
+    AuthenticationTime, AuthorizationRequest, AuthorizationResponse, ExternalIdentity, LoginError,
+    email, name, picture, secret,
 };
 use crate::{fetched::Unavailable, outbound::Outbound};
 use aws_lc_rs::digest;
@@ -64,7 +64,7 @@ pub fn begin(
     registration: &Registration<'_>,
     state: &str,
     rng: &dyn Rng,
-) -> Departure {
+) -> AuthorizationRequest {
     let verifier = secret(rng);
     let challenge = digest::digest(&digest::SHA256, verifier.as_bytes());
     let query = form_urlencoded::Serializer::new(String::new())
@@ -75,9 +75,9 @@ pub fn begin(
         .append_pair("code_challenge", &URL_SAFE_NO_PAD.encode(challenge))
         .append_pair("code_challenge_method", "S256")
         .finish();
-    Departure {
+    AuthorizationRequest {
         url: format!("{}/login/oauth/authorize?{query}", endpoints.web),
-        memory: verifier.into_bytes(),
+        login_state: verifier.into_bytes(),
     }
 }
 
@@ -89,12 +89,12 @@ pub fn begin(
 pub async fn finish(
     endpoints: &Endpoints,
     registration: &Registration<'_>,
-    memory: &[u8],
-    answer: Answer<'_>,
+    login_state: &[u8],
+    authorization_response: AuthorizationResponse<'_>,
     outbound: &Outbound,
 ) -> Result<ExternalIdentity, LoginError> {
-    let code = answer.code()?;
-    let verifier = std::str::from_utf8(memory)
+    let code = authorization_response.code()?;
+    let verifier = std::str::from_utf8(login_state)
         .map_err(|_| LoginError::Invalid("the login was not started here"))?;
     let token = exchange(endpoints, registration, code, verifier, outbound).await?;
     let user = get(&format!("{}/user", endpoints.api), &token, outbound).await?;
@@ -124,18 +124,18 @@ async fn exchange(
         .header(header::ACCEPT, "application/json")
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(form.into_bytes());
-    let answer = strict_json::object(&send(request, outbound).await?).map_err(|_| {
+    let response = strict_json::object(&send(request, outbound).await?).map_err(|_| {
         LoginError::Invalid("the response of the token endpoint is not a JSON object")
     })?;
     // GitHub reports errors with status 200.
-    if let Some(error) = answer.get("error").and_then(Value::as_str) {
-        let answer = Answer {
+    if let Some(error) = response.get("error").and_then(Value::as_str) {
+        let authorization_response = AuthorizationResponse {
             error: Some(error),
-            ..Answer::default()
+            ..AuthorizationResponse::default()
         };
-        answer.code()?;
+        authorization_response.code()?;
     }
-    let token = answer.get("access_token").and_then(Value::as_str);
+    let token = response.get("access_token").and_then(Value::as_str);
     token.map(str::to_owned).ok_or(LoginError::Invalid(
         "the response of the token endpoint has no token",
     ))
@@ -156,10 +156,10 @@ async fn send(
 ) -> Result<Vec<u8>, LoginError> {
     let request = request
         .map_err(|_| LoginError::Invalid("the token of GitHub cannot be sent in a header"))?;
-    let answer = outbound.send(request, LARGEST_ANSWER).await;
-    let answer = answer.map_err(|error| Unavailable::because(&error))?;
-    match answer.status() {
-        StatusCode::OK => Ok(answer.into_body()),
+    let response = outbound.send(request, LARGEST_ANSWER).await;
+    let response = response.map_err(|error| Unavailable::because(&error))?;
+    match response.status() {
+        StatusCode::OK => Ok(response.into_body()),
         status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => Err(
             Unavailable::because(&format!("GitHub responded with status {}", status.as_u16()))
                 .into(),

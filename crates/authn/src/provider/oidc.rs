@@ -19,16 +19,16 @@ use openidconnect::{
 };
 use serde_json::{Map, Value};
 
+mod discovery;
 mod logout;
-mod metadata;
 
 pub use logout::LogoutToken;
 
-use metadata::{Found, Metadata};
+use discovery::{Found, Metadata};
 
 use super::{
-    Answer, AuthenticationTime, Departure, ExternalIdentity, LoginError, email, identifier, name,
-    picture, secret,
+    AuthenticationTime, AuthorizationRequest, AuthorizationResponse, ExternalIdentity, LoginError,
+    email, identifier, name, picture, secret,
 };
 use crate::{
     assertion::SKEW,
@@ -94,14 +94,14 @@ pub struct Registration<'a> {
 }
 
 /// A client of one provider, discovered by its issuer. It caches the provider's metadata and keys.
-pub struct Relying {
+pub struct RelyingParty {
     issuer: String,
     outbound: Outbound,
     clock: Arc<dyn Clock>,
     found: Fetched<Found>,
 }
 
-impl Relying {
+impl RelyingParty {
     /// Creates a client. The first login fetches the metadata.
     pub fn new(issuer: &str, outbound: Outbound, clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -112,9 +112,9 @@ impl Relying {
         }
     }
 
-    /// Starts a login. The provider returns `state` unchanged, and the caller must compare it. If `anew` is true, the
-    /// provider is asked to authenticate the person again, even if they have a session there (`OpenID` Connect Core 1.0
-    /// §3.1.2.1).
+    /// Starts a login. The provider returns `state` unchanged, and the caller must compare it. If
+    /// `force_authentication` is true, the provider is asked to authenticate the person again, even if they have a
+    /// session there (`OpenID` Connect Core 1.0 §3.1.2.1).
     ///
     /// # Errors
     /// Returns [`LoginError::Unavailable`] if the provider's metadata cannot be fetched.
@@ -122,12 +122,12 @@ impl Relying {
         &self,
         registration: &Registration<'_>,
         state: &str,
-        anew: bool,
+        force_authentication: bool,
         rng: &dyn Rng,
-    ) -> Result<Departure, LoginError> {
+    ) -> Result<AuthorizationRequest, LoginError> {
         let found = self.found().await?;
         let (nonce, verifier) = (secret(rng), secret(rng));
-        let memory = if anew {
+        let login_state = if force_authentication {
             format!("{nonce}.{verifier}.{}", self.clock.now().seconds())
         } else {
             format!("{nonce}.{verifier}")
@@ -151,41 +151,41 @@ impl Relying {
             )
             .add_scopes(scopes(registration).map(Scope::new))
             .set_pkce_challenge(challenge);
-        if anew {
+        if force_authentication {
             request = request
                 .add_prompt(CoreAuthPrompt::Login)
                 .set_max_age(Duration::ZERO);
         }
         let (url, _, _) = request.url();
-        Ok(Departure {
+        Ok(AuthorizationRequest {
             url: url.into(),
-            memory: memory.into_bytes(),
+            login_state: login_state.into_bytes(),
         })
     }
 
     /// Completes a login: redeems the code, verifies the ID token and returns the person's identity.
     ///
     /// # Errors
-    /// Returns [`LoginError::Refused`] if the provider reports an error, [`LoginError::NotAnew`] if a requested new
+    /// Returns [`LoginError::Refused`] if the provider reports an error, [`LoginError::NotFresh`] if a requested new
     /// authentication did not happen, [`LoginError::Unavailable`] if the provider cannot be reached, and
     /// [`LoginError::Invalid`] if the callback or the ID token fails validation.
     pub async fn finish(
         &self,
         registration: &Registration<'_>,
-        memory: &[u8],
-        answer: Answer<'_>,
+        login_state: &[u8],
+        authorization_response: AuthorizationResponse<'_>,
     ) -> Result<ExternalIdentity, LoginError> {
         let found = self.found().await?;
-        check_issuer(&found.metadata, answer.issuer)?;
-        let code = answer.code()?;
+        check_issuer(&found.metadata, authorization_response.issuer)?;
+        let code = authorization_response.code()?;
         let not_begun = LoginError::Invalid("the login was not started here");
-        let Some((nonce, rest)) = std::str::from_utf8(memory)
+        let Some((nonce, rest)) = std::str::from_utf8(login_state)
             .ok()
             .and_then(|text| text.split_once('.'))
         else {
             return Err(not_begun);
         };
-        let (verifier, anew_since) = match rest.split_once('.') {
+        let (verifier, forced_at) = match rest.split_once('.') {
             None => (rest, None),
             Some((verifier, since)) => match since.parse::<i64>() {
                 Ok(since) => (verifier, Some(since)),
@@ -207,7 +207,7 @@ impl Relying {
             tracing::warn!(issuer = self.issuer, ?error, "ID token refused");
             LoginError::Invalid("the ID token of the provider is not valid")
         })?;
-        let authenticated = authentication_time(&claims, anew_since, self.clock.now())?;
+        let authenticated = authentication_time(&claims, forced_at, self.clock.now())?;
         if registration.uses_user_info {
             self.add_user_info(&found, &tokens, &mut claims).await?;
         }
@@ -218,8 +218,8 @@ impl Relying {
         self.found.get(async || self.fetch().await).await
     }
 
-    async fn fetch(&self) -> Result<Found, metadata::FetchError> {
-        let outcome = metadata::fetch(&self.issuer, &self.outbound).await;
+    async fn fetch(&self) -> Result<Found, discovery::FetchError> {
+        let outcome = discovery::fetch(&self.issuer, &self.outbound).await;
         if let Err(error) = &outcome {
             tracing::warn!(%error, issuer = self.issuer, "an identity provider is not available");
         }
@@ -241,18 +241,18 @@ impl Relying {
             found.keys.clone(),
         )
         .set_client_secret(ClientSecret::new(registration.client_secret.to_owned()))
-        .set_auth_type(metadata::authentication(&found.metadata))
+        .set_auth_type(discovery::authentication(&found.metadata))
         .set_token_uri(endpoint)
         .set_redirect_uri(redirect(registration)?);
         let request = client
             .exchange_code(AuthorizationCode::new(code.to_owned()))
             .set_pkce_verifier(PkceCodeVerifier::new(verifier.to_owned()));
         let sender = Sender(self.outbound.clone());
-        let answer: Exchange<'_> = Box::pin(request.request_async(&sender));
-        let answer = answer.await;
-        answer.map_err(|error| match error {
-            RequestTokenError::ServerResponse(answer) => {
-                let code = answer.error().as_ref().to_owned();
+        let response: Exchange<'_> = Box::pin(request.request_async(&sender));
+        let response = response.await;
+        response.map_err(|error| match error {
+            RequestTokenError::ServerResponse(response) => {
+                let code = response.error().as_ref().to_owned();
                 tracing::warn!(issuer = self.issuer, code, "authorization code refused");
                 LoginError::Refused(code)
             }
@@ -345,12 +345,12 @@ impl Relying {
             .header(http::header::ACCEPT, "application/json")
             .body(Vec::new())
             .map_err(|_| LoginError::Invalid("the user info endpoint is not a URL"))?;
-        let answer = self.outbound.send(request, LARGEST_ANSWER).await;
-        let answer = answer.map_err(|error| unavailable(&error))?;
-        if answer.status() != http::StatusCode::OK {
+        let response = self.outbound.send(request, LARGEST_ANSWER).await;
+        let response = response.map_err(|error| unavailable(&error))?;
+        if response.status() != http::StatusCode::OK {
             return Err(LoginError::Invalid("the provider returned no user info"));
         }
-        let info = strict_json::object(answer.body()).map_err(|_| {
+        let info = strict_json::object(response.body()).map_err(|_| {
             LoginError::Invalid("the user info of the provider is not a JSON object")
         })?;
         // OpenID Connect Core 1.0 §5.3.2: with a different `sub`, the response can belong to another person.
@@ -401,7 +401,7 @@ enum NotVerified {
 /// in seconds if the provider was asked to authenticate the person again. Without `since`, an invalid value is ignored.
 ///
 /// # Errors
-/// Returns [`LoginError::NotAnew`] if `since` is given and the claim is older or invalid. A missing claim is not an
+/// Returns [`LoginError::NotFresh`] if `since` is given and the claim is older or invalid. A missing claim is not an
 /// error, because not every provider has to send it.
 fn authentication_time(
     claims: &Map<String, Value>,
@@ -424,7 +424,7 @@ fn authentication_time(
             time.at = Some(UnixMillis::from_seconds(at).min(now));
             Ok(time)
         }
-        _ if time.was_requested => Err(LoginError::NotAnew),
+        _ if time.was_requested => Err(LoginError::NotFresh),
         _ => {
             tracing::warn!(%claim, "the auth_time of an ID token is not a time in seconds, or is in the future");
             Ok(time)

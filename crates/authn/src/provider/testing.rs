@@ -138,7 +138,7 @@ impl Stub {
                     let Ok(stream) = acceptor.accept(stream).await else {
                         return;
                     };
-                    let service = service_fn(|request| answer(state.clone(), request));
+                    let service = service_fn(|request| respond(state.clone(), request));
                     let io = TokioIo::new(stream);
                     let _ = http1::Builder::new().serve_connection(io, service).await;
                 });
@@ -223,7 +223,7 @@ fn key_id(key: &EcdsaKeyPair) -> String {
     encode(&key.public_key().as_ref()[1..9])
 }
 
-async fn answer(
+async fn respond(
     state: Arc<Mutex<State>>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
@@ -237,7 +237,7 @@ async fn answer(
     let (status, body) = if state.is_down {
         (StatusCode::SERVICE_UNAVAILABLE, json!("down"))
     } else {
-        state.answer(&head, &body)
+        state.respond(&head, &body)
     };
     let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
     *response.status_mut() = status;
@@ -247,7 +247,7 @@ async fn answer(
 }
 
 impl State {
-    fn answer(&mut self, head: &http::request::Parts, body: &[u8]) -> (StatusCode, Value) {
+    fn respond(&mut self, head: &http::request::Parts, body: &[u8]) -> (StatusCode, Value) {
         let ok = |value: Value| (StatusCode::OK, value);
         let bearer = head.headers.get(header::AUTHORIZATION);
         let is_bearer = bearer.is_some_and(|value| value == "Bearer the access token");
@@ -303,11 +303,11 @@ impl State {
     fn exchange_at_github(&mut self, body: &[u8]) -> (StatusCode, Value) {
         let fields: HashMap<_, _> = form_urlencoded::parse(body).into_owned().collect();
         assert_eq!(fields["client_secret"], CLIENT_SECRET);
-        let answer = match self.redeem(body) {
+        let response = match self.redeem(body) {
             Some(_) => json!({"access_token": "the access token", "token_type": "bearer"}),
             None => json!({"error": "bad_verification_code"}),
         };
-        (StatusCode::OK, answer)
+        (StatusCode::OK, response)
     }
 
     /// Redeems a code once, if the PKCE verifier and redirect URI match.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     github,
-    oidc::{Registration, Relying},
+    oidc::{Registration, RelyingParty},
     testing::{CLIENT_ID, CLIENT_SECRET, Callback, Stub},
     *,
 };
@@ -18,27 +18,27 @@ const REDIRECT: &str = "https://cluster.example/callback";
 
 struct Scene {
     stub: Stub,
-    relying: Relying,
+    relying_party: RelyingParty,
     clock: Arc<ManualClock>,
     uses_user_info: bool,
     identifier_claim: &'static str,
     allows_unverified_email: bool,
-    anew: bool,
+    force_authentication: bool,
 }
 
 impl Scene {
     async fn new() -> Self {
         let clock = Arc::new(ManualClock::at(UnixMillis(1_795_305_600_000)));
         let stub = Stub::start(clock.clone()).await;
-        let relying = Relying::new(&stub.issuer(), stub.outbound(), clock.clone());
+        let relying_party = RelyingParty::new(&stub.issuer(), stub.outbound(), clock.clone());
         Self {
             stub,
-            relying,
+            relying_party,
             clock,
             uses_user_info: false,
             identifier_claim: "",
             allows_unverified_email: false,
-            anew: false,
+            force_authentication: false,
         }
     }
 
@@ -54,35 +54,44 @@ impl Scene {
         }
     }
 
-    async fn depart(&self) -> (Departure, Callback) {
-        let departure = self
-            .relying
-            .begin(&self.registration(), "the state", self.anew, &SystemRng)
+    async fn begin(&self) -> (AuthorizationRequest, Callback) {
+        let authorization_request = self
+            .relying_party
+            .begin(
+                &self.registration(),
+                "the state",
+                self.force_authentication,
+                &SystemRng,
+            )
             .await;
-        let departure = departure.unwrap();
-        let callback = self.stub.authorize(&departure.url);
+        let authorization_request = authorization_request.unwrap();
+        let callback = self.stub.authorize(&authorization_request.url);
         assert_eq!(callback.state, "the state");
-        (departure, callback)
+        (authorization_request, callback)
     }
 
     async fn finish(
         &self,
-        departure: &Departure,
+        authorization_request: &AuthorizationRequest,
         callback: &Callback,
     ) -> Result<ExternalIdentity, LoginError> {
-        let answer = Answer {
+        let authorization_response = AuthorizationResponse {
             code: Some(&callback.code),
             issuer: Some(&callback.iss),
             error: None,
         };
-        self.relying
-            .finish(&self.registration(), &departure.memory, answer)
+        self.relying_party
+            .finish(
+                &self.registration(),
+                &authorization_request.login_state,
+                authorization_response,
+            )
             .await
     }
 
     async fn log_in(&self) -> Result<ExternalIdentity, LoginError> {
-        let (departure, callback) = self.depart().await;
-        self.finish(&departure, &callback).await
+        let (authorization_request, callback) = self.begin().await;
+        self.finish(&authorization_request, &callback).await
     }
 
     fn claims(&self, claims: Value) {
@@ -97,16 +106,23 @@ async fn a_login_returns_the_identity() {
         "email": "Alice@Example.com", "email_verified": true, "name": "Alice A.",
         "picture": "https://idp.example/a.png", "groups": ["dev"],
     }));
-    let (departure, callback) = scene.depart().await;
+    let (authorization_request, callback) = scene.begin().await;
     for part in [
         "scope=openid+profile+email",
         "response_type=code",
         "nonce=",
         "code_challenge=",
     ] {
-        assert!(departure.url.contains(part), "{part} in {}", departure.url);
+        assert!(
+            authorization_request.url.contains(part),
+            "{part} in {}",
+            authorization_request.url
+        );
     }
-    let identity = scene.finish(&departure, &callback).await.unwrap();
+    let identity = scene
+        .finish(&authorization_request, &callback)
+        .await
+        .unwrap();
     assert_eq!(identity.identifier, "1234");
     assert_eq!(identity.email.as_deref(), Some("alice@example.com"));
     assert_eq!(identity.name.as_deref(), Some("Alice A."));
@@ -120,17 +136,23 @@ async fn a_login_returns_the_identity() {
 #[tokio::test]
 async fn w04_a_code_works_once() {
     let scene = Scene::new().await;
-    let (departure, callback) = scene.depart().await;
-    scene.finish(&departure, &callback).await.unwrap();
-    let error = scene.finish(&departure, &callback).await.unwrap_err();
+    let (authorization_request, callback) = scene.begin().await;
+    scene
+        .finish(&authorization_request, &callback)
+        .await
+        .unwrap();
+    let error = scene
+        .finish(&authorization_request, &callback)
+        .await
+        .unwrap_err();
     assert!(matches!(error, LoginError::Refused(code) if code == "invalid_grant"));
 }
 
 #[tokio::test]
 async fn w03_a_code_of_another_login_is_refused() {
     let scene = Scene::new().await;
-    let (victim, _) = scene.depart().await;
-    let (_, attacker) = scene.depart().await;
+    let (victim, _) = scene.begin().await;
+    let (_, attacker) = scene.begin().await;
     // Victim's verifier with the attacker's code.
     let error = scene.finish(&victim, &attacker).await.unwrap_err();
     assert!(matches!(error, LoginError::Refused(code) if code == "invalid_grant"));
@@ -177,9 +199,12 @@ async fn a08_an_id_token_is_signed_by_a_key_of_its_issuer(#[case] header: Value)
 #[tokio::test]
 async fn w02_a_response_from_another_issuer_is_refused() {
     let scene = Scene::new().await;
-    let (departure, mut callback) = scene.depart().await;
+    let (authorization_request, mut callback) = scene.begin().await;
     callback.iss = "https://other.example".to_owned();
-    scene.finish(&departure, &callback).await.unwrap_err();
+    scene
+        .finish(&authorization_request, &callback)
+        .await
+        .unwrap_err();
     assert_eq!(
         scene.stub.state().asked.get("/token"),
         None,
@@ -188,14 +213,18 @@ async fn w02_a_response_from_another_issuer_is_refused() {
     // A callback without `iss` is rejected if the metadata announce it.
     let scene = Scene::new().await;
     scene.stub.state().promises_issuer = true;
-    let (departure, callback) = scene.depart().await;
-    let answer = Answer {
+    let (authorization_request, callback) = scene.begin().await;
+    let authorization_response = AuthorizationResponse {
         code: Some(&callback.code),
-        ..Answer::default()
+        ..AuthorizationResponse::default()
     };
     let outcome = scene
-        .relying
-        .finish(&scene.registration(), &departure.memory, answer)
+        .relying_party
+        .finish(
+            &scene.registration(),
+            &authorization_request.login_state,
+            authorization_response,
+        )
         .await;
     outcome.unwrap_err();
     assert_eq!(scene.stub.state().asked.get("/token"), None);
@@ -280,8 +309,11 @@ async fn w54_a_provider_is_asked_once_and_not_at_each_login() {
     // A provider that is down does not prevent the start of a login that uses cached metadata.
     scene.stub.state().is_down = true;
     scene.clock.advance(Duration::from_hours(2));
-    let (departure, callback) = scene.depart().await;
-    let error = scene.finish(&departure, &callback).await.unwrap_err();
+    let (authorization_request, callback) = scene.begin().await;
+    let error = scene
+        .finish(&authorization_request, &callback)
+        .await
+        .unwrap_err();
     assert!(!matches!(error, LoginError::Invalid("")), "{error}");
     scene.stub.state().is_down = false;
     scene.log_in().await.unwrap();
@@ -293,27 +325,41 @@ async fn a_requested_reauthentication_must_be_newer_than_the_request_r5() {
     let now = scene.clock.now().seconds();
     let long_ago = json!({"auth_time": now - 3600});
     scene.claims(long_ago.clone());
-    let (departure, callback) = scene.depart().await;
-    assert!(!departure.url.contains("prompt="), "{}", departure.url);
-    let told = |identity: ExternalIdentity| {
+    let (authorization_request, callback) = scene.begin().await;
+    assert!(
+        !authorization_request.url.contains("prompt="),
+        "{}",
+        authorization_request.url
+    );
+    let times = |identity: ExternalIdentity| {
         let at = identity.authenticated.at.map(UnixMillis::seconds);
         (at, identity.authenticated.was_requested)
     };
-    let identity = scene.finish(&departure, &callback).await.unwrap();
-    assert_eq!(told(identity), (Some(now - 3600), false));
+    let identity = scene
+        .finish(&authorization_request, &callback)
+        .await
+        .unwrap();
+    assert_eq!(times(identity), (Some(now - 3600), false));
     // Invalid times are ignored.
     for claim in [json!(now + 6), json!(now * 1000), json!(-1)] {
         scene.claims(json!({"auth_time": claim}));
-        assert_eq!(told(scene.log_in().await.unwrap()), (None, false));
+        assert_eq!(times(scene.log_in().await.unwrap()), (None, false));
     }
     scene.claims(long_ago.clone());
 
-    scene.anew = true;
-    let (departure, callback) = scene.depart().await;
+    scene.force_authentication = true;
+    let (authorization_request, callback) = scene.begin().await;
     for part in ["prompt=login", "max_age=0"] {
-        assert!(departure.url.contains(part), "{part} in {}", departure.url);
+        assert!(
+            authorization_request.url.contains(part),
+            "{part} in {}",
+            authorization_request.url
+        );
     }
-    let refused = scene.finish(&departure, &callback).await.unwrap_err();
+    let refused = scene
+        .finish(&authorization_request, &callback)
+        .await
+        .unwrap_err();
     assert!(refused.to_string().contains("auth_time"), "{refused}");
     for (claims, at) in [
         (json!({"auth_time": now}), Some(now)),
@@ -323,7 +369,7 @@ async fn a_requested_reauthentication_must_be_newer_than_the_request_r5() {
         (json!({"auth_time": null}), None),
     ] {
         scene.claims(claims);
-        assert_eq!(told(scene.log_in().await.unwrap()), (at, true));
+        assert_eq!(times(scene.log_in().await.unwrap()), (at, true));
     }
     for claim in [
         json!(now - 6),
@@ -334,17 +380,23 @@ async fn a_requested_reauthentication_must_be_newer_than_the_request_r5() {
     ] {
         scene.claims(json!({"auth_time": claim}));
         let refused = scene.log_in().await.unwrap_err();
-        assert!(matches!(refused, LoginError::NotAnew), "{claim}: {refused}");
+        assert!(
+            matches!(refused, LoginError::NotFresh),
+            "{claim}: {refused}"
+        );
     }
     // The library rejects a token whose `auth_time` is not a number.
     scene.claims(json!({"auth_time": "yesterday"}));
     scene.log_in().await.unwrap_err();
     // The time of the request counts, not the time of the callback.
     scene.claims(json!({"auth_time": now + 1}));
-    let (departure, callback) = scene.depart().await;
+    let (authorization_request, callback) = scene.begin().await;
     scene.clock.advance(Duration::from_mins(2));
-    let identity = scene.finish(&departure, &callback).await.unwrap();
-    assert_eq!(told(identity), (Some(now + 1), true));
+    let identity = scene
+        .finish(&authorization_request, &callback)
+        .await
+        .unwrap();
+    assert_eq!(times(identity), (Some(now + 1), true));
 }
 
 #[tokio::test]
@@ -352,7 +404,7 @@ async fn an_unreachable_or_different_provider_is_reported() {
     let scene = Scene::new().await;
     scene.stub.state().is_down = true;
     let error = scene
-        .relying
+        .relying_party
         .begin(&scene.registration(), "s", false, &SystemRng)
         .await
         .unwrap_err();
@@ -360,7 +412,7 @@ async fn an_unreachable_or_different_provider_is_reported() {
     let scene = Scene::new().await;
     scene.stub.state().issuer = Some("https://accounts.example".to_owned());
     let error = scene
-        .relying
+        .relying_party
         .begin(&scene.registration(), "s", false, &SystemRng)
         .await
         .unwrap_err();
@@ -371,8 +423,8 @@ async fn an_unreachable_or_different_provider_is_reported() {
 async fn w53_an_issuer_with_a_slash_is_found() {
     let scene = Scene::new().await;
     let issuer = format!("{}/", scene.stub.issuer());
-    let relying = Relying::new(&issuer, scene.stub.outbound(), scene.clock.clone());
-    relying
+    let relying_party = RelyingParty::new(&issuer, scene.stub.outbound(), scene.clock.clone());
+    relying_party
         .begin(&scene.registration(), "s", false, &SystemRng)
         .await
         .unwrap();
@@ -381,15 +433,19 @@ async fn w53_an_issuer_with_a_slash_is_found() {
 #[tokio::test]
 async fn refusals_of_the_provider_are_reported() {
     let scene = Scene::new().await;
-    let (departure, _) = scene.depart().await;
-    let answer = Answer {
+    let (authorization_request, _) = scene.begin().await;
+    let authorization_response = AuthorizationResponse {
         error: Some("access_denied"),
         code: Some("code-0"),
-        ..Answer::default()
+        ..AuthorizationResponse::default()
     };
     let outcome = scene
-        .relying
-        .finish(&scene.registration(), &departure.memory, answer)
+        .relying_party
+        .finish(
+            &scene.registration(),
+            &authorization_request.login_state,
+            authorization_response,
+        )
         .await;
     assert!(matches!(outcome, Err(LoginError::Refused(code)) if code == "access_denied"));
 }
@@ -434,19 +490,19 @@ async fn w49_github_returns_the_account_id(#[case] of_an_enterprise: bool) {
         json!({"id": 42, "login": "alice"}),
         json!([{"email": "a@example.com", "verified": true, "primary": true}]),
     );
-    let departure = github::begin(&endpoints, &registration, "the state", &SystemRng);
-    let callback = scene.stub.authorize(&departure.url);
-    let answer = Answer {
+    let authorization_request = github::begin(&endpoints, &registration, "the state", &SystemRng);
+    let callback = scene.stub.authorize(&authorization_request.url);
+    let authorization_response = AuthorizationResponse {
         code: Some(&callback.code),
-        ..Answer::default()
+        ..AuthorizationResponse::default()
     };
     let outbound = scene.stub.outbound();
     let finish = || {
         github::finish(
             &endpoints,
             &registration,
-            &departure.memory,
-            answer,
+            &authorization_request.login_state,
+            authorization_response,
             &outbound,
         )
     };
@@ -461,7 +517,11 @@ async fn w49_github_returns_the_account_id(#[case] of_an_enterprise: bool) {
 async fn a_logout_token_names_the_ended_sessions() {
     let scene = Scene::new().await;
     let token = scene.stub.state().logout_token(&json!({"sid": "s1"}));
-    let read = scene.relying.read_logout(CLIENT_ID, &token).await.unwrap();
+    let read = scene
+        .relying_party
+        .read_logout(CLIENT_ID, &token)
+        .await
+        .unwrap();
     assert_eq!(read.subject.as_deref(), Some("1234"));
     assert_eq!(read.session.as_deref(), Some("s1"));
     assert!(read.ends_at > scene.clock.now());
@@ -472,15 +532,23 @@ async fn a_logout_token_names_the_ended_sessions() {
         .stub
         .state()
         .logout_token(&json!({"exp": null, "sub": null, "sid": "s1"}));
-    scene.relying.read_logout(CLIENT_ID, &token).await.unwrap();
+    scene
+        .relying_party
+        .read_logout(CLIENT_ID, &token)
+        .await
+        .unwrap();
 
     // The provider signs with a new key.
     scene.stub.roll_key();
     scene.stub.state().header = None;
     scene.clock.advance(Duration::from_mins(1));
     let token = scene.stub.state().logout_token(&json!({}));
-    scene.relying.read_logout(CLIENT_ID, &token).await.unwrap();
-    let url = scene.relying.end_session_url("a&b").await.unwrap();
+    scene
+        .relying_party
+        .read_logout(CLIENT_ID, &token)
+        .await
+        .unwrap();
+    let url = scene.relying_party.end_session_url("a&b").await.unwrap();
     assert!(url.ends_with("/end?client_id=a%26b"), "{url}");
 }
 
@@ -505,7 +573,7 @@ async fn a_logout_token_names_the_ended_sessions() {
 async fn w55_invalid_logout_tokens_end_no_session(#[case] claims: Value) {
     let scene = Scene::new().await;
     let token = scene.stub.state().logout_token(&claims);
-    let outcome = scene.relying.read_logout(CLIENT_ID, &token).await;
+    let outcome = scene.relying_party.read_logout(CLIENT_ID, &token).await;
     assert!(
         matches!(outcome, Err(LoginError::Invalid(_))),
         "{outcome:?}"
@@ -517,7 +585,7 @@ async fn w55_tokens_for_another_purpose_are_refused() {
     let mut scene = Scene::new().await;
     let good = scene.stub.state().logout_token(&json!({}));
     for text in ["", "x", &good[..good.len() - 2], &good.replace('.', "..")] {
-        let outcome = scene.relying.read_logout(CLIENT_ID, text).await;
+        let outcome = scene.relying_party.read_logout(CLIENT_ID, text).await;
         assert!(
             matches!(outcome, Err(LoginError::Invalid(_))),
             "{outcome:?}"
@@ -526,7 +594,7 @@ async fn w55_tokens_for_another_purpose_are_refused() {
     let header = json!({"alg": "ES256", "typ": "at+jwt"});
     scene.stub.state().header = Some(header);
     let of_access = scene.stub.state().logout_token(&json!({}));
-    let outcome = scene.relying.read_logout(CLIENT_ID, &of_access).await;
+    let outcome = scene.relying_party.read_logout(CLIENT_ID, &of_access).await;
     assert!(
         matches!(outcome, Err(LoginError::Invalid(_))),
         "{outcome:?}"
@@ -536,14 +604,14 @@ async fn w55_tokens_for_another_purpose_are_refused() {
     let other = Stub::start(scene.clock.clone()).await;
     let issuer = scene.stub.issuer();
     let foreign = other.state().logout_token(&json!({"iss": issuer}));
-    let outcome = scene.relying.read_logout(CLIENT_ID, &foreign).await;
+    let outcome = scene.relying_party.read_logout(CLIENT_ID, &foreign).await;
     assert!(
         matches!(outcome, Err(LoginError::Invalid(_))),
         "{outcome:?}"
     );
 
     // A logout token with all claims of an ID token is not accepted as one.
-    scene.anew = false;
+    scene.force_authentication = false;
     let events = json!({"http://schemas.openid.net/event/backchannel-logout": {}});
     scene.stub.state().header = Some(json!({"alg": "ES256", "typ": "logout+jwt"}));
     scene.stub.state().claims = json!({"events": events});
@@ -564,5 +632,5 @@ async fn an_invalid_logout_endpoint_does_not_prevent_login(#[case] end: Value) {
     let scene = Scene::new().await;
     scene.stub.state().end = Some(end);
     scene.log_in().await.unwrap();
-    assert_eq!(scene.relying.end_session_url(CLIENT_ID).await, None);
+    assert_eq!(scene.relying_party.end_session_url(CLIENT_ID).await, None);
 }

@@ -14,7 +14,7 @@ use super::{
 const NOW: UnixMillis = UnixMillis(1_767_225_600_000);
 const EK_CERTIFICATE: &[u64] = &[2, 23, 133, 8, 1];
 
-fn nobody() -> Authorities {
+fn no_authorities() -> Authorities {
     Authorities::default()
 }
 
@@ -23,7 +23,7 @@ fn only(maker: &Maker) -> Authorities {
 }
 
 fn verify(parts: &Parts) -> Result<Registered> {
-    parts.registration().verify(&nobody(), NOW)
+    parts.registration().verify(&no_authorities(), NOW)
 }
 
 fn refused(parts: &Parts) -> String {
@@ -127,11 +127,11 @@ fn b17_an_endorsement_certificate_of_another_key_releases_nothing() {
 #[case::missing(None)]
 #[case::of_servers(Some(&[1, 3, 6, 1, 5, 5, 7, 3, 1][..]))]
 #[case::of_attestation_keys(Some(&[2, 23, 133, 8, 3][..]))]
-fn b17_a_certificate_that_is_not_for_endorsement_keys_is_refused(#[case] usage: Option<&[u64]>) {
+fn b17_a_certificate_not_for_endorsement_keys_is_refused(#[case] usage: Option<&[u64]>) {
     let maker = Maker::new();
     let tpm = SoftwareTpm::new(Behaviour::default());
     let parts = tpm.certified_parts(&maker, usage);
-    for authorities in [nobody(), only(&maker)] {
+    for authorities in [no_authorities(), only(&maker)] {
         let result = parts.registration().verify(&authorities, NOW);
         let expected = Refusal::Certificate("it is not for endorsement keys");
         assert_eq!(result, Err(expected));
@@ -143,7 +143,7 @@ fn a_certificate_counts_in_its_time() {
     let maker = Maker::new();
     let parts =
         SoftwareTpm::new(Behaviour::default()).certified_parts(&maker, Some(EK_CERTIFICATE));
-    for authorities in [nobody(), only(&maker)] {
+    for authorities in [no_authorities(), only(&maker)] {
         let early = UnixMillis::from_seconds(0);
         let result = parts.registration().verify(&authorities, early);
         assert_eq!(result, Err(Refusal::Chain(ChainError::Time)));
@@ -157,7 +157,10 @@ fn a_certificate_counts_in_its_time() {
 #[case::is_duplicated(ATTRIBUTES & !(1 << 4), "it is not fixed to its parent")]
 #[case::is_imported(ATTRIBUTES & !(1 << 5), "it was not made by its TPM")]
 #[case::decrypts(ATTRIBUTES | 1 << 17, "it decrypts")]
-fn b17_an_attestation_key_that_is_none_is_refused(#[case] attributes: u32, #[case] reason: &str) {
+fn b17_a_key_without_the_attributes_of_an_attestation_key_is_refused(
+    #[case] attributes: u32,
+    #[case] reason: &str,
+) {
     let behaviour = Behaviour {
         attributes,
         ..Behaviour::default()
@@ -342,7 +345,7 @@ fn b17_a_required_quote_cannot_be_left_out_or_be_wrong() {
             quote: &request,
             quoting,
         };
-        let answer = Answer {
+        let answer = ChallengeResponse {
             secret: secret_answer,
             quote: quote.map(|(attestation, signature)| Quote {
                 attestation,

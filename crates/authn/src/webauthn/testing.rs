@@ -27,7 +27,7 @@ use super::Aaguid;
 
 /// An authenticator with one credential.
 #[derive(Clone)]
-pub struct Soft {
+pub struct SoftwareAuthenticator {
     key: Arc<EcdsaKeyPair>,
     id: Vec<u8>,
     pub user_handle: Vec<u8>,
@@ -134,7 +134,7 @@ fn named(name: &str) -> CertificateParams {
     clippy::struct_excessive_bools,
     reason = "each flag is an independent deviation"
 )]
-pub struct Twist {
+pub struct Tampering {
     pub absent: bool,
     pub unverified: bool,
     pub crossed: bool,
@@ -151,7 +151,7 @@ pub struct Twist {
     pub user_handle: Option<Vec<u8>>,
 }
 
-impl Soft {
+impl SoftwareAuthenticator {
     /// Creates an authenticator without a counter.
     pub fn new() -> Self {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
@@ -188,7 +188,7 @@ impl Soft {
     }
 
     /// Creates a credential.
-    pub fn create(&mut self, options: &str, twist: &Twist) -> String {
+    pub fn create(&mut self, options: &str, twist: &Tampering) -> String {
         let options: serde_json::Value = serde_json::from_str(options).unwrap();
         if !twist.keeps_credential {
             *self = Self {
@@ -245,7 +245,7 @@ impl Soft {
     }
 
     /// Signs a challenge.
-    pub fn get(&mut self, options: &str, twist: &Twist) -> String {
+    pub fn get(&mut self, options: &str, twist: &Tampering) -> String {
         let options: serde_json::Value = serde_json::from_str(options).unwrap();
         let client_data = client_data("webauthn.get", &options, twist);
         let data = self.data(options["rpId"].as_str().unwrap(), 0, twist);
@@ -270,7 +270,7 @@ impl Soft {
         .to_string()
     }
 
-    fn data(&mut self, rp_id: &str, more_flags: u8, twist: &Twist) -> Vec<u8> {
+    fn data(&mut self, rp_id: &str, more_flags: u8, twist: &Tampering) -> Vec<u8> {
         let rp_id = twist.rp_id.unwrap_or(rp_id);
         let (eligible, done) = twist.backup.unwrap_or(self.backup);
         let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
@@ -301,7 +301,7 @@ impl Soft {
     }
 }
 
-fn client_data(ceremony: &str, options: &serde_json::Value, twist: &Twist) -> String {
+fn client_data(ceremony: &str, options: &serde_json::Value, twist: &Tampering) -> String {
     let challenge = match twist.challenge {
         Some(other) => URL_SAFE_NO_PAD.encode(other),
         None => options["challenge"].as_str().unwrap().to_owned(),

@@ -6,5 +6,5 @@
     reason = "tests fail by panicking"
 )]
 
-mod metadata;
+mod saml_metadata;
 mod simplesamlphp;

@@ -80,7 +80,7 @@ pub(crate) fn answer(
 ///
 /// # Errors
 /// Returns a failure if the TPM refuses or the Cluster rejects its answer.
-pub(super) async fn by_main(
+pub(super) async fn authenticate_with_main(
     mut auth: Auth,
     environment: &Environment,
 ) -> Result<Option<SessionToken>, Failure> {

@@ -5,22 +5,22 @@ use domain::clock::UnixMillis;
 use secrecy::SecretString;
 
 /// The state of the saved tokens.
-pub(super) enum Standing {
+pub(super) enum TokenState {
     /// The access token is valid.
     Fresh(SecretString),
     /// The access token is due for a refresh, and the refresh token is valid.
     Due(SecretString),
     /// No token is valid. The User must log in.
-    Gone,
+    LoginRequired,
 }
 
 /// Returns the state of a saved entry.
 ///
 /// An access token is due for a refresh after half of its lifetime. If the lifetime is shorter than an hour, it is due
 /// ten minutes before it expires or after half of the lifetime, whichever is later. A lifetime of 0 never expires.
-pub(super) fn standing(entry: &Domain, now: UnixMillis) -> Standing {
+pub(super) fn token_state(entry: &Domain, now: UnixMillis) -> TokenState {
     let Some(token) = &entry.session_token else {
-        return Standing::Gone;
+        return TokenState::LoginRequired;
     };
     let set_at = entry
         .session_token_set_at
@@ -28,7 +28,7 @@ pub(super) fn standing(entry: &Domain, now: UnixMillis) -> Standing {
         .map_or(0, |time| UnixMillis::from_proto(time).seconds());
     let age = now.seconds().saturating_sub(set_at);
     if token.refresh_token.is_empty() || age >= token.refresh_token_expires_in {
-        return Standing::Gone;
+        return TokenState::LoginRequired;
     }
     let access_token = SecretString::from(token.access_token.as_str());
     let life = token.expires_in;
@@ -39,9 +39,9 @@ pub(super) fn standing(entry: &Domain, now: UnixMillis) -> Standing {
     };
     // A negative age means that the clock was set back. Such a token must not stay valid forever.
     if life > 0 && (age > life - gap || age < 0) {
-        Standing::Due(access_token)
+        TokenState::Due(access_token)
     } else {
-        Standing::Fresh(access_token)
+        TokenState::Fresh(access_token)
     }
 }
 
@@ -61,10 +61,10 @@ mod tests {
             }),
             session_token_set_at: Some(UnixMillis::from_seconds(1_000_000).to_proto()),
         };
-        match standing(&entry, UnixMillis::from_seconds(1_000_000 + age)) {
-            Standing::Fresh(_) => "fresh",
-            Standing::Due(_) => "due",
-            Standing::Gone => "gone",
+        match token_state(&entry, UnixMillis::from_seconds(1_000_000 + age)) {
+            TokenState::Fresh(_) => "fresh",
+            TokenState::Due(_) => "due",
+            TokenState::LoginRequired => "gone",
         }
     }
 
@@ -86,8 +86,8 @@ mod tests {
         assert_eq!(at(0, 3600, 0), "gone");
         assert_eq!(at(-5, 3600, 86_400), "due");
         assert!(matches!(
-            standing(&Domain::default(), UnixMillis(0)),
-            Standing::Gone
+            token_state(&Domain::default(), UnixMillis(0)),
+            TokenState::LoginRequired
         ));
     }
 }

@@ -54,7 +54,7 @@ pub(crate) async fn run(context: &Context, args: ApplyArgs) -> Result<Outcome, F
     let mut mode = plan::Mode::Careful;
     if !manifest.prune.is_empty() {
         let planned = plan::call(&client, &manifest, plan::Mode::DryRun).await?;
-        let emptied = plan::emptied_kinds(&planned);
+        let emptied = plan::fully_deleted_kinds(&planned);
         if !emptied.is_empty() {
             if !args.yes {
                 confirm(context, &planned, &emptied)?;

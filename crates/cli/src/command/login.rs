@@ -19,7 +19,7 @@ use crate::{
     text::printable,
 };
 
-use browser::Opening;
+use browser::BrowserLaunch;
 
 /// Log in to the Cluster
 #[derive(Args)]
@@ -78,8 +78,8 @@ pub(crate) async fn run(context: &Context, args: LoginArgs) -> Result<Outcome, F
             .warn("OCTELIUM_ACCESS_TOKEN is set and is used instead of the login");
     }
     let opening = match (args.web, args.no_browser) {
-        (_, true) => Some(Opening::ByHand),
-        (true, false) => Some(Opening::Browser),
+        (_, true) => Some(BrowserLaunch::ByHand),
+        (true, false) => Some(BrowserLaunch::Browser),
         (false, false) => None,
     };
     let client = Client::connect(context).await?;
@@ -101,7 +101,7 @@ pub(crate) async fn run(context: &Context, args: LoginArgs) -> Result<Outcome, F
     let is_attended = context.terminal.is_attended();
     if !args.scope.is_empty() {
         if is_attended {
-            return by_browser(context, &client, Opening::Browser, args.scope).await;
+            return by_browser(context, &client, BrowserLaunch::Browser, args.scope).await;
         }
         return Err(Failure::usage("--scope requires a new login").hint(
             "log in with a browser: --web; or with an authentication token: --auth-token - reads it from standard input",
@@ -110,7 +110,7 @@ pub(crate) async fn run(context: &Context, args: LoginArgs) -> Result<Outcome, F
     // Without a credential, this only reports whether the User is logged in.
     match greet(context, &client, false).await {
         Err(failure) if failure.reason == Reason::AuthenticationNeeded && is_attended => {
-            by_browser(context, &client, Opening::Browser, args.scope).await
+            by_browser(context, &client, BrowserLaunch::Browser, args.scope).await
         }
         outcome => outcome.map(|_| Outcome::Done),
     }
@@ -119,7 +119,7 @@ pub(crate) async fn run(context: &Context, args: LoginArgs) -> Result<Outcome, F
 async fn by_browser(
     context: &Context,
     client: &Client,
-    opening: Opening,
+    opening: BrowserLaunch,
     scopes: Vec<String>,
 ) -> Result<Outcome, Failure> {
     let approved = browser::approve(context, client.domain(), opening).await?;
@@ -140,7 +140,7 @@ async fn welcome(context: &Context, client: &Client) -> Result<Outcome, Failure>
             "this machine is not registered as a Device: {why}"
         ));
     }
-    if let Err(failure) = client.raise_by_main().await {
+    if let Err(failure) = client.step_up_with_main_authenticator().await {
         let why = printable(&failure.message);
         context
             .terminal

@@ -8,8 +8,8 @@ use crate::{
 };
 
 pub(crate) mod coverage;
-pub(crate) mod given;
 pub(crate) mod test;
+pub(crate) mod test_resources;
 pub(crate) mod why;
 
 /// Explain and test the decisions of Policies

@@ -4,7 +4,7 @@ use api::auth_v1::register_authenticator_begin_request::pre_challenge::tpm::Atte
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use super::{Error, Result, Tpm, commands::OWNER, endorsement_key::is_about_key};
+use super::{Error, Result, Tpm, commands::OWNER, endorsement_key::is_key_error};
 
 /// Persistent handle of the storage root key, if there is one (TCG TPM v2.0 Provisioning Guidance §7.8).
 const STORAGE_ROOT_KEY: u32 = 0x8100_0001;
@@ -110,14 +110,14 @@ impl SavedKey {
     pub(super) fn load(&self, tpm: &mut Tpm) -> Result<u32> {
         if tpm.read_public(STORAGE_ROOT_KEY)?.is_some() {
             match tpm.load(STORAGE_ROOT_KEY, &self.private, &self.public) {
-                Err(error) if is_about_key(&error) => {}
+                Err(error) if is_key_error(&error) => {}
                 other => return other,
             }
         }
         let parent = storage_root_key(tpm)?;
         let loaded = tpm.holding(parent, |tpm| tpm.load(parent, &self.private, &self.public));
         match loaded {
-            Err(error) if is_about_key(&error) => Err(Error::AnotherTpm),
+            Err(error) if is_key_error(&error) => Err(Error::AnotherTpm),
             other => other,
         }
     }

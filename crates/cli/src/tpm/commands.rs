@@ -13,7 +13,7 @@ pub(super) const OWNER: u32 = 0x4000_0001;
 /// `TPM_RH_ENDORSEMENT`
 pub(super) const ENDORSEMENT: u32 = 0x4000_000b;
 /// `TPM_RH_NULL`
-const NOBODY: u32 = 0x4000_0007;
+const UNAUTHENTICATED_HANDLE: u32 = 0x4000_0007;
 /// `TPM_ALG_NULL`
 const NULL: u16 = 0x0010;
 /// `TPM_SE_POLICY`
@@ -187,8 +187,8 @@ impl Tpm {
     /// Starts a policy session.
     pub(super) fn start_policy_session(&mut self, hash: u16) -> Result<u32> {
         let command = Command::new("TPM2_StartAuthSession", 0x176)
-            .handle(NOBODY)
-            .handle(NOBODY)
+            .handle(UNAUTHENTICATED_HANDLE)
+            .handle(UNAUTHENTICATED_HANDLE)
             // The nonce needs no randomness: the Cluster encrypts what is secret.
             .sized(&[0; 16])?
             .sized(&[])?

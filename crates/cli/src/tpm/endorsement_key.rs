@@ -280,7 +280,7 @@ fn sized(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Returns whether a command failed because of the key, and not because of the state of the TPM.
-pub(super) fn is_about_key(error: &Error) -> bool {
+pub(super) fn is_key_error(error: &Error) -> bool {
     matches!(error, Error::Refused { code, .. } if error_number(*code).is_some())
 }
 

@@ -340,9 +340,9 @@ fn b17_a_cleared_tpm_has_lost_its_key_and_says_so() {
     assert!(error.to_string().contains("cleared"));
     assert!(error.hint().unwrap().contains("again"));
     // The same TPM can register again.
-    let anew = emulator.open().register().unwrap();
-    let anew = verify(&anew, &maker.authorities()).unwrap();
-    assert_eq!(anew.endorsement_key, registered.endorsement_key);
+    let registered_again = emulator.open().register().unwrap();
+    let registered_again = verify(&registered_again, &maker.authorities()).unwrap();
+    assert_eq!(registered_again.endorsement_key, registered.endorsement_key);
 }
 
 #[test]
@@ -397,7 +397,7 @@ fn endorsement_keys_on_curves_release_secrets_too() {
 }
 
 #[test]
-fn a_saved_key_or_a_challenge_that_is_none_is_refused() {
+fn an_invalid_saved_key_or_challenge_is_refused() {
     let maker = Maker::new();
     let emulator = maker.make("one");
     let mut tpm = emulator.open();

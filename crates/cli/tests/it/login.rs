@@ -330,8 +330,8 @@ fn the_machine_of_a_person_is_registered_at_the_login() {
     let login = |world: &World| {
         let ended = world.octelium("login --auth-token good");
         assert_eq!(ended.code, 0, "{}", ended.stderr);
-        let said = ended.stderr.strip_prefix(greeting).map(str::to_owned);
-        said.unwrap_or_else(|| panic!("{}", ended.stderr))
+        let output = ended.stderr.strip_prefix(greeting).map(str::to_owned);
+        output.unwrap_or_else(|| panic!("{}", ended.stderr))
     };
     assert_eq!(login(&world), "Device successfully registered\n");
     assert_eq!(
@@ -347,10 +347,10 @@ fn the_machine_of_a_person_is_registered_at_the_login() {
     world
         .cluster
         .refuse(DEVICE_BEGIN, Code::PermissionDenied, "too many Devices");
-    let said = login(&world);
+    let output = login(&world);
     assert!(
-        said.starts_with("warning: ") && said.contains("too many Devices"),
-        "{said}"
+        output.starts_with("warning: ") && output.contains("too many Devices"),
+        "{output}"
     );
 
     world.cluster.state().is_workload = true;

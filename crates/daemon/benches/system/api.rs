@@ -144,7 +144,7 @@ impl Api {
     }
 
     /// Raises the Session of `tokens` with a code.
-    pub(crate) async fn raise(
+    pub(crate) async fn step_up(
         &self,
         tokens: &SessionToken,
         authenticator: &ObjectReference,

@@ -5,11 +5,13 @@ use std::{any::Any, sync::Arc};
 use api::{core_v1::User, meta_v1::Metadata};
 use async_trait::async_trait;
 use domain::{clock::UnixMillis, session};
-use gateway::{Arrived, Assertion, Caller, CallerFacts, NotArrived, Principal, Rejection, Renewal};
+use gateway::{
+    Assertion, Caller, CallerFacts, CodeError, Principal, RedeemedCode, Rejection, Renewal,
+};
 use http::HeaderValue;
 use policy::{PolicySet, StepUp, Subject};
 use server::{
-    Context, Unauthenticated, assertion, return_to, step_up,
+    Context, Unauthenticated, identity_assertion, return_to, step_up,
     web::handover::{self, Refused},
 };
 
@@ -40,17 +42,22 @@ impl gateway::Identity for Identity {
         Ok((derived.principal, renewal))
     }
 
-    async fn arrive(&self, host: &str, code: &str, nonce: &str) -> Result<Arrived, NotArrived> {
-        let refused = |reason| NotArrived::Refused { reason };
-        match handover::arrive(&self.0, host, code, nonce).await {
-            Ok(arrived) => Ok(Arrived {
+    async fn redeem_code(
+        &self,
+        host: &str,
+        code: &str,
+        nonce: &str,
+    ) -> Result<RedeemedCode, CodeError> {
+        let refused = |reason| CodeError::Refused { reason };
+        match handover::redeem_code(&self.0, host, code, nonce).await {
+            Ok(arrived) => Ok(RedeemedCode {
                 cookie: arrived.cookie,
                 lifetime: arrived.lifetime,
                 target: arrived.target,
             }),
             Err(Refused::Invalid) => Err(refused("code_invalid")),
             Err(Refused::Used) => Err(refused("code_used")),
-            Err(Refused::Unavailable) => Err(NotArrived::Unavailable),
+            Err(Refused::Unavailable) => Err(CodeError::Unavailable),
         }
     }
 
@@ -68,7 +75,7 @@ impl gateway::Identity for Identity {
         audience: &str,
         valid_until: UnixMillis,
     ) -> Option<Assertion> {
-        let statement = assertion::Statement {
+        let statement = identity_assertion::Statement {
             audience,
             user_uid: &caller.user_uid,
             user: &caller.user,
@@ -78,7 +85,7 @@ impl gateway::Identity for Identity {
             session_uid: &caller.session_uid,
             valid_until,
         };
-        match assertion::sign(&self.0, &statement) {
+        match identity_assertion::sign(&self.0, &statement) {
             Ok(signed) => Some(Assertion {
                 value: HeaderValue::try_from(signed.jwt).ok()?,
                 expires_at: signed.expires_at,

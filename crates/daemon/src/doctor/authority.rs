@@ -23,7 +23,7 @@ pub(crate) async fn examine(
 ) {
     let document = match store.get_by_name(Kind::Certificate, NAME, now).await {
         Ok(Some(document)) => document,
-        Ok(None) => return report.fine(SUBJECT, "none: certificates of the operator are used"),
+        Ok(None) => return report.passed(SUBJECT, "none: certificates of the operator are used"),
         Err(error) => return report.problem(SUBJECT, error.to_string()),
     };
     let Ok((_, certificate)) = X509Certificate::from_der(&document.body) else {
@@ -38,7 +38,7 @@ pub(crate) async fn examine(
             format!("its certificate expires in {} days", left / 86_400),
         );
     } else {
-        report.fine(SUBJECT, format!("valid for {} days", left / 86_400));
+        report.passed(SUBJECT, format!("valid for {} days", left / 86_400));
     }
     let path = data_dir.join(CA_FILE);
     match fs::read(&path).map(|pem| CertificateDer::from_pem_slice(&pem)) {

@@ -77,7 +77,7 @@ async fn examine_all(
             }
         }
     }
-    report.fine(
+    report.passed(
         "documents",
         format!("{count} read, all secrets can be decrypted"),
     );

@@ -21,7 +21,7 @@ enum Severity {
 
 impl Report {
     /// Adds a check that passed.
-    pub(crate) fn fine(&mut self, subject: impl Into<String>, text: impl Into<String>) {
+    pub(crate) fn passed(&mut self, subject: impl Into<String>, text: impl Into<String>) {
         self.add(Severity::Fine, subject.into(), text.into());
     }
 

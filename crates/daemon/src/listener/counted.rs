@@ -15,13 +15,13 @@ use tokio::{
 use crate::connections::Slot;
 
 /// A connection with its slot.
-pub(crate) struct Counted {
+pub(crate) struct CountedConnection {
     stream: TcpStream,
     /// Dropped after the stream, so that the slot is released after the file descriptor.
     _slot: Slot,
 }
 
-impl Counted {
+impl CountedConnection {
     pub(crate) fn new(stream: TcpStream, slot: Slot) -> Self {
         Self {
             stream,
@@ -30,7 +30,7 @@ impl Counted {
     }
 }
 
-impl AsyncRead for Counted {
+impl AsyncRead for CountedConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -40,7 +40,7 @@ impl AsyncRead for Counted {
     }
 }
 
-impl AsyncWrite for Counted {
+impl AsyncWrite for CountedConnection {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -70,7 +70,7 @@ impl AsyncWrite for Counted {
     }
 }
 
-impl WaitReadable for Counted {
+impl WaitReadable for CountedConnection {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream.poll_readable(cx)
     }

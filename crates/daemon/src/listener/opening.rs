@@ -8,7 +8,7 @@ use gateway::listener::{
 };
 use tokio::{net::TcpStream, time::timeout};
 
-use super::{Counted, Serving, Stream};
+use super::{CountedConnection, Serving, Stream};
 use crate::connections::{Holder, Slot};
 
 /// The timeout of header and handshake together.
@@ -61,7 +61,7 @@ async fn handshake(
         (peer, slot)
     };
     let streams = slot.streams();
-    let stream = Counted::new(stream, slot);
+    let stream = CountedConnection::new(stream, slot);
     let stream = StallTimeout::new(ReadAhead::new(stream), Limits::default().stall);
     match serving.tls.accept(stream).await {
         Ok(stream) => Some(Opened {

@@ -46,11 +46,11 @@ pub(super) async fn carry_over(
     apply(former, restored, now, rules::session, &mut carried).await?;
     apply(former, restored, now, rules::device, &mut carried).await?;
     // Removed documents go first, because another User may have registered the same key since.
-    verbatim::remove_what_is_gone(former, restored, Kind::Authenticator, now, &mut carried).await?;
+    verbatim::remove_missing(former, restored, Kind::Authenticator, now, &mut carried).await?;
     apply(former, restored, now, rules::authenticator, &mut carried).await?;
     verbatim::copy_authenticators(former, restored, now).await?;
     second_factors::carry_over(former, restored, now, &mut carried).await?;
-    verbatim::remove_what_is_gone(former, restored, Kind::SigningKey, now, &mut carried).await?;
+    verbatim::remove_missing(former, restored, Kind::SigningKey, now, &mut carried).await?;
     verbatim::copy_signing_keys(former, restored, now).await?;
     verbatim::copy_sessions(former, restored, now).await?;
     verbatim::copy_revoked_tokens(former, restored, now).await?;

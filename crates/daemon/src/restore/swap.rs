@@ -16,7 +16,7 @@ const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 const STAGING: &str = "restoring";
 
 /// Returns true if the directory contains a database.
-pub(super) fn is_there(data_dir: &Path) -> bool {
+pub(super) fn contains_database(data_dir: &Path) -> bool {
     data_dir.join(DATABASE_FILE).exists()
 }
 
@@ -45,7 +45,7 @@ impl Staging {
     }
 
     /// Moves the database to its place. Keeps the previous one and returns the prefix of its file names.
-    pub(super) fn take_place(self) -> anyhow::Result<Option<PathBuf>> {
+    pub(super) fn install(self) -> anyhow::Result<Option<PathBuf>> {
         let kept = self.data_dir.join(format!(
             "{DATABASE_FILE}.before-restore-{}",
             SystemClock.now().seconds()

@@ -4,7 +4,7 @@ use std::fs;
 
 use authn::{
     mds::testing::Publisher,
-    webauthn::testing::{Model, Soft, Twist},
+    webauthn::testing::{Model, SoftwareAuthenticator, Tampering},
 };
 use serde_json::json;
 
@@ -41,14 +41,14 @@ impl Person {
         (person, page)
     }
 
-    fn twist(&self) -> Twist {
-        Twist {
+    fn twist(&self) -> Tampering {
+        Tampering {
             origin: Some(self.origin),
-            ..Twist::default()
+            ..Tampering::default()
         }
     }
 
-    async fn add(&mut self, key: &mut Soft) -> Answer {
+    async fn add(&mut self, key: &mut SoftwareAuthenticator) -> Answer {
         let page = self.visitor.open("/authenticators").await;
         let token = attribute(&page, "name=\"token\"", "value");
         let fields = [("token", token.as_str()), ("name", "key")];
@@ -58,7 +58,12 @@ impl Person {
             .await
     }
 
-    async fn prove(&mut self, page: &Answer, key: &mut Soft, path: &str) -> Answer {
+    async fn prove(
+        &mut self,
+        page: &Answer,
+        key: &mut SoftwareAuthenticator,
+        path: &str,
+    ) -> Answer {
         let options = attribute(page, "data-webauthn=\"get\"", "data-options");
         let response = key.get(&options, &self.twist());
         self.answer(page, path, &response).await
@@ -147,7 +152,10 @@ async fn b14_the_documented_policy_admits_only_the_named_model() {
     assert_eq!(denied.status, 403, "{denied:#?}");
 
     // A verified key of another model does not match, and an unattested key has no model.
-    let (mut foreign, mut plain) = (Soft::of_model(&other), Soft::new());
+    let (mut foreign, mut plain) = (
+        SoftwareAuthenticator::of_model(&other),
+        SoftwareAuthenticator::new(),
+    );
     for key in [&mut foreign, &mut plain] {
         let added = john.add(key).await;
         assert!(added.status.is_success(), "{added:#?}");
@@ -161,7 +169,7 @@ async fn b14_the_documented_policy_admits_only_the_named_model() {
     }
 
     // With a key of the named model, the page asks for it at once, and access is granted.
-    let mut key = Soft::of_model(&model);
+    let mut key = SoftwareAuthenticator::of_model(&model);
     let added = john.add(&mut key).await;
     assert!(added.status.is_success(), "{added:#?}");
     let asked = john.visitor.open(&guarded).await;
@@ -189,7 +197,7 @@ async fn the_documented_enforcement_rules_work() {
     // By default, no factor is required.
     let (mut mary, page) = Person::enrolled(&cluster, "mary").await;
     assert!(page.body.contains("<h1>Services</h1>"), "{page:#?}");
-    let mut key_of_mary = Soft::new();
+    let mut key_of_mary = SoftwareAuthenticator::new();
     assert!(mary.add(&mut key_of_mary).await.status.is_success());
 
     // Registration rule: a person without an Authenticator must add one first.
@@ -199,7 +207,7 @@ async fn the_documented_enforcement_rules_work() {
         let (mut person, page) = Person::enrolled(&cluster, name).await;
         let wanted = "The rules of this Cluster require one";
         assert!(page.body.contains(wanted), "{name}: {page:#?}");
-        let mut key = Soft::new();
+        let mut key = SoftwareAuthenticator::new();
         let token = attribute(&page, "name=\"token\"", "value");
         let fields = [("token", token.as_str())];
         let page = person.visitor.post("/authenticators/fido", &fields).await;

@@ -449,8 +449,11 @@ async fn a_login_on_a_machine_with_a_registered_tpm_is_raised_by_it() {
         );
         alice.sh(&login).success().stderr
     };
-    let said = login(&tpm);
-    assert!(said.contains("Device successfully registered"), "{said}");
+    let output = login(&tpm);
+    assert!(
+        output.contains("Device successfully registered"),
+        "{output}"
+    );
     let create = format!(
         "OCTELIUM_TPM={} octelium auth create authenticator --type tpm",
         tpm.address()
@@ -465,17 +468,20 @@ async fn a_login_on_a_machine_with_a_registered_tpm_is_raised_by_it() {
         sessions.stdout.trim().to_owned()
     };
     assert_eq!(pinned_to(), "");
-    let said = login(&tpm);
+    let output = login(&tpm);
     assert!(
-        said.contains("Device already registered") && !said.contains("warning"),
-        "{said}"
+        output.contains("Device already registered") && !output.contains("warning"),
+        "{output}"
     );
     assert_eq!(pinned_to(), name);
     alice.sh("octelium status").success();
 
     // With the token but without the TPM, the Session is not raised.
-    let said = login(&other);
-    assert!(said.contains("the step-up with the TPM failed"), "{said}");
+    let output = login(&other);
+    assert!(
+        output.contains("the step-up with the TPM failed"),
+        "{output}"
+    );
     assert_eq!(pinned_to(), "");
 }
 

@@ -241,13 +241,16 @@ async fn a_person_approves_a_command_line_login() {
 }
 
 /// Location databases that contain the address of this machine.
-fn places(file: &str) -> String {
+fn geoip_database(file: &str) -> String {
     format!("{}/../server/tests/data/{file}", env!("CARGO_MANIFEST_DIR"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_show_their_location_and_policies_can_use_it() {
-    let (cities, networks) = (places("places.mmdb"), places("networks.mmdb"));
+    let (cities, networks) = (
+        geoip_database("cities.mmdb"),
+        geoip_database("networks.mmdb"),
+    );
     let cluster = Cluster::start_with(&[
         "--geoip-database",
         &cities,

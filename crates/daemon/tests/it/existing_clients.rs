@@ -24,13 +24,13 @@ async fn an_application_authenticates_with_a_token_through_plain_grpc() {
         .sh("octeliumctl create cred --rotate cred01")
         .success();
     let token = scene.cluster.secret(&made.value("Authentication Token:"));
-    let told = python(&scene.cluster, "authentication_token.py", &token).success();
-    let told: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
-    assert_eq!(told["user"], "microservice1");
-    assert_eq!(told["sessionType"], "CLIENTLESS");
-    assert_eq!(told["expiresIn"], 4 * 3_600);
-    assert_eq!(told["refreshTokenExpiresIn"], 14 * 24 * 3_600);
-    let message = told["unknownField"].as_str().unwrap();
+    let outcome = python(&scene.cluster, "authentication_token.py", &token).success();
+    let outcome: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(outcome["user"], "microservice1");
+    assert_eq!(outcome["sessionType"], "CLIENTLESS");
+    assert_eq!(outcome["expiresIn"], 4 * 3_600);
+    assert_eq!(outcome["refreshTokenExpiresIn"], 14 * 24 * 3_600);
+    let message = outcome["unknownField"].as_str().unwrap();
     assert!(message.contains("1000"), "{message}");
 }
 
@@ -38,8 +38,8 @@ async fn an_application_authenticates_with_a_token_through_plain_grpc() {
 async fn existing_command_line_clients_get_what_they_need() {
     let cluster = Cluster::start();
     let token = cluster.root_token();
-    let told = python(&cluster, "existing_client.py", &token).success();
-    assert!(told.stdout.ends_with("logout\n"), "{told:#?}");
+    let outcome = python(&cluster, "existing_client.py", &token).success();
+    assert!(outcome.stdout.ends_with("logout\n"), "{outcome:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,13 +65,13 @@ async fn an_upstream_verifies_assertions_with_an_independent_library() {
 
     let domain = scene.cluster.domain();
     let audience = format!("https://told.{domain}");
-    let told = python_with(
+    let outcome = python_with(
         &scene.cluster,
         "verify_assertion.py",
         assertion,
         &[("AUDIENCE", &audience)],
     );
-    let claims: serde_json::Value = serde_json::from_str(&told.success().stdout).unwrap();
+    let claims: serde_json::Value = serde_json::from_str(&outcome.success().stdout).unwrap();
     assert_eq!(claims["iss"], format!("https://{domain}"));
     assert_eq!(claims["aud"], audience);
     assert_eq!(claims["sub"], headers["x-octelium-user-uid"]);

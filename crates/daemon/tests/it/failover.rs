@@ -66,7 +66,7 @@ async fn a_revocation_after_a_failover_with_loss_holds_on_every_replica_d1() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_hangs_costs_503_within_seconds_and_no_restart_d2() {
-    let server = Server::alone().await;
+    let server = Server::start_separate().await;
     let url = server.database().await;
     let database = url.expose().rsplit('/').next().unwrap();
     let relay = Relay::to(&server).await;
@@ -91,7 +91,7 @@ async fn a_database_that_hangs_costs_503_within_seconds_and_no_restart_d2() {
     assert!(metrics.contains("octelium_ready 0\n"), "{metrics}");
 
     // A balancer that has another primary for new connections.
-    relay.mend();
+    relay.repair();
     until("readiness", async || is_ready(&scene.cluster).await).await;
     let answer = connection.send(get("/", &unknown)).await;
     assert_eq!(answer.status, 200, "{answer:#?}");

@@ -96,10 +96,10 @@ async fn a_wrong_token_is_refused_without_saying_why() {
         (4, 4),
         "{garbled:#?} {deleted:#?}"
     );
-    let said = |outcome: &Outcome| {
+    let message = |outcome: &Outcome| {
         let lines = outcome.stderr.lines();
         let lines = lines.filter(|line| !line.starts_with("request id:"));
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(said(&garbled), said(&deleted));
+    assert_eq!(message(&garbled), message(&deleted));
 }

@@ -15,17 +15,18 @@ async fn why_agrees_with_the_gateway() {
         let command = format!(
             "octeliumctl policy why --user microservice1 --service web --method {method} --path {path} -o json"
         );
-        let said: Value = serde_json::from_str(&scene.admin.sh(&command).success().stdout).unwrap();
+        let decision: Value =
+            serde_json::from_str(&scene.admin.sh(&command).success().stdout).unwrap();
         let mut request = get(path, &token);
         *request.method_mut() = method.parse().unwrap();
         let answer = scene.https.connect(WEB).await.unwrap().send(request).await;
-        let allowed = said["allowed"] == true;
+        let allowed = decision["allowed"] == true;
         assert_eq!(
             answer.status.as_u16(),
             if allowed { 200 } else { 403 },
-            "{said:#}"
+            "{decision:#}"
         );
-        assert_eq!(said["attachments"][0]["owner"], "Service web.default");
+        assert_eq!(decision["attachments"][0]["owner"], "Service web.default");
     }
     let denied = scene
         .admin
@@ -49,9 +50,9 @@ async fn why_agrees_with_the_gateway() {
     let command = format!(
         "octeliumctl policy why --user microservice1 --service web --session {session} -o json"
     );
-    let said: Value = serde_json::from_str(&scene.admin.sh(&command).success().stdout).unwrap();
-    assert_eq!(said["allowed"], true, "{said:#}");
-    assert_eq!(said["rule"], "rules[0]");
+    let decision: Value = serde_json::from_str(&scene.admin.sh(&command).success().stdout).unwrap();
+    assert_eq!(decision["allowed"], true, "{decision:#}");
+    assert_eq!(decision["rule"], "rules[0]");
     let command =
         format!("octeliumctl policy why --user microservice2 --service web --session {session}");
     assert_eq!(scene.admin.sh(&command).code, 1);

@@ -10,7 +10,7 @@ use crate::support::program::{folder, octeliumd, run};
 
 struct Quickstart {
     process: Child,
-    told: String,
+    output: String,
 }
 
 impl Quickstart {
@@ -31,23 +31,23 @@ impl Quickstart {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut told = String::new();
+        let mut output = String::new();
         for line in BufReader::new(process.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
-            told.push_str(&line);
-            told.push('\n');
+            output.push_str(&line);
+            output.push('\n');
             if line.contains("could not be set up") || line.contains("create credential") {
                 break;
             }
         }
-        Self { process, told }
+        Self { process, output }
     }
 
     fn port(&self) -> String {
         let (_, rest) = self
-            .told
+            .output
             .split_once("Serving at https://127.0.0.1:")
-            .expect(&self.told);
+            .expect(&self.output);
         rest.split(|c: char| !c.is_ascii_digit())
             .next()
             .unwrap()
@@ -56,7 +56,7 @@ impl Quickstart {
 
     /// Returns the indented lines after `Try`.
     fn commands(&self) -> String {
-        let (_, rest) = self.told.split_once("Try").expect(&self.told);
+        let (_, rest) = self.output.split_once("Try").expect(&self.output);
         let commands = rest.lines().skip(1).filter(|line| line.starts_with("  "));
         commands.map(str::trim).collect::<Vec<_>>().join("\n")
     }
@@ -79,8 +79,8 @@ impl Drop for Quickstart {
 fn it_shows_an_allowed_and_a_denied_request_and_its_commands_work() {
     let directory = tempfile::tempdir().unwrap();
     let mut first = Quickstart::start(directory.path(), "127.0.0.1:0");
-    assert!(first.told.contains("/hello -> 200"), "{}", first.told);
-    assert!(first.told.contains("/hello -> 403"), "{}", first.told);
+    assert!(first.output.contains("/hello -> 200"), "{}", first.output);
+    assert!(first.output.contains("/hello -> 403"), "{}", first.output);
     let typed = |commands: &str| {
         run(Command::new("sh")
             .arg("-ec")
@@ -99,8 +99,8 @@ fn it_shows_an_allowed_and_a_denied_request_and_its_commands_work() {
     let port = first.port();
     first.stop();
     let second = Quickstart::start(directory.path(), &format!("127.0.0.1:{port}"));
-    assert!(second.told.contains("/hello -> 200"), "{}", second.told);
-    assert!(second.told.contains("/hello -> 403"), "{}", second.told);
+    assert!(second.output.contains("/hello -> 200"), "{}", second.output);
+    assert!(second.output.contains("/hello -> 403"), "{}", second.output);
     let again = second.commands().replace("my-token", "my-other-token");
     typed(&again).success();
 }

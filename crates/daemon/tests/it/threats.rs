@@ -46,7 +46,7 @@ fn every_row_names_a_test_that_exists() {
 }
 
 #[test]
-fn no_id_has_two_rows() {
+fn every_id_has_one_row() {
     let mut counts = BTreeMap::new();
     for cells in tables() {
         *counts.entry(cells[0].clone()).or_insert(0) += 1;

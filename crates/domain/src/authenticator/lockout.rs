@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn b02_what_is_blocked_is_free_again_in_time() {
+    fn b02_a_lockout_ends() {
         let start = UnixMillis(1_795_305_600_000);
         let mut attempts = Attempts::default();
         for _ in 0..4 {

@@ -88,7 +88,7 @@ fn each_type_has_its_sessions() {
 }
 
 #[test]
-fn b07_nothing_weaker_takes_the_place_of_what_a_session_is_pinned_to() {
+fn b07_a_pinned_authenticator_is_not_replaced_by_a_weaker_one() {
     let key = made(Type::Fido, State::Active);
     let mut pinned = session(SessionType::Clientless, true);
     pinned
@@ -97,14 +97,14 @@ fn b07_nothing_weaker_takes_the_place_of_what_a_session_is_pinned_to() {
         .required_authenticator_ref = reference(Kind::Authenticator, key.metadata.as_ref());
     let other = made(Type::Fido, State::Active);
     let code = made(Type::Totp, State::Active);
-    assert!(may_stand_in(&pinned, &key, Some(Type::Fido)));
-    assert!(may_stand_in(&pinned, &other, Some(Type::Fido)));
-    assert!(!may_stand_in(&pinned, &code, Some(Type::Fido)));
-    assert!(!may_stand_in(&pinned, &other, Some(Type::Tpm)));
+    assert!(can_replace_pinned(&pinned, &key, Some(Type::Fido)));
+    assert!(can_replace_pinned(&pinned, &other, Some(Type::Fido)));
+    assert!(!can_replace_pinned(&pinned, &code, Some(Type::Fido)));
+    assert!(!can_replace_pinned(&pinned, &other, Some(Type::Tpm)));
     // The Authenticator that the Session is pinned to was deleted.
-    assert!(!may_stand_in(&pinned, &other, None));
+    assert!(!can_replace_pinned(&pinned, &other, None));
     let free = session(SessionType::Clientless, true);
-    assert!(may_stand_in(&free, &code, None));
+    assert!(can_replace_pinned(&free, &code, None));
 }
 
 #[test]

@@ -186,7 +186,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_reads_as_the_same(text in any_scope()) {
+    fn written_scopes_are_read_back(text in any_scope()) {
         let parsed = parse(&[text]).unwrap();
         let written: Vec<String> = parsed.iter().flat_map(format).collect();
         prop_assert_eq!(parse(&written).unwrap(), parsed);

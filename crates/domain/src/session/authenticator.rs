@@ -17,7 +17,7 @@ use api::core_v1::{
     },
 };
 
-use super::{Seen, current, is_browser, proof, refresh};
+use super::{ClientOrigin, current, is_browser, proof, refresh};
 use crate::{authenticator, clock::UnixMillis, id::Uid, kind::Kind, reference::reference};
 
 /// Describes an authentication with an Authenticator. `fido` contains the information from a FIDO assertion.
@@ -25,7 +25,7 @@ pub fn authenticator_info(
     authenticator: &Authenticator,
     mode: Mode,
     fido: Option<Fido>,
-    seen: impl Into<Seen>,
+    origin: impl Into<ClientOrigin>,
 ) -> Info {
     Info {
         r#type: info::Type::Authenticator.into(),
@@ -37,7 +37,7 @@ pub fn authenticator_info(
             }),
             mode: mode.into(),
         })),
-        ..seen.into().info()
+        ..origin.into().info()
     }
 }
 
@@ -63,7 +63,7 @@ pub fn mode(session: &Session) -> Mode {
 /// Raises `session` after a successful authentication with `authenticator`. The Session gets tokens with the id
 /// `new_token_id`, and its earlier tokens become invalid. FIDO and TPM [pin](pin) the Session, so nothing weaker can
 /// raise it afterwards.
-pub fn raise(
+pub fn step_up(
     session: &mut Session,
     authenticator: &Authenticator,
     new_token_id: Uid,
@@ -89,7 +89,7 @@ pub fn pin(session: &mut Session, authenticator: &Authenticator) {
     }
 }
 
-/// Raises the Session like [`raise`], but without an Authenticator and without pinning.
+/// Raises the Session like [`step_up`], but without an Authenticator and without pinning.
 pub fn settle(session: &mut Session, new_token_id: Uid, now: UnixMillis, info: Info) {
     refresh::rotate_tokens(session, new_token_id, now, info);
     let is_browser = is_browser(session);

@@ -138,7 +138,7 @@ pub fn session_type_of(user_agent: &str) -> Type {
 }
 
 /// Describes an authentication with `credential`. Leaves out the token id, which is a secret.
-pub fn credential_info(credential: &Credential, seen: impl Into<Seen>) -> Info {
+pub fn credential_info(credential: &Credential, origin: impl Into<ClientOrigin>) -> Info {
     let r#type = credential
         .spec
         .as_ref()
@@ -150,7 +150,7 @@ pub fn credential_info(credential: &Credential, seen: impl Into<Seen>) -> Info {
             r#type: r#type.into(),
             token_id: String::new(),
         })),
-        ..seen.into().info()
+        ..origin.into().info()
     }
 }
 
@@ -178,7 +178,7 @@ pub struct ExternalIdentity {
 pub fn identity_info(
     provider: &IdentityProvider,
     identity: ExternalIdentity,
-    seen: impl Into<Seen>,
+    origin: impl Into<ClientOrigin>,
 ) -> Info {
     let r#type = provider
         .status
@@ -200,36 +200,36 @@ pub fn identity_info(
             reauthentication_requested: identity.reauthentication_requested,
         })),
         aal: identity.aal.into(),
-        ..seen.into().info()
+        ..origin.into().info()
     }
 }
 
 /// Describes a refresh.
-pub fn refresh_info(seen: impl Into<Seen>) -> Info {
+pub fn refresh_info(origin: impl Into<ClientOrigin>) -> Info {
     Info {
         r#type: info::Type::RefreshToken.into(),
-        ..seen.into().info()
+        ..origin.into().info()
     }
 }
 
 /// Describes an authentication with something that the Cluster itself issued, such as an enrollment link.
-pub fn internal_info(seen: impl Into<Seen>) -> Info {
+pub fn internal_info(origin: impl Into<ClientOrigin>) -> Info {
     Info {
         r#type: info::Type::Internal.into(),
-        ..seen.into().info()
+        ..origin.into().info()
     }
 }
 
 /// The origin of a client request.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Seen {
+pub struct ClientOrigin {
     /// The address and `User-Agent` of the client.
     pub downstream: Downstream,
     /// The location of the address, if known.
     pub geoip: Option<GeoIp>,
 }
 
-impl Seen {
+impl ClientOrigin {
     pub(super) fn info(self) -> Info {
         Info {
             downstream: Some(self.downstream),
@@ -239,7 +239,7 @@ impl Seen {
     }
 }
 
-impl From<Downstream> for Seen {
+impl From<Downstream> for ClientOrigin {
     fn from(downstream: Downstream) -> Self {
         Self {
             downstream,

@@ -68,7 +68,7 @@ fn content_of(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_token_reads_as_what_was_signed() {
+fn signed_tokens_are_read_back() {
     let claims = some_claims();
     let token = key().sign(&claims);
     assert_eq!(inspect(token.expose()), Ok(claims.clone()));

@@ -24,7 +24,7 @@ pub(super) fn check(request: &Canonical, cors: Option<&Cors>) -> Result<(), Deni
         return Ok(());
     }
     if let (Some(cors), Some(origin)) = (cors, origin)
-        && cors.trusts(origin)
+        && cors.allows_credentials(origin)
     {
         return Ok(());
     }

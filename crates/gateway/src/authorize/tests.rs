@@ -14,13 +14,13 @@ use api::{
     platform_v1::DecisionRequest,
 };
 use http::{Version, header};
-use policy::{Described, PolicySet, Target, answer, decide};
+use policy::{Described, PolicySet, Target, decide, explain_request};
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
     canonical::{Canonical, Length},
-    inbound::Arrived,
+    inbound::ReceivedRequest,
 };
 
 const CONDITIONS: [&str; 12] = [
@@ -105,7 +105,7 @@ proptest! {
         let mut parts = parts;
         let host = Canonical::take_host(&mut parts).unwrap();
         let canonical = Canonical::read(parts, host, Length::Exact(size), Mode::Http).unwrap();
-        let seen = Seen::new(Arrived {
+        let seen = LazyRequest::new(ReceivedRequest {
             request: &canonical,
             client: ip.parse().unwrap(),
             body: &[],
@@ -128,7 +128,7 @@ proptest! {
             ..DecisionRequest::default()
         };
         let described = Described::new(&description, &Service::default()).unwrap();
-        match answer(&policies, Some(&subject), &target, &described, now) {
+        match explain_request(&policies, Some(&subject), &target, &described, now) {
             Ok(answer) => {
                 prop_assert!(seen.check().is_ok());
                 prop_assert_eq!(answer.allowed, decision.allowed);

@@ -5,7 +5,7 @@ use http::HeaderValue;
 use crate::canonical::Credentials;
 
 /// The credentials of a request, sorted by owner.
-pub(crate) struct Presented {
+pub(crate) struct PresentedCredentials {
     proof: Option<Proof>,
     foreign: Option<HeaderValue>,
     state: Option<HeaderValue>,
@@ -20,7 +20,7 @@ pub(crate) enum Proof {
     Cookie(HeaderValue),
 }
 
-impl Presented {
+impl PresentedCredentials {
     /// Sorts the credentials. `X-Octelium-Auth` takes precedence over a Bearer of our form, and that over the cookie.
     /// Other credentials are left to the upstream.
     pub(crate) fn read(credentials: Credentials) -> Self {
@@ -73,8 +73,11 @@ mod tests {
 
     use super::*;
 
-    fn read(explicit: Option<&'static str>, authorization: Option<&'static str>) -> Presented {
-        Presented::read(Credentials {
+    fn read(
+        explicit: Option<&'static str>,
+        authorization: Option<&'static str>,
+    ) -> PresentedCredentials {
+        PresentedCredentials::read(Credentials {
             explicit: explicit.map(HeaderValue::from_static),
             authorization: authorization.map(HeaderValue::from_static),
             access_cookie: Some(HeaderValue::from_static("cookie")),

@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 /// Watches the Session of an open request. It is cheap to create; only a task that waits registers a wake-up.
 pub(crate) struct Watch {
-    standing: Option<Standing>,
+    session_end: Option<SessionEnd>,
     armed: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
 }
 
 #[derive(Clone)]
-struct Standing {
+struct SessionEnd {
     revoked: CancellationToken,
     until: Option<Instant>,
 }
@@ -25,7 +25,7 @@ impl Watch {
     /// Creates a watch for an anonymous request. It never ends.
     pub(crate) fn unlimited() -> Self {
         Self {
-            standing: None,
+            session_end: None,
             armed: None,
         }
     }
@@ -33,7 +33,7 @@ impl Watch {
     /// Creates a watch that ends with the Session or after `remaining`.
     pub(crate) fn new(revoked: CancellationToken, remaining: Duration) -> Self {
         Self {
-            standing: Some(Standing {
+            session_end: Some(SessionEnd {
                 revoked,
                 until: Instant::now().checked_add(remaining),
             }),
@@ -44,41 +44,43 @@ impl Watch {
     /// Returns a copy without a registered wake-up.
     pub(crate) fn another(&self) -> Self {
         Self {
-            standing: self.standing.clone(),
+            session_end: self.session_end.clone(),
             armed: None,
         }
     }
 
     /// Returns true if the Session has ended.
     pub(crate) fn is_over(&self) -> bool {
-        self.standing.as_ref().is_some_and(|standing| {
-            standing.revoked.is_cancelled()
-                || standing.until.is_some_and(|until| until <= Instant::now())
+        self.session_end.as_ref().is_some_and(|session_end| {
+            session_end.revoked.is_cancelled()
+                || session_end
+                    .until
+                    .is_some_and(|until| until <= Instant::now())
         })
     }
 
     /// Polls for the end of the Session and registers the task for a wake-up.
     pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(standing) = &self.standing else {
+        let Some(session_end) = &self.session_end else {
             return Poll::Pending;
         };
         let armed = self.armed.get_or_insert_with(|| {
-            let standing = standing.clone();
-            Box::pin(async move { standing.wait().await })
+            let session_end = session_end.clone();
+            Box::pin(async move { session_end.wait().await })
         });
         armed.as_mut().poll(cx)
     }
 
     /// Waits for the end of the Session.
     pub(crate) async fn over(&self) {
-        match &self.standing {
-            Some(standing) => standing.wait().await,
+        match &self.session_end {
+            Some(session_end) => session_end.wait().await,
             None => std::future::pending().await,
         }
     }
 }
 
-impl Standing {
+impl SessionEnd {
     async fn wait(&self) {
         match self.until {
             Some(until) => {

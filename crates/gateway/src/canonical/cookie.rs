@@ -27,7 +27,7 @@ pub(crate) fn is_reserved_cookie(name: &[u8]) -> bool {
 pub(super) fn clean<'a>(lines: impl Iterator<Item = &'a HeaderValue>) -> Option<HeaderValue> {
     let mut lines = lines.peekable();
     let first = lines.next()?;
-    if lines.peek().is_none() && !mentions_us(first.as_bytes()) {
+    if lines.peek().is_none() && !contains_our_cookie(first.as_bytes()) {
         return Some(first.clone());
     }
     let mut joined = Vec::with_capacity(first.len());
@@ -68,7 +68,7 @@ pub(super) fn find<'a>(
     HeaderValue::from_bytes(value.trim_ascii()).ok()
 }
 
-fn mentions_us(line: &[u8]) -> bool {
+fn contains_our_cookie(line: &[u8]) -> bool {
     line.windows(8)
         .any(|window| window.eq_ignore_ascii_case(b"octelium"))
 }

@@ -13,12 +13,12 @@ use crate::{
 };
 
 /// The token that was added to a request.
-pub(super) struct Carried<'a> {
+pub(super) struct AddedToken<'a> {
     source: &'a TokenSource,
     value: HeaderValue,
 }
 
-impl Carried<'_> {
+impl AddedToken<'_> {
     /// Drops the token if the upstream rejected it.
     pub(super) fn judge(self, status: StatusCode) {
         if status == StatusCode::UNAUTHORIZED {
@@ -34,7 +34,7 @@ pub(super) async fn add<'a>(
     outgoing: &mut Outgoing,
     now: UnixMillis,
     record: &Record,
-) -> Result<Option<Carried<'a>>, Denial> {
+) -> Result<Option<AddedToken<'a>>, Denial> {
     match credential {
         UpstreamCredential::Field { name, value } => {
             let headers = outgoing.request.headers_mut();
@@ -48,7 +48,7 @@ pub(super) async fn add<'a>(
                 .map_err(|error| failed(&error, record))?;
             let headers = outgoing.request.headers_mut();
             headers.insert(header::AUTHORIZATION, value.clone());
-            Ok(Some(Carried { source, value }))
+            Ok(Some(AddedToken { source, value }))
         }
         UpstreamCredential::Signature(signer) => {
             let url = url(upstream, outgoing).ok_or(Denial::NoCredential)?;

@@ -7,7 +7,7 @@ use crate::{
     forward::{Attempt, Unanswered},
     record::Record,
     route::Retry,
-    upstream::{Answer, Outgoing},
+    upstream::{EndpointResponse, Outgoing},
 };
 
 /// Returns the first response that is not to be retried, else the last one. A request is sent again only if its body
@@ -18,7 +18,7 @@ pub(super) async fn answer(
     outgoing: Outgoing,
     rng: &dyn Rng,
     record: &mut Record,
-) -> Result<Answer, Denial> {
+) -> Result<EndpointResponse, Denial> {
     let is_idempotent = outgoing.request.method().is_idempotent();
     let mut schedule = retry.begin();
     let mut outgoing = outgoing;
@@ -26,7 +26,7 @@ pub(super) async fn answer(
         let spare = again(&outgoing);
         let answered = attempt.answer(outgoing, record).await;
         let is_retried = match &answered {
-            Ok(answer) => is_idempotent && retry.takes(answer.response.status()),
+            Ok(answer) => is_idempotent && retry.retries(answer.response.status()),
             Err(Unanswered {
                 denial: Denial::UpstreamUnavailable | Denial::UpstreamTimeout,
                 nothing_sent,

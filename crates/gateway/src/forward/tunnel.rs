@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectiona
 
 use crate::{
     forward::{
-        answer::Guards,
+        upstream_response::Guards,
         websocket::{CLOSE_TO_CLIENT, CLOSE_TO_UPSTREAM, FrameTracker},
     },
     record::Record,

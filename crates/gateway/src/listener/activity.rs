@@ -103,7 +103,7 @@ impl Activity {
 
     /// Resolves when the connection has been idle for `idle`, or when the client has left the end of a response unread
     /// for `stall`. Returns the limit.
-    pub(super) async fn wasted(&self, idle: Duration, stall: Duration) -> Limit {
+    pub(super) async fn idle_or_stalled(&self, idle: Duration, stall: Duration) -> Limit {
         let mut period = Instant::now();
         loop {
             let passed = self
@@ -277,7 +277,7 @@ mod tests {
         let activity = Arc::new(Activity::new());
         let accepted = Instant::now();
         let watched = Arc::clone(&activity);
-        let idle = tokio::spawn(async move { watched.wasted(LIMIT, LIMIT).await });
+        let idle = tokio::spawn(async move { watched.idle_or_stalled(LIMIT, LIMIT).await });
         sleep(LIMIT / 2).await;
         let request = activity.open();
         sleep(LIMIT * 10).await;

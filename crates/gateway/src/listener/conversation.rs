@@ -55,7 +55,7 @@ impl Conversation {
     }
 
     /// Records that the boundaries of requests are unknown from request `number` on.
-    pub(super) fn lost_place(&self, number: u64) {
+    pub(super) fn mark_unsynchronized(&self, number: u64) {
         self.lost.store(number, Ordering::Release);
     }
 
@@ -78,7 +78,7 @@ impl Conversation {
         self.activity.is_idle() && self.has_sent.load(Ordering::Relaxed)
     }
 
-    pub(super) fn closes(&self) {
+    pub(super) fn set_closing(&self) {
         self.closes.store(true, Ordering::Relaxed);
     }
 

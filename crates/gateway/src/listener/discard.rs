@@ -89,14 +89,14 @@ impl ConnectionDiscards {
         let Discard { bytes, time, .. } = self.all.limits;
         runtime.spawn(async move {
             // After the timeout, the stream is reset.
-            let _ = timeout(time, read_away(body, bytes)).await;
+            let _ = timeout(time, drain(body, bytes)).await;
             drop(permits);
         });
     }
 }
 
 /// Reads until the body ends, breaks, or exceeds `most` bytes.
-async fn read_away<B>(mut body: B, most: u64)
+async fn drain<B>(mut body: B, most: u64)
 where
     B: Body + Unpin,
     B::Data: Buf,
@@ -187,7 +187,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_without_end_is_given_up_g10() {
         let read = Arc::new(AtomicUsize::new(0));
-        read_away(Endless(Arc::clone(&read)), 10_000).await;
+        drain(Endless(Arc::clone(&read)), 10_000).await;
         assert_eq!(read.load(Ordering::Relaxed), 11);
     }
 

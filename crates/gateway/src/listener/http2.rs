@@ -50,7 +50,7 @@ where
     let grace = tokio::select! {
         ended = &mut serving => return ended,
         () = drain.cancelled() => GOAWAY_GRACE,
-        limit = activity.wasted(limits.http2_idle, limits.stall) => {
+        limit = activity.idle_or_stalled(limits.http2_idle, limits.stall) => {
             limit.reached();
             GOAWAY_GRACE
         }

@@ -9,7 +9,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The method with which trusted proxies pass the client's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NamedBy {
+pub enum ForwardingMethod {
     /// The field `X-Forwarded-For` of each request.
     ForwardedFor,
     /// A PROXY protocol header of version 2 at the start of each connection.
@@ -20,7 +20,7 @@ pub enum NamedBy {
 #[derive(Debug, Clone)]
 pub struct TrustedProxies {
     networks: Box<[Network]>,
-    named_by: NamedBy,
+    forwarding_method: ForwardingMethod,
 }
 
 /// A trusted proxy sent an `X-Forwarded-For` that is not a list of addresses.
@@ -30,16 +30,16 @@ pub struct InvalidForwardedFor;
 
 impl TrustedProxies {
     /// Trusts the proxies in `networks`.
-    pub fn new(networks: impl Into<Box<[Network]>>, named_by: NamedBy) -> Self {
+    pub fn new(networks: impl Into<Box<[Network]>>, forwarding_method: ForwardingMethod) -> Self {
         Self {
             networks: networks.into(),
-            named_by,
+            forwarding_method,
         }
     }
 
     /// Trusts no proxy: the client is the connected peer.
     pub fn none() -> Self {
-        Self::new([], NamedBy::ForwardedFor)
+        Self::new([], ForwardingMethod::ForwardedFor)
     }
 
     /// Returns true if this is the address of a trusted proxy.
@@ -49,7 +49,7 @@ impl TrustedProxies {
 
     /// Returns true if a connection from `peer` must start with a PROXY protocol header.
     pub fn must_send_header(&self, peer: IpAddr) -> bool {
-        self.named_by == NamedBy::ProxyProtocol && self.has(peer)
+        self.forwarding_method == ForwardingMethod::ProxyProtocol && self.has(peer)
     }
 
     /// Returns the client of a request on a connection from `peer`. This is the last address in `X-Forwarded-For` that
@@ -60,7 +60,7 @@ impl TrustedProxies {
     /// Returns [`InvalidForwardedFor`] if a trusted proxy sends anything other than addresses.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Result<IpAddr, InvalidForwardedFor> {
         let mut client = peer.to_canonical();
-        if self.named_by != NamedBy::ForwardedFor || !self.has(client) {
+        if self.forwarding_method != ForwardingMethod::ForwardedFor || !self.has(client) {
             return Ok(client);
         }
         for field in headers.get_all(X_FORWARDED_FOR).iter().rev() {

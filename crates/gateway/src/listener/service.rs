@@ -17,7 +17,7 @@ use super::{
     conversation::Conversation,
     discard::{ClientBody, ConnectionDiscards},
     stream_budget::StreamShare,
-    streams::Answer,
+    streams::StreamWait,
 };
 
 /// The body of a request. It keeps the request open.
@@ -62,7 +62,7 @@ pub(super) enum Connection {
 }
 
 /// The future of a response.
-pub(super) struct Answering<F> {
+pub(super) struct ResponseFuture<F> {
     /// `None` if the request is refused because there are too many streams.
     future: Option<F>,
     open: Option<Open>,
@@ -87,7 +87,7 @@ where
 {
     type Response = Response<AnswerBody<B>>;
     type Error = S::Error;
-    type Future = Answering<S::Future>;
+    type Future = ResponseFuture<S::Future>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let has_body = !request.body().is_end_stream();
@@ -117,7 +117,7 @@ where
         {
             Limit::Http2Streams.reached();
         }
-        Answering {
+        ResponseFuture {
             open: Some(open),
             future: Some(self.service.call(request)),
             activity: Arc::clone(&self.activity),
@@ -126,9 +126,9 @@ where
 }
 
 impl<S> Requests<S> {
-    fn refuse<F>(&self, limit: Limit) -> Answering<F> {
+    fn refuse<F>(&self, limit: Limit) -> ResponseFuture<F> {
         limit.reached();
-        Answering {
+        ResponseFuture {
             future: None,
             open: None,
             activity: Arc::clone(&self.activity),
@@ -136,7 +136,7 @@ impl<S> Requests<S> {
     }
 }
 
-impl<F, B, E> Future for Answering<F>
+impl<F, B, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>> + Unpin,
 {
@@ -147,7 +147,7 @@ where
             return Poll::Ready(Ok(too_many_streams()));
         };
         let polled = Pin::new(future).poll(cx);
-        Answer::note(&polled);
+        StreamWait::note(&polled);
         polled.map_ok(|response| {
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 self.activity.upgrade();
@@ -205,7 +205,7 @@ impl<B: Body + Unpin> Body for AnswerBody<B> {
             return Poll::Ready(None);
         };
         let polled = Pin::new(&mut *body).poll_frame(cx);
-        Answer::note(&polled);
+        StreamWait::note(&polled);
         polled.map_ok(|frame| {
             let is_last = body.is_end_stream();
             frame.map_data(|data| {

@@ -16,21 +16,21 @@ use super::Limit;
 
 thread_local! {
     /// The last state of the response of the stream that is being polled.
-    static ANSWER: Cell<Answer> = const { Cell::new(Answer::Waits) };
+    static ANSWER: Cell<StreamWait> = const { Cell::new(StreamWait::Waits) };
     /// True if that response was polled.
     static IS_ASKED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The reason why a stream waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum StreamWait {
     /// The stream waits for its Service or upstream, without a limit.
     Waits,
     /// The stream has more to send and waits for the client.
     IsReady,
 }
 
-impl Answer {
+impl StreamWait {
     /// Records the state of the current stream's response.
     pub(super) fn note<T>(polled: &Poll<T>) {
         IS_ASKED.set(true);
@@ -57,7 +57,7 @@ where
         tokio::spawn(Watched {
             stream,
             limit: self.stall,
-            answer: Answer::Waits,
+            answer: StreamWait::Waits,
             timer: None,
         });
     }
@@ -69,7 +69,7 @@ pin_project! {
         #[pin]
         stream: F,
         limit: Duration,
-        answer: Answer,
+        answer: StreamWait,
         timer: Option<Pin<Box<Sleep>>>,
     }
 }
@@ -87,7 +87,7 @@ impl<F: Future<Output = ()>> Future for Watched<F> {
             return polled;
         }
         *this.answer = ANSWER.get();
-        if *this.answer == Answer::Waits {
+        if *this.answer == StreamWait::Waits {
             *this.timer = None;
             return Poll::Pending;
         }

@@ -54,13 +54,13 @@ impl<IO> Watched<IO> {
     ///
     /// Returns `InvalidData` if a chunk is malformed in the body of a request that was already handed on. A request
     /// that was not handed on yet is marked instead, so that it gets a response.
-    fn look(&mut self, read: &[u8]) -> io::Result<()> {
+    fn scan(&mut self, read: &[u8]) -> io::Result<()> {
         let finding = self.scanner.feed(read);
         self.conversation.read_heads(self.scanner.heads());
         match finding {
             None => {}
             Some(Finding::BothFramings(number)) => self.conversation.found_both_framings(number),
-            Some(Finding::Lost(number)) => self.conversation.lost_place(number),
+            Some(Finding::Lost(number)) => self.conversation.mark_unsynchronized(number),
             Some(Finding::MalformedChunk(number)) if self.conversation.requests() < number => {
                 self.conversation.found_malformed_chunk(number);
             }
@@ -83,7 +83,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
         this.conversation.waits_for_a_request(waits);
         if polled.is_ready() {
             let read = buffer.filled().get(before..).unwrap_or_default();
-            if let Err(error) = this.look(read) {
+            if let Err(error) = this.scan(read) {
                 return Poll::Ready(Err(error));
             }
         }
@@ -122,7 +122,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.conversation.closes();
+        self.conversation.set_closing();
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

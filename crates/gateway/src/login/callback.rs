@@ -5,7 +5,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 
 use super::{cookie, nonce};
 use crate::{
-    Body, Gateway, NotArrived,
+    Body, CodeError, Gateway,
     canonical::{ACCESS_COOKIE, Canonical},
     request_id::RequestId,
 };
@@ -23,13 +23,13 @@ pub(crate) async fn answer(
     request: &Canonical,
     id: RequestId,
 ) -> (Response<Body>, &'static str) {
-    let (response, reason) = match arrive(gateway, request).await {
+    let (response, reason) = match handle(gateway, request).await {
         Ok(response) => (response, "arrived"),
         // The code must not stay in the address bar or in the history of the browser.
-        Err(NotArrived::Refused { reason }) if request.target.query().is_some() => {
+        Err(CodeError::Refused { reason }) if request.target.query().is_some() => {
             (see_other(HeaderValue::from_static(PATH)), reason)
         }
-        Err(NotArrived::Refused { reason }) => (
+        Err(CodeError::Refused { reason }) => (
             page(
                 StatusCode::BAD_REQUEST,
                 "The sign-in could not be completed",
@@ -38,7 +38,7 @@ pub(crate) async fn answer(
             ),
             reason,
         ),
-        Err(NotArrived::Unavailable) => (
+        Err(CodeError::Unavailable) => (
             page(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Not available at the moment",
@@ -50,8 +50,8 @@ pub(crate) async fn answer(
     (with_common(response, id), reason)
 }
 
-async fn arrive(gateway: &Gateway, request: &Canonical) -> Result<Response<Body>, NotArrived> {
-    let refused = |reason| NotArrived::Refused { reason };
+async fn handle(gateway: &Gateway, request: &Canonical) -> Result<Response<Body>, CodeError> {
+    let refused = |reason| CodeError::Refused { reason };
     let state = request.credentials.state_cookie.as_ref();
     let nonce = state.and_then(nonce);
     let query = request.target.query().unwrap_or_default();
@@ -65,9 +65,9 @@ async fn arrive(gateway: &Gateway, request: &Canonical) -> Result<Response<Body>
     // The code is used up even if a wrong browser sends it, because it has leaked.
     let arrived = gateway
         .identity
-        .arrive(host, &code, nonce.unwrap_or_default());
+        .redeem_code(host, &code, nonce.unwrap_or_default());
     let arrived = arrived.await;
-    if nonce.is_none() && !matches!(arrived, Err(NotArrived::Unavailable)) {
+    if nonce.is_none() && !matches!(arrived, Err(CodeError::Unavailable)) {
         return Err(refused("no_state_cookie"));
     }
     let arrived = arrived?;

@@ -113,7 +113,7 @@ impl Cors {
     }
 
     /// Returns true if pages of `origin` may send requests with cookies.
-    pub(crate) fn trusts(&self, origin: &HeaderValue) -> bool {
+    pub(crate) fn allows_credentials(&self, origin: &HeaderValue) -> bool {
         self.allow_credentials && (self.origins.contains(origin) || self.is_of_cluster(origin))
     }
 

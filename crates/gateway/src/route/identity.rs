@@ -48,7 +48,7 @@ impl IdentityRule {
         }
     }
 
-    pub(crate) fn tells(&self) -> bool {
+    pub(crate) fn is_configured(&self) -> bool {
         self.headers || self.audience.is_some()
     }
 }

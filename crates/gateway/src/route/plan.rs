@@ -75,7 +75,7 @@ impl Plan {
     /// Returns the rule for sending the caller's identity, or `None` if nothing is sent.
     pub(crate) fn identity(&self) -> Option<&IdentityRule> {
         match &self.action {
-            Action::Proxy(proxy) if proxy.identity.tells() => Some(&proxy.identity),
+            Action::Proxy(proxy) if proxy.identity.is_configured() => Some(&proxy.identity),
             Action::Direct(_) | Action::Proxy(_) => None,
         }
     }

@@ -96,7 +96,7 @@ impl Retry {
     }
 
     /// Returns true if a response with this status is retried.
-    pub(crate) fn takes(&self, status: StatusCode) -> bool {
+    pub(crate) fn retries(&self, status: StatusCode) -> bool {
         (self.on_server_errors && status.is_server_error()) || self.statuses.contains(&status)
     }
 

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use budget::{Eviction, NoRoom, Pool, Reserved, Size};
+use budget::{Eviction, Pool, ReserveError, Reserved, Size};
 use bytes::Bytes;
 use domain::service::MAX_BUFFERED_BODY;
 use tokio::time::timeout;
@@ -24,13 +24,13 @@ const BODY_TIME: Duration = Duration::from_mins(1);
 pub(crate) struct BodyBudget(Arc<Pool<Payer>>);
 
 /// The bytes of a body that is being received.
-pub(crate) struct Charge {
+pub(crate) struct PendingCharge {
     payer: Payer,
     reserved: Arc<Reserved>,
 }
 
 /// The bytes of a received body. They stay charged until the last copy of the body is dropped.
-pub(crate) struct Held {
+pub(crate) struct ChargedBytes {
     payer: Payer,
     eviction: Arc<Eviction>,
     reserved: Weak<Reserved>,
@@ -63,9 +63,9 @@ impl BodyBudget {
     }
 
     /// Reserves bytes for a body that is about to arrive.
-    pub(crate) fn charge(&self, payer: Payer) -> Result<Charge, Denial> {
+    pub(crate) fn charge(&self, payer: Payer) -> Result<PendingCharge, Denial> {
         match Pool::reserve(&self.0, payer) {
-            Ok(reserved) => Ok(Charge {
+            Ok(reserved) => Ok(PendingCharge {
                 payer,
                 reserved: Arc::new(reserved),
             }),
@@ -74,7 +74,7 @@ impl BodyBudget {
     }
 }
 
-impl Charge {
+impl PendingCharge {
     /// Changes the charge to `bytes` in total.
     pub(crate) fn hold(&self, bytes: usize) -> Result<(), Denial> {
         let held = self.reserved.hold(bytes);
@@ -89,7 +89,7 @@ impl Charge {
         let read = tokio::select! {
             biased;
             () = self.reserved.eviction().evicted() => {
-                return Err(refused(NoRoom::Evicted, self.payer));
+                return Err(refused(ReserveError::Evicted, self.payer));
             }
             read = timeout(BODY_TIME, reading) => read,
         };
@@ -100,8 +100,8 @@ impl Charge {
     }
 
     /// Binds the charge to the lifetime of the body and all its copies.
-    pub(crate) fn bind(self, bytes: Bytes) -> (Bytes, Held) {
-        let held = Held {
+    pub(crate) fn bind(self, bytes: Bytes) -> (Bytes, ChargedBytes) {
+        let held = ChargedBytes {
             payer: self.payer,
             eviction: Arc::clone(self.reserved.eviction()),
             reserved: Arc::downgrade(&self.reserved),
@@ -114,7 +114,7 @@ impl Charge {
     }
 }
 
-impl Held {
+impl ChargedBytes {
     /// Waits for the response of the upstream. Returns a [`Denial`] if the body is evicted before the upstream has
     /// received it, so that slow upstreams cannot occupy the memory of others.
     pub(crate) async fn unless_evicted<T>(
@@ -124,7 +124,7 @@ impl Held {
         let answer = tokio::select! {
             biased;
             () = self.eviction.evicted() => {
-                return Err(refused(NoRoom::Evicted, self.payer));
+                return Err(refused(ReserveError::Evicted, self.payer));
             }
             answer = forwarding => answer,
         };
@@ -137,11 +137,11 @@ impl Held {
 }
 
 /// Counts the refusal of a body and returns its [`Denial`].
-fn refused(no_room: NoRoom, payer: Payer) -> Denial {
+fn refused(no_room: ReserveError, payer: Payer) -> Denial {
     let limit = match no_room {
-        NoRoom::Share => Limit::BodyShare,
-        NoRoom::Total => Limit::BodyTotal,
-        NoRoom::Evicted => Limit::BodyEvicted,
+        ReserveError::Share => Limit::BodyShare,
+        ReserveError::Total => Limit::BodyTotal,
+        ReserveError::Evicted => Limit::BodyEvicted,
     };
     limit.reached_by(payer);
     Denial::BodyOverload

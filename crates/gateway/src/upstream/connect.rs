@@ -30,7 +30,7 @@ pub(crate) enum ConnectError {
 
 /// The addresses that connections may go to.
 #[derive(Debug, Clone)]
-pub(crate) enum Reach {
+pub(crate) enum ReachableAddresses {
     Everything,
     /// All but link-local addresses.
     NotLinkLocal,
@@ -40,7 +40,7 @@ pub(crate) enum Reach {
     Only(Arc<[Network]>),
 }
 
-impl Reach {
+impl ReachableAddresses {
     fn has(&self, address: IpAddr) -> bool {
         let is_in = |networks: &[Network]| networks.iter().any(|network| network.has(address));
         match self {
@@ -57,7 +57,7 @@ impl Reach {
 pub(super) async fn connect(
     host: &str,
     port: u16,
-    reach: &Reach,
+    reach: &ReachableAddresses,
 ) -> Result<TcpStream, ConnectError> {
     let addresses: Vec<SocketAddr> = match host.parse::<IpAddr>() {
         Ok(address) => vec![SocketAddr::new(address, port)],
@@ -88,7 +88,7 @@ mod tests {
 
     #[tokio::test]
     async fn c23_metadata_addresses_are_not_connected_to() {
-        let error = connect("169.254.169.254", 80, &Reach::NotLinkLocal)
+        let error = connect("169.254.169.254", 80, &ReachableAddresses::NotLinkLocal)
             .await
             .unwrap_err();
         assert!(matches!(error, ConnectError::Forbidden));

@@ -14,7 +14,7 @@ use crate::{
     Config,
     problems::Problems,
     upstream::{
-        connect::{self, ConnectError, Reach},
+        connect::{self, ConnectError, ReachableAddresses},
         health::Health,
         http1::{self, Http1Pool},
         http2::{self, Http2Slot},
@@ -39,7 +39,7 @@ pub(crate) struct Endpoint {
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     connect_timeout: Duration,
-    reach: Reach,
+    reach: ReachableAddresses,
 }
 
 /// A connection that is ready for one request.
@@ -57,7 +57,7 @@ impl Endpoint {
         url: UpstreamUrl,
         trust: &mut Trust,
         settings: &Config,
-        reach: Reach,
+        reach: ReachableAddresses,
         problems: &mut Problems,
     ) -> Option<Self> {
         let tls = if url.tls {
@@ -159,7 +159,7 @@ impl Endpoint {
     async fn open_http2(&self) -> Result<http2::Sender, ConnectError> {
         let slot = self.http2.get();
         let _turn = match slot {
-            Some(slot) => Some(slot.turn().await),
+            Some(slot) => Some(slot.lock_for_opening().await),
             None => None,
         };
         if let Some(sender) = slot.and_then(Http2Slot::current) {

@@ -20,7 +20,7 @@ pub(super) type Sender = SendRequest<RequestBody>;
 #[derive(Default)]
 pub(super) struct Http2Slot {
     current: Mutex<Option<Sender>>,
-    turn: tokio::sync::Mutex<()>,
+    opening: tokio::sync::Mutex<()>,
 }
 
 impl Http2Slot {
@@ -37,8 +37,8 @@ impl Http2Slot {
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
     }
 
-    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().await
+    pub(super) async fn lock_for_opening(&self) -> MutexGuard<'_, ()> {
+        self.opening.lock().await
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct Outgoing {
 }
 
 /// A response, with the endpoint that sent it.
-pub(crate) struct Answer {
+pub(crate) struct EndpointResponse {
     pub(crate) response: Response<Incoming>,
     pub(crate) endpoint: Arc<Endpoint>,
     /// Set for an HTTP/1.1 connection.
@@ -61,7 +61,7 @@ impl Upstream {
     ///
     /// - The upstream cannot have processed it: no connection was made, or nothing was sent.
     /// - It is idempotent (RFC 9110 §9.2.2) without a body, and its pooled connection was dead.
-    pub(crate) async fn send(&self, outgoing: Outgoing) -> Result<Answer, SendError> {
+    pub(crate) async fn send(&self, outgoing: Outgoing) -> Result<EndpointResponse, SendError> {
         let Outgoing {
             mut request,
             target,
@@ -95,7 +95,7 @@ impl Upstream {
             };
             let mut failure = match sent {
                 Ok(response) => {
-                    return Ok(Answer {
+                    return Ok(EndpointResponse {
                         response,
                         endpoint: Arc::clone(endpoint),
                         lease: connection.into_lease(endpoint, transfer),

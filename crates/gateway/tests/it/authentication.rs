@@ -50,7 +50,7 @@ async fn a_good_token_passes_in_every_place_and_case() {
 }
 
 #[tokio::test]
-async fn w48_no_token_and_a_bad_one_are_told_apart_by_the_challenge() {
+async fn w48_the_challenge_distinguishes_a_missing_and_an_invalid_token() {
     let world = World::start().await;
     let upstream = Upstream::recording(&[]).await;
     world.serve(&service(&upstream.url()));
@@ -131,7 +131,7 @@ async fn scopes_restrict_what_policies_allow() {
 }
 
 #[tokio::test]
-async fn c13_what_cannot_be_decided_is_refused() {
+async fn c13_a_request_that_cannot_be_decided_is_refused() {
     let world = World::start().await;
     let upstream = Upstream::recording(&[]).await;
     let open = service(&upstream.url());

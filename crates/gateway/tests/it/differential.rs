@@ -17,7 +17,7 @@ use crate::support::{
 };
 
 /// Expressions and Policies share the same view of the request.
-fn told(key: &str, source: &str) -> KeyValue {
+fn header_rule(key: &str, source: &str) -> KeyValue {
     KeyValue {
         key: key.to_owned(),
         append: false,
@@ -76,11 +76,11 @@ async fn c05_c08_c25_the_upstream_gets_the_request_that_was_decided() {
     world.serve(&service(&url).http(|http| {
         http.header = Some(Header {
             add_response_headers: vec![
-                told("X-Uri", "ctx.request.http.uri"),
-                told("X-Path", "ctx.request.http.path"),
-                told("X-Method", "ctx.request.http.method"),
-                told("X-Headers", "json.marshal(ctx.request.http.headers)"),
-                told("X-Query", "json.marshal(ctx.request.http.queryParams)"),
+                header_rule("X-Uri", "ctx.request.http.uri"),
+                header_rule("X-Path", "ctx.request.http.path"),
+                header_rule("X-Method", "ctx.request.http.method"),
+                header_rule("X-Headers", "json.marshal(ctx.request.http.headers)"),
+                header_rule("X-Query", "json.marshal(ctx.request.http.queryParams)"),
             ],
             ..Header::default()
         });

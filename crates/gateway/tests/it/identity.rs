@@ -18,7 +18,7 @@ const FORGED: [&str; 3] = [
     "X_Octelium_Groups: admins",
 ];
 
-fn told(headers: bool, assertion: bool) -> Identity {
+fn identity_settings(headers: bool, assertion: bool) -> Identity {
     Identity {
         headers,
         assertion,
@@ -31,7 +31,9 @@ async fn c03_only_the_gateway_identifies_the_user_to_the_upstream() {
     let world = World::start().await;
     world.grant_user("alice", &["dev", "ops"]);
     let upstream = Upstream::recording(&[]).await;
-    world.serve(&service(&upstream.url()).http(|http| http.identity = Some(told(true, true))));
+    world.serve(
+        &service(&upstream.url()).http(|http| http.identity = Some(identity_settings(true, true))),
+    );
     assert_eq!(
         get_authorized(world.address, "/", &FORGED).await.status,
         200
@@ -58,7 +60,8 @@ async fn c03_only_the_gateway_identifies_the_user_to_the_upstream() {
 async fn c03_no_identity_is_sent_without_a_user_or_if_the_service_needs_none() {
     let world = World::start().await;
     let upstream = Upstream::recording(&[]).await;
-    let named = service(&upstream.url()).http(|http| http.identity = Some(told(true, true)));
+    let named =
+        service(&upstream.url()).http(|http| http.identity = Some(identity_settings(true, true)));
     world.serve(&named.anonymous());
     assert_eq!(get(world.address, "/", &FORGED).await.status, 200);
     assert_eq!(upstream.one().names(), ["host"]);
@@ -75,7 +78,9 @@ async fn an_assertion_is_made_once_for_many_requests_and_again_for_another_servi
     let world = World::start().await;
     world.grant_user("alice", &[]);
     let upstream = Upstream::recording(&[]).await;
-    let asserted = || service(&upstream.url()).http(|http| http.identity = Some(told(false, true)));
+    let asserted = || {
+        service(&upstream.url()).http(|http| http.identity = Some(identity_settings(false, true)))
+    };
     world.serve(&asserted());
     world.serve_at(
         "other.example.com",
@@ -100,7 +105,9 @@ async fn an_assertion_is_made_once_for_many_requests_and_again_for_another_servi
 async fn c13_without_a_key_to_sign_with_nothing_is_sent_unsigned() {
     let world = World::start().await;
     let upstream = Upstream::recording(&[]).await;
-    world.serve(&service(&upstream.url()).http(|http| http.identity = Some(told(false, true))));
+    world.serve(
+        &service(&upstream.url()).http(|http| http.identity = Some(identity_settings(false, true))),
+    );
     world.identity.keyless.store(true, Ordering::SeqCst);
     assert_eq!(get_authorized(world.address, "/", &[]).await.status, 503);
     assert_eq!(upstream.seen(), []);

@@ -13,7 +13,7 @@ use super::{
     collection,
     compare::{self, equal},
     error::Error,
-    node::{Node, Place, TextSource},
+    node::{FieldPosition, Node, TextSource},
     value::{Map, Value},
 };
 use crate::{
@@ -434,7 +434,7 @@ impl<'a> Evaluation<'a> {
     }
 
     #[inline]
-    fn document(&self, place: Place) -> Option<&'a Document> {
+    fn document(&self, place: FieldPosition) -> Option<&'a Document> {
         self.inputs
             .documents
             .get(usize::from(place.document))
@@ -443,7 +443,7 @@ impl<'a> Evaluation<'a> {
     }
 
     #[inline]
-    fn varint(&self, place: Place) -> u64 {
+    fn varint(&self, place: FieldPosition) -> u64 {
         self.document(place)
             .and_then(|document| document.varint(place.slot))
             .unwrap_or(0)
@@ -467,12 +467,12 @@ impl<'a> Evaluation<'a> {
         clippy::cast_possible_truncation,
         reason = "enum numbers are 32 bits, sign-extended on the wire"
     )]
-    fn enum_number(&self, place: Place) -> i32 {
+    fn enum_number(&self, place: FieldPosition) -> i32 {
         self.varint(place) as i32
     }
 
     #[inline]
-    fn message(&self, place: Place) -> &'a [u8] {
+    fn message(&self, place: FieldPosition) -> &'a [u8] {
         self.document(place)
             .and_then(|document| document.slice(place.slot))
             .unwrap_or_default()

@@ -27,11 +27,11 @@ pub(crate) enum Node {
     /// `ctx` itself. Never evaluated.
     Context,
     /// A singular field of `ctx`.
-    Slot(Place, Kind),
-    HasSlot(Place),
+    Slot(FieldPosition, Kind),
+    HasSlot(FieldPosition),
     /// A repeated or map field of a message of `ctx`.
-    Repeated(Place, &'static Field),
-    HasRepeated(Place, &'static Field),
+    Repeated(FieldPosition, &'static Field),
+    HasRepeated(FieldPosition, &'static Field),
     Request(RequestPart),
     RequestField(RequestField),
     HasRequestField(RequestField),
@@ -82,9 +82,9 @@ pub(crate) enum Node {
     TextStarts(TextSource, Box<str>),
     TextEnds(TextSource, Box<str>),
     /// Tests whether an enum has one of the numbers. The flag negates the result.
-    EnumIn(Place, Box<[i32]>, bool),
+    EnumIn(FieldPosition, Box<[i32]>, bool),
     /// Tests whether a repeated text field contains a literal.
-    RepeatedHas(Place, u32, Box<str>),
+    RepeatedHas(FieldPosition, u32, Box<str>),
 }
 
 /// A compiled loop.
@@ -98,14 +98,14 @@ pub(crate) struct Loop {
 
 /// The position of a field: document and slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct FieldPosition {
     pub(crate) document: u8,
     pub(crate) slot: Slot,
 }
 
 /// The source of a text that is compared without creating a value.
 pub(crate) enum TextSource {
-    Slot(Place),
+    Slot(FieldPosition),
     Request(RequestField),
     Header(Box<str>),
     Query(Box<str>),

@@ -29,7 +29,7 @@ pub(crate) struct Call<'a> {
 }
 
 /// The reason for refusing a call.
-enum Against {
+enum CallRefusal {
     Scope,
     Policy(String),
 }
@@ -51,15 +51,15 @@ impl Call<'_> {
         }
         let reason = match decided {
             Ok(()) => return Ok(()),
-            Err(Against::Policy(_)) if is_recovery(self.principal, ctx.now()) => {
+            Err(CallRefusal::Policy(_)) if is_recovery(self.principal, ctx.now()) => {
                 tracing::warn!(request_id, path, "allowed for recovery");
                 return Ok(());
             }
-            Err(Against::Policy(reason)) => {
+            Err(CallRefusal::Policy(reason)) => {
                 tracing::info!(request_id, path, reason, "refused by Policy");
                 "policy"
             }
-            Err(Against::Scope) => "scope",
+            Err(CallRefusal::Scope) => "scope",
         };
         self.audit(ctx, reason);
         Err(unauthorized())
@@ -96,14 +96,14 @@ impl Call<'_> {
     pub(crate) fn is_allowed(&self, ctx: &Context) -> bool {
         match self.decide(ctx) {
             Ok((Ok(()), _)) => true,
-            Ok((Err(Against::Policy(_)), _)) => is_recovery(self.principal, ctx.now()),
-            Ok((Err(Against::Scope), _)) | Err(_) => false,
+            Ok((Err(CallRefusal::Policy(_)), _)) => is_recovery(self.principal, ctx.now()),
+            Ok((Err(CallRefusal::Scope), _)) | Err(_) => false,
         }
     }
 
     /// Returns the step-up that would satisfy the Policies, if the Policies refuse the call.
     pub(super) async fn step_up(&self, ctx: &Context) -> Option<StepUp> {
-        if !matches!(self.decide(ctx), Ok((Err(Against::Policy(_)), _))) {
+        if !matches!(self.decide(ctx), Ok((Err(CallRefusal::Policy(_)), _))) {
             return None;
         }
         let api = ctx.directory.service_by_name(API_SERVICE)?;
@@ -112,10 +112,10 @@ impl Call<'_> {
         step_up::find(ctx, self.principal.claims.subject, &is_allowed).await
     }
 
-    fn decide(&self, ctx: &Context) -> Result<(Result<(), Against>, Option<Decision>), Error> {
+    fn decide(&self, ctx: &Context) -> Result<(Result<(), CallRefusal>, Option<Decision>), Error> {
         let method = self.method()?;
         if !self.is_in_scope(method) {
-            return Ok((Err(Against::Scope), None));
+            return Ok((Err(CallRefusal::Scope), None));
         }
         let Some(api) = ctx.directory.service_by_name(API_SERVICE) else {
             return Err(Error::internal("the Service of the API is missing"));
@@ -124,7 +124,7 @@ impl Call<'_> {
         let decided = if decision.allowed {
             Ok(())
         } else {
-            Err(Against::Policy(decision.reason.to_string()))
+            Err(CallRefusal::Policy(decision.reason.to_string()))
         };
         Ok((decided, shadow))
     }

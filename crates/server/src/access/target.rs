@@ -75,7 +75,7 @@ struct Method {
 }
 
 /// The parts of a request that identify its object, and those that grant it permissions.
-struct Sent {
+struct RequestedObject {
     name: String,
     uid: String,
     user: String,
@@ -83,7 +83,7 @@ struct Sent {
     groups: Vec<String>,
 }
 
-impl Sent {
+impl RequestedObject {
     /// Checks the lengths of all names and of the uid.
     fn check_lengths(&self, kind: Kind) -> Result<(), Error> {
         metadata::check_lengths(kind, &self.name, &self.uid)?;
@@ -159,8 +159,13 @@ fn unreadable() -> Error {
 }
 
 /// Returns the target of a call that creates an object. An object already stored with the same name is ignored.
-async fn created(ctx: &Context, kind: Kind, sent: Sent, message: &[u8]) -> Result<Target, Error> {
-    let Sent {
+async fn created(
+    ctx: &Context,
+    kind: Kind,
+    sent: RequestedObject,
+    message: &[u8],
+) -> Result<Target, Error> {
+    let RequestedObject {
         name,
         user,
         mut power,
@@ -200,7 +205,12 @@ enum Trust {
 }
 
 /// Returns the target of a call about a stored object. If the object does not exist, the target has no User.
-async fn existing(ctx: &Context, kind: Kind, sent: Sent, trust: Trust) -> Result<Target, Error> {
+async fn existing(
+    ctx: &Context,
+    kind: Kind,
+    sent: RequestedObject,
+    trust: Trust,
+) -> Result<Target, Error> {
     let Some(document) = find(ctx, kind, &sent).await? else {
         return Ok(target(kind, sent.name, sent.uid, None, sent.power));
     };
@@ -214,7 +224,11 @@ async fn existing(ctx: &Context, kind: Kind, sent: Sent, trust: Trust) -> Result
     Ok(target(kind, document.name, uid, user, power))
 }
 
-async fn find(ctx: &Context, kind: Kind, sent: &Sent) -> Result<Option<Document>, Error> {
+async fn find(
+    ctx: &Context,
+    kind: Kind,
+    sent: &RequestedObject,
+) -> Result<Option<Document>, Error> {
     let now = ctx.now();
     if sent.name.is_empty() {
         let Ok(uid) = sent.uid.parse::<Uid>() else {
@@ -353,9 +367,9 @@ impl Method {
         }
     }
 
-    fn read(&self, message: &[u8]) -> Result<Sent, Malformed> {
+    fn read(&self, message: &[u8]) -> Result<RequestedObject, Malformed> {
         let policies = wire::texts(message, &self.policies, MAX_NAMES)?;
-        Ok(Sent {
+        Ok(RequestedObject {
             name: wire::text(message, &self.name)?,
             uid: wire::text(message, &self.uid)?,
             user: wire::text(message, &self.user)?,

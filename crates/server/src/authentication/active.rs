@@ -275,7 +275,7 @@ fn guards(ctx: &Context, of: Snapshot<'_>) -> Vec<Operation> {
     }
     let provider = provider(&of.session.message);
     if let Some(entry) = provider.and_then(|uid| ctx.directory.identity_provider("", uid)) {
-        let (uid, revision) = (entry.known.uid, entry.known.revision);
+        let (uid, revision) = (entry.provider.uid, entry.provider.revision);
         guards.push(Operation::Unchanged(Kind::IdentityProvider, uid, revision));
     }
     guards

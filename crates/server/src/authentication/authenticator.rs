@@ -7,17 +7,17 @@ pub mod factors;
 pub(crate) mod fido;
 mod holder;
 pub(crate) mod manage;
-mod raise;
+pub(crate) mod pending_action;
 pub(crate) mod recovery;
 mod registration;
+mod step_up;
 #[cfg(test)]
 mod testing;
 pub(crate) mod totp;
 pub(crate) mod tpm;
-pub(crate) mod waiting;
 
 pub(crate) use factors::Factors;
 pub(crate) use holder::Holder;
-pub(crate) use manage::Which;
-pub(crate) use raise::{Proof, failed, usable, usable_by};
+pub(crate) use manage::AuthenticatorSelector;
 pub(crate) use registration::{Registration, complete, registering};
+pub(crate) use step_up::{Proof, failed, usable, usable_by};

@@ -18,17 +18,17 @@ use store::{CommitError, Operation, Transaction};
 use super::{
     active::{ActiveSession, Snapshot},
     authenticator::fido::Passkey,
-    begin::{self, Beginning, By, failure},
     enrollment::{self, Link},
     identity::ProvenIdentity,
     reap,
     refresh::{self, Read},
     secret,
+    session_creation::{self, LoginMethod, SessionRequest, failure},
 };
 use crate::{
     Caller, Context, Error, ErrorKind,
     audit::{self, Entry},
-    directory::Known,
+    directory::Versioned,
     document::{codec::Stored, load},
     transaction::{Attempts, is_conflict, retry_conflict},
 };
@@ -37,15 +37,15 @@ use crate::{
 pub(crate) const SUPERSEDED: &str = "token_superseded";
 
 /// A login of a browser.
-pub(crate) struct Entrance {
+pub(crate) struct BrowserLogin {
     pub(crate) user: Uid,
-    pub(crate) way: Way,
+    pub(crate) method: BrowserLoginMethod,
     /// The current Session of this browser, which the new one replaces.
     pub(crate) former: Option<Uid>,
 }
 
 /// The proof that identifies the User.
-pub(crate) enum Way {
+pub(crate) enum BrowserLoginMethod {
     /// A link of an enrollment.
     Enrollment(Link),
     /// An identity that an `IdentityProvider` proved.
@@ -54,18 +54,18 @@ pub(crate) enum Way {
     Passkey(Box<Passkey>),
 }
 
-impl Way {
-    fn by(&self) -> By<'_> {
+impl BrowserLoginMethod {
+    fn as_login_method(&self) -> LoginMethod<'_> {
         match self {
-            Self::Enrollment(link) => By::Enrollment(link),
-            Self::Identity(identity) => By::Identity(identity),
-            Self::Passkey(passkey) => By::Passkey(passkey),
+            Self::Enrollment(link) => LoginMethod::Enrollment(link),
+            Self::Identity(identity) => LoginMethod::Identity(identity),
+            Self::Passkey(passkey) => LoginMethod::Passkey(passkey),
         }
     }
 }
 
 /// A new Session.
-pub(crate) struct Begun {
+pub(crate) struct NewBrowserSession {
     pub(crate) session: Session,
 }
 
@@ -91,19 +91,19 @@ pub(crate) struct Resumed {
 /// # Errors
 /// Returns `Unauthenticated` if the User is gone or the proof was already used, or `PermissionDenied` if the User
 /// cannot log in or has too many Sessions.
-pub(crate) async fn begin(
+pub(crate) async fn log_in(
     ctx: &Context,
-    entrance: &Entrance,
+    login: &BrowserLogin,
     caller: &Caller,
     check: impl Fn(&User) -> Result<(), Error>,
-) -> Result<Begun, Error> {
+) -> Result<NewBrowserSession, Error> {
     let mut attempts = Attempts::default();
     let mut was_reaped = false;
     loop {
         attempts.start().await?;
         let now = ctx.now();
-        let user = load::by_uid::<User>(&*ctx.store, entrance.user, now).await?;
-        let user: Known<User> = user
+        let user = load::by_uid::<User>(&*ctx.store, login.user, now).await?;
+        let user: Versioned<User> = user
             .ok_or_else(|| secret::unauthenticated("user_gone"))?
             .into();
         check(&user.message)?;
@@ -114,7 +114,7 @@ pub(crate) async fn begin(
             })
             .because(refusal.reason())
         })?;
-        match attempt(ctx, entrance, &user, caller, now).await {
+        match attempt(ctx, login, &user, caller, now).await {
             Ok(begun) => return Ok(begun),
             Err(CommitError::RecordTaken) => {
                 return Err(Error::new(
@@ -144,19 +144,19 @@ pub(crate) async fn begin(
 
 async fn attempt(
     ctx: &Context,
-    entrance: &Entrance,
-    user: &Known<User>,
+    login: &BrowserLogin,
+    user: &Versioned<User>,
     caller: &Caller,
     now: UnixMillis,
-) -> Result<Begun, CommitError> {
-    let mut replaces = entrance.former;
+) -> Result<NewBrowserSession, CommitError> {
+    let mut replaces = login.former;
     if let Some(former) = replaces
         && ctx.store.get(Kind::Session, former, now).await?.is_none()
     {
         replaces = None;
     }
-    let beginning = Beginning {
-        by: entrance.way.by(),
+    let session_request = SessionRequest {
+        method: login.method.as_login_method(),
         user,
         scopes: Vec::new(),
         session_type: Type::Clientless,
@@ -164,11 +164,11 @@ async fn attempt(
         caller,
         replaces,
     };
-    let (session, committed) = begin::begin(ctx, beginning, now).await?;
+    let (session, committed) = session_creation::create_session(ctx, session_request, now).await?;
     if replaces.is_some() {
         ctx.directory.catch_up(committed.cursor).await;
     }
-    Ok(Begun { session })
+    Ok(NewBrowserSession { session })
 }
 
 /// Resumes the Session that a browser's cookie names. Rotates a token that has been in use for a while.
@@ -188,7 +188,7 @@ pub(crate) async fn resume(
         let read =
             refresh::read_ignoring_approval_and_authenticator(ctx, claims.session, now).await?;
         let session = &read.session.message;
-        match session::browser_token(session, claims.token_id, now).map_err(refresh::told)? {
+        match session::browser_token(session, claims.token_id, now).map_err(refresh::refused)? {
             BrowserToken::Present => return Ok(resumed(read, None)),
             BrowserToken::Replaced => {
                 let present = present(session)?;

@@ -173,7 +173,7 @@ pub(crate) async fn approve(
         let now = ctx.now();
         let stored = new_credential(ctx, by, Some(&login.challenge), now)?;
         let mut transaction = Transaction::at(now);
-        transaction.push(answered(login, now));
+        transaction.push(answer_record(login, now));
         by.guard(&mut transaction);
         transaction.push(put(&stored, now));
         transaction.push(Operation::Audit(event(
@@ -190,7 +190,7 @@ pub(crate) async fn approve(
             }
             // Draws another random name and id. A conflict is final, because `by` is not read again.
             Err(CommitError::NameTaken { .. } | CommitError::IndexTaken { .. }) => {}
-            Err(error) => return Err(told(error)),
+            Err(error) => return Err(commit_error(error)),
         }
     }
 }
@@ -207,10 +207,10 @@ pub(crate) async fn reject(
 ) -> Result<(), Error> {
     let now = ctx.now();
     let mut transaction = Transaction::at(now);
-    transaction.push(answered(login, now));
+    transaction.push(answer_record(login, now));
     let event = event(ctx, by, caller, "client_login.rejected", None);
     transaction.push(Operation::Audit(event));
-    ctx.store.commit(transaction).await.map_err(told)?;
+    ctx.store.commit(transaction).await.map_err(commit_error)?;
     Ok(())
 }
 
@@ -245,7 +245,7 @@ fn put(stored: &Stored<Credential>, now: UnixMillis) -> Operation {
     Operation::Put(document, Expected::Absent)
 }
 
-fn answered(login: &ClientLogin, now: UnixMillis) -> Operation {
+fn answer_record(login: &ClientLogin, now: UnixMillis) -> Operation {
     Operation::Record {
         kind: ANSWERED,
         key: login.challenge.to_vec(),
@@ -254,7 +254,7 @@ fn answered(login: &ClientLogin, now: UnixMillis) -> Operation {
     }
 }
 
-fn told(error: CommitError) -> Error {
+fn commit_error(error: CommitError) -> Error {
     match error {
         CommitError::RecordTaken => Error::precondition(
             "This request was already answered. Start the login again in your terminal.",

@@ -104,7 +104,7 @@ pub async fn finish(
         ));
     }
     let mut holder = candidate(ctx, refresh_token, ctx.now()).await?;
-    let facts = begun(ctx, &request.uid, holder.session.uid).await?;
+    let facts = take_facts(ctx, &request.uid, holder.session.uid).await?;
     let mut attempts = Attempts::default();
     loop {
         attempts.start().await?;
@@ -149,7 +149,7 @@ async fn candidate(ctx: &Context, refresh_token: &str, now: UnixMillis) -> Resul
 }
 
 /// Takes the facts sent at the beginning. They can be taken once.
-async fn begun(ctx: &Context, uid: &str, session: Uid) -> Result<Facts, Error> {
+async fn take_facts(ctx: &Context, uid: &str, session: Uid) -> Result<Facts, Error> {
     let unknown = || {
         Error::denied(
             "The registration of the Device was not started, or has expired; start it again",

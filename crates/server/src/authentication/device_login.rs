@@ -55,7 +55,7 @@ pub(crate) struct Request {
 
 /// The stored answer to a request.
 #[derive(Clone, PartialEq, prost::Message)]
-struct Answer {
+struct ApprovalRecord {
     /// Uid of the approving User's Session; empty if the request was rejected.
     #[prost(bytes = "vec", tag = "1")]
     session: Vec<u8>,
@@ -71,7 +71,7 @@ struct Device {
 }
 
 /// The codes issued to a machine.
-pub(crate) struct Asked {
+pub(crate) struct DeviceLoginCodes {
     /// Secret code with which the machine polls.
     pub(crate) device_code: String,
     /// Code that the machine shows to the User.
@@ -80,7 +80,7 @@ pub(crate) struct Asked {
 
 /// The reason why no tokens are issued.
 #[derive(Debug)]
-pub(crate) enum NotYet {
+pub(crate) enum DevicePollError {
     /// The request is not answered yet.
     Pending,
     /// The machine polls too often.
@@ -95,7 +95,7 @@ pub(crate) enum NotYet {
     Failed(Error),
 }
 
-impl From<Error> for NotYet {
+impl From<Error> for DevicePollError {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
@@ -121,7 +121,11 @@ impl Request {
 ///
 /// # Errors
 /// Returns `RateLimited` if too many requests wait for a User; see [`WaitingLogins`](crate::waiting_logins::WaitingLogins).
-pub(crate) async fn ask(ctx: &Context, scopes: &[String], caller: &Caller) -> Result<Asked, Error> {
+pub(crate) async fn begin(
+    ctx: &Context,
+    scopes: &[String],
+    caller: &Caller,
+) -> Result<DeviceLoginCodes, Error> {
     let address = caller.ip.map(|ip| ip.to_string()).unwrap_or_default();
     let mut attempts = Attempts::default();
     loop {
@@ -163,7 +167,7 @@ pub(crate) async fn ask(ctx: &Context, scopes: &[String], caller: &Caller) -> Re
         let device = Device {
             id: id.as_bytes().to_vec(),
         };
-        return Ok(Asked {
+        return Ok(DeviceLoginCodes {
             device_code: sealed::seal(ctx, Purpose::DeviceCode, &device, expires_at)?,
             user_code: request.shown_code(),
         });
@@ -187,7 +191,7 @@ async fn make_room(ctx: &Context, login: Waiting) -> Result<(), Error> {
     Limit::DeviceLoginEvicted.reached_by(evicted.prefix);
     let taken = ctx.store.take(ASKED, evicted.code.as_bytes(), ctx.now());
     match taken.await {
-        Ok(Some(_)) => logins.note_evicted(evicted.id),
+        Ok(Some(_)) => logins.record_evicted(evicted.id),
         // A User has entered the code at another replica, so that login no longer waits.
         Ok(None) => {}
         Err(error) => {
@@ -222,10 +226,10 @@ pub(crate) async fn find(
         return Err(none());
     }
     let asked = ctx.store.take(ASKED, &typed, now).await?.ok_or_else(none)?;
-    ctx.authentication.device_logins.entered(&typed);
+    ctx.authentication.device_logins.remove_entered(&typed);
     let request = Request::decode(&*asked).map_err(Error::internal)?;
     let expires_at = request.at().saturating_add(LIFETIME);
-    let shown = Shown {
+    let shown = ShownRequest {
         request: Some(request.clone()),
         session: by.uid().as_bytes().to_vec(),
     };
@@ -235,7 +239,7 @@ pub(crate) async fn find(
 
 /// A request together with the Session that it was shown to.
 #[derive(Clone, PartialEq, prost::Message)]
-struct Shown {
+struct ShownRequest {
     #[prost(message, optional, tag = "1")]
     request: Option<Request>,
     #[prost(bytes = "vec", tag = "2")]
@@ -258,7 +262,7 @@ pub(crate) async fn answer(
             "This took too long, or was already answered. Start the login again on the device.",
         )
     };
-    let opened = sealed::open::<Shown>(ctx, Purpose::DeviceRequest, shown).await;
+    let opened = sealed::open::<ShownRequest>(ctx, Purpose::DeviceRequest, shown).await;
     let shown = opened.map_err(|error| match error {
         NotOpened::Unavailable => Error::unavailable("a request cannot be opened"),
         NotOpened::Invalid | NotOpened::Expired => late(),
@@ -268,7 +272,7 @@ pub(crate) async fn answer(
         return Err(late());
     }
     let now = ctx.now();
-    let answer = Answer {
+    let answer = ApprovalRecord {
         session: if is_approved {
             shown.session
         } else {
@@ -316,21 +320,23 @@ pub(crate) async fn answer(
 /// Returns the tokens if the request was approved. The machine polls this function.
 ///
 /// # Errors
-/// Returns [`NotYet`] if no tokens can be issued.
+/// Returns [`DevicePollError`] if no tokens can be issued.
 pub(crate) async fn collect(
     ctx: &Context,
     device_code: &str,
     caller: &Caller,
-) -> Result<(SessionToken, Vec<String>), NotYet> {
+) -> Result<(SessionToken, Vec<String>), DevicePollError> {
     let opened = sealed::open::<Device>(ctx, Purpose::DeviceCode, device_code).await;
     let device = opened.map_err(|error| match error {
-        NotOpened::Invalid => NotYet::Invalid,
-        NotOpened::Expired => NotYet::Expired,
-        NotOpened::Unavailable => NotYet::Failed(Error::unavailable("a code cannot be opened")),
+        NotOpened::Invalid => DevicePollError::Invalid,
+        NotOpened::Expired => DevicePollError::Expired,
+        NotOpened::Unavailable => {
+            DevicePollError::Failed(Error::unavailable("a code cannot be opened"))
+        }
     })?;
-    let id = Uid::from_bytes(&device.id).map_err(|_| NotYet::Invalid)?;
+    let id = Uid::from_bytes(&device.id).map_err(|_| DevicePollError::Invalid)?;
     if ctx.authentication.device_logins.is_evicted(id) {
-        return Err(NotYet::Expired);
+        return Err(DevicePollError::Expired);
     }
     let now = ctx.now();
     // One second less than the interval, because clocks and networks are not exact.
@@ -338,8 +344,8 @@ pub(crate) async fn collect(
     let allowed = Allowed { most: 1, window };
     match ctx.count(Key::DevicePolls(id), allowed).await {
         Ok(()) => {}
-        Err(TooMany::Until(_)) => return Err(NotYet::TooFast),
-        Err(TooMany::Failed(error)) => return Err(NotYet::Failed(error)),
+        Err(TooMany::Until(_)) => return Err(DevicePollError::TooFast),
+        Err(TooMany::Failed(error)) => return Err(DevicePollError::Failed(error)),
     }
     let answer = ctx.store.take(ANSWERED, &device.id, now).await;
     let collected = format!("device-collected:{id}");
@@ -347,24 +353,24 @@ pub(crate) async fn collect(
         let before = ctx.store.counter(&collected, now).await;
         return Err(match before.map_err(Error::from)? {
             // A machine that lost the response does not have to wait for the code to expire.
-            Some(_) => NotYet::Invalid,
-            None => NotYet::Pending,
+            Some(_) => DevicePollError::Invalid,
+            None => DevicePollError::Pending,
         });
     };
     let noted = ctx.store.count(&collected, LIFETIME, now).await;
     noted.map_err(Error::from)?;
-    let answer = Answer::decode(&*answer).map_err(Error::internal)?;
+    let answer = ApprovalRecord::decode(&*answer).map_err(Error::internal)?;
     if answer.session.is_empty() {
-        return Err(NotYet::Denied);
+        return Err(DevicePollError::Denied);
     }
     let session = Uid::from_bytes(&answer.session).map_err(Error::internal)?;
     // The approving User may have lost access since the approval.
     let token = client_login::one_time_token(ctx, session).await;
     let token = token.map_err(|error| match error {
-        NotActive::Refused(_) => NotYet::Denied,
+        NotActive::Refused(_) => DevicePollError::Denied,
         NotActive::Failed(error) => match error.kind() {
-            ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => NotYet::Denied,
-            _ => NotYet::Failed(error),
+            ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => DevicePollError::Denied,
+            _ => DevicePollError::Failed(error),
         },
     })?;
     let login = Login {

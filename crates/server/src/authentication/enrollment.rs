@@ -23,7 +23,7 @@ use store::{
 };
 
 use super::{
-    browser::{self, Begun, Entrance, Way},
+    browser::{self, BrowserLogin, BrowserLoginMethod, NewBrowserSession},
     secret,
 };
 use crate::{
@@ -314,7 +314,7 @@ pub(crate) async fn redeem(
     text: &str,
     former: Option<Uid>,
     caller: &Caller,
-) -> Result<Begun, Error> {
+) -> Result<NewBrowserSession, Error> {
     attempt(ctx, text, former, caller)
         .await
         .inspect_err(|error| {
@@ -335,7 +335,7 @@ async fn attempt(
     text: &str,
     former: Option<Uid>,
     caller: &Caller,
-) -> Result<Begun, Error> {
+) -> Result<NewBrowserSession, Error> {
     let text = text.trim();
     let (name, code) = text
         .rsplit_once('.')
@@ -355,15 +355,15 @@ async fn attempt(
     };
     let there = ctx.store.get(Kind::Enrollment, id, ctx.now()).await?;
     let there = there.ok_or_else(gone)?;
-    let entrance = Entrance {
+    let login = BrowserLogin {
         user,
-        way: Way::Enrollment(Link {
+        method: BrowserLoginMethod::Enrollment(Link {
             uid: id,
             revision: there.revision,
         }),
         former,
     };
-    browser::begin(ctx, &entrance, caller, |user| {
+    browser::log_in(ctx, &login, caller, |user| {
         // The name in the link, which the page shows, must be the name of the User.
         if user.name() == name {
             Ok(())

@@ -21,13 +21,13 @@ use store::{Operation, Transaction};
 use crate::{
     Caller, Context, Error,
     audit::{self, Entry},
-    directory::{Known, ProviderEntry},
+    directory::{ProviderEntry, Versioned},
 };
 
 /// A proven identity of a User at an `IdentityProvider`.
 pub(crate) struct ProvenIdentity {
     /// The provider against which the proof was checked. The login fails if it changed since.
-    pub(crate) provider: Known<IdentityProvider>,
+    pub(crate) provider: Versioned<IdentityProvider>,
     pub(crate) aal: Aal,
     /// Identifier at the provider, unchanged.
     pub(crate) identifier: String,
@@ -64,7 +64,7 @@ pub(crate) struct SingleUse {
 impl ProvenIdentity {
     /// Returns the authentication info of a Session that this identity creates.
     pub(crate) fn info(&self, ctx: &Context, caller: &Caller) -> Info {
-        let seen = ctx.seen(caller);
+        let origin = ctx.client_origin(caller);
         let identity = session::ExternalIdentity {
             identifier: self.identifier.clone(),
             email: self.email.clone(),
@@ -75,7 +75,7 @@ impl ProvenIdentity {
             authenticated_at: self.authenticated.at,
             reauthentication_requested: self.authenticated.was_requested,
         };
-        session::identity_info(&self.provider.message, identity, seen)
+        session::identity_info(&self.provider.message, identity, origin)
     }
 
     pub(super) fn redeem(&self, transaction: &mut Transaction) {
@@ -115,7 +115,7 @@ impl IdentityFailed {
     pub(crate) fn at(error: Error, entry: &ProviderEntry) -> Self {
         Self {
             error,
-            provider: entry.known.message.metadata.clone().map(Box::new),
+            provider: entry.provider.message.metadata.clone().map(Box::new),
             user: None,
             identifier: None,
         }

@@ -58,7 +58,7 @@ pub async fn rotate(
     rotation: Rotation,
 ) -> Result<CredentialToken, Error> {
     let mut uid = find(ctx, credential).await?;
-    let _turn = ctx.authentication.turn(uid).await;
+    let _lock = ctx.authentication.lock(uid).await;
     let mut attempts = Attempts::default();
     loop {
         let started = attempts.start().await;

@@ -8,9 +8,9 @@ use domain::{credential, kind::Kind, scope, session};
 use store::CommitError;
 
 use super::{
-    begin::{Beginning, By, begin, failure},
     reap,
     secret::{self, Failed, Proof, Purpose},
+    session_creation::{LoginMethod, SessionRequest, create_session, failure},
     sign::SessionTokens,
 };
 use crate::{
@@ -79,9 +79,9 @@ async fn attempt(
         .credential(claims.subject)
         .await
         .map_err(Error::from)?;
-    let _turn = match &known {
+    let _lock = match &known {
         Some(known) if credential::counted(&known.message) => {
-            Some(ctx.authentication.turn(claims.subject).await)
+            Some(ctx.authentication.lock(claims.subject).await)
         }
         _ => None,
     };
@@ -98,17 +98,17 @@ async fn attempt(
             now,
         )
         .await?;
-        let told = |error: Error| Failed {
+        let failed = |error: Error| Failed {
             error,
             credential: Some(proof.credential.clone()),
         };
         credential::check_verifier(&proof.credential.message, login.code_verifier)
-            .map_err(|refusal| told(secret::unauthenticated(refusal.reason())))?;
+            .map_err(|refusal| failed(secret::unauthenticated(refusal.reason())))?;
         let user = secret::user(ctx, &proof.credential.message)
             .await
-            .map_err(told)?;
-        let beginning = Beginning {
-            by: By::Credential(&proof),
+            .map_err(failed)?;
+        let session_request = SessionRequest {
+            method: LoginMethod::Credential(&proof),
             user: &user,
             scopes: scopes.to_vec(),
             session_type: session::session_type(&proof.credential.message, &caller.user_agent),
@@ -117,10 +117,10 @@ async fn attempt(
             replaces: None,
         };
         let stale = [proof.credential.uid, user.uid];
-        match begin(ctx, beginning, now).await {
+        match create_session(ctx, session_request, now).await {
             Ok((session, _)) => {
                 let by = session_credential(&proof, &session);
-                let tokens = SessionTokens::sign(ctx, &session, by, now).map_err(told)?;
+                let tokens = SessionTokens::sign(ctx, &session, by, now).map_err(failed)?;
                 if by.is_none() || credential::counted(&proof.credential.message) {
                     // The Credential was written. The next login reads it again instead of losing the race against
                     // this one.
@@ -133,9 +133,9 @@ async fn attempt(
                 was_reaped = true;
                 reap::of_user(ctx, user.uid)
                     .await
-                    .map_err(|error| told(error.into()))?;
+                    .map_err(|error| failed(error.into()))?;
             }
-            Err(error) => return Err(told(failure(error))),
+            Err(error) => return Err(failed(failure(error))),
         }
     }
 }

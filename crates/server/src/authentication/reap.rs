@@ -66,7 +66,7 @@ async fn remove_dead(
     sessions: Vec<Stored<Session>>,
     now: UnixMillis,
 ) -> Result<(), StoreError> {
-    let mut known = Known::default();
+    let mut known = DependencyCache::default();
     for stored in sessions {
         if !known.is_dead(&*ctx.store, &stored.message, now).await? {
             continue;
@@ -88,13 +88,13 @@ async fn remove_dead(
 
 /// Cache of the objects that Sessions depend on, for one pass.
 #[derive(Default)]
-struct Known {
+struct DependencyCache {
     users: HashMap<String, bool>,
     credentials: HashMap<String, Option<Credential>>,
     devices: HashMap<String, bool>,
 }
 
-impl Known {
+impl DependencyCache {
     /// Returns whether the Session can never become valid again. A locked or disabled Session can.
     async fn is_dead(
         &mut self,

@@ -91,7 +91,7 @@ pub(super) async fn holder_ignoring_approval_and_authenticator(
     match session::refresh(&read.session.message, claims.token_id, now) {
         Ok(Refresh::Reuse) => Err(secret::unauthenticated("token_superseded")),
         Ok(_) | Err(Refusal::AuthenticatorRequired) => Ok(read),
-        Err(refusal) => Err(told(refusal)),
+        Err(refusal) => Err(refused(refusal)),
     }
 }
 
@@ -105,7 +105,7 @@ async fn attempt(ctx: &Context, token: &str, caller: &Caller) -> Result<SessionT
         let read = read_ignoring_approval_and_authenticator(ctx, claims.subject, now).await?;
         let session = &read.session.message;
         let by = read.credential.as_ref().map(|stored| &stored.message);
-        match session::refresh(session, claims.token_id, now).map_err(told)? {
+        match session::refresh(session, claims.token_id, now).map_err(refused)? {
             Refresh::Remint => return Ok(SessionTokens::sign(ctx, session, by, now)?.to_proto(now)),
             Refresh::TooSoon => {
                 return Err(Error::new(
@@ -148,7 +148,7 @@ pub(super) async fn read_ignoring_approval_and_authenticator(
         device.as_ref().map(|stored| &stored.message),
         now,
     )
-    .map_err(told)?;
+    .map_err(refused)?;
     Ok(Read {
         session,
         user,
@@ -178,7 +178,7 @@ pub(super) async fn rotate(
     now: UnixMillis,
 ) -> Result<Session, CommitError> {
     let mut session = read.session.message.clone();
-    let info = session::refresh_info(ctx.seen(caller));
+    let info = session::refresh_info(ctx.client_origin(caller));
     session::rotate_tokens(&mut session, ctx.new_uid(), now, info);
     let document = codec::encode(
         read.session.uid,
@@ -246,7 +246,7 @@ pub(super) fn entry<'a>(read: &'a Read, event_type: &'static str) -> Entry<'a> {
 }
 
 /// Converts a refusal to an error that names the reason. The holder of a refresh token may know it.
-pub(super) fn told(refusal: Refusal) -> Error {
+pub(super) fn refused(refusal: Refusal) -> Error {
     let kind = match refusal {
         Refusal::UserDisabled
         | Refusal::UserLocked

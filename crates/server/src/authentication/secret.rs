@@ -11,7 +11,7 @@ use api::core_v1::{Credential, User, credential::spec::Type};
 use crate::{
     Context, Error, ErrorKind, Unauthenticated,
     authentication_state::VerifiedSecret,
-    directory::{Known, Presented},
+    directory::{Presented, Versioned},
 };
 
 /// Message of every failure before the identity is proven.
@@ -20,7 +20,7 @@ pub(crate) const UNAUTHENTICATED: &str = "Unauthenticated User";
 /// A proof that the caller holds the secret of a usable Credential.
 pub(crate) struct Proof {
     pub(crate) claims: Claims,
-    pub(crate) credential: Known<Credential>,
+    pub(crate) credential: Versioned<Credential>,
     pub(crate) generation: Generation,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Proof {
 pub(crate) struct Failed {
     pub(crate) error: Error,
     /// The Credential that the secret belongs or belonged to.
-    pub(crate) credential: Option<Known<Credential>>,
+    pub(crate) credential: Option<Versioned<Credential>>,
 }
 
 impl From<Error> for Failed {
@@ -131,11 +131,11 @@ pub(crate) async fn prove(
                 _ if holds_former(&credential.message, &claims) => {
                     unauthenticated(refusal.reason())
                 }
-                told => Error::new(
+                refusal => Error::new(
                     ErrorKind::Unauthenticated,
-                    format!("{UNAUTHENTICATED}: {told}"),
+                    format!("{UNAUTHENTICATED}: {refusal}"),
                 )
-                .because(told.reason()),
+                .because(refusal.reason()),
             };
             return Err(Failed {
                 error,
@@ -149,7 +149,7 @@ pub(crate) async fn prove(
 }
 
 /// Returns the User of a Credential, after checking that the User can log in.
-pub(crate) async fn user(ctx: &Context, credential: &Credential) -> Result<Known<User>, Error> {
+pub(crate) async fn user(ctx: &Context, credential: &Credential) -> Result<Versioned<User>, Error> {
     let reference = credential
         .status
         .as_ref()

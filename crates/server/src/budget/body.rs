@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use ::budget::{NoRoom, Reserved};
+use ::budget::{ReserveError, Reserved};
 use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::{Limits, Refused, Shape, message, message::Messages};
 
 /// The refusal of a body that was evicted for others.
-const EVICTED: Refused = Refused::Overloaded(NoRoom::Evicted);
+const EVICTED: Refused = Refused::Overloaded(ReserveError::Evicted);
 
 /// The reason why a body was refused, if it was.
 pub(super) type Refusal = Mutex<Option<Refused>>;
@@ -189,12 +189,12 @@ impl HttpBody for LimitedBody {
 }
 
 /// The body of an endless response. It stays charged until it ends or is evicted.
-pub(super) struct Held {
+pub(super) struct ChargedBody {
     body: Body,
     reserved: Arc<Reserved>,
 }
 
-impl Held {
+impl ChargedBody {
     pub(super) fn new(body: Body, reserved: Arc<Reserved>) -> Self {
         // The request is handled, and its bytes are freed.
         let _ = reserved.hold(0);
@@ -202,7 +202,7 @@ impl Held {
     }
 }
 
-impl HttpBody for Held {
+impl HttpBody for ChargedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -9,7 +9,7 @@ use domain::clock::UnixMillis;
 use policy::{Facts, OnError, RuleList, Rules};
 
 /// The effect of the first match, with the error of a rule that could not be evaluated.
-pub(crate) type Said<E> = Option<(E, Option<String>)>;
+pub(crate) type FirstMatch<E> = Option<(E, Option<String>)>;
 
 /// The compiled rules about Authenticators.
 pub(crate) struct AuthenticatorRules {
@@ -83,7 +83,7 @@ impl AuthenticatorRules {
         list: EnforcementList,
         login: &Login<'_>,
         now: UnixMillis,
-    ) -> Said<Enforcement> {
+    ) -> FirstMatch<Enforcement> {
         let facts = Facts::enforcement(
             login.user,
             login.session,
@@ -107,7 +107,7 @@ impl AuthenticatorRules {
         authenticator: &Authenticator,
         info: &Info,
         now: UnixMillis,
-    ) -> Said<Effect> {
+    ) -> FirstMatch<Effect> {
         let facts = Facts::authenticator_post_authentication(user, session, authenticator, info);
         let found = self.post_authentication.first_match(&facts, now)?;
         Some((found.effect, found.error))

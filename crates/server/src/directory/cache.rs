@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn holds_no_more_than_it_may_and_keeps_what_is_asked_for() {
+    fn the_cache_keeps_to_its_limit_and_keeps_used_entries() {
         let cache = Cache::new(SHARDS * 4);
         cache.insert(0_u32, 0_u32);
         for key in 1..10_000 {

@@ -12,13 +12,13 @@ use crate::document::{
 };
 
 /// A resource as it was read. Cheap to clone.
-pub(crate) struct Known<T> {
+pub(crate) struct Versioned<T> {
     pub(crate) uid: Uid,
     pub(crate) revision: Revision,
     pub(crate) message: Arc<T>,
 }
 
-impl<T> Clone for Known<T> {
+impl<T> Clone for Versioned<T> {
     fn clone(&self) -> Self {
         Self {
             uid: self.uid,
@@ -28,7 +28,7 @@ impl<T> Clone for Known<T> {
     }
 }
 
-impl<T> From<Stored<T>> for Known<T> {
+impl<T> From<Stored<T>> for Versioned<T> {
     fn from(stored: Stored<T>) -> Self {
         Self {
             uid: stored.uid,
@@ -39,7 +39,7 @@ impl<T> From<Stored<T>> for Known<T> {
 }
 
 /// A bounded cache of the resources of one kind.
-pub(super) struct Documents<T>(Cache<Uid, Known<T>>);
+pub(super) struct Documents<T>(Cache<Uid, Versioned<T>>);
 
 impl<T: Resource> Documents<T> {
     pub(super) fn new(capacity: usize) -> Self {
@@ -53,19 +53,19 @@ impl<T: Resource> Documents<T> {
         store: &dyn Store,
         invalidations: &Invalidations,
         now: UnixMillis,
-    ) -> Result<Option<Known<T>>, StoreError> {
+    ) -> Result<Option<Versioned<T>>, StoreError> {
         if let Some(known) = self.0.get(&uid) {
             return Ok(Some(known));
         }
-        let moment = invalidations.now();
+        let position = invalidations.position();
         let Some(stored) = load::with_token_ids::<T>(store, uid, now).await? else {
             return Ok(None);
         };
-        let stored = Known::from(stored);
+        let stored = Versioned::from(stored);
         // An object that was invalidated during the read may be stale. It is returned but not cached; the caller
         // checks again.
         self.0.insert_if(uid, stored.clone(), || {
-            !invalidations.any_since(moment, &[uid])
+            !invalidations.any_invalidated_since(position, &[uid])
         });
         Ok(Some(stored))
     }

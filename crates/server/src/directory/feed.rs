@@ -12,7 +12,7 @@ use store::{Change, Changes, Document, FeedState, StoreError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Applied, Directory, Unauthenticated, held, revoked};
+use super::{Applied, Directory, Unauthenticated, resource_snapshots, revoked};
 
 const BATCH: u32 = 1000;
 /// Number of concurrent reads while a batch is applied.
@@ -117,7 +117,8 @@ impl Directory {
             .collect();
         let now = self.clock.now();
 
-        let is_read = |kind: Kind| held::is_held(kind) || kind == Kind::RevokedToken;
+        let is_read =
+            |kind: Kind| resource_snapshots::has_snapshot(kind) || kind == Kind::RevokedToken;
         let wanted: Vec<_> = changes
             .keys()
             .copied()
@@ -131,7 +132,7 @@ impl Directory {
             .buffer_unordered(READS)
             .try_collect()
             .await?;
-        self.held.apply(&read)?;
+        self.snapshots.apply(&read)?;
         for (kind, uid, document) in &read {
             if let (Kind::RevokedToken, Some(document)) = (kind, document) {
                 self.revoked.insert(*uid, revoked::end(document));
@@ -143,7 +144,7 @@ impl Directory {
 
         // After this, reads that began earlier can no longer be cached.
         for (_, uid) in changes.keys() {
-            self.invalidations.note(*uid);
+            self.invalidations.record(*uid);
         }
         for ((kind, uid), change) in &changes {
             match kind {
@@ -167,7 +168,7 @@ impl Directory {
     /// Reads all state again.
     pub(super) async fn reload(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
-        self.held.reload(&*self.store, now).await?;
+        self.snapshots.reload(&*self.store, now).await?;
         // The trimmed changes may include revoked tokens.
         self.revoked
             .reload(&*self.store, now, |session, token_id| {
@@ -175,11 +176,11 @@ impl Directory {
             })
             .await?;
         self.keys.reload().await?;
-        self.invalidations.note_all();
+        self.invalidations.record_all();
         self.users.clear();
         self.credentials.clear();
         self.devices.clear();
-        self.foundations.clear();
+        self.session_contexts.clear();
         self.authenticators.note_change();
         let in_use = self.sessions.outdate_all();
         self.recheck(in_use).await

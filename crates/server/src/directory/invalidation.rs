@@ -22,17 +22,17 @@ struct State {
 
 /// A position in the sequence of invalidations.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moment(u64);
+pub(super) struct InvalidationPosition(u64);
 
 impl Invalidations {
     /// Returns the current position. Call this before a read begins.
-    pub(super) fn now(&self) -> Moment {
-        Moment(self.lock().next)
+    pub(super) fn position(&self) -> InvalidationPosition {
+        InvalidationPosition(self.lock().next)
     }
 
     /// Records the invalidation of `uid`. Call this when the new state can be read, and before `uid` is evicted from
     /// caches.
-    pub(super) fn note(&self, uid: Uid) {
+    pub(super) fn record(&self, uid: Uid) {
         let mut state = self.lock();
         state.next += 1;
         state.recent.push_back(uid);
@@ -41,17 +41,21 @@ impl Invalidations {
         }
     }
 
-    /// Like [`Self::note`], for all objects.
-    pub(super) fn note_all(&self) {
+    /// Like [`Self::record`], for all objects.
+    pub(super) fn record_all(&self) {
         let mut state = self.lock();
         state.next += 1;
         state.recent.clear();
     }
 
-    /// Returns whether any of `uids` was invalidated after `moment`.
-    pub(super) fn any_since(&self, moment: Moment, uids: &[Uid]) -> bool {
+    /// Returns whether any of `uids` was invalidated after `position`.
+    pub(super) fn any_invalidated_since(
+        &self,
+        position: InvalidationPosition,
+        uids: &[Uid],
+    ) -> bool {
         let state = self.lock();
-        let passed = usize::try_from(state.next - moment.0).unwrap_or(usize::MAX);
+        let passed = usize::try_from(state.next - position.0).unwrap_or(usize::MAX);
         if passed > state.recent.len() {
             return true;
         }
@@ -79,12 +83,12 @@ mod tests {
         let rng = SeededRng::new(1);
         let [first, second] = [Uid::random(&rng), Uid::random(&rng)];
         let invalidations = Invalidations::default();
-        invalidations.note(first);
-        let moment = invalidations.now();
-        assert!(!invalidations.any_since(moment, &[first, second]));
-        invalidations.note(second);
-        assert!(invalidations.any_since(moment, &[first, second]));
-        assert!(!invalidations.any_since(moment, &[first]));
+        invalidations.record(first);
+        let position = invalidations.position();
+        assert!(!invalidations.any_invalidated_since(position, &[first, second]));
+        invalidations.record(second);
+        assert!(invalidations.any_invalidated_since(position, &[first, second]));
+        assert!(!invalidations.any_invalidated_since(position, &[first]));
     }
 
     #[test]
@@ -92,10 +96,10 @@ mod tests {
         let rng = SeededRng::new(1);
         let [watched, other] = [Uid::random(&rng), Uid::random(&rng)];
         let invalidations = Invalidations::default();
-        let moment = invalidations.now();
+        let position = invalidations.position();
         for _ in 0..=REMEMBERED {
-            invalidations.note(other);
+            invalidations.record(other);
         }
-        assert!(invalidations.any_since(moment, &[watched]));
+        assert!(invalidations.any_invalidated_since(position, &[watched]));
     }
 }

@@ -25,7 +25,7 @@ use domain::{
 use policy::Subject;
 use tokio_util::sync::CancellationToken;
 
-use super::{documents::Known, foundation::Foundation};
+use super::{documents::Versioned, session_context::SessionContext};
 use crate::document::token_ids::{HasTokenIds as _, TokenIds};
 
 /// A Session authenticated with a token, with the data that a decision about it needs.
@@ -38,24 +38,24 @@ pub struct Principal {
     pub claims: Arc<Claims>,
     /// A value that another module derives once and caches here.
     pub derived: OnceLock<Box<dyn Any + Send + Sync>>,
-    pub(super) standing: Arc<Standing>,
+    pub(super) valid_session: Arc<ValidSession>,
     pub(super) key_epoch: u64,
 }
 
 impl Principal {
     /// Returns the subject that Policies evaluate.
     pub fn subject(&self) -> &Arc<Subject> {
-        &self.standing.subject
+        &self.valid_session.subject
     }
 
     /// Decodes the Session. Too slow for every request to a Service.
     pub fn session(&self) -> Session {
-        self.standing.session()
+        self.valid_session.session()
     }
 
     /// Returns the uid and name of the Session, for references to it.
     pub(crate) fn session_metadata(&self) -> Metadata {
-        self.standing.metadata()
+        self.valid_session.metadata()
     }
 
     /// Returns the uid of the User, or the uid of the Session if the User has no valid uid.
@@ -67,58 +67,58 @@ impl Principal {
 
     /// Returns the name of the Session.
     pub fn session_name(&self) -> &Arc<str> {
-        &self.standing.name
+        &self.valid_session.name
     }
 
     /// Returns the User of the Session.
     pub fn user(&self) -> &User {
-        &self.standing.foundation.user.message
+        &self.valid_session.session_context.user.message
     }
 
     /// Returns the name of the User.
     pub fn user_name(&self) -> &Arc<str> {
-        &self.standing.foundation.user_name
+        &self.valid_session.session_context.user_name
     }
 
     /// Returns the Credential that created the Session, if the Session depends on one.
     pub fn credential(&self) -> Option<&Credential> {
-        self.standing.credential()
+        self.valid_session.credential()
     }
 
     /// Returns the name of that Credential.
     pub fn credential_name(&self) -> Option<&Arc<str>> {
-        self.standing.foundation.credential_name.as_ref()
+        self.valid_session.session_context.credential_name.as_ref()
     }
 
     /// Returns the Device of the Session.
     pub fn device(&self) -> Option<&Device> {
-        self.standing.foundation.device()
+        self.valid_session.session_context.device()
     }
 
     /// Returns the scopes that restrict the Session. Empty means unrestricted.
     pub fn scopes(&self) -> &Arc<[Scope]> {
-        &self.standing.scopes
+        &self.valid_session.scopes
     }
 
     /// Returns whether the token can be accepted without further checks.
     pub(super) fn holds(&self, now: UnixMillis, key_epoch: u64) -> bool {
         self.key_epoch == key_epoch
             && now < self.valid_until
-            && self.standing.is_current()
+            && self.valid_session.is_current()
             && !self.revoked.is_cancelled()
     }
 }
 
 /// A valid Session and the objects it depends on, at one moment. There may be 100,000 of them. Common data is
 /// therefore shared, and the Session is kept in the encoded form that Policies read.
-pub(crate) struct Standing {
+pub(crate) struct ValidSession {
     pub(crate) uid: Uid,
     /// Time at which it ends if nothing changes.
     pub(crate) valid_until: UnixMillis,
     /// Expiry of the Session itself.
     pub(crate) expires_at: UnixMillis,
     pub(super) subject: Arc<Subject>,
-    pub(super) foundation: Arc<Foundation>,
+    pub(super) session_context: Arc<SessionContext>,
     name: Arc<str>,
     scopes: Arc<[Scope]>,
     /// Authorization of the Session alone, without that of its Credential.
@@ -132,19 +132,19 @@ pub(crate) struct Standing {
     used: AtomicBool,
 }
 
-/// The inputs of a [`Standing`].
-pub(super) struct Parts {
-    pub(super) session: Known<Session>,
-    pub(super) user: Known<User>,
-    pub(super) credential: Option<Known<Credential>>,
-    pub(super) device: Option<Known<Device>>,
+/// The inputs of a [`ValidSession`].
+pub(super) struct SessionParts {
+    pub(super) session: Versioned<Session>,
+    pub(super) user: Versioned<User>,
+    pub(super) credential: Option<Versioned<Credential>>,
+    pub(super) device: Option<Versioned<Device>>,
     pub(super) groups: Vec<(Uid, Arc<api::core_v1::Group>)>,
 }
 
-impl Standing {
-    pub(super) fn new(uid: Uid, session: &Session, foundation: Arc<Foundation>) -> Self {
-        let credential = foundation.credential();
-        let subject = subject(&foundation, session);
+impl ValidSession {
+    pub(super) fn new(uid: Uid, session: &Session, session_context: Arc<SessionContext>) -> Self {
+        let credential = session_context.credential();
+        let subject = subject(&session_context, session);
         let spec = session.spec.as_ref();
         let status = session.status.as_ref();
         let expires_at = spec.and_then(|spec| spec.expires_at.as_ref());
@@ -160,22 +160,22 @@ impl Standing {
             expires_at,
             subject: Arc::new(subject),
             name: name.map_or("", |metadata| &metadata.name).into(),
-            scopes: foundation.scopes(status.map_or(&[], |status| &status.scopes)),
+            scopes: session_context.scopes(status.map_or(&[], |status| &status.scopes)),
             authorization: spec
                 .and_then(|spec| spec.authorization.clone())
                 .map(Box::new),
             token_ids: session.clone().take_token_ids(),
             version,
             session_type: status.map_or(0, |status| status.r#type),
-            foundation,
+            session_context,
             current: AtomicBool::new(true),
             used: AtomicBool::new(false),
         }
     }
 
     /// Returns the subject that Policies would evaluate for `session` in place of this Session.
-    pub(crate) fn as_if(&self, session: &Session) -> Subject {
-        subject(&self.foundation, session)
+    pub(crate) fn subject_with(&self, session: &Session) -> Subject {
+        subject(&self.session_context, session)
     }
 
     /// Decodes the Session.
@@ -200,15 +200,15 @@ impl Standing {
 
     /// Returns the Credential that created the Session, if the Session depends on one.
     pub(crate) fn credential(&self) -> Option<&Credential> {
-        self.foundation.credential()
+        self.session_context.credential()
     }
 
     pub(crate) fn user(&self) -> &User {
-        &self.foundation.user.message
+        &self.session_context.user.message
     }
 
     pub(crate) fn device(&self) -> Option<&Device> {
-        self.foundation.device()
+        self.session_context.device()
     }
 
     /// Returns the scopes that restrict the Session. Empty means unrestricted.
@@ -261,12 +261,12 @@ impl Standing {
     }
 }
 
-fn subject(foundation: &Foundation, session: &Session) -> Subject {
-    let background = foundation.background.clone();
+fn subject(session_context: &SessionContext, session: &Session) -> Subject {
+    let background = session_context.background.clone();
     let mut session = session.clone();
     session.take_token_ids();
     let session = &session;
-    match foundation.credential() {
+    match session_context.credential() {
         Some(credential) => {
             Subject::of(background, session, &under_credential(session, credential))
         }

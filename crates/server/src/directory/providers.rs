@@ -22,12 +22,12 @@ use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use policy::{Facts, NamesExpression, OnError, RuleList, Rules};
 use store::Document;
 
-use super::{documents::Known, held::undamaged};
+use super::{documents::Versioned, resource_snapshots::undamaged};
 use crate::document::codec::Stored;
 
 /// An `IdentityProvider` with the data that a login needs.
 pub(crate) struct ProviderEntry {
-    pub(crate) known: Known<IdentityProvider>,
+    pub(crate) provider: Versioned<IdentityProvider>,
     aal: Rules<Aal>,
     post_authentication: Rules<Effect>,
     creation: Option<(Rules<()>, Vec<String>)>,
@@ -61,9 +61,9 @@ impl Membership {
 }
 
 impl ProviderEntry {
-    pub(crate) fn new(known: Known<IdentityProvider>) -> Self {
+    pub(crate) fn new(provider: Versioned<IdentityProvider>) -> Self {
         let none = Spec::default();
-        let spec = known.message.spec.as_ref().unwrap_or(&none);
+        let spec = provider.message.spec.as_ref().unwrap_or(&none);
         let aal = spec.aal_rules.iter().map(|rule| {
             // If the evaluation fails, no assurance level is claimed.
             (rule.condition.as_ref(), OnError::Pass, level(rule.aal()))
@@ -92,16 +92,16 @@ impl ProviderEntry {
             post_authentication: Rules::new(RuleList::IdentityProviderPostAuthentication, rules),
             creation,
             mappings: spec.group_mappings.iter().map(mapping).collect(),
-            known,
+            provider,
         }
     }
 
     pub(crate) fn name(&self) -> &str {
-        self.known.message.name()
+        self.provider.message.name()
     }
 
     pub(crate) fn spec(&self) -> Option<&Spec> {
-        self.known.message.spec.as_ref()
+        self.provider.message.spec.as_ref()
     }
 
     /// Checks that logins with this provider are enabled.
@@ -112,7 +112,7 @@ impl ProviderEntry {
         if self.spec().is_none_or(|spec| spec.is_disabled) {
             return Err("provider_disabled");
         }
-        let status = self.known.message.status.as_ref();
+        let status = self.provider.message.status.as_ref();
         if status.is_some_and(|status| status.is_locked) {
             return Err("provider_locked");
         }
@@ -147,7 +147,8 @@ impl ProviderEntry {
 
     /// Returns whether the rules allow this login of `user`. The first match decides; without a match they allow.
     pub(crate) fn allows(&self, user: &User, info: &Info, now: UnixMillis) -> bool {
-        let facts = Facts::identity_provider_post_authentication(user, &self.known.message, info);
+        let facts =
+            Facts::identity_provider_post_authentication(user, &self.provider.message, info);
         let found = self.post_authentication.first_match(&facts, now);
         if let Some(found) = &found
             && let Some(error) = &found.error
@@ -171,7 +172,7 @@ impl ProviderEntry {
     /// Returns the name that login pages show.
     pub(crate) fn label(&self) -> &str {
         let own = self.spec().map_or("", |spec| spec.display_name.as_str());
-        let metadata = self.known.message.metadata.as_ref();
+        let metadata = self.provider.message.metadata.as_ref();
         let of_metadata = metadata.map_or("", |metadata| metadata.display_name.as_str());
         [own, of_metadata, self.name()]
             .into_iter()
@@ -271,7 +272,7 @@ impl Providers {
 impl super::Directory {
     /// Returns all `IdentityProviders`, sorted by name.
     pub(crate) fn identity_providers(&self) -> Vec<Arc<ProviderEntry>> {
-        self.held.providers().all()
+        self.snapshots.providers().all()
     }
 
     /// Returns the `IdentityProvider` of a reference. Name and uid must match, if set.
@@ -279,16 +280,16 @@ impl super::Directory {
         if name.is_empty() && uid.is_empty() {
             return None;
         }
-        self.held.providers().find(|entry| {
+        self.snapshots.providers().find(|entry| {
             (name.is_empty() || entry.name() == name)
-                && (uid.is_empty() || entry.known.uid.to_string() == uid)
+                && (uid.is_empty() || entry.provider.uid.to_string() == uid)
         })
     }
 
     /// Returns the provider of identity tokens with this issuer.
     pub(crate) fn token_provider(&self, issuer: &str) -> Option<Arc<ProviderEntry>> {
         let wanted = issuer::canonical(issuer);
-        self.held.providers().find(|entry| {
+        self.snapshots.providers().find(|entry| {
             let own = entry.identity_tokens().map(|(location, _)| match location {
                 KeyLocation::Issuer(issuer)
                 | KeyLocation::Url { issuer, .. }

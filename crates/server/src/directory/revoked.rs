@@ -16,11 +16,11 @@ const PAGE: u32 = 1000;
 /// A bounded set of the ids of revoked tokens.
 pub(super) struct RevokedTokens {
     capacity: usize,
-    held: RwLock<Held>,
+    held: RwLock<RevokedSet>,
 }
 
 #[derive(Default)]
-struct Held {
+struct RevokedSet {
     tokens: HashMap<Uid, UnixMillis>,
     /// Entries of `tokens`, ordered by expiry.
     by_expiry: BTreeSet<(UnixMillis, Uid)>,
@@ -30,7 +30,7 @@ struct Held {
 
 /// The state of a token in this set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known {
+enum Revocation {
     Revoked,
     NotRevoked,
     /// Only the store can answer.
@@ -55,10 +55,10 @@ impl RevokedTokens {
         token_id: Uid,
         now: UnixMillis,
     ) -> Result<bool, StoreError> {
-        match self.known(token_id, now) {
-            Known::Revoked => Ok(true),
-            Known::NotRevoked => Ok(false),
-            Known::Unknown => {
+        match self.revocation(token_id, now) {
+            Revocation::Revoked => Ok(true),
+            Revocation::NotRevoked => Ok(false),
+            Revocation::Unknown => {
                 metrics::counter!("directory_revoked_token_reads_total").increment(1);
                 let found = store.get(Kind::RevokedToken, token_id, now).await?;
                 Ok(found.is_some())
@@ -66,14 +66,14 @@ impl RevokedTokens {
         }
     }
 
-    fn known(&self, token_id: Uid, now: UnixMillis) -> Known {
+    fn revocation(&self, token_id: Uid, now: UnixMillis) -> Revocation {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         if held.tokens.contains_key(&token_id) {
-            Known::Revoked
+            Revocation::Revoked
         } else if held.left_out_until.is_some_and(|until| now < until) {
-            Known::Unknown
+            Revocation::Unknown
         } else {
-            Known::NotRevoked
+            Revocation::NotRevoked
         }
     }
 
@@ -99,7 +99,7 @@ impl RevokedTokens {
 
     /// Removes tokens that expired at or before `before`.
     pub(super) fn trim(&self, before: UnixMillis) {
-        let is_due = |held: &Held| {
+        let is_due = |held: &RevokedSet| {
             let first = held.by_expiry.first();
             first.is_some_and(|(expires_at, _)| *expires_at <= before)
                 || held.left_out_until.is_some_and(|until| until <= before)
@@ -147,7 +147,7 @@ impl RevokedTokens {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a gauge")]
-fn count(held: &Held) {
+fn count(held: &RevokedSet) {
     metrics::gauge!("directory_revoked_tokens").set(held.tokens.len() as f64);
 }
 
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_map_forgets_no_revocation_and_holds_no_more_than_it_may_s11() {
+    fn a_full_map_keeps_to_its_limit_and_loses_no_revocation_s11() {
         let tokens = RevokedTokens::new(100);
         for seed in 0..1000 {
             tokens.insert(
@@ -207,15 +207,19 @@ mod tests {
         };
         assert_eq!((held, ordered), (100, 100));
         for seed in 0..1000 {
-            assert_ne!(tokens.known(id(seed), NOW), Known::NotRevoked, "{seed}");
+            assert_ne!(
+                tokens.revocation(id(seed), NOW),
+                Revocation::NotRevoked,
+                "{seed}"
+            );
         }
         // An unknown token is looked up while it could be an omitted one.
         let last = UnixMillis(NOW.0 + 1009);
         assert_eq!(
-            tokens.known(id(5000), UnixMillis(last.0 - 1)),
-            Known::Unknown
+            tokens.revocation(id(5000), UnixMillis(last.0 - 1)),
+            Revocation::Unknown
         );
-        assert_eq!(tokens.known(id(5000), last), Known::NotRevoked);
+        assert_eq!(tokens.revocation(id(5000), last), Revocation::NotRevoked);
     }
 
     #[test]
@@ -225,17 +229,17 @@ mod tests {
         tokens.insert(id(2), UnixMillis(NOW.0 + 10));
         // Inserted again, as after a reload.
         tokens.insert(id(2), UnixMillis(NOW.0 + 10));
-        assert_eq!(tokens.known(id(3), NOW), Known::NotRevoked);
+        assert_eq!(tokens.revocation(id(3), NOW), Revocation::NotRevoked);
         tokens.insert(id(3), UnixMillis(NOW.0 + 30));
         tokens.trim(UnixMillis(NOW.0 + 9));
-        assert_eq!(tokens.known(id(2), NOW), Known::Revoked);
+        assert_eq!(tokens.revocation(id(2), NOW), Revocation::Revoked);
         tokens.trim(UnixMillis(NOW.0 + 10));
         tokens.insert(id(4), UnixMillis(NOW.0 + 40));
-        assert_eq!(tokens.known(id(1), NOW), Known::Revoked);
-        assert_eq!(tokens.known(id(3), NOW), Known::Unknown);
-        assert_eq!(tokens.known(id(4), NOW), Known::Revoked);
+        assert_eq!(tokens.revocation(id(1), NOW), Revocation::Revoked);
+        assert_eq!(tokens.revocation(id(3), NOW), Revocation::Unknown);
+        assert_eq!(tokens.revocation(id(4), NOW), Revocation::Revoked);
         tokens.trim(UnixMillis(NOW.0 + 30));
-        assert_eq!(tokens.known(id(3), NOW), Known::NotRevoked);
-        assert_eq!(tokens.known(id(4), NOW), Known::Revoked);
+        assert_eq!(tokens.revocation(id(3), NOW), Revocation::NotRevoked);
+        assert_eq!(tokens.revocation(id(4), NOW), Revocation::Revoked);
     }
 }

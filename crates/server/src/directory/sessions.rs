@@ -8,7 +8,7 @@ use std::{
 use domain::{clock::UnixMillis, id::Uid, token::Claims};
 use tokio_util::sync::CancellationToken;
 
-use super::principal::Standing;
+use super::principal::ValidSession;
 
 /// Maximum number of tokens of one Session with open streams. Above it, the oldest is ended.
 const LIVE_TOKENS: usize = 1024;
@@ -28,13 +28,13 @@ struct Table {
     dependents: BTreeSet<(Uid, Uid)>,
     /// Earliest end of a token, per Session.
     timers: BTreeSet<(UnixMillis, Uid)>,
-    /// Sessions that have a `Standing`, in the order of eviction.
+    /// Sessions that have a `ValidSession`, in the order of eviction.
     hand: VecDeque<Uid>,
-    standing: usize,
+    valid_sessions: usize,
 }
 
 struct Slot {
-    standing: Option<Arc<Standing>>,
+    valid_session: Option<Arc<ValidSession>>,
     dependencies: Arc<[Uid]>,
     live: Vec<LiveToken>,
     scheduled: Option<UnixMillis>,
@@ -55,61 +55,61 @@ impl Sessions {
         }
     }
 
-    pub(super) fn get(&self, session: Uid) -> Option<Arc<Standing>> {
-        let standing = self.lock().slots.get(&session)?.standing.clone()?;
-        standing.touch();
-        Some(standing)
+    pub(super) fn get(&self, session: Uid) -> Option<Arc<ValidSession>> {
+        let valid_session = self.lock().slots.get(&session)?.valid_session.clone()?;
+        valid_session.touch();
+        Some(valid_session)
     }
 
-    /// Inserts `standing` if `holds` returns true; otherwise returns `None`. `holds` runs under the lock, so nothing
-    /// can be outdated concurrently. `token_end` returns the end of each registered token. Tokens that it no longer
-    /// accepts are cancelled.
+    /// Inserts `valid_session` if `holds` returns true; otherwise returns `None`. `holds` runs under the lock, so
+    /// nothing can be outdated concurrently. `token_end` returns the end of each registered token. Tokens that it no
+    /// longer accepts are cancelled.
     pub(super) fn insert(
         &self,
-        standing: Standing,
+        valid_session: ValidSession,
         holds: impl FnOnce() -> bool,
-        token_end: impl Fn(&Standing, &Claims) -> Option<UnixMillis>,
-    ) -> Option<Arc<Standing>> {
-        let session = standing.uid;
-        let standing = Arc::new(standing);
+        token_end: impl Fn(&ValidSession, &Claims) -> Option<UnixMillis>,
+    ) -> Option<Arc<ValidSession>> {
+        let session = valid_session.uid;
+        let valid_session = Arc::new(valid_session);
         let mut table = self.lock();
         if !holds() {
             return None;
         }
         let mut slot = table.take(session).unwrap_or_else(Slot::empty);
-        if let Some(before) = slot.standing.take() {
+        if let Some(before) = slot.valid_session.take() {
             before.outdate();
-            table.standing -= 1;
+            table.valid_sessions -= 1;
         }
         slot.live.retain_mut(|token| {
-            match token_end(&standing, &token.claims) {
+            match token_end(&valid_session, &token.claims) {
                 Some(end) => token.valid_until = end,
                 None => token.revoked.cancel(),
             }
             !token.revoked.is_cancelled()
         });
-        slot.dependencies = standing.foundation.dependencies.clone();
-        slot.standing = Some(standing.clone());
-        table.standing += 1;
+        slot.dependencies = valid_session.session_context.dependencies.clone();
+        slot.valid_session = Some(valid_session.clone());
+        table.valid_sessions += 1;
         table.hand.push_back(session);
         table.put(session, slot);
         table.shrink(self.capacity);
-        Some(standing)
+        Some(valid_session)
     }
 
-    /// Registers a token under `standing`, and returns the notification of its end. Returns `None` if `standing` is
-    /// outdated.
+    /// Registers a token under `valid_session`, and returns the notification of its end. Returns `None` if
+    /// `valid_session` is outdated.
     pub(super) fn watch(
         &self,
-        standing: &Standing,
+        valid_session: &ValidSession,
         claims: &Arc<Claims>,
         valid_until: UnixMillis,
     ) -> Option<CancellationToken> {
         let mut table = self.lock();
-        if !standing.is_current() {
+        if !valid_session.is_current() {
             return None;
         }
-        let mut slot = table.take(standing.uid)?;
+        let mut slot = table.take(valid_session.uid)?;
         let known = slot
             .live
             .iter()
@@ -132,7 +132,7 @@ impl Sessions {
             });
             revoked
         };
-        table.put(standing.uid, slot);
+        table.put(valid_session.uid, slot);
         Some(revoked)
     }
 
@@ -172,9 +172,10 @@ impl Sessions {
         let slot = {
             let mut table = self.lock();
             let slot = table.take(session);
-            if let Some(standing) = slot.as_ref().and_then(|slot| slot.standing.as_ref()) {
-                standing.outdate();
-                table.standing -= 1;
+            if let Some(valid_session) = slot.as_ref().and_then(|slot| slot.valid_session.as_ref())
+            {
+                valid_session.outdate();
+                table.valid_sessions -= 1;
             }
             slot
         };
@@ -223,7 +224,7 @@ impl Sessions {
     pub(super) fn size(&self) -> (usize, usize) {
         let table = self.lock();
         let tokens = table.slots.values().map(|slot| slot.live.len()).sum();
-        (table.standing, tokens)
+        (table.valid_sessions, tokens)
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -234,7 +235,7 @@ impl Sessions {
 impl Slot {
     fn empty() -> Self {
         Self {
-            standing: None,
+            valid_session: None,
             dependencies: Arc::default(),
             live: Vec::new(),
             scheduled: None,
@@ -257,7 +258,7 @@ impl Table {
 
     /// Inserts a slot, unless it is empty.
     fn put(&mut self, session: Uid, mut slot: Slot) {
-        if slot.standing.is_none() && slot.live.is_empty() {
+        if slot.valid_session.is_none() && slot.live.is_empty() {
             return;
         }
         for dependency in slot.dependencies.iter() {
@@ -275,40 +276,40 @@ impl Table {
         let Some(mut slot) = self.take(session) else {
             return false;
         };
-        if let Some(standing) = slot.standing.take() {
-            standing.outdate();
-            self.standing -= 1;
+        if let Some(valid_session) = slot.valid_session.take() {
+            valid_session.outdate();
+            self.valid_sessions -= 1;
         }
         let is_in_use = !slot.live.is_empty();
         self.put(session, slot);
         is_in_use
     }
 
-    /// Evicts the `Standing` of Sessions that were not used lately. Their tokens in use stay registered.
+    /// Evicts the `ValidSession` of Sessions that were not used lately. Their tokens in use stay registered.
     fn shrink(&mut self, capacity: usize) {
-        while self.standing > capacity {
+        while self.valid_sessions > capacity {
             let Some(session) = self.hand.pop_front() else {
                 return;
             };
             match self
                 .slots
                 .get(&session)
-                .and_then(|slot| slot.standing.as_ref())
+                .and_then(|slot| slot.valid_session.as_ref())
             {
-                Some(standing) if standing.was_used() => self.hand.push_back(session),
+                Some(valid_session) if valid_session.was_used() => self.hand.push_back(session),
                 Some(_) => {
                     self.outdate(session);
                 }
                 None => {}
             }
         }
-        if self.hand.len() > 2 * self.standing + 64 {
+        if self.hand.len() > 2 * self.valid_sessions + 64 {
             let mut seen = BTreeSet::new();
             let slots = &self.slots;
             self.hand.retain(|session| {
                 let stands = slots
                     .get(session)
-                    .is_some_and(|slot| slot.standing.is_some());
+                    .is_some_and(|slot| slot.valid_session.is_some());
                 stands && seen.insert(*session)
             });
         }

@@ -52,7 +52,7 @@ impl Directory {
     }
 
     /// Returns the cached Principal of `presented`, if nothing changed since.
-    pub(crate) fn remembered(&self, presented: &Presented<'_>) -> Option<Arc<Principal>> {
+    pub(crate) fn cached(&self, presented: &Presented<'_>) -> Option<Arc<Principal>> {
         self.principal_by(presented.cache_key())
     }
 
@@ -60,7 +60,7 @@ impl Directory {
         let principal = self.tokens.get(&key)?;
         let holds = principal.holds(self.clock.now(), self.keys.epoch());
         holds.then(|| {
-            principal.standing.touch();
+            principal.valid_session.touch();
             principal
         })
     }

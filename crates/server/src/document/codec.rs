@@ -37,7 +37,7 @@ pub trait Resource: Object {
     }
 
     /// Removes data that earlier releases stored and that must not be readable.
-    fn withhold(&mut self) {}
+    fn remove_data(&mut self) {}
 
     /// Fills in `apiVersion`, `kind`, and missing metadata, spec and status, because clients dereference them.
     fn complete(&mut self) {
@@ -49,7 +49,7 @@ pub trait Resource: Object {
 }
 
 macro_rules! resources {
-    ($($kind:ident $(with $sealed:ident)? $(expires at $expires:path)? $(, withholds by $withhold:path)?;)*) => {$(
+    ($($kind:ident $(with $sealed:ident)? $(expires at $expires:path)? $(, withholds by $remove_data:path)?;)*) => {$(
         impl Resource for core::$kind {
             const DOCUMENT: Kind = Kind::$kind;
 
@@ -65,8 +65,8 @@ macro_rules! resources {
                 $expires(self)
             })?
 
-            $(fn withhold(&mut self) {
-                $withhold(self);
+            $(fn remove_data(&mut self) {
+                $remove_data(self);
             })?
         }
     )*};
@@ -80,7 +80,7 @@ resources! {
     User;
     Service;
     Credential with token_ids expires at domain::credential::recovery_until;
-    Secret, withholds by super::secret::withhold;
+    Secret, withholds by super::secret::remove_data;
     Config;
     ClusterConfig;
     Session with token_ids expires at session_expiry;
@@ -137,7 +137,7 @@ fn decode_body<T: Resource>(document: &Document) -> Result<Stored<T>, StoreError
         transient: false,
         source: Some(std::sync::Arc::new(error)),
     })?;
-    message.withhold();
+    message.remove_data();
     message.complete();
     let revision = document.revision.0;
     let metadata = message.metadata_mut();
@@ -158,7 +158,7 @@ fn decode_body<T: Resource>(document: &Document) -> Result<Stored<T>, StoreError
 }
 
 /// Returns whether the error is a damaged document rather than a store that does not answer.
-pub fn is_damage(error: &StoreError) -> bool {
+pub fn is_damaged_document(error: &StoreError) -> bool {
     let source = error.source.as_ref();
     source.is_some_and(|source| source.is::<prost::DecodeError>())
 }

@@ -5,7 +5,7 @@ use api::core_v1::{Secret, secret};
 pub(crate) mod certificates;
 
 /// Removes everything except certificates from `spec.data`. Earlier releases stored and returned any data there.
-pub(super) fn withhold(secret: &mut Secret) {
+pub(super) fn remove_data(secret: &mut Secret) {
     let Some(spec) = &mut secret.spec else {
         return;
     };

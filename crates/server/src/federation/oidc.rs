@@ -13,7 +13,7 @@ use authn::{
 use aws_lc_rs::digest;
 use serde_json::Value;
 
-use super::ending::{self, Meant, began_by, nobody};
+use super::single_logout::{self, SessionSelector, initial_identity, unknown_sender};
 use crate::{
     Caller, Context, Error, authentication::identity::SingleUse, directory::ProviderEntry,
     document::index,
@@ -26,14 +26,14 @@ const USED_TOKEN: &str = "oidc-logout";
 const LONGEST: usize = 256;
 
 /// The logout page of a provider.
-pub(crate) struct Farewell {
+pub(crate) struct LogoutPage {
     /// Display name of the provider.
     pub(crate) label: String,
     pub(crate) url: String,
 }
 
 /// Extracts the claims of a login that a later logout needs.
-pub(crate) fn remembered(external: &ExternalIdentity) -> Option<Box<Oidc>> {
+pub(crate) fn logout_identifiers(external: &ExternalIdentity) -> Option<Box<Oidc>> {
     let claim = |name: &str| {
         let value = external.claims.get(name).and_then(Value::as_str);
         value
@@ -53,16 +53,16 @@ pub(crate) fn remembered(external: &ExternalIdentity) -> Option<Box<Oidc>> {
 /// cannot be determined.
 pub(crate) async fn end_by_token(ctx: &Context, token: &str, caller: &Caller) -> Result<(), Error> {
     let (entry, oidc) = sender(ctx, token)?;
-    let relying = ctx.providers.relying(&oidc.issuer_url, &ctx.clock);
-    let read = relying.read_logout(&oidc.client_id, token).await;
+    let relying_party = ctx.providers.relying_party(&oidc.issuer_url, &ctx.clock);
+    let read = relying_party.read_logout(&oidc.client_id, token).await;
     let token = read.map_err(|error| match error {
         LoginError::Unavailable(error) => Error::unavailable(error),
         error => {
             tracing::warn!(identity_provider = entry.name(), %error, "logout token refused");
-            nobody("logout_token")
+            unknown_sender("logout_token")
         }
     })?;
-    let provider = entry.known.uid;
+    let provider = entry.provider.uid;
     let id = digest::digest(&digest::SHA256, token.id.as_bytes());
     let used = SingleUse {
         kind: USED_TOKEN,
@@ -72,9 +72,9 @@ pub(crate) async fn end_by_token(ctx: &Context, token: &str, caller: &Caller) ->
     let (claim, value) = match (&token.session, &token.subject) {
         (Some(session), _) => ("sid", session),
         (None, Some(subject)) => ("sub", subject),
-        (None, None) => return Err(nobody("logout_token")),
+        (None, None) => return Err(unknown_sender("logout_token")),
     };
-    let is_meant = |by: &IdentityProvider| {
+    let is_selected = |by: &IdentityProvider| {
         by.oidc.as_ref().is_some_and(|oidc| {
             let is_of = |asked: &Option<String>, had: &String| {
                 asked.as_ref().is_none_or(|asked| asked == had)
@@ -82,26 +82,26 @@ pub(crate) async fn end_by_token(ctx: &Context, token: &str, caller: &Caller) ->
             is_of(&token.subject, &oidc.subject) && is_of(&token.session, &oidc.session_id)
         })
     };
-    let meant = Meant {
+    let selector = SessionSelector {
         index: index::OIDC,
         key: &index::oidc_key(&provider.to_string(), claim, value),
-        is_it: is_meant,
+        matches: is_selected,
     };
-    ending::end(ctx, &entry, &used, meant, caller).await
+    single_logout::end_sessions(ctx, &entry, &used, selector, caller).await
 }
 
 /// Returns the logout page of the provider that authenticated `session`. Returns `None` for other Sessions, or if the
 /// provider has no such page.
-pub(crate) async fn farewell(ctx: &Context, session: &Session) -> Option<Farewell> {
-    let by = began_by(session)?;
+pub(crate) async fn logout_page(ctx: &Context, session: &Session) -> Option<LogoutPage> {
+    let by = initial_identity(session)?;
     by.oidc.as_ref()?;
     let provider = &by.identity_provider_ref.as_ref()?.uid;
     let entry = ctx.directory.identity_provider("", provider)?;
     let oidc = spec(&entry)?;
-    let relying = ctx.providers.relying(&oidc.issuer_url, &ctx.clock);
-    Some(Farewell {
+    let relying_party = ctx.providers.relying_party(&oidc.issuer_url, &ctx.clock);
+    Some(LogoutPage {
         label: entry.label().to_owned(),
-        url: relying.end_session_url(&oidc.client_id).await?,
+        url: relying_party.end_session_url(&oidc.client_id).await?,
     })
 }
 
@@ -110,8 +110,9 @@ fn sender(
     ctx: &Context,
     token: &str,
 ) -> Result<(std::sync::Arc<ProviderEntry>, spec::Oidc), Error> {
-    let unverified = Unverified::parse_as(token, |_| true).map_err(|_| nobody("logout_token"))?;
-    let issuer = assertion::issuer(&unverified).ok_or_else(|| nobody("logout_token"))?;
+    let unverified =
+        Unverified::parse_as(token, |_| true).map_err(|_| unknown_sender("logout_token"))?;
+    let issuer = assertion::issuer(&unverified).ok_or_else(|| unknown_sender("logout_token"))?;
     ctx.directory
         .identity_providers()
         .into_iter()
@@ -119,7 +120,7 @@ fn sender(
             let oidc = spec(&entry)?.clone();
             authn::issuer::is_same(&oidc.issuer_url, issuer).then_some((entry, oidc))
         })
-        .ok_or_else(|| nobody("provider_unknown"))
+        .ok_or_else(|| unknown_sender("provider_unknown"))
 }
 
 fn spec(entry: &ProviderEntry) -> Option<&spec::Oidc> {

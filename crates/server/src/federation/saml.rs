@@ -49,7 +49,7 @@ pub(crate) const METADATA: &str = "/saml/metadata";
 const USED_ASSERTION: &str = "saml-assertion";
 
 /// A verified response of a provider about a person.
-pub(crate) struct Said {
+pub(crate) struct SamlLogin {
     pub(crate) external: ExternalIdentity,
     /// The assertion as XML.
     pub(crate) assertion: String,
@@ -61,7 +61,7 @@ pub(crate) struct Said {
 
 /// The stored state of a pending login.
 #[derive(Clone, PartialEq, prost::Message)]
-struct Memory {
+struct ProtocolState {
     #[prost(string, tag = "1")]
     request_id: String,
     #[prost(int64, tag = "2")]
@@ -70,7 +70,7 @@ struct Memory {
     force_authn: bool,
 }
 
-/// Begins a login at the provider. `anew` forces a fresh authentication. The response returns `state`.
+/// Begins a login at the provider. `force_authentication` forces a fresh authentication. The response returns `state`.
 ///
 /// # Errors
 /// Returns an error if the provider is misconfigured or its metadata are unavailable.
@@ -78,10 +78,10 @@ pub(crate) async fn begin(
     ctx: &Context,
     entry: &ProviderEntry,
     state: &str,
-    anew: bool,
+    force_authentication: bool,
 ) -> Result<(Outgoing, Vec<u8>), Error> {
     let spec = spec(entry)?;
-    let force_authn = spec.force_authn || anew;
+    let force_authn = spec.force_authn || force_authentication;
     let service = service(ctx, spec).await?;
     let source = source(ctx, spec)?;
     let known = source.get().await.map_err(unreachable)?;
@@ -95,12 +95,12 @@ pub(crate) async fn begin(
         now,
     )
     .map_err(|error| failed(entry, &error))?;
-    let memory = Memory {
+    let protocol_state = ProtocolState {
         request_id: request.id,
         requested_at: now.0,
         force_authn,
     };
-    Ok((request.message, memory.encode_to_vec()))
+    Ok((request.message, protocol_state.encode_to_vec()))
 }
 
 /// Verifies the provider's `SAMLResponse`.
@@ -111,25 +111,26 @@ pub(crate) async fn begin(
 pub(crate) async fn finish(
     ctx: &Context,
     entry: &ProviderEntry,
-    memory: &[u8],
+    protocol_state: &[u8],
     response: &str,
-) -> Result<Said, Error> {
+) -> Result<SamlLogin, Error> {
     let spec = spec(entry)?;
-    let memory = Memory::decode(memory).map_err(Error::internal)?;
+    let protocol_state = ProtocolState::decode(protocol_state).map_err(Error::internal)?;
     let service = service(ctx, spec).await?;
     let now = ctx.now();
     let expected = Expected {
-        request_id: &memory.request_id,
-        requested_at: UnixMillis(memory.requested_at),
+        request_id: &protocol_state.request_id,
+        requested_at: UnixMillis(protocol_state.requested_at),
         // Also required if the setting was enabled during the login.
-        force_authn: memory.force_authn || spec.force_authn,
+        force_authn: protocol_state.force_authn || spec.force_authn,
     };
     let login = source(ctx, spec)?
         .verify(|provider| finish_login(&service, provider, response, expected, now))
         .await
         .map_err(unreachable)?
         .map_err(|error| failed(entry, &error))?;
-    said(entry.known.uid, spec, login, expected.force_authn).map_err(|error| failed(entry, &error))
+    saml_login(entry.provider.uid, spec, login, expected.force_authn)
+        .map_err(|error| failed(entry, &error))
 }
 
 /// Returns the Cluster's SAML metadata for the provider `entry`, or the default metadata without one.
@@ -148,12 +149,12 @@ pub(crate) async fn metadata(
     Ok(service(ctx, spec).await?.metadata())
 }
 
-fn said(
+fn saml_login(
     provider: Uid,
     spec: &spec::Saml,
     login: Login,
     was_requested: bool,
-) -> Result<Said, saml::Error> {
+) -> Result<SamlLogin, saml::Error> {
     let attribute = match spec.identifier_attribute.as_str() {
         "" => DEFAULT_ATTRIBUTE,
         name => name,
@@ -166,7 +167,7 @@ fn said(
     let email = email(&identifier).or_else(|| email(&first(&EMAIL_ATTRIBUTES)?));
     let id = digest::digest(&digest::SHA256, login.assertion_id.as_bytes());
     let name = login.name_id.as_ref();
-    Ok(Said {
+    Ok(SamlLogin {
         external: ExternalIdentity {
             identifier,
             email,
@@ -180,7 +181,7 @@ fn said(
         },
         session: name.map(|name| {
             let index = login.session_index.as_deref();
-            Box::new(logout::remembered(name, index))
+            Box::new(logout::logout_identifiers(name, index))
         }),
         used: SingleUse {
             kind: USED_ASSERTION,
@@ -283,7 +284,7 @@ fn source(ctx: &Context, spec: &spec::Saml) -> Result<Arc<MetadataSource>, Error
 
 fn unreachable(error: authn::fetched::Unavailable) -> Error {
     Error::unavailable(error)
-        .telling("The identity provider cannot be reached; try again")
+        .with_public_message("The identity provider cannot be reached; try again")
         .because("provider_unavailable")
 }
 

@@ -24,7 +24,7 @@ use crate::{
     Caller, Context, Error, ErrorKind,
     authentication::{
         self, AssertionLogin, Login, UNAUTHENTICATED,
-        authenticator::{Holder, Which, ceremony, manage},
+        authenticator::{AuthenticatorSelector, Holder, ceremony, manage},
         device,
     },
 };
@@ -217,7 +217,7 @@ impl MainService for Auth {
         request: Request<GetOptions>,
     ) -> Result<Response<auth::Authenticator>, Status> {
         let holder = Holder::of_token(&self.0, refresh_token(&request)?).await?;
-        let which = Which {
+        let which = AuthenticatorSelector {
             name: &request.get_ref().name,
             uid: &request.get_ref().uid,
         };
@@ -251,7 +251,7 @@ impl MainService for Auth {
         let holder = Holder::of_token(&self.0, refresh_token(&request)?).await?;
         let request = request.into_inner();
         let metadata = request.metadata.unwrap_or_default();
-        let which = Which {
+        let which = AuthenticatorSelector {
             name: &metadata.name,
             uid: &metadata.uid,
         };
@@ -265,7 +265,7 @@ impl MainService for Auth {
         request: Request<DeleteOptions>,
     ) -> Result<Response<OperationResult>, Status> {
         let holder = Holder::of_token(&self.0, refresh_token(&request)?).await?;
-        let which = Which {
+        let which = AuthenticatorSelector {
             name: &request.get_ref().name,
             uid: &request.get_ref().uid,
         };

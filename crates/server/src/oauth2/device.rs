@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Failure, FailureCode, Form, response::Reply, token};
 use crate::{
     Caller, Context,
-    authentication::device_login::{self, INTERVAL, LIFETIME, NotYet},
+    authentication::device_login::{self, DevicePollError, INTERVAL, LIFETIME},
 };
 
 /// Grant type (RFC 8628 §3.4).
@@ -47,7 +47,7 @@ pub(super) async fn authorize(
     device_login::check_scopes(&scopes).map_err(|error| {
         Failure::new(FailureCode::InvalidScope, token::printable(error.public()))
     })?;
-    let asked = device_login::ask(ctx, &scopes, caller).await?;
+    let asked = device_login::begin(ctx, &scopes, caller).await?;
     let uri = format!("{}/device", ctx.domain.url());
     Reply::json(&Authorization {
         device_code: &asked.device_code,
@@ -70,24 +70,24 @@ pub(super) async fn grant(ctx: &Context, form: &Form, caller: &Caller) -> Result
     let (tokens, scopes) = Box::pin(device_login::collect(ctx, code, caller))
         .await
         .map_err(|not_yet| match not_yet {
-            NotYet::Pending => failed(
+            DevicePollError::Pending => failed(
                 FailureCode::AuthorizationPending,
                 "the request is not approved yet",
             ),
-            NotYet::TooFast => failed(
+            DevicePollError::TooFast => failed(
                 FailureCode::SlowDown,
                 "wait 5 more seconds between requests",
             ),
-            NotYet::Denied => failed(FailureCode::AccessDenied, "the request was denied"),
-            NotYet::Expired => failed(
+            DevicePollError::Denied => failed(FailureCode::AccessDenied, "the request was denied"),
+            DevicePollError::Expired => failed(
                 FailureCode::ExpiredToken,
                 "the code has expired; start again",
             ),
-            NotYet::Invalid => failed(
+            DevicePollError::Invalid => failed(
                 FailureCode::InvalidGrant,
                 "this is not a device code of this Cluster, or it was already used",
             ),
-            NotYet::Failed(error) => {
+            DevicePollError::Failed(error) => {
                 tracing::debug!(event = EVENT, %error, "a device received no tokens");
                 error.into()
             }

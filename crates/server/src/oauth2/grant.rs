@@ -22,10 +22,10 @@ use crate::{
     Caller, Context, Error, Unauthenticated,
     audit::{self, Entry},
     authentication::{
-        Beginning, By, access_token, begin, failure, loosen, reap,
+        LoginMethod, SessionRequest, access_token, create_session, detach_sessions, failure, reap,
         secret::{self, Failed, Proof, Purpose},
     },
-    directory::{Known, Standing},
+    directory::{ValidSession, Versioned},
     document::{codec, index, load},
     transaction::{Attempts, is_conflict},
 };
@@ -47,7 +47,7 @@ pub(super) async fn grant(
     caller: &Caller,
 ) -> Result<Granted, Failed> {
     if credential::counted(&proof.credential.message) {
-        let _turn = ctx.authentication.turn(proof.credential.uid).await;
+        let _lock = ctx.authentication.lock(proof.credential.uid).await;
         return counted(ctx, proof, &scopes, caller).await;
     }
     unlimited(ctx, proof, &scopes, caller).await
@@ -70,18 +70,18 @@ async fn unlimited(
         let version = proof.generation.version();
         let key = (proof.credential.uid, version, scope_hash.clone());
         if let Some(session) = ctx.authentication.grants.get(&key)
-            && let Ok(standing) = ctx.directory.standing(session, now).await
-            && is_of(&standing, &proof, now)
+            && let Ok(valid_session) = ctx.directory.valid_session(session, now).await
+            && is_of(&valid_session, &proof, now)
         {
             ctx.usage.count(proof.credential.uid, now);
             audit_grant(
                 ctx,
-                &standing,
+                &valid_session,
                 &user.message,
                 &proof.credential.message,
                 caller,
             );
-            return issue(ctx, &standing, &user.message, now);
+            return issue(ctx, &valid_session, &user.message, now);
         }
         let replaces = match existing(ctx, &proof, scopes, now).await? {
             Existing::Usable(session) => {
@@ -91,13 +91,13 @@ async fn unlimited(
             Existing::Ending(session) => Some(session),
             Existing::None => None,
         };
-        let beginning = beginning(&proof, &user, scopes, caller, replaces);
-        match begin(ctx, beginning, now).await {
+        let session_request = session_request(&proof, &user, scopes, caller, replaces);
+        match create_session(ctx, session_request, now).await {
             Ok((session, _)) => {
                 let uid = uid(&session)?;
                 ctx.authentication.grants.insert(key, uid);
-                let standing = stands(ctx, uid, now).await?;
-                return issue(ctx, &standing, &user.message, now);
+                let valid_session = require_valid_session(ctx, uid, now).await?;
+                return issue(ctx, &valid_session, &user.message, now);
             }
             Err(error) => {
                 lost(ctx, &proof, user.uid, error, &mut was_reaped).await?;
@@ -138,40 +138,40 @@ async fn counted(
         let user = workload(ctx, &proof).await?;
         let outcome = match existing(ctx, &proof, scopes, now).await? {
             Existing::Usable(session) => {
-                let standing = stands(ctx, session, now).await?;
-                redeem(ctx, &proof, &standing, &user, caller, now)
+                let valid_session = require_valid_session(ctx, session, now).await?;
+                redeem(ctx, &proof, &valid_session, &user, caller, now)
                     .await
-                    .map(|()| standing)
+                    .map(|()| valid_session)
             }
             Existing::Ending(session) => {
-                let beginning = beginning(&proof, &user, scopes, caller, Some(session));
-                begin_counted(ctx, &proof, beginning, now).await?
+                let session_request = session_request(&proof, &user, scopes, caller, Some(session));
+                create_counted_session(ctx, &proof, session_request, now).await?
             }
             Existing::None => {
-                let beginning = beginning(&proof, &user, scopes, caller, None);
-                begin_counted(ctx, &proof, beginning, now).await?
+                let session_request = session_request(&proof, &user, scopes, caller, None);
+                create_counted_session(ctx, &proof, session_request, now).await?
             }
         };
         match outcome {
-            Ok(standing) => {
+            Ok(valid_session) => {
                 ctx.directory.forget(&[proof.credential.uid]);
-                return issue(ctx, &standing, &user.message, now);
+                return issue(ctx, &valid_session, &user.message, now);
             }
             Err(error) => lost(ctx, &proof, user.uid, error, &mut was_reaped).await?,
         }
     }
 }
 
-async fn begin_counted(
+async fn create_counted_session(
     ctx: &Context,
     proof: &Proof,
-    beginning: Beginning<'_>,
+    session_request: SessionRequest<'_>,
     now: UnixMillis,
-) -> Result<Result<Arc<Standing>, CommitError>, Failed> {
-    match begin(ctx, beginning, now).await {
+) -> Result<Result<Arc<ValidSession>, CommitError>, Failed> {
+    match create_session(ctx, session_request, now).await {
         Ok((session, _)) => {
             ctx.directory.forget(&[proof.credential.uid]);
-            Ok(Ok(stands(ctx, uid(&session)?, now).await?))
+            Ok(Ok(require_valid_session(ctx, uid(&session)?, now).await?))
         }
         Err(error) => Ok(Err(error)),
     }
@@ -181,8 +181,8 @@ async fn begin_counted(
 async fn redeem(
     ctx: &Context,
     proof: &Proof,
-    standing: &Standing,
-    user: &Known<User>,
+    valid_session: &ValidSession,
+    user: &Versioned<User>,
     caller: &Caller,
     now: UnixMillis,
 ) -> Result<(), CommitError> {
@@ -200,11 +200,11 @@ async fn redeem(
                 known.uid,
                 Some(known.revision),
             ));
-            loosen(ctx, &mut transaction, known, now).await?;
+            detach_sessions(ctx, &mut transaction, known, now).await?;
         }
     }
     transaction.push(Operation::Unchanged(Kind::User, user.uid, user.revision));
-    let event = event(ctx, standing, &user.message, &known.message, caller);
+    let event = event(ctx, valid_session, &user.message, &known.message, caller);
     transaction.push(Operation::Audit(event));
     ctx.store.commit(transaction).await.map(|_| ())
 }
@@ -266,7 +266,7 @@ async fn existing(
             "session_locked",
         ));
     }
-    match ctx.directory.standing(stored.uid, now).await {
+    match ctx.directory.valid_session(stored.uid, now).await {
         Ok(_) => Ok(Existing::Usable(stored.uid)),
         Err(Unauthenticated::Refused {
             reason: "session_gone",
@@ -278,9 +278,13 @@ async fn existing(
     }
 }
 
-async fn stands(ctx: &Context, session: Uid, now: UnixMillis) -> Result<Arc<Standing>, Failed> {
-    match ctx.directory.standing(session, now).await {
-        Ok(standing) => Ok(standing),
+async fn require_valid_session(
+    ctx: &Context,
+    session: Uid,
+    now: UnixMillis,
+) -> Result<Arc<ValidSession>, Failed> {
+    match ctx.directory.valid_session(session, now).await {
+        Ok(valid_session) => Ok(valid_session),
         Err(Unauthenticated::Refused {
             reason: "session_pending",
         }) => Err(
@@ -297,14 +301,14 @@ async fn stands(ctx: &Context, session: Uid, now: UnixMillis) -> Result<Arc<Stan
     }
 }
 
-async fn workload(ctx: &Context, proof: &Proof) -> Result<Known<User>, Failed> {
-    let told = |error| Failed {
+async fn workload(ctx: &Context, proof: &Proof) -> Result<Versioned<User>, Failed> {
+    let to_failed = |error| Failed {
         error,
         credential: Some(proof.credential.clone()),
     };
     let user = secret::user(ctx, &proof.credential.message)
         .await
-        .map_err(told)?;
+        .map_err(to_failed)?;
     let is_workload = user
         .message
         .spec
@@ -313,21 +317,21 @@ async fn workload(ctx: &Context, proof: &Proof) -> Result<Known<User>, Failed> {
     if is_workload {
         Ok(user)
     } else {
-        Err(told(
+        Err(to_failed(
             Error::denied("Only a WORKLOAD User can be a client").because("user_type"),
         ))
     }
 }
 
-fn beginning<'a>(
+fn session_request<'a>(
     proof: &'a Proof,
-    user: &'a Known<User>,
+    user: &'a Versioned<User>,
     scopes: &[Scope],
     caller: &'a Caller,
     replaces: Option<Uid>,
-) -> Beginning<'a> {
-    Beginning {
-        by: By::Credential(proof),
+) -> SessionRequest<'a> {
+    SessionRequest {
+        method: LoginMethod::Credential(proof),
         user,
         scopes: scopes.to_vec(),
         session_type: session::session_type(&proof.credential.message, ""),
@@ -345,7 +349,7 @@ async fn lost(
     error: CommitError,
     was_reaped: &mut bool,
 ) -> Result<(), Failed> {
-    let told = |error| Failed {
+    let to_failed = |error| Failed {
         error,
         credential: Some(proof.credential.clone()),
     };
@@ -360,19 +364,21 @@ async fn lost(
             *was_reaped = true;
             reap::of_user(ctx, user)
                 .await
-                .map_err(|error| told(error.into()))?;
+                .map_err(|error| to_failed(error.into()))?;
         }
-        error => return Err(told(failure(error))),
+        error => return Err(to_failed(failure(error))),
     }
     ctx.directory.forget(&[proof.credential.uid, user]);
     Ok(())
 }
 
-fn is_of(standing: &Standing, proof: &Proof, now: UnixMillis) -> bool {
-    let credential = standing.credential().and_then(|by| by.metadata.as_ref());
-    standing.version == proof.generation.version()
+fn is_of(valid_session: &ValidSession, proof: &Proof, now: UnixMillis) -> bool {
+    let credential = valid_session
+        .credential()
+        .and_then(|by| by.metadata.as_ref());
+    valid_session.version == proof.generation.version()
         && credential.is_some_and(|metadata| metadata.uid == proof.claims.subject.to_string())
-        && !ends_soon(standing.expires_at, now)
+        && !ends_soon(valid_session.expires_at, now)
 }
 
 /// Returns whether the Session must be replaced because it ends soon. The expiry of the Credential does not count: it
@@ -393,18 +399,24 @@ fn ends_soon(expires_at: UnixMillis, now: UnixMillis) -> bool {
 /// Session.
 fn issue(
     ctx: &Context,
-    standing: &Standing,
+    valid_session: &ValidSession,
     user: &User,
     now: UnixMillis,
 ) -> Result<Granted, Failed> {
-    let session_type = match standing.session_type() {
+    let session_type = match valid_session.session_type() {
         Type::Unknown => Type::Clientless,
         known => known,
     };
     let lifetimes = session::lifetimes(user, &ctx.directory.cluster_config(), session_type);
-    let end = token::expiry(standing.valid_until, Duration::ZERO);
+    let end = token::expiry(valid_session.valid_until, Duration::ZERO);
     let expires_at = token::expiry(now, lifetimes.access_token).min(end);
-    let token = access_token(ctx, standing.uid, standing.version, expires_at, now)?;
+    let token = access_token(
+        ctx,
+        valid_session.uid,
+        valid_session.version,
+        expires_at,
+        now,
+    )?;
     Ok(Granted {
         token,
         expires_at,
@@ -414,23 +426,23 @@ fn issue(
 
 fn audit_grant(
     ctx: &Context,
-    standing: &Standing,
+    valid_session: &ValidSession,
     user: &User,
     credential: &Credential,
     caller: &Caller,
 ) {
     ctx.audit
-        .add(event(ctx, standing, user, credential, caller));
+        .add(event(ctx, valid_session, user, credential, caller));
 }
 
 fn event(
     ctx: &Context,
-    standing: &Standing,
+    valid_session: &ValidSession,
     user: &User,
     credential: &Credential,
     caller: &Caller,
 ) -> api::platform_v1::AuditEvent {
-    let session = standing.metadata();
+    let session = valid_session.metadata();
     let entry = Entry {
         event_type: "token.granted",
         resource: credential

@@ -4,7 +4,7 @@ use domain::scope;
 use http::HeaderMap;
 use serde::Serialize;
 
-use super::{Failure, FailureCode, Form, assertion, client, device, grant, response::Reply};
+use super::{Failure, FailureCode, Form, client, client_assertion, device, grant, response::Reply};
 use crate::{
     Caller, Context,
     authentication::{self, seconds_until, secret::Purpose},
@@ -47,10 +47,10 @@ pub(super) async fn grant(
     }
     check_fresh(ctx)?;
     let requested = form.get("scope");
-    let granted = if let Some(assertion) = assertion::presented(headers, form)? {
+    let granted = if let Some(client_assertion) = client_assertion::presented(headers, form)? {
         let scopes = scopes(requested)?;
         let client_id = form.get("client_id");
-        assertion::grant(ctx, assertion, client_id, &scopes, caller, EVENT).await?
+        client_assertion::grant(ctx, client_assertion, client_id, &scopes, caller, EVENT).await?
     } else {
         let proof =
             client::authenticate(ctx, headers, form, Purpose::Authenticate, caller, EVENT).await?;

@@ -147,7 +147,10 @@ async fn evidence(draft: &mut Draft<'_>, uid: Uid) -> Result<Option<Evidence>, E
         let Some(session) = session_of(draft, &user.message, &credential.message).await? else {
             continue;
         };
-        if api.admits(draft, &user, &groups, &session, None).await? {
+        if api
+            .allows_every_method(draft, &user, &groups, &session, None)
+            .await?
+        {
             return Ok(Some(api.into_evidence(
                 &user,
                 &groups,
@@ -180,7 +183,7 @@ async fn evidence(draft: &mut Draft<'_>, uid: Uid) -> Result<Option<Evidence>, E
         };
         let device_message = device.as_ref().map(|device| &device.message);
         if api
-            .admits(draft, &user, &groups, &under, device_message)
+            .allows_every_method(draft, &user, &groups, &under, device_message)
             .await?
         {
             let mut held = vec![of(session)];

@@ -44,12 +44,12 @@ pub struct Draft<'a> {
     internal: BTreeMap<(Kind, Uid), Revision>,
     limits: Vec<Operation>,
     audit: Vec<Operation>,
-    weakened: Weakened,
+    weakened: AccessReductions,
 }
 
 /// Staged changes and deletions that can take away access to the API.
 #[derive(Debug, Clone, Default)]
-pub struct Weakened {
+pub struct AccessReductions {
     /// True if a Group, a Policy or the `ClusterConfig` is affected, which many Users share.
     pub shared: bool,
     /// The Users with an affected User, Credential, Session or Device.
@@ -84,12 +84,12 @@ impl<'a> Draft<'a> {
             internal: BTreeMap::new(),
             limits: Vec::new(),
             audit: Vec::new(),
-            weakened: Weakened::default(),
+            weakened: AccessReductions::default(),
         }
     }
 
     /// Returns the staged changes and deletions that can take away access to the API.
-    pub fn weakened(&self) -> &Weakened {
+    pub fn weakened(&self) -> &AccessReductions {
         &self.weakened
     }
 

@@ -27,7 +27,7 @@ use authn::{
     issuer::{HttpsUrl, InvalidUrl},
     jwk::{KeySet, MAX_SET_LENGTH},
     saml::Certificate,
-    saml_source::Choice,
+    saml_source::ProviderSelection,
 };
 use domain::clock::UnixMillis;
 
@@ -212,8 +212,8 @@ fn check_saml(saml: &spec::Saml) -> Result<(), Error> {
 }
 
 /// Returns the part of the metadata that the settings select.
-pub(crate) fn saml_choice(spec: &spec::Saml) -> Choice {
-    Choice {
+pub(crate) fn saml_choice(spec: &spec::Saml) -> ProviderSelection {
+    ProviderSelection {
         entity_id: spec.provider_entity_id.clone(),
         signers: spec.metadata_signers.clone(),
     }

@@ -38,7 +38,7 @@ pub(super) fn invalid(path: &str, problems: &[Problem]) -> Error {
 ///
 /// # Errors
 /// Returns `InvalidArgument` if there are more than `most` entries.
-pub(super) fn at_most(field: &str, count: usize, most: usize) -> Result<(), Error> {
+pub(super) fn check_max_entries(field: &str, count: usize, most: usize) -> Result<(), Error> {
     if count > most {
         return Err(Error::invalid(format!(
             "spec.{field} has {count} entries; at most {most} are allowed"

@@ -188,7 +188,7 @@ async fn check_config(
     }
     tls::check(path, config)?;
     if let Some(config::Type::Http(http)) = &config.r#type
-        && http::signs_hosts(http)
+        && http::signs_for_one_host(http)
         && config.upstream.as_ref().is_some_and(upstream::is_balanced)
     {
         return Err(Error::invalid(format!(

@@ -48,7 +48,7 @@ async fn upgrade_document<T: Resource>(
         return Ok(());
     };
     let mut message = stored.clone();
-    message.withhold();
+    message.remove_data();
     let has_public_secret = message != stored;
     let (uid, created_at) = (document.uid, document.created_at);
     let new = codec::encode(uid, created_at, &message, SecretWrite::Keep);

@@ -13,7 +13,7 @@ mod events;
 mod inspect;
 mod kind;
 mod list;
-mod once;
+mod one_time_form;
 mod overview;
 mod secret;
 mod view;
@@ -57,15 +57,15 @@ pub(super) fn routes() -> Router<Context> {
 
 /// The API for the Session of the visitor, stored in the extensions of each page request. `None` if the visitor is not
 /// signed in or has no administrative access.
-pub(super) type Desk = Result<Option<Arc<Api>>, Failure>;
+pub(super) type AdminApi = Result<Option<Arc<Api>>, Failure>;
 
-pub(super) async fn desk(
+pub(super) async fn admin_api(
     ctx: &Context,
     visit: &Visit,
     caller: &Caller,
     headers: &HeaderMap,
-) -> Desk {
-    let Visit::Known(visitor) = visit else {
+) -> AdminApi {
+    let Visit::SignedIn(visitor) = visit else {
         return Ok(None);
     };
     let Ok(active) = visitor.check_active(ctx, ctx.now()).await else {
@@ -86,9 +86,9 @@ impl FromRequestParts<Context> for Administrator {
 
     async fn from_request_parts(parts: &mut Parts, ctx: &Context) -> Result<Self, Response> {
         let Member { visitor, .. } = Member::from_request_parts(parts, ctx).await?;
-        let desk = Extension::<Desk>::from_request_parts(parts, ctx).await;
-        let Extension(desk) = desk.map_err(|_| Failure::unavailable().into_response())?;
-        let api = desk.map_err(Failure::into_response)?;
+        let admin_api = Extension::<AdminApi>::from_request_parts(parts, ctx).await;
+        let Extension(admin_api) = admin_api.map_err(|_| Failure::unavailable().into_response())?;
+        let api = admin_api.map_err(Failure::into_response)?;
         let api = api.ok_or_else(|| Failure::not_found().into_response())?;
         Ok(Self { api, visitor })
     }

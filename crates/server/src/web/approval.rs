@@ -10,7 +10,7 @@ use maud::{Markup, html};
 
 use super::{
     failure::Failure,
-    form::Posted,
+    form::VerifiedForm,
     page::{Page, token_field},
     portal::{Member, utc},
     see_other,
@@ -68,7 +68,7 @@ pub(super) async fn answer(
     State(ctx): State<Context>,
     member: Member,
     Extension(caller): Extension<Caller>,
-    form: Posted,
+    form: VerifiedForm,
 ) -> Result<Response, Failure> {
     let login = read(form.get("request").unwrap_or_default())?;
     let by = &member.active;

@@ -4,7 +4,6 @@
 //! place to continue at afterwards.
 
 mod add;
-pub(super) mod asked;
 mod authenticate;
 pub(super) mod key;
 mod list;
@@ -12,6 +11,7 @@ mod program;
 mod qr;
 mod recovery;
 mod register;
+pub(super) mod step_up_options;
 
 use std::{ops::Deref, sync::Arc};
 
@@ -41,7 +41,7 @@ use crate::{
     Context, Error, ErrorKind,
     authentication::{
         authenticator::{Holder, manage},
-        browser::Begun,
+        browser::NewBrowserSession,
     },
 };
 
@@ -84,7 +84,7 @@ pub(super) fn routes() -> Router<Context> {
 ///
 /// # Errors
 /// Returns a [`Failure`] if no key is available to sign the return address.
-pub(super) fn detour(
+pub(super) fn authenticator_page(
     ctx: &Context,
     visitor: &Visitor,
     next: &Next,
@@ -109,30 +109,30 @@ pub(super) fn offer() -> String {
     format!("{REGISTER}?{}=1", register::OFFER)
 }
 
-/// Like [`detour`], but ignores recommendations.
+/// Like [`authenticator_page`], but ignores recommendations.
 ///
 /// # Errors
 /// Returns a [`Failure`] if no key is available to sign the return address.
-pub(super) fn required_detour(
+pub(super) fn required_authenticator_page(
     ctx: &Context,
     visitor: &Visitor,
     next: &Next,
 ) -> Result<Option<String>, Failure> {
     match visitor.refusal(ctx.now()) {
-        Some(Refusal::AuthenticatorRequired) => detour(ctx, visitor, next),
+        Some(Refusal::AuthenticatorRequired) => authenticator_page(ctx, visitor, next),
         _ => Ok(None),
     }
 }
 
 /// Extractor for a visitor with a Session, which may still require an Authenticator.
-struct Known(Arc<Visitor>);
+struct SignedInVisitor(Arc<Visitor>);
 
-impl FromRequestParts<Context> for Known {
+impl FromRequestParts<Context> for SignedInVisitor {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, ctx: &Context) -> Result<Self, Response> {
         let Ok(visit) = Visit::from_request_parts(parts, ctx).await;
-        if let Visit::Known(visitor) = visit {
+        if let Visit::SignedIn(visitor) = visit {
             return Ok(Self(visitor));
         }
         let login = portal::next(parts).login(ctx);
@@ -143,7 +143,7 @@ impl FromRequestParts<Context> for Known {
     }
 }
 
-impl Deref for Known {
+impl Deref for SignedInVisitor {
     type Target = Visitor;
 
     fn deref(&self) -> &Visitor {
@@ -152,8 +152,12 @@ impl Deref for Known {
 }
 
 /// Continues at `next` with the cookie of a Session that an Authenticator has raised.
-fn raised(ctx: &Context, session: api::core_v1::Session, next: &Next) -> Result<Response, Failure> {
-    let cookie: HeaderValue = visit::begun(ctx, &Begun { session })?;
+fn step_up_response(
+    ctx: &Context,
+    session: api::core_v1::Session,
+    next: &Next,
+) -> Result<Response, Failure> {
+    let cookie: HeaderValue = visit::new_session_cookie(ctx, &NewBrowserSession { session })?;
     Ok(see_other(&next.login(ctx)?, [Some(cookie)]))
 }
 
@@ -169,7 +173,7 @@ async fn prove_first(
     }
     let available = manage::available(ctx, holder).await?;
     let place = if available.all.is_empty() {
-        login::again(ctx, next)?
+        login::reauthentication_page(ctx, next)?
     } else {
         next.at(ctx, AUTHENTICATE)?
     };
@@ -177,7 +181,7 @@ async fn prove_first(
 }
 
 /// Returns whether the person can retry on the same page.
-fn is_told_there(error: &Error) -> bool {
+fn is_retryable(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::PermissionDenied

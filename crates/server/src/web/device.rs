@@ -10,17 +10,17 @@ use maud::{Markup, html};
 use super::{
     authenticators,
     failure::Failure,
-    form::{Fields, Posted},
+    form::{Fields, VerifiedForm},
     next::Next,
     page::{Page, token_field},
-    portal::{Member, moment},
+    portal::{Member, time_text},
     see_other,
     visit::Visit,
 };
 use crate::{
     Caller, Context,
     authentication::device_login::{self, Request},
-    places,
+    geoip,
 };
 
 /// Shows the form. Redirects visitors without a Session to the login.
@@ -31,12 +31,12 @@ pub(super) async fn page(
 ) -> Result<Response, Failure> {
     let fields = Fields::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
     let code = Next::code(fields.get("user_code").unwrap_or_default());
-    let Visit::Known(visitor) = &visit else {
+    let Visit::SignedIn(visitor) = &visit else {
         let login = Next::Device(code).login(&ctx)?;
         return Ok(see_other(&login, []));
     };
     let next = Next::Device(code.clone());
-    if let Some(place) = authenticators::required_detour(&ctx, visitor, &next)? {
+    if let Some(place) = authenticators::required_authenticator_page(&ctx, visitor, &next)? {
         return Ok(see_other(&place, []));
     }
     visitor.check_active(&ctx, ctx.now()).await?;
@@ -63,7 +63,7 @@ pub(super) async fn page(
 pub(super) async fn find(
     State(ctx): State<Context>,
     member: Member,
-    form: Posted,
+    form: VerifiedForm,
 ) -> Result<Response, Failure> {
     let code = form.get("code").unwrap_or_default();
     let (request, shown) = device_login::find(&ctx, code, &member.active)
@@ -78,7 +78,7 @@ pub(super) async fn answer(
     State(ctx): State<Context>,
     member: Member,
     Extension(caller): Extension<Caller>,
-    form: Posted,
+    form: VerifiedForm,
 ) -> Result<Response, Failure> {
     let is_approved = form.get("answer") == Some("approve");
     let shown = form.get("request").unwrap_or_default();
@@ -106,8 +106,8 @@ pub(super) async fn answer(
 
 /// Returns the location of the device as text, if its address is known.
 fn place(ctx: &Context, request: &Request) -> Option<String> {
-    let place = ctx.places.find(request.address.parse().ok()?)?;
-    Some(places::in_words(&place)).filter(|words| !words.is_empty())
+    let place = ctx.geoip.find(request.address.parse().ok()?)?;
+    Some(geoip::display_location(&place)).filter(|words| !words.is_empty())
 }
 
 fn question(ctx: &Context, name: &str, request: &Request, shown: &str, token: &str) -> Markup {
@@ -123,7 +123,7 @@ fn question(ctx: &Context, name: &str, request: &Request, shown: &str, token: &s
                 @if !request.address.is_empty() { div { dt { "IP address" } dd { (request.address) } } }
                 @if let Some(place) = place(ctx, request) { div { dt { "Location" } dd { (place) } } }
                 @if !request.user_agent.is_empty() { div { dt { "Program" } dd { (request.user_agent) } } }
-                div { dt { "Requested" } dd { (moment(request.at(), ctx.now())) } }
+                div { dt { "Requested" } dd { (time_text(request.at(), ctx.now())) } }
                 @if !request.scopes.is_empty() { div { dt { "Restricted to" } dd { (request.scopes.join(" ")) } } }
             }
             p.warning {

@@ -16,20 +16,20 @@ use maud::{Markup, html};
 use super::{
     authenticators,
     failure::Failure,
-    form::Posted,
+    form::VerifiedForm,
     page::{Page, token_field},
     see_other,
     visit::{self, Visit},
 };
 use crate::{
     Caller, Context, Error,
-    authentication::{browser::Begun, enrollment},
+    authentication::{browser::NewBrowserSession, enrollment},
     document::{index, load},
 };
 
 pub(super) async fn page(State(ctx): State<Context>, visit: Visit) -> Result<Response, Failure> {
     let known = match &visit {
-        Visit::Known(visitor) => {
+        Visit::SignedIn(visitor) => {
             Some((visitor.display_name().to_owned(), visitor.form_token(&ctx)?))
         }
         Visit::Unknown(_) => None,
@@ -42,7 +42,7 @@ pub(super) async fn redeem(
     State(ctx): State<Context>,
     headers: HeaderMap,
     Extension(caller): Extension<Caller>,
-    form: Posted,
+    form: VerifiedForm,
 ) -> Result<Response, Failure> {
     let text = form.get("link").unwrap_or_default();
     // Accepts the whole link or only its fragment.
@@ -58,10 +58,13 @@ pub(super) async fn redeem(
         // The login page handles the pending Authenticator action before it continues to the portal.
         _ => "/login".to_owned(),
     };
-    Ok(see_other(&place, [Some(visit::begun(&ctx, &begun)?)]))
+    Ok(see_other(
+        &place,
+        [Some(visit::new_session_cookie(&ctx, &begun)?)],
+    ))
 }
 
-async fn has_authenticators(ctx: &Context, begun: &Begun) -> Result<bool, Error> {
+async fn has_authenticators(ctx: &Context, begun: &NewBrowserSession) -> Result<bool, Error> {
     let status = begun.session.status.as_ref();
     let user = status.and_then(|status| status.user_ref.as_ref());
     let user = user.map_or("", |user| user.uid.as_str());

@@ -14,7 +14,7 @@ pub(super) const TOKEN: &str = "token";
 const MOST: usize = 64;
 
 /// The fields of a form sent by one of our pages. If the visitor has a Session, its CSRF token was verified.
-pub(crate) struct Posted(Fields);
+pub(crate) struct VerifiedForm(Fields);
 
 /// Fields of a form or a query. Names are unique.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Fields {
     }
 }
 
-impl std::ops::Deref for Posted {
+impl std::ops::Deref for VerifiedForm {
     type Target = Fields;
 
     fn deref(&self) -> &Fields {
@@ -48,7 +48,7 @@ impl std::ops::Deref for Posted {
     }
 }
 
-impl FromRequest<Context> for Posted {
+impl FromRequest<Context> for VerifiedForm {
     type Rejection = Failure;
 
     async fn from_request(request: Request, ctx: &Context) -> Result<Self, Failure> {
@@ -73,7 +73,7 @@ impl FromRequest<Context> for Posted {
                 "The data from your browser cannot be read. Go back and try again.",
             )
         })?;
-        if let Some(Visit::Known(visitor)) = visit {
+        if let Some(Visit::SignedIn(visitor)) = visit {
             visitor.check(ctx, fields.get(TOKEN)).await?;
         }
         Ok(Self(fields))

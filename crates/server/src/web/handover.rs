@@ -20,7 +20,7 @@ use crate::{
     Context, Error, ErrorKind, Principal, Unauthenticated,
     authentication::active::{ActiveSession, NotActive},
     directory::Presented,
-    return_to::Place,
+    return_to::ReturnTarget,
     sealed::{self, NotOpened, Purpose},
 };
 
@@ -64,7 +64,7 @@ struct Cookie {
 }
 
 /// The result of a successful handover.
-pub struct Arrived {
+pub struct RedeemedHandover {
     /// Value of the cookie for the host of the Service.
     pub cookie: String,
     /// Lifetime of the cookie.
@@ -93,7 +93,11 @@ pub fn state_of(nonce: &str) -> String {
 ///
 /// # Errors
 /// Returns an error if no signing key is available.
-pub(super) fn depart(ctx: &Context, by: &ActiveSession, place: &Place) -> Result<String, Error> {
+pub(super) fn issue_code(
+    ctx: &Context,
+    by: &ActiveSession,
+    place: &ReturnTarget,
+) -> Result<String, Error> {
     let code = Code {
         id: ctx.new_uid().as_bytes().to_vec(),
         session: by.uid().as_bytes().to_vec(),
@@ -116,12 +120,12 @@ pub(super) fn depart(ctx: &Context, by: &ActiveSession, place: &Place) -> Result
 /// * [`Refused::Invalid`] if the code is not valid for this host and browser, or its Session is no longer active.
 /// * [`Refused::Used`] if the code was redeemed before.
 /// * [`Refused::Unavailable`] if the Cluster cannot verify it now.
-pub async fn arrive(
+pub async fn redeem_code(
     ctx: &Context,
     host: &str,
     code: &str,
     nonce: &str,
-) -> Result<Arrived, Refused> {
+) -> Result<RedeemedHandover, Refused> {
     let opened = sealed::open::<Code>(ctx, Purpose::HandOver, code).await;
     let code = opened.map_err(|error| match error {
         NotOpened::Invalid | NotOpened::Expired => Refused::Invalid,
@@ -155,14 +159,14 @@ pub async fn arrive(
     if nonce.is_empty() || !is_host || !is_browser {
         return Err(Refused::Invalid);
     }
-    let expires_at = standing(ctx, session, now).await?;
+    let expires_at = service_cookie_expiry(ctx, session, now).await?;
     let bound = Bound {
         session,
         version: code.version,
         host,
     };
     let cookie = seal(ctx, bound, expires_at).map_err(|_| Refused::Unavailable)?;
-    Ok(Arrived {
+    Ok(RedeemedHandover {
         cookie,
         lifetime: expires_at.since(now),
         target: target.to_owned(),
@@ -183,7 +187,7 @@ pub async fn authenticate(
         return Err(Unauthenticated::Unavailable);
     }
     let presented = Presented::ServiceCookie { host, text };
-    if let Some(principal) = ctx.directory.remembered(&presented) {
+    if let Some(principal) = ctx.directory.cached(&presented) {
         return Ok(principal);
     }
     let refused = |reason| Unauthenticated::Refused { reason };
@@ -255,7 +259,11 @@ fn seal(ctx: &Context, bound: Bound<'_>, expires_at: UnixMillis) -> Result<Strin
 }
 
 /// Returns the expiry of a Service cookie that is issued now for this Session.
-async fn standing(ctx: &Context, session: Uid, now: UnixMillis) -> Result<UnixMillis, Refused> {
+async fn service_cookie_expiry(
+    ctx: &Context,
+    session: Uid,
+    now: UnixMillis,
+) -> Result<UnixMillis, Refused> {
     match ActiveSession::read(ctx, session, now).await {
         Ok(active) if session::is_browser(active.session()) => {
             Ok(session::browser_access_expiry(active.session(), now))

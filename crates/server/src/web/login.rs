@@ -18,12 +18,12 @@ use super::{
     },
     cookie::{self, SameSite},
     failure::Failure,
-    form::{Fields, Posted},
+    form::{Fields, VerifiedForm},
     handover,
     login_state::{self, LoginState},
     next::Next,
     page::{Page, token_field},
-    provider::{self, Arrival, Destination, Identified, Offer},
+    provider::{self, Destination, Identified, OfferedProvider, ProviderResponse},
     see_other,
     visit::{self, Visit, Visitor},
 };
@@ -33,7 +33,7 @@ use crate::{
         IdentityFailed,
         active::ActiveSession,
         authenticator::fido::{self, Challenge},
-        browser::{self, Begun, Entrance, Way},
+        browser::{self, BrowserLogin, BrowserLoginMethod, NewBrowserSession},
         refused_identity,
     },
 };
@@ -61,7 +61,7 @@ pub(super) async fn page(
     let fields = query_fields(query.as_deref())?;
     let next = Next::read(&ctx, &fields).await?;
     match &visit {
-        Visit::Known(visitor) => {
+        Visit::SignedIn(visitor) => {
             if let Some(again) = fields.get(AGAIN) {
                 let why = if again == FOR_SERVICE {
                     PROOF_WHY
@@ -71,7 +71,7 @@ pub(super) async fn page(
                 let token = visitor.form_token(&ctx)?;
                 return ask(&ctx, &next, Some(why), Some(&token), false);
             }
-            if let Some(place) = authenticators::detour(&ctx, visitor, &next)? {
+            if let Some(place) = authenticators::authenticator_page(&ctx, visitor, &next)? {
                 return Ok(see_other(&place, []));
             }
             let active = visitor.check_active(&ctx, ctx.now()).await?;
@@ -85,11 +85,11 @@ pub(super) async fn page(
 }
 
 /// Returns the path of the login page that asks a signed-in person to authenticate again.
-pub(super) fn again(ctx: &Context, next: &Next) -> Result<String, Failure> {
+pub(super) fn reauthentication_page(ctx: &Context, next: &Next) -> Result<String, Failure> {
     next.at(ctx, &format!("/login?{AGAIN}=1"))
 }
 
-/// Like [`again`], for a step-up that a Service requires. The path carries no place to continue at.
+/// Like [`reauthentication_page`], for a step-up that a Service requires. The path carries no place to continue at.
 pub(super) fn proof_page() -> String {
     format!("/login?{AGAIN}={FOR_SERVICE}")
 }
@@ -101,7 +101,7 @@ fn ask(
     token: Option<&str>,
     is_other: bool,
 ) -> Result<Response, Failure> {
-    let offers = provider::offers(ctx);
+    let offered_providers = provider::offered_providers(ctx);
     let field = next.field(ctx)?;
     let passkey = if fido::is_enabled(ctx) {
         Some(passkey_form(
@@ -117,7 +117,7 @@ fn ask(
         @if let Some((name, value)) = &field { input type="hidden" name=(name) value=(value); }
         @if is_other { input type="hidden" name=(OTHER) value="1"; }
     };
-    let body = choice(next, &offers, &hidden, why, passkey.as_ref());
+    let body = choice(next, &offered_providers, &hidden, why, passkey.as_ref());
     // The answer to the form redirects to a provider.
     Ok(Page::new("Sign in", body)
         .forms_lead_to(elsewhere(ctx))
@@ -129,7 +129,7 @@ pub(super) async fn passkey(
     State(ctx): State<Context>,
     headers: HeaderMap,
     Extension(caller): Extension<Caller>,
-    form: Posted,
+    form: VerifiedForm,
 ) -> Result<Response, Failure> {
     let next = Next::read(&ctx, &form).await?;
     let state = form.get("state").unwrap_or_default();
@@ -137,7 +137,7 @@ pub(super) async fn passkey(
     let former = visit::former(&ctx, &headers).await;
     match fido::login(&ctx, former, state, response, &caller).await {
         Ok(begun) => {
-            let session = visit::begun(&ctx, &begun)?;
+            let session = visit::new_session_cookie(&ctx, &begun)?;
             Ok(see_other(&next.login(&ctx)?, [Some(session)]))
         }
         Err(error) => Err(Failure::from(error).then(next.login(&ctx)?, "Back to sign-in")),
@@ -149,32 +149,36 @@ pub(super) async fn begin(
     State(ctx): State<Context>,
     visit: Visit,
     headers: HeaderMap,
-    form: Posted,
+    form: VerifiedForm,
 ) -> Result<Response, Failure> {
     // A signed-in person is here to authenticate again, or wants to use another account.
-    let anew = matches!(visit, Visit::Known(_)) || form.get(OTHER).is_some();
+    let force_authentication = matches!(visit, Visit::SignedIn(_)) || form.get(OTHER).is_some();
     let next = Next::read(&ctx, &form).await?;
     let provider: Uid = form
         .get("provider")
         .and_then(|uid| uid.parse().ok())
         .ok_or_else(Failure::not_found)?;
     let id = login_state::new_id(&ctx);
-    let departure = provider::begin(&ctx, provider, &id, anew)
+    let provider_request = provider::begin(&ctx, provider, &id, force_authentication)
         .await
         .map_err(|error| back(&ctx, &next, error.into()))?;
     let state = LoginState {
         id,
         provider,
-        memory: departure.memory,
+        protocol_state: provider_request.protocol_state,
         next,
         former: visit::former(&ctx, &headers).await,
     };
     let cookie = state.cookie(&ctx)?;
-    Ok(send_off(&ctx, &departure.to, Some(cookie)))
+    Ok(send_to_provider(&ctx, &provider_request.to, Some(cookie)))
 }
 
 /// Sends the browser to `to`, by a redirect or a form. The cookie identifies the browser when it returns.
-pub(super) fn send_off(ctx: &Context, to: &Destination, cookie: Option<HeaderValue>) -> Response {
+pub(super) fn send_to_provider(
+    ctx: &Context,
+    to: &Destination,
+    cookie: Option<HeaderValue>,
+) -> Response {
     let (action, fields) = match to {
         Destination::Url(url) => return see_other(url, [cookie]),
         Destination::Form { action, fields } => (action, fields),
@@ -207,21 +211,21 @@ pub(super) async fn returned(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
     let fields = query_fields(query.as_deref())?;
-    arrive(&ctx, &headers, &fields, &caller).await
+    handle_response(&ctx, &headers, &fields, &caller).await
 }
 
 /// Handles the callback of a provider that posts a form.
-pub(super) async fn posted_back(
+pub(super) async fn callback_post(
     State(ctx): State<Context>,
     headers: HeaderMap,
     Extension(caller): Extension<Caller>,
     body: Bytes,
 ) -> Result<Response, Failure> {
     let fields = Fields::parse(&body).ok_or_else(unreadable)?;
-    arrive(&ctx, &headers, &fields, &caller).await
+    handle_response(&ctx, &headers, &fields, &caller).await
 }
 
-async fn arrive(
+async fn handle_response(
     ctx: &Context,
     headers: &HeaderMap,
     fields: &Fields,
@@ -230,13 +234,13 @@ async fn arrive(
     ctx.failed_logins.check(caller, ctx.now())?;
     let sent = fields.get("state").or_else(|| fields.get("RelayState"));
     let state = LoginState::read(ctx, headers, sent).await?;
-    let arrival = Arrival {
+    let provider_response = ProviderResponse {
         provider: state.provider,
-        memory: &state.memory,
+        protocol_state: &state.protocol_state,
         fields,
         caller,
     };
-    let outcome = match provider::finish(ctx, arrival).await {
+    let outcome = match provider::finish(ctx, provider_response).await {
         Ok(who) => enter(ctx, who, &state, caller).await,
         Err(failed) => Err(failed),
     };
@@ -257,7 +261,7 @@ async fn arrive(
             _ => back(ctx, &state.next, failure),
         }
     })?;
-    let session = visit::begun(ctx, &begun)?;
+    let session = visit::new_session_cookie(ctx, &begun)?;
     let done = cookie::clear(cookie::LOGIN, SameSite::None);
     Ok(see_other(&state.next.login(ctx)?, [Some(session), done]))
 }
@@ -267,17 +271,17 @@ async fn enter(
     who: Identified,
     state: &LoginState,
     caller: &Caller,
-) -> Result<Begun, IdentityFailed> {
+) -> Result<NewBrowserSession, IdentityFailed> {
     let Identified { user, mut identity } = who;
     identity.records.push(state.used(ctx));
     let provider = identity.provider.message.metadata.clone();
     let identifier = identity.identifier.clone();
-    let entrance = Entrance {
+    let login = BrowserLogin {
         user,
-        way: Way::Identity(identity),
+        method: BrowserLoginMethod::Identity(identity),
         former: state.former,
     };
-    let begun = browser::begin(ctx, &entrance, caller, |_| Ok(())).await;
+    let begun = browser::log_in(ctx, &login, caller, |_| Ok(())).await;
     begun.map_err(|error| IdentityFailed {
         error,
         provider: provider.map(Box::new),
@@ -299,7 +303,7 @@ fn go_on(
         // The return address is not bound to a browser, so it cannot be handed over.
         Next::Service(place) if place.state.is_empty() => Ok(see_other("/", [])),
         Next::Service(place) => {
-            let url = handover::depart(ctx, active, place)?;
+            let url = handover::issue_code(ctx, active, place)?;
             Ok(see_other(&url, []))
         }
         Next::Program(request) => approval::page(ctx, visitor, request, caller),
@@ -310,7 +314,7 @@ fn go_on(
 
 fn choice(
     next: &Next,
-    offers: &[Offer],
+    offered_providers: &[OfferedProvider],
     hidden: &Markup,
     why: Option<&str>,
     passkey: Option<&Markup>,
@@ -329,15 +333,15 @@ fn choice(
                 p { "to approve the sign-in of a device that shows a code" }
             }
             @if let Some(passkey) = passkey { (passkey) }
-            @if offers.is_empty() && passkey.is_none() {
+            @if offered_providers.is_empty() && passkey.is_none() {
                 p {
                     "This Cluster has no identity provider to sign in with. An administrator can create a sign-in link \
                      for you:"
                 }
                 pre { code { "octeliumctl create enrollment --user YOU" } }
-            } @else if !offers.is_empty() {
+            } @else if !offered_providers.is_empty() {
                 ul.choices {
-                    @for offer in offers {
+                    @for offer in offered_providers {
                         li {
                             form method="post" action="/begin" {
                                 input type="hidden" name="provider" value=(offer.uid);

@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq as _;
 use super::{
     cookie::{self, SameSite},
     failure::Failure,
-    next::{Kept, Next},
+    next::{Next, SealedNext},
 };
 use crate::{
     Context, Error,
@@ -28,7 +28,7 @@ const USED: &str = "login-used";
 pub(super) struct LoginState {
     pub(super) id: String,
     pub(super) provider: Uid,
-    pub(super) memory: Vec<u8>,
+    pub(super) protocol_state: Vec<u8>,
     pub(super) next: Next,
     /// The previous Session of the browser.
     pub(super) former: Option<Uid>,
@@ -41,9 +41,9 @@ struct Cookie {
     #[prost(bytes = "vec", tag = "2")]
     provider: Vec<u8>,
     #[prost(bytes = "vec", tag = "3")]
-    memory: Vec<u8>,
+    protocol_state: Vec<u8>,
     #[prost(message, optional, tag = "4")]
-    next: Option<Kept>,
+    next: Option<SealedNext>,
     #[prost(bytes = "vec", optional, tag = "5")]
     former: Option<Vec<u8>>,
 }
@@ -65,8 +65,8 @@ impl LoginState {
         let content = Cookie {
             id: self.id.clone(),
             provider: self.provider.as_bytes().to_vec(),
-            memory: self.memory.clone(),
-            next: Some(self.next.keep()),
+            protocol_state: self.protocol_state.clone(),
+            next: Some(self.next.to_sealed()),
             former: self.former.map(|former| former.as_bytes().to_vec()),
         };
         let expires_at = ctx.now().saturating_add(LIFETIME);
@@ -91,8 +91,9 @@ impl LoginState {
             NotOpened::Expired => late(),
             NotOpened::Unavailable => Failure::unavailable(),
         })?;
-        let is_it = state.is_some_and(|state| state.as_bytes().ct_eq(cookie.id.as_bytes()).into());
-        if !is_it {
+        let is_of_this_browser =
+            state.is_some_and(|state| state.as_bytes().ct_eq(cookie.id.as_bytes()).into());
+        if !is_of_this_browser {
             return Err(foreign());
         }
         let former = cookie.former.map(|former| Uid::from_bytes(&former));
@@ -112,8 +113,8 @@ impl LoginState {
         Ok(Self {
             id: cookie.id,
             provider,
-            memory: cookie.memory,
-            next: Next::kept(cookie.next.unwrap_or_default()),
+            protocol_state: cookie.protocol_state,
+            next: Next::from_sealed(cookie.next.unwrap_or_default()),
             former,
         })
     }

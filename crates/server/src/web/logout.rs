@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::{
     cookie::{self, SameSite},
     failure::Failure,
-    form::Posted,
+    form::VerifiedForm,
     login::elsewhere,
     page::Page,
     saml,
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     Caller, Context,
     authentication::browser,
-    federation::{oidc, saml::logout::farewell},
+    federation::{oidc, saml::logout::begin_provider_logout},
 };
 
 /// Timeout for the preparation of a logout at the provider.
@@ -34,24 +34,24 @@ pub(super) async fn logout(
     State(ctx): State<Context>,
     visit: Visit,
     Extension(caller): Extension<Caller>,
-    _form: Posted,
+    _form: VerifiedForm,
 ) -> Result<Response, Failure> {
     let mut further = None;
     let mut other = None;
-    if let Visit::Known(visitor) = &visit {
+    if let Visit::SignedIn(visitor) = &visit {
         let session = &visitor.resumed.session.message;
         let ways = async {
             (
-                farewell(&ctx, session).await,
-                oidc::farewell(&ctx, session).await,
+                begin_provider_logout(&ctx, session).await,
+                oidc::logout_page(&ctx, session).await,
             )
         };
         // A provider that is down must not delay the logout.
-        let (farewell, of_oidc) = timeout(PATIENCE, ways).await.unwrap_or_default();
-        other = of_oidc;
+        let (provider_logout, logout_page) = timeout(PATIENCE, ways).await.unwrap_or_default();
+        other = logout_page;
         browser::log_out(&ctx, &visitor.resumed, &caller).await?;
-        further = farewell
-            .map(|farewell| saml::further(&ctx, &farewell))
+        further = provider_logout
+            .map(|provider_logout| saml::provider_logout_form(&ctx, &provider_logout))
             .transpose()?;
     }
     let text = "This browser's Session has ended, here and at all Services.";
@@ -83,7 +83,7 @@ fn page(text: &str, further: Option<&Markup>) -> Page {
         }
     };
     // The frame still knows the ended Session, so it is rendered without one.
-    Page::new("Signed out", body).for_nobody()
+    Page::new("Signed out", body).without_visitor()
 }
 
 fn without_session(page: Page) -> Response {

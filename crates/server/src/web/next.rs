@@ -5,7 +5,7 @@ use http::StatusCode;
 use super::{approval, failure::Failure, form::Fields};
 use crate::{
     Context,
-    return_to::{self, InvalidReturn, Place},
+    return_to::{self, InvalidReturn, ReturnTarget},
 };
 
 /// The place to continue at.
@@ -13,7 +13,7 @@ use crate::{
 pub(crate) enum Next {
     Portal,
     /// A page of a Service.
-    Service(Place),
+    Service(ReturnTarget),
     /// Approval of a command-line client on the person's machine: its request, unparsed.
     Program(String),
     /// Approval of a device that shows a code. The code is empty if it was not in the link.
@@ -24,7 +24,7 @@ pub(crate) enum Next {
 
 /// The form that is sealed into a cookie.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Kept {
+pub(super) struct SealedNext {
     #[prost(string, tag = "1")]
     url: String,
     #[prost(string, tag = "2")]
@@ -147,8 +147,8 @@ impl Next {
         })
     }
 
-    pub(super) fn keep(&self) -> Kept {
-        let mut kept = Kept::default();
+    pub(super) fn to_sealed(&self) -> SealedNext {
+        let mut kept = SealedNext::default();
         match self {
             Self::Portal => {}
             Self::Service(place) => {
@@ -162,9 +162,9 @@ impl Next {
         kept
     }
 
-    pub(super) fn kept(kept: Kept) -> Self {
+    pub(super) fn from_sealed(from_sealed: SealedNext) -> Self {
         if !kept.url.is_empty() {
-            return Self::Service(Place {
+            return Self::Service(ReturnTarget {
                 url: kept.url,
                 state: kept.state,
             });

@@ -10,33 +10,33 @@ pub(super) fn is_own(headers: &HeaderMap, origin: &str) -> bool {
     let site = single(headers, &SEC_FETCH_SITE);
     let named = single(headers, &header::ORIGIN);
     match (site, named) {
-        (Said::Nothing, Said::Nothing) => false,
-        (site, named) => site.is_or_nothing("same-origin") && named.is_or_nothing(origin),
+        (HeaderField::Absent, HeaderField::Absent) => false,
+        (site, named) => site.is_absent_or("same-origin") && named.is_absent_or(origin),
     }
 }
 
-enum Said<'a> {
-    Nothing,
-    Once(&'a [u8]),
-    Unclear,
+enum HeaderField<'a> {
+    Absent,
+    Single(&'a [u8]),
+    Repeated,
 }
 
-impl Said<'_> {
-    fn is_or_nothing(&self, expected: &str) -> bool {
+impl HeaderField<'_> {
+    fn is_absent_or(&self, expected: &str) -> bool {
         match self {
-            Self::Nothing => true,
-            Self::Once(value) => *value == expected.as_bytes(),
-            Self::Unclear => false,
+            Self::Absent => true,
+            Self::Single(value) => *value == expected.as_bytes(),
+            Self::Repeated => false,
         }
     }
 }
 
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Said<'a> {
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> HeaderField<'a> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
-        (None, _) => Said::Nothing,
-        (Some(value), None) => Said::Once(value.as_bytes()),
-        (Some(_), Some(_)) => Said::Unclear,
+        (None, _) => HeaderField::Absent,
+        (Some(value), None) => HeaderField::Single(value.as_bytes()),
+        (Some(_), Some(_)) => HeaderField::Repeated,
     }
 }
 
@@ -60,7 +60,7 @@ mod tests {
     #[case(&[("sec-fetch-site", "cross-site")], false)]
     #[case(&[("sec-fetch-site", "none")], false)]
     #[case(&[("origin", "https://example.com"), ("origin", "https://example.com")], false)]
-    fn w02_a_form_of_another_page_is_told_apart(
+    fn w02_a_form_of_another_page_is_detected(
         #[case] fields: &[(&'static str, &'static str)],
         #[case] own: bool,
     ) {

@@ -19,7 +19,7 @@ pub(crate) struct Page {
     status: StatusCode,
     section: Option<Section>,
     form_targets: String,
-    for_nobody: bool,
+    without_visitor: bool,
     asks_for_more: bool,
 }
 
@@ -77,7 +77,7 @@ impl Page {
             status: StatusCode::OK,
             section: None,
             form_targets: String::new(),
-            for_nobody: false,
+            without_visitor: false,
             asks_for_more: false,
         }
     }
@@ -116,9 +116,9 @@ impl Page {
 
     /// Renders the page without the Session of the visitor.
     #[must_use]
-    pub(crate) fn for_nobody(self) -> Self {
+    pub(crate) fn without_visitor(self) -> Self {
         Self {
-            for_nobody: true,
+            without_visitor: true,
             ..self
         }
     }
@@ -144,10 +144,10 @@ impl Page {
         is_admin: bool,
     ) -> Result<Response, Error> {
         let visitor = match visit {
-            Visit::Known(visitor) if !self.for_nobody => {
+            Visit::SignedIn(visitor) if !self.without_visitor => {
                 Some((&**visitor, visitor.form_token(ctx)?))
             }
-            Visit::Known(_) | Visit::Unknown(_) => None,
+            Visit::SignedIn(_) | Visit::Unknown(_) => None,
         };
         let domain = ctx.domain.authority();
         let document = html! {

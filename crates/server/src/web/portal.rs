@@ -1,12 +1,12 @@
 //! The portal: the Services that a person can reach, their Sessions, Devices and profile.
 
 mod devices;
-pub(super) mod moment;
 mod profile;
 mod services;
 mod sessions;
+pub(super) mod time_text;
 
-pub(super) use moment::{moment, utc};
+pub(super) use time_text::{time_text, utc};
 
 use std::sync::Arc;
 
@@ -51,12 +51,12 @@ impl FromRequestParts<Context> for Member {
     async fn from_request_parts(parts: &mut Parts, ctx: &Context) -> Result<Self, Response> {
         let Ok(visit) = Visit::from_request_parts(parts, ctx).await;
         let next = next(parts);
-        let Visit::Known(visitor) = visit else {
+        let Visit::SignedIn(visitor) = visit else {
             let login = next.login(ctx).map_err(Failure::into_response)?;
             return Err(see_other(&login, []));
         };
-        let detour = authenticators::required_detour(ctx, &visitor, &next);
-        if let Some(place) = detour.map_err(Failure::into_response)? {
+        let authenticator_page = authenticators::required_authenticator_page(ctx, &visitor, &next);
+        if let Some(place) = authenticator_page.map_err(Failure::into_response)? {
             return Err(see_other(&place, []));
         }
         let active = visitor.check_active(ctx, ctx.now()).await;

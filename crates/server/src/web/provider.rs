@@ -11,7 +11,7 @@ use api::core_v1::{
     secret::{Data, data},
 };
 use authn::{
-    provider::{self, Answer, LoginError, github, oidc},
+    provider::{self, AuthorizationResponse, LoginError, github, oidc},
     saml::Outgoing,
 };
 use domain::{id::Uid, kind::Kind};
@@ -23,7 +23,7 @@ use crate::{
     Caller, Context, Error, ErrorKind,
     authentication::{
         identity::{IdentityFailed, ProvenIdentity},
-        person,
+        user_provisioning,
     },
     directory::ProviderEntry,
     document::load,
@@ -32,16 +32,16 @@ use crate::{
 
 /// A provider that the login page offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Offer {
+pub(crate) struct OfferedProvider {
     pub(crate) uid: Uid,
     pub(crate) label: String,
 }
 
-/// A login that is about to leave for the provider.
-pub(crate) struct Departure {
+/// The request of a login, which the browser takes to the provider.
+pub(crate) struct ProviderRequest {
     pub(crate) to: Destination,
     /// State of the protocol (nonce, code verifier, request id), less than 1 KiB.
-    pub(crate) memory: Vec<u8>,
+    pub(crate) protocol_state: Vec<u8>,
 }
 
 /// The provider's address and how the browser gets there.
@@ -55,10 +55,10 @@ pub(crate) enum Destination {
     },
 }
 
-/// The answer that the browser brings back from a provider.
-pub(crate) struct Arrival<'a> {
+/// The response that the browser brings back from a provider.
+pub(crate) struct ProviderResponse<'a> {
     pub(crate) provider: Uid,
-    pub(crate) memory: &'a [u8],
+    pub(crate) protocol_state: &'a [u8],
     /// Fields of the query or the form.
     pub(crate) fields: &'a Fields,
     pub(crate) caller: &'a Caller,
@@ -71,7 +71,7 @@ pub(crate) struct Identified {
 }
 
 /// Returns the usable providers that people can sign in with.
-pub(crate) fn offers(ctx: &Context) -> Vec<Offer> {
+pub(crate) fn offered_providers(ctx: &Context) -> Vec<OfferedProvider> {
     let providers = ctx.directory.identity_providers();
     let usable = providers.iter().filter(|entry| {
         let spec = entry.spec().and_then(|spec| spec.r#type.as_ref());
@@ -79,15 +79,15 @@ pub(crate) fn offers(ctx: &Context) -> Vec<Offer> {
             && matches!(spec, Some(Type::Oidc(_) | Type::Github(_) | Type::Saml(_)))
     });
     usable
-        .map(|entry| Offer {
-            uid: entry.known.uid,
+        .map(|entry| OfferedProvider {
+            uid: entry.provider.uid,
             label: entry.label().to_owned(),
         })
         .collect()
 }
 
-/// Starts a login at a provider. The provider returns `state` unchanged. With `anew` the provider must authenticate the
-/// person again; GitHub does not support this.
+/// Starts a login at a provider. The provider returns `state` unchanged. With `force_authentication`, the provider must
+/// authenticate the person again; GitHub does not support this.
 ///
 /// # Errors
 /// Returns `FailedPrecondition` if the provider does not exist. Returns other errors if it is unreachable or
@@ -96,35 +96,38 @@ pub(crate) async fn begin(
     ctx: &Context,
     provider: Uid,
     state: &str,
-    anew: bool,
-) -> Result<Departure, Error> {
+    force_authentication: bool,
+) -> Result<ProviderRequest, Error> {
     let entry = usable(ctx, provider)?;
     let redirect_url = redirect_url(ctx);
-    let departure = match entry.spec().and_then(|spec| spec.r#type.as_ref()) {
+    let authorization_request = match entry.spec().and_then(|spec| spec.r#type.as_ref()) {
         Some(Type::Oidc(oidc)) => {
             // Starting a login needs no client secret; finishing it does.
             let registration = of_oidc(oidc, "", &redirect_url);
-            let relying = ctx.providers.relying(&oidc.issuer_url, &ctx.clock);
-            let departure = relying.begin(&registration, state, anew, &*ctx.rng).await;
-            departure.map_err(|error| told(&entry, error))?
+            let relying_party = ctx.providers.relying_party(&oidc.issuer_url, &ctx.clock);
+            let authorization_request = relying_party
+                .begin(&registration, state, force_authentication, &*ctx.rng)
+                .await;
+            authorization_request.map_err(|error| login_error(&entry, error))?
         }
         Some(Type::Github(github)) => {
             let registration = of_github(github, "", &redirect_url);
             github::begin(&endpoints(ctx, github), &registration, state, &*ctx.rng)
         }
         Some(Type::Saml(_)) => {
-            let (message, memory) = saml::begin(ctx, &entry, state, anew).await?;
-            return Ok(Departure {
+            let (message, protocol_state) =
+                saml::begin(ctx, &entry, state, force_authentication).await?;
+            return Ok(ProviderRequest {
                 to: Destination::from(message),
-                memory,
+                protocol_state,
             });
         }
         _ => return Err(gone()),
     };
-    let provider::Departure { url, memory } = departure;
-    Ok(Departure {
+    let provider::AuthorizationRequest { url, login_state } = authorization_request;
+    Ok(ProviderRequest {
         to: Destination::Url(url),
-        memory,
+        protocol_state: login_state,
     })
 }
 
@@ -134,14 +137,14 @@ pub(crate) async fn begin(
 /// Returns `Unauthenticated` or `PermissionDenied` with a text for the person if they cannot sign in.
 pub(crate) async fn finish(
     ctx: &Context,
-    arrival: Arrival<'_>,
+    provider_response: ProviderResponse<'_>,
 ) -> Result<Identified, IdentityFailed> {
-    let entry = usable(ctx, arrival.provider)?;
+    let entry = usable(ctx, provider_response.provider)?;
     let at = |error: Error| IdentityFailed::at(error, &entry);
-    let answer = Answer {
-        code: arrival.fields.get("code"),
-        issuer: arrival.fields.get("iss"),
-        error: arrival.fields.get("error"),
+    let authorization_response = AuthorizationResponse {
+        code: provider_response.fields.get("code"),
+        issuer: provider_response.fields.get("iss"),
+        error: provider_response.fields.get("error"),
     };
     let redirect_url = redirect_url(ctx);
     let external = match entry.spec().and_then(|spec| spec.r#type.as_ref()) {
@@ -154,8 +157,14 @@ pub(crate) async fn finish(
                 secret.ok_or_else(|| at(gone()))?;
             let secret = client_secret(ctx, name).await.map_err(at)?;
             let registration = of_oidc(oidc, &secret, &redirect_url);
-            let relying = ctx.providers.relying(&oidc.issuer_url, &ctx.clock);
-            relying.finish(&registration, arrival.memory, answer).await
+            let relying_party = ctx.providers.relying_party(&oidc.issuer_url, &ctx.clock);
+            relying_party
+                .finish(
+                    &registration,
+                    provider_response.protocol_state,
+                    authorization_response,
+                )
+                .await
         }
         Some(Type::Github(github)) => {
             let secret = github
@@ -168,29 +177,45 @@ pub(crate) async fn finish(
             let registration = of_github(github, &secret, &redirect_url);
             let endpoints = endpoints(ctx, github);
             let outbound = ctx.providers.outbound();
-            github::finish(&endpoints, &registration, arrival.memory, answer, outbound).await
+            github::finish(
+                &endpoints,
+                &registration,
+                provider_response.protocol_state,
+                authorization_response,
+                outbound,
+            )
+            .await
         }
         Some(Type::Saml(_)) => {
-            let response = arrival.fields.get("SAMLResponse").unwrap_or_default();
-            let said = saml::finish(ctx, &entry, arrival.memory, response).await;
-            let said = said.map_err(at)?;
-            let (user, mut identity) =
-                person::identify(ctx, &entry, said.external, &said.assertion, arrival.caller)
-                    .await?;
-            identity.saml = said.session;
-            identity.records.push(said.used);
+            let response = provider_response
+                .fields
+                .get("SAMLResponse")
+                .unwrap_or_default();
+            let login = saml::finish(ctx, &entry, provider_response.protocol_state, response).await;
+            let login = login.map_err(at)?;
+            let (user, mut identity) = user_provisioning::identify(
+                ctx,
+                &entry,
+                login.external,
+                &login.assertion,
+                provider_response.caller,
+            )
+            .await?;
+            identity.saml = login.session;
+            identity.records.push(login.used);
             return Ok(Identified { user, identity });
         }
         _ => return Err(at(gone())),
     };
-    let external = external.map_err(|error| at(told(&entry, error)))?;
+    let external = external.map_err(|error| at(login_error(&entry, error)))?;
     let is_oidc = matches!(
         entry.spec().and_then(|spec| spec.r#type.as_ref()),
         Some(Type::Oidc(_))
     );
-    let remembered = is_oidc.then(|| federation::oidc::remembered(&external));
-    let (user, mut identity) = person::identify(ctx, &entry, external, "", arrival.caller).await?;
-    identity.oidc = remembered.flatten();
+    let logout_identifiers = is_oidc.then(|| federation::oidc::logout_identifiers(&external));
+    let (user, mut identity) =
+        user_provisioning::identify(ctx, &entry, external, "", provider_response.caller).await?;
+    identity.oidc = logout_identifiers.flatten();
     Ok(Identified { user, identity })
 }
 
@@ -276,7 +301,7 @@ async fn client_secret(ctx: &Context, name: &str) -> Result<Zeroizing<String>, E
 }
 
 /// Converts an error of a provider to an error with a text for the person.
-fn told(entry: &ProviderEntry, error: LoginError) -> Error {
+fn login_error(entry: &ProviderEntry, error: LoginError) -> Error {
     let label = entry.label();
     let reason = error.reason();
     let error = match error {
@@ -300,7 +325,7 @@ fn told(entry: &ProviderEntry, error: LoginError) -> Error {
                 ),
             )
         }
-        LoginError::NotAnew => Error::new(
+        LoginError::NotFresh => Error::new(
             ErrorKind::Unauthenticated,
             format!(
                 "The Cluster requires a new sign-in, but {label} did not ask you for one. Sign out at {label} and try \
@@ -308,7 +333,7 @@ fn told(entry: &ProviderEntry, error: LoginError) -> Error {
             ),
         ),
         LoginError::Unavailable(error) => Error::unavailable(error)
-            .telling(format!("{label} cannot be reached. Try again in a moment.")),
+            .with_public_message(format!("{label} cannot be reached. Try again in a moment.")),
     };
     error.because(reason)
 }

@@ -18,13 +18,13 @@ use super::{
     cookie::{self, SameSite},
     failure::Failure,
     form::Fields,
-    login::send_off,
+    login::send_to_provider,
     logout::logged_out,
     provider::Destination,
 };
 use crate::{
     Caller, Context, Error,
-    federation::saml::{self, logout::Farewell},
+    federation::saml::{self, logout::ProviderLogout},
     sealed::{self, NotOpened, Purpose},
 };
 
@@ -82,7 +82,7 @@ async fn redirected(
     let query = query.unwrap_or_default();
     let fields = Fields::parse(query.as_bytes()).ok_or_else(unreadable)?;
     let incoming = Incoming::Redirect { query: &query };
-    arrive(&ctx, &headers, &caller, &fields, |_| incoming).await
+    handle_message(&ctx, &headers, &caller, &fields, |_| incoming).await
 }
 
 async fn posted(
@@ -92,14 +92,14 @@ async fn posted(
     body: Bytes,
 ) -> Result<Response, Failure> {
     let fields = Fields::parse(&body).ok_or_else(unreadable)?;
-    arrive(&ctx, &headers, &caller, &fields, |message| Incoming::Post {
+    handle_message(&ctx, &headers, &caller, &fields, |message| Incoming::Post {
         message,
     })
     .await
 }
 
 /// Executes and answers a logout request, or finishes the logout that this browser started.
-async fn arrive<'a>(
+async fn handle_message<'a>(
     ctx: &Context,
     headers: &HeaderMap,
     caller: &Caller,
@@ -111,7 +111,7 @@ async fn arrive<'a>(
             let relay_state = fields.get("RelayState");
             let incoming = incoming(request);
             let message = saml::logout::end_by_request(ctx, incoming, relay_state, caller).await?;
-            Ok(send_off(ctx, &Destination::from(message), None))
+            Ok(send_to_provider(ctx, &Destination::from(message), None))
         }
         (None, Some(response)) => {
             let (provider, request_id) = begun(ctx, headers).await?;
@@ -129,17 +129,20 @@ async fn arrive<'a>(
 }
 
 /// Returns the link or form that continues the logout at the provider, and the cookie that identifies the answer.
-pub(super) fn further(ctx: &Context, farewell: &Farewell) -> Result<(Markup, HeaderValue), Error> {
+pub(super) fn provider_logout_form(
+    ctx: &Context,
+    provider_logout: &ProviderLogout,
+) -> Result<(Markup, HeaderValue), Error> {
     let content = Cookie {
-        provider: farewell.provider.as_bytes().to_vec(),
-        request_id: farewell.request_id.clone(),
+        provider: provider_logout.provider.as_bytes().to_vec(),
+        request_id: provider_logout.request_id.clone(),
     };
     let expires_at = ctx.now().saturating_add(LIFETIME);
     let text = sealed::seal(ctx, Purpose::Logout, &content, expires_at)?;
     let cookie = cookie::set(cookie::LOGOUT, &text, SameSite::None, LIFETIME)
         .ok_or_else(|| Error::internal("no cookie could be made"))?;
-    let label = format!("Sign out of {} too", farewell.label);
-    let way = match Destination::from(farewell.message.clone()) {
+    let label = format!("Sign out of {} too", provider_logout.label);
+    let way = match Destination::from(provider_logout.message.clone()) {
         Destination::Url(url) => html! { a.button href=(url) { (label) } },
         Destination::Form { action, fields } => html! {
             form method="post" action=(action) {

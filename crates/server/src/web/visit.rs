@@ -21,7 +21,7 @@ use crate::{
     Caller, Context, Error, ErrorKind, Principal, Unauthenticated,
     authentication::{
         active::{ActiveSession, NotActive},
-        browser::{self, Begun, Claims, Resumed},
+        browser::{self, Claims, NewBrowserSession, Resumed},
     },
     budget::Payer,
     directory::Presented,
@@ -35,7 +35,7 @@ const FORM_LIFETIME: Duration = Duration::from_hours(24);
 #[derive(Clone)]
 pub(crate) enum Visit {
     /// Has a Session.
-    Known(Arc<Visitor>),
+    SignedIn(Arc<Visitor>),
     /// Has no Session. The text explains why a previous Session is gone.
     Unknown(Option<String>),
 }
@@ -104,7 +104,7 @@ pub(super) async fn of(
                 resumed,
                 uid: claims.session,
             };
-            Ok((Visit::Known(Arc::new(visitor)), cookie))
+            Ok((Visit::SignedIn(Arc::new(visitor)), cookie))
         }
         // The browser already has a newer cookie, which must be kept.
         Err(error) if error.reason() == Some(browser::SUPERSEDED) => {
@@ -124,9 +124,12 @@ pub(super) async fn of(
 ///
 /// # Errors
 /// Returns an error if no signing key is available.
-pub(super) fn begun(ctx: &Context, begun: &Begun) -> Result<HeaderValue, Error> {
-    let uid = begun.session.uid().parse().map_err(Error::internal)?;
-    issue(ctx, &begun.session, uid, browser::present(&begun.session)?)
+pub(super) fn new_session_cookie(
+    ctx: &Context,
+    new: &NewBrowserSession,
+) -> Result<HeaderValue, Error> {
+    let uid = new.session.uid().parse().map_err(Error::internal)?;
+    issue(ctx, &new.session, uid, browser::present(&new.session)?)
 }
 
 fn issue(
@@ -179,7 +182,7 @@ impl Visit {
     /// Returns the budget that the request body is charged to.
     pub(super) fn payer(&self, caller: &Caller) -> Payer {
         match self {
-            Self::Known(visitor) => Payer::User(visitor.resumed.user.uid),
+            Self::SignedIn(visitor) => Payer::User(visitor.resumed.user.uid),
             Self::Unknown(_) => Payer::anonymous(caller.ip),
         }
     }
@@ -266,7 +269,7 @@ impl Visitor {
             session: self.uid,
             token_id,
         };
-        if let Some(principal) = ctx.directory.remembered(&presented) {
+        if let Some(principal) = ctx.directory.cached(&presented) {
             return Ok(principal);
         }
         let now = ctx.now();

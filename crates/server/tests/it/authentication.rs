@@ -1,7 +1,6 @@
 //! Authentication, tokens and their revocation, on both stores and several replicas.
 
 pub(crate) mod api;
-mod assertion;
 mod crash;
 mod device;
 mod earlier_builds;
@@ -11,4 +10,5 @@ mod lookup;
 mod one_time;
 mod recovery;
 mod revocation;
-mod standing;
+mod stream_authorization;
+mod workload_assertion;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use domain::{clock::UnixMillis, id::Uid, kind::Kind};
 use tokio_postgres::{Error, Row, SimpleQueryMessage};
 
-use super::{error::failed, history::Known, lock};
+use super::{error::failed, history::KnownPosition, lock};
 use crate::{Change, Changes, Cursor, Revision, StoreError, row};
 
 pub(super) const TRIMMED: &str = "changes-trimmed";
@@ -121,7 +121,7 @@ pub(super) fn mark_of(cursor: Option<i64>, mark: Option<Vec<u8>>) -> (Cursor, Ve
 }
 
 /// The result of reading the change log.
-pub(super) enum Answer {
+pub(super) enum ChangeLogRead {
     /// The changes, and the mark of the last one if there is any.
     Changes(Changes, Option<(Cursor, Vec<u8>)>),
     /// The known change is not in the log. `head` is the newest change now.
@@ -133,8 +133,8 @@ pub(super) async fn after(
     client: &deadpool_postgres::Client,
     after: Cursor,
     limit: u32,
-    known: &Known,
-) -> Result<Answer, StoreError> {
+    known: &KnownPosition,
+) -> Result<ChangeLogRead, StoreError> {
     let reading = |error: Error| failed("reading the change log", &error);
     // One statement has one snapshot: the log is not trimmed or replaced between the two parts of the result.
     let statement = client
@@ -182,15 +182,18 @@ pub(super) async fn after(
         let (head, mark) = mark_of(row.try_get(6).map_err(reading)?, mark);
         let trimmed: Option<&[u8]> = row.try_get(7).map_err(reading)?;
         if !row.try_get::<_, bool>(8).map_err(reading)? {
-            return Ok(Answer::NotContinued { head, mark });
+            return Ok(ChangeLogRead::NotContinued { head, mark });
         }
         // A cursor beyond the head belongs to another history, which a restored backup does not contain.
         if after < trimmed_of(trimmed) || after > head {
-            return Ok(Answer::Changes(Changes::Trimmed(head), Some((head, mark))));
+            return Ok(ChangeLogRead::Changes(
+                Changes::Trimmed(head),
+                Some((head, mark)),
+            ));
         }
     }
     changes.sort_by_key(|change| change.cursor);
-    Ok(Answer::Changes(Changes::Next(changes), last))
+    Ok(ChangeLogRead::Changes(Changes::Next(changes), last))
 }
 
 fn trimmed_of(value: Option<&[u8]>) -> Cursor {

@@ -130,7 +130,7 @@ impl Connector {
 
     async fn open_driven(&self, config: Config) -> Result<(Client, JoinHandle<()>), Error> {
         let (client, connection) = self.open(config).await?;
-        let driver = Driving::spawn(async move {
+        let driver = ConnectionTask::spawn(async move {
             // Users of the connection notice its end.
             let _ = connection.await;
         });
@@ -175,9 +175,9 @@ impl Connector {
 }
 
 /// A task that drives a connection. Dropping it closes the connection, even with a response outstanding.
-pub(super) struct Driving(Option<JoinHandle<()>>);
+pub(super) struct ConnectionTask(Option<JoinHandle<()>>);
 
-impl Driving {
+impl ConnectionTask {
     pub(super) fn spawn(driver: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(Some(tokio::spawn(driver)))
     }
@@ -188,7 +188,7 @@ impl Driving {
     }
 }
 
-impl Drop for Driving {
+impl Drop for ConnectionTask {
     fn drop(&mut self) {
         if let Some(task) = &self.0 {
             task.abort();
@@ -207,8 +207,8 @@ impl Connect for Pooled {
         Box::pin(async move {
             match self.connector.establish(Connector::open_driven).await {
                 Ok((client, driver)) => {
-                    let driver = Driving(Some(driver));
-                    self.publisher.look(&client).await?;
+                    let driver = ConnectionTask(Some(driver));
+                    self.publisher.poll(&client).await?;
                     Ok((client, driver.keep()))
                 }
                 Err(NoConnection::Failed(error)) => Err(error),
@@ -246,7 +246,7 @@ impl Freshness {
     }
 
     /// Requires a probe before reuse of existing connections, because one of them hung.
-    pub(super) fn doubt(&self) {
+    pub(super) fn require_probe(&self) {
         self.limits().doubted = Instant::now();
     }
 

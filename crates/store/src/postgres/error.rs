@@ -8,7 +8,7 @@ use crate::StoreError;
 
 /// Converts an error of the server or the connection. Leaves out `DETAIL`, which quotes the data to be stored.
 pub(super) fn failed(context: &str, error: &Error) -> StoreError {
-    let said = match error.as_db_error() {
+    let message = match error.as_db_error() {
         Some(error) => format!("{} ({})", error.message(), error.code().code()),
         None => match error.source() {
             Some(source) => format!("{error}: {source}"),
@@ -16,7 +16,7 @@ pub(super) fn failed(context: &str, error: &Error) -> StoreError {
         },
     };
     StoreError {
-        context: format!("PostgreSQL: {context}: {said}"),
+        context: format!("PostgreSQL: {context}: {message}"),
         transient: is_transient(error),
         source: None,
     }

@@ -10,7 +10,7 @@ use tokio::{
 use tokio_postgres::AsyncMessage;
 
 use super::{
-    connection::{Connector, Driver, Driving},
+    connection::{ConnectionTask, Connector, Driver},
     deadline::{ANSWER, within},
     error::failed,
     publisher::Publisher,
@@ -95,7 +95,7 @@ async fn listen(connector: Connector, publisher: Arc<Publisher>) {
 async fn listen_once(connector: &Connector, publisher: &Publisher) -> Result<(), StoreError> {
     let (client, driver) = connector.connect_undriven().await?;
     let notified = Arc::new(Notify::new());
-    let _driver = Driving::spawn(drive(driver, Arc::clone(&notified)));
+    let _driver = ConnectionTask::spawn(drive(driver, Arc::clone(&notified)));
     let listen = format!("LISTEN {CHANNEL}");
     let listening = async {
         let sent = client.batch_execute(&listen).await;
@@ -110,11 +110,11 @@ async fn listen_once(connector: &Connector, publisher: &Publisher) -> Result<(),
             _ = ticks.tick() => {}
             () = notified.notified() => {}
         }
-        let look = async {
-            let look = publisher.look(&client).await;
-            look.map_err(|error| failed("reading the change log", &error))
+        let poll = async {
+            let poll = publisher.poll(&client).await;
+            poll.map_err(|error| failed("reading the change log", &error))
         };
-        within(ANSWER, "reading the change log", look).await?;
+        within(ANSWER, "reading the change log", poll).await?;
     }
 }
 

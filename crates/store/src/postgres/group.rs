@@ -17,7 +17,7 @@ use super::{
     holder,
     lock::Locks,
     statement::Statements,
-    step::{self, Done},
+    step::{self, StepResult},
 };
 use crate::{
     CommitError, Cursor, NewDocument, Revision, StoreError,
@@ -129,13 +129,14 @@ async fn transaction(
                 is_stored,
             } => {
                 let holders = holder::find(client, statements, document, is_stored).await?;
-                holder::sort_out(document, holders, prepared.now, &mut expired)
+                holder::collect_expired(document, holders, prepared.now, &mut expired)
             }
             Attempt::Violated(document) => {
                 client.batch_execute("ROLLBACK TO work").await?;
                 let holders = holder::find(client, statements, document, true).await?;
                 let found = !holders.is_empty();
-                let refusal = holder::sort_out(document, holders, prepared.now, &mut expired);
+                let refusal =
+                    holder::collect_expired(document, holders, prepared.now, &mut expired);
                 // No other document has the name: an earlier step of the same transaction took it.
                 refusal.or_else(|| (!found).then(|| holder::name_taken(document)))
             }
@@ -180,13 +181,13 @@ async fn attempt<'a>(
             .collect();
         for (step, done) in steps.iter().zip(in_order(sent).await) {
             match (done, step) {
-                (Ok(Done::Put(revision, change)), _) => {
+                (Ok(StepResult::Put(revision, change)), _) => {
                     revisions.push(revision);
                     changes.extend(change);
                 }
-                (Ok(Done::Other(change)), _) => changes.extend(change),
-                (Ok(Done::Refused(refusal)), _) => return Ok(Attempt::Refused(refusal)),
-                (Ok(Done::Held { is_stored }), Step::Put { document, .. }) => {
+                (Ok(StepResult::Other(change)), _) => changes.extend(change),
+                (Ok(StepResult::Refused(refusal)), _) => return Ok(Attempt::Refused(refusal)),
+                (Ok(StepResult::Held { is_stored }), Step::Put { document, .. }) => {
                     return Ok(Attempt::Held {
                         document,
                         is_stored,
@@ -202,7 +203,7 @@ async fn attempt<'a>(
                     return Ok(Attempt::Refused(failed("writing", &error).into()));
                 }
                 (Err(error), _) => return Err(error),
-                (Ok(Done::Held { .. }), Step::Other(_)) => {
+                (Ok(StepResult::Held { .. }), Step::Other(_)) => {
                     return Ok(Attempt::Refused(CommitError::RecordTaken));
                 }
             }

@@ -14,7 +14,7 @@ use crate::{Cursor, row};
 
 /// The newest change that this process knows, and its history.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Known {
+pub(super) struct KnownPosition {
     pub(super) history: u64,
     pub(super) cursor: Cursor,
     /// Empty if the log was empty.
@@ -22,7 +22,7 @@ pub(super) struct Known {
 }
 
 /// The result of one poll of the database.
-pub(super) struct Look {
+pub(super) struct HistoryPoll {
     /// The newest change.
     pub(super) head: Cursor,
     pub(super) mark: Vec<u8>,
@@ -34,7 +34,7 @@ pub(super) struct Look {
     pub(super) asked: Instant,
 }
 
-const LOOK: &str = "
+const POLL: &str = "
 SELECT head.cursor, head.mark,
   $1::bigint = 0 OR EXISTS (SELECT FROM changes WHERE cursor = $1 AND mark = $2::bytea),
   floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint
@@ -42,14 +42,18 @@ FROM (SELECT) AS one
 LEFT JOIN LATERAL (SELECT cursor, mark FROM changes ORDER BY cursor DESC LIMIT 1) AS head ON true";
 
 /// Reads the newest change and the clock of the database, and checks the change that is `known`.
-pub(super) async fn look(client: &Client, known: &Known, clock: &dyn Clock) -> Result<Look, Error> {
+pub(super) async fn poll(
+    client: &Client,
+    known: &KnownPosition,
+    clock: &dyn Clock,
+) -> Result<HistoryPoll, Error> {
     let before = clock.now();
     let asked = Instant::now();
     let row = client
-        .query_one(LOOK, &[&row::to_column(known.cursor.0), &known.mark])
+        .query_one(POLL, &[&row::to_column(known.cursor.0), &known.mark])
         .await?;
     let (head, mark) = mark_of(row.try_get(0)?, row.try_get(1)?);
-    Ok(Look {
+    Ok(HistoryPoll {
         head,
         mark,
         continues: row.try_get(2)?,

@@ -59,7 +59,7 @@ pub(super) async fn find(
 }
 
 /// Returns the error if one of `holders` has not expired. Otherwise adds all of them to `expired`, to be removed.
-pub(super) fn sort_out(
+pub(super) fn collect_expired(
     document: &NewDocument,
     holders: Vec<Holder>,
     now: UnixMillis,

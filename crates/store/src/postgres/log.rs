@@ -25,7 +25,7 @@ pub(super) async fn bounds(
         "SELECT octet_length(body) FROM {table} WHERE {conditions} ORDER BY at DESC, id DESC LIMIT ${}",
         parameters.len() + 1
     );
-    let most = row::to_column(Splitter::most(pages));
+    let most = row::to_column(Splitter::max_items(pages));
     parameters.push(&most);
     split(client, &sql, &parameters, pages).await
 }

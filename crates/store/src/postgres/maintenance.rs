@@ -7,7 +7,7 @@ use tokio_postgres::{Error, GenericClient};
 use super::{error::failed, lock, schema};
 use crate::{
     Finding, StoreError, row,
-    seal::{Place, Sealer},
+    seal::{Sealer, SecretLocation},
 };
 
 /// Checks the database for problems.
@@ -46,7 +46,7 @@ pub(super) async fn check(
         }
     }
     for (kind, uid, sealed) in all_sealed(&**client).await? {
-        if let Err(error) = sealer.open(Place::of_document(kind, uid), &sealed) {
+        if let Err(error) = sealer.open(SecretLocation::of_document(kind, uid), &sealed) {
             findings.push(Finding(error.context));
         }
     }
@@ -77,7 +77,7 @@ pub(super) async fn reseal(client: &mut ClientWrapper, sealer: &Sealer) -> Resul
         if sealer.is_present(&sealed) {
             continue;
         }
-        let place = Place::of_document(kind, uid);
+        let place = SecretLocation::of_document(kind, uid);
         let sealed = sealer.seal(place, &sealer.open(place, &sealed)?)?;
         transaction
             .execute(

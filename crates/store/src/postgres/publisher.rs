@@ -12,14 +12,14 @@ use tokio_postgres::{Client, Error};
 use super::{
     connection::Freshness,
     feed::HEARTBEAT,
-    history::{self, Known, Look},
+    history::{self, HistoryPoll, KnownPosition},
 };
 use crate::{CLOCK_WARNING, Cursor, FeedState};
 
 /// Notifies the subscribers and the other replicas.
 pub(super) struct Publisher {
     state: watch::Sender<FeedState>,
-    known: Mutex<Known>,
+    known: Mutex<KnownPosition>,
     clock: Arc<dyn Clock>,
     freshness: Arc<Freshness>,
     pub(super) to_notify: Notify,
@@ -32,25 +32,25 @@ impl Publisher {
         clock: Arc<dyn Clock>,
         freshness: Arc<Freshness>,
     ) -> Result<Self, Error> {
-        let look = history::look(client, &Known::default(), &*clock).await?;
+        let poll = history::poll(client, &KnownPosition::default(), &*clock).await?;
         let (state, _) = watch::channel(FeedState {
-            cursor: look.head,
+            cursor: poll.head,
             confirmed: Instant::now(),
             history: 0,
-            clock_ahead: look.clock_ahead,
+            clock_ahead: poll.clock_ahead,
         });
         let publisher = Self {
             state,
-            known: Mutex::new(Known {
+            known: Mutex::new(KnownPosition {
                 history: 0,
-                cursor: look.head,
-                mark: look.mark,
+                cursor: poll.head,
+                mark: poll.mark,
             }),
             clock,
             freshness,
             to_notify: Notify::new(),
         };
-        publisher.report_clock(0, look.clock_ahead);
+        publisher.report_clock(0, poll.clock_ahead);
         Ok(publisher)
     }
 
@@ -59,7 +59,7 @@ impl Publisher {
     }
 
     /// Returns the newest change that is known to be in the database.
-    pub(super) fn known(&self) -> Known {
+    pub(super) fn known(&self) -> KnownPosition {
         self.lock().clone()
     }
 
@@ -70,11 +70,11 @@ impl Publisher {
 
     /// Reads the log over `client` and checks that it continues the known one. Returns the history of `client`. Must be
     /// called for each new connection that reads the log or writes.
-    pub(super) async fn look(&self, client: &Client) -> Result<u64, Error> {
+    pub(super) async fn poll(&self, client: &Client) -> Result<u64, Error> {
         loop {
             let known = self.known();
-            let look = history::look(client, &known, &*self.clock).await?;
-            if let Some(history) = self.take_over(&known, look) {
+            let poll = history::poll(client, &known, &*self.clock).await?;
+            if let Some(history) = self.take_over(&known, poll) {
                 return Ok(history);
             }
         }
@@ -97,7 +97,7 @@ impl Publisher {
     }
 
     /// Records that the log contains `cursor` with `mark`, if the history is still the one of `before`.
-    pub(super) fn read(&self, before: &Known, cursor: Cursor, mark: Vec<u8>) {
+    pub(super) fn read(&self, before: &KnownPosition, cursor: Cursor, mark: Vec<u8>) {
         let mut known = self.lock();
         if known.history == before.history && cursor > known.cursor {
             known.cursor = cursor;
@@ -107,12 +107,17 @@ impl Publisher {
 
     /// Records that the log does not contain the change known `before`, and ends with `cursor`. Returns the number of
     /// the new history, or `None` if another task replaced the history first.
-    pub(super) fn replaced(&self, before: &Known, cursor: Cursor, mark: Vec<u8>) -> Option<u64> {
+    pub(super) fn replaced(
+        &self,
+        before: &KnownPosition,
+        cursor: Cursor,
+        mark: Vec<u8>,
+    ) -> Option<u64> {
         let mut known = self.lock();
         if known.history != before.history {
             return None;
         }
-        *known = Known {
+        *known = KnownPosition {
             history: known.history + 1,
             cursor,
             mark,
@@ -137,19 +142,19 @@ impl Publisher {
 
     /// Records the result of a poll. Returns the history, or `None` if it was replaced since `before`: the poll is then
     /// void.
-    fn take_over(&self, before: &Known, look: Look) -> Option<u64> {
-        if !look.continues {
-            return self.replaced(before, look.head, look.mark);
+    fn take_over(&self, before: &KnownPosition, poll: HistoryPoll) -> Option<u64> {
+        if !poll.continues {
+            return self.replaced(before, poll.head, poll.mark);
         }
         let mut known = self.lock();
         if known.history != before.history {
             return None;
         }
-        if look.head > known.cursor {
-            known.cursor = look.head;
-            known.mark = look.mark;
+        if poll.head > known.cursor {
+            known.cursor = poll.head;
+            known.mark = poll.mark;
         }
-        self.seen(look.head, look.asked, Some(look.clock_ahead));
+        self.seen(poll.head, poll.asked, Some(poll.clock_ahead));
         Some(known.history)
     }
 
@@ -198,7 +203,7 @@ impl Publisher {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, KnownPosition> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -128,7 +128,7 @@ pub(super) async fn bounds(
 ) -> Result<Bounds, StoreError> {
     let sql = select(query, "octet_length(d.body)");
     let kind = query.kind.as_str();
-    let most = row::to_column(Splitter::most(pages));
+    let most = row::to_column(Splitter::max_items(pages));
     match &query.index {
         None => split(client, &sql, &[&kind, &query.now.0, &most, &0_i64], pages).await,
         Some((name, value)) => {

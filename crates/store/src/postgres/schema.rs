@@ -9,7 +9,7 @@ use crate::{
     StoreError,
     migration::pending,
     row,
-    seal::{Place, Sealer},
+    seal::{Sealer, SecretLocation},
 };
 
 const CLUSTER_UID: &str = "cluster-uid";
@@ -158,7 +158,7 @@ pub(super) async fn seal_key_check(
     sealer: &Sealer,
 ) -> Result<(), StoreError> {
     let cluster = meta(transaction, CLUSTER_UID).await?.unwrap_or_default();
-    let place = Place::of_cluster(row::uid(&cluster)?);
+    let place = SecretLocation::of_cluster(row::uid(&cluster)?);
     set_meta(transaction, KEY_CHECK, &sealer.seal(place, &[])?).await
 }
 
@@ -168,7 +168,7 @@ async fn check_key(
     sealer: &Sealer,
     cluster: Uid,
 ) -> Result<(), StoreError> {
-    let place = Place::of_cluster(cluster);
+    let place = SecretLocation::of_cluster(cluster);
     if let Some(sealed) = meta(transaction, KEY_CHECK).await? {
         return sealer.check(place, &sealed);
     }

@@ -10,7 +10,7 @@ use crate::{CommitError, Expected, NewDocument, Operation, Revision, prepared::S
 type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// The result of a step.
-pub(super) enum Done {
+pub(super) enum StepResult {
     /// Success of a `Put`, with the change to log, if any.
     Put(Revision, Option<PendingChange>),
     /// Success of another step, with the change to log, if any.
@@ -30,7 +30,7 @@ pub(super) async fn run(
     statements: &Statements,
     step: &Step,
     now: UnixMillis,
-) -> Result<Done, Error> {
+) -> Result<StepResult, Error> {
     match step {
         Step::Put {
             document,
@@ -58,7 +58,7 @@ async fn put(
     sealed: Option<&[u8]>,
     expected: Expected,
     now: UnixMillis,
-) -> Result<Done, Error> {
+) -> Result<StepResult, Error> {
     let entries = row::entries(&document.indexes);
     let names: Vec<&str> = entries.iter().map(|entry| entry.name).collect();
     let values: Vec<&[u8]> = entries.iter().map(|entry| entry.value.as_slice()).collect();
@@ -111,12 +111,12 @@ async fn put(
     let has_all_entries: bool = row.try_get(1)?;
     let is_new = expected == Expected::Absent;
     Ok(match revision {
-        None if is_new => Done::Held { is_stored: false },
-        None => Done::Refused(CommitError::Conflict {
+        None if is_new => StepResult::Held { is_stored: false },
+        None => StepResult::Refused(CommitError::Conflict {
             kind: document.kind,
             uid: document.uid,
         }),
-        Some(_) if !has_all_entries => Done::Held { is_stored: true },
+        Some(_) if !has_all_entries => StepResult::Held { is_stored: true },
         Some(revision) => {
             let revision = Revision(row::from_column(revision));
             // The creation of a Session is not logged, so that logins do not wait for the log. Replicas fetch a Session
@@ -129,7 +129,7 @@ async fn put(
                 name: document.name.clone(),
                 revision: Some(revision),
             });
-            Done::Put(revision, change)
+            StepResult::Put(revision, change)
         }
     })
 }
@@ -139,7 +139,7 @@ async fn other(
     statements: &Statements,
     operation: &Operation,
     now: UnixMillis,
-) -> Result<Done, Error> {
+) -> Result<StepResult, Error> {
     match operation {
         Operation::Delete(kind, uid, revision) => {
             delete(client, statements, (*kind, *uid), *revision, now).await
@@ -188,10 +188,10 @@ async fn other(
                 &row::audit_body(event),
             ];
             client.execute(&statements.audit, parameters).await?;
-            Ok(Done::Other(None))
+            Ok(StepResult::Other(None))
         }
         // `prepare` converts each `Put` to its own step. Failing is the safe response if one was missed.
-        Operation::Put(document, _) => Ok(Done::Refused(CommitError::Conflict {
+        Operation::Put(document, _) => Ok(StepResult::Refused(CommitError::Conflict {
             kind: document.kind,
             uid: document.uid,
         })),
@@ -204,15 +204,15 @@ async fn delete(
     (kind, uid): (Kind, Uid),
     revision: Option<Revision>,
     now: UnixMillis,
-) -> Result<Done, Error> {
+) -> Result<StepResult, Error> {
     let revision = revision.map(|revision| row::to_column(revision.0));
     let (kind_column, uid_column) = (kind.as_str(), uid.as_bytes().as_slice());
     let parameters: Parameters<'_> = &[&kind_column, &uid_column, &now.0, &revision];
     let deleted = client.query_opt(&statements.delete, parameters).await?;
     let Some(row) = deleted else {
-        return Ok(Done::Refused(CommitError::Conflict { kind, uid }));
+        return Ok(StepResult::Refused(CommitError::Conflict { kind, uid }));
     };
-    Ok(Done::Other(Some(PendingChange {
+    Ok(StepResult::Other(Some(PendingChange {
         at: now,
         kind,
         uid,
@@ -221,10 +221,10 @@ async fn delete(
     })))
 }
 
-fn done_if(holds: bool, refusal: CommitError) -> Done {
+fn done_if(holds: bool, refusal: CommitError) -> StepResult {
     if holds {
-        Done::Other(None)
+        StepResult::Other(None)
     } else {
-        Done::Refused(refusal)
+        StepResult::Refused(refusal)
     }
 }

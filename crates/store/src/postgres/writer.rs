@@ -221,7 +221,7 @@ impl Lane {
     async fn connect(&self) -> Result<Lease, StoreError> {
         let client = self.connector.connect().await?;
         let prepare = async {
-            let history = self.publisher.look(&client).await?;
+            let history = self.publisher.poll(&client).await?;
             Ok::<_, tokio_postgres::Error>((history, Statements::prepare(&client).await?))
         };
         let prepare = async {

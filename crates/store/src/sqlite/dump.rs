@@ -15,7 +15,7 @@ use crate::{
 type Items = mpsc::Sender<Result<Item, StoreError>>;
 
 /// The receiver has stopped reading.
-struct Gone;
+struct ReceiverClosed;
 
 /// Sends all data, from one read transaction. Runs on a blocking thread.
 pub(super) fn dump(connection: &mut Connection, items: &Items) {
@@ -28,11 +28,14 @@ fn try_dump(connection: &mut Connection, items: &Items) -> Result<(), StoreError
     let transaction = connection.transaction()?;
     match dump_documents(&transaction, items)? {
         Ok(()) => dump_rest(&transaction, items),
-        Err(Gone) => Ok(()),
+        Err(ReceiverClosed) => Ok(()),
     }
 }
 
-fn dump_documents(connection: &Connection, items: &Items) -> Result<Result<(), Gone>, StoreError> {
+fn dump_documents(
+    connection: &Connection,
+    items: &Items,
+) -> Result<Result<(), ReceiverClosed>, StoreError> {
     let mut documents = connection.prepare(
         "SELECT id, kind, uid, name, revision, created_at, expires_at, body, sealed FROM documents ORDER BY id",
     )?;
@@ -62,7 +65,7 @@ fn dump_documents(connection: &Connection, items: &Items) -> Result<Result<(), G
             entries,
         };
         if items.blocking_send(Ok(Item::Document(document))).is_err() {
-            return Ok(Err(Gone));
+            return Ok(Err(ReceiverClosed));
         }
     }
     Ok(Ok(()))

@@ -38,7 +38,7 @@ impl Feed {
         let publisher = Publisher(state.clone());
         let thread = thread::Builder::new()
             .name("store-feed".to_owned())
-            .spawn(move || look(&connection, &stopped, &publisher))
+            .spawn(move || poll_changes(&connection, &stopped, &publisher))
             .map_err(|error| StoreError::new("starting the change feed").caused_by(error))?;
         Ok(Self {
             state,
@@ -82,7 +82,7 @@ impl Publisher {
     }
 }
 
-fn look(connection: &Connection, stopped: &mpsc::Receiver<()>, publisher: &Publisher) {
+fn poll_changes(connection: &Connection, stopped: &mpsc::Receiver<()>, publisher: &Publisher) {
     while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
         match change::head(connection) {
             Ok(head) => publisher.publish(head),

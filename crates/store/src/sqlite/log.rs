@@ -17,7 +17,7 @@ pub(super) fn bounds(
 ) -> Result<Bounds, StoreError> {
     let table = query.table;
     let (conditions, mut parameters) = where_clause(query);
-    parameters.push(Value::Integer(row::to_column(Splitter::most(pages))));
+    parameters.push(Value::Integer(row::to_column(Splitter::max_items(pages))));
     let mut statement = connection.prepare_cached(&format!(
         "SELECT length(body) FROM {table} WHERE {conditions} ORDER BY at DESC, id DESC LIMIT ?"
     ))?;

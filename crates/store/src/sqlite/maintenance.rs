@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 use super::schema;
 use crate::{
     Finding, StoreError, row,
-    seal::{Place, Sealer},
+    seal::{Sealer, SecretLocation},
 };
 
 /// Checks the database for problems.
@@ -66,7 +66,7 @@ pub(super) fn reseal(connection: &Connection, sealer: &Sealer) -> Result<u64, St
 
 fn for_each_sealed(
     connection: &Connection,
-    mut visit: impl FnMut(i64, Place<'_>, &[u8]) -> Result<(), StoreError>,
+    mut visit: impl FnMut(i64, SecretLocation<'_>, &[u8]) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let mut statement = connection
         .prepare("SELECT id, kind, uid, sealed FROM documents WHERE sealed IS NOT NULL")?;
@@ -77,7 +77,7 @@ fn for_each_sealed(
         let Ok(kind) = kind.parse() else { continue };
         let uid = row::uid(row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?)?;
         let sealed = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
-        visit(row.get(0)?, Place::of_document(kind, uid), sealed)?;
+        visit(row.get(0)?, SecretLocation::of_document(kind, uid), sealed)?;
     }
     Ok(())
 }

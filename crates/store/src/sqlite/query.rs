@@ -105,7 +105,7 @@ pub(super) fn bounds(
 ) -> Result<Bounds, StoreError> {
     let sql = select(query, "length(d.body)");
     let kind = query.kind.as_str();
-    let most = row::to_column(Splitter::most(pages));
+    let most = row::to_column(Splitter::max_items(pages));
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = match &query.index {
         None => statement.query(params![kind, query.now.0, most, 0])?,

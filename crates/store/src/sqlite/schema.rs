@@ -7,7 +7,7 @@ use crate::{
     StoreError,
     migration::pending,
     row,
-    seal::{Place, Sealer},
+    seal::{Sealer, SecretLocation},
 };
 
 const CLUSTER_UID: &str = "cluster-uid";
@@ -102,13 +102,13 @@ pub(super) fn finish_restore(connection: &Connection) -> Result<(), StoreError> 
 /// Seals the key check under the current master key.
 pub(super) fn seal_key_check(connection: &Connection, sealer: &Sealer) -> Result<(), StoreError> {
     let cluster = meta(connection, CLUSTER_UID)?.unwrap_or_default();
-    let place = Place::of_cluster(row::uid(&cluster)?);
+    let place = SecretLocation::of_cluster(row::uid(&cluster)?);
     set_meta(connection, KEY_CHECK, &sealer.seal(place, &[])?)
 }
 
 /// Checks the master key: the value sealed at the first start must open at every later one.
 fn check_key(connection: &Connection, sealer: &Sealer, cluster: Uid) -> Result<(), StoreError> {
-    let place = Place::of_cluster(cluster);
+    let place = SecretLocation::of_cluster(cluster);
     if let Some(sealed) = meta(connection, KEY_CHECK)? {
         return sealer.check(place, &sealed);
     }

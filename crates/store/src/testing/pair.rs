@@ -22,7 +22,7 @@ impl Pair {
     /// # Panics
     /// Panics if PostgreSQL is not installed or does not start.
     pub async fn start() -> Self {
-        let primary = Server::alone().await;
+        let primary = Server::start_separate().await;
         let url = primary.database().await;
         let database = url.expose().rsplit('/').next().expect("a name").to_owned();
         let standby = primary.standby().await;

@@ -81,7 +81,7 @@ impl Relay {
     }
 
     /// Lets new connections work. Frozen connections are closed.
-    pub fn mend(&self) {
+    pub fn repair(&self) {
         self.state.send_modify(|state| state.frozen_below = 0);
     }
 
@@ -114,7 +114,7 @@ async fn carry(client: TcpStream, number: u64, mut states: watch::Receiver<State
         _ = forward(from_server, to_client, states.clone()) => return,
         _ = states.wait_for(|state| is_frozen(state)) => {}
     }
-    // Both ends stay open until `mend` is called.
+    // Both ends stay open until `repair` is called.
     let _ = states.wait_for(|state| !is_frozen(state)).await;
 }
 

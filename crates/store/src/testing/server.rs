@@ -69,7 +69,7 @@ impl Server {
     ///
     /// # Panics
     /// Panics if PostgreSQL is not installed or does not start.
-    pub async fn alone() -> Self {
+    pub async fn start_separate() -> Self {
         tokio::task::spawn_blocking(|| Self::start(None))
             .await
             .expect("a throw-away server")

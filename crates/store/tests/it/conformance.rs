@@ -34,7 +34,7 @@ conformance! {
         a_unique_index_value_is_taken_once_per_kind
         index_entries_follow_the_document
         an_expired_document_is_gone
-        an_expired_document_stands_in_nobodys_way
+        an_expired_document_causes_no_conflict
         a_list_is_ordered_paged_and_counted
         a_page_of_documents_is_bounded_by_bytes_g5
         a_scan_reads_each_document_once
@@ -56,13 +56,13 @@ conformance! {
     audit:
         audit_events_are_found_newest_first
         a_page_of_audit_events_is_bounded_by_bytes_g5
-        an_audit_event_stands_or_falls_with_its_transaction
+        an_audit_event_is_committed_with_its_transaction_or_not_at_all
         old_audit_events_are_removed_s06;
     changes:
         every_change_but_the_creation_of_a_session_is_logged
         a_failed_transaction_logs_nothing
         a_trimmed_log_says_so
-        a_cursor_of_another_history_reads_everything_anew
+        a_cursor_of_another_history_reloads_everything
         racing_changes_leave_no_gap
         the_feed_wakes_the_other_replica_within_500_ms
         the_feed_beats_while_nothing_happens;

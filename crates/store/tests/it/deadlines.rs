@@ -35,7 +35,7 @@ fn url(relays: &[&Relay], database: &str) -> DatabaseUrl {
 }
 
 async fn server() -> (Server, String) {
-    let server = Server::alone().await;
+    let server = Server::start_separate().await;
     let url = server.database().await;
     let database = url.expose().rsplit('/').next().unwrap().to_owned();
     (server, database)
@@ -142,7 +142,7 @@ async fn each_operation_of_a_frozen_database_fails_in_time_d2() {
         "nothing was confirmed meanwhile"
     );
 
-    relay.mend();
+    relay.repair();
     works_again(&store).await;
 }
 
@@ -169,10 +169,10 @@ async fn a_host_that_hangs_is_passed_over_d2() {
     let store: Arc<dyn Store> = Arc::new(store.expect("the second host answers"));
     create(&store, document(Kind::User, "alice")).await.unwrap();
     // Fail over to the first host, which answers again, and then back to the second.
-    first.mend();
+    first.repair();
     second.freeze();
     works_again(&store).await;
-    second.mend();
+    second.repair();
     first.freeze();
     works_again(&store).await;
 }

@@ -72,7 +72,7 @@ fn signal(child: &Child, name: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_replica_holds_up_no_writes_of_others_d3() {
-    let server = Server::alone().await;
+    let server = Server::start_separate().await;
     let url = server.database().await;
     let relay = Relay::to(&server).await;
     let store: Arc<dyn Store> = Arc::new(testing::postgres_at(&url).await);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::clock::UnixMillis;
 use serde_json::{Map, Value};
 
-use super::{LoginError, Relying, metadata::Found};
+use super::{LoginError, RelyingParty, discovery::Found};
 use crate::{
     assertion::{LONGEST_ID, LONGEST_SUBJECT, SKEW, is_for, text, time},
     issuer::HttpsUrl,
@@ -32,7 +32,7 @@ pub struct LogoutToken {
     pub ends_at: UnixMillis,
 }
 
-impl Relying {
+impl RelyingParty {
     /// Verifies a logout token that was sent to the client `client_id`.
     ///
     /// # Errors

@@ -29,11 +29,11 @@ fn nonce(value: &[u8]) -> Option<&[u8]> {
     let (rest, sequence) = Any::from_der(value).ok()?;
     let (behind, tagged) = Any::from_der(sequence.data).ok()?;
     let (after, octets) = Any::from_der(tagged.data).ok()?;
-    let is_it = rest.is_empty()
+    let is_valid = rest.is_empty()
         && behind.is_empty()
         && after.is_empty()
         && sequence.tag().0 == 16
         && tagged.tag().0 == 1
         && octets.tag().0 == 4;
-    is_it.then_some(octets.data)
+    is_valid.then_some(octets.data)
 }

@@ -67,7 +67,7 @@ pub(crate) async fn call(
 }
 
 /// Returns the kinds of which the changes delete every object that is not built in.
-pub(crate) fn emptied_kinds(response: &ApplyResponse) -> Vec<&str> {
+pub(crate) fn fully_deleted_kinds(response: &ApplyResponse) -> Vec<&str> {
     let mut kinds: Vec<&str> = Vec::new();
     for result in &response.results {
         let survives = response

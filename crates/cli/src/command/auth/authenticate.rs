@@ -17,7 +17,7 @@ use crate::{
         Client,
         authenticators::{answer, reference},
     },
-    command::login::browser::{self, Opening},
+    command::login::browser::{self, BrowserLaunch},
     context::Context,
     failure::{Failure, Outcome},
     text::printable,
@@ -67,9 +67,9 @@ pub(super) async fn run(context: &Context, args: AuthenticateArgs) -> Result<Out
         Some(challenge_request::Type::Fido(challenge)) if !challenge.state.is_empty() => {
             let domain = client.domain();
             let opening = if args.no_browser {
-                Opening::ByHand
+                BrowserLaunch::ByHand
             } else {
-                Opening::Browser
+                BrowserLaunch::Browser
             };
             let response = browser::prove(context, domain, &challenge, opening).await?;
             ChallengeResponse {
@@ -95,7 +95,7 @@ pub(super) async fn run(context: &Context, args: AuthenticateArgs) -> Result<Out
             .await
         })
         .await?;
-    client.keep_raised(token).await?;
+    client.save_step_up_tokens(token).await?;
     Ok(Outcome::Done)
 }
 

@@ -138,7 +138,7 @@ async fn rotate(context: &Context, args: &CredentialArgs) -> Result<Outcome, Fai
         .transpose()?;
     let client = Client::connect(context).await?;
     let token = if args.keep_sessions || overlap.is_some() {
-        rotate_gently(&client, name, args.keep_sessions, overlap).await?
+        rotate_with_overlap(&client, name, args.keep_sessions, overlap).await?
     } else {
         client
             .call(Repeat::Unsafe, async |rpc| {
@@ -158,7 +158,7 @@ async fn rotate(context: &Context, args: &CredentialArgs) -> Result<Outcome, Fai
     print(context, &token, args.output.output.as_ref())
 }
 
-async fn rotate_gently(
+async fn rotate_with_overlap(
     client: &Client,
     name: &str,
     keep_sessions: bool,

@@ -41,7 +41,7 @@ const ATTEMPTS: usize = 5;
 
 /// The way in which the browser is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Opening {
+pub(crate) enum BrowserLaunch {
     /// The program opens the browser.
     Browser,
     /// The User opens the printed URL.
@@ -55,7 +55,7 @@ pub(crate) enum Opening {
 pub(crate) async fn approve(
     context: &Context,
     domain: &str,
-    opening: Opening,
+    opening: BrowserLaunch,
 ) -> Result<Approved, Failure> {
     let mut verifier = [0; 32];
     context.rng().fill(&mut verifier);
@@ -80,7 +80,7 @@ pub(crate) async fn approve(
         .say("Waiting for you to approve the login in your browser. Press Ctrl-C to cancel.");
     let waiting = listener.wait(domain, |response| token_of(&response, &challenge));
     let token = timeout(PATIENCE, waiting).await.map_err(|_| {
-        nobody("the login was not approved within five minutes")
+        timed_out("the login was not approved within five minutes")
             .hint("start it again; on a machine without a browser: octelium login --device")
     })?;
     Ok(Approved { token, verifier })
@@ -96,7 +96,7 @@ pub(crate) async fn prove(
     context: &Context,
     domain: &str,
     asked: &Fido,
-    opening: Opening,
+    opening: BrowserLaunch,
 ) -> Result<String, Failure> {
     let challenge = challenge_of(&asked.request)
         .ok_or_else(|| Failure::unavailable("the request of the Cluster cannot be read"))?;
@@ -111,7 +111,7 @@ pub(crate) async fn prove(
         .say("Waiting for your passkey or security key in the browser. Press Ctrl-C to cancel.");
     let waiting = listener.wait(domain, |response| String::from_utf8(response).ok());
     timeout(PATIENCE, waiting).await.map_err(|_| {
-        nobody("no passkey or security key was used within five minutes").hint("start it again")
+        timed_out("no passkey or security key was used within five minutes").hint("start it again")
     })
 }
 
@@ -123,12 +123,17 @@ fn challenge_of(request: &str) -> Option<Vec<u8>> {
 }
 
 /// Opens `url` in the browser or prints it. Also prints a code that the page shows too, so that the User can compare.
-fn lead(context: &Context, url: &str, challenge: &[u8], opening: Opening) -> Result<(), Failure> {
+fn lead(
+    context: &Context,
+    url: &str,
+    challenge: &[u8],
+    opening: BrowserLaunch,
+) -> Result<(), Failure> {
     let terminal = &context.terminal;
     if let [a, b, c, d, ..] = challenge {
         terminal.say(&format!("Code: {a:02X}{b:02X}-{c:02X}{d:02X}"));
     }
-    let is_open = opening == Opening::Browser && open(url);
+    let is_open = opening == BrowserLaunch::Browser && open(url);
     if !is_open {
         terminal.say("Open this in a browser on this machine:");
         terminal.line(url)?;
@@ -136,7 +141,7 @@ fn lead(context: &Context, url: &str, challenge: &[u8], opening: Opening) -> Res
     Ok(())
 }
 
-fn nobody(message: &str) -> Failure {
+fn timed_out(message: &str) -> Failure {
     Failure::new(Reason::Unavailable, "Timeout", message)
 }
 

@@ -72,7 +72,7 @@ impl Coverage {
     }
 
     /// Returns the rules that were never reached, and those that were reached but never matched, as `Policy rule`.
-    pub(crate) fn gaps(&self) -> (Vec<String>, Vec<String>) {
+    pub(crate) fn uncovered(&self) -> (Vec<String>, Vec<String>) {
         let names = |wanted: fn(&Rule) -> bool| {
             let rules = self.rules.iter().filter(|rule| wanted(rule));
             rules

@@ -10,7 +10,7 @@ use api::{
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{coverage::Coverage, given::Given};
+use super::{coverage::Coverage, test_resources::TestResources};
 use crate::{
     client::Client,
     command::apply::manifest,
@@ -69,7 +69,7 @@ struct Tested<'w> {
 
 /// Reads all files, decides every case, and reports the results.
 pub(crate) async fn run(context: &Context, args: TestArgs) -> Result<Outcome, Failure> {
-    let mut given = Given::default();
+    let mut given = TestResources::default();
     if args.cluster {
         let client = Client::connect(context).await?;
         for kind in KINDS {
@@ -118,7 +118,7 @@ pub(crate) async fn run(context: &Context, args: TestArgs) -> Result<Outcome, Fa
     Err(Failure::new(Reason::Failed, "PolicyTest", message))
 }
 
-fn read(files: &[String], given: &mut Given) -> Result<Vec<Written>, Failure> {
+fn read(files: &[String], given: &mut TestResources) -> Result<Vec<Written>, Failure> {
     let mut problems: Vec<Problem> = Vec::new();
     let mut cases = Vec::new();
     for path in manifest::paths(files)? {
@@ -232,7 +232,7 @@ fn text(tested: &[Tested<'_>], coverage: &Coverage) -> String {
             None => writeln!(text, "ok   {place}"),
         };
     }
-    let (unreached, unmatched) = coverage.gaps();
+    let (unreached, unmatched) = coverage.uncovered();
     for (title, rules) in [
         ("Rules that no test case reaches:", unreached),
         ("Rules that are reached and never match:", unmatched),

@@ -43,7 +43,7 @@ pub(crate) async fn run(figures: &mut Figures) {
 
     let workers = connections.into_iter().cycle().take(STREAMS).collect();
     let cpu = replica.cpu_seconds();
-    let (elapsed, mut latencies) = closed_loop(workers, FACTORS, Raise(Arc::new(ready))).await;
+    let (elapsed, mut latencies) = closed_loop(workers, FACTORS, StepUp(Arc::new(ready))).await;
     let cpu = replica.cpu_seconds() - cpu;
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
     let factors = FACTORS as f64;
@@ -74,11 +74,11 @@ impl AsyncWork<Api> for Prepare {
 
 /// Raises the Session with the code of the next time step.
 #[derive(Clone)]
-struct Raise(Arc<Vec<Ready>>);
+struct StepUp(Arc<Vec<Ready>>);
 
-impl AsyncWork<Api> for Raise {
+impl AsyncWork<Api> for StepUp {
     async fn run(&self, api: &mut Api, number: usize) {
         let (tokens, authenticator, url) = &self.0[number];
-        api.raise(tokens, authenticator, code(url, 1)).await;
+        api.step_up(tokens, authenticator, code(url, 1)).await;
     }
 }

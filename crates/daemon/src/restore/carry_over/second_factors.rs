@@ -14,7 +14,7 @@ pub(super) async fn carry_over(
     now: UnixMillis,
     carried: &mut Carried,
 ) -> anyhow::Result<()> {
-    verbatim::remove_what_is_gone(former, restored, Kind::SecondFactors, now, carried).await?;
+    verbatim::remove_missing(former, restored, Kind::SecondFactors, now, carried).await?;
     let mut operations = Vec::new();
     for document in all(restored, Kind::SecondFactors, now).await? {
         let Some(then) = former.get(Kind::SecondFactors, document.uid, now).await? else {

@@ -20,7 +20,7 @@ use crate::storage::all;
 const PAGE: u32 = 1000;
 
 /// Removes documents that no longer exist in `former`.
-pub(super) async fn remove_what_is_gone(
+pub(super) async fn remove_missing(
     former: &dyn Store,
     restored: &dyn Store,
     kind: Kind,

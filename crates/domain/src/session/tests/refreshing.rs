@@ -82,7 +82,7 @@ fn b08_a_step_up_replaces_the_tokens_of_a_browser() {
         now: NOW,
     });
     let info = authenticator_info(&key, mode(&session), None, downstream(None, ""));
-    raise(&mut session, &key, id(31), NOW, info);
+    step_up(&mut session, &key, id(31), NOW, info);
     let status = session.status.clone().unwrap_or_default();
     assert_ne!(status.credential_version, before.credential_version);
     assert_eq!(

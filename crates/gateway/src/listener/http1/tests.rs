@@ -219,7 +219,7 @@ async fn requests_in_a_row_are_answered_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_does_not_rest_within_a_request() {
+async fn a_connection_is_not_idle_within_a_request() {
     let mut world = serve_one();
     let head = "POST /post HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     for piece in [&head[..2], &head[2..50], &head[50..], "1\r\n", "a", "\r\n0"] {
@@ -233,7 +233,7 @@ async fn it_does_not_rest_within_a_request() {
 
 /// A body that is still read must not be cut, or parsed as a request.
 #[tokio::test(start_paused = true)]
-async fn c17_it_does_not_rest_while_the_body_of_an_answered_request_is_read() {
+async fn c17_a_connection_is_not_idle_while_a_request_body_is_read() {
     let mut world = serve_one();
     let head = "POST /keep HTTP/1.1\r\nHost: a\r\nContent-Length: 30\r\n\r\n";
     world.send(&format!("{head}{}", &GET[..30])).await;
@@ -248,7 +248,7 @@ async fn c17_it_does_not_rest_while_the_body_of_an_answered_request_is_read() {
 
 /// If the parser may see other boundaries than the scanner, it keeps its buffers.
 #[tokio::test(start_paused = true)]
-async fn c17_it_does_not_rest_where_the_end_of_a_request_is_in_doubt() {
+async fn c17_a_connection_is_not_idle_if_the_end_of_a_request_is_uncertain() {
     for head in [
         "POST /keep HTTP/1.1\r\nHost: a\r\nContent-Length: 3, 3\r\n\r\n",
         "POST /keep HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n",

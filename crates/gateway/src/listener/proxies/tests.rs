@@ -6,9 +6,9 @@ use super::*;
 
 const PROXY: &str = "10.0.0.1";
 
-fn trusting(named_by: NamedBy) -> TrustedProxies {
+fn trusting(forwarding_method: ForwardingMethod) -> TrustedProxies {
     let networks = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap());
-    TrustedProxies::new(networks, named_by)
+    TrustedProxies::new(networks, forwarding_method)
 }
 
 fn client_of(proxies: &TrustedProxies, peer: &str, fields: &[&str]) -> Option<String> {
@@ -41,7 +41,7 @@ fn the_last_address_that_is_no_proxy_is_the_client_s02(
     #[case] fields: &[&str],
     #[case] client: &str,
 ) {
-    let proxies = trusting(NamedBy::ForwardedFor);
+    let proxies = trusting(ForwardingMethod::ForwardedFor);
     assert_eq!(client_of(&proxies, peer, fields).as_deref(), Some(client));
 }
 
@@ -54,23 +54,23 @@ fn the_last_address_that_is_no_proxy_is_the_client_s02(
 #[case(&["192.0.2.7:"])]
 #[case(&["[192.0.2.7"])]
 fn what_a_proxy_sends_must_be_an_address_s02(#[case] fields: &[&str]) {
-    let proxies = trusting(NamedBy::ForwardedFor);
+    let proxies = trusting(ForwardingMethod::ForwardedFor);
     assert_eq!(client_of(&proxies, PROXY, fields), None);
 }
 
 #[test]
-fn nobody_is_believed_unless_configured_s02() {
+fn forwarded_addresses_are_ignored_without_trusted_proxies_s02() {
     let fields = &["192.0.2.7"];
     let none = TrustedProxies::none();
     assert_eq!(client_of(&none, PROXY, fields).as_deref(), Some(PROXY));
-    let by_connection = trusting(NamedBy::ProxyProtocol);
+    let by_connection = trusting(ForwardingMethod::ProxyProtocol);
     assert_eq!(
         client_of(&by_connection, PROXY, fields).as_deref(),
         Some(PROXY)
     );
     assert!(by_connection.must_send_header(PROXY.parse().unwrap()));
     assert!(!by_connection.must_send_header("192.0.2.9".parse().unwrap()));
-    assert!(!trusting(NamedBy::ForwardedFor).must_send_header(PROXY.parse().unwrap()));
+    assert!(!trusting(ForwardingMethod::ForwardedFor).must_send_header(PROXY.parse().unwrap()));
 }
 
 proptest! {
@@ -81,7 +81,7 @@ proptest! {
         hops in prop::collection::vec(prop::sample::select(vec!["10.1.1.1", "fd00::9"]), 0..3),
         separate in any::<bool>(),
     ) {
-        let proxies = trusting(NamedBy::ForwardedFor);
+        let proxies = trusting(ForwardingMethod::ForwardedFor);
         let mut appended = vec![client];
         appended.extend(hops);
         let appended = appended.join(", ");

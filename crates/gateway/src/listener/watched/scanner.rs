@@ -25,7 +25,7 @@ pub(super) enum Finding {
 /// The state of the scanner.
 #[derive(Default)]
 pub(super) struct Scanner {
-    place: Place,
+    place: ScanState,
     /// The start of an incomplete line.
     line: Vec<u8>,
     /// True if the line is longer than the kept part.
@@ -39,7 +39,7 @@ pub(super) struct Scanner {
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum ScanState {
     #[default]
     RequestLine,
     Field,
@@ -66,13 +66,13 @@ impl Scanner {
     pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Option<Finding> {
         while !bytes.is_empty() {
             match self.place {
-                Place::Off => return None,
-                Place::Body(left) | Place::Chunk(left) => bytes = self.skip(left, bytes),
-                Place::RequestLine
-                | Place::Field
-                | Place::ChunkSize
-                | Place::ChunkEnd
-                | Place::Trailer => {
+                ScanState::Off => return None,
+                ScanState::Body(left) | ScanState::Chunk(left) => bytes = self.skip(left, bytes),
+                ScanState::RequestLine
+                | ScanState::Field
+                | ScanState::ChunkSize
+                | ScanState::ChunkEnd
+                | ScanState::Trailer => {
                     let Some(end) = memchr(b'\n', bytes) else {
                         self.keep(bytes);
                         return None;
@@ -81,7 +81,7 @@ impl Scanner {
                     bytes = rest.get(1..).unwrap_or_default();
                     let finding = self.take_line(line);
                     if finding.is_some() {
-                        self.place = Place::Off;
+                        self.place = ScanState::Off;
                         return finding;
                     }
                 }
@@ -97,17 +97,17 @@ impl Scanner {
 
     /// Returns true if only complete and unambiguous requests were received.
     pub(super) fn is_between_requests(&self) -> bool {
-        self.place == Place::RequestLine && self.line.is_empty() && !self.is_unsure
+        self.place == ScanState::RequestLine && self.line.is_empty() && !self.is_unsure
     }
 
     fn skip<'a>(&mut self, left: u64, bytes: &'a [u8]) -> &'a [u8] {
         let here = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
         let left = left - here as u64;
         self.place = match (self.place, left) {
-            (Place::Chunk(_), 0) => Place::ChunkEnd,
-            (Place::Chunk(_), left) => Place::Chunk(left),
-            (_, 0) => Place::RequestLine,
-            (_, left) => Place::Body(left),
+            (ScanState::Chunk(_), 0) => ScanState::ChunkEnd,
+            (ScanState::Chunk(_), left) => ScanState::Chunk(left),
+            (_, 0) => ScanState::RequestLine,
+            (_, left) => ScanState::Body(left),
         };
         bytes.get(here..).unwrap_or_default()
     }
@@ -131,33 +131,35 @@ impl Scanner {
     }
 
     fn line(&mut self, line: &[u8], is_cut: bool) -> Option<Finding> {
-        if self.place == Place::ChunkSize {
+        if self.place == ScanState::ChunkSize {
             return self.chunk_size(line, is_cut);
         }
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         match self.place {
             // Empty lines before a request are skipped (RFC 9112 §2.2).
-            Place::RequestLine if line.is_empty() => {
+            ScanState::RequestLine if line.is_empty() => {
                 self.is_unsure = true;
                 None
             }
             // The preface of HTTP/2 (RFC 9113 §3.4).
-            Place::RequestLine if line.starts_with(b"PRI * HTTP/2") => {
-                self.place = Place::Off;
+            ScanState::RequestLine if line.starts_with(b"PRI * HTTP/2") => {
+                self.place = ScanState::Off;
                 None
             }
-            Place::RequestLine => {
-                self.place = Place::Field;
+            ScanState::RequestLine => {
+                self.place = ScanState::Field;
                 None
             }
-            Place::Field if line.is_empty() => self.end_head(),
-            Place::Field => self.field(line, is_cut),
-            Place::ChunkEnd if line.is_empty() => self.go_to(Place::ChunkSize),
-            Place::ChunkEnd => Some(self.lost()),
-            Place::Trailer if line.is_empty() => self.go_to(Place::RequestLine),
-            Place::Trailer | Place::Body(_) | Place::ChunkSize | Place::Chunk(_) | Place::Off => {
-                None
-            }
+            ScanState::Field if line.is_empty() => self.end_head(),
+            ScanState::Field => self.field(line, is_cut),
+            ScanState::ChunkEnd if line.is_empty() => self.go_to(ScanState::ChunkSize),
+            ScanState::ChunkEnd => Some(self.lost()),
+            ScanState::Trailer if line.is_empty() => self.go_to(ScanState::RequestLine),
+            ScanState::Trailer
+            | ScanState::Body(_)
+            | ScanState::ChunkSize
+            | ScanState::Chunk(_)
+            | ScanState::Off => None,
         }
     }
 
@@ -187,21 +189,21 @@ impl Scanner {
             return Some(Finding::BothFramings(self.heads));
         }
         self.go_to(match (head.has_coding, head.length) {
-            (true, _) => Place::ChunkSize,
-            (false, Some(length @ 1..)) => Place::Body(length),
-            (false, _) => Place::RequestLine,
+            (true, _) => ScanState::ChunkSize,
+            (false, Some(length @ 1..)) => ScanState::Body(length),
+            (false, _) => ScanState::RequestLine,
         })
     }
 
     fn chunk_size(&mut self, line: &[u8], is_cut: bool) -> Option<Finding> {
         match chunk::size(line, LONGEST_KEPT).filter(|_| !is_cut) {
             None => Some(Finding::MalformedChunk(self.heads)),
-            Some(0) => self.go_to(Place::Trailer),
-            Some(size) => self.go_to(Place::Chunk(size)),
+            Some(0) => self.go_to(ScanState::Trailer),
+            Some(size) => self.go_to(ScanState::Chunk(size)),
         }
     }
 
-    fn go_to(&mut self, place: Place) -> Option<Finding> {
+    fn go_to(&mut self, place: ScanState) -> Option<Finding> {
         self.place = place;
         None
     }
@@ -315,7 +317,7 @@ mod tests {
 
     #[rstest]
     #[case("1\r\nab\r\n")]
-    fn c17_it_says_where_it_cannot_follow(#[case] body: &str) {
+    fn c17_framing_that_cannot_be_followed_is_reported(#[case] body: &str) {
         let stream =
             format!("{GET}POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}{GET}");
         assert_eq!(scan(&stream), Some(Finding::Lost(3)));
@@ -343,7 +345,7 @@ mod tests {
         false
     )]
     #[case("PRI * HTTP/2.0\r\n\r\n", false)]
-    fn c17_it_knows_when_nothing_of_a_request_is_left(#[case] stream: &str, #[case] between: bool) {
+    fn c17_the_end_of_a_request_is_detected(#[case] stream: &str, #[case] between: bool) {
         let mut scanner = Scanner::default();
         scanner.feed(stream.as_bytes());
         assert_eq!(scanner.is_between_requests(), between);

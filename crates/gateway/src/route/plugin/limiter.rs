@@ -39,13 +39,13 @@ pub(super) struct Limiter {
 struct Shard {
     young: HashMap<u64, Arc<Rate>>,
     old: HashMap<u64, Arc<Rate>>,
-    turned_at: Instant,
+    rotated_at: Instant,
 }
 
 impl Shard {
-    fn turn(&mut self, now: Instant) {
+    fn rotate(&mut self, now: Instant) {
         self.old = std::mem::take(&mut self.young);
-        self.turned_at = now;
+        self.rotated_at = now;
     }
 }
 
@@ -78,7 +78,7 @@ impl Limiter {
                 Mutex::new(Shard {
                     young: HashMap::new(),
                     old: HashMap::new(),
-                    turned_at: now,
+                    rotated_at: now,
                 })
             }),
         })
@@ -104,14 +104,14 @@ impl Limiter {
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         // A key that was idle for a whole window has its full burst again, so its state can be dropped.
-        if now.duration_since(shard.turned_at) > self.window * 2 {
-            shard.turn(now);
+        if now.duration_since(shard.rotated_at) > self.window * 2 {
+            shard.rotate(now);
         }
         if let Some(rate) = shard.young.get(&hash) {
             return Arc::clone(rate);
         }
         if shard.young.len() >= KEYS / SHARDS / 2 {
-            shard.turn(now);
+            shard.rotate(now);
         }
         let known = shard.old.remove(&hash);
         let rate = known.unwrap_or_else(|| Arc::new(self.fresh()));

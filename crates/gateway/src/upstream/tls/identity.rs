@@ -25,7 +25,7 @@ impl Identity {
         secrets: &Secrets<'_>,
         problems: &mut Problems,
     ) -> Option<Self> {
-        let (path, name) = asked_for(config, problems)?;
+        let (path, name) = requested_identity(config, problems)?;
         let Some(secret) = secrets(name) else {
             problems.add(
                 path,
@@ -46,7 +46,7 @@ impl Identity {
     }
 }
 
-fn asked_for<'a>(
+fn requested_identity<'a>(
     config: &'a ServiceConfig,
     problems: &mut Problems,
 ) -> Option<(&'static str, &'a str)> {

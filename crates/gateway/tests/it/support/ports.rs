@@ -12,11 +12,11 @@ use std::{
 use async_trait::async_trait;
 use domain::{clock::UnixMillis, id::Uid, rng::SeededRng};
 use gateway::{
-    Arrived, Assertion, CallerFacts, Directory, Identity, NotArrived, Principal, Rejection,
+    Assertion, CallerFacts, CodeError, Directory, Identity, Principal, RedeemedCode, Rejection,
     Renewal, Route,
 };
 use http::HeaderValue;
-use policy::{Method, PolicySet, StepUp, Subject, Way};
+use policy::{Method, PolicySet, StepUp, StepUpAlternative, Subject};
 
 #[derive(Default)]
 pub(crate) struct FakeIdentity {
@@ -62,17 +62,22 @@ impl Identity for FakeIdentity {
         Ok((principal, renewal))
     }
 
-    async fn arrive(&self, host: &str, code: &str, nonce: &str) -> Result<Arrived, NotArrived> {
+    async fn redeem_code(
+        &self,
+        host: &str,
+        code: &str,
+        nonce: &str,
+    ) -> Result<RedeemedCode, CodeError> {
         if self.unavailable.load(Ordering::SeqCst) {
-            return Err(NotArrived::Unavailable);
+            return Err(CodeError::Unavailable);
         }
         self.codes.lock().unwrap().push(code.to_owned());
-        let refused = NotArrived::Refused { reason: "unknown" };
+        let refused = CodeError::Refused { reason: "unknown" };
         if nonce.is_empty() {
             return Err(refused);
         }
         let target = code.strip_prefix("good:").ok_or(refused)?;
-        Ok(Arrived {
+        Ok(RedeemedCode {
             cookie: format!("cookie-{host}-{}", &nonce[..4]),
             lifetime: Duration::from_mins(1),
             target: target.to_owned(),
@@ -110,13 +115,13 @@ impl Identity for FakeIdentity {
         is_allowed: &(dyn for<'s> Fn(&'s Subject) -> bool + Send + Sync),
     ) -> Option<StepUp> {
         let proved = self.proved.lock().unwrap().clone()?;
-        let way = Way {
+        let alternative = StepUpAlternative {
             method: Method::Fido,
             authenticator: Some(Uid::random(&SeededRng::new(1))),
             max_age: Some(Duration::from_mins(5)),
         };
         let would_do = is_allowed(&proved);
-        StepUp::any_of(would_do.then_some(way).into_iter().collect())
+        StepUp::any_of(would_do.then_some(alternative).into_iter().collect())
     }
 
     fn proof(&self, url: &str, nonce: &str, step_up: &StepUp) -> Option<String> {

@@ -6,7 +6,7 @@ use super::{
     super::{
         ast::{Expr, ExprKind, Literal, Mistake, Operator},
         functions::Function,
-        node::{Node, Place, RequestField, TextSource},
+        node::{FieldPosition, Node, RequestField, TextSource},
         signature::{Signature, signature},
         types::Type,
         value::Value,
@@ -184,7 +184,7 @@ pub(super) fn text_test(name: &str, mut nodes: Vec<Node>, function: &'static Fun
 /// Returns the source of a text that can be read without creating a value, or the unchanged node.
 fn text_source(node: Node) -> Result<TextSource, Node> {
     match node {
-        Node::Slot(place @ Place { .. }, Kind::Text) => Ok(TextSource::Slot(place)),
+        Node::Slot(place @ FieldPosition { .. }, Kind::Text) => Ok(TextSource::Slot(place)),
         Node::RequestField(
             RequestField::Size
             | RequestField::Headers

@@ -3,7 +3,7 @@
 use super::{
     super::{
         ast::{Expr, Mistake},
-        node::{Node, Place, RequestField},
+        node::{FieldPosition, Node, RequestField},
         parser::qualified_name,
         types::Type,
         value::RequestPart,
@@ -113,7 +113,7 @@ impl Checker<'_> {
                 }
                 match (self.child(place, field), field.shape) {
                     (Some(slot), Shape::One(kind) | Shape::Explicit(kind)) => {
-                        Node::Slot(Place { slot, ..place }, kind)
+                        Node::Slot(FieldPosition { slot, ..place }, kind)
                     }
                     _ => Node::Field(Box::new(node), message, field),
                 }
@@ -132,7 +132,7 @@ impl Checker<'_> {
         }
     }
 
-    fn child(&self, place: Place, field: &Field) -> Option<Slot> {
+    fn child(&self, place: FieldPosition, field: &Field) -> Option<Slot> {
         let layouts = &self.environment.context?.layouts;
         layouts
             .get(usize::from(place.document))?
@@ -147,13 +147,13 @@ impl Checker<'_> {
         let Some(document) = document else {
             return Node::Request(RequestPart::Request);
         };
-        let place = Place {
+        let place = FieldPosition {
             document,
             slot: Slot::ROOT,
         };
         match (self.child(place, field), field.shape) {
             (Some(slot), Shape::One(kind) | Shape::Explicit(kind)) => {
-                Node::Slot(Place { document, slot }, kind)
+                Node::Slot(FieldPosition { document, slot }, kind)
             }
             _ => Node::Repeated(place, field),
         }

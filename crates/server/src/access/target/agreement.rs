@@ -14,7 +14,7 @@ use prost::{
 };
 use prost_reflect::{DynamicMessage, MessageDescriptor, Value};
 
-use super::{MAX_NAMES, METHODS, Method, Naming, Sent};
+use super::{MAX_NAMES, METHODS, Method, Naming, RequestedObject};
 
 /// A method whose calls have an object.
 struct Case {
@@ -126,7 +126,7 @@ pub(crate) fn check(number: usize, message: &[u8]) {
 }
 
 /// Returns the bytes of all texts.
-fn size(sent: &Sent) -> usize {
+fn size(sent: &RequestedObject) -> usize {
     let lists = sent.power.policies.iter().chain(&sent.groups);
     let lists: usize = lists.map(String::len).sum();
     sent.name.len() + sent.uid.len() + sent.user.len() + lists

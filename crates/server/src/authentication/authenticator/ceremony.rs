@@ -5,15 +5,15 @@ use api::{
         AuthenticateAuthenticatorBeginRequest, AuthenticateAuthenticatorBeginResponse,
         AuthenticateWithAuthenticatorRequest, ChallengeResponse, RegisterAuthenticatorBeginRequest,
         RegisterAuthenticatorBeginResponse, RegisterAuthenticatorFinishRequest, SessionToken,
-        authenticate_authenticator_begin_response as begun, challenge_response::Type as Answer,
-        register_authenticator_begin_response as registration,
+        authenticate_authenticator_begin_response as begin_response,
+        challenge_response::Type as Answer, register_authenticator_begin_response as registration,
     },
     core_v1::{Authenticator, authenticator::status::Type},
     meta_v1::ObjectReference,
 };
 use domain::authenticator;
 
-use super::{Holder, Which, fido, manage, raise, totp, tpm};
+use super::{AuthenticatorSelector, Holder, fido, manage, step_up, totp, tpm};
 use crate::{Caller, Context, Error};
 
 /// Begins a registration.
@@ -27,7 +27,7 @@ pub(crate) async fn begin_registration(
     request: &RegisterAuthenticatorBeginRequest,
 ) -> Result<RegisterAuthenticatorBeginResponse, Error> {
     let reference = named(request.authenticator_ref.as_ref())?;
-    let which = Which::of(reference);
+    let which = AuthenticatorSelector::of(reference);
     let found = manage::find(ctx, holder, &which).await?;
     let challenge = match authenticator::type_of(&found.message) {
         Type::Totp => {
@@ -62,7 +62,7 @@ pub(crate) async fn finish_registration(
     caller: &Caller,
 ) -> Result<Authenticator, Error> {
     let reference = named(request.authenticator_ref.as_ref())?;
-    let which = Which::of(reference);
+    let which = AuthenticatorSelector::of(reference);
     match answer(request.challenge_response.as_ref())? {
         Answer::Totp(answer) => {
             let code = &answer.response;
@@ -90,21 +90,23 @@ pub(crate) async fn begin(
     caller: &Caller,
 ) -> Result<AuthenticateAuthenticatorBeginResponse, Error> {
     let reference = named(request.authenticator_ref.as_ref())?;
-    let which = Which::of(reference);
+    let which = AuthenticatorSelector::of(reference);
     let found = manage::find(ctx, holder, &which).await?;
     let challenge = match authenticator::type_of(&found.message) {
         Type::Totp => {
             let checked = totp::check(ctx, holder, &which, ctx.now()).await;
-            checked.inspect_err(|error| totp::held_up(ctx, holder, caller, error))?;
-            begun::challenge_request::Type::Totp(begun::challenge_request::Totp {})
+            checked.inspect_err(|error| totp::audit_blocked_attempt(ctx, holder, caller, error))?;
+            begin_response::challenge_request::Type::Totp(
+                begin_response::challenge_request::Totp {},
+            )
         }
         Type::Tpm => {
             let challenge = tpm::begin(ctx, holder, &which).await?;
-            begun::challenge_request::Type::Tpm(challenge.into())
+            begin_response::challenge_request::Type::Tpm(challenge.into())
         }
         Type::Fido => {
             let challenge = fido::begin_authentication(ctx, holder, Some(&[found.uid])).await?;
-            begun::challenge_request::Type::Fido(begun::challenge_request::Fido {
+            begin_response::challenge_request::Type::Fido(begin_response::challenge_request::Fido {
                 request: challenge.options,
                 state: challenge.state,
             })
@@ -112,7 +114,7 @@ pub(crate) async fn begin(
         Type::Unknown => return Err(damaged()),
     };
     Ok(AuthenticateAuthenticatorBeginResponse {
-        challenge_request: Some(begun::ChallengeRequest {
+        challenge_request: Some(begin_response::ChallengeRequest {
             r#type: Some(challenge),
         }),
     })
@@ -131,13 +133,13 @@ pub(crate) async fn finish(
     caller: &Caller,
 ) -> Result<SessionToken, Error> {
     let reference = named(request.authenticator_ref.as_ref())?;
-    let which = Which::of(reference);
+    let which = AuthenticatorSelector::of(reference);
     let session = match answer(request.challenge_response.as_ref())? {
         Answer::Totp(answer) => {
             let code = &answer.response;
             Box::pin(totp::authenticate(ctx, holder, &which, code, caller))
                 .await
-                .inspect_err(|error| totp::held_up(ctx, holder, caller, error))?
+                .inspect_err(|error| totp::audit_blocked_attempt(ctx, holder, caller, error))?
         }
         Answer::Fido(answer) => {
             let (state, response) = (&answer.state, &answer.response);
@@ -147,7 +149,7 @@ pub(crate) async fn finish(
             Box::pin(tpm::authenticate(ctx, holder, &which, answer, caller)).await?
         }
     };
-    raise::tokens(ctx, holder, &session)
+    step_up::tokens(ctx, holder, &session)
 }
 
 /// The error for a registration that only a browser can perform.

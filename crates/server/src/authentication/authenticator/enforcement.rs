@@ -64,7 +64,7 @@ pub(crate) fn action(ctx: &Context, login: &Login<'_>, now: UnixMillis) -> Authe
     } else {
         EnforcementList::Registration
     };
-    match (said(ctx, list, login, now), list) {
+    match (evaluate_list(ctx, list, login, now), list) {
         (Some(Effect::Enforce | Effect::Unknown), EnforcementList::Authentication) => {
             AuthenticatorAction::AuthenticationRequired
         }
@@ -90,13 +90,13 @@ pub(crate) fn is_enforced(ctx: &Context, login: &Login<'_>, now: UnixMillis) -> 
     ];
     lists.into_iter().any(|list| {
         matches!(
-            said(ctx, list, login, now),
+            evaluate_list(ctx, list, login, now),
             Some(Effect::Enforce | Effect::Unknown)
         )
     })
 }
 
-fn said(
+fn evaluate_list(
     ctx: &Context,
     list: EnforcementList,
     login: &Login<'_>,

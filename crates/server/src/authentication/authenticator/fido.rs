@@ -39,24 +39,23 @@ use domain::{authenticator, id::Uid, kind::Kind, session};
 use store::{CommitError, Expected as AtRevision, Operation, SecretWrite, Transaction};
 
 use super::{
-    Holder, Proof, Registration, Which, complete, failed,
-    raise::{self, NotRaised},
-    registering,
+    AuthenticatorSelector, Holder, Proof, Registration, complete, failed, registering,
     registration::used_already,
+    step_up::{self, StepUpFailed},
     usable,
 };
 use crate::{
     Caller, Context, Error, ErrorKind, audit,
     authentication::{active::MayAwaitAuthenticator, identity::SingleUse},
     document::codec::{self, Stored},
-    metadata::Attested,
+    mds_metadata::Attested,
     sealed::{self, NotOpened, Purpose},
     transaction::{Attempts, is_conflict, retry_conflict},
 };
 
 pub(crate) use client::{ForClient, for_client};
 pub(crate) use login::{Passkey, begin_login, is_enabled, login};
-pub(crate) use model::would_say;
+pub(crate) use model::best_fido_facts;
 
 /// Single-use record of a challenge.
 const USED: &str = "webauthn-challenge";
@@ -77,21 +76,21 @@ pub(crate) struct Challenge {
 
 /// The purpose of a ceremony.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Aim {
+enum CeremonyPurpose {
     Register = 1,
-    Raise = 2,
+    StepUp = 2,
     Login = 3,
-    /// [`Self::Raise`] for a client that uses a browser on its machine.
-    RaiseClient = 4,
+    /// [`Self::StepUp`] for a client that uses a browser on its machine.
+    ClientStepUp = 4,
 }
 
-impl Aim {
+impl CeremonyPurpose {
     /// Returns the purpose for raising `session`.
-    fn raise(session: &Session) -> Self {
+    fn for_session(session: &Session) -> Self {
         if session::is_browser(session) {
-            Self::Raise
+            Self::StepUp
         } else {
-            Self::RaiseClient
+            Self::ClientStepUp
         }
     }
 }
@@ -100,7 +99,7 @@ impl Aim {
 #[derive(Clone, PartialEq, prost::Message)]
 struct Ceremony {
     #[prost(uint32, tag = "1")]
-    aim: u32,
+    purpose: u32,
     #[prost(bytes = "vec", tag = "2")]
     challenge: Vec<u8>,
     /// Uid of the Session; empty for a login.
@@ -118,7 +117,7 @@ struct Ceremony {
 pub(crate) async fn begin_registration(
     ctx: &Context,
     holder: &Holder,
-    which: &Which<'_>,
+    which: &AuthenticatorSelector<'_>,
 ) -> Result<Challenge, Error> {
     let stored = registering(ctx, holder, which, Type::Fido).await?;
     let all = holder.authenticators(ctx, ctx.now()).await?;
@@ -128,7 +127,7 @@ pub(crate) async fn begin_registration(
         ctx,
         options,
         &Ceremony {
-            aim: Aim::Register as u32,
+            purpose: CeremonyPurpose::Register as u32,
             challenge,
             session: holder.session.uid.as_bytes().to_vec(),
             authenticator: stored.uid.as_bytes().to_vec(),
@@ -149,10 +148,10 @@ pub(crate) async fn finish_registration(
     response: &str,
     caller: &Caller,
 ) -> Result<Authenticator, Error> {
-    let ceremony = open(ctx, state, Aim::Register, Some(holder)).await?;
+    let ceremony = open(ctx, state, CeremonyPurpose::Register, Some(holder)).await?;
     let uid = Uid::from_bytes(&ceremony.authenticator).map_err(Error::internal)?;
     let uid = uid.to_string();
-    let which = Which {
+    let which = AuthenticatorSelector {
         name: "",
         uid: &uid,
     };
@@ -210,7 +209,7 @@ pub(crate) async fn begin_authentication(
         ctx,
         options,
         &Ceremony {
-            aim: Aim::raise(&holder.session.message) as u32,
+            purpose: CeremonyPurpose::for_session(&holder.session.message) as u32,
             challenge,
             session: holder.session.uid.as_bytes().to_vec(),
             authenticator: Vec::new(),
@@ -230,8 +229,8 @@ pub(crate) async fn authenticate(
     response: &str,
     caller: &Caller,
 ) -> Result<Session, Error> {
-    let aim = Aim::raise(&holder.session.message);
-    let ceremony = open(ctx, state, aim, Some(holder)).await?;
+    let purpose = CeremonyPurpose::for_session(&holder.session.message);
+    let ceremony = open(ctx, state, purpose, Some(holder)).await?;
     let answer = AuthenticationJson::read(response).map_err(|why| refused(&why))?;
     let mut holder = Cow::Borrowed(holder);
     let mut attempts = Attempts::default();
@@ -259,11 +258,11 @@ pub(crate) async fn authenticate(
                     Err(CommitError::RecordTaken) => return Err(used_already()),
                     Err(error) => retry_conflict(error)?,
                 }
-                holder = Cow::Owned(holder.again(ctx).await?);
+                holder = Cow::Owned(holder.reload(ctx).await?);
                 continue;
             }
             Err(NotProven::Cloned) => {
-                set_aside(ctx, stored, &ceremony, Some(&holder), caller).await?;
+                set_pending(ctx, stored, &ceremony, Some(&holder), caller).await?;
                 return Err(cloned());
             }
         };
@@ -273,13 +272,13 @@ pub(crate) async fn authenticate(
             fido: Some(facts),
             operations,
         };
-        match raise::raise(ctx, &awaiting, proof, None, caller).await {
+        match step_up::step_up(ctx, &awaiting, proof, None, caller).await {
             Ok(session) => return Ok(session),
-            Err(NotRaised::Denied(error)) => return Err(error),
-            Err(NotRaised::Commit(CommitError::RecordTaken)) => return Err(used_already()),
-            Err(NotRaised::Commit(error)) => retry_conflict(error)?,
+            Err(StepUpFailed::Denied(error)) => return Err(error),
+            Err(StepUpFailed::Commit(CommitError::RecordTaken)) => return Err(used_already()),
+            Err(StepUpFailed::Commit(error)) => retry_conflict(error)?,
         }
-        holder = Cow::Owned(holder.again(ctx).await?);
+        holder = Cow::Owned(holder.reload(ctx).await?);
     }
 }
 
@@ -330,7 +329,7 @@ fn check(
         return Err(NotProven::Cloned);
     }
     let is_passkey = is_login || fido.is_passkey;
-    let said = model::said(fido, &authenticated, is_passkey);
+    let facts = model::proven_facts(fido, &authenticated, is_passkey);
     let mut used = stored.message.clone();
     if let Some(Info {
         r#type: Some(info::Type::Fido(fido)),
@@ -342,11 +341,11 @@ fn check(
         fido.is_passkey = is_passkey;
         model::forget_unproved(fido);
     }
-    Ok((used, said))
+    Ok((used, facts))
 }
 
 /// Sets an authenticator that may be cloned to PENDING until an administrator approves it, and redeems the challenge.
-async fn set_aside(
+async fn set_pending(
     ctx: &Context,
     stored: &Stored<Authenticator>,
     ceremony: &Ceremony,
@@ -382,7 +381,7 @@ async fn set_aside(
         authenticator = aside.name(),
         "the signature counter of an authenticator decreased; an administrator must review it"
     );
-    match raise::commit(ctx, transaction).await {
+    match step_up::commit(ctx, transaction).await {
         Ok(()) => Ok(()),
         Err(CommitError::RecordTaken) => Err(used_already()),
         // The Authenticator changed in the meantime. The response proved nothing in any case.
@@ -472,12 +471,12 @@ fn begun(
 async fn open(
     ctx: &Context,
     state: &str,
-    aim: Aim,
+    purpose: CeremonyPurpose,
     holder: Option<&Holder>,
 ) -> Result<Ceremony, Error> {
     let ceremony = unsealed(ctx, state).await?;
     let session = holder.map(|holder| holder.session.uid.as_bytes().to_vec());
-    if ceremony.aim != aim as u32 || ceremony.session != session.unwrap_or_default() {
+    if ceremony.purpose != purpose as u32 || ceremony.session != session.unwrap_or_default() {
         return Err(refused(&Refusal::Challenge));
     }
     Ok(ceremony)

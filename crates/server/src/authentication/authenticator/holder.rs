@@ -31,11 +31,11 @@ pub(crate) const FRESH: Duration = Duration::from_mins(10);
 /// [`MayLackFirstAuthenticator`](crate::authentication::active::MayLackFirstAuthenticator) or a
 /// [`MayAwaitAuthenticator`](crate::authentication::active::MayAwaitAuthenticator).
 #[derive(Clone)]
-pub(crate) struct Holder(Box<Held>);
+pub(crate) struct Holder(Box<HolderData>);
 
 /// See [`Holder`].
 #[derive(Clone)]
-pub(crate) struct Held {
+pub(crate) struct HolderData {
     pub(crate) session: Stored<Session>,
     pub(crate) user: Stored<User>,
     pub(crate) device: Option<Stored<Device>>,
@@ -69,7 +69,7 @@ impl Holder {
     ///
     /// # Errors
     /// Returns `Unauthenticated` if the Session has ended or has a new token.
-    pub(crate) async fn again(&self, ctx: &Context) -> Result<Self, Error> {
+    pub(crate) async fn reload(&self, ctx: &Context) -> Result<Self, Error> {
         Self::read(ctx, self.session.uid, self.token_id).await
     }
 
@@ -86,7 +86,7 @@ impl Holder {
     }
 
     fn of(read: refresh::Read) -> Result<Self, Error> {
-        Ok(Self(Box::new(Held {
+        Ok(Self(Box::new(HolderData {
             token_id: browser::present(&read.session.message)?,
             session: read.session,
             user: read.user,
@@ -173,9 +173,9 @@ impl Holder {
 }
 
 impl Deref for Holder {
-    type Target = Held;
+    type Target = HolderData;
 
-    fn deref(&self) -> &Held {
+    fn deref(&self) -> &HolderData {
         &self.0
     }
 }

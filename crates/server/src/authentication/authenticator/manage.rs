@@ -16,7 +16,7 @@ use domain::{
 };
 use store::{CommitError, Expected, Operation, SecretWrite, Transaction};
 
-use super::{Holder, enforcement, raise};
+use super::{Holder, enforcement, step_up};
 use crate::{
     Caller, Context, Error, ErrorKind, audit,
     authentication::active::MayLackFirstAuthenticator,
@@ -31,12 +31,12 @@ use crate::{
 
 /// A selector of an Authenticator: by name, by uid, or by both.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Which<'a> {
+pub(crate) struct AuthenticatorSelector<'a> {
     pub(crate) name: &'a str,
     pub(crate) uid: &'a str,
 }
 
-impl<'a> Which<'a> {
+impl<'a> AuthenticatorSelector<'a> {
     pub(crate) fn of(reference: &'a ObjectReference) -> Self {
         Self {
             name: &reference.name,
@@ -61,7 +61,7 @@ pub(crate) struct Available {
 pub(crate) async fn find(
     ctx: &Context,
     holder: &Holder,
-    which: &Which<'_>,
+    which: &AuthenticatorSelector<'_>,
 ) -> Result<Stored<Authenticator>, Error> {
     metadata::check_lengths(Kind::Authenticator, which.name, which.uid)?;
     let now = ctx.now();
@@ -105,7 +105,7 @@ pub(crate) async fn available(ctx: &Context, holder: &Holder) -> Result<Availabl
     let all = holder.authenticators(ctx, ctx.now()).await?;
     let usable: Vec<Stored<Authenticator>> = all
         .iter()
-        .filter(|stored| raise::usable(holder, stored, &all).is_ok())
+        .filter(|stored| step_up::usable(holder, stored, &all).is_ok())
         .cloned()
         .collect();
     let session = &holder.session.message;
@@ -159,7 +159,7 @@ pub(crate) async fn create(
             now,
         });
         let mut transaction = Transaction::at(now);
-        transaction.push(raise::unchanged_user(&holder));
+        transaction.push(step_up::unchanged_user(&holder));
         transaction.push(Operation::Limit {
             kind: Kind::Authenticator,
             index: index::USER,
@@ -173,9 +173,9 @@ pub(crate) async fn create(
         transaction.push(Operation::Audit(audit::done(
             ctx,
             caller,
-            raise::entry(&holder, "authenticator.created", &authenticator),
+            step_up::entry(&holder, "authenticator.created", &authenticator),
         )));
-        match raise::commit(ctx, transaction).await {
+        match step_up::commit(ctx, transaction).await {
             Ok(()) => return Ok(authenticator),
             // Draws another random name. A conflict is final, because the holder is not read again.
             Err(CommitError::NameTaken { .. }) => {}
@@ -198,7 +198,7 @@ pub(crate) async fn create(
 pub(crate) async fn rename(
     ctx: &Context,
     holder: &Holder,
-    which: &Which<'_>,
+    which: &AuthenticatorSelector<'_>,
     display_name: &str,
     caller: &Caller,
 ) -> Result<Authenticator, Error> {
@@ -220,9 +220,9 @@ pub(crate) async fn rename(
         transaction.push(Operation::Audit(audit::done(
             ctx,
             caller,
-            raise::entry(&holder, "authenticator.updated", &renamed),
+            step_up::entry(&holder, "authenticator.updated", &renamed),
         )));
-        match raise::commit(ctx, transaction).await {
+        match step_up::commit(ctx, transaction).await {
             Ok(()) => return Ok(renamed),
             Err(error) => retry_conflict(error)?,
         }
@@ -237,7 +237,7 @@ pub(crate) async fn rename(
 pub(crate) async fn delete(
     ctx: &Context,
     holder: &Holder,
-    which: &Which<'_>,
+    which: &AuthenticatorSelector<'_>,
     caller: &Caller,
 ) -> Result<(), Error> {
     let mut holder = Cow::Borrowed(holder);
@@ -271,15 +271,15 @@ pub(crate) async fn delete(
         transaction.push(Operation::Audit(audit::done(
             ctx,
             caller,
-            raise::entry(&holder, "authenticator.deleted", &stored.message),
+            step_up::entry(&holder, "authenticator.deleted", &stored.message),
         )));
-        match raise::commit(ctx, transaction).await {
+        match step_up::commit(ctx, transaction).await {
             Ok(()) => return Ok(()),
             // The Authenticator created another Session in the meantime.
             Err(CommitError::LimitReached { .. }) => {}
             Err(error) => {
                 retry_conflict(error)?;
-                holder = Cow::Owned(holder.again(ctx).await?);
+                holder = Cow::Owned(holder.reload(ctx).await?);
             }
         }
     }
@@ -330,7 +330,7 @@ fn check_last(
         let login = Login {
             user: &holder.user.message,
             session,
-            identity_provider: provider.as_ref().map(|entry| &*entry.known.message),
+            identity_provider: provider.as_ref().map(|entry| &*entry.provider.message),
             authenticators: &authenticators,
         };
         if enforcement::is_enforced(ctx, &login, now) {

@@ -12,7 +12,7 @@ use domain::{clock::UnixMillis, kind::Kind, session};
 use store::{Expected, Operation, SecretWrite, Transaction};
 use zeroize::Zeroizing;
 
-use super::{Factors, Holder, raise};
+use super::{Factors, Holder, step_up};
 use crate::{
     Caller, Context, Error,
     audit::{self, Entry},
@@ -52,17 +52,17 @@ pub(crate) async fn renew(
         let hashes = codes.iter().map(|code| hash(code)).collect();
         let mut transaction = Transaction::at(now);
         transaction.push(factors.with_codes(hashes, now));
-        transaction.push(raise::unchanged_user(&holder));
+        transaction.push(step_up::unchanged_user(&holder));
         transaction.push(Operation::Audit(audit::done(
             ctx,
             caller,
             entry(&holder, "recovery_codes.renewed"),
         )));
-        match raise::commit(ctx, transaction).await {
+        match step_up::commit(ctx, transaction).await {
             Ok(()) => return Ok(codes),
             Err(error) => retry_conflict(error)?,
         }
-        holder = Cow::Owned(holder.again(ctx).await?);
+        holder = Cow::Owned(holder.reload(ctx).await?);
     }
 }
 
@@ -79,7 +79,7 @@ pub(crate) async fn authenticate(
     caller: &Caller,
 ) -> Result<Session, Error> {
     const EVENT: &str = "recovery_code.used";
-    let _turn = ctx.authentication.turn(holder.user.uid).await;
+    let _lock = ctx.authentication.lock(holder.user.uid).await;
     let wanted = hash(&normalized(code));
     let mut holder = Cow::Borrowed(holder);
     let mut attempts = Attempts::default();
@@ -101,13 +101,13 @@ pub(crate) async fn authenticate(
         } else {
             let event = audit::refused(ctx, caller, entry(&holder, EVENT), "code_wrong");
             transaction.push(Operation::Audit(event));
-            raise::push_failure(ctx, &mut transaction, &holder, &factors, caller, now);
+            step_up::push_failure(ctx, &mut transaction, &holder, &factors, caller, now);
         }
-        match raise::commit(ctx, transaction).await {
+        match step_up::commit(ctx, transaction).await {
             Ok(()) => return raised.ok_or_else(wrong_code),
             Err(error) => retry_conflict(error)?,
         }
-        holder = Cow::Owned(holder.again(ctx).await?);
+        holder = Cow::Owned(holder.reload(ctx).await?);
     }
 }
 
@@ -125,7 +125,7 @@ fn settle(
     now: UnixMillis,
 ) -> Session {
     let mut session = holder.session.message.clone();
-    let info = session::internal_info(ctx.seen(caller));
+    let info = session::internal_info(ctx.client_origin(caller));
     session::settle(&mut session, ctx.new_uid(), now, info);
     transaction.push(Operation::Put(
         codec::encode(
@@ -155,7 +155,7 @@ fn check_stands_in(holder: &Holder, all: &[Stored<Authenticator>]) -> Result<(),
 ///
 /// # Errors
 /// Returns the error of the store.
-pub(crate) async fn left(
+pub(crate) async fn remaining(
     ctx: &Context,
     holder: &Holder,
 ) -> Result<Option<(usize, UnixMillis)>, Error> {

@@ -9,7 +9,7 @@ use api::{
 use domain::{authenticator, kind::Kind, session};
 use store::{CommitError, Expected, Operation, SecretWrite, Transaction};
 
-use super::{Holder, Which, manage, raise};
+use super::{AuthenticatorSelector, Holder, manage, step_up};
 use crate::{
     Caller, Context, Error, ErrorKind, audit,
     authentication::active::MayLackFirstAuthenticator,
@@ -37,7 +37,7 @@ pub(crate) struct Registration {
 pub(crate) async fn registering(
     ctx: &Context,
     holder: &Holder,
-    which: &Which<'_>,
+    which: &AuthenticatorSelector<'_>,
     r#type: Type,
 ) -> Result<Stored<Authenticator>, Error> {
     let now = ctx.now();
@@ -70,7 +70,7 @@ pub(crate) async fn registering(
 pub(crate) async fn complete(
     ctx: &Context,
     holder: &Holder,
-    which: &Which<'_>,
+    which: &AuthenticatorSelector<'_>,
     r#type: Type,
     caller: &Caller,
     verified: impl Fn(Stored<Authenticator>) -> Result<Registration, Error>,
@@ -94,7 +94,7 @@ pub(crate) async fn complete(
             }
             Err(error) => {
                 retry_conflict(error)?;
-                holder = Cow::Owned(holder.again(ctx).await?);
+                holder = Cow::Owned(holder.reload(ctx).await?);
             }
         }
     }
@@ -134,7 +134,7 @@ async fn register(
     }
     let mut transaction = Transaction::at(now);
     transaction.operations.extend(operations);
-    transaction.push(raise::unchanged_user(holder));
+    transaction.push(step_up::unchanged_user(holder));
     transaction.push(Operation::Put(
         codec::encode(stored.uid, stored.created_at, &registered, secret),
         Expected::Revision(stored.revision),
@@ -167,8 +167,8 @@ async fn register(
     transaction.push(Operation::Audit(audit::done(
         ctx,
         caller,
-        raise::entry(holder, "authenticator.registered", &registered),
+        step_up::entry(holder, "authenticator.registered", &registered),
     )));
-    raise::commit(ctx, transaction).await?;
+    step_up::commit(ctx, transaction).await?;
     Ok(registered)
 }

@@ -23,13 +23,13 @@ use domain::{
 use store::{AuditQuery, Expected, Operation, SecretWrite, Store, Transaction};
 use tokio_util::sync::CancellationToken;
 
-use super::{Holder, raise};
+use super::{Holder, step_up};
 use crate::{
     Caller, Context, Domain, Error,
     authentication::{
-        begin::{Beginning, By, begin},
-        browser::{self, Entrance, Way},
+        browser::{self, BrowserLogin, BrowserLoginMethod},
         enrollment::Link,
+        session_creation::{LoginMethod, SessionRequest, create_session},
     },
     directory::Limits,
     document::{
@@ -97,7 +97,7 @@ impl World {
             ),
             Expected::Revision(stored.revision),
         ));
-        raise::commit(&self.ctx, transaction).await.unwrap();
+        step_up::commit(&self.ctx, transaction).await.unwrap();
     }
 
     /// Opens another replica of the Cluster.
@@ -111,7 +111,7 @@ impl World {
             codec::encode(uid, self.ctx.now(), message, SecretWrite::Keep),
             Expected::Absent,
         ));
-        raise::commit(&self.ctx, transaction).await.unwrap();
+        step_up::commit(&self.ctx, transaction).await.unwrap();
     }
 
     /// Creates a User with a browser Session.
@@ -126,12 +126,12 @@ impl World {
 
     pub(super) async fn browser_of(&self, user: Uid) -> Holder {
         let link = Link::of(&self.ctx, user).await;
-        let entrance = Entrance {
+        let login = BrowserLogin {
             user,
-            way: Way::Enrollment(link),
+            method: BrowserLoginMethod::Enrollment(link),
             former: None,
         };
-        let begun = browser::begin(&self.ctx, &entrance, &Caller::default(), |_| Ok(())).await;
+        let begun = browser::log_in(&self.ctx, &login, &Caller::default(), |_| Ok(())).await;
         self.holder(&begun.unwrap().session).await
     }
 
@@ -151,8 +151,8 @@ impl World {
     pub(super) async fn client_of(&self, holder: &Holder) -> Holder {
         let link = Link::of(&self.ctx, holder.user.uid).await;
         let user = holder.user.clone().into();
-        let beginning = Beginning {
-            by: By::Enrollment(&link),
+        let session_request = SessionRequest {
+            method: LoginMethod::Enrollment(&link),
             user: &user,
             scopes: Vec::new(),
             session_type: SessionType::Client,
@@ -160,7 +160,9 @@ impl World {
             caller: &Caller::default(),
             replaces: None,
         };
-        let (session, _) = begin(&self.ctx, beginning, self.ctx.now()).await.unwrap();
+        let (session, _) = create_session(&self.ctx, session_request, self.ctx.now())
+            .await
+            .unwrap();
         self.of_client(&session).await
     }
 

@@ -18,9 +18,10 @@ use store::{Expected, Operation, SecretWrite, Transaction};
 use zeroize::Zeroizing;
 
 use super::{
-    Factors, Holder, Proof, Registration, Which, complete, failed, manage,
-    raise::{self, NotRaised},
-    registering, usable,
+    AuthenticatorSelector, Factors, Holder, Proof, Registration, complete, failed, manage,
+    registering,
+    step_up::{self, StepUpFailed},
+    usable,
 };
 use crate::{
     Caller, Context, Error, ErrorKind,
@@ -38,7 +39,7 @@ use crate::{
 pub(crate) async fn begin_registration(
     ctx: &Context,
     holder: &Holder,
-    which: &Which<'_>,
+    which: &AuthenticatorSelector<'_>,
 ) -> Result<Zeroizing<String>, Error> {
     let mut attempts = Attempts::default();
     loop {
@@ -87,7 +88,7 @@ pub(crate) async fn begin_registration(
 pub(crate) async fn finish_registration(
     ctx: &Context,
     holder: &Holder,
-    which: &Which<'_>,
+    which: &AuthenticatorSelector<'_>,
     code: &str,
     caller: &Caller,
 ) -> Result<Authenticator, Error> {
@@ -130,11 +131,11 @@ pub(crate) async fn finish_registration(
 pub(crate) async fn authenticate(
     ctx: &Context,
     holder: &Holder,
-    which: &Which<'_>,
+    which: &AuthenticatorSelector<'_>,
     code: &str,
     caller: &Caller,
 ) -> Result<Session, Error> {
-    let _turn = ctx.authentication.turn(holder.user.uid).await;
+    let _lock = ctx.authentication.lock(holder.user.uid).await;
     let mut holder = Cow::Borrowed(holder);
     let mut attempts = Attempts::default();
     loop {
@@ -150,7 +151,7 @@ pub(crate) async fn authenticate(
                 Ok(()) => return Err(wrong_code()),
                 Err(error) => retry_conflict(error)?,
             }
-            holder = Cow::Owned(holder.again(ctx).await?);
+            holder = Cow::Owned(holder.reload(ctx).await?);
             continue;
         };
         let proof = Proof {
@@ -159,12 +160,12 @@ pub(crate) async fn authenticate(
             fido: None,
             operations: Vec::new(),
         };
-        match raise::raise(ctx, &awaiting, proof, Some(&factors), caller).await {
+        match step_up::step_up(ctx, &awaiting, proof, Some(&factors), caller).await {
             Ok(session) => return Ok(session),
-            Err(NotRaised::Denied(error)) => return Err(error),
-            Err(NotRaised::Commit(error)) => retry_conflict(error)?,
+            Err(StepUpFailed::Denied(error)) => return Err(error),
+            Err(StepUpFailed::Commit(error)) => retry_conflict(error)?,
         }
-        holder = Cow::Owned(holder.again(ctx).await?);
+        holder = Cow::Owned(holder.reload(ctx).await?);
     }
 }
 
@@ -175,7 +176,7 @@ pub(crate) async fn authenticate(
 pub(crate) async fn check(
     ctx: &Context,
     holder: &Holder,
-    which: &Which<'_>,
+    which: &AuthenticatorSelector<'_>,
     now: UnixMillis,
 ) -> Result<(Stored<Authenticator>, Factors), Error> {
     let stored = manage::find(ctx, holder, which).await?;
@@ -255,7 +256,12 @@ fn wrong_code() -> Error {
 }
 
 /// Audits a code that was refused without evaluation because guesses are blocked.
-pub(crate) fn held_up(ctx: &Context, holder: &Holder, caller: &Caller, error: &Error) {
+pub(crate) fn audit_blocked_attempt(
+    ctx: &Context,
+    holder: &Holder,
+    caller: &Caller,
+    error: &Error,
+) {
     if let Some(reason @ "authenticator_blocked") = error.reason() {
         let entry = Entry {
             event_type: "authenticator.used",

@@ -37,9 +37,9 @@ use api::{
     resource::Object as _,
 };
 use authn::tpm::{
-    ActivationSecret, Answer, AttestationKey, AttestationParameters, EncryptedCredential,
-    EndorsementKey, Expected, Presented, Quote, QuoteRequest, Quoted, Quoting, Refusal,
-    Registration as Presenting, Trust, challenge,
+    ActivationSecret, AttestationKey, AttestationParameters, ChallengeResponse,
+    EncryptedCredential, EndorsementKey, Expected, Presented, Quote, QuoteRequest, Quoted, Quoting,
+    Refusal, Registration as Presenting, Trust, challenge,
 };
 use aws_lc_rs::digest;
 use domain::{authenticator, id::Uid};
@@ -47,9 +47,9 @@ use prost::Message as _;
 use store::{Operation, SecretWrite, Transaction};
 
 use super::{
-    Holder, Proof, Registration, Which, complete, failed, manage,
-    raise::{self, NotRaised},
-    registering, usable,
+    AuthenticatorSelector, Holder, Proof, Registration, complete, failed, manage, registering,
+    step_up::{self, StepUpFailed},
+    usable,
 };
 use crate::{
     Caller, Context, Error,
@@ -70,7 +70,7 @@ pub(crate) struct Challenge {
 
 /// The stored form of a challenge, with the Session and the Authenticator that it was issued for.
 #[derive(Clone, PartialEq, prost::Message)]
-struct Asked {
+struct StoredChallenge {
     #[prost(bytes = "vec", tag = "1")]
     session: Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
@@ -129,7 +129,7 @@ fn wire(request: &QuoteRequest) -> TpmQuoteRequest {
 pub(crate) async fn begin_registration(
     ctx: &Context,
     holder: &Holder,
-    which: &Which<'_>,
+    which: &AuthenticatorSelector<'_>,
     pre_challenge: Option<&PreChallenge>,
 ) -> Result<Challenge, Error> {
     let stored = registering(ctx, holder, which, Type::Tpm).await?;
@@ -186,7 +186,7 @@ pub(crate) async fn begin_registration(
 pub(crate) async fn finish_registration(
     ctx: &Context,
     holder: &Holder,
-    which: &Which<'_>,
+    which: &AuthenticatorSelector<'_>,
     answer: &Answered,
     caller: &Caller,
 ) -> Result<Authenticator, Error> {
@@ -222,7 +222,7 @@ pub(crate) async fn finish_registration(
 pub(crate) async fn begin(
     ctx: &Context,
     holder: &Holder,
-    which: &Which<'_>,
+    which: &AuthenticatorSelector<'_>,
 ) -> Result<Challenge, Error> {
     let stored = manage::find(ctx, holder, which).await?;
     let all = holder.authenticators(ctx, ctx.now()).await?;
@@ -242,7 +242,7 @@ pub(crate) async fn begin(
 pub(crate) async fn authenticate(
     ctx: &Context,
     holder: &Holder,
-    which: &Which<'_>,
+    which: &AuthenticatorSelector<'_>,
     answer: &Answered,
     caller: &Caller,
 ) -> Result<Session, Error> {
@@ -274,7 +274,7 @@ pub(crate) async fn authenticate(
                     Ok(()) => return Err(refused(&why)),
                     Err(error) => retry_conflict(error)?,
                 }
-                holder = Cow::Owned(holder.again(ctx).await?);
+                holder = Cow::Owned(holder.reload(ctx).await?);
                 continue;
             }
         };
@@ -291,12 +291,12 @@ pub(crate) async fn authenticate(
             fido: None,
             operations: Vec::new(),
         };
-        match raise::raise(ctx, &awaiting, proof, None, caller).await {
+        match step_up::step_up(ctx, &awaiting, proof, None, caller).await {
             Ok(session) => return Ok(session),
-            Err(NotRaised::Denied(error)) => return Err(error),
-            Err(NotRaised::Commit(error)) => retry_conflict(error)?,
+            Err(StepUpFailed::Denied(error)) => return Err(error),
+            Err(StepUpFailed::Commit(error)) => retry_conflict(error)?,
         }
-        holder = Cow::Owned(holder.again(ctx).await?);
+        holder = Cow::Owned(holder.reload(ctx).await?);
     }
 }
 
@@ -311,7 +311,7 @@ async fn ask(
     registers: bool,
 ) -> Result<Challenge, Error> {
     let quote = QuoteRequest::new(&*ctx.rng);
-    let asked = Asked {
+    let asked = StoredChallenge {
         session: holder.session.uid.as_bytes().to_vec(),
         authenticator: authenticator.as_bytes().to_vec(),
         nonce: quote.nonce.clone(),
@@ -342,7 +342,7 @@ async fn take(
     holder: &Holder,
     authenticator: Uid,
     answer: &Answered,
-) -> Result<Option<Asked>, Error> {
+) -> Result<Option<StoredChallenge>, Error> {
     let taken = ctx
         .store
         .take(RECORD, &key(&answer.response), ctx.now())
@@ -350,7 +350,7 @@ async fn take(
     let Some(taken) = taken else {
         return Ok(None);
     };
-    let asked = Asked::decode(taken.as_slice()).map_err(Error::internal)?;
+    let asked = StoredChallenge::decode(taken.as_slice()).map_err(Error::internal)?;
     let is_own = asked.session == holder.session.uid.as_bytes()
         && asked.authenticator == authenticator.as_bytes();
     Ok(Some(asked).filter(|_| is_own))
@@ -361,7 +361,7 @@ fn key(secret: &[u8]) -> Vec<u8> {
 }
 
 fn verify(
-    asked: &Asked,
+    asked: &StoredChallenge,
     kept: &Tpm,
     answer: &Answered,
     quoting: Quoting,
@@ -386,7 +386,7 @@ fn verify(
         quote: &quote,
         quoting,
     };
-    Answer {
+    ChallengeResponse {
         secret: &answer.response,
         quote: answer.quote.as_ref().map(|quote| Quote {
             attestation: &quote.attestation,
@@ -419,7 +419,7 @@ fn quoting(ctx: &Context, kept: &Tpm) -> Quoting {
     }
 }
 
-fn last(asked: &Asked, quoted: Quoted) -> KeptQuote {
+fn last(asked: &StoredChallenge, quoted: Quoted) -> KeptQuote {
     KeptQuote {
         reset_count: quoted.clock.reset_count,
         restart_count: quoted.clock.restart_count,

@@ -18,13 +18,13 @@ use crate::{
     authentication::identity::SingleUse,
     directory::ProviderEntry,
     document::index,
-    federation::ending::{self, Meant, began_by, nobody},
+    federation::single_logout::{self, SessionSelector, initial_identity, unknown_sender},
 };
 
 const USED_REQUEST: &str = "saml-logout";
 
 /// A logout request to send to the provider.
-pub(crate) struct Farewell {
+pub(crate) struct ProviderLogout {
     pub(crate) provider: Uid,
     /// Display name of the provider.
     pub(crate) label: String,
@@ -33,7 +33,7 @@ pub(crate) struct Farewell {
 }
 
 /// Extracts the identifiers of a login that a later logout needs.
-pub(super) fn remembered(name: &NameId, session_index: Option<&str>) -> Saml {
+pub(super) fn logout_identifiers(name: &NameId, session_index: Option<&str>) -> Saml {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     Saml {
         name_id: name.value.clone(),
@@ -55,7 +55,7 @@ pub(crate) async fn end_by_request(
     caller: &Caller,
 ) -> Result<Outgoing, Error> {
     let (entry, request) = read(ctx, incoming).await?;
-    end(ctx, &entry, &request, caller).await?;
+    end_sessions(ctx, &entry, &request, caller).await?;
     let spec = spec(&entry)?;
     let service = service(ctx, spec).await?;
     let known = source(ctx, spec)?.get().await.map_err(unreachable)?;
@@ -73,8 +73,11 @@ pub(crate) async fn end_by_request(
 
 /// Builds the logout request to the SAML provider that authenticated `session`. Returns `None` for other Sessions, or
 /// if the provider does not support logout.
-pub(crate) async fn farewell(ctx: &Context, session: &Session) -> Option<Farewell> {
-    let by = began_by(session)?;
+pub(crate) async fn begin_provider_logout(
+    ctx: &Context,
+    session: &Session,
+) -> Option<ProviderLogout> {
+    let by = initial_identity(session)?;
     let saml = by.saml.as_ref()?;
     let provider = &by.identity_provider_ref.as_ref()?.uid;
     let entry = ctx.directory.identity_provider("", provider)?;
@@ -91,8 +94,8 @@ pub(crate) async fn farewell(ctx: &Context, session: &Session) -> Option<Farewel
     let index = present(&saml.session_index);
     let about = (&name, index.as_deref());
     match begin_logout(&service, &known.provider, about, None, &*ctx.rng, ctx.now()) {
-        Ok(sent) => sent.map(|sent| Farewell {
-            provider: entry.known.uid,
+        Ok(sent) => sent.map(|sent| ProviderLogout {
+            provider: entry.provider.uid,
             label: entry.label().to_owned(),
             request_id: sent.id,
             message: sent.message,
@@ -104,7 +107,7 @@ pub(crate) async fn farewell(ctx: &Context, session: &Session) -> Option<Farewel
     }
 }
 
-/// Verifies the provider's response to a [`Farewell`]. Returns the display name of the provider.
+/// Verifies the provider's response to a [`ProviderLogout`]. Returns the display name of the provider.
 ///
 /// # Errors
 /// Returns `Unauthenticated` if the response is invalid, or `PermissionDenied` if the provider did not end all
@@ -116,7 +119,7 @@ pub(crate) async fn finish(
     incoming: Incoming<'_>,
 ) -> Result<String, Error> {
     let entry = ctx.directory.identity_provider("", &provider.to_string());
-    let entry = entry.ok_or_else(|| nobody("provider_gone"))?;
+    let entry = entry.ok_or_else(|| unknown_sender("provider_gone"))?;
     let spec = spec(&entry)?;
     let service = service(ctx, spec).await?;
     let now = ctx.now();
@@ -135,9 +138,9 @@ async fn read(
 ) -> Result<(Arc<ProviderEntry>, LogoutRequest), Error> {
     let sender = claimed_sender(incoming).map_err(|error| {
         tracing::warn!(reason = error.reason(), "a SAML logout cannot be read");
-        nobody("saml_malformed")
+        unknown_sender("saml_malformed")
     })?;
-    let mut refused = nobody("provider_unknown");
+    let mut refused = unknown_sender("provider_unknown");
     for entry in ctx.directory.identity_providers() {
         if !is_saml(&entry) {
             continue;
@@ -173,28 +176,28 @@ fn skipped(entry: &ProviderEntry, error: &dyn fmt::Display) {
     tracing::debug!(identity_provider = name, %error, "provider skipped for a SAML logout");
 }
 
-async fn end(
+async fn end_sessions(
     ctx: &Context,
     entry: &ProviderEntry,
     request: &LogoutRequest,
     caller: &Caller,
 ) -> Result<(), Error> {
-    let provider = entry.known.uid;
+    let provider = entry.provider.uid;
     let id = digest::digest(&digest::SHA256, request.id.as_bytes());
     let used = SingleUse {
         kind: USED_REQUEST,
         key: [provider.as_bytes().as_slice(), id.as_ref()].concat(),
         expires_at: request.remember_until,
     };
-    let meant = Meant {
+    let selector = SessionSelector {
         index: index::SAML,
         key: &index::saml_key(&provider.to_string(), &request.name_id.value),
-        is_it: |by: &IdentityProvider| is_meant(by, request),
+        matches: |by: &IdentityProvider| is_selected(by, request),
     };
-    ending::end(ctx, entry, &used, meant, caller).await
+    single_logout::end_sessions(ctx, entry, &used, selector, caller).await
 }
 
-fn is_meant(by: &IdentityProvider, request: &LogoutRequest) -> bool {
+fn is_selected(by: &IdentityProvider, request: &LogoutRequest) -> bool {
     let Some(saml) = &by.saml else { return false };
     let formats = (&saml.name_id_format, &request.name_id.format);
     let is_other = matches!(formats, (had, Some(format)) if !had.is_empty() && had != format);

@@ -57,7 +57,7 @@ impl Api {
     }
 
     /// Returns whether the Policies allow every method to the Session.
-    pub(super) async fn admits(
+    pub(super) async fn allows_every_method(
         &mut self,
         draft: &mut Draft<'_>,
         user: &Stored<User>,

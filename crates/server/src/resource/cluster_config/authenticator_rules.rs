@@ -18,7 +18,7 @@ use policy::RuleList;
 
 use crate::{
     Error,
-    resource::rules::{at_most, condition},
+    resource::rules::{check_max_entries, condition},
 };
 
 const RULES: usize = 256;
@@ -42,7 +42,7 @@ pub(super) fn check(spec: &Authenticator) -> Result<(), Error> {
         enforcement(field, rules)?;
     }
     let rules = &spec.post_authentication_rules;
-    at_most("authenticator.postAuthenticationRules", rules.len(), RULES)?;
+    check_max_entries("authenticator.postAuthenticationRules", rules.len(), RULES)?;
     for (index, rule) in rules.iter().enumerate() {
         let path = format!("spec.authenticator.postAuthenticationRules[{index}]");
         if rule.name.len() > NAME_BYTES {
@@ -77,7 +77,7 @@ pub(super) fn check(spec: &Authenticator) -> Result<(), Error> {
     let Some(tpm) = &spec.tpm else {
         return Ok(());
     };
-    at_most(
+    check_max_entries(
         "authenticator.tpm.ekCACertificates",
         tpm.ek_ca_certificates.len(),
         AUTHORITIES,
@@ -96,7 +96,7 @@ pub(crate) fn tpm_authorities(settings: &Tpm) -> Result<Authorities, Refusal> {
 }
 
 fn enforcement(field: &str, rules: &[EnforcementRule]) -> Result<(), Error> {
-    at_most(&format!("authenticator.{field}"), rules.len(), RULES)?;
+    check_max_entries(&format!("authenticator.{field}"), rules.len(), RULES)?;
     for (index, rule) in rules.iter().enumerate() {
         use enforcement_rule::Effect;
         let path = format!("spec.authenticator.{field}[{index}]");
@@ -119,7 +119,7 @@ fn fido(fido: &Fido) -> Result<(), Error> {
         ("deniedAAGUIDs", &fido.denied_aagui_ds),
     ];
     for (field, models) in models {
-        at_most(&format!("authenticator.fido.{field}"), models.len(), MODELS)?;
+        check_max_entries(&format!("authenticator.fido.{field}"), models.len(), MODELS)?;
         for (index, model) in models.iter().enumerate() {
             if model.parse::<Aaguid>().is_err() {
                 return Err(Error::invalid(format!(
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn authorities_of_tpms_are_certificates() {
-        let told = |texts: Vec<String>, is_required| {
+        let check_texts = |texts: Vec<String>, is_required| {
             let tpm = Tpm {
                 ek_ca_certificates: texts,
                 require_certified_ek: is_required,
@@ -165,27 +165,31 @@ mod tests {
         };
         let maker = Maker::new();
         let good = maker.pem();
-        assert_eq!(told(vec![good.clone()], true), Ok(()));
-        assert_eq!(told(vec![format!("{good}{good}")], true), Ok(()));
+        assert_eq!(check_texts(vec![good.clone()], true), Ok(()));
+        assert_eq!(check_texts(vec![format!("{good}{good}")], true), Ok(()));
         let no_certificate =
             "spec.authenticator.tpm.ekCACertificates[1] is not a certificate in PEM".to_owned();
         for bad in ["", "garbage", &good.replacen("MII", "MIJ", 1), &good[..200]] {
             let texts = vec![good.clone(), bad.to_owned()];
-            assert_eq!(told(texts, false), Err(no_certificate.clone()), "{bad}");
+            assert_eq!(
+                check_texts(texts, false),
+                Err(no_certificate.clone()),
+                "{bad}"
+            );
         }
         // A certificate of a TPM instead of an authority.
         let tpm = SoftwareTpm::new(Behaviour::default()).certified_parts(&maker, None);
         let text = STANDARD.encode(tpm.endorsement);
         let tpm = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
         assert_eq!(
-            told(vec![good.clone(), tpm], false).unwrap_err(),
+            check_texts(vec![good.clone(), tpm], false).unwrap_err(),
             "spec.authenticator.tpm.ekCACertificates[1] is not the certificate of an authority (CA)"
         );
         assert_eq!(
-            told(Vec::new(), true).unwrap_err(),
+            check_texts(Vec::new(), true).unwrap_err(),
             "spec.authenticator.tpm.requireCertifiedEK needs ekCACertificates"
         );
-        let many = told(vec![good; AUTHORITIES + 1], false).unwrap_err();
+        let many = check_texts(vec![good; AUTHORITIES + 1], false).unwrap_err();
         assert!(many.contains("at most 256 are allowed"), "{many}");
     }
 }

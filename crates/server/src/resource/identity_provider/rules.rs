@@ -9,7 +9,7 @@ use policy::{NamesExpression, RuleList};
 
 use crate::{
     Error,
-    resource::rules::{at_most, condition, invalid},
+    resource::rules::{check_max_entries, condition, invalid},
 };
 
 const RULES: usize = 128;
@@ -17,7 +17,7 @@ const MAPPINGS: usize = 128;
 const GROUPS: usize = 256;
 
 pub(super) fn check(spec: &Spec) -> Result<(), Error> {
-    at_most("aalRules", spec.aal_rules.len(), RULES)?;
+    check_max_entries("aalRules", spec.aal_rules.len(), RULES)?;
     for (index, rule) in spec.aal_rules.iter().enumerate() {
         let path = format!("spec.aalRules[{index}]");
         match Aal::try_from(rule.aal) {
@@ -31,7 +31,7 @@ pub(super) fn check(spec: &Spec) -> Result<(), Error> {
         condition(RuleList::Aal, &path, rule.condition.as_ref())?;
     }
     let rules = &spec.post_authentication_rules;
-    at_most("postAuthenticationRules", rules.len(), RULES)?;
+    check_max_entries("postAuthenticationRules", rules.len(), RULES)?;
     for (index, rule) in rules.iter().enumerate() {
         let path = format!("spec.postAuthenticationRules[{index}]");
         match Effect::try_from(rule.effect) {
@@ -50,7 +50,7 @@ pub(super) fn check(spec: &Spec) -> Result<(), Error> {
         condition(RuleList::Provisioning, path, creation.condition.as_ref())?;
         distinct("userCreation.groups", &creation.groups)?;
     }
-    at_most("groupMappings", spec.group_mappings.len(), MAPPINGS)?;
+    check_max_entries("groupMappings", spec.group_mappings.len(), MAPPINGS)?;
     for (index, mapping) in spec.group_mappings.iter().enumerate() {
         let path = format!("groupMappings[{index}]");
         NamesExpression::compile(&mapping.eval)
@@ -66,7 +66,7 @@ pub(super) fn check(spec: &Spec) -> Result<(), Error> {
 }
 
 fn distinct(field: &str, names: &[String]) -> Result<(), Error> {
-    at_most(field, names.len(), GROUPS)?;
+    check_max_entries(field, names.len(), GROUPS)?;
     for (index, name) in names.iter().enumerate() {
         if names.iter().take(index).any(|other| other == name) {
             return Err(Error::invalid(format!("spec.{field} has {name} twice")));

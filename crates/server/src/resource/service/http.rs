@@ -94,7 +94,7 @@ pub(super) fn secrets(http: &Http) -> Vec<String> {
 }
 
 /// Returns whether it signs requests for a single host.
-pub(super) fn signs_hosts(http: &Http) -> bool {
+pub(super) fn signs_for_one_host(http: &Http) -> bool {
     matches!(
         http.auth.as_ref().and_then(|auth| auth.r#type.as_ref()),
         Some(auth::Type::Sigv4(_))

@@ -12,8 +12,8 @@ use maud::{Markup, html};
 
 use super::{
     Administrator,
-    events::{self, Field, Found, Input, Log, ON_A_PAGE, SINCE, UNTIL, Wanted},
-    kind::Shown,
+    events::{self, EventPage, EventQuery, Field, Input, Log, ON_A_PAGE, SINCE, UNTIL},
+    kind::ConsoleKind,
     view,
 };
 use crate::{Context, web::failure::Failure};
@@ -60,11 +60,11 @@ pub(super) async fn page(
     admin: Administrator,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
-    let wanted = Wanted::read(&LOG, query.as_deref());
-    let asked = events::asked(&admin, "ListAccessEvent", options(&wanted)).await;
-    let (list, problem): (AccessEventList, _) = asked?;
+    let wanted = EventQuery::read(&LOG, query.as_deref());
+    let found = events::query(&admin, "ListAccessEvent", options(&wanted)).await;
+    let (list, problem): (AccessEventList, _) = found?;
     let meta = list.list_response_meta.unwrap_or_default();
-    let found = Found {
+    let found = EventPage {
         rows: list.items.iter().map(|event| row(&admin, event)).collect(),
         total: meta.total_count,
         has_more: meta.has_more,
@@ -73,7 +73,7 @@ pub(super) async fn page(
     Ok(events::page(&LOG, &admin, &wanted, &found, ctx.now()))
 }
 
-fn options(wanted: &Wanted) -> Result<ListAccessEventOptions, String> {
+fn options(wanted: &EventQuery) -> Result<ListAccessEventOptions, String> {
     let reference = |kind: &str, field: &str| {
         let name = wanted.get(field);
         (!name.is_empty()).then(|| ObjectReference {
@@ -113,7 +113,7 @@ fn row(admin: &Administrator, event: &AccessEvent) -> Markup {
     if event.decision() == Decision::LeftOut {
         return html! {
             tr data-event=(identity(event)) {
-                th scope="row" { (events::moment(event.at.as_ref())) }
+                th scope="row" { (events::timestamp_text(event.at.as_ref())) }
                 td { span class=(class) { (decision) } }
                 td colspan="6" {
                     (event.count) " more at this time, recorded only in the access log of the replica."
@@ -133,7 +133,7 @@ fn row(admin: &Administrator, event: &AccessEvent) -> Markup {
     let request = format!("{} {}{}", event.method, event.host, event.path);
     html! {
         tr data-event=(identity(event)) {
-            th scope="row" { (events::moment(event.at.as_ref())) }
+            th scope="row" { (events::timestamp_text(event.at.as_ref())) }
             td { span class=(class) { (decision) } }
             td { (object(admin, "user", event.user_ref.as_ref())) }
             td { (object(admin, "service", event.service_ref.as_ref())) }
@@ -155,11 +155,12 @@ fn object(admin: &Administrator, word: &str, reference: Option<&ObjectReference>
     let Some(reference) = reference else {
         return html! { "–" };
     };
-    let shown = Shown::named(word).ok();
-    let shown = shown.filter(|shown| admin.api.allows(&super::api::path_of(&shown.get)));
+    let console_kind = ConsoleKind::named(word).ok();
+    let console_kind = console_kind
+        .filter(|console_kind| admin.api.allows(&super::api::path_of(&console_kind.get)));
     let text = view::cut(&reference.name);
     html! {
-        @if let Some(shown) = shown { a href=(view::place_of(shown, &reference.name)) { (text) } }
+        @if let Some(console_kind) = console_kind { a href=(view::object_path(console_kind, &reference.name)) { (text) } }
         @else { (text) }
     }
 }

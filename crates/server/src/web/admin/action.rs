@@ -13,7 +13,7 @@ use domain::kind::Kind;
 
 use super::{
     api::{Api, core, platform},
-    kind::Shown,
+    kind::ConsoleKind,
     list,
 };
 use crate::{Error, web::failure::Failure};
@@ -171,7 +171,7 @@ impl Action {
     }
 
     /// Returns the message after success.
-    pub(super) fn told(self) -> &'static str {
+    pub(super) fn message(self) -> &'static str {
         match self {
             Self::Rotate => "The secret was rotated.",
             Self::Disable => "It is disabled.",
@@ -196,8 +196,8 @@ impl Action {
     }
 
     /// Returns the address of the confirmation page.
-    pub(super) fn place(self, shown: &Shown, name: &str) -> String {
-        format!("{}/{name}/{}", shown.place(), self.word())
+    pub(super) fn place(self, console_kind: &ConsoleKind, name: &str) -> String {
+        format!("{}/{name}/{}", console_kind.place(), self.word())
     }
 
     /// Returns whether the Session may call all methods that the action needs on this kind.
@@ -223,7 +223,7 @@ impl Action {
     ///
     /// # Errors
     /// Returns the error of the API call.
-    pub(super) async fn carry_out(
+    pub(super) async fn execute(
         self,
         api: &Api,
         own_session: &str,
@@ -313,7 +313,7 @@ pub(super) fn rotation(resource: &Resource) -> RotateCredentialRequest {
 
 /// Approval state of Sessions, Devices and Authenticators, whose enumerations have the same variants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Decided {
+enum ApprovalState {
     Approved,
     Rejected,
     Open,
@@ -321,7 +321,7 @@ enum Decided {
 
 macro_rules! decided {
     ($($state:path),*) => {
-        $(impl From<$state> for Decided {
+        $(impl From<$state> for ApprovalState {
             fn from(state: $state) -> Self {
                 use $state as State;
                 match state {
@@ -340,11 +340,11 @@ decided!(
     authenticator::spec::State
 );
 
-fn decisions(decided: Option<Decided>) -> Vec<Action> {
-    match decided.unwrap_or(Decided::Open) {
-        Decided::Approved => vec![Action::Reject],
-        Decided::Rejected => vec![Action::Approve],
-        Decided::Open => vec![Action::Approve, Action::Reject],
+fn decisions(decided: Option<ApprovalState>) -> Vec<Action> {
+    match decided.unwrap_or(ApprovalState::Open) {
+        ApprovalState::Approved => vec![Action::Reject],
+        ApprovalState::Rejected => vec![Action::Approve],
+        ApprovalState::Open => vec![Action::Approve, Action::Reject],
     }
 }
 
@@ -366,7 +366,7 @@ async fn delete(api: &Api, kind: Kind, uid: &str) -> Result<(), Error> {
 
 /// Also ends Sessions that are created meanwhile, for at most [`ENDINGS`] rounds.
 async fn end_all(api: &Api, user: &str, own_session: &str) -> Result<(), Failure> {
-    let sessions = Shown::named("session")?;
+    let sessions = ConsoleKind::named("session")?;
     for _ in 0..ENDINGS {
         let (found, has_more) = list::owned(api, sessions, user).await?;
         let uids = found.iter().map(|session| session.uid().to_owned());

@@ -18,7 +18,7 @@ use tonic::{
     server::NamedService,
 };
 
-use super::kind::Shown;
+use super::kind::ConsoleKind;
 use crate::{
     Actor, Caller, Context, Error, ErrorKind, Principal, Unauthenticated,
     access::{Call, target},
@@ -87,7 +87,9 @@ impl Api {
 
     /// Returns whether the Session may see any page of the console.
     pub(super) fn has_anything(&self) -> bool {
-        Shown::all().iter().any(|shown| self.allows(&shown.path()))
+        ConsoleKind::all()
+            .iter()
+            .any(|console_kind| self.allows(&console_kind.path()))
             || self.allows(&platform("ListAuditEvent"))
             || self.allows(&platform("ListAccessEvent"))
             || self.allows(&core("CreateCredential"))

@@ -12,8 +12,8 @@ use maud::{Markup, html};
 
 use super::{
     Administrator,
-    events::{self, Field, Found, Input, Log, ON_A_PAGE, SINCE, UNTIL, Wanted},
-    kind::Shown,
+    events::{self, EventPage, EventQuery, Field, Input, Log, ON_A_PAGE, SINCE, UNTIL},
+    kind::ConsoleKind,
     view,
 };
 use crate::{Context, web::failure::Failure};
@@ -59,11 +59,11 @@ pub(super) async fn page(
     admin: Administrator,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
-    let wanted = Wanted::read(&LOG, query.as_deref());
-    let asked = events::asked(&admin, "ListAuditEvent", options(&wanted)).await;
-    let (list, problem): (AuditEventList, _) = asked?;
+    let wanted = EventQuery::read(&LOG, query.as_deref());
+    let found = events::query(&admin, "ListAuditEvent", options(&wanted)).await;
+    let (list, problem): (AuditEventList, _) = found?;
     let meta = list.list_response_meta.unwrap_or_default();
-    let found = Found {
+    let found = EventPage {
         rows: list.items.iter().map(|event| row(&admin, event)).collect(),
         total: meta.total_count,
         has_more: meta.has_more,
@@ -72,7 +72,7 @@ pub(super) async fn page(
     Ok(events::page(&LOG, &admin, &wanted, &found, ctx.now()))
 }
 
-fn options(wanted: &Wanted) -> Result<ListAuditEventOptions, String> {
+fn options(wanted: &EventQuery) -> Result<ListAuditEventOptions, String> {
     let reference = |kind: &str, name: &str| ObjectReference {
         kind: kind.to_owned(),
         name: name.to_owned(),
@@ -85,9 +85,9 @@ fn options(wanted: &Wanted) -> Result<ListAuditEventOptions, String> {
             let (word, name) = text
                 .split_once('/')
                 .ok_or("Object: enter kind/name, such as credential/cred01.")?;
-            let shown = Shown::named(&word.to_lowercase())
+            let console_kind = ConsoleKind::named(&word.to_lowercase())
                 .map_err(|_| "Object: unknown kind.".to_owned())?;
-            Some(reference(shown.kind.as_str(), name))
+            Some(reference(console_kind.kind.as_str(), name))
         }
     };
     Ok(ListAuditEventOptions {
@@ -123,7 +123,7 @@ fn row(admin: &Administrator, event: &AuditEvent) -> Markup {
     more.extend((event.count > 1).then(|| format!("{} times", event.count)));
     html! {
         tr data-event=(event.uid) {
-        th scope="row" { (events::moment(event.at.as_ref())) }
+        th scope="row" { (events::timestamp_text(event.at.as_ref())) }
         td { (view::cut(&event.r#type)) }
         td { span class=(class) { (outcome) } }
         td { (view::cut(&name(event.user_ref.as_ref()))) }
@@ -139,10 +139,11 @@ fn target(admin: &Administrator, reference: Option<&ObjectReference>) -> Markup 
         return html! { "–" };
     };
     let text = view::cut(&format!("{} {}", reference.kind, reference.name));
-    let shown = Shown::named(&reference.kind.to_lowercase()).ok();
-    let shown = shown.filter(|shown| admin.api.allows(&super::api::path_of(&shown.get)));
+    let console_kind = ConsoleKind::named(&reference.kind.to_lowercase()).ok();
+    let console_kind = console_kind
+        .filter(|console_kind| admin.api.allows(&super::api::path_of(&console_kind.get)));
     html! {
-        @if let Some(shown) = shown { a href=(view::place_of(shown, &reference.name)) { (text) } }
+        @if let Some(console_kind) = console_kind { a href=(view::object_path(console_kind, &reference.name)) { (text) } }
         @else { (text) }
     }
 }

@@ -17,23 +17,23 @@ use super::{
     action::{self, Action, Outcome},
     api::platform,
     inspect,
-    kind::Shown,
-    once, secret, view,
+    kind::ConsoleKind,
+    one_time_form, secret, view,
 };
 use crate::{
     Context, ErrorKind,
     web::{
         failure::Failure,
-        form::{Fields, Posted},
+        form::{Fields, VerifiedForm},
         page::token_field,
         see_other,
     },
 };
 
-type Place = Path<(String, String, String)>;
+type ConfirmationPath = Path<(String, String, String)>;
 
-struct Asked {
-    shown: &'static Shown,
+struct Confirmation {
+    console_kind: &'static ConsoleKind,
     action: Action,
     resource: Resource,
 }
@@ -42,51 +42,54 @@ struct Asked {
 pub(super) async fn page(
     State(ctx): State<Context>,
     admin: Administrator,
-    Path(place): Place,
+    Path(place): ConfirmationPath,
 ) -> Result<Response, Failure> {
-    let asked = asked(&admin, place).await?;
-    question(&ctx, &admin, &asked, &Fields::default(), None)
+    let confirmation = confirmation(&admin, place).await?;
+    question(&ctx, &admin, &confirmation, &Fields::default(), None)
 }
 
 /// Executes the confirmed action.
 pub(super) async fn act(
     State(ctx): State<Context>,
     admin: Administrator,
-    Path(place): Place,
-    form: Posted,
+    Path(place): ConfirmationPath,
+    form: VerifiedForm,
 ) -> Result<Response, Failure> {
-    let asked = asked(&admin, place).await?;
-    match asked.action {
-        Action::Rotate => return rotate(&ctx, &admin, &asked, &form).await,
-        Action::Link => return link(&ctx, &admin, &asked, &form).await,
+    let confirmation = confirmation(&admin, place).await?;
+    match confirmation.action {
+        Action::Rotate => return rotate(&ctx, &admin, &confirmation, &form).await,
+        Action::Link => return link(&ctx, &admin, &confirmation, &form).await,
         _ => {}
     }
-    let Asked {
-        shown,
+    let Confirmation {
+        console_kind,
         action,
         resource,
-    } = asked;
-    let back = view::place_of(shown, resource.name());
+    } = confirmation;
+    let back = view::object_path(console_kind, resource.name());
     let own = admin.visitor.uid.to_string();
-    let outcome = Box::pin(action.carry_out(&admin.api, &own, resource)).await;
+    let outcome = Box::pin(action.execute(&admin.api, &own, resource)).await;
     let outcome = outcome.map_err(|failure| failure.then(&back, "Go back"))?;
     Ok(match outcome {
         Outcome::Changed => see_other(&format!("{back}?done={}", action.word()), []),
-        Outcome::Gone => see_other(&shown.place(), []),
+        Outcome::Gone => see_other(&console_kind.place(), []),
     })
 }
 
-async fn asked(admin: &Administrator, place: (String, String, String)) -> Result<Asked, Failure> {
+async fn confirmation(
+    admin: &Administrator,
+    place: (String, String, String),
+) -> Result<Confirmation, Failure> {
     let (word, name, action) = place;
-    let shown = Shown::named(&word)?;
+    let console_kind = ConsoleKind::named(&word)?;
     let action = Action::named(&action).ok_or_else(Failure::not_found)?;
-    let resource = inspect::get(&admin.api, shown, &name).await?;
+    let resource = inspect::get(&admin.api, console_kind, &name).await?;
     let is_possible = Action::on(&resource).contains(&action);
-    if !is_possible || !action.is_allowed(&admin.api, shown.kind) {
-        return Err(Failure::not_found().then(view::place_of(shown, &name), "Go back"));
+    if !is_possible || !action.is_allowed(&admin.api, console_kind.kind) {
+        return Err(Failure::not_found().then(view::object_path(console_kind, &name), "Go back"));
     }
-    Ok(Asked {
-        shown,
+    Ok(Confirmation {
+        console_kind,
         action,
         resource,
     })
@@ -95,26 +98,26 @@ async fn asked(admin: &Administrator, place: (String, String, String)) -> Result
 fn question(
     ctx: &Context,
     admin: &Administrator,
-    asked: &Asked,
+    confirmation: &Confirmation,
     given: &Fields,
     problem: Option<&str>,
 ) -> Result<Response, Failure> {
-    let Asked {
-        shown,
+    let Confirmation {
+        console_kind,
         action,
         resource,
-    } = asked;
+    } = confirmation;
     let name = resource.name();
     let token = admin.visitor.form_token(ctx)?;
     let class = if action.is_dangerous() { "danger" } else { "" };
-    let title = format!("{}: {} {name}", action.label(), shown.kind);
+    let title = format!("{}: {} {name}", action.label(), console_kind.kind);
     let body = html! {
-        p.crumb { a href=(view::place_of(shown, name)) { (shown.kind.as_str()) " " (name) } }
+        p.crumb { a href=(view::object_path(console_kind, name)) { (console_kind.kind.as_str()) " " (name) } }
         h1 { (action.label()) "?" }
-        p.lead { (action.explained(shown.kind)) }
+        p.lead { (action.explained(console_kind.kind)) }
         (inspect::facts(resource, ctx.now()))
         @if let Some(problem) = problem { p.warning role="alert" { (problem) } }
-        form.ask method="post" action=(action.place(shown, name)) {
+        form.ask method="post" action=(action.place(console_kind, name)) {
             (token_field(&token))
             @match action {
                 Action::Rotate => (rotation_choices(ctx, given)),
@@ -123,11 +126,11 @@ fn question(
             }
             div.actions {
                 button class=(class) type="submit" { (action.label()) }
-                a.button.quiet href=(view::place_of(shown, name)) { "Cancel" }
+                a.button.quiet href=(view::object_path(console_kind, name)) { "Cancel" }
             }
         }
     };
-    let page = view::page(&admin.api, &title, &shown.place(), &body);
+    let page = view::page(&admin.api, &title, &console_kind.place(), &body);
     let page = match problem {
         Some(_) => page.status(http::StatusCode::BAD_REQUEST),
         None => page,
@@ -147,7 +150,7 @@ fn rotation_choices(ctx: &Context, given: &Fields) -> Markup {
         }
     };
     html! {
-        (once::field(ctx))
+        (one_time_form::field(ctx))
         fieldset {
             legend { "Current secret" }
             (choice("overlap", "Keep it and its Sessions valid for"))
@@ -164,7 +167,7 @@ fn rotation_choices(ctx: &Context, given: &Fields) -> Markup {
 
 fn lifetime(ctx: &Context, given: &Fields) -> Markup {
     html! {
-        (once::field(ctx))
+        (one_time_form::field(ctx))
         div {
             label for="lifetime" { "Valid for" }
             input.short type="text" id="lifetime" name="lifetime" value=(given.get("lifetime").unwrap_or("1hour"))
@@ -184,7 +187,7 @@ fn span(ctx: &Context, text: &str) -> Result<::api::meta_v1::Duration, duration:
 async fn link(
     ctx: &Context,
     admin: &Administrator,
-    asked: &Asked,
+    confirmation: &Confirmation,
     form: &Fields,
 ) -> Result<Response, Failure> {
     let text = form.get("lifetime").unwrap_or_default().trim();
@@ -192,15 +195,15 @@ async fn link(
         Ok(expires_in) => expires_in,
         Err(error) => {
             let problem = format!("Valid for: {error}");
-            return question(ctx, admin, asked, form, Some(&problem));
+            return question(ctx, admin, confirmation, form, Some(&problem));
         }
     };
-    let name = asked.resource.name();
-    let back = view::place_of(asked.shown, name);
-    once::take(ctx, form, &back).await?;
+    let name = confirmation.resource.name();
+    let back = view::object_path(confirmation.console_kind, name);
+    one_time_form::take(ctx, form, &back).await?;
     let request = CreateEnrollmentRequest {
         user_ref: Some(ObjectReference {
-            uid: asked.resource.uid().to_owned(),
+            uid: confirmation.resource.uid().to_owned(),
             ..ObjectReference::default()
         }),
         expires_in: Some(expires_in),
@@ -210,7 +213,7 @@ async fn link(
     match answer {
         Ok(enrollment) => Ok(secret::link(&admin.api, name, &back, &enrollment.url)),
         Err(error) if error.kind() == ErrorKind::InvalidArgument => {
-            question(ctx, admin, asked, form, Some(error.public()))
+            question(ctx, admin, confirmation, form, Some(error.public()))
         }
         Err(error) => Err(Failure::from(error).then(&back, "Go back")),
     }
@@ -219,19 +222,23 @@ async fn link(
 async fn rotate(
     ctx: &Context,
     admin: &Administrator,
-    asked: &Asked,
+    confirmation: &Confirmation,
     form: &Fields,
 ) -> Result<Response, Failure> {
-    let request = match rotation(ctx, &asked.resource, form) {
+    let request = match rotation(ctx, &confirmation.resource, form) {
         Ok(request) => request,
-        Err(problem) => return question(ctx, admin, asked, form, Some(&problem)),
+        Err(problem) => return question(ctx, admin, confirmation, form, Some(&problem)),
     };
-    once::take(ctx, form, "/admin/credential").await?;
+    one_time_form::take(ctx, form, "/admin/credential").await?;
     let path = platform("RotateCredential");
     let answer = admin.api.ask::<_, CredentialToken>(&path, &request).await;
-    let back = view::place_of(asked.shown, asked.resource.name());
+    let back = view::object_path(confirmation.console_kind, confirmation.resource.name());
     let token = answer.map_err(|error| Failure::from(error).then(&back, "Go back"))?;
-    Ok(secret::page(&admin.api, asked.resource.name(), token))
+    Ok(secret::page(
+        &admin.api,
+        confirmation.resource.name(),
+        token,
+    ))
 }
 
 fn rotation(

@@ -17,12 +17,12 @@ use domain::{clock::UnixMillis, duration, name, rng::random_string};
 use http::StatusCode;
 use maud::{Markup, html};
 
-use super::{Administrator, api::core, once, secret, view};
+use super::{Administrator, api::core, one_time_form, secret, view};
 use crate::{
     Context, ErrorKind,
     web::{
         failure::Failure,
-        form::{Fields, Posted},
+        form::{Fields, VerifiedForm},
         page::token_field,
     },
 };
@@ -44,14 +44,14 @@ pub(super) async fn page(
 pub(super) async fn create(
     State(ctx): State<Context>,
     admin: Administrator,
-    form: Posted,
+    form: VerifiedForm,
 ) -> Result<Response, Failure> {
     check(&admin)?;
     let credential = match credential(&ctx, &form) {
         Ok(credential) => credential,
         Err(problem) => return show(&ctx, &admin, &form, Some(&problem)),
     };
-    once::take(&ctx, &form, "/admin/credential").await?;
+    one_time_form::take(&ctx, &form, "/admin/credential").await?;
     let path = core("CreateCredential");
     let created = match admin.api.ask::<_, Credential>(&path, &credential).await {
         Ok(created) => created,
@@ -159,7 +159,7 @@ fn show(
         @if let Some(problem) = problem { p.warning role="alert" { (problem) } }
         form.ask method="post" action=(PLACE) {
             (token_field(&token))
-            (once::field(ctx))
+            (one_time_form::field(ctx))
             (inputs(given))
             div.actions {
                 button type="submit" { "Create and show the secret" }

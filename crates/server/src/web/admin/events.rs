@@ -10,7 +10,7 @@ use prost_types::Timestamp;
 use super::{Administrator, api::platform, view};
 use crate::{
     ErrorKind,
-    web::{failure::Failure, form::Fields, portal::moment::utc},
+    web::{failure::Failure, form::Fields, portal::time_text::utc},
 };
 
 pub(super) const ON_A_PAGE: u32 = 50;
@@ -57,7 +57,7 @@ pub(super) const UNTIL: Field = Field {
 };
 
 /// The filters as typed.
-pub(super) struct Wanted {
+pub(super) struct EventQuery {
     fields: Vec<(&'static str, String)>,
     /// Page number, starting at 1.
     pub(super) number: u32,
@@ -65,7 +65,7 @@ pub(super) struct Wanted {
     is_fragment: bool,
 }
 
-impl Wanted {
+impl EventQuery {
     pub(super) fn read(log: &Log, query: Option<&str>) -> Self {
         let given = Fields::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
         let value = |name| given.get(name).unwrap_or_default().trim().to_owned();
@@ -111,7 +111,7 @@ impl Wanted {
 }
 
 /// A page of events.
-pub(super) struct Found {
+pub(super) struct EventPage {
     /// One table row per event.
     pub(super) rows: Vec<Markup>,
     /// Total number of matching events.
@@ -126,7 +126,7 @@ pub(super) struct Found {
 ///
 /// # Errors
 /// Returns the error of the API call, unless the filters caused it, such as an unknown User.
-pub(super) async fn asked<Q: Message, A: Message + Default>(
+pub(super) async fn query<Q: Message, A: Message + Default>(
     admin: &Administrator,
     method: &str,
     options: Result<Q, String>,
@@ -153,8 +153,8 @@ pub(super) async fn asked<Q: Message, A: Message + Default>(
 pub(super) fn page(
     log: &Log,
     admin: &Administrator,
-    wanted: &Wanted,
-    found: &Found,
+    wanted: &EventQuery,
+    found: &EventPage,
     now: UnixMillis,
 ) -> Response {
     let rows = html! {
@@ -171,7 +171,7 @@ pub(super) fn page(
 }
 
 /// Renders the time of an event in UTC.
-pub(super) fn moment(at: Option<&Timestamp>) -> Markup {
+pub(super) fn timestamp_text(at: Option<&Timestamp>) -> Markup {
     let at = at.map(|at| utc(UnixMillis::from_proto(at)));
     let at = at.unwrap_or_default();
     html! {
@@ -201,7 +201,13 @@ fn fragment(rows: &Markup, is_good: bool) -> Response {
     response
 }
 
-fn body(log: &Log, wanted: &Wanted, rows: &Markup, found: &Found, now: UnixMillis) -> Markup {
+fn body(
+    log: &Log,
+    wanted: &EventQuery,
+    rows: &Markup,
+    found: &EventPage,
+    now: UnixMillis,
+) -> Markup {
     let (place, total) = (log.place, found.total);
     let query = form_urlencoded::Serializer::new(String::new())
         .extend_pairs(wanted.fields.iter().filter(|(_, value)| !value.is_empty()))
@@ -244,7 +250,7 @@ fn body(log: &Log, wanted: &Wanted, rows: &Markup, found: &Found, now: UnixMilli
     }
 }
 
-fn filters(log: &Log, wanted: &Wanted) -> Markup {
+fn filters(log: &Log, wanted: &EventQuery) -> Markup {
     html! {
         form.filters role="search" method="get" action=(log.place) {
             @for field in log.fields { div { (input(field, wanted.get(field.name))) } }

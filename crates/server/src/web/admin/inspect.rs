@@ -17,7 +17,7 @@ use super::{
     action::Action,
     api::{Api, path_of, platform},
     audit,
-    kind::Shown,
+    kind::ConsoleKind,
     view,
 };
 use crate::{
@@ -34,58 +34,68 @@ pub(super) async fn page(
     Path((word, name)): Path<(String, String)>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
-    let shown = Shown::named(&word)?;
-    let resource = get(&admin.api, shown, &name).await?;
+    let console_kind = ConsoleKind::named(&word)?;
+    let resource = get(&admin.api, console_kind, &name).await?;
     let fields = Fields::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
     let done = fields.get("done").and_then(Action::named);
-    Ok(show(&ctx, &admin, shown, &resource, done))
+    Ok(show(&ctx, &admin, console_kind, &resource, done))
 }
 
 /// Shows the singleton object of a kind.
 pub(super) async fn single(
     ctx: &Context,
     admin: &Administrator,
-    shown: &'static Shown,
+    console_kind: &'static ConsoleKind,
 ) -> Result<Response, Failure> {
     let answer: ::api::core_v1::ClusterConfig = admin
         .api
-        .ask(&path_of(&shown.get), &GetClusterConfigRequest {})
+        .ask(&path_of(&console_kind.get), &GetClusterConfigRequest {})
         .await?;
-    Ok(show(ctx, admin, shown, &Resource::from(answer), None))
+    Ok(show(
+        ctx,
+        admin,
+        console_kind,
+        &Resource::from(answer),
+        None,
+    ))
 }
 
 /// Reads an object.
 ///
 /// # Errors
 /// Returns the error of the API call.
-pub(super) async fn get(api: &Api, shown: &Shown, name: &str) -> Result<Resource, Error> {
+pub(super) async fn get(
+    api: &Api,
+    console_kind: &ConsoleKind,
+    name: &str,
+) -> Result<Resource, Error> {
     let which = GetOptions {
         name: name.to_owned(),
         ..GetOptions::default()
     };
     let which = ::api::reflect::dynamic(&which).ok_or_else(|| Error::internal("no descriptor"))?;
-    if shown.list.is_none() {
-        return Err(Error::not_found(shown.kind, name));
+    if console_kind.list.is_none() {
+        return Err(Error::not_found(console_kind.kind, name));
     }
-    let found = api.ask_dynamic(&shown.get, &which).await?;
-    super::list::resource(shown.kind, &found)
+    let found = api.ask_dynamic(&console_kind.get, &which).await?;
+    super::list::resource(console_kind.kind, &found)
 }
 
 fn show(
     ctx: &Context,
     admin: &Administrator,
-    shown: &Shown,
+    console_kind: &ConsoleKind,
     resource: &Resource,
     done: Option<Action>,
 ) -> Response {
-    let title = format!("{} {}", shown.kind, resource.name());
-    let body = body(&admin.api, shown, resource, done, ctx.now());
-    view::page(&admin.api, &title, &shown.place(), &body).into_response()
+    let title = format!("{} {}", console_kind.kind, resource.name());
+    let body = body(&admin.api, console_kind, resource, done, ctx.now());
+    view::page(&admin.api, &title, &console_kind.place(), &body).into_response()
 }
 
 fn body(
     api: &Api,
-    shown: &Shown,
+    console_kind: &ConsoleKind,
     resource: &Resource,
     done: Option<Action>,
     now: UnixMillis,
@@ -94,22 +104,22 @@ fn body(
     let actions = Action::on(resource);
     let actions: Vec<Action> = actions
         .into_iter()
-        .filter(|action| action.is_allowed(api, shown.kind))
+        .filter(|action| action.is_allowed(api, console_kind.kind))
         .collect();
     html! {
-        @if let Some(done) = done { p.hint role="status" { (done.told()) } }
-        p.crumb { a href=(shown.place()) { (shown.plural()) } }
+        @if let Some(done) = done { p.hint role="status" { (done.message()) } }
+        p.crumb { a href=(console_kind.place()) { (console_kind.plural()) } }
         div.heading { h1 { (name) } }
         (facts(resource, now))
         @if !actions.is_empty() {
             div.actions {
                 @for action in &actions {
                     @let class = if action.is_dangerous() { "button danger" } else { "button quiet" };
-                    a class=(class) href=(action.place(shown, name)) { (action.label()) }
+                    a class=(class) href=(action.place(console_kind, name)) { (action.label()) }
                 }
             }
         }
-        (related(api, shown, name))
+        (related(api, console_kind, name))
         h2 { "YAML" }
         (yaml(resource))
     }
@@ -132,15 +142,17 @@ pub(super) fn facts(resource: &Resource, now: UnixMillis) -> Markup {
     }
 }
 
-fn related(api: &Api, shown: &Shown, name: &str) -> Markup {
-    let owned = Shown::all().iter().filter(|other| {
-        let is_owned = other.narrowed_by.is_some_and(|by| by.kind() == shown.kind);
+fn related(api: &Api, console_kind: &ConsoleKind, name: &str) -> Markup {
+    let owned = ConsoleKind::all().iter().filter(|other| {
+        let is_owned = other
+            .owner_filter
+            .is_some_and(|by| by.kind() == console_kind.kind);
         is_owned && api.allows(&other.path())
     });
     let places: Vec<(String, String)> = owned
         .filter_map(|other| Some((view::narrowed(other, name)?, other.plural())))
         .collect();
-    let has_access = matches!(shown.kind, Kind::User | Kind::Service)
+    let has_access = matches!(console_kind.kind, Kind::User | Kind::Service)
         && api.allows(&platform("ListAccessEvent"));
     let has_audit = api.allows(&platform("ListAuditEvent"));
     html! {
@@ -148,10 +160,10 @@ fn related(api: &Api, shown: &Shown, name: &str) -> Markup {
             nav.related aria-label="Related" {
                 @for (place, label) in &places { a href=(place) { (label) } }
                 @if has_access {
-                    a href=(format!("{}?{}={name}", access::PLACE, shown.word)) { "Access events" }
+                    a href=(format!("{}?{}={name}", access::PLACE, console_kind.word)) { "Access events" }
                 }
                 @if has_audit {
-                    a href=(format!("{}?resource={}/{name}", audit::PLACE, shown.word)) { "Audit events" }
+                    a href=(format!("{}?resource={}/{name}", audit::PLACE, console_kind.word)) { "Audit events" }
                 }
             }
         }
@@ -164,10 +176,10 @@ fn yaml(resource: &Resource) -> Markup {
         .map(|message| document::to_yaml(&message));
     let text = text.unwrap_or_default();
     let whole = text.trim_end();
-    let shown = beginning(whole);
-    let is_cut = shown.len() < whole.len();
+    let excerpt = beginning(whole);
+    let is_cut = excerpt.len() < whole.len();
     html! {
-        pre role="region" tabindex="0" aria-label="The object as YAML" { code { (shown) } }
+        pre role="region" tabindex="0" aria-label="The object as YAML" { code { (excerpt) } }
         @if is_cut {
             p.fine { "The object is too long to show in full. Run " code { "octeliumctl get … -o yaml" } " to see all of it." }
         }

@@ -9,8 +9,8 @@ use prost_reflect::MethodDescriptor;
 use super::api::path_of;
 use crate::web::failure::Failure;
 
-static ALL: LazyLock<Vec<Shown>> =
-    LazyLock::new(|| ORDER.iter().copied().filter_map(Shown::of).collect());
+static ALL: LazyLock<Vec<ConsoleKind>> =
+    LazyLock::new(|| ORDER.iter().copied().filter_map(ConsoleKind::of).collect());
 
 /// Order in the navigation.
 const ORDER: [Kind; 15] = [
@@ -32,25 +32,25 @@ const ORDER: [Kind; 15] = [
 ];
 
 /// A kind with pages in the console.
-pub(super) struct Shown {
+pub(super) struct ConsoleKind {
     pub(super) kind: Kind,
     pub(super) get: MethodDescriptor,
     /// `None` for a singleton.
     pub(super) list: Option<MethodDescriptor>,
     /// The filter that the list method supports.
-    pub(super) narrowed_by: Option<Narrowing>,
+    pub(super) owner_filter: Option<OwnerFilter>,
     /// Name in addresses.
     pub(super) word: String,
 }
 
 /// Filter of a list by owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Narrowing {
+pub(super) enum OwnerFilter {
     User,
     Namespace,
 }
 
-impl Narrowing {
+impl OwnerFilter {
     const ALL: [Self; 2] = [Self::User, Self::Namespace];
 
     /// Returns the name in queries.
@@ -77,7 +77,7 @@ impl Narrowing {
     }
 }
 
-impl Shown {
+impl ConsoleKind {
     pub(super) fn all() -> &'static [Self] {
         &ALL
     }
@@ -87,7 +87,7 @@ impl Shown {
     /// # Errors
     /// Returns a 404 [`Failure`] if the kind is unknown.
     pub(super) fn named(word: &str) -> Result<&'static Self, Failure> {
-        let found = ALL.iter().find(|shown| shown.word == word);
+        let found = ALL.iter().find(|console_kind| console_kind.word == word);
         found.ok_or_else(Failure::not_found)
     }
 
@@ -98,16 +98,16 @@ impl Shown {
             service.methods().find(|method| method.name() == name)
         };
         let list = method("List");
-        let narrowed_by = list.as_ref().and_then(|list| {
+        let owner_filter = list.as_ref().and_then(|list| {
             let options = list.input();
-            let mut ways = Narrowing::ALL.into_iter();
+            let mut ways = OwnerFilter::ALL.into_iter();
             ways.find(|way| options.get_field_by_json_name(way.field()).is_some())
         });
         Some(Self {
             kind,
             get: method("Get")?,
             list,
-            narrowed_by,
+            owner_filter,
             word: kind.as_str().to_lowercase(),
         })
     }
@@ -146,14 +146,14 @@ mod tests {
             else {
                 continue;
             };
-            let shown = Shown::named(&kind.to_lowercase());
-            assert!(shown.is_ok(), "{kind}");
+            let console_kind = ConsoleKind::named(&kind.to_lowercase());
+            assert!(console_kind.is_ok(), "{kind}");
         }
-        let narrowed = |word| Shown::named(word).unwrap().narrowed_by;
-        assert_eq!(narrowed("session"), Some(Narrowing::User));
-        assert_eq!(narrowed("service"), Some(Narrowing::Namespace));
+        let narrowed = |word| ConsoleKind::named(word).unwrap().owner_filter;
+        assert_eq!(narrowed("session"), Some(OwnerFilter::User));
+        assert_eq!(narrowed("service"), Some(OwnerFilter::Namespace));
         assert_eq!(narrowed("user"), None);
-        assert!(Shown::named("clusterconfig").unwrap().list.is_none());
-        assert!(Shown::named("signingkey").is_err());
+        assert!(ConsoleKind::named("clusterconfig").unwrap().list.is_none());
+        assert!(ConsoleKind::named("signingkey").is_err());
     }
 }

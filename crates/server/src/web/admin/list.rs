@@ -24,7 +24,7 @@ use super::{
     Administrator,
     api::{Api, path_of},
     inspect,
-    kind::Shown,
+    kind::ConsoleKind,
     view,
 };
 use crate::{
@@ -39,7 +39,7 @@ const READ_AT_ONCE: u32 = 500;
 const READS: u32 = 20;
 
 /// Filters and page of a list.
-struct Wanted {
+struct ListQuery {
     search: String,
     /// Name of the owner that the list is narrowed to.
     owner: String,
@@ -49,7 +49,7 @@ struct Wanted {
 }
 
 /// A page of objects.
-struct Found {
+struct ListPage {
     items: Vec<Resource>,
     total: u32,
     /// True if more objects follow `items`.
@@ -65,53 +65,59 @@ pub(super) async fn page(
     Path(word): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
-    let shown = Shown::named(&word)?;
-    let Some(method) = &shown.list else {
-        return inspect::single(&ctx, &admin, shown).await;
+    let console_kind = ConsoleKind::named(&word)?;
+    let Some(method) = &console_kind.list else {
+        return inspect::single(&ctx, &admin, console_kind).await;
     };
     let fields = Fields::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
-    let wanted = wanted(shown, &fields);
+    let wanted = wanted(console_kind, &fields);
     let found = if wanted.search.is_empty() {
-        browse(&admin.api, shown, method, &wanted).await?
+        browse(&admin.api, console_kind, method, &wanted).await?
     } else {
-        search(&admin.api, shown, method, &wanted, ctx.now()).await?
+        search(&admin.api, console_kind, method, &wanted, ctx.now()).await?
     };
-    let body = body(&admin.api, shown, &wanted, &found, ctx.now());
-    Ok(view::page(&admin.api, &shown.plural(), &shown.place(), &body).into_response())
+    let body = body(&admin.api, console_kind, &wanted, &found, ctx.now());
+    Ok(view::page(
+        &admin.api,
+        &console_kind.plural(),
+        &console_kind.place(),
+        &body,
+    )
+    .into_response())
 }
 
 /// Returns the number of objects. `None` for a singleton.
-pub(super) async fn count(api: &Api, shown: &Shown) -> Result<Option<u32>, Error> {
-    let Some(method) = &shown.list else {
+pub(super) async fn count(api: &Api, console_kind: &ConsoleKind) -> Result<Option<u32>, Error> {
+    let Some(method) = &console_kind.list else {
         return Ok(None);
     };
-    let (_, meta) = read(api, shown, method, common(0, 1, true), "").await?;
+    let (_, meta) = read(api, console_kind, method, common(0, 1, true), "").await?;
     Ok(Some(meta.total_count))
 }
 
 /// Returns the first 1000 objects of `owner`, and whether there are more.
 pub(super) async fn owned(
     api: &Api,
-    shown: &Shown,
+    console_kind: &ConsoleKind,
     owner: &str,
 ) -> Result<(Vec<Resource>, bool), Error> {
-    let Some(method) = &shown.list else {
+    let Some(method) = &console_kind.list else {
         return Ok((Vec::new(), false));
     };
     let common = common(0, 1000, false);
-    let (items, meta) = read(api, shown, method, common, owner).await?;
+    let (items, meta) = read(api, console_kind, method, common, owner).await?;
     Ok((items, meta.has_more))
 }
 
-fn wanted(shown: &Shown, fields: &Fields) -> Wanted {
+fn wanted(console_kind: &ConsoleKind, fields: &Fields) -> ListQuery {
     let text = |name| fields.get(name).unwrap_or_default().trim();
     let number = fields.get("page").and_then(|number| number.parse().ok());
     // These kinds are numerous, and the newest objects matter most.
-    let is_of_the_moment = matches!(shown.kind, Kind::Session | Kind::Device);
-    Wanted {
+    let is_of_the_moment = matches!(console_kind.kind, Kind::Session | Kind::Device);
+    ListQuery {
         search: text("q").chars().take(LONGEST_SEARCH).collect(),
-        owner: shown
-            .narrowed_by
+        owner: console_kind
+            .owner_filter
             .map_or_else(String::new, |by| text(by.word()).to_owned()),
         number: number.unwrap_or(1).max(1),
         is_newest_first: match text("order") {
@@ -124,13 +130,13 @@ fn wanted(shown: &Shown, fields: &Fields) -> Wanted {
 
 async fn browse(
     api: &Api,
-    shown: &Shown,
+    console_kind: &ConsoleKind,
     method: &MethodDescriptor,
-    wanted: &Wanted,
-) -> Result<Found, Error> {
+    wanted: &ListQuery,
+) -> Result<ListPage, Error> {
     let common = common(wanted.number - 1, ON_A_PAGE, !wanted.is_newest_first);
-    let (items, meta) = read(api, shown, method, common, &wanted.owner).await?;
-    Ok(Found {
+    let (items, meta) = read(api, console_kind, method, common, &wanted.owner).await?;
+    Ok(ListPage {
         items,
         total: meta.total_count,
         has_more: meta.has_more,
@@ -141,14 +147,14 @@ async fn browse(
 /// Searches by reading the list, because the API has no search.
 async fn search(
     api: &Api,
-    shown: &Shown,
+    console_kind: &ConsoleKind,
     method: &MethodDescriptor,
-    wanted: &Wanted,
+    wanted: &ListQuery,
     now: UnixMillis,
-) -> Result<Found, Error> {
+) -> Result<ListPage, Error> {
     let text = wanted.search.to_lowercase();
     let first = (wanted.number - 1).saturating_mul(ON_A_PAGE);
-    let mut found = Found {
+    let mut found = ListPage {
         items: Vec::new(),
         total: 0,
         has_more: false,
@@ -157,7 +163,7 @@ async fn search(
     let mut read_so_far = 0;
     for number in 0..READS {
         let common = common(number, READ_AT_ONCE, !wanted.is_newest_first);
-        let (items, meta) = read(api, shown, method, common, &wanted.owner).await?;
+        let (items, meta) = read(api, console_kind, method, common, &wanted.owner).await?;
         read_so_far += items.len();
         found.partial_of = Some(u32::try_from(read_so_far).unwrap_or(u32::MAX));
         for item in items.into_iter().filter(|item| matches(item, &text, now)) {
@@ -173,7 +179,7 @@ async fn search(
         }
     }
     if found.partial_of.is_some() && wanted.number == 1 {
-        find_by_name(api, shown, wanted, &mut found).await?;
+        find_by_name(api, console_kind, wanted, &mut found).await?;
     }
     Ok(found)
 }
@@ -181,14 +187,14 @@ async fn search(
 /// Adds the object with exactly this name, even if the search did not reach it.
 async fn find_by_name(
     api: &Api,
-    shown: &Shown,
-    wanted: &Wanted,
-    found: &mut Found,
+    console_kind: &ConsoleKind,
+    wanted: &ListQuery,
+    found: &mut ListPage,
 ) -> Result<(), Error> {
-    if !api.allows(&path_of(&shown.get)) {
+    if !api.allows(&path_of(&console_kind.get)) {
         return Ok(());
     }
-    match inspect::get(api, shown, &wanted.search).await {
+    match inspect::get(api, console_kind, &wanted.search).await {
         Ok(one) => {
             let is_there = found.items.iter().any(|item| item.uid() == one.uid());
             if !is_there {
@@ -235,7 +241,7 @@ fn common(page: u32, items_per_page: u32, is_by_name: bool) -> CommonListOptions
 
 async fn read(
     api: &Api,
-    shown: &Shown,
+    console_kind: &ConsoleKind,
     method: &MethodDescriptor,
     common: CommonListOptions,
     owner: &str,
@@ -244,7 +250,7 @@ async fn read(
     if let Some(common) = reflect::dynamic(&common) {
         options.set_field_by_name("common", Value::Message(common));
     }
-    if let Some(by) = shown.narrowed_by.filter(|_| !owner.is_empty()) {
+    if let Some(by) = console_kind.owner_filter.filter(|_| !owner.is_empty()) {
         let reference = ObjectReference {
             name: owner.to_owned(),
             ..ObjectReference::default()
@@ -258,7 +264,7 @@ async fn read(
         Some(Value::List(items)) => items.iter().filter_map(Value::as_message),
         _ => return Err(Error::internal("a list has no items")),
     }
-    .map(|item| resource(shown.kind, item))
+    .map(|item| resource(console_kind.kind, item))
     .collect::<Result<_, _>>()?;
     let meta = list.get_field_by_name("listResponseMeta");
     let meta = meta.as_deref().and_then(Value::as_message);
@@ -274,40 +280,48 @@ pub(super) fn resource(kind: Kind, message: &DynamicMessage) -> Result<Resource,
     decoded.map_err(Error::internal)
 }
 
-fn body(api: &Api, shown: &Shown, wanted: &Wanted, found: &Found, now: UnixMillis) -> Markup {
+fn body(
+    api: &Api,
+    console_kind: &ConsoleKind,
+    wanted: &ListQuery,
+    found: &ListPage,
+    now: UnixMillis,
+) -> Markup {
     let pages = view::pages(found.total, ON_A_PAGE, wanted.number, found.has_more);
     let order = if wanted.is_newest_first {
         "newest"
     } else {
         "name"
     };
-    let by = shown.narrowed_by;
+    let by = console_kind.owner_filter;
     let mut fields = vec![("q", wanted.search.as_str()), ("order", order)];
     fields.extend(by.map(|by| (by.word(), wanted.owner.as_str())));
     html! {
         div.heading {
-            h1 { (shown.plural()) }
-            @if shown.kind == Kind::Credential && view::may_create_credentials(api) {
+            h1 { (console_kind.plural()) }
+            @if console_kind.kind == Kind::Credential && view::may_create_credentials(api) {
                 a.button href="/admin/create/credential" { "Create a Credential" }
             }
         }
-        (filters(shown, wanted, order))
-        p.count role="status" { (told(shown, wanted, found)) }
+        (filters(console_kind, wanted, order))
+        p.count role="status" { (count_text(console_kind, wanted, found)) }
         @if found.items.is_empty() {
-            div.empty { p { "Nothing to show." } @if !wanted.search.is_empty() || !wanted.owner.is_empty() { p { a href=(shown.place()) { "Show all" } } } }
+            div.empty { p { "Nothing to show." } @if !wanted.search.is_empty() || !wanted.owner.is_empty() { p { a href=(console_kind.place()) { "Show all" } } } }
         } @else {
-            (view::table(api, shown, &shown.plural(), &found.items, now))
+            (view::table(api, console_kind, &console_kind.plural(), &found.items, now))
         }
-        (view::pager(&shown.place(), &fields, wanted.number, pages))
+        (view::pager(&console_kind.place(), &fields, wanted.number, pages))
     }
 }
 
-fn told(shown: &Shown, wanted: &Wanted, found: &Found) -> String {
+fn count_text(console_kind: &ConsoleKind, wanted: &ListQuery, found: &ListPage) -> String {
     let number = match found.total {
-        1 => format!("1 {}", shown.kind),
-        total => format!("{total} {}", shown.plural()),
+        1 => format!("1 {}", console_kind.kind),
+        total => format!("{total} {}", console_kind.plural()),
     };
-    let owner = shown.narrowed_by.filter(|_| !wanted.owner.is_empty());
+    let owner = console_kind
+        .owner_filter
+        .filter(|_| !wanted.owner.is_empty());
     let owner = owner.map(|by| format!(" of the {} {}", by.kind(), wanted.owner));
     let search = Some(&wanted.search).filter(|search| !search.is_empty());
     let search = search.map(|search| format!(" with “{search}”"));
@@ -320,14 +334,14 @@ fn told(shown: &Shown, wanted: &Wanted, found: &Found) -> String {
         .collect()
 }
 
-fn filters(shown: &Shown, wanted: &Wanted, order: &str) -> Markup {
+fn filters(console_kind: &ConsoleKind, wanted: &ListQuery, order: &str) -> Markup {
     html! {
-        form.filters role="search" method="get" action=(shown.place()) {
+        form.filters role="search" method="get" action=(console_kind.place()) {
             div {
                 label for="q" { "Search" }
                 input type="search" id="q" name="q" value=(wanted.search) autocomplete="off";
             }
-            @if let Some(by) = shown.narrowed_by {
+            @if let Some(by) = console_kind.owner_filter {
                 div {
                     label for="owner" { (by.kind().as_str()) }
                     input type="text" id="owner" name=(by.word()) value=(wanted.owner) autocomplete="off" autocapitalize="off" spellcheck="false";

@@ -3,16 +3,16 @@
 use axum::response::{IntoResponse as _, Response};
 use maud::html;
 
-use super::{Administrator, kind::Shown, list, view};
+use super::{Administrator, kind::ConsoleKind, list, view};
 use crate::web::failure::Failure;
 
 /// Shows every kind that the Session may list, with the number of objects.
 pub(super) async fn page(admin: Administrator) -> Result<Response, Failure> {
     let api = &admin.api;
     let mut kinds = Vec::new();
-    for shown in Shown::all() {
-        if api.allows(&shown.path()) {
-            kinds.push((shown, list::count(api, shown).await?));
+    for console_kind in ConsoleKind::all() {
+        if api.allows(&console_kind.path()) {
+            kinds.push((console_kind, list::count(api, console_kind).await?));
         }
     }
     let body = html! {
@@ -24,10 +24,10 @@ pub(super) async fn page(admin: Administrator) -> Result<Response, Failure> {
         }
         p.count { "The resources that the Policies allow you to see." }
         ul.kinds {
-            @for (shown, count) in &kinds {
+            @for (console_kind, count) in &kinds {
                 li {
-                    a href=(shown.place()) {
-                        span { (shown.plural()) }
+                    a href=(console_kind.place()) {
+                        span { (console_kind.plural()) }
                         @if let Some(count) = count { strong { (count) } }
                     }
                 }

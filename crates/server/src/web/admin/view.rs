@@ -8,7 +8,7 @@ use super::{
     access,
     api::{Api, core, platform},
     audit,
-    kind::Shown,
+    kind::ConsoleKind,
 };
 use crate::web::page::{Page, Section};
 
@@ -36,8 +36,8 @@ fn contents(api: &Api, here: &str) -> Markup {
         nav.contents aria-label="Admin console" {
             ul {
                 (entry(super::ADMIN, "Overview"))
-                @for shown in Shown::all().iter().filter(|shown| api.allows(&shown.path())) {
-                    (entry(&shown.place(), &shown.plural()))
+                @for console_kind in ConsoleKind::all().iter().filter(|console_kind| api.allows(&console_kind.path())) {
+                    (entry(&console_kind.place(), &console_kind.plural()))
                 }
                 @if api.allows(&platform("ListAuditEvent")) { (entry(audit::PLACE, "Audit events")) }
                 @if api.allows(&platform("ListAccessEvent")) { (entry(access::PLACE, "Access events")) }
@@ -49,33 +49,33 @@ fn contents(api: &Api, here: &str) -> Markup {
 /// Renders objects as a table with the columns of the command line.
 pub(super) fn table(
     api: &Api,
-    shown: &Shown,
+    console_kind: &ConsoleKind,
     caption: &str,
     items: &[Resource],
     now: UnixMillis,
 ) -> Markup {
-    let header = columns::header(shown.kind, false);
-    let is_linked = api.allows(&super::api::path_of(&shown.get));
+    let header = columns::header(console_kind.kind, false);
+    let is_linked = api.allows(&super::api::path_of(&console_kind.get));
     html! {
         div.scroll role="region" aria-label=(caption) tabindex="0" {
             table {
                 caption.unseen { (caption) }
                 thead { tr { @for title in &header { th scope="col" { (heading(title)) } } } }
                 tbody {
-                    @for item in items { tr { (cells(shown, item, is_linked, now)) } }
+                    @for item in items { tr { (cells(console_kind, item, is_linked, now)) } }
                 }
             }
         }
     }
 }
 
-fn cells(shown: &Shown, item: &Resource, is_linked: bool, now: UnixMillis) -> Markup {
+fn cells(console_kind: &ConsoleKind, item: &Resource, is_linked: bool, now: UnixMillis) -> Markup {
     let row = columns::row(item, now, false);
     let mut cells = row.iter();
     let name = cells.next().map_or("", String::as_str);
     html! {
         th scope="row" {
-            @if is_linked { a href=(place_of(shown, name)) { (name) } } @else { (name) }
+            @if is_linked { a href=(object_path(console_kind, name)) { (name) } } @else { (name) }
         }
         @for cell in cells { td { (cut(cell)) } }
     }
@@ -98,14 +98,14 @@ pub(super) fn heading(title: &str) -> String {
 }
 
 /// Returns the address of an object. Names need no escaping in addresses.
-pub(super) fn place_of(shown: &Shown, name: &str) -> String {
-    format!("{}/{name}", shown.place())
+pub(super) fn object_path(console_kind: &ConsoleKind, name: &str) -> String {
+    format!("{}/{name}", console_kind.place())
 }
 
 /// Returns the address of the list of a kind, filtered by the owner `name`.
-pub(super) fn narrowed(shown: &Shown, name: &str) -> Option<String> {
-    let by = shown.narrowed_by?;
-    Some(format!("{}?{}={name}", shown.place(), by.word()))
+pub(super) fn narrowed(console_kind: &ConsoleKind, name: &str) -> Option<String> {
+    let by = console_kind.owner_filter?;
+    Some(format!("{}?{}={name}", console_kind.place(), by.word()))
 }
 
 /// Returns `text`, truncated to [`LONGEST_CELL`] characters. An empty text becomes a dash.

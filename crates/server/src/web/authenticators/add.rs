@@ -13,16 +13,16 @@ use http::StatusCode;
 use maud::{Markup, html};
 
 use super::{
-    HOME, Known, REGISTER, alert, is_told_there,
+    HOME, REGISTER, SignedInVisitor, alert, is_retryable,
     key::{self, Ceremony},
     next_field, page as framed, prove_first, qr,
 };
 use crate::{
     Caller, Context, Error,
-    authentication::authenticator::{Holder, Which, fido, manage, totp},
+    authentication::authenticator::{AuthenticatorSelector, Holder, fido, manage, totp},
     web::{
         failure::Failure,
-        form::{Fields, Posted},
+        form::{Fields, VerifiedForm},
         next::Next,
         page::token_field,
         see_other,
@@ -33,12 +33,12 @@ use crate::{
 /// Creates a TOTP secret and shows it.
 pub(super) async fn totp(
     State(ctx): State<Context>,
-    known: Known,
+    visitor: SignedInVisitor,
     Extension(caller): Extension<Caller>,
-    form: Posted,
+    form: VerifiedForm,
 ) -> Result<Response, Failure> {
     let next = Next::read(&ctx, &form).await?;
-    let holder = Holder::of_browser(&ctx, &known.resumed).await?;
+    let holder = Holder::of_browser(&ctx, &visitor.resumed).await?;
     let begun = async {
         let made = create(&ctx, &holder, Type::Totp, &form, &caller).await?;
         let url = totp::begin_registration(&ctx, &holder, &which(made.uid())).await?;
@@ -60,21 +60,21 @@ pub(super) async fn totp(
             button.quiet type="button" hidden data-copy=(secret) { "Copy the key" }
         }
     };
-    let body = totp_form(&ctx, &known, made.uid(), &intro, &next, None)?;
+    let body = totp_form(&ctx, &visitor, made.uid(), &intro, &next, None)?;
     Ok(framed(&ctx, "Add an authenticator app", body, &next).into_response())
 }
 
 /// Finishes the registration of an app with its first code.
 pub(super) async fn finish_totp(
     State(ctx): State<Context>,
-    known: Known,
+    visitor: SignedInVisitor,
     Extension(caller): Extension<Caller>,
-    form: Posted,
+    form: VerifiedForm,
 ) -> Result<Response, Failure> {
     let next = Next::read(&ctx, &form).await?;
     let uid = form.get("authenticator").unwrap_or_default();
     let code = form.get("code").unwrap_or_default();
-    let holder = Holder::of_browser(&ctx, &known.resumed).await?;
+    let holder = Holder::of_browser(&ctx, &visitor.resumed).await?;
     match Box::pin(totp::finish_registration(
         &ctx,
         &holder,
@@ -89,7 +89,7 @@ pub(super) async fn finish_totp(
             let intro = html! {
                 p { "The key is already in your app and is not shown again. Enter the code that the app shows now." }
             };
-            let body = totp_form(&ctx, &known, uid, &intro, &next, Some(error.public()))?;
+            let body = totp_form(&ctx, &visitor, uid, &intro, &next, Some(error.public()))?;
             let page = framed(&ctx, "Add an authenticator app", body, &next);
             Ok(page.status(StatusCode::FORBIDDEN).into_response())
         }
@@ -100,14 +100,14 @@ pub(super) async fn finish_totp(
 /// Starts the registration of a passkey or security key.
 pub(super) async fn fido(
     State(ctx): State<Context>,
-    known: Known,
+    visitor: SignedInVisitor,
     Extension(caller): Extension<Caller>,
-    form: Posted,
+    form: VerifiedForm,
 ) -> Result<Response, Failure> {
     let next = Next::read(&ctx, &form).await?;
-    let holder = Holder::of_browser(&ctx, &known.resumed).await?;
+    let holder = Holder::of_browser(&ctx, &visitor.resumed).await?;
     match create(&ctx, &holder, Type::Fido, &form, &caller).await {
-        Ok(made) => ask_for_key(&ctx, &known, &holder, made.uid(), &next, None).await,
+        Ok(made) => ask_for_key(&ctx, &visitor, &holder, made.uid(), &next, None).await,
         Err(error) => prove_first(&ctx, &holder, error, &next).await,
     }
 }
@@ -115,23 +115,23 @@ pub(super) async fn fido(
 /// Finishes the registration of a passkey or security key.
 pub(super) async fn finish_fido(
     State(ctx): State<Context>,
-    known: Known,
+    visitor: SignedInVisitor,
     Extension(caller): Extension<Caller>,
-    form: Posted,
+    form: VerifiedForm,
 ) -> Result<Response, Failure> {
     let next = Next::read(&ctx, &form).await?;
     let uid = form.get("authenticator").unwrap_or_default();
     let state = form.get("state").unwrap_or_default();
     let response = form.get("response").unwrap_or_default();
-    let holder = Holder::of_browser(&ctx, &known.resumed).await?;
+    let holder = Holder::of_browser(&ctx, &visitor.resumed).await?;
     match Box::pin(fido::finish_registration(
         &ctx, &holder, state, response, &caller,
     ))
     .await
     {
         Ok(_) => Ok(see_other(&next.login(&ctx)?, [])),
-        Err(error) if is_told_there(&error) => {
-            ask_for_key(&ctx, &known, &holder, uid, &next, Some(&error)).await
+        Err(error) if is_retryable(&error) => {
+            ask_for_key(&ctx, &visitor, &holder, uid, &next, Some(&error)).await
         }
         Err(error) => Err(error.into()),
     }
@@ -220,14 +220,14 @@ async fn create(
 
 /// Returns the address for cancelling.
 fn back(ctx: &Context, visitor: &Visitor, next: &Next) -> Result<String, Failure> {
-    match super::detour(ctx, visitor, next)? {
+    match super::authenticator_page(ctx, visitor, next)? {
         Some(_) => next.at(ctx, REGISTER),
         None => Ok(HOME.to_owned()),
     }
 }
 
-fn which(uid: &str) -> Which<'_> {
-    Which { name: "", uid }
+fn which(uid: &str) -> AuthenticatorSelector<'_> {
+    AuthenticatorSelector { name: "", uid }
 }
 
 /// Returns the parameter `secret` of an `otpauth:` URL, in base 32.

@@ -16,22 +16,23 @@ use http::StatusCode;
 use maud::{Markup, html};
 
 use super::{
-    Known, REGISTER,
+    REGISTER, SignedInVisitor,
     add::code_input,
-    alert,
-    asked::Asked,
-    is_told_there,
+    alert, is_retryable,
     key::{self, Ceremony},
-    label, next_field, page as framed, raised,
+    label, next_field, page as framed,
+    step_up_options::StepUpOptions,
+    step_up_response,
 };
 use crate::{
     Caller, Context, Error, ErrorKind,
     authentication::authenticator::{
-        Factors, Holder, Which, fido, manage, recovery as codes, totp, waiting,
+        AuthenticatorSelector, Factors, Holder, fido, manage, pending_action, recovery as codes,
+        totp,
     },
     web::{
         failure::Failure,
-        form::{Fields, Posted},
+        form::{Fields, VerifiedForm},
         login,
         next::Next,
         page::token_field,
@@ -42,14 +43,14 @@ use crate::{
 /// Offers the usable Authenticators, or those that a Service asks for.
 pub(super) async fn page(
     State(ctx): State<Context>,
-    known: Known,
+    visitor: SignedInVisitor,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
     let fields = login::query_fields(query.as_deref())?;
-    let asking = Asking::read(&ctx, known, &fields).await?;
-    let former = session::action(&asking.holder.session.message);
-    let action = waiting::reconsidered(&ctx, &asking.holder).await?;
-    let next = &asking.next;
+    let authentication = AuthenticationContext::read(&ctx, visitor, &fields).await?;
+    let former = session::action(&authentication.holder.session.message);
+    let action = pending_action::reconsidered(&ctx, &authentication.holder).await?;
+    let next = &authentication.next;
     match action {
         AuthenticatorAction::RegistrationRequired
         | AuthenticatorAction::RegistrationRecommended => {
@@ -57,72 +58,76 @@ pub(super) async fn page(
         }
         // The Session no longer requires an Authenticator.
         AuthenticatorAction::Unset if former != action => Ok(see_other(&next.login(&ctx)?, [])),
-        _ => asking.show(&ctx, None).await,
+        _ => authentication.show(&ctx, None).await,
     }
 }
 
 /// Authenticates with a TOTP code.
 pub(super) async fn code(
     State(ctx): State<Context>,
-    known: Known,
+    visitor: SignedInVisitor,
     Extension(caller): Extension<Caller>,
-    form: Posted,
+    form: VerifiedForm,
 ) -> Result<Response, Failure> {
-    let asking = Asking::read(&ctx, known, &form).await?;
-    let which = Which {
+    let authentication = AuthenticationContext::read(&ctx, visitor, &form).await?;
+    let which = AuthenticatorSelector {
         name: "",
         uid: form.get("authenticator").unwrap_or_default(),
     };
     let code = form.get("code").unwrap_or_default();
-    let used = totp::authenticate(&ctx, &asking.holder, &which, code, &caller);
+    let used = totp::authenticate(&ctx, &authentication.holder, &which, code, &caller);
     let used = Box::pin(used).await;
-    asking.conclude(&ctx, used, &caller).await
+    authentication.conclude(&ctx, used, &caller).await
 }
 
 /// Authenticates with a passkey or a security key.
 pub(super) async fn key(
     State(ctx): State<Context>,
-    known: Known,
+    visitor: SignedInVisitor,
     Extension(caller): Extension<Caller>,
-    form: Posted,
+    form: VerifiedForm,
 ) -> Result<Response, Failure> {
-    let asking = Asking::read(&ctx, known, &form).await?;
+    let authentication = AuthenticationContext::read(&ctx, visitor, &form).await?;
     let state = form.get("state").unwrap_or_default();
     let response = form.get("response").unwrap_or_default();
-    let used = fido::authenticate(&ctx, &asking.holder, state, response, &caller).await;
-    asking.conclude(&ctx, used, &caller).await
+    let used = fido::authenticate(&ctx, &authentication.holder, state, response, &caller).await;
+    authentication.conclude(&ctx, used, &caller).await
 }
 
 /// Authenticates with a recovery code.
 pub(super) async fn recovery(
     State(ctx): State<Context>,
-    known: Known,
+    visitor: SignedInVisitor,
     Extension(caller): Extension<Caller>,
-    form: Posted,
+    form: VerifiedForm,
 ) -> Result<Response, Failure> {
-    let asking = Asking::read(&ctx, known, &form).await?;
+    let authentication = AuthenticationContext::read(&ctx, visitor, &form).await?;
     let code = form.get("recovery").unwrap_or_default();
-    let used = codes::authenticate(&ctx, &asking.holder, code, &caller).await;
-    asking.conclude(&ctx, used, &caller).await
+    let used = codes::authenticate(&ctx, &authentication.holder, code, &caller).await;
+    authentication.conclude(&ctx, used, &caller).await
 }
 
 /// Context of an authentication request.
-struct Asking {
-    known: Known,
+struct AuthenticationContext {
+    visitor: SignedInVisitor,
     holder: Holder,
     next: Next,
-    asked: Option<Asked>,
+    step_up_options: Option<StepUpOptions>,
 }
 
-impl Asking {
-    async fn read(ctx: &Context, known: Known, fields: &Fields) -> Result<Self, Failure> {
+impl AuthenticationContext {
+    async fn read(
+        ctx: &Context,
+        visitor: SignedInVisitor,
+        fields: &Fields,
+    ) -> Result<Self, Failure> {
         let next = Next::read(ctx, fields).await?;
-        let holder = Holder::of_browser(ctx, &known.resumed).await?;
+        let holder = Holder::of_browser(ctx, &visitor.resumed).await?;
         Ok(Self {
-            known,
+            visitor,
             holder,
             next,
-            asked: Asked::read(fields),
+            step_up_options: StepUpOptions::read(fields),
         })
     }
 
@@ -134,10 +139,10 @@ impl Asking {
         caller: &Caller,
     ) -> Result<Response, Failure> {
         match used {
-            Ok(session) => raised(ctx, session, &self.next),
+            Ok(session) => step_up_response(ctx, session, &self.next),
             Err(error) => {
-                totp::held_up(ctx, &self.holder, caller, &error);
-                if is_told_there(&error) {
+                totp::audit_blocked_attempt(ctx, &self.holder, caller, &error);
+                if is_retryable(&error) {
                     self.show(ctx, Some(&error)).await
                 } else {
                     Err(error.into())
@@ -154,26 +159,29 @@ impl Asking {
         let ways = self.ways(ctx, held.is_some()).await?;
         let is_recommended = session::action(&self.holder.session.message)
             == AuthenticatorAction::AuthenticationRecommended;
-        let token = self.known.form_token(ctx)?;
+        let token = self.visitor.form_token(ctx)?;
         let title = "Verify it's you";
-        let again = login::again(ctx, &self.next)?;
-        let has_login = self.asked.as_ref().is_some_and(|asked| asked.login);
+        let reauthentication_page = login::reauthentication_page(ctx, &self.next)?;
+        let has_login = self
+            .step_up_options
+            .as_ref()
+            .is_some_and(|step_up_options| step_up_options.login);
         let body = html! {
             section.card {
                 h1 { (title) }
                 (alert(why.map(Error::public)))
-                @if let Some(asked) = &self.asked { (asked_for(asked, &self.next)) }
+                @if let Some(step_up_options) = &self.step_up_options { (explanation(step_up_options, &self.next)) }
                 @match &ways {
                     Some(ways) => { (ways) }
                     None if held.is_some() => {}
-                    None if self.asked.is_some() => { (self.to_add(ctx, &token)?) }
+                    None if self.step_up_options.is_some() => { (self.to_add(ctx, &token)?) }
                     None => {
                         p { "None of your Authenticators can be used in this Session. Sign in again, or ask an administrator." }
                         p { a.button.wide href=(again) { "Sign in again" } }
                     }
                 }
                 @if has_login { p.fine { a href=(again) { "Sign in again instead" } } }
-                @if is_recommended { (not_now(&token, &next_field(ctx, &self.next)?)) }
+                @if is_recommended { (skip_button(&token, &next_field(ctx, &self.next)?)) }
             }
         };
         let status = match error.or(held.as_ref()).map(Error::kind) {
@@ -189,8 +197,9 @@ impl Asking {
     /// Renders the forms of the usable Authenticators. Returns `None` if there are none.
     async fn ways(&self, ctx: &Context, is_held: bool) -> Result<Option<Markup>, Failure> {
         let available = manage::available(ctx, &self.holder).await?.all;
-        let asked = self.asked.as_ref();
-        let among = asked.map(|asked| asked.authenticators.as_slice());
+        let step_up_options = self.step_up_options.as_ref();
+        let among =
+            step_up_options.map(|step_up_options| step_up_options.authenticators.as_slice());
         let would_do = |uid: Uid| among.is_none_or(|among| among.contains(&uid));
         let of = |wanted: Type| {
             let all = available.iter().filter(|stored| would_do(stored.uid));
@@ -205,19 +214,19 @@ impl Asking {
         } else {
             Some(fido::begin_authentication(ctx, &self.holder, among).await?)
         };
-        let left = codes::left(ctx, &self.holder).await?;
+        let left = codes::remaining(ctx, &self.holder).await?;
         // A recovery code replaces an Authenticator that the Cluster requires, but does not satisfy a Service.
         let has_codes =
-            left.is_some_and(|(count, _)| count > 0) && !is_held && self.asked.is_none();
+            left.is_some_and(|(count, _)| count > 0) && !is_held && self.step_up_options.is_none();
         let has_apps = !apps.is_empty() && !is_held;
         if challenge.is_none() && !has_codes && !has_apps {
             return Ok(None);
         }
-        let token = self.known.form_token(ctx)?;
+        let token = self.visitor.form_token(ctx)?;
         let rest = html! {
             (token_field(&token))
             (next_field(ctx, &self.next)?)
-            @if let Some(asked) = &self.asked { (asked.field()) }
+            @if let Some(step_up_options) = &self.step_up_options { (step_up_options.field()) }
         };
         Ok(Some(html! {
             @if let Some(challenge) = &challenge {
@@ -231,7 +240,10 @@ impl Asking {
     /// Renders the forms for adding an Authenticator that would satisfy the Service.
     fn to_add(&self, ctx: &Context, token: &str) -> Result<Markup, Failure> {
         let field = next_field(ctx, &self.next)?;
-        let to_add = self.asked.as_ref().map(|asked| asked.to_add.as_slice());
+        let to_add = self
+            .step_up_options
+            .as_ref()
+            .map(|step_up_options| step_up_options.to_add.as_slice());
         let to_add = to_add.unwrap_or_default();
         let action = |r#type: &Type| match r#type {
             Type::Fido => Some(("/authenticators/fido", "Add a passkey or security key")),
@@ -255,7 +267,7 @@ impl Asking {
 }
 
 /// Explains why a signed-in person has to authenticate.
-fn asked_for(asked: &Asked, next: &Next) -> Markup {
+fn explanation(step_up_options: &StepUpOptions, next: &Next) -> Markup {
     let host = match next {
         Next::Service(place) => login::host(&place.url),
         _ => "The page",
@@ -263,7 +275,7 @@ fn asked_for(asked: &Asked, next: &Next) -> Markup {
     html! {
         p {
             strong { (host) }
-            @match asked.max_age.map(|age| age.as_secs()) {
+            @match step_up_options.max_age.map(|age| age.as_secs()) {
                 None => { " requires more than your sign-in." }
                 Some(seconds) if seconds >= 120 => {
                     " asks you to verify it's you again after " (seconds.div_ceil(60)) " minutes."
@@ -313,7 +325,7 @@ fn recovery_form(rest: &Markup) -> Markup {
 }
 
 /// Renders the button that skips a recommendation.
-pub(super) fn not_now(token: &str, next: &Markup) -> Markup {
+pub(super) fn skip_button(token: &str, next: &Markup) -> Markup {
     html! {
         form method="post" action="/authenticators/later" {
             (token_field(token))

@@ -18,15 +18,15 @@ use maud::{Markup, html};
 use super::{HOME, kind, label, next_field, prove_first};
 use crate::{
     Caller, Context,
-    authentication::authenticator::{Holder, Which, manage, recovery},
+    authentication::authenticator::{AuthenticatorSelector, Holder, manage, recovery},
     document::codec::Stored,
     web::{
         failure::Failure,
-        form::Posted,
+        form::VerifiedForm,
         login,
         next::Next,
         page::{Page, Section, token_field},
-        portal::{Member, moment},
+        portal::{Member, time_text},
         see_other,
     },
 };
@@ -35,7 +35,7 @@ pub(super) async fn page(State(ctx): State<Context>, member: Member) -> Result<R
     let now = ctx.now();
     let holder = Holder::of_browser(&ctx, &member.resumed).await?;
     let all = holder.authenticators(&ctx, now).await?;
-    let left = recovery::left(&ctx, &holder).await?;
+    let remaining = recovery::remaining(&ctx, &holder).await?;
     let token = member.form_token(&ctx)?;
     let field = next_field(&ctx, &Next::page(HOME))?;
     let body = html! {
@@ -69,7 +69,7 @@ pub(super) async fn rename(
     State(ctx): State<Context>,
     member: Member,
     Extension(caller): Extension<Caller>,
-    form: Posted,
+    form: VerifiedForm,
 ) -> Result<Response, Failure> {
     let holder = Holder::of_browser(&ctx, &member.resumed).await?;
     let name = form.get("name").unwrap_or_default().trim();
@@ -111,7 +111,7 @@ pub(super) async fn remove(
     State(ctx): State<Context>,
     member: Member,
     Extension(caller): Extension<Caller>,
-    form: Posted,
+    form: VerifiedForm,
 ) -> Result<Response, Failure> {
     let holder = Holder::of_browser(&ctx, &member.resumed).await?;
     match manage::delete(&ctx, &holder, &which(form.get("authenticator")), &caller).await {
@@ -120,8 +120,8 @@ pub(super) async fn remove(
     }
 }
 
-fn which(uid: Option<&str>) -> Which<'_> {
-    Which {
+fn which(uid: Option<&str>) -> AuthenticatorSelector<'_> {
+    AuthenticatorSelector {
         name: "",
         uid: uid.unwrap_or_default(),
     }
@@ -138,8 +138,8 @@ fn row(stored: &Stored<Authenticator>, token: &str, now: UnixMillis) -> Markup {
                 (fact("Type", &html! { (kind(one)) }))
                 @if !status.description.is_empty() { (fact("Model", &html! { (status.description) })) }
                 @if let Some(kept) = kept(one) { (fact("Storage", &html! { (kept) })) }
-                (fact("Added", &moment(stored.created_at, now)))
-                (fact("Last used", &html! { @match used { Some(at) => (moment(at, now)), None => "never" } }))
+                (fact("Added", &time_text(stored.created_at, now)))
+                (fact("Last used", &html! { @match used { Some(at) => (time_text(at, now)), None => "never" } }))
             }
             details {
                 summary { "Rename" span.unseen { " " (label(one)) } }
@@ -200,7 +200,7 @@ fn codes(left: Option<(usize, UnixMillis)>, token: &str, now: UnixMillis) -> Mar
     html! {
         h2 { "Recovery codes" }
         @match left {
-            Some((count, made)) => p { (count) " left, created " (moment(made, now)) "." },
+            Some((count, made)) => p { (count) " left, created " (time_text(made, now)) "." },
             None => p { "You have none. They let you sign in if you lose your Authenticators." },
         }
         form.actions.close method="post" action="/authenticators/recovery" {

@@ -20,7 +20,7 @@ use crate::{
     },
     web::{
         failure::Failure,
-        form::{Fields, Posted},
+        form::{Fields, VerifiedForm},
         login,
         page::{Page, token_field},
         portal::utc,
@@ -41,21 +41,24 @@ pub(super) async fn page(
 ) -> Result<Response, Failure> {
     let fields = login::query_fields(query.as_deref())?;
     let callback = callback(&fields)?;
-    let asked = asked(&ctx, &fields).await?;
+    let client_request = client_request(&ctx, &fields).await?;
     let token = match &visit {
-        Visit::Known(visitor) => Some(visitor.form_token(&ctx)?),
+        Visit::SignedIn(visitor) => Some(visitor.form_token(&ctx)?),
         Visit::Unknown(_) => None,
     };
-    let body = question(&ctx, &asked, &callback, &caller, token.as_deref());
+    let body = question(&ctx, &client_request, &callback, &caller, token.as_deref());
     Ok(Page::new("Verify it's you", body)
         .forms_lead_to(callback.origin())
         .into_response())
 }
 
 /// Redirects to the client with the answer.
-pub(super) async fn answer(State(ctx): State<Context>, form: Posted) -> Result<Response, Failure> {
+pub(super) async fn answer(
+    State(ctx): State<Context>,
+    form: VerifiedForm,
+) -> Result<Response, Failure> {
     let callback = callback(&form)?;
-    asked(&ctx, &form).await?;
+    client_request(&ctx, &form).await?;
     let response = form.get("response").unwrap_or_default();
     if response.is_empty() || response.len() > LONGEST_RESPONSE {
         return Err(unreadable());
@@ -70,7 +73,7 @@ fn callback(fields: &Fields) -> Result<Callback, Failure> {
         .ok_or_else(unreadable)
 }
 
-async fn asked(ctx: &Context, fields: &Fields) -> Result<ForClient, Failure> {
+async fn client_request(ctx: &Context, fields: &Fields) -> Result<ForClient, Failure> {
     let state = fields.get("state").ok_or_else(unreadable)?;
     fido::for_client(ctx, state).await.map_err(|error| {
         if error.reason() == Some("webauthn_refused") {
@@ -92,7 +95,7 @@ fn unreadable() -> Failure {
 
 fn question(
     ctx: &Context,
-    asked: &ForClient,
+    client_request: &ForClient,
     callback: &Callback,
     caller: &Caller,
     token: Option<&str>,
@@ -106,12 +109,12 @@ fn question(
         section.card.broad {
             h1 { "Verify it's you" }
             p {
-                "A program on " strong { "this computer" } " that is signed in as " strong { (asked.user) }
+                "A program on " strong { "this computer" } " that is signed in as " strong { (client_request.user) }
                 " asks you to verify it's you."
             }
             dl.profile.tight {
-                div { dt { "Code" } dd { code.big { (asked.code) } } }
-                div { dt { "Session" } dd { (asked.session) } }
+                div { dt { "Code" } dd { code.big { (client_request.code) } } }
+                div { dt { "Session" } dd { (client_request.session) } }
                 div { dt { "Program" } dd { "Command line, at localhost:" (callback.port) } }
                 @if let Some(ip) = caller.ip { div { dt { "Your address" } dd { (ip) } } }
                 div { dt { "Time" } dd { (utc(ctx.now())) } }
@@ -121,7 +124,7 @@ fn question(
                  yourself, and "
                 "it shows the same code. If someone sent you to this page, do not continue."
             }
-            (key::form(Ceremony::Get, &asked.challenge, "/authenticators/program", "Use a passkey or security key", &rest))
+            (key::form(Ceremony::Get, &client_request.challenge, "/authenticators/program", "Use a passkey or security key", &rest))
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     authentication::authenticator::{Holder, recovery},
     web::{
         failure::Failure,
-        form::Posted,
+        form::VerifiedForm,
         next::Next,
         page::{Page, Section},
         portal::Member,
@@ -25,7 +25,7 @@ pub(super) async fn renew(
     State(ctx): State<Context>,
     member: Member,
     Extension(caller): Extension<Caller>,
-    _form: Posted,
+    _form: VerifiedForm,
 ) -> Result<Response, Failure> {
     let holder = Holder::of_browser(&ctx, &member.resumed).await?;
     let codes = match recovery::renew(&ctx, &holder, &caller).await {

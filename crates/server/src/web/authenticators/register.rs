@@ -14,11 +14,11 @@ use axum::{
 use domain::authenticator;
 use maud::html;
 
-use super::{AUTHENTICATE, Known, authenticate::not_now, next_field, page as framed};
+use super::{AUTHENTICATE, SignedInVisitor, authenticate::skip_button, next_field, page as framed};
 use crate::{
     Caller, Context,
-    authentication::authenticator::{Holder, waiting},
-    web::{failure::Failure, form::Posted, login, next::Next, page::token_field, see_other},
+    authentication::authenticator::{Holder, pending_action},
+    web::{failure::Failure, form::VerifiedForm, login, next::Next, page::token_field, see_other},
 };
 
 /// Query field that offers a registration which was neither required nor recommended.
@@ -27,13 +27,13 @@ pub(super) const OFFER: &str = "offer";
 /// Offers the registration, or reports that an Authenticator waits for approval.
 pub(super) async fn page(
     State(ctx): State<Context>,
-    known: Known,
+    visitor: SignedInVisitor,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
     let fields = login::query_fields(query.as_deref())?;
     let next = Next::read(&ctx, &fields).await?;
-    let holder = Holder::of_browser(&ctx, &known.resumed).await?;
-    let action = waiting::reconsidered(&ctx, &holder).await?;
+    let holder = Holder::of_browser(&ctx, &visitor.resumed).await?;
+    let action = pending_action::reconsidered(&ctx, &holder).await?;
     match action {
         AuthenticatorAction::AuthenticationRequired
         | AuthenticatorAction::AuthenticationRecommended => {
@@ -45,22 +45,22 @@ pub(super) async fn page(
         _ => {}
     }
     let is_required = action == AuthenticatorAction::RegistrationRequired;
-    let waiting = holder.authenticators(&ctx, ctx.now()).await?;
-    let waiting = waiting.iter().find(|stored| {
+    let pending = holder.authenticators(&ctx, ctx.now()).await?;
+    let pending = pending.iter().find(|stored| {
         let state = stored
             .message
             .spec()
             .map(api::core_v1::authenticator::Spec::state);
         authenticator::is_registered(&stored.message) && state == Some(AuthenticatorState::Pending)
     });
-    let token = known.form_token(&ctx)?;
+    let token = visitor.form_token(&ctx)?;
     let field = next_field(&ctx, &next)?;
     let body = html! {
         section.card {
-            @if let Some(waiting) = waiting {
+            @if let Some(pending) = pending {
                 h1 { "Waiting for approval" }
                 p role="status" {
-                    "Your Authenticator " strong { (super::label(&waiting.message)) }
+                    "Your Authenticator " strong { (super::label(&pending.message)) }
                     " must be approved by an administrator before you can use it. Check again later."
                 }
                 p { a.button.wide href=(next.login(&ctx)?) { "Check again" } }
@@ -82,7 +82,7 @@ pub(super) async fn page(
                 button.quiet.wide type="submit" { "Add an authenticator app" }
             }
             @match action {
-                AuthenticatorAction::RegistrationRecommended => { (not_now(&token, &field)) }
+                AuthenticatorAction::RegistrationRecommended => { (skip_button(&token, &field)) }
                 AuthenticatorAction::Unset => {
                     p.fine { a href=(next.login(&ctx)?) { "Not now" } }
                 }
@@ -96,12 +96,12 @@ pub(super) async fn page(
 /// Skips the recommendation and continues.
 pub(super) async fn later(
     State(ctx): State<Context>,
-    known: Known,
+    visitor: SignedInVisitor,
     Extension(caller): Extension<Caller>,
-    form: Posted,
+    form: VerifiedForm,
 ) -> Result<Response, Failure> {
     let next = Next::read(&ctx, &form).await?;
-    let holder = Holder::of_browser(&ctx, &known.resumed).await?;
-    waiting::decline(&ctx, &holder, &caller).await?;
+    let holder = Holder::of_browser(&ctx, &visitor.resumed).await?;
+    pending_action::decline(&ctx, &holder, &caller).await?;
     Ok(see_other(&next.login(&ctx)?, []))
 }

@@ -11,7 +11,7 @@ use axum::{
 use domain::clock::UnixMillis;
 use maud::{Markup, html};
 
-use super::{Member, moment::moment};
+use super::{Member, time_text::time_text};
 use crate::{
     Context, Error,
     document::{index, load},
@@ -69,7 +69,7 @@ fn row(device: &Device, now: UnixMillis) -> Markup {
                 div { dt { "Name" } dd { (device.name()) } }
                 @if !system.contains("unknown") { div { dt { "System" } dd { (system) } } }
                 @if !status.serial_number.is_empty() { div { dt { "Serial number" } dd { (status.serial_number) } } }
-                @if let Some(at) = &since { div { dt { "Registered" } dd { (moment(UnixMillis::from_proto(at), now)) } } }
+                @if let Some(at) = &since { div { dt { "Registered" } dd { (time_text(UnixMillis::from_proto(at), now)) } } }
             }
         }
     }

@@ -8,7 +8,7 @@ use axum::{
 use domain::clock::UnixMillis;
 use maud::html;
 
-use super::{Member, moment::moment};
+use super::{Member, time_text::time_text};
 use crate::{
     Context,
     web::page::{Page, Section},
@@ -30,7 +30,7 @@ pub(super) async fn page(State(ctx): State<Context>, member: Member) -> Response
                 dd { @if spec.groups.is_empty() { "None" } @else { (spec.groups.join(", ")) } }
             }
             @if let Some(at) = &since {
-                div { dt { "Since" } dd { (moment(UnixMillis::from_proto(at), ctx.now())) } }
+                div { dt { "Since" } dd { (time_text(UnixMillis::from_proto(at), ctx.now())) } }
             }
             div { dt { "Cluster" } dd { (ctx.domain.authority()) } }
         }

@@ -16,7 +16,7 @@ use policy::{NoFields, Subject};
 use super::Member;
 use crate::{
     Context, Error, ServiceEntry,
-    directory::Standing,
+    directory::ValidSession,
     step_up,
     web::{
         failure::Failure,
@@ -70,15 +70,15 @@ pub(super) async fn page(
         .and_then(|number| number.parse::<usize>().ok());
     let number = number.unwrap_or(1).clamp(1, pages);
 
-    let standing = ctx.directory.standing(member.uid, ctx.now()).await;
-    let standing = standing.map_err(|error| Failure::from(Error::unavailable(error)))?;
+    let valid_session = ctx.directory.valid_session(member.uid, ctx.now()).await;
+    let valid_session = valid_session.map_err(|error| Failure::from(Error::unavailable(error)))?;
     let shown = found
         .into_iter()
         .skip((number - 1) * ON_A_PAGE)
         .take(ON_A_PAGE);
     let mut items = Vec::new();
     for (_, entry) in shown {
-        items.push(item(&ctx, &entry, &standing).await);
+        items.push(item(&ctx, &entry, &valid_session).await);
     }
     let body = list(&search, &items, total, number, pages);
     Ok(Page::of(Section::Services, body).into_response())
@@ -115,7 +115,7 @@ fn is_shown(service: &Service) -> bool {
     is_served && !is_hidden
 }
 
-async fn item(ctx: &Context, entry: &ServiceEntry, standing: &Standing) -> Item {
+async fn item(ctx: &Context, entry: &ServiceEntry, valid_session: &ValidSession) -> Item {
     let service = &entry.service;
     let metadata = service.metadata().cloned().unwrap_or_default();
     let hostname = service.status().map(|status| &*status.primary_hostname);
@@ -125,7 +125,7 @@ async fn item(ctx: &Context, entry: &ServiceEntry, standing: &Standing) -> Item 
         ctx.domain.authority()
     );
     Item {
-        access: access(ctx, entry, standing, &host).await,
+        access: access(ctx, entry, valid_session, &host).await,
         label: label(service),
         mode: service
             .spec()
@@ -136,12 +136,18 @@ async fn item(ctx: &Context, entry: &ServiceEntry, standing: &Standing) -> Item 
     }
 }
 
-async fn access(ctx: &Context, entry: &ServiceEntry, standing: &Standing, host: &str) -> Access {
-    if policy::is_anonymous(&entry.service) || is_allowed(ctx, entry, standing.subject(), host) {
+async fn access(
+    ctx: &Context,
+    entry: &ServiceEntry,
+    valid_session: &ValidSession,
+    host: &str,
+) -> Access {
+    if policy::is_anonymous(&entry.service) || is_allowed(ctx, entry, valid_session.subject(), host)
+    {
         return Access::Open;
     }
     let would_be = |subject: &Subject| is_allowed(ctx, entry, subject, host);
-    match step_up::find(ctx, standing.uid, &would_be).await {
+    match step_up::find(ctx, valid_session.uid, &would_be).await {
         Some(_) => Access::AfterProof,
         None => Access::Closed,
     }

@@ -21,15 +21,15 @@ use axum::{
 use domain::{clock::UnixMillis, id::Uid, session};
 use maud::{Markup, html};
 
-use super::{Member, moment::moment};
+use super::{Member, time_text::time_text};
 use crate::{
     Caller, Context, Error,
     authentication::browser,
     document::{codec::Stored, index, load},
-    places,
+    geoip,
     web::{
         failure::Failure,
-        form::Posted,
+        form::VerifiedForm,
         logout::logged_out,
         page::{Page, Section, token_field},
         see_other,
@@ -75,7 +75,7 @@ pub(super) async fn end(
     State(ctx): State<Context>,
     member: Member,
     Extension(caller): Extension<Caller>,
-    form: Posted,
+    form: VerifiedForm,
 ) -> Result<Response, Failure> {
     let uid = form.get("session").and_then(|uid| uid.parse::<Uid>().ok());
     let uid = uid.ok_or_else(Failure::not_found)?;
@@ -91,7 +91,7 @@ pub(super) async fn end_others(
     State(ctx): State<Context>,
     member: Member,
     Extension(caller): Extension<Caller>,
-    _form: Posted,
+    _form: VerifiedForm,
 ) -> Result<Response, Failure> {
     end_each(&ctx, &member, &caller).await?;
     Ok(see_other("/sessions", []))
@@ -102,7 +102,7 @@ pub(super) async fn end_all(
     State(ctx): State<Context>,
     member: Member,
     Extension(caller): Extension<Caller>,
-    _form: Posted,
+    _form: VerifiedForm,
 ) -> Result<Response, Failure> {
     end_each(&ctx, &member, &caller).await?;
     browser::end(&ctx, &member.active, member.uid, &caller).await?;
@@ -149,7 +149,7 @@ fn row(stored: &Stored<Session>, is_own: bool, token: &str, now: UnixMillis) -> 
     let whereabouts = info
         .geoip
         .as_ref()
-        .map(places::in_words)
+        .map(geoip::display_location)
         .unwrap_or_default();
     let place = info.downstream.unwrap_or_default();
     let began = status.initial_authentication.unwrap_or_default();
@@ -166,10 +166,10 @@ fn row(stored: &Stored<Session>, is_own: bool, token: &str, now: UnixMillis) -> 
                 @if !place.ip_address.is_empty() { (fact("Address", &html! { (place.ip_address) })) }
                 @if !whereabouts.is_empty() { (fact("Location", &html! { (whereabouts) })) }
                 @if let Some(device) = device { (fact("Device", &html! { (device) })) }
-                @if let Some(at) = seen_at(session) { (fact("Last seen", &moment(at, now))) }
-                @if let Some(at) = &began.set_at { (fact("Since", &moment(UnixMillis::from_proto(at), now))) }
+                @if let Some(at) = seen_at(session) { (fact("Last seen", &time_text(at, now))) }
+                @if let Some(at) = &began.set_at { (fact("Since", &time_text(UnixMillis::from_proto(at), now))) }
                 (fact("Signed in with", &html! { (way(began.info.as_ref().map(Info::r#type))) }))
-                @if let Some(at) = &expires_at { (fact("Ends", &moment(UnixMillis::from_proto(at), now))) }
+                @if let Some(at) = &expires_at { (fact("Ends", &time_text(UnixMillis::from_proto(at), now))) }
             }
         }
         form method="post" action="/sessions/end" {

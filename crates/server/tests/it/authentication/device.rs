@@ -193,10 +193,10 @@ async fn a_registration_is_of_one_session_once_and_soon() {
     };
     let answered = device::finish(ctx, &first.refresh_token, &unasked, &caller()).await;
     assert_eq!(kind(answered), ErrorKind::InvalidArgument);
-    let mut nobody = first.clone();
-    "garbage".clone_into(&mut nobody.refresh_token);
+    let mut invalid_tokens = first.clone();
+    "garbage".clone_into(&mut invalid_tokens.refresh_token);
     assert_eq!(
-        kind(begin(ctx, &nobody, &machine(1)).await),
+        kind(begin(ctx, &invalid_tokens, &machine(1)).await),
         ErrorKind::Unauthenticated
     );
     let malformed = Info {

@@ -151,7 +151,7 @@ async fn a24_w17_each_set_of_scopes_has_a_session_of_its_own(#[case] backend: Ba
 #[case::sqlite(Backend::Sqlite)]
 #[case::postgres(Backend::Postgres)]
 #[tokio::test(flavor = "multi_thread")]
-async fn w16_an_expired_session_is_replaced_and_none_that_waits_gets_a_token(
+async fn w16_an_expired_session_is_replaced_and_a_pending_one_gets_no_token(
     #[case] backend: Backend,
 ) {
     let replicas = Replicas::start(backend, 1).await;
@@ -232,10 +232,10 @@ async fn w26_refused_clients_get_an_error_and_a_limit_is_429(#[case] backend: Ba
         (reply.status.as_u16(), reply.error().as_str()),
         (401, "invalid_client")
     );
-    let told = reply.json()["error_description"].to_string();
+    let description = reply.json()["error_description"].to_string();
     assert!(
-        told.contains("disabled"),
-        "a client with the right secret learns the reason: {told}"
+        description.contains("disabled"),
+        "a client with the right secret learns the reason: {description}"
     );
 }
 

@@ -25,7 +25,7 @@ use rstest::rstest;
 use server::{
     document::codec,
     return_to,
-    web::handover::{Refused, arrive, state_of},
+    web::handover::{Refused, redeem_code, state_of},
 };
 use store::{Expected, Operation, SecretWrite, Transaction};
 
@@ -227,7 +227,7 @@ async fn an_invalid_session_cannot_create_another_session_s08(
     // An approved device login.
     assert_eq!(waiting.collect().await["error"], "access_denied");
     // A handover code for a Service.
-    let arrived = arrive(&ctx, HOST, &code, NONCE).await;
+    let arrived = redeem_code(&ctx, HOST, &code, NONCE).await;
     assert_eq!(arrived.err(), Some(Refused::Invalid));
     // A command-line login that waits for an answer on the page.
     let fields = [

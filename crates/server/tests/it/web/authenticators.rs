@@ -17,7 +17,7 @@ use server::{
     document::{index, load},
     resource::cluster_config::UpdateClusterConfig,
     return_to,
-    web::handover::{arrive, authenticate, state_of},
+    web::handover::{authenticate, redeem_code, state_of},
 };
 
 use super::{
@@ -228,7 +228,7 @@ async fn w32_w33_b05_a_session_that_needs_a_code_goes_on_to_its_service_afterwar
     let left = follow(&mut browser, done.location().to_owned()).await;
     let prefix = "https://web.localhost:8443/.well-known/octelium/callback?code=";
     let code = left.location().strip_prefix(prefix).unwrap();
-    let arrived = arrive(replicas.context(0), HOST, code, NONCE).await;
+    let arrived = redeem_code(replicas.context(0), HOST, code, NONCE).await;
     let arrived = arrived.unwrap_or_else(|refused| panic!("{refused:?}"));
     assert_eq!(arrived.target, "/a?b=c");
     let principal = authenticate(replicas.context(0), &arrived.cookie, HOST).await;
@@ -313,8 +313,8 @@ async fn w33_a_recommended_registration_is_offered_once_and_can_be_skipped() {
     assert!(left.location().starts_with("https://web.localhost:8443/"));
     assert_eq!(action(&replicas).await, [AuthenticatorAction::Unset]);
     let declined = replicas.audit().await.into_iter().find_map(|event| {
-        let is_it = event.r#type == "session.authenticator_declined";
-        is_it.then(|| event.attrs["declined"].clone())
+        let is_declined = event.r#type == "session.authenticator_declined";
+        is_declined.then(|| event.attrs["declined"].clone())
     });
     assert_eq!(declined.as_deref(), Some("REGISTRATION_RECOMMENDED"));
     let left = follow(&mut browser, there).await;

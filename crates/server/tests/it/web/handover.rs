@@ -8,7 +8,7 @@ use domain::kind::Kind;
 use rstest::rstest;
 use server::{
     Unauthenticated, return_to,
-    web::handover::{Arrived, Refused, arrive, authenticate, renew, state_of},
+    web::handover::{RedeemedHandover, Refused, authenticate, redeem_code, renew, state_of},
 };
 
 use super::{Browser, SESSION, enrollment::sessions, people};
@@ -29,15 +29,15 @@ async fn code(replicas: &Replicas, browser: &mut Browser) -> String {
     shown.location().strip_prefix(prefix).unwrap().to_owned()
 }
 
-async fn arrived(replicas: &Replicas, browser: &mut Browser) -> Arrived {
+async fn handed_over(replicas: &Replicas, browser: &mut Browser) -> RedeemedHandover {
     let code = code(replicas, browser).await;
-    let arrived = arrive(replicas.context(0), HOST, &code, NONCE).await;
-    arrived.unwrap_or_else(|refused| panic!("{refused:?}"))
+    let handed_over = redeem_code(replicas.context(0), HOST, &code, NONCE).await;
+    handed_over.unwrap_or_else(|refused| panic!("{refused:?}"))
 }
 
 /// Returns the cookie that the browser gets at [`HOST`].
 pub(crate) async fn service_cookie(replicas: &Replicas, browser: &mut Browser) -> String {
-    arrived(replicas, browser).await.cookie
+    handed_over(replicas, browser).await.cookie
 }
 
 async fn john(replicas: &Replicas) -> Browser {
@@ -51,16 +51,16 @@ async fn a_code_works_once_in_the_whole_cluster() {
     let replicas = people(2).await;
     let mut browser = john(&replicas).await;
     let code = code(&replicas, &mut browser).await;
-    let arrived = arrive(replicas.context(1), HOST, &code, NONCE).await;
-    let arrived = arrived.unwrap_or_else(|refused| panic!("{refused:?}"));
-    assert_eq!(arrived.target, "/a?b=c");
-    assert_eq!(arrived.lifetime, Duration::from_hours(4));
+    let handed_over = redeem_code(replicas.context(1), HOST, &code, NONCE).await;
+    let handed_over = handed_over.unwrap_or_else(|refused| panic!("{refused:?}"));
+    assert_eq!(handed_over.target, "/a?b=c");
+    assert_eq!(handed_over.lifetime, Duration::from_hours(4));
     for replica in 0..2 {
-        let again = arrive(replicas.context(replica), HOST, &code, NONCE).await;
+        let again = redeem_code(replicas.context(replica), HOST, &code, NONCE).await;
         assert_eq!(again.err(), Some(Refused::Used));
     }
     let ctx = replicas.context(0);
-    let principal = authenticate(ctx, &arrived.cookie, HOST).await.unwrap();
+    let principal = authenticate(ctx, &handed_over.cookie, HOST).await.unwrap();
     assert_eq!(&**principal.user_name(), "john");
     assert!(principal.session().status().unwrap().is_browser);
 }
@@ -81,12 +81,12 @@ async fn w02_a_code_is_for_one_host_and_one_browser_and_is_used_up_elsewhere_s11
     let mut browser = john(&replicas).await;
     let code = code(&replicas, &mut browser).await;
     replicas.advance(Duration::from_secs(seconds));
-    let refused = arrive(replicas.context(0), host, &code, nonce).await;
+    let refused = redeem_code(replicas.context(0), host, &code, nonce).await;
     assert_eq!(refused.err(), Some(Refused::Invalid));
     // The failed attempt used up the code.
     if seconds == 0 {
-        let arrived = arrive(replicas.context(0), HOST, &code, NONCE).await;
-        assert_eq!(arrived.err(), Some(Refused::Used));
+        let handed_over = redeem_code(replicas.context(0), HOST, &code, NONCE).await;
+        assert_eq!(handed_over.err(), Some(Refused::Used));
     }
 }
 
@@ -95,20 +95,20 @@ async fn w07_sealed_values_work_only_at_their_host() {
     let replicas = people(1).await;
     let ctx = replicas.context(0);
     let mut browser = john(&replicas).await;
-    let arrived = arrived(&replicas, &mut browser).await;
+    let handed_over = handed_over(&replicas, &mut browser).await;
     let invalid = |reason| Some(Unauthenticated::Refused { reason });
     for host in ["other.localhost", "localhost", "", "WEB.localhost"] {
-        let outcome = authenticate(ctx, &arrived.cookie, host).await;
+        let outcome = authenticate(ctx, &handed_over.cookie, host).await;
         assert_eq!(outcome.err(), invalid("cookie_host"), "{host}");
     }
     // The cookie works neither at the API nor on the pages, and their credentials do not work here. This also holds
     // while the cookie is cached.
-    authenticate(ctx, &arrived.cookie, HOST).await.unwrap();
+    authenticate(ctx, &handed_over.cookie, HOST).await.unwrap();
     for text in [
-        arrived.cookie.clone(),
-        format!("{HOST} {}", arrived.cookie),
-        format!("{HOST}\t{}", arrived.cookie),
-        format!("{HOST}{}", arrived.cookie),
+        handed_over.cookie.clone(),
+        format!("{HOST} {}", handed_over.cookie),
+        format!("{HOST}\t{}", handed_over.cookie),
+        format!("{HOST}{}", handed_over.cookie),
     ] {
         let outcome = ctx.directory.authenticate(&text).await;
         assert_eq!(outcome.err(), invalid("token_malformed"), "{text}");
@@ -118,12 +118,12 @@ async fn w07_sealed_values_work_only_at_their_host() {
     assert_eq!(outcome.err(), invalid("cookie_invalid"));
     browser
         .cookies
-        .insert(SESSION.to_owned(), arrived.cookie.clone());
+        .insert(SESSION.to_owned(), handed_over.cookie.clone());
     assert_eq!(browser.get("/").await.location(), "/login");
     // Almost valid cookies are refused.
-    let mut cut = arrived.cookie.clone();
+    let mut cut = handed_over.cookie.clone();
     cut.pop();
-    for text in [&*cut, "", "AA", &format!("{}A", arrived.cookie)] {
+    for text in [&*cut, "", "AA", &format!("{}A", handed_over.cookie)] {
         let outcome = authenticate(ctx, text, HOST).await;
         assert_eq!(outcome.err(), invalid("cookie_invalid"), "{text}");
     }
@@ -133,11 +133,11 @@ async fn w07_sealed_values_work_only_at_their_host() {
 async fn a03_ending_the_session_ends_its_service_cookies_everywhere() {
     let replicas = people(2).await;
     let mut browser = john(&replicas).await;
-    let arrived = arrived(&replicas, &mut browser).await;
+    let handed_over = handed_over(&replicas, &mut browser).await;
     let mut principals = Vec::new();
     for replica in 0..2 {
         let ctx = replicas.context(replica);
-        principals.push(authenticate(ctx, &arrived.cookie, HOST).await.unwrap());
+        principals.push(authenticate(ctx, &handed_over.cookie, HOST).await.unwrap());
     }
     let token = browser.get("/").await.field("token");
     browser.post("/logout", &[("token", &token)]).await;
@@ -146,7 +146,7 @@ async fn a03_ending_the_session_ends_its_service_cookies_everywhere() {
     }
     replicas.settle().await;
     for replica in 0..2 {
-        let outcome = authenticate(replicas.context(replica), &arrived.cookie, HOST).await;
+        let outcome = authenticate(replicas.context(replica), &handed_over.cookie, HOST).await;
         assert!(outcome.is_err());
     }
 }
@@ -156,21 +156,21 @@ async fn a_disabled_user_reaches_nothing_and_a_refreshed_page_costs_nothing() {
     let replicas = people(1).await;
     let ctx = replicas.context(0);
     let mut browser = john(&replicas).await;
-    let arrived = arrived(&replicas, &mut browser).await;
+    let handed_over = handed_over(&replicas, &mut browser).await;
     // The login cookie is replaced, and the Service cookie stays valid.
     replicas.advance(Duration::from_hours(3));
     let before = browser.cookies[SESSION].clone();
     browser.get("/").await;
     assert_ne!(browser.cookies[SESSION], before);
     replicas.advance(Duration::from_mins(5));
-    assert!(authenticate(ctx, &arrived.cookie, HOST).await.is_ok());
+    assert!(authenticate(ctx, &handed_over.cookie, HOST).await.is_ok());
     // Until its own expiry.
     replicas.advance(Duration::from_mins(55));
-    let outcome = authenticate(ctx, &arrived.cookie, HOST).await;
+    let outcome = authenticate(ctx, &handed_over.cookie, HOST).await;
     let reason = "cookie_expired";
     assert_eq!(outcome.err(), Some(Unauthenticated::Refused { reason }));
 
-    let again = self::arrived(&replicas, &mut browser).await;
+    let again = self::handed_over(&replicas, &mut browser).await;
     let session = &sessions(&replicas, "john").await[0];
     let user = session.status().unwrap().user_ref.clone().unwrap();
     let user = replicas
@@ -201,13 +201,13 @@ async fn a_cookie_that_is_renewed_lives_on_and_not_beyond_the_session() {
     let replicas = people(1).await;
     let ctx = replicas.context(0);
     let mut browser = john(&replicas).await;
-    let arrived = arrived(&replicas, &mut browser).await;
+    let handed_over = handed_over(&replicas, &mut browser).await;
     replicas.advance(Duration::from_hours(3));
-    let principal = authenticate(ctx, &arrived.cookie, HOST).await.unwrap();
+    let principal = authenticate(ctx, &handed_over.cookie, HOST).await.unwrap();
     let (renewed, lifetime) = renew(ctx, &principal, HOST).unwrap();
     assert_eq!(lifetime, Duration::from_hours(4));
     replicas.advance(Duration::from_hours(2));
-    assert!(authenticate(ctx, &arrived.cookie, HOST).await.is_err());
+    assert!(authenticate(ctx, &handed_over.cookie, HOST).await.is_err());
     let mut principal = authenticate(ctx, &renewed, HOST).await.unwrap();
     assert!(
         authenticate(ctx, &renewed, "other.localhost")

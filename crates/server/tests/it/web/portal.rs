@@ -53,7 +53,7 @@ async fn services_are_listed_searched_and_paged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_are_told_apart_and_ended() {
+async fn sessions_are_shown_with_details_and_ended() {
     let replicas = people(1).await;
     let mut here = Browser::at(replicas.context(0));
     let mut there = Browser::at(replicas.context(0));

@@ -52,7 +52,7 @@ async fn w08_no_page_can_be_framed_or_run_foreign_scripts() {
 #[rstest]
 #[case::another_site(&[("origin", "https://evil.example")])]
 #[case::a_service_of_the_cluster(&[("origin", "https://app.localhost:8443"), ("sec-fetch-site", "same-site")])]
-#[case::nobody(&[])]
+#[case::without_origin(&[])]
 #[case::a_sandbox(&[("origin", "null")])]
 #[tokio::test(flavor = "multi_thread")]
 async fn w02_forms_of_other_pages_do_nothing(#[case] from: &[(&str, &str)]) {

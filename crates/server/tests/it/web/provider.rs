@@ -22,7 +22,7 @@ use server::{
     document::{index, load},
     resource::write::Update,
     return_to,
-    web::handover::{arrive, state_of},
+    web::handover::{redeem_code, state_of},
 };
 
 use super::{Browser, SESSION, Shown};
@@ -141,7 +141,7 @@ impl Scene {
 }
 
 /// Chooses the provider and signs in there.
-async fn depart(browser: &mut Browser, stub: &Stub) -> Callback {
+async fn begin_login(browser: &mut Browser, stub: &Stub) -> Callback {
     let page = browser.get("/login").await;
     page.says("Continue with Staff login");
     let provider = page.field("provider");
@@ -161,7 +161,7 @@ async fn come_back(browser: &mut Browser, callback: &Callback) -> Shown {
 
 async fn log_in(scene: &Scene) -> (Browser, Shown) {
     let mut browser = scene.browser();
-    let callback = depart(&mut browser, &scene.stub).await;
+    let callback = begin_login(&mut browser, &scene.stub).await;
     let shown = come_back(&mut browser, &callback).await;
     (browser, shown)
 }
@@ -201,7 +201,7 @@ async fn a_thousand_logins_at_once_all_begin_and_ask_the_provider_once() {
         let scene = scene.clone();
         logins.spawn(async move {
             let mut browser = Browser::at(scene.replicas.context(number));
-            let callback = depart(&mut browser, &scene.stub).await;
+            let callback = begin_login(&mut browser, &scene.stub).await;
             // The callback reaches any replica.
             let mut other = Browser::at(scene.replicas.context(number + 1));
             other.cookies = browser.cookies;
@@ -227,7 +227,7 @@ async fn a_slow_provider_does_not_delay_other_logins() {
     let mut logins = tokio::task::JoinSet::new();
     for _ in 0..WAITING {
         let mut browser = scene.browser();
-        let callback = depart(&mut browser, &scene.stub).await;
+        let callback = begin_login(&mut browser, &scene.stub).await;
         scene.stub.state().is_slow = true;
         logins.spawn(async move { come_back(&mut browser, &callback).await.status });
     }
@@ -246,7 +246,7 @@ async fn a_slow_provider_does_not_delay_other_logins() {
 /// Lets a login fail at the provider, for a client at this address. Returns the status.
 async fn fail_from(scene: &Scene, address: &str) -> u16 {
     let mut browser = scene.browser();
-    let callback = depart(&mut browser, &scene.stub).await;
+    let callback = begin_login(&mut browser, &scene.stub).await;
     let path = format!("/callback?error=access_denied&state={}", callback.state);
     let mut request = Request::get(path).body(Body::empty()).unwrap();
     let address: IpAddr = address.parse().unwrap();
@@ -274,7 +274,7 @@ async fn a_login_that_fails_stores_no_record_s06() {
     let scene = Scene::new("").await;
     scene.person("alice", "1234").await;
     let mut browser = scene.browser();
-    let callback = depart(&mut browser, &scene.stub).await;
+    let callback = begin_login(&mut browser, &scene.stub).await;
     let cookies = browser.cookies.clone();
     let denied = format!("/callback?error=access_denied&state={}", callback.state);
     assert_eq!(browser.get(&denied).await.status, 401);
@@ -337,7 +337,7 @@ async fn w44_a_long_place_to_return_to_outlives_the_login() {
     let service = "https://web.localhost:8443/.well-known/octelium/callback?code=";
     let code = shown.location().strip_prefix(service).unwrap();
     let ctx = scene.replicas.context(0);
-    let arrived = arrive(ctx, "web.localhost", code, "nonce-of-this-browser").await;
+    let arrived = redeem_code(ctx, "web.localhost", code, "nonce-of-this-browser").await;
     assert!(arrived.ok().unwrap().target.ends_with(&"x".repeat(1200)));
 }
 
@@ -346,7 +346,7 @@ async fn a_login_can_be_finished_at_another_replica() {
     let scene = Scene::on(2, "").await;
     let alice = scene.person("alice", "1234").await;
     let mut browser = scene.browser();
-    let callback = depart(&mut browser, &scene.stub).await;
+    let callback = begin_login(&mut browser, &scene.stub).await;
     browser.turn_to(scene.replicas.context(1));
     assert_eq!(come_back(&mut browser, &callback).await.status, 303);
     assert_eq!(scene.sessions(&alice).await.len(), 1);
@@ -357,11 +357,11 @@ async fn w02_w04_a_login_comes_back_once_and_to_its_own_browser() {
     let scene = Scene::new("").await;
     let alice = scene.person("alice", "1234").await;
     let mut attacker = scene.browser();
-    let callback = depart(&mut attacker, &scene.stub).await;
+    let callback = begin_login(&mut attacker, &scene.stub).await;
     // Login CSRF: the victim is sent to the callback of the attacker's login.
     let mut victim = scene.browser();
     assert_eq!(come_back(&mut victim, &callback).await.status, 400);
-    depart(&mut victim, &scene.stub).await;
+    begin_login(&mut victim, &scene.stub).await;
     assert_eq!(come_back(&mut victim, &callback).await.status, 400);
     assert!(!victim.cookies.contains_key(SESSION));
     // The callback is accepted once, even with the original cookie.
@@ -372,7 +372,7 @@ async fn w02_w04_a_login_comes_back_once_and_to_its_own_browser() {
     assert_eq!(scene.sessions(&alice).await.len(), 1);
     // Mix-up: the answer is from another issuer.
     let mut browser = scene.browser();
-    let mut callback = depart(&mut browser, &scene.stub).await;
+    let mut callback = begin_login(&mut browser, &scene.stub).await;
     callback.iss = "https://other.example".to_owned();
     assert_eq!(come_back(&mut browser, &callback).await.status, 401);
     assert_eq!(scene.reason().await, "provider_answer");
@@ -404,7 +404,7 @@ async fn w45_an_unknown_person_learns_why_the_login_failed() {
     false
 )]
 #[tokio::test]
-async fn w50_an_address_finds_a_user_where_it_was_verified_and_that_is_wanted(
+async fn w50_only_a_verified_address_finds_a_user_if_the_provider_allows_it(
     #[case] claims: Value,
     #[case] rest: &str,
     #[case] is_found: bool,
@@ -438,7 +438,7 @@ async fn w05_a_disabled_provider_is_neither_offered_nor_taken() {
     let scene = Scene::new("").await;
     let alice = scene.person("alice", "1234").await;
     let mut browser = scene.browser();
-    let callback = depart(&mut browser, &scene.stub).await;
+    let callback = begin_login(&mut browser, &scene.stub).await;
     scene.update(", isDisabled: true").await;
     let shown = come_back(&mut browser, &callback).await;
     assert_eq!(shown.status, 400);
@@ -564,7 +564,7 @@ async fn two_first_logins_at_once_make_one_user() {
     let mut browsers = Vec::new();
     for _ in 0..8 {
         let mut browser = scene.browser();
-        let callback = depart(&mut browser, &scene.stub).await;
+        let callback = begin_login(&mut browser, &scene.stub).await;
         browsers.push((browser, callback));
     }
     let logins = browsers.into_iter().map(|(mut browser, callback)| {
@@ -583,7 +583,7 @@ async fn a_provider_outage_is_reported_and_ends_no_session() {
     scene.person("alice", "1234").await;
     let (mut known, _) = log_in(&scene).await;
     let mut browser = scene.browser();
-    let callback = depart(&mut browser, &scene.stub).await;
+    let callback = begin_login(&mut browser, &scene.stub).await;
     scene.stub.state().is_down = true;
     let shown = come_back(&mut browser, &callback).await;
     assert!(shown.status.is_client_error() || shown.status.is_server_error());

@@ -102,7 +102,9 @@ pub(super) async fn audit_events_are_found_newest_first(cluster: Fixture) {
     );
 }
 
-pub(super) async fn an_audit_event_stands_or_falls_with_its_transaction(cluster: Fixture) {
+pub(super) async fn an_audit_event_is_committed_with_its_transaction_or_not_at_all(
+    cluster: Fixture,
+) {
     let store = &cluster.store;
     let user = document(Kind::User, "alice");
     let with_event = |document| {

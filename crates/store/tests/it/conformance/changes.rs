@@ -105,7 +105,7 @@ pub(super) async fn a_trimmed_log_says_so(cluster: Fixture) {
     assert_eq!(all_changes(&cluster.replica, committed.cursor).await, []);
 }
 
-pub(super) async fn a_cursor_of_another_history_reads_everything_anew(cluster: Fixture) {
+pub(super) async fn a_cursor_of_another_history_reloads_everything(cluster: Fixture) {
     create(&cluster.store, document(Kind::User, "alice"))
         .await
         .unwrap();

@@ -332,7 +332,7 @@ pub(super) async fn an_expired_document_is_gone(cluster: Fixture) {
         .unwrap();
 }
 
-pub(super) async fn an_expired_document_stands_in_nobodys_way(cluster: Fixture) {
+pub(super) async fn an_expired_document_causes_no_conflict(cluster: Fixture) {
     let store = &cluster.store;
     let after = NOW.saturating_add(Duration::from_secs(10));
     let expiring = |name: &str, email: &str| {

@@ -81,9 +81,9 @@ pub(super) async fn a_counter_counts_in_fixed_windows(cluster: Fixture) {
     );
     assert_eq!(store.counter("login/b", NOW).await.unwrap(), None);
     assert_eq!(store.counter("login/a", end).await.unwrap(), None);
-    let anew = store.count("login/a", window, end).await.unwrap();
-    assert_eq!(anew.count, 1);
-    assert_eq!(anew.resets_at, end.saturating_add(window));
+    let next_window = store.count("login/a", window, end).await.unwrap();
+    assert_eq!(next_window.count, 1);
+    assert_eq!(next_window.resets_at, end.saturating_add(window));
     store.reset_counter("login/a").await.unwrap();
     assert_eq!(store.counter("login/a", end).await.unwrap(), None);
 }

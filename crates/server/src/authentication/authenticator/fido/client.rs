@@ -8,8 +8,8 @@ use authn::webauthn::Refusal;
 use domain::{authenticator::MAX_PER_USER, id::Uid};
 
 use super::{
-    super::usable_by, Aim, Challenge, LIFETIME, fido, options, refused, settings, unsealed,
-    verification,
+    super::usable_by, CeremonyPurpose, Challenge, LIFETIME, fido, options, refused, settings,
+    unsealed, verification,
 };
 use crate::{
     Context, Error,
@@ -36,7 +36,7 @@ pub(crate) struct ForClient {
 /// Returns `PermissionDenied` if the state is invalid or expired.
 pub(crate) async fn for_client(ctx: &Context, state: &str) -> Result<ForClient, Error> {
     let ceremony = unsealed(ctx, state).await?;
-    if ceremony.aim != Aim::RaiseClient as u32 {
+    if ceremony.purpose != CeremonyPurpose::ClientStepUp as u32 {
         return Err(refused(&Refusal::Challenge));
     }
     let now = ctx.now();

@@ -18,13 +18,14 @@ use domain::{authenticator, id::Uid, kind::Kind, session};
 use store::{Expected, Operation, SecretWrite, Transaction};
 
 use super::{
-    super::raise, Aim, Ceremony, Challenge, LOGIN_LIFETIME, NotProven, UserVerification, begun,
-    check, cloned, new_challenge, open, options, refused, set_aside, unknown, used_already,
+    super::step_up, Ceremony, CeremonyPurpose, Challenge, LOGIN_LIFETIME, NotProven,
+    UserVerification, begun, check, cloned, new_challenge, open, options, refused, set_pending,
+    unknown, used_already,
 };
 use crate::{
     Caller, Context, Error, ErrorKind,
     audit::{self, Entry},
-    authentication::browser::{self, Begun, Entrance, Way},
+    authentication::browser::{self, BrowserLogin, BrowserLoginMethod, NewBrowserSession},
     document::{
         codec::{self, Stored},
         index, load,
@@ -51,7 +52,7 @@ impl Passkey {
             &self.used,
             Mode::Passkey,
             Some(self.facts.clone()),
-            ctx.seen(caller),
+            ctx.client_origin(caller),
         )
     }
 
@@ -95,7 +96,7 @@ pub(crate) fn begin_login(ctx: &Context) -> Result<Challenge, Error> {
         LOGIN_LIFETIME,
     );
     let ceremony = Ceremony {
-        aim: Aim::Login as u32,
+        purpose: CeremonyPurpose::Login as u32,
         challenge,
         session: Vec::new(),
         authenticator: Vec::new(),
@@ -133,19 +134,19 @@ pub(crate) async fn login(
     state: &str,
     response: &str,
     caller: &Caller,
-) -> Result<Begun, Error> {
-    let mut who = Who::default();
-    let outcome = Box::pin(attempts(ctx, former, state, response, caller, &mut who)).await;
+) -> Result<NewBrowserSession, Error> {
+    let mut claimed = ClaimedIdentity::default();
+    let outcome = Box::pin(attempts(ctx, former, state, response, caller, &mut claimed)).await;
     outcome.inspect_err(|error| {
         if let Some(reason) = error.reason() {
             let entry = Entry {
                 event_type: EVENT,
-                resource: who
+                resource: claimed
                     .authenticator
                     .as_ref()
                     .and_then(Authenticator::metadata)
                     .map(|metadata| (Kind::Authenticator, metadata)),
-                user: who.user.as_ref().and_then(User::metadata),
+                user: claimed.user.as_ref().and_then(User::metadata),
                 session: None,
             };
             ctx.audit.add(audit::refused(ctx, caller, entry, reason));
@@ -155,7 +156,7 @@ pub(crate) async fn login(
 
 /// The claimed identity, for the audit event.
 #[derive(Default)]
-struct Who {
+struct ClaimedIdentity {
     authenticator: Option<Authenticator>,
     user: Option<User>,
 }
@@ -166,17 +167,17 @@ async fn attempts(
     state: &str,
     response: &str,
     caller: &Caller,
-    who: &mut Who,
-) -> Result<Begun, Error> {
+    claimed: &mut ClaimedIdentity,
+) -> Result<NewBrowserSession, Error> {
     check_enabled(ctx)?;
-    let ceremony = open(ctx, state, Aim::Login, None).await?;
+    let ceremony = open(ctx, state, CeremonyPurpose::Login, None).await?;
     let answer = AuthenticationJson::read(response).map_err(|why| refused(&why))?;
     let mut attempts = Attempts::default();
     loop {
         attempts.start().await?;
         let (stored, owner) = find(ctx, &answer).await?;
-        who.authenticator = Some(stored.message.clone());
-        who.user = Some(owner.message.clone());
+        claimed.authenticator = Some(stored.message.clone());
+        claimed.user = Some(owner.message.clone());
         if !authenticator::is_usable(&stored.message) {
             return Err(Error::denied(
                 "This passkey is not ACTIVE: an administrator must approve it",
@@ -188,7 +189,7 @@ async fn attempts(
             Ok(checked) => checked,
             Err(NotProven::Refused(error)) => return Err(error),
             Err(NotProven::Cloned) => {
-                set_aside(ctx, &stored, &ceremony, None, caller).await?;
+                set_pending(ctx, &stored, &ceremony, None, caller).await?;
                 return Err(cloned());
             }
         };
@@ -199,12 +200,12 @@ async fn attempts(
             operation: ceremony.used(ctx),
         };
         check_rules(ctx, &owner.message, &passkey, caller).await?;
-        let entrance = Entrance {
+        let login = BrowserLogin {
             user: owner.uid,
-            way: Way::Passkey(Box::new(passkey)),
+            method: BrowserLoginMethod::Passkey(Box::new(passkey)),
             former,
         };
-        match browser::begin(ctx, &entrance, caller, check_human).await {
+        match browser::log_in(ctx, &login, caller, check_human).await {
             // The passkey was used elsewhere at the same time.
             Err(error) if error.kind() == ErrorKind::Conflict => {}
             Err(error) if error.reason() == Some("used_already") => return Err(used_already()),
@@ -262,6 +263,6 @@ async fn check_rules(
     let mut transaction = Transaction::at(now);
     transaction.push(passkey.operation.clone());
     transaction.push(passkey.put(&used));
-    raise::commit(ctx, transaction).await?;
-    Err(raise::denied_by_rule())
+    step_up::commit(ctx, transaction).await?;
+    Err(step_up::denied_by_rule())
 }

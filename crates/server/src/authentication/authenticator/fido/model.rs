@@ -9,7 +9,7 @@ use domain::clock::UnixMillis;
 
 use crate::{
     Context, Error,
-    metadata::{Attested, Verdict},
+    mds_metadata::{Attested, Verdict},
 };
 
 /// Determines the model of a new credential.
@@ -28,7 +28,7 @@ pub(super) fn of(
     })?;
     check(
         settings,
-        &Known {
+        &ModelFacts {
             aaguid: &registered.signed_aaguid().to_string(),
             is_verified: model.is_verified,
             certification_level: model.certification_level,
@@ -56,7 +56,7 @@ pub(super) fn still_accepted(
     };
     check(
         settings,
-        &Known {
+        &ModelFacts {
             aaguid: &kept_aaguid(fido),
             is_verified: model != AttestedModel::None,
             certification_level,
@@ -85,17 +85,17 @@ fn is_proved(fido: &Fido) -> bool {
 
 /// Returns the facts that a Session records about the credential. Only a proven model is included, because Policies
 /// rely on it.
-pub(super) fn said(fido: &Fido, authenticated: &Authenticated, is_passkey: bool) -> Facts {
+pub(super) fn proven_facts(fido: &Fido, authenticated: &Authenticated, is_passkey: bool) -> Facts {
     Facts {
         user_present: authenticated.flags.user_present,
         user_verified: authenticated.flags.user_verified,
         is_passkey,
-        ..would_say(fido)
+        ..best_fido_facts(fido)
     }
 }
 
 /// Returns the best facts that a Session could record about the credential.
-pub(crate) fn would_say(fido: &Fido) -> Facts {
+pub(crate) fn best_fido_facts(fido: &Fido) -> Facts {
     let is_proved = is_proved(fido);
     Facts {
         user_present: true,
@@ -142,14 +142,14 @@ fn is_u2f(fido: &Fido) -> bool {
 }
 
 /// The facts that the rules check.
-struct Known<'a> {
+struct ModelFacts<'a> {
     aaguid: &'a str,
     is_verified: bool,
     certification_level: u32,
     backup_eligible: bool,
 }
 
-fn check(settings: &Settings, known: &Known<'_>) -> Result<(), Error> {
+fn check(settings: &Settings, known: &ModelFacts<'_>) -> Result<(), Error> {
     let is_in = |list: &[String]| list.iter().any(|aaguid| aaguid == known.aaguid);
     if is_in(&settings.denied_aagui_ds) {
         return Err(not_accepted("its model is not allowed here"));

@@ -26,24 +26,29 @@ use crate::authentication::{
         manage, recovery,
         testing::{START, World, reason},
     },
-    browser::Begun,
+    browser::NewBrowserSession,
 };
-use authn::webauthn::testing::{Soft, Twist};
+use authn::webauthn::testing::{SoftwareAuthenticator, Tampering};
 
 impl World {
-    async fn register(&self, holder: &Holder, key: &mut Soft) -> Result<Authenticator, Error> {
-        self.register_twisted(holder, key, &Twist::default()).await
+    async fn register(
+        &self,
+        holder: &Holder,
+        key: &mut SoftwareAuthenticator,
+    ) -> Result<Authenticator, Error> {
+        self.register_twisted(holder, key, &Tampering::default())
+            .await
     }
 
     async fn register_twisted(
         &self,
         holder: &Holder,
-        key: &mut Soft,
-        twist: &Twist,
+        key: &mut SoftwareAuthenticator,
+        twist: &Tampering,
     ) -> Result<Authenticator, Error> {
         let caller = Caller::default();
         let made = manage::create(&self.ctx, holder, Type::Fido, "my key", &caller).await?;
-        let which = Which {
+        let which = AuthenticatorSelector {
             name: made.name(),
             uid: "",
         };
@@ -55,8 +60,8 @@ impl World {
     async fn use_key(
         &self,
         holder: &Holder,
-        key: &mut Soft,
-        twist: &Twist,
+        key: &mut SoftwareAuthenticator,
+        twist: &Tampering,
     ) -> Result<Session, Error> {
         let challenge = begin_authentication(&self.ctx, holder, None).await?;
         let response = key.get(&challenge.options, twist);
@@ -64,7 +69,11 @@ impl World {
         authenticate(&self.ctx, holder, &challenge.state, &response, &caller).await
     }
 
-    async fn log_in(&self, key: &mut Soft, twist: &Twist) -> Result<Begun, Error> {
+    async fn log_in(
+        &self,
+        key: &mut SoftwareAuthenticator,
+        twist: &Tampering,
+    ) -> Result<NewBrowserSession, Error> {
         let challenge = begin_login(&self.ctx)?;
         let response = key.get(&challenge.options, twist);
         let caller = Caller::default();
@@ -96,7 +105,7 @@ fn deny(condition: &str) -> Rule {
     }
 }
 
-fn said(session: &Session) -> Facts {
+fn session_facts(session: &Session) -> Facts {
     use api::core_v1::session::status::authentication::info::authenticator::info::Type as Of;
     let status = session.status.as_ref().unwrap();
     let info = status
@@ -119,11 +128,13 @@ fn said(session: &Session) -> Facts {
 async fn a_key_is_registered_and_raises_the_session_that_it_is_used_in() {
     let world = World::new(Rules::default()).await;
     let holder = world.person("alice").await;
-    let mut key = Soft::new();
+    let mut key = SoftwareAuthenticator::new();
     let registered = world.register(&holder, &mut key).await.unwrap();
-    let raised = world.use_key(&holder, &mut key, &Twist::default()).await;
+    let raised = world
+        .use_key(&holder, &mut key, &Tampering::default())
+        .await;
     let raised = raised.unwrap();
-    let facts = said(&raised);
+    let facts = session_facts(&raised);
     assert!(facts.user_present && facts.user_verified && facts.is_passkey);
     assert!(!facts.is_attestation_verified && !facts.is_hardware);
     assert_eq!(facts.aaguid, "00000000-0000-0000-0000-000000000000");
@@ -134,28 +145,32 @@ async fn a_key_is_registered_and_raises_the_session_that_it_is_used_in() {
     assert_eq!(kept.status.unwrap().successful_authentications, 1);
     // The previous token is no longer valid (B08).
     assert_eq!(
-        reason(world.use_key(&holder, &mut key, &Twist::default()).await),
+        reason(
+            world
+                .use_key(&holder, &mut key, &Tampering::default())
+                .await
+        ),
         "token_superseded"
     );
 }
 
 #[rstest]
-#[case::b09_nobody_was_there(Twist { absent: true, ..Twist::default() })]
-#[case::b10_another_challenge(Twist { challenge: Some(b"another"), ..Twist::default() })]
-#[case::b10_another_ceremony(Twist { ceremony: Some("webauthn.get"), ..Twist::default() })]
-#[case::b10_another_rp(Twist { rp_id: Some("example.com"), ..Twist::default() })]
-#[case::b11_another_origin(Twist { origin: Some("https://evil.example"), ..Twist::default() })]
-#[case::b11_a_service(Twist { origin: Some("https://svc.localhost:8443"), ..Twist::default() })]
-#[case::b11_no_tls(Twist { origin: Some("http://localhost:8443"), ..Twist::default() })]
-#[case::b11_another_port(Twist { origin: Some("https://localhost"), ..Twist::default() })]
-#[case::b11_a_homograph(Twist { origin: Some("https://l\u{043e}calhost:8443"), ..Twist::default() })]
-#[case::b11_in_a_frame(Twist { crossed: true, ..Twist::default() })]
+#[case::b09_nobody_was_there(Tampering { absent: true, ..Tampering::default() })]
+#[case::b10_another_challenge(Tampering { challenge: Some(b"another"), ..Tampering::default() })]
+#[case::b10_another_ceremony(Tampering { ceremony: Some("webauthn.get"), ..Tampering::default() })]
+#[case::b10_another_rp(Tampering { rp_id: Some("example.com"), ..Tampering::default() })]
+#[case::b11_another_origin(Tampering { origin: Some("https://evil.example"), ..Tampering::default() })]
+#[case::b11_a_service(Tampering { origin: Some("https://svc.localhost:8443"), ..Tampering::default() })]
+#[case::b11_no_tls(Tampering { origin: Some("http://localhost:8443"), ..Tampering::default() })]
+#[case::b11_another_port(Tampering { origin: Some("https://localhost"), ..Tampering::default() })]
+#[case::b11_a_homograph(Tampering { origin: Some("https://l\u{043e}calhost:8443"), ..Tampering::default() })]
+#[case::b11_in_a_frame(Tampering { crossed: true, ..Tampering::default() })]
 #[tokio::test]
-async fn a_registration_is_refused_where(#[case] twist: Twist) {
+async fn a_registration_is_refused_where(#[case] twist: Tampering) {
     let world = World::new(Rules::default()).await;
     let holder = world.person("alice").await;
     let refused = world
-        .register_twisted(&holder, &mut Soft::new(), &twist)
+        .register_twisted(&holder, &mut SoftwareAuthenticator::new(), &twist)
         .await;
     assert_eq!(reason(refused), "webauthn_refused");
     let all = holder.authenticators(&world.ctx, START).await.unwrap();
@@ -166,21 +181,21 @@ async fn a_registration_is_refused_where(#[case] twist: Twist) {
 }
 
 #[rstest]
-#[case::b09_nobody_was_there(Twist { absent: true, ..Twist::default() })]
-#[case::b10_another_challenge(Twist { challenge: Some(b"another"), ..Twist::default() })]
-#[case::b10_another_ceremony(Twist { ceremony: Some("webauthn.create"), ..Twist::default() })]
-#[case::b10_another_rp(Twist { rp_id: Some("example.com"), ..Twist::default() })]
-#[case::b11_another_origin(Twist { origin: Some("https://evil.example"), ..Twist::default() })]
-#[case::b11_in_a_frame(Twist { crossed: true, ..Twist::default() })]
-#[case::b11_in_a_frame_of_somebody(Twist { top: Some("https://evil.example"), ..Twist::default() })]
-#[case::another_signature(Twist { bad_signature: true, ..Twist::default() })]
-#[case::b22_another_eligibility(Twist { backup: Some((true, true)), ..Twist::default() })]
-#[case::b22_copied_though_it_cannot_be(Twist { backup: Some((false, true)), ..Twist::default() })]
+#[case::b09_nobody_was_there(Tampering { absent: true, ..Tampering::default() })]
+#[case::b10_another_challenge(Tampering { challenge: Some(b"another"), ..Tampering::default() })]
+#[case::b10_another_ceremony(Tampering { ceremony: Some("webauthn.create"), ..Tampering::default() })]
+#[case::b10_another_rp(Tampering { rp_id: Some("example.com"), ..Tampering::default() })]
+#[case::b11_another_origin(Tampering { origin: Some("https://evil.example"), ..Tampering::default() })]
+#[case::b11_in_a_frame(Tampering { crossed: true, ..Tampering::default() })]
+#[case::b11_in_a_frame_of_somebody(Tampering { top: Some("https://evil.example"), ..Tampering::default() })]
+#[case::another_signature(Tampering { bad_signature: true, ..Tampering::default() })]
+#[case::b22_another_eligibility(Tampering { backup: Some((true, true)), ..Tampering::default() })]
+#[case::b22_copied_though_it_cannot_be(Tampering { backup: Some((false, true)), ..Tampering::default() })]
 #[tokio::test]
-async fn an_answer_is_refused_where(#[case] twist: Twist) {
+async fn an_answer_is_refused_where(#[case] twist: Tampering) {
     let world = World::new(passkeys()).await;
     let holder = world.person("alice").await;
-    let mut key = Soft::new();
+    let mut key = SoftwareAuthenticator::new();
     world.register(&holder, &mut key).await.unwrap();
     let refused = world.use_key(&holder, &mut key, &twist).await;
     assert_eq!(reason(refused), "webauthn_refused");
@@ -194,25 +209,25 @@ async fn an_answer_is_refused_where(#[case] twist: Twist) {
     );
     // None of the refused responses prevents an honest one.
     world
-        .use_key(&holder, &mut key, &Twist::default())
+        .use_key(&holder, &mut key, &Tampering::default())
         .await
         .unwrap();
-    world.log_in(&mut key, &Twist::default()).await.unwrap();
+    world.log_in(&mut key, &Tampering::default()).await.unwrap();
 }
 
 #[tokio::test]
 async fn b09_required_user_verification_is_enforced_at_login() {
-    let unverified = Twist {
+    let unverified = Tampering {
         unverified: true,
-        ..Twist::default()
+        ..Tampering::default()
     };
     let world = World::new(passkeys()).await;
     let holder = world.person("alice").await;
-    let mut key = Soft::new();
+    let mut key = SoftwareAuthenticator::new();
     world.register(&holder, &mut key).await.unwrap();
     // Verification is only preferred for a second factor.
     let raised = world.use_key(&holder, &mut key, &unverified).await.unwrap();
-    assert!(!said(&raised).user_verified);
+    assert!(!session_facts(&raised).user_verified);
     // A login with the key alone always requires verification.
     assert_eq!(
         reason(world.log_in(&mut key, &unverified).await),
@@ -226,7 +241,7 @@ async fn b09_required_user_verification_is_enforced_at_login() {
     let world = World::new(strict).await;
     let holder = world.person("alice").await;
     let refused = world
-        .register_twisted(&holder, &mut Soft::new(), &unverified)
+        .register_twisted(&holder, &mut SoftwareAuthenticator::new(), &unverified)
         .await;
     assert_eq!(reason(refused), "webauthn_refused");
     world.register(&holder, &mut key).await.unwrap();
@@ -238,9 +253,9 @@ async fn b09_required_user_verification_is_enforced_at_login() {
 async fn b10_a_ceremony_is_finished_once_in_time_by_the_same_session() {
     let world = World::new(Rules::default()).await;
     let (alice, bob) = (world.person("alice").await, world.person("bob").await);
-    let mut key = Soft::new();
+    let mut key = SoftwareAuthenticator::new();
     world.register(&alice, &mut key).await.unwrap();
-    let mut other = Soft::new();
+    let mut other = SoftwareAuthenticator::new();
     world.register(&bob, &mut other).await.unwrap();
     let caller = Caller::default();
     let ctx = &world.ctx;
@@ -250,11 +265,11 @@ async fn b10_a_ceremony_is_finished_once_in_time_by_the_same_session() {
         begin_authentication(ctx, &alice, None).await.unwrap(),
         begin_authentication(ctx, &alice, None).await.unwrap(),
     );
-    let answer = key.get(&two.options, &Twist::default());
+    let answer = key.get(&two.options, &Tampering::default());
     let crossed = authenticate(ctx, &alice, &one.state, &answer, &caller).await;
     assert_eq!(reason(crossed), "webauthn_refused");
     // A wrong response redeems the challenge too.
-    let late = key.get(&one.options, &Twist::default());
+    let late = key.get(&one.options, &Tampering::default());
     let again = authenticate(ctx, &alice, &one.state, &late, &caller).await;
     assert_eq!(reason(again), "used_already");
     // The challenge belongs to another Session.
@@ -267,12 +282,12 @@ async fn b10_a_ceremony_is_finished_once_in_time_by_the_same_session() {
 
     // The state of one purpose is refused for another.
     let login = begin_authentication(ctx, &alice, None).await.unwrap();
-    let answer = key.get(&login.options, &Twist::default());
+    let answer = key.get(&login.options, &Tampering::default());
     let registered = finish_registration(ctx, &alice, &login.state, &answer, &caller).await;
     assert_eq!(reason(registered), "webauthn_refused");
 
     let begun = begin_authentication(ctx, &alice, None).await.unwrap();
-    let answer = key.get(&begun.options, &Twist::default());
+    let answer = key.get(&begun.options, &Tampering::default());
     world.clock.advance(LIFETIME);
     let late = authenticate(ctx, &alice, &begun.state, &answer, &caller).await;
     assert_eq!(reason(late), "webauthn_expired");
@@ -282,12 +297,12 @@ async fn b10_a_ceremony_is_finished_once_in_time_by_the_same_session() {
 async fn b10_an_answer_that_is_sent_many_times_at_once_counts_once() {
     let world = World::new(Rules::default()).await;
     let holder = world.person("alice").await;
-    let mut key = Soft::new();
+    let mut key = SoftwareAuthenticator::new();
     let name = world.register(&holder, &mut key).await.unwrap();
     let begun = begin_authentication(&world.ctx, &holder, None)
         .await
         .unwrap();
-    let answer = key.get(&begun.options, &Twist::default());
+    let answer = key.get(&begun.options, &Tampering::default());
     let sent: Vec<_> = (0..8)
         .map(|_| {
             let (ctx, holder) = (world.ctx.clone(), holder.clone());
@@ -312,43 +327,49 @@ async fn b10_an_answer_that_is_sent_many_times_at_once_counts_once() {
 async fn b12_a_credential_of_another_user_is_refused() {
     let world = World::new(passkeys()).await;
     let (alice, bob) = (world.person("alice").await, world.person("bob").await);
-    let mut key = Soft::new();
+    let mut key = SoftwareAuthenticator::new();
     world.register(&alice, &mut key).await.unwrap();
-    let mut other = Soft::new();
+    let mut other = SoftwareAuthenticator::new();
     world.register(&bob, &mut other).await.unwrap();
     // Bob's key in Alice's Session.
-    let refused = world.use_key(&alice, &mut other, &Twist::default()).await;
+    let refused = world
+        .use_key(&alice, &mut other, &Tampering::default())
+        .await;
     assert_eq!(reason(refused), "webauthn_unknown");
     // Neither User can register a known credential again.
     for holder in [&alice, &bob] {
-        let twist = Twist {
+        let twist = Tampering {
             ignores_exclusion: true,
             keeps_credential: true,
-            ..Twist::default()
+            ..Tampering::default()
         };
         let refused = world.register_twisted(holder, &mut key, &twist).await;
         assert_eq!(reason(refused), "authenticator_taken");
     }
     // Alice's key claims Bob's user handle.
     let handle = other.user_handle.clone();
-    let twist = Twist {
+    let twist = Tampering {
         user_handle: Some(handle),
-        ..Twist::default()
+        ..Tampering::default()
     };
     assert_eq!(
         reason(world.log_in(&mut key, &twist).await),
         "webauthn_unknown"
     );
-    let nobody = Twist {
+    let without_user_handle = Tampering {
         user_handle: Some(Vec::new()),
-        ..Twist::default()
+        ..Tampering::default()
     };
     assert_eq!(
-        reason(world.log_in(&mut key, &nobody).await),
+        reason(world.log_in(&mut key, &without_user_handle).await),
         "webauthn_unknown"
     );
     assert_eq!(
-        reason(world.log_in(&mut Soft::new(), &Twist::default()).await),
+        reason(
+            world
+                .log_in(&mut SoftwareAuthenticator::new(), &Tampering::default())
+                .await
+        ),
         "webauthn_unknown"
     );
 }
@@ -357,12 +378,12 @@ async fn b12_a_credential_of_another_user_is_refused() {
 async fn w39d_an_authenticator_that_has_a_credential_is_not_asked_for_another() {
     let world = World::new(Rules::default()).await;
     let holder = world.person("alice").await;
-    let mut key = Soft::new();
+    let mut key = SoftwareAuthenticator::new();
     world.register(&holder, &mut key).await.unwrap();
     let caller = Caller::default();
     let made = manage::create(&world.ctx, &holder, Type::Fido, "again", &caller).await;
     let made = made.unwrap();
-    let which = Which {
+    let which = AuthenticatorSelector {
         name: made.name(),
         uid: "",
     };
@@ -382,12 +403,16 @@ async fn w39d_an_authenticator_that_has_a_credential_is_not_asked_for_another() 
 async fn b13_a_decreasing_counter_blocks_the_authenticator() {
     let world = World::new(passkeys()).await;
     let holder = world.person("alice").await;
-    let mut key = Soft::counting();
+    let mut key = SoftwareAuthenticator::counting();
     let made = world.register(&holder, &mut key).await.unwrap();
     let mut copy = key.clone();
-    let raised = world.use_key(&holder, &mut key, &Twist::default()).await;
+    let raised = world
+        .use_key(&holder, &mut key, &Tampering::default())
+        .await;
     let holder = world.holder(&raised.unwrap()).await;
-    let refused = world.use_key(&holder, &mut copy, &Twist::default()).await;
+    let refused = world
+        .use_key(&holder, &mut copy, &Tampering::default())
+        .await;
     assert_eq!(reason(refused), "authenticator_cloned");
     let kept = world.stored(made.name()).await;
     assert_eq!(kept.spec.clone().unwrap().state(), State::Pending);
@@ -403,7 +428,7 @@ async fn b13_a_decreasing_counter_blocks_the_authenticator() {
             .is_err()
     );
     assert_eq!(
-        reason(world.log_in(&mut key, &Twist::default()).await),
+        reason(world.log_in(&mut key, &Tampering::default()).await),
         "authenticator_inactive"
     );
 }
@@ -412,10 +437,12 @@ async fn b13_a_decreasing_counter_blocks_the_authenticator() {
 async fn b13_a_counter_that_is_always_0_is_ignored() {
     let world = World::new(Rules::default()).await;
     let mut holder = world.person("alice").await;
-    let mut key = Soft::new();
+    let mut key = SoftwareAuthenticator::new();
     world.register(&holder, &mut key).await.unwrap();
     for _ in 0..3 {
-        let raised = world.use_key(&holder, &mut key, &Twist::default()).await;
+        let raised = world
+            .use_key(&holder, &mut key, &Tampering::default())
+            .await;
         holder = world.holder(&raised.unwrap()).await;
     }
 }
@@ -424,10 +451,10 @@ async fn b13_a_counter_that_is_always_0_is_ignored() {
 async fn a_passkey_alone_logs_in_if_enabled() {
     let world = World::new(passkeys()).await;
     let holder = world.person("alice").await;
-    let mut key = Soft::new();
+    let mut key = SoftwareAuthenticator::new();
     let made = world.register(&holder, &mut key).await.unwrap();
-    let begun = world.log_in(&mut key, &Twist::default()).await.unwrap();
-    let facts = said(&begun.session);
+    let begun = world.log_in(&mut key, &Tampering::default()).await.unwrap();
+    let facts = session_facts(&begun.session);
     assert!(facts.user_verified && facts.is_passkey);
     let status = begun.session.status.as_ref().unwrap();
     assert!(status.is_browser);
@@ -445,7 +472,7 @@ async fn a_passkey_alone_logs_in_if_enabled() {
     let holder = world.person("alice").await;
     world.register(&holder, &mut key).await.unwrap();
     assert_eq!(
-        reason(world.log_in(&mut key, &Twist::default()).await),
+        reason(world.log_in(&mut key, &Tampering::default()).await),
         "passkey_login_disabled"
     );
 }
@@ -458,12 +485,12 @@ async fn w35_a_denied_response_is_consumed() {
     )];
     let world = World::new(rules).await;
     let holder = world.person("alice").await;
-    let mut key = Soft::counting();
+    let mut key = SoftwareAuthenticator::counting();
     let made = world.register(&holder, &mut key).await.unwrap();
     let begun = begin_authentication(&world.ctx, &holder, None)
         .await
         .unwrap();
-    let answer = key.get(&begun.options, &Twist::default());
+    let answer = key.get(&begun.options, &Tampering::default());
     let caller = Caller::default();
     let denied = authenticate(&world.ctx, &holder, &begun.state, &answer, &caller).await;
     assert_eq!(reason(denied), "post_authentication_rule");
@@ -482,12 +509,14 @@ async fn b21_w36_a_rule_that_cannot_be_evaluated_denies() {
     )];
     let world = World::new(rules).await;
     let holder = world.person("alice").await;
-    let mut key = Soft::new();
+    let mut key = SoftwareAuthenticator::new();
     world.register(&holder, &mut key).await.unwrap();
-    let denied = world.use_key(&holder, &mut key, &Twist::default()).await;
+    let denied = world
+        .use_key(&holder, &mut key, &Tampering::default())
+        .await;
     assert_eq!(reason(denied), "post_authentication_rule");
     assert_eq!(
-        reason(world.log_in(&mut key, &Twist::default()).await),
+        reason(world.log_in(&mut key, &Tampering::default()).await),
         "post_authentication_rule"
     );
 }
@@ -506,7 +535,9 @@ async fn b14_an_unproved_model_is_not_accepted_as_required(
 ) {
     let world = World::new(with(settings)).await;
     let holder = world.person("alice").await;
-    let registered = world.register(&holder, &mut Soft::new()).await;
+    let registered = world
+        .register(&holder, &mut SoftwareAuthenticator::new())
+        .await;
     let expected = if accepted {
         "nothing"
     } else {
@@ -523,12 +554,12 @@ async fn b22_synced_credentials_are_refused_if_device_binding_is_required() {
     });
     let world = World::new(rules).await;
     let holder = world.person("alice").await;
-    let synced = Twist {
+    let synced = Tampering {
         backup: Some((true, false)),
-        ..Twist::default()
+        ..Tampering::default()
     };
     let refused = world
-        .register_twisted(&holder, &mut Soft::new(), &synced)
+        .register_twisted(&holder, &mut SoftwareAuthenticator::new(), &synced)
         .await;
     assert_eq!(reason(refused), "authenticator_model");
 }
@@ -537,18 +568,18 @@ async fn b22_synced_credentials_are_refused_if_device_binding_is_required() {
 async fn b04_wrong_codes_do_not_lock_the_owner_out() {
     let world = World::new(Rules::default()).await;
     let alice = world.person("alice").await;
-    let mut key = Soft::new();
+    let mut key = SoftwareAuthenticator::new();
     world.register(&alice, &mut key).await.unwrap();
     let caller = Caller::default();
-    let mut told = Vec::new();
+    let mut reasons = Vec::new();
     for _ in 0..7 {
         let guess = recovery::authenticate(&world.ctx, &alice, "0000-0000", &caller).await;
-        told.push(reason(guess));
+        reasons.push(reason(guess));
     }
-    assert_eq!(told[..5], ["code_wrong"; 5]);
-    assert_eq!(told[5..], ["authenticator_blocked"; 2]);
+    assert_eq!(reasons[..5], ["code_wrong"; 5]);
+    assert_eq!(reasons[5..], ["authenticator_blocked"; 2]);
     world
-        .use_key(&alice, &mut key, &Twist::default())
+        .use_key(&alice, &mut key, &Tampering::default())
         .await
         .unwrap();
 }
@@ -557,7 +588,7 @@ async fn b04_wrong_codes_do_not_lock_the_owner_out() {
 async fn w34_w39e_each_authentication_counts_also_among_many_parallel_ones() {
     let world = World::new(Rules::default()).await;
     let mut alice = world.person("alice").await;
-    let mut key = Soft::new();
+    let mut key = SoftwareAuthenticator::new();
     world.register(&alice, &mut key).await.unwrap();
     let other = world.browser_of(alice.user.uid).await;
     let ctx = &world.ctx;
@@ -567,7 +598,7 @@ async fn w34_w39e_each_authentication_counts_also_among_many_parallel_ones() {
         for _ in 0..2 {
             begin_authentication(ctx, &other, None).await.unwrap();
         }
-        let response = key.get(&begun.options, &Twist::default());
+        let response = key.get(&begun.options, &Tampering::default());
         let caller = Caller::default();
         let raised = authenticate(ctx, &alice, &begun.state, &response, &caller).await;
         alice = world.holder(&raised.unwrap()).await;

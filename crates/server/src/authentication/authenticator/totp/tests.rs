@@ -32,8 +32,8 @@ struct App {
 }
 
 impl App {
-    fn which(&self) -> Which<'_> {
-        Which {
+    fn which(&self) -> AuthenticatorSelector<'_> {
+        AuthenticatorSelector {
             name: &self.name,
             uid: "",
         }
@@ -56,7 +56,7 @@ impl World {
         let caller = Caller::default();
         let made = manage::create(&self.ctx, holder, Type::Totp, "phone", &caller).await;
         let name = made.unwrap().name().to_owned();
-        let which = Which {
+        let which = AuthenticatorSelector {
             name: &name,
             uid: "",
         };
@@ -175,15 +175,15 @@ async fn b02_b03_parallel_guesses_are_limited_like_sequential_ones(
             reason(authenticate(&ctx, &holder, &app.which(), &code, &caller).await)
         }));
     }
-    let mut told = BTreeMap::new();
+    let mut reasons = BTreeMap::new();
     for guess in guesses {
-        *told.entry(guess.await.unwrap()).or_insert(0_usize) += 1;
+        *reasons.entry(guess.await.unwrap()).or_insert(0_usize) += 1;
     }
-    assert_eq!(told.get("code_wrong"), Some(&LOOKED_AT), "{told:?}");
+    assert_eq!(reasons.get("code_wrong"), Some(&LOOKED_AT), "{reasons:?}");
     assert_eq!(
-        told.get("authenticator_blocked"),
+        reasons.get("authenticator_blocked"),
         Some(&(24 - LOOKED_AT)),
-        "{told:?}"
+        "{reasons:?}"
     );
     assert_eq!(
         world.refusals("user.factors_blocked").await,
@@ -207,7 +207,7 @@ async fn a_recovery_code_stands_in_for_an_authenticator_and_only_once() {
     let none = recovery::renew(&world.ctx, &person, &caller).await;
     assert_eq!(reason(none), "authenticator_missing");
     let app = world.app(&person).await;
-    let person = person.again(&world.ctx).await.unwrap();
+    let person = person.reload(&world.ctx).await.unwrap();
     let codes = recovery::renew(&world.ctx, &person, &caller).await.unwrap();
     let [first, second, ..] = codes.as_slice() else {
         panic!("{} codes", codes.len());
@@ -217,7 +217,7 @@ async fn a_recovery_code_stands_in_for_an_authenticator_and_only_once() {
     let again = recovery::authenticate(&world.ctx, &person, first, &caller).await;
     assert_eq!(reason(again), "code_wrong");
     assert_eq!(
-        recovery::left(&world.ctx, &person)
+        recovery::remaining(&world.ctx, &person)
             .await
             .unwrap()
             .unwrap()
@@ -242,7 +242,7 @@ async fn a_recovery_code_stands_in_for_an_authenticator_and_only_once() {
         ),
         Expected::Revision(pending.revision),
     ));
-    raise::commit(&world.ctx, transaction).await.unwrap();
+    step_up::commit(&world.ctx, transaction).await.unwrap();
     let used = recovery::authenticate(&world.ctx, &person, second, &caller).await;
     assert_eq!(reason(used), "authenticator_missing");
 }
@@ -285,14 +285,14 @@ async fn a_session_that_is_not_approved_is_not_raised_s08(
             codec::encode(stored.uid, stored.created_at, &session, SecretWrite::Keep),
             Expected::Revision(stored.revision),
         ));
-        raise::commit(&world.ctx, transaction).await.unwrap();
+        step_up::commit(&world.ctx, transaction).await.unwrap();
     };
     set(state).await;
     let code = app.code(world.ctx.now());
     let holder = match state {
         // The earlier read is no longer valid.
         State::Rejected => Err(()),
-        _ => Ok(person.again(&world.ctx).await.unwrap()),
+        _ => Ok(person.reload(&world.ctx).await.unwrap()),
     };
     if let Ok(holder) = &holder {
         assert_eq!(reason(world.useapp(holder, &app, &code).await), expected);
@@ -301,11 +301,14 @@ async fn a_session_that_is_not_approved_is_not_raised_s08(
         let made = manage::create(&world.ctx, holder, Type::Totp, "another", &caller).await;
         assert_eq!(reason(made), expected);
     } else {
-        assert_eq!(reason(person.again(&world.ctx).await.map(|_| ())), expected);
+        assert_eq!(
+            reason(person.reload(&world.ctx).await.map(|_| ())),
+            expected
+        );
     }
     // The refused attempts redeemed nothing.
     set(State::Active).await;
-    let holder = person.again(&world.ctx).await.unwrap();
+    let holder = person.reload(&world.ctx).await.unwrap();
     world.useapp(&holder, &app, &code).await.unwrap();
 }
 

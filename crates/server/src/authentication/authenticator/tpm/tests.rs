@@ -7,7 +7,7 @@
 use api::auth_v1::register_authenticator_begin_request::pre_challenge::Tpm as Sent;
 use api::{
     auth_v1::challenge_response::tpm::Quote as SentQuote,
-    core_v1::authenticator::status::info::tpm::endorsement_key::Trust as Told,
+    core_v1::authenticator::status::info::tpm::endorsement_key::Trust as TrustState,
     core_v1::cluster_config::spec::Authenticator as Rules,
 };
 use authn::tpm::testing::{Behaviour, Maker, Parts, SoftwareTpm};
@@ -31,7 +31,7 @@ impl World {
         quotes: bool,
     ) -> Result<Authenticator, Error> {
         let made = self.made(holder).await;
-        let which = Which {
+        let which = AuthenticatorSelector {
             name: made.name(),
             uid: "",
         };
@@ -48,7 +48,7 @@ impl World {
         tpm: &SoftwareTpm,
         quotes: bool,
     ) -> Result<Session, Error> {
-        let which = Which { name, uid: "" };
+        let which = AuthenticatorSelector { name, uid: "" };
         let challenge = begin(&self.ctx, holder, &which).await?;
         let answer = answered(tpm, &challenge, quotes);
         authenticate(&self.ctx, holder, &which, &answer, &Caller::default()).await
@@ -114,7 +114,7 @@ async fn a_tpm_is_registered_and_pins_the_session_that_it_raises() {
     assert!(kept.is_quoted && kept.last_quote.is_some());
     assert_eq!(
         kept.endorsement_key.as_ref().unwrap().trust(),
-        Told::Uncertified
+        TrustState::Uncertified
     );
     let name = registered.name();
     let raised = world.use_tpm(&client, name, &tpm, true).await.unwrap();
@@ -170,7 +170,7 @@ async fn b17_an_answer_is_good_once_in_time_and_where_it_was_asked_for() {
     let tpm = tpm();
     let registered = world.register_tpm(&client, &tpm, &tpm.parts(), true).await;
     let registered = registered.unwrap();
-    let which = Which {
+    let which = AuthenticatorSelector {
         name: registered.name(),
         uid: "",
     };
@@ -248,7 +248,7 @@ async fn w39b_where_authorities_are_named_a_tpm_must_be_certified_by_one() {
     let registered = registered.unwrap();
     let kept = facts(&registered).unwrap();
     let key = kept.endorsement_key.as_ref().unwrap();
-    assert_eq!(key.trust(), Told::Certified);
+    assert_eq!(key.trust(), TrustState::Certified);
 }
 
 #[tokio::test]
@@ -264,7 +264,7 @@ async fn a_tpm_is_refused_after_certification_becomes_required_s10() {
     let tpm = tpm();
     let registered = world.register_tpm(&client, &tpm, &tpm.parts(), true).await;
     let registered = registered.unwrap();
-    let which = Which {
+    let which = AuthenticatorSelector {
         name: registered.name(),
         uid: "",
     };

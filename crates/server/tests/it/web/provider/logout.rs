@@ -11,7 +11,7 @@ use crate::web::{Browser, Shown};
 const PLACE: &str = "/oidc/backchannel-logout";
 
 /// Sends a logout token as the provider does, directly and without a browser.
-async fn tell(scene: &Scene, replica: usize, token: &str) -> Shown {
+async fn send_logout_token(scene: &Scene, replica: usize, token: &str) -> Shown {
     let mut provider = Browser::at(scene.replicas.context(replica));
     provider
         .post_from(PLACE, &[("logout_token", token)], &[])
@@ -40,27 +40,32 @@ async fn w55_the_sessions_that_a_logout_token_names_end_everywhere() {
         json!({"sid": "tablet"}),
         json!({"sid": "phone", "sub": "5678"}),
     ] {
-        let told = tell(&scene, 0, &token(&scene, &claims)).await;
-        assert_eq!(told.status, 200, "{told:#?}");
+        let outcome = send_logout_token(&scene, 0, &token(&scene, &claims)).await;
+        assert_eq!(outcome.status, 200, "{outcome:#?}");
         assert_eq!(scene.sessions(&alice).await.len(), 2);
     }
     let ended = token(&scene, &json!({"sid": "laptop"}));
-    let told = tell(&scene, 1, &ended).await;
-    assert_eq!(told.status, 200, "{told:#?}");
-    assert_eq!(told.headers["cache-control"], "no-store");
+    let outcome = send_logout_token(&scene, 1, &ended).await;
+    assert_eq!(outcome.status, 200, "{outcome:#?}");
+    assert_eq!(outcome.headers["cache-control"], "no-store");
     assert_eq!(scene.sessions(&alice).await.len(), 1);
     scene.replicas.settle().await;
     assert_eq!(laptop.get("/").await.location(), "/login");
     assert_eq!(phone.get("/").await.status, 200);
 
     // A logout token is accepted once.
-    let again = tell(&scene, 0, &ended).await;
+    let again = send_logout_token(&scene, 0, &ended).await;
     assert_eq!(again.status, 400, "{again:#?}");
     assert!(again.body.contains("invalid_request"), "{again:#?}");
 
     // Ends all Sessions of a person.
     let all = json!({"sub": "1234", "jti": "all"});
-    assert_eq!(tell(&scene, 0, &token(&scene, &all)).await.status, 200);
+    assert_eq!(
+        send_logout_token(&scene, 0, &token(&scene, &all))
+            .await
+            .status,
+        200
+    );
     assert!(scene.sessions(&alice).await.is_empty());
     assert_eq!(scene.sessions(&bob).await.len(), 1);
     let ended = scene.replicas.audit().await;
@@ -80,9 +85,9 @@ async fn a_logout_ends_more_than_a_thousand_sessions_w55() {
     assert_eq!(scene.sessions(&alice).await.len(), 2501);
 
     let all = token(&scene, &json!({"sub": "1234"}));
-    assert_eq!(tell(&scene, 0, &all).await.status, 200);
+    assert_eq!(send_logout_token(&scene, 0, &all).await.status, 200);
     assert!(scene.sessions(&alice).await.is_empty());
-    assert_eq!(tell(&scene, 1, &all).await.status, 400);
+    assert_eq!(send_logout_token(&scene, 1, &all).await.status, 400);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,8 +98,8 @@ async fn w55_invalid_logout_tokens_end_no_sessions() {
     let foreign = token(&scene, &json!({"iss": "https://other.example"}));
     let for_another = token(&scene, &json!({"aud": "another"}));
     for text in ["", "x", &foreign, &for_another] {
-        let told = tell(&scene, 0, text).await;
-        assert_eq!(told.status, 400, "{told:#?}");
+        let outcome = send_logout_token(&scene, 0, text).await;
+        assert_eq!(outcome.status, 400, "{outcome:#?}");
     }
     assert_eq!(scene.sessions(&alice).await.len(), 1);
     let audited = scene.replicas.audit().await;
@@ -111,9 +116,9 @@ async fn w55_invalid_logout_tokens_end_no_sessions() {
     // Keys are fetched again at intervals, not for each unknown key.
     scene.replicas.advance(Duration::from_secs(11));
     let unknown = token(&scene, &json!({"jti": "by a new key"}));
-    let told = tell(&scene, 0, &unknown).await;
-    assert_eq!(told.status, 400, "{told:#?}");
-    assert_eq!(tell(&scene, 0, &later).await.status, 200);
+    let outcome = send_logout_token(&scene, 0, &unknown).await;
+    assert_eq!(outcome.status, 400, "{outcome:#?}");
+    assert_eq!(send_logout_token(&scene, 0, &later).await.status, 200);
     assert!(scene.sessions(&alice).await.is_empty());
 }
 
@@ -123,14 +128,14 @@ async fn a01_a_logout_token_is_accepted_once() {
     let alice = scene.person("alice", "1234").await;
     log_in(&scene).await;
     let token = token(&scene, &json!({}));
-    let mut told = tokio::task::JoinSet::new();
+    let mut outcome = tokio::task::JoinSet::new();
     for number in 0..16 {
         let (scene, token) = (scene.clone(), token.clone());
-        told.spawn(async move { tell(&scene, number, &token).await.status });
+        outcome.spawn(async move { send_logout_token(&scene, number, &token).await.status });
     }
-    let told = told.join_all().await;
-    let heard = told.iter().filter(|status| **status == 200).count();
-    assert_eq!(heard, 1, "{told:?}");
+    let outcome = outcome.join_all().await;
+    let heard = outcome.iter().filter(|status| **status == 200).count();
+    assert_eq!(heard, 1, "{outcome:?}");
     assert!(scene.sessions(&alice).await.is_empty());
 }
 

@@ -3,18 +3,22 @@
 use super::*;
 
 /// Returns the browser's response to the challenge that the page shows.
-async fn proved(world: &World, key: &mut Soft, state: &str) -> Result<String, Error> {
+async fn proved(
+    world: &World,
+    key: &mut SoftwareAuthenticator,
+    state: &str,
+) -> Result<String, Error> {
     let asked = for_client(&world.ctx, state).await?;
     assert_eq!(asked.user, "alice");
     assert_eq!(asked.challenge.state, state);
-    Ok(key.get(&asked.challenge.options, &Twist::default()))
+    Ok(key.get(&asked.challenge.options, &Tampering::default()))
 }
 
 #[tokio::test]
 async fn b10_a_client_is_raised_by_the_answer_to_its_own_challenge_and_no_other_is() {
     let world = World::new(Rules::default()).await;
     let alice = world.person("alice").await;
-    let mut key = Soft::new();
+    let mut key = SoftwareAuthenticator::new();
     world.register(&alice, &mut key).await.unwrap();
     let (client, other) = (world.client_of(&alice).await, world.client_of(&alice).await);
     let caller = Caller::default();
@@ -27,7 +31,7 @@ async fn b10_a_client_is_raised_by_the_answer_to_its_own_challenge_and_no_other_
     }
     let raised = authenticate(ctx, &client, &begun.state, &response, &caller).await;
     let raised = raised.unwrap();
-    assert!(said(&raised).user_verified);
+    assert!(session_facts(&raised).user_verified);
     // The Session can be refreshed without a browser.
     let status = raised.status.as_ref().unwrap();
     assert_eq!(status.required_authenticator_ref, None);
@@ -46,7 +50,7 @@ async fn b10_a_client_is_raised_by_the_answer_to_its_own_challenge_and_no_other_
 async fn w32_the_page_answers_only_requests_of_clients() {
     let world = World::new(passkeys()).await;
     let alice = world.person("alice").await;
-    let mut key = Soft::new();
+    let mut key = SoftwareAuthenticator::new();
     world.register(&alice, &mut key).await.unwrap();
     let ctx = &world.ctx;
     let of_browser = begin_authentication(ctx, &alice, None).await.unwrap();

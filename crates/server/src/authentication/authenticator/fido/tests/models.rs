@@ -7,7 +7,7 @@ use store::testing;
 use super::*;
 use crate::{
     document::load,
-    metadata::{Location, Source},
+    mds_metadata::{Location, Source},
 };
 
 /// The AAGUID of a model in the metadata that a U2F registration claims.
@@ -51,7 +51,7 @@ impl Models {
         std::fs::write(self.folder.path().join("blob"), blob).unwrap();
         self.world.clock.advance(Duration::from_hours(24));
         let ctx = &self.world.ctx;
-        ctx.metadata.look(ctx.metadata_ports()).await;
+        ctx.metadata.check_for_update(ctx.metadata_ports()).await;
         assert_eq!(ctx.metadata.state(ctx.now()).number, self.number);
     }
 
@@ -60,15 +60,21 @@ impl Models {
     }
 
     /// Registers the key for a new User, and returns its holder.
-    async fn register(&self, name: &str, key: &mut Soft) -> Result<Holder, Error> {
+    async fn register(&self, name: &str, key: &mut SoftwareAuthenticator) -> Result<Holder, Error> {
         let holder = self.world.person(name).await;
         self.world.register(&holder, key).await?;
         Ok(holder)
     }
 
-    async fn use_key(&self, holder: &Holder, key: &mut Soft) -> Result<Session, Error> {
+    async fn use_key(
+        &self,
+        holder: &Holder,
+        key: &mut SoftwareAuthenticator,
+    ) -> Result<Session, Error> {
         let holder = self.world.browser_of(holder.user.uid).await;
-        self.world.use_key(&holder, key, &Twist::default()).await
+        self.world
+            .use_key(&holder, key, &Tampering::default())
+            .await
     }
 }
 
@@ -111,10 +117,10 @@ async fn u2f_models_are_identified_by_certificate_not_by_aaguid_s10() {
     let model = Model::u2f(BETTER.parse().unwrap());
     let entries = two_models(&model, "FIDO_CERTIFIED_L1");
     let models = Models::new(Settings::default(), &entries).await;
-    let mut key = Soft::of_model(&model);
+    let mut key = SoftwareAuthenticator::of_model(&model);
     let holder = models.register("alice", &mut key).await.unwrap();
     let raised = models.use_key(&holder, &mut key).await.unwrap();
-    let facts = said(&raised);
+    let facts = session_facts(&raised);
     assert!(facts.is_attestation_verified && facts.is_hardware);
     assert_eq!(facts.aaguid, "00000000-0000-0000-0000-000000000000");
 
@@ -128,14 +134,16 @@ async fn u2f_models_are_identified_by_certificate_not_by_aaguid_s10() {
     };
     for (name, settings) in [("bob", allowed), ("dave", certified)] {
         models.rule(settings).await;
-        let refused = models.register(name, &mut Soft::of_model(&model)).await;
+        let refused = models
+            .register(name, &mut SoftwareAuthenticator::of_model(&model))
+            .await;
         assert_eq!(reason(refused), "authenticator_model");
     }
     // A model that the metadata do not contain proves nothing.
     models.rule(Settings::default()).await;
-    let mut unknown = Soft::of_model(&Model::u2f(BETTER.parse().unwrap()));
+    let mut unknown = SoftwareAuthenticator::of_model(&Model::u2f(BETTER.parse().unwrap()));
     let holder = models.register("carol", &mut unknown).await.unwrap();
-    let facts = said(&models.use_key(&holder, &mut unknown).await.unwrap());
+    let facts = session_facts(&models.use_key(&holder, &mut unknown).await.unwrap());
     assert!(!facts.is_attestation_verified && !facts.is_hardware);
 }
 
@@ -144,21 +152,23 @@ async fn a_model_of_u2f_that_is_revoked_stops_working_s10() {
     let model = Model::u2f(BETTER.parse().unwrap());
     let entries = two_models(&model, "FIDO_CERTIFIED_L1");
     let mut models = Models::new(Settings::default(), &entries).await;
-    let mut key = Soft::of_model(&model);
+    let mut key = SoftwareAuthenticator::of_model(&model);
     let holder = models.register("alice", &mut key).await.unwrap();
     models.use_key(&holder, &mut key).await.unwrap();
     models
         .world
-        .log_in(&mut key, &Twist::default())
+        .log_in(&mut key, &Tampering::default())
         .await
         .unwrap();
     models.publish(&two_models(&model, "REVOKED")).await;
-    let login = models.world.log_in(&mut key, &Twist::default()).await;
+    let login = models.world.log_in(&mut key, &Tampering::default()).await;
     assert_eq!(reason(login), "authenticator_model");
     // The key is no longer offered as a second factor.
     let again = models.use_key(&holder, &mut key).await;
     assert_eq!(again.unwrap_err().kind(), ErrorKind::FailedPrecondition);
-    let refused = models.register("bob", &mut Soft::of_model(&model)).await;
+    let refused = models
+        .register("bob", &mut SoftwareAuthenticator::of_model(&model))
+        .await;
     assert_eq!(reason(refused), "authenticator_model");
 }
 
@@ -167,7 +177,7 @@ async fn earlier_model_matches_of_u2f_are_ignored_s10() {
     let model = Model::u2f(BETTER.parse().unwrap());
     let entries = two_models(&model, "FIDO_CERTIFIED_L1");
     let models = Models::new(Settings::default(), &entries).await;
-    let mut key = Soft::of_model(&model);
+    let mut key = SoftwareAuthenticator::of_model(&model);
     let holder = models.world.person("alice").await;
     let registered = models.world.register(&holder, &mut key).await.unwrap();
     // The form in which older versions stored it.
@@ -183,7 +193,7 @@ async fn earlier_model_matches_of_u2f_are_ignored_s10() {
         fido.attestation_key_identifier.clear();
     }
     models.world.replace(&stored).await;
-    let facts = said(&models.use_key(&holder, &mut key).await.unwrap());
+    let facts = session_facts(&models.use_key(&holder, &mut key).await.unwrap());
     assert!(!facts.is_attestation_verified && !facts.is_hardware);
     assert_ne!(facts.aaguid, BETTER);
     let kept = models.world.stored(registered.name()).await;
@@ -202,7 +212,10 @@ async fn tightened_rules_apply_to_registered_authenticators_s10() {
     let model = Model::new(BETTER.parse().unwrap());
     let entries = |status: &str| json!([entry(("aaguid", json!(BETTER)), &model.root, status)]);
     let mut models = Models::new(Settings::default(), &entries("FIDO_CERTIFIED_L2")).await;
-    let (mut key, mut plain) = (Soft::of_model(&model), Soft::new());
+    let (mut key, mut plain) = (
+        SoftwareAuthenticator::of_model(&model),
+        SoftwareAuthenticator::new(),
+    );
     let alice = models.register("alice", &mut key).await.unwrap();
     let bob = models.register("bob", &mut plain).await.unwrap();
     let level = |level| Settings {
@@ -249,11 +262,13 @@ async fn an_unproved_aaguid_is_hidden_from_policies_s10() {
     let model = Model::new(BETTER.parse().unwrap());
     let world = World::new(Rules::default()).await;
     let holder = world.person("alice").await;
-    let mut key = Soft::of_model(&model);
+    let mut key = SoftwareAuthenticator::of_model(&model);
     world.register(&holder, &mut key).await.unwrap();
-    let raised = world.use_key(&holder, &mut key, &Twist::default()).await;
+    let raised = world
+        .use_key(&holder, &mut key, &Tampering::default())
+        .await;
     assert_eq!(
-        said(&raised.unwrap()).aaguid,
+        session_facts(&raised.unwrap()).aaguid,
         "00000000-0000-0000-0000-000000000000"
     );
 }

@@ -50,13 +50,13 @@ async fn w39f_a_reset_deletes_all_authenticators_of_one_user() {
     let world = World::new(passkeys()).await;
     let alice = world.person("alice").await;
     let bob = world.person("bob").await;
-    let (mut key, mut of_bob) = (Soft::new(), Soft::new());
+    let (mut key, mut of_bob) = (SoftwareAuthenticator::new(), SoftwareAuthenticator::new());
     let caller = Caller::default();
     world.register(&alice, &mut key).await.unwrap();
     world.register(&bob, &mut of_bob).await.unwrap();
     // One Session created by the key, one pinned to it, and one unrelated to it.
-    let begun = world.log_in(&mut key, &Twist::default()).await.unwrap();
-    let pinned = world.use_key(&alice, &mut key, &Twist::default()).await;
+    let begun = world.log_in(&mut key, &Tampering::default()).await.unwrap();
+    let pinned = world.use_key(&alice, &mut key, &Tampering::default()).await;
     let pinned = world.holder(&pinned.unwrap()).await;
     let client = world.client_of(&alice).await;
     recovery::renew(&world.ctx, &pinned, &caller).await.unwrap();
@@ -67,7 +67,7 @@ async fn w39f_a_reset_deletes_all_authenticators_of_one_user() {
         &world
             .holder(
                 &world
-                    .use_key(&bob, &mut of_bob, &Twist::default())
+                    .use_key(&bob, &mut of_bob, &Tampering::default())
                     .await
                     .unwrap(),
             )
@@ -85,15 +85,18 @@ async fn w39f_a_reset_deletes_all_authenticators_of_one_user() {
         let gone = load::by_uid::<Session>(&*world.ctx.store, uid, world.ctx.now()).await;
         assert!(gone.unwrap().is_none());
     }
-    let client = client.again(&world.ctx).await.unwrap();
+    let client = client.reload(&world.ctx).await.unwrap();
     let factors = Factors::load(&world.ctx, client.user.uid, world.ctx.now()).await;
     assert_eq!(factors.unwrap().failures(), 0);
     assert_eq!(
-        reason(world.log_in(&mut key, &Twist::default()).await),
+        reason(world.log_in(&mut key, &Tampering::default()).await),
         "webauthn_unknown"
     );
     assert!(world.has_factors(&bob.user).await);
-    world.log_in(&mut of_bob, &Twist::default()).await.unwrap();
+    world
+        .log_in(&mut of_bob, &Tampering::default())
+        .await
+        .unwrap();
 
     let query = AuditQuery {
         event_type: Some("user.authenticators_reset".to_owned()),
@@ -125,12 +128,12 @@ async fn racing_logins(store: Arc<dyn Store>) {
     for round in 0..12 {
         let name = format!("person-{round}");
         let holder = world.person(&name).await;
-        let mut key = Soft::new();
+        let mut key = SoftwareAuthenticator::new();
         let made = world.register(&holder, &mut key).await.unwrap();
         let logins: Vec<_> = (0..3)
             .map(|_| {
                 let (world, mut key) = (world.clone(), key.clone());
-                tokio::spawn(async move { world.log_in(&mut key, &Twist::default()).await })
+                tokio::spawn(async move { world.log_in(&mut key, &Tampering::default()).await })
             })
             .collect();
         let done = world.reset(&name).await.unwrap();

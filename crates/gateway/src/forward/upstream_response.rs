@@ -14,13 +14,13 @@ use crate::{
     response_body::{Body, FirstFrame, Proxied, first_frame},
     route::{ComputedFields, Cors, HeaderRules},
     shares::Exchange,
-    upstream::{Answer, Lease},
+    upstream::{EndpointResponse, Lease},
 };
 
 /// A response, by its origin.
-pub(crate) enum Served {
+pub(crate) enum GatewayResponse {
     /// From the gateway.
-    Here(Response<Body>),
+    Local(Response<Body>),
     /// From an upstream.
     Upstream(Box<UpstreamResponse>),
 }
@@ -67,13 +67,13 @@ impl UpstreamResponse {
     /// Builds the response. `upgrade` is the client's connection if it requested a WebSocket. Returns `None` if the
     /// upstream switches to another protocol.
     pub(super) fn new(
-        answer: Answer,
+        answer: EndpointResponse,
         rules: ResponseRules<'_>,
         guards: Guards,
         upgrade: Option<OnUpgrade>,
         grpc: bool,
     ) -> Option<Self> {
-        let Answer {
+        let EndpointResponse {
             mut response,
             lease,
             ..

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use arc_swap::ArcSwapOption;
-use server::places::{Database, Places};
+use server::geoip::{Database, GeoIpDatabases};
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::ListenSettings;
@@ -17,13 +17,13 @@ use crate::settings::ListenSettings;
 /// The interval between checks of the files.
 const PERIOD: Duration = Duration::from_mins(1);
 /// The maximum size of a database in bytes.
-const LARGEST: u64 = 1024 * 1024 * 1024;
+const MAX_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// The files, with their state when they were read.
-pub(crate) struct PlacesFiles {
+pub(crate) struct GeoIpFiles {
     cities: Option<Watched>,
     networks: Option<Watched>,
-    places: Arc<Places>,
+    geoip: Arc<GeoIpDatabases>,
 }
 
 struct Watched {
@@ -34,14 +34,14 @@ struct Watched {
 /// Modification time and size.
 type State = (SystemTime, u64);
 
-impl PlacesFiles {
+impl GeoIpFiles {
     /// Loads the configured files.
     ///
     /// # Errors
     ///
     /// Returns an error if a file cannot be read or is not a location database.
     pub(crate) fn open(settings: &ListenSettings) -> anyhow::Result<Self> {
-        let places = Arc::new(Places::default());
+        let geoip = Arc::new(GeoIpDatabases::default());
         let open = |path: Option<&PathBuf>, into: &ArcSwapOption<Database>| {
             path.map(|path| {
                 let (database, read) = load(path)?;
@@ -52,14 +52,14 @@ impl PlacesFiles {
             .transpose()
         };
         Ok(Self {
-            cities: open(settings.geoip_database.as_ref(), &places.cities)?,
-            networks: open(settings.geoip_asn_database.as_ref(), &places.networks)?,
-            places,
+            cities: open(settings.geoip_database.as_ref(), &geoip.cities)?,
+            networks: open(settings.geoip_asn_database.as_ref(), &geoip.networks)?,
+            geoip,
         })
     }
 
-    pub(crate) fn places(&self) -> Arc<Places> {
-        Arc::clone(&self.places)
+    pub(crate) fn geoip(&self) -> Arc<GeoIpDatabases> {
+        Arc::clone(&self.geoip)
     }
 
     /// Reloads changed files until `stop` is cancelled. If a file is not valid, the previous content stays in use.
@@ -72,21 +72,21 @@ impl PlacesFiles {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(PERIOD) => {}
             }
-            let looked = tokio::task::spawn_blocking(move || {
-                self.look();
+            let reloaded = tokio::task::spawn_blocking(move || {
+                self.reload_changed();
                 self
             });
-            match looked.await {
+            match reloaded.await {
                 Ok(files) => self = files,
                 Err(_) => return,
             }
         }
     }
 
-    fn look(&mut self) {
+    fn reload_changed(&mut self) {
         for (watched, into) in [
-            (&mut self.cities, &self.places.cities),
-            (&mut self.networks, &self.places.networks),
+            (&mut self.cities, &self.geoip.cities),
+            (&mut self.networks, &self.geoip.networks),
         ] {
             let Some(watched) = watched else { continue };
             if state(&watched.path).is_ok_and(|state| state == watched.read) {
@@ -112,8 +112,8 @@ fn load(path: &Path) -> anyhow::Result<(Database, State)> {
     let context = || format!("location database {}", path.display());
     let read = state(path).with_context(context)?;
     ensure!(
-        read.1 <= LARGEST,
-        "{}: larger than {LARGEST} bytes",
+        read.1 <= MAX_BYTES,
+        "{}: larger than {MAX_BYTES} bytes",
         context()
     );
     let bytes = fs::read(path).with_context(context)?;
@@ -131,34 +131,34 @@ fn state(path: &Path) -> std::io::Result<State> {
 mod tests {
     use super::*;
 
-    const CITIES: &[u8] = include_bytes!("../../server/tests/data/places.mmdb");
+    const CITIES: &[u8] = include_bytes!("../../server/tests/data/cities.mmdb");
 
     #[test]
     fn changed_files_are_reloaded_and_invalid_ones_ignored() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("places.mmdb");
+        let path = directory.path().join("cities.mmdb");
         let settings = ListenSettings {
             geoip_database: Some(path.clone()),
             ..ListenSettings::default()
         };
-        let missing = PlacesFiles::open(&settings);
-        assert!(missing.err().unwrap().to_string().contains("places.mmdb"));
+        let missing = GeoIpFiles::open(&settings);
+        assert!(missing.err().unwrap().to_string().contains("cities.mmdb"));
         fs::write(&path, "nothing").unwrap();
-        assert!(PlacesFiles::open(&settings).is_err());
+        assert!(GeoIpFiles::open(&settings).is_err());
         fs::write(&path, CITIES).unwrap();
-        let mut files = PlacesFiles::open(&settings).unwrap();
-        let is_known = |files: &PlacesFiles| {
-            let found = files.places().find([127, 0, 0, 1].into());
+        let mut files = GeoIpFiles::open(&settings).unwrap();
+        let is_known = |files: &GeoIpFiles| {
+            let found = files.geoip().find([127, 0, 0, 1].into());
             found.is_some()
         };
         assert!(is_known(&files));
         fs::write(&path, "no longer").unwrap();
-        files.look();
+        files.reload_changed();
         assert!(is_known(&files));
         let empty = include_bytes!("../../server/tests/data/networks.mmdb");
         fs::write(&path, empty).unwrap();
-        files.look();
-        let found = files.places().find([192, 0, 2, 7].into());
+        files.reload_changed();
+        let found = files.geoip().find([192, 0, 2, 7].into());
         assert_eq!(found, None);
     }
 }

@@ -33,7 +33,7 @@ pub(crate) fn examine(data_dir: &Path, report: &mut Report) {
         }
     }
     if !exposed {
-        report.fine("permissions", "only the owner can access the state");
+        report.passed("permissions", "only the owner can access the state");
     }
     if data_dir.join(ROOT_TOKEN_FILE).exists() {
         report.warning(

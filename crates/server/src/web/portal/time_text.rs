@@ -8,7 +8,7 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
 /// Renders a time relative to `now`. The element also contains the exact time.
-pub(crate) fn moment(at: UnixMillis, now: UnixMillis) -> Markup {
+pub(crate) fn time_text(at: UnixMillis, now: UnixMillis) -> Markup {
     let text = if at > now {
         format!("in {}", span(at.since(now).as_secs()))
     } else {
@@ -49,7 +49,8 @@ mod tests {
 
     #[test]
     fn instants_are_shown_in_relative_form() {
-        let told = |seconds: i64| moment(UnixMillis(NOW.0 + seconds * 1000), NOW).into_string();
+        let rendered =
+            |seconds: i64| time_text(UnixMillis(NOW.0 + seconds * 1000), NOW).into_string();
         let cases = [
             (-3, "just now"),
             (-60, "1 minute ago"),
@@ -59,8 +60,12 @@ mod tests {
             (7200, "in 2 hours"),
         ];
         for (seconds, text) in cases {
-            assert!(told(seconds).contains(text), "{}", told(seconds));
+            assert!(rendered(seconds).contains(text), "{}", rendered(seconds));
         }
-        assert!(told(0).contains("2026-11-22T00:00:00Z"), "{}", told(0));
+        assert!(
+            rendered(0).contains("2026-11-22T00:00:00Z"),
+            "{}",
+            rendered(0)
+        );
     }
 }

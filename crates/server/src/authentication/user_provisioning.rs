@@ -71,7 +71,7 @@ pub(crate) async fn identify(
         .await
         .map_err(|error| failed(error, None))?;
     let identity = ProvenIdentity {
-        provider: entry.known.clone(),
+        provider: entry.provider.clone(),
         aal: entry.aal(&Facts::aal(assertion, &claims), now),
         identifier: external.identifier.clone(),
         email: email.to_owned(),
@@ -93,11 +93,11 @@ pub(crate) async fn identify(
     let user = if let Some(user) = known {
         user
     } else {
-        let person = person(ctx, entry, &external, &facts, &membership, now)
+        let new_user = new_user(ctx, entry, &external, &facts, &membership, now)
             .map_err(|error| failed(error, None))?;
         // An identity that is denied does not create a User.
-        check(&person.user).map_err(|error| failed(error, None))?;
-        create(ctx, entry, &external, &person, now)
+        check(&new_user.user).map_err(|error| failed(error, None))?;
+        create(ctx, entry, &external, &new_user, now)
             .await
             .map_err(|error| failed(error, None))?
     };
@@ -112,7 +112,7 @@ pub(crate) async fn identify(
     }
     check_user(&user.message).map_err(|error| failed(error, Some(&user)))?;
     // The Groups are updated first, because the rules below must see them.
-    let user = follow(ctx, user.clone(), &membership)
+    let user = update_groups(ctx, user.clone(), &membership)
         .await
         .map_err(|error| failed(error, Some(&user)))?;
     check(&user.message).map_err(|error| failed(error, Some(&user)))?;
@@ -151,14 +151,14 @@ fn has_identity(user: &User, provider: &str) -> bool {
 }
 
 /// Builds the User for an unknown identity, if the provider's rules allow it.
-fn person(
+fn new_user(
     ctx: &Context,
     entry: &ProviderEntry,
     external: &ExternalIdentity,
     facts: &Facts,
     membership: &Membership,
     now: UnixMillis,
-) -> Result<NewPerson, Error> {
+) -> Result<NewUser, Error> {
     let Some(groups) = entry.creates(facts, now) else {
         let public = "Your sign-in at the identity provider succeeded, but you are not a User of this Cluster. Ask an \
                       administrator to add you.";
@@ -167,7 +167,7 @@ fn person(
     let head = head(external);
     let groups = membership.apply(groups.iter().cloned());
     let email = external.email.clone().unwrap_or_default();
-    Ok(NewPerson {
+    Ok(NewUser {
         user: User {
             metadata: Some(Metadata {
                 // The random suffix keeps a new User from taking a name that a Policy may already refer to.
@@ -194,7 +194,7 @@ fn person(
             }),
             ..User::default()
         },
-        provider: entry.known.uid,
+        provider: entry.provider.uid,
     })
 }
 
@@ -203,7 +203,7 @@ async fn create(
     ctx: &Context,
     entry: &ProviderEntry,
     external: &ExternalIdentity,
-    plan: &NewPerson,
+    plan: &NewUser,
     now: UnixMillis,
 ) -> Result<Stored<User>, Error> {
     match transact(ctx, &Author::cluster(OPERATION), plan).await {
@@ -226,7 +226,7 @@ async fn create(
 }
 
 /// Updates the Groups of the User to those that the provider assigns.
-async fn follow(
+async fn update_groups(
     ctx: &Context,
     user: Stored<User>,
     membership: &Membership,
@@ -236,23 +236,23 @@ async fn follow(
     if membership.apply(present.iter().cloned()) == present {
         return Ok(user);
     }
-    let plan = Moved {
+    let plan = GroupUpdate {
         user: user.uid,
         membership,
     };
     transact(ctx, &Author::cluster(OPERATION), &plan).await?;
     ctx.directory.forget(&[user.uid]);
-    let moved = load::by_uid::<User>(&*ctx.store, user.uid, ctx.now()).await?;
-    moved.ok_or_else(|| Error::denied("This User no longer exists.").because("user_gone"))
+    let updated = load::by_uid::<User>(&*ctx.store, user.uid, ctx.now()).await?;
+    updated.ok_or_else(|| Error::denied("This User no longer exists.").because("user_gone"))
 }
 
 /// A User created at the first login.
-struct NewPerson {
+struct NewUser {
     user: User,
     provider: Uid,
 }
 
-impl Plan for NewPerson {
+impl Plan for NewUser {
     type Output = Uid;
 
     async fn stage(&self, draft: &mut Draft<'_>) -> Result<Uid, Error> {
@@ -266,12 +266,12 @@ impl Plan for NewPerson {
 }
 
 /// An update of a User's Groups by the provider.
-struct Moved<'a> {
+struct GroupUpdate<'a> {
     user: Uid,
     membership: &'a Membership,
 }
 
-impl Plan for Moved<'_> {
+impl Plan for GroupUpdate<'_> {
     type Output = ();
 
     async fn stage(&self, draft: &mut Draft<'_>) -> Result<(), Error> {

@@ -33,7 +33,7 @@ pub struct ServiceEntry {
 }
 
 /// Snapshots of the held objects. A reader keeps the snapshot it loaded; a change replaces it.
-pub(super) struct Held {
+pub(super) struct ResourceSnapshots {
     policies: ArcSwap<PolicySet>,
     /// Names by uid, for deletions.
     policy_names: ArcSwap<HashMap<Uid, String>>,
@@ -61,7 +61,7 @@ struct Services {
 }
 
 /// Returns whether documents of this kind are held completely.
-pub(super) fn is_held(kind: Kind) -> bool {
+pub(super) fn has_snapshot(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::Policy
@@ -73,7 +73,7 @@ pub(super) fn is_held(kind: Kind) -> bool {
     )
 }
 
-impl Held {
+impl ResourceSnapshots {
     pub(super) fn empty() -> Self {
         Self {
             policies: ArcSwap::from_pointee(PolicySet::new([])),

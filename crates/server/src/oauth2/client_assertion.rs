@@ -8,7 +8,8 @@ use super::{Failure, FailureCode, Form, grant::Granted};
 use crate::{
     Caller, Context, ErrorKind,
     authentication::{
-        self, IdentityFailed, Lifetime, SessionTokens, Wanted, begin_by_assertion, refused_identity,
+        self, AssertionRequest, IdentityFailed, Lifetime, SessionTokens,
+        create_session_by_assertion, refused_identity,
     },
 };
 
@@ -50,7 +51,7 @@ pub(super) async fn grant(
     caller: &Caller,
     event_type: &'static str,
 ) -> Result<Granted, Failure> {
-    let wanted = Wanted {
+    let request = AssertionRequest {
         assertion,
         provider: None,
         client_id,
@@ -58,7 +59,7 @@ pub(super) async fn grant(
         session_type: Type::Clientless,
         lifetime: Lifetime::AccessToken,
     };
-    let outcome = match begin_by_assertion(ctx, &wanted, caller).await {
+    let outcome = match create_session_by_assertion(ctx, &request, caller).await {
         Ok((session, now)) => SessionTokens::sign(ctx, &session, None, now)
             .map(|tokens| Granted {
                 expires_at: tokens.access_expires_at(),

@@ -24,14 +24,14 @@ pub struct Expected<'a> {
 
 /// Answer of a client.
 #[derive(Debug, Clone, Copy)]
-pub struct Answer<'a> {
+pub struct ChallengeResponse<'a> {
     /// Recovered secret.
     pub secret: &'a [u8],
     /// Quote signed by the attestation key, if the client supports it.
     pub quote: Option<Quote<'a>>,
 }
 
-impl Answer<'_> {
+impl ChallengeResponse<'_> {
     /// Verifies the secret, and the quote by `key` if present.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use crate::{Caller, Context, Error, ErrorKind};
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// An authorized call that is still streaming.
-pub(super) struct Standing {
+pub(super) struct AuthorizedStream {
     pub(super) ctx: Context,
     pub(super) caller: Caller,
     pub(super) uri: Uri,
@@ -20,10 +20,10 @@ pub(super) struct Standing {
     pub(super) revoked: CancellationToken,
 }
 
-impl Standing {
+impl AuthorizedStream {
     /// Waits until the call is no longer authorized, and returns the reason. Authorizes again after each change of the
     /// Cluster.
-    pub(super) async fn ends(self) -> Error {
+    pub(super) async fn until_unauthorized(self) -> Error {
         let mut feed = self.ctx.directory.changes();
         // Something may have changed since the call was authorized.
         feed.mark_changed();

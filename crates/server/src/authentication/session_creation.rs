@@ -31,13 +31,13 @@ use super::{
 use crate::{
     Caller, Context, Error,
     audit::{self, Entry},
-    directory::Known,
+    directory::Versioned,
     document::{codec, index, load},
 };
 
 /// The proof that creates a Session.
 #[derive(Clone, Copy)]
-pub(crate) enum By<'a> {
+pub(crate) enum LoginMethod<'a> {
     /// The secret of a Credential, which is redeemed.
     Credential(&'a Proof),
     /// An identity that an `IdentityProvider` proved.
@@ -49,9 +49,9 @@ pub(crate) enum By<'a> {
 }
 
 /// Parameters of a new Session.
-pub(crate) struct Beginning<'a> {
-    pub(crate) by: By<'a>,
-    pub(crate) user: &'a Known<User>,
+pub(crate) struct SessionRequest<'a> {
+    pub(crate) method: LoginMethod<'a>,
+    pub(crate) user: &'a Versioned<User>,
     pub(crate) scopes: Vec<api::core_v1::Scope>,
     pub(crate) session_type: Type,
     /// True if cookies carry its tokens.
@@ -66,17 +66,17 @@ pub(crate) struct Beginning<'a> {
 /// # Errors
 /// Returns a conflict if the proof or the User changed since it was read, or [`CommitError::RecordTaken`] if a
 /// single-use proof was already used.
-pub(crate) async fn begin(
+pub(crate) async fn create_session(
     ctx: &Context,
-    beginning: Beginning<'_>,
+    session_request: SessionRequest<'_>,
     now: UnixMillis,
 ) -> Result<(Session, Committed), CommitError> {
-    let user = beginning.user;
+    let user = session_request.user;
     let mut transaction = Transaction::at(now);
-    let mut session = match beginning.by {
-        By::Credential(proof) => {
+    let mut session = match session_request.method {
+        LoginMethod::Credential(proof) => {
             let (redeemed, after_use) = redeemed(proof, now);
-            let session = session_of_credential(ctx, &beginning, proof, after_use, now);
+            let session = session_of_credential(ctx, &session_request, proof, after_use, now);
             redeem(
                 ctx,
                 &mut transaction,
@@ -87,28 +87,30 @@ pub(crate) async fn begin(
             )
             .await?
         }
-        By::Identity(identity) => {
+        LoginMethod::Identity(identity) => {
             identity.redeem(&mut transaction);
-            session_of_identity(ctx, &beginning, identity, now)
+            session_of_identity(ctx, &session_request, identity, now)
         }
-        By::Passkey(passkey) => {
+        LoginMethod::Passkey(passkey) => {
             passkey.redeem(&mut transaction);
-            let info = passkey.info(ctx, beginning.caller);
-            let mut session = session::new_session(new_session(ctx, &beginning, info, now));
+            let info = passkey.info(ctx, session_request.caller);
+            let mut session = session::new_session(new_session(ctx, &session_request, info, now));
             session::pin(&mut session, passkey.authenticator());
             session
         }
-        By::Enrollment(link) => {
+        LoginMethod::Enrollment(link) => {
             transaction.push(link.redeem());
-            let caller = beginning.caller;
-            let info = session::internal_info(ctx.seen(caller));
-            session::new_session(new_session(ctx, &beginning, info, now))
+            let caller = session_request.caller;
+            let info = session::internal_info(ctx.client_origin(caller));
+            session::new_session(new_session(ctx, &session_request, info, now))
         }
     };
-    if beginning.is_browser {
-        let provider = match beginning.by {
-            By::Identity(identity) => Some(&*identity.provider.message),
-            By::Credential(_) | By::Passkey(_) | By::Enrollment(_) => None,
+    if session_request.is_browser {
+        let provider = match session_request.method {
+            LoginMethod::Identity(identity) => Some(&*identity.provider.message),
+            LoginMethod::Credential(_) | LoginMethod::Passkey(_) | LoginMethod::Enrollment(_) => {
+                None
+            }
         };
         let action = enforcement::of_login(ctx, &user.message, &session, provider, now).await?;
         if let Some(status) = &mut session.status {
@@ -116,7 +118,7 @@ pub(crate) async fn begin(
         }
     }
     transaction.push(Operation::Unchanged(Kind::User, user.uid, user.revision));
-    if let Some(replaced) = beginning.replaces {
+    if let Some(replaced) = session_request.replaces {
         transaction.push(Operation::Delete(Kind::Session, replaced, None));
     }
     transaction.push(Operation::Limit {
@@ -129,10 +131,10 @@ pub(crate) async fn begin(
         codec::encode(uid_of(&session)?, now, &session, SecretWrite::Keep),
         Expected::Absent,
     ));
-    transaction.push(Operation::Audit(event(ctx, &beginning, &session)));
+    transaction.push(Operation::Audit(event(ctx, &session_request, &session)));
 
     let committed = ctx.store.commit(transaction).await?;
-    if let By::Credential(proof) = beginning.by
+    if let LoginMethod::Credential(proof) = session_request.method
         && !credential::counted(&proof.credential.message)
     {
         ctx.usage.count(proof.credential.uid, now);
@@ -186,7 +188,7 @@ async fn redeem(
         }
         (Some(_), AfterUse::Delete) => {
             transaction.push(Operation::Delete(Kind::Credential, uid, Some(revision)));
-            loosen(ctx, transaction, credential, now).await?;
+            detach_sessions(ctx, transaction, credential, now).await?;
             take_over(&mut session, &credential.message);
         }
     }
@@ -195,7 +197,7 @@ async fn redeem(
 
 fn session_of_credential(
     ctx: &Context,
-    beginning: &Beginning<'_>,
+    session_request: &SessionRequest<'_>,
     proof: &Proof,
     after_use: AfterUse,
     now: UnixMillis,
@@ -208,9 +210,9 @@ fn session_of_credential(
         .status
         .as_ref()
         .is_some_and(|status| status.recovery);
-    let caller = beginning.caller;
-    let info = session::credential_info(credential, ctx.seen(caller));
-    let mut new = new_session(ctx, beginning, info, now);
+    let caller = session_request.caller;
+    let info = session::credential_info(credential, ctx.client_origin(caller));
+    let mut new = new_session(ctx, session_request, info, now);
     new.credential = (after_use == AfterUse::Keep).then_some((&**credential, version));
     if is_recovery {
         // A recovery has no administrator who could approve the Session.
@@ -221,12 +223,12 @@ fn session_of_credential(
 
 fn session_of_identity(
     ctx: &Context,
-    beginning: &Beginning<'_>,
+    session_request: &SessionRequest<'_>,
     identity: &ProvenIdentity,
     now: UnixMillis,
 ) -> Session {
-    let info = identity.info(ctx, beginning.caller);
-    let mut new = new_session(ctx, beginning, info, now);
+    let info = identity.info(ctx, session_request.caller);
+    let mut new = new_session(ctx, session_request, info, now);
     if identity.lifetime == Lifetime::AccessToken {
         new.lifetimes.session = new.lifetimes.session.min(new.lifetimes.access_token);
     }
@@ -235,11 +237,11 @@ fn session_of_identity(
 
 fn new_session<'a>(
     ctx: &Context,
-    beginning: &Beginning<'a>,
+    session_request: &SessionRequest<'a>,
     info: Info,
     now: UnixMillis,
 ) -> NewSession<'a> {
-    let user = &beginning.user.message;
+    let user = &session_request.user.message;
     let config = ctx.directory.cluster_config();
     let user_name = user
         .metadata
@@ -250,33 +252,35 @@ fn new_session<'a>(
         name: session::new_name(user_name, &*ctx.rng),
         user,
         credential: None,
-        session_type: beginning.session_type,
-        is_browser: beginning.is_browser,
-        scopes: beginning.scopes.clone(),
+        session_type: session_request.session_type,
+        is_browser: session_request.is_browser,
+        scopes: session_request.scopes.clone(),
         token_id: ctx.new_uid(),
         info,
-        lifetimes: session::lifetimes(user, &config, beginning.session_type),
+        lifetimes: session::lifetimes(user, &config, session_request.session_type),
         state: session::default_state(user, &config),
         now,
     }
 }
 
-fn event(ctx: &Context, beginning: &Beginning<'_>, session: &Session) -> AuditEvent {
+fn event(ctx: &Context, session_request: &SessionRequest<'_>, session: &Session) -> AuditEvent {
     let entry = Entry {
         event_type: "session.created",
         resource: session
             .metadata
             .as_ref()
             .map(|metadata| (Kind::Session, metadata)),
-        user: beginning.user.message.metadata.as_ref(),
+        user: session_request.user.message.metadata.as_ref(),
         session: session.metadata.as_ref(),
     };
-    let mut event = audit::done(ctx, beginning.caller, entry);
-    let (attribute, metadata) = match beginning.by {
-        By::Credential(proof) => ("credential", &proof.credential.message.metadata),
-        By::Identity(identity) => ("identityProvider", &identity.provider.message.metadata),
-        By::Passkey(passkey) => ("authenticator", &passkey.authenticator().metadata),
-        By::Enrollment(_) => ("enrollment", &beginning.user.message.metadata),
+    let mut event = audit::done(ctx, session_request.caller, entry);
+    let (attribute, metadata) = match session_request.method {
+        LoginMethod::Credential(proof) => ("credential", &proof.credential.message.metadata),
+        LoginMethod::Identity(identity) => {
+            ("identityProvider", &identity.provider.message.metadata)
+        }
+        LoginMethod::Passkey(passkey) => ("authenticator", &passkey.authenticator().metadata),
+        LoginMethod::Enrollment(_) => ("enrollment", &session_request.user.message.metadata),
     };
     if let Some(metadata) = metadata {
         let name = metadata.name.clone();
@@ -287,10 +291,10 @@ fn event(ctx: &Context, beginning: &Beginning<'_>, session: &Session) -> AuditEv
 
 /// Detaches the Sessions of a Credential that is deleted after its last use. They outlive it, because the deletion is
 /// not a revocation. All of them belong to the User of the Credential.
-pub(crate) async fn loosen(
+pub(crate) async fn detach_sessions(
     ctx: &Context,
     transaction: &mut Transaction,
-    credential: &Known<Credential>,
+    credential: &Versioned<Credential>,
     now: UnixMillis,
 ) -> Result<(), CommitError> {
     let uid = credential.uid.to_string();

@@ -13,7 +13,7 @@ use std::{
 use api::platform_v1::{MetadataServiceState, metadata_service_state::State};
 use arc_swap::ArcSwapOption;
 use authn::{
-    mds::{LARGEST, Metadata, PUBLISHER, Rejected, Standing, Trust, default_anchors},
+    mds::{AuthenticatorStatus, LARGEST, Metadata, PUBLISHER, Rejected, Trust, default_anchors},
     webauthn::{AttestedModel, Registered},
 };
 use aws_lc_rs::digest;
@@ -125,7 +125,7 @@ struct Attempts {
     next: Option<UnixMillis>,
     last_error: String,
     /// The last error that was logged.
-    told: String,
+    logged_error: String,
 }
 
 /// The unsealed part of the stored document. The metadata are in its sealed part.
@@ -171,7 +171,7 @@ impl MetadataService {
         &self,
         registered: &Registered,
         now: UnixMillis,
-    ) -> Result<Attested, authn::mds::Unattested> {
+    ) -> Result<Attested, authn::mds::AttestationRejection> {
         let current = self.current.load();
         let Some(current) = current.as_ref() else {
             return Ok(Attested::default());
@@ -184,7 +184,7 @@ impl MetadataService {
             is_verified: true,
             is_software: entry.is_software(),
             is_hardware: entry.is_hardware(),
-            certification_level: entry.standing(now).level(),
+            certification_level: entry.authenticator_status(now).level(),
         })
     }
 
@@ -199,9 +199,9 @@ impl MetadataService {
             AttestedModel::Aaguid(aaguid) => current.metadata.model(*aaguid),
             AttestedModel::KeyIdentifier(key) => current.metadata.model_of_key(key, now),
         };
-        match entry.map(|entry| entry.standing(now)) {
-            Some(Standing::Compromised) => Verdict::Compromised,
-            Some(standing) => Verdict::Level(standing.level()),
+        match entry.map(|entry| entry.authenticator_status(now)) {
+            Some(AuthenticatorStatus::Compromised) => Verdict::Compromised,
+            Some(authenticator_status) => Verdict::Level(authenticator_status.level()),
             // A model that is no longer listed counts as not certified.
             None => Verdict::Level(0),
         }
@@ -242,7 +242,7 @@ impl MetadataService {
     /// Loads stored metadata, and renews them when due, until `stop`.
     pub(crate) async fn run(&self, ports: Ports<'_>, stop: &CancellationToken) {
         loop {
-            self.look(ports).await;
+            self.check_for_update(ports).await;
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK) => {}
@@ -251,7 +251,7 @@ impl MetadataService {
     }
 
     /// Makes one check. A failure is logged and retried later, and the current metadata stay in use.
-    pub(crate) async fn look(&self, ports: Ports<'_>) {
+    pub(crate) async fn check_for_update(&self, ports: Ports<'_>) {
         let now = ports.clock.now();
         // Stored metadata that this replica does not trust, because it has other authorities, must not prevent a
         // download.
@@ -260,7 +260,7 @@ impl MetadataService {
             outcome = self.renew(ports, now).await;
             self.note(&outcome, now);
         }
-        self.tell(&outcome);
+        self.log_outcome(&outcome);
         let current = self.current.load();
         let is_stale = current
             .as_ref()
@@ -277,10 +277,10 @@ impl MetadataService {
     }
 
     /// Logs an error once, until it changes or is resolved.
-    fn tell(&self, outcome: &Result<(), Failed>) {
+    fn log_outcome(&self, outcome: &Result<(), Failed>) {
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         let Err(error) = outcome else {
-            attempts.told.clear();
+            attempts.logged_error.clear();
             if self.source.location.is_none() {
                 // Without a location, no other step can fail.
                 attempts.last_error.clear();
@@ -288,14 +288,14 @@ impl MetadataService {
             return;
         };
         let error = error.to_string();
-        if attempts.told != error {
+        if attempts.logged_error != error {
             tracing::warn!(
                 error,
                 "the metadata of authenticators could not be updated; the previous metadata stay in use"
             );
         }
         attempts.last_error.clone_from(&error);
-        attempts.told = error;
+        attempts.logged_error = error;
     }
 
     fn note(&self, outcome: &Result<(), Failed>, now: UnixMillis) {

@@ -24,13 +24,13 @@ use crate::{
 const SESSIONS: u32 = u32::MAX >> 8;
 
 /// A selector of the Sessions to end.
-pub(super) struct Meant<'a, F> {
+pub(super) struct SessionSelector<'a, F> {
     /// Index to search.
     pub(super) index: &'static str,
     /// Value in the index.
     pub(super) key: &'a str,
     /// Predicate that selects among the Sessions found.
-    pub(super) is_it: F,
+    pub(super) matches: F,
 }
 
 /// Ends the selected Sessions in the transaction that redeems the request. Succeeds if no Session matches.
@@ -40,11 +40,11 @@ pub(super) struct Meant<'a, F> {
 ///
 /// # Errors
 /// Returns `Unauthenticated` if `used` was already used.
-pub(super) async fn end<F: Fn(&IdentityProvider) -> bool>(
+pub(super) async fn end_sessions<F: Fn(&IdentityProvider) -> bool>(
     ctx: &Context,
     entry: &ProviderEntry,
     used: &SingleUse,
-    meant: Meant<'_, F>,
+    selector: SessionSelector<'_, F>,
     caller: &Caller,
 ) -> Result<(), Error> {
     let mut attempts = Attempts::default();
@@ -52,14 +52,15 @@ pub(super) async fn end<F: Fn(&IdentityProvider) -> bool>(
         attempts.start().await?;
         let now = ctx.now();
         let found =
-            load::by_index::<Session>(&*ctx.store, meant.index, meant.key, SESSIONS, now).await?;
+            load::by_index::<Session>(&*ctx.store, selector.index, selector.key, SESSIONS, now)
+                .await?;
         let mut transaction = Transaction::at(now);
         transaction.push(used.operation());
-        let meant = found
+        let selected = found
             .0
             .iter()
-            .filter(|session| began_by(&session.message).is_some_and(&meant.is_it));
-        for session in meant {
+            .filter(|session| initial_identity(&session.message).is_some_and(&selector.matches));
+        for session in selected {
             transaction.push(Operation::Delete(Kind::Session, session.uid, None));
             let mut event = audit::done(
                 ctx,
@@ -80,7 +81,7 @@ pub(super) async fn end<F: Fn(&IdentityProvider) -> bool>(
                 ctx.directory.catch_up(committed.cursor).await;
                 return Ok(());
             }
-            Err(CommitError::RecordTaken) => return Err(nobody("used_already")),
+            Err(CommitError::RecordTaken) => return Err(unknown_sender("used_already")),
             // One of the Sessions ended in the meantime.
             Err(error) => retry_conflict(error)?,
         }
@@ -88,7 +89,7 @@ pub(super) async fn end<F: Fn(&IdentityProvider) -> bool>(
 }
 
 /// Returns the identity that the provider proved when the Session was created.
-pub(super) fn began_by(session: &Session) -> Option<&IdentityProvider> {
+pub(super) fn initial_identity(session: &Session) -> Option<&IdentityProvider> {
     let info = session
         .status()?
         .initial_authentication
@@ -102,7 +103,7 @@ pub(super) fn began_by(session: &Session) -> Option<&IdentityProvider> {
 }
 
 /// The error for a request that no provider of this Cluster sent.
-pub(super) fn nobody(reason: &'static str) -> Error {
+pub(super) fn unknown_sender(reason: &'static str) -> Error {
     Error::new(
         ErrorKind::Unauthenticated,
         "This request is not from an identity provider of this Cluster. No Session was ended.",

@@ -9,15 +9,15 @@ use api::core_v1::{Credential, Device, Group, Scope, User};
 use domain::id::Uid;
 use policy::Background;
 
-use super::{documents::Known, principal::Parts};
+use super::{documents::Versioned, principal::SessionParts};
 
 /// Shared by all Sessions that depend on the same revisions of the same resources.
-pub(crate) struct Foundation {
-    pub(super) user: Known<User>,
+pub(crate) struct SessionContext {
+    pub(super) user: Versioned<User>,
     pub(super) user_name: Arc<str>,
-    credential: Option<Known<Credential>>,
+    credential: Option<Versioned<Credential>>,
     pub(super) credential_name: Option<Arc<str>>,
-    device: Option<Known<Device>>,
+    device: Option<Versioned<Device>>,
     groups: Vec<(Uid, Arc<Group>)>,
     /// The context that Policies see.
     pub(super) background: Arc<Background>,
@@ -26,8 +26,8 @@ pub(crate) struct Foundation {
     unrestricted: Arc<[Scope]>,
 }
 
-impl Foundation {
-    fn new(parts: &Parts) -> Self {
+impl SessionContext {
+    fn new(parts: &SessionParts) -> Self {
         let device = parts.device.as_ref();
         let credential = parts.credential.as_ref();
         let background = Background::new(
@@ -75,8 +75,8 @@ impl Foundation {
         }
     }
 
-    /// Returns whether this foundation was built from equal `parts`.
-    fn is_of(&self, parts: &Parts) -> bool {
+    /// Returns whether this context was built from equal `parts`.
+    fn is_of(&self, parts: &SessionParts) -> bool {
         let credential = self.credential.as_ref();
         // A revision of a uid has exactly one content, and the key already compares the uids. Groups are held, so
         // equal content is the same object.
@@ -99,33 +99,33 @@ type Key = (Uid, Option<Uid>, Option<Uid>);
 
 /// The foundations of the cached Sessions.
 #[derive(Default)]
-pub(super) struct Foundations(Mutex<HashMap<Key, Weak<Foundation>>>);
+pub(super) struct SessionContexts(Mutex<HashMap<Key, Weak<SessionContext>>>);
 
-impl Foundations {
+impl SessionContexts {
     /// Removes all entries. In another history of the store, the same revision may have different content.
     pub(super) fn clear(&self) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.clear();
     }
 
-    /// Returns the foundation of `parts`, and reuses the existing one if nothing changed.
-    pub(super) fn of(&self, parts: &Parts) -> Arc<Foundation> {
+    /// Returns the context of `parts`, and reuses the existing one if nothing changed.
+    pub(super) fn of(&self, parts: &SessionParts) -> Arc<SessionContext> {
         let key = (
             parts.user.uid,
             parts.credential.as_ref().map(|credential| credential.uid),
             parts.device.as_ref().map(|device| device.uid),
         );
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(foundation) = known.get(&key).and_then(Weak::upgrade)
-            && foundation.is_of(parts)
+        if let Some(session_context) = known.get(&key).and_then(Weak::upgrade)
+            && session_context.is_of(parts)
         {
-            return foundation;
+            return session_context;
         }
         if known.len() == known.capacity() {
-            known.retain(|_, foundation| foundation.strong_count() > 0);
+            known.retain(|_, session_context| session_context.strong_count() > 0);
         }
-        let foundation = Arc::new(Foundation::new(parts));
-        known.insert(key, Arc::downgrade(&foundation));
-        foundation
+        let session_context = Arc::new(SessionContext::new(parts));
+        known.insert(key, Arc::downgrade(&session_context));
+        session_context
     }
 }

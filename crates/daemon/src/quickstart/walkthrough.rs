@@ -16,7 +16,7 @@ use super::connection::Connector;
 use crate::{names::Names, running::Instance};
 
 /// The two responses, and the values for the commands.
-pub(crate) struct Story<'a> {
+pub(crate) struct Walkthrough<'a> {
     instance: &'a Instance,
     client_file: PathBuf,
     allowed: Response<Bytes>,
@@ -28,11 +28,11 @@ pub(crate) struct Story<'a> {
 /// # Errors
 ///
 /// Returns an error if the token is refused, or if the responses do not match the Policy.
-pub(crate) async fn tell<'a>(
+pub(crate) async fn run<'a>(
     instance: &'a Instance,
     connector: &Connector,
     client_file: PathBuf,
-) -> anyhow::Result<Story<'a>> {
+) -> anyhow::Result<Walkthrough<'a>> {
     let names = instance.names();
     let token = access_token(names, connector, &client_file).await?;
     let service = Requests {
@@ -49,7 +49,7 @@ pub(crate) async fn tell<'a>(
         allowed.status(),
         denied.status()
     );
-    Ok(Story {
+    Ok(Walkthrough {
         instance,
         client_file,
         allowed,
@@ -111,7 +111,7 @@ async fn access_token(
     })
 }
 
-impl Story<'_> {
+impl Walkthrough<'_> {
     /// Writes the output for people.
     ///
     /// # Errors

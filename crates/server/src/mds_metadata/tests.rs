@@ -51,15 +51,18 @@ impl Replica {
         Self { ctx, clock }
     }
 
-    async fn look(&self) -> MetadataServiceState {
-        self.ctx.metadata.look(self.ctx.metadata_ports()).await;
+    async fn check_for_update(&self) -> MetadataServiceState {
+        self.ctx
+            .metadata
+            .check_for_update(self.ctx.metadata_ports())
+            .await;
         self.ctx.metadata.state(self.ctx.now())
     }
 
-    /// Like [`Self::look`], after the time of the next attempt has come.
-    async fn look_again(&self) -> MetadataServiceState {
+    /// Like [`Self::check_for_update`], after the time of the next attempt has come.
+    async fn check_again(&self) -> MetadataServiceState {
         self.clock.advance(ASK);
-        self.look().await
+        self.check_for_update().await
     }
 
     fn is_compromised(&self) -> bool {
@@ -69,14 +72,14 @@ impl Replica {
 }
 
 #[tokio::test]
-async fn w39c_what_one_replica_has_read_all_use_and_keep() {
+async fn w39c_metadata_read_by_one_replica_are_used_by_all_and_kept() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("blob.jwt");
     let publisher = Publisher::fido();
     let store = testing::sqlite();
     let reads = Replica::on(store.clone(), &publisher, Some(&path)).await;
     // The file does not exist. The replica reports this and has no metadata.
-    let state = reads.look().await;
+    let state = reads.check_for_update().await;
     assert_eq!(state.state(), State::None);
     assert!(
         state.last_error.contains("blob.jwt"),
@@ -84,7 +87,7 @@ async fn w39c_what_one_replica_has_read_all_use_and_keep() {
         state.last_error
     );
     std::fs::write(&path, publisher.publish(&document(7, "FIDO_CERTIFIED"))).unwrap();
-    let state = reads.look_again().await;
+    let state = reads.check_again().await;
     assert_eq!(
         (state.state(), state.number, state.entries),
         (State::Current, 7, 1)
@@ -92,15 +95,15 @@ async fn w39c_what_one_replica_has_read_all_use_and_keep() {
     assert_eq!(state.last_error, "");
     // Another replica reads no file. A restarted replica finds that the file is gone. Both use the stored metadata.
     let other = Replica::on(store.clone(), &publisher, None).await;
-    assert_eq!(other.look().await.number, 7);
+    assert_eq!(other.check_for_update().await.number, 7);
     std::fs::remove_file(&path).unwrap();
     let restarted = Replica::on(store, &publisher, Some(&path)).await;
-    let state = restarted.look().await;
+    let state = restarted.check_for_update().await;
     assert_eq!((state.state(), state.number), (State::Current, 7));
     assert!(!state.last_error.is_empty());
     // A replica that trusts another authority does not use the stored metadata.
     let distrusts = Replica::on(restarted.ctx.store.clone(), &Publisher::fido(), None).await;
-    let state = distrusts.look().await;
+    let state = distrusts.check_for_update().await;
     assert_eq!(state.state(), State::None);
     assert!(!state.last_error.is_empty());
 }
@@ -112,7 +115,7 @@ async fn metadata_of_another_publisher_need_its_name_g14() {
     let publisher = Publisher::of_name("mds.example.com");
     std::fs::write(&path, publisher.publish(&document(7, "FIDO_CERTIFIED"))).unwrap();
     let mut replica = Replica::on(testing::sqlite(), &publisher, Some(&path)).await;
-    let state = replica.look().await;
+    let state = replica.check_for_update().await;
     assert_eq!(state.state(), State::None);
     assert!(state.last_error.contains("name"), "{}", state.last_error);
     replica.ctx = replica.ctx.with_metadata(Source {
@@ -120,7 +123,7 @@ async fn metadata_of_another_publisher_need_its_name_g14() {
         anchors: vec![publisher.root.clone()],
         publisher: "mds.example.com".to_owned(),
     });
-    let state = replica.look().await;
+    let state = replica.check_for_update().await;
     assert_eq!((state.state(), state.number), (State::Current, 7));
 }
 
@@ -132,25 +135,25 @@ async fn metadata_of_a_former_authority_do_not_block_new_ones() {
     let former = Publisher::fido();
     std::fs::write(&path, former.publish(&document(700, "REVOKED"))).unwrap();
     let before = Replica::on(store.clone(), &former, Some(&path)).await;
-    assert_eq!(before.look().await.number, 700);
+    assert_eq!(before.check_for_update().await.number, 700);
 
     // The Cluster now trusts another authority, which has its own sequence of numbers.
     let present = Publisher::fido();
     std::fs::write(&path, present.publish(&document(3, "FIDO_CERTIFIED"))).unwrap();
     let other = Replica::on(store.clone(), &present, None).await;
-    let state = other.look().await;
+    let state = other.check_for_update().await;
     assert_eq!((state.state(), state.number), (State::None, 0));
     assert_ne!(state.last_error, "");
     let after = Replica::on(store.clone(), &present, Some(&path)).await;
-    let state = after.look().await;
+    let state = after.check_for_update().await;
     assert_eq!((state.state(), state.number), (State::Current, 3));
     assert_eq!(state.last_error, "");
     assert!(!after.is_compromised());
     // The new metadata is stored. From now on, a lower number of the same authority is outdated.
-    let state = other.look().await;
+    let state = other.check_for_update().await;
     assert_eq!((state.number, state.last_error), (3, String::new()));
     std::fs::write(&path, present.publish(&document(2, "REVOKED"))).unwrap();
-    assert_eq!(after.look_again().await.number, 3);
+    assert_eq!(after.check_again().await.number, 3);
 
     // Stored metadata that cannot be read is replaced, too.
     let damaged = NewDocument {
@@ -171,7 +174,7 @@ async fn metadata_of_a_former_authority_do_not_block_new_ones() {
     ));
     store.commit(transaction).await.unwrap();
     std::fs::write(&path, present.publish(&document(4, "FIDO_CERTIFIED"))).unwrap();
-    let state = after.look_again().await;
+    let state = after.check_again().await;
     assert_eq!((state.number, state.last_error), (4, String::new()));
 }
 
@@ -202,15 +205,15 @@ async fn invalid_metadata_change_nothing(
     let publisher = Publisher::fido();
     let replica = Replica::on(testing::sqlite(), &publisher, Some(&path)).await;
     std::fs::write(&path, publisher.publish(&document(7, "FIDO_CERTIFIED"))).unwrap();
-    replica.look().await;
+    replica.check_for_update().await;
     std::fs::write(&path, bad(&publisher)).unwrap();
-    let state = replica.look_again().await;
+    let state = replica.check_again().await;
     assert_eq!((state.state(), state.number), (State::Current, 7), "{why}");
     assert!(!state.last_error.is_empty(), "{why}");
     assert!(!replica.is_compromised());
     // The next valid metadata is accepted again.
     std::fs::write(&path, publisher.publish(&document(8, "REVOKED"))).unwrap();
-    let state = replica.look_again().await;
+    let state = replica.check_again().await;
     assert_eq!((state.number, state.last_error.as_str()), (8, ""), "{why}");
     assert!(replica.is_compromised());
 }
@@ -222,12 +225,12 @@ async fn b15_overdue_metadata_stay_in_use_with_a_warning() {
     let publisher = Publisher::fido();
     let replica = Replica::on(testing::sqlite(), &publisher, Some(&path)).await;
     std::fs::write(&path, publisher.publish(&document(7, "REVOKED"))).unwrap();
-    replica.look().await;
+    replica.check_for_update().await;
     // Metadata is current until the end of the day in `nextUpdate`.
     replica.clock.advance(DAY * 31);
-    assert_eq!(replica.look().await.state(), State::Current);
+    assert_eq!(replica.check_for_update().await.state(), State::Current);
     replica.clock.advance(DAY);
-    assert_eq!(replica.look().await.state(), State::Stale);
+    assert_eq!(replica.check_for_update().await.state(), State::Stale);
     assert!(replica.is_compromised());
 }
 
@@ -245,7 +248,7 @@ async fn racing(store: Arc<dyn Store>) {
         .iter()
         .map(|replica| {
             let replica = replica.clone();
-            tokio::spawn(async move { replica.look().await })
+            tokio::spawn(async move { replica.check_for_update().await })
         })
         .collect();
     for one in all {
@@ -255,7 +258,7 @@ async fn racing(store: Arc<dyn Store>) {
     let mut highest = 0;
     for _ in 0..2 {
         for replica in &replicas {
-            let number = replica.look_again().await.number;
+            let number = replica.check_again().await.number;
             assert!(number >= highest, "{number} after {highest}");
             highest = number;
         }

@@ -37,7 +37,7 @@ pub(crate) struct Proof {
 }
 
 /// The reason why a Session was not raised.
-pub(crate) enum NotRaised {
+pub(crate) enum StepUpFailed {
     /// A rule denies it.
     Denied(Error),
     /// The transaction failed.
@@ -93,7 +93,7 @@ pub(crate) fn usable_by<'a>(
         let found = all.find(|one| one.uid() == required.uid)?;
         Some(authenticator::type_of(found))
     });
-    if !authenticator::may_stand_in(session, authenticator, pinned) {
+    if !authenticator::can_replace_pinned(session, authenticator, pinned) {
         let required = authenticator::required(session).map_or("", |required| &required.name);
         return Err(Error::denied(format!(
             "The Session requires the Authenticator {required}; {name} cannot replace it"
@@ -113,21 +113,21 @@ pub(crate) fn usable_by<'a>(
 /// anyway.
 ///
 /// # Errors
-/// Returns [`NotRaised`] if a rule denies it or the transaction fails.
-pub(crate) async fn raise(
+/// Returns [`StepUpFailed`] if a rule denies it or the transaction fails.
+pub(crate) async fn step_up(
     ctx: &Context,
     holder: &MayAwaitAuthenticator<'_>,
     proof: Proof,
     factors: Option<&Factors>,
     caller: &Caller,
-) -> Result<Session, NotRaised> {
+) -> Result<Session, StepUpFailed> {
     let now = ctx.now();
     let mut session = holder.session.message.clone();
     let info = session::authenticator_info(
         &proof.used,
         session::mode(&session),
         proof.fido.clone(),
-        ctx.seen(caller),
+        ctx.client_origin(caller),
     );
     let mut transaction = Transaction::at(now);
     transaction
@@ -157,10 +157,12 @@ pub(crate) async fn raise(
             entry(holder, EVENT, &used),
             reason,
         )));
-        commit(ctx, transaction).await.map_err(NotRaised::Commit)?;
-        return Err(NotRaised::Denied(error));
+        commit(ctx, transaction)
+            .await
+            .map_err(StepUpFailed::Commit)?;
+        return Err(StepUpFailed::Denied(error));
     }
-    session::raise(&mut session, &used, ctx.new_uid(), now, info);
+    session::step_up(&mut session, &used, ctx.new_uid(), now, info);
     transaction.push(unchanged_user(holder));
     transaction.push(Operation::Put(
         codec::encode(
@@ -176,7 +178,9 @@ pub(crate) async fn raise(
         caller,
         entry(holder, EVENT, &used),
     )));
-    commit(ctx, transaction).await.map_err(NotRaised::Commit)?;
+    commit(ctx, transaction)
+        .await
+        .map_err(StepUpFailed::Commit)?;
     Ok(session)
 }
 

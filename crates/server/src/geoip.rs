@@ -31,25 +31,25 @@ impl Database {
 
 /// The location databases. Each can be replaced while in use.
 #[derive(Default)]
-pub struct Places {
+pub struct GeoIpDatabases {
     /// Database of cities or countries.
     pub cities: ArcSwapOption<Database>,
     /// Database of autonomous systems.
     pub networks: ArcSwapOption<Database>,
 }
 
-impl Places {
+impl GeoIpDatabases {
     /// Returns the location of `address`, or `None` if it is unknown.
     pub fn find(&self, address: IpAddr) -> Option<GeoIp> {
         let cities = self.cities.load();
         let networks = self.networks.load();
         let city = cities.as_ref().and_then(|database| {
             let found = database.0.lookup(address);
-            said(found.and_then(|found| found.decode::<geoip2::City<'_>>()))
+            ok_or_log(found.and_then(|found| found.decode::<geoip2::City<'_>>()))
         });
         let network = networks.as_ref().and_then(|database| {
             let found = database.0.lookup(address);
-            said(found.and_then(|found| found.decode::<geoip2::Asn<'_>>()))
+            ok_or_log(found.and_then(|found| found.decode::<geoip2::Asn<'_>>()))
         });
         if city.is_none() && network.is_none() {
             return None;
@@ -58,23 +58,23 @@ impl Places {
             IpAddr::V4(_) => geo_ip::IpVersion::V4,
             IpAddr::V6(_) => geo_ip::IpVersion::V6,
         };
-        let mut place = city.as_ref().map(place).unwrap_or_default();
-        place.ip = address.to_string();
-        place.ip_version = version.into();
-        place.network = network.map(|network| geo_ip::Network {
+        let mut location = city.as_ref().map(location).unwrap_or_default();
+        location.ip = address.to_string();
+        location.ip_version = version.into();
+        location.network = network.map(|network| geo_ip::Network {
             asn: network.autonomous_system_number.unwrap_or_default().into(),
             organization: text(network.autonomous_system_organization),
             ..geo_ip::Network::default()
         });
-        Some(place)
+        Some(location)
     }
 }
 
 /// Formats a location for people: `Berlin, Germany`.
-pub fn in_words(place: &GeoIp) -> String {
-    let city = place.city.as_ref().map(|city| city.name.as_str());
-    let region = place.region.as_ref().map(|region| region.name.as_str());
-    let country = place.country.as_ref().map(|country| {
+pub fn display_location(location: &GeoIp) -> String {
+    let city = location.city.as_ref().map(|city| city.name.as_str());
+    let region = location.region.as_ref().map(|region| region.name.as_str());
+    let country = location.country.as_ref().map(|country| {
         if country.name.is_empty() {
             country.code.as_str()
         } else {
@@ -89,7 +89,7 @@ pub fn in_words(place: &GeoIp) -> String {
 }
 
 /// Returns the record, and logs an error of the database.
-fn said<T>(found: Result<Option<T>, maxminddb::MaxMindDbError>) -> Option<T> {
+fn ok_or_log<T>(found: Result<Option<T>, maxminddb::MaxMindDbError>) -> Option<T> {
     found
         .inspect_err(|error| tracing::warn!(%error, "a location database cannot be read"))
         .ok()
@@ -100,7 +100,7 @@ fn text(text: Option<&str>) -> String {
     text.unwrap_or_default().to_owned()
 }
 
-fn place(city: &geoip2::City<'_>) -> GeoIp {
+fn location(city: &geoip2::City<'_>) -> GeoIp {
     let region = city.subdivisions.first();
     let location = &city.location;
     let point = location.latitude.zip(location.longitude);
@@ -140,19 +140,19 @@ mod tests {
 
     use super::*;
 
-    fn places() -> Places {
+    fn geoip() -> GeoIpDatabases {
         let database = |bytes: &[u8]| Some(Arc::new(Database::new(bytes.to_vec()).unwrap()));
-        Places {
-            cities: ArcSwapOption::new(database(include_bytes!("../tests/data/places.mmdb"))),
+        GeoIpDatabases {
+            cities: ArcSwapOption::new(database(include_bytes!("../tests/data/cities.mmdb"))),
             networks: ArcSwapOption::new(database(include_bytes!("../tests/data/networks.mmdb"))),
         }
     }
 
     #[test]
     fn an_address_has_a_location() {
-        let places = places();
-        let found = places.find("127.0.0.1".parse().unwrap()).unwrap();
-        assert_eq!(in_words(&found), "Berlin, Germany");
+        let geoip = geoip();
+        let found = geoip.find("127.0.0.1".parse().unwrap()).unwrap();
+        assert_eq!(display_location(&found), "Berlin, Germany");
         assert_eq!(found.ip, "127.0.0.1");
         assert_eq!(found.ip_version(), geo_ip::IpVersion::V4);
         assert_eq!(found.country.unwrap().code, "DE");
@@ -165,29 +165,32 @@ mod tests {
             (64496, "Example Networks")
         );
 
-        let country = places.find("192.0.2.7".parse().unwrap()).unwrap();
-        assert_eq!(in_words(&country), "France");
+        let country = geoip.find("192.0.2.7".parse().unwrap()).unwrap();
+        assert_eq!(display_location(&country), "France");
         assert_eq!(country.network, None);
-        let found = places.find("2001:db8::7".parse().unwrap()).unwrap();
+        let found = geoip.find("2001:db8::7".parse().unwrap()).unwrap();
         assert_eq!(found.ip_version(), geo_ip::IpVersion::V6);
-        assert_eq!(places.find("198.51.100.1".parse().unwrap()), None);
-        assert_eq!(Places::default().find("127.0.0.1".parse().unwrap()), None);
+        assert_eq!(geoip.find("198.51.100.1".parse().unwrap()), None);
+        assert_eq!(
+            GeoIpDatabases::default().find("127.0.0.1".parse().unwrap()),
+            None
+        );
     }
 
     #[test]
     fn a_damaged_database_does_not_cause_a_panic() {
         assert!(Database::new(b"no database".to_vec()).is_err());
-        let whole = include_bytes!("../tests/data/places.mmdb");
+        let whole = include_bytes!("../tests/data/cities.mmdb");
         for at in 0..whole.len() {
             let mut damaged = whole.to_vec();
             damaged[at] ^= 0xff;
             if let Ok(database) = Database::new(damaged) {
-                let places = Places {
+                let geoip = GeoIpDatabases {
                     cities: ArcSwapOption::new(Some(Arc::new(database))),
                     networks: ArcSwapOption::empty(),
                 };
                 for address in ["127.0.0.1", "2001:db8::7", "198.51.100.1"] {
-                    places.find(address.parse().unwrap());
+                    geoip.find(address.parse().unwrap());
                 }
             }
         }

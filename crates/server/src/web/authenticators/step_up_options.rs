@@ -22,7 +22,7 @@ const MOST: usize = 40;
 
 /// The step-up options that the page offers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Asked {
+pub(super) struct StepUpOptions {
     /// Authenticators that would satisfy the Policies.
     pub(super) authenticators: Vec<Uid>,
     /// Authenticator types that would satisfy the Policies once added.
@@ -35,48 +35,56 @@ pub(super) struct Asked {
 
 /// Returns path and query of the page that offers the step-up.
 pub fn page(step_up: &StepUp) -> String {
-    let asked = Asked::of(step_up);
-    if asked.authenticators.is_empty() && asked.to_add.is_empty() {
+    let step_up_options = StepUpOptions::of(step_up);
+    if step_up_options.authenticators.is_empty() && step_up_options.to_add.is_empty() {
         return crate::web::login::proof_page();
     }
-    format!("{}?{FIELD}={}", super::AUTHENTICATE, asked.value())
+    format!(
+        "{}?{FIELD}={}",
+        super::AUTHENTICATE,
+        step_up_options.value()
+    )
 }
 
-impl Asked {
+impl StepUpOptions {
     fn of(step_up: &StepUp) -> Self {
-        let mut asked = Self {
+        let mut step_up_options = Self {
             max_age: step_up.max_age(),
             ..Self::default()
         };
-        for way in step_up.ways() {
-            match (way.authenticator, way.method) {
-                (Some(uid), _) => asked.authenticators.push(uid),
-                (None, Method::Login) => asked.login = true,
-                (None, Method::Fido | Method::FidoHardware) => asked.add(Type::Fido),
-                (None, Method::Totp) => asked.add(Type::Totp),
+        for alternative in step_up.alternatives() {
+            match (alternative.authenticator, alternative.method) {
+                (Some(uid), _) => step_up_options.authenticators.push(uid),
+                (None, Method::Login) => step_up_options.login = true,
+                (None, Method::Fido | Method::FidoHardware) => step_up_options.add(Type::Fido),
+                (None, Method::Totp) => step_up_options.add(Type::Totp),
                 // Browsers cannot use a TPM.
                 (None, Method::Tpm) => {}
             }
         }
-        asked
+        step_up_options
     }
 
     /// Reads the hint. Returns `None` if the person came without one. Unknown words are ignored.
     pub(super) fn read(fields: &Fields) -> Option<Self> {
         let value = fields.get(FIELD)?;
-        let mut asked = Self::default();
+        let mut step_up_options = Self::default();
         for word in value.split(',').take(MOST) {
             match word {
-                LOGIN => asked.login = true,
-                ADD_FIDO => asked.add(Type::Fido),
-                ADD_TOTP => asked.add(Type::Totp),
+                LOGIN => step_up_options.login = true,
+                ADD_FIDO => step_up_options.add(Type::Fido),
+                ADD_TOTP => step_up_options.add(Type::Totp),
                 word => match word.strip_prefix(AGE) {
-                    Some(age) => asked.max_age = age.parse().ok().map(Duration::from_secs),
-                    None => asked.authenticators.extend(word.parse::<Uid>().ok()),
+                    Some(age) => {
+                        step_up_options.max_age = age.parse().ok().map(Duration::from_secs)
+                    }
+                    None => step_up_options
+                        .authenticators
+                        .extend(word.parse::<Uid>().ok()),
                 },
             }
         }
-        Some(asked)
+        Some(step_up_options)
     }
 
     /// Renders the form field that carries the hint.
@@ -106,44 +114,47 @@ impl Asked {
 #[cfg(test)]
 mod tests {
     use domain::rng::SeededRng;
-    use policy::Way;
+    use policy::StepUpAlternative;
 
     use super::*;
 
     #[test]
-    fn it_is_read_as_it_was_written() {
+    fn step_up_options_round_trip() {
         let rng = SeededRng::new(1);
-        let asked = Asked {
+        let step_up_options = StepUpOptions {
             authenticators: vec![Uid::random(&rng), Uid::random(&rng)],
             to_add: vec![Type::Totp, Type::Fido],
             login: true,
             max_age: Some(Duration::from_mins(5)),
         };
-        let query = format!("{FIELD}={}", asked.value());
+        let query = format!("{FIELD}={}", step_up_options.value());
         let fields = Fields::parse(query.as_bytes()).unwrap();
-        assert_eq!(Asked::read(&fields), Some(asked));
+        assert_eq!(StepUpOptions::read(&fields), Some(step_up_options));
         let junk = Fields::parse(b"prove=add:x,age:-1,%00,,login").unwrap();
         assert_eq!(
-            Asked::read(&junk),
-            Some(Asked {
+            StepUpOptions::read(&junk),
+            Some(StepUpOptions {
                 login: true,
-                ..Asked::default()
+                ..StepUpOptions::default()
             })
         );
         let fields = Fields::parse(b"page=/sessions").unwrap();
-        assert_eq!(Asked::read(&fields), None);
+        assert_eq!(StepUpOptions::read(&fields), None);
     }
 
     #[test]
     fn a_step_up_by_login_uses_the_login_page() {
-        let way = |method, authenticator| Way {
+        let alternative = |method, authenticator| StepUpAlternative {
             method,
             authenticator,
             max_age: None,
         };
-        let login = StepUp::any_of(vec![way(Method::Login, None)]).unwrap();
+        let login = StepUp::any_of(vec![alternative(Method::Login, None)]).unwrap();
         assert_eq!(page(&login), "/login?again=proof");
-        let key = StepUp::any_of(vec![way(Method::Login, None), way(Method::Fido, None)]);
+        let key = StepUp::any_of(vec![
+            alternative(Method::Login, None),
+            alternative(Method::Fido, None),
+        ]);
         assert_eq!(
             page(&key.unwrap()),
             "/authenticators/authenticate?prove=add:fido,login"

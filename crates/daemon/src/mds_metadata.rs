@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
-use server::metadata::{Location, Source};
+use server::mds_metadata::{Location, Source};
 
 use crate::settings::File;
 

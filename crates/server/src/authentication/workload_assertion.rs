@@ -24,15 +24,15 @@ use policy::Facts;
 use store::CommitError;
 
 use super::{
-    begin::{Beginning, By, begin, failure},
     identity::{IdentityFailed, Lifetime, ProvenIdentity, SingleUse, claims, refused_identity},
     reap,
     secret::{UNAUTHENTICATED, check_user, unauthenticated},
+    session_creation::{LoginMethod, SessionRequest, create_session, failure},
     sign::SessionTokens,
 };
 use crate::{
     Caller, Context, Error, ErrorKind,
-    directory::{Known, ProviderEntry},
+    directory::{ProviderEntry, Versioned},
     document::{index, load},
     resource::metadata,
     transaction::{Attempts, is_conflict},
@@ -66,7 +66,7 @@ pub async fn with_assertion(
     if let Some(provider) = login.provider {
         metadata::check_lengths(Kind::IdentityProvider, &provider.name, &provider.uid)?;
     }
-    let wanted = Wanted {
+    let login_request = AssertionRequest {
         assertion: login.assertion,
         provider: login.provider,
         client_id: None,
@@ -74,7 +74,7 @@ pub async fn with_assertion(
         session_type: session::session_type_of(&caller.user_agent),
         lifetime: Lifetime::Settings,
     };
-    let outcome = match begin_by_assertion(ctx, &wanted, caller).await {
+    let outcome = match create_session_by_assertion(ctx, &login_request, caller).await {
         Ok((session, now)) => SessionTokens::sign(ctx, &session, None, now)
             .map(|tokens| tokens.to_proto(now))
             .map_err(IdentityFailed::from),
@@ -87,7 +87,7 @@ pub async fn with_assertion(
 }
 
 /// Parameters of a Session that an assertion creates.
-pub(crate) struct Wanted<'a> {
+pub(crate) struct AssertionRequest<'a> {
     pub(crate) assertion: &'a str,
     pub(crate) provider: Option<&'a ObjectReference>,
     /// The client id that the client claims, if it sent one.
@@ -98,32 +98,40 @@ pub(crate) struct Wanted<'a> {
 }
 
 /// Creates the Session and redeems the assertion in one transaction.
-pub(crate) async fn begin_by_assertion(
+pub(crate) async fn create_session_by_assertion(
     ctx: &Context,
-    wanted: &Wanted<'_>,
+    login_request: &AssertionRequest<'_>,
     caller: &Caller,
 ) -> Result<(Session, UnixMillis), IdentityFailed> {
-    let mut entry = provider(ctx, wanted)?;
+    let mut entry = provider(ctx, login_request)?;
     let mut room = Room::AsIs;
     let mut attempts = Attempts::default();
     loop {
         attempts.start().await?;
         let now = ctx.now();
-        let told = |error: Error, entry: &Arc<ProviderEntry>| IdentityFailed::at(error, entry);
-        let (verified, is_reusable) = verify(ctx, wanted, &entry).await?;
-        let user = user(ctx, &entry, &verified, wanted.client_id, now).await?;
-        let identity = prove(ctx, &entry, (verified, is_reusable), &user, wanted, caller)?;
+        let at_provider =
+            |error: Error, entry: &Arc<ProviderEntry>| IdentityFailed::at(error, entry);
+        let (verified, is_reusable) = verify(ctx, login_request, &entry).await?;
+        let user = user(ctx, &entry, &verified, login_request.client_id, now).await?;
+        let identity = prove(
+            ctx,
+            &entry,
+            (verified, is_reusable),
+            &user,
+            login_request,
+            caller,
+        )?;
         let replaces = match room {
             Room::Replace => oldest(ctx, &identity, &user, now)
                 .await
-                .map_err(|error| told(error, &entry))?,
+                .map_err(|error| at_provider(error, &entry))?,
             Room::AsIs | Room::Reaped => None,
         };
-        let beginning = Beginning {
-            by: By::Identity(&identity),
+        let session_request = SessionRequest {
+            method: LoginMethod::Identity(&identity),
             user: &user,
-            scopes: wanted.scopes.to_vec(),
-            session_type: wanted.session_type,
+            scopes: login_request.scopes.to_vec(),
+            session_type: login_request.session_type,
             is_browser: false,
             caller,
             replaces,
@@ -133,7 +141,7 @@ pub(crate) async fn begin_by_assertion(
             identifier: Some(identity.identifier.clone()),
             ..IdentityFailed::at(error, &entry)
         };
-        match begin(ctx, beginning, now).await {
+        match create_session(ctx, session_request, now).await {
             Ok((session, _)) => return Ok((session, now)),
             Err(CommitError::RecordTaken) => {
                 return Err(failed(unauthenticated("assertion_replayed")));
@@ -170,10 +178,13 @@ enum Room {
 }
 
 /// Returns the provider named in the request, or else the one whose issuer matches the token.
-fn provider(ctx: &Context, wanted: &Wanted<'_>) -> Result<Arc<ProviderEntry>, IdentityFailed> {
-    let unverified = Unverified::parse(wanted.assertion)
+fn provider(
+    ctx: &Context,
+    login_request: &AssertionRequest<'_>,
+) -> Result<Arc<ProviderEntry>, IdentityFailed> {
+    let unverified = Unverified::parse(login_request.assertion)
         .map_err(|error| unauthenticated(assertion::Refusal::from(error).reason()))?;
-    let named = wanted
+    let named = login_request
         .provider
         .filter(|named| !named.name.is_empty() || !named.uid.is_empty());
     let entry = match named {
@@ -200,31 +211,34 @@ async fn reread(
 /// Verifies the assertion, and returns whether the provider allows its reuse.
 async fn verify(
     ctx: &Context,
-    wanted: &Wanted<'_>,
+    login_request: &AssertionRequest<'_>,
     entry: &Arc<ProviderEntry>,
 ) -> Result<(Verified, bool), IdentityFailed> {
-    let told = |error: Error| IdentityFailed::at(error, entry);
+    let at_provider = |error: Error| IdentityFailed::at(error, entry);
     entry
         .check_usable()
-        .map_err(|reason| told(unauthenticated(reason)))?;
+        .map_err(|reason| at_provider(unauthenticated(reason)))?;
     let (location, audience) = entry
         .identity_tokens()
-        .ok_or_else(|| told(unauthenticated("provider_type")))?;
+        .ok_or_else(|| at_provider(unauthenticated("provider_type")))?;
     let own = ctx.domain.url();
     let audience = if audience.is_empty() { &own } else { audience };
     let keys = ctx.providers.keys(location, &ctx.clock);
-    match keys.verify(wanted.assertion, audience, &*ctx.clock).await {
+    match keys
+        .verify(login_request.assertion, audience, &*ctx.clock)
+        .await
+    {
         Ok(verified) => {
             let is_reusable = entry.spec().is_some_and(|spec| {
                 matches!(&spec.r#type, Some(spec::Type::OidcIdentityToken(token)) if token.allow_reuse)
             });
             Ok((verified, is_reusable))
         }
-        Err(Rejected::Refused(refusal)) => Err(told(unauthenticated(refusal.reason()))),
+        Err(Rejected::Refused(refusal)) => Err(at_provider(unauthenticated(refusal.reason()))),
         Err(Rejected::Unavailable(error)) => {
             let public = "The identity provider cannot be reached; try again";
-            let error = Error::unavailable(error).telling(public);
-            Err(told(error.because("provider_unavailable")))
+            let error = Error::unavailable(error).with_public_message(public);
+            Err(at_provider(error.because("provider_unavailable")))
         }
     }
 }
@@ -236,9 +250,9 @@ async fn user(
     verified: &Verified,
     client_id: Option<&str>,
     now: UnixMillis,
-) -> Result<Known<User>, IdentityFailed> {
+) -> Result<Versioned<User>, IdentityFailed> {
     let identifier = &verified.subject;
-    let failed = |error: Error, user: Option<&Known<User>>| IdentityFailed {
+    let failed = |error: Error, user: Option<&Versioned<User>>| IdentityFailed {
         user: user.and_then(|user| user.message.metadata.clone().map(Box::new)),
         identifier: Some(identifier.clone()),
         ..IdentityFailed::at(error, entry)
@@ -246,7 +260,7 @@ async fn user(
     let key = index::identity_key(entry.name(), identifier);
     let found = load::by_index::<User>(&*ctx.store, index::IDENTITY, &key, 1, now).await;
     let (found, _) = found.map_err(|error| failed(error.into(), None))?;
-    let user: Known<User> = match found.into_iter().next() {
+    let user: Versioned<User> = match found.into_iter().next() {
         Some(stored) => stored.into(),
         None => return Err(failed(unauthenticated("identity_unknown"), None)),
     };
@@ -272,8 +286,8 @@ fn prove(
     ctx: &Context,
     entry: &Arc<ProviderEntry>,
     (verified, is_reusable): (Verified, bool),
-    user: &Known<User>,
-    wanted: &Wanted<'_>,
+    user: &Versioned<User>,
+    login_request: &AssertionRequest<'_>,
     caller: &Caller,
 ) -> Result<ProvenIdentity, IdentityFailed> {
     let now = ctx.now();
@@ -282,7 +296,7 @@ fn prove(
         (_, true) => None,
         (Some(id), false) => Some(SingleUse {
             kind: USED_ASSERTION,
-            key: [entry.known.uid.as_bytes(), id.as_bytes()].concat(),
+            key: [entry.provider.uid.as_bytes(), id.as_bytes()].concat(),
             expires_at: verified.ends_at,
         }),
         (None, false) => {
@@ -294,7 +308,7 @@ fn prove(
         }
     };
     let identity = ProvenIdentity {
-        provider: entry.known.clone(),
+        provider: entry.provider.clone(),
         aal: entry.aal(&facts, now),
         identifier: verified.subject,
         email: String::new(),
@@ -307,7 +321,7 @@ fn prove(
             was_requested: false,
         },
         records: record.into_iter().collect(),
-        lifetime: wanted.lifetime,
+        lifetime: login_request.lifetime,
     };
     if entry.allows(&user.message, &identity.info(ctx, caller), now) {
         return Ok(identity);
@@ -345,7 +359,7 @@ fn without_id(provider: &str) -> Error {
 async fn oldest(
     ctx: &Context,
     identity: &ProvenIdentity,
-    user: &Known<User>,
+    user: &Versioned<User>,
     now: UnixMillis,
 ) -> Result<Option<Uid>, Error> {
     let uid = user.uid.to_string();

@@ -14,7 +14,7 @@ use authn::{
         ErrorKind, Expected, Login, finish_login,
         testing::{Draft, IdentityProvider, NOW, metadata, posted, service_provider},
     },
-    saml_source::{Choice, MetadataLocation, MetadataSource},
+    saml_source::{MetadataLocation, MetadataSource, ProviderSelection},
 };
 use domain::clock::ManualClock;
 use rcgen::{CertificateParams, KeyPair};
@@ -119,7 +119,7 @@ impl Scene {
         let location = MetadataLocation::Url(server.url.clone());
         let source = MetadataSource::new(
             location,
-            Choice::default(),
+            ProviderSelection::default(),
             server.outbound.clone(),
             clock.clone(),
         );
@@ -243,6 +243,11 @@ async fn metadata_in_the_configuration_are_never_fetched() {
     let idp = IdentityProvider::new(BASE).unwrap();
     let location = MetadataLocation::Fixed(idp.metadata(BASE));
     let clock = Arc::new(ManualClock::at(NOW));
-    let source = MetadataSource::new(location, Choice::default(), Outbound::default(), clock);
+    let source = MetadataSource::new(
+        location,
+        ProviderSelection::default(),
+        Outbound::default(),
+        clock,
+    );
     assert_eq!(source.get().await.unwrap().provider.entity_id, BASE);
 }

@@ -10,12 +10,12 @@ use crate::{
     authorize::IpText,
     canonical::{Ambiguity, HeaderView, parse_call},
     denial_reason::Denial,
-    inbound::Arrived,
+    inbound::ReceivedRequest,
 };
 
 /// A lazy view: parses each part when it is first read.
-pub(crate) struct Seen<'a> {
-    arrived: Arrived<'a>,
+pub(crate) struct LazyRequest<'a> {
+    received: ReceivedRequest<'a>,
     headers: HeaderView<'a>,
     query: QueryView<'a>,
     ip: IpText,
@@ -25,9 +25,9 @@ pub(crate) struct Seen<'a> {
     uri: Cow<'a, str>,
 }
 
-impl<'a> Seen<'a> {
-    pub(crate) fn new(arrived: Arrived<'a>) -> Self {
-        let request = arrived.request;
+impl<'a> LazyRequest<'a> {
+    pub(crate) fn new(received: ReceivedRequest<'a>) -> Self {
+        let request = received.request;
         let target = &request.target;
         // The canonical path is UTF-8 when decoded, and decoding it a second time changes nothing.
         let path = percent_decode_str(target.path()).decode_utf8_lossy();
@@ -37,17 +37,17 @@ impl<'a> Seen<'a> {
             (Cow::Owned(path), None) => Cow::Owned(path.clone()),
         };
         Self {
-            arrived,
+            received,
             headers: HeaderView::new(&request.headers),
             query: QueryView::new(request.target.query()),
-            ip: IpText::new(arrived.client),
+            ip: IpText::new(received.client),
             path,
             uri,
         }
     }
 
     pub(crate) fn request(&self) -> Request<'_> {
-        let request = self.arrived.request;
+        let request = self.received.request;
         Request {
             ip: self.ip.as_str(),
             method: request.method.as_str(),
@@ -59,8 +59,8 @@ impl<'a> Seen<'a> {
             size: request.length.as_policy_size(),
             headers: &self.headers,
             query: &self.query,
-            body: self.arrived.body,
-            body_map: self.arrived.body_map,
+            body: self.received.body,
+            body_map: self.received.body_map,
             grpc: if request.mode.is_grpc() {
                 parse_call(request.target.path(), request.target.query()).ok()
             } else {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 const SWEEP_FROM: usize = 4096;
 
 /// The token bucket of each prefix.
-pub(super) struct Arrivals {
+pub(super) struct ConnectionRateLimiter {
     per_second: f64,
     burst: f64,
     buckets: HashMap<AddressPrefix, Bucket>,
@@ -22,7 +22,7 @@ struct Bucket {
     at: Instant,
 }
 
-impl Arrivals {
+impl ConnectionRateLimiter {
     /// Creates the buckets. `per_address` is the number of connections that a prefix can have open. It can open half of
     /// them at once, and then a twenty-fifth of them per second. With the defaults these are 2,000, and 160 per second.
     pub(super) fn new(per_address: usize) -> Self {
@@ -83,10 +83,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_of_one_address_is_slowed_down_s02() {
-        let mut arrivals = Arrivals::new(5000);
+        let mut connection_rate = ConnectionRateLimiter::new(5000);
         let mut count = |number| {
             (0..10_000)
-                .filter(|_| arrivals.admit(prefix(number)))
+                .filter(|_| connection_rate.admit(prefix(number)))
                 .count()
         };
         assert_eq!(count(1), 2500);
@@ -97,17 +97,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn addresses_are_forgotten_when_they_are_quiet_s02() {
-        let mut arrivals = Arrivals::new(5000);
+        let mut connection_rate = ConnectionRateLimiter::new(5000);
         for number in 0..100_000 {
-            assert!(arrivals.admit(prefix(number)));
+            assert!(connection_rate.admit(prefix(number)));
             if number % 100 == 0 {
                 tokio::time::advance(Duration::from_millis(10)).await;
             }
         }
         assert!(
-            arrivals.buckets.len() <= SWEEP_FROM,
+            connection_rate.buckets.len() <= SWEEP_FROM,
             "{}",
-            arrivals.buckets.len()
+            connection_rate.buckets.len()
         );
     }
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes places.mmdb and networks.mmdb, databases in the MaxMind DB format 2.0 with the places of a few test networks."""
+"""Writes cities.mmdb and networks.mmdb, databases in the MaxMind DB format 2.0 with the locations of a few test networks."""
 import ipaddress, os, struct
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -88,7 +88,7 @@ BERLIN = {
     "postal": {"code": "10115"},
     "subdivisions": [{"iso_code": "BE", "names": {"en": "Land Berlin"}}],
 }
-with open(os.path.join(HERE, "places.mmdb"), "wb") as file:
+with open(os.path.join(HERE, "cities.mmdb"), "wb") as file:
     file.write(database("Test-City", {
         "127.0.0.0/8": BERLIN,
         "192.0.2.0/24": {"country": {"iso_code": "FR", "names": {"en": "France"}}},

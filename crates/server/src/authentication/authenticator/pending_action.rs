@@ -10,7 +10,7 @@ use api::{
 use domain::{clock::UnixMillis, kind::Kind, session};
 use store::{Expected, Operation, SecretWrite, Transaction};
 
-use super::{Holder, enforcement, manage, raise};
+use super::{Holder, enforcement, manage, step_up};
 use crate::{
     Caller, Context, Error,
     audit::{self, Entry},
@@ -47,19 +47,19 @@ pub(crate) async fn reconsidered(
         if is_settled {
             return Ok(present);
         }
-        let began = as_it_began(&holder.session.message);
+        let began = as_created(&holder.session.message);
         let provider = manage::provider(ctx, &began);
         let login = Login {
             user: &holder.user.message,
             session: &began,
-            identity_provider: provider.as_ref().map(|entry| &*entry.known.message),
+            identity_provider: provider.as_ref().map(|entry| &*entry.provider.message),
             authenticators: &all,
         };
         let action = enforcement::action(ctx, &login, now);
         if action == present || wait_for(ctx, &holder, action, None, now).await? {
             return Ok(action);
         }
-        holder = Cow::Owned(holder.again(ctx).await?);
+        holder = Cow::Owned(holder.reload(ctx).await?);
     }
 }
 
@@ -98,12 +98,12 @@ pub(crate) async fn decline(ctx: &Context, holder: &Holder, caller: &Caller) -> 
         if wait_for(ctx, &holder, unset, Some(event), ctx.now()).await? {
             return Ok(());
         }
-        holder = Cow::Owned(holder.again(ctx).await?);
+        holder = Cow::Owned(holder.reload(ctx).await?);
     }
 }
 
 /// Returns the Session as the rules saw it at login, without the authentications of later refreshes.
-fn as_it_began(session: &Session) -> Session {
+fn as_created(session: &Session) -> Session {
     let mut began = session.clone();
     if let Some(status) = &mut began.status {
         status
@@ -136,7 +136,7 @@ async fn wait_for(
     if let Some(event) = event {
         transaction.push(Operation::Audit(event));
     }
-    match raise::commit(ctx, transaction).await {
+    match step_up::commit(ctx, transaction).await {
         Ok(()) => Ok(true),
         Err(error) if is_conflict(&error) => Ok(false),
         Err(error) => Err(error.into()),

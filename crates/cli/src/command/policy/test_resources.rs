@@ -19,7 +19,7 @@ use policy::{Described, PolicySet, Subject, Target};
 
 /// Resources by name.
 #[derive(Default)]
-pub(crate) struct Given {
+pub(crate) struct TestResources {
     policies: BTreeMap<String, Policy>,
     users: BTreeMap<String, User>,
     groups: BTreeMap<String, Group>,
@@ -30,7 +30,7 @@ pub(crate) struct Given {
     cluster: Option<ClusterConfig>,
 }
 
-impl Given {
+impl TestResources {
     /// Adds a resource or replaces the one with the same name. Ignores kinds that Policies cannot read.
     pub(crate) fn add(&mut self, resource: Resource) {
         match resource.resource {
@@ -110,7 +110,7 @@ impl Given {
         let name = service_full_name(&request.service);
         let service = find(&self.services, "Service", &name)?;
         let described = Described::new(request, service)?;
-        if let Some(reason) = policy::unasked(service, request) {
+        if let Some(reason) = policy::decided_without_policies(service, request) {
             return Ok(policy::refusal(reason));
         }
         let namespace = name
@@ -132,7 +132,7 @@ impl Given {
             (Some(subject), assumptions)
         };
         let at = request.at.as_ref().map_or(now, UnixMillis::from_proto);
-        match policy::answer(policies, subject.as_ref(), &target, &described, at) {
+        match policy::explain_request(policies, subject.as_ref(), &target, &described, at) {
             Ok(mut answer) => {
                 answer.assumptions.append(&mut assumptions);
                 Ok(answer)
@@ -151,7 +151,7 @@ impl Given {
             .collect();
         let session = if request.session.is_empty() {
             assumptions.push("no Session is given".to_owned());
-            policy::stand_in_session()
+            policy::default_session()
         } else {
             find(&self.sessions, "Session", &request.session)?.clone()
         };
