@@ -8,7 +8,7 @@ use crate::{
     PolicySet, Request, Subject, Target,
     cel::{Evaluation, Inputs},
     context::documents,
-    rule::{Policy, Rule, Verdict},
+    rule::{Effect, Policy, Rule, Verdict},
     set::{EvaluatedPolicies, Resolved},
 };
 
@@ -19,15 +19,6 @@ pub struct Decision {
     pub allowed: bool,
     /// The rule or condition that led to the decision.
     pub reason: Reason,
-}
-
-/// The effect of a matching rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    /// Allows the request.
-    Allow,
-    /// Denies the request.
-    Deny,
 }
 
 /// The reason of a [`Decision`]. It is logged, so it names Policies and rules but never contains request data.

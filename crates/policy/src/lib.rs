@@ -6,6 +6,7 @@
 //! evaluated never allows a request.
 
 mod cel;
+mod checks;
 mod condition;
 mod context;
 mod decision;
@@ -20,6 +21,7 @@ mod list;
 mod problem;
 #[cfg(test)]
 mod reference;
+mod request;
 mod rule;
 mod schema;
 mod set;
@@ -27,9 +29,10 @@ mod step_up;
 mod view;
 mod wire;
 
-pub use context::{Background, Fields, Grpc, NoFields, Request, Subject, Target};
+pub use checks::{check_condition, check_eval, check_policy};
+pub use context::{Background, Subject, Target};
 pub use decision::{
-    Decision, Effect, Explanation, Reason, Step, StepOutcome, decide, decide_with_shadow, explain,
+    Decision, Explanation, Reason, Step, StepOutcome, decide, decide_with_shadow, explain,
 };
 pub use describe::{Described, Misread};
 pub use explanation::{
@@ -38,9 +41,10 @@ pub use explanation::{
 };
 pub use expression::{Condition, EvalError, Scope, TextExpression};
 pub use facts::{Facts, Match, NamesExpression, OnError, Rules};
-pub use list::{EvalType, RuleList, check_condition, check_eval, check_policy};
+pub use list::{EvalType, RuleList};
 pub use problem::Problem;
-pub use rule::rule_name;
+pub use request::{Fields, Grpc, NoFields, Request};
+pub use rule::{Effect, rule_name};
 pub use set::{PolicySet, inline_name};
 pub use step_up::{Age, Method, StepUp, StepUpAlternative, longest_age};
 pub use view::QueryView;

@@ -1,13 +1,10 @@
-//! The rule lists of the contract, the `ctx` of each, and the checks that run when a resource is written.
+//! The rule lists of the contract, and the `ctx` of each.
 
 use std::sync::OnceLock;
-
-use api::core_v1;
 
 use crate::{
     Problem,
     cel::{self, Environment},
-    condition::{self, Compiled},
     document::Layout,
     schema::{self, Field, Kind, MessageType, Shape},
 };
@@ -41,35 +38,6 @@ pub enum EvalType {
     String,
     /// A name or a list of names.
     Names,
-}
-
-/// Checks a condition against the schema of its rule list.
-///
-/// # Errors
-/// Returns every problem found in the condition.
-pub fn check_condition(list: RuleList, condition: &core_v1::Condition) -> Result<(), Vec<Problem>> {
-    condition::compile(list, condition, "condition").map(|_: Compiled| ())
-}
-
-/// Checks the rules and enforcement rules of a Policy or an inline Policy.
-///
-/// # Errors
-/// Returns every problem found in the Policy.
-pub fn check_policy(spec: &core_v1::policy::Spec) -> Result<(), Vec<Problem>> {
-    let problems = crate::rule::check(spec);
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(problems)
-    }
-}
-
-/// Checks an expression that must yield a value of type `want`.
-///
-/// # Errors
-/// Returns every problem found in the expression.
-pub fn check_eval(list: RuleList, source: &str, want: EvalType) -> Result<(), Vec<Problem>> {
-    condition::expression(list, source, want, "").map(|_| ())
 }
 
 /// The `ctx` of a rule list: its fields and the documents that store them.

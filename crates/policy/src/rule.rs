@@ -9,7 +9,7 @@ use api::core_v1::policy::{
 use prost_types::Struct;
 
 use crate::{
-    Effect, Problem, RuleList,
+    Problem, RuleList,
     cel::{Error, Evaluation},
     condition::{self, Compiled},
 };
@@ -17,6 +17,15 @@ use crate::{
 /// Maximum number of rules, and of enforcement rules, in one Policy.
 const MAX_RULES: usize = 100;
 const PRIORITIES: std::ops::RangeInclusive<i32> = -4..=4;
+
+/// The effect of a matching rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Allows the request.
+    Allow,
+    /// Denies the request.
+    Deny,
+}
 
 pub(crate) struct Policy {
     pub(crate) name: Arc<str>,
