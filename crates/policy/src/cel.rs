@@ -13,10 +13,10 @@ mod escape;
 mod eval;
 mod functions;
 mod lexer;
-mod macros;
 mod node;
 mod parser;
 mod signature;
+mod state;
 mod time;
 pub(crate) mod types;
 mod value;
@@ -25,7 +25,7 @@ pub(crate) use ast::Mistake;
 pub(crate) use check::{Environment, Program, compile};
 pub(crate) use collection::items;
 pub(crate) use error::Error;
-pub(crate) use eval::{EXPRESSION_BUDGET, Evaluation, Inputs};
+pub(crate) use state::{EXPRESSION_BUDGET, Evaluation, Inputs};
 pub(crate) use value::Value;
 
 #[cfg(test)]

@@ -127,6 +127,16 @@ impl MessageType {
     }
 }
 
+impl Shape {
+    /// Returns whether the field is repeated or a map.
+    pub(crate) fn is_plural(self) -> bool {
+        match self {
+            Self::List(_) | Self::Map(..) => true,
+            Self::One(_) | Self::Explicit(_) => false,
+        }
+    }
+}
+
 impl Field {
     /// Returns the type of an expression that selects this field.
     pub(crate) fn ty(&self) -> Type {

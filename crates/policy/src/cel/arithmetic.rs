@@ -1,10 +1,10 @@
 //! Arithmetic. Integer overflow is an error.
 
 use super::{
-    ast::Operator,
+    ast::Arithmetic,
     collection,
     error::Error,
-    eval::{Evaluation, Outcome},
+    state::{Evaluation, Outcome},
     time,
     value::Value,
 };
@@ -21,7 +21,7 @@ pub(crate) fn negate<'a>(value: &Value<'_>) -> Outcome<'a> {
 /// Evaluates a binary arithmetic operator, such as `left + right`.
 pub(crate) fn binary<'a>(
     evaluation: &mut Evaluation<'a>,
-    operator: Operator,
+    operator: Arithmetic,
     left: &Value<'a>,
     right: &Value<'a>,
 ) -> Outcome<'a> {
@@ -30,50 +30,52 @@ pub(crate) fn binary<'a>(
         (Value::Uint(left), Value::Uint(right)) => uint(operator, *left, *right).map(Value::Uint),
         (Value::Double(left), Value::Double(right)) => double(operator, *left, *right),
         _ => match operator {
-            Operator::Add => add(evaluation, left, right),
-            Operator::Subtract => subtract(left, right),
-            other => Err(Error::overload(other.symbol())),
+            Arithmetic::Add => add(evaluation, left, right),
+            Arithmetic::Subtract => subtract(left, right),
+            Arithmetic::Multiply | Arithmetic::Divide | Arithmetic::Remainder => {
+                Err(Error::overload(operator.symbol()))
+            }
         },
     }
 }
 
-fn int(operator: Operator, left: i64, right: i64) -> Result<i64, Error> {
-    let divides = matches!(operator, Operator::Divide | Operator::Remainder);
+fn int(operator: Arithmetic, left: i64, right: i64) -> Result<i64, Error> {
+    let divides = matches!(operator, Arithmetic::Divide | Arithmetic::Remainder);
     if divides && right == 0 {
         return Err(Error::DivisionByZero);
     }
     match operator {
-        Operator::Add => left.checked_add(right),
-        Operator::Subtract => left.checked_sub(right),
-        Operator::Multiply => left.checked_mul(right),
-        Operator::Divide => left.checked_div(right),
-        _ => left.checked_rem(right),
+        Arithmetic::Add => left.checked_add(right),
+        Arithmetic::Subtract => left.checked_sub(right),
+        Arithmetic::Multiply => left.checked_mul(right),
+        Arithmetic::Divide => left.checked_div(right),
+        Arithmetic::Remainder => left.checked_rem(right),
     }
     .ok_or(Error::Overflow)
 }
 
-fn uint(operator: Operator, left: u64, right: u64) -> Result<u64, Error> {
-    let divides = matches!(operator, Operator::Divide | Operator::Remainder);
+fn uint(operator: Arithmetic, left: u64, right: u64) -> Result<u64, Error> {
+    let divides = matches!(operator, Arithmetic::Divide | Arithmetic::Remainder);
     if divides && right == 0 {
         return Err(Error::DivisionByZero);
     }
     match operator {
-        Operator::Add => left.checked_add(right),
-        Operator::Subtract => left.checked_sub(right),
-        Operator::Multiply => left.checked_mul(right),
-        Operator::Divide => left.checked_div(right),
-        _ => left.checked_rem(right),
+        Arithmetic::Add => left.checked_add(right),
+        Arithmetic::Subtract => left.checked_sub(right),
+        Arithmetic::Multiply => left.checked_mul(right),
+        Arithmetic::Divide => left.checked_div(right),
+        Arithmetic::Remainder => left.checked_rem(right),
     }
     .ok_or(Error::Overflow)
 }
 
-fn double<'a>(operator: Operator, left: f64, right: f64) -> Outcome<'a> {
+fn double<'a>(operator: Arithmetic, left: f64, right: f64) -> Outcome<'a> {
     Ok(Value::Double(match operator {
-        Operator::Add => left + right,
-        Operator::Subtract => left - right,
-        Operator::Multiply => left * right,
-        Operator::Divide => left / right,
-        other => return Err(Error::overload(other.symbol())),
+        Arithmetic::Add => left + right,
+        Arithmetic::Subtract => left - right,
+        Arithmetic::Multiply => left * right,
+        Arithmetic::Divide => left / right,
+        Arithmetic::Remainder => return Err(Error::overload(operator.symbol())),
     }))
 }
 

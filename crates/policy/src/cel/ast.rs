@@ -121,13 +121,25 @@ pub(crate) struct Entry {
     pub(crate) optional: bool,
 }
 
+/// A binary operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operator {
+    Arithmetic(Arithmetic),
+    Relation(Relation),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arithmetic {
     Add,
     Subtract,
     Multiply,
     Divide,
     Remainder,
+}
+
+/// A binary operator that yields a bool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Relation {
     Equal,
     NotEqual,
     Less,
@@ -141,11 +153,29 @@ impl Operator {
     /// Returns the operator as written in an expression.
     pub(crate) fn symbol(self) -> &'static str {
         match self {
+            Self::Arithmetic(operator) => operator.symbol(),
+            Self::Relation(relation) => relation.symbol(),
+        }
+    }
+}
+
+impl Arithmetic {
+    /// Returns the operator as written in an expression.
+    pub(crate) fn symbol(self) -> &'static str {
+        match self {
             Self::Add => "+",
             Self::Subtract => "-",
             Self::Multiply => "*",
             Self::Divide => "/",
             Self::Remainder => "%",
+        }
+    }
+}
+
+impl Relation {
+    /// Returns the operator as written in an expression.
+    pub(crate) fn symbol(self) -> &'static str {
+        match self {
             Self::Equal => "==",
             Self::NotEqual => "!=",
             Self::Less => "<",
@@ -172,9 +202,7 @@ pub(crate) struct Comprehension {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ComprehensionKind {
-    All,
-    Exists,
-    ExistsOne,
+    Quantifier(Quantifier),
     /// The elements for which the body is true.
     Filter,
     /// The values of the body, as a list.
@@ -183,4 +211,12 @@ pub(crate) enum ComprehensionKind {
     Map,
     /// The union of the single-entry maps that the body yields.
     MapEntries,
+}
+
+/// Selects for how many elements a condition must be true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Quantifier {
+    All,
+    Exists,
+    ExistsOne,
 }

@@ -415,7 +415,7 @@ impl Checker<'_> {
         }
         let filter = filter.as_ref().map(|filter| self.bool("a filter", filter));
         let (body_node, ty) = match kind {
-            ComprehensionKind::All | ComprehensionKind::Exists | ComprehensionKind::ExistsOne => {
+            ComprehensionKind::Quantifier(_) => {
                 (self.bool("the condition of a loop", body), Type::Bool)
             }
             ComprehensionKind::Filter => {

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use super::{
     access,
-    compare::equal,
     error::Error,
-    eval::{Evaluation, Outcome},
-    value::{RequestPart, Value},
+    state::{Evaluation, Outcome},
+    value::{Repeated, RequestPart, Value},
 };
 use crate::schema::Kind;
 
@@ -73,7 +72,7 @@ pub(crate) fn pairs<'a>(
 }
 
 /// Returns the value of `key`, or `None` if the key is missing. Fails if the value is not a map.
-fn lookup<'a>(
+pub(crate) fn lookup<'a>(
     evaluation: &mut Evaluation<'a>,
     value: &Value<'a>,
     key: &Value<'_>,
@@ -274,34 +273,27 @@ fn position(index: &Value<'_>) -> Result<usize, Error> {
     }
 }
 
-/// Evaluates `needle in haystack`.
-pub(crate) fn contains<'a>(
-    evaluation: &mut Evaluation<'a>,
-    haystack: &Value<'a>,
-    needle: &Value<'a>,
-) -> Result<bool, Error> {
-    if let Value::Repeated(list) = haystack
-        && matches!(list.kind, Kind::Text)
-    {
-        let Some(text) = needle.as_str() else {
-            return Ok(false);
-        };
-        evaluation.charge_bytes(list.message.len())?;
-        return Ok(crate::wire::fields(list.message)
-            .any(|raw| raw.number == list.number && raw.value.bytes() == text.as_bytes()));
-    }
-    if let Some(elements) = items(evaluation, haystack)? {
-        for element in elements.iter() {
-            if equal(evaluation, element, needle, 0)? {
-                return Ok(true);
-            }
-        }
-        return Ok(false);
-    }
-    match lookup(evaluation, haystack, needle) {
-        Ok(found) => Ok(found.is_some()),
-        Err(_) => Err(Error::overload("in")),
-    }
+/// Returns whether a repeated text field contains `needle`, or `None` if `haystack` is another value.
+pub(crate) fn contains_text(
+    evaluation: &mut Evaluation<'_>,
+    haystack: &Value<'_>,
+    needle: &Value<'_>,
+) -> Result<Option<bool>, Error> {
+    let Value::Repeated(
+        list @ Repeated {
+            kind: Kind::Text, ..
+        },
+    ) = haystack
+    else {
+        return Ok(None);
+    };
+    let Some(text) = needle.as_str() else {
+        return Ok(Some(false));
+    };
+    evaluation.charge_bytes(list.message.len())?;
+    let found = crate::wire::fields(list.message)
+        .any(|raw| raw.number == list.number && raw.value.bytes() == text.as_bytes());
+    Ok(Some(found))
 }
 
 /// Returns the number of elements or entries, or `None` if the value is neither a list nor a map.

@@ -2,7 +2,13 @@
 
 use std::{cmp::Ordering, net::IpAddr};
 
-use super::{ast::Operator, collection, error::Error, eval::Evaluation, value::Value};
+use super::{
+    ast::Relation,
+    collection,
+    error::Error,
+    state::Evaluation,
+    value::{Map, Value},
+};
 
 /// Maximum nesting depth of compared values.
 const MAX_DEPTH: u16 = 600;
@@ -82,7 +88,7 @@ fn equal_maps<'a>(
     if left.len() != pairs.len() {
         return Ok(false);
     }
-    let mut right = super::value::Map::default();
+    let mut right = Map::default();
     for (key, value) in pairs {
         right.insert(key, value);
     }
@@ -97,23 +103,49 @@ fn equal_maps<'a>(
     Ok(true)
 }
 
-/// Evaluates `<`, `<=`, `>` and `>=`.
-pub(crate) fn order(
-    evaluation: &mut Evaluation<'_>,
-    operator: Operator,
-    left: &Value<'_>,
-    right: &Value<'_>,
+/// Evaluates a comparison or `in`.
+pub(crate) fn relation<'a>(
+    evaluation: &mut Evaluation<'a>,
+    relation: Relation,
+    left: &Value<'a>,
+    right: &Value<'a>,
 ) -> Result<bool, Error> {
+    let ordered: fn(Ordering) -> bool = match relation {
+        Relation::Equal => return equal(evaluation, left, right, 0),
+        Relation::NotEqual => return Ok(!equal(evaluation, left, right, 0)?),
+        Relation::In => return contains(evaluation, right, left),
+        Relation::Less => Ordering::is_lt,
+        Relation::LessOrEqual => Ordering::is_le,
+        Relation::Greater => Ordering::is_gt,
+        Relation::GreaterOrEqual => Ordering::is_ge,
+    };
     let ordering =
-        partial(evaluation, left, right)?.ok_or_else(|| Error::overload(operator.symbol()))?;
-    Ok(match (operator, ordering) {
-        // NaN is neither less nor greater than any number.
-        (_, None) => false,
-        (Operator::Less, Some(ordering)) => ordering.is_lt(),
-        (Operator::LessOrEqual, Some(ordering)) => ordering.is_le(),
-        (Operator::Greater, Some(ordering)) => ordering.is_gt(),
-        (_, Some(ordering)) => ordering.is_ge(),
-    })
+        partial(evaluation, left, right)?.ok_or_else(|| Error::overload(relation.symbol()))?;
+    // NaN is neither less nor greater than any number.
+    Ok(ordering.is_some_and(ordered))
+}
+
+/// Evaluates `needle in haystack`.
+fn contains<'a>(
+    evaluation: &mut Evaluation<'a>,
+    haystack: &Value<'a>,
+    needle: &Value<'a>,
+) -> Result<bool, Error> {
+    if let Some(found) = collection::contains_text(evaluation, haystack, needle)? {
+        return Ok(found);
+    }
+    if let Some(elements) = collection::items(evaluation, haystack)? {
+        for element in elements.iter() {
+            if equal(evaluation, element, needle, 0)? {
+                return Ok(true);
+            }
+        }
+        return Ok(false);
+    }
+    match collection::lookup(evaluation, haystack, needle) {
+        Ok(found) => Ok(found.is_some()),
+        Err(_) => Err(Error::overload("in")),
+    }
 }
 
 /// Compares two values. Returns `None` if their types have no order, and `Some(None)` for NaN.

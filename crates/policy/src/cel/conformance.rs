@@ -11,8 +11,8 @@ use super::{
     check::{Environment, compile},
     compare::equal,
     error::Error,
-    eval::{EXPRESSION_BUDGET, Evaluation, Inputs},
     signature::Signature,
+    state::{EXPRESSION_BUDGET, Evaluation, Inputs},
     types::Type,
     value::{Map, Value},
 };

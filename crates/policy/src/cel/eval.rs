@@ -5,110 +5,43 @@
 
 use std::sync::Arc;
 
-use domain::clock::UnixMillis;
-
 use super::{
     access, arithmetic,
-    ast::{ComprehensionKind, Operator},
-    collection,
-    compare::{self, equal},
+    ast::{Arithmetic, ComprehensionKind, Relation},
+    collection, compare,
     error::Error,
-    node::{FieldPosition, Node, TextSource},
+    functions::Function,
+    node::{FieldPosition, Loop, Node, TextSource},
+    state::{Evaluation, Outcome},
     value::{Map, Value},
 };
 use crate::{
     Request,
     document::Document,
-    list::DOCUMENTS,
-    schema::{Kind, Shape},
-    wire::RawValue,
+    schema::{Field, Kind, MessageType},
+    wire::{self, RawValue},
 };
 
 mod loops;
 
-/// Budget of one expression, in units of work. A unit takes about ten nanoseconds.
-pub(crate) const EXPRESSION_BUDGET: u64 = 200_000;
-
-/// Budget of all expressions of one decision together, in units of work.
-const TOTAL_BUDGET: u64 = 2_000_000;
-
-/// The inputs of an evaluation.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Inputs<'a> {
-    /// Parts of `ctx`, indexed by their layout.
-    pub(crate) documents: [Option<&'a Document>; DOCUMENTS],
-    pub(crate) request: Option<&'a Request<'a>>,
-    pub(crate) attributes: Option<&'a prost_types::Struct>,
-    pub(crate) variables: &'a [Value<'a>],
-    pub(crate) now: UnixMillis,
-}
-
-/// One evaluation, or several that share a budget.
-pub(crate) struct Evaluation<'a> {
-    pub(crate) inputs: Inputs<'a>,
-    /// Remaining budget of the current expression.
-    budget: u64,
-    /// Remaining budget of later expressions.
-    reserve: u64,
-    locals: Vec<Outcome<'a>>,
-}
-
-/// A value or an evaluation error.
-pub(crate) type Outcome<'a> = Result<Value<'a>, Error>;
-
 impl<'a> Evaluation<'a> {
-    pub(crate) fn new(inputs: Inputs<'a>) -> Self {
-        Self {
-            inputs,
-            budget: 0,
-            reserve: TOTAL_BUDGET,
-            locals: Vec::new(),
-        }
-    }
-
-    /// Starts an expression that can cost up to `most` units.
-    #[inline]
-    pub(crate) fn begin(&mut self, most: u64) {
-        let all = self.reserve + self.budget;
-        self.budget = all.min(most);
-        self.reserve = all - self.budget;
-    }
-
-    /// Charges work before it is done.
-    #[inline]
-    pub(crate) fn charge(&mut self, units: usize) -> Result<(), Error> {
-        if let Some(left) = self.budget.checked_sub(units as u64) {
-            self.budget = left;
-            return Ok(());
-        }
-        self.budget = 0;
-        Err(Error::TooExpensive)
-    }
-
-    /// Charges for creating or reading `bytes` bytes.
-    pub(crate) fn charge_bytes(&mut self, bytes: usize) -> Result<(), Error> {
-        self.charge(bytes / 16 + 1)
-    }
-
     /// Evaluates an expression that yields a bool.
     #[inline]
     pub(crate) fn test(&mut self, node: &'a Node) -> Result<bool, Error> {
         match node {
-            Node::TextIs(source, literal, negated) => {
-                Ok((self.text(source) == literal.as_bytes()) != *negated)
-            }
-            Node::EnumIn(place, numbers, negated) => {
-                let number = self.enum_number(*place);
-                Ok(numbers.contains(&number) != *negated)
-            }
+            Node::TextIs(source, literal, negated) => Ok(self.text_is(source, literal, *negated)),
+            Node::EnumIn(place, numbers, negated) => Ok(self.enum_in(*place, numbers, *negated)),
             Node::Slot(place, Kind::Bool) => Ok(self.varint(*place) != 0),
             _ => self.test_more(node),
         }
     }
 
+    /// Evaluates like [`Self::test`], which handles the most frequent nodes without this call.
     fn test_more(&mut self, node: &'a Node) -> Result<bool, Error> {
         match node {
             Node::Constant(Value::Bool(value)) => Ok(*value),
+            Node::TextIs(source, literal, negated) => Ok(self.text_is(source, literal, *negated)),
+            Node::EnumIn(place, numbers, negated) => Ok(self.enum_in(*place, numbers, *negated)),
             Node::TextIn(source, literals) => {
                 let text = self.text(source);
                 self.charge(literals.len())?;
@@ -119,12 +52,7 @@ impl<'a> Evaluation<'a> {
             }
             Node::TextEnds(source, literal) => Ok(self.text(source).ends_with(literal.as_bytes())),
             Node::RepeatedHas(place, number, literal) => {
-                let message = self.message(*place);
-                self.charge(message.len() / 64 + 1)?;
-                Ok(crate::wire::fields(message).any(|raw| {
-                    raw.number == *number
-                        && matches!(raw.value, RawValue::Bytes(bytes) if bytes == literal.as_bytes())
-                }))
+                self.repeated_has(*place, *number, literal)
             }
             Node::HasSlot(place) => Ok(self
                 .document(*place)
@@ -157,47 +85,46 @@ impl<'a> Evaluation<'a> {
                 self.charge_bytes(text.len().saturating_mul(4))?;
                 Ok(pattern.is_match(text))
             }
-            Node::Binary(
-                operator @ (Operator::Equal
-                | Operator::NotEqual
-                | Operator::Less
-                | Operator::LessOrEqual
-                | Operator::Greater
-                | Operator::GreaterOrEqual
-                | Operator::In),
-                left,
-                right,
-            ) => {
-                self.charge(1)?;
-                if let (Some(left), Some(right)) = (self.whole(left), self.whole(right)) {
-                    match operator {
-                        Operator::Equal => return Ok(left == right),
-                        Operator::NotEqual => return Ok(left != right),
-                        Operator::Less => return Ok(left < right),
-                        Operator::LessOrEqual => return Ok(left <= right),
-                        Operator::Greater => return Ok(left > right),
-                        Operator::GreaterOrEqual => return Ok(left >= right),
-                        _ => {}
-                    }
-                }
-                let left = self.value(left)?;
-                let right = self.value(right)?;
-                self.relation(*operator, &left, &right)
-            }
-            Node::Comprehension(body)
-                if matches!(
-                    body.kind,
-                    ComprehensionKind::All
-                        | ComprehensionKind::Exists
-                        | ComprehensionKind::ExistsOne
-                ) =>
-            {
-                self.quantifier(body)
-            }
-            other => match self.value(other)? {
-                Value::Bool(value) => Ok(value),
-                _ => Err(Error::NotBool),
+            Node::Relation(relation, left, right) => self.relation(*relation, left, right),
+            Node::Comprehension(body) => match body.kind {
+                ComprehensionKind::Quantifier(quantifier) => self.quantifier(quantifier, body),
+                ComprehensionKind::Filter
+                | ComprehensionKind::List
+                | ComprehensionKind::Map
+                | ComprehensionKind::MapEntries => self.bool(node),
             },
+            Node::Constant(_)
+            | Node::Text(_)
+            | Node::Variable(_)
+            | Node::Local(_)
+            | Node::Unknown(_)
+            | Node::Attributes
+            | Node::Context
+            | Node::Slot(..)
+            | Node::Repeated(..)
+            | Node::Request(_)
+            | Node::RequestField(_)
+            | Node::Field(..)
+            | Node::Select { .. }
+            | Node::Index { .. }
+            | Node::Negate(_)
+            | Node::Arithmetic(..)
+            | Node::Conditional(_)
+            | Node::List(_)
+            | Node::Map(_)
+            | Node::Call(..)
+            | Node::Undefined(_)
+            | Node::Bind { .. }
+            | Node::OptionalMap { .. }
+            | Node::OptionalOr(..) => self.bool(node),
+        }
+    }
+
+    /// Evaluates an expression whose type is not known to be bool.
+    fn bool(&mut self, node: &'a Node) -> Result<bool, Error> {
+        match self.value(node)? {
+            Value::Bool(value) => Ok(value),
+            _ => Err(Error::NotBool),
         }
     }
 
@@ -206,15 +133,7 @@ impl<'a> Evaluation<'a> {
         match node {
             Node::Constant(value) => Ok(value.clone()),
             Node::Text(text) => Ok(Value::Str(text)),
-            Node::Slot(place, kind) => {
-                if matches!(kind, Kind::Text | Kind::Bytes) {
-                    self.charge(self.message(*place).len() / 64)?;
-                }
-                let raw = self
-                    .document(*place)
-                    .and_then(|document| document.raw(place.slot, *kind));
-                Ok(access::from_raw(*kind, raw))
-            }
+            Node::Slot(place, kind) => self.slot(*place, *kind),
             Node::RequestField(field) => match self.inputs.request {
                 Some(request) => Ok(access::request_field(request, *field)),
                 None => Ok(Value::Str("")),
@@ -237,112 +156,165 @@ impl<'a> Evaluation<'a> {
             | Node::Not(_)
             | Node::And(_)
             | Node::Or(_)
+            | Node::Relation(..)
             | Node::Matches(..) => self.test(node).map(Value::Bool),
-            _ => self.value_more(node),
-        }
-    }
-
-    fn value_more(&mut self, node: &'a Node) -> Outcome<'a> {
-        self.charge(1)?;
-        match node {
-            Node::Variable(index) => self
-                .inputs
-                .variables
-                .get(*index)
-                .cloned()
-                .ok_or(Error::NoValue),
-            Node::Unknown(name) | Node::Undefined(name) => Err(Error::Unknown(name.clone())),
-            Node::Context => Err(Error::Unknown("ctx".into())),
-            Node::Attributes => Ok(match self.inputs.attributes {
-                Some(attributes) => Value::Struct(attributes),
-                None => Value::Object(&[]),
-            }),
-            Node::Repeated(place, field) => Ok(access::field(self.message(*place), field)),
-            Node::Request(part) => Ok(Value::Request(*part)),
-            Node::Field(operand, message, field) => match self.value(operand)? {
-                Value::Message(_, bytes) => {
-                    self.charge_bytes(bytes.len())?;
-                    Ok(access::field(bytes, field))
-                }
-                Value::Request(part) => {
-                    access::request_member(self.inputs.request, part, message, &field.name)
-                }
-                other => collection::select(self, &other, &field.name),
-            },
+            Node::Variable(index) => self.variable(*index),
+            Node::Unknown(name) | Node::Undefined(name) => self.unknown(name),
+            Node::Context => self.unknown("ctx"),
+            Node::Attributes => self.attributes(),
+            Node::Repeated(place, field) => self.repeated(*place, field),
+            Node::Request(part) => {
+                self.charge(1)?;
+                Ok(Value::Request(*part))
+            }
+            Node::Field(operand, message, field) => self.field(operand, message, field),
             Node::Select {
                 operand,
                 field,
                 optional,
-            } => {
-                let operand = self.value(operand)?;
-                if *optional {
-                    collection::optional_select(self, &operand, field)
-                } else {
-                    collection::select(self, &operand, field)
-                }
-            }
+            } => self.select(operand, field, *optional),
             Node::Index {
                 operand,
                 index,
                 optional,
-            } => {
-                let operand = self.value(operand)?;
-                let index = self.value(index)?;
-                if *optional {
-                    collection::optional_index(self, &operand, &index)
-                } else {
-                    collection::index(self, &operand, &index)
-                }
-            }
-            Node::Negate(inner) => arithmetic::negate(&self.value(inner)?),
-            Node::Binary(operator, left, right) => {
-                let left = self.value(left)?;
-                let right = self.value(right)?;
-                match operator {
-                    Operator::Add
-                    | Operator::Subtract
-                    | Operator::Multiply
-                    | Operator::Divide
-                    | Operator::Remainder => arithmetic::binary(self, *operator, &left, &right),
-                    _ => self.relation(*operator, &left, &right).map(Value::Bool),
-                }
-            }
-            Node::Conditional(parts) => {
-                let [condition, yes, no] = &**parts;
-                if self.test(condition)? {
-                    self.value(yes)
-                } else {
-                    self.value(no)
-                }
-            }
+            } => self.index(operand, index, *optional),
+            Node::Negate(inner) => self.negate(inner),
+            Node::Arithmetic(operator, left, right) => self.arithmetic(*operator, left, right),
+            Node::Conditional(parts) => self.conditional(parts),
             Node::List(elements) => self.list(elements),
             Node::Map(entries) => self.map(entries),
-            Node::Call(function, arguments) => self.call(function.run, arguments),
-            Node::Comprehension(body) => match body.kind {
-                ComprehensionKind::All
-                | ComprehensionKind::Exists
-                | ComprehensionKind::ExistsOne => self.quantifier(body).map(Value::Bool),
-                ComprehensionKind::Filter | ComprehensionKind::List => self.collect_list(body),
-                ComprehensionKind::Map | ComprehensionKind::MapEntries => self.collect_map(body),
-            },
-            Node::Bind { values, body } => {
-                let outer = self.locals.len();
-                for value in values {
-                    let value = self.value(value);
-                    self.locals.push(value);
-                }
-                let result = self.value(body);
-                self.locals.truncate(outer);
-                result
-            }
+            Node::Call(function, arguments) => self.call(function, arguments),
+            Node::Comprehension(body) => self.comprehension(body),
+            Node::Bind { values, body } => self.bind(values, body),
             Node::OptionalOr(parts, value) => self.optional_or(parts, *value),
             Node::OptionalMap { target, body, flat } => self.optional_map(target, body, *flat),
-            // `value` handles all other nodes.
-            _ => Err(Error::NoValue),
         }
     }
 
-    fn call(&mut self, run: super::functions::Run, arguments: &'a [Node]) -> Outcome<'a> {
+    fn slot(&mut self, place: FieldPosition, kind: Kind) -> Outcome<'a> {
+        if matches!(kind, Kind::Text | Kind::Bytes) {
+            self.charge(self.message(place).len() / 64)?;
+        }
+        let raw = self
+            .document(place)
+            .and_then(|document| document.raw(place.slot, kind));
+        Ok(access::from_raw(kind, raw))
+    }
+
+    fn variable(&mut self, index: usize) -> Outcome<'a> {
+        self.charge(1)?;
+        let variables = self.inputs.variables;
+        variables.get(index).cloned().ok_or(Error::NoValue)
+    }
+
+    fn unknown(&mut self, name: &str) -> Outcome<'a> {
+        self.charge(1)?;
+        Err(Error::Unknown(Box::from(name)))
+    }
+
+    fn attributes(&mut self) -> Outcome<'a> {
+        self.charge(1)?;
+        Ok(match self.inputs.attributes {
+            Some(attributes) => Value::Struct(attributes),
+            None => Value::Object(&[]),
+        })
+    }
+
+    fn repeated(&mut self, place: FieldPosition, field: &'static Field) -> Outcome<'a> {
+        self.charge(1)?;
+        Ok(access::field(self.message(place), field))
+    }
+
+    fn field(
+        &mut self,
+        operand: &'a Node,
+        message: &'static MessageType,
+        field: &'static Field,
+    ) -> Outcome<'a> {
+        self.charge(1)?;
+        match self.value(operand)? {
+            Value::Message(_, bytes) => {
+                self.charge_bytes(bytes.len())?;
+                Ok(access::field(bytes, field))
+            }
+            Value::Request(part) => {
+                access::request_member(self.inputs.request, part, message, &field.name)
+            }
+            other => collection::select(self, &other, &field.name),
+        }
+    }
+
+    fn select(&mut self, operand: &'a Node, field: &'a str, optional: bool) -> Outcome<'a> {
+        self.charge(1)?;
+        let operand = self.value(operand)?;
+        if optional {
+            collection::optional_select(self, &operand, field)
+        } else {
+            collection::select(self, &operand, field)
+        }
+    }
+
+    fn index(&mut self, operand: &'a Node, index: &'a Node, optional: bool) -> Outcome<'a> {
+        self.charge(1)?;
+        let operand = self.value(operand)?;
+        let index = self.value(index)?;
+        if optional {
+            collection::optional_index(self, &operand, &index)
+        } else {
+            collection::index(self, &operand, &index)
+        }
+    }
+
+    fn negate(&mut self, operand: &'a Node) -> Outcome<'a> {
+        self.charge(1)?;
+        arithmetic::negate(&self.value(operand)?)
+    }
+
+    fn arithmetic(&mut self, operator: Arithmetic, left: &'a Node, right: &'a Node) -> Outcome<'a> {
+        self.charge(1)?;
+        let left = self.value(left)?;
+        let right = self.value(right)?;
+        arithmetic::binary(self, operator, &left, &right)
+    }
+
+    fn conditional(&mut self, parts: &'a [Node; 3]) -> Outcome<'a> {
+        self.charge(1)?;
+        let [condition, yes, no] = parts;
+        if self.test(condition)? {
+            self.value(yes)
+        } else {
+            self.value(no)
+        }
+    }
+
+    fn comprehension(&mut self, body: &'a Loop) -> Outcome<'a> {
+        self.charge(1)?;
+        match body.kind {
+            ComprehensionKind::Quantifier(quantifier) => {
+                self.quantifier(quantifier, body).map(Value::Bool)
+            }
+            ComprehensionKind::Filter => self.filter(body),
+            ComprehensionKind::List => self.transform_list(body),
+            ComprehensionKind::Map => self.transform_map(body),
+            ComprehensionKind::MapEntries => self.transform_map_entries(body),
+        }
+    }
+
+    fn bind(&mut self, values: &'a [Node], body: &'a Node) -> Outcome<'a> {
+        self.charge(1)?;
+        let outer = self.locals.len();
+        for value in values {
+            let value = self.value(value);
+            self.locals.push(value);
+        }
+        let result = self.value(body);
+        self.locals.truncate(outer);
+        result
+    }
+
+    fn call(&mut self, function: &Function, arguments: &'a [Node]) -> Outcome<'a> {
+        self.charge(1)?;
+        let run = function.run;
         match arguments {
             [] => run(self, &[]),
             [one] => {
@@ -367,16 +339,26 @@ impl<'a> Evaluation<'a> {
 
     fn relation(
         &mut self,
-        operator: Operator,
-        left: &Value<'a>,
-        right: &Value<'a>,
+        relation: Relation,
+        left: &'a Node,
+        right: &'a Node,
     ) -> Result<bool, Error> {
-        match operator {
-            Operator::Equal => equal(self, left, right, 0),
-            Operator::NotEqual => Ok(!equal(self, left, right, 0)?),
-            Operator::In => collection::contains(self, right, left),
-            other => compare::order(self, other, left, right),
+        self.charge(1)?;
+        if let (Some(left), Some(right)) = (self.whole(left), self.whole(right)) {
+            match relation {
+                Relation::Equal => return Ok(left == right),
+                Relation::NotEqual => return Ok(left != right),
+                Relation::Less => return Ok(left < right),
+                Relation::LessOrEqual => return Ok(left <= right),
+                Relation::Greater => return Ok(left > right),
+                Relation::GreaterOrEqual => return Ok(left >= right),
+                // A number contains nothing, which is an error below.
+                Relation::In => {}
+            }
         }
+        let left = self.value(left)?;
+        let right = self.value(right)?;
+        compare::relation(self, relation, &left, &right)
     }
 
     /// Evaluates `&&` if `decisive` is false, `||` if it is true. An error counts only if no operand decides.
@@ -395,6 +377,7 @@ impl<'a> Evaluation<'a> {
     }
 
     fn list(&mut self, elements: &'a [(Node, bool)]) -> Outcome<'a> {
+        self.charge(1)?;
         self.charge(elements.len())?;
         let mut output = Vec::with_capacity(elements.len());
         for (element, optional) in elements {
@@ -410,6 +393,7 @@ impl<'a> Evaluation<'a> {
     }
 
     fn map(&mut self, entries: &'a [(Node, Node, bool)]) -> Outcome<'a> {
+        self.charge(1)?;
         self.charge(entries.len())?;
         let mut output = Map::default();
         for (key, value, optional) in entries {
@@ -431,6 +415,30 @@ impl<'a> Evaluation<'a> {
             }
         }
         Ok(Value::Map(Arc::new(output)))
+    }
+
+    #[inline]
+    fn text_is(&self, source: &'a TextSource, literal: &str, negated: bool) -> bool {
+        (self.text(source) == literal.as_bytes()) != negated
+    }
+
+    #[inline]
+    fn enum_in(&self, place: FieldPosition, numbers: &[i32], negated: bool) -> bool {
+        numbers.contains(&self.enum_number(place)) != negated
+    }
+
+    fn repeated_has(
+        &mut self,
+        place: FieldPosition,
+        number: u32,
+        literal: &str,
+    ) -> Result<bool, Error> {
+        let message = self.message(place);
+        self.charge(message.len() / 64 + 1)?;
+        Ok(wire::fields(message).any(|raw| {
+            raw.number == number
+                && matches!(raw.value, RawValue::Bytes(bytes) if bytes == literal.as_bytes())
+        }))
     }
 
     #[inline]
@@ -500,9 +508,4 @@ impl<'a> Evaluation<'a> {
             .unwrap_or_default()
             .as_bytes()
     }
-}
-
-/// Returns whether a field of this shape is repeated or a map.
-pub(crate) fn is_plural(shape: Shape) -> bool {
-    matches!(shape, Shape::List(_) | Shape::Map(..))
 }

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use hashbrown::HashMap;
 
 use super::{
-    eval::{Evaluation, Outcome},
     signature::{Signature, signature},
+    state::{Evaluation, Outcome},
     value::Value,
 };
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    ast::{ComprehensionKind, Operator},
+    ast::{Arithmetic, ComprehensionKind, Relation},
     functions::{Function, Pattern},
     value::{RequestPart, Value},
 };
@@ -54,7 +54,8 @@ pub(crate) enum Node {
     },
     Not(Box<Node>),
     Negate(Box<Node>),
-    Binary(Operator, Box<Node>, Box<Node>),
+    Arithmetic(Arithmetic, Box<Node>, Box<Node>),
+    Relation(Relation, Box<Node>, Box<Node>),
     And(Box<[Node]>),
     Or(Box<[Node]>),
     Conditional(Box<[Node; 3]>),

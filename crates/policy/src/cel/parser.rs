@@ -5,10 +5,11 @@
 use std::sync::Arc;
 
 use super::{
-    ast::{Element, Entry, Expr, ExprKind, Literal, Mistake, Operator},
+    ast::{Arithmetic, Element, Entry, Expr, ExprKind, Literal, Mistake, Operator, Relation},
     lexer::{Spanned, Token, tokens},
-    macros,
 };
+
+mod macros;
 
 /// Maximum height of an expression. The public conformance suite requires 12 to 32 levels.
 const MAX_HEIGHT: u16 = 100;
@@ -457,19 +458,21 @@ pub(super) fn qualified_name(expr: &Expr) -> Option<String> {
 }
 
 fn binary_operator(token: &Token) -> Option<(Operator, u8)> {
+    let relation = |relation| (Operator::Relation(relation), 0);
+    let arithmetic = |operator, precedence| (Operator::Arithmetic(operator), precedence);
     Some(match token {
-        Token::Symbol("==") => (Operator::Equal, 0),
-        Token::Symbol("!=") => (Operator::NotEqual, 0),
-        Token::Symbol("<") => (Operator::Less, 0),
-        Token::Symbol("<=") => (Operator::LessOrEqual, 0),
-        Token::Symbol(">") => (Operator::Greater, 0),
-        Token::Symbol(">=") => (Operator::GreaterOrEqual, 0),
-        Token::Reserved("in") => (Operator::In, 0),
-        Token::Symbol("+") => (Operator::Add, 1),
-        Token::Symbol("-") => (Operator::Subtract, 1),
-        Token::Symbol("*") => (Operator::Multiply, 2),
-        Token::Symbol("/") => (Operator::Divide, 2),
-        Token::Symbol("%") => (Operator::Remainder, 2),
+        Token::Symbol("==") => relation(Relation::Equal),
+        Token::Symbol("!=") => relation(Relation::NotEqual),
+        Token::Symbol("<") => relation(Relation::Less),
+        Token::Symbol("<=") => relation(Relation::LessOrEqual),
+        Token::Symbol(">") => relation(Relation::Greater),
+        Token::Symbol(">=") => relation(Relation::GreaterOrEqual),
+        Token::Reserved("in") => relation(Relation::In),
+        Token::Symbol("+") => arithmetic(Arithmetic::Add, 1),
+        Token::Symbol("-") => arithmetic(Arithmetic::Subtract, 1),
+        Token::Symbol("*") => arithmetic(Arithmetic::Multiply, 2),
+        Token::Symbol("/") => arithmetic(Arithmetic::Divide, 2),
+        Token::Symbol("%") => arithmetic(Arithmetic::Remainder, 2),
         _ => return None,
     })
 }

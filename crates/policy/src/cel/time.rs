@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::{
     error::Error,
-    eval::Outcome,
+    state::Outcome,
     value::{Instant, Value},
 };
 

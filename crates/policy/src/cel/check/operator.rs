@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use super::{
     super::{
-        ast::{Expr, ExprKind, Literal, Mistake, Operator},
+        ast::{Arithmetic, Expr, ExprKind, Literal, Mistake, Operator, Relation},
         functions::Function,
         node::{FieldPosition, Node, RequestField, TextSource},
         signature::{Signature, signature},
@@ -38,18 +38,18 @@ impl Checker<'_> {
         let (right_node, right_type) = self.value(right);
         let left_known = self.inference.shallow(&left_type);
         let right_known = self.inference.shallow(&right_type);
-        if matches!(
-            operator,
-            Operator::Equal | Operator::NotEqual | Operator::In
-        ) {
+        if let Operator::Relation(
+            relation @ (Relation::Equal | Relation::NotEqual | Relation::In),
+        ) = operator
+        {
             let before = self.mistakes.len();
             if let Type::Enum(names) = left_known {
                 self.enum_names(names, right);
             }
-            if let (Type::Enum(names), false) = (&right_known, operator == Operator::In) {
+            if let (Type::Enum(names), false) = (&right_known, relation == Relation::In) {
                 self.enum_names(names, left);
             }
-            if let (Type::List(element), Operator::In) = (&right_known, operator)
+            if let (Type::List(element), Relation::In) = (&right_known, relation)
                 && let Type::Enum(names) = self.inference.shallow(element)
             {
                 self.enum_names(names, left);
@@ -107,11 +107,20 @@ impl Checker<'_> {
     }
 }
 
-/// Replaces a comparison with a node that needs no intermediate values, if the operands allow it.
 fn specialise(operator: Operator, left: Node, right: Node) -> Node {
     match operator {
-        Operator::Equal | Operator::NotEqual => {
-            let negated = operator == Operator::NotEqual;
+        Operator::Arithmetic(operator) => {
+            Node::Arithmetic(operator, Box::new(left), Box::new(right))
+        }
+        Operator::Relation(relation) => specialise_relation(relation, left, right),
+    }
+}
+
+/// Replaces a comparison with a node that needs no intermediate values, if the operands allow it.
+fn specialise_relation(relation: Relation, left: Node, right: Node) -> Node {
+    match relation {
+        Relation::Equal | Relation::NotEqual => {
+            let negated = relation == Relation::NotEqual;
             let (left, right) = match (left, right) {
                 (literal @ Node::Text(_), other) => (other, literal),
                 other => other,
@@ -125,21 +134,23 @@ fn specialise(operator: Operator, left: Node, right: Node) -> Node {
                 }
                 (left, Node::Text(text)) => match text_source(left) {
                     Ok(source) => Node::TextIs(source, text, negated),
-                    Err(left) => general(operator, left, Node::Text(text)),
+                    Err(left) => general(relation, left, Node::Text(text)),
                 },
-                (left, right) => general(operator, left, right),
+                (left, right) => general(relation, left, right),
             }
         }
-        Operator::In => match (left, right) {
+        Relation::In => match (left, right) {
             (Node::Text(text), Node::Repeated(place, field))
                 if matches!(field.shape, Shape::List(Kind::Text)) =>
             {
                 Node::RepeatedHas(place, field.number, text)
             }
             (left, Node::List(elements)) => text_in(left, elements),
-            (left, right) => general(operator, left, right),
+            (left, right) => general(relation, left, right),
         },
-        _ => general(operator, left, right),
+        Relation::Less | Relation::LessOrEqual | Relation::Greater | Relation::GreaterOrEqual => {
+            general(relation, left, right)
+        }
     }
 }
 
@@ -152,7 +163,7 @@ fn text_in(left: Node, elements: Box<[(Node, bool)]>) -> Node {
         })
         .collect();
     let Some(literals) = literals else {
-        return general(Operator::In, left, Node::List(elements));
+        return general(Relation::In, left, Node::List(elements));
     };
     if let Node::Slot(place, Kind::Enum(names)) = left {
         let numbers = literals
@@ -163,7 +174,7 @@ fn text_in(left: Node, elements: Box<[(Node, bool)]>) -> Node {
     }
     match text_source(left) {
         Ok(source) => Node::TextIn(source, literals.into()),
-        Err(left) => general(Operator::In, left, Node::List(elements)),
+        Err(left) => general(Relation::In, left, Node::List(elements)),
     }
 }
 
@@ -228,8 +239,8 @@ fn text_source(node: Node) -> Result<TextSource, Node> {
     }
 }
 
-fn general(operator: Operator, left: Node, right: Node) -> Node {
-    Node::Binary(operator, Box::new(left), Box::new(right))
+fn general(relation: Relation, left: Node, right: Node) -> Node {
+    Node::Relation(relation, Box::new(left), Box::new(right))
 }
 
 fn hint(left: &Type, right: &Type) -> Option<String> {
@@ -266,16 +277,18 @@ impl Signatures {
             if mixed { signatures } else { first }
         };
         match operator {
-            Operator::Add => &self.add,
-            Operator::Subtract => &self.subtract,
-            Operator::Multiply | Operator::Divide => &self.multiply,
-            Operator::Remainder => &self.remainder,
-            Operator::Equal | Operator::NotEqual => strict(&self.equality, 1),
-            Operator::In => strict(&self.contained, 2),
-            Operator::Less
-            | Operator::LessOrEqual
-            | Operator::Greater
-            | Operator::GreaterOrEqual => &self.order,
+            Operator::Arithmetic(Arithmetic::Add) => &self.add,
+            Operator::Arithmetic(Arithmetic::Subtract) => &self.subtract,
+            Operator::Arithmetic(Arithmetic::Multiply | Arithmetic::Divide) => &self.multiply,
+            Operator::Arithmetic(Arithmetic::Remainder) => &self.remainder,
+            Operator::Relation(Relation::Equal | Relation::NotEqual) => strict(&self.equality, 1),
+            Operator::Relation(Relation::In) => strict(&self.contained, 2),
+            Operator::Relation(
+                Relation::Less
+                | Relation::LessOrEqual
+                | Relation::Greater
+                | Relation::GreaterOrEqual,
+            ) => &self.order,
         }
     }
 }

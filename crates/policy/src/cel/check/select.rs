@@ -11,7 +11,6 @@ use super::{
     Checked, Checker, suggest,
 };
 use crate::{
-    cel::eval::is_plural,
     document::Slot,
     schema::{Field, Kind, MessageType, Shape},
 };
@@ -108,7 +107,7 @@ impl Checker<'_> {
         match node {
             Node::Context => self.context_field(field),
             Node::Slot(place, Kind::Message(_)) => {
-                if is_plural(field.shape) {
+                if field.shape.is_plural() {
                     return Node::Repeated(place, field);
                 }
                 match (self.child(place, field), field.shape) {

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{
-    super::{
-        ast::ComprehensionKind,
-        collection,
-        error::Error,
-        node::{Loop, Node},
-        value::{Map, Value},
-    },
-    Evaluation, Outcome,
+use super::super::{
+    ast::Quantifier,
+    collection,
+    error::Error,
+    node::{Loop, Node},
+    state::{Evaluation, Outcome},
+    value::{Map, Value},
 };
 
 impl<'a> Evaluation<'a> {
@@ -20,6 +18,7 @@ impl<'a> Evaluation<'a> {
         body: &'a Node,
         flat: bool,
     ) -> Outcome<'a> {
+        self.charge(1)?;
         match self.value(target)? {
             Value::Optional(None) => Ok(Value::Optional(None)),
             Value::Optional(Some(inner)) => {
@@ -38,6 +37,7 @@ impl<'a> Evaluation<'a> {
     }
 
     pub(super) fn optional_or(&mut self, parts: &'a [Node; 2], value: bool) -> Outcome<'a> {
+        self.charge(1)?;
         let [first, second] = parts;
         match (self.value(first)?, value) {
             (Value::Optional(Some(inner)), true) => Ok((*inner).clone()),
@@ -51,11 +51,15 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    pub(super) fn quantifier(&mut self, body: &'a Loop) -> Result<bool, Error> {
-        let decisive = match body.kind {
-            ComprehensionKind::All => Some(false),
-            ComprehensionKind::Exists => Some(true),
-            _ => None,
+    pub(super) fn quantifier(
+        &mut self,
+        quantifier: Quantifier,
+        body: &'a Loop,
+    ) -> Result<bool, Error> {
+        let decisive = match quantifier {
+            Quantifier::All => Some(false),
+            Quantifier::Exists => Some(true),
+            Quantifier::ExistsOne => None,
         };
         let mut failed = None;
         let mut count = 0_u32;
@@ -82,58 +86,72 @@ impl<'a> Evaluation<'a> {
         })
     }
 
-    pub(super) fn collect_list(&mut self, body: &'a Loop) -> Outcome<'a> {
+    /// Evaluates `filter`.
+    pub(super) fn filter(&mut self, body: &'a Loop) -> Outcome<'a> {
         let mut output = Vec::new();
-        self.each(body, |this| {
-            if let Some(filter) = &body.filter
-                && !this.test(filter)?
+        self.each_selected(body, |this| {
+            if this.test(&body.body)?
+                && let Some(element) = this.locals.last()
             {
-                return Ok(true);
+                output.push(element.clone()?);
             }
-            if body.kind == ComprehensionKind::Filter {
-                if this.test(&body.body)?
-                    && let Some(element) = this.locals.last()
-                {
-                    output.push(element.clone()?);
-                }
-            } else {
-                output.push(this.value(&body.body)?);
-            }
-            Ok(true)
+            Ok(())
         })?;
         Ok(Value::list(output))
     }
 
-    pub(super) fn collect_map(&mut self, body: &'a Loop) -> Outcome<'a> {
+    /// Evaluates `map` and `transformList`.
+    pub(super) fn transform_list(&mut self, body: &'a Loop) -> Outcome<'a> {
+        let mut output = Vec::new();
+        self.each_selected(body, |this| {
+            output.push(this.value(&body.body)?);
+            Ok(())
+        })?;
+        Ok(Value::list(output))
+    }
+
+    /// Evaluates `transformMap`.
+    pub(super) fn transform_map(&mut self, body: &'a Loop) -> Outcome<'a> {
         let mut output = Map::default();
-        self.each(body, |this| {
-            if let Some(filter) = &body.filter
-                && !this.test(filter)?
-            {
-                return Ok(true);
-            }
+        self.each_selected(body, |this| {
             let result = this.value(&body.body)?;
-            if body.kind == ComprehensionKind::Map {
-                let key = this
-                    .locals
-                    .iter()
-                    .rev()
-                    .nth(1)
-                    .cloned()
-                    .ok_or(Error::NoValue)??;
-                if !output.insert(key, result) {
-                    return Err(Error::DuplicateKey);
-                }
-                return Ok(true);
-            }
+            // The innermost names are the key and the value.
+            let key = this.locals.iter().rev().nth(1).cloned();
+            insert(&mut output, key.ok_or(Error::NoValue)??, result)
+        })?;
+        Ok(Value::Map(Arc::new(output)))
+    }
+
+    /// Evaluates `transformMapEntry`.
+    pub(super) fn transform_map_entries(&mut self, body: &'a Loop) -> Outcome<'a> {
+        let mut output = Map::default();
+        self.each_selected(body, |this| {
+            let result = this.value(&body.body)?;
             for (key, value) in collection::pairs(this, &result)?.ok_or(Error::NoSuchKey)? {
-                if !output.insert(key, value) {
-                    return Err(Error::DuplicateKey);
-                }
+                insert(&mut output, key, value)?;
+            }
+            Ok(())
+        })?;
+        Ok(Value::Map(Arc::new(output)))
+    }
+
+    /// Runs `step` like [`Self::each`], for each element that the filter of the loop accepts.
+    fn each_selected(
+        &mut self,
+        body: &'a Loop,
+        mut step: impl FnMut(&mut Self) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.each(body, |this| {
+            let selected = match &body.filter {
+                Some(filter) => this.test(filter)?,
+                None => true,
+            };
+            if selected {
+                step(this)?;
             }
             Ok(true)
         })?;
-        Ok(Value::Map(Arc::new(output)))
+        Ok(())
     }
 
     /// Runs `step` for each element with the loop variables bound. Stops and returns false if `step` returns false.
@@ -175,5 +193,13 @@ impl<'a> Evaluation<'a> {
             }
         }
         Ok(true)
+    }
+}
+
+fn insert<'a>(output: &mut Map<'a>, key: Value<'a>, value: Value<'a>) -> Result<(), Error> {
+    if output.insert(key, value) {
+        Ok(())
+    } else {
+        Err(Error::DuplicateKey)
     }
 }

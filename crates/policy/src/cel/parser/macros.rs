@@ -1,8 +1,8 @@
 //! Expands macros: calls whose arguments are not evaluated first.
 
 use super::{
-    ast::{Comprehension, ComprehensionKind, Expr, ExprKind, Literal, Mistake},
-    parser::{Parser, qualified_name},
+    super::ast::{Comprehension, ComprehensionKind, Expr, ExprKind, Literal, Mistake, Quantifier},
+    Parser, qualified_name,
 };
 
 /// Maximum nesting depth of the slots of `cel.block` that use each other.
@@ -97,12 +97,12 @@ pub(super) fn member(
 fn comprehension(name: &str, arguments: usize) -> Option<(ComprehensionKind, usize, bool)> {
     use ComprehensionKind as Kind;
     Some(match (name, arguments) {
-        ("all", 2) => (Kind::All, 1, false),
-        ("all", 3) => (Kind::All, 2, false),
-        ("exists", 2) => (Kind::Exists, 1, false),
-        ("exists", 3) => (Kind::Exists, 2, false),
-        ("exists_one" | "existsOne", 2) => (Kind::ExistsOne, 1, false),
-        ("exists_one" | "existsOne", 3) => (Kind::ExistsOne, 2, false),
+        ("all", 2) => (Kind::Quantifier(Quantifier::All), 1, false),
+        ("all", 3) => (Kind::Quantifier(Quantifier::All), 2, false),
+        ("exists", 2) => (Kind::Quantifier(Quantifier::Exists), 1, false),
+        ("exists", 3) => (Kind::Quantifier(Quantifier::Exists), 2, false),
+        ("exists_one" | "existsOne", 2) => (Kind::Quantifier(Quantifier::ExistsOne), 1, false),
+        ("exists_one" | "existsOne", 3) => (Kind::Quantifier(Quantifier::ExistsOne), 2, false),
         ("filter", 2) => (Kind::Filter, 1, false),
         ("map", 2) => (Kind::List, 1, false),
         ("map", 3) => (Kind::List, 1, true),
