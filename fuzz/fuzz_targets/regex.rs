@@ -3,4 +3,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|pattern: &str| policy::fuzzing::regular_expression(pattern));
+fuzz_target!(|pattern: &str| cel::fuzzing::regular_expression(pattern));

@@ -4,12 +4,9 @@ use api::core_v1::{
     self,
     condition::{Type, opa},
 };
+use cel::{EXPRESSION_BUDGET, Error, Evaluation, Program, Type as CelType};
 
-use crate::{
-    EvalType, Problem, RuleList,
-    cel::{self, EXPRESSION_BUDGET, Error, Evaluation, Program, types::Type as CelType},
-    list::problems,
-};
+use crate::{EvalType, Problem, RuleList, list::problems};
 
 /// Maximum nesting depth of conditions.
 const MAX_DEPTH: usize = 16;
@@ -160,7 +157,7 @@ impl Compiled {
             Self::Match(program) => leaf(evaluation, program),
             Self::Constant(value) => Ok(*value),
             Self::Not(program) => leaf(evaluation, program).map(|value| !value),
-            other => other.combined(evaluation),
+            Self::All(_) | Self::Any(_) | Self::None(_) => self.combined(evaluation),
         }
     }
 
@@ -169,7 +166,7 @@ impl Compiled {
             Self::All(parts) => Ok(!parts.is_empty() && absorb(evaluation, parts, false)?),
             Self::Any(parts) => absorb(evaluation, parts, true),
             Self::None(parts) => Ok(!parts.is_empty() && !absorb(evaluation, parts, true)?),
-            other => other.holds(evaluation),
+            Self::Match(_) | Self::Constant(_) | Self::Not(_) => self.holds(evaluation),
         }
     }
 }
@@ -177,7 +174,7 @@ impl Compiled {
 #[inline]
 fn leaf<'a>(evaluation: &mut Evaluation<'a>, program: &'a Program) -> Result<bool, Error> {
     evaluation.begin(EXPRESSION_BUDGET);
-    evaluation.test(&program.root)
+    program.test(evaluation)
 }
 
 /// Evaluates a conjunction if `decisive` is false, a disjunction if it is true.

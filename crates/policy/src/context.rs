@@ -3,16 +3,24 @@
 use std::sync::Arc;
 
 use api::core_v1;
+use cel::{Document, MAX_DOCUMENTS};
 use domain::clock::UnixMillis;
 use prost::Message;
 
 use crate::{
     RuleList,
-    document::Document,
-    list::{DOCUMENTS, OF_SESSION, SUBJECT, TARGET},
+    list::{OF_SESSION, SUBJECT, TARGET},
     set::Attachments,
     wire,
 };
+
+// Field numbers of `RequestContext`.
+const SESSION: u32 = 2;
+const USER: u32 = 3;
+const GROUPS: u32 = 4;
+const DEVICE: u32 = 5;
+const SERVICE: u32 = 6;
+const NAMESPACE: u32 = 7;
 
 /// Yields the name of an owner and the Policies in its `spec.authorization`. A macro, because each kind has its own
 /// authorization type.
@@ -58,12 +66,12 @@ impl Background {
     ) -> Self {
         let groups: Vec<&core_v1::Group> = groups.into_iter().collect();
         let mut bytes = Vec::new();
-        put(&mut bytes, 3, user);
+        put(&mut bytes, USER, user);
         for group in &groups {
-            put(&mut bytes, 4, *group);
+            put(&mut bytes, GROUPS, *group);
         }
         if let Some(device) = device {
-            put(&mut bytes, 5, device);
+            put(&mut bytes, DEVICE, device);
         }
         let user_authorization = user
             .spec
@@ -127,7 +135,7 @@ impl Subject {
         shown: &core_v1::Session,
     ) -> Self {
         let mut bytes = Vec::new();
-        put(&mut bytes, 2, &*domain::session::as_proved(shown));
+        put(&mut bytes, SESSION, &*domain::session::as_proved(shown));
         let attachments = session
             .spec
             .as_ref()
@@ -170,7 +178,7 @@ impl Subject {
 pub(crate) fn documents<'a>(
     subject: Option<&'a Subject>,
     target: &'a Target,
-) -> [Option<&'a Document>; DOCUMENTS] {
+) -> [Option<&'a Document>; MAX_DOCUMENTS] {
     [
         subject.map(|subject| &subject.background.document),
         Some(&target.document),
@@ -192,8 +200,8 @@ impl Target {
         cluster: Option<&core_v1::ClusterConfig>,
     ) -> Self {
         let mut bytes = Vec::new();
-        put(&mut bytes, 6, service);
-        put(&mut bytes, 7, namespace);
+        put(&mut bytes, SERVICE, service);
+        put(&mut bytes, NAMESPACE, namespace);
         let service_authorization = service
             .spec
             .as_ref()
@@ -223,4 +231,25 @@ impl Target {
 
 pub(crate) fn put(bytes: &mut Vec<u8>, number: u32, message: &impl Message) {
     wire::put_message(bytes, number, &message.encode_to_vec());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn field_numbers_are_those_of_the_contract() {
+        let context = RuleList::Policy.schema().root();
+        for (name, number) in [
+            ("session", SESSION),
+            ("user", USER),
+            ("groups", GROUPS),
+            ("device", DEVICE),
+            ("service", SERVICE),
+            ("namespace", NAMESPACE),
+        ] {
+            let field = context.field(name).unwrap();
+            assert_eq!(field.number, number, "{name}");
+        }
+    }
 }

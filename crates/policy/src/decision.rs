@@ -2,11 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
+use cel::{Evaluation, Inputs};
 use domain::clock::UnixMillis;
 
 use crate::{
     PolicySet, Request, Subject, Target,
-    cel::{Evaluation, Inputs},
     context::documents,
     rule::{Effect, Policy, Rule, Verdict},
     set::{EvaluatedPolicies, Resolved},
@@ -244,8 +244,8 @@ fn walk<V: Visit>(
 ) -> V::Output {
     let inputs = Inputs {
         documents: documents(subject, target),
-        request: Some(request),
-        now,
+        host: Some(request),
+        now: now.0,
         ..Inputs::default()
     };
     target

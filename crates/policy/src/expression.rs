@@ -3,11 +3,11 @@
 use std::fmt;
 
 use api::core_v1;
+use cel::{EXPRESSION_BUDGET, Evaluation, Inputs, Program};
 use domain::clock::UnixMillis;
 
 use crate::{
     EvalType, Problem, Request, RuleList, Subject, Target,
-    cel::{self, EXPRESSION_BUDGET, Evaluation, Inputs, Program},
     condition::{self, Compiled},
     context::documents,
 };
@@ -77,7 +77,7 @@ impl TextExpression {
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<String, EvalError> {
         let mut evaluation = evaluation(scope);
         evaluation.begin(EXPRESSION_BUDGET);
-        let value = evaluation.value(&self.0.root).map_err(EvalError)?;
+        let value = self.0.value(&mut evaluation).map_err(EvalError)?;
         match value.as_str() {
             Some(text) => Ok(text.to_owned()),
             None => Err(EvalError(cel::Error::InvalidArgument(
@@ -90,8 +90,8 @@ impl TextExpression {
 fn evaluation<'a>(scope: &Scope<'a>) -> Evaluation<'a> {
     Evaluation::new(Inputs {
         documents: documents(scope.subject, scope.target),
-        request: Some(scope.request),
-        now: scope.now,
+        host: Some(scope.request),
+        now: scope.now.0,
         ..Inputs::default()
     })
 }

@@ -4,15 +4,14 @@ use api::core_v1::{
     Authenticator, AuthenticatorList, Condition, IdentityProvider, Session, User,
     session::status::authentication::Info,
 };
+use cel::{Document, EXPRESSION_BUDGET, Evaluation, Inputs, Program, Value};
 use domain::{clock::UnixMillis, session::as_proved};
 use prost_types::Struct;
 
 use crate::{
     EvalError, EvalType, Problem, RuleList,
-    cel::{self, EXPRESSION_BUDGET, Evaluation, Inputs, Program, Value},
     condition::{self, Compiled},
     context::put,
-    document::Document,
     list::{
         ASSERTION, ASSERTION_MAP, AUTHENTICATOR_FIELD, AUTHENTICATOR_LIST, EMAIL, IDENTIFIER,
         IDENTITY_PROVIDER, INFO, SESSION, SUBJECT, USER,
@@ -101,7 +100,7 @@ impl Facts {
     fn evaluation(&self, now: UnixMillis) -> Evaluation<'_> {
         Evaluation::new(Inputs {
             documents: [Some(&self.document), None, None],
-            now,
+            now: now.0,
             ..Inputs::default()
         })
     }
@@ -162,7 +161,7 @@ impl NamesExpression {
         }
         let mut evaluation = facts.evaluation(now);
         evaluation.begin(EXPRESSION_BUDGET);
-        let value = evaluation.value(&self.0.root).map_err(EvalError)?;
+        let value = self.0.value(&mut evaluation).map_err(EvalError)?;
         if matches!(value, Value::Null) {
             return Ok(Vec::new());
         }

@@ -5,18 +5,14 @@
 //! nothing, allocates nothing on its comparison path, and is bounded in time and memory. An expression that cannot be
 //! evaluated never allows a request.
 
-mod cel;
 mod checks;
 mod condition;
 mod context;
 mod decision;
 mod describe;
-mod document;
 mod explanation;
 mod expression;
 mod facts;
-#[cfg(feature = "fuzzing")]
-pub mod fuzzing;
 mod list;
 mod problem;
 #[cfg(test)]
@@ -29,6 +25,7 @@ mod step_up;
 mod view;
 mod wire;
 
+pub use cel::Fields;
 pub use checks::{check_condition, check_eval, check_policy};
 pub use context::{Background, Subject, Target};
 pub use decision::{
@@ -43,7 +40,7 @@ pub use expression::{Condition, EvalError, Scope, TextExpression};
 pub use facts::{Facts, Match, NamesExpression, OnError, Rules};
 pub use list::{EvalType, RuleList};
 pub use problem::Problem;
-pub use request::{Fields, Grpc, NoFields, Request};
+pub use request::{Grpc, NoFields, Request};
 pub use rule::{Effect, rule_name};
 pub use set::{PolicySet, inline_name};
 pub use step_up::{Age, Method, StepUp, StepUpAlternative, longest_age};

@@ -2,12 +2,12 @@
 
 use std::sync::OnceLock;
 
-use crate::{
-    Problem,
-    cel::{self, Environment},
-    document::Layout,
-    schema::{self, Field, Kind, MessageType, Shape},
+use cel::{
+    Context, Environment, Source,
+    schema::{Field, Kind, MessageType, Shape},
 };
+
+use crate::{Problem, request, schema};
 
 /// The rule list that an expression belongs to. It determines the fields of `ctx`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,47 +40,14 @@ pub enum EvalType {
     Names,
 }
 
-/// The `ctx` of a rule list: its fields and the documents that store them.
-pub(crate) struct ContextSchema {
-    pub(crate) root: &'static MessageType,
-    pub(crate) layouts: Vec<Layout>,
-    documents: fn(u32) -> Option<u8>,
-}
-
-impl ContextSchema {
-    /// Returns the document that stores field `number`, or `None` for the request, which is not stored.
-    pub(crate) fn document(&self, number: u32) -> Option<u8> {
-        (self.documents)(number)
-    }
-
-    fn new(root: &'static MessageType, count: u8, documents: fn(u32) -> Option<u8>) -> Self {
-        let layouts = (0..count)
-            .map(|document| Layout::new(root, |field| documents(field.number) == Some(document)))
-            .collect();
-        Self {
-            root,
-            layouts,
-            documents,
-        }
-    }
-
-    /// Returns the layout of a document.
-    pub(crate) fn layout(&self, document: u8) -> &Layout {
-        static EMPTY: OnceLock<Layout> = OnceLock::new();
-        self.layouts
-            .get(usize::from(document))
-            .unwrap_or_else(|| EMPTY.get_or_init(|| Layout::new(schema::message(""), |_| false)))
-    }
-}
-
 /// Document of the User, the Groups and the Device. The only document of lists that have one.
 pub(crate) const SUBJECT: u8 = 0;
 /// Document of the Service and the Namespace.
 pub(crate) const TARGET: u8 = 1;
 /// Document of the Session.
 pub(crate) const OF_SESSION: u8 = 2;
-/// Maximum number of documents of a list.
-pub(crate) const DOCUMENTS: usize = 3;
+/// Number of documents of the list with the most documents.
+const DOCUMENTS: u8 = 3;
 
 impl RuleList {
     /// Returns the names that expressions of this list can refer to.
@@ -92,21 +59,21 @@ impl RuleList {
         }
     }
 
-    pub(crate) fn schema(self) -> &'static ContextSchema {
-        static POLICY: OnceLock<ContextSchema> = OnceLock::new();
-        static ENFORCEMENT: OnceLock<ContextSchema> = OnceLock::new();
-        static AUTHENTICATOR: OnceLock<ContextSchema> = OnceLock::new();
-        static PROVIDER: OnceLock<ContextSchema> = OnceLock::new();
-        static AAL: OnceLock<ContextSchema> = OnceLock::new();
-        static PROVISIONING: OnceLock<ContextSchema> = OnceLock::new();
+    pub(crate) fn schema(self) -> &'static Context {
+        static POLICY: OnceLock<Context> = OnceLock::new();
+        static ENFORCEMENT: OnceLock<Context> = OnceLock::new();
+        static AUTHENTICATOR: OnceLock<Context> = OnceLock::new();
+        static PROVIDER: OnceLock<Context> = OnceLock::new();
+        static AAL: OnceLock<Context> = OnceLock::new();
+        static PROVISIONING: OnceLock<Context> = OnceLock::new();
         match self {
             Self::Policy => POLICY.get_or_init(|| {
                 let root = schema::message("octelium.api.main.core.v1.RequestContext");
-                ContextSchema::new(root, 3, |number| match number {
-                    1 => None,
-                    2 => Some(OF_SESSION),
-                    6 | 7 => Some(TARGET),
-                    _ => Some(SUBJECT),
+                Context::new(root, DOCUMENTS, |field| match field.name.as_str() {
+                    "request" => Source::Part(request::part()),
+                    "session" => Source::Document(OF_SESSION),
+                    "service" | "namespace" => Source::Document(TARGET),
+                    _ => Source::Document(SUBJECT),
                 })
             }),
             Self::Enforcement => ENFORCEMENT.get_or_init(|| {
@@ -167,15 +134,15 @@ pub(crate) const IDENTIFIER: u32 = 9;
 pub(crate) const EMAIL: u32 = 10;
 
 /// Builds a schema whose fields are stored in one document.
-fn stored(fields: Vec<Field>) -> ContextSchema {
+fn stored(fields: Vec<Field>) -> Context {
     // Leaked once for each rule list; schemas live as long as the program.
     let root = Box::leak(Box::new(MessageType::synthetic("ctx", fields)));
-    ContextSchema::new(root, 1, |_| Some(SUBJECT))
+    Context::new(root, 1, |_| Source::Document(SUBJECT))
 }
 
 fn message(number: u32, name: &str, message: &str) -> Field {
-    let id = schema::message_id(&format!("octelium.api.main.core.v1.{message}"));
-    field(number, name, id.map_or(Kind::Object, Kind::Message))
+    let message = schema::reference(&format!("octelium.api.main.core.v1.{message}"));
+    field(number, name, message.map_or(Kind::Object, Kind::Message))
 }
 
 fn field(number: u32, name: &str, kind: Kind) -> Field {

@@ -4,10 +4,9 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use crate::{
-    RuleList, cel,
-    schema::{EnumType, Kind, MessageType, Shape},
-};
+use cel::schema::{EnumType, Kind, MessageType, Shape};
+
+use crate::RuleList;
 
 const LISTS: [(RuleList, &str); 6] = [
     (
@@ -153,7 +152,7 @@ fn page() -> String {
     );
     let mut messages: Vec<&'static MessageType> = Vec::new();
     for (list, title) in LISTS {
-        let root = list.schema().root;
+        let root = list.schema().root();
         let _ = write!(page, "\n### {title}\n\n| field | type |\n|---|---|\n");
         for field in &root.fields {
             let _ = writeln!(page, "| `ctx.{}` | {} |", field.name, shape(field.shape));
@@ -264,6 +263,6 @@ fn kind(kind: Kind) -> String {
         Kind::Object => "map of string to anything".to_owned(),
         Kind::Json => "anything".to_owned(),
         Kind::Array => "list of anything".to_owned(),
-        other => other.ty().to_string(),
+        other => cel::Type::of_kind(other).to_string(),
     }
 }

@@ -1,12 +1,10 @@
 //! The request that Policies decide.
 
-/// Named values of a request that are read on demand: headers (names in lower case) or query parameters.
-pub trait Fields: Sync {
-    /// Returns the first value of `name`.
-    fn get(&self, name: &str) -> Option<&str>;
-    /// Calls `visit` once for each name, with its first value.
-    fn each(&self, visit: &mut dyn FnMut(&str, &str));
-}
+use std::sync::LazyLock;
+
+use cel::{Fields, Host, HostField, Member, Part, Value, schema::MessageType};
+
+use crate::schema;
 
 /// A set of [`Fields`] without values.
 #[derive(Debug, Clone, Copy, Default)]
@@ -98,5 +96,205 @@ impl<'a> Grpc<'a> {
             method,
             target: &[],
         })
+    }
+}
+
+/// Returns the `ctx.request` of an expression.
+pub(crate) fn part() -> &'static Part {
+    static REQUEST: LazyLock<Part> = LazyLock::new(|| Part {
+        message: message("Request"),
+        member: |name| {
+            Some(match name {
+                "ip" => Member::Text(IP),
+                "http" => Member::Part(http()),
+                "grpc" => Member::Part(grpc()),
+                _ => return None,
+            })
+        },
+        presence: None,
+    });
+    &REQUEST
+}
+
+/// Returns the `ctx.request.http`. It is present in every request.
+fn http() -> &'static Part {
+    static HTTP: LazyLock<Part> = LazyLock::new(|| Part {
+        message: message("Request.HTTP"),
+        member: |name| {
+            Some(match name {
+                "method" => Member::Text(METHOD),
+                "path" => Member::Text(PATH),
+                "uri" => Member::Text(URI),
+                "host" => Member::Text(HOST),
+                "scheme" => Member::Text(SCHEME),
+                "protocol" => Member::Text(PROTOCOL),
+                "size" => Member::Value(SIZE),
+                "headers" => Member::Fields(HEADERS),
+                "queryParams" => Member::Fields(QUERY),
+                "body" => Member::Value(BODY),
+                "bodyMap" => Member::Value(BODY_MAP),
+                _ => return None,
+            })
+        },
+        presence: None,
+    });
+    &HTTP
+}
+
+/// Returns the `ctx.request.grpc`. Its `http` is that of the request.
+fn grpc() -> &'static Part {
+    static GRPC: LazyLock<Part> = LazyLock::new(|| Part {
+        message: message("Request.GRPC"),
+        member: |name| {
+            Some(match name {
+                "http" => Member::Alias(http()),
+                "package" => Member::Text(GRPC_PACKAGE),
+                "service" => Member::Text(GRPC_SERVICE),
+                "serviceFullName" => Member::Text(GRPC_SERVICE_FULL_NAME),
+                "method" => Member::Text(GRPC_METHOD),
+                "target" => Member::Value(GRPC_TARGET),
+                _ => return None,
+            })
+        },
+        presence: Some(IS_GRPC),
+    });
+    &GRPC
+}
+
+/// Returns a message in `RequestContext`.
+fn message(name: &str) -> &'static MessageType {
+    schema::message(&format!("octelium.api.main.core.v1.RequestContext.{name}"))
+}
+
+// Texts.
+const IP: HostField = HostField(0);
+const METHOD: HostField = HostField(1);
+const PATH: HostField = HostField(2);
+const URI: HostField = HostField(3);
+const HOST: HostField = HostField(4);
+const SCHEME: HostField = HostField(5);
+const PROTOCOL: HostField = HostField(6);
+const GRPC_PACKAGE: HostField = HostField(7);
+const GRPC_SERVICE: HostField = HostField(8);
+const GRPC_SERVICE_FULL_NAME: HostField = HostField(9);
+const GRPC_METHOD: HostField = HostField(10);
+// Maps of texts.
+const HEADERS: HostField = HostField(11);
+const QUERY: HostField = HostField(12);
+// Other values.
+const SIZE: HostField = HostField(13);
+const BODY: HostField = HostField(14);
+const BODY_MAP: HostField = HostField(15);
+const GRPC_TARGET: HostField = HostField(16);
+const IS_GRPC: HostField = HostField(17);
+
+/// Each field is read by the method that its [`Member`] names. A test checks that no field is left out.
+impl Host for Request<'_> {
+    fn text(&self, field: HostField) -> &str {
+        let grpc = self.grpc.as_ref();
+        match field {
+            IP => self.ip,
+            METHOD => self.method,
+            PATH => self.path,
+            URI => self.uri,
+            HOST => self.host,
+            SCHEME => self.scheme,
+            PROTOCOL => self.protocol,
+            GRPC_PACKAGE => grpc.map_or("", |grpc| grpc.package),
+            GRPC_SERVICE => grpc.map_or("", |grpc| grpc.service),
+            GRPC_SERVICE_FULL_NAME => grpc.map_or("", |grpc| grpc.service_full_name),
+            GRPC_METHOD => grpc.map_or("", |grpc| grpc.method),
+            _ => "",
+        }
+    }
+
+    fn fields(&self, field: HostField) -> &dyn Fields {
+        match field {
+            HEADERS => self.headers,
+            QUERY => self.query,
+            _ => &NoFields,
+        }
+    }
+
+    fn value(&self, field: HostField) -> Value<'_> {
+        static TARGET: LazyLock<&MessageType> = LazyLock::new(|| message("Request.GRPC.Target"));
+        match field {
+            SIZE => Value::Int(self.size),
+            BODY => Value::Slice(self.body),
+            BODY_MAP => match self.body_map {
+                Some(object) => Value::Struct(object),
+                None => Value::Object(&[]),
+            },
+            GRPC_TARGET => Value::Message(&TARGET, self.grpc.map_or(&[], |grpc| grpc.target)),
+            IS_GRPC => Value::Bool(self.grpc.is_some()),
+            _ => Value::Null,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct One;
+
+    impl Fields for One {
+        fn get(&self, name: &str) -> Option<&str> {
+            (name == "a").then_some("b")
+        }
+
+        fn each(&self, visit: &mut dyn FnMut(&str, &str)) {
+            visit("a", "b");
+        }
+    }
+
+    /// Asserts that the host reads every field of a part, and returns their names.
+    fn read(request: &Request<'_>, part: &Part) -> Vec<String> {
+        let mut names = Vec::new();
+        for field in &part.message.fields {
+            let Some(member) = (part.member)(&field.name) else {
+                continue;
+            };
+            let is_read = match member {
+                Member::Part(_) | Member::Alias(_) => true,
+                Member::Text(number) => !request.text(number).is_empty(),
+                Member::Fields(number) => request.fields(number).get("a") == Some("b"),
+                Member::Value(number) => !matches!(request.value(number), Value::Null),
+            };
+            assert!(is_read, "{}.{}", part.message.name, field.name);
+            names.push(field.name.clone());
+        }
+        names
+    }
+
+    #[test]
+    fn every_field_of_the_request_is_read() {
+        let request = Request {
+            ip: "ip",
+            method: "method",
+            path: "path",
+            uri: "uri",
+            host: "host",
+            scheme: "scheme",
+            protocol: "protocol",
+            size: 1,
+            headers: &One,
+            query: &One,
+            body: b"body",
+            body_map: None,
+            grpc: Some(Grpc {
+                package: "package",
+                service: "service",
+                service_full_name: "service_full_name",
+                method: "method",
+                target: b"target",
+            }),
+        };
+        assert_eq!(read(&request, part()), ["http", "grpc", "ip"]);
+        // Every field of the two messages, so a field of the contract that the host does not read is noticed.
+        for part in [http(), grpc()] {
+            let declared = part.message.fields.iter().map(|field| field.name.clone());
+            assert_eq!(read(&request, part), declared.collect::<Vec<_>>());
+        }
     }
 }

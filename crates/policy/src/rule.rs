@@ -6,11 +6,11 @@ use api::core_v1::policy::{
     Spec,
     spec::{Rule as Written, enforcement_rule, rule},
 };
+use cel::{Error, Evaluation};
 use prost_types::Struct;
 
 use crate::{
     Problem, RuleList,
-    cel::{Error, Evaluation},
     condition::{self, Compiled},
 };
 

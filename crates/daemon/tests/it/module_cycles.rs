@@ -11,12 +11,12 @@ use std::{
 use crate::tidy::{assert_none, read, relative, root};
 
 const PACKAGES: &[&str] = &[
-    "authn", "cli", "daemon", "domain", "gateway", "policy", "server", "store",
+    "authn", "cel", "cli", "daemon", "domain", "gateway", "policy", "server", "store",
 ];
 
 /// Known cycles: the package, and in alphabetical order all modules that import each other, directly or through others.
 /// Do not add to this list.
-const KNOWN: &[(&str, &[&str])] = &[("policy", &["cel", "document", "list", "schema"])];
+const KNOWN: &[(&str, &[&str])] = &[];
 
 #[test]
 fn modules_have_no_import_cycles() {

@@ -9,7 +9,8 @@ use std::{
 const DIRECTIONS: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("domain", &["api"]),
-    ("policy", &["api", "domain", "strict-json"]),
+    ("cel", &["strict-json"]),
+    ("policy", &["api", "domain", "cel"]),
     ("store", &["api", "domain"]),
     ("authn", &["api", "domain", "strict-json"]),
     ("strict-json", &[]),

@@ -1,9 +1,0 @@
-//! Entry points of the fuzz targets.
-
-/// Checks the invariants of the translation of a regular expression.
-///
-/// # Panics
-/// Panics if an invariant does not hold.
-pub fn regular_expression(pattern: &str) {
-    crate::cel::check_translation(pattern);
-}
