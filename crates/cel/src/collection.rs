@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crate::{
     access,
     error::Error,
+    host::Host,
     part::Member,
-    schema::Kind,
+    schema::{Field, Kind},
     state::{Evaluation, Outcome},
     value::{Repeated, Value},
     wire,
@@ -203,13 +204,19 @@ pub(crate) fn has<'a>(
             let host = evaluation.inputs.host;
             Ok(match (part.member)(field) {
                 Some(Member::Part(inner) | Member::Alias(inner)) => access::has_part(host, inner),
-                Some(Member::Text(_) | Member::Fields(_) | Member::Value(_)) | None => {
-                    !is_zero(&access::part_field(host, part, declared))
+                Some(member @ (Member::Text(_) | Member::Fields(_) | Member::Value(_))) => {
+                    has_member(host, member, declared)
                 }
+                None => false,
             })
         }
         other => Ok(lookup(evaluation, other, &Value::Str(field))?.is_some()),
     }
+}
+
+/// Returns whether a member of a part is set and is not the default of its type.
+pub(crate) fn has_member(host: Option<&dyn Host>, member: Member, declared: &Field) -> bool {
+    host.is_some() && !is_zero(&access::member_value(host, member, declared))
 }
 
 /// Evaluates `operand[index]`.

@@ -59,8 +59,7 @@ impl<'a> Evaluation<'a> {
             }
             Node::HasPart(part) => Ok(access::has_part(self.inputs.host, part)),
             Node::HasMember(member, field) => {
-                let value = access::member_value(self.inputs.host, *member, field);
-                Ok(self.inputs.host.is_some() && !collection::is_zero(&value))
+                Ok(collection::has_member(self.inputs.host, *member, field))
             }
             Node::Not(inner) => Ok(!self.test(inner)?),
             Node::And(operands) => self.absorb(operands, false),

@@ -96,6 +96,11 @@ pub enum Kind {
 pub struct MessageRef(&'static OnceLock<MessageType>);
 
 impl MessageRef {
+    /// Creates a reference to a message that no descriptor defines. The message is never freed.
+    pub fn new(message: MessageType) -> Self {
+        Self(Box::leak(Box::new(OnceLock::from(message))))
+    }
+
     /// Returns the message type, or an empty one if the descriptors do not define it.
     pub fn get(self) -> &'static MessageType {
         self.0.get().unwrap_or_else(MessageType::empty)
