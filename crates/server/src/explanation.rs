@@ -73,8 +73,7 @@ pub(crate) async fn explain(
     };
     let policies = ctx.directory.policies();
     let subject = requester.as_ref().map(|requester| &*requester.subject);
-    let explain_request =
-        policy::explain_request(&policies, subject, &entry.target, &described, at);
+    let answer = policy::explain_request(&policies, subject, &entry.target, &described, at);
     let mut answer = match answer {
         Ok(answer) => answer,
         Err(misread) => return Ok(policy::refusal(misread.to_string())),

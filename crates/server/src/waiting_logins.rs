@@ -274,9 +274,7 @@ mod tests {
             assert_eq!(clients.ask(1), Ok(None));
         }
         assert!(clients.ask(1).is_err());
-        clients
-            .waiting
-            .remove_entered(remove_entered.code.as_bytes());
+        clients.waiting.remove_entered(entered.code.as_bytes());
         assert_eq!(clients.ask(1), Ok(None));
         assert!(clients.ask(1).is_err());
         clients.waiting.remove(lost.id);

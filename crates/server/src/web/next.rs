@@ -162,7 +162,7 @@ impl Next {
         kept
     }
 
-    pub(super) fn from_sealed(from_sealed: SealedNext) -> Self {
+    pub(super) fn from_sealed(kept: SealedNext) -> Self {
         if !kept.url.is_empty() {
             return Self::Service(ReturnTarget {
                 url: kept.url,

@@ -177,10 +177,10 @@ impl AuthenticationContext {
                     None if self.step_up_options.is_some() => { (self.to_add(ctx, &token)?) }
                     None => {
                         p { "None of your Authenticators can be used in this Session. Sign in again, or ask an administrator." }
-                        p { a.button.wide href=(again) { "Sign in again" } }
+                        p { a.button.wide href=(reauthentication_page) { "Sign in again" } }
                     }
                 }
-                @if has_login { p.fine { a href=(again) { "Sign in again instead" } } }
+                @if has_login { p.fine { a href=(reauthentication_page) { "Sign in again instead" } } }
                 @if is_recommended { (skip_button(&token, &next_field(ctx, &self.next)?)) }
             }
         };

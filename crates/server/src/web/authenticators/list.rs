@@ -59,7 +59,7 @@ pub(super) async fn page(State(ctx): State<Context>, member: Member) -> Result<R
             }
         }
         @if all.iter().any(|stored| authenticator::is_registered(&stored.message)) {
-            (codes(left, &token, now))
+            (codes(remaining, &token, now))
         }
     };
     Ok(Page::of(Section::Authenticators, body).into_response())
