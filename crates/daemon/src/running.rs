@@ -147,8 +147,7 @@ impl Instance {
             files::write_public(&path, pem)?;
             tracing::info!(path = %path.display(), "CA certificate for clients written");
         }
-        let workers =
-            Workers::start(gateway_config.workers).context("cannot start the worker threads")?;
+        let workers = Workers::start(gateway_config.workers).context("cannot start workers")?;
         let sites = sites(context, routes, Arc::clone(&clock), gateway_config).await?;
 
         let stop = CancellationToken::new();

@@ -183,7 +183,7 @@ mod tests {
             Waiting {
                 id,
                 code: id.to_string(),
-                prefix: prefix(client),
+                prefix: Some(prefix(client)),
                 since: self.clock.now(),
             }
         }
@@ -193,9 +193,9 @@ mod tests {
         }
     }
 
-    fn prefix(client: usize) -> Option<AddressPrefix> {
+    fn prefix(client: usize) -> AddressPrefix {
         let [high, low] = u16::try_from(client).unwrap().to_be_bytes();
-        Some(IpAddr::from([198, 18, high, low]).into())
+        IpAddr::from([198, 18, high, low]).into()
     }
 
     #[test]
@@ -216,10 +216,10 @@ mod tests {
             assert_eq!(clients.ask(number / SHARE), Ok(None), "{number}");
         }
         let evicted = clients.ask(1000).unwrap().unwrap();
-        assert_eq!(evicted.prefix, prefix(0));
+        assert_eq!(evicted.prefix, Some(prefix(0)));
         for newcomer in 1001..1100 {
             let evicted = clients.ask(newcomer).unwrap().unwrap();
-            assert!((0..TOTAL / SHARE).any(|greedy| evicted.prefix == prefix(greedy)));
+            assert!((0..TOTAL / SHARE).any(|greedy| evicted.prefix == Some(prefix(greedy))));
         }
         // Those who lost logins cannot evict each other's.
         assert!(clients.ask(0).is_err());
@@ -234,9 +234,9 @@ mod tests {
         assert_eq!(clients.ask(TOTAL), Err(Full { retry_after: OLD }));
         clients.clock.advance(OLD);
         let evicted = clients.ask(TOTAL).unwrap().unwrap();
-        assert_eq!(evicted.prefix, prefix(0));
+        assert_eq!(evicted.prefix, Some(prefix(0)));
         let evicted = clients.ask(TOTAL + 1).unwrap().unwrap();
-        assert_eq!(evicted.prefix, prefix(1));
+        assert_eq!(evicted.prefix, Some(prefix(1)));
     }
 
     #[test]

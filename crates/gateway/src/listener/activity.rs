@@ -216,7 +216,7 @@ impl Unsent {
 
     fn count(&self, period: u32) -> &AtomicU32 {
         let [even, odd] = &self.counts;
-        if period % 2 == 0 { even } else { odd }
+        if period.is_multiple_of(2) { even } else { odd }
     }
 }
 

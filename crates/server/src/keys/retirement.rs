@@ -41,7 +41,7 @@ impl Keyring {
             transaction.push(Operation::Delete(Kind::SigningKey, id, None));
             match self.store.commit(transaction).await {
                 Ok(_) => {
-                    tracing::info!(key = %id, "removed a signing key that has no valid tokens")
+                    tracing::info!(key = %id, "removed a signing key that has no valid tokens");
                 }
                 // Another replica has removed the key.
                 Err(CommitError::Conflict { .. }) => {}

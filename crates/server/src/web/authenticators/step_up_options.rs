@@ -76,7 +76,7 @@ impl StepUpOptions {
                 ADD_TOTP => step_up_options.add(Type::Totp),
                 word => match word.strip_prefix(AGE) {
                     Some(age) => {
-                        step_up_options.max_age = age.parse().ok().map(Duration::from_secs)
+                        step_up_options.max_age = age.parse().ok().map(Duration::from_secs);
                     }
                     None => step_up_options
                         .authenticators

@@ -577,7 +577,7 @@ async fn metadata_that_describe_no_provider_are_refused_when_they_are_written() 
         "https://idp.example.org/login",
         "http://idp.example.org/login",
     );
-    assert!(create(&bad).await.contains("no https URL"));
+    assert!(create(&bad).await.contains("not an https URL"));
     Provider::from_metadata(&good, MetadataOptions::default(), UnixMillis(0)).unwrap();
 }
 
