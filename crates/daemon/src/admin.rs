@@ -175,12 +175,13 @@ async fn serve_connection(
     end: CancellationToken,
 ) {
     let activity = Arc::clone(slot.activity());
+    let share = slot.share();
     let stream = StallTimeout::new(CountedConnection::new(stream, slot), REQUEST_TIMEOUT);
     let service = service_fn(move |request| {
         Box::pin(answer(router.clone(), request)) as BoxFuture<'static, Result<_, Infallible>>
     });
     let stream = Box::new(stream);
-    let served = protocols.serve(stream, Protocol::Http1, service, &activity, &end);
+    let served = protocols.serve(stream, Protocol::Http1, service, &activity, &share, &end);
     if let Err(error) = served.await {
         tracing::debug!(%error, "connection of the admin listener ended");
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use domain::address_prefix::AddressPrefix;
-use gateway::listener::{Activity, Idle, Limit, StreamBudget, StreamShare};
+use gateway::listener::{Activity, ClientShare, Idle, Limit, StreamBudget};
 use tokio::time::Instant;
 
 mod connection_rate;
@@ -78,7 +78,7 @@ struct Table {
 struct Group {
     /// A random value that orders holders with equally many connections, so that no address is always first.
     tie: u64,
-    streams: Arc<StreamShare>,
+    share: Arc<ClientShare>,
     /// Connections by id, the oldest first.
     members: BTreeMap<u64, Arc<Activity>>,
     /// The id at which the next search starts.
@@ -91,7 +91,7 @@ pub(crate) struct Slot {
     holder: Holder,
     id: u64,
     activity: Arc<Activity>,
-    streams: Arc<StreamShare>,
+    share: Arc<ClientShare>,
 }
 
 impl Connections {
@@ -141,7 +141,7 @@ impl Connections {
         table.open += 1;
         let group = table.groups.entry(holder);
         let group = group.or_insert_with(|| Group::new(self, holder));
-        let streams = Arc::clone(&group.streams);
+        let share = Arc::clone(&group.share);
         table.update(holder, |members| {
             members.insert(id, Arc::clone(&activity));
         });
@@ -152,7 +152,7 @@ impl Connections {
             holder,
             id,
             activity,
-            streams,
+            share,
         })
     }
 
@@ -327,7 +327,7 @@ impl Group {
     fn new(connections: &Connections, holder: Holder) -> Self {
         Self {
             tie: connections.hasher.hash_one(holder),
-            streams: match holder {
+            share: match holder {
                 Holder::Client(_) => connections.streams.of_client(),
                 Holder::Proxy(_) => connections.streams.of_proxy(),
             },
@@ -388,9 +388,9 @@ impl Slot {
         &self.activity
     }
 
-    /// Returns the HTTP/2 streams of the holder.
-    pub(crate) fn streams(&self) -> Arc<StreamShare> {
-        Arc::clone(&self.streams)
+    /// Returns the share of the holder.
+    pub(crate) fn share(&self) -> Arc<ClientShare> {
+        Arc::clone(&self.share)
     }
 
     /// Moves the slot from a proxy to the client that it connects for. Returns `None` if the client has too many

@@ -6,7 +6,7 @@ use axum::body::Body;
 use domain::rng::{Rng, random_string};
 use gateway::{
     grpc_status,
-    listener::{Limit, TrustedProxies, has_both_framings, has_malformed_chunk},
+    listener::{Limit, TrustedProxies, Unauthenticated, has_both_framings, has_malformed_chunk},
     status_class,
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header, uri::Authority};
@@ -18,6 +18,8 @@ use crate::{
 };
 
 const ID_ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+/// The gRPC status of a request without a valid token.
+const UNAUTHENTICATED: u8 = 16;
 const ID_LENGTH: usize = 16;
 /// The maximum number of fields in a request head. HTTP/2 limits only their bytes, but each field needs memory.
 const MAX_FIELDS: usize = 256;
@@ -61,7 +63,7 @@ impl Dispatch {
             Ok(host) => host,
             Err((status, problem)) => {
                 let line = self.line(&request, &connection);
-                let mut response = plain(status, problem);
+                let mut response = refusal(status, problem);
                 if request.version() <= Version::HTTP_11 {
                     // After an ambiguous request, no later bytes of the connection must be parsed as a request.
                     let close = HeaderValue::from_static("close");
@@ -74,7 +76,7 @@ impl Dispatch {
         let connection = &connection;
         if disagrees(connection, &host) {
             let line = self.line(&request, connection);
-            let response = plain(
+            let response = refusal(
                 StatusCode::MISDIRECTED_REQUEST,
                 "The host of the request is not the one that the connection was made for.\n",
             );
@@ -88,7 +90,7 @@ impl Dispatch {
         }
         let line = self.line(&request, connection);
         let id = line.id.clone();
-        let response = match site {
+        let mut response = match site {
             // Boxed, so that requests to Services do not carry their state.
             Site::Api => Box::pin(self.sites.api(request, connection, id)).await,
             Site::Cluster => {
@@ -97,6 +99,9 @@ impl Dispatch {
             }
             Site::Portal | Site::Service => self.secure_only(self.portal()),
         };
+        if is_refusal(&response) {
+            response.extensions_mut().insert(Unauthenticated);
+        }
         line.write(site.as_str(), &host, &response);
         response.map(Either::Right)
     }
@@ -201,6 +206,18 @@ impl Site {
             Self::Service => "service",
         }
     }
+}
+
+fn refusal(status: StatusCode, problem: &'static str) -> Response<Body> {
+    let mut response = plain(status, problem);
+    response.extensions_mut().insert(Unauthenticated);
+    response
+}
+
+/// Returns true for a client error of the API or a page. Clients with access cause few of them.
+fn is_refusal(response: &Response<Body>) -> bool {
+    let status = grpc_status(response.headers());
+    response.status().is_client_error() || status == Some(UNAUTHENTICATED)
 }
 
 /// Builds a response in plain text.

@@ -148,14 +148,14 @@ impl Serving {
         let Some(opening::Opened {
             stream,
             client: peer,
-            streams,
+            share,
         }) = opened
         else {
             return;
         };
         let tls = stream.get_ref().1;
         let protocol = match tls.alpn_protocol() {
-            Some(b"h2") => Protocol::Http2(streams),
+            Some(b"h2") => Protocol::Http2,
             _ => Protocol::Http1,
         };
         let server_name = tls.server_name();
@@ -169,7 +169,7 @@ impl Serving {
         };
         let served = self
             .protocols
-            .serve(stream, protocol, requests, &activity, &drain);
+            .serve(stream, protocol, requests, &activity, &share, &drain);
         if let Err(error) = served.await {
             tracing::debug!(%peer, %error, "connection ended");
         }

@@ -15,6 +15,7 @@ use crate::{
     denial_reason::Denial,
     forward::{GatewayResponse, forward},
     inbound::{Content, Inbound},
+    listener::Unauthenticated,
     login,
     mode::Mode,
     record::{Outcome, Record},
@@ -57,7 +58,10 @@ impl Gateway {
             Err(denial) => {
                 let portal = self.portal();
                 let format = DenialFormat::of(mode(record.route.as_deref()), is_person, &portal);
-                let response = denial.response(format, id);
+                let mut response = denial.response(format, id);
+                if record.caller.is_none() {
+                    response.extensions_mut().insert(Unauthenticated);
+                }
                 if !matches!(record.outcome, Outcome::Denied(_)) {
                     record.outcome = Outcome::Refused(denial.reason());
                 }

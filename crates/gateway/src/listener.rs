@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 mod activity;
+mod client_share;
 mod conversation;
 mod discard;
 mod frames;
@@ -22,22 +23,23 @@ mod limit;
 mod proxies;
 pub mod proxy_protocol;
 mod read_ahead;
+mod refusals;
 mod service;
 mod stall;
-mod stream_budget;
 mod streams;
 mod wait;
 mod watched;
 
 pub use activity::{Activity, Idle, Open};
+pub use client_share::{ClientShare, StreamBudget, StreamSlot};
 pub use conversation::{has_both_framings, has_malformed_chunk};
 pub use discard::{ClientBody, Discard};
 pub use limit::Limit;
 pub use proxies::{ForwardingMethod, InvalidForwardedFor, TrustedProxies};
 pub use read_ahead::ReadAhead;
+pub use refusals::Unauthenticated;
 pub use service::OpenBody;
 pub use stall::StallTimeout;
-pub use stream_budget::{StreamBudget, StreamShare, StreamSlot};
 pub use wait::WaitReadable;
 #[cfg(feature = "fuzzing")]
 pub(crate) use {
@@ -102,13 +104,13 @@ pub struct Protocols {
     discards: Discards,
 }
 
-/// The protocol of a connection.
-#[derive(Debug)]
+/// A version of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP/1.1 and HTTP/1.0.
     Http1,
-    /// HTTP/2, with the open streams of the client.
-    Http2(Arc<StreamShare>),
+    /// HTTP/2.
+    Http2,
 }
 
 impl Protocols {
@@ -133,6 +135,7 @@ impl Protocols {
         protocol: Protocol,
         service: S,
         activity: &Arc<Activity>,
+        client: &Arc<ClientShare>,
         drain: &CancellationToken,
     ) -> hyper::Result<()>
     where
@@ -144,7 +147,6 @@ impl Protocols {
         B::Data: Send,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let is_http1 = matches!(protocol, Protocol::Http1);
         let served = match protocol {
             Protocol::Http1 => {
                 http1::serve(
@@ -153,27 +155,28 @@ impl Protocols {
                     service,
                     self.limits.head_timeout,
                     activity,
+                    client,
                     drain,
                 )
                 .await
             }
-            Protocol::Http2(streams) => {
+            Protocol::Http2 => {
                 let limits = &self.limits;
                 let connection = Connection::Http2 {
                     discards: self.discards.of_connection(),
-                    streams,
                     most: limits.streams,
                 };
-                let requests = Requests::new(service, connection, Arc::clone(activity));
+                let client = Arc::clone(client);
+                let requests = Requests::new(service, connection, client, Arc::clone(activity));
                 http2::serve(&self.http2, stream, requests, limits, activity, drain).await
             }
         };
-        served.inspect_err(|error| count_limit(error, is_http1))
+        served.inspect_err(|error| count_limit(error, protocol))
     }
 }
 
 /// Counts a connection that ended because it exceeded a limit of the parser.
-fn count_limit(error: &hyper::Error, is_http1: bool) {
+fn count_limit(error: &hyper::Error, protocol: Protocol) {
     let source = error.source();
     let reset = source.and_then(|source| source.downcast_ref::<h2::Error>());
     let broken = source.and_then(|source| source.downcast_ref::<io::Error>());
@@ -186,7 +189,7 @@ fn count_limit(error: &hyper::Error, is_http1: bool) {
         Limit::Http2Resets.reached();
     } else if broken.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
         Limit::StallTime.reached();
-    } else if error.is_timeout() && is_http1 {
+    } else if error.is_timeout() && protocol == Protocol::Http1 {
         Limit::HeadTime.reached();
     }
 }

@@ -191,14 +191,14 @@ async fn unread_streams_are_freed_for_others_s02() {
         .collect();
     let mut streams = Vec::new();
     for slot in &greedy {
-        while let Ok(stream) = slot.streams().begin() {
+        while let Ok(stream) = slot.share().begin() {
             streams.push(stream);
         }
     }
     assert_eq!(streams.len(), 10 * STREAMS_PER_CONNECTION);
     pass(10).await;
     let other = connections.admit(client("127.0.0.6")).unwrap();
-    assert!(matches!(other.streams().begin(), Err(Limit::Streams)));
+    assert!(matches!(other.share().begin(), Err(Limit::Streams)));
     let mut closed = 0;
     for slot in &greedy {
         closed += usize::from(is_closed(slot).await);

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use gateway::listener::{
-    Limit, Limits, ReadAhead, StallTimeout, StreamShare,
+    ClientShare, Limit, Limits, ReadAhead, StallTimeout,
     proxy_protocol::{self, Source},
 };
 use tokio::{net::TcpStream, time::timeout};
@@ -19,8 +19,8 @@ pub(super) struct Opened {
     pub(super) stream: Box<Stream>,
     /// The address of the client.
     pub(super) client: SocketAddr,
-    /// The HTTP/2 streams of the client.
-    pub(super) streams: Arc<StreamShare>,
+    /// The share of the client.
+    pub(super) share: Arc<ClientShare>,
 }
 
 /// Returns the connection, or `None` if header or handshake fail.
@@ -60,14 +60,14 @@ async fn handshake(
     } else {
         (peer, slot)
     };
-    let streams = slot.streams();
+    let share = slot.share();
     let stream = CountedConnection::new(stream, slot);
     let stream = StallTimeout::new(ReadAhead::new(stream), Limits::default().stall);
     match serving.tls.accept(stream).await {
         Ok(stream) => Some(Opened {
             stream: Box::new(stream),
             client,
-            streams,
+            share,
         }),
         Err(error) => {
             tracing::debug!(peer = %client, %error, "TLS handshake failed");

@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{Limit, stream_budget::StreamSlot};
+use super::{Limit, client_share::StreamSlot};
 
 /// State shared by a connection, its open requests, and the code that may close it.
 #[derive(Debug)]

@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Activity, ClientBody, Limit, OpenBody, WaitReadable,
+    Activity, ClientBody, ClientShare, Limit, OpenBody, WaitReadable,
     conversation::Conversation,
     service::{Connection, Requests},
     watched::Watched,
@@ -43,6 +43,7 @@ pub(super) async fn serve<IO, S, B>(
     service: S,
     patience: Duration,
     activity: &Arc<Activity>,
+    client: &Arc<ClientShare>,
     drain: &CancellationToken,
 ) -> hyper::Result<()>
 where
@@ -58,6 +59,7 @@ where
     let mut requests = Requests::new(
         service,
         Connection::Http1(Arc::clone(&conversation)),
+        Arc::clone(client),
         Arc::clone(activity),
     );
     let mut rested: Option<(Instant, u64)> = None;

@@ -42,6 +42,8 @@ pub enum Limit {
     StreamsPerAddress,
     /// Open HTTP/2 streams of a listener.
     Streams,
+    /// Refused requests without authentication of one address prefix.
+    RefusalRate,
     /// Streams that an HTTP/2 client resets, and its protocol errors.
     Http2Resets,
     /// HTTP/2 frames that carry no request, such as PING, SETTINGS and PRIORITY.
@@ -63,7 +65,7 @@ pub enum Limit {
 static LOGGED: LastLogged = LastLogged::new();
 
 impl Limit {
-    const COUNT: usize = 23;
+    const COUNT: usize = 24;
 
     /// Counts that the limit was reached, and logs it at most once a minute.
     pub fn reached(self) {
@@ -112,6 +114,7 @@ impl Limit {
             Self::Http2Streams => "http2_streams",
             Self::StreamsPerAddress => "streams_per_address",
             Self::Streams => "streams",
+            Self::RefusalRate => "refusal_rate",
             Self::Http2Resets => "http2_resets",
             Self::Http2ControlFrames => "http2_control_frames",
             Self::BodyShare => "gateway_body_share",

@@ -2,21 +2,23 @@
 
 use std::{
     io::IoSlice,
+    mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
+use tokio::time::{Sleep, sleep};
 
 use super::{
-    Activity, Limit, Open,
+    Activity, ClientShare, Limit, Open, Unauthenticated,
     conversation::Conversation,
     discard::{ClientBody, ConnectionDiscards},
-    stream_budget::StreamShare,
     streams::StreamWait,
 };
 
@@ -44,6 +46,7 @@ pub(super) struct Part<D> {
 pub(super) struct Requests<S> {
     service: S,
     connection: Connection,
+    client: Arc<ClientShare>,
     activity: Arc<Activity>,
 }
 
@@ -54,26 +57,40 @@ pub(super) enum Connection {
     /// Concurrent requests.
     Http2 {
         discards: Arc<ConnectionDiscards>,
-        /// The open streams of the client.
-        streams: Arc<StreamShare>,
         /// The maximum number of open streams of the connection.
         most: u32,
     },
 }
 
 /// The future of a response.
-pub(super) struct ResponseFuture<F> {
-    /// `None` if the request is refused because there are too many streams.
-    future: Option<F>,
+pub(super) struct ResponseFuture<F, B> {
+    stage: Stage<F, B>,
     open: Option<Open>,
+    client: Arc<ClientShare>,
     activity: Arc<Activity>,
 }
 
+enum Stage<F, B> {
+    /// The service handles the request.
+    Handling(F),
+    /// The response is ready and waits for its time. The memory of the request is free.
+    Delayed(Pin<Box<Sleep>>, Box<Response<B>>),
+    /// The client has too many streams.
+    Refused,
+    Done,
+}
+
 impl<S> Requests<S> {
-    pub(super) fn new(service: S, connection: Connection, activity: Arc<Activity>) -> Self {
+    pub(super) fn new(
+        service: S,
+        connection: Connection,
+        client: Arc<ClientShare>,
+        activity: Arc<Activity>,
+    ) -> Self {
         Self {
             service,
             connection,
+            client,
             activity,
         }
     }
@@ -83,11 +100,11 @@ impl<S, B> Service<Request<Incoming>> for Requests<S>
 where
     S: Service<Request<OpenBody<ClientBody>>, Response = Response<B>>,
     S::Future: Unpin,
-    B: Body,
+    B: Body + Unpin,
 {
     type Response = Response<AnswerBody<B>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = ResponseFuture<S::Future, B>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let has_body = !request.body().is_end_stream();
@@ -96,10 +113,8 @@ where
                 conversation.begin(&mut request);
                 (None, None)
             }
-            Connection::Http2 {
-                discards, streams, ..
-            } => {
-                let stream = match streams.begin() {
+            Connection::Http2 { discards, .. } => {
+                let stream = match self.client.begin() {
                     Ok(stream) => stream,
                     Err(limit) => return self.refuse(limit),
                 };
@@ -117,46 +132,75 @@ where
         {
             Limit::Http2Streams.reached();
         }
-        ResponseFuture {
-            open: Some(open),
-            future: Some(self.service.call(request)),
-            activity: Arc::clone(&self.activity),
-        }
+        let stage = Stage::Handling(self.service.call(request));
+        self.response(stage, Some(open))
     }
 }
 
 impl<S> Requests<S> {
-    fn refuse<F>(&self, limit: Limit) -> ResponseFuture<F> {
+    fn refuse<F, B>(&self, limit: Limit) -> ResponseFuture<F, B> {
         limit.reached();
+        self.response(Stage::Refused, None)
+    }
+
+    fn response<F, B>(&self, stage: Stage<F, B>, open: Option<Open>) -> ResponseFuture<F, B> {
         ResponseFuture {
-            future: None,
-            open: None,
+            stage,
+            open,
+            client: Arc::clone(&self.client),
             activity: Arc::clone(&self.activity),
         }
     }
 }
 
-impl<F, B, E> Future for ResponseFuture<F>
+impl<F, B, E> Future for ResponseFuture<F, B>
 where
     F: Future<Output = Result<Response<B>, E>> + Unpin,
+    B: Unpin,
 {
     type Output = Result<Response<AnswerBody<B>>, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(future) = &mut self.future else {
-            return Poll::Ready(Ok(too_many_streams()));
-        };
-        let polled = Pin::new(future).poll(cx);
-        StreamWait::note(&polled);
-        polled.map_ok(|response| {
-            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                self.activity.upgrade();
+        if let Stage::Handling(future) = &mut self.stage {
+            let polled = Pin::new(future).poll(cx);
+            StreamWait::note(&polled);
+            let response = ready!(polled)?;
+            let delay = self.delay(&response);
+            if delay.is_zero() {
+                return Poll::Ready(Ok(self.open_response(response)));
             }
-            let open = self.open.take();
-            response.map(|body| AnswerBody {
-                body: Some(body),
-                open,
-            })
+            Limit::RefusalRate.reached();
+            self.stage = Stage::Delayed(Box::pin(sleep(delay)), Box::new(response));
+        }
+        if let Stage::Delayed(timer, _) = &mut self.stage {
+            let polled = timer.as_mut().poll(cx);
+            StreamWait::note(&polled);
+            ready!(polled);
+        }
+        Poll::Ready(Ok(match mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Delayed(_, response) => self.open_response(*response),
+            Stage::Handling(_) | Stage::Refused | Stage::Done => too_many_streams(),
+        }))
+    }
+}
+
+impl<F, B> ResponseFuture<F, B> {
+    fn delay(&self, response: &Response<B>) -> Duration {
+        if response.extensions().get::<Unauthenticated>().is_some() {
+            self.client.refusal_delay()
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    fn open_response(&mut self, response: Response<B>) -> Response<AnswerBody<B>> {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            self.activity.upgrade();
+        }
+        let open = self.open.take();
+        response.map(|body| AnswerBody {
+            body: Some(body),
+            open,
         })
     }
 }

@@ -19,6 +19,7 @@ use tokio::{
 };
 
 use super::*;
+use crate::listener::StreamBudget;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const GET: &str = "GET /get HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -128,7 +129,8 @@ fn serve_one() -> World {
             Box::pin(answer(request, keep)) as BoxFuture<'static, _>
         });
         let memory = Box::new(memory);
-        serve(&builder, memory, service, PATIENCE, &active, &stop).await
+        let client = StreamBudget::new(1000, || {}).of_client();
+        serve(&builder, memory, service, PATIENCE, &active, &client, &stop).await
     });
     World {
         client,

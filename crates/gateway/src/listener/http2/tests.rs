@@ -15,7 +15,8 @@ use tokio::{
 
 use super::*;
 use crate::listener::{
-    StreamBudget, StreamShare, discard::Discards, http2_builder, service::Connection,
+    ClientShare, StreamBudget, Unauthenticated, discard::Discards, http2_builder,
+    service::Connection,
 };
 
 const IDLE: Duration = Duration::from_mins(1);
@@ -34,8 +35,8 @@ fn serve_one() -> (DuplexStream, Server) {
     serve_client(StreamBudget::new(1000, || {}).of_client())
 }
 
-/// Serves one connection of a client with these streams.
-fn serve_client(streams: Arc<StreamShare>) -> (DuplexStream, Server) {
+/// Serves one connection of a client with this share.
+fn serve_client(share: Arc<ClientShare>) -> (DuplexStream, Server) {
     let (client, stream) = duplex(1 << 20);
     let activity = Arc::new(Activity::new());
     let answer = Arc::new(Notify::new());
@@ -49,6 +50,11 @@ fn serve_client(streams: Arc<StreamShare>) -> (DuplexStream, Server) {
                     "/wait" => {
                         waits.notified().await;
                         Empty::new().boxed()
+                    }
+                    "/refused" => {
+                        let mut response = Response::new(Empty::new().boxed());
+                        response.extensions_mut().insert(Unauthenticated);
+                        return Ok(response);
                     }
                     "/small" => Full::new(Bytes::from_static(b"small")).boxed(),
                     "/large" => Full::new(Bytes::from(vec![7; 200_000])).boxed(),
@@ -65,10 +71,9 @@ fn serve_client(streams: Arc<StreamShare>) -> (DuplexStream, Server) {
         let drain = CancellationToken::new();
         let connection = Connection::Http2 {
             discards: Discards::new(limits.discard).of_connection(),
-            streams,
             most: limits.streams,
         };
-        let requests = Requests::new(service, connection, Arc::clone(&active));
+        let requests = Requests::new(service, connection, share, Arc::clone(&active));
         serve(
             &builder,
             Box::new(stream),
@@ -309,4 +314,25 @@ async fn streams_of_one_client_are_bounded_over_all_its_connections_s02() {
     sleep(Duration::from_secs(1)).await;
     assert_eq!(get(&other, "/").await.await.unwrap().status(), 200);
     drop((first, unread, server));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_refusals_of_a_flood_wait_s02() {
+    let (stream, _server) = serve_one();
+    let (sender, _ended) = connect(stream).await;
+    let begun = Instant::now();
+    for _ in 0..=1000 {
+        get(&sender, "/refused").await.await.unwrap();
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    let mut refused = Vec::new();
+    for _ in 0..100 {
+        refused.push(get(&sender, "/refused").await);
+    }
+    get(&sender, "/").await.await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    for response in refused {
+        response.await.unwrap();
+    }
+    assert_eq!(begun.elapsed(), Duration::from_millis(500));
 }

@@ -334,8 +334,16 @@ async fn accept(listener: TcpListener, gateway: Arc<Gateway>) {
             });
             let drain = CancellationToken::new();
             let activity = Arc::new(Activity::new());
+            let client = StreamBudget::new(1000, || {}).of_client();
             let _ = protocols
-                .serve(Box::new(stream), protocol, service, &activity, &drain)
+                .serve(
+                    Box::new(stream),
+                    protocol,
+                    service,
+                    &activity,
+                    &client,
+                    &drain,
+                )
                 .await;
         });
     }
@@ -352,7 +360,7 @@ async fn protocol(stream: &TcpStream) -> Protocol {
             return Protocol::Http1;
         }
         if count == preface.len() {
-            return Protocol::Http2(StreamBudget::new(1000, || {}).of_client());
+            return Protocol::Http2;
         }
         tokio::task::yield_now().await;
     }

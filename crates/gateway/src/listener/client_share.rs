@@ -1,5 +1,4 @@
-//! The number of open HTTP/2 streams. Each holds the memory of a request, or of a response that its client has not
-//! read.
+//! The share of each client in the resources of a listener: open HTTP/2 streams, and refused requests.
 
 use std::{
     fmt,
@@ -7,31 +6,36 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
-use super::Limit;
+use super::{Limit, refusals::RefusalPace};
 
 /// The divisor of the total that gives the share of one client.
 const SHARE: usize = 5;
 
-/// The open HTTP/2 streams of a listener.
+/// The open HTTP/2 streams of a listener. Each holds the memory of a request, or of a response that its client has not
+/// read.
 pub struct StreamBudget {
     total: usize,
     open: AtomicUsize,
     make_room: Box<dyn Fn() + Send + Sync>,
 }
 
-/// The open HTTP/2 streams of one client, on all its connections.
+/// The share of one client, on all its connections.
 #[derive(Debug)]
-pub struct StreamShare {
+pub struct ClientShare {
     all: Arc<StreamBudget>,
+    /// The maximum number of open streams.
     limit: usize,
     open: AtomicUsize,
+    /// `None` for a trusted proxy, whose requests come from many clients.
+    refusals: Option<RefusalPace>,
 }
 
 /// The slot of one open stream. It is released on drop.
 #[must_use]
-pub struct StreamSlot(Arc<StreamShare>);
+pub struct StreamSlot(Arc<ClientShare>);
 
 impl StreamBudget {
     /// Creates a budget of `total` streams. `make_room` is called for each stream that is refused because of the total.
@@ -45,25 +49,26 @@ impl StreamBudget {
     }
 
     /// Returns the share of a client without open streams: a fifth of the total.
-    pub fn of_client(self: &Arc<Self>) -> Arc<StreamShare> {
-        self.share(self.total / SHARE)
+    pub fn of_client(self: &Arc<Self>) -> Arc<ClientShare> {
+        self.share(self.total / SHARE, Some(RefusalPace::new()))
     }
 
     /// Returns the share of a trusted proxy, which is only limited by the total.
-    pub fn of_proxy(self: &Arc<Self>) -> Arc<StreamShare> {
-        self.share(self.total)
+    pub fn of_proxy(self: &Arc<Self>) -> Arc<ClientShare> {
+        self.share(self.total, None)
     }
 
-    fn share(self: &Arc<Self>, limit: usize) -> Arc<StreamShare> {
-        Arc::new(StreamShare {
+    fn share(self: &Arc<Self>, limit: usize, refusals: Option<RefusalPace>) -> Arc<ClientShare> {
+        Arc::new(ClientShare {
             all: Arc::clone(self),
             limit,
             open: AtomicUsize::new(0),
+            refusals,
         })
     }
 }
 
-impl StreamShare {
+impl ClientShare {
     /// Opens a stream.
     ///
     /// # Errors
@@ -82,6 +87,12 @@ impl StreamShare {
             return Err(Limit::Streams);
         }
         Ok(slot)
+    }
+
+    /// Counts a refused request and returns the delay of its response.
+    pub(super) fn refusal_delay(&self) -> Duration {
+        let refusals = self.refusals.as_ref();
+        refusals.map_or(Duration::ZERO, RefusalPace::delay)
     }
 }
 
@@ -115,7 +126,7 @@ mod tests {
         (budget, calls)
     }
 
-    fn fill(share: &Arc<StreamShare>) -> (Vec<StreamSlot>, Limit) {
+    fn fill(share: &Arc<ClientShare>) -> (Vec<StreamSlot>, Limit) {
         let mut slots = Vec::new();
         loop {
             match share.begin() {
