@@ -1,7 +1,7 @@
 //! Evaluates compiled expressions with a budget.
 //!
-//! The height of the expression bounds recursion. The budget bounds time and memory: every node, element and piece of
-//! text is charged before it is created.
+//! The height of the expression bounds the recursion. The budget bounds time and memory: each node, each element and
+//! the bytes of each string are charged before they are evaluated, created or read.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Types, and type inference during the check of an expression.
+//! Types of expressions, and the type inference of the checker.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 

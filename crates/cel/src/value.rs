@@ -79,7 +79,7 @@ pub struct Instant {
     pub nanos: u32,
 }
 
-/// A map that an expression created. Keys are also indexed in sorted order.
+/// A map that an expression created. Entries keep their order of insertion; an index finds them by key.
 #[derive(Default)]
 pub struct Map<'a> {
     entries: Vec<(Value<'a>, Value<'a>)>,

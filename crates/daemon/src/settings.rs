@@ -123,7 +123,7 @@ settings! {
     }
 }
 
-/// Storage of requests to Services.
+/// Whether the newest requests to Services are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum AccessEvents {

@@ -15,7 +15,7 @@ const BOOT: [u8; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
 /// Contents of a requested quote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuoteRequest {
-    /// Qualifying data.
+    /// Nonce that the TPM signs (`qualifyingData` of `TPM2_Quote`).
     pub nonce: Vec<u8>,
     /// PCR bank, as a `TPM_ALG_ID`.
     pub hash_algorithm: u16,

@@ -49,7 +49,7 @@ pub(super) struct CredentialData {
 }
 
 impl AuthenticatorData {
-    /// Parses all bytes and runs the checks common to both ceremonies.
+    /// Parses the whole of `bytes` and runs the checks that registration and authentication share.
     pub(super) fn check(bytes: &[u8], expected: &Expected<'_>) -> Result<Self> {
         let malformed = Refusal::Malformed(WHAT);
         let (rp_id_hash, rest) = bytes.split_first_chunk::<32>().ok_or(malformed.clone())?;

@@ -187,7 +187,7 @@ impl SoftwareAuthenticator {
         URL_SAFE_NO_PAD.encode(&self.id)
     }
 
-    /// Creates a credential.
+    /// Creates a credential for the `options` of a server. Returns the response as JSON, altered by `twist`.
     pub fn create(&mut self, options: &str, twist: &Tampering) -> String {
         let options: serde_json::Value = serde_json::from_str(options).unwrap();
         if !twist.keeps_credential {

@@ -9,8 +9,10 @@ use crate::{canonical::Canonical, denial_reason::Denial, route::Cors};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Rejects state-changing requests unless a page of the same host sent them, or an origin that the Service trusts with
-/// credentials. Programs that send the cookie send neither `Sec-Fetch-Site` nor `Origin`, and pass.
+/// Rejects cross-site requests that could change state, and cross-site `WebSocket` handshakes.
+///
+/// A state-changing request passes if a page of the same host sent it, or if the CORS settings of the Service allow
+/// credentials for its origin. It also passes without `Sec-Fetch-Site` and `Origin`, because only browsers send them.
 pub(super) fn check(request: &Canonical, cors: Option<&Cors>) -> Result<(), Denial> {
     let origin = request.headers.get(header::ORIGIN);
     if request.websocket {

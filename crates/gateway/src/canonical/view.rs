@@ -1,11 +1,11 @@
-//! The view of header fields for Policies.
+//! Header fields as Policies read them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::HeaderMap;
 use policy::Fields;
 
-/// Header fields. The view records if a value that is not text was read.
+/// Header fields of a request. Records whether a Policy read a value that is not UTF-8.
 pub(crate) struct HeaderView<'a> {
     headers: &'a HeaderMap,
     misread: AtomicBool,
@@ -19,7 +19,7 @@ impl<'a> HeaderView<'a> {
         }
     }
 
-    /// Returns true if a value was read that a Policy cannot see as the upstream does.
+    /// Returns true if a Policy read a value that is not UTF-8. Policies cannot see such a value, but the upstream can.
     pub(crate) fn was_misread(&self) -> bool {
         self.misread.load(Ordering::Relaxed)
     }

@@ -39,7 +39,7 @@ pub struct StreamSlot(Arc<ClientShare>);
 
 impl StreamBudget {
     /// Creates a budget of `total` streams. `make_room` is called for each stream that is refused because of the total.
-    /// It should close an idle connection, because the client of an idle connection may hold streams by not reading.
+    /// It should close an idle connection: its client may keep streams open by not reading the end of responses.
     pub fn new(total: usize, make_room: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
             total,
@@ -48,12 +48,12 @@ impl StreamBudget {
         })
     }
 
-    /// Returns the share of a client without open streams: a fifth of the total.
+    /// Creates the share of a client. It allows a fifth of the total.
     pub fn of_client(self: &Arc<Self>) -> Arc<ClientShare> {
         self.share(self.total / SHARE, Some(RefusalPace::new()))
     }
 
-    /// Returns the share of a trusted proxy, which is only limited by the total.
+    /// Creates the share of a trusted proxy. Only the total limits it.
     pub fn of_proxy(self: &Arc<Self>) -> Arc<ClientShare> {
         self.share(self.total, None)
     }

@@ -145,7 +145,8 @@ impl ProviderEntry {
         found.map_or(Aal::Unset, |found| found.effect)
     }
 
-    /// Returns whether the rules allow this login of `user`. The first match decides; without a match they allow.
+    /// Returns whether the rules allow this login of `user`. The first rule that matches decides. If none matches, the
+    /// login is allowed.
     pub(crate) fn allows(&self, user: &User, info: &Info, now: UnixMillis) -> bool {
         let facts =
             Facts::identity_provider_post_authentication(user, &self.provider.message, info);

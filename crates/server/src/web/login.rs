@@ -47,8 +47,8 @@ const FOR_SERVICE: &str = "proof";
 const PROOF_WHY: &str =
     "Sign in again. The page or Service that you are opening requires a recent sign-in.";
 
-/// Query field that makes providers ask for an account even if the browser is signed in there. The account that is
-/// signed in there was refused here.
+/// Query field that makes the provider authenticate the person again. It is set after the Cluster refused the account
+/// that is signed in at the provider.
 const OTHER: &str = "other";
 
 /// Shows the login methods. A visitor with a Session continues at once.

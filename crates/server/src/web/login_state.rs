@@ -78,7 +78,7 @@ impl LoginState {
     /// Returns the login of this browser that `state` belongs to. [`Self::used`] ends it.
     ///
     /// # Errors
-    /// Returns a page if this browser did not begin the login, it took too long, or it is finished.
+    /// Returns a [`Failure`] if this browser did not begin the login, or if the login took too long or is finished.
     pub(super) async fn read(
         ctx: &Context,
         headers: &HeaderMap,
@@ -119,8 +119,8 @@ impl LoginState {
         })
     }
 
-    /// The record that finishes the login, in the transaction that creates its Session. A login that fails stores
-    /// nothing.
+    /// Returns the record that marks the login as used. The transaction that creates the Session stores it, so a failed
+    /// login stores nothing.
     pub(super) fn used(&self, ctx: &Context) -> SingleUse {
         SingleUse {
             kind: USED,

@@ -22,7 +22,7 @@ pub(crate) enum Next {
     Page(String),
 }
 
-/// The form that is sealed into a cookie.
+/// A [`Next`] in the encoding that is sealed into a cookie.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct SealedNext {
     #[prost(string, tag = "1")]
@@ -47,7 +47,7 @@ const NO_CODE: &str = "-";
 const LONGEST_CODE: usize = 16;
 
 impl Next {
-    /// Reads it from the query of the login page or from the fields of a form.
+    /// Reads the place from the query of the login page or from the fields of a form.
     ///
     /// # Errors
     /// Returns a [`Failure`] if the signed return address is invalid or expired, or the request of the client is

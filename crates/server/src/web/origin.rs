@@ -5,7 +5,8 @@ use http::{HeaderMap, HeaderName, header};
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Returns whether the browser reports that a page at `origin` sent the request. At least one of `Sec-Fetch-Site` and
-/// `Origin` must be present, and neither may contradict. A Service of this Cluster is same-site, but another origin.
+/// `Origin` must be present, and each one present must confirm it. `same-site` is not enough: it includes the Services
+/// of this Cluster.
 pub(super) fn is_own(headers: &HeaderMap, origin: &str) -> bool {
     let site = single(headers, &SEC_FETCH_SITE);
     let named = single(headers, &header::ORIGIN);

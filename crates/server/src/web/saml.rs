@@ -52,7 +52,7 @@ pub(super) fn routes() -> Router<Context> {
         .route(saml::LOGOUT, get(redirected).post(posted))
 }
 
-/// Serves the metadata for identity providers without their own entity id for us.
+/// Serves the default metadata, for providers whose `IdentityProvider` sets no entity ID for the Cluster.
 async fn metadata(State(ctx): State<Context>) -> Result<Response, Failure> {
     Ok(document(saml::metadata(&ctx, None).await?))
 }

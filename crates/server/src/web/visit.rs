@@ -201,8 +201,8 @@ impl Visitor {
         }
     }
 
-    /// Returns why the documents of the Session refuse its use, if they do. Use this only to choose the page to show.
-    /// Rights require [`Self::check_active`].
+    /// Returns why the Session cannot be used, judged only by the documents that were loaded for it. Use this only to
+    /// choose the page to show. Granting access requires [`Self::check_active`].
     pub(super) fn refusal(&self, now: UnixMillis) -> Option<Refusal> {
         let of = self.resumed.snapshot();
         let credential = of.credential.map(|stored| &stored.message);

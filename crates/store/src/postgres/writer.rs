@@ -25,10 +25,10 @@ use crate::{CommitError, Committed, StoreError, prepared::Prepared};
 
 /// The capacity of the queue.
 const QUEUE: usize = 4096;
-/// The maximum number of transactions in a commit. Each holds some advisory locks, of which a server has a few
-/// thousand.
+/// The maximum number of transactions in a commit. Each takes several advisory locks, and PostgreSQL can hold only a
+/// few thousand.
 const GROUP: usize = 64;
-/// Attempts for a group that was certainly rolled back, by a lost connection or a deadlock.
+/// Attempts for a group. A retry requires that the group was certainly rolled back, for example after a deadlock.
 const ATTEMPTS: u32 = 3;
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 /// The time after a failed write for which this replica counts as unable to write.

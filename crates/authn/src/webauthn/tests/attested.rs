@@ -80,7 +80,7 @@ impl Attester {
     }
 }
 
-/// Returns the credential key, ready for a certificate.
+/// Returns the public key of the credential in the type that rcgen certifies.
 fn credential(authenticator: &Authenticator) -> rcgen::SubjectPublicKeyInfo {
     use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
     let der: PublicKeyX509Der<'_> = authenticator.key.public_key().as_der().unwrap();

@@ -116,7 +116,7 @@ impl Factors {
         })
     }
 
-    /// Checks that a guess is allowed now.
+    /// Checks that the User may enter a code now.
     ///
     /// # Errors
     /// Returns `RateLimited` after too many failures.

@@ -26,8 +26,8 @@ use crate::{
 /// Maximum age of an authentication that allows adding and removing Authenticators.
 pub(crate) const FRESH: Duration = Duration::from_mins(10);
 
-/// The holder of a Session, as read from the store. The Session may still wait for approval or for an Authenticator.
-/// Code that manages Authenticators or raises the Session requires a
+/// A Session with its User, Device and Credential, as read from the store. The Session may still wait for approval or
+/// for an Authenticator. Code that manages Authenticators or raises the Session requires a
 /// [`MayLackFirstAuthenticator`](crate::authentication::active::MayLackFirstAuthenticator) or a
 /// [`MayAwaitAuthenticator`](crate::authentication::active::MayAwaitAuthenticator).
 #[derive(Clone)]
@@ -40,7 +40,7 @@ pub(crate) struct HolderData {
     pub(crate) user: Stored<User>,
     pub(crate) device: Option<Stored<Device>>,
     pub(crate) credential: Option<Stored<Credential>>,
-    /// The current token of the Session. After another raise, this holder no longer holds the Session.
+    /// The current token of the Session. Another raise replaces it, which invalidates this holder.
     token_id: Uid,
 }
 

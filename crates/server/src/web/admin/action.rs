@@ -364,7 +364,8 @@ async fn delete(api: &Api, kind: Kind, uid: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Also ends Sessions that are created meanwhile, for at most [`ENDINGS`] rounds.
+/// Ends all Sessions of `user` except `own_session`. Sessions that are created meanwhile are ended too, for at most
+/// [`ENDINGS`] rounds.
 async fn end_all(api: &Api, user: &str, own_session: &str) -> Result<(), Failure> {
     let sessions = ConsoleKind::named("session")?;
     for _ in 0..ENDINGS {

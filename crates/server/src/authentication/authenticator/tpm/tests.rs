@@ -1,4 +1,4 @@
-//! Software TPMs.
+//! Tests of TPM Authenticators, with software TPMs.
 #![allow(
     clippy::large_futures,
     reason = "a test polls each of them once, on a stack of its own"
