@@ -8,7 +8,7 @@ use crate::{
     schema::{Field, MessageType},
 };
 
-/// What stores a field of `ctx`.
+/// The storage of a field of `ctx`.
 #[derive(Clone, Copy)]
 pub enum Source {
     /// The document with this index in [`Inputs::documents`](crate::Inputs::documents).

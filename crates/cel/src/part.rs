@@ -23,7 +23,7 @@ pub struct Part {
     pub presence: Option<HostField>,
 }
 
-/// How to read a field of a [`Part`].
+/// The accessor for a field of a [`Part`].
 #[derive(Clone, Copy)]
 pub enum Member {
     /// Another part.

@@ -211,7 +211,7 @@ impl Shape {
     }
 }
 
-/// How a [`Schema`] presents the messages of its descriptors to expressions.
+/// Functions that choose the fields and names that a [`Schema`] shows to expressions.
 #[derive(Clone, Copy)]
 pub struct Presentation {
     /// Returns whether expressions must not see a field: full name of the message, and name of the field in the

@@ -229,11 +229,11 @@ pub(crate) async fn rename(
     }
 }
 
-/// Changes the display name of an Authenticator.
+/// Deletes an Authenticator and ends the Sessions that depend on it.
 ///
 /// # Errors
-/// Returns `NotFound` if the User has no such Authenticator, `InvalidArgument` if the display name is invalid, or
-/// `PermissionDenied` if the Session must pass another check first.
+/// Returns `NotFound` if the User has no such Authenticator, or `PermissionDenied` if the Session must pass another
+/// check first.
 pub(crate) async fn delete(
     ctx: &Context,
     holder: &Holder,
